@@ -1,0 +1,395 @@
+"""The commands, and nothing else: each reads its words, calls one function, prints what came out.
+
+Exit status: 0 done, 1 refused or nothing published (with the reason), 2 wrong usage, 3 published with a failed chapter.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from playbook.errors import PlaybookError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(name="playbook", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  context_settings={"help_option_names": ["-h", "--help"]}, rich_markup_mode=None,
+                  help="An online shop's operations, month by month: data in, decisions out.")
+
+
+class Lang(StrEnum):
+    """Languages of the pack."""
+
+    en = "en"
+    zh = "zh"
+
+
+StoreOption = Annotated[str | None, typer.Option("--store", "-s", help="demo, cdnow, a folder, or an address")]
+MonthOption = Annotated[str | None, typer.Option(help="YYYY-MM; the last complete month when left out")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+RunsOption = Annotated[Path, typer.Option(help="the folder that holds all months")]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status. A refusal is printed as one message, without a traceback."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        app(words, prog_name="playbook")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    except PlaybookError as refusal:
+        if "--json" in words:
+            print(json.dumps({"error": _reason(refusal)}, ensure_ascii=False))
+        print(f"Refused: {refusal}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 1
+    return 0
+
+
+@app.command()
+def run(
+    store: Annotated[list[str] | None, typer.Option("--store", "-s", help="a store; repeat for several shops")] = None,
+    month: MonthOption = None,
+    first: Annotated[str | None, typer.Option("--from", help="YYYY-MM; replay since then")] = None,
+    until: Annotated[str | None, typer.Option(help="YYYY-MM-DD; look at a running month, all of it partial")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="chapters to run, such as 04,05; the others stay")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="notebooks at a time")] = 2,
+    runs: RunsOption = Path("runs"),
+    lang: Annotated[Lang, typer.Option(help="language of titles, metric names and decisions in the pack")] = Lang.en,
+    memory: Annotated[str | None, typer.Option(help="most memory for the engine in each notebook, such as 2GB")] = None,
+    allow_partial: Annotated[bool, typer.Option("--allow-partial", help="run a month that is not complete")] = False,
+    notify: Annotated[Path | None, typer.Option(help="write a short summary here, JSON beside it")] = None,
+    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="name=value; repeatable")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a month, end to end, and publish its pack.
+
+    Example: playbook run --store stores/shop --month 2026-10 -p months_shown=18
+    """
+    if until and (month or first):
+        raise typer.BadParameter("--until looks at one running month: leave out --month and --from")
+    if until and not re.fullmatch(r"\d{4}-\d\d-\d\d", until):
+        raise typer.BadParameter(f"{until} is not a day: write YYYY-MM-DD", param_hint="--until")
+    if first and only:
+        raise typer.BadParameter("--from replays whole months: leave out --only")
+    given = dict(_named(word) for word in parameter or [])
+    stores = store or [_default_store()]
+    options = {"until": until, "only": tuple(only or ()), "jobs": jobs, "runs": runs, "lang": lang.value,
+               "memory": memory, "allow_partial": allow_partial, "parameters": given}
+    console = _console(as_json)
+    done = [_run_store(one, month, first, options, console, several=len(stores) > 1) for one in stores]
+    results = [entry for entries in done for entry in entries]
+    if notify:
+        from playbook.runs.report import write_notice
+
+        write_notice(notify, results)
+    if as_json:
+        print(json.dumps({"runs": results}, indent=1, ensure_ascii=False, default=str))
+    statuses = {r["status"] for r in results}
+    raise typer.Exit(1 if 1 in statuses else max(statuses, default=0))
+
+
+@app.command("open")
+def open_notebook(
+    chapter: Annotated[str, typer.Argument(help="a chapter's number or name, such as 04")],
+    store: StoreOption = None,
+    month: MonthOption = None,
+    into: Annotated[Path, typer.Option(help="where the copy goes")] = Path("work"),
+) -> None:
+    """Copy a notebook with its parameters filled in, to work in by hand.
+
+    Example: playbook open 04 --store stores/shop --month 2026-10
+    """
+    from playbook.runs.plan import working_copy
+
+    where = store or _default_store()
+    path = working_copy(chapter, where, month, into)
+    print(f"{path}\nOpen it with: python -m jupyterlab {path}")
+
+
+@app.command()
+def decisions(
+    file: Annotated[Path, typer.Argument(help="the workbook (or CSV) with status, done on, size and note filled in")],
+    store: StoreOption = None,
+    runs: RunsOption = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """Read back what people decided and did; the next run follows it up.
+
+    Example: playbook decisions runs/shop/2026-10/playbook.xlsx --store stores/shop
+    """
+    from playbook.runs.answers import read_back
+
+    told = read_back(file, store or _default_store(), runs)
+    _say(told, as_json, f"{told['read']} decisions read: " + ", ".join(f"{n} {s}" for s, n in told["statuses"].items()))
+
+
+@app.command()
+def contract(
+    table: Annotated[str | None, typer.Argument(help="one table; all of them when left out")] = None,
+    template: Annotated[Path | None, typer.Option(help="write empty tables to fill into this folder")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The data contract: every table, its grain, its columns.
+
+    Example: playbook contract orders --template my-tables
+    """
+    from playbook.store.contract import TABLES, contract_markdown
+
+    if table is not None and table not in TABLES:
+        raise PlaybookError(f"The contract has no table {table}", do=f"name one of: {', '.join(TABLES)}")
+    names = [table] if table else list(TABLES)
+    if template:
+        template.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            path = template / f"{name}.csv"
+            if path.exists():
+                raise PlaybookError("The file is there and is not overwritten", file=path, do="name a new folder")
+            path.write_text(",".join(c.name for c in TABLES[name].columns) + "\n", encoding="utf-8")
+        print(f"{len(names)} empty tables in {template}")
+    elif as_json:
+        listed = {n: {"grain": TABLES[n].grain, "key": TABLES[n].key, "columns": [vars(c) for c in TABLES[n].columns]}
+                  for n in names}
+        print(json.dumps(listed, indent=1, ensure_ascii=False))
+    else:
+        print(contract_markdown(names))
+
+
+@app.command()
+def check(
+    store: Annotated[str, typer.Argument(help="demo, cdnow, a folder of tables, or an address")],
+    month: MonthOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Contract, reconciliation, gates and warnings of a store; status 1 when it cannot carry a run.
+
+    Example: playbook check stores/shop --month 2026-10
+    """
+    from playbook.store import open_store
+    from playbook.store.readiness import verdict
+    from playbook.store.reconcile import ledger
+
+    shop = open_store(store, until=month)
+    found, walked = verdict(shop), ledger(shop)
+    told = {"store": shop.name, "month": shop.month, "currency": shop.currency, "verdict": found.status,
+            "reasons": list(found.reasons), "gates": found.gates.to_dict("records"),
+            "ledger": walked.to_dict("records"), "missing_tables": shop.missing}
+    lines = [f"{shop.name} {shop.month} ({shop.currency}): {found.status}", *(f"  {one}" for one in found.reasons), "",
+             walked.to_string(index=False), "", found.gates.to_string(index=False),
+             "", f"tables not there: {', '.join(shop.missing) or 'none'}"]
+    _say(told, as_json, "\n".join(lines))
+    raise typer.Exit(int(found.status == "stop"))
+
+
+@app.command("import")
+def import_(
+    kind: Annotated[str, typer.Argument(help="the kind of export; auto recognises each file by its header")],
+    files: Annotated[list[Path], typer.Argument(help="the exports, in any order")],
+    into: Annotated[Path, typer.Option(help="the store's folder")],
+    mapping: Annotated[Path | None, typer.Option(help="a mapping file, for the kind generic")] = None,
+    day_first: Annotated[bool | None, typer.Option("--day-first/--month-first", help="if dates leave it open")] = None,
+    decimal_comma: Annotated[bool | None, typer.Option("--decimal-comma/--decimal-point", help="likewise")] = None,
+    observed_on: Annotated[str | None, typer.Option(help="YYYY-MM-DD; the day of the extract, if it says none")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take exports into a store: all of them, or none and the reason.
+
+    Example: playbook import auto exports/* --into stores/shop
+    """
+    from playbook.sources.importing import import_files
+
+    report = import_files(kind, files, into, day_first=day_first, is_decimal_comma=decimal_comma,
+                          observed_on=observed_on, mapping=mapping)
+    _say(report.as_dict(), as_json, "\n".join(report.lines()))
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="cdnow, online-retail or market-series")],
+    into: Annotated[Path | None, typer.Option(help="the store's folder; one in the cache when left out")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A public data set from its publisher, checked and imported; resumes where it broke off.
+
+    Example: playbook fetch online-retail --into stores/online-retail
+    """
+    from playbook.sources.fetch import fetch as fetch_data
+
+    console = _console(as_json)
+
+    def progress(file: str, done: int, whole: int) -> None:
+        if console and console.is_terminal:
+            console.print(f"{file}: {done / 1e6:.1f} of {whole / 1e6:.1f} MB", end="\r")
+
+    report = fetch_data(name, into, progress=progress)
+    _say(report.as_dict(), as_json, "\n".join(report.lines()))
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="a new or an empty folder")],
+    currency: Annotated[str, typer.Option(help="three letters, such as EUR")] = "",
+    timezone: Annotated[str, typer.Option(help="such as Europe/Berlin")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """A new store: its settings, and a workbook of sheets for what no export holds.
+
+    Example: playbook init stores/shop --currency EUR --timezone Europe/Berlin
+    """
+    from playbook.sources.init import init_store
+
+    report = init_store(folder, currency=currency, timezone=timezone)
+    _say(report.as_dict(), as_json, "\n".join(report.lines()))
+
+
+@app.command("map")
+def map_(
+    file: Annotated[Path, typer.Argument(help="an export that no adapter knows")],
+    to: Annotated[Path | None, typer.Option(help="write the proposal here instead of printing it")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose a mapping for an unknown export, to correct and import with.
+
+    Example: playbook map orders.csv --to orders.yaml
+    """
+    from playbook.sources.mapping import propose_mapping
+
+    found = propose_mapping(file)
+    if to:
+        if to.exists():
+            raise PlaybookError("The file is there and is not overwritten", file=to, do="name a new file")
+        to.write_text(found.text, encoding="utf-8")
+    _say(vars(found), as_json, "\n".join(found.lines()) + f"\nwritten to {to}" if to else found.text.rstrip())
+
+
+@app.command()
+def audience(
+    segment: Annotated[str, typer.Argument(help="a segment of chapter 06")],
+    contacts: Annotated[Path, typer.Option(help="the shop's own contact file: e-mail and consent")],
+    to: Annotated[Path, typer.Option(help="the list to write, outside of stores and runs")],
+    store: StoreOption = None,
+    month: MonthOption = None,
+    runs: RunsOption = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """A segment's list, matched on this machine with the shop's own contact file; hold-outs are left out.
+
+    Example: playbook audience "at risk" --contacts crm.csv --to campaign.csv --store stores/shop
+    """
+    from playbook.runs.plan import segment_members
+    from playbook.sources.audience import write_audience
+
+    where = store or _default_store()
+    folder, members = segment_members(where, month, runs)
+    report = write_audience(segment, contacts, to, store=folder, members=members)
+    _say(report.as_dict(), as_json, "\n".join(report.lines()))
+
+
+@app.command()
+def demo(
+    preset: Annotated[str, typer.Option(help="a ready-made shop; see the README for their names")] = "demo",
+    into: Annotated[Path | None, typer.Option(help="a new folder; the cached demo shop when nothing is said")] = None,
+    months: Annotated[int | None, typer.Option(min=1, help="length of the log")] = None,
+    customers: Annotated[int | None, typer.Option(min=1, help="size of the shop")] = None,
+    seed: Annotated[int | None, typer.Option(help="another shop of the same kind")] = None,
+    until: Annotated[str | None, typer.Option(help="YYYY-MM; the last month")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The simulated shop, whose truth is known; the same seed gives the same bytes.
+
+    Example: playbook demo --preset tiny --months 24 --into stores/small
+    """
+    from playbook.demo import ensure_demo, make_demo
+
+    given = {"months": months, "customers": customers, "seed": seed, "until": until}
+    given = {name: value for name, value in given.items() if value is not None}
+    if into is None and not given:
+        folder = ensure_demo(preset)
+    else:
+        folder = make_demo(into or Path("stores") / preset, preset=preset, **given)
+    _say({"store": str(folder), "preset": preset}, as_json, f"{folder}\nRun it with: playbook run --store {folder}")
+
+
+def _run_store(store: str, month: str | None, first: str | None, options: dict[str, Any], console: Any,
+               several: bool) -> list[dict[str, Any]]:
+    """Every month asked for of one store, in order; a refusal is told and ends this store, not the others."""
+    from playbook.runs.month import run_month
+    from playbook.runs.report import summary
+
+    results: list[dict[str, Any]] = []
+    try:
+        if console and store.split(":")[0] == "demo":
+            console.print("opening the simulated shop (made on first use: about half a minute)", highlight=False)
+        months: list[tuple[str | None, bool]] = [(month, False)]
+        if first:
+            from playbook.runs.folders import months_between
+            from playbook.store import open_store
+
+            newest = open_store(store).month
+            months = [(one, one < newest) for one in months_between(first, month or newest)]
+        for one, is_replay in months:
+            done = run_month(store, month=one, is_replay=is_replay, console=console, **options)
+            results.append(summary(done))
+            if console:
+                console.print(_told(done), highlight=False, markup=False, soft_wrap=True)
+    except PlaybookError as refusal:
+        if several:
+            print(f"{store}: refused: {refusal}", file=sys.stderr)
+        else:
+            print(f"Refused: {refusal}", file=sys.stderr)
+        results.append({"store": _hidden(store), "month": month, "status": 1, "error": _reason(refusal)})
+    return results
+
+
+def _told(done: Any) -> str:
+    failed = [n for n, v in done.record["notebooks"].items() if v["status"] == "failed"]
+    lines = [f"  ✗ {n} failed in cell {v['cell']} ({v['section']}): {v['error']}"
+             for n in failed for v in [done.record["notebooks"][n]]]
+    state = "unchanged" if not done.is_changed else "published" if not failed else "published with a failed chapter"
+    page = _shown(done.folder / "index.html")
+    return "\n".join([*lines, f"{done.record['store']} {done.record['month']}: {state}: {page}"])
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _hidden(store: str) -> str:
+    return re.sub(r"//[^/]*@[^/]*", "//…", store)
+
+
+def _reason(refusal: PlaybookError) -> dict[str, Any]:
+    return {"message": refusal.message, "table": refusal.table, "column": refusal.column, "rule": refusal.rule,
+            "file": str(refusal.file) if refusal.file else None, "rows": refusal.rows, "do": refusal.do}
+
+
+def _named(word: str) -> tuple[str, str]:
+    name, equals, text = word.partition("=")
+    if not equals or not name.strip().isidentifier():
+        raise typer.BadParameter(f"{word!r} is not name=value", param_hint="-p")
+    return name.strip(), text.strip()
+
+
+def _default_store() -> str:
+    """The demo shop; CDNOW where this installation cannot make one."""
+    import playbook.demo
+
+    return "demo" if hasattr(playbook.demo, "ensure_demo") else "cdnow"
+
+
+def _console(is_quiet: bool) -> Any:
+    from rich.console import Console
+
+    return None if is_quiet else Console()
+
+
+def _say(told: Any, as_json: bool, text: str) -> None:
+    print(json.dumps(told, indent=1, ensure_ascii=False, default=str) if as_json else text)

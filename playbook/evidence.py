@@ -1,0 +1,320 @@
+"""Evidence: what a forecast was worth on the shop's own past, and how wide its interval has to be.
+
+*Rolling origin*: stand at an earlier day, see only the rows up to it, forecast, compare with what came. *Calibrated*:
+an interval's centre and width come from errors realised before the day it is made (never from how well parameters are
+known), and its coverage so far is printed beside it. Errors are taken on the scale asinh(amount / unit), which is a
+log ratio for large amounts and an ordinary difference near and below zero, so refunds larger than purchases do no
+harm.
+
+Sources: Tashman (2000), Int. J. of Forecasting 16(4) (rolling origins); the delta method for the noise of a count on
+a transformed scale; Student's t while windows are few, the errors' own quantiles (as in conformal prediction; Lei et
+al., 2018, JASA 113) as they add up. Errors of one origin share a shock, errors of overlapping windows share days:
+both count.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["MIN_ORIGINS", "NOT_YET", "origin_days", "rolling_origin", "accuracy", "champion", "predictive_intervals",
+           "score_intervals", "coverage", "count_bands", "band_coverage"]
+
+MIN_ORIGINS = 8  # past errors an interval needs before it may be called calibrated
+NOT_YET = "not yet calibrated"
+KEY = ["model", "measure", "horizon_days", "kind"]  # errors are pooled within these
+
+
+def origin_days(first: Any, last: Any, *, every_days: int = 14) -> list[pd.Timestamp]:
+    """Days to stand on, `every_days` apart, counted back from `last`, none before `first`; in order."""
+    first, last = pd.Timestamp(first), pd.Timestamp(last)
+    n = max((last - first).days // every_days + 1, 0)
+    return [last - pd.Timedelta(days=every_days * k) for k in range(n)][::-1]
+
+
+def rolling_origin(
+    log: pd.DataFrame,
+    predict: Callable[[pd.DataFrame, pd.Timestamp], Any],
+    compare: Callable[[Any, pd.DataFrame, int], pd.DataFrame],
+    *,
+    origins: Sequence[Any],
+    horizons_days: Sequence[int],
+    as_of: Any,
+    day: str = "day_on",
+) -> pd.DataFrame:
+    """Forecast from every origin with the rows up to it only, and compare with the rows after it.
+
+    `predict(past, origin)` never sees a later row; `compare(forecast, future, horizon_days)` gets the rows of the next
+    `horizon_days` and returns one row per model, measure, kind and subject: point, actual, unit. The result adds
+    origin_on, horizon_days, due_on. A window that ends after `as_of` is left out, never counted as zero.
+    """
+    as_of, days = pd.Timestamp(as_of), pd.to_datetime(log[day])
+    log = log.loc[days <= as_of].assign(**{day: days})
+    frames = []
+    for origin in map(pd.Timestamp, sorted(origins)):
+        horizons = [h for h in horizons_days if origin + dt.timedelta(days=int(h)) <= as_of]
+        if not horizons:
+            continue
+        forecast = predict(log[log[day] <= origin], origin)
+        for horizon in horizons:
+            due = origin + pd.Timedelta(days=int(horizon))
+            frame = compare(forecast, log[(log[day] > origin) & (log[day] <= due)], int(horizon))
+            frames.append(frame.assign(origin_on=origin, horizon_days=int(horizon), due_on=due))
+    if not frames:
+        return pd.DataFrame(columns=["origin_on", "due_on", *KEY, "subject", "point", "actual", "unit"])
+    front = ["origin_on", "due_on", *KEY, "subject", "point", "actual", "unit"]
+    out = pd.concat(frames, ignore_index=True)
+    out = out[front + [column for column in out.columns if column not in front]]
+    return out.sort_values(["origin_on", *KEY, "subject"], kind="stable", ignore_index=True)
+
+
+def accuracy(backtest: pd.DataFrame, *, by: Sequence[str] = ("model", "measure", "horizon_days")) -> pd.DataFrame:
+    """One row per `by`: n_origins, predicted, actual, bias_share (sum of predicted over sum of actual - 1), mae_share
+    (sum of absolute errors over sum of actual) of the totals. Rows without a point are not counted."""
+    known = backtest[(backtest["kind"] == "total") & backtest["point"].notna()]
+    known = known.assign(off=(known["point"] - known["actual"]).abs())
+    out = known.groupby(list(by), sort=True).agg(
+        n_origins=("origin_on", "nunique"), predicted=("point", "sum"), actual=("actual", "sum"), off=("off", "sum")
+    )
+    base = out["actual"].where(out["actual"] > 0)
+    out["bias_share"], out["mae_share"] = out["predicted"] / base - 1, out.pop("off") / base
+    return out.reset_index()
+
+
+def champion(losses: pd.DataFrame, *, naive: Sequence[str], loss: str = "loss") -> pd.DataFrame:
+    """Who wins the backtest: one row per model, best first: loss, difference to the best naive model, is_champion.
+
+    `losses`: one row per model and origin (columns model, origin_on, horizon_days, `loss`). Models are compared on the
+    origins all eligible models have; a model that could not forecast at more than a fifth of the origins, or at the
+    last one, is not eligible. Ties go to the name that comes first. No rows where no window has ended yet.
+    """
+    if losses.empty or losses[loss].isna().all():
+        columns = ["model", "n_windows", "loss", "is_naive", "over_naive_share", "status", "is_champion"]
+        return pd.DataFrame(columns=columns)
+    wide = losses.pivot_table(index=["origin_on", "horizon_days"], columns="model", values=loss).dropna(how="all")
+    missing = wide.isna().mean()
+    last = wide.index.get_level_values(0).max()
+    gone = wide[wide.index.get_level_values(0) == last].isna().any()
+    eligible = [m for m in wide.columns if missing[m] <= 0.2 and not gone[m]]
+    if not eligible:
+        return champion(losses[:0], naive=naive, loss=loss)
+    common = wide[eligible].dropna()
+    table = pd.DataFrame({"model": wide.columns, "n_windows": wide.notna().sum().to_numpy()})
+    table["loss"] = table["model"].map(common.mean())
+    table["is_naive"] = table["model"].isin(naive)
+    floor = table.loc[table["is_naive"], "loss"].min()
+    table["over_naive_share"] = table["loss"] / floor - 1 if floor > 0 else np.nan
+    table["status"] = np.where(table["loss"].notna(), "complete", "could not forecast at every origin")
+    table = table.sort_values(["loss", "model"], ignore_index=True)
+    return table.assign(is_champion=table.index == 0)
+
+
+def predictive_intervals(
+    forecast: pd.DataFrame,
+    backtest: pd.DataFrame,
+    *,
+    as_of: Any,
+    levels: Sequence[float] = (0.8, 0.95),
+    half_life_origins: float = 13.0,
+) -> pd.DataFrame:
+    """Intervals for `forecast` from the errors of `backtest` that had been realised by `as_of`.
+
+    `forecast`: model, measure, horizon_days, kind, subject, point, unit. Result: the same rows once per level with
+    level, low, mid, high, n_errors (origins behind them) and status (`complete`, or `not yet calibrated` with missing
+    limits under eight origins). Errors are pooled within model, measure, horizon and kind; recent ones weigh more.
+    """
+    seen = backtest[(pd.to_datetime(backtest["due_on"]) <= pd.Timestamp(as_of)) & backtest["point"].notna()]
+    pools = dict(tuple(seen.groupby(KEY, sort=True))) if len(seen) else {}
+    parts = []
+    for key, rows in forecast.groupby(KEY, sort=True):
+        spread = _spread(pools[key], half_life_origins) if key in pools else None
+        n = pools[key]["origin_on"].nunique() if key in pools else 0
+        parts.extend(_limits(rows, spread, level, n) for level in levels)
+    columns = [*forecast.columns, "level", "low", "mid", "high", "n_errors", "status"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def score_intervals(
+    backtest: pd.DataFrame, *, levels: Sequence[float] = (0.8, 0.95), half_life_origins: float = 13.0,
+    only: dict[Any, str] | None = None,
+) -> pd.DataFrame:
+    """Every past forecast with the interval it would have carried that day, and whether the outcome lay in it.
+
+    Adds level, low, mid, high, n_errors, status, is_covered (missing where not yet calibrated) to the rows of
+    `backtest`. `only`: the one model to score at each origin (all errors of a model still count).
+    """
+    known, parts = backtest[backtest["point"].notna()], []
+    for _, pool in known.groupby(KEY, sort=True):
+        due = pool["due_on"].to_numpy()
+        for origin, rows in pool.groupby("origin_on", sort=True):
+            if only is not None and only.get(origin) != rows["model"].iloc[0]:
+                continue
+            seen = pool[due <= origin]
+            n = seen["origin_on"].nunique()
+            spread = _spread(seen, half_life_origins) if n >= MIN_ORIGINS else None
+            parts.extend(_limits(rows, spread, level, n) for level in levels)
+    if not parts:
+        empty = dict.fromkeys(("level", "low", "mid", "high", "n_errors"), np.nan)
+        return backtest.assign(**empty, status=NOT_YET, is_covered=pd.array([pd.NA] * len(backtest), "boolean"))
+    out = pd.concat(parts, ignore_index=True)
+    inside = (out["actual"] >= out["low"]) & (out["actual"] <= out["high"])
+    return out.assign(is_covered=inside.astype("boolean").where(out["status"] == "complete"))
+
+
+def coverage(scored: pd.DataFrame, *, by: Sequence[str] = ("level",)) -> pd.DataFrame:
+    """One row per `by`: n_intervals scored, n_not_yet, covered_share (missing where none), mean_width_share."""
+    scored = scored.assign(
+        width=(scored["high"] - scored["low"]) / scored["point"].where(scored["point"] > 0),
+        not_yet=scored["status"] != "complete",
+    )
+    out = scored.groupby(list(by), sort=True).agg(
+        n_intervals=("is_covered", "count"), n_not_yet=("not_yet", "sum"), covered_share=("is_covered", "mean"),
+        median_width_share=("width", "median"),
+    )
+    return out.astype({"covered_share": float}).reset_index()
+
+
+def count_bands(bands: pd.DataFrame, band: np.ndarray, *, as_of: Any, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high count for subjects in `band`: what past subjects forecast alike did, windows ended by `as_of`.
+
+    `bands`: origin_on, horizon_days (one only), band, bought, n. The limits are the narrowest whole numbers from the
+    middle outward that held at least `level` of them; missing under eight origins or 100 past subjects in the band.
+    """
+    due = pd.to_datetime(bands["origin_on"]) + pd.to_timedelta(bands["horizon_days"], "D")
+    seen = bands[due <= pd.Timestamp(as_of)]
+    low, high = np.full(len(band), np.nan), np.full(len(band), np.nan)
+    if seen["origin_on"].nunique() < MIN_ORIGINS:
+        return low, high
+    for number, rows in seen.groupby("band"):
+        counts = rows.groupby("bought")["n"].sum().sort_index()
+        if counts.sum() < 100:
+            continue
+        below = counts.cumsum() / counts.sum()
+        tail = (1 - level) / 2
+        at = band == number
+        low[at] = below.index[np.searchsorted(below.to_numpy(), tail, side="right")]
+        high[at] = below.index[np.searchsorted(below.to_numpy(), 1 - tail)]
+    return low, high
+
+
+def band_coverage(bands: pd.DataFrame, *, levels: Sequence[float] = (0.8, 0.95)) -> pd.DataFrame:
+    """Share of single subjects whose count lay within the limits of their day, over all origins and horizons.
+
+    One row per level: n_intervals, n_not_yet, covered_share. Counts are whole, so the share may exceed the level.
+    """
+    rows = []
+    for level in levels:
+        inside = judged = waiting = 0
+        for _, one in bands.groupby("horizon_days"):
+            for origin, now in one.groupby("origin_on"):
+                low, high = count_bands(one, now["band"].to_numpy(), as_of=origin, level=level)
+                known = np.isfinite(low)
+                n, bought = now["n"].to_numpy(), now["bought"].to_numpy()
+                inside += int(n[known & (bought >= low) & (bought <= high)].sum())
+                judged, waiting = judged + int(n[known].sum()), waiting + int(n[~known].sum())
+        rows.append({"level": level, "n_intervals": judged, "n_not_yet": waiting,
+                     "covered_share": inside / judged if judged else np.nan})
+    return pd.DataFrame(rows)
+
+
+def _scaled(frame: pd.DataFrame, column: str) -> np.ndarray:
+    return np.arcsinh(frame[column].to_numpy(float) / frame["unit"].to_numpy(float))
+
+
+def _noise(frame: pd.DataFrame) -> np.ndarray:
+    """Variance of a Poisson count of size point / unit on the asinh scale."""
+    size = np.maximum(frame["point"].to_numpy(float) / frame["unit"].to_numpy(float), 0.05)
+    return size / (1 + size**2)
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """Past errors of one pool: their centre, the variance of what all subjects of an origin share (widened for few
+    independent windows), of what they do not (tau + phi * noise), and how many standard errors hold a level."""
+
+    centre: float
+    offsets: dict[str, float]
+    shared: float
+    tau: float
+    phi: float
+    free: float
+    trust: float
+    sizes: np.ndarray
+    weight: np.ndarray
+    n: int
+
+    def reach(self, level: float) -> float:
+        """Student's t for few windows, giving way to the past errors' own quantile as independent windows add up."""
+        from scipy.stats import t
+
+        wide = float(t.ppf(0.5 + level / 2, self.free))
+        if self.trust == 0:
+            return wide
+        order = np.argsort(self.sizes, kind="stable")
+        so_far = self.weight[order].cumsum()
+        own = self.sizes[order][min(np.searchsorted(so_far, level * so_far[-1]), len(order) - 1)]
+        return self.trust * float(own) + (1 - self.trust) * wide
+
+
+def _spread(pool: pd.DataFrame, half_life: float) -> _Spread | None:
+    """Errors of neighbouring origins share days: n windows of h days, g apart, are worth about 1 + (n - 1) g / h."""
+    origins = np.sort(pool["origin_on"].unique())
+    n = len(origins)
+    if n < MIN_ORIGINS:
+        return None
+    at = np.searchsorted(origins, pool["origin_on"].to_numpy())
+    age = 0.5 ** ((n - 1 - np.arange(n)) / half_life)
+    apart = float(np.median(np.diff(origins) / np.timedelta64(1, "D"))) / float(pool["horizon_days"].iloc[0])
+    alone = max(1 + (age.sum() ** 2 / (age**2).sum() - 1) * min(1.0, apart), 1.5)
+    error, noise = _scaled(pool, "actual") - _scaled(pool, "point"), _noise(pool)
+    trust = 1 / (noise + noise.mean())
+    common = np.bincount(at, error * trust, n) / np.bincount(at, trust, n)
+    common_noise = np.bincount(at, trust**2 * noise, n) / np.bincount(at, trust, n) ** 2
+    centre = float(np.average(common, weights=age))
+    shared = max(float(np.average((common - centre) ** 2 - common_noise, weights=age)), 0.0)
+    tau, phi, each = 0.0, 1.0, len(pool) / n
+    if each > 1.5:
+        tau, phi = _two_parts((error - common[at]) ** 2 * each / (each - 1), noise, age[at])
+    offsets: dict[str, float] = {}
+    if pool["kind"].iloc[0] == "channel":  # channels may differ for good; tenths hold new people each time
+        offsets = _offsets(pool["subject"], error - common[at], trust * age[at], phi * noise / alone)
+        error = error - pool["subject"].map(offsets).to_numpy(float)
+    sizes = np.abs(error - centre) / np.sqrt(shared + tau + phi * noise)
+    wider = (1 + 1 / alone) * alone / (alone - 1)
+    believe = min(1.0, (alone - 1) / 6) if len(pool) >= 60 else 0.0
+    return _Spread(centre, offsets, shared * wider, tau, phi, max(alone, 2.0), believe, sizes, age[at], n)
+
+
+def _offsets(subject: pd.Series, gap: np.ndarray, weight: np.ndarray, noise: np.ndarray) -> dict[str, float]:
+    """Lasting difference of each subject from the rest, shrunk as far as its noise asks (empirical Bayes)."""
+    rows = pd.DataFrame({"gap": gap * weight, "weight": weight, "noise": noise}).groupby(subject.to_numpy())
+    own, unsure = rows["gap"].sum() / rows["weight"].sum(), rows["noise"].mean()
+    real = max(float(np.average(own**2 - unsure, weights=1 / unsure)), 0.0)
+    return (own * real / (real + unsure)).to_dict()
+
+
+def _two_parts(square: np.ndarray, noise: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Squared errors as tau + phi * noise, weighted: + tau >= 0, and phi >= 1: noise cannot be less than Poisson's."""
+    from scipy.optimize import nnls
+
+    trust = np.sqrt(weight) / (noise + np.average(noise, weights=weight) + 1e-12)
+    sides = np.column_stack([np.ones_like(noise), noise]) * trust[:, None]
+    rest, _ = nnls(sides, np.maximum(square - noise, 0) * trust)
+    return float(rest[0]), 1 + float(rest[1])
+
+
+def _limits(rows: pd.DataFrame, spread: _Spread | None, level: float, n: int) -> pd.DataFrame:
+    if spread is None:
+        return rows.assign(level=level, low=np.nan, mid=np.nan, high=np.nan, n_errors=n, status=NOT_YET)
+    wide = spread.reach(level) * np.sqrt(spread.shared + spread.tau + spread.phi * _noise(rows))
+    own = rows["subject"].map(spread.offsets).fillna(0.0).to_numpy(float)
+    middle, unit = _scaled(rows, "point") + spread.centre + own, rows["unit"].to_numpy(float)
+    low, high = unit * np.sinh(middle - wide), unit * np.sinh(middle + wide)
+    whole = rows["measure"].to_numpy() == "purchases"  # a count lies on whole numbers and not below none
+    low, high = np.where(whole, np.floor(np.maximum(low, 0)), low), np.where(whole, np.ceil(high), high)
+    return rows.assign(level=level, low=low, mid=unit * np.sinh(middle), high=high, n_errors=n, status="complete")

@@ -1,0 +1,85 @@
+"""Which two items are bought together more often than chance, in one sparse product.
+
+Agrawal, Imielinski & Swami (1993), "Mining association rules between sets of items", SIGMOD, for support and
+confidence; Brin, Motwani, Ullman & Tsur (1997), "Dynamic itemset counting", SIGMOD, for lift (there: interest).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from playbook.errors import PlaybookError
+from playbook.methods.proportions import wilson
+
+__all__ = ["pair_rules"]
+
+
+def pair_rules(lines: pd.DataFrame, *, min_support: float = 0.005, min_n: int = 1, level: float = 0.95) -> pd.DataFrame:
+    """One row per ordered pair (a, b): baskets with a that also hold b.
+
+    Every basket counts an item once, however many lines hold it. All baskets are the base, those of one item too.
+    The cost is the sum over baskets of the square of their *frequent* items, so a basket of a thousand lines is one
+    block of a million cells at most, and rare items cost nothing.
+
+    Args:
+        lines: basket (any id) and item (any id), a row per line, in any order; rows without either are left out.
+        min_support: least share of all baskets that hold both.
+        min_n: least number of baskets that hold both, whatever the share.
+        level: of the interval of confidence.
+
+    Returns:
+        `a, b` (items), `n` (baskets with both), `n_a`, `n_b`, `n_baskets`, `support` = n / baskets, `confidence` =
+        n / n_a, `confidence_low`, `confidence_high` (Wilson), `pair_lift` = confidence / share of b, `lift_low` =
+        confidence_low / share of b, sorted by a, then b. Empty where no pair is frequent.
+
+    Raises:
+        PlaybookError: min_support outside (0, 1].
+    """
+    if not 0 < min_support <= 1:
+        raise PlaybookError(f"{min_support!r} is no share of baskets", rule="0 < min_support <= 1")
+    known = lines[["basket", "item"]].dropna()
+    basket, baskets = pd.factorize(known["basket"])
+    item, items = pd.factorize(known["item"])
+    least = max(math.ceil(round(min_support * len(baskets), 9)), min_n, 1)
+    pairs, n_item = _count_pairs(basket, item, len(baskets), len(items), least)
+    a, b, n = np.r_[pairs[0], pairs[1]], np.r_[pairs[1], pairs[0]], np.r_[pairs[2], pairs[2]]
+    low, high = wilson(n, n_item[a], level)
+    total = len(baskets)
+    share_b = n_item[b] / total if total else n_item[b]
+    rules = pd.DataFrame(
+        {
+            "a": items.take(a),
+            "b": items.take(b),
+            "n": n.astype("int64"),
+            "n_a": n_item[a].astype("int64"),
+            "n_b": n_item[b].astype("int64"),
+            "n_baskets": np.int64(total),
+            "support": n / total if total else n.astype(float),
+            "confidence": n / n_item[a],
+            "confidence_low": low,
+            "confidence_high": high,
+            "pair_lift": n / n_item[a] / share_b,
+            "lift_low": low / share_b,
+        }
+    )
+    return rules.sort_values(["a", "b"], ignore_index=True)
+
+
+def _count_pairs(
+    basket: np.ndarray, item: np.ndarray, n_baskets: int, n_items: int, least: int
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+    """Frequent unordered pairs (i, j, n) and the baskets per item."""
+    from scipy import sparse
+
+    held = sparse.csr_matrix((np.ones(len(basket), dtype=np.int32), (basket, item)), shape=(n_baskets, n_items))
+    held.sum_duplicates()
+    held.data[:] = 1
+    n_item = np.bincount(held.indices, minlength=n_items)
+    frequent = np.flatnonzero(n_item >= least)
+    held = held[:, frequent]
+    both = sparse.triu(held.T @ held, k=1).tocoo()
+    enough = both.data >= least
+    return (frequent[both.row[enough]], frequent[both.col[enough]], both.data[enough]), n_item

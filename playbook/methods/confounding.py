@@ -1,0 +1,97 @@
+"""Does money follow demand? Two looks that need no experiment, each one-sided and each able to say only yes.
+
+*Unexplained demand.* Money cannot cause last week's sales. Where next week's spend still explains this week's response,
+after the baseline, what the model credits to spend and how much is spent this week are taken out, the budget follows
+something that also sells, and part of what spend seems to return is demand: a placebo on leads (Granger 1969; in this
+use Angrist & Pischke 2009, sect. 5.2.1). A demand without memory that moves spend within the same week leaves no such
+trace, nor any other in these data. *Predictable demand.* Season and promotions are not caused by spend; where spend
+rises with what the baseline says they sell, budgets follow demand as far as one can see, and hardly only so far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from playbook.methods.baseline import texture, whitener
+from playbook.methods.response import ResponseFit
+
+__all__ = ["DemandChase", "follows_demand"]
+
+LEAD_ALPHA, SEASON_ALPHA = .045, .015      # together about 6 % false alarms on budgets that follow nothing
+
+
+@dataclass(frozen=True)
+class DemandChase:
+    """What the two looks found. p-values are small where spend follows demand, missing where too little could be asked.
+
+    `p_unexplained` for all channels together, `p_channel` for each, `p_predictable` for season and controls.
+    """
+
+    p_unexplained: float
+    p_predictable: float
+    p_channel: np.ndarray
+
+    @property
+    def is_running_after(self) -> bool:
+        """Does spend follow a demand the baseline does not know?"""
+        return bool(self.p_unexplained < LEAD_ALPHA)
+
+    @property
+    def is_following_season(self) -> bool:
+        """Does spend rise with what season and promotions sell?"""
+        return bool(self.p_predictable < SEASON_ALPHA)
+
+    @property
+    def is_flagged(self) -> bool:
+        """Does either look say that spend follows demand?"""
+        return self.is_running_after or self.is_following_season
+
+
+def follows_demand(y: np.ndarray, fit: ResponseFit, *, design: np.ndarray) -> DemandChase:
+    """Both looks at one fit. `y` weekly response (missing weeks allowed), `design` the baseline the fit had.
+
+    Spend enters as log of the active weeks, each channel from its own mean in its own standard deviations. The lead
+    test pools all channels (seven parts of its error in ten) with the most suspect single one; under 12 degrees of
+    freedom nothing is asked.
+    """
+    y = np.asarray(y, float)
+    active = np.where(fit.spend > 0, fit.spend, np.nan)
+    log = np.log(active) - np.nanmean(np.log(active), 0)
+    log = log / np.maximum(np.nanstd(log, 0), 1e-12)
+    heard = np.isfinite(log).sum(1)
+    pooled = np.nansum(log, 1) / np.maximum(heard, 1)
+    signal = np.column_stack([pooled, np.nan_to_num(log)])
+    when = np.flatnonzero(np.isfinite(y[:-1]))
+    caused = fit.contributions(60).mean(0).T
+    p = np.full(signal.shape[1], np.nan)
+    for k in range(len(p)):
+        known = np.column_stack([design[when], caused[when], signal[when, k]])
+        whiten, freedom = whitener(known, when, fit.wander, fit.echo)
+        p[k] = _rising(whiten @ y[when], whiten @ signal[when + 1, k], freedom)
+    each = p[1:]
+    single = np.nanmin(each) * len(each) / .3 if np.isfinite(each).any() else np.nan
+    overall = np.fmin(p[0] / .7, single)
+    seen = np.flatnonzero(np.isfinite(y))
+    usual = np.linalg.lstsq(design[seen], (y - caused.sum(1))[seen], rcond=None)[0]
+    expected = design[:, 2:] @ usual[2:]
+    plain = design[:, :2]
+    rest = pooled - np.column_stack([plain, expected]) @ np.linalg.lstsq(
+        np.column_stack([plain, expected]), pooled, rcond=None)[0]
+    every = np.arange(len(y))
+    whiten, freedom = whitener(plain, every, *texture(rest, plain, every))
+    predictable = _rising(whiten @ pooled, whiten @ expected, freedom) if design.shape[1] > 2 else np.nan
+    return DemandChase(float(np.fmin(overall, 1.0)) if np.isfinite(overall) else np.nan, predictable, each)
+
+
+def _rising(left: np.ndarray, asked: np.ndarray, freedom: int) -> float:
+    """One-sided p-value that `left` does not rise with `asked`, both whitened; missing where that cannot be asked."""
+    from scipy.stats import t as student
+
+    size = asked @ asked
+    if freedom < 12 or not size > 1e-9 * len(left) * max(np.abs(asked).max(), 1e-12) ** 2:
+        return np.nan
+    slope = asked @ left / size
+    error = np.sqrt(((left - asked * slope) ** 2).sum() / (freedom - 1) / size)
+    return float(student.sf(slope / max(error, 1e-300), freedom - 1))

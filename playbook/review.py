@@ -1,0 +1,320 @@
+"""The monthly review: what moved, is it real, why, what to do, and were we right last time.
+
+It reads the chapters' results, never raw data: the `headline` series, the facts chapter 00 wrote, the decision rows,
+the notes on what was blocked. *Control limits* come before explanation: a figure within the range its own past spans
+asks for no story.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from playbook.methods.decomposition import mix_and_rate, product_drivers
+from playbook.metrics import METRICS, months_back
+
+__all__ = ["anomalies", "asks", "caveats", "conflicts", "control_limits", "drivers", "mix_rate", "ranked_decisions",
+           "risks", "scorecard", "team_score"]
+
+LOWER_IS_BETTER = {m.id for m in METRICS.values() if m.direction.startswith("↓")}
+WEIGHT = {"high": 1.0, "medium": 0.6, "low": 0.3}
+TREE = ("sessions", "cvr_sessions", "units_per_order", "revenue_per_unit")
+SHORT_TREE = ("orders", "units_per_order", "revenue_per_unit")
+IDLE = ("blocked", "go", "hold", "no alarm", "second choice")
+SPENDS_NOTHING = ("hold", "lower", "pause", "keep", "stop", "blocked")
+MOVING_RANGE = 2.66  # 3 / 1.128, Montgomery, Introduction to Statistical Quality Control, individuals chart
+# indicator -> (limit where the shop sets none, who owns it, what to do about it)
+RISKS = {"top channel share": (0.5, "marketing head", "build a second channel before this one changes its rules"),
+         "top sku share": (0.2, "category head", "a substitute in stock, and a second supplier for this sku"),
+         "top supplier share": (0.5, "supply-chain head", "qualify a second source"),
+         "top customer share": (0.1, "general manager", "a contract, or a cap on credit"),
+         "cancelled share": (0.025, "product and experience lead", "read the reasons of last month's cancellations"),
+         "late share": (0.04, "supply-chain head", "carrier by region; promise what is kept"),
+         "refunds booked share": (0.1, "category head", "quality hold on skus above twice their category"),
+         "chargeback share": (0.01, "finance", "evidence files for open cases; check the payment screen"),
+         "customer-days with five orders or more": (0.0, "data owner",
+                                                    "look at these orders one by one before counting them")}
+
+
+def control_limits(headline: pd.DataFrame, *, month: str, least_months: int = 8) -> pd.DataFrame:
+    """One row per metric with the limits its own past sets for `month`: metric, centre, lower, upper, n_months, basis,
+    sigma.
+
+    Individuals chart: centre plus and minus 2.66 mean moving ranges of the complete months before. With eight ratios to
+    the same month a year earlier the chart runs on their logarithms (basis `last year`), so that a season is no signal;
+    otherwise on the logarithm of the level, or on the level itself where the metric can be zero. `sigma` is the chart's
+    own, as a share. Missing under `least_months`.
+    """
+    past = headline[(headline.month < month) & (headline.status == "complete") & headline.amount.notna()]
+    rows = []
+    for metric, one in past.groupby("metric", sort=True):
+        series = one.drop_duplicates("month").set_index("month").amount.sort_index().astype(float)
+        year_ago = pd.Series({m: series.get(months_back(m, 13)[0], np.nan) for m in series.index}, dtype=float)
+        base = series.get(months_back(month, 13)[0], np.nan)
+        ratios = np.log(series.where(series > 0) / year_ago.where(year_ago > 0)).dropna()
+        if len(ratios) >= least_months and base > 0:
+            chart, basis, back = ratios, "last year", lambda v, base=base: base * np.exp(v)
+        elif (series > 0).all():
+            chart, basis, back = np.log(series), "level", np.exp
+        else:
+            chart, basis, back = series, "level", float
+        moving = chart.diff().abs().mean() if len(chart) >= least_months else np.nan
+        limits = [float(back(chart.mean() + side * MOVING_RANGE * moving)) for side in (0, -1, 1)]
+        centre = float(back(chart.mean()))
+        rows.append((metric, centre, limits[1], limits[2], len(chart), basis, moving / 1.128))
+    return pd.DataFrame(rows, columns=["metric", "centre", "lower", "upper", "n_months", "basis", "sigma"])
+
+
+def scorecard(headline: pd.DataFrame, *, month: str, targets: pd.DataFrame | None = None,
+              benchmarks: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row per headline metric: metric, name, unit, actual, low, high, n, last_month, last_year, target, band,
+    lower, upper, gap, flag (better, worse, outside limits, within limits, too early, no history), status, notebook,
+    owner_role.
+
+    `band` quotes the benchmark rows whose metric, unit of share or ratio and denominator are ours; it never flags.
+    """
+    last_month, last_year = months_back(month, 2)[0], months_back(month, 13)[0]
+    now = headline[headline.month == month].drop_duplicates("metric").set_index("metric")
+    limits = control_limits(headline, month=month).set_index("metric")
+    out = now[["amount", "low", "high", "n", "status", "notebook"]].rename(columns={"amount": "actual"})
+    for name, when in (("last_month", last_month), ("last_year", last_year)):
+        at = headline[headline.month == when].drop_duplicates("metric").set_index("metric")
+        out[name] = at.amount.where(at.status == "complete").reindex(out.index)
+    out = out.join(limits[["lower", "upper"]])
+    out["target"], out["owner_role"] = np.nan, ""
+    if targets is not None and len(targets):
+        mine = targets[targets.month == month].drop_duplicates("metric").set_index("metric")
+        out["target"] = mine["value"].astype(float).reindex(out.index)
+        out["owner_role"] = mine["owner_role"].reindex(out.index).fillna("")
+    out["band"] = [_band(m, benchmarks) for m in out.index]
+    out["gap"] = out.actual - out.target
+    lower_better = out.index.isin(list(LOWER_IS_BETTER))
+    above, below = (out.actual > out.upper).to_numpy(), (out.actual < out.lower).to_numpy()
+    neutral = np.array([METRICS[m].direction.startswith("↔") if m in METRICS else True for m in out.index], bool)
+    out["flag"] = np.select([out.status != "complete", out.upper.isna(), (above | below) & neutral,
+                             above & ~lower_better, below & lower_better, above | below],
+                            ["too early", "no history", "outside limits", "better", "better", "worse"], "within limits")
+    out["name"] = [METRICS[m].name if m in METRICS else m.replace("_", " ") for m in out.index]
+    out["unit"] = [METRICS[m].unit if m in METRICS else "" for m in out.index]
+    place = {m: i for i, m in enumerate(METRICS)}
+    out = out.reset_index().assign(_p=lambda f: f.metric.map(place)).sort_values(["_p", "metric"])
+    return out[["metric", "name", "unit", "actual", "low", "high", "n", "last_month", "last_year", "target", "band",
+                "lower", "upper", "gap", "flag", "status", "notebook", "owner_role"]].reset_index(drop=True)
+
+
+def _band(metric: str, benchmarks: pd.DataFrame | None) -> str:
+    if benchmarks is None or metric not in set(benchmarks.metric):
+        return ""
+    rows = benchmarks[(benchmarks.metric == metric) & (benchmarks.denominator.fillna("not stated") != "not stated")]
+    ends = [[f"{v:g}" for v in (r.low, r.mid, r.high) if v == v] for r in rows.itertuples()]
+    return "; ".join(f"{'–'.join(e)} {r.unit} ({r.source})" for e, r in zip(ends, rows.itertuples(), strict=True) if e)
+
+
+def drivers(headline: pd.DataFrame, *, month: str, against: str | None = None) -> pd.DataFrame:
+    """Why net revenue moved against last month (or `against`): driver, before, after, contribution, expected, surprise,
+    is_news.
+
+    The tree is sessions x conversion x units per order x net revenue per unit (without traffic it starts at orders);
+    contributions add up to the change exactly. The largest bar is often the season, so each driver is also held against
+    its own control chart: `surprise` is its distance from `expected` in sigmas, and the largest one beyond three is the
+    news. Empty where a month lacks a figure.
+    """
+    wide = headline.drop_duplicates(["metric", "month"]).pivot(index="month", columns="metric", values="amount")
+    wide = wide.astype(float)
+    if {"net_revenue", "units_per_order", "orders"} <= set(wide):
+        wide["revenue_per_unit"] = wide.net_revenue / (wide.orders * wide.units_per_order)
+    columns = ["driver", "before", "after", "contribution", "expected", "surprise", "is_news"]
+    here = wide.reindex([month]).notna().all()
+    tree = next((t for t in (TREE, SHORT_TREE) if all(here.get(name, False) for name in t)), None)
+    if tree is None:
+        return pd.DataFrame(columns=columns)
+    if tree == TREE:  # conversion is recomputed, so that the product is net revenue whatever the rounding
+        wide["cvr_sessions"] = wide.orders / wide.sessions
+    now = _pair(wide, month, against or months_back(month, 2)[0], tree)
+    if now is None:
+        return pd.DataFrame(columns=columns)
+    whole = headline[headline.metric == "net_revenue"].set_index("month").status
+    chart = wide[list(tree)].melt(ignore_index=False, var_name="metric", value_name="amount").reset_index()
+    limits = (control_limits(chart.assign(status=chart.month.map(whole)),
+                             month=month).set_index("metric").reindex(now.driver))
+    now["expected"] = limits.centre.to_numpy()
+    ratio = now.after.to_numpy() / limits.centre.to_numpy()
+    now["surprise"] = (np.abs(np.log(np.where(ratio > 0, ratio,
+                                              np.nan))) / limits.sigma.where(limits.sigma > 0).to_numpy())
+    now["is_news"] = (now.surprise > 3) & (now.surprise == now.surprise.max())
+    return now[columns]
+
+
+def _pair(wide: pd.DataFrame, month: str, before: str, tree: tuple[str, ...]) -> pd.DataFrame | None:
+    if month not in wide.index or before not in wide.index:
+        return None
+    a, b = wide.loc[before, list(tree)], wide.loc[month, list(tree)]
+    return product_drivers(a.to_dict(), b.to_dict()) if a.notna().all() and b.notna().all() else None
+
+
+def mix_rate(breakdown: pd.DataFrame, *, month: str, against: str | None = None) -> pd.DataFrame:
+    """The change of revenue per order split by dimension: dimension, segment, mix, rate, contribution; segment `all`
+    sums its dimension and comes first. A category's orders are orders that hold it, so its mean is per such order."""
+    before = against or months_back(month, 2)[0]
+    frames = []
+    for dimension, one in breakdown.groupby("dimension", sort=True):
+        a, b = (one[one.month == m].set_index("segment")[["orders", "revenue"]].astype(float) for m in (before, month))
+        parts = mix_and_rate(a, b, weight="orders", amount="revenue")
+        whole = parts[["mix", "rate", "contribution"]].sum(min_count=1).to_dict() | {"segment": "all"}
+        parts = parts.sort_values("contribution", key=lambda s: -s.abs(), kind="stable")
+        frames.append(pd.concat([pd.DataFrame([whole]), parts]).assign(dimension=dimension))
+    columns = ["dimension", "segment", "mix", "rate", "contribution"]
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+
+
+def anomalies(daily: pd.DataFrame, *, month: str, weeks: int = 8, false_alarm_share: float = 0.05) -> pd.DataFrame:
+    """Days of the month outside their limits: metric, day_on, amount, expected, lower, upper, explained.
+
+    A day is expected to be the median of the same weekday in the `weeks` before, moved by the level of the last
+    fourteen days; its limits come from the shop's own past errors of that rule (log scale, robust spread), wide enough
+    that a month without news shows any alarm with probability `false_alarm_share`. Promotion days are named, not
+    hidden.
+    """
+    from scipy.stats import t as student
+
+    rows = []
+    frame = daily.assign(day_on=pd.to_datetime(daily.day_on)).set_index("day_on").sort_index()
+    for metric in ("orders", "revenue", "sessions"):
+        series = np.log1p(frame[metric].astype(float)) if metric in frame else pd.Series(dtype=float)
+        if series.notna().sum() < 7 * (weeks + 4):
+            continue
+        expected = pd.concat([series.shift(7 * k) for k in range(1, weeks + 1)], axis=1).median(axis=1)
+        drift = (series - expected).shift(1).rolling(14, min_periods=7).median().fillna(0.0)
+        error = series - expected - drift
+        past, now = (error[error.index.strftime("%Y-%m") < month].dropna(),
+                     error[error.index.strftime("%Y-%m") == month].dropna())
+        if len(past) < 60 or now.empty:
+            continue
+        quiet = past[~frame.is_promotion.reindex(past.index).fillna(False)]
+        spread = 1.4826 * (quiet - quiet.median()).abs().median()
+        kurtosis = float((quiet / spread).clip(-8, 8).kurtosis()) if spread > 0 else 0.0
+        free = 4 + 6 / kurtosis if kurtosis > 0.1 else 60.0  # the t whose tails are as heavy as these errors'
+        reach = spread * student.ppf(1 - false_alarm_share / (2 * len(now)), free)
+        for day in now.index[(now.abs() > reach) & (spread > 0)]:
+            middle = expected[day] + drift[day]
+            rows.append((metric, day.date(), frame.loc[day, metric], *np.expm1([middle, middle - reach,
+                                                                                middle + reach]),
+                         "promotion" if frame.loc[day, "is_promotion"] else "not explained"))
+    return pd.DataFrame(rows, columns=["metric", "day_on", "amount", "expected", "lower", "upper", "explained"])
+
+
+def risks(indicators: pd.DataFrame, gates: pd.DataFrame, *, month: str) -> pd.DataFrame:
+    """The register: risk, indicator value, limit, trend (rising, falling, steady, no history), is_over, owner_role,
+    mitigation. Data freshness and the privacy scan come from chapter 00's gates; compliance is a person's duty, with a
+    review date, because no indicator sees it."""
+    rows = []
+    for name, (limit, owner, action) in RISKS.items():
+        one = indicators[indicators.indicator == name].set_index("month").amount
+        if month not in one.index:
+            continue
+        past = one[one.index < month].tail(6)
+        spread = past.diff().abs().mean() * MOVING_RANGE
+        moved = one[month] - past.mean() if len(past) >= 3 else np.nan
+        trend = ("no history" if moved != moved else "rising" if moved > spread else "falling" if moved < -spread
+                 else "steady")
+        rows.append((name, float(one[month]), limit, trend, bool(one[month] > limit), owner, action))
+    for gate in gates.itertuples():
+        if gate.verdict != "go" and not str(gate.gate).startswith("share of customers"):
+            rows.append((f"data: {gate.gate}", np.nan, np.nan, "no history", True, "data owner", "see chapter 00"))
+    rows.append(("compliance: advertising claims, personal data, product marks", np.nan, np.nan, "no history", False,
+                 "general manager", "review with the person in charge once a quarter"))
+    return pd.DataFrame(rows, columns=["risk", "amount", "limit", "trend", "is_over", "owner_role", "mitigation"])
+
+
+def team_score(card: pd.DataFrame, team: pd.DataFrame | None) -> pd.DataFrame:
+    """One row per role: role, attainment (weighted share of target reached, each kept within 0 to 1.2), n_kpis judged,
+    n_immature (left out), n_people, orders_per_person. Only kpis with a target and a complete figure are judged."""
+    columns = ["role", "attainment", "n_kpis", "n_immature", "n_people", "orders_per_person"]
+    if team is None or team.empty:
+        return pd.DataFrame(columns=columns)
+    held = team[team.raci.isin(["A", "R"])].merge(card, left_on="kpi", right_on="metric", how="inner")
+    held = held[held.target.notna()]
+    ratio = np.where(held.metric.isin(list(LOWER_IS_BETTER)), held.target / held.actual, held.actual / held.target)
+    held = held.assign(reached=np.clip(ratio, 0, 1.2), is_ripe=held.status == "complete")
+    orders = card.loc[card.metric == "orders", "actual"]
+    rows = []
+    for role, one in held.groupby("role", sort=True):
+        ripe = one[one.is_ripe & one.reached.notna()]
+        weight = ripe.weight_share.astype(float)
+        people = float(team[team.role == role].n_people.max())
+        rows.append((role, (ripe.reached * weight).sum() / weight.sum() if weight.sum() > 0 else np.nan, len(ripe),
+                     int((~one.is_ripe).sum()), people, float(orders.iloc[0]) / people if len(orders) and people
+                     else np.nan))
+    return pd.DataFrame(rows, columns=columns)
+
+
+def ranked_decisions(decisions: pd.DataFrame, *, most: int = 10) -> pd.DataFrame:
+    """The chapters' proposals, best first, at most `most`: those whose expected effect is contribution margin by its
+    size in a month weighed by confidence (column `worth`), then those whose effect is something else or not known yet.
+
+    Money of different kinds is not compared: a year's revenue of a category is no larger than a month's margin of a
+    fix. Blocked rows and rows that change nothing are left out.
+    """
+    if decisions.empty:
+        return decisions.assign(worth=pd.Series(dtype=float))
+    open_ones = decisions[~decisions.action.isin(list(IDLE)) & ~decisions.status.isin(["done", "declined"])]
+    unit = open_ones.effect_unit.fillna("")
+    is_margin = unit.str.contains("margin") & ~unit.str.contains(r"\bper\b|at stake|cost")
+    monthly = pd.to_numeric(open_ones.expected_effect, errors="coerce").abs() / np.where(unit.str.contains("year"), 12,
+                                                                                         1)
+    worth = (monthly * open_ones.confidence.map(WEIGHT).fillna(0.3)).where(is_margin)
+    rank = open_ones.confidence.map(WEIGHT).fillna(0.0)
+    ranked = open_ones.assign(worth=worth, _rank=rank).sort_values(["worth", "_rank", "due_on", "decision_id"],
+                                                                   ascending=[False, False, True, True],
+                                                                   na_position="last", kind="stable")
+    return ranked.drop(columns="_rank").head(most).reset_index(drop=True)
+
+
+def asks(decisions: pd.DataFrame, *, currency: str) -> pd.DataFrame:
+    """What the month asks for in money, per owner: owner_role, money, due_on (the earliest), low, high (of the expected
+    effect, where all of its rows know it), n_decisions. Only rows that spend count: sized in the shop's currency (in
+    all or a month), and neither a price nor a budget that stays or falls."""
+    columns = ["owner_role", "money", "due_on", "low", "high", "n_decisions"]
+    if decisions.empty:
+        return pd.DataFrame(columns=columns)
+    spends = ~decisions.action.str.contains("price") & ~decisions.action.str.split().str[0].isin(list(SPENDS_NOTHING))
+    money = decisions.unit.isin([currency, f"{currency}/month", f"{currency} a month"]) & decisions["size"].notna()
+    spent = decisions[money & spends].assign(due_on=lambda f: f.due_on.replace("", np.nan))
+    found = spent.groupby("owner_role", sort=True).agg(money=("size", "sum"), due_on=("due_on", "min"),
+                                                       low=("effect_low", lambda s: s.sum(min_count=len(s))),
+                                                       high=("effect_high", lambda s: s.sum(min_count=len(s))),
+                                                       n_decisions=("size", "count"))
+    return found.reset_index().sort_values(["money", "owner_role"], ascending=[False, True], ignore_index=True)[columns]
+
+
+def conflicts(decisions: pd.DataFrame, *, cash_limit: float = float("nan"), currency: str = "",
+              ordered: pd.DataFrame | None = None, leaving: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Decisions that cannot both be carried out: kind, subject, first, second, notebooks. A subject both raised and
+    lowered, a sku on the purchase list (`ordered`: sku, order_units) that is leaving the range (`leaving`: sku), plans
+    that together ask for more than the cash."""
+    opposed = (("order", "delist"), ("order", "clear"), ("raise", "lower"), ("raise", "pause"),
+               ("raise price", "clear"), ("launch", "delist"), ("repeat", "stop"))
+    rows = []
+    open_ones = decisions[decisions.action != "blocked"] if len(decisions) else decisions
+    for (kind, subject), group in open_ones.groupby(["subject_type", "subject"], sort=True):
+        for one, other in opposed:
+            a, b = (group[group.action.str.startswith(w)] for w in (one, other))
+            if len(a) and len(b):
+                rows.append((kind, subject, a.action.iloc[0], b.action.iloc[0],
+                             f"{a.notebook.iloc[0]}, {b.notebook.iloc[0]}"))
+    if ordered is not None and leaving is not None and {"sku", "order_units"} <= set(ordered) and "sku" in leaving:
+        both = sorted(set(ordered.sku[ordered.order_units > 0]) & set(leaving.sku))
+        rows += [("sku", sku, "order", "delist", "07_inventory_planning, 10_assortment_pricing") for sku in both]
+    asked = asks(decisions, currency=currency).money.sum() if currency and len(decisions) else 0.0
+    if cash_limit == cash_limit and asked > cash_limit:
+        rows.append(("cash", f"{asked:,.0f} {currency} asked", "all plans", f"limit {cash_limit:,.0f}", "all"))
+    return pd.DataFrame(rows, columns=["kind", "subject", "first", "second", "notebooks"])
+
+
+def caveats(notes: pd.DataFrame, card: pd.DataFrame, *, expected: list[str]) -> pd.DataFrame:
+    """What the reader must not overlook: kind, subject, text. Chapters that left no results are listed, not skipped."""
+    rows = [("missing chapter", n, "left no results this month") for n in expected if n not in set(notes.notebook)]
+    rows += [("blocked", f"{r.notebook}: {r.section}", f"needs {r.needs}")
+             for r in notes.dropna(subset=["needs"]).itertuples()]
+    rows += [("immature", r.metric, "the figure is still filling") for r in card.itertuples() if r.status != "complete"]
+    return pd.DataFrame(rows, columns=["kind", "subject", "text"])

@@ -1,0 +1,161 @@
+"""Months on disk: where they lie, what stands, what stepped aside, and whether figures differ between two versions.
+
+`<month>` is published; `.<month>.partial` is being made; `.<month>.old` stepped aside while the new one was put in its
+place; `<month>.r1`, `.r2`, ... are earlier versions whose figures were restated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from playbook.errors import PlaybookError
+
+__all__ = ["digest_of", "digest_text", "earlier_versions", "figures_differ", "first_versions", "months_between",
+           "next_version", "only_one", "previous_month", "published_months", "read_json", "remove", "settle",
+           "shop_folder", "step_aside", "write_json"]
+
+
+def shop_folder(runs: str | Path, name: str) -> Path:
+    """The folder of a shop's months; characters other than letters, digits, dot, dash, underscore become dashes."""
+    safe = re.sub(r"[^\w.-]+", "-", name).strip(".-")
+    if not safe:
+        raise PlaybookError(f"The shop's name {name!r} cannot name a folder", file="shop.yaml", do="give it letters")
+    return Path(runs).resolve() / safe
+
+
+def previous_month(month: str) -> str:
+    """`2026-01` -> `2025-12`."""
+    year, number = map(int, month.split("-"))
+    return f"{year - (number == 1):04d}-{number - 1 or 12:02d}"
+
+
+def months_between(first: str, last: str) -> list[str]:
+    """Every month from `first` to `last`, both included; PlaybookError when they are not in that order."""
+    for month in (first, last):
+        if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
+            raise PlaybookError(f"{month!r} is not a month", do="write it as YYYY-MM, for example 2026-10")
+    found = [last]
+    while found[0] > first:
+        found.insert(0, previous_month(found[0]))
+    if found[0] != first:
+        raise PlaybookError(f"{first} comes after {last}", do="give an earlier first month")
+    return found
+
+
+def published_months(folder: Path) -> list[Path]:
+    """Published months of a shop with their earlier versions, in order (`2026-10` before `2026-10.r1`)."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(p for p in found if re.fullmatch(r"\d{4}-\d\d(\.r\d+)?", p.name) and (p / "run.json").exists())
+
+
+def earlier_versions(final: Path) -> list[Path]:
+    """The month's earlier versions, oldest first."""
+    found = [p for p in final.parent.glob(f"{final.name}.r*") if re.fullmatch(r"\d{4}-\d\d\.r\d+", p.name)]
+    return sorted(found, key=lambda p: int(p.name.rsplit("r", 1)[1]))
+
+
+def first_versions(folder: Path) -> list[Path]:
+    """For every published month of a shop the version that was published first, in order of months."""
+    found: dict[str, Path] = {}
+    for path in reversed(published_months(folder)):  # `2026-10` last, after its versions
+        versions = earlier_versions(path.with_name(path.name[:7]))
+        found[path.name[:7]] = versions[0] if versions else path
+    return [found[month] for month in sorted(found)]
+
+
+def step_aside(final: Path) -> Path:
+    """Where a standing month waits while its successor is put in place."""
+    return final.with_name(f".{final.name}.old")
+
+
+def settle(final: Path) -> None:
+    """Finish what an interrupted publishing left: restore the month that stepped aside, or file it as a version."""
+    aside = step_aside(final)
+    if not aside.exists():
+        return
+    if not final.exists():
+        os.rename(aside, final)
+    elif figures_differ(read_json(aside / "run.json"), read_json(final / "run.json")):
+        os.rename(aside, next_version(final))
+    else:
+        remove(aside)
+
+
+def next_version(final: Path) -> Path:
+    """The name under which the standing month would be kept when its figures are restated."""
+    last = [int(p.name.rsplit("r", 1)[1]) for p in earlier_versions(final)][-1:] or [0]
+    return final.with_name(f"{final.name}.r{last[0] + 1}")
+
+
+def figures_differ(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether a figure published in the record `old` is another in `new`.
+
+    A month looked at before its end restates nothing; 11 does not count, because it changes when people answer.
+    """
+    then, now = old.get("notebooks", {}), new.get("notebooks", {})
+    done = {n: v for n, v in then.items() if v.get("status") == "done" and not n.startswith("11_")}
+    moved = any(n in now and now[n].get("digest", "") != v.get("digest", "") for n, v in done.items())
+    return moved and not old.get("is_partial")
+
+
+@contextlib.contextmanager
+def only_one(path: Path, month: str) -> Iterator[None]:
+    """Two runs of one month at once would overwrite each other; the system frees the lock when a run dies."""
+    with open(path, "a+b") as handle:
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise PlaybookError(f"Another run of {month} is at work", file=path, do="wait until it ends") from None
+        yield
+
+
+def digest_of(place: Path) -> str:
+    """A hash of a chapter's figures (tables, decisions, predictions, headline), or of one file."""
+    digest = hashlib.sha256()
+    for path in [place] if place.is_file() else sorted(place.rglob("*.parquet")):
+        digest.update(path.relative_to(place.parent).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def digest_text(*parts: Any) -> str:
+    """A hash of plain values, the same in every process."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object, or nothing: an unreadable file counts as not there, so that its chapter simply runs again."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def remove(path: Path) -> None:
+    """A file or a whole folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,372 @@
+"""The pack people open: one page first, then every chapter without code, a workbook, the decisions as CSV.
+
+Nothing here computes a figure: it shows what the chapters wrote. Whatever came from outside (titles, names, reasons,
+errors) is escaped; the page needs no network, and no script to be read.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from playbook.runs.answers import followup
+from playbook.runs.chapters import figure_title, lesson_figures, objective_of, write_chapter
+from playbook.runs.folders import digest_text, published_months
+from playbook.runs.track_record import restated, track_record
+from playbook.runs.words import ABOUT_ONE_PERSON, TEMPLATES, Words, plain_number, table_of
+
+__all__ = ["Pack", "latest_figures", "pack_version", "sentences", "summary", "write_notice", "write_pack"]
+
+WEIGHT = {"high": 1.0, "medium": 0.6, "low": 0.3}
+ACTIONS_SHOWN = 10
+FOLLOWED = ("month", "action", "subject", "owner_role", "status", "done_on", "expected", "metric", "before", "after",
+            "verdict")
+CARD = ("metric", "actual", "low", "high", "last_month", "last_year", "target", "gap", "lower", "upper", "band_low",
+        "band_high", "flag", "status", "owner_role")  # what a manager reads first; the whole table is a download
+
+
+class Pack:
+    """A month's results as read from its folder: tables and figures by chapter, decisions, headline series."""
+
+    def __init__(self, folder: Path, record: dict[str, Any]) -> None:
+        self.folder, self.record, self.words = folder, record, Words(record["lang"])
+        self.chapters = list(record["notebooks"])
+        self.done = [n for n in self.chapters if record["notebooks"][n]["status"] == "done"]
+        self.review = next((n for n in self.done if n.startswith("11_")), "")
+        self.lessons = {n: lesson_figures(folder / n / "notebook.ipynb") for n in self.done}
+
+    def tables(self, chapter: str) -> list[str]:
+        """Names of a chapter's result tables."""
+        return sorted(p.stem for p in (self.folder / chapter / "tables").glob("*.parquet"))
+
+    def table(self, chapter: str, name: str) -> pd.DataFrame | None:
+        """A result table, or None when the chapter wrote none of that name."""
+        path = self.folder / chapter / "tables" / f"{name}.parquet"
+        return pd.read_parquet(path) if chapter and path.exists() else None
+
+    def gathered(self, name: str) -> pd.DataFrame:
+        """One file of every chapter (decisions, predictions, headline), stacked, with its notebook."""
+        found = [(n, self.folder / n / f"{name}.parquet") for n in self.done]
+        frames = [pd.read_parquet(path).assign(notebook=n) for n, path in found if path.exists()]
+        frames = [f for f in frames if len(f)]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    def figure(self, chapter: str, name: str = "") -> dict[str, str] | None:
+        """A chapter's figure as a data address with its alternative text; the first one when no name is given."""
+        folder = self.folder / chapter / "figures"
+        paths = [folder / f"{name}.svg"] if name else sorted(folder.glob("*.svg"))
+        for path in paths:
+            if path.exists() and path.stem not in self.lessons.get(chapter, set()):
+                title = figure_title(path) or path.stem.replace("_", " ")
+                return {"src": f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}",
+                        "alt": f"{self.words.chapter(chapter)['title']}: {title}", "caption": title}
+        return None
+
+    def decisions(self) -> pd.DataFrame:
+        """All decisions of the month, best first: expected effect weighed by confidence; blocked rows last."""
+        found = self.gathered("decisions")
+        if found.empty:
+            return found
+        effect = pd.to_numeric(found["expected_effect"], errors="coerce")
+        worth = (effect.abs() * found["confidence"].map(WEIGHT).fillna(0.5)).fillna(-1.0)
+        order = found.assign(_blocked=found["action"].eq("blocked"), _worth=-worth)
+        order = order.sort_values(["_blocked", "_worth", "due_on", "decision_id"], kind="stable")
+        return order.drop(columns=["_blocked", "_worth"]).reset_index(drop=True)
+
+
+def pack_version(final: Path) -> str:
+    """Changes when the pack would look otherwise although no figure changed: its code, or the months it links to."""
+    here = Path(__file__).parent
+    files = [here / f"{name}.py" for name in ("report", "words", "workbook", "chapters")]
+    files += sorted(p for p in TEMPLATES.rglob("*.*") if p.is_file())
+    earlier = [p.name for p in published_months(final.parent) if p.name[:7] < final.name]
+    return digest_text([p.read_text(encoding="utf-8") for p in files if p.exists()], earlier)[:16]
+
+
+def write_pack(folder: Path, record: dict[str, Any], *, months: Path) -> None:
+    """Write index.html, the chapters, playbook.xlsx, decisions.csv and predictions.parquet into `folder`."""
+    from playbook.runs.workbook import write_workbook
+
+    pack = Pack(folder, record)
+    decisions = pack.decisions()
+    _escape_formulas(decisions).to_csv(folder / "decisions.csv", index=False, encoding="utf-8-sig")
+    predictions = pack.gathered("predictions")
+    if len(predictions):
+        predictions.assign(is_replay=record["is_replay"]).to_parquet(folder / "predictions.parquet", index=False)
+    for chapter in pack.done:
+        write_chapter(folder / chapter, record, pack.words, pack.tables(chapter))
+    (folder / "index.html").write_text(_index(pack, decisions, months), encoding="utf-8")
+    write_workbook(pack, decisions, folder / "playbook.xlsx")
+
+
+def summary(run: Any) -> dict[str, Any]:
+    """What a machine wants to know of a finished month."""
+    pack = Pack(run.folder, run.record)
+    decisions = pack.decisions()
+    open_ones = decisions[decisions["action"] != "blocked"] if len(decisions) else decisions
+    return {
+        "store": run.record["store"], "month": run.record["month"], "status": run.status, "is_changed": run.is_changed,
+        "folder": str(run.folder), "page": str(run.folder / "index.html"), "is_partial": run.record["is_partial"],
+        "sentences": sentences(pack, decisions), "n_decisions": len(open_ones),
+        "chapters": {n: v["status"] for n, v in run.record["notebooks"].items()},
+        "failed": {n: {k: v.get(k) for k in ("cell", "section", "error")}
+                   for n, v in run.record["notebooks"].items() if v["status"] == "failed"},
+        "decisions": [pack.words.decision(row) for row in open_ones.head(3).to_dict("records")]}
+
+
+def write_notice(path: Path, results: list[dict[str, Any]]) -> None:
+    """A short summary for a mail or chat step: text at `path`, JSON beside it under the same name."""
+    is_json = path.suffix == ".json"
+    text_path, json_path = (path.with_suffix(".txt"), path) if is_json else (path, path.with_suffix(".json"))
+    lines = []
+    for one in results:
+        if one["status"] == 1:
+            lines += [f"{one['store']} {one['month'] or ''}: nothing published. {one['error']['message']}", ""]
+            continue
+        lines += [f"{one['store']} {one['month']}" + (" (partial)" if one["is_partial"] else ""), *one["sentences"]]
+        lines += [f"Failed: {n}, cell {v['cell']}: {v['error']}" for n, v in one["failed"].items()]
+        lines += [f"- {d['who']}: {d['what']} {d['how much']} {d['by when']}".rstrip() for d in one["decisions"]]
+        lines += [one["page"], ""]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for target, text in ((text_path, "\n".join(lines)), (json_path, json.dumps(results, indent=1, ensure_ascii=False))):
+        part = target.with_name(f".{target.name}.part")
+        part.write_text(text + "\n", encoding="utf-8")
+        os.replace(part, target)
+
+
+def _index(pack: Pack, decisions: pd.DataFrame, months: Path) -> str:
+    from jinja2 import Environment, FileSystemLoader
+
+    record, words = pack.record, pack.words
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    listed = record["notebooks"].items()
+    failed = [{"title": words.chapter(n)["title"], **v} for n, v in listed if v["status"] == "failed"]
+    earlier = [{"name": p.name, "link": f"../{p.name}/index.html"} for p in reversed(published_months(months))
+               if p.name[:7] < record["month"] or p.name in record.get("earlier_packs", [])]
+    return environment.get_template("index.html.j2").render(
+        lang=record["lang"], w=words, shop=record["store"], month=record["month"], as_of=record["as_of"],
+        currency=record["currency"], margin_basis=record["margin_basis"], is_partial=record["is_partial"],
+        is_replay=record["is_replay"], gate=record.get("verdict", {}).get("status", ""), failed=failed,
+        sentences=sentences(pack, decisions), sections=_sections(pack, decisions), earlier=earlier,
+        chapters=[_chapter_card(pack, n) for n in pack.chapters],
+        css=(TEMPLATES / "pack.css").read_text(encoding="utf-8"),
+        js=(TEMPLATES / "sort.js").read_text(encoding="utf-8"))
+
+
+def _sections(pack: Pack, decisions: pd.DataFrame) -> list[dict[str, Any]]:
+    """The page's middle, in the order a manager reads: asks, headline, what changed, decisions, track record, care."""
+    words, found = pack.words, []
+
+    def section(title: str, *tables: dict | None, figures: tuple[str, ...] = (), notes: list[str] | None = None,
+                folded: list[dict] | None = None) -> None:
+        shown = [f for f in (pack.figure(pack.review, name) for name in figures) if f]
+        kept = [t for t in tables if t]
+        if shown or kept or notes or folded:
+            found.append({"id": title.replace(" ", "-"), "title": words(title), "figures": shown, "tables": kept,
+                          "notes": notes or [], "folded": folded or []})
+
+    def reviewed(name: str, **more: Any) -> dict[str, Any] | None:
+        frame = pack.table(pack.review, name)
+        return table_of(frame, words, label=words(name), **more) if frame is not None and len(frame) else None
+
+    def made(name: str, otherwise: Callable[[], pd.DataFrame]) -> dict[str, Any] | None:
+        """11's table of that name; where it wrote none, what the months on disk say."""
+        frame = pack.table(pack.review, name)
+        frame = otherwise() if frame is None else frame
+        return table_of(frame, words, label=words(name)) if len(frame) else None
+
+    asks = pack.table(pack.review, "asks")
+    if asks is not None and len(asks):
+        money = next((c for c in ("money", "cash", "amount") if c in asks.columns[1:]), "")
+        total = {asks.columns[0]: words("total"), money: asks[money].sum()} if money else None
+        section("asks", table_of(asks, words, label=words("asks"), total=total))
+    section("headline", _scorecard(pack), figures=("sparkline_scorecard", "scorecard"), folded=_definitions(pack))
+    section("changes", reviewed("drivers"), reviewed("mix_rate"), reviewed("anomalies"),
+            figures=("driver_waterfall", "waterfall", "control_charts"))
+    section("restated", made("restated", lambda: restated(pack.folder)))
+    section("decisions", *_decision_tables(pack, decisions)[:1], folded=_decision_tables(pack, decisions)[1:])
+    section("follow-up", *_followed_up(pack))
+    section("track record", made("track_record", lambda: track_record(pack.folder).summary), figures=("track_record",))
+    section("care", *(reviewed(n, title=words.column(n)) for n in ("conflicts", "risks", "team_score", "caveats")))
+    return found
+
+
+def _followed_up(pack: Pack) -> list[dict[str, Any]]:
+    """What people answered, and apart from it how many decisions nobody answered."""
+    frame = pack.table(pack.review, "followup")
+    frame = followup(pack.folder) if frame is None else frame
+    shown = frame[[c for c in FOLLOWED if c in frame]]
+    if "status" not in frame or frame.empty:
+        return [table_of(shown, pack.words, label=pack.words("follow-up"))] if len(frame) else []
+    open_ones = frame["status"].eq("unanswered")
+    counted = frame.groupby(["month", "status"], sort=True).size().rename("decisions").reset_index()
+    tables = [table_of(shown[~open_ones], pack.words, label=pack.words("follow-up"))] if (~open_ones).any() else []
+    return [*tables, table_of(counted, pack.words, label=pack.words("follow-up"))]
+
+
+def _scorecard(pack: Pack) -> dict[str, Any] | None:
+    """11's scorecard; without it, the chapters' own headline series: this month, last month, a year ago."""
+    from playbook.metrics import METRICS
+
+    card = pack.table(pack.review, "scorecard")
+    if card is None or card.empty:
+        card = latest_figures(pack)
+    if card.empty:
+        return None
+    names = card["metric"].astype(str) if "metric" in card else []
+    units = {i: METRICS[m].unit for i, m in enumerate(names) if m in METRICS and METRICS[m].unit in ("share", "money")}
+    card = card[[c for c in CARD if c in card and (c == "metric" or card[c].replace("", pd.NA).notna().any())]]
+    return table_of(card, pack.words, label=pack.words("headline"), units=units)
+
+
+def latest_figures(pack: Pack) -> pd.DataFrame:
+    """One row per headline metric of the month: actual, last_month, last_year (missing where not known), status."""
+    series = pack.gathered("headline")
+    if series.empty:
+        return series
+    month = pack.record["month"]
+    year_ago = f"{int(month[:4]) - 1}{month[4:]}"
+    before = f"{int(month[:4]) - (month[5:] == '01')}-{(int(month[5:]) - 2) % 12 + 1:02d}"
+    wide = series.drop_duplicates(["metric", "month"]).pivot(index="metric", columns="month", values="amount")
+    status = series[series["month"] == month].drop_duplicates("metric").set_index("metric")["status"]
+    columns = {"actual": month, "last_month": before, "last_year": year_ago}
+    none = pd.Series(float("nan"), index=wide.index)
+    found = pd.DataFrame({name: wide.get(m, none) for name, m in columns.items()}, index=wide.index)
+    return found.assign(status=status).dropna(subset=["actual"]).reset_index()
+
+
+def _definitions(pack: Pack) -> list[dict[str, Any]]:
+    """Each headline figure opens to what it means: formula, maturity, trap, the chapters it comes from."""
+    from playbook.metrics import METRICS
+
+    series = pack.gathered("headline")
+    if series.empty:
+        return []
+    here = series[series["month"] == pack.record["month"]]
+    rows = [{"metric": m, "formula": METRICS[m].formula, "grain": METRICS[m].grain, "direction": METRICS[m].direction,
+             "maturity": METRICS[m].maturity, "trap": METRICS[m].trap, "n": one["n"].max(),
+             "status": ", ".join(sorted(set(one["status"].dropna().astype(str)))),
+             "notebook": ", ".join(sorted({n[:2] for n in one["notebook"]}))}
+            for m, one in here.groupby("metric") if m in METRICS]
+    if not rows:
+        return []
+    title = pack.words("definitions")
+    return [{"title": title, "table": table_of(pd.DataFrame(rows), pack.words, label=title), "lines": []}]
+
+
+def _ranked(pack: Pack, decisions: pd.DataFrame) -> pd.DataFrame:
+    """11's ranked list; where it wrote none, every open decision in the pack's own order."""
+    ranked = pack.table(pack.review, "ranked")
+    if ranked is None or "decision_id" not in ranked:
+        return decisions[decisions["action"] != "blocked"]
+    return ranked[["decision_id"]].merge(decisions, on="decision_id")
+
+
+def _decision_tables(pack: Pack, decisions: pd.DataFrame) -> list[dict[str, Any]]:
+    """The ranked actions to read, then folded: all decisions, and what was blocked."""
+    if decisions.empty:
+        return []
+    words = pack.words
+    ranked = _ranked(pack, decisions)
+
+    def readable(rows: pd.DataFrame) -> pd.DataFrame:
+        told = [words.decision(r) | {"chapter": words.chapter(str(r["notebook"]))["title"]}
+                for r in rows.to_dict("records")]
+        frame = pd.DataFrame(told, columns=["who", "what", "how much", "by when", "expected", "why", "chapter"])
+        return frame.rename(columns={c: words(c) for c in frame})
+
+    shown = table_of(readable(ranked.head(ACTIONS_SHOWN)), words, label=words("decisions"), is_cards=True)
+    everything = decisions[decisions["action"] != "blocked"]
+    title = words("all decisions of the month")
+    folded = [{"title": f"{title} ({len(everything)})", "lines": [],
+               "table": table_of(readable(everything), words, label=title, rows_shown=200)}]
+    blocked = decisions[decisions["action"] == "blocked"]
+    if len(blocked):
+        told = blocked[["notebook", "subject", "reason"]].rename(columns={"subject": "section", "reason": "needs"})
+        told = told.assign(needs=told["needs"].str.removeprefix("needs "))
+        folded.append({"title": f"{words('what could not be answered')} ({len(blocked)})", "lines": [],
+                       "table": table_of(told, words, label=words("what could not be answered"), rows_shown=200)})
+    return ([shown] if len(ranked) else []) + folded if len(ranked) else [None, *folded]
+
+
+def sentences(pack: Pack, decisions: pd.DataFrame) -> list[str]:
+    """What happened, why, what to decide by when: 11's own three sentences, else from the figures it gathered."""
+    told = pack.table(pack.review, "summary")
+    if told is not None and "sentence" in told:
+        column = "sentence_zh" if pack.words.lang == "zh" and "sentence_zh" in told else "sentence"
+        return [str(s) for s in told[column].dropna()][:3]
+    return [_what_happened(pack), _why(pack), _what_to_decide(pack, decisions)]
+
+
+def _what_happened(pack: Pack) -> str:
+    record, is_zh = pack.record, pack.words.lang == "zh"
+    latest = latest_figures(pack)
+    row = latest[latest["metric"] == "net_revenue"] if len(latest) else latest
+    if row.empty:
+        return (f"{record['month']}：没有可比较的净销售额。" if is_zh
+                else f"{record['month']}: no chapter reported net revenue, so nothing is compared here.")
+    one = row.iloc[0]
+    money = f"{plain_number(one.actual)} {record['currency']}"
+    changes = []
+    for column, english, chinese in (("last_month", "the month before", "环比"), ("last_year", "a year ago", "同比")):
+        if pd.notna(one[column]) and one[column]:
+            change = one.actual / one[column] - 1
+            sign = "more" if change >= 0 else "less"
+            changes.append(f"{chinese}{'增长' if change >= 0 else '下降'} {abs(change):.1%}" if is_zh
+                           else f"{abs(change):.1%} {sign} than {english}")
+    if is_zh:
+        return f"{record['month']} 净销售额 {money}" + (f"，{'、'.join(changes)}。" if changes else "。")
+    return f"Net revenue in {record['month']} was {money}" + (f": {' and '.join(changes)}." if changes else ".")
+
+
+def _why(pack: Pack) -> str:
+    is_zh, drivers = pack.words.lang == "zh", pack.table(pack.review, "drivers")
+    if drivers is None or drivers.empty or not {"driver", "contribution"} <= set(drivers):
+        return "变化的原因本月无法拆解。" if is_zh else "What drove the change cannot be told from this month's data."
+    sized = drivers.assign(size=drivers["contribution"].abs())
+    top = sized.sort_values(["size", "driver"], ascending=[False, True]).head(2)
+    name = pack.words.metric
+    parts = [f"{name(str(d))} ({c:+,.0f})" for d, c in zip(top["driver"], top["contribution"], strict=True)]
+    return f"变化主要来自{'和'.join(parts)}。" if is_zh else f"Most of the change comes from {' and '.join(parts)}."
+
+
+def _what_to_decide(pack: Pack, decisions: pd.DataFrame) -> str:
+    is_zh = pack.words.lang == "zh"
+    open_ones = decisions[decisions["action"] != "blocked"] if len(decisions) else decisions
+    if open_ones.empty:
+        return "本月没有需要决定的事项。" if is_zh else "No decision is proposed this month."
+    ranked = _ranked(pack, decisions)
+    first = pack.words.decision((ranked if len(ranked) else open_ones).iloc[0].to_dict())
+    due = sorted(d for d in open_ones["due_on"].astype(str) if d and d != "None")
+    if is_zh:
+        by = f"，最早 {due[0]} 前" if due else ""
+        return f"有 {len(open_ones)} 项决策待定{by}；首要：{first['who']} {first['what']}。"
+    top = " ".join(filter(None, (first["what"], first["how much"])))
+    return (f"{len(open_ones)} decisions are proposed" + (f", the first due on {due[0]}" if due else "")
+            + f"; on top: {top}" + (f" ({first['who']})." if first["who"] else "."))
+
+
+def _chapter_card(pack: Pack, chapter: str) -> dict[str, Any]:
+    entry, about = pack.record["notebooks"][chapter], pack.words.chapter(chapter)
+    is_done = chapter in pack.done
+    tables = [{"name": n, "link": f"{chapter}/tables/{n}.csv", "rows": f"{entry['rows'].get(n, 0):,}"}
+              for n in pack.tables(chapter)] if is_done else []
+    objective = about["objective"] or objective_of(pack.folder / chapter / "notebook.ipynb")
+    return {"title": about["title"], "status": entry["status"], "objective": objective, "cell": entry.get("cell"),
+            "section": entry.get("section"), "error": entry.get("error"),
+            "figure": pack.figure(chapter) if is_done else None, "link": f"{chapter}/notebook.html" if is_done else "",
+            "blocked": ", ".join(sorted({str(b.get("section", "")) for b in entry.get("blocked", [])})),
+            "tables": tables}
+
+
+def _escape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    kept = frame[[c for c in frame if c not in ABOUT_ONE_PERSON]].copy()
+    for column in kept:
+        kept[column] = kept[column].map(lambda v: f"'{v}" if isinstance(v, str) and v[:1] in tuple("=+-@\t\r") else v)
+    return kept

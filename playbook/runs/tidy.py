@@ -1,0 +1,79 @@
+"""Execute the notebooks as they stand, keep only the text that tests compare: `python -m playbook.runs.tidy [04 ...]`.
+
+A committed notebook holds outputs of cells tagged `nbval-check-output` and no others; the same code and data give the
+same bytes, so that a run leaves no difference behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from playbook.runs.execute import execute_notebook
+from playbook.runs.plan import notebook_paths, notebooks_folder
+
+__all__ = ["main", "tidied"]
+
+CHECKED = "nbval-check-output"
+
+
+def main(words: list[str] | None = None) -> int:
+    """Tidy the notebooks named by number (all when none is); returns 1 when one fails, and leaves that one alone."""
+    words = sys.argv[1:] if words is None else words
+    folder = notebooks_folder()
+    paths = notebook_paths(folder)
+    if (folder / "training").is_dir():
+        paths |= {f"training/{p.stem}": p for p in sorted((folder / "training").glob("[0-9][0-9]_*.ipynb"))}
+    chosen = {n: p for n, p in paths.items() if not words or any(Path(n).name.startswith(w) or n == w for w in words)}
+    status = 0
+    for name, path in chosen.items():
+        with tempfile.TemporaryDirectory() as scratch:
+            target = Path(scratch) / "executed.ipynb"
+            done = execute_notebook(path, target, {}, folder=path.parent)
+            if done.status == "failed":
+                print(f"{name}: cell {done.cell} ({done.section}): {done.error}\n{done.traceback}")
+                status = 1
+                continue
+            text = tidied(json.loads(target.read_text(encoding="utf-8")))
+        changed = text != path.read_text(encoding="utf-8")
+        if changed:
+            part = path.with_name(f".{path.name}.part")
+            part.write_text(text, encoding="utf-8")
+            os.replace(part, path)
+        print(f"{name}: {done.seconds:.1f} s, {'tidied' if changed else 'unchanged'}")
+    return status
+
+
+def tidied(notebook: dict[str, Any]) -> str:
+    """The notebook's text with text outputs of checked cells only, and no metadata but tags."""
+    cells = []
+    for cell in notebook["cells"]:
+        tags = [t for t in cell.get("metadata", {}).get("tags", []) if t]
+        if "injected-parameters" in tags:
+            continue
+        kept = {"cell_type": cell["cell_type"], "id": cell["id"], "metadata": {"tags": tags} if tags else {}}
+        if cell["cell_type"] == "code":
+            is_checked = CHECKED in tags
+            kept["execution_count"] = cell.get("execution_count") if is_checked else None
+            kept["outputs"] = [o for o in map(_text_only, cell.get("outputs", [])) if o] if is_checked else []
+        cells.append(kept | {"source": cell["source"]})
+    metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+                "language_info": {"name": "python"}}
+    whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _text_only(output: dict[str, Any]) -> dict[str, Any] | None:
+    if output["output_type"] == "stream":
+        return output if output["name"] == "stdout" else None
+    if "text/plain" not in output.get("data", {}):
+        return None
+    return output | {"data": {"text/plain": output["data"]["text/plain"]}}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

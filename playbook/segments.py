@@ -1,0 +1,338 @@
+"""Segments that hold still, and membership tiers that pay: who is rewarded, woken or left alone.
+
+*Recency* counts days from as-of to the last purchase day, *frequency* purchase days, *money* contribution margin
+where the shop knows its costs, revenue otherwise. Equal customers always get equal scores: a score depends on a
+customer's own numbers and on cut points, never on the order of rows. Recency is cut at the shop's own gaps between
+purchases. The eight value segments cross high and low of the three: 重要 (important) or 一般 (general), and
+价值 (value), 发展 (develop), 保持 (keep) or 挽留 (win back). Tiers are judged on what members did in the year *after*
+they qualified: before it, they look better than they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import numpy as np
+import pandas as pd
+from ibis import _
+
+from playbook.errors import PlaybookError
+from playbook.ltv import purchase_history
+from playbook.methods.clusters import stable_clusters
+from playbook.methods.membership import (
+    annual_amounts,
+    design_tiers,
+    judge_tiers,
+    near_threshold,
+    points,
+    search_tiers,
+)
+from playbook.store import expression
+
+__all__ = ["SEGMENTS", "RfmResult", "purchase_history", "tempting_rfm", "purchase_gaps", "rfm", "segment_table",
+           "cluster_segments", "migration", "month_moves", "segment_returns", "segment_actions", "audience_list",
+           "holdout_size", "lorenz", "annual_amounts", "design_tiers", "judge_tiers", "search_tiers", "near_threshold",
+           "points", "segment_decisions", "segment_headline"]
+
+SEGMENTS = {  # recency, frequency, money: high (1) or low (0)
+    (1, 1, 1): ("important value", "重要价值", "reward"),
+    (1, 0, 1): ("important develop", "重要发展", "second order"),
+    (0, 1, 1): ("important keep", "重要保持", "wake"),
+    (0, 0, 1): ("important win back", "重要挽留", "win back"),
+    (1, 1, 0): ("general value", "一般价值", "raise basket"),
+    (1, 0, 0): ("general develop", "一般发展", "second order"),
+    (0, 1, 0): ("general keep", "一般保持", "wake cheaply"),
+    (0, 0, 0): ("general win back", "一般挽留", "leave alone"),
+}
+YEAR = 365
+
+
+@dataclass(frozen=True)
+class RfmResult:
+    """`customers`: one row per customer: customer_id, first_on, recency_days, n_purchases, amount, r, f, m (1 worst
+    to 5 best), segment, segment_cn, action. `cuts`: score, above: the cut points of each score. `gaps`: how many gaps
+    between purchases they rest on, and a caveat where those are too few."""
+
+    customers: pd.DataFrame
+    cuts: pd.DataFrame
+    n_gaps: int
+    caveat: str
+
+
+def tempting_rfm(history: pd.DataFrame) -> pd.DataFrame:
+    """The usual frequency quintiles with ties broken by row order, for the lesson: one row per number of purchases and
+    score: n_purchases, f_tempting, n_customers. Equal customers land in different scores."""
+    rank = history["x"].rank(method="first")
+    score = np.ceil(5 * rank / len(history)).astype(int)
+    out = pd.DataFrame({"n_purchases": history["x"] + 1, "f_tempting": score})
+    out = out.value_counts().rename("n_customers").reset_index()
+    return out.sort_values(["n_purchases", "f_tempting"], ignore_index=True)
+
+
+def purchase_gaps(customer_days: Any, *, as_of: Any) -> np.ndarray:
+    """Days between successive purchase days of the same customer, up to `as_of`, sorted."""
+    t = expression(customer_days).filter(_.orders > 0, _.customer_id.notnull())
+    t = t.select("customer_id", day_on=_.day_on.cast("date"))
+    t = t.filter(_.day_on <= ibis.literal(pd.Timestamp(as_of).date()))
+    before = _.day_on.lag().over(ibis.window(group_by="customer_id", order_by="day_on"))
+    t = t.distinct().mutate(before=before).filter(_.before.notnull())
+    gaps = t.select(gap=_.day_on.delta(_.before, unit="day")).order_by("gap").to_pandas()["gap"]
+    return gaps.to_numpy("int64")
+
+
+def rfm(customer_days: Any, *, as_of: Any, basis: str = "revenue", gaps: np.ndarray | None = None) -> RfmResult:
+    """Scores and value segment of every customer with a purchase up to `as_of`; sorted by customer_id.
+
+    r: 5 within the median gap between purchases, then to the 75th, 90th and 95th percentile, 1 beyond. f: 1 for one
+    purchase day; the others at the repeaters' median, 75th and 90th percentile. m: quintiles of the amount. High means:
+    recency within the 90th percentile of gaps; at least as many purchases as the mean customer, and two; an amount of
+    at least the mean. Where fewer than 30 gaps are known the quartiles of recency stand in, and `caveat` says so.
+    """
+    history = purchase_history(customer_days, as_of=as_of, basis=basis)
+    if len(history) == 0:
+        raise PlaybookError("no known customer has bought anything yet", table="customer_days", do="check customer ids")
+    gaps = purchase_gaps(customer_days, as_of=as_of) if gaps is None else gaps
+    recency = (history["T"] - history["t_x"]).to_numpy()
+    count, amount = history["x"].to_numpy() + 1, history["amount"].to_numpy(float)
+    caveat = ""
+    if len(gaps) >= 30:
+        r_cuts = np.quantile(gaps, [0.5, 0.75, 0.9, 0.95])
+    else:
+        r_cuts = np.quantile(recency, [0.2, 0.4, 0.6, 0.8])
+        caveat = f"only {len(gaps)} gaps between purchases: recency is cut at its own quintiles, not at the shop's gaps"
+    repeat = count[count > 1]
+    f_cuts = np.array([2, *np.ceil(np.quantile(repeat, [0.5, 0.75, 0.9]))]) if len(repeat) else np.full(4, np.inf)
+    known = amount[np.isfinite(amount)]
+    m_cuts = np.quantile(known, [0.2, 0.4, 0.6, 0.8]) if len(known) else np.full(4, np.inf)
+    high = np.column_stack([
+        recency <= (r_cuts[2] if len(gaps) >= 30 else r_cuts[1]),
+        count >= max(np.ceil(count.mean()), 2), amount >= (known.mean() if len(known) else np.inf)]).astype(int)
+    names = [SEGMENTS[tuple(row)] for row in high.tolist()]
+    customers = pd.DataFrame({
+        "customer_id": history["customer_id"], "first_on": history["first_on"], "recency_days": recency,
+        "n_purchases": count, "amount": amount, "r": 5 - np.searchsorted(r_cuts, recency, side="left"),
+        "f": 1 + np.searchsorted(f_cuts, count, side="right"), "m": 1 + np.searchsorted(m_cuts, amount, side="right"),
+        "segment": [n[0] for n in names], "segment_cn": [n[1] for n in names], "action": [n[2] for n in names]})
+    cuts = pd.DataFrame({"score": list("rrrrffffmmmm"), "above": [*r_cuts, *f_cuts, *m_cuts]})
+    return RfmResult(customers, cuts, len(gaps), caveat)
+
+
+def segment_table(result: RfmResult, *, n_resamples: int = 40, seed: int = 0) -> pd.DataFrame:
+    """One row per segment, largest amount first: n_customers, customer_share, amount, cm_share (share of all money),
+    recency_days, n_purchases and amount_per_customer (medians), stability, stability_low.
+
+    `stability` is the mean share of the segment's customers who keep their label when frequency and money cut points
+    come from resampled customers; `stability_low` its 5th percentile. Under .9 a segment is not one to act on.
+    """
+    own, rng = result.customers, np.random.default_rng(seed)
+    count, amount = own["n_purchases"].to_numpy(), own["amount"].to_numpy(float)
+    f_high = own["segment"].str.contains("value|keep").to_numpy()
+    m_high = own["segment"].str.startswith("important").to_numpy()
+    kept, n = [], len(own)
+    for _k in range(n_resamples):
+        drawn = np.sort(rng.integers(0, n, n))
+        same_f = f_high == (count >= max(np.ceil(count[drawn].mean()), 2))
+        kept.append(same_f & (m_high == (amount >= np.nanmean(amount[drawn]))))
+    shares = pd.DataFrame(np.array(kept).T).groupby(own["segment"].to_numpy()).mean()
+    money = np.nansum(amount)
+    out = own.groupby("segment").agg(
+        n_customers=("customer_id", "size"), amount=("amount", "sum"), recency_days=("recency_days", "median"),
+        n_purchases=("n_purchases", "median"), amount_per_customer=("amount", "median"))
+    out["customer_share"] = out["n_customers"] / n
+    out["cm_share"] = out["amount"] / money if money > 0 else np.nan
+    out["stability"], out["stability_low"] = shares.mean(axis=1), shares.quantile(0.05, axis=1)
+    return out.sort_values(["amount", "n_customers"], ascending=False).reset_index()
+
+
+def cluster_segments(result: RfmResult, *, most: int = 8, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """k-means on log recency, frequency and money, its number of clusters chosen by bootstrap stability.
+
+    Returns (choice: n_clusters, stability, stability_low, is_chosen; clusters: cluster, n_customers, and the medians of
+    recency_days, n_purchases, amount; cluster 1 holds the most money per customer).
+    """
+    own = result.customers
+    columns = np.column_stack([np.log1p(own["recency_days"]), np.log(own["n_purchases"]),
+                               np.arcsinh(own["amount"].fillna(0.0))])
+    choice, label = stable_clusters(columns, own["customer_id"].to_numpy(), most=most, seed=seed)
+    table = own.assign(cluster=label).groupby("cluster").agg(
+        n_customers=("customer_id", "size"), recency_days=("recency_days", "median"),
+        n_purchases=("n_purchases", "median"), amount=("amount", "median"))
+    return choice, table.reset_index()
+
+
+def migration(before: RfmResult, after: RfmResult) -> pd.DataFrame:
+    """Who moved where between two as-of days: one row per (from_segment, to_segment): n_customers, amount_before,
+    amount_after (all their money to that day), amount (difference). Customers won in between come from `new`."""
+    both = after.customers[["customer_id", "segment", "amount"]].merge(
+        before.customers[["customer_id", "segment", "amount"]], on="customer_id", how="left", suffixes=("_to", "_from"))
+    both = both.assign(segment_from=both["segment_from"].fillna("new"), amount_from=both["amount_from"].fillna(0.0))
+    out = both.groupby(["segment_from", "segment_to"]).agg(
+        n_customers=("customer_id", "size"), amount_before=("amount_from", "sum"), amount_after=("amount_to", "sum"))
+    out = out.reset_index().rename(columns={"segment_from": "from_segment", "segment_to": "to_segment"})
+    return out.assign(amount=out["amount_after"] - out["amount_before"])
+
+
+def segment_returns(customer_days: Any, *, as_of: Any, basis: str = "revenue", days: int = 91, windows: int = 6
+                    ) -> pd.DataFrame:
+    """What each segment did next, at earlier as-of days: one row per origin_on and segment: n_customers, buyer_share,
+    amount_per_customer within the following `days` (windows do not overlap)."""
+    day, rows = pd.Timestamp(as_of), []
+    t = expression(customer_days)
+    for k in range(1, windows + 1):
+        origin = day - pd.Timedelta(days=days * k)
+        seen = t.filter(_.day_on.cast("date") <= ibis.literal(origin.date()), _.orders > 0, _.customer_id.notnull())
+        if int(seen.count().to_pandas()) == 0:
+            break
+        then = rfm(customer_days, as_of=origin, basis=basis).customers
+        low, high = ibis.literal(origin.date()), ibis.literal((origin + pd.Timedelta(days=days)).date())
+        window = t.filter(_.day_on.cast("date") > low, _.day_on.cast("date") <= high).group_by("customer_id").aggregate(
+            bought=(_.orders > 0).any(), money=_[basis].cast("decimal(18, 6)").sum().cast("float64"))
+        both = then.merge(window.order_by("customer_id").to_pandas(), on="customer_id", how="left")
+        both = both.assign(bought=both["bought"].fillna(False).astype(bool), money=both["money"].fillna(0.0))
+        table = both.groupby("segment").agg(n_customers=("customer_id", "size"), buyer_share=("bought", "mean"),
+                                            amount_per_customer=("money", "mean"))
+        rows.append(table.reset_index().assign(origin_on=origin))
+    columns = ["origin_on", "segment", "n_customers", "buyer_share", "amount_per_customer"]
+    return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
+
+
+def holdout_size(share: float, *, lift: float = 0.10, power: float = 0.8, alpha: float = 0.05) -> float:
+    """Customers per arm to see a relative `lift` of a response `share` (two-sided; normal approximation with both
+    variances; Fleiss, Levin & Paik 2003, eq. 4.14 without continuity correction). Missing for a share of 0 or 1."""
+    from scipy.stats import norm
+
+    if not 0 < share < 1 or not 0 < share * (1 + lift) < 1:
+        return np.nan
+    other = share * (1 + lift)
+    reach = norm.ppf(1 - alpha / 2) + norm.ppf(power)
+    return float(np.ceil(reach**2 * (share * (1 - share) + other * (1 - other)) / (other - share) ** 2))
+
+
+def segment_actions(
+    result: RfmResult, returns: pd.DataFrame, *, lift: float = 0.10, level: float = 0.8
+) -> pd.DataFrame:
+    """What to do with each segment: action, n_customers, buyer_share (they will buy anyway), expected (money the
+    segment brings in the next window without us), low, high (`level`, from the spread over earlier windows),
+    holdout_n (per arm, to see a relative `lift`), detectable_lift (with half of the segment held out, where it is too
+    small), n_windows, status (`complete`, or `not yet calibrated` under three windows)."""
+    from scipy.stats import t
+
+    size = result.customers.groupby(["segment", "action"]).size().rename("n_customers").reset_index()
+    rows = []
+    for segment, action, n in size.itertuples(index=False):
+        past = returns[returns["segment"] == segment]
+        each, share = past["amount_per_customer"].to_numpy(float), past["buyer_share"].mean()
+        k = len(each)
+        wide = t.ppf(0.5 + level / 2, k - 1) * each.std(ddof=1) * np.sqrt(1 + 1 / k) if k > 2 else np.nan
+        mean = each.mean() if k else np.nan
+        need = holdout_size(share, lift=lift) if k else np.nan
+        fits = bool(need * 2 <= n)
+        rows.append({"segment": segment, "action": action, "n_customers": n, "buyer_share": share,
+                     "expected": n * mean, "low": n * (mean - wide), "high": n * (mean + wide),
+                     "holdout_n": need if fits else np.nan, "holdout_share": need / n if fits else 0.5,
+                     "detectable_lift": lift * np.sqrt(need / max(n / 2, 1)) if need == need else np.nan,
+                     "n_windows": k, "status": "complete" if k > 2 else "not yet calibrated"})
+    order = {name[0]: place for place, name in enumerate(SEGMENTS.values())}
+    return pd.DataFrame(rows).sort_values("segment", key=lambda s: s.map(order), ignore_index=True)
+
+
+def audience_list(result: RfmResult, actions: pd.DataFrame) -> pd.DataFrame:
+    """One row per customer: customer_id, segment, action, arm (`treat` or `holdout`, by the hash of the id: the same
+    arm next month). Holds no contact data; `playbook audience` matches those locally."""
+    share = result.customers["segment"].map(actions.set_index("segment")["holdout_share"]).fillna(0.5).to_numpy(float)
+    place = pd.util.hash_array(result.customers["customer_id"].to_numpy(object), categorize=False) % 10_000
+    out = result.customers[["customer_id", "segment", "action"]]
+    return out.assign(arm=np.where(place < share * 10_000, "holdout", "treat"))
+
+
+def lorenz(customers: pd.DataFrame) -> pd.DataFrame:
+    """Share of money held by the best customers: customer_share, cm_share at every percent (from the best down), with
+    top20_share and gini as columns of their own. Customers who cost money are part of it."""
+    money = np.sort(customers["amount"].dropna().to_numpy(float))[::-1]
+    total = money.sum()
+    if len(money) == 0 or total <= 0:
+        return pd.DataFrame({"customer_share": [], "cm_share": [], "top20_share": [], "gini": []}, dtype=float)
+    held = np.concatenate([[0], money.cumsum() / total])
+    at = np.linspace(0, 1, 101)
+    curve = np.interp(at * len(money), np.arange(len(money) + 1), held)
+    gini = 2 * float(np.trapezoid(held, dx=1 / len(money))) - 1
+    return pd.DataFrame({"customer_share": at, "cm_share": curve, "top20_share": curve[20], "gini": gini})
+
+
+def month_moves(customer_days: Any, now: RfmResult, *, as_of: Any, basis: str = "revenue") -> pd.DataFrame:
+    """`migration` since the last day of the month before; everybody comes from `new` where nobody had bought by
+    then."""
+    end = pd.Timestamp(as_of).replace(day=1) - pd.Timedelta(days=1)
+    try:
+        before = rfm(customer_days, as_of=end, basis=basis)
+    except PlaybookError:
+        before = RfmResult(now.customers[:0], now.cuts, 0, "")
+    return migration(before, now)
+
+
+def segment_decisions(actions: pd.DataFrame, tiers: pd.DataFrame, owed: pd.DataFrame | None, *, currency: str,
+                      basis: str, due_on: str, revisit_on: str) -> pd.DataFrame:
+    """Decision rows: one campaign per segment with its hold-out, thresholds searched, benefits that do not pay at the
+    assumed uplift, and the points to set aside."""
+    rows, days = [], {"due_on": due_on, "revisit_on": revisit_on, "owner_role": "CRM manager"}
+    for a in actions.itertuples(index=False):
+        seen = a.detectable_lift if a.detectable_lift == a.detectable_lift else None
+        rows.append({
+            "subject_type": "segment", "subject": a.segment, "action": a.action,
+            "size": round(a.n_customers * (1 - a.holdout_share)), "unit": "customers treated",
+            "expected_effect": a.expected, "effect_low": a.low, "effect_high": a.high,
+            "effect_unit": f"{currency} {basis} at stake next quarter", "evidence_metric": "repeat_share",
+            "evidence_value": a.buyer_share, "confidence": "medium" if a.holdout_n == a.holdout_n else "low",
+            "threshold": seen, "reason": f"{a.n_customers} customers, {a.holdout_share:.0%} held out",
+            "stop_rule": "treated and held-out buyers do not differ after a quarter"})
+    for t in tiers.itertuples(index=False):
+        if t.scheme == "searched":
+            rows.append({
+                "subject_type": "tier", "subject": t.tier, "action": "set threshold", "size": t.threshold,
+                "unit": f"{currency} a year", "expected_effect": t.tier_net,
+                "effect_unit": f"{currency} {basis} a year",
+                "confidence": "low", "evidence_metric": "tier_net", "evidence_value": t.break_even_uplift,
+                "reason": f"{t.n_customers} members; pays from an uplift of {t.break_even_uplift:.1%}",
+                "stop_rule": "members' margin against a hold-out rises by less than the break-even"})
+        elif t.threshold > 0 and t.tier_net < 0:
+            rows.append({
+                "subject_type": "tier", "subject": t.tier, "action": "stop or cut benefit", "size": t.benefit_cost,
+                "unit": f"{currency} a year", "expected_effect": -t.tier_net,
+                "effect_unit": f"{currency} {basis} a year",
+                "confidence": "low", "evidence_metric": "tier_net", "evidence_value": t.tier_net,
+                "reason": f"needs an uplift of {t.break_even_uplift:.1%}",
+                "stop_rule": "a hold-out shows the uplift the benefit needs"})
+    if owed is not None and len(owed):
+        rows.append({"subject_type": "kpi", "subject": "points liability", "action": "set aside",
+                     "size": owed["liability"].iloc[0], "unit": currency, "evidence_metric": "points_liability",
+                     "evidence_value": owed["breakage_share"].iloc[0], "confidence": "medium",
+                     "effect_high": owed["liability_no_breakage"].iloc[0],
+                     "effect_unit": f"{currency} if all were used",
+                     "reason": f"breakage from {owed['breakage_from'].iloc[0]}", "owner_role": "finance",
+                     "stop_rule": "redemption differs from the breakage seen"})
+    frame = pd.DataFrame(rows)
+    return frame.assign(**{k: v if k not in frame else frame[k].fillna(v) for k, v in days.items()})
+
+
+def segment_headline(
+    customer_days: Any, *, as_of: Any, basis: str, owed: pd.DataFrame | None = None, shown: int = 25
+) -> pd.DataFrame:
+    """Monthly series for the scorecard: top20_share of each month's buyers (metric, month, amount, low, high, n,
+    status) and, for the last month, points_liability. Missing where a month's money is not positive."""
+    t = expression(customer_days).filter(_.day_on.cast("date") <= ibis.literal(pd.Timestamp(as_of).date()))
+    t = t.group_by("customer_id", month=_.day_on.cast("date").strftime("%Y-%m")).aggregate(
+        amount=_[basis].cast("decimal(18, 6)").sum().cast("float64"))
+    frame, rows = t.order_by("month", "customer_id").to_pandas(), []
+    for month, part in list(frame.groupby("month", sort=True))[-shown:]:
+        curve = lorenz(part)
+        rows.append({"metric": "top20_share", "month": month, "n": len(part),
+                     "amount": curve["top20_share"].iloc[0] if len(curve) else np.nan})
+    last = f"{pd.Timestamp(as_of):%Y-%m}"
+    if owed is not None and len(owed):
+        rows.append({"metric": "points_liability", "month": last, "amount": owed["liability"].iloc[0],
+                     "n": owed["n_members"].iloc[0]})
+    full = pd.Timestamp(as_of).is_month_end
+    out = pd.DataFrame(rows, columns=["metric", "month", "amount", "low", "high", "n"])
+    return out.assign(status=np.where((out["month"] == last) & ~full, "partial", "complete"))

@@ -1,0 +1,623 @@
+# ruff: noqa: E501 - queries and lists of headers read better unbroken
+"""What an export kind declares, and what its shape rule works with.
+
+An `Adapter` is an alias list (canonical column -> headers in every locale and vintage), three knobs, cleaners (chosen by
+the type of each column) and a shape rule. A `Delivery` is one file's table with its columns found, cleaned and typed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from playbook.errors import PlaybookError
+from playbook.sources import clean
+from playbook.sources.read import Sheet, normalised
+from playbook.store.contract import Column
+from playbook.store.write import quoted
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["Adapter", "Delivery", "Settings", "columns_of", "value_kind"]
+
+
+# times in one fixed width are cut and cast, many times faster than parsing by format
+FIXED = {
+    "zoned": "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}$",
+    "fast": "^[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}:[0-9]{2})?$",
+}
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One export kind. `columns` is text, a line per canonical column: `name! type | header | header ...`.
+
+    Types: id, text (contact patterns masked), word (never masked: codes and names of channels), money, count, number,
+    share, time, day, contact (only ever hashed). `!` marks what the kind cannot do without. A header in /slashes/ is a
+    pattern over the whole normalised header.
+    """
+
+    kind: str
+    title: str
+    gives: tuple[str, ...]
+    columns: str
+    shape: Callable[[Delivery], None]
+    personal: str = ""  # headers that are known to hold personal data and are never read
+    ignored: str = ""  # headers that are understood and not needed
+    has_footers: bool = False  # rows such as `Total: Account` end the table
+    is_sectioned: bool = False  # a blank line ends the table; what follows is another one
+    zone: str = ""  # time zone of times printed without an offset, where the platform fixes it
+    signature: str = ""  # headers that tell this kind from others with similar columns
+    family: str = ""  # order numbers are unique within a family
+    person_when: str = ""  # contact columns are hashed only in rows where this column is filled
+    is_decimal_comma: bool | None = None
+    day_first: bool | None = None
+    version: str = ""  # what else decides the rows a file gives: a file is read again when it changes
+    beside: int = 0  # so many columns beyond the named ones are values themselves, their headers being names
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A canonical column of an adapter."""
+
+    name: str
+    type: str
+    is_required: bool
+    aliases: tuple[str, ...]
+
+
+@functools.cache
+def columns_of(adapter: Adapter) -> dict[str, Wanted]:
+    """The adapter's canonical columns by name."""
+    out = {}
+    for line in adapter.columns.strip().splitlines():
+        head, *aliases = [p.strip() for p in line.split("|")]
+        name, kind = head.split()
+        bare = name.rstrip("!")
+        out[bare] = Wanted(
+            bare,
+            kind,
+            name.endswith("!"),
+            tuple(a if a.startswith("/") else normalised(a) for a in aliases if a) or (normalised(bare),),
+        )
+    return out
+
+
+@functools.cache
+def header_list(text: str) -> frozenset[str]:
+    """Headers separated by bars, as they are matched."""
+    return frozenset(normalised(h) for h in text.replace("\n", " ").split("|") if h.strip())
+
+
+def found_columns(adapter: Adapter, names: list[str]) -> dict[str, int]:
+    """Canonical column -> position of the first header that is one of its aliases, in the order of the aliases."""
+    out: dict[str, int] = {}
+    for wanted in columns_of(adapter).values():
+        for alias in wanted.aliases:
+            if alias.startswith("/"):
+                hits = [i for i, n in enumerate(names) if re.fullmatch(alias.strip("/"), n)]
+            else:
+                hits = [i for i, n in enumerate(names) if n == alias]
+            if hits:
+                out[wanted.name] = hits[0]
+                break
+    return out
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What shop.yaml and the command line say that an import needs."""
+
+    currency: str | None = None
+    zone: str | None = None
+    day_first: bool | None = None
+    is_decimal_comma: bool | None = None
+    observed_on: str | None = None  # the day a snapshot (stock) stands for, where the file does not say
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+class Delivery:
+    """One table of one file for one adapter: `raw` in the engine holds its canonical columns as text.
+
+    The shape rule asks for typed expressions (`money("total")`) and hands over queries with `emit`.
+    """
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        adapter: Adapter,
+        sheet: Sheet,
+        settings: Settings,
+        salt: Callable[[], bytes],
+    ) -> None:
+        if settings.is_decimal_comma is None and adapter.is_decimal_comma is not None:
+            settings = dataclasses.replace(settings, is_decimal_comma=adapter.is_decimal_comma)
+        if settings.day_first is None and adapter.day_first is not None:
+            settings = dataclasses.replace(settings, day_first=adapter.day_first)
+        self.con, self.adapter, self.sheet, self.settings, self._salt = con, adapter, sheet, settings, salt
+        self.wanted = dict(columns_of(adapter))
+        self.at = found_columns(adapter, sheet.names)
+        self.beside: dict[str, str] = {}
+        if adapter.beside:
+            for i, header in enumerate(sheet.headers):
+                if i not in self.at.values() and header:
+                    self.wanted[f"beside_{i}"] = Wanted(f"beside_{i}", "number", False, (sheet.names[i],))
+                    self.at[f"beside_{i}"], self.beside[f"beside_{i}"] = i, header
+        self.repaired: dict[str, int] = dict(sheet.repaired)
+        self.emitted: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.n_rows = self.n_footers = 0
+        self.reject_lines: list[tuple[int, str]] = []
+        self._style: dict[str, str] = {}
+        self._bad: dict[str, str] = {}
+        self._explained: set[str] = set()  # columns of which every value is known to be readable
+        self._check_headers()
+
+    # --- headers --------------------------------------------------------------------------------------------------
+
+    def _check_headers(self) -> None:
+        missing = [w for w in self.wanted.values() if w.is_required and w.name not in self.at]
+        if missing:
+            tried = "; ".join(f"{w.name} (tried: {', '.join(w.aliases)})" for w in missing)
+            raise PlaybookError(
+                f"{self.adapter.title}: required columns are missing: {tried}",
+                file=self.sheet.path.name,
+                rule="required columns",
+                do="export it again with these columns, or write a mapping with `playbook map`",
+            )
+
+    @property
+    def unknown(self) -> list[str]:
+        """Headers neither used nor known to this kind."""
+        if self.beside:
+            return []
+        known = header_list(self.adapter.ignored) | header_list(self.adapter.personal)
+        aliases = [a for w in self.wanted.values() for a in w.aliases]
+        plain, patterns = {a for a in aliases if not a.startswith("/")}, [a.strip("/") for a in aliases if a[0] == "/"]
+        return [
+            h
+            for h, n in zip(self.sheet.headers, self.sheet.names, strict=True)
+            if n and n not in known and n not in plain and not any(re.fullmatch(p, n) for p in patterns)
+        ]
+
+    def has(self, name: str) -> bool:
+        """Whether the file has this canonical column."""
+        return name in self.at
+
+    def header(self, name: str) -> str:
+        """The header as the file writes it."""
+        return self.sheet.headers[self.at[name]]
+
+    # --- loading --------------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Reads the wanted columns once into the table `raw`; contact columns enter as hashes only."""
+        self._check_duplicates()
+        parts = []
+        for name, at in self.at.items():
+            text = f"c{at}"
+            if self.wanted[name].type == "contact":
+                text = self.key(clean.plain_text(f"c{at}"))
+                when = self.adapter.person_when
+                text = f"CASE WHEN c{self.at[when]} <> '' THEN {text} END" if when in self.at else text
+            parts.append(f"{text} AS {name}")
+        self.con.execute(f"CREATE OR REPLACE TABLE raw AS SELECT {', '.join(parts)} FROM {self.sheet.scan}")
+        odd = {
+            n: clean.is_odd(n, is_id=w.type == "id")
+            for n, w in self.wanted.items()
+            if n in self.at and w.type != "contact"
+        }
+        found = self.con.execute(
+            f"SELECT {', '.join(f'count(*) FILTER ({test})' for test in odd.values())} FROM raw"
+        ).fetchone()
+        for (name, test), n in zip(odd.items(), found, strict=True):
+            if n:
+                self.con.execute(f"UPDATE raw SET {name} = {clean.plain_text(name)} WHERE {test}")
+        if self.sheet.rejects:
+            self.reject_lines = self.con.execute(
+                f"SELECT line, left(any_value(csv_line), 4000) FROM {self.sheet.rejects} GROUP BY line ORDER BY line"
+            ).fetchall()
+        (delivered,) = self.con.execute("SELECT count(*) FROM raw").fetchone()
+        empty = " AND ".join(f"{name} IS NULL" for name in self.at)
+        repeated = (
+            " AND ".join(
+                f"(lower({name}) = {quoted(self.header(name).lower())})"
+                for name in self.at
+                if self.wanted[name].is_required and self.wanted[name].type != "contact"
+            )
+            or "false"
+        )
+        first = next(iter(sorted(self.at, key=self.at.get)))
+        footer = "false"
+        if self.adapter.has_footers:
+            words = "total|totals|grand total|gesamt|summe|totale|totaal|合计|总计|汇总|小计|account total|results from"
+            footer = f"coalesce(regexp_matches(lower({first}), '^({words})($|[^a-z0-9])'), false)"
+            if self.wanted[first].type == "day":
+                footer = f"({footer} OR ({first} IS NULL AND NOT ({empty})))"
+        (self.n_footers,) = self.con.execute(
+            f"SELECT count(*) FROM raw WHERE ({footer}) OR coalesce({repeated}, false)"
+        ).fetchone()
+        self.con.execute(f"DELETE FROM raw WHERE ({empty}) OR ({footer}) OR coalesce({repeated}, false)")
+        (self.n_rows,) = self.con.execute("SELECT count(*) FROM raw").fetchone()
+        n_blank = delivered - self.n_rows - self.n_footers
+        if n_blank:
+            self.repaired["blank lines passed over"] = n_blank
+        if self.n_footers:
+            self.repaired["footer and repeated header lines taken off"] = self.n_footers
+
+    def _check_duplicates(self) -> None:
+        for name, at in self.at.items():
+            same = [i for i, n in enumerate(self.sheet.names) if n == self.sheet.names[at] and i != at]
+            for other in same:
+                (differing,) = self.con.execute(
+                    f"SELECT count(*) FROM {self.sheet.scan} WHERE c{at} IS DISTINCT FROM c{other}"
+                ).fetchone()
+                if differing:
+                    raise PlaybookError(
+                        f"the column {self.header(name)!r} stands twice in the file, with different values",
+                        file=self.sheet.path.name,
+                        column=self.header(name),
+                        rule="one column per header",
+                        rows=differing,
+                        do="take one of the two out",
+                    )
+
+    def key(self, text: str) -> str:
+        """HMAC-SHA256 of trimmed, lower-cased text under the shop's salt, as 32 hex digits."""
+        secret = self._salt()
+        secret = hashlib.sha256(secret).digest() if len(secret) > 64 else secret
+        block = secret.ljust(64, b"\0")
+        inner, outer = ("'" + "".join(f"\\x{b ^ pad:02X}" for b in block) + "'::BLOB" for pad in (0x36, 0x5C))
+        low = f"lower({text})"
+        return f"CASE WHEN {text} IS NOT NULL THEN left(sha256({outer} || unhex(sha256({inner} || encode({low})))), 32) END"
+
+    def read_as(self, name: str, written: str, meant: str) -> None:
+        """Replaces one spelling in a column, counted."""
+        (n,) = self.con.execute(
+            f"SELECT count(*) FROM raw WHERE replace({name}, ' ', '') = {quoted(written)}"
+        ).fetchone()
+        if n:
+            self.con.execute(
+                f"UPDATE raw SET {name} = {quoted(meant)} WHERE replace({name}, ' ', '') = {quoted(written)}"
+            )
+            self.repaired[f"{self.header(name)}: {written} read as {meant}"] = n
+
+    # --- typed expressions ----------------------------------------------------------------------------------------
+
+    def id(self, name: str) -> str:
+        """An identifier; refuses a column a spreadsheet has turned into 1.23E+18."""
+        if not self.has(name):
+            return "CAST(NULL AS VARCHAR)"
+        if name not in self._style:
+            self._style[name] = "id"
+            n, example = self.con.execute(
+                f"SELECT count(*), any_value({name}) FROM raw WHERE regexp_matches({name}, '{clean.SCIENTIFIC}')"
+            ).fetchone()
+            if n:
+                raise PlaybookError(
+                    f"order numbers or codes have been rounded by a spreadsheet (such as {example})",
+                    file=self.sheet.path.name,
+                    column=self.header(name),
+                    rule="ids are text",
+                    rows=n,
+                    do="export it again and import the file without opening it in a spreadsheet",
+                )
+        return name
+
+    def word(self, name: str) -> str:
+        """A code or a name given by the platform."""
+        return name if self.has(name) else "CAST(NULL AS VARCHAR)"
+
+    def text(self, name: str) -> str:
+        """Free text with contact patterns masked."""
+        if not self.has(name):
+            return "CAST(NULL AS VARCHAR)"
+        if name not in self._style:
+            (n,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {clean.has_contact(name)}").fetchone()
+            self._style[name] = "masked" if n else "text"
+            if n:
+                self.repaired[f"{self.header(name)}: contact details masked"] = n
+        return clean.masked(name) if self._style[name] == "masked" else name
+
+    def contact(self, name: str) -> str:
+        """The hash of a contact column."""
+        return name if self.has(name) else "CAST(NULL AS VARCHAR)"
+
+    def money(self, name: str) -> str:
+        """A money column as DECIMAL(18,6); values no number style explains make their row unreadable."""
+        return self._number(name)
+
+    def count(self, name: str) -> str:
+        """A whole number; a fraction in it makes the row unreadable."""
+        if not self.has(name):
+            return "CAST(NULL AS BIGINT)"
+        value = self._number(name)
+        whole = f"CASE WHEN {value} = round({value}) THEN CAST({value} AS BIGINT) END"
+        if f"{name}:whole" not in self._style:
+            (n,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {value} <> round({value})").fetchone()
+            self._style[f"{name}:whole"] = "no" if n else "yes"
+        if self._style[f"{name}:whole"] == "no":
+            self._explained.discard(name)
+            self._note_bad(name, whole)
+        return whole
+
+    def number(self, name: str) -> str:
+        """A plain number (DOUBLE)."""
+        return f"CAST({self._number(name)} AS DOUBLE)"
+
+    def _number(self, name: str) -> str:
+        if not self.has(name):
+            return "CAST(NULL AS DECIMAL(18,6))"
+        if name not in self._style:
+            self._style[name] = self._number_style(name)
+            if self._style[name] != "plain":
+                (n,) = self.con.execute(
+                    f"SELECT count(*) FROM raw WHERE {name} IS NOT NULL AND TRY_CAST({name} AS DECIMAL(18,6)) IS NULL "
+                    f"AND {clean.number(name, self._style[name])} IS NOT NULL"
+                ).fetchone()
+                if n:
+                    self.repaired[f"{self.header(name)}: signs of currency and thousands taken off"] = n
+        value = clean.number(name, self._style[name])
+        self._note_bad(name, value)
+        return value
+
+    def _number_style(self, name: str) -> str:
+        (odd,) = self.con.execute(
+            f"SELECT count(*) FROM raw WHERE {name} IS NOT NULL AND TRY_CAST({name} AS DECIMAL(18,6)) IS NULL"
+        ).fetchone()
+        comma = self._decimal_comma()
+        if not odd and not comma:
+            self._explained.add(name)
+            return "plain"
+        return "comma" if comma else "dot"
+
+    def _decimal_comma(self) -> bool:
+        """One decision per file from all its number columns: a decimal comma, or a decimal point."""
+        if "decimal" not in self._style:
+            if self.settings.is_decimal_comma is not None:
+                self._style["decimal"] = "comma" if self.settings.is_decimal_comma else "dot"
+                return self.settings.is_decimal_comma
+            columns = [n for n in self.at if self.wanted[n].type in ("money", "number", "count")]
+            points = commas = 0
+            for n in columns:
+                a, b = self.con.execute(
+                    f"SELECT count(*) FILTER (regexp_matches({n}, '(\\.[0-9]{{1,2}}|\\.[0-9]{{4,}}|,[0-9]{{3}}\\.[0-9]*)[^0-9.,]*$')), "
+                    f"count(*) FILTER (regexp_matches({n}, '(,[0-9]{{1,2}}|,[0-9]{{4,}}|\\.[0-9]{{3}},[0-9]*)[^0-9.,]*$')) "
+                    f"FROM raw WHERE contains({n}, ',') OR contains({n}, '.')"
+                ).fetchone()
+                points, commas = points + a, commas + b
+            if points and commas:
+                raise PlaybookError(
+                    "numbers are written with a decimal point in some rows and a decimal comma in others",
+                    file=self.sheet.path.name,
+                    rule="one number style per file",
+                    rows=min(points, commas),
+                    do="export it again in one language setting",
+                )
+            self._style["decimal"] = "comma" if commas else "dot"
+            if not commas and not points and self.sheet.is_decimal_comma:
+                grouped = (
+                    " OR ".join(f"regexp_matches({n}, '^[0-9]{{1,3}}(\\.[0-9]{{3}})+$')" for n in columns) or "false"
+                )
+                (n_grouped,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {grouped}").fetchone()
+                self._style["decimal"] = "comma" if n_grouped else "dot"
+        return self._style["decimal"] == "comma"
+
+    def _time_style(self, name: str) -> str:
+        if name in self._style:
+            return self._style[name]
+        filled = f"{name} IS NOT NULL"
+        (n_filled,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {filled}").fetchone()
+        styles = ["zoned", "fast", *dict(clean.DATE_STYLES)] if n_filled else []
+        if n_filled > 4000:  # a sample tells most styles apart; the whole column then decides
+            self.con.execute(f"CREATE OR REPLACE TEMP TABLE sample AS SELECT {name} FROM raw WHERE {filled} LIMIT 2000")
+            fits = self._fits(name, styles, "sample")
+            styles = [s for n, s in fits if n == max(fits)[0]]
+        tried = self._fits(name, styles, f"(SELECT {name} FROM raw WHERE {filled})")
+        best = max((n for n, _ in tried), default=0)
+        styles = [s for n, s in tried if n == best and n] or ["iso"]
+        slashed = [s for s in styles if s[0] in "md" and "/" in s]
+        if len(slashed) > 1 and styles[0] == slashed[0]:
+            styles = [self._day_order(name, slashed)]
+        self._style[name] = styles[0]
+        if best == n_filled:
+            self._explained.add(name)
+        return styles[0]
+
+    def _fits(self, name: str, styles: list[str], rows: str) -> list[tuple[int, str]]:
+        """How many values each style explains; stops at the first that explains all and has no twin."""
+        out: list[tuple[int, str]] = []
+        (n_all,) = self.con.execute(f"SELECT count(*) FROM {rows}").fetchone()
+        for style in styles:
+            value = clean.time_of(name, style)
+            test = f"regexp_matches({name}, '{FIXED[style]}') AND " if style in FIXED else ""
+            (n,) = self.con.execute(
+                f"SELECT count(*) FROM {rows} WHERE {test} year({value}) BETWEEN 1900 AND 2200"
+            ).fetchone()
+            out.append((n, style))
+            if n == n_all and not (style[0] in "md" and "/" in style):
+                break
+        return out
+
+    def _day_order(self, name: str, styles: list[str]) -> str:
+        """Which of two readings of 3/4/2026 is meant: told, or the one under which the days keep the steadier step."""
+        wanted = self.settings.day_first
+        if wanted is not None:
+            return next((s for s in styles if s.startswith("d/m") == wanted), styles[0])
+        firsts = {
+            s: self.con.execute(
+                f"SELECT count(*) FILTER (day(d) = 1) = count(*) AND count(*) > 2 FROM "
+                f"(SELECT DISTINCT {clean.day_of(name, s)} AS d FROM raw WHERE {name} IS NOT NULL)"
+            ).fetchone()[0]
+            for s in styles
+        }
+        if sum(firsts.values()) == 1:  # published series name the first day of each period
+            return next(s for s in styles if firsts[s])
+        spread = {}
+        for style in styles:
+            spread[style] = self.con.execute(
+                f"WITH d AS (SELECT DISTINCT {clean.day_of(name, style)} AS d FROM raw WHERE {name} IS NOT NULL), "
+                "g AS (SELECT d - lag(d) OVER (ORDER BY d) AS step FROM d) "
+                "SELECT max(step), count(*) FROM g"
+            ).fetchone()
+        steps = sorted(styles, key=lambda s: spread[s][0] or 0)
+        low, high = (spread[s][0] or 0 for s in steps[:2])
+        if high > 2 * max(low, 1):
+            return steps[0]
+        same = self.con.execute(
+            f"SELECT count(*) FROM raw WHERE {clean.day_of(name, styles[0])} IS DISTINCT FROM {clean.day_of(name, styles[1])}"
+        ).fetchone()[0]
+        if not same:
+            return styles[0]
+        raise PlaybookError(
+            "day and month cannot be told apart",
+            file=self.sheet.path.name,
+            column=self.header(name),
+            rows=same,
+            rule="dates",
+            do="say which comes first with day_first (--day-first or --month-first)",
+        )
+
+    def local(self, name: str) -> str:
+        """A time column as printed by the platform: the shop's own clock where an offset or nothing stands beside it."""
+        if not self.has(name):
+            return "CAST(NULL AS TIMESTAMP)"
+        style = self._time_style(name)
+        value = clean.time_of(name, style)
+        if name not in self._explained:
+            test = f"regexp_matches({name}, '{FIXED[style]}') AND " if style in FIXED else ""
+            value = f"CASE WHEN {test} year({value}) BETWEEN 1900 AND 2200 THEN {value} END"
+        self._note_bad(name, value)
+        return value
+
+    def utc(self, name: str) -> str:
+        """A time column in UTC: by its own offset, else by the platform's zone, else by the shop's, else as it stands."""
+        if not self.has(name):
+            return "CAST(NULL AS TIMESTAMP)"
+        printed, zone = self.local(name), self.adapter.zone or self.settings.zone or "UTC"
+        naive = printed if zone == "UTC" else f"timezone('UTC', timezone({quoted(zone)}, {printed}))"
+        flag = f"{name}:offset"
+        if flag not in self._style:
+            n = 0
+            if self._style[name] not in FIXED:
+                (n,) = self.con.execute(
+                    f"SELECT count(*) FROM raw WHERE {clean.offset_minutes(name)} IS NOT NULL"
+                ).fetchone()
+            self._style[flag] = "some" if n or self._style[name] == "zoned" else "none"
+        if self._style[flag] == "none":
+            return naive
+        minutes = clean.offset_minutes(name, self._style[name])
+        if self._style[name] == "zoned":
+            return f"({printed} - to_minutes({minutes}))"
+        return f"CASE WHEN {minutes} IS NULL THEN {naive} ELSE {printed} - to_minutes({minutes}) END"
+
+    def day(self, name: str) -> str:
+        """The shop-local day of a time or day column."""
+        if not self.has(name):
+            return "CAST(NULL AS DATE)"
+        if self.settings.zone and self.wanted[name].type == "time":
+            return f"CAST(timezone({quoted(self.settings.zone)}, timezone('UTC', {self.utc(name)})) AS DATE)"
+        return f"CAST({self.local(name)} AS DATE)"
+
+    def month(self, name: str) -> str:
+        """A month written in any way that names one, as YYYY-MM."""
+        return f"strftime({self.local(name)}, '%Y-%m')" if self.has(name) else "CAST(NULL AS VARCHAR)"
+
+    def flag(self, name: str) -> str:
+        """Yes or no in the words people write."""
+        if not self.has(name):
+            return "CAST(NULL AS BOOLEAN)"
+        value = (
+            f"CASE WHEN lower({name}) IN ('true', 'yes', 'y', '1', 'ja', 'oui', 'x', '是') THEN true "
+            f"WHEN lower({name}) IN ('false', 'no', 'n', '0', 'nein', 'non', '否') THEN false END"
+        )
+        self._note_bad(name, value)
+        return value
+
+    def snapshot_day(self) -> str:
+        """The day a table of positions stands for: its own column, else what the caller says, else the file's own date."""
+        if self.has("day"):
+            return self.day("day")
+        told = self.settings.observed_on
+        if told is None:
+            told = f"{dt.datetime.fromtimestamp(self.sheet.path.stat().st_mtime):%Y-%m-%d}"
+            self.notes.append(f"the file does not say which day it stands for: {told}, the day it was saved, is taken")
+        try:
+            return f"DATE '{dt.date.fromisoformat(str(told)):%Y-%m-%d}'"
+        except ValueError:
+            raise PlaybookError(f"{told!r} is not a day", do="write YYYY-MM-DD") from None
+
+    def _note_bad(self, name: str, value: str) -> None:
+        if name not in self._explained:
+            self._bad[name] = f"({name} IS NOT NULL AND {value} IS NULL)"
+
+    # --- what the shape rule hands over ---------------------------------------------------------------------------
+
+    def require(self, *names: str, when: str) -> None:
+        """Rows for which `when` holds and one of these columns is empty cannot be read."""
+        for name in names:
+            self._bad[f"{name} is empty"] = f"(({when}) AND {name} IS NULL)"
+
+    def refuse_unreadable(self, table: str, *, budget: float) -> None:
+        """Counts rows whose values nothing explains; raises above the budget, else takes them out, itemised."""
+        bad = " OR ".join(self._bad.values()) or "false"
+        (n,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {bad}").fetchone()
+        n_lines = len(self.reject_lines)
+        self.n_unreadable = n + n_lines
+        self.n_rows += n_lines
+        if not self.n_unreadable:
+            return
+        if self.n_unreadable > budget * max(self.n_rows, 1):
+            what = self._examples() if n else ""
+            if n_lines:
+                lines = ", ".join(str(line) for line, _ in self.reject_lines[:5])
+                what = f"lines {lines} do not split into {len(self.sheet.headers)} columns" + (
+                    f"; {what}" if what else ""
+                )
+            raise PlaybookError(
+                f"{self.adapter.title}: rows cannot be read: {what}",
+                file=self.sheet.path.name,
+                table=table,
+                rule=f"at most {budget:.1%} of rows may be lost",
+                rows=self.n_unreadable,
+                do="mend these rows or export the file again",
+            )
+        if n:
+            self.con.execute(f"DELETE FROM raw WHERE {bad}")
+
+    def _examples(self) -> str:
+        """Column, number of rows and line numbers for what could not be read; values are not repeated."""
+        out = []
+        for name, bad in self._bad.items():
+            (n,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {bad}").fetchone()
+            if n:
+                if name.endswith(" is empty"):
+                    out.append(
+                        f"{self.header(name.removesuffix(' is empty'))} (empty in {n} row{'s' if n > 1 else ''})"
+                    )
+                    continue
+                out.append(
+                    f"{self.header(name)} ({n} value{'s' if n > 1 else ''} that are no {self.wanted[name].type})"
+                )
+        return "; ".join(out)
+
+    def emit(self, table: str, query: str) -> None:
+        """Hands over a query that yields rows of a contract table (or of `entities` and `ledger`)."""
+        self.emitted[table] = query
+
+
+def value_kind(column: Column, words: Collection[str]) -> str:
+    """The adapter's kind of value for a contract column; `words` names the text columns that hold single words."""
+    kinds = {"int": "count", "dec": "money", "num": "number", "ts": "time", "date": "day", "month": "month", "bool": "flag"}
+    if column.type in kinds:
+        return kinds[column.type]
+    if column.name.endswith("_id") or column.name == "sku":
+        return "id"
+    return "word" if column.name in words else "text"

@@ -1,0 +1,78 @@
+"""Every export kind the playbook reads, and telling them apart by their headers."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+
+from playbook.errors import PlaybookError
+from playbook.sources.adapter import Adapter, columns_of, found_columns, header_list
+
+__all__ = ["MODULES", "adapter", "adapters", "best_kinds", "score"]
+
+MODULES = (
+    "online_retail",
+    "series",
+    "shopify_orders",
+    "shopify_products",
+    "amazon",
+    "taobao",
+    "ads",
+    "ga4",
+    "woocommerce",
+    "sheets",
+)
+
+
+@functools.cache
+def adapters() -> dict[str, Adapter]:
+    """Every adapter by its kind, in a fixed order."""
+    out = {}
+    for module in MODULES:
+        found = importlib.import_module(f"playbook.sources.{module}")
+        for one in getattr(found, "ADAPTERS", None) or (found.ADAPTER,):
+            out[one.kind] = one
+    return out
+
+
+def adapter(kind: str) -> Adapter:
+    """The adapter of `kind`; PlaybookError naming all kinds if there is none."""
+    known = adapters()
+    wanted = kind.strip().lower().replace("_", "-")
+    if wanted not in known:
+        raise PlaybookError(
+            f"there is no export kind {kind!r}",
+            rule=f"one of: auto, {', '.join(known)}",
+            do="choose one of them, or `auto`",
+        )
+    return known[wanted]
+
+
+def score(one: Adapter, names: list[str]) -> int:
+    """How well headers fit an adapter: 0 where a required column or its signature is missing."""
+    at = found_columns(one, names)
+    wanted = columns_of(one)
+    if any(w.is_required and w.name not in at for w in wanted.values()):
+        return 0
+    others = sum(bool(n) for n in names) - len(at)
+    if one.beside:
+        return 5 if others else 0
+    present = set(names)
+    signature = header_list(one.signature)
+    if signature and not signature & present:
+        return 0
+    extra = len((header_list(one.ignored) | header_list(one.personal)) & present)
+    return 100 * sum(w.is_required for w in wanted.values()) + 10 * len(at) + extra + 50 * len(signature & present)
+
+
+def partial(one: Adapter, names: list[str]) -> int:
+    """How many of an adapter's columns a row of headers has, required ones or not."""
+    return len(found_columns(one, names))
+
+
+def best_kinds(names: list[str]) -> list[tuple[int, Adapter]]:
+    """The adapters these headers fit, best first."""
+    n_named = sum(bool(n) for n in names)
+    # a table of a date and a few values could be anything: taken as a series only where nothing else fits
+    found = [(score(one, names), one) for one in adapters().values() if not one.beside or n_named <= one.beside + 1]
+    return sorted((f for f in found if f[0] > 0), key=lambda f: (-f[0], f[1].kind))

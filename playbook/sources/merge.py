@@ -1,0 +1,525 @@
+# ruff: noqa: E501 - queries and lists of headers read better unbroken
+"""From everything imported so far to the store's tables: a pure function of the set of imports, whatever their order.
+
+Each import is kept as a *part* under `.imports/<import_id>/`, typed, with contact details already hashed or gone.
+Where two parts deliver the same order, the more complete, later, further advanced version is taken whole; the rows of
+the other stand in the ledger as `overlap`. Rows of other tables replace each other by their key in the same way.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from playbook.store.contract import TABLES
+from playbook.store.write import quoted, sql_type, write_table
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["Part", "Rebuilt", "parts_of", "rebuild"]
+
+ORDER_TABLES = ("orders", "order_lines", "refunds", "entities", "ledger", "order_channels")
+BY_COLUMN = ("products", "stock", "customers")  # several exports fill different columns of one row
+RULED = ("ad_spend", "traffic")
+MONEY = ("gross", "discount", "shipping", "tax", "total", "payment_fee", "shipping_cost")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One imported table of one file, as `.imports/<import_id>/part.json` describes it."""
+
+    folder: Path
+    import_id: str
+    kind: str
+    source_sha256: str
+    tables: tuple[str, ...]
+    extract_end: str
+    about: Mapping[str, object]
+
+    def file(self, table: str) -> str:
+        """The part's parquet file of `table`, as a SQL literal."""
+        return quoted(self.folder / f"{table}.parquet")
+
+
+@dataclass
+class Rebuilt:
+    """What a rebuild found: rows per table, days observed, and what a person should hear about."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    observed_from: dict[str, str] = field(default_factory=dict)
+    observed_to: dict[str, str] = field(default_factory=dict)
+    currency: str | None = None
+    no_rate: list[tuple[str, int, str]] = field(default_factory=list)
+    unmatched: list[tuple[str, int, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def parts_of(*roots: Path) -> list[Part]:
+    """Every part under the `.imports` folders given, in the order of their ids."""
+    found = {}
+    for root in roots:
+        for note in root.glob("*/part.json"):
+            about = json.loads(note.read_text(encoding="utf-8"))
+            found[about["import_id"]] = Part(
+                note.parent,
+                about["import_id"],
+                about["kind"],
+                about["source_sha256"],
+                tuple(about["tables"]),
+                about.get("extract_end") or "",
+                about,
+            )
+    return [found[name] for name in sorted(found)]
+
+
+def rebuild(
+    con: duckdb.DuckDBPyConnection,
+    parts: list[Part],
+    stage: Path,
+    settings: Mapping[str, object],
+    tables: set[str] | None = None,
+) -> Rebuilt:
+    """Writes the store's tables built from `parts` into `stage`; only `tables` (and what hangs on them) when given."""
+    out = Rebuilt()
+    touched = set(TABLES) | set(ORDER_TABLES) if tables is None else set(tables)
+    if touched & {"channels", "cost_rates"}:
+        touched |= set(ORDER_TABLES) | {"ad_spend", "traffic"}
+    _rates(con, parts, settings, out)
+    for name in TABLES:
+        if name not in ORDER_TABLES and name not in ("customers", "import_ledger") and name in touched:
+            _keyed(con, name, parts, stage, out)
+    if touched & set(ORDER_TABLES) or "customers" in touched:
+        _orders(con, parts, stage, settings, out)
+    return out
+
+
+# --- tables other than orders ----------------------------------------------------------------------------------------
+
+
+def _keyed(con: object, name: str, parts: list[Part], stage: Path, out: Rebuilt, extra: str = "") -> None:
+    mine = [p for p in parts if name in p.tables]
+    if not mine and not extra:
+        return
+    rows = " UNION ALL BY NAME ".join(
+        f"SELECT *, {quoted(p.extract_end)} AS _end, {quoted(p.import_id)} AS _import FROM read_parquet({p.file(name)})"
+        for p in mine
+    )
+    con.execute(f"CREATE OR REPLACE TEMP TABLE keyed AS {rows}")
+    key = list(TABLES[name].key)
+    columns = [r[0] for r in con.execute("DESCRIBE keyed").fetchall()]
+    for column in key:
+        if column not in columns:
+            con.execute(f"ALTER TABLE keyed ADD COLUMN {column} VARCHAR")
+            columns.append(column)
+    keys = ", ".join(key)
+    if len(mine) > 1:
+        latest = "{'e': _end, 'i': _import}"
+        rest = [c for c in columns if c not in key and not c.startswith("_")]
+        if name in BY_COLUMN:
+            picks = "".join(f", arg_max({c}, {latest}) FILTER ({c} IS NOT NULL) AS {c}" for c in rest)
+            query = f"SELECT {keys}{picks} FROM keyed GROUP BY {keys}"
+        else:
+            query = f"SELECT * FROM keyed QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY _end DESC, _import DESC) = 1"
+        con.execute(f"CREATE OR REPLACE TEMP TABLE keyed AS {query}")
+    if name == "ad_spend" and "currency" in columns:
+        _convert(con, out, ("spend", "platform_value"), columns)
+    if name in RULED and "channel" in columns:
+        _rename_channels(con, name, parts, columns)
+    out.rows[name] = write_table(con, name, "SELECT * FROM keyed", stage / f"{name}.parquet")
+    cut = TABLES[name].cut
+    if cut and TABLES[name].column(cut).type in ("date", "ts") and cut in columns:
+        low, high = con.execute(
+            f"SELECT CAST(CAST(min({cut}) AS DATE) AS VARCHAR), CAST(CAST(max({cut}) AS DATE) AS VARCHAR) FROM keyed"
+        ).fetchone()
+        if low:
+            out.observed_from[name], out.observed_to[name] = low, high
+            stated = [str(p.about["observed_to"]) for p in mine if p.about.get("observed_to")]
+            out.observed_to[name] = max([high, *stated])
+
+
+def _convert(con: object, out: Rebuilt, money: tuple[str, ...], columns: list[str]) -> None:
+    """Money in shop currency at the rate of the day; rows in a currency without a rate are left out and named."""
+    shop = quoted(out.currency or "")
+    rate = (
+        f"CASE WHEN currency IS NULL OR upper(currency) = {shop} THEN 1.0 ELSE (SELECT arg_max(r.value, r.from_on) "
+        "FROM rates r WHERE r.currency = upper(k.currency) AND r.from_on <= k.day_on) END"
+    )
+    con.execute(f"CREATE OR REPLACE TEMP TABLE keyed AS SELECT *, {rate} AS _rate FROM keyed k")
+    for currency, n, total in con.execute(
+        "SELECT currency, count(*), CAST(sum(spend) AS VARCHAR) FROM keyed WHERE _rate IS NULL GROUP BY 1 ORDER BY 1"
+    ).fetchall():
+        out.notes.append(
+            f"{n:,} rows of ad_spend in {currency} ({total} {currency}) are left out: cost_rates has no exchange_rate for it"
+        )
+    swaps = ", ".join(f"CAST({m} * _rate AS DECIMAL(18,6)) AS {m}" for m in money if m in columns)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE keyed AS SELECT * EXCLUDE (_rate) REPLACE ({swaps}) FROM keyed WHERE _rate IS NOT NULL"
+    )
+
+
+def _rename_channels(con: object, name: str, parts: list[Part], columns: list[str]) -> None:
+    """Channels by the shop's rules; rows that fall together under one name are added up."""
+    _rules(con, parts)
+    said = "lower(concat_ws(' / ', channel, campaign))" if "campaign" in columns else "lower(channel)"
+    key = list(TABLES[name].key)
+    sums = "".join(
+        f", CAST(sum({c}) AS {sql_type(name, c)}) AS {c}"
+        if TABLES[name].column(c).type in ("int", "dec", "num")
+        else f", min({c}) AS {c}"
+        for c in columns
+        if c not in key and not c.startswith("_")
+    )
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE keyed AS
+        SELECT {", ".join(key)}{sums}
+        FROM (SELECT * REPLACE (coalesce({_ruled("said")}, channel) AS channel) FROM (SELECT *, {said} AS said FROM keyed) d)
+        GROUP BY {", ".join(key)}""")
+
+
+# --- orders, lines, refunds, customers, ledger -----------------------------------------------------------------------
+
+
+def _orders(con: object, parts: list[Part], stage: Path, settings: Mapping[str, object], out: Rebuilt) -> None:
+    mine = [p for p in parts if "entities" in p.tables]
+    if not mine:
+        return
+    for table in ("orders", "order_lines", "refunds", "entities", "ledger"):
+        have = [p for p in mine if table in p.tables]
+        rows = " UNION ALL BY NAME ".join(
+            f"SELECT *, {quoted(p.import_id)} AS import_id, {quoted(p.about['family'])} AS family, "
+            f"{quoted(p.about['part'])} AS part, {quoted(p.extract_end)} AS _end"
+            f"{', order_id AS entity' if table == 'order_lines' else ''} FROM read_parquet({p.file(table)})"
+            for p in have
+        )
+        empty = f"SELECT {_nulls(table)} WHERE false"
+        query = f"{empty} UNION ALL BY NAME {rows}" if rows else empty
+        con.execute(f"CREATE OR REPLACE VIEW all_{table} AS {query}")
+    _pick_versions(con, mine)
+    _accepted(con, out)
+    _write_orders(con, parts, mine, stage, out)
+
+
+def _nulls(table: str) -> str:
+    """Every column a part of this table may lack, so that each query finds them."""
+    kinds = dict.fromkeys(("entity", "import_id", "family", "part", "_end"), "VARCHAR")
+    if table == "entities":
+        kinds |= {
+            "own_last": "TIMESTAMP",
+            "status_rank": "BIGINT",
+            "refunded": "DECIMAL(18,6)",
+            "completeness": "BIGINT",
+        }
+    elif table == "ledger":
+        kinds |= {
+            "reason": "VARCHAR",
+            "day_on": "DATE",
+            "is_guest": "BOOLEAN",
+            "n_rows": "BIGINT",
+            "n_orders": "BIGINT",
+            "amount": "DECIMAL(18,6)",
+        }
+    else:
+        kinds |= {c.name: sql_type(table, c.name) for c in TABLES[table].columns}
+    if table == "orders":
+        kinds |= {"_units": "BIGINT", "is_contactable": "BOOLEAN", "is_business": "BOOLEAN"}
+    return ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in kinds.items())
+
+
+def _pick_versions(con: object, mine: list[Part]) -> None:
+    """`won`: for each order the import whose version is kept (family, part, entity, import_id, is_complete)."""
+    pick = ""
+    if len(mine) > 1:
+        # complete before cut off, then the order's own latest time, then how far it has come, then the later extract
+        pick = (
+            "QUALIFY row_number() OVER (PARTITION BY family, part, entity ORDER BY completeness DESC, "
+            "own_last DESC NULLS LAST, status_rank DESC, refunded DESC, _end DESC, import_id DESC) = 1"
+        )
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE won AS
+        SELECT family, part, entity, import_id, completeness > 0 AS is_complete FROM all_entities {pick}""")
+
+
+def _rates(con: object, parts: list[Part], settings: Mapping[str, object], out: Rebuilt) -> None:
+    """`rates`: currency, from_on, value in shop currency. The shop's currency is told, else the commonest one."""
+    out.currency = str(settings["currency"]).upper() if settings.get("currency") else None
+    for table in ("orders", "ad_spend"):
+        files = ", ".join(p.file(table) for p in parts if table in p.tables)
+        if out.currency is None and files:
+            found = con.execute(
+                f"SELECT currency FROM (SELECT CAST(NULL AS VARCHAR) AS currency WHERE false UNION ALL BY NAME "
+                f"SELECT * FROM read_parquet([{files}], union_by_name = true)) WHERE currency IS NOT NULL "
+                "GROUP BY currency ORDER BY count(*) DESC, currency LIMIT 1"
+            ).fetchone()
+            out.currency = found[0] if found else None
+    rates = [p for p in parts if "cost_rates" in p.tables]
+    rows = " UNION ALL BY NAME ".join(f"SELECT * FROM read_parquet({p.file('cost_rates')})" for p in rates)
+    con.execute("CREATE OR REPLACE TEMP TABLE rates (currency VARCHAR, from_on DATE, value DOUBLE)")
+    if rows:
+        con.execute(
+            f"INSERT INTO rates SELECT DISTINCT upper(scope), from_on, value FROM ({rows}) WHERE kind = 'exchange_rate'"
+        )
+
+
+def _accepted(con: object, out: Rebuilt) -> None:
+    """`taken`: the versions that enter the store, with the exchange rate and the order id they get."""
+    shop = quoted(out.currency or "")
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE taken AS
+        WITH o AS (SELECT o.family, o.entity, o.import_id, o.ordered_on, coalesce(upper(o.currency), {shop}) AS currency
+                   FROM all_orders o)
+        SELECT w.family, w.part, w.entity, w.import_id,
+               CASE WHEN w.part <> 'orders' OR o.currency IS NULL OR o.currency = {shop} THEN 1.0 ELSE (
+                   SELECT arg_max(r.value, r.from_on) FROM rates r
+                   WHERE r.currency = o.currency AND r.from_on <= o.ordered_on) END AS rate,
+               w.is_complete, o.currency
+        FROM won w LEFT JOIN o USING (family, entity, import_id)""")
+    con.execute("""CREATE OR REPLACE TEMP TABLE clash AS
+        SELECT entity, min(family) AS first_family FROM taken WHERE part = 'orders' GROUP BY entity
+        HAVING count(DISTINCT family) > 1""")
+    out.no_rate = con.execute(
+        "SELECT t.currency, count(*), CAST(sum(o.total) AS VARCHAR) FROM taken t JOIN all_orders o USING (family, entity, import_id) "
+        "WHERE t.rate IS NULL GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+
+
+def _order_id(alias: str) -> str:
+    return (
+        f"CASE WHEN (SELECT count(*) FROM clash c WHERE c.entity = {alias}.entity AND c.first_family <> {alias}.family) > 0 "
+        f"THEN {alias}.family || ':' || {alias}.order_id ELSE {alias}.order_id END"
+    )
+
+
+def _write_orders(con: object, parts: list[Part], mine: list[Part], stage: Path, out: Rebuilt) -> None:
+    (n_clash,) = con.execute("SELECT count(*) FROM clash").fetchone()
+    order_id = _order_id("o") if n_clash else "o.order_id"
+    (n_foreign,) = con.execute("SELECT count(*) FROM taken WHERE rate IS NULL OR rate <> 1.0").fetchone()
+    have = {
+        t: {r[0] for r in con.execute(f"DESCRIBE all_{t}").fetchall()} for t in ("orders", "order_lines", "refunds")
+    }
+
+    def select(table: str, money: tuple[str, ...], part: str) -> str:
+        swaps = [f"CAST(o.{c} * t.rate AS DECIMAL(18,6)) AS {c}" for c in money if n_foreign and c in have[table]]
+        swaps += [f"{order_id} AS order_id"] if n_clash else []
+        replace = f" REPLACE ({', '.join(swaps)})" if swaps else ""
+        return (
+            f"SELECT o.*{replace} FROM all_{table} o JOIN taken t USING (family, entity, import_id) "
+            f"WHERE t.part = '{part}' AND o.part = '{part}' AND t.is_complete AND t.rate IS NOT NULL"
+        )
+
+    con.execute(f"CREATE OR REPLACE TEMP VIEW final_orders AS {select('orders', MONEY, 'orders')}")
+    own = select("order_lines", ("price", "discount", "tax", "list_price", "unit_cost"), "orders")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW final_lines AS {own}")
+    is_split = any(p.about["part"] == "lines" for p in mine) or any(p.about.get("is_split") for p in mine)
+    con.execute("CREATE OR REPLACE TEMP VIEW summed_orders AS SELECT * FROM final_orders")
+    if is_split:
+        _join_lines(con, select("order_lines", ("price", "discount", "tax"), "lines"))
+    (n_lines,) = con.execute("SELECT count(*) FROM final_lines").fetchone()
+    (n_orders,) = con.execute("SELECT count(*) FROM final_orders").fetchone()
+    if is_split:
+        (waiting,) = con.execute(
+            "SELECT count(DISTINCT entity) FROM taken t WHERE part = 'lines' AND NOT EXISTS "
+            "(SELECT 1 FROM taken o WHERE o.part = 'orders' AND o.family = t.family AND o.entity = t.entity)"
+        ).fetchone()
+        if waiting:
+            out.notes.append(f"the lines of {waiting:,} orders wait for the export of the orders themselves")
+    if not n_orders or not n_lines:
+        _channels(con, parts, out)
+        _ledger(con, mine, stage, is_split, out)
+        return
+    lone = [p for p in mine if "order_lines" in p.tables]
+    if len(mine) == 1 and lone and not (n_clash or n_foreign or is_split):
+        shutil.copyfile(lone[0].folder / "order_lines.parquet", stage / "order_lines.parquet")  # nothing to merge
+        out.rows["order_lines"] = n_lines
+    else:
+        out.rows["order_lines"] = write_table(
+            con, "order_lines", "SELECT * FROM final_lines", stage / "order_lines.parquet"
+        )
+    _channels(con, parts, out)
+    out.rows["orders"] = write_table(con, "orders", "SELECT * FROM channelled", stage / "orders.parquet")
+    refunds = " UNION ALL BY NAME ".join(f"({select('refunds', ('amount',), p)})" for p in ("orders", "lines"))
+    if is_split:  # a closed order's refund is told by its lines as soon as they are there
+        con.execute(f"CREATE OR REPLACE TEMP TABLE line_refunds AS {select('refunds', ('amount',), 'lines')}")
+        refunds = (
+            "SELECT l.* FROM line_refunds l SEMI JOIN final_orders USING (order_id) UNION ALL BY NAME "
+            f"SELECT * FROM ({select('refunds', ('amount',), 'orders')}) o ANTI JOIN line_refunds USING (order_id)"
+        )
+    (n_refunds,) = con.execute(f"SELECT count(*) FROM ({refunds})").fetchone()
+    if n_refunds:
+        out.rows["refunds"] = write_table(con, "refunds", refunds, stage / "refunds.parquet")
+    _customers(con, parts, stage, out)
+    _ledger(con, mine, stage, is_split, out)
+    _observed(con, mine, out)
+
+
+def _join_lines(con: object, delivered: str) -> None:
+    """Lines delivered in a file of their own; an order whose lines have not come yet stands as one line without sku."""
+    units = "greatest(coalesce(o._units, 1), 1)"
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE split_lines AS SELECT l.* FROM ({delivered}) l SEMI JOIN final_orders o USING (order_id)"
+    )
+    con.execute("CREATE OR REPLACE TEMP TABLE own_lines AS SELECT * FROM final_lines")
+    con.execute(f"""CREATE OR REPLACE TEMP VIEW final_lines AS
+        SELECT * FROM split_lines
+        UNION ALL BY NAME SELECT * FROM own_lines ANTI JOIN split_lines s USING (order_id)
+        UNION ALL BY NAME
+        SELECT o.entity, o.family, o.import_id, o.order_id, 1 AS line_no, {units} AS quantity,
+               CAST(o.gross / {units} AS DECIMAL(18,6)) AS price, o.discount, o.tax
+        FROM final_orders o ANTI JOIN split_lines s USING (order_id) ANTI JOIN own_lines w USING (order_id)""")
+    # an order's gross and discount are those of its lines, as soon as they are there
+    con.execute("""CREATE OR REPLACE TEMP VIEW summed_orders AS
+        SELECT o.* REPLACE (coalesce(l.gross, o.gross) AS gross, coalesce(l.discount, o.discount) AS discount)
+        FROM final_orders o LEFT JOIN (SELECT order_id, sum(quantity * price) AS gross, sum(discount) AS discount
+                                       FROM split_lines GROUP BY order_id) l USING (order_id)""")
+
+
+def _channels(con: object, parts: list[Part], out: Rebuilt) -> None:
+    """`channelled`: orders with source, medium and campaign filled from exports that name them, and channel by rule."""
+    fields = ("channel", "source", "medium", "campaign")
+    told = [p for p in parts if "order_channels" in p.tables]
+    rows = " UNION ALL BY NAME ".join(
+        f"SELECT *, {quoted(p.extract_end)} AS _e, {quoted(p.import_id)} AS _i FROM read_parquet({p.file('order_channels')})"
+        for p in told
+    )
+    query = "SELECT * FROM summed_orders"
+    if told:
+        picks = ", ".join(f"arg_max({f}, {{'e': _e, 'i': _i}}) FILTER ({f} IS NOT NULL) AS _{f}" for f in fields)
+        con.execute(f"CREATE OR REPLACE TEMP TABLE told AS SELECT order_key, {picks} FROM ({rows}) GROUP BY order_key")
+        swaps = ", ".join(f"coalesce(_{f}, {f}) AS {f}" for f in fields)
+        query = (
+            f"SELECT q.* EXCLUDE (_channel, _source, _medium, _campaign, order_key) REPLACE ({swaps}) FROM (SELECT * FROM ({query}) x "
+            "LEFT JOIN told ON told.order_key = lower(ltrim(x.order_id, '#'))) q"
+        )
+    said = "lower(concat_ws(' / ', channel, source, medium, campaign, coupon))"
+    _rules(con, parts)
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE named AS
+        SELECT said, {_ruled("d.said")} AS rule, n, amount
+        FROM (SELECT {said} AS said, count(*) AS n, sum(total) AS amount FROM ({query}) GROUP BY 1) d""")
+    con.execute(f"""CREATE OR REPLACE TEMP VIEW channelled AS
+        SELECT q.* EXCLUDE (rule) REPLACE (coalesce(rule, channel) AS channel)
+        FROM (SELECT x.*, n.rule FROM ({query}) x LEFT JOIN named n ON n.said = {said}) q""")
+    out.unmatched = con.execute(
+        "SELECT said, n, CAST(amount AS VARCHAR) FROM named WHERE rule IS NULL AND said <> '' "
+        "ORDER BY amount DESC, said"
+    ).fetchall()
+
+
+def _rules(con: object, parts: list[Part]) -> None:
+    """`rules`: rule_no, pattern, channel, the latest version of each rule."""
+    told = [p for p in parts if "channels" in p.tables]
+    con.execute("CREATE OR REPLACE TEMP TABLE rules (rule_no BIGINT, pattern VARCHAR, channel VARCHAR)")
+    if told:
+        rows = " UNION ALL BY NAME ".join(
+            f"SELECT *, {quoted(p.extract_end)} AS _e, {quoted(p.import_id)} AS _i FROM read_parquet({p.file('channels')})"
+            for p in told
+        )
+        con.execute(
+            f"INSERT INTO rules SELECT rule_no, lower(pattern), channel FROM ({rows}) "
+            "QUALIFY row_number() OVER (PARTITION BY rule_no ORDER BY _e DESC, _i DESC) = 1"
+        )
+
+
+def _ruled(text: str) -> str:
+    """The channel of the first rule whose pattern stands in a text."""
+    return f"(SELECT arg_min(r.channel, r.rule_no) FROM rules r WHERE contains({text}, r.pattern))"
+
+
+def _customers(con: object, parts: list[Part], stage: Path, out: Rebuilt) -> None:
+    first = "{'t': ordered_at, 'o': order_id}"
+    query = f"""
+        SELECT customer_id, min(ordered_on) AS first_seen_on, arg_min(region, {first}) AS region, arg_min(country, {first}) AS country,
+               arg_max(is_contactable, {first}) AS is_contactable, arg_min(channel, {first}) AS acquired_channel,
+               bool_or(is_business) AS is_business
+        FROM channelled WHERE customer_id IS NOT NULL GROUP BY customer_id"""
+    more = [p for p in parts if "customers" in p.tables]
+    if more:
+        rows = " UNION ALL BY NAME ".join(
+            f"SELECT *, {quoted(p.extract_end)} AS _e, {quoted(p.import_id)} AS _i FROM read_parquet({p.file('customers')})"
+            for p in more
+        )
+        query = (
+            "SELECT customer_id, min(first_seen_on) AS first_seen_on, "
+            + ", ".join(
+                f"arg_max({c}, {{'e': _e, 'i': _i}}) FILTER ({c} IS NOT NULL) AS {c}"
+                for c in ("region", "country", "is_contactable", "acquired_channel", "is_business")
+            )
+            + f" FROM (SELECT *, '' AS _e, '' AS _i FROM ({query}) UNION ALL BY NAME {rows}) GROUP BY customer_id"
+        )
+    (n,) = con.execute(f"SELECT count(*) FROM ({query})").fetchone()
+    if n:
+        out.rows["customers"] = write_table(con, "customers", query, stage / "customers.parquet")
+
+
+def _ledger(con: object, mine: list[Part], stage: Path, is_split: bool, out: Rebuilt) -> None:
+    sha = " ".join(f"WHEN {quoted(p.import_id)} THEN {quoted(p.source_sha256)}" for p in mine)
+    many = len(mine) > 1
+    reason, amount = "l.reason", "l.amount"
+    joined = "all_ledger l LEFT JOIN taken t USING (family, part, entity, import_id)"
+    (excluded,) = con.execute(
+        "SELECT count(*) FROM taken WHERE NOT is_complete OR rate IS NULL OR rate <> 1.0"
+    ).fetchone()
+    if many or excluded:
+        # rows without an entity (unreadable lines) belong to their file alone
+        reason = (
+            "CASE WHEN l.entity IS NULL THEN l.reason WHEN t.entity IS NULL THEN 'overlap' "
+            "WHEN NOT t.is_complete AND l.reason <> 'empty' THEN 'incomplete' WHEN t.rate IS NULL THEN 'no_exchange_rate' ELSE l.reason END"
+        )
+        amount = (
+            "CASE WHEN l.entity IS NULL THEN l.amount WHEN t.entity IS NOT NULL AND t.rate IS NULL THEN 0 "
+            "ELSE CAST(l.amount * coalesce(t.rate, 1.0) AS DECIMAL(18,6)) END"
+        )
+    else:
+        joined = "all_ledger l"
+    query = f"""SELECT l.import_id, {reason} AS reason, l.day_on, l.is_guest, l.n_rows, l.entity, l.amount AS delivered, {amount} AS amount FROM {joined}"""
+    query = f"""SELECT import_id, reason, day_on, is_guest, sum(n_rows) AS n_rows,
+                       count(DISTINCT entity) AS n_orders, sum(amount) AS amount FROM ({query}) GROUP BY ALL"""
+    query = _retied(con, query) if is_split else query
+    full = f"SELECT *, CASE import_id {sha} END AS source_sha256 FROM ({query})"
+    if con.execute(f"SELECT count(*) FROM ({full})").fetchone() == (0,):
+        return
+    out.rows["import_ledger"] = write_table(con, "import_ledger", full, stage / "import_ledger.parquet")
+
+
+def _retied(con: object, query: str) -> str:
+    """`kept` as what the lines now in the store come to; the difference to the order's own money by name."""
+    con.execute("""CREATE OR REPLACE TEMP TABLE line_sums AS
+        SELECT o.import_id, o.ordered_on AS day_on, o.customer_id IS NULL AS is_guest,
+               CASE WHEN abs(d.goods - l.revenue) <= 0.01 * l.n_lines THEN 'rounding' ELSE 'unexplained' END AS reason,
+               d.goods - l.revenue AS difference
+        FROM final_orders o
+        JOIN (SELECT order_id, sum(quantity * price - coalesce(discount, 0)) AS revenue, count(*) AS n_lines
+              FROM final_lines GROUP BY order_id) l USING (order_id)
+        JOIN (SELECT l.family, l.entity, l.import_id, sum(CAST(l.amount * t.rate AS DECIMAL(18,6))) AS goods
+              FROM all_ledger l JOIN taken t USING (family, part, entity, import_id)
+              WHERE l.reason = 'kept' AND part = 'orders' GROUP BY ALL) d USING (family, entity, import_id)
+        WHERE d.goods <> l.revenue""")
+    return f"""SELECT import_id, reason, day_on, is_guest, sum(n_rows) AS n_rows, max(n_orders) AS n_orders,
+                      sum(amount) AS amount FROM (
+        SELECT * FROM ({query})
+        UNION ALL BY NAME SELECT import_id, reason, day_on, is_guest, 0 AS n_rows, 0 AS n_orders, difference AS amount FROM line_sums
+        UNION ALL BY NAME SELECT import_id, 'kept' AS reason, day_on, is_guest, 0 AS n_rows, 0 AS n_orders, -difference AS amount FROM line_sums) GROUP BY ALL"""
+
+
+def _observed(con: object, mine: list[Part], out: Rebuilt) -> None:
+    """First and last day the order log covers.
+
+    Payments, shipments and cancellations after the last order show that the extract was taken later than that order;
+    the log then counts as seen up to that day, but not beyond the month of the last order, and not over a longer
+    silence than the shop has shown before.
+    """
+    low, high, gap = con.execute("""
+        WITH d AS (SELECT DISTINCT ordered_on AS d FROM final_orders), g AS (SELECT d, d - lag(d) OVER (ORDER BY d) AS gap FROM d)
+        SELECT CAST(min(d) AS VARCHAR), CAST(max(d) AS VARCHAR), coalesce(max(gap), 1) FROM g""").fetchone()
+    if low is None:
+        return
+    ends = max((p.extract_end[:10] for p in mine if p.about["part"] == "orders"), default="")
+    (seen,) = con.execute(
+        f"SELECT CAST(greatest(DATE '{high}', least(coalesce(TRY_CAST({quoted(ends)} AS DATE), DATE '{high}'), "
+        f"last_day(DATE '{high}'), DATE '{high}' + {int(gap)})) AS VARCHAR)"
+    ).fetchone()
+    for table in ("orders", "order_lines"):
+        out.observed_from[table], out.observed_to[table] = low, seen
+    for table in ("refunds", "customers"):
+        if table in out.rows:
+            out.observed_from[table], out.observed_to[table] = low, seen

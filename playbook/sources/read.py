@@ -1,0 +1,401 @@
+# ruff: noqa: E501 - queries and lists of headers read better unbroken
+"""Any delivered file as one plain table of text: encoding, delimiter, header row, preamble and footers found out.
+
+Nothing is interpreted here. What cannot be read as a row is kept as a list of rejected lines, never passed over.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import functools
+import gzip
+import hashlib
+import io
+import re
+import unicodedata
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import duckdb
+
+from playbook.errors import PlaybookError
+from playbook.store.write import quoted
+
+__all__ = ["Sheet", "digest", "normalised", "open_sheets"]
+
+DELIMITERS = (",", "\t", ";", "|")
+HEADER_SEARCH = 60  # rows looked at for a header: platforms put up to a dozen lines of preamble before it
+EXCEL_ROWS = {1_048_576: ".xlsx", 65_536: ".xls"}
+NEWLINES = re.compile(r"\r\n?")
+
+
+def normalised(header: str) -> str:
+    """A header as it is matched: compatibility forms folded, lower case, runs of other signs as one space."""
+    text = unicodedata.normalize("NFKC", str(header)).lower().replace("\ufeff", "")
+    return re.sub(r"[\W_]+", " ", text).strip()
+
+
+def digest(path: Path) -> str:
+    """sha256 of the file's bytes: how a file is recognised, never by its name, size or number of rows."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@dataclass
+class Sheet:
+    """One table of text inside a delivered file, its header found: `scan` is a FROM clause with columns c0, c1 ..."""
+
+    path: Path
+    sha256: str
+    headers: list[str]
+    scan: str
+    preamble: list[str] = field(default_factory=list)
+    encoding: str = "utf-8"
+    delimiter: str = ""
+    first_line: int = 2  # line of the file on which the first row after the header stands
+    repaired: dict[str, int] = field(default_factory=dict)
+    sheet: str = ""
+    rejects: str = ""  # name of the table that collects the lines the reader could not split
+    is_decimal_comma: bool = False
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """The headers as they are matched."""
+        return [normalised(h) for h in self.headers]
+
+
+def open_sheets(
+    con: duckdb.DuckDBPyConnection, path: Path, scratch: Path, score: Callable[[list[str]], int], *, tag: str = "t0"
+) -> list[Sheet]:
+    """Every table in `path` whose header row `score`s above 0 (the number of columns it knows in a row of headers).
+
+    Reads CSV, TSV, Excel and parquet, also packed as .gz, .bz2 or in a .zip. Raises PlaybookError, naming the file,
+    where it is missing, empty, of a sort that is not a table, undecodable, or cut off by a spreadsheet's row limit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise PlaybookError("there is no such file", file=path.name, do="check the name and the folder")
+    sha256 = digest(path)
+    with open(path, "rb") as handle:
+        start = handle.read(8)
+    if not start:
+        raise PlaybookError("the file is empty", file=path.name, do="export it again")
+    if start[:4] == b"PAR1":
+        return [_parquet(con, path, sha256)]
+    if start[:2] == b"PK" and not _is_workbook(path):
+        return [
+            s
+            for i, inner in enumerate(_unpacked(path, scratch, tag))
+            for s in open_sheets(con, inner, scratch, score, tag=f"{tag}_{i}")
+        ]
+    if start[:2] == b"PK" or start[:4] == b"\xd0\xcf\x11\xe0":
+        return _workbook(con, path, sha256, scratch, score, tag)
+    if start[:2] == b"\x1f\x8b" or start[:3] == b"BZh":
+        opener = gzip.open if start[:2] == b"\x1f\x8b" else bz2.open
+        inner = scratch / f"{tag}.unpacked"
+        try:
+            with opener(path, "rb") as packed, open(inner, "wb") as out:
+                for block in iter(lambda: packed.read(1 << 22), b""):
+                    out.write(block)
+        except (OSError, EOFError) as error:
+            raise PlaybookError("the packed file is damaged", file=path.name, do="download it again") from error
+        sheets = open_sheets(con, inner, scratch, score, tag=f"{tag}u")
+        for sheet in sheets:
+            sheet.path, sheet.sha256 = path, sha256
+        return sheets
+    if start[:4] in (b"%PDF", b"\x89PNG") or start[:3] == b"\xff\xd8\xff":
+        raise PlaybookError("this is not a table of rows", file=path.name, do="export it as CSV or Excel")
+    return _text(con, path, sha256, scratch, score, tag)
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+def _text(con: object, path: Path, sha256: str, scratch: Path, score: Callable, tag: str) -> list[Sheet]:
+    encoding, plain = _encoding(path)
+    repaired = {} if encoding == "utf-8" else {f"encoding {encoding} read as text": 1}
+    if not plain:
+        path_text = scratch / f"{tag}.txt"
+        _transcode(path, path_text, encoding)
+    else:
+        path_text = path
+    with open(path_text, encoding="utf-8-sig", newline="") as handle:
+        head = handle.read(4_000_000)
+    if head.lstrip()[:15].lower().startswith(("<!doctype", "<html", "<?xml", "<table")):
+        raise PlaybookError("this is a web page, not a table of rows", file=path.name, do="export it as CSV or Excel")
+    delimiter, at, line, headers, preamble = _find_header(head, score)
+    if at < 0:
+        return [Sheet(path, sha256, headers, "", preamble, encoding, delimiter)]
+    body, width, extra = _first_rows(head, delimiter, line, len(headers))
+    if extra:
+        headers = headers + [""] * extra
+    del body, width
+    rejects = f"rejects_{tag}"
+    columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(headers)))
+    scan = (
+        f"read_csv({quoted(path_text)}, auto_detect = false, header = false, skip = {line}, columns = {{{columns}}}, "
+        f"delim = {quoted(delimiter)}, quote = '\"', escape = '\"', strict_mode = true, max_line_size = 1000000, buffer_size = 4000000, "
+        f"store_rejects = true, rejects_table = '{rejects}', rejects_scan = '{rejects}_scan', rejects_limit = 0)"
+    )
+    return [
+        Sheet(
+            path,
+            sha256,
+            headers,
+            scan,
+            preamble,
+            encoding,
+            delimiter,
+            line + 1,
+            repaired,
+            rejects=rejects,
+            is_decimal_comma=delimiter == ";",
+        )
+    ]
+
+
+def _encoding(path: Path) -> tuple[str, bool]:
+    """The encoding and whether the engine can read the file as it lies (UTF-8, ordinary line ends)."""
+    with open(path, "rb") as handle:
+        start = handle.read(1 << 16)
+        if start[:3] == b"\xef\xbb\xbf":
+            guess = "utf-8-sig"
+        elif start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            return "utf-16", False
+        elif len(start) >= 16 and start[1::2].count(0) > len(start) // 4 and not start[::2].count(0):
+            return "utf-16-le", False
+        elif b"\x00" in start:
+            raise PlaybookError("this is not text", file=path.name, rule="zero bytes", do="export it as CSV or Excel")
+        else:
+            guess = "utf-8"
+        handle.seek(0)
+        import codecs
+
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        returns_only = b"\r" in start and b"\n" not in start
+        try:
+            for block in iter(lambda: handle.read(1 << 24), b""):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+            return guess, guess == "utf-8" and not returns_only
+        except UnicodeDecodeError:
+            pass
+        handle.seek(0)
+        sample = handle.read(1 << 22)
+    # in GB18030 signs above ASCII come in pairs; in Western encodings they mostly stand alone between ASCII letters
+    runs = re.findall(rb"[\x80-\xff]+", sample)
+    n_high = sum(map(len, runs))
+    if n_high and sum(len(r) for r in runs if len(r) > 1) / n_high >= 0.6:
+        return "gb18030", False
+    return "cp1252", False
+
+
+def _transcode(path: Path, target: Path, encoding: str) -> None:
+    """Writes the file as UTF-8 with plain line ends, in blocks."""
+    try:
+        with (
+            open(path, encoding=encoding, newline="") as source,
+            open(target, "w", encoding="utf-8", newline="") as out,
+        ):
+            carry = ""
+            for block in iter(lambda: source.read(1 << 22), ""):
+                text = carry + block
+                carry = "\r" if text.endswith("\r") else ""
+                out.write(NEWLINES.sub("\n", text.removesuffix("\r")))
+            out.write("\n" if carry else "")
+    except (UnicodeDecodeError, UnicodeError) as error:
+        raise PlaybookError(
+            "the file's text cannot be decoded",
+            file=path.name,
+            rule=f"tried utf-8 and {encoding}",
+            do="export it again as CSV in UTF-8",
+        ) from error
+
+
+def _rows(text: str, delimiter: str) -> Iterable[tuple[int, list[str]]]:
+    """Rows of `text` with the number of the physical line each one ends on."""
+    csv.field_size_limit(1 << 30)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error:
+        return
+
+
+def _find_header(head: str, score: Callable) -> tuple[str, int, int, list[str], list[str]]:
+    best: tuple[int, int, str, int, int, list[str], list[str]] | None = None
+    for rank, delimiter in enumerate(DELIMITERS):
+        before: list[str] = []
+        for at, (line, row) in enumerate(islice(_rows(head, delimiter), HEADER_SEARCH)):
+            if any(cell.strip() for cell in row) and not row[0].lstrip().startswith("#"):
+                points = score([normalised(cell) for cell in row])
+                if points > 0 and (best is None or points > best[0]):
+                    best = (points, -rank, delimiter, at, line, [c.strip() for c in row], list(before))
+            before.append(delimiter.join(row))
+    if best is None:
+        widest = max(DELIMITERS, key=lambda d: max((len(r) for _, r in islice(_rows(head, d), 5)), default=0))
+        first = next((r for _, r in _rows(head, widest) if any(c.strip() for c in r)), [])
+        return widest, -1, 0, first, []
+    _, _, delimiter, at, line, headers, preamble = best
+    return delimiter, at, line, headers, preamble
+
+
+def _first_rows(head: str, delimiter: str, line: int, width: int) -> tuple[list[list[str]], int, int]:
+    """The rows after the header, their width, and how many unnamed columns each has at its end."""
+    rows = [r for n, r in islice(_rows(head, delimiter), 2000) if n > line and any(c.strip() for c in r)][:-1][:200]
+    longer = {len(r) - width for r in rows}
+    extra = longer.pop() if len(longer) == 1 else 0
+    if extra > 0 and all(not c.strip() for r in rows for c in r[width:]):
+        return rows, width, extra
+    return rows, width, 0
+
+
+# --- packed, parquet, workbooks --------------------------------------------------------------------------------------
+
+
+def _is_workbook(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as packed:
+            return any(n.startswith("xl/") for n in packed.namelist())
+    except zipfile.BadZipFile as error:
+        raise PlaybookError("the packed file is damaged", file=path.name, do="download it again") from error
+
+
+def _unpacked(path: Path, scratch: Path, tag: str) -> list[Path]:
+    """The tables inside a .zip, under names of our own (a name inside an archive is not to be trusted)."""
+    out = []
+    try:
+        with zipfile.ZipFile(path) as packed:
+            for i, name in enumerate(sorted(packed.namelist())):
+                if (
+                    name.endswith("/")
+                    or name.startswith("__MACOSX")
+                    or Path(name).suffix.lower() not in {".csv", ".txt", ".tsv", ".xlsx", ".xls"}
+                ):
+                    continue
+                target = scratch / f"{tag}_{i}{Path(name).suffix.lower()}"
+                with packed.open(name) as source, open(target, "wb") as handle:
+                    for block in iter(lambda source=source: source.read(1 << 22), b""):
+                        handle.write(block)
+                out.append(target)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
+        raise PlaybookError(
+            "the packed file cannot be opened",
+            file=path.name,
+            rule=str(error)[:80],
+            do="unpack it (platforms may lock it with a password) and import the file inside",
+        ) from error
+    if not out:
+        raise PlaybookError("there is no table in the packed file", file=path.name, do="unpack it and look inside")
+    return out
+
+
+def _parquet(con: duckdb.DuckDBPyConnection, path: Path, sha256: str) -> Sheet:
+    try:
+        described = con.execute(f"DESCRIBE SELECT * FROM read_parquet({quoted(path)})").fetchall()
+    except duckdb.Error as error:
+        raise PlaybookError("the parquet file cannot be read", file=path.name, do="export it again") from error
+    parts = ", ".join(
+        f'CAST("{name.replace(chr(34), chr(34) * 2)}" AS VARCHAR) AS c{i}' for i, (name, *_) in enumerate(described)
+    )
+    return Sheet(
+        path,
+        sha256,
+        [d[0] for d in described],
+        f"(SELECT {parts} FROM read_parquet({quoted(path)}))",
+        encoding="parquet",
+        first_line=1,
+    )
+
+
+def _workbook(
+    con: duckdb.DuckDBPyConnection, path: Path, sha256: str, scratch: Path, score: Callable, tag: str
+) -> list[Sheet]:
+    import python_calamine
+
+    try:
+        book = python_calamine.CalamineWorkbook.from_path(str(path))
+        names = book.sheet_names
+    except Exception as error:  # the reader raises classes of its own for damaged and locked workbooks
+        raise PlaybookError(
+            "the workbook cannot be opened",
+            file=path.name,
+            rule=str(error)[:80],
+            do="take off its password or save it again as .xlsx",
+        ) from error
+    found: list[Sheet] = []
+    first: list[str] = []
+    for i, name in enumerate(names):
+        try:
+            sheet = book.get_sheet_by_name(name)
+            rows = sheet.iter_rows()
+            begin = [[_cell(c) for c in row] for row in islice(rows, HEADER_SEARCH)]
+        except Exception as error:
+            raise PlaybookError(
+                "a sheet cannot be read",
+                file=path.name,
+                table=name,
+                rule=str(error)[:80],
+                do="save the workbook again as .xlsx",
+            ) from error
+        points = [score([normalised(c) for c in row]) if any(row) else 0 for row in begin]
+        first = first or next((row for row in begin if any(row)), [])
+        if not points or max(points) <= 0:
+            continue
+        at = points.index(max(points))
+        width = len(begin[at])
+        headers = [c.strip() for c in begin[at]]
+        target = scratch / f"{tag}_{i}.csv"
+        n_rows = len(begin)
+        with open(target, "w", encoding="utf-8", newline="") as handle:
+            writer = csv.writer(handle, lineterminator="\n", quoting=csv.QUOTE_ALL)
+            for row in begin[at + 1 :]:
+                writer.writerow(row[:width])
+            for row in rows:
+                n_rows += 1
+                writer.writerow([_cell(c) for c in row[:width]])
+        limit = next((k for k in EXCEL_ROWS if n_rows + (sheet.start or (0, 0))[0] == k), None)
+        if limit:
+            raise PlaybookError(
+                f"the sheet ends exactly at {EXCEL_ROWS[limit]}'s last possible row, so the rest has been cut off",
+                file=path.name,
+                table=name,
+                rows=n_rows,
+                do="export it as CSV, or in smaller periods",
+            )
+        columns = ", ".join(f"'c{j}': 'VARCHAR'" for j in range(width))
+        scan = (
+            f"read_csv({quoted(target)}, auto_detect = false, header = false, columns = {{{columns}}}, "
+            "delim = ',', quote = '\"', escape = '\"', max_line_size = 1000000, buffer_size = 4000000)"
+        )
+        found.append(
+            Sheet(
+                path,
+                sha256,
+                headers,
+                scan,
+                [",".join(r) for r in begin[:at]],
+                "workbook",
+                first_line=at + 2,
+                sheet=name,
+            )
+        )
+    return found or [Sheet(path, sha256, first, "", encoding="workbook")]
+
+
+def _cell(value: object) -> str:
+    """A cell as the text a person sees: whole numbers without a decimal point, dates as ISO."""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat(sep=" ") if hasattr(value, "hour") and hasattr(value, "year") else value.isoformat()
+    return str(value)

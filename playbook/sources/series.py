@@ -1,0 +1,93 @@
+# ruff: noqa: E501 - queries and lists of headers read better unbroken
+"""Published series: a day and a value a row, under whatever header; and Google Trends exports, one series a column.
+
+Statistical offices revise history, so a vintage (the day of publication) is part of a row's key where it is told.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from playbook.errors import PlaybookError
+from playbook.sources.adapter import Adapter, Delivery
+from playbook.sources.registry import FRED_SERIES
+from playbook.store.write import quoted
+
+__all__ = ["ADAPTERS"]
+
+
+def shape(d: Delivery) -> None:
+    """Every column beside the date is one series; its header is its name unless the caller names it."""
+    day = d.day("period_on")
+    rows, many = [], len(d.beside) > 1
+    for column, header in d.beside.items():
+        name = header if many else str(d.settings.options.get("series") or header)
+        unit, frequency, _ = FRED_SERIES.get(name.upper(), (d.settings.options.get("unit"), None, ""))
+        d.read_as(column, "<1", "0.5")  # Google Trends says no more than that it was below one and not zero
+        value = d.number(column)
+        rows.append(
+            f"SELECT {day} AS period_on, {quoted(name)} AS series, {value} AS value, "
+            f"{quoted(unit) if unit else 'CAST(NULL AS VARCHAR)'} AS unit, "
+            f"{quoted(frequency) if frequency else 'CAST(NULL AS VARCHAR)'} AS frequency FROM raw WHERE {value} IS NOT NULL"
+        )
+    d.refuse_unreadable("market_series", budget=0.0)
+    if not rows:
+        raise PlaybookError("there is a date but no value beside it", file=d.sheet.path.name, do="export it again")
+    union = " UNION ALL ".join(rows)
+    (twice,) = d.con.execute(
+        f"SELECT count(*) FROM (SELECT period_on, series FROM ({union}) GROUP BY ALL HAVING count(*) > 1)"
+    ).fetchone()
+    if twice:
+        raise PlaybookError(
+            "a period stands more than once for the same series",
+            file=d.sheet.path.name,
+            rows=twice,
+            rule="one row per period and series",
+            do="export one vintage at a time",
+        )
+    published = _published(d)
+    source = d.settings.options.get("source")
+    d.emit(
+        "market_series",
+        f"""
+        WITH s AS ({union}), steps AS (SELECT series, period_on - lag(period_on) OVER (PARTITION BY series ORDER BY period_on) AS step FROM s),
+        f AS (SELECT series, CASE WHEN median(step) <= 1 THEN 'day' WHEN median(step) <= 8 THEN 'week' WHEN median(step) <= 32 THEN 'month'
+              WHEN median(step) <= 95 THEN 'quarter' WHEN median(step) <= 370 THEN 'year' END AS found FROM steps GROUP BY series)
+        SELECT s.period_on, s.series, s.value, s.unit, coalesce(s.frequency, f.found) AS frequency,
+               {quoted(source) if source else "CAST(NULL AS VARCHAR)"} AS source, {published} AS published_on
+        FROM s JOIN f USING (series)""",
+    )
+
+
+def _published(d: Delivery) -> str:
+    told = d.settings.observed_on
+    if not told:
+        return "CAST(NULL AS DATE)"
+    try:
+        return f"DATE '{dt.date.fromisoformat(str(told)):%Y-%m-%d}'"
+    except ValueError:
+        raise PlaybookError(f"{told!r} is not a day", do="write YYYY-MM-DD") from None
+
+
+ADAPTERS = (
+    Adapter(
+        kind="series",
+        title="a published series",
+        gives=("market_series",),
+        columns="""
+            period_on! day | date | observation date | observation_date | period | time period | time | month | quarter | year | 日期 | 月份 | 时间 | datum | fecha | data
+        """,
+        shape=shape,
+        beside=1,
+    ),
+    Adapter(
+        kind="google-trends",
+        title="Google Trends › Interest over time",
+        gives=("market_series",),
+        columns="""
+            period_on! day | day | week | month | time | 天 | 周 | 月 | tag | woche | monat
+        """,
+        shape=shape,
+        beside=5,
+    ),
+)

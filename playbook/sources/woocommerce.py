@@ -1,0 +1,125 @@
+# ruff: noqa: E501 - queries and lists of headers read better unbroken
+"""WooCommerce: Analytics › Orders (money by order, no lines, no customer key) and the product export."""
+
+from __future__ import annotations
+
+from playbook.sources.adapter import Adapter, Delivery
+from playbook.sources.allocate import STATUS_RANK
+
+__all__ = ["ADAPTERS"]
+
+
+def shape_orders(d: Delivery) -> None:
+    """One row per order, its net sales as one line without sku; the lines themselves need the REST API."""
+    said = f"replace(lower({d.word('status')}), 'wc-', '')"
+    status = f"""CASE WHEN {said} IN ('completed', 'abgeschlossen', 'terminée', 'completado') THEN 'done'
+        WHEN {said} IN ('processing', 'in bearbeitung', 'en cours', 'procesando') THEN 'paid'
+        WHEN {said} IN ('cancelled', 'failed', 'trash', 'storniert', 'fehlgeschlagen', 'annulée', 'échouée', 'cancelado') THEN 'cancelled'
+        WHEN {said} IN ('refunded', 'erstattet', 'rückerstattet', 'remboursée', 'reembolsado') THEN 'refunded' ELSE 'placed' END"""
+    sales = d.money("net") if d.has("net") else d.money("formatted")
+    currency = "CAST(NULL AS VARCHAR)"
+    if d.has("formatted"):
+        signs = "CASE WHEN contains(formatted, '£') THEN 'GBP' WHEN contains(formatted, '€') THEN 'EUR' WHEN contains(formatted, 'zł') THEN 'PLN' END"
+        currency = signs
+    query = f"""
+        SELECT {d.id("order_id")} AS order_id, {d.utc("ordered_at")} AS ordered_at, {d.day("ordered_at")} AS ordered_on, {status} AS status,
+               {sales} AS net, {currency} AS currency, greatest(coalesce({d.count("units")}, 1), 1) AS _units, {d.text("coupon")} AS coupon,
+               {d.text("attribution")} AS source
+        FROM raw"""
+    d.require("order_id", "ordered_at", when="true")
+    d.refuse_unreadable("orders", budget=0.0)
+    d.con.execute(f"""CREATE OR REPLACE TABLE heads AS SELECT *, count(*) OVER (PARTITION BY order_id) AS n_heads, sum(net) OVER (PARTITION BY order_id) AS delivered
+        FROM ({query}) QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY net DESC, status DESC, ordered_at) = 1""")
+    d.emit(
+        "orders",
+        """
+        SELECT order_id AS entity, * EXCLUDE (net, n_heads, delivered), 'woocommerce' AS platform, greatest(net, 0) AS gross, 0 AS discount, 0 AS shipping, 0 AS tax,
+               greatest(net, 0) AS total FROM heads""",
+    )
+    d.emit(
+        "entities",
+        f"""SELECT order_id AS entity, ordered_at AS own_last, {STATUS_RANK} AS status_rank,
+        CAST(0 AS DECIMAL(18,6)) AS refunded, 2 AS completeness FROM heads""",
+    )
+    d.emit(
+        "ledger",
+        """
+        SELECT order_id AS entity, reason, ordered_on AS day_on, true AS is_guest, CAST(n_rows AS BIGINT) AS n_rows, 1 AS n_orders,
+               CAST(amount AS DECIMAL(18,6)) AS amount FROM (
+            SELECT order_id, 'kept' AS reason, ordered_on, 1 AS n_rows, greatest(net, 0) AS amount FROM heads
+            UNION ALL SELECT order_id, 'adjustment', ordered_on, 0, net FROM heads WHERE net < 0
+            UNION ALL SELECT order_id, 'overlap', ordered_on, n_heads - 1, delivered - net FROM heads WHERE n_heads > 1)""",
+    )
+    d.notes.append(
+        "this export has no skus and no customers: chapters on products and on customers need the orders' lines (REST API)"
+    )
+    d.is_split = d.is_checked = True
+
+
+def shape_products(d: Delivery) -> None:
+    """One row per sku; stock becomes a closing position of the day told."""
+    sku = f"coalesce({d.id('sku')}, 'id:' || {d.id('product_id')})"
+    d.emit(
+        "products",
+        f"""
+        SELECT {sku} AS sku, {d.id("product_id")} AS product_id, {d.text("title")} AS title,
+               nullif(trim(split_part({d.text("category")}, ',', 1)), '') AS category, {d.word("brand")} AS brand,
+               {d.money("price")} AS list_price, {d.money("cost")} AS unit_cost, {d.number("weight")} AS weight_kg,
+               CASE {d.word("published")} WHEN '1' THEN true WHEN '0' THEN false WHEN '-1' THEN false END AS is_active
+        FROM raw WHERE {sku} IS NOT NULL QUALIFY row_number() OVER (PARTITION BY {sku} ORDER BY {d.id("product_id")}) = 1""",
+    )
+    (told,) = d.con.execute("SELECT count(stock) FROM raw").fetchone() if d.has("stock") else (0,)
+    if told:
+        d.emit(
+            "stock",
+            f"""
+            SELECT {d.snapshot_day()} AS day_on, {sku} AS sku, 'main' AS location, CAST(sum({d.count("stock")}) AS BIGINT) AS on_hand
+            FROM raw WHERE {d.count("stock")} IS NOT NULL GROUP BY ALL""",
+        )
+
+
+ADAPTERS = (
+    Adapter(
+        kind="woocommerce-orders",
+        title="WooCommerce › Analytics › Orders",
+        gives=("orders", "order_lines"),
+        columns="""
+            order_id! id | Order # | Bestellung # | Commande n° | Bestellung Nr. | Pedido nº | N.º de pedido
+            ordered_at! time | Date | Datum | Fecha
+            status! word | Status | Statut | État | Estado
+            units count | Items sold | Verkaufte Artikel | Articles vendus | Artículos vendidos
+            net money | N. Revenue | Net Sales | N. Umsatz | Nettoumsatz
+            formatted money | N. Revenue (formatted) | Net Sales (formatted) | N. Umsatz (formatiert) | Nettoumsatz (formatiert)
+            coupon text | Coupon(s) | Gutschein(e)
+            attribution text | Attribution | Origin | Herkunft
+        """,
+        personal="Customer | Kunde | Client | Cliente",
+        ignored="Customer type | Kundentyp | Product(s) | Produkt(e)",
+        shape=shape_orders,
+        signature="Items sold | Product(s) | Verkaufte Artikel | Articles vendus | Produkt(e) | Artículos vendidos",
+        family="woocommerce",
+    ),
+    Adapter(
+        kind="woocommerce-products",
+        title="WooCommerce › Products › Export",
+        gives=("products", "stock"),
+        columns="""
+            product_id! id | ID
+            sku! id | SKU | Artikelnummer | UGS
+            price! money | Regular price | Regulärer Preis | Tarif régulier
+            title text | Name | Nom
+            stock count | Stock | Lager | Lagerbestand
+            category text | Categories | Kategorien | Catégories
+            brand word | Brands | Brand
+            cost money | Cost of goods | Cost of goods sold
+            weight number | Weight (kg) | Gewicht (kg)
+            published word | Published | Veröffentlicht
+            day day | Snapshot date
+        """,
+        ignored="""Type | Is featured? | Visibility in catalog | Short description | Description | Sale price | Date sale price starts
+            | Date sale price ends | Tax status | Tax class | In stock? | Low stock amount | Backorders allowed? | Sold individually?
+            | Length (cm) | Width (cm) | Height (cm) | Allow customer reviews? | Purchase note | Tags | Shipping class | Images | Parent
+            | Grouped products | Upsells | Cross-sells | External URL | Button text | Position | GTIN, UPC, EAN, or ISBN""",
+        shape=shape_products,
+    ),
+)

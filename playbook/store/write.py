@@ -1,0 +1,208 @@
+"""Writing a store: tables sorted and typed by the contract, swapped in all at once or not at all.
+
+A change is first written whole under `.staging/`, then named in `.commit.json`, then moved into place file by file.
+Killed before the note exists, nothing has happened; killed after it, the next reader or writer finishes the moves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from playbook.errors import PlaybookError
+from playbook.store.contract import MONEY_SCALE, TABLES
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["REASONS", "connect", "locked", "publish", "settle", "staging", "write_json", "write_table"]
+
+# Every source row carries exactly one of these in `import_ledger`, in this order of precedence.
+# Reasons marked as money carry no rows: they are parts of a platform's total that are not sales of goods.
+REASONS: dict[str, str] = {
+    "unreadable": "rows that could not be read; their money is not known",
+    "overlap": "rows that another extract delivers as well, in the version that was kept",
+    "incomplete": "orders cut off by the edge of an extract: the order row or some of its lines are not there",
+    "no_exchange_rate": "orders in a currency that cost_rates has no exchange_rate for",
+    "empty": "cancelled or pending orders of which no quantity or no money is told",
+    "adjustment": "bad debt, bank fees and other bookkeeping",
+    "credit_line": "rows that became refunds",
+    "stock_write_off": "quantities of zero or less that belong to no sale",
+    "zero_or_negative_price": "rows at a price of zero or less that are not gifts",
+    "test": "test orders",
+    "undated": "rows without a readable date",
+    "duplicate": "full-row duplicates, where the setting removes them",
+    "tax": "money: tax on goods and shipping",
+    "shipping": "money: shipping charged to the buyer",
+    "discount": "money: discounts the platform's total still contains",
+    "tip": "money: tips",
+    "gift_card": "money: gift cards sold or spent",
+    "duties": "money: import duties",
+    "rounding": "money: what exact unit prices leave over, below one cent per line",
+    "unexplained": "money: the platform's total less everything above and the lines",
+    "kept": "rows that became order_lines, at quantity x price less discount",
+}
+
+UNIQUE = (
+    "orders",
+    "order_lines",
+)  # large, and their keys are unique when they come here: no further column is sorted by
+
+_SQL_TYPES = {
+    "text": "VARCHAR",
+    "int": "BIGINT",
+    "dec": f"DECIMAL(18,{MONEY_SCALE})",
+    "num": "DOUBLE",
+    "ts": "TIMESTAMP",
+    "date": "DATE",
+    "month": "VARCHAR",
+    "bool": "BOOLEAN",
+}
+
+
+def connect(memory: str = "2GB", scratch: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """An in-memory engine that spills to `scratch`, counts time in UTC and never reaches for the network."""
+    import duckdb
+
+    con = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
+    con.execute(f"SET memory_limit = '{memory}'")
+    con.execute("SET TimeZone = 'UTC'")
+    if scratch is not None:
+        con.execute(f"SET temp_directory = {quoted(scratch)}")
+    return con
+
+
+def quoted(text: object) -> str:
+    """`text` as a SQL literal."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def sql_type(table: str, column: str) -> str:
+    """The engine's type of a contract column."""
+    return _SQL_TYPES[TABLES[table].column(column).type]
+
+
+def contract_select(table: str, query: str, columns: list[str]) -> str:
+    """`query` with the contract's columns in the contract's order and types; those it lacks are missing."""
+    parts = [
+        f"CAST({c.name} AS {_SQL_TYPES[c.type]}) AS {c.name}"
+        if c.name in columns
+        else f"CAST(NULL AS {_SQL_TYPES[c.type]}) AS {c.name}"
+        for c in TABLES[table].columns
+    ]
+    return f"SELECT {', '.join(parts)} FROM ({query})"
+
+
+def write_table(con: duckdb.DuckDBPyConnection, table: str, query: str, path: Path) -> int:
+    """Writes `query` as the contract table `table`, sorted by key then by content, so that equal rows give equal bytes.
+
+    Columns the contract does not know are left out; returns the number of rows.
+    """
+    columns = [row[0] for row in con.execute(f"DESCRIBE {query}").fetchall()]
+    names = [c.name for c in TABLES[table].columns]
+    keys = list(TABLES[table].key)
+    rest = [] if table in UNIQUE else [n for n in names if n not in keys]
+    order = ", ".join(f"{name} NULLS LAST" for name in keys + rest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (rows,) = con.execute(
+        f"COPY (SELECT * FROM ({contract_select(table, query, columns)}) ORDER BY {order}) TO {quoted(path)} "
+        "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"
+    ).fetchone()
+    return int(rows)
+
+
+def write_json(path: Path, value: Mapping[str, object]) -> None:
+    """Writes `value` with sorted keys through a neighbouring file, so that a reader sees the old or the new text."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(new, path)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, wait_seconds: float = 30.0) -> Iterator[None]:
+    """Holds the store for one writer; the system frees it when the process ends, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = open(folder / ".lock", "a+b")  # noqa: SIM115 - closed below, after the lock is given back
+    until = time.monotonic() + wait_seconds
+    try:
+        while not _try_lock(handle):
+            if time.monotonic() > until:
+                raise PlaybookError(
+                    "another import is writing to this store", file=folder, do="wait until it has finished, then repeat"
+                )
+            time.sleep(0.1)
+        yield
+    finally:
+        handle.close()
+
+
+def _try_lock(handle: object) -> bool:
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            handle.seek(0)
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def staging(folder: Path) -> Path:
+    """An empty staging folder inside the store (same disk, so that moving is a rename)."""
+    path = folder / ".staging"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
+
+
+def publish(folder: Path, *, remove: tuple[str, ...] = ()) -> None:
+    """Moves all of `.staging/` to its place in the store and removes the names in `remove`: all or nothing.
+
+    To be called by the one who holds the lock.
+    """
+    stage = folder / ".staging"
+    moves = sorted(p.relative_to(stage).as_posix() for p in stage.rglob("*") if p.is_file())
+    for name in moves:
+        with open(stage / name, "rb") as handle:
+            os.fsync(handle.fileno())
+    write_json(folder / ".commit.json", {"moves": moves, "remove": sorted(remove)})
+    _finish(folder)
+
+
+def settle(folder: Path | str) -> None:
+    """Finishes a change that was noted but not fully moved when its process ended. Cheap, and safe at any time."""
+    folder = Path(folder)
+    if (folder / ".commit.json").exists():
+        with locked(folder):
+            _finish(folder)
+
+
+def _finish(folder: Path) -> None:
+    note = folder / ".commit.json"
+    if not note.exists():
+        return
+    plan = json.loads(note.read_text(encoding="utf-8"))
+    for name in plan["remove"]:
+        target = folder / name
+        if target.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+        else:
+            target.unlink(missing_ok=True)
+    for name in plan["moves"]:
+        source = folder / ".staging" / name
+        if source.exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source, folder / name)
+    note.unlink(missing_ok=True)
+    shutil.rmtree(folder / ".staging", ignore_errors=True)

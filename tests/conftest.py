@@ -1,0 +1,39 @@
+"""What every test may rely on: the real public data where they lie, and nothing written outside temporary folders."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Set before the package is imported anywhere, and inherited by every kernel and child process.
+# The cache is keyed by content, so that runs and workers may share it.
+SCRATCH = Path(tempfile.gettempdir()) / f"playbook-tests-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+SCRATCH.mkdir(exist_ok=True)
+os.environ["PLAYBOOK_CACHE"] = str(SCRATCH / "cache")
+os.environ["PLAYBOOK_CONFIG"] = str(SCRATCH / "config")
+os.environ.setdefault("PLAYBOOK_SALT", "a salt for tests only")
+os.environ["IPYTHONDIR"] = str(SCRATCH / "ipython")
+os.environ["MPLCONFIGDIR"] = str(SCRATCH / "matplotlib")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real public data, named by PLAYBOOK_SHARED; without it the test skips."""
+    named = os.environ.get("PLAYBOOK_SHARED", "")
+    if not named:
+        pytest.skip("PLAYBOOK_SHARED is not set: the real public data are not here")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.skip(f"PLAYBOOK_SHARED names {named}, which is not a folder")
+    return folder.resolve()

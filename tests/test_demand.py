@@ -1,0 +1,150 @@
+"""Demand laws: masked stock-outs, shrunk season, new items, calibrated spread."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from known_demand import exposed, known_shop
+
+from playbook.methods.demand import fit_demand, tsb_level
+from playbook.methods.uncensored import launch_curve, level_around, season_of, sold_out_exposure
+
+
+@cache
+def shop(seed=21):
+    return known_shop(seed, n_sku=400, more_weeks=6)
+
+
+def law_at(known, cut, seed=0):
+    units, exposure = exposed(known, cut)
+    return fit_demand(units, exposure, known.week_of_year()[:cut], group=known.category, promo=known.promo[:, :cut])
+
+
+def steady(units, exposure):
+    return fit_demand(units, exposure, np.arange(units.shape[1]) % 52, group=np.zeros(len(units), int))
+
+
+def test_a_stock_out_is_no_information_not_no_demand():
+    rng = np.random.default_rng(1)
+    units = rng.poisson(6.0, (60, 60)).astype(float)
+    exposure = np.ones_like(units)
+    units[:, 54:59], exposure[:, 54:59] = 0, 0
+    masked, tempting = steady(units, exposure), steady(units, np.ones_like(units))
+    assert masked.level().mean() == pytest.approx(6.0, rel=0.05)
+    assert tempting.level().mean() < 5.5
+
+
+def test_sold_out_days_recover_the_rate_that_leaving_them_out_or_counting_them_whole_loses():
+    rng = np.random.default_rng(2)
+    demand = rng.poisson(0.9, (300, 40, 7))
+    shelf = rng.integers(1, 4, demand.shape)
+    sold, out = np.minimum(demand, shelf), demand >= shelf
+    units = sold.sum(axis=2).astype(float)
+    exposure = sold_out_exposure(units, (~out).sum(axis=2), out.sum(axis=2), (sold * out).sum(axis=2))
+    truth = 0.9 * 7
+    assert units.sum() / exposure.sum() == pytest.approx(truth, rel=0.04)
+    assert units.sum() / units.size < 0.9 * truth
+    assert (sold * ~out).sum() / (~out).sum() * 7 < 0.9 * truth
+
+
+def test_uncensored_demand_is_within_a_tenth_of_the_truth_where_sales_are_too_low():
+    known = shop()
+    units, exposure = exposed(known, 156)
+    hurt = (known.closing[:, :156] == 0).mean(axis=(1, 2)) > 0.05
+    truth = known.demand[hurt, :156].sum()
+    live = np.arange(156) >= known.launch[hurt][:, None]
+    lost = level_around(units, exposure, half_width=8)[hurt] * np.where(live, 1 - exposure[hurt], 0)
+    assert units[hurt].sum() < 0.95 * truth
+    assert units[hurt].sum() + lost.sum() == pytest.approx(truth, rel=0.1)
+
+
+def test_forecast_beats_the_moving_average_and_its_interval_covers_what_it_says():
+    known = shop()
+    hit, ours, naive, bias = [], 0.0, 0.0, 0.0
+    for cut in (130, 143, 156):
+        law = law_at(known, cut)
+        units, exposure = exposed(known, cut)
+        ahead = known.promo[:, cut: cut + 4]
+        mean = law.mean(4, ahead).sum(axis=1)
+        actual = known.demand[:, cut: cut + 4].sum(axis=(1, 2))
+        average = 4 * units[:, -13:].sum(axis=1) / np.maximum(exposure[:, -13:].sum(axis=1), 1)
+        ours, naive = ours + np.abs(mean - actual).sum(), naive + np.abs(average - actual).sum()
+        bias += (mean - actual).sum() / actual.sum() / 3
+        draws = law.draw(4, n_draws=300, seed=3, promo=ahead).sum(axis=2)
+        low, high = np.quantile(draws, [0.1, 0.9], axis=1)
+        hit.append(((low <= actual) & (actual <= high))[law.level() > 2].mean())
+    assert ours < 0.9 * naive
+    assert abs(bias) < 0.05
+    assert 0.75 <= np.mean(hit) <= 0.92
+
+
+def test_a_new_item_borrows_from_its_like_items_and_forgets_them_with_time():
+    rng = np.random.default_rng(4)
+    like = np.repeat([0, 1], 40)
+    units = rng.poisson(np.where(like == 0, 2.0, 20.0)[:, None], (80, 80)).astype(float)
+    exposure = np.ones_like(units)
+    exposure[[0, 40], :79] = 0  # one week old, in each group
+    exposure[[1, 41], :] = 0    # not sold yet
+    units[0, 79], units[40, 79] = 4, 4
+    law = fit_demand(units, exposure, np.arange(80) % 52, group=np.zeros(80, int), like=like)
+    level = law.level()
+    assert level[1] == pytest.approx(2.0, rel=0.6)
+    assert level[41] == pytest.approx(20.0, rel=0.3)
+    assert 2.0 < level[0] < 4.2
+    assert 4.0 < level[40] < 19.0
+    assert law.shape[1] < law.shape[2]
+
+
+def test_season_of_a_small_category_is_pulled_to_the_shop_and_a_short_log_has_none():
+    rng = np.random.default_rng(5)
+    week = np.arange(156) % 52
+    wave = 1 + 0.6 * np.cos(2 * np.pi * week / 52)
+    group = np.array([0] * 60 + [1])
+    units = rng.poisson(np.where(group == 0, 10.0, 0.1)[:, None] * wave).astype(float)
+    season, _ = season_of(units, np.ones_like(units), week, group=group, promo=np.zeros_like(units))
+    truth = 1 + 0.6 * np.cos(2 * np.pi * np.arange(52) / 52)
+    assert np.abs(season[0] - truth).mean() < 0.06
+    assert np.corrcoef(season[60], truth)[0, 1] > 0.9
+    short, _ = season_of(units[:, :60], np.ones((61, 60)), week[:60], group=group, promo=np.zeros((61, 60)))
+    assert (short == 1).all()
+
+
+def test_launches_seen_before_shape_the_next_one():
+    rng = np.random.default_rng(6)
+    first = rng.integers(5, 60, 40)
+    age = np.arange(100) - first[:, None]
+    mean = 12 * np.where(age < 0, 0, np.clip(0.25 + age / 8, 0, 1))
+    units, exposure = rng.poisson(mean).astype(float), (age >= 0).astype(float)
+    curve = launch_curve(units, exposure, first)
+    assert curve[0] < 0.6 < curve[7]
+    assert curve[20] == 1.0
+    assert (launch_curve(units[:3], exposure[:3], first[:3]) == 1).all()
+
+
+def test_windows_and_weekly_paths_come_from_one_law():
+    law = law_at(shop(), 156)
+    lead, review = law.windows(np.full(400, 14.0), 7.0, n_draws=400, seed=7)
+    paths = law.draw(3, n_draws=400, seed=8)
+    big = law.level() > 3
+    assert lead[big].mean() == pytest.approx(paths[big, :, :2].sum(axis=2).mean(), rel=0.03)
+    assert review[big].mean() == pytest.approx(paths[big, :, 2].mean(), rel=0.03)
+    loose, _ = law.windows(np.random.default_rng(1).gamma(4, 3.5, (400, 400)), 7.0, n_draws=400, seed=7)
+    assert loose[big].std(axis=1).mean() > 1.2 * lead[big].std(axis=1).mean()
+
+
+def test_intermittent_demand_keeps_its_level_and_the_comparison_agrees():
+    rng = np.random.default_rng(9)
+    units = (rng.random((50, 120)) < 0.1) * rng.geometric(0.4, (50, 120)).astype(float)
+    exposure = np.ones_like(units)
+    assert steady(units, exposure).level().mean() == pytest.approx(0.25, rel=0.25)
+    assert tsb_level(units, exposure).mean() == pytest.approx(0.25, rel=0.35)
+
+
+def test_sku_order_does_not_change_a_law():
+    known = shop()
+    units, exposure = exposed(known, 120)
+    turn = np.random.default_rng(0).permutation(400)
+    week = known.week_of_year()[:120]
+    there = fit_demand(units, exposure, week, group=known.category)
+    back = fit_demand(units[turn], exposure[turn], week, group=known.category[turn])
+    np.testing.assert_allclose(back.level(), there.level()[turn], rtol=1e-9)

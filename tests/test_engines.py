@@ -1,0 +1,127 @@
+"""The same shop on another engine gives the same tables: exact counts, and money to the last digit stored."""
+
+import glob
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import ibis
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from shops import order, write_shop
+
+from playbook.cohorts import cohort_retention, second_order
+from playbook.store import open_store
+from playbook.store.derived import DERIVED
+from playbook.store.reconcile import ledger
+
+UNTIL = "2026-09"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Sixty orders with everything that makes one hard: guests, refunds, cancellations, costs, stock and a
+    promotion."""
+    rows = []
+    for i in range(60):
+        day = pd.Timestamp("2026-06-01") + pd.Timedelta(days=2 * i)
+        who = None if i % 9 == 0 else f"c{i % 13}"
+        status = "cancelled" if i % 17 == 0 else "placed" if i % 23 == 0 else "done"
+        rows.append(order(str(i), str(day.date()), who, price=1.37 * (i % 7) + 2, quantity=1 + i % 3, status=status,
+                          sku=f"s{i % 4}", unit_cost=None if i % 29 == 0 else 1.11, channel=["ads", "mail"][i % 2],
+                          promo_id="p" if i % 10 == 0 else None))
+    refunds = pd.DataFrame({"refund_id": ["r1", "r2", "r3"], "order_id": ["3", "4", None], "line_no": [1, None, None],
+                            "refunded_on": [pd.Timestamp("2026-07-15").date()] * 3, "amount": [2.5, 1.25, 3.0],
+                            "quantity": [1, None, None], "kind": ["return", "refund", "refund"],
+                            "customer_id": [None, None, "c1"], "sku": [None, None, "s1"]})
+    rates = pd.DataFrame({"from_on": [pd.Timestamp("2026-01-01").date()] * 3,
+                          "kind": ["payment_share", "platform_share", "return_per_unit"], "value": [0.0145, 0.05, 1.8],
+                          "scope": ["all", "ads", "all"]})
+    stock = pd.DataFrame([{"day_on": d.date(), "sku": s, "on_hand": (d.day + len(s)) % 5} for s in ("s0", "s1")
+                          for d in pd.date_range("2026-06-01", "2026-09-27")])
+    promotions = pd.DataFrame({"promo_id": ["p"], "starts_on": [pd.Timestamp("2026-07-01").date()],
+                               "ends_on": [pd.Timestamp("2026-07-05").date()], "skus": ["s0 s2"]})
+    return write_shop(tmp_path_factory.mktemp("engine") / "shop", rows, refunds=refunds, cost_rates=rates, stock=stock,
+                      promotions=promotions, shop="name: shop\ncurrency: EUR\n", observed_to="2026-09-30")
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    key = [c for c in frame if c in ("order_id", "line_no", "refund_id", "customer_id", "day_on", "sku")]
+    table = frame.sort_values(key, ignore_index=True).astype(object)
+    return table.where(table.notna(), "missing").astype(str)
+
+
+def same_everywhere(here, there):
+    for name in DERIVED:
+        ours, theirs = (plain(s.con.execute(getattr(s, name))) for s in (here, there))
+        pd.testing.assert_frame_equal(ours, theirs[ours.columns], obj=name)
+    pd.testing.assert_frame_equal(ledger(here), ledger(there))
+    for build in (cohort_retention, second_order):
+        ours, theirs = (build(s.customer_days, as_of=s.as_of, truncated_before=s.truncated_before)
+                        for s in (here, there))
+        pd.testing.assert_frame_equal(ours, theirs, check_dtype=False)
+
+
+@pytest.fixture(scope="module")
+def postgres(folder, tmp_path_factory):
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install -e .[postgres]")
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+    tools = Path(found[-1]).parent if found else Path(shutil.which("initdb") or "/nowhere/initdb").parent
+    if not (tools / "initdb").exists():
+        pytest.skip("no PostgreSQL server here: install the system's postgresql package")
+    data = Path(tmp_path_factory.mktemp("pg"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    as_user: list[str] = []
+    if hasattr(os, "getuid") and os.getuid() == 0:  # the server refuses to run as root
+        if not shutil.which("runuser"):
+            pytest.skip("PostgreSQL does not run as root, and there is no runuser here")
+        for parent in (data, *data.parents[:3]):
+            parent.chmod(0o755)
+        shutil.chown(data, "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+    control = [*as_user, tools / "pg_ctl", "-D", data / "db", "-l", data / "log", "-w"]
+    subprocess.run([*as_user, tools / "initdb", "-D", data / "db", "-A", "trust", "-U", "shop"], check=True,
+                   capture_output=True)
+    options = f"-p {port} -k {data} -c listen_addresses=127.0.0.1 -c fsync=off"
+    subprocess.run([*control, "-o", options, "start"], check=True, capture_output=True)
+    try:
+        address = f"postgres://shop@127.0.0.1:{port}/postgres"
+        con = ibis.connect(address)
+        for file in folder.glob("*.parquet"):
+            con.create_table(file.stem, pq.read_table(file))
+        con.disconnect()
+        yield address
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], capture_output=True)
+
+
+def test_postgres_gives_the_same_tables_walk_and_cohorts(folder, postgres, tmp_path):
+    (tmp_path / "shop.yaml").write_text(f"name: shop\ncurrency: EUR\naddress: {postgres}\n", encoding="utf-8")
+    there = open_store(tmp_path, until=UNTIL)
+    same_everywhere(open_store(folder, until=str(there.as_of)), there)
+
+
+def test_spark_gives_the_same_tables_walk_and_cohorts(folder):
+    sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: pip install -e .[spark]")
+    spark = (
+        sql.SparkSession.builder.master("local[2]")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.shuffle.partitions", "2")
+        .getOrCreate()
+    )
+    con = ibis.pyspark.connect(spark)
+    try:
+        from playbook.store.open import Store
+
+        sources = {f.stem: con.read_parquet(str(f)) for f in sorted(folder.glob("*.parquet"))}
+        there = Store("spark", con, sources, {"name": "shop", "currency": "EUR"}, {}, "", UNTIL)
+        same_everywhere(open_store(folder, until=str(there.as_of)), there)
+    finally:
+        spark.stop()

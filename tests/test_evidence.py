@@ -1,0 +1,104 @@
+"""Rolling origins that cannot leak, champions that are chosen fairly, intervals calibrated on realised errors only."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from playbook import evidence
+
+
+def log_of(n=120, seed=0):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame({"day_on": pd.date_range("2026-01-01", periods=n), "amount": rng.poisson(20, n).astype(float)})
+
+
+def compare(forecast, future, horizon):
+    return pd.DataFrame({"model": ["mean"], "measure": "purchases", "kind": "total", "subject": "all",
+                         "point": forecast * horizon, "actual": future.amount.sum(), "unit": 1.0})
+
+
+def backtest(log, every=7, horizons=(14,)):
+    origins = evidence.origin_days("2026-01-15", log.day_on.max(), every_days=every)
+    return evidence.rolling_origin(log, lambda past, _: past.amount.mean(), compare, origins=origins,
+                                   horizons_days=horizons, as_of=log.day_on.max())
+
+
+def test_a_model_never_sees_a_row_after_its_origin():
+    seen = []
+
+    def spy(past, origin):
+        seen.append((past.day_on.max(), origin))
+        return past.amount.mean()
+
+    log = log_of()
+    evidence.rolling_origin(log, spy, compare, origins=["2026-02-01", "2026-03-01"], horizons_days=[14],
+                            as_of=log.day_on.max())
+    assert seen and all(last <= origin for last, origin in seen)
+
+
+def test_a_window_that_has_not_ended_is_left_out_not_zero():
+    table = backtest(log_of())
+    assert (table.due_on <= pd.Timestamp("2026-04-30")).all() and (table.actual > 0).all()
+
+
+def test_changing_the_future_changes_no_interval_made_before_it():
+    log = log_of()
+    later = log.assign(amount=np.where(log.day_on > "2026-04-01", 900.0, log.amount))
+    one, two = (evidence.score_intervals(backtest(t)) for t in (log, later))
+    early = one.origin_on <= pd.Timestamp("2026-04-01")
+    pd.testing.assert_frame_equal(one.loc[early, ["low", "high"]], two.loc[early, ["low", "high"]])
+
+
+def test_fewer_than_eight_realised_errors_is_not_yet_calibrated_and_not_scored():
+    scored = evidence.score_intervals(backtest(log_of()))
+    few = scored.n_errors < 8
+    assert (scored.loc[few, "status"] == evidence.NOT_YET).all() and scored.loc[few, "low"].isna().all()
+    assert scored.loc[few, "is_covered"].isna().all() and scored.loc[~few, "is_covered"].notna().all()
+
+
+def test_intervals_of_an_honest_forecast_cover_about_their_level():
+    tables = [evidence.score_intervals(backtest(log_of(500, seed), every=14)) for seed in range(12)]
+    share = evidence.coverage(pd.concat(tables)).set_index("level").covered_share
+    assert 0.72 <= share[0.8] <= 0.92 and 0.9 <= share[0.95] <= 1.0
+
+
+def test_shuffled_rows_change_nothing():
+    log = log_of()
+    one, two = (evidence.score_intervals(backtest(t)) for t in (log, log.sample(frac=1, random_state=3)))
+    pd.testing.assert_frame_equal(one, two)
+
+
+def losses(**models):
+    rows = [{"model": m, "origin_on": pd.Timestamp("2026-01-01") + pd.Timedelta(days=14 * k), "horizon_days": 28,
+             "loss": v} for m, values in models.items() for k, v in enumerate(values)]
+    return pd.DataFrame(rows)
+
+
+def test_the_model_with_the_smallest_loss_wins_and_ties_go_by_name():
+    table = evidence.champion(losses(naive=[2.0, 2.0], b=[1.0, 1.0], a=[1.0, 1.0]), naive=["naive"])
+    assert table.model.iloc[0] == "a" and table.over_naive_share.iloc[0] == pytest.approx(-0.5)
+
+
+def test_a_model_that_cannot_forecast_today_is_not_champion():
+    table = evidence.champion(losses(naive=[2.0, 2.0, 2.0], clever=[0.1, 0.1, np.nan]), naive=["naive"])
+    assert table.model.iloc[0] == "naive"
+    assert table.set_index("model").status["clever"] == "could not forecast at every origin"
+
+
+def test_no_window_yet_means_no_champion():
+    assert len(evidence.champion(losses(a=[np.nan]), naive=["a"])) == 0
+
+
+def test_refunds_larger_than_purchases_do_not_break_an_interval():
+    rows = backtest(log_of()).assign(measure="money", actual=lambda t: -t.actual / 50)
+    scored = evidence.score_intervals(rows)
+    assert np.isfinite(scored.loc[scored.status == "complete", ["low", "high"]].to_numpy()).all()
+
+
+def test_one_subjects_limits_are_what_its_like_did_before():
+    bands = pd.DataFrame([{"origin_on": pd.Timestamp("2026-01-01") + pd.Timedelta(days=14 * k), "horizon_days": 14,
+                           "band": 3, "bought": b, "n": n} for k in range(8) for b, n in ((0, 85), (1, 10), (2, 5))])
+    low, high = evidence.count_bands(bands, np.array([3, 4]), as_of="2026-05-01", level=0.8)
+    assert (low[0], high[0]) == (0, 1) and np.isnan(low[1])
+    early, _ = evidence.count_bands(bands, np.array([3]), as_of="2026-03-01", level=0.8)
+    assert np.isnan(early[0])

@@ -1,0 +1,720 @@
+"""From exports to a store: every row and cent accounted for, the same bytes in any order, nobody's name kept."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from playbook.errors import PlaybookError
+from playbook.sources import kinds
+from playbook.sources.importing import import_files
+from playbook.sources.secret import fingerprint, person_key
+
+SALT = b"a salt for tests only"
+SAMPLES = Path(__file__).resolve().parent.parent / "data" / "samples"
+KIND_OF = {
+    "amazon_inventory.txt": "amazon-inventory",
+    "amazon_orders.txt": "amazon-orders",
+    "amazon_traffic.csv": "amazon-traffic",
+    "ga4_events.csv": "ga4-events",
+    "ga4_report.csv": "ga4-report",
+    "ga4_transactions.csv": "ga4-transactions",
+    "google_ads.csv": "google-ads",
+    "google_trends.csv": "google-trends",
+    "market_series.csv": "series",
+    "meta_ads.csv": "meta-ads",
+    "shengyicanmou.xlsx": "shengyicanmou",
+    "shopify_inventory.csv": "shopify-inventory",
+    "shopify_orders.csv": "shopify-orders",
+    "shopify_products.csv": "shopify-products",
+    "taobao_lines.csv": "taobao-lines",
+    "taobao_orders.csv": "taobao-orders",
+    "tiktok_ads.csv": "tiktok-ads",
+    "wanxiangtai.csv": "wanxiangtai",
+    "woocommerce_orders.csv": "woocommerce-orders",
+    "woocommerce_products.csv": "woocommerce-products",
+}
+
+
+def rows(store: Path, query: str) -> list[tuple]:
+    return duckdb.sql(query.replace("@", f"{store}/")).fetchall()
+
+
+def load(*files: Path, into: Path, kind: str = "auto", **knobs):
+    return import_files(kind, list(files), into, salt=SALT, **knobs)
+
+
+def content(store: Path) -> dict[str, bytes]:
+    """Every byte of the store but the empty lock."""
+    return {
+        str(p.relative_to(store)): p.read_bytes() for p in sorted(store.rglob("*")) if p.is_file() and p.name != ".lock"
+    }
+
+
+HEADER = (SAMPLES / "shopify_orders.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+
+
+def shopify(*orders: dict) -> str:
+    """A Shopify export: each order has fields and `lines` of (sku, title, quantity, price)."""
+    out = [",".join(HEADER)]
+    for order in orders:
+        for i, (sku, title, quantity, price) in enumerate(order["lines"]):
+            row = {
+                "Name": order["Name"],
+                "Email": order.get("Email", ""),
+                "Created at": order["Created at"],
+                "Lineitem sku": sku,
+                "Lineitem name": title,
+                "Lineitem quantity": quantity,
+                "Lineitem price": price,
+            }
+            if i == 0:
+                row |= {k: v for k, v in order.items() if k != "lines"}
+            out.append(",".join('"' + str(row.get(h, "")).replace('"', '""') + '"' for h in HEADER))
+    return "\n".join(out) + "\n"
+
+
+def order(n: int, total: str, *lines: tuple, day: str = "2026-10-01", **fields) -> dict:
+    return {
+        "Name": f"#{n}",
+        "Email": f"buyer{n % 3}@example.com",
+        "Financial Status": "paid",
+        "Currency": "GBP",
+        "Subtotal": total,
+        "Shipping": "0.00",
+        "Taxes": "0.00",
+        "Total": total,
+        "Discount Amount": "0.00",
+        "Created at": f"{day} 09:00:00 +0100",
+        "Refunded Amount": "0.00",
+        "lines": lines or [("A", "Thing", 1, total)],
+    } | fields
+
+
+# --- one export per kind ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(KIND_OF))
+def test_every_sample_is_recognised_by_its_header_and_read_without_loss(name, tmp_path):
+    report = load(SAMPLES / name, into=tmp_path / "s", observed_on="2026-09-30")
+    assert [f.kind for f in report.files] == [KIND_OF[name]]
+    assert report.files[0].n_dropped == 0 and not report.skipped
+    again = load(SAMPLES / name, into=tmp_path / "t", kind=KIND_OF[name], observed_on="2026-09-30")
+    assert again.files[0].n_rows == report.files[0].n_rows
+    assert content(tmp_path / "s").keys() == content(tmp_path / "t").keys()
+
+
+def test_every_kind_but_the_plain_tables_has_a_sample():
+    missing = set(kinds.adapters()) - set(KIND_OF.values()) - {"online-retail"}
+    assert all(k.startswith("table-") for k in missing)
+
+
+@pytest.mark.parametrize(
+    "name", ["shopify_orders.csv", "amazon_orders.txt", "taobao_orders.csv", "google_ads.csv", "meta_ads.csv"]
+)
+def test_a_renamed_header_is_refused_with_the_names_that_were_tried(name, tmp_path):
+    kind = KIND_OF[name]
+    one = kinds.adapter(kind)
+    raw = (SAMPLES / name).read_bytes()
+    encoding = "gb18030" if kind.startswith("taobao") else "utf-8"
+    text = raw.decode(encoding)
+    victim = {
+        "shopify-orders": "Lineitem price",
+        "amazon-orders": "item-price",
+        "taobao-orders": "订单状态",
+        "google-ads": "Campaign,",
+        "meta-ads": "Amount spent (GBP)",
+    }[kind]
+    (tmp_path / name).write_bytes(
+        text.replace(victim, "Wrong" + ("," if victim.endswith(",") else "")).encode(encoding)
+    )
+    with pytest.raises(PlaybookError, match="required columns are missing") as caught:
+        load(tmp_path / name, into=tmp_path / "s", kind=kind)
+    assert "tried: " in str(caught.value) and one.title in str(caught.value)
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_wrong_kind_is_refused_with_the_right_one(tmp_path):
+    with pytest.raises(PlaybookError, match="import it as google-ads"):
+        load(SAMPLES / "google_ads.csv", into=tmp_path / "s", kind="shopify-orders")
+
+
+# --- Shopify ---------------------------------------------------------------------------------------------------------
+
+
+def test_order_money_is_taken_once_and_every_part_of_the_total_is_itemised(tmp_path):
+    load(SAMPLES / "shopify_orders.csv", into=tmp_path / "s")
+    ledger = dict(rows(tmp_path / "s", "SELECT reason, sum(amount) FROM '@import_ledger.parquet' GROUP BY 1"))
+    assert sum(ledger.values()) == Decimal("150.75")  # 42.85 + 90.00 + 17.90, as Shopify prints them
+    revenue = rows(tmp_path / "s", "SELECT sum(quantity * price - discount) FROM '@order_lines.parquet'")[0][0]
+    assert ledger["kept"] == revenue
+
+
+def test_tax_inside_prices_is_taken_out_of_lines_and_shipping_and_the_order_still_adds_up(tmp_path):
+    load(SAMPLES / "shopify_orders.csv", into=tmp_path / "s")
+    for gross, discount, shipping, tax, total in rows(
+        tmp_path / "s", "SELECT gross, discount, shipping, tax, total FROM '@orders.parquet'"
+    ):
+        assert abs(gross - discount + shipping + tax - total) <= Decimal("0.01")
+    found = rows(tmp_path / "s", "SELECT order_id, gross, discount, shipping FROM '@orders.parquet' ORDER BY 1")
+    assert found[0] == ("#2001", Decimal("31.58"), Decimal("0"), Decimal("4.13"))  # 42.85 - 7.14 tax, in proportion
+
+
+def test_tax_on_top_and_tax_inside_are_told_apart_order_by_order(tmp_path):
+    inside = order(1, "120.00", ("A", "Thing", 1, "120.00"), Taxes="20.00")
+    on_top = order(2, "100.00", ("A", "Thing", 1, "100.00"), Taxes="20.00", Total="120.00")
+    (tmp_path / "e.csv").write_text(shopify(inside, on_top))
+    report = load(tmp_path / "e.csv", into=tmp_path / "s")
+    assert (
+        rows(tmp_path / "s", "SELECT gross, tax, total FROM '@orders.parquet'")
+        == [(Decimal(100), Decimal(20), Decimal(120))] * 2
+    )
+    assert "prices hold tax in 1 orders, tax comes on top in 1, 0 bear none" in report.files[0].notes
+
+
+def test_an_order_discount_is_shared_out_in_cents_the_last_on_the_largest_line(tmp_path):
+    (tmp_path / "e.csv").write_text(
+        shopify(
+            order(
+                1,
+                "89.99",
+                ("A", "a", 1, "33.33"),
+                ("B", "b", 1, "33.33"),
+                ("C", "c", 1, "33.34"),
+                **{"Discount Amount": "10.01", "Discount Code": "TEN"},
+            )
+        )
+    )
+    load(tmp_path / "e.csv", into=tmp_path / "s")
+    shares = rows(tmp_path / "s", "SELECT sku, discount FROM '@order_lines.parquet' ORDER BY sku")
+    assert shares == [("A", Decimal("3.34")), ("B", Decimal("3.34")), ("C", Decimal("3.33"))]
+
+
+def test_a_refund_without_a_date_counts_and_is_never_more_than_the_goods(tmp_path):
+    load(SAMPLES / "shopify_orders.csv", into=tmp_path / "s")
+    assert rows(tmp_path / "s", "SELECT order_id, amount, refunded_on, kind FROM '@refunds.parquet'") == [
+        ("#2002", Decimal("37.5"), None, "refund")
+    ]  # 45.00 with a sixth of it tax
+
+
+def test_a_line_without_a_sku_is_named_by_its_title_and_counted(tmp_path):
+    report = load(SAMPLES / "shopify_orders.csv", into=tmp_path / "s")
+    assert report.files[0].repaired["lines without a sku, named by their title"] == 1
+    assert ("title:tin red",) in rows(tmp_path / "s", "SELECT sku FROM '@order_lines.parquet'")
+
+
+def test_offsets_are_read_row_by_row_through_the_change_of_the_clocks(tmp_path):
+    load(SAMPLES / "shopify_orders.csv", into=tmp_path / "s")
+    found = rows(
+        tmp_path / "s", "SELECT order_id, ordered_at::VARCHAR, ordered_on::VARCHAR FROM '@orders.parquet' ORDER BY 1"
+    )
+    assert found[1] == ("#2002", "2026-10-02 22:59:58", "2026-10-02")  # +0100
+    assert found[2] == ("#2003", "2026-10-25 01:30:00", "2026-10-25")  # +0000, the night the clocks went back
+
+
+def test_shuffled_rows_give_the_same_orders_and_lines(tmp_path):
+    import random
+
+    text = shopify(*(order(n, "30.00", ("A", "a", 1, "10.00"), ("B", "b", 2, "10.00")) for n in range(40)))
+    head, *body = text.splitlines()
+    (tmp_path / "a.csv").write_text(text)
+    random.Random(3).shuffle(body)
+    (tmp_path / "b.csv").write_text("\n".join([head, *body]) + "\n")
+    load(tmp_path / "a.csv", into=tmp_path / "s")
+    load(tmp_path / "b.csv", into=tmp_path / "t")
+    for table in ("orders", "order_lines", "customers"):
+        assert (tmp_path / "s" / f"{table}.parquet").read_bytes() == (tmp_path / "t" / f"{table}.parquet").read_bytes()
+
+
+# --- other platforms -------------------------------------------------------------------------------------------------
+
+
+def test_amazon_prices_are_line_totals_with_tax_inside_or_on_top_by_marketplace(tmp_path):
+    report = load(SAMPLES / "amazon_orders.txt", into=tmp_path / "s")
+    found = rows(
+        tmp_path / "s", "SELECT order_id, gross - discount, shipping, tax, total FROM '@orders.parquet' ORDER BY 1"
+    )
+    assert [(o[-1], t) for o, *_, t in found] == [
+        ("1", Decimal("12.95")),
+        ("2", Decimal("90.80")),
+        ("4", Decimal("108")),
+    ]
+    ledger = {
+        r: (n, a)
+        for r, n, a in rows(
+            tmp_path / "s", "SELECT reason, sum(n_rows)::INT, sum(amount) FROM '@import_ledger.parquet' GROUP BY 1"
+        )
+    }
+    assert ledger["empty"] == (1, 0) and sum(n for n, _ in ledger.values()) == 5 == report.files[0].n_rows
+    assert sum(a for _, a in ledger.values()) == Decimal("211.75")
+    assert rows(tmp_path / "s", "SELECT count(customer_id) FROM '@orders.parquet'") == [(0,)]
+
+
+def test_taobao_lines_replace_the_single_line_of_their_order_in_either_order_of_import(tmp_path):
+    load(SAMPLES / "taobao_orders.csv", into=tmp_path / "s")
+    assert rows(tmp_path / "s", "SELECT count(*), count(sku) FROM '@order_lines.parquet'") == [(4, 0)]
+    load(SAMPLES / "taobao_lines.csv", into=tmp_path / "s")
+    load(SAMPLES / "taobao_lines.csv", into=tmp_path / "t")
+    load(SAMPLES / "taobao_orders.csv", into=tmp_path / "t")
+    (tmp_path / "t" / "shop.yaml").write_text((tmp_path / "s" / "shop.yaml").read_text())
+    assert content(tmp_path / "s") == content(tmp_path / "t")
+    assert rows(
+        tmp_path / "s", "SELECT count(*), count(sku), sum(quantity * price - discount) FROM '@order_lines.parquet'"
+    ) == [(5, 4, Decimal(1359))]
+    assert rows(tmp_path / "s", "SELECT refund_id, amount FROM '@refunds.parquet' ORDER BY amount") == [
+        ("1234567890123456789-1234567890123456788", Decimal(20)),
+        ("1234567890123456791-1234567890123456791", Decimal(30)),
+    ]
+    assert rows(tmp_path / "s", "SELECT sum(amount) FROM '@import_ledger.parquet'") == [(Decimal(1369),)]
+
+
+def test_order_ids_keep_their_nineteen_digits_and_scientific_notation_is_refused(tmp_path):
+    load(SAMPLES / "taobao_orders.csv", into=tmp_path / "s")
+    assert ("1234567890123456789",) in rows(tmp_path / "s", "SELECT order_id FROM '@orders.parquet'")
+    text = (
+        (SAMPLES / "taobao_orders.csv").read_bytes().decode("gb18030").replace('="1234567890123456789"', "1.23457E+18")
+    )
+    (tmp_path / "o.csv").write_bytes(text.encode("gb18030"))
+    with pytest.raises(PlaybookError, match="rounded by a spreadsheet") as caught:
+        load(tmp_path / "o.csv", into=tmp_path / "x")
+    assert caught.value.column == "订单编号" and caught.value.rows == 1
+
+
+def test_ga4_transactions_give_orders_their_source_and_rules_their_channel(tmp_path):
+    store = tmp_path / "s"
+    (tmp_path / "channels.csv").write_text(
+        "rule_no,pattern,channel,kind,is_paid\n1,google / cpc,google ads,paid,true\n"
+    )
+    report = load(
+        SAMPLES / "shopify_orders.csv", SAMPLES / "ga4_transactions.csv", tmp_path / "channels.csv", into=store
+    )
+    found = rows(store, "SELECT order_id, channel, source, medium FROM '@orders.parquet' ORDER BY 1")
+    assert found == [
+        ("#2001", "google ads", "google", "cpc"),
+        ("#2002", None, "newsletter", "email"),
+        ("#2003", None, "web", None),
+    ]
+    assert list(report.unmatched["name"]) == ["newsletter / email / autumn / welcome10", "web"]
+
+
+def test_google_ads_footers_and_two_title_lines_are_not_money(tmp_path):
+    load(SAMPLES / "google_ads.csv", into=tmp_path / "s")
+    assert rows(
+        tmp_path / "s", "SELECT sum(spend), sum(clicks)::INT, sum(platform_orders) FROM '@ad_spend.parquet'"
+    ) == [(Decimal("1234.2"), 4514, 101.5)]
+
+
+def test_meta_periods_longer_than_a_day_are_refused(tmp_path):
+    text = (SAMPLES / "meta_ads.csv").read_text().replace(",Day,", ",Placement,")
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(PlaybookError, match="longer than a day"):
+        load(tmp_path / "m.csv", into=tmp_path / "s")
+
+
+def test_money_in_another_currency_is_converted_or_left_out_by_name_never_one_to_one(tmp_path):
+    (tmp_path / "e.csv").write_text(shopify(order(1, "10.00"), order(2, "10.00"), order(3, "100.00", Currency="USD")))
+    report = load(tmp_path / "e.csv", into=tmp_path / "s")
+    assert rows(tmp_path / "s", "SELECT count(*), sum(total) FROM '@orders.parquet'") == [(2, Decimal(20))]
+    assert any("USD" in n and "exchange_rate" in n for n in report.notes)
+    (tmp_path / "rates.csv").write_text("from_on,kind,value,scope\n2026-01-01,exchange_rate,0.8,USD\n")
+    load(tmp_path / "rates.csv", into=tmp_path / "s")
+    assert rows(tmp_path / "s", "SELECT count(*), sum(total) FROM '@orders.parquet'") == [(3, Decimal(100))]
+
+
+# --- the same bytes in any order -------------------------------------------------------------------------------------
+
+
+def halves(folder: Path) -> tuple[Path, Path, Path]:
+    """Two overlapping extracts of the same shop, the later one with a late refund, and the earlier one again."""
+    first = [order(n, "20.00", ("A", "a", 2, "10.00"), day=f"2026-10-{n:02d}") for n in range(1, 21)]
+    later = [order(n, "20.00", ("A", "a", 2, "10.00"), day=f"2026-10-{n:02d}") for n in range(11, 31)]
+    later[2] |= {"Financial Status": "refunded", "Refunded Amount": "20.00"}
+    (folder / "a.csv").write_text(shopify(*first))
+    (folder / "b.csv").write_text(shopify(*later))
+    (folder / "copy.csv").write_text(shopify(*first))
+    return folder / "a.csv", folder / "b.csv", folder / "copy.csv"
+
+
+def test_importing_twice_and_overlapping_extracts_in_any_order_end_in_the_same_bytes(tmp_path):
+    a, b, copy = halves(tmp_path)
+    names = []
+    for i, turns in enumerate([(a, b), (b, a), (a, b, a, copy), (b, copy, a)]):
+        store = tmp_path / str(i) / "shop"
+        for file in turns:
+            load(file, into=store)
+        names.append(content(store))
+    both = tmp_path / "9" / "shop"
+    load(a, b, into=both)
+    assert all(n == content(both) for n in names)
+    assert rows(both, "SELECT count(*), sum(total) FROM '@orders.parquet'") == [(30, Decimal(600))]
+    assert rows(both, "SELECT status FROM '@orders.parquet' WHERE order_id = '#13'") == [("refunded",)]
+    overlap = rows(both, "SELECT sum(n_rows)::INT, sum(amount) FROM '@import_ledger.parquet' WHERE reason = 'overlap'")
+    assert overlap == [(10, Decimal(200))]
+    assert rows(both, "SELECT sum(n_rows)::INT, sum(amount) FROM '@import_ledger.parquet'") == [(40, Decimal(800))]
+
+
+def test_an_order_cut_off_by_the_edge_of_an_extract_is_left_out_until_it_comes_whole(tmp_path):
+    text = shopify(order(1, "10.00"), order(2, "30.00", ("A", "a", 1, "10.00"), ("B", "b", 1, "20.00")))
+    lines = text.splitlines()
+    (tmp_path / "cut.csv").write_text("\n".join(lines[:-1]) + "\n")
+    (tmp_path / "tail.csv").write_text("\n".join([lines[0], lines[-1]]) + "\n")
+    (tmp_path / "whole.csv").write_text(text)
+    load(tmp_path / "cut.csv", tmp_path / "tail.csv", into=tmp_path / "s")
+    assert rows(tmp_path / "s", "SELECT order_id FROM '@orders.parquet'") == [("#1",)]
+    reasons = dict(rows(tmp_path / "s", "SELECT reason, sum(amount) FROM '@import_ledger.parquet' GROUP BY 1"))
+    assert reasons["incomplete"] == Decimal(30)
+    load(tmp_path / "whole.csv", into=tmp_path / "s")
+    assert rows(tmp_path / "s", "SELECT order_id, total FROM '@orders.parquet' ORDER BY 1") == [
+        ("#1", Decimal(10)),
+        ("#2", Decimal(30)),
+    ]
+
+
+def test_a_later_ad_report_replaces_the_days_it_restates(tmp_path):
+    head = "Day,Campaign,Currency code,Cost,Impr.,Clicks,Conversions,Conv. value\n"
+    (tmp_path / "1.csv").write_text(
+        head + "2026-09-01,Brand,GBP,10.00,5,1,1.0,20\n2026-09-02,Brand,GBP,4.00,5,1,1.0,20\n"
+    )
+    (tmp_path / "2.csv").write_text(head + "2026-09-02,Brand,GBP,9.00,9,2,1.5,30\n2026-09-03,Brand,GBP,1.00,9,2,0,0\n")
+    for turns in (("1.csv", "2.csv"), ("2.csv", "1.csv")):
+        store = tmp_path / turns[0][0] / "shop"
+        for name in turns:
+            load(tmp_path / name, into=store)
+        assert rows(store, "SELECT spend FROM '@ad_spend.parquet' ORDER BY day_on") == [
+            (Decimal(10),),
+            (Decimal(9),),
+            (Decimal(1),),
+        ]
+    assert content(tmp_path / "1" / "shop") == content(tmp_path / "2" / "shop")
+
+
+# --- killed, refused -------------------------------------------------------------------------------------------------
+
+KILLED = """
+import sys
+sys.path.insert(0, {root!r})
+from playbook.sources.importing import import_files
+print("started", flush=True)
+import_files("auto", {files!r}, {into!r}, salt={salt!r})
+"""
+
+
+def test_an_import_killed_at_any_moment_leaves_a_store_that_ends_in_the_same_bytes(tmp_path, root):
+    a, b, _ = halves(tmp_path)
+    (tmp_path / "whole").mkdir()
+    load(a, into=tmp_path / "whole" / "shop")
+    shutil.copytree(tmp_path / "whole", tmp_path / "first")
+    before = content(tmp_path / "whole" / "shop")
+    load(b, into=tmp_path / "whole" / "shop")
+    wanted = content(tmp_path / "whole" / "shop")
+    tables = {k for k in wanted if k.endswith(".parquet") and not k.startswith(".")} | {"store.json"}
+    for i in range(5):
+        store = tmp_path / f"k{i}" / "shop"
+        shutil.copytree(tmp_path / "first" / "shop", store)
+        child = subprocess.Popen(
+            [sys.executable, "-c", KILLED.format(root=str(root), files=[str(b)], into=str(store), salt=SALT)],
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        child.stdout.readline()
+        time.sleep(0.05 + 0.12 * i)
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        after = {k: v for k, v in content(store).items() if k in tables}
+        if not (store / ".commit.json").exists():  # either all of the old tables or all of the new ones
+            assert after in ({k: before[k] for k in tables & before.keys()}, {k: wanted[k] for k in tables})
+        load(b, into=store)
+        assert {k: v for k, v in content(store).items() if k != ".commit.json"} == wanted
+
+
+def test_a_change_that_was_noted_but_not_moved_is_finished_by_the_next_one(tmp_path):
+    from playbook.store.write import settle, write_json
+
+    store = tmp_path / "s"
+    (store / ".staging").mkdir(parents=True)
+    (store / "old.parquet").write_text("old")
+    (store / ".staging" / "old.parquet").write_text("new")
+    (store / ".staging" / "more.parquet").write_text("more")
+    write_json(store / ".commit.json", {"moves": ["gone.parquet", "more.parquet", "old.parquet"], "remove": []})
+    settle(store)
+    assert (store / "old.parquet").read_text() == "new" and (store / "more.parquet").read_text() == "more"
+    assert not (store / ".commit.json").exists() and not (store / ".staging").exists()
+
+
+def test_one_bad_file_among_good_ones_refuses_all_and_leaves_the_store_as_it_was(tmp_path):
+    a, b, _ = halves(tmp_path)
+    store = tmp_path / "s"
+    load(a, into=store)
+    before = content(store)
+    (tmp_path / "bad.csv").write_text(b.read_text().replace("20.00", "twenty", 1))
+    with pytest.raises(PlaybookError, match="rows cannot be read"):
+        load(b, tmp_path / "bad.csv", into=store)
+    assert content(store) == before
+
+
+# --- damaged files ---------------------------------------------------------------------------------------------------
+
+TEXT = shopify(order(1, "1234.50", ("A", "Thing", 1, "1234.50")), order(2, "20.00", ("B", "Größe", 2, "10.00")))
+
+
+def with_decimal_comma(text: str) -> str:
+    return (
+        text.replace("1234.50", "1 234,50")
+        .replace("20.00", "20,00")
+        .replace("10.00", "10,00")
+        .replace('"0.00"', '"0,00"')
+    )
+
+
+GOOD = {
+    "with a byte-order mark": TEXT.encode("utf-8-sig"),
+    "in UTF-16": TEXT.encode("utf-16"),
+    "in a Western encoding": TEXT.encode("cp1252"),
+    "in GB18030": TEXT.replace("Größe", "大号的灯").encode("gb18030"),
+    "separated by semicolons, decimal commas": with_decimal_comma(TEXT)
+    .replace('","', '";"')
+    .replace(",".join(HEADER), ";".join(HEADER))
+    .encode(),
+    "separated by tabs": TEXT.replace('","', '"\t"').replace(",".join(HEADER), "\t".join(HEADER)).encode(),
+    "with Windows line ends": TEXT.replace("\n", "\r\n").encode(),
+    "with old Mac line ends": TEXT.replace("\n", "\r").encode(),
+    "with a preamble": ("Orders export\nmade for you\n\n" + TEXT).encode(),
+    "with wrapped numbers": TEXT.replace('"1234.50"', '"=""1234.50"""').encode(),
+    "with currency signs and thousands": TEXT.replace('"1234.50"', '"£1,234.50"').encode(),
+    "with blank lines": TEXT.replace("\n", "\n\n").encode(),
+    "with a line break in a title": TEXT.replace("Größe", "Gro\nße").encode(),
+    "with another order of columns": None,
+    "with headers in capitals": (",".join(HEADER).upper() + TEXT[len(",".join(HEADER)) :]).encode(),
+}
+
+
+@pytest.mark.parametrize("how", sorted(GOOD))
+def test_a_damaged_export_loads_right(how, tmp_path):
+    raw = GOOD[how]
+    if raw is None:
+        import csv
+        import io
+
+        table = list(csv.reader(io.StringIO(TEXT)))
+        out = io.StringIO()
+        csv.writer(out).writerows(row[::-1] for row in table)
+        raw = out.getvalue().encode()
+    (tmp_path / "e.csv").write_bytes(raw)
+    load(tmp_path / "e.csv", into=tmp_path / "s")
+    assert rows(tmp_path / "s", "SELECT order_id, total, ordered_on::VARCHAR FROM '@orders.parquet' ORDER BY 1") == [
+        ("#1", Decimal("1234.5"), "2026-10-01"),
+        ("#2", Decimal(20), "2026-10-01"),
+    ]
+
+
+BAD = {
+    "an amount that is no number": (TEXT.replace('"1234.50"', '"about a thousand"', 1), "Subtotal|Total"),
+    "a time that is no time": (TEXT.replace("2026-10-01 09:00:00 +0100", "yesterday", 1), "Created at"),
+    "a fraction of a piece": (TEXT.replace(',"2","Größe"', ',"2.5","Größe"'), "Lineitem quantity"),
+    "a line cut in the middle": (TEXT[: TEXT.rindex("#2") + 40], "do not split"),
+    "a column too many": (TEXT.rstrip("\n") + ',"x","y"\n', "do not split"),
+    "a quotation mark never closed": (TEXT.replace('"Thing"', '"Thing'), "do not split"),
+    "an empty file": ("", "empty"),
+    "headers and no rows": (",".join(HEADER) + "\n", "no rows"),
+    "a web page": ("<!DOCTYPE html><html>log in</html>", "web page"),
+    "two number styles": (TEXT.replace('"20.00"', '"20,00"'), "decimal point in some rows"),
+    "an empty order number": (TEXT.replace('"#2"', '""'), "Name"),
+    "zero bytes": ("PDF\x00\x00\x00", "not text"),
+}
+
+
+@pytest.mark.parametrize("how", sorted(BAD))
+def test_a_damaged_export_is_refused_by_name(how, tmp_path):
+    text, said = BAD[how]
+    (tmp_path / "e.csv").write_text(text)
+    with pytest.raises(PlaybookError, match=said) as caught:
+        load(tmp_path / "e.csv", into=tmp_path / "s", kind="shopify-orders")
+    assert caught.value.file == "e.csv" and caught.value.do
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_header_that_stands_twice_with_different_values_is_refused(tmp_path):
+    lines = TEXT.splitlines()
+    (tmp_path / "e.csv").write_text(
+        "\n".join([lines[0] + ",Total", *(line + f',"{i}.00"' for i, line in enumerate(lines[1:]))]) + "\n"
+    )
+    with pytest.raises(PlaybookError, match="stands twice"):
+        load(tmp_path / "e.csv", into=tmp_path / "s")
+
+
+def test_a_file_that_ends_where_a_spreadsheet_must_end_is_refused(tmp_path):
+    head = "Day,Campaign,Cost\n"
+    (tmp_path / "e.csv").write_text(head + "2026-09-01,Brand,1.00\n" * 65_535)
+    with pytest.raises(PlaybookError, match="cut off") as caught:
+        load(tmp_path / "e.csv", into=tmp_path / "s")
+    assert caught.value.rows == 65_536
+
+
+def test_a_missing_file_a_folder_and_an_unknown_kind_are_one_message_each(tmp_path):
+    with pytest.raises(PlaybookError, match="no such file"):
+        load(tmp_path / "nothing.csv", into=tmp_path / "s")
+    with pytest.raises(PlaybookError, match="no export kind 'etsy'"):
+        load(SAMPLES / "google_ads.csv", into=tmp_path / "s", kind="etsy")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(PlaybookError, match="folder"):
+        load(SAMPLES / "google_ads.csv", into=tmp_path / "file")
+    (tmp_path / "list.csv").write_text("Einkauf,Menge\nBrot,2\n")
+    with pytest.raises(PlaybookError, match="no file was recognised"):
+        load(tmp_path / "list.csv", into=tmp_path / "s")
+
+
+# --- people ----------------------------------------------------------------------------------------------------------
+
+
+def test_people_are_keys_under_a_salt_whatever_the_case_of_their_address(tmp_path):
+    (tmp_path / "e.csv").write_text(
+        shopify(order(1, "1.00", Email=" Ann@Example.COM "), order(2, "1.00", Email="ann@example.com"))
+    )
+    load(tmp_path / "e.csv", into=tmp_path / "s")
+    assert rows(tmp_path / "s", "SELECT DISTINCT customer_id FROM '@orders.parquet'") == [
+        (person_key("ann@example.com", SALT),)
+    ]
+    assert f'"salt_fingerprint": "{fingerprint(SALT)}"' in (tmp_path / "s" / "store.json").read_text()
+
+
+def test_an_import_under_another_salt_is_refused(tmp_path):
+    a, b, _ = halves(tmp_path)
+    load(a, into=tmp_path / "s")
+    with pytest.raises(PlaybookError, match="another salt"):
+        import_files("auto", [b], tmp_path / "s", salt=b"a different salt")
+
+
+def test_planted_names_addresses_and_phones_stand_nowhere_in_the_store(tmp_path):
+    planted = [
+        "Ada Planted",
+        "ada.planted@example.org",
+        "+44 20 7946 0958",
+        "13812345678",
+        "1 Planted Street",
+        "leave it at no. 7",
+        "QX1 2ZZ",
+    ]
+    fields = {
+        "Billing Name": planted[0],
+        "Email": planted[1],
+        "Billing Phone": planted[2],
+        "Shipping Phone": planted[3],
+        "Shipping Street": planted[4],
+        "Notes": planted[5],
+        "Shipping Zip": planted[6],
+        "Phone": planted[2],
+    }
+    text = shopify(
+        order(1, "10.00", ("A", f"Gift for {planted[1]}, call {planted[2]} or {planted[3]}", 1, "10.00"), **fields)
+    )
+    (tmp_path / "e.csv").write_text(text)
+    report = load(tmp_path / "e.csv", into=tmp_path / "s")
+    duckdb.sql(f"COPY (SELECT * FROM '{tmp_path}/s/order_lines.parquet') TO '{tmp_path}/lines.csv'")
+    everything = b"".join(content(tmp_path / "s").values()) + (tmp_path / "lines.csv").read_bytes()
+    for table in ("orders", "customers"):
+        everything += str(rows(tmp_path / "s", f"SELECT * FROM '@{table}.parquet'")).encode()
+    for part in (tmp_path / "s" / ".imports").rglob("*.parquet"):
+        everything += str(duckdb.sql(f"SELECT * FROM '{part}'").fetchall()).encode()
+    for text in planted:
+        assert text.encode() not in everything
+    assert rows(tmp_path / "s", "SELECT title FROM '@order_lines.parquet'") == [
+        ("Gift for [e-mail], call [phone] or [phone]",)
+    ]
+    assert report.files[0].repaired["Lineitem name: contact details masked"] == 1
+
+
+def test_nothing_is_left_beside_the_store(tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    load(SAMPLES / "taobao_orders.csv", into=tmp_path / "s")
+    assert not list((tmp_path / "tmp").iterdir())
+    assert not (tmp_path / "s" / ".staging").exists()
+
+
+# --- what the person sees --------------------------------------------------------------------------------------------
+
+
+def test_the_report_says_what_is_possible_and_which_file_would_help_most(tmp_path):
+    report = load(SAMPLES / "shopify_orders.csv", into=tmp_path / "s")
+    assert "04_cohort_retention" in report.possible and "03_channel_roi" not in report.possible
+    assert "cost per item" in report.next_best[0]
+    assert any("2026-10 is not complete" in n for n in report.notes)
+    load(SAMPLES / "shopify_products.csv", into=tmp_path / "s")
+    assert "cost per item" not in load(SAMPLES / "shopify_products.csv", into=tmp_path / "s").next_best[0]
+    assert isinstance(report.as_dict()["ledger"], list) and report.lines()
+
+
+def test_the_workbook_of_a_new_store_can_be_imported_as_it_is(tmp_path):
+    from playbook.sources.init import init_store
+
+    first = init_store(tmp_path / "s", currency="GBP", timezone="Europe/London")
+    assert first.written == ["shop.yaml", "fill-in.xlsx"]
+    report = load(tmp_path / "s" / "fill-in.xlsx", SAMPLES / "google_ads.csv", into=tmp_path / "s")
+    assert [f.kind for f in report.files] == ["table-channels", "google-ads"]
+    assert rows(tmp_path / "s", "SELECT DISTINCT channel FROM '@ad_spend.parquet'") == [("google ads",)]
+    assert init_store(tmp_path / "s").kept == ["shop.yaml", "fill-in.xlsx"]
+
+
+def test_a_mapping_proposed_from_headers_reads_a_german_order_list(tmp_path):
+    from playbook.sources.mapping import propose_mapping
+
+    (tmp_path / "liste.csv").write_text(
+        "Bestellnummer;Bestelldatum;Artikelnummer;Bezeichnung;Menge;Einzelpreis;Versandkosten;Gesamtbetrag;Bestellstatus;E-Mail;Name\n"
+        "A-1;03.10.2026 10:00;X1;Lampe;2;1.010,50;4,90;2.045,90;bezahlt;ann@example.com;Ann\n"
+        "A-1;03.10.2026 10:00;X2;Birne;1;20,00;4,90;2.045,90;bezahlt;ann@example.com;Ann\n"
+        "A-2;04.10.2026 11:00;X2;Birne;3;20,00;0,00;60,00;storniert;;Bob\n",
+        encoding="utf-8",
+    )
+    proposal = propose_mapping(tmp_path / "liste.csv")
+    assert proposal.personal == ["Name"] and not proposal.unmatched and proposal.columns["total"] == "Gesamtbetrag"
+    (tmp_path / "m.yaml").write_text(proposal.text.replace("status: {}", "status: {bezahlt: paid}"), encoding="utf-8")
+    with pytest.raises(PlaybookError, match="without a meaning: storniert"):
+        load(tmp_path / "liste.csv", into=tmp_path / "s", kind="generic", mapping=tmp_path / "m.yaml")
+    (tmp_path / "m.yaml").write_text(
+        proposal.text.replace("status: {}", "status: {bezahlt: paid, storniert: cancelled}"), encoding="utf-8"
+    )
+    load(tmp_path / "liste.csv", into=tmp_path / "s", kind="generic", mapping=tmp_path / "m.yaml")
+    assert rows(
+        tmp_path / "s", "SELECT order_id, status, gross, shipping, total FROM '@orders.parquet' ORDER BY 1"
+    ) == [
+        ("A-1", "paid", Decimal("2041"), Decimal("4.9"), Decimal("2045.9")),
+        ("A-2", "cancelled", Decimal(60), Decimal(0), Decimal(60)),
+    ]
+
+
+def test_a_store_written_by_imports_opens_and_passes_its_checks(tmp_path):
+    from playbook.store import open_store
+
+    load(
+        SAMPLES / "shopify_orders.csv",
+        SAMPLES / "shopify_products.csv",
+        SAMPLES / "google_ads.csv",
+        into=tmp_path / "s",
+    )
+    shop = open_store(tmp_path / "s", until="2026-10-25")
+    assert shop.currency == "GBP" and shop.has("products.unit_cost")
+    assert int(shop.sales_orders.count().execute()) == 2  # the third was voided
+    shutil.rmtree(tmp_path / "s")
+
+
+def test_a_table_no_import_made_is_not_replaced(tmp_path):
+    """A table written by hand stays as it was, and the message says how to bring it in."""
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "orders.csv").write_text("order_id\nmine\n", encoding="utf-8")
+    sample = Path(__file__).parent.parent / "data" / "samples" / "shopify_orders.csv"
+    with pytest.raises(PlaybookError, match="no import made"):
+        import_files("shopify-orders", [sample], store)
+    assert (store / "orders.csv").read_text(encoding="utf-8") == "order_id\nmine\n"
+    assert not list(store.glob("*.parquet"))

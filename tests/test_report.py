@@ -1,0 +1,207 @@
+"""The pack: one page that needs nothing, chapters without code, a typed workbook, and nothing from outside runs."""
+
+import json
+import re
+import shutil
+import subprocess
+from itertools import pairwise
+
+import pandas as pd
+import pytest
+from small_pack import EVIL, write_month
+
+from playbook.runs.report import write_notice
+from playbook.runs.words import Words, cell_of, plain_number
+
+
+@pytest.fixture(scope="module")
+def months(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "corner"
+    write_month(folder, "2026-01", revenue={"2026-01": 800.0})
+    write_month(folder, "2026-02", revenue={"2025-02": 2000.0, "2026-01": 800.0, "2026-02": 1000.0})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(months):
+    return (months / "2026-02" / "index.html").read_text(encoding="utf-8")
+
+
+def visible(page):
+    """What a reader sees before opening anything."""
+    body = re.sub(r"(?s)<(script|style)\b.*?</\1>", "", page)
+    return re.sub(r"(?s)<details\b.*?</details>", "", body)
+
+
+def test_the_page_says_first_what_happened_why_and_what_to_decide(page):
+    first = re.findall(r"<li>([^<]*)</li>", page.split('<ol class="lead">')[1].split("</ol>")[0])
+    assert first[0] == ("Net revenue in 2026-02 was 1,000 EUR: 25.0% more than the month before "
+                        "and 50.0% less than a year ago.")
+    assert first[1] == "Most of the change comes from Orders (+120) and Average order value (-20)."
+    assert first[2].startswith("2 decisions are proposed, the first due on 2026-02-20; on top: raise ")
+    order = [page.index(f'id="{name}"') for name in ("asks", "headline", "changes", "decisions", "chapters")]
+    assert order == sorted(order)
+
+
+def test_the_money_asked_for_adds_up(page):
+    asks = page.split('id="asks"')[1].split("</section>")[0]
+    assert "150.5" in asks.split('class=total')[1]
+
+
+def test_the_page_is_self_contained(page, months):
+    outside = re.findall(r"""(?:src|href|action|data|poster)\s*=\s*["']?([^"'\s>]+)""", page)
+    assert [a for a in outside if a.startswith(("http", "//"))] == []
+    assert not re.search(r"@import|url\((?!data:)", page)
+    local = {a for a in outside if not a.startswith(("data:", "#"))}
+    assert "playbook.xlsx" in local and "../2026-01/index.html" in local
+    assert [a for a in local if not (months / "2026-02" / a).exists()] == []
+
+
+def test_whatever_came_from_outside_is_escaped(page, months):
+    assert "<script>alert" not in page and "&lt;script&gt;alert" in page
+    chapter = (months / "2026-02/04_cohort_retention/notebook.html").read_text()
+    assert "<script" not in chapter and "onclick" not in chapter and "javascript:" not in chapter
+    assert "x.y/z.js" not in chapter and "example.org" not in chapter
+
+
+def test_a_chapter_shows_no_code_and_folds_its_lessons(months):
+    chapter = (months / "2026-02/04_cohort_retention/notebook.html").read_text()
+    assert "month = " not in chapter and "results.figure" not in chapter and "a warning" not in chapter
+    assert chapter.count('<details class="lesson">') == 1
+    folded = chapter.split('<details class="lesson">')[1].split("</details>")[0]
+    assert "TEMPTING 99.9" in folded and "The tempting reading" in folded and "tempting, not used" in folded.lower()
+    assert "TEMPTING 99.9" not in chapter.replace(folded, "")
+
+
+def test_figures_are_drawings_with_text_and_say_what_they_show(months, page):
+    chapter = (months / "2026-02/04_cohort_retention/notebook.html").read_text()
+    assert chapter.count("data:image/svg+xml;base64,") == 2 and "image/png" not in chapter
+    alternatives = re.findall(r'<img [^>]*alt="([^"]*)"', page + chapter)
+    assert alternatives and all(alternatives)
+    assert any("Share that ordered &amp; stayed" in alt for alt in alternatives)
+
+
+def test_no_lesson_figure_is_on_the_page_or_in_the_workbook(months, page):
+    from playbook.runs.report import Pack
+
+    folder = months / "2026-02"
+    pack = Pack(folder, json.loads((folder / "run.json").read_text()))
+    assert pack.figure("04_cohort_retention", "lesson_only") is None
+    assert pack.figure("04_cohort_retention", "retention")["src"] in page
+    assert "TEMPTING" not in page
+    for frame in pd.read_excel(folder / "playbook.xlsx", sheet_name=None, header=None, engine="calamine").values():
+        assert "TEMPTING" not in frame.to_csv()
+
+
+def test_headings_do_not_skip_and_the_page_has_its_landmarks(page):
+    levels = [int(n) for n in re.findall(r"<h([1-6])\b", page)]
+    assert levels[0] == 1 and levels.count(1) == 1 and all(b - a <= 1 for a, b in pairwise(levels))
+    assert "<main" in page and "<nav" in page and '<html lang="en">' in page and 'class="skip"' in page
+    assert all("scope=" in head for head in re.findall(r"<th\b[^>]*>", page))
+
+
+def test_text_and_ground_differ_enough_to_be_read():
+    from playbook.runs.words import TEMPLATES
+
+    def light(colour):
+        parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    css = (TEMPLATES / "pack.css").read_text()
+    named = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", css))
+    for ink in ("ink", "soft", "blue", "red", "green"):  # WCAG 2.1, level AA for body text: 4.5 to 1
+        assert (light(named["back"]) + 0.05) / (light(named[ink]) + 0.05) >= 4.5, ink
+
+
+def test_a_failed_chapter_is_said_first_and_has_no_link(tmp_path):
+    folder = write_month(tmp_path / "corner", "2026-02", failed=("07_inventory_planning",))
+    page = (folder / "index.html").read_text()
+    head = page.split("<main")[0]
+    assert "07 Inventory planning" in head and "7" in head and "&lt;script&gt;" in head
+    assert "07_inventory_planning/notebook.html" not in page
+
+
+def test_a_partial_month_and_a_replay_say_so_on_every_page(tmp_path):
+    folder = write_month(tmp_path / "corner", "2026-02", is_partial=True)
+    assert "every figure is partial" in (folder / "index.html").read_text()
+    assert "every figure is partial" in (folder / "04_cohort_retention/notebook.html").read_text()
+    folder = write_month(tmp_path / "other", "2026-02", is_replay=True)
+    assert "replay of a past month" in (folder / "04_cohort_retention/notebook.html").read_text()
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_chinese_names_titles_objectives_metrics_and_decisions(tmp_path):
+    folder = write_month(tmp_path / "corner", "2026-02", lang="zh", chinese_titles=True,
+                         revenue={"2026-01": 800.0, "2026-02": 1000.0})
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert '<html lang="zh-Hans">' in page
+    seen = visible(page)
+    for said in ("同期群留存", "净销售额", "环比增长 25.0%", "核心指标", "市场负责人", "提高渠道：", "需要批准的款项"):
+        assert said in seen, said
+    chapter = (folder / "04_cohort_retention/notebook.html").read_text(encoding="utf-8")
+    assert "决定何时、对谁做复购提醒" in chapter and ">分析</h2>" in chapter
+    drawn = (folder / "04_cohort_retention/figures/retention.svg").read_text(encoding="utf-8")
+    assert "留存率按月龄" in drawn
+    sheets = pd.read_excel(folder / "playbook.xlsx", sheet_name=None, engine="calamine")
+    assert "决策" in sheets and "decision_id" in sheets["决策"].columns
+
+
+def test_the_workbook_has_types_no_formulas_and_no_person(months):
+    path = months / "2026-02" / "playbook.xlsx"
+    sheets = pd.read_excel(path, sheet_name=None, engine="calamine")
+    assert list(sheets)[:5] == ["Summary", "Decisions", "Asks", "Targets", "Definitions"]
+    decisions = sheets["Decisions"]
+    assert decisions["size"].tolist()[0] == 1000 and pd.Timestamp(decisions["due_on"][0]) == pd.Timestamp("2026-02-20")
+    assert "blocked" not in set(decisions["action"]) and set(decisions["status"]) == {"proposed"}
+    assert list(decisions.columns[:5]) == ["decision_id", "status", "done_on", "done_size", "note"]
+    assert sheets["07 Inventory planning"]["sku"].tolist() == [EVIL, "=A1", "b"]
+    assert all("customer_id" not in frame.columns for frame in sheets.values())
+    import zipfile
+
+    with zipfile.ZipFile(path) as parts:
+        xml = "".join(parts.read(n).decode() for n in parts.namelist() if n.startswith("xl/worksheets/sheet"))
+    assert "<f>" not in xml and "dataValidation" in xml and xml.count("<pane ") >= 5
+
+
+def test_the_same_month_gives_the_same_pack_byte_for_byte(tmp_path):
+    first = write_month(tmp_path / "a", "2026-02")
+    second = write_month(tmp_path / "b", "2026-02")
+    for path in sorted(p.relative_to(first) for p in first.rglob("*") if p.is_file()):
+        assert (first / path).read_bytes() == (second / path).read_bytes(), path
+
+
+def test_the_csv_holds_every_decision_and_nothing_that_a_spreadsheet_would_run(months):
+    frame = pd.read_csv(months / "2026-02" / "decisions.csv", keep_default_na=False)
+    assert len(frame) == 3 and set(frame["action"]) == {"raise", "wake", "blocked"}
+    assert not any(str(v)[:1] in "=+@" for v in frame.to_numpy().ravel() if v != "")
+
+
+def test_a_notice_is_short_text_with_json_beside_it(tmp_path):
+    one = {"store": "corner", "month": "2026-02", "status": 3, "is_partial": False, "sentences": ["a.", "b.", "c."],
+           "failed": {"07_inventory_planning": {"cell": 7, "error": "ValueError: x"}}, "page": "runs/corner/index.html",
+           "decisions": [{"who": "CRM manager", "what": "wake buyers", "how much": "", "by when": "2026-02-25"}]}
+    gone = {"store": "other", "month": None, "status": 1, "error": {"message": "There is no store other"}}
+    write_notice(tmp_path / "note.txt", [one, gone])
+    text = (tmp_path / "note.txt").read_text()
+    assert "a." in text and "cell 7" in text and "nothing published. There is no store other" in text
+    assert json.loads((tmp_path / "note.json").read_text())[0]["status"] == 3
+
+
+def test_numbers_read_as_people_write_them():
+    assert [plain_number(v) for v in (0, 7, 1234.5, 0.01234, 1.5, None, float("nan"), -2000000)] == [
+        "0", "7", "1,234", "0.0123", "1.50", "", "", "-2,000,000"]
+    words = Words("en")
+    assert cell_of(0.256, "repeat_share", words).text == "25.6 %"
+    assert cell_of(None, "amount", words).text == "–" and cell_of(True, "is_first", words).text == "yes"
+
+
+@pytest.mark.skipif(not shutil.which("soffice"), reason="LibreOffice is not on this machine")
+def test_libreoffice_opens_the_workbook_and_keeps_its_types(months, tmp_path):
+    profile = f"-env:UserInstallation=file://{tmp_path}/profile"
+    subprocess.run(["soffice", "--headless", profile, "--convert-to", "xlsx", "--outdir", str(tmp_path),
+                    str(months / "2026-02" / "playbook.xlsx")], check=True, capture_output=True, timeout=180)
+    decisions = pd.read_excel(tmp_path / "playbook.xlsx", sheet_name="Decisions", engine="calamine")
+    assert decisions["size"].tolist()[0] == 1000 and pd.Timestamp(decisions["due_on"][0]) == pd.Timestamp("2026-02-20")
+    stock = pd.read_excel(tmp_path / "playbook.xlsx", sheet_name="07 Inventory planning", engine="calamine")
+    assert stock["sku"].tolist()[1] == "=A1" and stock["cash"].tolist() == [10.5, 20.0, 30.25]

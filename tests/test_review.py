@@ -1,0 +1,202 @@
+"""Chapter 11's claims: quiet months stay quiet, a shock is found, plans that clash are named."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from playbook.metrics import benchmarks, months_back
+from playbook.review import (
+    anomalies,
+    asks,
+    caveats,
+    conflicts,
+    control_limits,
+    drivers,
+    mix_rate,
+    ranked_decisions,
+    risks,
+    scorecard,
+    team_score,
+)
+from playbook.runs.results import DECISION_COLUMNS
+
+MONTHS = months_back("2026-10", 30)
+
+
+def headline(metric, amounts, status="complete"):
+    return pd.DataFrame({"metric": metric, "month": MONTHS[-len(amounts) :], "amount": amounts, "low": np.nan,
+                         "high": np.nan, "n": 100, "status": status, "notebook": "00_start_here"})
+
+
+def seasonal(rng, noise=0.03, months=30):
+    season = 1 + 0.4 * np.sin(np.arange(months) * 2 * np.pi / 12)
+    return 1000 * season * np.exp(rng.normal(0, noise, months))
+
+
+def decision(**given):
+    blank = dict.fromkeys(DECISION_COLUMNS, "") | {"size": np.nan, "expected_effect": np.nan, "effect_low": np.nan,
+                                                   "effect_high": np.nan}
+    return blank | given
+
+
+def test_quiet_months_raise_hardly_any_flag():
+    """Three sigma on a season's ratios: nominal .3 %, limits estimated from few months allow two points more."""
+    rng, alarms = np.random.default_rng(1), 0
+    for _ in range(400):
+        card = scorecard(headline("orders", seasonal(rng)), month="2026-10")
+        alarms += card.flag.iloc[0] in ("better", "worse")
+    assert alarms / 400 <= 0.003 + 0.02
+
+
+def test_a_season_is_no_signal():
+    amounts = seasonal(np.random.default_rng(2), noise=0.01)
+    limits = control_limits(headline("orders", amounts), month="2026-10").iloc[0]
+    assert limits.basis == "last year"
+    assert limits.lower < amounts[-1] < limits.upper
+
+
+def test_a_month_that_loses_a_third_is_flagged_worse_and_a_cost_that_falls_better():
+    amounts = seasonal(np.random.default_rng(3), noise=0.02)
+    amounts[-1] *= 0.67
+    assert scorecard(headline("orders", amounts), month="2026-10").flag.tolist() == ["worse"]
+    assert scorecard(headline("refund_share_booked", amounts), month="2026-10").flag.tolist() == ["better"]
+
+
+def test_an_immature_figure_is_not_compared():
+    frame = headline("orders", [100.0] * 29 + [10.0])
+    frame.loc[frame.index[-1], "status"] = "partial"
+    assert scorecard(frame, month="2026-10").flag.tolist() == ["too early"]
+
+
+def test_the_drivers_of_net_revenue_add_up():
+    rng = np.random.default_rng(4)
+    frame = pd.concat([headline("sessions", rng.uniform(900, 1100, 6)), headline("orders", rng.uniform(40, 60, 6)),
+                       headline("cvr_sessions", rng.uniform(0.04, 0.06, 6)),
+                       headline("units_per_order", rng.uniform(2, 3, 6)),
+                       headline("net_revenue", rng.uniform(5000, 9000, 6))])
+    found = drivers(frame, month="2026-10")
+    net = frame[frame.metric == "net_revenue"].set_index("month").amount
+    assert found.driver.tolist() == ["sessions", "cvr_sessions", "units_per_order", "revenue_per_unit"]
+    assert abs(found.contribution.sum() - (net["2026-10"] - net["2026-09"])) < 1e-9
+
+
+@pytest.mark.parametrize("node", ["sessions", "cvr_sessions", "units_per_order", "revenue_per_unit"])
+def test_a_shock_of_a_tenth_is_the_news_though_the_season_moves_more(node):
+    """Sessions swing by 40 % over the year, everything wanders by 2 %; one driver is moved by 10 % in the last
+    month."""
+    rng, hits = np.random.default_rng(6), 0
+    for _ in range(50):
+        drawn = {"sessions": seasonal(rng, 0.02) * 90, "cvr_sessions": 0.04 * np.exp(rng.normal(0, 0.02, 30)),
+                 "units_per_order": 2.5 * np.exp(rng.normal(0, 0.02, 30)),
+                 "revenue_per_unit": 20 * np.exp(rng.normal(0, 0.02, 30))}
+        drawn[node][-1] *= rng.choice([0.9, 1.1])
+        orders = drawn["sessions"] * drawn["cvr_sessions"]
+        net = orders * drawn["units_per_order"] * drawn["revenue_per_unit"]
+        frame = pd.concat([headline("sessions", drawn["sessions"]), headline("orders", orders),
+                           headline("net_revenue", net), headline("cvr_sessions", drawn["cvr_sessions"]),
+                           headline("units_per_order", drawn["units_per_order"])])
+        found = drivers(frame, month="2026-10")
+        hits += found.loc[found.surprise.idxmax(), "driver"] == node
+    assert hits / 50 >= 0.9
+
+
+def test_without_traffic_the_tree_starts_at_orders():
+    frame = pd.concat([headline("orders", [50.0, 60.0]), headline("units_per_order", [2.0, 2.0]),
+                       headline("net_revenue", [1000.0, 1200.0])])
+    assert drivers(frame, month="2026-10").driver.tolist() == ["orders", "units_per_order", "revenue_per_unit"]
+
+
+def test_the_dimension_row_sums_its_segments():
+    table = pd.DataFrame({"dimension": "channel", "segment": ["a", "b"] * 2, "month": ["2026-09"] * 2 + ["2026-10"] * 2,
+                          "orders": [10, 10, 15, 5], "units": 1.0, "revenue": [100.0, 200.0, 150.0, 100.0],
+                          "margin": 0.0, "n_customers": 1})
+    found = mix_rate(table, month="2026-10").set_index("segment")
+    assert found.loc["all", "mix"] == pytest.approx(-2.5)
+    assert found.loc[["a", "b"], "contribution"].sum() == pytest.approx(found.loc["all", "contribution"])
+
+
+def many_days(rng, days=400):
+    index = pd.date_range(end="2026-10-31", periods=days)
+    week = np.array([1.0, 0.9, 0.95, 1.0, 1.2, 1.4, 1.3])[index.day_of_week]
+    orders = rng.poisson(150 * week * np.exp(rng.normal(0, 0.08, days)))
+    return pd.DataFrame({"day_on": index, "orders": orders.astype(float), "revenue": orders * 60.0, "sessions": np.nan,
+                         "is_promotion": False})
+
+
+def test_quiet_days_raise_an_alarm_in_few_months_and_a_lost_day_always():
+    rng, false, found = np.random.default_rng(8), 0, 0
+    for _ in range(120):
+        days = many_days(rng)
+        false += len(anomalies(days, month="2026-10").query("metric == 'orders'")) > 0
+        days.loc[days.day_on == "2026-10-14", "orders"] *= 0.3
+        marked = anomalies(days, month="2026-10").query("metric == 'orders'").day_on.astype(str).tolist()
+        found += "2026-10-14" in marked
+    assert false / 120 <= 0.07
+    assert found / 120 >= 0.97
+
+
+def test_a_share_over_its_limit_is_a_risk_and_compliance_always_has_an_owner():
+    indicators = pd.DataFrame({"indicator": "late share", "month": MONTHS[-8:], "amount": [0.02] * 7 + [0.2], "n": 100})
+    gates = pd.DataFrame({"gate": ["days of history"], "amount": ["30"], "threshold": ["≥ 90"], "verdict": ["exclude"]})
+    register = risks(indicators, gates, month="2026-10").set_index("risk")
+    assert register.loc["late share", "is_over"]
+    assert register.loc["late share", "trend"] == "rising"
+    assert register.loc["data: days of history", "owner_role"] == "data owner"
+    assert (register.owner_role != "").all()
+
+
+def test_attainment_is_weighted_and_turned_round_for_what_should_be_low():
+    card = pd.DataFrame({"metric": ["orders", "return_share"], "actual": [90.0, 0.10], "target": [100.0, 0.05],
+                         "status": "complete"})
+    team = pd.DataFrame({"role": "head", "kpi": ["orders", "return_share"], "weight_share": [0.75, 0.25], "raci": "A",
+                         "n_people": 2.0})
+    row = team_score(card, team).iloc[0]
+    assert row.attainment == pytest.approx(0.75 * 0.9 + 0.25 * 0.5)
+    assert row.orders_per_person == 45.0
+
+
+def test_decisions_are_ranked_by_a_months_margin_and_unlike_effects_stand_after():
+    month = {"effect_unit": "EUR margin a month"}
+    table = pd.DataFrame([decision(decision_id="a", action="test", confidence="high"),
+                          decision(decision_id="b", action="raise", expected_effect=100.0, confidence="low", **month),
+                          decision(decision_id="c", action="raise", expected_effect=60.0, confidence="high", **month),
+                          decision(decision_id="d", action="blocked"),
+                          decision(decision_id="e", action="enter", expected_effect=9e6, effect_unit="revenue a year"),
+                          decision(decision_id="f", action="raise price", expected_effect=480.0, confidence="high",
+                                   effect_unit="EUR margin/year")])
+    assert ranked_decisions(table).decision_id.tolist() == ["c", "f", "b", "a", "e"]
+
+
+def test_asks_add_up_to_the_money_asked_for_and_a_price_is_no_ask():
+    table = pd.DataFrame([decision(action="order", size=100.0, unit="EUR", owner_role="supply", due_on="2026-11-20"),
+                          decision(action="order", size=50.0, unit="EUR", owner_role="supply", due_on="2026-11-10"),
+                          decision(action="raise", size=30.0, unit="EUR/month", owner_role="marketing"),
+                          decision(action="raise price", size=19.9, unit="EUR", owner_role="pricing"),
+                          decision(action="hold", size=70.0, unit="EUR/month", owner_role="marketing"),
+                          decision(action="test", size=500.0, unit="customers", owner_role="crm")])
+    found = asks(table, currency="EUR").set_index("owner_role")
+    assert found.money.to_dict() == {"supply": 150.0, "marketing": 30.0}
+    assert found.due_on["supply"] == "2026-11-10"
+
+
+def test_a_sku_ordered_and_delisted_is_a_conflict_and_so_is_too_little_cash():
+    table = pd.DataFrame([decision(subject_type="sku", subject="mug", action="order", notebook="07", size=90.0,
+                                   unit="EUR"), decision(subject_type="sku", subject="mug", action="delist",
+                                                         notebook="10"),
+                          decision(subject_type="sku", subject="cup", action="order", notebook="07", size=20.0,
+                                   unit="EUR")])
+    found = conflicts(table, cash_limit=100.0, currency="EUR", leaving=pd.DataFrame({"sku": ["pot", "jug"]}),
+                      ordered=pd.DataFrame({"sku": ["pot", "jug"], "order_units": [5, 0]}))
+    assert found.subject.tolist() == ["mug", "pot", "110 EUR asked"]
+
+
+def test_a_chapter_without_results_is_listed():
+    notes = pd.DataFrame({"notebook": ["00_start_here", "03_channel_roi"], "section": [None, "Payback"],
+                          "needs": [None, "ad_spend"]})
+    found = caveats(notes, pd.DataFrame(columns=["metric", "status"]), expected=["00_start_here", "05_ltv_modelling"])
+    assert found.kind.tolist() == ["missing chapter", "blocked"]
+
+
+def test_a_band_is_quoted_only_where_its_denominator_is_known():
+    card = scorecard(headline("cvr_sessions", [0.02] * 12), month="2026-10", benchmarks=benchmarks())
+    assert "not stated" not in card.band.iloc[0]

@@ -1,0 +1,185 @@
+"""Equal customers share a score, labels repeat, tiers are judged on the year after, points are counted once."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from playbook.errors import PlaybookError
+from playbook.segments import (
+    annual_amounts,
+    audience_list,
+    cluster_segments,
+    design_tiers,
+    holdout_size,
+    judge_tiers,
+    lorenz,
+    month_moves,
+    near_threshold,
+    points,
+    purchase_history,
+    rfm,
+    search_tiers,
+    segment_actions,
+    segment_returns,
+    segment_table,
+    tempting_rfm,
+)
+
+
+def shop(n=400, seed=0, days=800):
+    """Customer days of n customers whose rates differ; n rows of them buy once."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for k in range(n):
+        first, rate = rng.integers(0, days - 30), rng.gamma(0.6, 0.02)
+        for day in sorted({first, *np.cumsum(rng.exponential(1 / max(rate, 1e-4), 30)).astype(int) + first}):
+            if day < days:
+                rows.append((f"c{k:04d}", pd.Timestamp("2024-01-01") + pd.Timedelta(days=int(day)), 1,
+                             float(rng.gamma(3, 10))))
+    frame = pd.DataFrame(rows, columns=["customer_id", "day_on", "orders", "revenue"])
+    return frame.assign(units=1, margin=0.4 * frame.revenue)
+
+
+AS_OF = "2026-03-10"
+
+
+@pytest.fixture(scope="module")
+def days():
+    return shop()
+
+
+@pytest.fixture(scope="module")
+def cdnow(shared_data):
+    frame = pd.read_parquet(shared_data / "cdnow" / "cdnow_master.parquet")
+    frame = (frame.rename(columns={"date": "day_on", "amount": "revenue"}).groupby(["customer_id", "day_on"],
+                                                                                   as_index=False).revenue.sum())
+    return frame.assign(orders=1, margin=np.nan)
+
+
+def test_on_cdnow_everyone_with_one_purchase_has_the_same_frequency_score(cdnow):
+    once = rfm(cdnow, as_of="1998-06-30").customers.query("n_purchases == 1")
+    assert len(once) > 11_000 and once.f.nunique() == 1
+    tempting = tempting_rfm(purchase_history(cdnow, as_of="1998-06-30"))
+    assert (tempting.n_purchases == 1).sum() == 3
+
+
+def test_equal_numbers_always_share_each_score(days):
+    own = rfm(days, as_of=AS_OF).customers
+    for column, score in (("n_purchases", "f"), ("recency_days", "r"), ("amount", "m")):
+        assert own.groupby(column)[score].nunique().max() == 1
+
+
+def test_two_runs_and_shuffled_rows_give_identical_labels(days):
+    one, two = (rfm(t, as_of=AS_OF) for t in (days, days.sample(frac=1, random_state=5)))
+    pd.testing.assert_frame_equal(one.customers, two.customers)
+    pd.testing.assert_frame_equal(cluster_segments(one)[1], cluster_segments(two)[1])
+    pd.testing.assert_frame_equal(segment_table(one), segment_table(two))
+
+
+def test_recency_counts_from_as_of_and_not_from_the_last_row(days):
+    own = rfm(days, as_of=AS_OF).customers.set_index("customer_id")
+    last = days[days.day_on <= AS_OF].groupby("customer_id").day_on.max()
+    assert (own.recency_days == (pd.Timestamp(AS_OF) - last).dt.days).all()
+
+
+def test_segments_hold_every_customer_and_all_the_money(days):
+    result = rfm(days, as_of=AS_OF)
+    table = segment_table(result)
+    assert table.n_customers.sum() == len(result.customers) and table.cm_share.sum() == pytest.approx(1)
+    assert table.stability.between(0, 1).all()
+
+
+def test_moves_carry_money_and_new_customers_come_from_new(days):
+    now = rfm(days, as_of=AS_OF)
+    moves = month_moves(days, now, as_of=AS_OF)
+    assert moves.n_customers.sum() == len(now.customers)
+    assert moves.amount_after.sum() == pytest.approx(now.customers.amount.sum())
+    new = moves[moves.from_segment == "new"].n_customers.sum()
+    assert new == (now.customers.first_on > "2026-02-28").sum()
+
+
+def test_a_list_keeps_the_same_customers_out_next_month(days):
+    result = rfm(days, as_of=AS_OF)
+    actions = segment_actions(result, segment_returns(days, as_of=AS_OF))
+    one, two = audience_list(result, actions), audience_list(result, actions)
+    assert one.equals(two) and set(one.arm) <= {"treat", "holdout"} and len(one) == len(result.customers)
+
+
+def test_holdout_size_is_per_arm_and_for_a_relative_lift():
+    assert holdout_size(0.05, lift=0.10) == pytest.approx(31_234, rel=0.01)  # 5 % against 5.5 %, 80 % power
+    assert np.isnan(holdout_size(0.0))
+
+
+def test_tiers_are_judged_on_the_year_after_and_cost_more_than_the_year_before_says():
+    rows = [("ann", "2024-06-01", 100.0), ("bob", "2024-06-01", 300.0), ("bob", "2025-06-01", 60.0),
+            ("cat", "2024-06-01", 20.0)]
+    frame = pd.DataFrame(rows, columns=["customer_id", "day_on", "revenue"]).assign(orders=1, units=1,
+                                                                                    margin=lambda t: t.revenue / 2)
+    frame["day_on"] = pd.to_datetime(frame.day_on)
+    amounts = annual_amounts(frame, as_of="2026-03-10", basis="margin", days=365)
+    gold = judge_tiers(amounts, pd.DataFrame({"tier": ["gold"], "threshold": [90.0], "benefit_cost": [3.0]})).iloc[0]
+    assert gold.n_judged == 2 and gold.benefit_cost == 6.0
+    assert gold.tempting_uplift < gold.break_even_uplift and gold.kept_share == 0.0
+
+
+def test_searched_thresholds_leave_at_least_as_much_as_any_single_one_tried(days):
+    amounts = annual_amounts(days, as_of=AS_OF, basis="margin")
+    benefits = pd.DataFrame({"tier": ["gold"], "benefit_cost": [2.0]})
+    best = search_tiers(amounts, benefits, uplift=0.2, least_members=10)
+    for line in (60.0, 90.0, 120.0):
+        one = judge_tiers(amounts, benefits.assign(threshold=line), uplift=0.2)
+        if one.n_judged.iloc[0] >= 10 and line >= np.quantile(amounts.query("qualify > 0").qualify, 0.7):
+            assert best.tier_net.sum() >= 0.95 * one.tier_net.sum()
+
+
+def test_customers_pushed_over_a_line_are_seen_as_a_crowd():
+    rng = np.random.default_rng(1)
+    spent = rng.gamma(2, 100, 6000)
+    pushed = np.where((spent > 180) & (spent < 200), 201.0, spent)
+    crowd = {name: near_threshold(pd.DataFrame({"latest": v, "period_days": 365}), [200.0]).iloc[0] for name,
+             v in (("smooth", spent), ("pushed", pushed))}
+    assert crowd["pushed"].crowding_ratio > 1.3 and crowd["pushed"].p_value < 0.001
+    assert crowd["smooth"].p_value > 0.01
+
+
+def ledger_of(*rows):
+    frame = pd.DataFrame(rows, columns=["customer_id", "changed_at", "points_delta", "reason", "expires_on"])
+    return frame.assign(changed_at=pd.to_datetime(frame.changed_at),
+                        expires_on=pd.to_datetime(frame.expires_on).dt.date)
+
+
+def test_points_liability_counts_what_is_left_and_takes_breakage_from_history():
+    rows = ledger_of(("ann", "2024-01-01", 100, "earn", "2025-01-01"), ("ann", "2024-06-01", -40, "spend", None),
+                     ("ann", "2025-01-02", -60, "expire", None), ("ann", "2025-12-01", 200, "earn", "2026-12-01"))
+    owed = points(rows, as_of="2026-01-31", point_value=0.01).iloc[0]
+    assert (owed.earned, owed.spent, owed.expired, owed.outstanding) == (300, 40, 60, 200)
+    assert owed.breakage_share == pytest.approx(0.6) and owed.liability == pytest.approx(200 * 0.01 * 0.4)
+
+
+def test_points_past_their_day_are_not_owed_even_without_a_booking():
+    rows = ledger_of(("ann", "2024-01-01", 100, "earn", "2025-01-01"), ("ann", "2024-06-01", -40, "spend", None))
+    assert points(rows, as_of="2026-01-31", point_value=1.0).outstanding.iloc[0] == 0
+
+
+def test_spending_points_never_earned_is_refused():
+    with pytest.raises(PlaybookError, match="never earned"):
+        points(ledger_of(("ann", "2024-01-01", -5, "spend", None)), as_of="2026-01-31", point_value=1.0)
+
+
+def test_one_customer_all_one_time_buyers_and_two_weeks_still_get_labels():
+    one = pd.DataFrame({"customer_id": ["ann"], "day_on": pd.to_datetime(["2026-03-01"]), "orders": 1, "revenue": 10.0,
+                        "units": 1})
+    result = rfm(one, as_of=AS_OF)
+    assert len(result.customers) == 1 and "only 0 gaps" in result.caveat
+    design = design_tiers(annual_amounts(one, as_of=AS_OF), benefit_costs="gold 5", uplift=0.1, as_of=AS_OF)
+    assert len(design.table) == 0 and "eight weeks" in design.caveat
+    assert len(segment_table(result)) == 1 and len(month_moves(one, result, as_of=AS_OF)) == 1
+    assert cluster_segments(result)[0].n_clusters.iloc[0] == 1
+
+
+def test_refunds_larger_than_purchases_leave_no_share_and_no_error():
+    back = pd.DataFrame({"customer_id": ["ann", "ann"], "day_on": pd.to_datetime(["2026-01-01", "2026-01-05"]),
+                         "orders": [1, 0], "revenue": [10.0, -30.0], "units": [1, 0]})
+    result = rfm(back, as_of=AS_OF)
+    assert result.customers.amount.iloc[0] == -20 and len(lorenz(result.customers)) == 0
+    assert segment_table(result).cm_share.isna().all()
