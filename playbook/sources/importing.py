@@ -141,7 +141,7 @@ def import_files(
     if folder.exists() and not folder.is_dir():
         raise PlaybookError("the store is a folder, and this is a file", file=folder.name, do="name another folder")
     chosen = None if kind == "auto" else _chosen(kind, mapping)
-    paths = sorted({Path(f) for f in files}, key=str)
+    paths = sorted({Path(f) for f in files}, key=lambda p: (p.name, str(p)))  # by name: where the folder lies changes nothing
     is_fresh = not folder.exists()
     scratch = Path(tempfile.mkdtemp(prefix="playbook-import-"))
     os.chmod(scratch, 0o700)
