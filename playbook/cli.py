@@ -318,6 +318,59 @@ def demo(
     _say({"store": str(folder), "preset": preset}, as_json, f"{folder}\nRun it with: playbook run --store {folder}")
 
 
+learn = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
+                    help="Training: start a course, see progress, print a record. Example: playbook learn start ann")
+app.add_typer(learn, name="learn")
+LearnerArgument = Annotated[str, typer.Argument(help="the learner's name, as in the notebooks")]
+
+
+@learn.command("start")
+def learn_start(
+    learner: LearnerArgument,
+    store: StoreOption = None,
+    month: MonthOption = None,
+    lang: Annotated[str, typer.Option(help="language of hints and advice: en, zh or both")] = "en",
+    into: Annotated[Path, typer.Option(help="where the learner's own notebooks go")] = Path("work"),
+) -> None:
+    """Copy the training notebooks for one learner, with name, store and month filled in; copies that are there stay.
+
+    Example: playbook learn start ann --store stores/shop --month 2026-10 --lang zh
+    """
+    from playbook.training.course import start_course
+
+    folder, names = start_course(learner, store or _default_store(), month, into, lang=lang)
+    print(f"{len(names)} notebooks in {folder}\nOpen the first with: python -m jupyterlab {folder / names[0]}")
+
+
+@learn.command("status")
+def learn_status(learner: LearnerArgument, as_json: JsonOption = False) -> None:
+    """How far a learner is: competency by chapter and level, points, what comes next.
+
+    Example: playbook learn status ann
+    """
+    from playbook.training.progress import status, status_text
+
+    _say(status(learner) if as_json else {}, as_json, "" if as_json else status_text(learner))
+
+
+@learn.command("report")
+def learn_report(
+    learner: LearnerArgument,
+    to: Annotated[Path | None, typer.Option(help="the page to write; NAME-record.html when left out")] = None,
+) -> None:
+    """A page to print for the mentor: competency, rubric with room for the mentor's points, exercises, cases, games.
+
+    Example: playbook learn report ann --to ann.html
+    """
+    from playbook.training.learners import learner_file
+    from playbook.training.progress import record_page
+
+    path = to or Path(f"{learner_file(learner).stem}-record.html")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(record_page(learner), encoding="utf-8")
+    print(path)
+
+
 def _run_store(store: str, month: str | None, first: str | None, options: dict[str, Any], console: Any,
                several: bool) -> list[dict[str, Any]]:
     """Every month asked for of one store, in order; a refusal is told and ends this store, not the others."""

@@ -1,0 +1,405 @@
+"""Training: solutions hold on two shops and two months, each slip has its own advice, progress adds up."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from playbook.cli import main
+from playbook.demo import make_demo
+from playbook.errors import PlaybookError
+from playbook.store import open_store
+from playbook.training import Exercise, Lesson, NotApplicable, Said, Slip, every_exercise, learner_file, record, records
+from playbook.training.checker import start
+from playbook.training.compare import difference, same
+from playbook.training.course import training_notebooks
+from playbook.training.exercise import CHAPTERS, KINDS, LEVELS, chapter_exercises
+from playbook.training.glossary import entries, look_up
+from playbook.training.progress import competency_matrix, exercise_states, grades, record_page, rubric_points
+
+NOTEBOOKS = training_notebooks()
+BILINGUAL = ("welcome", "00", "01", "02", "03", "04")
+each_exercise = pytest.mark.parametrize("number", list(every_exercise()))
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+
+
+@pytest.fixture(autouse=True)
+def learners_apart(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLAYBOOK_LEARNER_DIR", str(tmp_path / "learners"))
+    for name in ("PLAYBOOK_LEARNER", "PLAYBOOK_LANG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("training")
+    return [make_demo(folder / "one", preset="tiny"), make_demo(folder / "two", preset="tiny", seed=7, until="2026-08")]
+
+
+@pytest.fixture(scope="session")
+def shops(stores):
+    """Two shops, two months each, opened once."""
+    return [open_store(str(where), until=month)
+            for where, months in zip(stores, (("2026-10", "2026-07"), ("2026-08", "2026-06")), strict=True)
+            for month in months]
+
+
+def lesson(number, shop, **more):
+    return Lesson(number.rpartition(".")[0], shop, **more)
+
+
+def answers(number, shops):
+    """(lesson, expected value) of each shop and month that has one."""
+    found = []
+    for shop in shops:
+        try:
+            found.append((lesson(number, shop), lesson(number, shop).expected(number)))
+        except NotApplicable:
+            continue
+    return found
+
+
+# every exercise there is
+
+
+@each_exercise
+def test_a_solution_is_right_on_two_shops_and_two_months_and_slips_are_told_apart(number, shops):
+    exercise = every_exercise()[number]
+    if exercise.solve is None:
+        assert lesson(number, shops[0]).check(number, "because").status == "noted"
+        assert exercise.reveal.en, "a thought question shows what a good answer says"
+        return
+    known = answers(number, shops)
+    assert len({one.shop.name + str(one.shop.observed_to) for one, _ in known}) == 2, "two shops have an answer"
+    assert len(known) >= 3, "so have at least three of the four months"
+    for one, expected in known:
+        assert one.check(number, expected).status == "right", (one.shop, expected)
+    for slip in exercise.slips:
+        told = []
+        for one, _ in known:
+            try:
+                wrong = slip.make(one.shop)
+            except (NotApplicable, PlaybookError, LookupError):
+                continue
+            told.append(one.check(number, wrong))
+        assert any(reply.slip == slip.name for reply in told), f"{slip.name} is never recognised: {told}"
+        assert all(slip.advice.en in reply.text for reply in told if reply.slip == slip.name)
+    advice = [slip.advice.en for slip in exercise.slips]
+    assert len(set(advice)) == len(advice), "each slip has its own advice"
+
+
+@each_exercise
+def test_an_exercise_is_told_whole(number):
+    exercise = every_exercise()[number]
+    assert exercise.hints and exercise.prompt.en and exercise.title.en
+    assert exercise.solve is None or exercise.slips, "an exercise knows how people go wrong"
+    assert all(len(look_up(word)) for word in exercise.terms), exercise.terms
+    if exercise.choices:
+        assert len(exercise.choices) >= 2
+    if exercise.chapter in BILINGUAL:
+        said = [exercise.title, exercise.prompt, *exercise.hints, *(slip.advice for slip in exercise.slips)]
+        assert all(re.search(r"[一-鿿]", one.zh) for one in said), "hints and advice of 00 to 04 are in Chinese too"
+
+
+@each_exercise
+def test_odd_answers_get_a_reply_and_never_an_error(number, shops):
+    one = lesson(number, shops[0])
+    odd = [None, "", "nonsense", -1e30, float("nan"), float("inf"), set(), [], {}, {"a": {1}}, np.arange(3),
+           pd.DataFrame({"a": [1, 2]}), object(), print, [[1], {2: 3}], pd.Series(["x"]), b"bytes", 1j]
+    for answer in odd:
+        assert one.check(number, answer).status in ("wrong", "slip", "noted", "not attempted", "not applicable"), answer
+    assert one.check(number, ...).status == "not attempted" == one.check(number).status
+
+
+def test_exercises_are_numbered_in_the_order_of_their_kinds():
+    for chapter in CHAPTERS:
+        found = list(chapter_exercises(chapter).values())
+        assert [e.number for e in found] == [f"{chapter}.{n + 1}" for n in range(len(found))]
+        if found and chapter != "welcome":
+            places = [KINDS.index(e.kind) for e in found if e.kind != "thought"]
+            assert places == sorted(places), f"{chapter}: predict, fill, tweak, hunt, decide"
+            assert 4 <= len(found) <= 6
+
+
+# the checker
+
+
+def shelf(solve, *slips, **more):
+    """A lesson with one exercise that needs no shop."""
+    exercise = Exercise("03.1", level="L2", kind="fill", part="computation", title=Said("t"), prompt=Said("p"),
+                        solve=solve, slips=slips, hints=(Said("one", "一"), Said("two")), **more)
+
+    class Shop:
+        name, month, currency = "shelf", "2026-01", "EUR"
+
+    return exercise, Lesson("03", Shop())
+
+
+@pytest.fixture
+def exam(monkeypatch):
+    """check(answer) of an exercise made on the spot."""
+    def make(solve, *slips, **more):
+        exercise, one = shelf(solve, *slips, **more)
+        monkeypatch.setattr("playbook.training.checker.find_exercise", lambda number: exercise)
+        return lambda answer: one.check("03.1", answer)
+    return make
+
+
+def test_a_number_is_right_within_half_a_percent_and_otherwise_only_its_kind_is_told(exam):
+    check = exam(lambda shop: 200.0)
+    assert [check(v).status for v in (200, 200.99, 199.01, 201.1)] == ["right", "right", "right", "wrong"]
+    for answer, word in ((-200, "sign"), (2.0, "magnitude"), (260, "value is not"), ("200", "a number"),
+                         (None, "missing"), ({200}, "a number")):
+        assert word in check(answer).text and "200.0" not in check(answer).text
+
+
+def test_sets_are_compared_as_sets_and_text_without_case(exam):
+    check = exam(lambda shop: {"Tea", "Cups"})
+    assert check(["cups", "TEA"]).status == check(pd.Series(["tea", "cups"])).status == "right"
+    assert "missing" in check({"tea"}).text and "too many" in check({"tea", "cups", "pots"}).text
+    assert exam(lambda shop: "Search")(" search ").status == "right"
+    days = exam(lambda shop: {pd.Timestamp("2026-10-03").date()})
+    assert days({"2026-10-03"}).status == days([pd.Timestamp("2026-10-03")]).status == "right"
+
+
+def test_a_slip_that_equals_the_solution_on_this_month_is_not_held_against_anybody(exam):
+    check = exam(lambda shop: 10, Slip("same here", lambda shop: 10.0, Said("never said")))
+    assert check(10).status == "right"
+    near = exam(lambda shop: 10, Slip("same here", lambda shop: 10.04, Said("never said")))
+    assert near(10.06).status == "wrong", "a slip within the tolerance of the solution is no slip"
+
+
+def test_a_month_without_an_answer_says_so_and_says_why(exam):
+    def none(shop):
+        raise NotApplicable("no promotion ran")
+
+    def lacking(shop):
+        raise PlaybookError("The store has no stock")
+
+    assert "not applicable this month. no promotion ran" in exam(none)(3).text
+    assert "no stock" in exam(lacking)(3).text and exam(lambda shop: float("nan"))(3).status == "not applicable"
+
+
+def test_hints_come_one_by_one_and_the_solution_only_when_asked_for(monkeypatch):
+    exercise, one = shelf(lambda shop: 42.5)
+    monkeypatch.setattr("playbook.training.checker.find_exercise", lambda number: exercise)
+    told = [repr(one.hint("03.1")) for _ in range(3)]
+    assert "1/2: one" in told[0] and "2/2: two" in told[1] and "no more hints" in told[2]
+    assert not any("42.5" in text for text in [*told, repr(one.check("03.1", 1))])
+    assert "42.5" in repr(one.solution("03.1"))
+
+
+def test_the_language_is_chosen_by_parameter_or_by_environment(stores, monkeypatch):
+    assert "提示" in repr(start("00", store=str(stores[0]), language="zh").hint("00.2"))
+    monkeypatch.setenv("PLAYBOOK_LANG", "both")
+    told = repr(start("00", store=str(stores[0])).check("00.2"))
+    assert "not attempted" in told and "尚未作答" in told
+    with pytest.raises(PlaybookError, match="language"):
+        start("00", store=str(stores[0]), language="fr")
+
+
+def test_an_unknown_exercise_is_refused_with_the_known_ones(shops):
+    for number in ("00.99", "99.1", "x", ""):
+        with pytest.raises(PlaybookError, match=r"00\.1"):
+            Lesson("00", shops[0]).check(number, 1)
+
+
+def test_checking_leaves_the_notebook_alone(shops):
+    space = {"one": Lesson("00", shops[0])}
+    before = set(space) | {"__builtins__", "reply"}
+    exec("reply = one.check('00.2', 5)", space)
+    assert set(space) == before
+
+
+def test_the_glossary_answers_in_both_languages(shops):
+    one = Lesson("00", shops[0])
+    assert "同期群" in repr(one.glossary("cohort")) and "cohort" in repr(one.glossary("同期群"))
+    assert "no such word" in repr(one.glossary("xyzzy")) and repr(one.glossary())
+    assert list(entries().columns[:2]) == ["english", "chinese"] and not entries().english.duplicated().any()
+    assert (entries()[["english", "chinese"]].map(str.strip) != "").all().all()
+
+
+@pytest.mark.parametrize(("expected", "answer", "kind"), [
+    (1.0, "1", "type"), (1.0, -1, "sign"), (1.0, 100, "magnitude"), (1.0, 1.1, "size"), ({"a"}, {"b"}, "other items"),
+    ({"a"}, 3, "type"), ({"a": 1}, {"b": 1}, "keys"), ({"a": 1}, {"a": 2}, "size"), (["a", "b"], ["b", "a"], "order"),
+    (["a"], ["a", "b"], "too many"), ("a", 1, "type"), (True, 5, "type"), (True, False, "text"), (1, None, "missing"),
+])
+def test_the_kind_of_a_difference(expected, answer, kind):
+    assert not same(expected, answer) and difference(expected, answer) == kind
+
+
+# learners
+
+
+def test_a_name_never_leaves_the_folder_and_two_names_never_share_a_file():
+    names = ["ann", "../../etc/passwd", "a/b", "a-b", "a b", "李雷", "con", "x" * 300, "..ann", "ann\n"]
+    files = [learner_file(name) for name in names]
+    assert all(f.parent == learner_file("ann").parent and re.fullmatch(r"[\w-]+\.jsonl", f.name) for f in files)
+    assert len(set(files)) == len(names) - 1 and files[0] == files[-1], "a line break at the end makes no other name"
+    assert all(len(f.name) < 100 and f.stem != "con" for f in files)
+    for name in ("", "..", "//", " "):
+        with pytest.raises(PlaybookError, match="no name"):
+            learner_file(name)
+
+
+def test_nothing_is_kept_of_somebody_without_a_name_and_no_answer_of_anybody(shops):
+    Lesson("00", shops[0]).check("00.2", 123456.75)
+    assert not learner_file("ann").parent.exists()
+    Lesson("00", shops[0], learner="ann").check("00.2", 123456.75)
+    text = learner_file("ann").read_text(encoding="utf-8")
+    assert "123456" not in text and json.loads(text)["status"] == "wrong"
+
+
+def test_a_grade_is_stored_and_listed_and_a_score_outside_its_range_refused():
+    record("ann", "case.one", title="One", score=0.5, parts={"finding": 1, "sizing": 0.0}, store="s", month="2026-08")
+    record("ann", "case.one", title="One", score=0.25, parts={"finding": 0.5, "sizing": 0.0}, profit=np.float64(3))
+    (row,) = grades(records("ann")).itertuples()
+    assert (row.tries, row.best, row.last, row.parts) == (2, 0.5, 0.25, "finding 50%, sizing 0%")
+    with pytest.raises(PlaybookError, match="between 0 and 1"):
+        record("ann", "case.one", score=50)
+
+
+def test_a_line_cut_short_by_a_crash_costs_that_line_only():
+    path = record("ann", "a", score=1)
+    path.write_text(path.read_text() + '{"event": "check", "it', encoding="utf-8")
+    record("ann", "b", score=1)
+    assert [one["item"] for one in records("ann")] == ["a"] or [one["item"] for one in records("ann")] == ["a", "b"]
+
+
+def trainee(name, shop, does):
+    """A scripted trainee: `does(place, number)` says right or wrong for each exercise."""
+    for place, (number, exercise) in enumerate(every_exercise().items()):
+        one = lesson(number, shop, learner=name)
+        try:
+            right = "a thought" if exercise.solve is None else one.expected(number)
+        except NotApplicable:
+            right = 0
+        one.check(number, right if does(place, number) else "-")
+
+
+def test_all_right_all_wrong_and_half_way_give_the_right_matrix_and_points(shops):
+    exercises = every_exercise()
+    shop = shops[0]
+    trainee("all", shop, lambda place, number: True)
+    trainee("none", shop, lambda place, number: exercises[number].solve is None)
+    trainee("half", shop, lambda place, number: place % 2 == 0 or exercises[number].solve is None)
+    states = {name: exercise_states(records(name)) for name in ("all", "none", "half", "nobody")}
+    applies = (states["all"].state != "not applicable").to_numpy()
+    assert set(states["all"].state[applies]) <= {"passed", "noted"} and set(states["nobody"].state) == {"open"}
+    assert set(states["none"].state[applies]) <= {"wrong", "noted"}
+    for name, does in (("all", lambda i: True), ("half", lambda i: i % 2 == 0), ("none", lambda i: False)):
+        matrix = competency_matrix(states[name])
+        for chapter in matrix.index:
+            for level in LEVELS:
+                mine = [(i, e) for i, e in enumerate(exercises.values()) if (e.chapter, e.level) == (chapter, level)]
+                ok = sum(e.solve is None or (does(i) and bool(applies[i])) for i, e in mine)
+                assert matrix.loc[chapter, level] == (f"{ok}/{len(mine)}" if mine else "")
+        points = rubric_points(states[name]).set_index("part")
+        for part in ("definitions", "computation"):
+            mine = [i for i, e in enumerate(exercises.values()) if e.part == part]
+            passed = sum(does(i) and bool(applies[i]) for i in mine)
+            assert points.points[part] == pytest.approx(25 * passed / len(mine))
+        assert points.points[["interpretation", "decision", "communication"]].isna().all()
+
+
+def test_an_answer_copied_from_the_solution_counts_only_on_another_month(shops):
+    one = Lesson("00", shops[0], learner="ann")
+    one.solution("00.2")
+    one.check("00.2", one.expected("00.2"))
+    state = lambda: exercise_states(records("ann")).set_index("number").state["00.2"]  # noqa: E731
+    assert state() == "shown"
+    other = Lesson("00", shops[1], learner="ann")
+    other.check("00.2", other.expected("00.2"))
+    assert state() == "passed"
+    one.check("00.2", -1)
+    assert state() == "passed", "what was once passed stays passed"
+
+
+def test_the_record_is_one_page_that_loads_nothing_and_escapes_what_people_write(shops):
+    name = "<script>ann</script>"
+    Lesson("00", shops[0], learner=name).check("00.2", 1)
+    record(name, "case.x", title="<b>bold</b>", score=0.5, parts={"finding": 0.5}, note="a & b")
+    page = record_page(name)
+    assert "<script" not in page and "<b>" not in page and "a &amp; b" in page
+    assert not re.search(r"(?:src|href)=", page) and "Rubric" in page and "Mentor" in page
+
+
+# the commands
+
+
+def test_learn_copies_the_notebooks_fills_them_in_and_reports(stores, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["learn", "start", "ann", "--store", str(stores[0]), "--month", "2026-09", "--lang", "zh"]) == 0
+    folder = tmp_path / "work" / "training-ann"
+    assert [p.name for p in sorted(folder.glob("*.ipynb"))] == sorted(p.name for p in NOTEBOOKS)
+    for path in folder.glob("*.ipynb"):
+        text = path.read_text(encoding="utf-8")
+        assert 'month: str = \\"2026-09\\"' in text and 'learner: str = \\"ann\\"' in text, path.name
+    edited = folder / NOTEBOOKS[0].name
+    edited.write_text("mine", encoding="utf-8")
+    assert main(["learn", "start", "ann", "--store", str(stores[0])]) == 0 and edited.read_text() == "mine"
+    capsys.readouterr()
+    assert main(["learn", "status", "ann"]) == 0 and "0 of" in capsys.readouterr().out
+    assert main(["learn", "status", "ann", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["matrix"]
+    assert main(["learn", "report", "ann", "--to", "r.html"]) == 0 and (tmp_path / "r.html").stat().st_size > 1000
+    assert main(["learn", "start", "..", "--store", str(stores[0])]) == 1
+    assert main(["learn", "start", "ann", "--store", str(stores[0]), "--lang", "fr"]) == 1
+    assert main(["learn"]) == 2
+
+
+@pytest.mark.parametrize("command", ["start", "status", "report"])
+def test_each_learn_command_has_an_example(command, capsys):
+    assert main(["learn", command, "--help"]) == 0
+    assert f"Example: playbook learn {command}" in " ".join(capsys.readouterr().out.split())
+
+
+# the notebooks
+
+
+def cells(path, kind):
+    whole = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return ["".join(c["source"]) for c in whole if c["cell_type"] == kind]
+
+
+def chapter_of(path):
+    return "welcome" if path.stem == "00_welcome" else path.stem[:2]
+
+
+@each_notebook
+def test_a_training_notebook_asks_every_exercise_of_its_chapter_and_answers_none(path):
+    code, prose = "\n".join(cells(path, "code")), "\n".join(cells(path, "markdown"))
+    for number, exercise in chapter_exercises(chapter_of(path)).items():
+        assert f'check("{number}", answer)' in code, number
+        assert exercise.prompt.en in prose, f"{number}: the page asks what the checker expects"
+        assert all(text.en in prose for text in exercise.choices.values()), number
+    assert code.count("answer = ...") == code.count(", answer)") and "solution(" not in re.sub(r"#.*", "", code)
+    assert re.search(r"\d\d minutes", prose), "it says how long it takes"
+
+
+@each_notebook
+def test_a_training_notebook_is_saved_untouched(path):
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    assert all(c["outputs"] == [] and c["execution_count"] is None for c in whole["cells"] if c["cell_type"] == "code")
+    (parameters,) = [c for c in whole["cells"] if "parameters" in c["metadata"].get("tags", [])]
+    assert re.findall(r"(?m)^(\w+): str = ", "".join(parameters["source"])) == ["month", "store", "learner", "language"]
+    assert path.stat().st_size <= 60_000
+
+
+@each_notebook
+def test_an_untouched_notebook_runs_headless_and_shows_not_attempted(path, stores, tmp_path):
+    target = tmp_path / "out.ipynb"
+    command = [sys.executable, "-m", "papermill", str(path), str(target), "--no-progress-bar", "-p", "store",
+               str(stores[0]), "-p", "month", "2026-10", "--cwd", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stderr[-3000:]
+    shown = "".join(str(o.get("data", {}).get("text/plain", "")) for c in json.loads(target.read_text())["cells"]
+                    for o in c.get("outputs", []))
+    for number in chapter_exercises(chapter_of(path)):
+        assert f"{number}: not attempted" in shown
+    assert not (tmp_path / "learners").exists(), "without a name nothing is kept"
