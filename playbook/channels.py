@@ -224,16 +224,17 @@ def budget_channels(spend: SpendLog, channels: Any = None) -> list[str]:
 
 def channel_response(
     sales_orders: Any, *, spend: SpendLog, channels: list[str], refunds: Any = None, promotions: Any = None,
-    readings: pd.DataFrame | None = None, as_of: Any, seed: int = 0
+    readings: pd.DataFrame | None = None, as_of: Any, seed: int = 0, steps: int = 1000
 ) -> tuple[MediaModel, str]:
     """The fitted response of weekly contribution margin to spend, and its basis (margin, or revenue without costs).
 
     `readings` (`geo_readings`) enter as evidence. `response_table` says what came out, `demand_chase` what to trust.
+    `steps` of the sampler: fewer are faster and leave intervals rougher.
     """
     weeks, basis = media_frame(sales_orders, spend=spend, channels=channels, refunds=refunds, promotions=promotions,
                                as_of=as_of)
     tests = geo_evidence(readings, weeks) if readings is not None else []
-    return fit_media(weeks, tests=tests, seed=seed), basis
+    return fit_media(weeks, tests=tests, steps=steps, seed=seed), basis
 
 
 def demand_chase(model: MediaModel) -> pd.DataFrame:

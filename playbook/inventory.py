@@ -25,7 +25,7 @@ from playbook.methods.newsvendor import levels_for_fill
 from playbook.methods.ordering import OrderPlan, plan_orders, spend_budget
 from playbook.methods.panel import ISSUES, DemandPanel, demand_law, demand_panel, money_weight, stockouts, unit_margin
 from playbook.methods.replay import policy_replay
-from playbook.methods.replenishment import order_quantity, safety_stock
+from playbook.methods.replenishment import accepted_chance, order_quantity, safety_stock
 from playbook.methods.stock_kpis import logistics_cost, stock_kpis
 from playbook.methods.supply import Supply, lead_draws, supply
 from playbook.methods.uncensored import level_around
@@ -125,8 +125,9 @@ def reorder(
     """What to order now, per sku: on_hand, incoming, rop, order_units, order_on, due_on, cash, expected_margin, reason.
 
     `aim_by` "fill" reaches the classes' aim_share at the least money in stock; "cost" weighs a year's `holding_share`
-    of the unit cost against the margin of a lost sale (times `lost_share`). `ordering_cost` per order line makes
-    batches (economic order quantity). `budget` is spent where it earns most; what it leaves out says so in `reason`.
+    of the unit cost over the time an order lasts against the margin of a lost sale (times `lost_share`).
+    `ordering_cost` per order line makes batches (economic order quantity). `budget` is spent where it earns most; what
+    it leaves out says so in `reason`.
     textbook_rop is d̄·L + z·√(L·σ² + d̄²·σ_L²) with z of the same aim, for comparison. cash is missing without a cost.
     """
     if aim_by not in ("fill", "cost"):
@@ -144,16 +145,17 @@ def reorder(
     margin = unit_margin(panel)[ok]
     leads = lead_draws(g, supply.leads, n_draws, seed)
     priced, stop = np.nan_to_num(cost, nan=np.nanmedian(cost) if np.isfinite(cost).any() else 1.0), None
-    if aim_by == "cost":
-        if holding_share is None:
-            raise PlaybookError("Weighing costs needs a holding cost", table="cost_rates", column="value",
-                                do="add capital_share_per_year, or aim by fill")
-        hold = priced * holding_share * review_days / 365
-        stop = hold / (hold + np.maximum(np.nan_to_num(margin, nan=0.0) * lost_share, 1e-9))
     lot = np.zeros(len(at))
     if ordering_cost and holding_share:
         lot = np.nan_to_num(order_quantity(ordering_cost, priced * holding_share, np.maximum(yearly[ok], 1e-9))[0])
         lot = np.minimum(lot, yearly[ok] / 4)  # a quarter of a year at most: levels do not hold for longer
+    if aim_by == "cost":
+        if holding_share is None:
+            raise PlaybookError("Weighing costs needs a holding cost", table="cost_rates", column="value",
+                                do="add capital_share_per_year, or aim by fill")
+        batch = np.maximum(np.maximum(lot, least[ok]), g["pack_units"].fillna(1).to_numpy(float))
+        stop = accepted_chance(priced * holding_share / 365, np.nan_to_num(margin, nan=0.0) * lost_share,
+                               np.maximum(365 * batch / np.maximum(yearly[ok], 1e-9), review_days))
     aims, group = np.unique(aim[ok], return_inverse=True)
     plan = plan_orders(
         part, available=g["available"].to_numpy(float), incoming=g["incoming"].to_numpy(float), stop=stop,

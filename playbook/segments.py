@@ -20,6 +20,7 @@ from ibis import _
 
 from playbook.errors import PlaybookError
 from playbook.ltv import purchase_history
+from playbook.methods.campaigns import campaign_returns
 from playbook.methods.clusters import stable_clusters
 from playbook.methods.membership import (
     annual_amounts,
@@ -32,9 +33,9 @@ from playbook.methods.membership import (
 from playbook.store import expression
 
 __all__ = ["SEGMENTS", "RfmResult", "purchase_history", "tempting_rfm", "purchase_gaps", "rfm", "segment_table",
-           "cluster_segments", "migration", "month_moves", "segment_returns", "segment_actions", "audience_list",
-           "holdout_size", "lorenz", "annual_amounts", "design_tiers", "judge_tiers", "search_tiers", "near_threshold",
-           "points", "segment_decisions", "segment_headline"]
+           "cluster_segments", "campaign_returns", "migration", "month_moves", "segment_returns", "segment_actions",
+           "audience_list", "holdout_size", "lorenz", "annual_amounts", "design_tiers", "judge_tiers", "search_tiers",
+           "near_threshold", "points", "segment_decisions", "segment_headline"]
 
 SEGMENTS = {  # recency, frequency, money: high (1) or low (0)
     (1, 1, 1): ("important value", "重要价值", "reward"),

@@ -1,7 +1,8 @@
 """From a fitted response to a budget, and from a budget to decisions.
 
 The plan is searched on the posterior's mean curves (`budget`), within bounds and within the spend seen, and judged on
-every draw: where the interval of its gain straddles zero the advice is to hold and test, not to move.
+every draw, channel by channel: a step whose own gain is not sure enough is held and tested, the others are taken. A
+step is small and can be taken back, so it is held to the sureness of a price move, not to that of a proof.
 """
 
 from __future__ import annotations
@@ -76,8 +77,9 @@ def response_curves(model: MediaModel, *, level: float = .9, points: int = 40) -
 class BudgetPlan:
     """`table`: channel, now, plan, change (money a month), floor, cap, marginal_return, gain of the step net of spend
     with gain_low and gain_high, action; the row `(not spent)` closes the sum. `gain` a month of the whole plan over
-    today's split, with `low`, `high`, and `p_gain`, the share of draws in which it pays. `verdict`: `move`, `hold and
-    test` (the interval straddles zero) or `hold` (nothing to gain)."""
+    today's split, with `low`, `high`, and `p_gain`, the share of draws in which it pays. `verdict`: `move` (some steps
+    are sure enough; the table holds these), `hold and test` (none is; the table shows what would be tried) or `hold`
+    (nothing to gain)."""
 
     table: pd.DataFrame
     gain: float
@@ -96,8 +98,13 @@ def plan_budget(
     largest_step: float = .2,
     spend_all: bool = False,
     level: float = .9,
+    sure: float = .8,
 ) -> BudgetPlan:
     """Next month's budget: the split with the most expected margin less spend, each channel within its bounds.
+
+    A channel's step is taken where it gains in at least `sure` of the draws, whatever the others do; the interval of
+    `level` is printed beside it. Where steps depend on one another (`spend_all`, floors, caps or a total that force
+    them), the plan is judged as a whole: it moves where it gains in `sure` of the draws.
 
     `total` (a month; default: what is spent now) is a ceiling, or an exact sum with `spend_all`. A channel moves at
     most `largest_step` of today's spend, never below its floor nor above its cap, and never out of the range of spend
@@ -124,19 +131,32 @@ def plan_budget(
     except ValueError as error:
         raise PlaybookError(f"No split meets the bounds: {error}", rule="total, floors, caps, largest step",
                             do="raise the total, lower a floor, or allow a larger step") from None
+    moved = _is_moved(plan, now)
+    held = moved & ((draws > 0).mean() < sure)
+    kept = plan.where(~held, now)
+    alone = not spend_all and bool(((kept >= low - 1e-9) & (kept <= high + 1e-9)).all())
+    alone = alone and kept.sum() <= total * (1 + 1e-9)
+    is_sure = bool((moved & ~held).any()) if alone else bool((draws.sum(axis=1) > 0).mean() >= sure)
+    held &= alone and is_sure
+    if held.any():
+        plan, draws = kept, draws.mul(~held, axis=1)
     tail = (1 - level) / 2
     whole = draws.sum(axis=1)
     low_gain, high_gain = np.quantile(whole, [tail, 1 - tail])
-    moved = np.abs(plan - now) > .01 * now.clip(lower=1e-9)
-    verdict = "hold" if not moved.any() else "move" if low_gain > 0 else "hold and test"
+    verdict = "hold" if not moved.any() else "move" if is_sure else "hold and test"
     out = pd.DataFrame({"now": now, "plan": plan, "change": plan - now, "floor": low, "cap": high,
                         "marginal_return": table.marginal_return, "gain": draws.mean(),
                         "gain_low": draws.quantile(tail), "gain_high": draws.quantile(1 - tail)})
-    out["action"] = np.select([~free, ~moved, plan > now], ["hold: no advice", "hold", "raise"], "lower")
+    out["action"] = np.select([~free, held, ~_is_moved(plan, now), plan > now],
+                              ["hold: no advice", "hold and test", "hold", "raise"], "lower")
     rest = total - plan.sum()
     out.loc["(not spent)"] = [total - now.sum(), rest, rest - (total - now.sum()), *[np.nan] * 6, ""]
     return BudgetPlan(out.rename_axis("channel").reset_index(), float(whole.mean()), float(low_gain), float(high_gain),
                       float((whole > 0).mean()), verdict)
+
+
+def _is_moved(plan: pd.Series, now: pd.Series) -> pd.Series:
+    return np.abs(plan - now) > .01 * now.clip(lower=1e-9)
 
 
 def channel_decisions(
@@ -145,8 +165,8 @@ def channel_decisions(
 ) -> pd.DataFrame:
     """The decision rows of the budget, in the fields of `Decision`: one per channel of `response`.
 
-    raise or lower as the plan says where its gain is sure; hold where the gain's interval straddles zero, and test the
-    channel whose return is least known for the money it takes; pause where ROAS lay below break-even in the last two
+    raise or lower as the plan says where its gain is sure enough; hold where it is not, and test the channel whose
+    return is least known for the money it takes; pause where ROAS lay below break-even in the last two
     complete months and the response does not contradict (test where it does: tracking may miss what a channel causes);
     hold instead of raise where payback takes more than `payback_cap` months. The evidence is marginal ROAS (marginal
     margin per unit of spend times break-even ROAS) against break-even ROAS.
@@ -186,9 +206,9 @@ def _choice(plan: BudgetPlan, step: pd.Series, r: Any, is_weak: bool, slow: bool
         return "pause", f"{below}, and the response shows no more than tracking sees"
     if is_weak:
         return "test", f"{below}, yet the whole shop's sales follow its spend: tracking may miss what it causes"
-    if plan.verdict == "hold and test":
-        return ("test", "the gain's interval straddles zero, and this return is the least known for its money") if (
-            is_least_known) else ("hold", "the gain's interval straddles zero")
+    if "hold and test" in (plan.verdict, step.action):
+        return ("test", "the gain is not sure enough, and this return is the least known for its money") if (
+            is_least_known) else ("hold", "the gain is not sure enough")
     if step.action == "raise" and slow:
         return "hold", "pays back later than the cap allows"
     if step.action in ("raise", "lower"):

@@ -15,6 +15,7 @@ import pandas as pd
 from playbook.methods.demand import DemandLaw
 from playbook.methods.ordering import plan_orders, rounded_to_lots
 from playbook.methods.panel import DemandPanel, demand_law, money_weight, unit_margin
+from playbook.methods.replenishment import accepted_chance
 from playbook.methods.supply import Supply, lead_draws
 from playbook.methods.uncensored import level_around
 
@@ -102,8 +103,9 @@ def policy_replay(
     aims, group = np.unique(aim, return_inverse=True)
     laws: dict[int, DemandLaw] = {}
 
-    hold = cost * (np.nan if holding_share is None else holding_share) * 7 / 365
-    newsvendor = np.clip(hold / (hold + np.maximum(np.nan_to_num(margin), 1e-9)), 1e-3, 0.5)
+    lasts = 7 * np.maximum(np.maximum(pack, least) / np.maximum(demand[:, :warm_up].mean(axis=1), 1e-9), 1)
+    newsvendor = np.clip(accepted_chance(cost * (np.nan if holding_share is None else holding_share) / 365,
+                                         np.nan_to_num(margin), lasts), 1e-3, 0.5)
 
     def ours(week: int, stock: np.ndarray, arrivals: np.ndarray, stop: np.ndarray | None) -> np.ndarray:
         at = week - week % refit_weeks

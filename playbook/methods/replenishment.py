@@ -12,7 +12,8 @@ import numpy as np
 
 from playbook.methods.newsvendor import _check_costs, normal_loss, poisson_cost
 
-__all__ = ["order_quantity", "safety_stock", "power_approximation", "s_s_cost", "best_s_s", "r_q_cost", "best_r_q"]
+__all__ = ["order_quantity", "accepted_chance", "safety_stock", "power_approximation", "s_s_cost", "best_s_s",
+           "r_q_cost", "best_r_q"]
 
 
 def order_quantity(
@@ -21,6 +22,17 @@ def order_quantity(
     """Economic order quantity √(2Kλ/h) and its cost √(2Kλh) per unit of time; works on arrays."""
     order_cost, holding, demand = (np.asarray(part, dtype=float) for part in (order_cost, holding, demand))
     return np.sqrt(2 * order_cost * demand / holding), np.sqrt(2 * order_cost * demand * holding)
+
+
+def accepted_chance(holding: np.ndarray, margin: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """Chance of running short before the next delivery at which one more unit costs as much as it saves: hT / (hT + m).
+
+    `holding` is money per unit and day, `margin` of a unit not sold, `days` how long an order lasts. A unit of safety
+    stock lies there the whole time between two deliveries and saves a sale at most once in it (lost sales; Hadley &
+    Whitin 1963, *Analysis of Inventory Systems*, section 4-3): large lots want less safety than a weekly order.
+    """
+    kept = np.asarray(holding, dtype=float) * np.asarray(days, dtype=float)
+    return kept / (kept + np.maximum(margin, 1e-9))
 
 
 def safety_stock(
