@@ -32,7 +32,7 @@ def transition_counts(touchpoints: Any) -> ibis.Table:
     t = touchpoints
     weight = t.n_journeys.cast("float64").fill_null(1.0) if "n_journeys" in t.columns else ibis.literal(1.0)
     t = t.select("journey_id", "touch_no", channel=t.channel.fill_null("unknown"), weight=weight,
-                 hit=t.is_conversion.cast("boolean").fill_null(False).cast("int8"))
+                 hit=t.is_conversion.cast("boolean").fill_null(False).ifelse(1, 0))
     whole = ibis.window(group_by="journey_id")
     walk = ibis.window(group_by="journey_id", order_by="touch_no")
     t = t.mutate(is_won=t.hit.max().over(whole), n=t.hit.count().over(whole), place=ibis.row_number().over(walk),

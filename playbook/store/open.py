@@ -124,8 +124,8 @@ class Store:
         """A derived table of `playbook.store.derived`, built once per inputs and day, then read from the cache."""
         from playbook.store.derived import DERIVED
 
-        if self.content == "":  # a server: no files to fingerprint, so the engine computes it where it is asked for
-            return DERIVED[name](self)
+        if self.content == "":  # a server: no files to fingerprint, so the engine keeps it for this connection
+            return _kept_on_server(self.con, DERIVED[name](self))
         path = self.cache / f"{name}.parquet"
         if not path.exists():
             _write(self.con, DERIVED[name](self), path)
@@ -270,6 +270,22 @@ def open_store(where: str | os.PathLike = "demo", *, until: str | None = None, m
 
     require_contract(store)
     return store
+
+
+def _kept_on_server(con: Any, table: ibis.Table) -> ibis.Table:
+    """The table built once for this connection, or where the user may not create one, the expression itself: the same
+    rows, computed wherever they are asked for. A temporary table; Spark has none, so there it is a checkpoint where
+    `spark.checkpoint.dir` is set (the plan behind it is not looked at again), else a persisted frame."""
+    name = ibis.util.gen_name("derived")
+    try:
+        if con.name == "pyspark":
+            frame = con.raw_sql(con.compile(table))
+            kept = frame.sparkSession.conf.get("spark.checkpoint.dir", None)
+            (frame.checkpoint() if kept else frame.persist()).createOrReplaceTempView(name)
+            return con.table(name).cast(table.schema())  # Spark widens products and sums of money
+        return con.create_table(name, table, temp=True).cast(table.schema())
+    except Exception:  # every driver raises its own kind when it refuses
+        return table
 
 
 def _prune(derived: Path, *, keep: int = 60) -> None:
