@@ -86,6 +86,7 @@ class Lesson:
         self.chapter, self.shop, self.learner, self.language = chapter, shop, learner.strip(), language
         self.exercises = chapter_exercises(chapter)
         self._hinted: dict[str, int] = {}
+        self._computed: dict[Callable, Any] = {}  # values already asked for, gone with the lesson
 
     def __repr__(self) -> str:
         from playbook.training.learners import learner_file
@@ -196,7 +197,7 @@ class Lesson:
         try:
             if slip.matches is not None:
                 return bool(slip.matches(self.shop, answer))
-            value = slip.make(self.shop)
+            value = self._once(slip.make)
             return not is_missing(value) and not same(expected, value) and same(value, answer)
         except (NotApplicable, PlaybookError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
             return False
@@ -205,12 +206,17 @@ class Lesson:
         if compute is None:
             return None
         try:
-            value = compute(self.shop)
+            value = self._once(compute)
         except PlaybookError as reason:
             raise NotApplicable(str(reason)) from None
         if is_missing(value):
             raise NotApplicable(f"{exercise.number} has no value on {self.shop.name} {self.shop.month}.")
         return value
+
+    def _once(self, compute: Callable[[Any], Any]) -> Any:
+        if compute not in self._computed:
+            self._computed[compute] = compute(self.shop)
+        return self._computed[compute]
 
     def _difference(self, exercise: Exercise, expected: Any, answer: Any) -> str:
         kind = difference(expected, answer)

@@ -157,7 +157,7 @@ EXERCISES = (
                       "这是在月龄三或之后下单的人。这里只问那一个月；两种口径都有人用，务必注明。")),
         ),
         hints=(Said("`mine = table[table.is_asked]` and `base = mine.customer_id.nunique()`.",
-                    "`mine = table[table.is_asked]`，`base = mine.customer_id.nunique()`。"),
+                    "先 `mine = table[table.is_asked]`，再 `base = mine.customer_id.nunique()`。"),
                Said("Age three is three months after `mine.cohort.iloc[0]`: January, then April.",
                     "月龄三是 `mine.cohort.iloc[0]` 之后三个月：一月之后是四月。"),
                Said("Rows of that month are customers already: count them and divide.",
@@ -207,8 +207,10 @@ EXERCISES = (
         ),
         hints=(Said("Kaplan–Meier keeps the waiting at risk: `second_order(...)` gives that curve.",
                     "Kaplan–Meier 把等待者留在风险集中：`second_order(...)` 给出这条曲线。"),
-               Said("`trigger_day(curve, within_days=180)` reads the day off it.",
-                    "`trigger_day(curve, within_days=180)` 从曲线读出这一天。")),
+               Said("`from playbook.cohorts import trigger_day`, and `trigger_day(curve, within_days=180)[\"day\"]` "
+                    "reads the day off it.",
+                    "`from playbook.cohorts import trigger_day`，`trigger_day(curve, within_days=180)[\"day\"]` 读出这"
+                    "一天。")),
         reveal=Said("Before that day a discount pays for orders that were coming anyway.",
                     "在那天之前打折，只是为本来就会来的订单付钱。"),
         terms=("censoring", "survivor curve")),

@@ -1,0 +1,65 @@
+"""Training notebooks: they ask what the checker expects, are saved untouched, and run untouched without an error."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from playbook.demo import make_demo
+from playbook.training.course import training_notebooks
+from playbook.training.exercise import chapter_exercises
+
+NOTEBOOKS = training_notebooks()
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_demo(tmp_path_factory.mktemp("training") / "one", preset="tiny")
+
+
+def cells(path, kind):
+    whole = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return ["".join(c["source"]) for c in whole if c["cell_type"] == kind]
+
+
+def chapter_of(path):
+    return "welcome" if path.stem == "00_welcome" else path.stem[:2]
+
+
+@each_notebook
+def test_a_training_notebook_asks_every_exercise_of_its_chapter_and_answers_none(path):
+    code, prose = "\n".join(cells(path, "code")), "\n".join(cells(path, "markdown"))
+    for number, exercise in chapter_exercises(chapter_of(path)).items():
+        assert f'check("{number}", answer)' in code, number
+        assert exercise.prompt.en in prose, f"{number}: the page asks what the checker expects"
+        assert all(text.en in prose for text in exercise.choices.values()), number
+    assert code.count("answer = ...") == code.count(", answer)") and "solution(" not in re.sub(r"#.*", "", code)
+    assert re.search(r"\d\d minutes", prose), "it says how long it takes"
+
+
+@each_notebook
+def test_a_training_notebook_is_saved_untouched(path):
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    assert all(c["outputs"] == [] and c["execution_count"] is None for c in whole["cells"] if c["cell_type"] == "code")
+    (parameters,) = [c for c in whole["cells"] if "parameters" in c["metadata"].get("tags", [])]
+    assert re.findall(r"(?m)^(\w+): str = ", "".join(parameters["source"])) == ["month", "store", "learner", "language"]
+    assert path.stat().st_size <= 60_000
+
+
+@each_notebook
+def test_an_untouched_notebook_runs_headless_and_shows_not_attempted(path, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLAYBOOK_LEARNER_DIR", str(tmp_path / "learners"))
+    target = tmp_path / "out.ipynb"
+    command = [sys.executable, "-m", "papermill", str(path), str(target), "--no-progress-bar", "-p", "store",
+               str(store), "-p", "month", "2026-10", "--cwd", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stderr[-3000:]
+    shown = "".join(str(o.get("data", {}).get("text/plain", "")) for c in json.loads(target.read_text())["cells"]
+                    for o in c.get("outputs", []))
+    for number in chapter_exercises(chapter_of(path)):
+        assert f"{number}: not attempted" in shown
+    assert not (tmp_path / "learners").exists(), "without a name nothing is kept"
