@@ -414,3 +414,18 @@ def test_learn_copies_the_notebooks_fills_them_in_and_reports(stores, tmp_path, 
 def test_each_learn_command_has_an_example(command, capsys):
     assert main(["learn", command, "--help"]) == 0
     assert f"Example: playbook learn {command}" in " ".join(capsys.readouterr().out.split())
+
+
+# the two readmes
+
+
+def test_the_chinese_readme_links_back_and_its_links_and_commands_exist(root, capsys):
+    english, chinese = ((root / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
+    assert "](README.zh.md)" in english and "](README.md)" in chinese
+    links = re.findall(r"\]\(([^)#]+)\)", chinese)
+    assert links and [link for link in links if not (root / link).exists()] == []
+    chapters = [set(re.findall(r"notebooks/\d\d_\w+\.ipynb", text)) for text in (english, chinese)]
+    assert chapters[0] == chapters[1] and len(chapters[0]) == 12
+    for command in set(re.findall(r"playbook ((?:learn )?[a-z]+) ", chinese)) - {"learn"}:
+        assert main([*command.split(), "--help"]) == 0, command
+    capsys.readouterr()
