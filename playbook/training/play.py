@@ -1,8 +1,8 @@
 """The shop game: six months of one shop, your decisions against doing as before, the playbook's and an oracle's.
 
     game = start_game("game", seed=1, months=6)      # the folder keeps it; the same call goes on with it
-    game.figures()                                   # what the shop saw last month, and what may be decided
-    game.month(1, {"budgets": {"search": 900}})      # plays the month and shows what it brought
+    game.figures()                                   # what the shop can know tonight
+    game.month(1, {"budgets": {"search": 900}})      # plays the month and shows what the shop sees of it
     game.result()                                    # when all months are played
 
 The state is the seed and the decisions, written after every month; the shop is played again from them, so that a game
@@ -56,14 +56,16 @@ def play_on(shop: Shop, player: str, months: int, *, areas: Sequence[str] | None
     return twin
 
 
-def start_game(folder: str | os.PathLike, *, seed: int = 1, preset: str = "tiny", months: int = 6) -> Game:
-    """The game kept in `folder`: begun where there is none, else taken up where it was left.
+def start_game(folder: str | os.PathLike = "", *, seed: int = 1, preset: str = "tiny", months: int = 6,
+               learner: str = "") -> Game:
+    """The game kept in `folder`: begun where there is none, else taken up where it was left. An empty `folder` is
+    `games/<learner>-<seed>` in the learners' folder.
 
     PlaybookError where the folder holds a game of another seed, preset or length, or one begun under other laws.
     """
     if isinstance(months, bool) or not isinstance(months, int) or not 1 <= months <= 24:
         raise PlaybookError(f"A game of {months!r} months cannot be played", do="choose a whole number from 1 to 24")
-    path = Path(folder) / FILE
+    path = Path(folder) / FILE if str(folder) else _own_folder(learner, seed) / FILE
     asked = {"seed": seed, "preset": preset, "months": months, "laws": VERSION}
     if not path.exists():
         return Game(path.parent, {**asked, "decisions": []}).save()
@@ -77,6 +79,13 @@ def start_game(folder: str | os.PathLike, *, seed: int = 1, preset: str = "tiny"
             what = "begun under other laws of the demo shop" if name == "laws" else f"one of {name} {known[name]!r}"
             raise PlaybookError(f"The game in this folder is {what}", file=path, do="name another folder")
     return Game(path.parent, known)
+
+
+def _own_folder(learner: str, seed: int) -> Path:
+    from playbook.training.learners import learner_file
+
+    file = learner_file(learner or "guest")
+    return file.parent / "games" / f"{file.stem}-{seed}"
 
 
 class Game:
@@ -133,7 +142,8 @@ class Game:
         return self.shop.profit(self.shop.month)
 
     def month(self, number: int, decisions: Any = ...) -> pd.DataFrame | None:
-        """For a notebook's cell: plays month `number` and shows what it brought; `...` plays nothing and says so.
+        """For a notebook's cell: plays month `number` and shows the last months as the shop sees them (see `figures`);
+        `...` plays nothing and says so.
 
         `decisions` is a dict, or AS_BEFORE. Run again with the same decisions, the cell shows the month again; a month
         that is played cannot be taken back, and one whose turn it is not waits. A refusal is printed, the month stays.
@@ -154,7 +164,15 @@ class Game:
         except PlaybookError as refusal:
             print(f"Refused, and nothing was played: {refusal}")
             return None
-        return self.account().iloc[[number - 1]]
+        with open_shop(self.shop) as seen:
+            return _months(seen).tail(self.n_played + 1).reset_index(drop=True)
+
+    def __str__(self) -> str:
+        """How far the game is and where it is kept."""
+        return (f"The shop on the evening of {self.shop.as_of}: {self.n_played} of {self.n_months} months played, "
+                f"kept in {self.folder}")
+
+    __repr__ = __str__
 
     def account(self) -> pd.DataFrame:
         """The true account of the months played, one row each, as in `Shop.profit`."""
