@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from playbook.demo import make_demo
+from playbook.runs.execute import execute_notebook
 from playbook.training.course import training_notebooks
 from playbook.training.exercise import chapter_exercises
 
@@ -50,16 +51,27 @@ def test_a_training_notebook_is_saved_untouched(path):
     assert path.stat().st_size <= 60_000
 
 
+def shown(path):
+    return "".join(str(o.get("data", {}).get("text/plain", "")) for c in json.loads(path.read_text())["cells"]
+                   for o in c.get("outputs", []))
+
+
 @each_notebook
 def test_an_untouched_notebook_runs_headless_and_shows_not_attempted(path, store, tmp_path, monkeypatch):
     monkeypatch.setenv("PLAYBOOK_LEARNER_DIR", str(tmp_path / "learners"))
+    target, parameters = tmp_path / "out.ipynb", {"store": str(store), "month": "2026-10"}
+    done = execute_notebook(path, target, parameters, folder=tmp_path)
+    assert done.status == "done", (done.section, done.error, done.traceback[-2000:])
+    told = shown(target)
+    assert [n for n in chapter_exercises(chapter_of(path)) if f"{n}: not attempted" not in told] == []
+    assert not (tmp_path / "learners").exists(), "without a name nothing is kept"
+
+
+def test_plain_papermill_runs_an_untouched_notebook_with_exit_0_and_keeps_nothing(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLAYBOOK_LEARNER_DIR", str(tmp_path / "learners"))
     target = tmp_path / "out.ipynb"
-    command = [sys.executable, "-m", "papermill", str(path), str(target), "--no-progress-bar", "-p", "store",
-               str(store), "-p", "month", "2026-10", "--cwd", str(tmp_path)]
+    command = [sys.executable, "-m", "papermill", "notebooks/training/00_start_here.ipynb", str(target), "-p", "store",
+               str(store), "-p", "language", "zh", "--no-progress-bar"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=Path(__file__).parents[1])
     assert done.returncode == 0, done.stderr[-3000:]
-    shown = "".join(str(o.get("data", {}).get("text/plain", "")) for c in json.loads(target.read_text())["cells"]
-                    for o in c.get("outputs", []))
-    for number in chapter_exercises(chapter_of(path)):
-        assert f"{number}: not attempted" in shown
-    assert not (tmp_path / "learners").exists(), "without a name nothing is kept"
+    assert "00.5: 尚未作答" in shown(target) and not (tmp_path / "learners").exists()

@@ -103,14 +103,15 @@ def _losing_by_blended_cost(shop: Any) -> set[str]:
 def budget_table(shop: Any) -> pd.DataFrame:
     """Spend of the report month's accounts per month, the average return and a marginal return: channel, now,
     average_return, marginal_return (margin per unit of spend). The marginal returns are made up for the exercise from
-    the shop's own averages: the best channel is close to saturation."""
+    the shop's own averages: of the two largest channels the one with the better average is full."""
     table = accounts(shop).dropna(subset="poas").sort_values("poas", ascending=False, ignore_index=True)
     if len(table) < 3:
         raise NotApplicable("Fewer than three channels have spend and margin.")
-    worn = [0.2, 0.9, 0.4, 0.95, 0.6, 0.8, 0.5, 0.7]
-    marginal = [poas * worn[i % len(worn)] for i, poas in enumerate(table.poas)]
+    marginal = 0.6 * table.poas
+    better, worse = table.spend.nlargest(2).index.sort_values()  # the table is sorted by average return
+    marginal[better], marginal[worse] = 0.3 * table.poas[worse], 1.1 * table.poas[better]
     return pd.DataFrame({"channel": table.channel, "now": (table.spend / 3).round(0).clip(lower=1),
-                         "average_return": table.poas.round(2), "marginal_return": pd.Series(marginal).round(2)})
+                         "average_return": table.poas.round(2), "marginal_return": marginal.round(2)})
 
 
 def _moved(shop: Any, by: str, step: float = STEP) -> dict[str, float]:

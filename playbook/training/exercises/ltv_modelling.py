@@ -128,9 +128,9 @@ EXERCISES = (
                  "c": Said("nine in ten will buy again within a year", "十人中九人一年内会再买")},
         slips=(
             Slip("loyalty", lambda shop: "a",
-                 Said("In such a model drop-out happens after a purchase that was repeated. Somebody with one "
+                 Said("In BG/NBD nobody drops out before a second purchase. Somebody with one "
                       "purchase has had no chance to drop out, so the figure is the assumption, not their loyalty.",
-                      "这类模型里流失发生在复购之后。只买一次的人没机会“流失”，这个数是假设，不是忠诚。")),
+                      "BG/NBD 里复购之前不会流失。只买一次的人没机会“流失”，这个数是假设，不是忠诚。")),
             Slip("buys again", lambda shop: "c",
                  Said("Alive only means *able* to buy. At a rate of one order in three years nobody need come this "
                       "year.",

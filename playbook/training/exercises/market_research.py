@@ -61,14 +61,16 @@ def first_persona_share(shop: Any) -> float:
 
 @functools.cache
 def market_months(shop: Any) -> pd.DataFrame:
-    """A published monthly series: month, amount, and a last row for the running month, a third of it in so far."""
+    """A published monthly series as it stood in the middle of its last peak month: month, amount; the last row is that
+    month with a third of its amount."""
     series, _factor = newest_vintage(shop.market_series.to_pandas(), "")
     if series.period_on.diff().median().days > 40:
         raise NotApplicable("The published series is not monthly.")
     table = pd.DataFrame({"month": series.period_on.dt.strftime("%Y-%m"), "amount": series.value.astype(float)})
-    after = str(pd.Period(table.month.iloc[-1], freq="M") + 1)
-    running = pd.DataFrame([{"month": after, "amount": table.amount.tail(3).mean() / 3}])
-    return pd.concat([table, running], ignore_index=True)
+    peak = seasonal_index(table).set_index("month_no")["index"].idxmax()
+    table = table.iloc[: table.index[table.month.str[5:].astype(int) == peak][-1] + 1].reset_index(drop=True)
+    table.loc[table.index[-1], "amount"] /= 3
+    return table
 
 
 def peak_index(shop: Any) -> float:
@@ -121,8 +123,9 @@ def _unweighted_change(shop: Any) -> float:
 @functools.cache
 def category_table(shop: Any) -> pd.DataFrame:
     """By category: three whole months before the report month and the same a year before (revenue, orders of both),
-    the first half of the report month (`running`) and the whole of that month a year before (`running_before`). One
-    row, `novelties`, is a tiny new group, made up."""
+    the first half of the report month (`running`) and the whole of that month a year before (`running_before`). Two
+    things are made up: the row `novelties`, a tiny new group, and a promotion in the first half of the report month
+    that lifts `running` of the category that grew least."""
     last = pd.Period(shop.month, freq="M")
     spans = {"revenue": [str(last - k) for k in (1, 2, 3)], "revenue_before": [str(last - k) for k in (13, 14, 15)],
              "running": [str(last)], "running_before": [str(last - 12)]}
@@ -138,8 +141,12 @@ def category_table(shop: Any) -> pd.DataFrame:
     small = {"category": "novelties", "revenue": 90.0, "revenue_before": 9.0, "orders": 4, "orders_before": 1,
              "running": 5.0, "running_before": 9.0}
     table = table[(table.orders_before >= 10) & (table.orders >= 10)]
+    table = table.reset_index(drop=True)
     if len(table) < 2:
         raise NotApplicable("Fewer than two categories have ten orders on both sides.")
+    least = (table.revenue / table.revenue_before).idxmin()
+    table.loc[least, "running"] = 3 * (table.running / table.running_before.clip(lower=1.0)).max() * max(
+        table.running_before[least], 1.0)
     return pd.concat([table, pd.DataFrame([small])], ignore_index=True)
 
 
@@ -230,7 +237,8 @@ EXERCISES = (
         solve=peak_index, given=market_months,
         slips=(
             Slip("partial month", lambda shop: _plain_index(market_months(shop)),
-                 Said("The running month is in, a third of it, and pulls the average down. The trend is in as well.",
+                 Said("The running month is in, with a tenth of its sales, and pulls its own mean down. The trend is "
+                      "in as well.",
                       "进行中的月份（只有三分之一）也算进去了，拉低了平均。趋势也还在。")),
             Slip("no trend removal", lambda shop: _plain_index(market_months(shop).iloc[:-1]),
                  Said("A month that lies late in a growing series looks high for that alone. Divide by the mean of the "

@@ -9,6 +9,7 @@ import pandas as pd
 from ibis import _
 
 from playbook.store.reconcile import inflation, ledger
+from playbook.training.compare import same
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
 
 __all__ = ["EXERCISES"]
@@ -43,6 +44,11 @@ def month_orders(shop: Any) -> pd.DataFrame:
 def revenue_per_buyer(shop: Any) -> float:
     known = month_orders(shop).dropna(subset="customer_id")
     return known.revenue.sum() / known.customer_id.nunique()
+
+
+def _with_guests(shop: Any, *, one_more: bool) -> float:
+    orders = month_orders(shop)
+    return orders.revenue.sum() / orders.customer_id.nunique(dropna=not one_more)
 
 
 def join_factor(shop: Any) -> float:
@@ -152,14 +158,13 @@ EXERCISES = (
             Slip("divides by orders", lambda shop: month_orders(shop).dropna(subset="customer_id").revenue.mean(),
                  Said("That is the average order. A buyer with two orders is one buyer: divide by distinct customers.",
                       "这是客单价（每单）。下两单的买家只算一人：应除以不重复的客户数。")),
-            Slip("guests counted as one buyer", lambda shop: month_orders(shop).revenue.sum()
-                 / month_orders(shop).customer_id.nunique(dropna=False),
-                 Said("All guests together became one very rich buyer. Leave rows without `customer_id` out of both "
-                      "sums.", "所有游客被当成了一个大买家。分子分母都应去掉没有 `customer_id` 的行。")),
-            Slip("guests' money kept", lambda shop: month_orders(shop).revenue.sum()
-                 / month_orders(shop).customer_id.nunique(),
-                 Said("The guests' money is above the line, but the guests are not below it. Numerator and denominator "
-                      "must be about the same people.", "分子含游客的钱，分母却没有游客。分子分母必须是同一群人。")),
+            Slip("guests counted as one buyer", lambda shop: _with_guests(shop, one_more=True),
+                 Said("The guests' money is above the line, and below it they are one buyer or none. Numerator and "
+                      "denominator must be about the same people: leave rows without `customer_id` out of both.",
+                      "分子含游客的钱，分母里他们只算一人或零人。分子分母必须是同一群人：都去掉没有 `customer_id` 的行"
+                      "。"),
+                 matches=lambda shop, answer: any(same(_with_guests(shop, one_more=one), answer)
+                                                  for one in (True, False))),
             Slip("average of all orders", lambda shop: month_orders(shop).revenue.mean(),
                  Said("That is the average order of everybody. The question is about known buyers, each counted once.",
                       "这是所有人的每单平均。题目问的是已知买家，每人只算一次。")),
