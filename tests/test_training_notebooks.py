@@ -10,6 +10,7 @@ import pytest
 
 from playbook.demo import make_demo
 from playbook.runs.execute import execute_notebook
+from playbook.runs.tidy import tidied
 from playbook.training.course import training_notebooks
 from playbook.training.exercise import chapter_exercises
 
@@ -48,7 +49,7 @@ def test_a_training_notebook_is_saved_untouched(path):
     assert all(c["outputs"] == [] and c["execution_count"] is None for c in whole["cells"] if c["cell_type"] == "code")
     (parameters,) = [c for c in whole["cells"] if "parameters" in c["metadata"].get("tags", [])]
     assert re.findall(r"(?m)^(\w+): str = ", "".join(parameters["source"])) == ["month", "store", "learner", "language"]
-    assert path.stat().st_size <= 60_000
+    assert path.stat().st_size <= 60_000 and tidied(whole) == path.read_text(encoding="utf-8")
 
 
 def shown(path):

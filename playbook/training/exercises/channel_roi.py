@@ -76,13 +76,16 @@ def month_by_channel(shop: Any) -> pd.DataFrame:
 def _per(shop: Any, column: str) -> dict[str, float]:
     table = month_by_channel(shop)
     paid = table[table.spend > 0]
-    if not paid[column].sum():
-        raise NotApplicable("No customer was won through a paid channel this month.")
     return {"blended": table.spend.sum() / table[column].sum(), "paid": paid.spend.sum() / paid[column].sum()}
 
 
 def acquisition_costs(shop: Any) -> dict[str, float]:
-    return _per(shop, "new_customers")
+    table = month_by_channel(shop)
+    paid = table[table.spend > 0]
+    if not paid.new_customers.sum():
+        raise NotApplicable("No customer was won through a paid channel this month.")
+    return {"blended": table.spend.sum() / table.new_customers.sum(),
+            "paid": paid.spend.sum() / paid.new_customers.sum()}
 
 
 def losing_channels(shop: Any) -> set[str]:
@@ -114,7 +117,7 @@ def budget_table(shop: Any) -> pd.DataFrame:
                          "average_return": table.poas.round(2), "marginal_return": marginal.round(2)})
 
 
-def _moved(shop: Any, by: str, step: float = STEP) -> dict[str, float]:
+def best_plan(shop: Any, by: str = "marginal_return", step: float = STEP) -> dict[str, float]:
     """Everybody at the lower bound, then the rest of the money to the best return first."""
     table = budget_table(shop).sort_values([by, "channel"], ascending=[False, True])
     plan, left = dict(zip(table.channel, (1 - step) * table.now, strict=True)), step * table.now.sum()
@@ -122,10 +125,6 @@ def _moved(shop: Any, by: str, step: float = STEP) -> dict[str, float]:
         more = min(left, 2 * step * now)
         plan[channel], left = plan[channel] + more, left - more
     return plan
-
-
-def best_plan(shop: Any) -> dict[str, float]:
-    return _moved(shop, "marginal_return")
 
 
 def _plan(shop: Any, answer: Any) -> pd.DataFrame:
@@ -273,11 +272,11 @@ EXERCISES = (
             Slip("sum off", lambda shop: {c: 1.1 * v for c, v in best_plan(shop).items()},
                  Said("The plan does not add up to what is spent now. Every raise has to be paid by a cut.",
                       "计划总额与现在不符。每一笔增加都要由削减来支付。"), matches=_sum_is_off),
-            Slip("cap broken", lambda shop: _moved(shop, "marginal_return", step=0.5),
+            Slip("cap broken", lambda shop: best_plan(shop, "marginal_return", step=0.5),
                  Said("A channel moves by more than a fifth. Nobody has seen what it returns that far out, so the plan "
                       "may not go there in one month.",
                       "有渠道变动超过五分之一。没人见过那么远的回报，一个月内不能走那么远。"), matches=_cap_is_broken),
-            Slip("average return used", lambda shop: _moved(shop, "average_return"),
+            Slip("average return used", lambda shop: best_plan(shop, "average_return"),
                  Said("The money went where the average return is high. The next unit earns the marginal return, and "
                       "the best channel on average is nearly full.",
                       "你按平均回报分钱。下一块钱得到的是边际回报，而平均最好的渠道几乎已饱和。")),

@@ -47,7 +47,7 @@ def customer_months(shop: Any) -> pd.DataFrame:
 
 
 def share_at_three(shop: Any) -> float:
-    cells = _cells(shop)
+    cells = cohort_retention(shop.customer_days, as_of=shop.as_of, truncated_before=shop.truncated_before)
     cell = cells[(cells.cohort == cohort_asked(shop)) & (cells.k == 3)]
     return float(cell.share.iloc[0])
 
