@@ -78,7 +78,8 @@ def _fill(python: Path) -> None:
     certificates = dict(os.environ, UV_SYSTEM_CERTS="1")
     quick = subprocess.run([str(python), "-m", "pip", "install", "--quiet", UV], cwd=ROOT).returncode == 0
     if quick:
-        sync = [str(python), "-m", "uv", "pip", "sync", "--quiet", "--require-hashes", "--python", str(python)]
+        sync = [str(python), "-m", "uv", "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode",
+                "--python", str(python)]  # compiled once: where Python may not write bytecode, each start would do it
         quick = subprocess.run([*sync, str(lock)], cwd=ROOT, env=certificates).returncode == 0
     if not quick:
         print("uv could not do it; using pip (slower)", flush=True)

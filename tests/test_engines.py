@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -159,6 +160,8 @@ TINY = {  # compiling a query costs far more than running it on sixty orders
 
 @pytest.fixture(scope="module")
 def spark(folder, tmp_path_factory):
+    if os.environ.get("PLAYBOOK_SPARK"):
+        sys.path.append(os.environ["PLAYBOOK_SPARK"])
     sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: pip install -e .[spark]")
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         pytest.skip("Spark needs Java 17 or later, and there is none here")

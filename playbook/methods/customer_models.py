@@ -39,6 +39,7 @@ class Candidates:
     engine: str = "own"
     _fits: dict = field(default_factory=dict)
     _past: dict = field(default_factory=dict)
+    _known: dict = field(default_factory=dict)
 
     def predict(self, past: pd.DataFrame, origin: pd.Timestamp, horizons_days: tuple[int, ...]
                 ) -> tuple[pd.DataFrame, dict[int, pd.DataFrame], dict[str, str]]:
@@ -145,11 +146,16 @@ class Candidates:
 
     def _columns(self, past: pd.DataFrame, day: pd.Timestamp, table: pd.DataFrame, reach: int) -> np.ndarray:
         fit = self._base(past, day)
+        expected = expected_purchases(fit, table, days=reach) if fit.params else np.ones(len(table))
+        expected = np.log(np.maximum(expected, 1e-4))
+        if day not in self._known:  # the same day serves several horizons and later origins
+            self._known[day] = self._known_columns(table)
+        return np.column_stack([expected, expected**2, self._known[day]])
+
+    def _known_columns(self, table: pd.DataFrame) -> np.ndarray:
         x, age, idle = (v.to_numpy(float) for v in (table["x"], table["T"], table["T"] - table["t_x"]))
-        expected = expected_purchases(fit, table, days=reach) if fit.params else np.ones(len(x))
-        expected, season = np.log(np.maximum(expected, 1e-4)), table["first_on"].dt.quarter.to_numpy()
-        spend = np.arcsinh(table["amount"].to_numpy(float) / (x + 1))
-        columns = [expected, expected**2, np.log1p(x), x == 0, np.log1p(idle), np.log1p(idle) ** 2, np.log1p(age),
+        spend, season = np.arcsinh(table["amount"].to_numpy(float) / (x + 1)), table["first_on"].dt.quarter.to_numpy()
+        columns = [np.log1p(x), x == 0, np.log1p(idle), np.log1p(idle) ** 2, np.log1p(age),
                    idle / np.maximum(age, 1), np.nan_to_num(spend), *(season == quarter for quarter in (2, 3, 4))]
         if self.traits is not None:
             for name in ("channel", "category"):

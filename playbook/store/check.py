@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -82,7 +83,9 @@ def _problem(table: str, column: str, rule: str, rows: int | None, examples: str
 
 
 def _column_problems(shop: Store, spec: Table, table: ibis.Table) -> list[dict]:
-    import pandera.ibis as pa
+    with warnings.catch_warnings():  # pandera imports pyspark where it is installed, which warns about pandas 3
+        warnings.simplefilter("ignore", FutureWarning)
+        import pandera.ibis as pa
     from pandera.errors import SchemaErrors
 
     present = [c for c in spec.columns if c.name in shop._present[spec.name]]

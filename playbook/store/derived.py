@@ -47,7 +47,7 @@ def sales_lines(shop: Store) -> ibis.Table:
     """One row per line of a counted order. revenue = quantity x price - discount; cost = quantity x unit_cost, missing
     where the cost is not known (0 for lines that are not products). Sorted by order and line."""
     orders = _counted(shop).select("order_id", "ordered_at", "ordered_on", "customer_id", "channel")
-    lines = shop.order_lines
+    lines = shop._sources["order_lines"]  # uncut: the join with the counted orders cuts them
     unit_cost = lines.unit_cost
     if shop.has("products.unit_cost"):
         products = shop.products.select("sku", present_cost=_.unit_cost)
