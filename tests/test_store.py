@@ -354,3 +354,20 @@ def test_every_key_and_cut_is_a_column_and_every_table_has_a_schema():
 
 def test_the_written_contract_is_current(root):
     assert (root / "data" / "CONTRACT.md").read_text(encoding="utf-8").endswith(contract_markdown())
+
+
+def test_derived_tables_in_use_stay_however_many_stores_are_opened_beside_them(tmp_path):
+    import os
+
+    from playbook.store.open import _prune
+
+    used = 1_800_000_000.0
+    for n in range(70):
+        (tmp_path / f"{n:02d}").mkdir()
+        os.utime(tmp_path / f"{n:02d}", (used - n, used - n))
+    _prune(tmp_path, keep=60)
+    assert len(list(tmp_path.iterdir())) == 70  # all of them opened within the last minutes
+    for n in range(65, 70):
+        os.utime(tmp_path / f"{n:02d}", (used - 3 * 86_400, used - 3 * 86_400))
+    _prune(tmp_path, keep=60)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{n:02d}" for n in range(65)]

@@ -141,8 +141,11 @@ class Store:
     def cache(self) -> Path:
         """The folder of this store's derived tables."""
         folder = cache_folder() / "derived" / self.fingerprint
-        if not folder.exists():
-            folder.mkdir(parents=True, exist_ok=True)
+        is_new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # a cache somebody else keeps
+            os.utime(folder)  # in use: pruning goes by the last use
+        if is_new:
             _prune(folder.parent)
         return folder
 
@@ -288,14 +291,17 @@ def _kept_on_server(con: Any, table: ibis.Table) -> ibis.Table:
         return table
 
 
-def _prune(derived: Path, *, keep: int = 60) -> None:
-    """Old months' derived tables go; they are rebuilt when asked for again."""
+def _prune(derived: Path, *, keep: int = 60, idle_hours: float = 48) -> None:
+    """Derived tables nobody has used for two days go, the last `keep` apart; they are rebuilt when asked for again.
+    What any run on this machine has open now is younger than that, however many stores are opened beside it."""
     dated = []
     for folder in derived.iterdir():
         with contextlib.suppress(OSError):  # another run may have taken it away
             dated.append((folder.stat().st_mtime, folder))
-    for _age, folder in sorted(dated, reverse=True)[keep:]:
-        shutil.rmtree(folder, ignore_errors=True)
+    newest = max((used for used, _folder in dated), default=0.0)
+    for used, folder in sorted(dated, reverse=True)[keep:]:
+        if newest - used > idle_hours * 3600:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(con: Any, table: ibis.Table, path: Path) -> None:
