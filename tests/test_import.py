@@ -1,5 +1,6 @@
 """From exports to a store: every row and cent accounted for, the same bytes in any order, nobody's name kept."""
 
+import json
 import os
 import shutil
 import signal
@@ -478,6 +479,7 @@ def with_decimal_comma(text: str) -> str:
 GOOD = {
     "with a byte-order mark": TEXT.encode("utf-8-sig"),
     "in UTF-16": TEXT.encode("utf-16"),
+    "in UTF-16 without a mark": TEXT.encode("utf-16-be"),
     "in a Western encoding": TEXT.encode("cp1252"),
     "in GB18030": TEXT.replace("Größe", "大号的灯").encode("gb18030"),
     "separated by semicolons, decimal commas": with_decimal_comma(TEXT)
@@ -528,6 +530,8 @@ BAD = {
     "a web page": ("<!DOCTYPE html><html>log in</html>", "web page"),
     "two number styles": (TEXT.replace('"20.00"', '"20,00"'), "decimal point in some rows"),
     "an empty order number": (TEXT.replace('"#2"', '""'), "Name"),
+    "UTF-8 with a damaged byte": (TEXT.replace("Größe", "Gr\udcc3ße, Übergröße, Maß"), "damaged bytes"),
+    "an encoding that could be any": (TEXT.replace("Größe", "\udc90\udcd4\udc82\udca2\udc8a\udcca"), "encoding"),
     "zero bytes": ("PDF\x00\x00\x00", "not text"),
 }
 
@@ -535,11 +539,155 @@ BAD = {
 @pytest.mark.parametrize("how", sorted(BAD))
 def test_a_damaged_export_is_refused_by_name(how, tmp_path):
     text, said = BAD[how]
-    (tmp_path / "e.csv").write_text(text)
+    (tmp_path / "e.csv").write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(PlaybookError, match=said) as caught:
         load(tmp_path / "e.csv", into=tmp_path / "s", kind="shopify-orders")
     assert caught.value.file == "e.csv" and caught.value.do
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "found"),
+    [
+        ("Dose für Süßes, Größe, Maß, Fußmatte", "cp1252", "cp1252"),
+        ("Thé à la crème brûlée", "cp1252", "cp1252"),
+        ("红色铁盒，买家会员名", "gb18030", "gb18030"),
+        ("紅色罐子,訂單編號,買家", "big5", None),
+        ("赤い缶,ランプ,注文番号", "shift_jis", None),
+        ("Заказ, номер, Красная банка", "cp1251", None),
+        ("Łódź, żółta gęś, świąteczny", "cp1250", None),
+    ],
+)
+def test_one_encoding_is_never_taken_for_another(text, encoding, found, tmp_path):
+    (tmp_path / "e.csv").write_bytes(shopify(order(1, "5.00", ("A", text, 1, "5.00"))).encode(encoding))
+    if found is None:
+        with pytest.raises(PlaybookError, match="none that can be told for sure"):
+            load(tmp_path / "e.csv", into=tmp_path / "s")
+        return
+    assert load(tmp_path / "e.csv", into=tmp_path / "s").files[0].encoding == found
+    assert rows(tmp_path / "s", "SELECT title FROM '@order_lines.parquet'") == [(text,)]
+
+
+def test_an_id_a_workbook_holds_as_a_number_of_more_digits_than_it_can_is_refused(tmp_path):
+    import xlsxwriter
+
+    with xlsxwriter.Workbook(tmp_path / "o.xlsx") as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["订单编号", "订单状态", "订单创建时间", "买家应付货款"])
+        sheet.write_row(1, 0, [1234567890123456, "交易成功", "2026-10-01 10:00:00", 5])
+    with pytest.raises(PlaybookError, match="rounded by a spreadsheet"):
+        load(tmp_path / "o.xlsx", into=tmp_path / "s")
+
+
+# --- every row has a fate --------------------------------------------------------------------------------------------
+
+
+def test_an_order_row_without_a_line_is_counted(tmp_path):
+    text = shopify(order(1, "10.00"), order(2, "30.00", ("", "", "", ""), ("B", "b", 1, "30.00")), order(3, "7.00"))
+    (tmp_path / "e.csv").write_text(text.replace('"1","Thing","7.00"', '"","",""'))
+    report = load(tmp_path / "e.csv", into=tmp_path / "s")
+    found = {r.reason: (r.n_rows, r.amount) for r in report.ledger.itertuples()}
+    assert found == {"kept": (2, 40), "empty": (2, 0), "incomplete": (0, 7)}
+    assert report.files[0].n_rows == 4
+
+
+def test_rows_that_give_no_product_and_no_position_are_left_out_by_name(tmp_path):
+    (tmp_path / "p.csv").write_text(
+        "Handle,Title,Variant SKU,Variant Price,Cost per item\ntin,Tin,T,5,2\ntin,,,,\nbox,Box,T,6,2\nlid,Lid,L,1,1\n"
+    )
+    (tmp_path / "i.csv").write_text("SKU,Location,On hand\nT,main,5\nT,other,not stocked\n,main,3\n")
+    report = load(tmp_path / "i.csv", tmp_path / "p.csv", into=tmp_path / "s", observed_on="2026-10-31")
+    stock, products = report.files
+    assert (stock.n_rows, sorted(stock.left_out.values())) == (3, [1, 1])
+    assert (products.n_rows, sorted(products.left_out.values())) == (4, [1, 1])
+    assert rows(tmp_path / "s", "SELECT count(*) FROM '@stock.parquet'") == [(1,)]
+    assert rows(tmp_path / "s", "SELECT count(*) FROM '@products.parquet'") == [(2,)]
+    assert "  left out: rows without a sku (1)" in report.lines()
+
+
+def test_every_sub_order_has_a_reason_and_waits_for_its_order(tmp_path):
+    report = load(SAMPLES / "taobao_lines.csv", into=tmp_path / "s")
+    n_lines = report.files[0].n_rows
+    assert [(r.reason, r.n_rows, r.amount) for r in report.ledger.itertuples()] == [("incomplete", n_lines, 0)]
+    report = load(SAMPLES / "taobao_orders.csv", into=tmp_path / "s")
+    assert report.ledger.n_rows.sum() == n_lines + report.files[0].n_rows
+    kept = "SELECT sum(n_orders)::INT FROM '@import_ledger.parquet' WHERE reason = 'kept'"
+    assert rows(tmp_path / "s", kept) == rows(tmp_path / "s", "SELECT count(*) FROM '@orders.parquet'")
+
+
+def test_days_that_two_ad_reports_deliver_are_counted_with_their_money(tmp_path):
+    head = "Day,Campaign,Cost\n"
+    (tmp_path / "1.csv").write_text(head + "2026-09-01,Brand,10.00\n2026-09-02,Brand,4.00\n")
+    (tmp_path / "2.csv").write_text(head + "2026-09-02,Brand,9.00\n2026-09-03,Brand,1.00\n")
+    report = load(tmp_path / "1.csv", tmp_path / "2.csv", into=tmp_path / "s")
+    assert "ad_spend: 1 rows, 4.00 of spend come in a later extract as well: the later one is taken" in report.notes
+
+
+def test_part_of_a_month_gives_no_control_total(tmp_path):
+    head = "统计日期,支付金额,访客数\n"
+    days = [f"2026-09-{d:02d},10.00,5\n" for d in range(1, 31)]
+    (tmp_path / "part.csv").write_text(head + "".join(days[10:]))
+    report = load(tmp_path / "part.csv", into=tmp_path / "s")
+    assert not (tmp_path / "s" / "control_totals.parquet").exists() and "2026-09" in report.files[0].notes[0]
+    (tmp_path / "all.csv").write_text(head + "".join(days))
+    load(tmp_path / "all.csv", into=tmp_path / "s")
+    assert rows(tmp_path / "s", "SELECT month, value FROM '@control_totals.parquet'") == [("2026-09", 300.0)]
+
+
+def test_a_campaign_called_total_is_no_footer_and_a_second_table_is_not_data(tmp_path):
+    (tmp_path / "m.csv").write_text(
+        "Campaign name,Day,Amount spent (GBP)\nTotal Home Sale,2026-10-01,10\nTotal,,10\n"
+    )
+    (tmp_path / "g.csv").write_text(
+        "# Start date: 20261001\nDate,Session default channel group,Sessions\n20261001,Direct,10\n,Grand total,10\n\n"
+        "# next table\nDate,Country,Sessions\n20261001,DE,10\n"
+    )
+    report = load(tmp_path / "m.csv", tmp_path / "g.csv", into=tmp_path / "s")
+    assert rows(tmp_path / "s", "SELECT campaign, spend FROM '@ad_spend.parquet'") == [("Total Home Sale", Decimal(10))]
+    assert rows(tmp_path / "s", "SELECT channel, sessions FROM '@traffic.parquet'") == [("Direct", 10)]
+    assert report.files[0].repaired["lines of other tables in the file, not read"] == 2
+
+
+SESSION = {"key": "ga_session_id", "value": {"int_value": "9"}}
+NESTED = [
+    {
+        "event_timestamp": "1790812700000000",
+        "event_name": "page_view",
+        "user_pseudo_id": "1.2",
+        "event_params": [SESSION, {"key": "page_location", "value": {"string_value": "/?mail=ann@b.example"}}],
+        "items": [],
+    },
+    {
+        "event_timestamp": "1790812800000000",
+        "event_name": "purchase",
+        "user_pseudo_id": "1.2",
+        "event_params": [SESSION],
+        "ecommerce": {"transaction_id": "2001", "purchase_revenue": 42.85},
+        "items": [{"item_id": "T"}, {"item_id": "C"}],
+        "traffic_source": {"source": "first"},
+        "session_traffic_source_last_click": {"manual_campaign": {"source": "google", "campaign_name": "brand"}},
+    },
+]
+
+
+@pytest.mark.parametrize("form", ["json", "parquet"])
+def test_nested_events_give_sessions_items_and_the_last_click_and_their_money_once(form, tmp_path):
+    path = tmp_path / "e.json"
+    path.write_text("".join(json.dumps(event) + "\n" for event in NESTED))
+    if form == "parquet":
+        duckdb.read_json(str(path)).write_parquet(str(tmp_path / "e.parquet"))
+        path = tmp_path / "e.parquet"
+    store = tmp_path / "s"
+    load(SAMPLES / "shopify_orders.csv", path, into=store)
+    columns = "name, session_id, sku, amount, source"
+    assert rows(store, f"SELECT {columns} FROM '@events.parquet' ORDER BY occurred_at, sku DESC") == [
+        ("page_view", "1.2.9", None, None, None),
+        ("purchase", "1.2.9", "T", Decimal("42.85"), "google"),
+        ("purchase", "1.2.9", "C", None, "google"),
+    ]
+    ordered = rows(store, "SELECT source, campaign FROM '@orders.parquet' WHERE order_id = '#2001'")
+    assert ordered == [("google", "brand")]
+    assert b"ann@b" not in b"".join(content(store).values())
 
 
 def test_a_header_that_stands_twice_with_different_values_is_refused(tmp_path):

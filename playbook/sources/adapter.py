@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from playbook.errors import PlaybookError
 from playbook.sources import clean
 from playbook.sources.read import Sheet, normalised
-from playbook.store.contract import Column
+from playbook.store.contract import TABLES, Column
 from playbook.store.write import quoted
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ class Delivery:
                     self.wanted[f"beside_{i}"] = Wanted(f"beside_{i}", "number", False, (sheet.names[i],))
                     self.at[f"beside_{i}"], self.beside[f"beside_{i}"] = i, header
         self.repaired: dict[str, int] = dict(sheet.repaired)
+        self.left_out: dict[str, int] = {}  # rows read, understood and not taken, by reason
         self.emitted: dict[str, str] = {}
         self.notes: list[str] = []
         self.n_rows = self.n_footers = 0
@@ -238,15 +239,24 @@ class Delivery:
         footer = "false"
         if self.adapter.has_footers:
             words = "total|totals|grand total|gesamt|summe|totale|totaal|合计|总计|汇总|小计|account total|results from"
+            edge = f'["{re.escape(self.sheet.delimiter)}]'
+            said = re.compile(rf"(?i)^\s*#|^(?!\W*\d{{4}}-?\d\d)(.*{edge})?\s*({words})\s*($|:|{edge})")
+            shorter = [bool(said.search(text or "")) for _, text in self.reject_lines]  # footers of another width
+            self.reject_lines = [r for r, is_footer in zip(self.reject_lines, shorter, strict=True) if not is_footer]
+            self.n_footers += sum(shorter)
             footer = f"coalesce(regexp_matches(lower({first}), '^({words})($|[^a-z0-9])'), false)"
-            if self.wanted[first].type == "day":
+            day = next((n for n in self.at if self.wanted[n].type == "day"), None)
+            if day == first:
                 footer = f"({footer} OR ({first} IS NULL AND NOT ({empty})))"
-        (self.n_footers,) = self.con.execute(
+            elif day:  # a campaign may be called `Total ...`; a sum has no day
+                footer = f"({footer} AND ({day} IS NULL OR NOT regexp_matches({day}, '[0-9]')))"
+        (n_inside,) = self.con.execute(
             f"SELECT count(*) FROM raw WHERE ({footer}) OR coalesce({repeated}, false)"
         ).fetchone()
+        self.n_footers += n_inside
         self.con.execute(f"DELETE FROM raw WHERE ({empty}) OR ({footer}) OR coalesce({repeated}, false)")
         (self.n_rows,) = self.con.execute("SELECT count(*) FROM raw").fetchone()
-        n_blank = delivered - self.n_rows - self.n_footers
+        n_blank = delivered - self.n_rows - n_inside
         if n_blank:
             self.repaired["blank lines passed over"] = n_blank
         if self.n_footers:
@@ -565,8 +575,16 @@ class Delivery:
         for name in names:
             self._bad[f"{name} is empty"] = f"(({when}) AND {name} IS NULL)"
 
-    def refuse_unreadable(self, table: str, *, budget: float) -> None:
+    def leave_out(self, reason: str, n: str) -> None:
+        """Counts rows that the shape rule reads and does not take; `n` is an aggregate over `raw`."""
+        (found,) = self.con.execute(f"SELECT {n} FROM raw").fetchone()
+        if found:
+            self.left_out[reason] = found
+
+    def refuse_unreadable(self, table: str, *, budget: float | None = None) -> None:
         """Counts rows whose values nothing explains; raises above the budget, else takes them out, itemised."""
+        if budget is None:
+            budget = TABLES[table].loss_budget if table in TABLES else 0.001
         bad = " OR ".join(self._bad.values()) or "false"
         (n,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {bad}").fetchone()
         n_lines = len(self.reject_lines)

@@ -27,9 +27,7 @@ def _shape(channel: str) -> object:
             currency = f"'{found.group(1)}'" if found else "CAST(NULL AS VARCHAR)"
         campaign = f"coalesce({d.text('campaign')}, 'all')"
         d.require("day_on", when="true")
-        (idle,) = d.con.execute(f"SELECT count(*) FROM raw WHERE {spend} IS NULL").fetchone()
-        if idle:
-            d.notes.append(f"{idle:,} rows tell no cost and are left out")
+        d.leave_out("rows that tell no cost", f"count(*) FILTER ({spend} IS NULL)")
         d.emit(
             "ad_spend",
             f"""

@@ -15,13 +15,14 @@ STATUS_RANK = "CASE status WHEN 'placed' THEN 0 WHEN 'paid' THEN 1 WHEN 'shipped
 EXTRA = ("duties", "tip", "gift_card")
 
 
-def finish_orders(d: Delivery, heads: str, lines: str) -> None:
+def finish_orders(d: Delivery, heads: str, lines: str, *, is_line: str = "true") -> None:
     """Emits the order tables from two queries over `raw`.
 
     `heads`: one row per order row as printed: order_id, ordered_at, ordered_on, status, currency, total, and where the
     platform has them subtotal (goods after discounts), discount (of the order), shipping, tax, duties, tip, gift_card,
     refunded, customer_id, paid_at, cancelled_at, shipped_at, delivered_at, updated_at and any other column of `orders`.
     `lines`: order_id, quantity, price (as printed, with or without tax), discount (of the line), sku, title ...
+    `is_line`: which rows of `raw` are lines; the others still count as rows of their order.
     Whether prices hold tax is found out order by order: subtotal + shipping = total, or subtotal + shipping + tax.
     """
     con = d.con
@@ -54,6 +55,8 @@ def finish_orders(d: Delivery, heads: str, lines: str) -> None:
     ):
         if name not in has:
             con.execute(f"ALTER TABLE lines_in ADD COLUMN {name} {kind}")
+    con.execute(f"""CREATE OR REPLACE TABLE bare AS
+        SELECT order_id, count(*) AS n_bare FROM raw WHERE NOT coalesce({is_line}, false) GROUP BY order_id""")
     con.execute("DROP TABLE raw")  # the memory is better used for what follows
     _fold(d)
     for done in ("heads_in", "lines_in"):
@@ -263,7 +266,8 @@ def _emit(d: Delivery) -> None:
             UNION ALL SELECT k, CASE WHEN abs(rest) <= tolerance THEN 'rounding' ELSE 'unexplained' END, 0, rest FROM itemised
                       WHERE is_usable AND rest <> 0
             UNION ALL SELECT k, CASE WHEN n_lines IS NULL AND coalesce(total_delivered, 0) = 0 THEN 'empty' ELSE 'incomplete' END,
-                             n_all, coalesce(total_delivered, 0) FROM itemised WHERE is_usable IS NOT TRUE)
+                             n_all, coalesce(total_delivered, 0) FROM itemised WHERE is_usable IS NOT TRUE
+            UNION ALL SELECT k, 'empty', n_bare, 0 FROM itemised JOIN bare USING (order_id))
         SELECT f.order_id AS entity, p.reason, f.ordered_on AS day_on, f.is_guest, CAST(p.n_rows AS BIGINT) AS n_rows, 1 AS n_orders,
                CAST(p.amount AS DECIMAL(18,6)) AS amount
         FROM parts p JOIN itemised f USING (k)

@@ -99,6 +99,7 @@ def shape_stock(d: Delivery) -> None:
     total = (
         f"coalesce({count('warehouse')}, {fulfillable} + coalesce({reserved}, 0) + coalesce({count('unsellable')}, 0))"
     )
+    d.leave_out("rows without a sku", f"count(*) FILTER ({d.id('sku')} IS NULL)")
     inbound = " + ".join(f"coalesce({count(c)}, 0)" for c in ("working", "shipped", "receiving"))
     d.emit(
         "stock",

@@ -58,6 +58,7 @@ def shape_transactions(d: Delivery) -> None:
     parts = d.text("source_medium")
     source = f"coalesce({d.text('source')}, nullif(trim(split_part({parts}, '/', 1)), ''))"
     medium = f"coalesce({d.text('medium')}, nullif(trim(split_part({parts}, '/', 2)), ''))"
+    d.leave_out("rows without a transaction id", "count(*) FILTER (transaction IS NULL)")
     d.emit(
         "order_channels",
         f"""
@@ -143,7 +144,7 @@ ADAPTERS = (
     ),
     Adapter(
         kind="ga4-events",
-        title="GA4 › exported events (flat)",
+        title="GA4 › exported events (BigQuery)",
         gives=("events", "order_channels"),
         columns="""
             occurred_at! time | event_timestamp | timestamp | event_time
@@ -153,13 +154,14 @@ ADAPTERS = (
             transaction id | ecommerce.transaction_id | ecommerce_transaction_id | transaction_id
             amount money | ecommerce.purchase_revenue | ecommerce_purchase_revenue | ecommerce_purchase_revenue_in_usd | purchase_revenue
             sku id | item_id
-            source word | session_source | collected_traffic_source_manual_source | param_source | traffic_source.source | traffic_source_source
-            medium word | session_medium | collected_traffic_source_manual_medium | param_medium | traffic_source.medium | traffic_source_medium
-            campaign word | session_campaign | param_campaign | traffic_source.name | traffic_source_name
+            source word | session_source | collected_traffic_source_manual_source | param_source
+            medium word | session_medium | collected_traffic_source_manual_medium | param_medium
+            campaign word | session_campaign | param_campaign
         """,
         personal="user_id | geo_city | event_dimensions_hostname | param_gclid",
         ignored="""event_date | date | platform | device_category | geo_country | geo_region | stream_id | is_intraday | bundle_sequence_id
-            | param_engagement_time_msec | param_ga_session_number | batch_event_index | value_in_usd | user_first_touch_timestamp""",
+            | traffic_source.source | traffic_source_source | traffic_source.medium | traffic_source_medium | traffic_source.name
+            | traffic_source_name | param_engagement_time_msec | param_ga_session_number | batch_event_index | value_in_usd | user_first_touch_timestamp""",
         shape=shape_events,
         signature="user_pseudo_id",
     ),

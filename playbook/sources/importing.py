@@ -29,7 +29,7 @@ from playbook.store.write import connect, locked, publish, quoted, settle, stagi
 
 __all__ = ["FileReport", "ImportReport", "import_files"]
 
-VERSION = 3  # raised when the same file would now give other rows: it is then read again instead of passed over
+VERSION = 4  # raised when the same file would now give other rows: it is then read again instead of passed over
 IN_PARTS = ("entities", "ledger", "order_channels")
 
 
@@ -47,6 +47,7 @@ class FileReport:
     delimiter: str = ""
     header_line: int = 1
     repaired: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     last_day: str = ""
@@ -95,6 +96,7 @@ class ImportReport:
             how = f"{f.n_rows:,} rows read" if f.is_new else "already imported, nothing changed"
             out.append(f"{f.file}: {f.title}, {how}" + (f", {f.n_dropped:,} dropped" if f.n_dropped else ""))
             out += [f"  repaired: {what} ({n:,})" for what, n in sorted(f.repaired.items())]
+            out += [f"  left out: {what} ({n:,})" for what, n in sorted(f.left_out.items())]
             out += [f"  columns not understood: {', '.join(f.unknown)}"] if f.unknown else []
             out += [f"  {note}" for note in f.notes]
         out += [f"not imported: {text}" for text in self.skipped]
@@ -303,13 +305,17 @@ def _one_file(
         def fit(names: list[str]) -> int:
             return max((points for points, _ in kinds.best_kinds(names)), default=0)
 
-    sheets = open_sheets(con, path, scratch, fit, tag=tag)
+    def is_sectioned(names: list[str]) -> bool:
+        one = chosen or next((found for _, found in kinds.best_kinds(names)), None)
+        return one is not None and one.is_sectioned
+
+    sheets = open_sheets(con, path, scratch, fit, tag=tag, is_sectioned=is_sectioned)
     usable = [s for s in sheets if s.scan and fit(s.names) > 0]
     if not usable:
         seen = sheets[0] if sheets else Sheet(path, "", [], "")
         if chosen is not None:
             _refuse_headers(chosen, path, seen, con, scratch, tag)
-        skipped.append(f"{path.name}: no kind known has these headers ({', '.join(seen.headers[:6])} ...)")
+        skipped.append(f"{path.name}: no kind known has these headers ({', '.join(h[:40] for h in seen.headers[:6])} ...)")
         return []
     out = []
     for sheet in usable:
@@ -400,7 +406,7 @@ def _one_sheet(
         return report
     d.load()
     lines = d.n_rows + d.n_footers + sheet.first_line - 1
-    if sheet.encoding != "parquet" and lines in EXCEL_ROWS:
+    if sheet.encoding not in ("parquet", "json") and lines in EXCEL_ROWS:
         raise PlaybookError(
             f"the file ends exactly where {EXCEL_ROWS[lines]} can hold no more rows, so the rest has been cut off",
             file=sheet.path.name,
@@ -417,7 +423,7 @@ def _one_sheet(
     d.n_unreadable = 0
     one.shape(d)
     if "entities" not in d.emitted and not getattr(d, "is_checked", False):
-        d.refuse_unreadable(one.gives[0], budget=TABLES[one.gives[0]].loss_budget if one.gives[0] in TABLES else 0.001)
+        d.refuse_unreadable(one.gives[0])
     if not d.emitted:
         raise PlaybookError(
             f"{one.title}: nothing could be taken from this file", file=sheet.path.name, do="export it again"
@@ -466,9 +472,11 @@ def _write_part(con: duckdb.DuckDBPyConnection, d: Delivery, target: Path, impor
         "is_split": getattr(d, "is_split", False),
         "observed_to": getattr(d, "observed_to", None),
         "repaired": d.repaired,
+        "left_out": d.left_out,
     }
     write_json(target / "part.json", about)
     report.n_rows, report.n_dropped, report.repaired, report.notes = d.n_rows, d.n_unreadable, d.repaired, d.notes
+    report.left_out = d.left_out
     report.tables, report.last_day = tuple(sorted(d.emitted)), end[:10]
 
 

@@ -391,8 +391,7 @@ def _shape_orders(d: Delivery, statuses: Mapping[str, str], family: str) -> None
             )
     if not has_lines:
         d.notes.append("the file has no lines: each order stands as one line without sku")
-    d.con.execute("SELECT 1")
-    finish_orders(d, heads.replace("max(CAST(NULL AS VARCHAR)) AS status", "'done' AS status"), lines)
+    finish_orders(d, heads.replace("max(CAST(NULL AS VARCHAR)) AS status", "'done' AS status"), lines, is_line=line_filled)
 
 
 def _sql(text: str) -> str:

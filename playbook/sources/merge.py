@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,6 +120,7 @@ def _keyed(con: object, name: str, parts: list[Part], stage: Path, out: Rebuilt,
     keys = ", ".join(key)
     if len(mine) > 1:
         latest = "{'e': _end, 'i': _import}"
+        before = _count_and_spend(con, columns)
         rest = [c for c in columns if c not in key and not c.startswith("_")]
         if name in BY_COLUMN:
             picks = "".join(f", arg_max({c}, {latest}) FILTER ({c} IS NOT NULL) AS {c}" for c in rest)
@@ -126,6 +128,10 @@ def _keyed(con: object, name: str, parts: list[Part], stage: Path, out: Rebuilt,
         else:
             query = f"SELECT * FROM keyed QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY _end DESC, _import DESC) = 1"
         con.execute(f"CREATE OR REPLACE TEMP TABLE keyed AS {query}")
+        after = _count_and_spend(con, columns)
+        if before[0] > after[0] and name not in BY_COLUMN:
+            money = f", {before[1] - after[1]:,.2f} of spend" if before[1] is not None else ""
+            out.notes.append(f"{name}: {before[0] - after[0]:,} rows{money} come in a later extract as well: the later one is taken")
     if name == "ad_spend" and "currency" in columns:
         _convert(con, out, ("spend", "platform_value"), columns)
     if name in RULED and "channel" in columns:
@@ -140,6 +146,11 @@ def _keyed(con: object, name: str, parts: list[Part], stage: Path, out: Rebuilt,
             out.observed_from[name], out.observed_to[name] = low, high
             stated = [str(p.about["observed_to"]) for p in mine if p.about.get("observed_to")]
             out.observed_to[name] = max([high, *stated])
+
+
+def _count_and_spend(con: object, columns: list[str]) -> tuple[int, Decimal | None]:
+    spend = "sum(spend)" if "spend" in columns else "NULL"
+    return con.execute(f"SELECT count(*), {spend} FROM keyed").fetchone()
 
 
 def _convert(con: object, out: Rebuilt, money: tuple[str, ...], columns: list[str]) -> None:
@@ -459,11 +470,13 @@ def _ledger(con: object, mine: list[Part], stage: Path, is_split: bool, out: Reb
     (excluded,) = con.execute(
         "SELECT count(*) FROM taken WHERE NOT is_complete OR rate IS NULL OR rate <> 1.0"
     ).fetchone()
-    if many or excluded:
+    has_lines = any(p.about["part"] == "lines" for p in mine)
+    if many or excluded or has_lines:
         # rows without an entity (unreadable lines) belong to their file alone
         reason = (
             "CASE WHEN l.entity IS NULL THEN l.reason WHEN t.entity IS NULL THEN 'overlap' "
-            "WHEN NOT t.is_complete AND l.reason <> 'empty' THEN 'incomplete' WHEN t.rate IS NULL THEN 'no_exchange_rate' ELSE l.reason END"
+            "WHEN NOT t.is_complete AND l.reason <> 'empty' THEN 'incomplete' WHEN l.part = 'lines' AND l.reason = 'kept' AND NOT EXISTS "
+            "(SELECT 1 FROM taken o WHERE o.part = 'orders' AND o.family = l.family AND o.entity = l.entity) THEN 'incomplete' WHEN t.rate IS NULL THEN 'no_exchange_rate' ELSE l.reason END"
         )
         amount = (
             "CASE WHEN l.entity IS NULL THEN l.amount WHEN t.entity IS NOT NULL AND t.rate IS NULL THEN 0 "
@@ -471,7 +484,14 @@ def _ledger(con: object, mine: list[Part], stage: Path, is_split: bool, out: Reb
         )
     else:
         joined = "all_ledger l"
-    query = f"""SELECT l.import_id, {reason} AS reason, l.day_on, l.is_guest, l.n_rows, l.entity, l.amount AS delivered, {amount} AS amount FROM {joined}"""
+    if has_lines:
+        # what comes in a file of its own has no date and no buyer, and is counted as an order where the order is
+        joined += """ LEFT JOIN (SELECT family, entity, min(ordered_on) AS own_day, bool_and(customer_id IS NULL) AS own_guest
+                      FROM all_orders SEMI JOIN taken USING (family, entity, import_id) GROUP BY ALL) w USING (family, entity)"""
+    else:
+        joined += " CROSS JOIN (SELECT NULL AS own_day, NULL AS own_guest)"
+    query = f"""SELECT l.import_id, {reason} AS reason, coalesce(l.day_on, own_day) AS day_on, coalesce(l.is_guest, own_guest, true) AS is_guest, l.n_rows,
+                       CASE WHEN l.part = 'orders' THEN l.entity END AS entity, l.amount AS delivered, {amount} AS amount FROM {joined}"""
     query = f"""SELECT import_id, reason, day_on, is_guest, sum(n_rows) AS n_rows,
                        count(DISTINCT entity) AS n_orders, sum(amount) AS amount FROM ({query}) GROUP BY ALL"""
     query = _retied(con, query) if is_split else query

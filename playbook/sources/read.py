@@ -7,6 +7,7 @@ Nothing is interpreted here. What cannot be read as a row is kept as a list of r
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import functools
 import gzip
@@ -23,6 +24,7 @@ from pathlib import Path
 import duckdb
 
 from playbook.errors import PlaybookError
+from playbook.sources.bigquery import NESTED, flat
 from playbook.store.write import quoted
 
 __all__ = ["Sheet", "digest", "normalised", "open_sheets"]
@@ -69,9 +71,17 @@ class Sheet:
 
 
 def open_sheets(
-    con: duckdb.DuckDBPyConnection, path: Path, scratch: Path, score: Callable[[list[str]], int], *, tag: str = "t0"
+    con: duckdb.DuckDBPyConnection,
+    path: Path,
+    scratch: Path,
+    score: Callable[[list[str]], int],
+    *,
+    tag: str = "t0",
+    is_sectioned: Callable[[list[str]], bool] = lambda names: False,
 ) -> list[Sheet]:
     """Every table in `path` whose header row `score`s above 0 (the number of columns it knows in a row of headers).
+
+    Where `is_sectioned` says so of the headers, the table ends at the first blank or comment line.
 
     Reads CSV, TSV, Excel and parquet, also packed as .gz, .bz2 or in a .zip. Raises PlaybookError, naming the file,
     where it is missing, empty, of a sort that is not a table, undecodable, or cut off by a spreadsheet's row limit.
@@ -90,7 +100,7 @@ def open_sheets(
         return [
             s
             for i, inner in enumerate(_unpacked(path, scratch, tag))
-            for s in open_sheets(con, inner, scratch, score, tag=f"{tag}_{i}")
+            for s in open_sheets(con, inner, scratch, score, tag=f"{tag}_{i}", is_sectioned=is_sectioned)
         ]
     if start[:2] == b"PK" or start[:4] == b"\xd0\xcf\x11\xe0":
         return _workbook(con, path, sha256, scratch, score, tag)
@@ -103,19 +113,23 @@ def open_sheets(
                     out.write(block)
         except (OSError, EOFError) as error:
             raise PlaybookError("the packed file is damaged", file=path.name, do="download it again") from error
-        sheets = open_sheets(con, inner, scratch, score, tag=f"{tag}u")
+        sheets = open_sheets(con, inner, scratch, score, tag=f"{tag}u", is_sectioned=is_sectioned)
         for sheet in sheets:
             sheet.path, sheet.sha256 = path, sha256
         return sheets
     if start[:4] in (b"%PDF", b"\x89PNG") or start[:3] == b"\xff\xd8\xff":
         raise PlaybookError("this is not a table of rows", file=path.name, do="export it as CSV or Excel")
-    return _text(con, path, sha256, scratch, score, tag)
+    if start.lstrip()[:1] == b"{":
+        return [_json_events(path, sha256)]
+    return _text(path, sha256, scratch, score, tag, is_sectioned)
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
-def _text(con: object, path: Path, sha256: str, scratch: Path, score: Callable, tag: str) -> list[Sheet]:
+def _text(
+    path: Path, sha256: str, scratch: Path, score: Callable, tag: str, is_sectioned: Callable[[list[str]], bool]
+) -> list[Sheet]:
     encoding, plain = _encoding(path)
     repaired = {} if encoding == "utf-8" else {f"encoding {encoding} read as text": 1}
     if not plain:
@@ -130,14 +144,17 @@ def _text(con: object, path: Path, sha256: str, scratch: Path, score: Callable, 
     delimiter, at, line, headers, preamble = _find_header(head, score)
     if at < 0:
         return [Sheet(path, sha256, headers, "", preamble, encoding, delimiter)]
-    body, width, extra = _first_rows(head, delimiter, line, len(headers))
-    if extra:
-        headers = headers + [""] * extra
-    del body, width
+    headers += [""] * _unnamed_columns(head, delimiter, line, len(headers))
+    skip = line
+    if is_sectioned([normalised(h) for h in headers]):
+        rest = _cut_section(path_text, scratch / f"{tag}.section", line)
+        path_text, skip = scratch / f"{tag}.section", 0
+        if rest:
+            repaired["lines of other tables in the file, not read"] = rest
     rejects = f"rejects_{tag}"
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(headers)))
     scan = (
-        f"read_csv({quoted(path_text)}, auto_detect = false, header = false, skip = {line}, columns = {{{columns}}}, "
+        f"read_csv({quoted(path_text)}, auto_detect = false, header = false, skip = {skip}, columns = {{{columns}}}, "
         f"delim = {quoted(delimiter)}, quote = '\"', escape = '\"', strict_mode = true, max_line_size = 1000000, buffer_size = 4000000, "
         f"store_rejects = true, rejects_table = '{rejects}', rejects_scan = '{rejects}_scan', rejects_limit = 0)"
     )
@@ -162,19 +179,15 @@ def _encoding(path: Path) -> tuple[str, bool]:
     """The encoding and whether the engine can read the file as it lies (UTF-8, ordinary line ends)."""
     with open(path, "rb") as handle:
         start = handle.read(1 << 16)
-        if start[:3] == b"\xef\xbb\xbf":
-            guess = "utf-8-sig"
-        elif start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
             return "utf-16", False
-        elif len(start) >= 16 and start[1::2].count(0) > len(start) // 4 and not start[::2].count(0):
-            return "utf-16-le", False
-        elif b"\x00" in start:
+        zeros = start[::2].count(0), start[1::2].count(0)
+        if max(zeros) > len(start) // 4 and not min(zeros):
+            return ("utf-16-le" if zeros[1] else "utf-16-be"), False
+        if b"\x00" in start:
             raise PlaybookError("this is not text", file=path.name, rule="zero bytes", do="export it as CSV or Excel")
-        else:
-            guess = "utf-8"
+        guess = "utf-8-sig" if start[:3] == b"\xef\xbb\xbf" else "utf-8"
         handle.seek(0)
-        import codecs
-
         decoder = codecs.getincrementaldecoder("utf-8")()
         returns_only = b"\r" in start and b"\n" not in start
         try:
@@ -186,12 +199,43 @@ def _encoding(path: Path) -> tuple[str, bool]:
             pass
         handle.seek(0)
         sample = handle.read(1 << 22)
-    # in GB18030 signs above ASCII come in pairs; in Western encodings they mostly stand alone between ASCII letters
+    return _other_encoding(sample, path, is_marked=guess == "utf-8-sig"), False
+
+
+def _other_encoding(sample: bytes, path: Path, *, is_marked: bool) -> str:
+    """GB18030, or a Western encoding, or a refusal: one encoding taken for another would turn every name into another.
+
+    Damaged UTF-8 still consists of UTF-8 sequences; Chinese text of the commonest characters' pairs; in Western
+    encodings a sign above ASCII stands alone between ASCII letters.
+    """
+    high = re.findall(rb"[\x80-\xff]", sample)
+    sequences = rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+    if is_marked or sum(map(len, re.findall(sequences, sample))) > 0.8 * len(high):
+        raise PlaybookError(
+            "the file is UTF-8 with damaged bytes in it",
+            file=path.name,
+            rule="one encoding per file",
+            do="export it again, or save it once more as CSV in UTF-8",
+        )
+    fours, pair, common = (
+        rb"[\x81-\xfe][\x30-\x39][\x81-\xfe][\x30-\x39]",
+        rb"[\x81-\xfe][\x40-\xfe]",
+        rb"[\xa1-\xa3\xb0-\xf7][\xa1-\xfe]",
+    )
+    pairs = re.findall(fours + b"|" + pair, sample)
+    stray = len(re.findall(rb"[\x80-\xff]", re.sub(fours + b"|" + pair, b"", sample)))
+    if sum(re.match(common, p) is not None for p in pairs) >= 0.75 * len(pairs) and stray <= 0.02 * len(high):
+        return "gb18030"
     runs = re.findall(rb"[\x80-\xff]+", sample)
-    n_high = sum(map(len, runs))
-    if n_high and sum(len(r) for r in runs if len(r) > 1) / n_high >= 0.6:
-        return "gb18030", False
-    return "cp1252", False
+    letters = len(re.findall(rb"[\x80\x85\x8c\x91-\x97\x99\x9c\x9f\xa0\xa3\xa7\xa9\xab\xae\xb0\xb2\xb4\xb7\xbb\xbd\xc0-\xff]", sample))
+    if sum(len(run) < 3 for run in runs) >= 0.6 * len(runs) and letters >= 0.75 * len(high):
+        return "cp1252"
+    raise PlaybookError(
+        "the file's encoding is none that can be told for sure",
+        file=path.name,
+        rule="UTF-8, UTF-16, GB18030 or Western (Windows-1252)",
+        do="save it once more as CSV in UTF-8",
+    )
 
 
 def _transcode(path: Path, target: Path, encoding: str) -> None:
@@ -245,14 +289,27 @@ def _find_header(head: str, score: Callable) -> tuple[str, int, int, list[str], 
     return delimiter, at, line, headers, preamble
 
 
-def _first_rows(head: str, delimiter: str, line: int, width: int) -> tuple[list[list[str]], int, int]:
-    """The rows after the header, their width, and how many unnamed columns each has at its end."""
+def _unnamed_columns(head: str, delimiter: str, line: int, width: int) -> int:
+    """How many empty columns without a header every row has at its end."""
     rows = [r for n, r in islice(_rows(head, delimiter), 2000) if n > line and any(c.strip() for c in r)][:-1][:200]
     longer = {len(r) - width for r in rows}
     extra = longer.pop() if len(longer) == 1 else 0
-    if extra > 0 and all(not c.strip() for r in rows for c in r[width:]):
-        return rows, width, extra
-    return rows, width, 0
+    return extra if extra > 0 and not any(c.strip() for r in rows for c in r[width:]) else 0
+
+
+def _cut_section(source: Path, target: Path, line: int) -> int:
+    """Copies the lines after `line` up to the first blank or comment line; returns how many lines of tables follow."""
+    rest = 0
+    with open(source, encoding="utf-8-sig", newline="\n") as text, open(target, "w", encoding="utf-8", newline="") as out:
+        is_over = False
+        for row in islice(text, line, None):
+            is_told = row.strip(" ,;\t\r\n") != "" and not row.startswith("#")
+            is_over = is_over or not is_told
+            if is_over:
+                rest += is_told
+            else:
+                out.write(row)
+    return rest
 
 
 # --- packed, parquet, workbooks --------------------------------------------------------------------------------------
@@ -300,6 +357,10 @@ def _parquet(con: duckdb.DuckDBPyConnection, path: Path, sha256: str) -> Sheet:
         described = con.execute(f"DESCRIBE SELECT * FROM read_parquet({quoted(path)})").fetchall()
     except duckdb.Error as error:
         raise PlaybookError("the parquet file cannot be read", file=path.name, do="export it again") from error
+    names = {name for name, *_ in described}
+    if {"event_params", "event_name", "user_pseudo_id", "event_timestamp"} <= names:
+        headers, scan = flat(f"read_parquet({quoted(path)})", names)
+        return Sheet(path, sha256, headers, scan, encoding="parquet", first_line=1)
     parts = ", ".join(
         f'CAST("{name.replace(chr(34), chr(34) * 2)}" AS VARCHAR) AS c{i}' for i, (name, *_) in enumerate(described)
     )
@@ -311,6 +372,17 @@ def _parquet(con: duckdb.DuckDBPyConnection, path: Path, sha256: str) -> Sheet:
         encoding="parquet",
         first_line=1,
     )
+
+
+def _json_events(path: Path, sha256: str) -> Sheet:
+    with open(path, "rb") as handle:
+        start = handle.read(1 << 16)
+    if b'"event_name"' not in start or b'"user_pseudo_id"' not in start:
+        raise PlaybookError("this is not a table of rows", file=path.name, do="export it as CSV, Excel or parquet")
+    columns = ", ".join(f"{n}: '{'JSON' if i > 2 else 'VARCHAR'}'" for i, n in enumerate(NESTED))
+    source = f"read_json({quoted(path)}, format = 'newline_delimited', columns = {{{columns}}})"
+    headers, scan = flat(source, NESTED)
+    return Sheet(path, sha256, headers, scan, encoding="json", first_line=1)
 
 
 def _workbook(
@@ -394,8 +466,10 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, (int, float)):
+        if abs(value) >= 1e15:  # a spreadsheet keeps fifteen digits: said in a form that no id is written in
+            return f"{value:.14e}"
+        return repr(int(value)) if float(value).is_integer() else repr(value)
     if hasattr(value, "isoformat"):
         return value.isoformat(sep=" ") if hasattr(value, "hour") and hasattr(value, "year") else value.isoformat()
     return str(value)

@@ -31,6 +31,8 @@ def shape(d: Delivery) -> None:
             f"{quoted(frequency) if frequency else 'CAST(NULL AS VARCHAR)'} AS frequency FROM raw WHERE {value} IS NOT NULL"
         )
     d.refuse_unreadable("market_series", budget=0.0)
+    if d.beside:
+        d.leave_out("periods without a value", f"count(*) FILTER ({' AND '.join(f'{d.number(c)} IS NULL' for c in d.beside)})")
     if not rows:
         raise PlaybookError("there is a date but no value beside it", file=d.sheet.path.name, do="export it again")
     union = " UNION ALL ".join(rows)

@@ -39,7 +39,7 @@ def shape(d: Delivery) -> None:
     d.require("order_id", "price", when="quantity IS NOT NULL")
     d.require("quantity", when="total IS NULL")  # a row that is neither an order nor a line
     d.refuse_unreadable("orders", budget=0.0)
-    finish_orders(d, heads, lines)
+    finish_orders(d, heads, lines, is_line="quantity IS NOT NULL")
 
 
 ADAPTER = Adapter(

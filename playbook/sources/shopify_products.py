@@ -23,9 +23,8 @@ def shape_products(d: Delivery) -> None:
         SELECT * FROM f WHERE sku IS NOT NULL
         QUALIFY row_number() OVER (PARTITION BY sku ORDER BY list_price DESC NULLS LAST, product_id, unit_cost) = 1""",
     )
-    (without,) = d.con.execute("SELECT count(*) FROM raw WHERE sku IS NULL").fetchone()
-    if without:
-        d.notes.append(f"{without:,} rows without a sku (pictures, or variants sold without one) give no product")
+    d.leave_out("rows without a sku (pictures, or variants sold without one)", "count(*) FILTER (sku IS NULL)")
+    d.leave_out("rows whose sku stands on another row too: the dearest one is taken", "count(sku) - count(DISTINCT sku)")
 
 
 def shape_inventory(d: Delivery) -> None:
@@ -35,6 +34,8 @@ def shape_inventory(d: Delivery) -> None:
             d.read_as(name, "notstocked", "")
             d.con.execute(f"UPDATE raw SET {name} = NULL WHERE {name} = ''")
     sku, count = d.id("sku"), d.count
+    d.leave_out("rows without a sku", f"count(*) FILTER ({sku} IS NULL)")
+    d.leave_out("places that do not carry the sku", f"count(*) FILTER ({sku} IS NOT NULL AND {count('on_hand')} IS NULL)")
     d.emit(
         "stock",
         f"""

@@ -6,13 +6,15 @@ from __future__ import annotations
 from playbook.errors import PlaybookError
 from playbook.sources.adapter import Adapter, Delivery
 from playbook.sources.allocate import STATUS_RANK
+from playbook.store.write import quoted
 
 __all__ = ["ADAPTERS"]
 
 
 def _status(d: Delivery, paid: str) -> str:
     said = d.word("status")
-    return f"""CASE WHEN {said} LIKE '%等待买家付款%' OR {said} LIKE '%定金未付%' THEN 'placed'
+    return f"""CASE WHEN {said} LIKE '%等待买家付款%' OR {said} LIKE '%定金未付%' OR {said} LIKE '%没有创建支付宝交易%'
+            OR {said} LIKE '%付款确认中%' THEN 'placed'
         WHEN {said} LIKE '%等待买家确认%' OR {said} LIKE '%卖家已发货%' THEN CASE WHEN {said} LIKE '%等待卖家发货%' THEN 'paid' ELSE 'shipped' END
         WHEN {said} LIKE '%等待卖家发货%' OR {said} LIKE '%买家已付款%' OR {said} LIKE '%部分发货%' THEN 'paid'
         WHEN {said} LIKE '%交易成功%' THEN 'done'
@@ -93,14 +95,11 @@ def shape_lines(d: Delivery) -> None:
     d.require("order_id", "quantity", "price", when="true")
     d.refuse_unreadable("order_lines", budget=0.0)
     con = d.con
-    con.execute(f"""CREATE OR REPLACE TABLE sub AS SELECT DISTINCT * FROM ({query}) WHERE quantity > 0""")
-    (n, n_kept, n_none) = con.execute(
-        f"SELECT count(*), (SELECT count(*) FROM sub), count(*) FILTER (quantity <= 0) FROM ({query})"
-    ).fetchone()
-    if n_none:
-        d.repaired["sub-orders of no quantity, left out"] = n_none
-    if n - n_kept - n_none:
-        d.repaired["sub-orders that stand in the file more than once, counted once"] = n - n_kept - n_none
+    con.execute(f"CREATE OR REPLACE TABLE told AS {query}")
+    con.execute("CREATE OR REPLACE TABLE sub AS SELECT DISTINCT * FROM told WHERE quantity > 0")
+    (n_twice,) = con.execute("SELECT count(*) FILTER (quantity > 0) - (SELECT count(*) FROM sub) FROM told").fetchone()
+    if n_twice:
+        d.repaired["sub-orders that stand in the file more than once, counted once"] = n_twice
     con.execute("""CREATE OR REPLACE TABLE numbered AS
         SELECT *, row_number() OVER (PARTITION BY order_id ORDER BY line_id, sku, price, payable) AS line_no,
                CASE WHEN payable IS NULL OR payable <= quantity * price THEN price ELSE CAST(payable / quantity AS DECIMAL(18,6)) END AS unit
@@ -121,8 +120,22 @@ def shape_lines(d: Delivery) -> None:
     d.emit(
         "entities",
         """
-        SELECT order_id AS entity, max(own_last) AS own_last, 0 AS status_rank, coalesce(sum(refund), 0) AS refunded, 2 AS completeness
-        FROM numbered GROUP BY order_id""",
+        SELECT order_id AS entity, max(own_last) AS own_last, 0 AS status_rank, coalesce(sum(refund) FILTER (quantity > 0), 0) AS refunded,
+               CASE WHEN bool_or(quantity > 0) THEN 2 ELSE 0 END AS completeness
+        FROM told GROUP BY order_id""",
+    )
+    # the money of an order is itemised where the order is; here every row gets its reason
+    d.emit(
+        "ledger",
+        """
+        WITH n AS (SELECT order_id, count(*) FILTER (quantity <= 0) AS n_none, count(*) FILTER (quantity > 0) AS n_some FROM told GROUP BY 1),
+        k AS (SELECT order_id, count(*) AS n_kept FROM sub GROUP BY 1)
+        SELECT order_id AS entity, reason, CAST(NULL AS DATE) AS day_on, CAST(NULL AS BOOLEAN) AS is_guest, n_rows, 1 AS n_orders,
+               CAST(0 AS DECIMAL(18,6)) AS amount
+        FROM (SELECT order_id, 'kept' AS reason, n_kept AS n_rows FROM k
+              UNION ALL SELECT order_id, 'stock_write_off', n_none FROM n
+              UNION ALL SELECT order_id, 'overlap', n_some - coalesce(n_kept, 0) FROM n LEFT JOIN k USING (order_id))
+        WHERE n_rows > 0""",
     )
     d.part, d.is_split, d.is_checked = "lines", True, True
 
@@ -133,6 +146,7 @@ def shape_dashboard(d: Delivery) -> None:
     day = d.day("day_on")
     totals = [(n, f"CAST(sum({d.money(n)}) AS DOUBLE)") for n in ("支付金额", "成功退款金额", "支付件数") if d.has(n)]
     if d.has("product_id"):
+        d.leave_out("rows without a product", "count(*) FILTER (product_id IS NULL)")
         d.emit(
             "products",
             f"""
@@ -140,6 +154,7 @@ def shape_dashboard(d: Delivery) -> None:
             WHERE {d.id("product_id")} IS NOT NULL GROUP BY 1""",
         )
     elif d.has("visitors"):
+        d.leave_out("rows of a day that stands on another row too", f"count(*) - count(DISTINCT {day})")
         d.emit(
             "traffic",
             f"""
@@ -148,11 +163,23 @@ def shape_dashboard(d: Delivery) -> None:
             QUALIFY row_number() OVER (PARTITION BY {day} ORDER BY {d.count("visitors")} DESC) = 1""",
         )
     if totals:
+        # a month's figure is a control only where the file holds each of its days
+        con = d.con
+        whole = con.execute(
+            f"SELECT strftime({day}, '%Y-%m'), count(DISTINCT {day}) = day(last_day(any_value({day}))) FROM raw "
+            f"WHERE {day} IS NOT NULL GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+        cut = [month for month, is_whole in whole if not is_whole]
+        if cut:
+            d.notes.append(f"no control totals of {', '.join(cut)}: the file does not hold every day of it")
+        kept = ", ".join(quoted(month) for month, is_whole in whole if is_whole) or "''"
         union = " UNION ALL ".join(
-            f"SELECT strftime({day}, '%Y-%m') AS month, '{n}' AS metric, {e} AS value, '生意参谋' AS source FROM raw GROUP BY 1"
+            f"SELECT strftime({day}, '%Y-%m') AS month, '{n}' AS metric, {e} AS value, '生意参谋' AS source FROM raw "
+            f"WHERE strftime({day}, '%Y-%m') IN ({kept}) GROUP BY 1"
             for n, e in totals
         )
-        d.emit("control_totals", f"SELECT * FROM ({union}) WHERE value IS NOT NULL")
+        if kept != "''":
+            d.emit("control_totals", f"SELECT * FROM ({union}) WHERE value IS NOT NULL")
     (last,) = d.con.execute(f"SELECT CAST(max({day}) AS VARCHAR) FROM raw").fetchone()
     d.observed_to = last
 

@@ -68,6 +68,7 @@ def shape_products(d: Delivery) -> None:
                CASE {d.word("published")} WHEN '1' THEN true WHEN '0' THEN false WHEN '-1' THEN false END AS is_active
         FROM raw WHERE {sku} IS NOT NULL QUALIFY row_number() OVER (PARTITION BY {sku} ORDER BY {d.id("product_id")}) = 1""",
     )
+    d.leave_out("rows whose sku stands on another row too: the first one is taken", f"count({sku}) - count(DISTINCT {sku})")
     (told,) = d.con.execute("SELECT count(stock) FROM raw").fetchone() if d.has("stock") else (0,)
     if told:
         d.emit(
