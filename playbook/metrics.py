@@ -188,7 +188,7 @@ def months_back(month: str, n: int) -> list[str]:
     return [str(last - k) for k in range(n - 1, -1, -1)]
 
 
-def monthly_sales(shop: Store, *, months: int = 25) -> pd.DataFrame:
+def monthly_sales(shop: Store, *, months: int = 37) -> pd.DataFrame:
     """The sales metrics of the dictionary by month, at most `months` back: metric, month, amount, low, high, n, status.
 
     A month the log does not cover whole is `partial`. Customer metrics count known customers only; they are missing

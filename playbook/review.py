@@ -10,7 +10,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from playbook.forecast import forecast_series
 from playbook.methods.decomposition import mix_and_rate, product_drivers
+from playbook.methods.race import amount_at
 from playbook.metrics import METRICS, months_back
 
 __all__ = ["anomalies", "asks", "caveats", "conflicts", "control_limits", "drivers", "mix_rate", "ranked_decisions",
@@ -23,6 +25,9 @@ SHORT_TREE = ("orders", "units_per_order", "revenue_per_unit")
 IDLE = ("blocked", "go", "hold", "no alarm", "second choice")
 SPENDS_NOTHING = ("hold", "lower", "pause", "keep", "stop", "blocked")
 MOVING_RANGE = 2.66  # 3 / 1.128, Montgomery, Introduction to Statistical Quality Control, individuals chart
+OUTSIDE = 0.0027  # share of a normal distribution beyond three sigmas
+RULES = ("level", "mix", "growth", "seasonal_naive")  # what a month may be expected from, see forecast.py
+ROUNDING = 1e-9  # a series that never moved is held against this, not against its last digit
 # indicator -> (limit where the shop sets none, who owns it, what to do about it)
 RISKS = {"top channel share": (0.5, "marketing head", "build a second channel before this one changes its rules"),
          "top sku share": (0.2, "category head", "a substitute in stock, and a second supplier for this sku"),
@@ -40,29 +45,39 @@ def control_limits(headline: pd.DataFrame, *, month: str, least_months: int = 8)
     """One row per metric with the limits its own past sets for `month`: metric, centre, lower, upper, n_months, basis,
     sigma.
 
-    Individuals chart: centre plus and minus 2.66 mean moving ranges of the complete months before. With eight ratios to
-    the same month a year earlier the chart runs on their logarithms (basis `last year`), so that a season is no signal;
-    otherwise on the logarithm of the level, or on the level itself where the metric can be zero. `sigma` is the chart's
-    own, as a share. Missing under `least_months`.
+    The centre is what the forecaster expects from the complete months before, so that neither season nor growth is a
+    signal; of its rules the one (`basis`) that missed by least in those months is used. `sigma` is the root mean square
+    of that rule's `n_months` misses, as a share, those made with more than a year behind them where there are enough.
+    The limits lie as many sigmas away as Student's distribution of so few misses needs to leave out what three sigmas
+    leave out of a normal one. Missing under `least_months` misses, and where the month before is not complete.
     """
     past = headline[(headline.month < month) & (headline.status == "complete") & headline.amount.notna()]
     rows = []
     for metric, one in past.groupby("metric", sort=True):
         series = one.drop_duplicates("month").set_index("month").amount.sort_index().astype(float)
-        year_ago = pd.Series({m: series.get(months_back(m, 13)[0], np.nan) for m in series.index}, dtype=float)
-        base = series.get(months_back(month, 13)[0], np.nan)
-        ratios = np.log(series.where(series > 0) / year_ago.where(year_ago > 0)).dropna()
-        if len(ratios) >= least_months and base > 0:
-            chart, basis, back = ratios, "last year", lambda v, base=base: base * np.exp(v)
-        elif (series > 0).all():
-            chart, basis, back = np.log(series), "level", np.exp
-        else:
-            chart, basis, back = series, "level", float
-        moving = chart.diff().abs().mean() if len(chart) >= least_months else np.nan
-        limits = [float(back(chart.mean() + side * MOVING_RANGE * moving)) for side in (0, -1, 1)]
-        centre = float(back(chart.mean()))
-        rows.append((metric, centre, limits[1], limits[2], len(chart), basis, moving / 1.128))
+        rows.append((metric, *_expected(series, month, least_months)))
     return pd.DataFrame(rows, columns=["metric", "centre", "lower", "upper", "n_months", "basis", "sigma"])
+
+
+def _expected(series: pd.Series, month: str, least: int) -> tuple[float, float, float, int, str, float]:
+    from scipy.stats import t as student
+
+    best = (np.nan, np.nan, np.nan, 0, "", np.nan)
+    if len(series) < least or series.index[-1] != months_back(month, 2)[0]:
+        return best
+    history = pd.DataFrame({"period_on": pd.to_datetime(series.index + "-01"), "amount": series.to_numpy()})
+    floor = 0.0 if (series >= 0).all() else -np.inf
+    for rule in RULES if len(series) > 12 + least else RULES[:2]:  # the others repeat a year
+        found = forecast_series(history, frequency="month", horizon=1, models=(rule,))
+        total, past = found.total.iloc[0], found.origins.dropna(subset=["error"])
+        is_late = past.origin_on >= history.period_on.iloc[0] + pd.DateOffset(years=1)
+        misses = past.error[is_late] if is_late.sum() >= least else past.error
+        sigma = max(float(np.sqrt((misses**2).mean())), ROUNDING)
+        if len(misses) >= least and not sigma >= best[-1]:
+            reach = sigma * student.ppf(1 - OUTSIDE / 2, len(misses))
+            ends = [max(amount_at(total.mid, side * reach, total.scale, found.is_log), floor) for side in (-1, 1)]
+            best = (total.mid, *ends, len(misses), rule, sigma)
+    return best
 
 
 def scorecard(headline: pd.DataFrame, *, month: str, targets: pd.DataFrame | None = None,
@@ -116,8 +131,8 @@ def drivers(headline: pd.DataFrame, *, month: str, against: str | None = None) -
 
     The tree is sessions x conversion x units per order x net revenue per unit (without traffic it starts at orders);
     contributions add up to the change exactly. The largest bar is often the season, so each driver is also held against
-    its own control chart: `surprise` is its distance from `expected` in sigmas, and the largest one beyond three is the
-    news. Empty where a month lacks a figure.
+    what its own past leads one to expect: `surprise` is its distance from `expected` in sigmas, and the largest one
+    that lies outside its limits is the news. Empty where a month lacks a figure.
     """
     wide = headline.drop_duplicates(["metric", "month"]).pivot(index="month", columns="metric", values="amount")
     wide = wide.astype(float)
@@ -141,7 +156,8 @@ def drivers(headline: pd.DataFrame, *, month: str, against: str | None = None) -
     ratio = now.after.to_numpy() / limits.centre.to_numpy()
     now["surprise"] = (np.abs(np.log(np.where(ratio > 0, ratio,
                                               np.nan))) / limits.sigma.where(limits.sigma > 0).to_numpy())
-    now["is_news"] = (now.surprise > 3) & (now.surprise == now.surprise.max())
+    is_out = (now.after.to_numpy() > limits.upper.to_numpy()) | (now.after.to_numpy() < limits.lower.to_numpy())
+    now["is_news"] = is_out & (now.surprise == now.surprise.where(is_out).max())
     return now[columns]
 
 

