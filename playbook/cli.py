@@ -299,6 +299,7 @@ def demo(
     into: Annotated[Path | None, typer.Option(help="a new folder; the cached demo shop when nothing is said")] = None,
     months: Annotated[int | None, typer.Option(min=1, help="length of the log")] = None,
     customers: Annotated[int | None, typer.Option(min=1, help="size of the shop")] = None,
+    skus: Annotated[int | None, typer.Option(min=1, help="size of its range")] = None,
     seed: Annotated[int | None, typer.Option(help="another shop of the same kind")] = None,
     until: Annotated[str | None, typer.Option(help="YYYY-MM; the last month")] = None,
     as_json: JsonOption = False,
@@ -309,7 +310,7 @@ def demo(
     """
     from playbook.demo import ensure_demo, make_demo
 
-    given = {"months": months, "customers": customers, "seed": seed, "until": until}
+    given = {"months": months, "customers": customers, "skus": skus, "seed": seed, "until": until}
     given = {name: value for name, value in given.items() if value is not None}
     if into is None and not given:
         folder = ensure_demo(preset)

@@ -392,6 +392,12 @@ def test_titles_and_regions_carry_chinese_and_survive_the_round_trip(small):
         ({"months": 500}, "months"),
         ({"until": "October"}, "month"),
         ({"until": "2026-13"}, "month"),
+        ({"until": "0001-01"}, "cannot end"),
+        ({"until": "9999-12"}, "cannot end"),
+        ({"skus": 3}, "skus"),
+        ({"preset": ["tiny"]}, "preset"),
+        ({"seed": 2**64}, "seed"),
+        ({"switches": {"season": "maybe"}}, "switches"),
         ({"seed": -1}, "seed"),
         ({"seed": "x"}, "seed"),
         ({"switches": {"rain": False}}, "switch"),
@@ -401,6 +407,18 @@ def test_what_cannot_be_simulated_is_refused_before_anything_is_written(asked, w
     with pytest.raises(PlaybookError, match=word):
         make_demo(tmp_path / "never", **{"preset": "tiny", **asked})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_to_is_refused(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(PlaybookError, match="cannot be written"):
+        make_demo(tmp_path / "file" / "shop", preset="prelaunch")
+
+
+def test_the_range_has_as_many_skus_as_asked_for(tmp_path):
+    folder = make_demo(tmp_path / "s", skus=25, with_truth=False, preset="tiny", customers=300, months=2)
+    assert pq.read_metadata(folder / "products.parquet").num_rows <= 25
+    assert open_store(folder, until="2026-10").problems.empty
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):

@@ -167,6 +167,21 @@ def test_better_budgets_earn_more_than_carrying_on(history):
         ({"promotions": [{"starts_on": "2026-11-09", "ends_on": "2026-11-02", "depth_share": 0.1}]}, "promotion"),
         ({"promotions": [{"starts_on": "2026-11-09", "ends_on": "2026-11-10", "depth_share": 1.5}]}, "promotion"),
         ({"treatments": [{"customers": ["nobody"], "depth_share": 0.1}]}, "nobody"),
+        ({"budgets": [1, 2]}, "budgets"),
+        ({"budgets": {"search": True}}, "search"),
+        ({"budgets": {"search": 1e13}}, "at most"),
+        ({"prices": {"SKU": 1e13}}, "at most"),
+        ({"prices": ["SKU"]}, "prices"),
+        ({"order_levels": 3}, "order_levels"),
+        ({"supplier_orders": 5}, "supplier_orders"),
+        ({"supplier_orders": [7]}, "supplier_orders"),
+        ({"supplier_orders": [{"sku": "SKU", "units": 3, "when": "2026-11-02"}]}, "'when'"),
+        ({"promotions": {"depth_share": 0.1}}, "promotions"),
+        ({"promotions": [{"depth_share": 0.1, "skus": "SKU"}]}, "skus of the promotion"),
+        ({"promotions": [{"depth_share": 0.1, "sku": ["SKU"]}]}, "'sku'"),
+        ({"treatments": [3]}, "treatments"),
+        ({"treatments": [{"depth_share": 0.1}]}, "customers of the treatment"),
+        ({"treatments": [{"customers": "nobody"}]}, "customers of the treatment"),
         ({"weather": 1}, "weather"),
         (["search"], "dictionary"),
     ],
@@ -188,3 +203,11 @@ def test_a_decision_that_cannot_be_carried_out_is_refused_before_anything_is_pla
     with pytest.raises(PlaybookError, match=word):
         history.advance(decisions)
     assert history._sim.day == day and history.month == "2026-10"
+
+
+def test_two_treatments_of_one_name_are_refused(history):
+    one = {"customers": history.tables["customers"]["customer_id"].to_pylist()[:3], "treatment_id": "same"}
+    with pytest.raises(PlaybookError, match="two treatments 'same'"):
+        played(history, {"treatments": [one, one]})
+    with pytest.raises(PlaybookError, match="two treatments 'same'"):
+        played(history, {"treatments": [one]}, months=2)

@@ -61,8 +61,8 @@ def test_a_game_taken_up_again_is_the_game_in_one_go_byte_for_byte(tmp_path, sku
 @pytest.mark.parametrize(("wrong", "word"), [
     ({"prices": {"no-such-sku": 5}}, "no sku 'no-such-sku'"), ({"budgets": {"search": -1}}, "budget of search"),
     ({"budgets": {"radio": 5}}, "'radio'"), ({"rebates": {}}, "no decision 'rebates'"),
-    ({"treatments": [3]}, "cannot be read"), ({"prices": {"x": object()}}, "object is no decision"), (7, "dictionary"),
-    ({"budgets": [1, 2]}, "no budget for channel"),
+    ({"treatments": [3]}, "treatments are"), ({"prices": {"x": object()}}, "object is no decision"), (7, "dictionary"),
+    ({"budgets": [1, 2]}, "budgets are"),
     ({"treatments": [{"customers": ["nobody"]}]}, "no customer 'nobody'")])
 def test_a_refused_decision_leaves_game_and_file_as_they_were(tmp_path, wrong, word):
     game = start_game(tmp_path, **SMALL)

@@ -170,6 +170,7 @@ def make_demo(
     seed: int = SEED,
     customers: int | None = None,
     months: int | None = None,
+    skus: int | None = None,
     until: str = "2026-10",
     switches: dict[str, bool] | None = None,
     with_truth: bool = True,
@@ -178,13 +179,21 @@ def make_demo(
 
     The same seed gives the same bytes on any number of cores. `switches` turns difficulties and incidents off or on,
     e.g. `{"checkout_fault": False}` or `{"all": False, "season": True}`. A folder made before is replaced; any other
-    folder with something in it is refused. PlaybookError for unknown presets or switches and impossible sizes.
+    folder with something in it is refused. PlaybookError for unknown presets or switches, impossible sizes, and a
+    place that cannot be written to.
     """
-    asked, last_month, on = plan(preset, customers=customers, months=months, until=until, seed=seed, switches=switches)
+    asked, last_month, on = plan(
+        preset, customers=customers, months=months, skus=skus, until=until, seed=seed, switches=switches
+    )
     folder = Path(folder)
     refuse_others(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise PlaybookError(
+            f"The shop cannot be written: {error.strerror}", file=folder, do="name a folder you may write to"
+        ) from None
     try:
         _fill(part, asked, World(asked, last_month, seed, on), with_truth=with_truth)
         part.chmod(0o755)

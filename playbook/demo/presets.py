@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from playbook.errors import PlaybookError
 __all__ = ["DIFFICULTIES", "INCIDENTS", "PRESETS", "SEED", "UNREACHED", "VERSION", "Preset", "incident_days", "plan"]
 
 SEED = 20261031
+FIRST_YEAR, LAST_YEAR = 1990, 2200  # of the last month: what every date type of the store can hold
 
 
 def _laws() -> str:
@@ -142,25 +144,39 @@ def incident_days(last_month: dt.date) -> dict[str, tuple[dt.date, dt.date]]:
 
 
 def plan(
-    preset: str, *, customers: int | None, months: int | None, until: str, seed: int, switches: dict[str, bool] | None
+    preset: str,
+    *,
+    customers: int | None,
+    months: int | None,
+    until: str,
+    seed: int,
+    switches: Mapping[str, bool] | None,
+    skus: int | None = None,
 ) -> tuple[Preset, dt.date, dict[str, bool]]:
     """The preset with its sizes, the first day of its last month, every switch on or off; refuses what cannot be.
 
     `switches` names difficulties and incidents (`{"checkout_fault": False}`); `{"all": False, "season": True}` turns
     one on alone. PlaybookError for an unknown preset or switch and for impossible sizes.
     """
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise PlaybookError(f"There is no preset {preset!r}", do=f"choose one of {', '.join(PRESETS)}")
     found = PRESETS[preset]
     last = month_start(until)
-    for word, size, least, most in (("customers", customers, 100, 5_000_000), ("months", months, 1, 120)):
+    if not FIRST_YEAR <= last.year <= LAST_YEAR:
+        raise PlaybookError(f"A shop cannot end in {until}", do=f"choose a year from {FIRST_YEAR} to {LAST_YEAR}")
+    sizes = (("customers", customers, 100, 5_000_000), ("months", months, 1, 120), ("skus", skus, 10, 10_000))
+    for word, size, least, most in sizes:
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not least <= size <= most):
             raise PlaybookError(
                 f"{size!r} {word} cannot be simulated", do=f"choose a whole number from {least} to {most}"
             )
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise PlaybookError(f"{seed!r} is not a seed", do="choose a whole number from 0 up")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise PlaybookError(f"{seed!r} is not a seed", do="choose a whole number from 0 up, of at most 64 bits")
     known = {**dict.fromkeys(DIFFICULTIES, True), **dict.fromkeys(INCIDENTS, True)}
+    if not (switches is None or isinstance(switches, Mapping)) or any(
+        not isinstance(value, bool) for value in (switches or {}).values()
+    ):
+        raise PlaybookError(f"{switches!r} are not switches", do='write {"season": False}, True or False for each')
     asked = dict(switches or {})
     for name in ("all", "incidents", *found.off):
         if name == "all" and name in asked:
@@ -172,4 +188,5 @@ def plan(
     if unknown:
         raise PlaybookError(f"There is no switch {unknown[0]!r}", do=f"choose from all, incidents, {', '.join(known)}")
     known.update({name: bool(value) for name, value in asked.items()})
-    return (replace(found, customers=customers or found.customers, months=months or found.months), last, known)
+    given = {name: size for name, size, _, _ in sizes if size is not None}
+    return replace(found, **given), last, known

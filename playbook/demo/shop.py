@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,12 @@ from playbook.errors import PlaybookError
 __all__ = ["Shop"]
 
 _KEYS = ("budgets", "prices", "promotions", "supplier_orders", "order_levels", "treatments")
+_COLUMNS = {
+    "promotions": ("starts_on", "ends_on", "depth_share", "skus", "promo_id"),
+    "supplier_orders": ("sku", "units", "ordered_on"),
+    "treatments": ("customers", "depth_share", "cost", "holdout_share", "treatment_id"),
+}
+MOST = 1_000_000_000  # EUR or units of one decision: far above any shop, far below what the money columns hold
 _RATE = {kind: value for kind, scope, value in RATES if scope == "all"}
 
 
@@ -75,11 +81,14 @@ class Shop:
         preset: str = "tiny",
         customers: int | None = None,
         months: int | None = None,
+        skus: int | None = None,
         until: str = "2026-10",
         switches: dict[str, bool] | None = None,
     ) -> None:
         """Plays the history up to the end of `until`. Refuses unknown presets or switches and impossible sizes."""
-        asked, last, on = plan(preset, customers=customers, months=months, until=until, seed=seed, switches=switches)
+        asked, last, on = plan(
+            preset, customers=customers, months=months, skus=skus, until=until, seed=seed, switches=switches
+        )
         if not asked.has_orders:
             raise PlaybookError("A shop that has not opened cannot be played", do="choose another preset")
         self._sim = Simulator(World(asked, last, seed, on))
@@ -237,6 +246,9 @@ class Shop:
             raise PlaybookError(f"There is no decision {unknown[0]!r}", do=f"use the keys {', '.join(_KEYS)}")
         wanted = {name: value for name, value in decisions.items() if value is not None}
         out = Plan()
+        for name in ("budgets", "prices", "order_levels"):
+            if not isinstance(wanted.get(name, {}), Mapping):
+                raise PlaybookError(f"The {name} are {wanted[name]!r}", do="write them as {name: value}")
         if "budgets" in wanted:
             out.budgets = self._budgets(wanted["budgets"])
         if "prices" in wanted:
@@ -245,25 +257,28 @@ class Shop:
                 for s, v in wanted["prices"].items()
             }
         if "promotions" in wanted:
-            out.promotions = [self._promotion(i, p) for i, p in enumerate(wanted["promotions"])]
+            out.promotions = [self._promotion(i, p) for i, p in enumerate(_rows(wanted["promotions"], "promotions"))]
         if "supplier_orders" in wanted:
             out.supplier_orders = self._orders(wanted["supplier_orders"])
         if "order_levels" in wanted:
             out.order_levels = {self._sku(s): self._levels(s, v) for s, v in wanted["order_levels"].items()}
         if "treatments" in wanted:
-            out.treatments = [self._treatment(i, t) for i, t in enumerate(wanted["treatments"])]
+            out.treatments = [self._treatment(i, t) for i, t in enumerate(_rows(wanted["treatments"], "treatments"))]
+            names = [t["treatment_id"] for t in out.treatments + self._sim.treatments]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise PlaybookError(f"There are two treatments {twice[0]!r}", do="give it another treatment_id")
         return out
 
     @staticmethod
     def _amount(value: object, what: str, *, above: bool = False) -> float:
         try:
-            amount = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+            amount = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
             raise PlaybookError(f"The {what} is {value!r}, not a number", do="give an amount") from None
-        if not math.isfinite(amount) or amount < 0 or (above and amount == 0):
-            raise PlaybookError(
-                f"The {what} is {value!r}", do="give an amount " + ("above 0" if above else "of 0 or more")
-            )
+        if not 0 <= amount <= MOST or (above and amount == 0):
+            least = "above 0" if above else "of 0 or more"
+            raise PlaybookError(f"The {what} is {value!r}", do=f"give an amount {least}, at most {MOST:,}")
         return amount
 
     def _budgets(self, budgets: Mapping[str, float]) -> dict[int, float]:
@@ -316,7 +331,7 @@ class Shop:
             )
         skus = p.get("skus")
         rows = (
-            np.array(sorted({self._sku(s) for s in skus}), np.int64)
+            np.array(sorted({self._sku(s) for s in _listed(skus, "skus of the promotion")}), np.int64)
             if skus is not None
             else np.flatnonzero(sim.world.launched < sim.day)
         )
@@ -338,11 +353,10 @@ class Shop:
 
     def _orders(self, orders: object) -> list[tuple[int, int, int]]:
         if isinstance(orders, pd.DataFrame):
-            rows = orders.to_dict("records")
+            orders = orders.to_dict("records")
         elif isinstance(orders, Mapping):
-            rows = [{"sku": s, "units": u} for s, u in orders.items()]
-        else:
-            rows = list(orders)  # type: ignore[call-overload]
+            orders = [{"sku": s, "units": u} for s, u in orders.items()]
+        rows = _rows(orders, "supplier_orders")
         total: dict[tuple[int, int], int] = {}
         for row in rows:
             day = self._day(row.get("ordered_on"), "day of the supplier order")
@@ -366,7 +380,7 @@ class Shop:
         sim, p = self._sim, self._sim.people
         known = np.flatnonzero(~p["is_guest"][: sim.n])
         place = dict(zip(ids(p["key"][known], 12, "C").to_pylist(), known.tolist(), strict=True))
-        wanted = [str(c) for c in t.get("customers", [])]
+        wanted = [str(c) for c in _listed(t.get("customers"), "customers of the treatment")]
         missing = [c for c in wanted if c not in place]
         if missing:
             raise PlaybookError(
@@ -384,8 +398,6 @@ class Shop:
             )
         who = np.array(sorted({place[c] for c in wanted}), np.int64)
         name = str(t.get("treatment_id") or f"{self._next()}-treatment-{number + 1}")
-        if any(x["treatment_id"] == name for x in sim.treatments):
-            raise PlaybookError(f"There has been a treatment {name!r}", do="give it another treatment_id")
         is_treated = uniform(key(p["key"][who], "holdout", name), "arm") >= held
         return {
             "treatment_id": name,
@@ -396,3 +408,22 @@ class Shop:
             "planned_share": 1 - held,
             "cost": self._amount(t.get("cost", 0.35), "cost per treated customer"),
         }
+
+
+def _rows(rows: object, name: str) -> list[Mapping[str, Any]]:
+    """The rows of a decision, each with known names only: a misspelt one would otherwise be passed over."""
+    found = None if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Iterable) else list(rows)
+    if found is None or not all(isinstance(row, Mapping) for row in found):
+        raise PlaybookError(f"The {name} are {rows!r}", do=f"write a list of {{{', '.join(_COLUMNS[name])}}}")
+    unknown = sorted({str(key) for row in found for key in row} - set(_COLUMNS[name]))
+    if unknown:
+        raise PlaybookError(f"The {name} have no {unknown[0]!r}", do=f"use {', '.join(_COLUMNS[name])}")
+    return found
+
+
+def _listed(values: object, what: str) -> list:
+    """A list of names, not empty; one name alone is not taken apart into its letters."""
+    found = [] if values is None or isinstance(values, (str, bytes)) or not isinstance(values, Iterable) else [*values]
+    if not found:
+        raise PlaybookError(f"The {what} are {values!r}", do="give a list of them")
+    return found
