@@ -35,7 +35,9 @@ CUTS = {
     "customers": "first_seen_on",
     "memberships": "changed_at",
     "prices": "from_on",
-}
+    "events": "occurred_at",
+    "treatments": "assigned_at",
+}  # touchpoints and experiments are known by what came of them later, see presets.py
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,8 @@ _EVERY = (
     *"geo_tests tiers business_models channels competitors promotions prices cost_rates targets team".split(),  # noqa: SIM905
     *("market_series", "survey"),
 )
+# What was known before an incident is the same with and without it. Two tables are known only later: a journey when it
+# ends and a test's visitor at the close of the test, so an incident can move rows of theirs that carry an earlier time.
 _REACH: dict[str, tuple[str, ...]] = {
     "fake_orders": _BUYING,
     "price_error": (*_BUYING, "prices"),

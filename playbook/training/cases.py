@@ -34,7 +34,7 @@ from playbook.demo.streams import key, uniform
 from playbook.demo.world import World
 from playbook.errors import PlaybookError
 
-__all__ = ["CASES", "FINDINGS", "Case", "CaseFile", "Grade", "open_case"]
+__all__ = ["CASES", "FINDINGS", "Case", "CaseFile", "Grade", "by_day", "open_case"]
 
 OPENED, SEED, CUSTOMERS = "2025-03", 40_611, 4_000
 SALE = {"starts_on": "2026-05-11", "ends_on": "2026-05-17", "depth_share": 0.4, "share_of_skus": 0.6}
@@ -287,6 +287,13 @@ def open_case(number: int) -> CaseFile:
                         part.rename(folder)
     size = json.loads((folder / "size.json").read_text(encoding="utf-8"))["size"]
     return CaseFile(CASES[number], folder / "store", float(size))
+
+
+def by_day(table: Any, column: str, *, day: str = "ordered_on", last: int = 35) -> pd.DataFrame:
+    """Rows of a table per day, one column for each value of `column`; the `last` days that have any."""
+    frame = table.select(day, column).to_pandas()
+    days = pd.to_datetime(frame[day]).dt.date
+    return pd.crosstab(days, frame[column].fillna("(missing)")).tail(last)
 
 
 def _build(case: Case, folder: Path) -> None:

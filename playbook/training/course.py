@@ -11,22 +11,27 @@ from playbook.errors import PlaybookError
 from playbook.training.checker import LANGUAGES
 from playbook.training.learners import learner_file, record
 
-__all__ = ["start_course", "training_notebooks"]
+__all__ = ["AFTERWARDS", "start_course", "training_notebooks"]
+
+AFTERWARDS = ("case_files.ipynb", "shop_game.ipynb")  # once the chapters are known
+
+
+def _folder() -> Path:
+    beside = Path(__file__).resolve().parents[2] / "notebooks" / "training"
+    return beside if beside.is_dir() else Path("notebooks/training").resolve()
 
 
 def training_notebooks() -> list[Path]:
-    """The training notebooks in the order of the course, the welcome first."""
-    beside = Path(__file__).resolve().parents[2] / "notebooks" / "training"
-    folder = beside if beside.is_dir() else Path("notebooks/training").resolve()
-    found = [p for p in folder.glob("*.ipynb") if re.match(r"\d\d_", p.name)]
+    """The exercise notebooks in the order of the course, the welcome first."""
+    found = [p for p in _folder().glob("*.ipynb") if re.match(r"\d\d_", p.name)]
     return sorted(found, key=lambda p: (p.name[:2], p.stem != "00_welcome", p.name))
 
 
 def start_course(learner: str, store: str, month: str | None, into: Path, *,
                  lang: str = "en") -> tuple[Path, list[str]]:
-    """Copy the notebooks to `into/training-<learner>/` and note the start; returns the folder and the file names in
-    the order of the course. A copy that is there stays as it is. PlaybookError for an unknown store, month, language or
-    a name without letters."""
+    """Copy the exercises, the case files and the shop game to `into/training-<learner>/` and note the start; returns
+    the folder and the file names in the order of the course. A copy that is there stays as it is. PlaybookError for an
+    unknown store, month, language or a name without letters."""
     from playbook.store import open_store
 
     if lang not in LANGUAGES:
@@ -34,6 +39,7 @@ def start_course(learner: str, store: str, month: str | None, into: Path, *,
     paths = training_notebooks()
     if not paths:
         raise PlaybookError("There are no training notebooks here", do="run from the project's folder")
+    paths += [path for name in AFTERWARDS if (path := _folder() / name).exists()]
     folder = into / f"training-{learner_file(learner).stem}"
     shop = open_store(store, until=month)
     where = str(Path(store).resolve()) if "://" not in store and Path(store).is_dir() else store
