@@ -19,17 +19,24 @@ from ibis import _
 from playbook.errors import PlaybookError
 from playbook.methods.ad_extract import SpendLog, read_extract
 from playbook.methods.attribution import RULES, markov_removal, rule_credits, transition_counts
-from playbook.methods.geo_tests import geo_evidence, geo_readings
-from playbook.methods.media_days import media_frame
+from playbook.methods.geo_tests import geo_evidence, geo_plan, geo_readings
+from playbook.methods.media_days import media_frame, weekly_media
 from playbook.methods.media_model import MediaModel, fit_media, held_out_weeks
-from playbook.methods.media_plan import BudgetPlan, channel_decisions, plan_budget, response_curves, response_table
+from playbook.methods.media_plan import (
+    BudgetPlan,
+    budget_bounds,
+    channel_decisions,
+    plan_budget,
+    response_curves,
+    response_table,
+)
 from playbook.methods.proportions import wilson
 from playbook.store import expression
 
 __all__ = ["BudgetPlan", "MediaModel", "spend_log", "known_channel_share", "tempting_roas", "channel_months",
-           "channel_pnl", "claims", "owned", "credit_models", "budget_channels", "media_frame", "geo_readings",
-           "channel_response", "response_table", "response_curves", "demand_chase", "held_out_weeks", "plan_budget",
-           "channel_decisions", "margin_steps", "channel_headline"]
+           "channel_pnl", "claims", "owned", "credit_models", "budget_channels", "media_frame", "weekly_media",
+           "geo_readings", "channel_response", "response_table", "response_curves", "demand_chase", "held_out_weeks",
+           "geo_plan", "budget_bounds", "plan_budget", "channel_decisions", "margin_steps", "channel_headline"]
 
 Z90 = 1.6448536269514722
 MATURE_DAYS = 60        # refunds of a month are in after so many days (metrics.md, roi)
@@ -111,9 +118,12 @@ def channel_pnl(months: pd.DataFrame, *, n_months: int = 3, payback: pd.DataFram
 
     channel, first_month, last_month, spend, clicks, orders, new_customers, sales, refunds, revenue, margin (money);
     roas, roas_low, roas_high, be_roas, poas, poas_low, poas_high, roi with low and high (90 %, from the spread of order
-    values and their number), ncac, payback_months (`ltv.payback`, cohort `all`), status. roi = (revenue - all costs) /
+    values and their number), ncac with low and high (Poisson), payback_months with low and high (`ltv.payback`, cohort
+    `all`), status. roi = (revenue - all costs) /
     all costs, costs being revenue - margin + spend. Ratios are missing without spend, orders or margin, never 0.
     """
+    from scipy.special import gammaincinv
+
     rows = []
     for channel, part in months.groupby("channel"):
         usable = part[part.is_spend_known | bool(part.spend.isna().all())]
@@ -135,15 +145,18 @@ def channel_pnl(months: pd.DataFrame, *, n_months: int = 3, payback: pd.DataFram
         be_roas=(pnl.sales / pnl.margin).where(sold & (pnl.margin > 0)),
         poas=pnl.margin / paid, poas_low=(pnl.margin - swing) / paid, poas_high=(pnl.margin + swing) / paid,
         roi=(pnl.margin - paid) / costs, low=(pnl.margin - swing - paid) / costs,
-        high=(pnl.margin + swing - paid) / costs, ncac=_over(paid, pnl.new_customers))
-    pnl["payback_months"] = np.nan
+        high=(pnl.margin + swing - paid) / costs, ncac=_over(paid, pnl.new_customers),
+        ncac_low=paid / gammaincinv(pnl.new_customers + 1, .95),
+        ncac_high=paid / gammaincinv(pnl.new_customers.where(pnl.new_customers > 0).astype(float), .05))
+    names = ["payback_months", "payback_low", "payback_high"]
+    pnl[names] = np.nan
     if payback is not None and len(payback):
-        whole = payback[payback.cohort == "all"].set_index("channel").payback_months
-        pnl["payback_months"] = pnl.channel.map(whole).astype(float)
+        whole = payback[payback.cohort == "all"].set_index("channel")[names]
+        pnl[names] = whole.reindex(pnl.channel).to_numpy(float)
     return pnl.drop(columns=["margin_variance", "sales_variance", "margin_known_share"])[[
         "channel", "first_month", "last_month", "spend", "clicks", "orders", "new_customers", "sales", "refunds",
         "revenue", "margin", "roas", "roas_low", "roas_high", "be_roas", "poas", "poas_low", "poas_high", "roi", "low",
-        "high", "ncac", "payback_months", "status"]]
+        "high", "ncac", "ncac_low", "ncac_high", *names, "status"]]
 
 
 def claims(months: pd.DataFrame, *, spend: SpendLog, n_months: int = 3) -> pd.DataFrame:
@@ -171,8 +184,9 @@ def owned(
     partner, referral, email and not paid, or content and live in any case).
 
     channel, kind, cost (missing where no extract carries it), sessions (missing without traffic), new_customers,
-    activated_30d_share (second order within 30 days, of new customers that old), orders, margin, margin_after_cost
-    (missing with cost or margin), repeat_90d_share with low and high (Wilson, 90 %), n_repeat_base.
+    activated_30d_share (second order within 30 days, of the n_activation_base new customers that old) with
+    activated_low and activated_high, orders, margin, margin_after_cost (missing with cost or margin), repeat_90d_share
+    with low and high, n_repeat_base; intervals are Wilson's of 90 %.
     """
     kinds = expression(channels).group_by("channel").aggregate(kind=_.kind.min(), is_paid=_.is_paid.any()).to_pandas()
     own = kinds.kind.isin(["content", "live"]) | ~kinds.is_paid.fillna(False).astype(bool)
@@ -188,11 +202,14 @@ def owned(
         seen = seen.group_by("channel").aggregate(sessions=_.sessions.sum()).to_pandas().set_index("channel").sessions
         table["sessions"] = seen.reindex(table.index).astype(float)
     again = _second_orders(sales_orders, first, pd.Timestamp(as_of)).reindex(table.index).fillna(0)
+    early = _share("activated_30d_share", again.back_30, again.old_30)
     table = table.assign(
-        activated_30d_share=_over(again.back_30, again.old_30), margin_after_cost=table.margin - table.cost,
-        **_share("repeat_90d_share", again.back_90, again.old_90), n_repeat_base=again.old_90.astype("int64"))
-    return table.reset_index()[["channel", "kind", "cost", "sessions", "new_customers", "activated_30d_share", "orders",
-                                "margin", "margin_after_cost", "repeat_90d_share", "low", "high", "n_repeat_base"]]
+        activated_low=early.pop("low"), activated_high=early.pop("high"), **early, margin_after_cost=table.margin
+        - table.cost, n_activation_base=again.old_30.astype("int64"), n_repeat_base=again.old_90.astype("int64"),
+        **_share("repeat_90d_share", again.back_90, again.old_90))
+    return table.reset_index()[["channel", "kind", "cost", "sessions", "new_customers", "activated_30d_share",
+                                "activated_low", "activated_high", "n_activation_base", "orders", "margin",
+                                "margin_after_cost", "repeat_90d_share", "low", "high", "n_repeat_base"]]
 
 
 def credit_models(touchpoints: Any, *, draws: int = 200, seed: int = 0) -> pd.DataFrame:

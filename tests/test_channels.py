@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from playbook.channels import (
+    budget_bounds,
     budget_channels,
     channel_decisions,
     channel_headline,
@@ -14,6 +15,7 @@ from playbook.channels import (
     claims,
     credit_models,
     demand_chase,
+    geo_plan,
     geo_readings,
     known_channel_share,
     margin_steps,
@@ -284,10 +286,54 @@ def test_where_the_gain_is_unsure_the_advice_is_to_hold_and_test():
     plan = plan_budget(model)
     assert plan.low < 0 < plan.high
     assert plan.verdict == "hold and test"
+    assert set(plan.table.action) <= {"hold", "hold and test", ""}
+    now = plan.table.now.sum()
+    assert plan_budget(model, total=.9 * now).verdict == "must move"        # today's split is over the ceiling
     months = channel_months(noisy, spend=log, as_of=AS_OF)
     decided = channel_decisions(plan, channel_pnl(months), months, response_table(model), as_of=AS_OF, currency="EUR")
     assert "test" in set(decided.action)
     assert set(decided.action) <= {"hold", "test", "pause"}
+
+
+def test_a_channel_with_a_floor_is_strategic_and_never_paused(fitted):
+    shop, log, model = fitted
+    lost = shop.assign(margin=0.0, channel="weak")
+    months = channel_months(lost, spend=log, as_of=AS_OF)
+    pnl, response = channel_pnl(months), response_table(model)
+    told = {"as_of": AS_OF, "currency": "EUR"}
+    plan = plan_budget(model)
+    assert channel_decisions(plan, pnl, months, response, **told).set_index("subject").action["weak"] == "pause"
+    kept = channel_decisions(plan, pnl, months, response, strategic={"weak"}, **told).set_index("subject")
+    assert kept.action["weak"] == "hold"
+    assert kept.reason["weak"].startswith("strategic")
+
+
+def test_bounds_are_read_from_one_line_or_refused():
+    assert budget_bounds("search: 500, paid: social: 12.5") == {"search": 500.0, "paid: social": 12.5}
+    assert budget_bounds("") == {}
+    for text in ("search 500", "search: many", "search: -1", "search: nan"):
+        with pytest.raises(PlaybookError, match="which channel may spend how much"):
+            budget_bounds(text)
+
+
+def test_a_planned_test_would_find_what_it_says_and_wants_regions():
+    rng = np.random.default_rng(8)
+    days = pd.date_range("2025-11-02", AS_OF)
+    common = 100 + 10 * np.sin(np.arange(len(days)) / 9) + rng.normal(0, 2, len(days))
+    rows = [(f"{region}/{i}", day, None, "search", 100.0, common[i] + rng.normal(0, 2), False)
+            for region in range(9) for i, day in enumerate(days)]
+    shop = orders(*rows).assign(region=np.repeat([f"r{i}" for i in range(9)], len(days)))
+    response = pd.DataFrame({"channel": ["search"], "spend_now": [630.0], "average_low": [.2], "average_high": [3.0]})
+    plan = geo_plan(shop, response=response, as_of=AS_OF, days=(14, 28)).set_index("days")
+    assert plan.n_control.tolist() == [6, 6]
+    assert (plan.smallest_lift <= .045).all()
+    # 900 of margin a day and 90 of spend: a lift of one per cent of margin is a return of a tenth
+    assert plan.smallest_return.to_numpy() == pytest.approx(10 * plan.smallest_lift.to_numpy(), rel=.02)
+    assert plan.spend_moved[28] == pytest.approx(28 * 30, rel=.02)
+    assert plan.is_worthwhile.all()
+    short = geo_plan(shop[shop.ordered_on >= "2026-09-21"], response=response, as_of=AS_OF, days=(14,)).iloc[0]
+    assert short.note == "needs 42 days of sales by region, 41 are there"
+    assert geo_plan(shop.assign(region=None), response=response, as_of=AS_OF).empty
 
 
 def test_without_costs_the_response_is_revenue_and_says_so(fitted):

@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from known_truth_mmm import draw_world
 
+from playbook.errors import PlaybookError
 from playbook.methods.baseline import baseline_design
 from playbook.methods.budget import allocate
 from playbook.methods.confounding import follows_demand
+from playbook.methods.media_days import weekly_media
 from playbook.methods.media_model import MediaWeeks, fit_media, held_out_weeks, media_weeks
 from playbook.methods.media_plan import plan_budget, response_table
 from playbook.methods.response import GeoResult, adstock, fit_response, forecast_weeks, hill
@@ -184,26 +187,38 @@ def test_a_plan_keeps_every_bound_and_its_rows_sum_to_the_total(world):
     assert plan.gain == pytest.approx(inside.gain.sum())
 
 
-PUBLIC = {
-    "robyn/dt_simulated_weekly.csv": (
-        "DATE", "revenue", {n: f"{n}_S" for n in ("tv", "ooh", "print", "search", "facebook")}, ["competitor_sales_B"]),
-    "meridian/national_media.csv.gz": ("time", "conversions", {f"channel {i}": f"Channel{i}_spend" for i in range(4)},
-                                       ["competitor_activity_score_control", "sentiment_score_control"]),
-    "pymc-marketing/mmm_example.csv": ("date_week", "y", {"x1": "x1", "x2": "x2"}, ["event_1", "event_2"]),
-}
+MEDIA_TABLES = {"robyn": "robyn/dt_simulated_weekly.csv", "meridian": "meridian/national_media.csv.gz",
+                "pymc-marketing": "pymc-marketing/mmm_example.csv"}
 
 
-@pytest.mark.parametrize("file", PUBLIC)
-def test_public_weekly_files_run_through_a_mapping(shared_data, file):
+@pytest.mark.parametrize("name", MEDIA_TABLES)
+def test_public_weekly_files_run_through_a_mapping(shared_data, root, name):
     """They hold no truth: what is asked is that every channel gets a return, an interval and a verdict."""
-    day, sales, paid, controls = PUBLIC[file]
-    table = pd.read_csv(shared_data / file)
-    frame = pd.DataFrame({"week_on": pd.to_datetime(table[day]), "response": table[sales].astype(float), "reason": ""})
-    frame[controls] = table[controls].astype(float)
-    spend = pd.DataFrame({name: table[column].astype(float) for name, column in paid.items()})
-    found = response_table(fit_media(MediaWeeks(frame, spend, tuple(controls)), steps=60))
-    assert found.channel.tolist() == sorted(paid)
+    mapping = yaml.safe_load((root / "data" / "mappings" / f"{name}.yaml").read_text(encoding="utf-8"))
+    weeks = weekly_media(pd.read_csv(shared_data / MEDIA_TABLES[name]), mapping)
+    assert (weeks.frame.reason == "").all()
+    found = response_table(fit_media(weeks, steps=60))
+    assert found.channel.tolist() == sorted(mapping["spend"])
     assert (found.verdict == "identified").all()
     ends = found[["average_low", "average_return", "average_high"]].to_numpy()
     assert ends.min() > 0
     assert (np.diff(ends, axis=1) > 0).all()
+
+
+WEEKLY = pd.DataFrame({"monday": ["2026-01-05", "2026-01-12", "2026-01-26", "2026-02-02"], "sold": [9, 8, 7, 6.0],
+                       "tv": [1.0, -2.0, None, 4.0]})
+MAPPED = {"week_on": "monday", "response": "sold", "spend": {"telly": "tv"}}
+
+
+def test_weeks_that_are_missing_unknown_or_negative_are_not_scored():
+    weeks = weekly_media(WEEKLY, MAPPED)
+    assert weeks.frame.response.isna().tolist() == [False, True, True, True, False]
+    assert weeks.frame.reason.tolist() == ["", "negative spend", "spend not known", "spend not known", ""]
+    assert weeks.spend.telly.min() == 0
+
+
+def test_a_mapping_that_does_not_fit_its_table_is_refused_by_name():
+    with pytest.raises(PlaybookError, match="does not have: radio"):
+        weekly_media(WEEKLY, MAPPED | {"spend": {"radio": "radio"}})
+    with pytest.raises(PlaybookError, match="not one a week"):
+        weekly_media(WEEKLY.assign(monday=["2026-01-05", "2026-01-06", "2026-01-19", "2026-01-26"]), MAPPED)

@@ -1,4 +1,4 @@
-"""Reading a shop's geo tests: sales and spend by region and day, put before the synthetic control.
+"""Reading a shop's geo tests and planning the next: sales and spend by region, put before the synthetic control.
 
 The region that was treated differently is compared with a blend of the others (`synthetic_control`), in margin and in
 spend alike; their quotient is the one return in this package that was caused by design and not by habit.
@@ -17,13 +17,15 @@ from ibis import _
 from playbook.methods.media_days import daily_sales
 from playbook.methods.media_model import MediaWeeks
 from playbook.methods.response import GeoResult
-from playbook.methods.synthetic_control import compare
+from playbook.methods.synthetic_control import compare, detectable
 from playbook.store import expression
 
-__all__ = ["geo_evidence", "geo_readings"]
+__all__ = ["geo_evidence", "geo_plan", "geo_readings"]
 
 Z90 = 1.6448536269514722
 HISTORY_DAYS = 182      # of daily sales by region before a test; more would dilute today's pattern
+PLAN_DAYS = 364         # of history a plan is tried out on: windows from every season, where there is a year
+LIFTS = (.01, .015, .02, .03, .045, .065, .1, .15, .22, .33, .5, .75, 1.0)
 MONEY = "decimal(18, 6)"
 
 
@@ -58,6 +60,60 @@ def geo_evidence(readings: pd.DataFrame, weeks: MediaWeeks) -> list[GeoResult]:
         if len(inside) and r.channel in weeks.spend.columns and r.roi_se > 0:
             found.append(GeoResult(r.channel, r.roi, r.roi_se, int(inside[0]), int(inside[-1]), float(r.factor)))
     return found
+
+
+def geo_plan(
+    sales_orders: Any, *, response: pd.DataFrame, refunds: Any = None, as_of: Any, days: tuple[int, ...] = (14, 28, 56),
+    power: float = .8, level: float = .9
+) -> pd.DataFrame:
+    """What a geo test of each length could show, tried out on the shop's own past without a test.
+
+    One row per channel of `response` (`response_table`) and length: channel, days, regions (to treat: every third by
+    sales, the set the others imitate best), n_control, smallest_lift (of these regions' margin, found in `power` of
+    past windows; missing where doubling would not be found), smallest_return (that lift per unit of spend, were the
+    channel switched off or doubled there), spend_moved (money, all days), known_within (half the width of the return's
+    interval today), is_worthwhile (the test would show less than that), note. Without five regions with sales: no rows.
+    """
+    columns = ["channel", "days", "regions", "n_control", "smallest_lift", "smallest_return", "spend_moved",
+               "known_within", "is_worthwhile", "note"]
+    day = pd.Timestamp(as_of)
+    sales, _basis = daily_sales(sales_orders, refunds, day, by_region=True)
+    wide = sales.pivot(index="day_on", columns="region", values="response")
+    if wide.shape[1] < 5:
+        return pd.DataFrame(columns=columns)
+    wide = wide.reindex(pd.date_range(max(day - dt.timedelta(days=PLAN_DAYS - 1), wide.index.min()), day)).fillna(0.0)
+    marks = _best_imitated(wide)
+    panel, lifts = wide.to_numpy(), np.array(LIFTS)
+    share = panel[:, marks].sum() / max(panel.sum(), 1e-9)
+    rows = []
+    for length in days:
+        least, note = np.nan, f"needs {3 * length} days of sales by region, {len(panel)} are there"
+        if len(panel) >= 3 * length:
+            # a lift counts where every larger one is found as well
+            found = np.logical_and.accumulate((detectable(panel, marks, length, lifts, level=level, worlds=20)
+                                               >= power)[::-1])[::-1]
+            least, note = (lifts[found][0], "") if found.any() else (np.nan, "not even a doubling would be found")
+        for r in response.itertuples():
+            smallest = least * 7 * panel[-84:].sum(1).mean() / r.spend_now if r.spend_now > 0 else np.nan
+            within = (r.average_high - r.average_low) / 2
+            rows.append((r.channel, length, ", ".join(wide.columns[marks]), int((~marks).sum()), least, smallest,
+                         share * r.spend_now / 7 * length, within,
+                         bool(smallest == smallest and not smallest >= within), note))
+    return pd.DataFrame(rows, columns=columns).sort_values(["channel", "days"], ignore_index=True)
+
+
+def _best_imitated(wide: pd.DataFrame) -> np.ndarray:
+    """Marks every third region by sales (one, under seven), from the start whose sum the rest imitates most closely."""
+    order = np.lexsort((wide.columns, -wide.sum().to_numpy()))
+    sets = [order[first::3] for first in range(3)] if len(order) >= 7 else [order[[i]] for i in range(len(order))]
+    half, best, chosen = len(wide) // 2, np.inf, None
+    for members in sets:
+        marks = np.isin(np.arange(wide.shape[1]), members)
+        read = compare(wide.to_numpy(), marks, half)
+        miss = read.fit / max(abs(read.observed[:half].mean()), 1e-9)
+        if miss < best:
+            best, chosen = miss, marks
+    return chosen
 
 
 def _regional_spend(ad_spend: Any, day: pd.Timestamp) -> pd.DataFrame:

@@ -1,11 +1,12 @@
 """From orders, refunds and promotions to the weeks a response is fitted on.
 
 The response is contribution margin of the whole shop by week of order, lowered by what refunds of matured orders take
-(revenue where costs are unknown). Nothing of tracking enters.
+(revenue where costs are unknown). Nothing of tracking enters. A table somebody already keeps by week is read as it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import ibis
@@ -18,7 +19,7 @@ from playbook.methods.ad_extract import SpendLog
 from playbook.methods.media_model import MediaWeeks, media_weeks
 from playbook.store import expression
 
-__all__ = ["daily_sales", "media_frame"]
+__all__ = ["daily_sales", "media_frame", "weekly_media"]
 
 MONEY = "decimal(18, 6)"
 
@@ -37,6 +38,37 @@ def media_frame(
         controls[name] = column
     weeks = media_weeks(daily, spend.daily, as_of=day, channels=channels, controls=controls)
     return weeks, basis
+
+
+def weekly_media(table: pd.DataFrame, mapping: Mapping[str, Any]) -> MediaWeeks:
+    """Weeks from a table with one row a week and one column per channel, as media teams keep them.
+
+    `mapping` names its columns: `week_on`, `response`, `spend` (channel: column) and, where wanted, `controls` (a
+    list). Weeks without a row, without a figure or with negative spend are not scored. PlaybookError for columns that
+    are not there and rows that are not weeks.
+    """
+    paid, controls = dict(mapping.get("spend") or {}), list(mapping.get("controls") or [])
+    named = [mapping.get("week_on"), mapping.get("response"), *paid.values(), *controls]
+    absent = [str(name) for name in named if name not in table]
+    if absent or not paid:
+        raise PlaybookError(f"The mapping names columns the table does not have: {', '.join(absent) or 'no spend'}",
+                            rule="week_on, response, spend, controls", do="name headers of the table")
+    week = pd.to_datetime(table[mapping["week_on"]], errors="coerce")
+    apart = week.sort_values().diff().dropna().dt.days
+    if week.isna().any() or (apart < 7).any() or (apart % 7 > 0).any():
+        raise PlaybookError("The rows are not one a week", column=str(mapping["week_on"]), rule="first day of the week",
+                            rows=int(week.isna().sum() + ((apart < 7) | (apart % 7 > 0)).sum()), do="sum them by week")
+    every = pd.date_range(week.min(), week.max(), freq="7D")
+    numbers = table[named[1:]].apply(pd.to_numeric, errors="coerce").set_axis(week).reindex(every)
+    spend = pd.DataFrame({channel: numbers[paid[channel]].to_numpy(float) for channel in sorted(paid)})
+    frame = pd.DataFrame({"week_on": every, "response": numbers[named[1]].to_numpy(float), "reason": ""})
+    for name in controls:
+        frame[name] = numbers[name].fillna(numbers[name].mean()).to_numpy(float)
+        frame.loc[numbers[name].isna().to_numpy(), "reason"] = f"{name} not known"
+    frame.loc[(spend < 0).any(axis=1), "reason"] = "negative spend"
+    frame.loc[spend.isna().any(axis=1), "reason"] = "spend not known"
+    frame["response"] = frame.response.mask(frame.reason != "")
+    return MediaWeeks(frame, spend.fillna(spend.median()).fillna(0.0).clip(lower=0), tuple(controls))
 
 
 def daily_sales(

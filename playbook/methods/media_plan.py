@@ -2,12 +2,13 @@
 
 The plan is searched on the posterior's mean curves (`budget`), within bounds and within the spend seen, and judged on
 every draw, channel by channel: a step whose own gain is not sure enough is held and tested, the others are taken. A
-step is small and can be taken back, so it is held to the sureness of a price move, not to that of a proof.
+step is small and can be taken back, so it is held to the sureness of a price move, not to that of a proof: four draws
+in five. The intervals of gains are those of this rule, so that one that straddles zero always means "hold and test".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +20,11 @@ from playbook.methods.budget import allocate, gain_draws
 from playbook.methods.media_model import MediaModel
 from playbook.methods.response import adstock, hill
 
-__all__ = ["BudgetPlan", "channel_decisions", "plan_budget", "response_curves", "response_table"]
+__all__ = ["BudgetPlan", "budget_bounds", "channel_decisions", "plan_budget", "response_curves", "response_table"]
 
 WEEKS_A_MONTH = 365.25 / 12 / 7
 MOVES = ("raise", "lower")
+ROUGH = 1.5             # R-hat of single walkers from which some hundred of them no longer make up for their memory
 
 
 def response_table(model: MediaModel, *, level: float = .9) -> pd.DataFrame:
@@ -30,14 +32,15 @@ def response_table(model: MediaModel, *, level: float = .9) -> pd.DataFrame:
 
     channel, spend_now (a week, mean of the last four), seen_low, seen_high (range of carried-over weekly spend the fit
     has seen), average_return with average_low and average_high (response per unit of spend, all weeks), marginal_return
-    with low and high (of one more unit a week at spend_now), carry_over, verdict, note. Not identifiable: missing. A
-    channel fitted together with others carries their joint figures under verdict `not identifiable`.
+    with low and high (of one more unit a week at spend_now), carry_over, r_hat (1: the draws agree; above 1.5 their
+    intervals are rough), verdict, note. Not identifiable: missing. A channel fitted together with others carries their
+    joint figures under verdict `not identifiable`.
     """
     weeks = model.weeks
     table = model.verdicts.copy()
     table["spend_now"] = table.channel.map(weeks.spend.tail(4).mean())
     names = ["seen_low", "seen_high", "average_return", "average_low", "average_high", "marginal_return", "low",
-             "high", "carry_over"]
+             "high", "carry_over", "r_hat"]
     table[names] = np.nan
     if model.fit is not None:
         fit, tail = model.fit, (1 - level) / 2
@@ -47,7 +50,7 @@ def response_table(model: MediaModel, *, level: float = .9) -> pd.DataFrame:
         inside = (now >= stock.min(0)) & (now <= stock.max(0))
         marginal = np.where(inside, marginal, np.nan)
         both = [fit.roi.mean(0), *np.quantile(fit.roi, [tail, 1 - tail], axis=0), marginal.mean(0),
-                *np.quantile(marginal, [tail, 1 - tail], axis=0), fit.carry.mean(0)]
+                *np.quantile(marginal, [tail, 1 - tail], axis=0), fit.carry.mean(0), fit.mixing]
         figures = pd.DataFrame(np.column_stack([stock.min(0), stock.max(0), *both]), index=fit.channels, columns=names)
         table[names] = figures.reindex(table.fitted_as).to_numpy()
         outside = table.fitted_as.isin([c for c, ok in zip(fit.channels, inside, strict=True) if not ok])
@@ -78,8 +81,8 @@ class BudgetPlan:
     """`table`: channel, now, plan, change (money a month), floor, cap, marginal_return, gain of the step net of spend
     with gain_low and gain_high, action; the row `(not spent)` closes the sum. `gain` a month of the whole plan over
     today's split, with `low`, `high`, and `p_gain`, the share of draws in which it pays. `verdict`: `move` (some steps
-    are sure enough; the table holds these), `hold and test` (none is; the table shows what would be tried) or `hold`
-    (nothing to gain)."""
+    are sure enough; the table holds these), `hold and test` (none is, its interval straddles zero; the table shows what
+    would be tried), `hold` (nothing to gain) or `must move` (not sure, but the bounds forbid today's split)."""
 
     table: pd.DataFrame
     gain: float
@@ -87,6 +90,19 @@ class BudgetPlan:
     high: float
     p_gain: float
     verdict: str
+
+
+def budget_bounds(text: str) -> dict[str, float]:
+    """Amounts by channel from a parameter's text, `search: 500, social: 120`; PlaybookError where it cannot be read."""
+    try:
+        told = [part.rpartition(":") for part in text.split(",") if part.strip()]
+        found = {name.strip(): float(amount) for name, _colon, amount in told}
+    except ValueError:
+        found = {"": -1.0}
+    if "" in found or not all(0 <= amount < np.inf for amount in found.values()):
+        raise PlaybookError(f"{text!r} does not say which channel may spend how much", rule="floors and caps",
+                            do="write channel and money a month, as in search: 500, social: 120")
+    return found
 
 
 def plan_budget(
@@ -97,14 +113,14 @@ def plan_budget(
     caps: Mapping[str, float] | None = None,
     largest_step: float = .2,
     spend_all: bool = False,
-    level: float = .9,
     sure: float = .8,
 ) -> BudgetPlan:
     """Next month's budget: the split with the most expected margin less spend, each channel within its bounds.
 
-    A channel's step is taken where it gains in at least `sure` of the draws, whatever the others do; the interval of
-    `level` is printed beside it. Where steps depend on one another (`spend_all`, floors, caps or a total that force
-    them), the plan is judged as a whole: it moves where it gains in `sure` of the draws.
+    A channel's step is taken where it gains in at least `sure` of the draws, whatever the others do, and held where its
+    interval straddles zero: the same thing, for each end of an interval is passed in `sure` of the draws (.8: the
+    middle 60 %). Where steps depend on one another (`spend_all`, floors, caps or a total that force them), the plan is
+    judged as a whole.
 
     `total` (a month; default: what is spent now) is a ceiling, or an exact sum with `spend_all`. A channel moves at
     most `largest_step` of today's spend, never below its floor nor above its cap, and never out of the range of spend
@@ -132,22 +148,23 @@ def plan_budget(
         raise PlaybookError(f"No split meets the bounds: {error}", rule="total, floors, caps, largest step",
                             do="raise the total, lower a floor, or allow a larger step") from None
     moved = _is_moved(plan, now)
-    held = moved & ((draws > 0).mean() < sure)
+    held = moved & (draws.quantile(1 - sure) <= 0)
     kept = plan.where(~held, now)
     alone = not spend_all and bool(((kept >= low - 1e-9) & (kept <= high + 1e-9)).all())
-    alone = alone and kept.sum() <= total * (1 + 1e-9)
-    is_sure = bool((moved & ~held).any()) if alone else bool((draws.sum(axis=1) > 0).mean() >= sure)
-    held &= alone and is_sure
-    if held.any():
-        plan, draws = kept, draws.mul(~held, axis=1)
-    tail = (1 - level) / 2
+    if alone and kept.sum() <= total * (1 + 1e-9):
+        plan, draws = (kept, draws.mul(~held, axis=1)) if (moved & ~held).any() else (plan, draws)
+    else:
+        held &= False
     whole = draws.sum(axis=1)
-    low_gain, high_gain = np.quantile(whole, [tail, 1 - tail])
-    verdict = "hold" if not moved.any() else "move" if is_sure else "hold and test"
+    low_gain, high_gain = np.quantile(whole, [1 - sure, sure])
+    is_sure = low_gain > 0 and bool((moved & ~held).any())
+    stands = bool(((now >= low - 1e-9) & (now <= high + 1e-9)).all()) and now.sum() <= total * (1 + 1e-9) and not (
+        spend_all and now.sum() < total * (1 - 1e-9))
+    verdict = "hold" if not moved.any() else "move" if is_sure else "hold and test" if stands else "must move"
     out = pd.DataFrame({"now": now, "plan": plan, "change": plan - now, "floor": low, "cap": high,
                         "marginal_return": table.marginal_return, "gain": draws.mean(),
-                        "gain_low": draws.quantile(tail), "gain_high": draws.quantile(1 - tail)})
-    out["action"] = np.select([~free, held, ~_is_moved(plan, now), plan > now],
+                        "gain_low": draws.quantile(1 - sure), "gain_high": draws.quantile(sure)})
+    out["action"] = np.select([~free, moved & (held | (verdict == "hold and test")), ~_is_moved(plan, now), plan > now],
                               ["hold: no advice", "hold and test", "hold", "raise"], "lower")
     rest = total - plan.sum()
     out.loc["(not spent)"] = [total - now.sum(), rest, rest - (total - now.sum()), *[np.nan] * 6, ""]
@@ -161,15 +178,17 @@ def _is_moved(plan: pd.Series, now: pd.Series) -> pd.Series:
 
 def channel_decisions(
     plan: BudgetPlan, pnl: pd.DataFrame, months: pd.DataFrame, response: pd.DataFrame, *, as_of: Any, currency: str,
-    is_flagged: bool = False, payback_cap: float = 12.0
+    is_flagged: bool = False, payback_cap: float = 12.0, strategic: Collection[str] = (),
+    tests: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """The decision rows of the budget, in the fields of `Decision`: one per channel of `response`.
 
     raise or lower as the plan says where its gain is sure enough; hold where it is not, and test the channel whose
     return is least known for the money it takes; pause where ROAS lay below break-even in the last two
-    complete months and the response does not contradict (test where it does: tracking may miss what a channel causes);
-    hold instead of raise where payback takes more than `payback_cap` months. The evidence is marginal ROAS (marginal
-    margin per unit of spend times break-even ROAS) against break-even ROAS.
+    complete months and the response does not contradict (lower or test where it does: tracking may miss what a channel
+    causes), but never a `strategic` channel; hold instead of raise where payback takes more than `payback_cap` months.
+    `tests` (`geo_plan`) say where and how long to test, or that no test could tell. The evidence is marginal ROAS
+    (marginal margin per unit of spend times break-even ROAS) against break-even ROAS.
     """
     day = pd.Timestamp(as_of)
     rows = []
@@ -183,6 +202,10 @@ def channel_decisions(
         is_weak = len(weak) == 2 and bool((weak.margin < weak.spend).all())
         slow = own is not None and own.payback_months > payback_cap
         action, why = _choice(plan, step, r, is_weak, slow, r.channel == least_known)
+        if action == "pause" and r.channel in strategic:
+            action, why = "hold", f"strategic, though: {why}"
+        if action == "test":
+            why += _how_to_test(tests, r.channel)
         rows.append({
             "subject_type": "channel", "subject": r.channel, "action": action,
             "size": float(step.change) if action in MOVES else float(-step.now) if action == "pause" else None,
@@ -204,7 +227,7 @@ def _choice(plan: BudgetPlan, step: pd.Series, r: Any, is_weak: bool, slow: bool
             "hold", f"not identifiable: {r.note}")
     if is_weak and r.average_return < 1:
         return "pause", f"{below}, and the response shows no more than tracking sees"
-    if is_weak:
+    if is_weak and (plan.verdict, step.action) != ("move", "lower"):
         return "test", f"{below}, yet the whole shop's sales follow its spend: tracking may miss what it causes"
     if "hold and test" in (plan.verdict, step.action):
         return ("test", "the gain is not sure enough, and this return is the least known for its money") if (
@@ -217,8 +240,19 @@ def _choice(plan: BudgetPlan, step: pd.Series, r: Any, is_weak: bool, slow: bool
     return "hold", r.note or "today's spend is about right"
 
 
+def _how_to_test(tests: pd.DataFrame | None, channel: str) -> str:
+    mine = tests[tests.channel == channel] if tests is not None else None
+    if mine is None or mine.empty:
+        return ""
+    good = mine[mine.is_worthwhile]
+    if good.empty:
+        return f"; no geo test of up to {mine.days.max()} days would tell more than is known: too few sales by region"
+    t = good.iloc[0]
+    return f"; {t.days} days without it in {t.regions} would show a return from {t.smallest_return:.2g} on"
+
+
 def _confidence(plan: BudgetPlan, r: Any, is_flagged: bool) -> str:
-    if r.verdict != "identified" or is_flagged or plan.verdict == "hold and test":
+    if r.verdict != "identified" or r.r_hat > ROUGH or is_flagged or plan.verdict in ("hold and test", "must move"):
         return "low"
     return "high" if r.low > 1 or r.high < 1 else "medium"
 

@@ -1,6 +1,6 @@
 """What the channel methods are worth and cost: known-truth response, confounding check, credits, geo test.
 
-    python tests/benchmarks/bench_channels.py [response] [confounding] [credits] [geo]
+    python tests/benchmarks/bench_channels.py [response] [confounding] [credits] [geo] [public]
 
 Times are CPU seconds beside wall seconds; on a busy machine only the first compares. The public data are found through
 PLAYBOOK_SHARED.
@@ -15,16 +15,21 @@ from pathlib import Path
 import ibis
 import numpy as np
 import pandas as pd
+import yaml
 
 HERE = Path(__file__).resolve()
 sys.path[:0] = [str(HERE.parents[2]), str(HERE.parents[1])]
 
 from known_truth_mmm import SETTINGS, draw_world, realised  # noqa: E402
+from test_attribution import independent_removal  # noqa: E402
+from test_response import MEDIA_TABLES  # noqa: E402
 
 from playbook.methods.attribution import markov_removal, rule_credits, transition_counts  # noqa: E402
 from playbook.methods.baseline import baseline_design  # noqa: E402
 from playbook.methods.confounding import follows_demand  # noqa: E402
+from playbook.methods.media_days import weekly_media  # noqa: E402
 from playbook.methods.media_model import MediaWeeks, fit_media  # noqa: E402
+from playbook.methods.media_plan import response_table  # noqa: E402
 from playbook.methods.response import GeoResult, fit_response  # noqa: E402
 from playbook.methods.synthetic_control import compare, detectable  # noqa: E402
 
@@ -58,13 +63,14 @@ def response(seeds=40):
         table = pd.DataFrame([scores(w, seed) | realised(w, noise) for seed, w in enumerate(worlds)])
         print(f"\n{name}, {len(table)} seeds\n" + table.mean().round(3).to_string())
         print(f"slowest cpu {table.cpu.max():.2f}", flush=True)
-    code = ("import time; t = time.process_time(); import sys; sys.path[:0] = sys.argv[1:];"
+    code = ("import time; t, w = time.process_time(), time.perf_counter(); import sys; sys.path[:0] = sys.argv[1:];"
             "from known_truth_mmm import draw_world; from playbook.methods.baseline import baseline_design;"
             "from playbook.methods.response import fit_response; w = draw_world(0);"
             "d = baseline_design(len(w.y), controls=w.control);"
-            "fit_response(w.y, w.spend, channels='abcd', design=d); print(time.process_time() - t)")
+            "fit_response(w.y, w.spend, channels='abcd', design=d);"
+            "print(f'cpu {time.process_time() - t:.2f} s, wall {time.perf_counter() - w:.2f} s')")
     cold = subprocess.run([sys.executable, "-c", code, *sys.path[:2]], capture_output=True, text=True, check=True)
-    print("one fit in a fresh process, import included: cpu", cold.stdout.strip())
+    print("one fit in a fresh process, import included:", cold.stdout.strip())
 
 
 def confounding(seeds=40):
@@ -113,8 +119,11 @@ def credits():
             "is_conversion": won, "n_journeys": long[column]})
             for kind, won, column in (("won", True, "total_conversions"), ("lost", False, "total_null"))])
         steps = transition_counts(ibis.memtable(both)).to_pandas()
-        off = rule_credits(steps).join(markov_removal(steps)[["markov"]]).sum() - 19_785
+        markov = markov_removal(steps)
+        off = rule_credits(steps).join(markov[["markov"]]).sum() - 19_785
         print("public paths, conversions off 19,785 by", off.abs().max())
+        apart = np.abs(markov.removal_share - independent_removal(steps)).max()
+        print("removal effects off those of chains solved without the channel by", apart)
     rng = np.random.default_rng(0)
     length = rng.geometric(.4, 1_000_000).clip(1, 12)
     journey = np.repeat(np.arange(len(length)), length)
@@ -150,11 +159,23 @@ def geo():
     print("power of 15 days in chicago and portland:", dict(zip(lifts.tolist(), power.round(2).tolist(), strict=True)))
 
 
+def public():
+    shared = Path(os.environ["PLAYBOOK_SHARED"])
+    for name, file in MEDIA_TABLES.items():
+        mapping = yaml.safe_load((HERE.parents[2] / "data" / "mappings" / f"{name}.yaml").read_text(encoding="utf-8"))
+        weeks = weekly_media(pd.read_csv(shared / file), mapping)
+        model, wall, cpu = timed(lambda weeks=weeks: fit_media(weeks))
+        print(f"{name}: {len(weeks.frame)} weeks, wall {wall:.1f} s, cpu {cpu:.1f} s, follows demand: "
+              f"{model.chase.is_flagged}, R-hat up to {model.fit.mixing.max():.2f}")
+        print(response_table(model)[["channel", "average_return", "average_low", "average_high", "marginal_return",
+                                     "carry_over", "verdict"]].round(3).to_string(index=False))
+
+
 def main():
-    chosen = sys.argv[1:] or ["response", "confounding", "credits", "geo"]
+    chosen = sys.argv[1:] or ["response", "confounding", "credits", "geo", "public"]
     for name in chosen:
         print(f"\n== {name}")
-        {"response": response, "confounding": confounding, "credits": credits, "geo": geo}[name]()
+        {"response": response, "confounding": confounding, "credits": credits, "geo": geo, "public": public}[name]()
 
 
 if __name__ == "__main__":
