@@ -293,6 +293,13 @@ def test_where_the_gain_is_unsure_the_advice_is_to_hold_and_test():
     decided = channel_decisions(plan, channel_pnl(months), months, response_table(model), as_of=AS_OF, currency="EUR")
     assert "test" in set(decided.action)
     assert set(decided.action) <= {"hold", "test", "pause"}
+    tested = decided.subject[decided.action == "test"].iloc[0]
+    for worth, said in ((True, "28 days without it in r1 would show a return from 1.2 on"), (False, "week by week")):
+        tests = pd.DataFrame({"channel": [tested], "days": [28], "regions": ["r1"], "smallest_return": [1.2],
+                              "is_worthwhile": [worth]})
+        again = channel_decisions(plan, channel_pnl(months), months, response_table(model), as_of=AS_OF, currency="EUR",
+                                  tests=tests)
+        assert said in again.set_index("subject").reason[tested]
 
 
 def test_a_channel_with_a_floor_is_strategic_and_never_paused(fitted):

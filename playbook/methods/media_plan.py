@@ -246,7 +246,8 @@ def _how_to_test(tests: pd.DataFrame | None, channel: str) -> str:
         return ""
     good = mine[mine.is_worthwhile]
     if good.empty:
-        return f"; no geo test of up to {mine.days.max()} days would tell more than is known: too few sales by region"
+        return (f"; no geo test of up to {mine.days.max()} days would tell more than is known: vary its spend week by "
+                "week instead")
     t = good.iloc[0]
     return f"; {t.days} days without it in {t.regions} would show a return from {t.smallest_return:.2g} on"
 
