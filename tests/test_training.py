@@ -6,10 +6,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from shops import order, write_shop
 
 from playbook.cli import main
 from playbook.demo import make_demo
 from playbook.errors import PlaybookError
+from playbook.journey import event_steps
 from playbook.store import open_store
 from playbook.training import Exercise, Lesson, NotApplicable, Said, Slip, every_exercise, learner_file, record, records
 from playbook.training.checker import start
@@ -21,6 +23,8 @@ from playbook.training.progress import competency_matrix, exercise_states, grade
 
 NOTEBOOKS = training_notebooks()
 BILINGUAL = ("welcome", "00", "01", "02", "03", "04")
+SEGMENTS = ("important value", "important develop", "important keep", "important win back", "general value",
+            "general develop", "general keep", "general win back")
 each_exercise = pytest.mark.parametrize("number", list(every_exercise()))
 
 
@@ -115,6 +119,40 @@ def gaps_and_last_day(t):
     return {d for d in every if d not in seen and d.weekday() in weekdays} | {max(seen)}
 
 
+def best_fifth(t):
+    held = t.dropna(subset="customer_id").groupby("customer_id").amount.sum().sort_values(ascending=False)
+    return np.interp(0.2 * len(held), range(len(held) + 1), [0, *held.cumsum()]) / held.sum()
+
+
+def classes_left(t):
+    left = t[t.class_week != t.class_month].class_week.value_counts()
+    return {"X": "a", "Y": "b", "Z": "c"}[left.index[0]]
+
+
+def reorder_point(s):
+    spread = (s.lead_days * s.sd_day**2 + s.mean_day**2 * s.lead_sd**2) ** 0.5
+    return {"reorder_point": s.mean_day * s.lead_days + 1.6449 * spread, "position": s.available + s.incoming}
+
+
+def packs_for_the_money(t):
+    left, bought = t.budget.iloc[0], {}
+    for row in t.itertuples():
+        packs = -(-max(row.level - row.available - row.incoming, 0) // row.pack_units)
+        units = packs * row.pack_units if packs * row.pack_units * row.unit_cost <= left else 0
+        left, bought[row.sku] = left - units * row.unit_cost, units
+    return bought
+
+
+def two_arms(t):
+    p, q = t.buyer_share.iloc[0], 1.1 * t.buyer_share.iloc[0]
+    return 2 * (1.95996 + 0.84162) ** 2 * (p * (1 - p) + q * (1 - q)) / (q - p) ** 2
+
+
+def one_arm(t):
+    p, q = t.reached.iloc[-1] / t.n_sessions.iloc[-1], 1.1 * t.reached.iloc[-1] / t.n_sessions.iloc[-1]
+    return (1.95996 + 0.84162) ** 2 * (p * (1 - p) + q * (1 - q)) / (q - p) ** 2
+
+
 # what a learner would work out from the table handed out, without the playbook's functions
 BY_HAND = {
     "welcome.1": len, "00.2": lambda t: t.amount.iloc[0] - t.amount.iloc[1:].sum(),
@@ -134,6 +172,18 @@ BY_HAND = {
     "03.4": lambda t: set(t.channel[(t.sales > t.spend) & (t.margin < t.spend)]),
     "04.2": month_three, "05.2": lambda t: t.revenue_per_customer.sum() / t.margin_per_customer.sum(),
     "05.4": first_month_paid_back,
+    "06.1": lambda t: "abcdefgh"[list(SEGMENTS).index(t.segment[(t.revenue * (1 - t.cost_share)).idxmax()])],
+    "06.2": lambda t: (lambda a: (a[0] - a[1] - a[2] + a[3]) * a[4] * (1 - a[5]))(t.amount),
+    "06.3": best_fifth,
+    "06.4": lambda t: ((t.segment_then == "important value") & t.segment_now.isin(SEGMENTS[2:4])).sum(),
+    "06.5": two_arms,
+    "07.1": classes_left, "07.2": reorder_point,
+    "07.4": lambda t: t.stock_at_cost.mean() / (t.cost_of_goods.sum() / (7 * len(t))), "07.5": packs_for_the_money,
+    "08.1": lambda t: "abc"[(t.n_treated / (t.n_control + t.n_treated) - t.planned_treated).abs().argmin()],
+    "08.2": lambda t: {"session": t.bought.sum() / len(t),
+                       "user": t[t.bought].visitor_id.nunique() / t.visitor_id.nunique()},
+    "08.3": one_arm, "08.4": lambda t: (lambda r: np.cov(r.late_days, r.stars)[0, 1] / r.late_days.var())(t.dropna()),
+    "08.5": lambda t: t["where"][(t.n_previous * (t.usual_share - t.step_share) * t.onward_share).idxmax()],
 }
 
 
@@ -147,6 +197,23 @@ def test_a_learner_who_computes_by_hand_from_the_table_handed_out_is_right(numbe
             continue
         replies.append(lesson(number, shop).check(number, BY_HAND[number](table)))
     assert len(replies) >= 3 and {reply.status for reply in replies} == {"right"}, replies
+
+
+def test_sessions_and_purchases_of_the_visits_handed_out_are_those_of_the_chapters_funnel(shops):
+    shop = shops[2]
+    daily = event_steps(shop.events, as_of=shop.as_of).daily
+    month = daily[daily.day_on.dt.strftime("%Y-%m") == shop.month]
+    visits = lesson("08.2", shop).given("08.2")
+    assert (len(visits), visits.bought.sum()) == (month.session.sum(), month.purchase.sum())
+
+
+def test_a_page_asks_what_applies_here_and_is_told_why_not(shops, tmp_path, capsys):
+    assert lesson("08.2", shops[0]).applies("08.2") and capsys.readouterr().out == ""
+    bare = open_store(str(write_shop(tmp_path, [order("one", "2026-01-05"), order("two", "2026-01-06", "bob")])))
+    for number in ("06.2", "07.2", "07.3", "08.3", "08.4"):
+        assert not lesson(number, bare).applies(number)
+        assert f"{number}: not applicable this month" in capsys.readouterr().out
+        assert lesson(number, bare).check(number, 1).status == "not applicable"
 
 
 @each_exercise

@@ -119,6 +119,16 @@ class Lesson:
         except NotApplicable as reason:
             raise PlaybookError(f"Exercise {number} has no table here: {reason}") from None
 
+    def applies(self, number: str) -> bool:
+        """Can the exercise be worked on here? Where it cannot, says why, so that a page runs through on any store."""
+        exercise = find_exercise(number)
+        try:
+            self._once(exercise.given or exercise.solve)
+        except (NotApplicable, PlaybookError) as reason:
+            print(f"{number}: {self._say('n/a')}. {reason}")
+            return False
+        return True
+
     def check(self, number: str, answer: Any = ...) -> Reply:
         """Is the answer right on this store and month? Never raises for what the answer is.
 
