@@ -1,12 +1,15 @@
 """Training notebooks: they ask what the checker expects, are saved untouched, and run untouched without an error."""
 
+import datetime as dt
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
+from shops import order, write_shop
 
 from playbook.demo import make_demo
 from playbook.runs.execute import execute_notebook
@@ -50,6 +53,21 @@ def test_a_training_notebook_is_saved_untouched(path):
     (parameters,) = [c for c in whole["cells"] if "parameters" in c["metadata"].get("tags", [])]
     assert re.findall(r"(?m)^(\w+): str = ", "".join(parameters["source"])) == ["month", "store", "learner", "language"]
     assert path.stat().st_size <= 60_000 and tidied(whole) == path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def orders_alone(tmp_path_factory):
+    day = lambda n: str(dt.date(2026, 7, 1) + dt.timedelta(days=n % 62))  # noqa: E731
+    rows = [order(f"o{n}", day(n), f"c{n % 17}") for n in range(80)]
+    return write_shop(tmp_path_factory.mktemp("training") / "bare", rows)
+
+
+@each_notebook
+def test_a_page_runs_through_on_a_shop_that_has_orders_and_nothing_else(path, orders_alone):
+    space = {"display": lambda *tables: None}
+    for cell in cells(path, "code"):
+        exec(cell.replace('store: str = "demo"', f"store: str = {str(orders_alone)!r}"), space)
+    plt.close("all")
 
 
 def shown(path):
