@@ -69,18 +69,20 @@ def cohort_retention(customer_days: Any, *, as_of: dt.date | str, truncated_befo
 def _cell_counts(customer_days: Any, as_of: pd.Timestamp) -> pd.DataFrame:
     """born, k (months as numbers), active, revenue, margin: one row per cell in which anything happened."""
     t = expression(customer_days)
-    t = t.filter(t.day_on.cast("date") <= ibis.literal(as_of.date()))
-    month = t.day_on.year() * 12 + t.day_on.month() - 1
-    money = {c: (t[c].sum() if c in t.columns else ibis.null("float64")) for c in ("revenue", "margin")}
-    unknown = t.margin.isnull().sum() if "margin" in t.columns else ibis.literal(0)
-    per_month = t.group_by("customer_id", month=month.cast("int64")).aggregate(orders=t.orders.sum(), n_unknown=unknown,
-                                                                               **money)
-    born = per_month.group_by("customer_id").aggregate(born=_.month.min(where=_.orders > 0))
-    cells = per_month.inner_join(born.filter(_.born.notnull()), "customer_id").filter(_.month >= _.born)
-    cells = cells.group_by("born", k=cells.month - cells.born).aggregate(
-        active=(cells.orders > 0).sum(),
+    t = t.filter(t.day_on.cast("date") <= ibis.literal(as_of.date()), t.customer_id.notnull())
+    month = (t.day_on.year() * 12 + t.day_on.month() - 1).cast("int64")
+    money = {c: (t[c] if c in t.columns else ibis.null("float64")) for c in ("revenue", "margin")}
+    t = t.select("customer_id", "day_on", "orders", month=month, **money)
+    # one pass over each customer's days in order: a month is active once, on its first day with an order
+    bought = (t.orders > 0).ifelse(t.month, ibis.null("int64"))
+    whole = ibis.window(group_by="customer_id")
+    earlier = ibis.window(group_by="customer_id", order_by="day_on", preceding=(None, 1))
+    t = t.mutate(born=bought.min().over(whole), latest=bought.max().over(earlier))
+    is_new = (t.orders > 0) & (t.latest.isnull() | (t.month > t.latest))
+    cells = t.mutate(is_new=is_new).filter(_.month >= _.born).group_by("born", k=_.month - _.born).aggregate(
+        active=_.is_new.sum(),
         revenue=_.revenue.sum().cast("float64"),
-        margin=(_.n_unknown.sum() == 0).ifelse(_.margin.sum().cast("float64"), ibis.null("float64")),
+        margin=(_.margin.count() == _.count()).ifelse(_.margin.sum().cast("float64"), ibis.null("float64")),
     )
     return cells.order_by("born", "k").to_pandas().astype({"born": "int64", "k": "int64", "active": "float64"})
 

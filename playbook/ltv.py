@@ -56,7 +56,8 @@ def purchase_history(customer_days: Any, *, as_of: Any, basis: str = "revenue") 
     t = t.filter(_.day_on <= ibis.literal(day.date()), _.customer_id.notnull())
     bought = _.orders > 0
     t = t.group_by("customer_id").aggregate(
-        first_on=_.day_on.min(where=bought), last_on=_.day_on.max(where=bought), n_days=bought.sum(),
+        first_on=_.day_on.min(where=bought).cast("timestamp"), last_on=_.day_on.max(where=bought).cast("timestamp"),
+        n_days=bought.sum(),
         amount=_.money.sum().cast("float64"),
         first_amount=_.money.cast("float64").argmin(_.day_on, where=bought & _.money.notnull()),
     )

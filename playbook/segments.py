@@ -78,9 +78,10 @@ def purchase_gaps(customer_days: Any, *, as_of: Any) -> np.ndarray:
     t = t.select("customer_id", day_on=_.day_on.cast("date"))
     t = t.filter(_.day_on <= ibis.literal(pd.Timestamp(as_of).date()))
     before = _.day_on.lag().over(ibis.window(group_by="customer_id", order_by="day_on"))
-    t = t.distinct().mutate(before=before).filter(_.before.notnull())
-    gaps = t.select(gap=_.day_on.delta(_.before, unit="day")).order_by("gap").to_pandas()["gap"]
-    return gaps.to_numpy("int64")
+    t = t.mutate(before=before).filter(_.before.notnull())
+    t = t.select(gap=_.day_on.delta(_.before, unit="day")).filter(_.gap > 0)
+    counts = t.group_by("gap").aggregate(n=_.count()).order_by("gap").to_pandas()
+    return np.repeat(counts["gap"].to_numpy("int64"), counts["n"].to_numpy("int64"))
 
 
 def rfm(customer_days: Any, *, as_of: Any, basis: str = "revenue", gaps: np.ndarray | None = None) -> RfmResult:
@@ -110,12 +111,13 @@ def rfm(customer_days: Any, *, as_of: Any, basis: str = "revenue", gaps: np.ndar
     high = np.column_stack([
         recency <= (r_cuts[2] if len(gaps) >= 30 else r_cuts[1]),
         count >= max(np.ceil(count.mean()), 2), amount >= (known.mean() if len(known) else np.inf)]).astype(int)
-    names = [SEGMENTS[tuple(row)] for row in high.tolist()]
+    kinds = pd.DataFrame([SEGMENTS[tuple(int(digit) for digit in f"{code:03b}")] for code in range(8)])
+    names = kinds.take(high @ [4, 2, 1]).reset_index(drop=True)
     customers = pd.DataFrame({
         "customer_id": history["customer_id"], "first_on": history["first_on"], "recency_days": recency,
         "n_purchases": count, "amount": amount, "r": 5 - np.searchsorted(r_cuts, recency, side="left"),
         "f": 1 + np.searchsorted(f_cuts, count, side="right"), "m": 1 + np.searchsorted(m_cuts, amount, side="right"),
-        "segment": [n[0] for n in names], "segment_cn": [n[1] for n in names], "action": [n[2] for n in names]})
+        "segment": names[0], "segment_cn": names[1], "action": names[2]})
     cuts = pd.DataFrame({"score": list("rrrrffffmmmm"), "above": [*r_cuts, *f_cuts, *m_cuts]})
     return RfmResult(customers, cuts, len(gaps), caveat)
 

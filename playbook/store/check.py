@@ -214,12 +214,9 @@ def _count(shop: Store, table: str, column: str, rule: str, bad: Any, stops: boo
 
 
 def _order_identities(shop: Store) -> list[dict]:
-    orders, lines = shop._sources["orders"], shop._sources["order_lines"]
+    orders = shop._sources["orders"]
     zero = ibis.literal(0).cast("decimal(18, 6)")
-    sums = lines.group_by("order_id").aggregate(
-        n_lines=lines.count(),
-        line_gross=(lines.quantity.cast("decimal(18, 6)") * lines.price).cast("decimal(18, 6)").sum(),
-        line_discount=lines.discount.fill_null(zero).sum())
+    sums = shop.order_money.select("order_id", "n_lines", line_gross=_.gross, line_discount=_.discount)
     both = orders.select("order_id", "gross", "discount", "shipping", "tax", "total").outer_join(sums, "order_id")
     gross_off = (both.line_gross - both.gross).abs()
     discount_off = (both.line_discount - both.discount.fill_null(both.line_discount)).abs()

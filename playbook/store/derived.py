@@ -17,14 +17,21 @@ from ibis import _
 if TYPE_CHECKING:
     from playbook.store.open import Store
 
-__all__ = ["DERIVED", "booked_refunds", "customer_days", "lookback_days", "sales_lines", "sales_orders", "sku_days"]
+__all__ = ["DERIVED", "STEPS", "booked_refunds", "customer_days", "lookback_days", "order_money", "sales_lines",
+           "sales_orders", "sku_days"]
 
 MONEY = "decimal(18, 6)"
 ZERO = ibis.literal(0).cast(MONEY)
 
 
 def _money(value: Any) -> Any:
-    return value.cast(MONEY)
+    # by way of the wider type: Ibis takes a product or a sum of money for money and leaves a plain cast out, and the
+    # engine would carry 128-bit numbers through every join and sort that follows
+    return value.cast("decimal(38, 6)").cast(MONEY)
+
+
+def _whole(value: Any) -> Any:
+    return value.cast("decimal(38, 0)").cast("int64")  # the engine's sum of whole numbers is 128 bits wide too
 
 
 def _counted(shop: Store) -> ibis.Table:
@@ -43,11 +50,9 @@ def _cost_rate(shop: Store, orders: ibis.Table, kind: str) -> ibis.Table:
     return newest.select("order_id", **{kind: newest.own.fill_null(newest.every)})
 
 
-def sales_lines(shop: Store) -> ibis.Table:
-    """One row per line of a counted order. revenue = quantity x price - discount; cost = quantity x unit_cost, missing
-    where the cost is not known (0 for lines that are not products). Sorted by order and line."""
-    orders = _counted(shop).select("order_id", "ordered_at", "ordered_on", "customer_id", "channel")
-    lines = shop._sources["order_lines"]  # uncut: the join with the counted orders cuts them
+def _line_money(shop: Store) -> ibis.Table:
+    """Every line of the log, uncut, with its money."""
+    lines = shop._sources["order_lines"]
     unit_cost = lines.unit_cost
     if shop.has("products.unit_cost"):
         products = shop.products.select("sku", present_cost=_.unit_cost)
@@ -55,35 +60,47 @@ def sales_lines(shop: Store) -> ibis.Table:
         unit_cost = lines.unit_cost.fill_null(lines.present_cost)
     is_product = lines.is_product.fill_null(True)
     quantity = lines.quantity.cast(MONEY)
-    lines = lines.mutate(
+    return lines.mutate(
         is_product=is_product,
         is_gift=lines.price == ZERO,
         discount=lines.discount.fill_null(ZERO),
+        gross=_money(quantity * lines.price),
         revenue=_money(_money(quantity * lines.price) - lines.discount.fill_null(ZERO)),
         unit_cost=unit_cost,
         cost=(unit_cost.isnull() & ~is_product).ifelse(ZERO, _money(quantity * unit_cost)),
     )
-    joined = lines.inner_join(orders, "order_id")
+
+
+def order_money(shop: Store) -> ibis.Table:
+    """One row per order of the log with lines, counted or not: order_id, units, n_lines, gross, discount, revenue,
+    known_cost, n_without_cost. What the contract's identities, the ledger and every table by order start from: the
+    lines are read once. Not cut at as-of (the join with the orders cuts it), not sorted."""
+    lines = _line_money(shop)
+    return lines.group_by("order_id").aggregate(
+        units=_whole(lines.is_product.ifelse(lines.quantity, 0).sum()).fill_null(0),
+        n_lines=lines.count(),
+        gross=_money(lines.gross.sum()),
+        discount=_money(lines.discount.sum()),
+        revenue=_money(lines.revenue.sum()),
+        known_cost=_money(lines.cost.sum()),
+        n_without_cost=lines.count() - lines.cost.count(),
+    )
+
+
+def sales_lines(shop: Store) -> ibis.Table:
+    """One row per line of a counted order. revenue = quantity x price - discount; cost = quantity x unit_cost, missing
+    where the cost is not known (0 for lines that are not products). Sorted by order and line."""
+    orders = _counted(shop).select("order_id", "ordered_at", "ordered_on", "customer_id", "channel")
+    joined = _line_money(shop).inner_join(orders, "order_id")  # uncut lines: the join with the counted orders cuts them
     return joined.select(
         "order_id", "line_no", "ordered_at", "ordered_on", "customer_id", "channel", "sku", "title", "quantity",
         "price", "list_price", "discount", "revenue", "unit_cost", "cost", "is_product", "is_gift", "promo_id",
     ).order_by("order_id", "line_no")
 
 
-def sales_orders(shop: Store) -> ibis.Table:
-    """One row per counted order with its money and contribution margin; `is_first` is the customer's first counted
-    order in the whole log, `is_left_truncated` says that earlier ones may exist. Sorted by order."""
-    lines = shop.sales_lines
-    sums = lines.group_by("order_id").aggregate(
-        units=lines.quantity.sum(where=lines.is_product).fill_null(0),
-        n_lines=lines.count(),
-        gross=_money((lines.quantity.cast(MONEY) * lines.price).cast(MONEY).sum()),
-        line_discount=_money(lines.discount.sum()),
-        revenue=_money(lines.revenue.sum()),
-        known_cost=_money(lines.cost.sum()),
-        n_without_cost=lines.cost.isnull().sum(),
-    )
-    orders = _counted(shop).drop("gross", "discount").inner_join(sums, "order_id")
+def _order_margins(shop: Store) -> ibis.Table:
+    """One row per counted order with its money and contribution margin."""
+    orders = _counted(shop).drop("gross", "discount").inner_join(shop.order_money, "order_id")
     rates = shop.has("cost_rates")
     if rates:
         for kind in ("payment_share", "platform_share", "fulfilment_per_order"):
@@ -96,19 +113,28 @@ def sales_orders(shop: Store) -> ibis.Table:
     freight = orders.shipping_cost.fill_null(_money(orders.fulfilment_per_order)) if rates else orders.shipping_cost
     charged = orders.shipping.fill_null(ZERO)
     orders = orders.mutate(
-        discount=orders.line_discount,
         cost=(orders.n_without_cost == 0).ifelse(orders.known_cost, ibis.null(MONEY)),
         fulfilment=_money(freight.fill_null(ZERO) - freight.isnull().ifelse(ZERO, charged)),
         fees=_money(payment.fill_null(ZERO) + platform),
     )
-    orders = orders.mutate(margin=_money(orders.revenue - orders.cost - orders.fees - orders.fulfilment))
-    known = orders.customer_id.notnull()
-    rank = ibis.row_number().over(ibis.window(group_by="customer_id", order_by=["ordered_at", "order_id"]))
-    first_on = orders.ordered_on.min().over(ibis.window(group_by="customer_id"))
+    return orders.mutate(margin=_money(orders.revenue - orders.cost - orders.fees - orders.fulfilment))
+
+
+def sales_orders(shop: Store) -> ibis.Table:
+    """One row per counted order with its money and contribution margin; `is_first` is the customer's first counted
+    order in the whole log, `is_left_truncated` says that earlier ones may exist. Sorted by order."""
+    orders = _order_margins(shop)
+    # by grouping, not by a window: a window carries every column of every order through a sort
+    seen = _counted(shop).filter(_.customer_id.notnull()).select("order_id", "customer_id", "ordered_at", "ordered_on")
+    began = seen.group_by("customer_id").aggregate(first_at=_.ordered_at.min(), first_on=_.ordered_on.min())
+    first = seen.inner_join(began, ["customer_id", seen.ordered_at == began.first_at])
+    first = first.group_by("customer_id").aggregate(first_order=_.order_id.min(), first_on=_.first_on.min())
+    orders = orders.left_join(first, "customer_id").drop("customer_id_right")
     truncated = ibis.literal(False)
     if shop.truncated_before is not None:
-        truncated = known & (first_on < ibis.literal(shop.truncated_before))
-    return orders.mutate(is_first=known & (rank == 0), is_left_truncated=truncated).select(
+        truncated = (orders.first_on < ibis.literal(shop.truncated_before)).fill_null(False)
+    is_first = (orders.order_id == orders.first_order).fill_null(False)
+    return orders.mutate(is_first=is_first, is_left_truncated=truncated).select(
         "order_id", "ordered_at", "ordered_on", "customer_id", "channel", "device", "platform", "region", "country",
         "coupon", "units", "n_lines", "gross", "discount", "revenue", "cost", "fulfilment", "fees", "margin", "total",
         "is_first", "is_left_truncated",
@@ -169,8 +195,8 @@ def booked_refunds(shop: Store) -> ibis.Table:
 def customer_days(shop: Store) -> ibis.Table:
     """One row per known customer and day with an order or a refund: orders, units, revenue, margin (net of what was
     refunded that day; orders = 0 on a day with refunds only; margin missing where a cost is). Sorted by both."""
-    sold = shop.sales_orders.filter(_.customer_id.notnull()).select(
-        "customer_id", day_on=_.ordered_on, orders=ibis.literal(1, "int64"), units=_.units.cast("int64"),
+    sold = _order_margins(shop).filter(_.customer_id.notnull()).select(
+        "customer_id", day_on=_.ordered_on, orders=ibis.literal(1, "int64"), units=_.units,
         revenue=_.revenue, margin=_.margin)
     back = shop.booked_refunds.filter(_.customer_id.notnull()).select(
         "customer_id", day_on=_.refunded_on, orders=ibis.literal(0, "int64"), units=ibis.literal(0, "int64"),
@@ -187,12 +213,17 @@ def sku_days(shop: Store) -> ibis.Table:
     the shop was closed or the sku not in stock: that is not demand. `units` sold on a day that ended without stock
     are a lower bound (`is_stocked` false). margin is goods margin (before fees and fulfilment). Sorted by both."""
     lines = shop.sales_lines.filter(_.is_product & _.sku.notnull())
-    buyer = lines.customer_id.fill_null(lines.order_id)
-    sold = lines.group_by("sku", day_on=lines.ordered_on).aggregate(
-        units=lines.quantity.sum(), orders=lines.order_id.nunique(), buyers=buyer.nunique(),
-        revenue=_money(lines.revenue.sum()),
-        known_margin=_money(lines.revenue.sum() - lines.cost.sum()), n_unknown=lines.cost.isnull().sum(),
+    # buyers and orders are counted by grouping in steps: the engine's exact distinct counts cost twice as much
+    lines = lines.select("sku", "order_id", "revenue", "cost", "promo_id", "quantity", day_on=_.ordered_on,
+                         buyer=_.customer_id.fill_null(_.order_id))
+    bought = lines.select("sku", "day_on", "buyer", "order_id").distinct()
+    bought = bought.group_by("sku", "day_on", "buyer").aggregate(n=_.count())
+    bought = bought.group_by("sku", "day_on").aggregate(orders=_.n.sum(), buyers=_.count())
+    sold = lines.group_by("sku", "day_on").aggregate(
+        units=lines.quantity.sum(), revenue=_money(lines.revenue.sum()),
+        known_margin=_money(lines.revenue.sum() - lines.cost.sum()), n_unknown=lines.count() - lines.cost.count(),
         has_promo=lines.promo_id.notnull().any())
+    sold = sold.inner_join(bought, ["sku", "day_on"])
     sold = sold.mutate(margin=(sold.n_unknown == 0).ifelse(sold.known_margin, ibis.null(MONEY)))
     births = sold.group_by("sku").aggregate(first_sale=sold.day_on.min())
     if shop.has("products.launched_on"):
@@ -253,3 +284,4 @@ def _with_calendar_promotions(shop: Store, days: ibis.Table) -> ibis.Table:
 
 
 DERIVED = {f.__name__: f for f in (sales_lines, sales_orders, booked_refunds, customer_days, sku_days)}
+STEPS = {"order_money": order_money}  # on the way to them: kept beside, read by no chapter

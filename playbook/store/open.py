@@ -93,9 +93,9 @@ class Store:
             raise AttributeError(name)
         if name in TABLES:
             return self.table(name)
-        from playbook.store.derived import DERIVED
+        from playbook.store.derived import DERIVED, STEPS
 
-        if name in DERIVED:
+        if name in DERIVED or name in STEPS:
             return self.derived(name)
         raise AttributeError(name)
 
@@ -122,13 +122,14 @@ class Store:
     @functools.cache  # noqa: B019
     def derived(self, name: str) -> ibis.Table:
         """A derived table of `playbook.store.derived`, built once per inputs and day, then read from the cache."""
-        from playbook.store.derived import DERIVED
+        from playbook.store.derived import DERIVED, STEPS
 
+        make = DERIVED.get(name) or STEPS[name]
         if self.content == "":  # a server: no files to fingerprint, so the engine keeps it for this connection
-            return _kept_on_server(self.con, DERIVED[name](self))
-        path = self.cache / f"{name}.parquet"
+            return _kept_on_server(self.con, make(self))
+        path = (self.cache if name in DERIVED else self.cache / "steps") / f"{name}.parquet"
         if not path.exists():
-            _write(self.con, DERIVED[name](self), path)
+            _write(self.con, make(self), path)
         return self.con.read_parquet(path, table_name=f"derived_{name}")
 
     @property

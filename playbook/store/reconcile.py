@@ -36,7 +36,7 @@ def _sums(shop: Store, table: ibis.Table, amount: str = "amount", rows: str = "n
                "amount": table[amount].cast("decimal(38, 6)").sum().cast("string")}
     row = shop.con.execute(table.aggregate(**columns)).iloc[0]
     amount_sum = Decimal(row.amount) if isinstance(row.amount, str) else Decimal(0)
-    return int(row.n) if row.n == row.n else 0, int(row.orders), amount_sum
+    return 0 if pd.isna(row.n) else int(row.n), int(row.orders), amount_sum
 
 
 def ledger(shop: Store) -> pd.DataFrame:
@@ -51,13 +51,11 @@ def ledger(shop: Store) -> pd.DataFrame:
 @functools.cache
 def _ledger(shop: Store) -> pd.DataFrame:
     steps: list[tuple[str, str, int, int, Decimal]] = []
-    lines = _classified_lines(shop)
-    by_reason = {reason: _sums(shop, lines.filter(_.reason == reason), "revenue")
-                 for reason in ("cancelled", "test", "unpaid", "counted")}
+    by_reason = _by_reason(shop)
     if shop.has("import_ledger"):
         steps += _imported(shop)
     else:
-        steps += _platform_total(shop)
+        steps += _platform_total(shop, by_reason)
     in_tables = [sum(found[i] for found in by_reason.values()) for i in range(3)]
     running = sum((s[4] for s in steps), Decimal(0))
     if abs(running - in_tables[2]) >= CENT:
@@ -71,7 +69,7 @@ def _ledger(shop: Store) -> pd.DataFrame:
     steps.append(("sum", "shop sales before returns", *counted))
     refunds = shop.booked_refunds
     booked = _sums(shop, refunds)
-    guests = _sums(shop, shop.sales_lines.filter(_.customer_id.isnull()), "revenue")
+    guests = _sums(shop, shop.sales_orders.filter(_.customer_id.isnull()), "revenue", rows="n_lines")
     known_refunds = _sums(shop, refunds.filter(_.customer_id.notnull()))
     steps += [("less", "refunds booked", booked[0], booked[1], -booked[2]),
               ("sum", "shop net revenue", counted[0], counted[1], counted[2] - booked[2]),
@@ -103,16 +101,18 @@ def _walked(steps: list[tuple]) -> pd.DataFrame:
     return frame.assign(running_amount=levels)
 
 
-def _classified_lines(shop: Store) -> ibis.Table:
-    """Every order line with the one reason it is left out for, or `counted`."""
+def _by_reason(shop: Store) -> dict[str, tuple[int, int, Decimal]]:
+    """Lines, orders and revenue of the shop's orders by the one reason they are left out for, or `counted`."""
     orders = shop.orders.select("order_id", "status", is_test=_.is_test.fill_null(False))
-    lines = shop.order_lines.inner_join(orders, "order_id")
-    zero = ibis.literal(0).cast(MONEY)
-    gross = (lines.quantity.cast("decimal(18, 0)") * lines.price).cast("decimal(38, 6)")
+    held = orders.inner_join(shop.order_money, "order_id")
     reason = ibis.cases(
-        (lines.status == "cancelled", "cancelled"), (lines.is_test, "test"),
-        (lines.status.notin(list(shop.counted_statuses)), "unpaid"), else_="counted")
-    return lines.select("order_id", "line_no", revenue=gross - lines.discount.fill_null(zero), reason=reason)
+        (held.status == "cancelled", "cancelled"), (held.is_test, "test"),
+        (held.status.notin(list(shop.counted_statuses)), "unpaid"), else_="counted")
+    found = shop.con.execute(held.group_by(reason=reason).aggregate(
+        n=_.n_lines.sum().cast("float64"), orders=_.count(),
+        amount=_.revenue.cast("decimal(38, 6)").sum().cast("string"))).set_index("reason")
+    return {reason: (int(found.n[reason]), int(found.orders[reason]), Decimal(found.amount[reason]))
+            if reason in found.index else (0, 0, Decimal(0)) for reason in ("cancelled", "test", "unpaid", "counted")}
 
 
 def _imported(shop: Store) -> list[tuple]:
@@ -132,13 +132,13 @@ def _imported(shop: Store) -> list[tuple]:
     return steps
 
 
-def _platform_total(shop: Store) -> list[tuple]:
+def _platform_total(shop: Store, by_reason: dict[str, tuple[int, int, Decimal]]) -> list[tuple]:
     """Without an import ledger the walk starts at the totals the orders carry, tax and shipping inside."""
-    orders = shop.orders
-    n = int(shop.con.execute(shop.order_lines.count()))
-    placed, zero = int(shop.con.execute(orders.count())), ibis.literal(0).cast(MONEY)
-    line = _sums(shop, _classified_lines(shop), "revenue")[2]
-    parts = {c: _sums(shop, orders.mutate(amount=orders[c].fill_null(zero)))[2] for c in ("total", "shipping", "tax")}
+    n, line = (sum(found[i] for found in by_reason.values()) for i in (0, 2))
+    columns = {c: shop.orders[c].cast("decimal(38, 6)").sum().cast("string") for c in ("total", "shipping", "tax")}
+    found = shop.con.execute(shop.orders.aggregate(placed=shop.orders.count(), **columns)).iloc[0]
+    parts = {c: Decimal(found[c]) if isinstance(found[c], str) else Decimal(0) for c in columns}
+    placed = int(found.placed)
     steps = [("total", "source total as delivered", n, placed, parts["total"])]
     steps += [("less", c, 0, 0, -parts[c]) for c in ("tax", "shipping") if parts[c]]
     left = parts["total"] - parts["tax"] - parts["shipping"] - line
