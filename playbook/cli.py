@@ -5,6 +5,7 @@ Exit status: 0 done, 1 refused or nothing published (with the reason), 2 wrong u
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import sys
@@ -17,6 +18,8 @@ import typer
 from playbook.errors import PlaybookError
 
 __all__ = ["app", "main"]
+
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 app = typer.Typer(name="playbook", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   context_settings={"help_option_names": ["-h", "--help"]}, rich_markup_mode=None,
@@ -47,6 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
         if "--json" in words:
             print(json.dumps({"error": _reason(refusal)}, ensure_ascii=False))
         print(f"Refused: {refusal}", file=sys.stderr)
+        return 1
+    except OSError as problem:  # a disk that is full, or a folder that may not be written: nothing a traceback explains
+        if problem.errno not in UNWRITABLE:
+            raise
+        print(f"Refused: {problem.strerror} (file {problem.filename}). What to do: free the space, or name a folder "
+              "that may be written.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)

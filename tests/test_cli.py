@@ -76,6 +76,14 @@ def test_a_refusal_is_one_message_without_a_traceback(capsys):
     assert json.loads(capsys.readouterr().out)["error"]["message"] == "There is no store nowhere"
 
 
+def test_a_folder_that_cannot_be_written_is_one_message(tmp_path, capsys, root):
+    (tmp_path / "file").write_text("not a folder")
+    sample = root / "data" / "samples" / "google_ads.csv"
+    assert main(["import", "auto", str(sample), "--into", str(tmp_path / "file" / "shop")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Refused: ") and "What to do" in said and "Traceback" not in said
+
+
 def test_json_says_what_was_published_and_nothing_else(kitchen, capsys):
     assert main(["run", "--store", "shop", "--json"]) == 0
     (one,) = json.loads(capsys.readouterr().out)["runs"]

@@ -488,6 +488,7 @@ GOOD = {
     .encode(),
     "separated by tabs": TEXT.replace('","', '"\t"').replace(",".join(HEADER), "\t".join(HEADER)).encode(),
     "with Windows line ends": TEXT.replace("\n", "\r\n").encode(),
+    "with line ends of two kinds": TEXT.replace("\n", "\r\n", 2).encode(),
     "with old Mac line ends": TEXT.replace("\n", "\r").encode(),
     "with a preamble": ("Orders export\nmade for you\n\n" + TEXT).encode(),
     "with wrapped numbers": TEXT.replace('"1234.50"', '"=""1234.50"""').encode(),
@@ -621,6 +622,21 @@ def test_days_that_two_ad_reports_deliver_are_counted_with_their_money(tmp_path)
     (tmp_path / "2.csv").write_text(head + "2026-09-02,Brand,9.00\n2026-09-03,Brand,1.00\n")
     report = load(tmp_path / "1.csv", tmp_path / "2.csv", into=tmp_path / "s")
     assert "ad_spend: 1 rows, 4.00 of spend come in a later extract as well: the later one is taken" in report.notes
+
+
+def test_a_total_and_its_parts_are_not_added_up(tmp_path):
+    head = "Day,Campaign name,Amount spent (GBP)"
+    (tmp_path / "all.csv").write_text(f"{head}\n2026-09-01,A,10.00\n")
+    (tmp_path / "parts.csv").write_text(f"{head},Country\n2026-09-01,A,6.00,GB\n2026-09-01,A,4.00,IE\n")
+    with pytest.raises(PlaybookError, match="in total by one extract and by region in another"):
+        load(tmp_path / "all.csv", tmp_path / "parts.csv", into=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_file_with_a_sku_among_other_columns_is_not_taken_for_a_product_list(tmp_path):
+    (tmp_path / "e.csv").write_text("order_ref,sku,price,quantity,weight\n1,A,2.00,1,3\n")
+    with pytest.raises(PlaybookError, match="no kind known"):
+        load(tmp_path / "e.csv", into=tmp_path / "s")
 
 
 def test_part_of_a_month_gives_no_control_total(tmp_path):

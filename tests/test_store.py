@@ -289,6 +289,8 @@ BROKEN = {
         "order_id",
         1,
     ),
+    "headers in capitals": (
+        rewritten("orders", lambda f: f.rename(columns=str.upper)), "orders", "order_id", None),
     "an empty table": (rewritten("orders", lambda f: f[:0]), "orders", None, None),
     "no lines at all": (lambda folder: (folder / "order_lines.parquet").unlink(), "order_lines", None, None),
 }
@@ -307,6 +309,16 @@ def test_a_broken_table_is_refused_by_table_column_and_rows(tmp_path, name):
 def test_a_file_that_is_no_table_is_named(tmp_path):
     error = spoiled(tmp_path, lambda folder: (folder / "orders.parquet").write_bytes(b"not parquet"))
     assert "orders.parquet" in str(error)
+
+
+def test_a_line_of_too_many_values_is_named(tmp_path):
+    folder = write_shop(tmp_path / "s", TWO)
+    (folder / "order_lines.parquet").unlink()
+    lines = "".join(f"1,{n},A,1,5.00\n" for n in range(30))
+    (folder / "order_lines.csv").write_text("order_id,line_no,sku,quantity,price\n" + lines + "1,30,A,1,5.00,7,8,9\n")
+    with pytest.raises(PlaybookError, match="line 32 has 8 values where the header has 5") as refused:
+        open_store(folder, until="2026-08")
+    assert refused.value.file.name == "order_lines.csv"
 
 
 @pytest.mark.parametrize(("until", "told"), [("2026-01", "from 2026-08 to 2026-09"), ("2027-01", "outside the data"),

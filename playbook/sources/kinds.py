@@ -75,4 +75,6 @@ def best_kinds(names: list[str]) -> list[tuple[int, Adapter]]:
     n_named = sum(bool(n) for n in names)
     # a table of a date and a few values could be anything: taken as a series only where nothing else fits
     found = [(score(one, names), one) for one in adapters().values() if not one.beside or n_named <= one.beside + 1]
+    # a column sku stands in many a file; a table of the contract consists of its own columns for the most part
+    found = [(n, one) for n, one in found if not one.kind.startswith("table-") or 2 * partial(one, names) > n_named]
     return sorted((f for f in found if f[0] > 0), key=lambda f: (-f[0], f[1].kind))

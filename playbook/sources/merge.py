@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from playbook.errors import PlaybookError
 from playbook.store.contract import TABLES
 from playbook.store.write import quoted, sql_type, write_table
 
@@ -111,6 +112,8 @@ def _keyed(con: object, name: str, parts: list[Part], stage: Path, out: Rebuilt,
         for p in mine
     )
     con.execute(f"CREATE OR REPLACE TEMP TABLE keyed AS {rows}")
+    if name in RULED:
+        _refuse_two_breakdowns(con, name)
     key = list(TABLES[name].key)
     columns = [r[0] for r in con.execute("DESCRIBE keyed").fetchall()]
     for column in key:
@@ -146,6 +149,25 @@ def _keyed(con: object, name: str, parts: list[Part], stage: Path, out: Rebuilt,
             out.observed_from[name], out.observed_to[name] = low, high
             stated = [str(p.about["observed_to"]) for p in mine if p.about.get("observed_to")]
             out.observed_to[name] = max([high, *stated])
+
+
+def _refuse_two_breakdowns(con: object, name: str) -> None:
+    """A day's total in one extract and its parts in another are the same money twice, under keys that differ."""
+    columns = {r[0] for r in con.execute("DESCRIBE keyed").fetchall()}
+    for part in sorted({"campaign", "region", "device"} & columns):
+        channel, days, first = con.execute(f"""
+            WITH d AS (SELECT day_on, channel, _import, bool_and({part} = 'all') AS is_total FROM keyed GROUP BY ALL),
+            b AS (SELECT day_on, channel FROM d GROUP BY ALL HAVING count(DISTINCT is_total) > 1)
+            SELECT min(channel), count(*), CAST(min(day_on) AS VARCHAR) FROM b""").fetchone()
+        if days:
+            raise PlaybookError(
+                f"{channel} is told in total by one extract and by {part} in another, from {first} on",
+                table=name,
+                column=part,
+                rows=days,
+                rule="one breakdown per channel and day",
+                do=f"import the reports with {part} only, or those without it, into a fresh folder",
+            )
 
 
 def _count_and_spend(con: object, columns: list[str]) -> tuple[int, Decimal | None]:

@@ -189,12 +189,15 @@ def _encoding(path: Path) -> tuple[str, bool]:
         guess = "utf-8-sig" if start[:3] == b"\xef\xbb\xbf" else "utf-8"
         handle.seek(0)
         decoder = codecs.getincrementaldecoder("utf-8")()
-        returns_only = b"\r" in start and b"\n" not in start
+        ends_alike = True
         try:
             for block in iter(lambda: handle.read(1 << 24), b""):
                 decoder.decode(block)
+                if b"\r" in block:
+                    n_pairs = block.count(b"\r\n")
+                    ends_alike = ends_alike and n_pairs == block.count(b"\n") == block.count(b"\r")
             decoder.decode(b"", final=True)
-            return guess, guess == "utf-8" and not returns_only
+            return guess, guess == "utf-8" and ends_alike
         except UnicodeDecodeError:
             pass
         handle.seek(0)

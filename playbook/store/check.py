@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -46,11 +47,13 @@ def require_contract(shop: Store) -> None:
     stopping = problems[problems.stops.astype(bool)]
     if len(stopping):
         first = stopping.iloc[0]
-        more = f"; {len(stopping) - 1} more rules are broken, see `playbook check`" if len(stopping) > 1 else ""
+        others = [f"{p.table}{'.' * bool(p.column)}{p.column}: {p.rule}" for p in stopping.iloc[1:4].itertuples()]
+        more = f"; {len(stopping) - 1} more broken: {', '.join(others)}" if others else ""
         raise PlaybookError(
             f"{first.table} breaks the contract: {first.rule}"
             + (f", for example {first.examples}" if first.examples else "") + more,
-            file=shop.where, table=first.table, column=first.column or None,
+            file=next(iter(sorted(Path(shop.where).glob(f"{first.table}.*"))), shop.where),
+            table=first.table, column=first.column or None,
             rows=None if pd.isna(first.rows) else int(first.rows), do=first.do)
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import calendar
 import contextlib
+import csv
 import datetime as dt
 import functools
+import gzip
 import hashlib
 import importlib
 import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +182,11 @@ class Store:
         days = self._sources["orders"].ordered_on
         low, high = self.con.execute(days.as_table().aggregate(low=days.min(), high=days.max())).iloc[0]
         if pd.isna(low):
-            raise PlaybookError("The table has no rows", table="orders", do="import at least one order")
+            lacking = [c for c in TABLES["orders"].required if c not in self._present["orders"]]
+            found = ", ".join(sorted(self._present["orders"])[:12])
+            raise PlaybookError(f"A required column is missing; found: {found}" if lacking else "The table has no rows",
+                                file=self.where, table="orders", column=lacking[0] if lacking else None,
+                                do=f"add or rename the column {lacking[0]}" if lacking else "import at least one order")
         stated = (self.log.get("observed_to") or {}).get("orders")
         high = _date(high)
         return _date(low), max(high, dt.date.fromisoformat(stated)) if stated else high
@@ -375,7 +382,10 @@ def _parsed_once(con: Any, name: str, file: Path, typed: ibis.Table) -> ibis.Tab
     key = hashlib.sha256(f"{_sha256(str(file), stat.st_size, stat.st_mtime_ns)}{_code_version()}".encode()).hexdigest()
     path = cache_folder() / "parsed" / f"{name}-{key[:16]}.parquet"
     if not path.exists():
-        _write(con, typed, path)
+        try:
+            _write(con, typed, path)
+        except Exception as error:  # what is wrong with a line shows only when it is read
+            raise _unreadable(file, name, error) from None
     return con.read_parquet(path, table_name=f"parsed_{name}")
 
 
@@ -406,11 +416,49 @@ def _read(con: Any, name: str, files: list[Path]) -> ibis.Table:
     try:
         if files[0].suffix == ".parquet":
             return con.read_parquet([str(f) for f in files], table_name=f"source_{name}")
-        return con.read_csv(str(files[0]), table_name=f"source_{name}", all_varchar=True, nullstr="", header=True)
-    except Exception as error:  # DuckDB names its own exceptions; the first line says what is wrong with the file
-        reason = str(error).splitlines()[0][:160]
-        raise PlaybookError(f"The file cannot be read: {reason}", file=files[0], table=name,
-                            do="export it again, or open and save it as CSV (UTF-8) or parquet") from None
+        delimiter, names = _header(files[0])
+        # told, not guessed: the engine's guess may take a line in the middle for the header and leave out those above
+        return con.read_csv(str(files[0]), table_name=f"source_{name}", auto_detect=False, header=True, delim=delimiter,
+                            quote='"', escape='"', nullstr="", columns=dict.fromkeys(names, "VARCHAR"))
+    except Exception as error:
+        raise _unreadable(files[0], name, error) from None
+
+
+def _csv_rows(file: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8-sig", newline="") as text:
+        rows = csv.reader(text, delimiter=delimiter)
+        yield from ((rows.line_num, row) for row in rows)
+
+
+def _header(file: Path) -> tuple[str, list[str]]:
+    """The delimiter under which the first line has the most columns, and their names; a repeated name gets a number."""
+    first = {d: next(_csv_rows(file, d), (0, [""]))[1] for d in (",", ";", "\t", "|")}
+    delimiter = max(first, key=lambda d: len(first[d]))
+    if not any(first[delimiter]) or "\0" in first[delimiter][0]:
+        raise ValueError("it has no line of column names")
+    names: list[str] = []
+    for i, name in enumerate(first[delimiter]):
+        names.append(f"{name}_{i}" if name in names or not name else name)
+    return delimiter, names
+
+
+def _unreadable(file: Path, name: str, error: Exception) -> PlaybookError:
+    """What a person can find and mend in a file that the engine refuses."""
+    reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+    try:
+        if file.suffix != ".parquet":
+            delimiter, names = _header(file)
+            odd = next((r for r in _csv_rows(file, delimiter) if r[1] and len(r[1]) != len(names)), None)
+            if odd:
+                reason = f"line {odd[0]:,} has {len(odd[1])} values where the header has {len(names)}"
+            elif "state machine" in reason:
+                reason = "its lines end in more than one way, or a quotation mark is never closed"
+    except UnicodeDecodeError:
+        reason = "its text is not UTF-8"
+    except (OSError, EOFError, ValueError, csv.Error) as other:
+        reason = str(other)
+    return PlaybookError(f"The file cannot be read: {reason}", file=file, table=name,
+                         do="export it again, or open and save it as CSV (UTF-8) or parquet")
 
 
 def _with_promo_skus(con: Any, promotions: ibis.Table, path: Path) -> ibis.Table:
