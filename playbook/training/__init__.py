@@ -11,6 +11,9 @@
     solution("03.2")           # the value, and the code that computes it
     glossary("cohort")         # the word in English and Chinese
 
+    if lesson.applies("03.2"):         # has this store and month a table for it? Says why where it has not
+        account = given("03.2")
+
 Nothing is bound in the notebook, no answer is stored anywhere: the expected value is computed when it is asked for.
 Results go to one file per learner (`playbook.training.learners`); case files and the shop game store theirs with
 `record(...)` of the same module.

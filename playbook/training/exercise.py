@@ -9,9 +9,10 @@ Each chapter's exercises are a module of `playbook.training.exercises` with a tu
 
 `solve` and each slip's `make` take the opened store and return a number, a text, a yes or no (bool), a set, a list
 (order counts) or a dict of these. They raise `NotApplicable` (or PlaybookError) where the month has no answer; a
-missing number says the same. They call the playbook's own functions, as the chapter does. `solution()` shows the source
-of `solve`, so it is a named function that reads well (for a choice, a lambda giving the letter will do). What several
-functions of a module share and is slow is computed once per store with `functools.cache`.
+missing number says the same. In the notebook, a cell that needs more than orders begins with `if lesson.applies(...)`,
+so that the page runs through all the same. They call the playbook's own functions, as the chapter does. `solution()`
+shows the source of `solve`, so it is a named function that reads well (for a choice, a lambda giving the letter will
+do). What several functions of a module share and is slow is computed once per store with `functools.cache`.
 """
 
 from __future__ import annotations
