@@ -20,12 +20,12 @@ from playbook.errors import PlaybookError
 from playbook.methods import btyd_models
 from playbook.methods.btyd_models import MODELS, log_likelihood
 
-__all__ = ["MODELS", "CountFit", "fit_counts", "expected_purchases", "p_alive", "refit_resampled"]
+__all__ = ["MODELS", "PRIOR_SD", "CountFit", "fit_counts", "expected_purchases", "p_alive", "refit_resampled"]
 
 _LIFETIMES = {"bg_nbd": "BetaGeoFitter", "mbg_nbd": "ModifiedBetaGeoFitter", "pareto_nbd": "ParetoNBDFitter"}
 _BOUNDS = {"r": (1e-3, 1e3), "alpha": (1e-2, 1e5), "a": (1e-3, 1e3), "b": (1e-3, 1e4), "s": (1e-3, 1e2)}
 _BOUNDS["beta"] = _BOUNDS["alpha"]
-_PRIOR_SD = 3.0  # of each log parameter: a factor of 20 either way
+PRIOR_SD = 3.0  # of each log parameter: a factor of 20 either way
 _CLOSE = 0.01  # log-likelihood units: an optimum found to this is found
 
 
@@ -33,9 +33,10 @@ _CLOSE = 0.01  # log-likelihood units: an optimum found to this is found
 class CountFit:
     """One fitted count model. `params` in weeks; None where nothing could be fitted. `reason`: empty when all is well.
 
-    `is_converged`: the log-likelihood is within 0.01 of its optimum. `is_identified`: it converged, drop-out explains
-    the data better than none (likelihood ratio past the 5 % point of chi-square, 2 degrees of freedom), and the rate
-    and the drop-out are each known within a factor e. `engine`: who found it (lifetimes, own, own + prior).
+    `is_converged`: the log-likelihood (with the weak prior, where `engine` names it) is within 0.01 of its optimum.
+    `is_identified`: it converged, drop-out explains the data better than none (likelihood ratio past the 5 % point of
+    chi-square, 2 degrees of freedom), and the rate and the drop-out are each known within a factor e. `engine`: who
+    found it (lifetimes, own, own + prior).
     """
 
     model: str
@@ -82,8 +83,8 @@ def fit_counts(
         gap = _gap(model, found, *cells)[0]
         if not gap < _CLOSE:
             used, weak = "own + prior", "the likelihood has no interior optimum, a weak prior decides"
-            found, note = _by_gradient(model, *cells, precision=_PRIOR_SD**-2), "; ".join(filter(None, [note, weak]))
-            gap = _gap(model, found, *cells, precision=_PRIOR_SD**-2)[0]
+            found, note = _by_gradient(model, *cells, precision=PRIOR_SD**-2), "; ".join(filter(None, [note, weak]))
+            gap = _gap(model, found, *cells, precision=PRIOR_SD**-2)[0]
     total = float(n @ log_likelihood(model, found, x, t_x, age)[0])
     why, errors = _verdict(model, found, cells, total, gap, repeaters)
     params = dict(zip(MODELS[model], found.tolist(), strict=True))
@@ -156,7 +157,7 @@ def _verdict(
 ) -> tuple[list[str], list[float]]:
     """Reasons not to trust a fit (empty: identified), and the parameters' standard errors, weak prior included."""
     x, t_x, age, n = cells
-    _, covariance = _gap(model, found, *cells, precision=_PRIOR_SD**-2)
+    _, covariance = _gap(model, found, *cells, precision=PRIOR_SD**-2)
     why = [] if gap < _CLOSE else [f"did not converge ({gap:.2g} log-likelihood units short)"]
     if repeaters < 10:
         why.append(f"only {repeaters} customers came back")
