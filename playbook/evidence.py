@@ -8,8 +8,8 @@ harm.
 
 Sources: Tashman (2000), Int. J. of Forecasting 16(4) (rolling origins); the delta method for the noise of a count on
 a transformed scale; Student's t while windows are few, the errors' own quantiles (as in conformal prediction; Lei et
-al., 2018, JASA 113) as they add up. Errors of one origin share a shock, errors of overlapping windows share days:
-both count.
+al., 2018, JASA 113) as they add up; the level asked for follows the intervals' own hits and misses (adaptive conformal
+inference). Errors of one origin share a shock, errors of overlapping windows share days: both count.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from playbook.methods.customer_windows import band_coverage, count_bands
+from playbook.methods.race import MIN_ORIGINS
+
 __all__ = ["MIN_ORIGINS", "NOT_YET", "origin_days", "rolling_origin", "accuracy", "champion", "predictive_intervals",
            "score_intervals", "coverage", "count_bands", "band_coverage"]
 
-MIN_ORIGINS = 8  # past errors an interval needs before it may be called calibrated
 NOT_YET = "not yet calibrated"
+STEP_SIZE = 0.05  # how far one origin's misses move the level the next intervals ask for
 KEY = ["model", "measure", "horizon_days", "kind"]  # errors are pooled within these
 
 
@@ -134,7 +137,8 @@ def predictive_intervals(
     for key, rows in forecast.groupby(KEY, sort=True):
         spread = _spread(pools[key], half_life_origins) if key in pools else None
         n = pools[key]["origin_on"].nunique() if key in pools else 0
-        parts.extend(_limits(rows, spread, level, n) for level in levels)
+        record = _scored(pools[key], levels, half_life_origins, wanted=())[1] if spread is not None else []
+        parts.extend(_limits(rows, spread, level, n, _asked(record, as_of, level)) for level in levels)
     columns = [*forecast.columns, "level", "low", "mid", "high", "n_errors", "status"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
@@ -149,15 +153,9 @@ def score_intervals(
     `backtest`. `only`: the one model to score at each origin (all errors of a model still count).
     """
     known, parts = backtest[backtest["point"].notna()], []
-    for _, pool in known.groupby(KEY, sort=True):
-        due = pool["due_on"].to_numpy()
-        for origin, rows in pool.groupby("origin_on", sort=True):
-            if only is not None and only.get(origin) != rows["model"].iloc[0]:
-                continue
-            seen = pool[due <= origin]
-            n = seen["origin_on"].nunique()
-            spread = _spread(seen, half_life_origins) if n >= MIN_ORIGINS else None
-            parts.extend(_limits(rows, spread, level, n) for level in levels)
+    for (model, *_), pool in known.groupby(KEY, sort=True):
+        wanted = None if only is None else [origin for origin, name in only.items() if name == model]
+        parts += _scored(pool, levels, half_life_origins, wanted=wanted)[0] if wanted is None or wanted else []
     if not parts:
         empty = dict.fromkeys(("level", "low", "mid", "high", "n_errors"), np.nan)
         return backtest.assign(**empty, status=NOT_YET, is_covered=pd.array([pd.NA] * len(backtest), "boolean"))
@@ -177,49 +175,6 @@ def coverage(scored: pd.DataFrame, *, by: Sequence[str] = ("level",)) -> pd.Data
         median_width_share=("width", "median"),
     )
     return out.astype({"covered_share": float}).reset_index()
-
-
-def count_bands(bands: pd.DataFrame, band: np.ndarray, *, as_of: Any, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Low and high count for subjects in `band`: what past subjects forecast alike did, windows ended by `as_of`.
-
-    `bands`: origin_on, horizon_days (one only), band, bought, n. The limits are the narrowest whole numbers from the
-    middle outward that held at least `level` of them; missing under eight origins or 100 past subjects in the band.
-    """
-    due = pd.to_datetime(bands["origin_on"]) + pd.to_timedelta(bands["horizon_days"], "D")
-    seen = bands[due <= pd.Timestamp(as_of)]
-    low, high = np.full(len(band), np.nan), np.full(len(band), np.nan)
-    if seen["origin_on"].nunique() < MIN_ORIGINS:
-        return low, high
-    for number, rows in seen.groupby("band"):
-        counts = rows.groupby("bought")["n"].sum().sort_index()
-        if counts.sum() < 100:
-            continue
-        below = counts.cumsum() / counts.sum()
-        tail = (1 - level) / 2
-        at = band == number
-        low[at] = below.index[np.searchsorted(below.to_numpy(), tail, side="right")]
-        high[at] = below.index[np.searchsorted(below.to_numpy(), 1 - tail)]
-    return low, high
-
-
-def band_coverage(bands: pd.DataFrame, *, levels: Sequence[float] = (0.8, 0.95)) -> pd.DataFrame:
-    """Share of single subjects whose count lay within the limits of their day, over all origins and horizons.
-
-    One row per level: n_intervals, n_not_yet, covered_share. Counts are whole, so the share may exceed the level.
-    """
-    rows = []
-    for level in levels:
-        inside = judged = waiting = 0
-        for _, one in bands.groupby("horizon_days"):
-            for origin, now in one.groupby("origin_on"):
-                low, high = count_bands(one, now["band"].to_numpy(), as_of=origin, level=level)
-                known = np.isfinite(low)
-                n, bought = now["n"].to_numpy(), now["bought"].to_numpy()
-                inside += int(n[known & (bought >= low) & (bought <= high)].sum())
-                judged, waiting = judged + int(n[known].sum()), waiting + int(n[~known].sum())
-        rows.append({"level": level, "n_intervals": judged, "n_not_yet": waiting,
-                     "covered_share": inside / judged if judged else np.nan})
-    return pd.DataFrame(rows)
 
 
 def _scaled(frame: pd.DataFrame, column: str) -> np.ndarray:
@@ -308,13 +263,46 @@ def _two_parts(square: np.ndarray, noise: np.ndarray, weight: np.ndarray) -> tup
     return float(rest[0]), 1 + float(rest[1])
 
 
-def _limits(rows: pd.DataFrame, spread: _Spread | None, level: float, n: int) -> pd.DataFrame:
-    if spread is None:
-        return rows.assign(level=level, low=np.nan, mid=np.nan, high=np.nan, n_errors=n, status=NOT_YET)
-    wide = spread.reach(level) * np.sqrt(spread.shared + spread.tau + spread.phi * _noise(rows))
-    own = rows["subject"].map(spread.offsets).fillna(0.0).to_numpy(float)
+def _scored(
+    pool: pd.DataFrame, levels: Sequence[float], half_life: float, *, wanted: Sequence[Any] | None
+) -> tuple[list[pd.DataFrame], list[tuple]]:
+    """The origins of one pool with the limits they would have carried (`wanted` ones; None: all), and what became of
+    all of them: day due, level, share of subjects outside."""
+    parts, record, due = [], [], pool["due_on"].to_numpy()
+    for origin, rows in pool.groupby("origin_on", sort=True):
+        seen = pool[due <= origin]
+        n = seen["origin_on"].nunique()
+        spread = _spread(seen, half_life) if n >= MIN_ORIGINS else None
+        for level in levels:
+            asked, actual = _asked(record, origin, level), rows["actual"].to_numpy(float)
+            if wanted is None or origin in wanted:
+                parts.append(_limits(rows, spread, level, n, asked))
+            if spread is not None:
+                low, _, high = _band(rows, spread, asked)
+                record.append((rows["due_on"].iloc[0], level, float(((actual < low) | (actual > high)).mean())))
+    return parts, record
+
+
+def _asked(record: list[tuple], day: Any, level: float) -> float:
+    """The level to ask for so that `level` holds (adaptive conformal inference; Gibbs & Candès 2021, NeurIPS 34): each
+    realised origin with too many subjects outside raises it, each with too few lowers it."""
+    outside = [share for due, own, share in record if own == level and due <= pd.Timestamp(day)]
+    asked = level + STEP_SIZE * sum(share - (1 - level) for share in outside)
+    return float(np.clip(asked, level - (1 - level), level + 0.9 * (1 - level)))
+
+
+def _band(rows: pd.DataFrame, spread: _Spread, asked: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    wide = spread.reach(asked) * np.sqrt(spread.shared + spread.tau + spread.phi * _noise(rows))
+    own = rows["subject"].map(spread.offsets).fillna(0.0).to_numpy(float) if spread.offsets else 0.0
     middle, unit = _scaled(rows, "point") + spread.centre + own, rows["unit"].to_numpy(float)
     low, high = unit * np.sinh(middle - wide), unit * np.sinh(middle + wide)
-    whole = rows["measure"].to_numpy() == "purchases"  # a count lies on whole numbers and not below none
-    low, high = np.where(whole, np.floor(np.maximum(low, 0)), low), np.where(whole, np.ceil(high), high)
-    return rows.assign(level=level, low=low, mid=unit * np.sinh(middle), high=high, n_errors=n, status="complete")
+    if rows["measure"].iloc[0] == "purchases":  # a count lies on whole numbers and not below none
+        low, high = np.floor(np.maximum(low, 0)), np.ceil(high)
+    return low, unit * np.sinh(middle), high
+
+
+def _limits(rows: pd.DataFrame, spread: _Spread | None, level: float, n: int, asked: float) -> pd.DataFrame:
+    if spread is None:
+        return rows.assign(level=level, low=np.nan, mid=np.nan, high=np.nan, n_errors=n, status=NOT_YET)
+    low, mid, high = _band(rows, spread, asked)
+    return rows.assign(level=level, low=low, mid=mid, high=high, n_errors=n, status="complete")

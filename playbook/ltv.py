@@ -166,31 +166,32 @@ def ltv_table(customer_days: Any, traits: Any, forecast: CustomerForecast, backt
     left = np.maximum(reach - mine["T"].to_numpy(), 0.0)
     mine = mine.assign(observed=mine["customer_id"].map(seen).fillna(0.0), channel=mine["channel"].fillna("unknown"),
                        cohort=mine["acquired_on"].dt.strftime("%Y-%m"), expected=_stretched(forecast, mine, left))
-    rows = []
-    for group, part in mine.groupby(by, sort=True):
-        n, per = len(part), part["observed"] + part["expected"]
-        point = pd.DataFrame({"model": [backtest.model], "measure": "money", "kind": by, "subject": group,
-                              "point": part["expected"].sum(), "unit": max(float(mine["each"].mean()), 1e-9)})
-        band = longest_intervals(point, backtest, int(reach), as_of, level).iloc[0]
-        spread = _norm_width(level) * float(per.std(ddof=1)) / np.sqrt(n) if n > 1 else np.nan
-        down, up = (band["point"] - band["low"]) / n, (band["high"] - band["point"]) / n
-        lived = bool((left[mine[by] == group] == 0).all())
-        down, up = (0.0, 0.0) if lived else (down, up)
-        mean = per.mean()
-        rows.append({by: group, "n_customers": n, "observed": part["observed"].mean(),
-                     "expected": part["expected"].mean(), "ltv": mean, "low": mean - np.hypot(down, spread),
-                     "high": mean + np.hypot(up, spread), "horizon_months": months, "basis": backtest.basis,
-                     "status": "complete" if lived else "partial" if band["status"] == "complete" else band["status"]})
-    return pd.DataFrame(rows)
+    mine = mine.assign(per=mine["observed"] + mine["expected"], is_lived=left == 0)
+    groups = mine.groupby(by, sort=True).agg(
+        n_customers=("per", "size"), observed=("observed", "mean"), expected=("expected", "mean"), ltv=("per", "mean"),
+        spread=("per", "std"), point=("expected", "sum"), is_lived=("is_lived", "all")).reset_index()
+    rows = pd.DataFrame({"model": backtest.model, "measure": "money", "kind": by, "subject": groups[by],
+                         "point": groups["point"], "unit": max(float(mine["each"].mean()), 1e-9)})
+    band = longest_intervals(rows, backtest, int(reach), as_of, level) if len(rows) else rows
+    band = groups.merge(band.drop(columns="point"), left_on=by, right_on="subject", how="left")
+    n, mean, lived = band["n_customers"], band["ltv"], band["is_lived"].to_numpy(bool)
+    spread = _norm_width(level) * band["spread"] / np.sqrt(n)
+    down, up = (np.where(lived, 0.0, d / n) for d in (band["point"] - band["low"], band["high"] - band["point"]))
+    partial = np.where(band["status"] == "complete", "partial", band["status"])
+    return pd.DataFrame({
+        by: band[by], "n_customers": n, "observed": band["observed"], "expected": band["expected"], "ltv": mean,
+        "low": mean - np.hypot(down, spread), "high": mean + np.hypot(up, spread), "horizon_months": months,
+        "basis": backtest.basis, "status": np.where(lived, "complete", partial)})
 
 
 def _stretched(forecast: CustomerForecast, mine: pd.DataFrame, left: np.ndarray) -> np.ndarray:
-    """Money expected within each customer's own number of days: the forecast, bent by the count model's curve."""
-    curve = forecast.curve
+    """Money expected within each customer's own number of days: the forecast, bent by the count model's curve and by
+    the champion's season."""
+    curve, season = forecast.curve, np.append(1.0, forecast.season)
     if curve.params is None:
         return mine["worth"].to_numpy() * left / forecast.days
-    whole = expected_purchases(curve, mine, days=forecast.days)
-    part = expected_purchases(curve, mine, days=left)
+    whole = expected_purchases(curve, mine, days=forecast.days) * season[-1]
+    part = expected_purchases(curve, mine, days=left) * np.interp(left / 7, np.arange(len(season)), season)
     return mine["worth"].to_numpy() * np.divide(part, whole, out=np.zeros(len(mine)), where=whole > 0)
 
 
@@ -270,12 +271,10 @@ def ltv_predictions(
 ) -> pd.DataFrame:
     """What this month says about the next 28, 56 and 91 days of today's known customers, to be scored when they end:
     one row per horizon: metric, subject, horizon, due_on, point, low, high, level, naive (every one keeps the rate so
-    far), model. Limits are missing until calibrated. `forecast` gives the customers; its worth is bent to each
-    horizon."""
+    far), model. Limits are missing until calibrated."""
     customers, rows = forecast.customers, []
     rate = float((customers["x"] / customers["T"].clip(lower=1)).mean() * customers["each"].mean()) * len(customers)
-    for days in (28, 56, 91):
-        worth = _stretched(forecast, customers, np.full(len(customers), float(days))).sum()
+    for days, worth in forecast.soon.items():
         point = pd.DataFrame({"model": [backtest.model], "measure": "money", "kind": "total", "subject": "all",
                               "point": worth, "unit": max(float(customers["each"].mean()), 1e-9)})
         band = longest_intervals(point, backtest, days, as_of, level).iloc[0]

@@ -26,6 +26,7 @@ __all__ = ["LtvBacktest", "backtest_ltv", "played_windows", "model_table", "inte
            "CustomerForecast", "customer_forecast", "remaining_value", "longest_intervals", "purchase_log", "traits_of"]
 
 
+SOON = (28, 56, 91)  # days ahead that are forecast, logged and scored each month
 LOSSES = ["deviance", "mae", "n_customers", "top_share", "loss"]
 
 
@@ -76,7 +77,7 @@ def backtest_ltv(
         log = log[log["customer_id"].isin(kept)]
     first, last = log["day_on"].min(), pd.Timestamp(as_of)
     span = (last - first).days
-    horizons = tuple(horizons_days or (28, 56, 91) + (182,) * (span >= 364) + (364,) * (span >= 900))
+    horizons = tuple(horizons_days or SOON + (182,) * (span >= 364) + (364,) * (span >= 900))
     log = log.assign(customer_id=np.searchsorted(kept := np.sort(kept), log["customer_id"].to_numpy()))
     known = None if traits is None else traits_of(traits, kept)
     models = Candidates(history_of, known)
@@ -155,15 +156,16 @@ def model_table(backtest: LtvBacktest) -> pd.DataFrame:
     return pd.concat([out, pd.DataFrame([nothing])], ignore_index=True)
 
 
-def interval_coverage(backtest: LtvBacktest) -> pd.DataFrame:
+def interval_coverage(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> pd.DataFrame:
     """Coverage the champion's intervals had at past origins, one row per measure, kind (`pooled` = totals and deciles)
     and level: n_intervals, n_not_yet, covered_share, median_width_share; kind `customer` counts single customers."""
-    scored = played_windows(backtest)
+    scored = played_windows(backtest, max_horizon_days=max_horizon_days)
     if len(scored) == 0 or backtest.caveat:
         return pd.DataFrame(columns=["measure", "kind", "level", "n_intervals", "n_not_yet", "covered_share"])
     pooled = scored[scored["kind"].isin(["total", "decile"])].assign(kind="pooled")
     table = evidence.coverage(pd.concat([pooled, scored]), by=["measure", "kind", "level"])
-    bands = backtest.bands[(backtest.bands["model"] == backtest.model) & (backtest.bands["horizon_days"] <= 91)]
+    bands = backtest.bands[backtest.bands["model"] == backtest.model]
+    bands = bands[bands["horizon_days"] <= max_horizon_days]
     single = evidence.band_coverage(bands, levels=(0.8, 0.95)).assign(measure="purchases", kind="customer")
     return pd.concat([table, single], ignore_index=True)
 
@@ -190,11 +192,15 @@ def calibration(backtest: LtvBacktest, *, horizon_days: int | None = None, level
 class CustomerForecast:
     """`customers`: one row per customer: customer_id, first_on, channel, x, t_x, T, amount, p_alive (missing where no
     drop-out is identified), purchases, each (money per purchase) and worth (money) in the next `days`, purchases_low
-    and purchases_high (`level`; missing where `days` is no backtested horizon). `curve`: the count model the longer
-    horizons lean on; `spend`: the money model; `caveat`: what to read with it, empty when all is well."""
+    and purchases_high (`level`; missing where `days` is no backtested horizon). `soon`: what all are worth in the next
+    28, 56 and 91 days. `season`: the champion's factor on each number of weeks ahead (1 unless it knows seasons).
+    `curve`: the count model that tells shares of a horizon; `spend`: the money model; `caveat`: what to read with it,
+    empty when all is well."""
 
     customers: pd.DataFrame
     days: int
+    soon: dict[int, float]
+    season: np.ndarray
     curve: CountFit
     spend: SpendFit
     level: float
@@ -208,10 +214,10 @@ def customer_forecast(customer_days: Any, backtest: LtvBacktest, *, as_of: Any, 
     names, codes = np.unique(log["customer_id"].to_numpy(), return_inverse=True)
     known = None if traits is None else traits_of(traits, names)
     engine, log = Candidates(history_of, known, (backtest.model,)), log.assign(customer_id=codes)
-    table, purchases, why = engine.predict(log, pd.Timestamp(as_of), (days,))
-    model, expected = backtest.model, purchases[days][backtest.model].to_numpy(float)
+    horizons, now, model = (days, *SOON), pd.Timestamp(as_of), backtest.model
+    table, purchases, why = engine.predict(log, now, horizons)
     order = dict.fromkeys([model if model in MODELS else "bg_nbd", "bg_nbd", "pareto_nbd", "nbd"])
-    counts = [engine.fit(log, pd.Timestamp(as_of), "bg_nbd")]
+    counts = [engine.fit(log, now, "bg_nbd")]
     for name in order:
         counts.append(fit_counts(table, model=name, engine="own"))
         if counts[-1].is_identified:
@@ -219,12 +225,16 @@ def customer_forecast(customer_days: Any, backtest: LtvBacktest, *, as_of: Any, 
     curve = counts[-1]
     blind = f"no drop-out can be identified ({counts[0].reason}): P(alive) is not shown"
     caveat = "; ".join(filter(None, [backtest.caveat, blind if curve.model == "nbd" else ""]))
-    if not np.isfinite(expected).all():
-        expected = expected_purchases(curve, table, days=days) if curve.params else np.full(len(table), np.nan)
+    said = {h: purchases[h][model].to_numpy(float) for h in horizons}
+    if not all(np.isfinite(expected).all() for expected in said.values()):
+        unknown = np.full(len(table), np.nan)
+        said = {h: expected_purchases(curve, table, days=h) if curve.params else unknown for h in horizons}
         instead = f"{model} cannot forecast today ({why[model]}): {curve.model} is used"
         caveat = "; ".join(filter(None, [caveat, instead]))
     spend = fit_spend(spend_rows(table))
-    each = expected_spend(spend, spend_rows(table))
+    each, expected = expected_spend(spend, spend_rows(table)), said[days]
+    weeks = range(1, -(-days // 7) + 1)
+    season = np.array([engine.season(log, now, 7 * k) if model == "seasonal" else 1.0 for k in weeks])
     horizon = min(backtest.horizons_days, key=lambda h: abs(h - days))
     bands = backtest.bands[(backtest.bands["model"] == model) & (backtest.bands["horizon_days"] == horizon)]
     low, high = evidence.count_bands(bands, band_of(expected), as_of=as_of, level=level)
@@ -234,7 +244,8 @@ def customer_forecast(customer_days: Any, backtest: LtvBacktest, *, as_of: Any, 
         channel="all" if known is None else known["channel"].fillna("unknown").to_numpy()[table["customer_id"]],
         p_alive=p_alive(curve, table) if curve.is_identified and curve.model != "nbd" else np.nan,
         purchases=expected, purchases_low=low, purchases_high=high, each=each, worth=expected * each)
-    return CustomerForecast(out.drop(columns=["first_amount", "mean"]), days, curve, spend, level, caveat)
+    soon = {h: float(said[h] @ each) for h in SOON}
+    return CustomerForecast(out.drop(columns=["first_amount", "mean"]), days, soon, season, curve, spend, level, caveat)
 
 
 def remaining_value(forecast: CustomerForecast, backtest: LtvBacktest, *, as_of: Any, by: str = "channel",

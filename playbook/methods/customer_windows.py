@@ -5,13 +5,17 @@ Customers are whole numbers here and frames are sorted by customer and day, so t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from playbook.methods.customer_models import poisson_deviance
+from playbook.methods.race import MIN_ORIGINS
 
 __all__ = ["BAND_EDGES", "history_of", "spend_rows", "tenths", "window_sums", "window_losses", "count_by_band",
-           "band_of"]
+           "band_of", "count_bands", "band_coverage"]
 
 BAND_EDGES = np.geomspace(0.005, 20, 25)  # sizes of forecast that are pooled for one customer's interval
 
@@ -87,3 +91,46 @@ def count_by_band(actual: np.ndarray, expected: np.ndarray) -> pd.DataFrame:
     band, bought = band_of(expected), actual.astype(int)
     key, n = np.unique(band * 10_000 + bought, return_counts=True)
     return pd.DataFrame({"band": key // 10_000, "bought": key % 10_000, "n": n})
+
+
+def count_bands(bands: pd.DataFrame, band: np.ndarray, *, as_of: Any, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high count for subjects in `band`: what past subjects forecast alike did, windows ended by `as_of`.
+
+    `bands`: origin_on, horizon_days (one only), band, bought, n. The limits are the narrowest whole numbers from the
+    middle outward that held at least `level` of them; missing under eight origins or 100 past subjects in the band.
+    """
+    due = pd.to_datetime(bands["origin_on"]) + pd.to_timedelta(bands["horizon_days"], "D")
+    seen = bands[due <= pd.Timestamp(as_of)]
+    low, high = np.full(len(band), np.nan), np.full(len(band), np.nan)
+    if seen["origin_on"].nunique() < MIN_ORIGINS:
+        return low, high
+    for number, rows in seen.groupby("band"):
+        counts = rows.groupby("bought")["n"].sum().sort_index()
+        if counts.sum() < 100:
+            continue
+        below = counts.cumsum() / counts.sum()
+        tail = (1 - level) / 2
+        at = band == number
+        low[at] = below.index[np.searchsorted(below.to_numpy(), tail, side="right")]
+        high[at] = below.index[np.searchsorted(below.to_numpy(), 1 - tail)]
+    return low, high
+
+
+def band_coverage(bands: pd.DataFrame, *, levels: Sequence[float] = (0.8, 0.95)) -> pd.DataFrame:
+    """Share of single subjects whose count lay within the limits of their day, over all origins and horizons.
+
+    One row per level: n_intervals, n_not_yet, covered_share. Counts are whole, so the share may exceed the level.
+    """
+    rows = []
+    for level in levels:
+        inside = judged = waiting = 0
+        for _, one in bands.groupby("horizon_days"):
+            for origin, now in one.groupby("origin_on"):
+                low, high = count_bands(one, now["band"].to_numpy(), as_of=origin, level=level)
+                known = np.isfinite(low)
+                n, bought = now["n"].to_numpy(), now["bought"].to_numpy()
+                inside += int(n[known & (bought >= low) & (bought <= high)].sum())
+                judged, waiting = judged + int(n[known].sum()), waiting + int(n[~known].sum())
+        rows.append({"level": level, "n_intervals": judged, "n_not_yet": waiting,
+                     "covered_share": inside / judged if judged else np.nan})
+    return pd.DataFrame(rows)

@@ -77,9 +77,9 @@ def cdnow_days() -> pd.DataFrame:
     return frame.assign(orders=1, units=1, margin=np.nan)
 
 
-def shares(race: object) -> dict:
+def shares(race: object, *, max_horizon_days: int = 91) -> dict:
     """Intervals pooled over totals and deciles: number and share covered, by measure and level."""
-    pooled = interval_coverage(race).query("kind == 'pooled'")
+    pooled = interval_coverage(race, max_horizon_days=max_horizon_days).query("kind == 'pooled'")
     return {f"{r.measure}_{r.level}": [int(r.n_intervals), float(r.covered_share)] for r in pooled.itertuples()}
 
 
@@ -104,7 +104,7 @@ def cdnow_coverage() -> dict:
     """CDNOW: 4, 8, 13 and 26 weeks ahead."""
     days = cdnow_days()
     race = backtest_ltv(days, as_of=days.day_on.max(), horizons_days=(28, 56, 91, 182))
-    return {"seed": "cdnow, coverage", "model": race.model} | shares(race)
+    return {"seed": "cdnow, coverage", "model": race.model} | shares(race, max_horizon_days=182)
 
 
 def retail_coverage() -> dict:
