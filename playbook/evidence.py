@@ -23,13 +23,12 @@ import numpy as np
 import pandas as pd
 
 from playbook.methods.customer_windows import band_coverage, count_bands
-from playbook.methods.race import MIN_ORIGINS
+from playbook.methods.race import MIN_ORIGINS, STEP_SIZE
 
 __all__ = ["MIN_ORIGINS", "NOT_YET", "origin_days", "rolling_origin", "accuracy", "champion", "predictive_intervals",
            "score_intervals", "coverage", "count_bands", "band_coverage"]
 
 NOT_YET = "not yet calibrated"
-STEP_SIZE = 0.05  # how far one origin's misses move the level the next intervals ask for
 KEY = ["model", "measure", "horizon_days", "kind"]  # errors are pooled within these
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["MIN_ORIGINS", "Race", "amount_at", "chosen_model", "half_widths", "link_errors", "run_race"]
+__all__ = ["MIN_ORIGINS", "STEP_SIZE", "Race", "amount_at", "chosen_model", "half_widths", "link_errors", "run_race"]
 
 MIN_ORIGINS = 8  # realised errors below which a spread counts as not calibrated
 STEP_SIZE = 0.05  # how much one miss of an interval raises the share the next one asks for
