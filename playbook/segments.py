@@ -25,6 +25,7 @@ from playbook.methods.clusters import stable_clusters
 from playbook.methods.membership import (
     annual_amounts,
     design_tiers,
+    downgrade_rule,
     judge_tiers,
     near_threshold,
     points,
@@ -35,7 +36,7 @@ from playbook.store import expression
 __all__ = ["SEGMENTS", "RfmResult", "purchase_history", "tempting_rfm", "purchase_gaps", "rfm", "segment_table",
            "cluster_segments", "campaign_returns", "migration", "month_moves", "segment_returns", "segment_actions",
            "audience_list", "holdout_size", "lorenz", "annual_amounts", "design_tiers", "judge_tiers", "search_tiers",
-           "near_threshold", "points", "segment_decisions", "segment_headline"]
+           "downgrade_rule", "near_threshold", "points", "segment_decisions", "segment_headline"]
 
 SEGMENTS = {  # recency, frequency, money: high (1) or low (0)
     (1, 1, 1): ("important value", "重要价值", "reward"),
@@ -276,9 +277,10 @@ def month_moves(customer_days: Any, now: RfmResult, *, as_of: Any, basis: str = 
 
 
 def segment_decisions(actions: pd.DataFrame, tiers: pd.DataFrame, owed: pd.DataFrame | None, *, currency: str,
-                      basis: str, due_on: str, revisit_on: str) -> pd.DataFrame:
-    """Decision rows: one campaign per segment with its hold-out, thresholds searched, benefits that do not pay at the
-    assumed uplift, and the points to set aside."""
+                      basis: str, due_on: str, revisit_on: str, downgrades: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Decision rows: one campaign per segment with its hold-out, thresholds searched (where they leave more than
+    today's on customers the search has not seen), benefits that do not pay at the assumed uplift, who is downgraded,
+    and the points to set aside."""
     rows, days = [], {"due_on": due_on, "revisit_on": revisit_on, "owner_role": "CRM manager"}
     for a in actions.itertuples(index=False):
         seen = a.detectable_lift if a.detectable_lift == a.detectable_lift else None
@@ -290,23 +292,33 @@ def segment_decisions(actions: pd.DataFrame, tiers: pd.DataFrame, owed: pd.DataF
             "evidence_value": a.buyer_share, "confidence": "medium" if a.holdout_n == a.holdout_n else "low",
             "threshold": seen, "reason": f"{a.n_customers} customers, {a.holdout_share:.0%} held out",
             "stop_rule": "treated and held-out buyers do not differ after a quarter"})
+    sums = tiers.groupby("scheme")["tier_net"].sum() if len(tiers) else {}
+    is_better = "searched" in sums and tiers["net_checked"].sum() > sums.get("today", 0.0)
     for t in tiers.itertuples(index=False):
-        if t.scheme == "searched":
-            rows.append({
-                "subject_type": "tier", "subject": t.tier, "action": "set threshold", "size": t.threshold,
-                "unit": f"{currency} a year", "expected_effect": t.tier_net,
-                "effect_unit": f"{currency} {basis} a year",
-                "confidence": "low", "evidence_metric": "tier_net", "evidence_value": t.break_even_uplift,
-                "reason": f"{t.n_customers} members; pays from an uplift of {t.break_even_uplift:.1%}",
+        row = {"subject_type": "tier", "subject": t.tier, "unit": f"{currency} a year", "evidence_metric": "tier_net",
+               "effect_unit": f"{currency} {basis} a year", "confidence": "low", "evidence_value": t.tier_net}
+        if t.scheme == "searched" and is_better:
+            rows.append(row | {
+                "action": "set threshold", "size": t.threshold, "expected_effect": t.net_checked,
+                "reason": f"{t.n_judged} members; pays from an uplift of {t.break_even_uplift:.1%}, "
+                          f"{t.assumed_uplift:.0%} assumed; resampled searches end at {t.threshold_low:,.0f} to "
+                          f"{t.threshold_high:,.0f}",
                 "stop_rule": "members' margin against a hold-out rises by less than the break-even"})
-        elif t.threshold > 0 and t.tier_net < 0:
-            rows.append({
-                "subject_type": "tier", "subject": t.tier, "action": "stop or cut benefit", "size": t.benefit_cost,
-                "unit": f"{currency} a year", "expected_effect": -t.tier_net,
-                "effect_unit": f"{currency} {basis} a year",
-                "confidence": "low", "evidence_metric": "tier_net", "evidence_value": t.tier_net,
-                "reason": f"needs an uplift of {t.break_even_uplift:.1%}",
+        elif t.scheme == "today" and t.threshold > 0 and t.tier_net < 0:
+            rows.append(row | {
+                "action": "stop or cut benefit", "size": t.benefit_cost, "expected_effect": -t.tier_net,
+                "reason": f"needs an uplift of {t.break_even_uplift:.1%}, {t.assumed_uplift:.0%} assumed",
                 "stop_rule": "a hold-out shows the uplift the benefit needs"})
+    for d in () if downgrades is None else downgrades[downgrades["rule"].notna()].itertuples(index=False):
+        size = d.keep_from if d.rule == "keep a year" else d.threshold
+        rows.append({
+            "subject_type": "tier", "subject": d.tier, "action": "downgrade below", "size": size,
+            "unit": f"{currency} a year", "confidence": "low", "evidence_metric": "tier_net",
+            "evidence_value": d.keep_net, "expected_effect": abs(d.keep_net),
+            "effect_unit": f"{currency} {basis} a year, against the other rule",
+            "reason": f"{d.n_down} members fell below {d.threshold:,.0f}, {d.n_near} of them by little; keeping those "
+                      f"pays from an uplift of {d.keep_break_even:.1%}, {d.assumed_uplift:.0%} assumed",
+            "stop_rule": "kept members buy no more than downgraded ones"})
     if owed is not None and len(owed):
         rows.append({"subject_type": "kpi", "subject": "points liability", "action": "set aside",
                      "size": owed["liability"].iloc[0], "unit": currency, "evidence_metric": "points_liability",

@@ -10,6 +10,7 @@ from playbook.segments import (
     audience_list,
     cluster_segments,
     design_tiers,
+    downgrade_rule,
     holdout_size,
     judge_tiers,
     lorenz,
@@ -130,6 +131,42 @@ def test_searched_thresholds_leave_at_least_as_much_as_any_single_one_tried(days
         one = judge_tiers(amounts, benefits.assign(threshold=line), uplift=0.2)
         if one.n_judged.iloc[0] >= 10 and line >= np.quantile(amounts.query("qualify > 0").qualify, 0.7):
             assert best.tier_net.sum() >= 0.95 * one.tier_net.sum()
+
+
+def test_a_dearer_tier_is_asked_to_add_more_and_a_tier_without_benefit_adds_nothing(days):
+    amounts = annual_amounts(days, as_of=AS_OF, basis="margin")
+    tiers = pd.DataFrame({"tier": ["basic", "gold", "silver"], "from_on": pd.Timestamp("2024-01-01"),
+                          "threshold": [0.0, 120.0, 60.0], "benefit_cost": [0.0, 8.0, 2.0], "point_value": 0.01})
+    table = design_tiers(amounts, tiers, benefit_costs="", uplift=0.1, as_of=AS_OF).table.query("scheme == 'today'")
+    assert table.assumed_uplift.tolist() == pytest.approx([0.0, 0.1, 0.2])  # gold costs four times as much
+    assert table.tier_net.iloc[0] == 0.0 and (table.detectable_uplift > 0).all()
+
+
+def test_thresholds_found_are_judged_on_customers_the_search_has_not_seen(days):
+    big = pd.concat([shop(seed=k).assign(customer_id=lambda t, k=k: f"{k}" + t.customer_id) for k in range(3)])
+    amounts = annual_amounts(big, as_of=AS_OF, basis="margin")
+    found = [design_tiers(a, benefit_costs="gold 2 0.2", uplift=0.1, as_of=AS_OF).table.iloc[0]
+             for a in (amounts, annual_amounts(big.sample(frac=1, random_state=1), as_of=AS_OF, basis="margin"))]
+    assert found[0].equals(found[1]) and found[0].assumed_uplift == 0.2
+    assert found[0].threshold_low <= found[0].threshold_high and np.isfinite(found[0].net_checked)
+
+
+@pytest.mark.parametrize("text", ["gold", "gold x", "gold -3", "gold 3 0.1 9"])
+def test_benefits_written_wrongly_are_refused_with_an_example(days, text):
+    with pytest.raises(PlaybookError, match="names no tiers"):
+        design_tiers(annual_amounts(days, as_of=AS_OF), benefit_costs=text, uplift=0.1, as_of=AS_OF)
+
+
+def test_a_member_who_just_misses_the_line_is_kept_where_such_customers_pay_for_it():
+    near = pd.DataFrame({"qualify": 90.0, "before": 40.0, "after": 30.0, "latest": 60.0}, index=range(30))
+    member = pd.DataFrame({"qualify": 120.0, "before": 50.0, "after": 35.0, "latest": [85.0] * 4 + [10.0] * 6})
+    amounts = pd.concat([near, member], ignore_index=True).assign(period_days=365)
+    for cost, rule in ((2.0, "keep a year"), (4.0, "downgrade")):
+        gold = judge_tiers(amounts, pd.DataFrame({"tier": ["gold"], "threshold": [100.0], "benefit_cost": [cost]}),
+                           uplift=0.1)
+        row = downgrade_rule(amounts, gold).iloc[0]
+        assert (row.n_down, row.n_near, row.n_seen, row.money_next, row.rule) == (10, 4, 30, 30.0, rule)
+        assert row.keep_net == pytest.approx(4 * (0.1 * 30 - cost))
 
 
 def test_customers_pushed_over_a_line_are_seen_as_a_crowd():

@@ -5,6 +5,9 @@ like a fall (regression to the mean; Galton 1886): a break-even taken from the q
 Points: first earned, first used; the share that will never be used comes from points old enough to have ended.
 Crowding: McCrary (2008), J. of Econometrics 142: too many just above a line, too few just below it, against the smooth
 count around it (Poisson line in log counts).
+A dearer benefit has to add more, or the cheap tier would always win: where no uplift is stated per tier, a tier's
+assumed uplift grows with the square root of its cost (returns diminish). A search flatters what it finds; sets found on
+resampled customers are therefore judged on those they have not seen (out of bag; Efron 1983, JASA 78).
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ from ibis import _
 from playbook.errors import PlaybookError
 from playbook.store import expression
 
-__all__ = ["POINTS", "TierDesign", "annual_amounts", "design_tiers", "judge_tiers",
-           "search_tiers", "near_threshold", "points"]
+__all__ = ["POINTS", "TierDesign", "annual_amounts", "design_tiers", "judge_tiers", "search_tiers", "downgrade_rule",
+           "near_threshold", "points"]
 
 POINTS = ("earned", "spent", "expired", "adjusted", "outstanding")
 
@@ -47,13 +50,18 @@ def annual_amounts(customer_days: Any, *, as_of: Any, basis: str = "revenue", da
 
 
 def judge_tiers(amounts: pd.DataFrame, tiers: pd.DataFrame, *, uplift: float = 0.05) -> pd.DataFrame:
-    """Each tier of `tiers` (tier, threshold of yearly revenue, benefit_cost per member and year) on history.
+    """Each tier of `tiers` (tier, threshold of yearly revenue, benefit_cost per member and year; optional uplift) on
+    history.
 
     One row per tier, lowest first: n_customers now (on the latest period), cm_share (of the money after), money_before
     and money_after per member, kept_share (who would qualify again), benefit_cost (all members, yearly),
     break_even_uplift (benefit cost over the money members bring in the year after), tempting_uplift (the same over the
-    year before: too small), tier_net (at the assumed causal `uplift`, which only a hold-out can show).
+    year before: too small), assumed_uplift (the tier's own or `uplift`; 0 without a benefit), tier_net (at that causal
+    uplift, which only a hold-out can show), detectable_uplift (the least a year with half of the members held out would
+    show: two-sided 5 %, power 80 %; missing under 10 members).
     """
+    from scipy.stats import norm
+
     period, rows = float(amounts["period_days"].iloc[0]), []
     scale = 365 / period
     tiers = tiers.sort_values(["threshold", "tier"], ignore_index=True)
@@ -65,20 +73,24 @@ def judge_tiers(amounts: pd.DataFrame, tiers: pd.DataFrame, *, uplift: float = 0
         member = (then == k) & buyer
         n, cost = int(member.sum()), float(tier.benefit_cost)
         before, after = (float(amounts.loc[member, c].sum() * scale) for c in ("before", "after"))
+        gain = float(getattr(tier, "uplift", uplift)) if cost > 0 else 0.0
+        spread = amounts.loc[member, "after"].std(ddof=1) * scale if n >= 10 else np.nan
+        seen = (norm.ppf(0.975) + norm.ppf(0.8)) * spread * 2 / np.sqrt(n) / (after / n) if after > 0 else np.nan
         rows.append({
             "tier": tier.tier, "threshold": float(tier.threshold), "n_customers": int(((now == k) & active).sum()),
             "n_judged": n, "cm_share": amounts.loc[member, "after"].sum() / total if total > 0 else np.nan,
             "money_before": before / n if n else np.nan, "money_after": after / n if n else np.nan,
             "kept_share": float((now[member] >= k).mean()) if n else np.nan, "benefit_cost": n * cost,
             "break_even_uplift": n * cost / after if after > 0 else np.nan,
-            "tempting_uplift": n * cost / before if before > 0 else np.nan, "tier_net": uplift * after - n * cost})
+            "tempting_uplift": n * cost / before if before > 0 else np.nan, "assumed_uplift": gain,
+            "tier_net": gain * after - n * cost, "detectable_uplift": seen})
     return pd.DataFrame(rows)
 
 
 def search_tiers(amounts: pd.DataFrame, benefits: pd.DataFrame, *, uplift: float = 0.05, most_share: float = 0.3,
                  least_members: int = 50) -> pd.DataFrame:
     """Thresholds that would have left most over: every increasing set of round amounts for the tiers of `benefits`
-    (tier, benefit_cost per member and year; lowest first, cost rising), judged as in `judge_tiers`.
+    (tier, benefit_cost per member and year, optional uplift; lowest first, cost rising), judged as in `judge_tiers`.
 
     Each tier holds at least `least_members`, all tiers together at most `most_share` of the buyers. Returns the rows of
     `judge_tiers` for the best set (largest sum of tier_net; equal sums: the higher thresholds, which cost less), with
@@ -97,6 +109,7 @@ def search_tiers(amounts: pd.DataFrame, benefits: pd.DataFrame, *, uplift: float
     grid, above_n = grid[fits], above_n[fits]
     above = np.concatenate([yearly["after"].to_numpy()[::-1].cumsum()[::-1], [0]])[np.searchsorted(spent, grid)]
     cost = benefits["benefit_cost"].to_numpy(float)
+    gains = benefits["uplift"].to_numpy(float) if "uplift" in benefits else np.full(len(cost), uplift)
     best, tried = None, 0
     for chosen in _increasing(len(grid), len(cost)):
         at = np.array(chosen)
@@ -104,7 +117,7 @@ def search_tiers(amounts: pd.DataFrame, benefits: pd.DataFrame, *, uplift: float
         if (members < least_members).any():
             continue
         tried += 1
-        gain = uplift * (above[at] - np.append(above[at[1:]], 0)) - members * cost
+        gain = gains * (above[at] - np.append(above[at[1:]], 0)) - members * cost
         key = (round(float(gain.sum()), 6), tuple(grid[at]))
         best = key if best is None or key > best else best
     if best is None:
@@ -115,8 +128,10 @@ def search_tiers(amounts: pd.DataFrame, benefits: pd.DataFrame, *, uplift: float
 
 @dataclass(frozen=True)
 class TierDesign:
-    """`table`: rows of `judge_tiers` for today's tiers (scheme `today`) and for the best searched set (`searched`);
-    empty with a `caveat` where the log is too short or the shop too small. `point_value`: that of the tiers table."""
+    """`table`: rows of `judge_tiers` for today's tiers (scheme `today`) and for the best searched set (`searched`, with
+    threshold_low and threshold_high, where nine in ten searches on resampled customers end, and net_checked, the mean
+    tier_net of those on customers they have not seen); empty with a `caveat` where the log is too short or the shop too
+    small. `point_value`: that of the tiers table."""
 
     table: pd.DataFrame
     caveat: str
@@ -129,13 +144,12 @@ def design_tiers(
     amounts: pd.DataFrame, today: Any = None, *, benefit_costs: str, uplift: float, as_of: Any
 ) -> TierDesign:
     """Today's tiers (table `tiers`, those in force) beside the thresholds a search on history would have chosen for the
-    same benefits, or for `benefit_costs` ("silver 3.5, gold 12") where the shop has no tiers yet."""
+    same benefits, or for `benefit_costs` where the shop has no tiers yet: "silver 3.5, gold 12", the yearly cost per
+    member, or "silver 3.5 0.08, gold 12 0.15" with the uplift each is assumed to add (else `uplift` for the cheapest
+    and more for the dearer, see above)."""
     period = int(amounts["period_days"].iloc[0]) if len(amounts) else 0
     frames, notes, value, n_sets = [], [], None, 0
-    pairs = [part.split() for part in benefit_costs.split(",") if part.strip()]
-    if any(len(pair) != 2 for pair in pairs):
-        raise PlaybookError(f"{benefit_costs!r} names no tiers", do='write them as "silver 3.5, gold 12"')
-    benefits = pd.DataFrame([(name, float(cost)) for name, cost in pairs], columns=["tier", "benefit_cost"])
+    benefits = _stated_benefits(benefit_costs)
     empty = pd.DataFrame(columns=["scheme", "tier", "threshold", "break_even_uplift", "tempting_uplift", "tier_net"])
     if period < 28:
         short = f"tiers are not judged: the log has {2 * period} days, eight weeks are needed"
@@ -146,18 +160,89 @@ def design_tiers(
         own = t.select("tier", "from_on", **numbers)
         own = own.order_by("tier", "from_on").to_pandas().drop_duplicates("tier", keep="last")
         if own["benefit_cost"].notna().all() and len(own):
+            own = _with_uplift(own, uplift)
             frames.append(judge_tiers(amounts, own, uplift=uplift).assign(scheme="today"))
             paid = own[own["threshold"] > 0].sort_values("threshold")
-            benefits = paid[["tier", "benefit_cost"]] if len(paid) else benefits
+            benefits = paid[["tier", "benefit_cost", "uplift"]] if len(paid) else benefits
         value = float(own["point_value"].max()) if own["point_value"].notna().any() else None
     try:
-        best = search_tiers(amounts, benefits.reset_index(drop=True), uplift=uplift)
+        benefits = _with_uplift(benefits, uplift).sort_values("benefit_cost", kind="stable", ignore_index=True)
+        best = search_tiers(amounts, benefits, uplift=uplift)
         n_sets = int(best.pop("n_sets").iloc[0])
-        frames.append(best.assign(scheme="searched"))
+        frames.append(_checked(amounts, benefits, best).assign(scheme="searched"))
     except PlaybookError as problem:
         notes.append(f"no thresholds are proposed: {problem.message}")
     table = pd.concat(frames, ignore_index=True) if frames else empty
     return TierDesign(table, "; ".join(notes), period, n_sets, value)
+
+
+def _stated_benefits(text: str) -> pd.DataFrame:
+    """tier, benefit_cost, uplift (missing where not stated) from "silver 3.5, gold 12 0.15"."""
+    rows = []
+    for words in (part.split() for part in text.split(",") if part.strip()):
+        try:
+            name, cost, uplift = words[0], float(words[1]), float(words[2]) if len(words) > 2 else np.nan
+        except (IndexError, ValueError):
+            name, cost, uplift = "", np.nan, np.nan
+        if not cost >= 0 or len(words) > 3 or uplift < 0:
+            raise PlaybookError(f"{text!r} names no tiers", do='write them as "silver 3.5, gold 12"')
+        rows.append((name, cost, uplift))
+    return pd.DataFrame(rows, columns=["tier", "benefit_cost", "uplift"])
+
+
+def _with_uplift(tiers: pd.DataFrame, uplift: float) -> pd.DataFrame:
+    """`tiers` with the uplift each is assumed to add: its own, else `uplift` times the root of its cost over the
+    cheapest benefit's."""
+    cost = tiers["benefit_cost"].astype(float)
+    rule = (uplift * np.sqrt(cost / cost[cost > 0].min())).where(cost > 0, 0.0)
+    return tiers.assign(uplift=tiers["uplift"].fillna(rule) if "uplift" in tiers else rule)
+
+
+def _checked(amounts: pd.DataFrame, benefits: pd.DataFrame, best: pd.DataFrame, *, n: int = 20, seed: int = 0
+             ) -> pd.DataFrame:
+    """`best` with threshold_low, threshold_high and net_checked, from `n` searches on resampled customers."""
+    rng, lines, nets = np.random.default_rng(seed), [], []
+    for _k in range(n):
+        drawn = rng.integers(0, len(amounts), len(amounts))
+        unseen = amounts[~np.isin(np.arange(len(amounts)), drawn)]
+        try:
+            found = search_tiers(amounts.iloc[drawn], benefits)
+            judged = judge_tiers(unseen, benefits.assign(threshold=found["threshold"].to_numpy()))
+        except PlaybookError:  # the resample is too small for the tiers
+            continue
+        lines.append(found["threshold"])
+        nets.append(judged["tier_net"] * len(amounts) / len(unseen))
+    if len(lines) < n / 2:
+        return best.assign(threshold_low=np.nan, threshold_high=np.nan, net_checked=np.nan)
+    low, high = np.quantile(lines, [0.05, 0.95], axis=0)
+    return best.assign(threshold_low=low, threshold_high=high, net_checked=np.mean(nets, axis=0))
+
+
+def downgrade_rule(amounts: pd.DataFrame, tiers: pd.DataFrame, *, keep_share: float = 0.8) -> pd.DataFrame:
+    """Whether members who just miss their threshold should keep the tier for a year.
+
+    `tiers`: rows of `judge_tiers`. One row per tier with a benefit: tier, threshold, keep_from (`keep_share` of it),
+    n_down (members by the qualifying period who fell below it in the latest), n_near (of these, at keep_from or more),
+    money_next (a year's money per customer of those, `n_seen`, who stood between the two lines a period ago), keep_cost
+    (n_near x cost of a member), keep_net (what keeping them leaves), keep_break_even (a member's cost over that money;
+    missing where there is none), rule (`keep a year` where that is within the assumed uplift, else `downgrade`; missing
+    with fewer than 30 to learn from).
+    """
+    rows, columns = [], ["tier", "threshold", "keep_from", "n_down", "n_near", "n_seen", "money_next", "keep_cost",
+                         "keep_net", "keep_break_even", "assumed_uplift", "rule"]
+    if len(tiers) == 0:
+        return pd.DataFrame(columns=columns)
+    scale = 365 / float(amounts["period_days"].iloc[0])
+    then, now, after = (amounts[c].to_numpy(float) * scale for c in ("qualify", "latest", "after"))
+    for tier in tiers[(tiers["benefit_cost"] > 0) & (tiers["threshold"] > 0)].itertuples(index=False):
+        keep, cost = keep_share * tier.threshold, tier.benefit_cost / tier.n_judged
+        down, band = (then >= tier.threshold) & (now < tier.threshold), (then >= keep) & (then < tier.threshold)
+        n_near, money = int((down & (now >= keep)).sum()), float(after[band].mean()) if band.sum() >= 30 else np.nan
+        even = cost / money if money > 0 else np.nan
+        rule = None if np.isnan(money) else "keep a year" if even <= tier.assumed_uplift else "downgrade"
+        rows.append((tier.tier, tier.threshold, keep, int(down.sum()), n_near, int(band.sum()), money, n_near * cost,
+                     n_near * (tier.assumed_uplift * money - cost), even, tier.assumed_uplift, rule))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def near_threshold(amounts: pd.DataFrame, thresholds: list[float], *, band_share: float = 0.1) -> pd.DataFrame:
