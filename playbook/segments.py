@@ -219,8 +219,9 @@ def segment_actions(
 ) -> pd.DataFrame:
     """What to do with each segment: action, n_customers, buyer_share (they will buy anyway), expected (money the
     segment brings in the next window without us), low, high (`level`, from the spread over earlier windows),
-    holdout_n (per arm, to see a relative `lift`), detectable_lift (with half of the segment held out, where it is too
-    small), n_windows, status (`complete`, or `not yet calibrated` under three windows)."""
+    holdout_n (per arm, to see a relative `lift`), holdout_share (1 where nobody is treated), detectable_lift (with half
+    of the segment held out, where it is too small), n_windows, status (`complete`, or `not yet calibrated` under three
+    windows)."""
     from scipy.stats import t
 
     size = result.customers.groupby(["segment", "action"]).size().rename("n_customers").reset_index()
@@ -232,11 +233,12 @@ def segment_actions(
         wide = t.ppf(0.5 + level / 2, k - 1) * each.std(ddof=1) * np.sqrt(1 + 1 / k) if k > 2 else np.nan
         mean = each.mean() if k else np.nan
         need = holdout_size(share, lift=lift) if k else np.nan
-        fits = bool(need * 2 <= n)
+        fits, idle = bool(need * 2 <= n), action == "leave alone"
         rows.append({"segment": segment, "action": action, "n_customers": n, "buyer_share": share,
                      "expected": n * mean, "low": n * (mean - wide), "high": n * (mean + wide),
-                     "holdout_n": need if fits else np.nan, "holdout_share": need / n if fits else 0.5,
-                     "detectable_lift": lift * np.sqrt(need / max(n / 2, 1)) if need == need else np.nan,
+                     "holdout_n": need if fits and not idle else np.nan,
+                     "holdout_share": 1.0 if idle else need / n if fits else 0.5,
+                     "detectable_lift": np.nan if idle else lift * np.sqrt(need / max(n / 2, 1)),
                      "n_windows": k, "status": "complete" if k > 2 else "not yet calibrated"})
     order = {name[0]: place for place, name in enumerate(SEGMENTS.values())}
     return pd.DataFrame(rows).sort_values("segment", key=lambda s: s.map(order), ignore_index=True)
@@ -284,14 +286,17 @@ def segment_decisions(actions: pd.DataFrame, tiers: pd.DataFrame, owed: pd.DataF
     rows, days = [], {"due_on": due_on, "revisit_on": revisit_on, "owner_role": "CRM manager"}
     for a in actions.itertuples(index=False):
         seen = a.detectable_lift if a.detectable_lift == a.detectable_lift else None
+        idle = a.holdout_share == 1
         rows.append({
             "subject_type": "segment", "subject": a.segment, "action": a.action,
-            "size": round(a.n_customers * (1 - a.holdout_share)), "unit": "customers treated",
+            "size": a.n_customers if idle else round(a.n_customers * (1 - a.holdout_share)),
+            "unit": "customers not contacted" if idle else "customers treated",
             "expected_effect": a.expected, "effect_low": a.low, "effect_high": a.high,
             "effect_unit": f"{currency} {basis} at stake next quarter", "evidence_metric": "repeat_share",
             "evidence_value": a.buyer_share, "confidence": "medium" if a.holdout_n == a.holdout_n else "low",
             "threshold": seen, "reason": f"{a.n_customers} customers, {a.holdout_share:.0%} held out",
-            "stop_rule": "treated and held-out buyers do not differ after a quarter"})
+            "stop_rule": "a test on some of them pays" if idle else
+                         "treated and held-out buyers do not differ after a quarter"})
     sums = tiers.groupby("scheme")["tier_net"].sum() if len(tiers) else {}
     is_better = "searched" in sums and tiers["net_checked"].sum() > sums.get("today", 0.0)
     for t in tiers.itertuples(index=False):

@@ -51,13 +51,15 @@ def lorenz_plot(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def threshold_plot(tiers: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Break-even uplift by tier: from the year after qualifying (bar) and from the year before (tempting; dot)."""
-    ax = new_axes(ax, size=(7, max(2.4, 0.5 * len(tiers) + 1.2)))
+    """Break-even uplift by tier: from the year after qualifying (bar), from the year before (tempting; dot), and the
+    uplift assumed (line)."""
+    ax = new_axes(ax, size=(8, max(2.8, 0.5 * len(tiers) + 1.6)))
     place = np.arange(len(tiers))[::-1]
     ax.barh(place, tiers["break_even_uplift"], color=PALETTE["blue"], height=0.55, label="year after qualifying")
     ax.plot(tiers["tempting_uplift"], place, "o", color=PALETTE["orange"], label="year before (tempting, not used)")
+    ax.plot(tiers["assumed_uplift"], place, "|", color=PALETTE["green"], ms=20, mew=3, label="assumed")
     ax.set_yticks(place, [f"{t} (from {x:,.0f})" for t, x in zip(tiers["tier"], tiers["threshold"], strict=True)])
     ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    ax.set(xlabel="uplift in margin at which the benefit pays", title="What a tier must add to be worth its benefit")
-    ax.legend(loc="best")
+    ax.set(xlabel="uplift in margin at which the benefit pays", title="A tier pays where its bar ends before the line")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.8 / ax.figure.get_figheight()), ncols=3)
     return ax
