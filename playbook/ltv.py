@@ -220,13 +220,15 @@ def caps(ltv: pd.DataFrame, paid: pd.DataFrame, *, ratio: float = 3.0) -> pd.Dat
 def vip(forecast: CustomerForecast, *, share: float = 0.02, holdout_share: float = 0.1) -> pd.DataFrame:
     """The customers worth most in the next `days`: customer_id, worth, purchases with limits, p_alive, arm.
 
-    At least `share` of all customers: those who tie with the last one are in. `arm` is `holdout` for a fixed
-    `holdout_share` of them, by the hash of the id, so that the effect of the treatment can be seen next month.
+    At least `share` of all customers: those who tie with the last one are in; nobody who will cost money. `arm`
+    is `holdout` for a fixed `holdout_share` of them, by the hash of the id, so that the effect of the treatment can be
+    seen next month.
     """
     customers = forecast.customers
     n = max(int(np.ceil(share * len(customers))), 1)
     edge = customers["worth"].nlargest(n).min()
-    top = customers[customers["worth"] >= edge].sort_values(["worth", "customer_id"], ascending=[False, True])
+    top = customers[(customers["worth"] >= edge) & (customers["worth"] > 0)]
+    top = top.sort_values(["worth", "customer_id"], ascending=[False, True])
     place = pd.util.hash_array(top["customer_id"].to_numpy(object), categorize=False) % 10_000
     top = top.assign(arm=np.where(place < holdout_share * 10_000, "holdout", "treat"))
     columns = ["customer_id", "channel", "worth", "purchases", "purchases_low", "purchases_high", "p_alive", "arm"]
@@ -251,14 +253,14 @@ def ltv_decisions(cap: pd.DataFrame | None, top: pd.DataFrame, backtest: LtvBack
             "reason": f"{c.n_customers} customers judged; payback: {c.status}",
             "stop_rule": "payback of two matured cohorts differs from the forecast's interval"})
     treated = top[top["arm"] == "treat"]
-    rows.append({
+    rows += [] if len(treated) == 0 else [{
         "subject_type": "segment", "subject": "VIP list", "action": "care, with hold-out", "size": len(treated),
         "unit": "customers", "expected_effect": treated["worth"].sum(),
         "effect_unit": f"{currency} of {backtest.basis} at stake",
         "confidence": "low" if backtest.caveat else "medium", "evidence_metric": "ltv_h",
         "evidence_value": top["worth"].mean(), "owner_role": "CRM manager",
         "reason": f"worth most to {backtest.model}; {len(top) - len(treated)} held out",
-        "stop_rule": "no difference to the hold-out"})
+        "stop_rule": "no difference to the hold-out"}]
     if backtest.caveat or backtest.verdict["is_naive"].iloc[0]:
         rows.append({"subject_type": "data", "subject": "forecast of value", "action": "use the baseline",
                      "owner_role": "finance", "reason": backtest.caveat or "no model beats the naive one here",

@@ -195,6 +195,27 @@ def test_hopeless_logs_say_what_cannot_be_known_and_still_deliver_the_rest(bad):
     assert len(model_table(race)) >= 0 and len(calibration(race)) >= 0 and interval_coverage(race) is not None
 
 
+def test_a_season_seen_every_year_is_in_the_forecast_and_not_in_the_first_year_nor_from_a_fit_nobody_believes():
+    rng, day = np.random.default_rng(4), np.arange(1001)
+    rate = np.where(day % 364 // 91 == 3, 4 / 240, 1 / 240)  # four times as busy in the last quarter
+    won = rng.integers(0, 700, 1500)[:, None]
+    who, when = np.nonzero((day == won) | (day > won) & (rng.random((1500, 1001)) < rate))
+    past = pd.DataFrame({"customer_id": who, "day_on": pd.Timestamp("2023-01-01") + pd.to_timedelta(when, "D"),
+                         "orders": 1, "money": 10.0})
+    before, quiet, first = (pd.Timestamp("2023-01-01") + pd.Timedelta(days=d) for d in (2 * 364 + 273, 2 * 364, 250))
+    models = Candidates(history_of, models=("seasonal",))
+    busy, calm, none = (models.season(past[past.day_on <= day], day, 91) for day in (before, quiet, first))
+    assert busy > 1.6 and calm < 0.8 and none == 1.0
+    one = past[past.customer_id == past.customer_id.iloc[-1]].assign(customer_id=0)
+    assert Candidates(history_of, models=("seasonal",)).predict(one, before, (91,))[1][91].isna().all().all()
+
+
+def test_nobody_who_will_cost_money_is_on_the_list_of_the_best():
+    lost = BACK.assign(revenue=-5.0)
+    ahead = customer_forecast(lost, backtest_ltv(lost, as_of="2026-04-30"), as_of="2026-04-30")
+    assert len(vip(ahead)) == 0
+
+
 def test_nobody_at_all_is_refused_by_name():
     with pytest.raises(PlaybookError, match="no known customer"):
         backtest_ltv(ONE[:0], as_of="2026-04-30")

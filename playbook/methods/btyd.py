@@ -160,7 +160,7 @@ def _verdict(
     _, covariance = _gap(model, found, *cells, precision=PRIOR_SD**-2)
     why = [] if gap < _CLOSE else [f"did not converge ({gap:.2g} log-likelihood units short)"]
     if repeaters < 10:
-        why.append(f"only {repeaters} customers came back")
+        why.append(f"only {repeaters} customer{'s' * (repeaters > 1)} came back")
     rate = np.array([1, -1, 0, 0][: len(found)])
     if not rate @ covariance @ rate < 1:
         why.append("the purchase rate is not identified")
@@ -170,7 +170,7 @@ def _verdict(
         plain = _by_gradient("nbd", *cells)
         gain = 2 * (total - float(n @ log_likelihood("nbd", plain, x, t_x, age)[0]))
         if gain < 5.99:
-            why.append(f"drop-out is not identified (likelihood ratio {gain:.1f} against none)")
+            why.append(f"drop-out is not identified (likelihood ratio {max(gain, 0):.1f} against none)")
         elif not drop @ covariance @ drop < 1:
             why.append("drop-out is not identified (unknown within a factor e)")
     return why, (found * np.sqrt(np.diag(covariance))).tolist()

@@ -112,7 +112,7 @@ class Candidates:
 
     def _seasonal(self, past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, h: int) -> tuple:
         fit = self._base(past, origin)
-        if fit.params is None:
+        if not fit.is_identified:
             return np.full(len(table), np.nan), fit.reason
         return expected_purchases(fit, table, days=h) * self.season(past, origin, h), ""
 
