@@ -10,13 +10,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from playbook.errors import PlaybookError
 from playbook.forecast import forecast_series
 from playbook.methods.decomposition import mix_and_rate, product_drivers
 from playbook.methods.race import amount_at
 from playbook.metrics import METRICS, months_back
 
-__all__ = ["anomalies", "asks", "caveats", "conflicts", "control_limits", "drivers", "mix_rate", "ranked_decisions",
-           "risks", "scorecard", "team_score"]
+__all__ = ["anomalies", "asks", "caveats", "conflicts", "control_limits", "drivers", "main_figures", "mix_rate",
+           "ranked_decisions", "risks", "scorecard", "team_score"]
 
 LOWER_IS_BETTER = {m.id for m in METRICS.values() if m.direction.startswith("↓")}
 WEIGHT = {"high": 1.0, "medium": 0.6, "low": 0.3}
@@ -24,6 +25,8 @@ TREE = ("sessions", "cvr_sessions", "units_per_order", "revenue_per_unit")
 SHORT_TREE = ("orders", "units_per_order", "revenue_per_unit")
 IDLE = ("blocked", "go", "hold", "no alarm", "second choice")
 SPENDS_NOTHING = ("hold", "lower", "pause", "keep", "stop", "blocked")
+#: what a manager reads first, beside every figure with a target or out of its limits
+HEADLINE = ("net_revenue", "orders", "aov", "sessions", "cvr_sessions", "cm", "new_customers", "refund_share_booked")
 MOVING_RANGE = 2.66  # 3 / 1.128, Montgomery, Introduction to Statistical Quality Control, individuals chart
 OUTSIDE = 0.0027  # share of a normal distribution beyond three sigmas
 RULES = ("level", "mix", "growth", "seasonal_naive")  # what a month may be expected from, see forecast.py
@@ -67,8 +70,11 @@ def _expected(series: pd.Series, month: str, least: int) -> tuple[float, float, 
         return best
     history = pd.DataFrame({"period_on": pd.to_datetime(series.index + "-01"), "amount": series.to_numpy()})
     floor = 0.0 if (series >= 0).all() else -np.inf
-    for rule in RULES if len(series) > 12 + least else RULES[:2]:  # the others repeat a year
-        found = forecast_series(history, frequency="month", horizon=1, models=(rule,))
+    for rule in RULES:
+        try:
+            found = forecast_series(history, frequency="month", horizon=1, models=(rule,))
+        except PlaybookError:  # less than a year, or a hole where the year before is
+            continue
         total, past = found.total.iloc[0], found.origins.dropna(subset=["error"])
         is_late = past.origin_on >= history.period_on.iloc[0] + pd.DateOffset(years=1)
         misses = past.error[is_late] if is_late.sum() >= least else past.error
@@ -115,6 +121,12 @@ def scorecard(headline: pd.DataFrame, *, month: str, targets: pd.DataFrame | Non
     out = out.reset_index().assign(_p=lambda f: f.metric.map(place)).sort_values(["_p", "metric"])
     return out[["metric", "name", "unit", "actual", "low", "high", "n", "last_month", "last_year", "target", "band",
                 "lower", "upper", "gap", "flag", "status", "notebook", "owner_role"]].reset_index(drop=True)
+
+
+def main_figures(card: pd.DataFrame) -> pd.DataFrame:
+    """The scorecard's rows to read first: the headline ones, those with a target, those out of their limits."""
+    is_out = card.flag.isin(["better", "worse", "outside limits"])
+    return card[card.metric.isin(HEADLINE) | card.target.notna() | is_out].reset_index(drop=True)
 
 
 def _band(metric: str, benchmarks: pd.DataFrame | None) -> str:
@@ -332,5 +344,7 @@ def caveats(notes: pd.DataFrame, card: pd.DataFrame, *, expected: list[str]) -> 
     rows = [("missing chapter", n, "left no results this month") for n in expected if n not in set(notes.notebook)]
     rows += [("blocked", f"{r.notebook}: {r.section}", f"needs {r.needs}")
              for r in notes.dropna(subset=["needs"]).itertuples()]
-    rows += [("immature", r.metric, "the figure is still filling") for r in card.itertuples() if r.status != "complete"]
+    young = card[card.status != "complete"] if len(card) else card
+    if len(young):
+        rows.append(("immature", ", ".join(young.get("name", young.metric)), "still filling, so not compared"))
     return pd.DataFrame(rows, columns=["kind", "subject", "text"])

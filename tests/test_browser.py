@@ -11,6 +11,7 @@ from small_pack import write_month
 pytestmark = [pytest.mark.skipif(not chromium(), reason="no Chromium on this machine (apt-get install chromium)"),
               pytest.mark.filterwarnings("ignore:Glyph")]
 PICTURES = os.environ.get("PLAYBOOK_SCREENSHOTS", "")  # a folder that keeps the screenshots
+PACKS = [p for p in os.environ.get("PLAYBOOK_PACKS", "").split(os.pathsep) if p]  # months really run, looked at as well
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +21,20 @@ def browser():
         yield one
 
 
-@pytest.fixture(scope="module", params=["en", "zh"])
+@pytest.fixture(scope="module", params=["en", "zh", *PACKS])
 def month(request, tmp_path_factory):
     """A month with an earlier one; once in English, once in Chinese with Chinese titles in its figures."""
+    if request.param in PACKS:
+        return Path(request.param).resolve()
     months = tmp_path_factory.mktemp(request.param) / "corner"
     write_month(months, "2026-01", lang=request.param)
     return write_month(months, "2026-02", lang=request.param, chinese_titles=request.param == "zh",
                        revenue={"2026-01": 900.0, "2026-02": 1000.0}, failed=("07_inventory_planning",))
+
+
+def made_here(month):
+    if str(month) in {str(Path(p).resolve()) for p in PACKS}:
+        pytest.skip("what is looked for stands in the month the test made")
 
 
 def pages(month):
@@ -58,6 +66,7 @@ def test_every_link_and_download_leads_somewhere(browser, month):
 
 
 def test_a_table_sorts_by_click_and_by_keyboard(browser, month):
+    made_here(month)
     browser.open(month / "index.html")
     body = "[...document.querySelectorAll('#asks ~ .scroll tbody tr:not(.total)')]"
     column = f"{body}.map(r => r.cells[1].textContent.trim())"
@@ -91,13 +100,14 @@ def test_the_page_reads_without_scripts(browser, month):
 def test_the_page_prints_on_paper_without_cutting_tables(browser, month):
     browser.open(month / "index.html")
     paper = browser.printed()
-    assert paper.startswith(b"%PDF") and 1 <= paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page ") <= 12
+    assert paper.startswith(b"%PDF") and 1 <= paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page ") <= 24
     browser.call("Emulation.setEmulatedMedia", media="print")
     assert browser.js("getComputedStyle(document.querySelector('nav')).display") == "none"
     browser.call("Emulation.setEmulatedMedia", media="")
 
 
 def test_figures_are_drawn_and_hold_their_words_as_text(browser, month):
+    made_here(month)
     browser.open(month / "04_cohort_retention" / "notebook.html")
     browser.js("document.querySelectorAll('details').forEach(d => d.open = true)")
     measure = "i => i.decode().then(() => [i.naturalWidth, i.naturalHeight])"
@@ -111,6 +121,7 @@ def test_figures_are_drawn_and_hold_their_words_as_text(browser, month):
 
 
 def test_lessons_are_folded_until_somebody_opens_them(browser, month):
+    made_here(month)
     browser.open(month / "04_cohort_retention" / "notebook.html")
     seen = "document.querySelector('details.lesson b').checkVisibility({contentVisibilityAuto: true})"
     assert browser.js(seen) is False

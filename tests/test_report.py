@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from small_pack import EVIL, write_month
 
-from playbook.runs.report import write_notice
+from playbook.runs.report import Pack, sentences, write_notice
 from playbook.runs.words import Words, cell_of, plain_number
 
 
@@ -37,10 +37,35 @@ def test_the_page_says_first_what_happened_why_and_what_to_decide(page):
     first = re.findall(r"<li>([^<]*)</li>", page.split('<ol class="lead">')[1].split("</ol>")[0])
     assert first[0] == ("Net revenue in 2026-02 was 1,000 EUR: 25.0% more than the month before "
                         "and 50.0% less than a year ago.")
-    assert first[1] == "Most of the change comes from Orders (+120) and Average order value (-20)."
-    assert first[2].startswith("2 decisions are proposed, the first due on 2026-02-20; on top: raise ")
+    assert first[1] == ("Against the month before, most of the change comes from Orders (+120 EUR) "
+                        "and Average order value (-20 EUR).")
+    assert first[2].startswith("Decide: 2 decisions are proposed, the earliest due on 2026-02-20; on top: raise ")
+    assert first[2].endswith("Money asked for in all: 150 EUR.")
     order = [page.index(f'id="{name}"') for name in ("asks", "headline", "changes", "decisions", "chapters")]
     assert order == sorted(order)
+
+
+def test_the_sentences_say_whether_the_past_led_one_to_expect_it_and_compare_no_unfinished_month(months, tmp_path):
+    def told(card, drivers, lang="en", **more):
+        folder = shutil.copytree(months / "2026-02", tmp_path / str(len(list(tmp_path.iterdir()))))
+        for name, rows in (("scorecard", card), ("drivers", drivers)):
+            pd.DataFrame(rows).to_parquet(folder / "11_monthly_review" / "tables" / f"{name}.parquet")
+        if more:
+            head = pd.read_parquet(folder / "04_cohort_retention/headline.parquet").assign(status="partial")
+            head.to_parquet(folder / "04_cohort_retention/headline.parquet")
+        pack = Pack(folder, json.loads((folder / "run.json").read_text()) | {"lang": lang} | more)
+        return sentences(pack, pack.decisions())
+
+    card = {"metric": ["net_revenue"], "actual": [1000.0], "lower": [400.0], "upper": [900.0]}
+    why = {"driver": ["orders", "aov"], "contribution": [120.0, -20.0], "surprise": [5.0, 0.1],
+           "is_news": [True, False]}
+    first, second, _ = told(card, why)
+    assert first.endswith("; that is above what its own past leads one to expect (400 to 900).")
+    assert second.endswith("; Orders moved further than its own past leads one to expect.")
+    assert told(card, why, "zh")[0].endswith("；高于按历史推算的范围（400 至 900）。")
+    assert "too short" in told(card | {"lower": [None], "upper": [None]}, why)[0]
+    first, second, _ = told(card, why, is_partial=True)
+    assert "not compared" in first and "%" not in first and "when the month is over" in second
 
 
 def test_the_money_asked_for_adds_up(page):

@@ -54,6 +54,9 @@ def test_a_month_after_one_that_is_missing_or_too_few_months_set_no_limits():
     gap = whole[whole.month != "2026-09"]
     assert control_limits(gap, month="2026-10")[["lower", "upper"]].isna().all(axis=None)
     assert scorecard(whole.tail(6), month="2026-10").flag.tolist() == ["no history"]
+    long = headline("orders", seasonal(np.random.default_rng(2), months=36)[:30])
+    holed = control_limits(long[long.month != "2025-10"], month="2026-10").iloc[0]
+    assert holed.lower < holed.centre < holed.upper
     still = control_limits(headline("orders", [40.0] * 30), month="2026-10").iloc[0]
     assert still.lower < 40.0 < still.upper < 40.1
 

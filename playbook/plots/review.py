@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from playbook.metrics import METRICS
 from playbook.plots.style import PALETTE, new_axes, waterfall
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def drivers_plot(drivers: pd.DataFrame, *, currency: str, ax: Axes | None = None
         ax.set(title="A month lacks a driver, so the change cannot be shared out")
         return ax
     start, end = drivers.before.prod(), drivers.after.prod()
-    names = drivers.driver.str.replace("_", " ")
+    names = [METRICS[d].name.lower() if d in METRICS else d.replace("_", " ") for d in drivers.driver]
     steps = pd.DataFrame({"label": ["last month", *names, "this month"], "amount": [start, *drivers.contribution, end],
                           "is_total": [True, *[False] * len(drivers), True]})
     ax = waterfall(steps, "label", "amount", total="is_total", ax=ax)

@@ -15,11 +15,12 @@ from typing import Any
 
 import pandas as pd
 
+from playbook.review import main_figures
 from playbook.runs.answers import followup
 from playbook.runs.chapters import figure_title, lesson_figures, objective_of, write_chapter
 from playbook.runs.folders import digest_text, published_months
 from playbook.runs.track_record import restated, track_record
-from playbook.runs.words import ABOUT_ONE_PERSON, TEMPLATES, Words, plain_number, table_of
+from playbook.runs.words import ABOUT_ONE_PERSON, TEMPLATES, Words, cell_of, plain_number, table_of
 
 __all__ = ["Pack", "latest_figures", "pack_version", "sentences", "summary", "write_notice", "write_pack"]
 
@@ -117,7 +118,8 @@ def summary(run: Any) -> dict[str, Any]:
         "chapters": {n: v["status"] for n, v in run.record["notebooks"].items()},
         "failed": {n: {k: v.get(k) for k in ("cell", "section", "error")}
                    for n, v in run.record["notebooks"].items() if v["status"] == "failed"},
-        "decisions": [pack.words.decision(row) for row in open_ones.head(3).to_dict("records")]}
+        "decisions": [pack.words.decision(row) for row in _ranked(pack, decisions).head(3).to_dict("records")]
+        if len(open_ones) else []}
 
 
 def write_notice(path: Path, results: list[dict[str, Any]]) -> None:
@@ -185,9 +187,18 @@ def _sections(pack: Pack, decisions: pd.DataFrame) -> list[dict[str, Any]]:
     if asks is not None and len(asks):
         money = next((c for c in ("money", "cash", "amount") if c in asks.columns[1:]), "")
         total = {asks.columns[0]: words("total"), money: asks[money].sum()} if money else None
-        section("asks", table_of(asks, words, label=words("asks"), total=total))
-    section("headline", _scorecard(pack), figures=("sparkline_scorecard", "scorecard"), folded=_definitions(pack))
-    section("changes", reviewed("drivers"), reviewed("mix_rate"), reviewed("anomalies"),
+        if {"low", "high"} <= set(asks):
+            ends = [" – ".join(map(plain_number, pair)) if pd.notna(sum(pair)) else "" for pair in
+                    zip(asks["low"], asks["high"], strict=True)]
+            asks = asks.drop(columns=["low", "high"]).assign(effect_range=ends)
+        label = words("asks")
+        asks = asks.rename(columns={money: f"{words.column(money)}, {pack.record['currency']}"}) if money else asks
+        total = {(f"{words.column(k)}, {pack.record['currency']}" if k == money else k): v
+                 for k, v in (total or {}).items()}
+        section("asks", table_of(asks, words, label=label, total=total))
+    section("headline", _scorecard(pack), figures=("sparkline_scorecard", "scorecard"),
+            folded=[*_whole_scorecard(pack), *_definitions(pack)])
+    section("changes", *(reviewed(n, title=words(n)) for n in ("drivers", "mix_rate", "anomalies")),
             figures=("driver_waterfall", "waterfall", "control_charts"))
     section("restated", made("restated", lambda: restated(pack.folder)))
     section("decisions", *_decision_tables(pack, decisions)[:1], folded=_decision_tables(pack, decisions)[1:])
@@ -211,18 +222,44 @@ def _followed_up(pack: Pack) -> list[dict[str, Any]]:
 
 
 def _scorecard(pack: Pack) -> dict[str, Any] | None:
-    """11's scorecard; without it, the chapters' own headline series: this month, last month, a year ago."""
-    from playbook.metrics import METRICS
-
+    """The figures to read first; without 11's scorecard, the chapters' own: this month, last month, a year ago."""
     card = pack.table(pack.review, "scorecard")
     if card is None or card.empty:
-        card = latest_figures(pack)
+        return _figures(latest_figures(pack), pack)
+    shown = main_figures(card)
+    ends = [f"{_cell(r.lower, r.unit)} – {_cell(r.upper, r.unit)}" if pd.notna(r.upper) else "–"
+            for r in shown.itertuples()]
+    ripe = shown["actual"].where(shown["status"] == "complete")  # a figure that is still filling is not compared
+    return _figures(shown.assign(
+        last_month_change=ripe / shown["last_month"] - 1, last_year_change=ripe / shown["last_year"] - 1,
+        usual_range=ends)[
+        ["metric", "actual", "last_month_change", "last_year_change", "target", "usual_range", "flag", "owner_role"]],
+        pack)
+
+
+def _whole_scorecard(pack: Pack) -> list[dict[str, Any]]:
+    """Every figure with its interval and limits, folded."""
+    card = pack.table(pack.review, "scorecard")
+    if card is None or card.empty:
+        return []
+    title = f"{pack.words('all figures')} ({len(card)})"
+    card = card[[c for c in CARD if c in card and (c == "metric" or card[c].replace("", pd.NA).notna().any())]]
+    return [{"title": title, "table": _figures(card, pack), "lines": []}]
+
+
+def _figures(card: pd.DataFrame, pack: Pack) -> dict[str, Any] | None:
+    """A table with a metric in every row, its numbers written in the metric's unit."""
+    from playbook.metrics import METRICS
+
     if card.empty:
         return None
-    names = card["metric"].astype(str) if "metric" in card else []
-    units = {i: METRICS[m].unit for i, m in enumerate(names) if m in METRICS and METRICS[m].unit in ("share", "money")}
-    card = card[[c for c in CARD if c in card and (c == "metric" or card[c].replace("", pd.NA).notna().any())]]
+    units = {i: METRICS[m].unit for i, m in enumerate(card["metric"].astype(str))
+             if m in METRICS and METRICS[m].unit in ("share", "money")}
     return table_of(card, pack.words, label=pack.words("headline"), units=units)
+
+
+def _cell(value: Any, unit: str) -> str:
+    return cell_of(value, "", Words("en"), unit if unit in ("share", "money") else "").text
 
 
 def latest_figures(pack: Pack) -> pd.DataFrame:
@@ -313,6 +350,10 @@ def _what_happened(pack: Pack) -> str:
                 else f"{record['month']}: no chapter reported net revenue, so nothing is compared here.")
     one = row.iloc[0]
     money = f"{plain_number(one.actual)} {record['currency']}"
+    if one.status != "complete":
+        return (f"{record['month']} 截至 {record['as_of']} 净销售额 {money}；数字尚不完整，暂不比较。" if is_zh else
+                f"Net revenue in {record['month']} is {money} up to {record['as_of']}; "
+                "the figure is still filling, so it is not compared.")
     changes = []
     for column, english, chinese in (("last_month", "the month before", "环比"), ("last_year", "a year ago", "同比")):
         if pd.notna(one[column]) and one[column]:
@@ -321,19 +362,47 @@ def _what_happened(pack: Pack) -> str:
             changes.append(f"{chinese}{'增长' if change >= 0 else '下降'} {abs(change):.1%}" if is_zh
                            else f"{abs(change):.1%} {sign} than {english}")
     if is_zh:
-        return f"{record['month']} 净销售额 {money}" + (f"，{'、'.join(changes)}。" if changes else "。")
-    return f"Net revenue in {record['month']} was {money}" + (f": {' and '.join(changes)}." if changes else ".")
+        told = f"{record['month']} 净销售额 {money}" + "".join(f"，{c}" for c in changes)
+    else:
+        told = f"Net revenue in {record['month']} was {money}" + (f": {' and '.join(changes)}" if changes else "")
+    return told + _against_its_past(pack)
+
+
+def _against_its_past(pack: Pack) -> str:
+    """Whether net revenue lies where its own past leads one to expect, as the end of a sentence."""
+    is_zh, card = pack.words.lang == "zh", pack.table(pack.review, "scorecard")
+    row = card[card["metric"] == "net_revenue"] if card is not None and "upper" in card else pd.DataFrame()
+    if row.empty:
+        return "。" if is_zh else "."
+    one = row.iloc[0]
+    if pd.isna(one.upper):
+        return "；历史太短，无法判断是否正常。" if is_zh else "; its history is too short to say whether that is usual."
+    ends = f"{plain_number(round(one.lower))} {'至' if is_zh else 'to'} {plain_number(round(one.upper))}"
+    place = "above" if one.actual > one.upper else "below" if one.actual < one.lower else "within"
+    if is_zh:
+        return f"；{ {'above': '高于', 'below': '低于', 'within': '处于'}[place]}按历史推算的范围（{ends}）。"
+    return f"; that is {place} what its own past leads one to expect ({ends})."
 
 
 def _why(pack: Pack) -> str:
     is_zh, drivers = pack.words.lang == "zh", pack.table(pack.review, "drivers")
     if drivers is None or drivers.empty or not {"driver", "contribution"} <= set(drivers):
         return "变化的原因本月无法拆解。" if is_zh else "What drove the change cannot be told from this month's data."
+    if pack.record["is_partial"]:
+        return "月份结束后再拆解变化的原因。" if is_zh else "What drove it is told when the month is over."
     sized = drivers.assign(size=drivers["contribution"].abs())
     top = sized.sort_values(["size", "driver"], ascending=[False, True]).head(2)
-    name = pack.words.metric
-    parts = [f"{name(str(d))} ({c:+,.0f})" for d, c in zip(top["driver"], top["contribution"], strict=True)]
-    return f"变化主要来自{'和'.join(parts)}。" if is_zh else f"Most of the change comes from {' and '.join(parts)}."
+    unusual = drivers[drivers["is_news"].astype(bool)] if "is_news" in drivers else drivers.head(0)
+    news = [pack.words.metric(str(d)) for d in unusual["driver"]]
+    is_judged = "surprise" in drivers and drivers["surprise"].notna().any()
+    parts = [f"{pack.words.metric(str(d))} ({c:+,.0f} {pack.record['currency']})"
+             for d, c in zip(top["driver"], top["contribution"], strict=True)]
+    if is_zh:
+        rest = f"；其中{news[0]}超出其历史规律。" if news else "；各驱动因素均在其历史规律之内。" if is_judged else "。"
+        return f"与上月相比，变化主要来自{'和'.join(parts)}" + rest
+    rest = (f"; {news[0]} moved further than its own past leads one to expect." if news else
+            "; no driver moved further than its own past leads one to expect." if is_judged else ".")
+    return f"Against the month before, most of the change comes from {' and '.join(parts)}" + rest
 
 
 def _what_to_decide(pack: Pack, decisions: pd.DataFrame) -> str:
@@ -341,15 +410,23 @@ def _what_to_decide(pack: Pack, decisions: pd.DataFrame) -> str:
     open_ones = decisions[decisions["action"] != "blocked"] if len(decisions) else decisions
     if open_ones.empty:
         return "本月没有需要决定的事项。" if is_zh else "No decision is proposed this month."
-    ranked = _ranked(pack, decisions)
-    first = pack.words.decision((ranked if len(ranked) else open_ones).iloc[0].to_dict())
-    due = sorted(d for d in open_ones["due_on"].astype(str) if d and d != "None")
+    ranked = _ranked(pack, decisions).head(ACTIONS_SHOWN)
+    ranked = ranked if len(ranked) else open_ones.head(ACTIONS_SHOWN)
+    first = pack.words.decision(ranked.iloc[0].to_dict())
+    due = sorted(d for d in ranked["due_on"].astype(str) if d and d != "None")
+    asked = pack.table(pack.review, "asks")
+    money = f"{asked['money'].sum():,.0f} {pack.record['currency']}" if asked is not None and len(asked) else ""
     if is_zh:
-        by = f"，最早 {due[0]} 前" if due else ""
-        return f"有 {len(open_ones)} 项决策待定{by}；首要：{first['who']} {first['what']}。"
-    top = " ".join(filter(None, (first["what"], first["how much"])))
-    return (f"{len(open_ones)} decisions are proposed" + (f", the first due on {due[0]}" if due else "")
-            + f"; on top: {top}" + (f" ({first['who']})." if first["who"] else "."))
+        told = f"{len(open_ones)} 项建议中列出 {len(ranked)} 项" + (f"，最早 {due[0]} 前决定" if due else "")
+        inside = "，".join(filter(None, (first["who"], f"{first['by when']} 前" if first["by when"] else "",
+                                        f"预期 {first['expected']}" if first["expected"] else "")))
+        return f"{told}；首要：{first['what']}（{inside}）。" + (f"共申请 {money}。" if money else "")
+    count = f"{len(ranked)} of {len(open_ones)} proposals come first" if len(open_ones) > len(ranked) else (
+        f"{len(open_ones)} decisions are proposed")
+    inside = "; ".join(filter(None, (first["who"], f"by {first['by when']}" if first["by when"] else "",
+                                     f"expected {first['expected']}" if first["expected"] else "")))
+    return (f"Decide: {count}" + (f", the earliest due on {due[0]}" if due else "") + f"; on top: {first['what']}"
+            + (f" ({inside})" if inside else "") + "." + (f" Money asked for in all: {money}." if money else ""))
 
 
 def _chapter_card(pack: Pack, chapter: str) -> dict[str, Any]:

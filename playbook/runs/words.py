@@ -48,13 +48,19 @@ class Words:
 
         found = METRICS.get(name)
         if found is None:
-            return name.replace("_", " ")
+            return self.column(name)
         return found.chinese if self.lang == "zh" and found.chinese else found.name
 
     def column(self, name: str) -> str:
         """A column's heading."""
         shown = self.known.get(name)
         return shown if isinstance(shown, str) else name.replace("_", " ")
+
+    def unit(self, text: str) -> str:
+        """The unit of a size or an effect; what is not known of it stays as it is."""
+        for english, other in self.known.get("units", {}).items():
+            text = text.replace(english, other)
+        return text
 
     def chapter(self, name: str) -> dict[str, str]:
         """Title, objective (Chinese only) and the name of the headline table of a chapter, by its number."""
@@ -71,6 +77,7 @@ class Words:
         low, middle, high = (plain_number(row.get(k)) for k in ("effect_low", "expected_effect", "effect_high"))
         effect = f"{middle} ({low} – {high})" if middle and low and high else middle
         subject = str(row.get("subject") or "")
+        unit, effect_unit = (self.unit(str(row.get(k) or "")) for k in ("unit", "effect_unit"))
         if self.lang == "zh":
             kind = self(str(row["subject_type"]), "subjects")
             what = f"{self(str(row['action']), 'actions')}{kind}：{subject}"
@@ -87,10 +94,10 @@ class Words:
             what, why = f"{row['action']} {subject}", str(row.get("reason") or "")
         return {
             "who": self(str(row.get("owner_role") or ""), "roles"), "what": what,
-            "how much": " ".join(filter(None, (size, str(row.get("unit") or "")))) if size else "",
+            "how much": " ".join(filter(None, (size, unit))) if size else "",
             "by when": str(row.get("due_on") or ""),
             "why": why,
-            "expected": " ".join(filter(None, (effect, str(row.get("effect_unit") or "")))) if effect else ""}
+            "expected": " ".join(filter(None, (effect, effect_unit))) if effect else ""}
 
 
 @functools.cache
@@ -126,10 +133,12 @@ def cell_of(value: Any, column: str, words: Words, unit: str = "") -> Cell:
         return Cell(value.isoformat(), value.isoformat())
     if isinstance(value, (int, float)) or hasattr(value, "as_tuple") or hasattr(value, "dtype"):
         number = float(value)
+        if column.endswith("_change"):
+            return Cell(f"{number * 100:+.1f} %", repr(number))
         if unit == "share" or (not unit and (column.endswith("_share") or column == "share")):
             return Cell(f"{number * 100:.1f} %", repr(number))
         if hasattr(value, "as_tuple") or unit == "money":
-            return Cell(f"{number:,.2f}", repr(number))
+            return Cell(f"{number:,.2f}" if abs(number) < 10_000 else f"{number:,.0f}", repr(number))
         return Cell(plain_number(number, 4), repr(number))
     text = str(value)
     if len(text) == 10 and text[4:5] == text[7:8] == "-":
