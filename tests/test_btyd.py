@@ -62,6 +62,17 @@ def test_both_ways_give_the_published_estimates(sample, model, engine):
         assert round(fit.log_likelihood, 1) == -9582.4
 
 
+def test_a_fit_neither_reads_nor_moves_the_global_random_numbers(sample):
+    history, states = history_of(sample, "1997-09-30"), []
+    fits = []
+    for seed in (1, 2):
+        np.random.seed(seed)  # noqa: NPY002 - lifetimes' own start is drawn from here
+        states.append(np.random.get_state()[1].copy())  # noqa: NPY002
+        fits.append(fit_counts(history, model="pareto_nbd"))
+        assert (np.random.get_state()[1] == states[-1]).all()  # noqa: NPY002
+    assert fits[0] == fits[1] and fits[0].engine == "lifetimes"
+
+
 @pytest.mark.parametrize("engine", ["auto", "own"])
 def test_gamma_gamma_gives_the_published_estimates(sample, engine):
     days = sample[sample.day_on <= "1997-09-30"].sort_values(["customer_id", "day_on"])

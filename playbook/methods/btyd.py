@@ -244,7 +244,10 @@ def _by_lifetimes(
             import lifetimes
 
             fitter = getattr(lifetimes, _LIFETIMES[model])(penalizer_coef=0.0)
-            more = {"tol": 1e-10, "maxiter": 4000} if model == "pareto_nbd" else {}
+            more = {}
+            if model == "pareto_nbd":  # left alone it starts at random, and wanders where scipy's 2F1 never returns
+                more = {"tol": 1e-10, "maxiter": 4000, "initial_params": np.ones(4)}
+                fitter._negative_log_likelihood = _bounded(fitter)
             fitter.fit(x, t_x, age, weights=n, **more)
         except ImportError:
             return None, "lifetimes is not installed: own fit"
@@ -255,3 +258,15 @@ def _by_lifetimes(
     found = fitter.params_[list(MODELS[model])].to_numpy(float)
     good = np.isfinite(found).all() and (found > 0).all()
     return (found, "") if good else (None, "lifetimes gave no finite estimate: own fit")
+
+
+def _bounded(fitter: object) -> object:
+    """The likelihood of lifetimes' Pareto/NBD, infinitely bad outside the bounds of the own fit."""
+    inside = type(fitter)._negative_log_likelihood
+    low, high = np.array([_BOUNDS[name] for name in MODELS["pareto_nbd"]]).T
+
+    def loss(params: np.ndarray, *data: object) -> float:
+        weeks = params / [1, fitter._scale, 1, fitter._scale]
+        return inside(params, *data) if ((weeks > low) & (weeks < high)).all() else np.inf
+
+    return loss
