@@ -17,6 +17,7 @@ from playbook.channels import (
     demand_chase,
     geo_plan,
     geo_readings,
+    held_out_weeks,
     known_channel_share,
     margin_steps,
     owned,
@@ -341,6 +342,38 @@ def test_a_planned_test_would_find_what_it_says_and_wants_regions():
     short = geo_plan(shop[shop.ordered_on >= "2026-09-21"], response=response, as_of=AS_OF, days=(14,)).iloc[0]
     assert short.note == "needs 42 days of sales by region, 41 are there"
     assert geo_plan(shop.assign(region=None), response=response, as_of=AS_OF).empty
+
+
+def test_where_spend_of_the_last_weeks_is_not_known_nothing_is_advised(fitted):
+    shop, log, _ = fitted
+    early = log.daily[(log.daily.channel == "strong") | (log.daily.day_on <= "2026-08-31")]
+    cut = spend_log(early.drop(columns="is_known").assign(region="all"), as_of=AS_OF)
+    assert cut.findings.finding.tolist() == ["extract ends early"]
+    model, _basis = channel_response(shop, spend=cut, channels=["strong", "weak"], as_of=AS_OF, steps=60)
+    table = response_table(model).set_index("channel")
+    assert table.note["weak"] == "spend of the last four weeks is not known: no advice"
+    assert np.isnan(table.spend_now["weak"])
+    assert table.spend_now["strong"] > 0
+    assert table.average_return["weak"] > 0         # what it returned before can still be said
+    plan = plan_budget(model).table.set_index("channel")
+    assert np.isnan(plan.plan["weak"])
+    assert plan.drop("weak").plan.sum() == pytest.approx(plan.drop("weak").now.sum())
+    months = channel_months(shop, spend=cut, as_of=AS_OF)
+    decided = channel_decisions(plan_budget(model), channel_pnl(months), months, response_table(model), as_of=AS_OF,
+                                currency="EUR").set_index("subject")
+    assert decided.action["weak"] not in ("raise", "lower")
+    held = held_out_weeks(model.weeks)
+    assert len(held) == 8
+    assert held.week_on.max() < pd.Timestamp("2026-09-01")      # the last weeks that can be scored
+
+
+def test_a_test_in_a_shop_without_regions_is_named_and_not_read():
+    test = pd.DataFrame({"test_id": "t", "region": ["north", "south"], "arm": ["treated", "control"],
+                         "channel": "search", "starts_on": pd.Timestamp("2026-10-01"),
+                         "ends_on": pd.Timestamp("2026-10-31")})
+    spend = every_day("2026-07-01", "2026-10-31")
+    read = geo_readings(SHOP.assign(region=None), geo_tests=test, ad_spend=spend, as_of=AS_OF).iloc[0]
+    assert read.note.startswith("needs treated regions")
 
 
 def test_without_costs_the_response_is_revenue_and_says_so(fitted):

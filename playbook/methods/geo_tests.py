@@ -136,7 +136,7 @@ def _read_test(test: str, part: pd.DataFrame, sales: pd.DataFrame, paid: pd.Data
     wide = wide.reindex(pd.date_range(first, end)).fillna(0.0)
     control = set(part.region[part.arm == "control"]) or set(wide.columns) - treated
     wide = wide[[c for c in wide.columns if c in treated | control]]
-    marks = np.array([c in treated for c in wide.columns])
+    marks = np.array([c in treated for c in wide.columns], dtype=bool)
     row["n_control"] = int((~marks).sum())
     begin, length = (start - first).days, (end - start).days + 1
     if not marks.any() or (~marks).sum() < 4 or begin < 2 * length:

@@ -68,7 +68,7 @@ def weekly_media(table: pd.DataFrame, mapping: Mapping[str, Any]) -> MediaWeeks:
     frame.loc[(spend < 0).any(axis=1), "reason"] = "negative spend"
     frame.loc[spend.isna().any(axis=1), "reason"] = "spend not known"
     frame["response"] = frame.response.mask(frame.reason != "")
-    return MediaWeeks(frame, spend.fillna(spend.median()).fillna(0.0).clip(lower=0), tuple(controls))
+    return MediaWeeks(frame, spend.fillna(spend.median()).fillna(0.0).clip(lower=0), tuple(controls), spend.notna())
 
 
 def daily_sales(

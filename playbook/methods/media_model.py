@@ -27,11 +27,18 @@ TOGETHER = .97          # correlation of weekly spend from which two channels ar
 @dataclass(frozen=True)
 class MediaWeeks:
     """Whole weeks ending on as-of. `frame`: week_on (first day), response (missing: not scored), reason (why not), one
-    column per control. `spend`: weeks x channels in money, holes filled with the channel's usual day."""
+    column per control. `spend`: weeks x channels in money, holes filled with the channel's usual day; `is_known`: where
+    nothing was filled (None: nowhere)."""
 
     frame: pd.DataFrame
     spend: pd.DataFrame
     controls: tuple[str, ...]
+    is_known: pd.DataFrame | None = None
+
+    def today(self) -> pd.Series:
+        """Weekly spend by channel: the mean of what is known of the last four weeks; missing where nothing is."""
+        recent = self.spend.tail(4)
+        return recent.mean() if self.is_known is None else recent.where(self.is_known.tail(4)).mean()
 
     def design(self) -> np.ndarray:
         """Baseline columns of these weeks."""
@@ -64,7 +71,7 @@ def media_weeks(
     daily = daily.reindex(index=every, columns=sorted(channels))
     before_first = daily.apply(lambda s: s.index < (s.first_valid_index() or as_of))
     daily = daily.mask(before_first & daily.isna(), 0.0)
-    unknown = daily.isna().any(axis=1)
+    unknown = daily.isna()
     usual = daily.rolling(57, center=True, min_periods=1).median().ffill().bfill()
     filled = daily.fillna(usual).fillna(0.0)
     week = np.repeat(np.arange(n), 7)
@@ -73,7 +80,8 @@ def media_weeks(
     total = sales.set_index("day_on").response.reindex(every).fillna(0.0).groupby(week).sum()
     frame = pd.DataFrame({"week_on": every[::7], "response": total.astype(float)})
     reason = pd.Series("", index=frame.index)
-    reason[unknown.groupby(week).any().to_numpy()] = "spend not known"
+    known = ~unknown.groupby(week).any()
+    reason[~known.all(axis=1).to_numpy()] = "spend not known"
     reason[(money < 0).any(axis=1)] = "negative spend"
     names = [c for c in controls.columns if c != "day_on"]
     by_day = controls.set_index("day_on")[names].reindex(every).astype(float)
@@ -82,7 +90,7 @@ def media_weeks(
         frame[name] = by_day[name].fillna(by_day[name].mean() if by_day[name].notna().any() else 0).groupby(week).sum()
     frame["reason"] = reason
     frame["response"] = frame.response.mask(reason != "")
-    return MediaWeeks(frame, money.clip(lower=0), tuple(names))
+    return MediaWeeks(frame, money.clip(lower=0), tuple(names), known)
 
 
 def fit_media(
@@ -125,13 +133,14 @@ def fit_media(
 
 
 def held_out_weeks(weeks: MediaWeeks, *, n_weeks: int = 8, level: float = .9, seed: int = 0) -> pd.DataFrame:
-    """The last `n_weeks` foretold from the weeks before them and their own spend, beside two naive answers.
+    """The last `n_weeks` that can be scored, foretold from the weeks before and their own spend, beside naive answers.
 
     One row per week: week_on, actual, predicted, low, high, same_return (response per unit of spend of the four weeks
     before the hold-out, times spend), last_month (mean of those four weeks). Empty where too few weeks are left to fit.
     """
     y = weeks.frame.response.to_numpy(float)
-    held = np.arange(len(y)) >= len(y) - n_weeks
+    first = ([0] * n_weeks + np.flatnonzero(np.isfinite(y)).tolist())[-n_weeks]
+    held = np.arange(len(y)) >= first
     columns = ["week_on", "actual", "predicted", "low", "high", "same_return", "last_month"]
     hidden = MediaWeeks(weeks.frame.assign(response=np.where(held, np.nan, y)), weeks.spend, weeks.controls)
     model = fit_media(hidden, steps=400, seed=seed)
@@ -141,13 +150,14 @@ def held_out_weeks(weeks: MediaWeeks, *, n_weeks: int = 8, level: float = .9, se
     new = np.flatnonzero(~np.isfinite(hidden.frame.response.to_numpy(float)))
     drawn, when = drawn[:, np.isin(new, np.flatnonzero(held))], np.flatnonzero(held)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    before = slice(len(y) - n_weeks - 4, len(y) - n_weeks)
+    before = slice(max(first - 4, 0), first)
     total = weeks.spend.sum(axis=1).to_numpy()
     paid = total[before][np.isfinite(y[before])].sum()
     ratio = np.nansum(y[before]) / paid if paid > 0 else np.nan
     return pd.DataFrame({"week_on": weeks.frame.week_on.to_numpy()[when], "actual": y[when],
                          "predicted": np.median(drawn, 0), "low": low, "high": high,
-                         "same_return": ratio * total[when], "last_month": np.nanmean(y[before])}, columns=columns)
+                         "same_return": ratio * total[when], "last_month": pd.Series(y[before]).mean()},
+                        columns=columns).dropna(subset=["actual"]).reset_index(drop=True)
 
 
 def _refusal(spend: np.ndarray, n_weeks: int, y: np.ndarray) -> str:

@@ -30,21 +30,22 @@ ROUGH = 1.5             # R-hat of single walkers from which some hundred of the
 def response_table(model: MediaModel, *, level: float = .9) -> pd.DataFrame:
     """One row per channel: what spend returned and what a little more would.
 
-    channel, spend_now (a week, mean of the last four), seen_low, seen_high (range of carried-over weekly spend the fit
-    has seen), average_return with average_low and average_high (response per unit of spend, all weeks), marginal_return
+    channel, spend_now (a week, mean of what is known of the last four; missing: no advice), seen_low, seen_high (range
+    of carried-over weekly spend the fit has seen), average_return with average_low and average_high (response per unit
+    of spend, all weeks), marginal_return
     with low and high (of one more unit a week at spend_now), carry_over, r_hat (1: the draws agree; above 1.5 their
     intervals are rough), verdict, note. Not identifiable: missing. A channel fitted together with others carries their
     joint figures under verdict `not identifiable`.
     """
     weeks = model.weeks
     table = model.verdicts.copy()
-    table["spend_now"] = table.channel.map(weeks.spend.tail(4).mean())
+    table["spend_now"] = table.channel.map(weeks.today())
     names = ["seen_low", "seen_high", "average_return", "average_low", "average_high", "marginal_return", "low",
              "high", "carry_over", "r_hat"]
     table[names] = np.nan
     if model.fit is not None:
         fit, tail = model.fit, (1 - level) / 2
-        now = fit.spend[-4:].mean(0)
+        now = _now(model)
         stock = adstock(fit.spend, fit.carry.mean(0))
         marginal = fit.marginal(now)
         inside = (now >= stock.min(0)) & (now <= stock.max(0))
@@ -54,7 +55,10 @@ def response_table(model: MediaModel, *, level: float = .9) -> pd.DataFrame:
         figures = pd.DataFrame(np.column_stack([stock.min(0), stock.max(0), *both]), index=fit.channels, columns=names)
         table[names] = figures.reindex(table.fitted_as).to_numpy()
         outside = table.fitted_as.isin([c for c, ok in zip(fit.channels, inside, strict=True) if not ok])
-        table.loc[outside & (table.note == ""), "note"] = "today's spend lies outside the range seen: no advice"
+        gone = table.spend_now.isna()
+        for where, note in ((gone, "spend of the last four weeks is not known: no advice"),
+                            (outside, "today's spend lies outside the range seen: no advice")):
+            table.loc[where & (table.note == ""), "note"] = note
     order = ["channel", "fitted_as", "spend_now", *names, "verdict", "note"]
     return table[order].sort_values("channel", ignore_index=True)
 
@@ -65,8 +69,8 @@ def response_curves(model: MediaModel, *, level: float = .9, points: int = 40) -
     if model.fit is None:
         return pd.DataFrame(columns=["channel", "spend", "response", "low", "high", "is_seen", "now"])
     fit, tail, parts = model.fit, (1 - level) / 2, []
-    stock, now = adstock(fit.spend, fit.carry.mean(0)), fit.spend[-4:].mean(0)
-    grid = np.linspace(0, 1.25, points)[:, None] * np.maximum(stock.max(0), now)
+    stock, now = adstock(fit.spend, fit.carry.mean(0)), _now(model)
+    grid = np.linspace(0, 1.25, points)[:, None] * np.fmax(stock.max(0), now)
     drawn = fit.size[::10, None] * hill(grid, fit.half[::10, None], fit.slope[::10, None])
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
     for i, channel in enumerate(fit.channels):
@@ -74,6 +78,12 @@ def response_curves(model: MediaModel, *, level: float = .9, points: int = 40) -
         parts.append(pd.DataFrame({"channel": channel, "spend": grid[:, i], "response": drawn.mean(0)[:, i],
                                    "low": low[:, i], "high": high[:, i], "is_seen": seen, "now": now[i]}))
     return pd.concat(parts, ignore_index=True)
+
+
+def _now(model: MediaModel) -> np.ndarray:
+    """Today's weekly spend of each fitted channel or group; missing where that of a member is."""
+    spent = model.verdicts.assign(now=model.verdicts.channel.map(model.weeks.today())).groupby("fitted_as").now
+    return spent.agg(lambda s: s.sum(skipna=False)).reindex(model.fit.channels).to_numpy(float)
 
 
 @dataclass(frozen=True)
@@ -127,7 +137,8 @@ def plan_budget(
     seen; one that is not identifiable stays. PlaybookError where floors and caps cannot be met.
     """
     table = response_table(model)
-    now = table.set_index("channel").spend_now * WEEKS_A_MONTH
+    spent = table.set_index("channel").spend_now * WEEKS_A_MONTH
+    now = spent.fillna(0.0)     # a channel whose spend is not known has no advice: it stays out of the sums
     total = float(now.sum()) if total is None else float(total)
     table = table.set_index("channel")
     low, high = now * (1 - largest_step), now * (1 + largest_step)
@@ -166,6 +177,7 @@ def plan_budget(
                         "gain_low": draws.quantile(1 - sure), "gain_high": draws.quantile(sure)})
     out["action"] = np.select([~free, moved & (held | (verdict == "hold and test")), ~_is_moved(plan, now), plan > now],
                               ["hold: no advice", "hold and test", "hold", "raise"], "lower")
+    out.loc[spent.isna(), ["now", "plan", "change", "floor", "cap"]] = np.nan
     rest = total - plan.sum()
     out.loc["(not spent)"] = [total - now.sum(), rest, rest - (total - now.sum()), *[np.nan] * 6, ""]
     return BudgetPlan(out.rename_axis("channel").reset_index(), float(whole.mean()), float(low_gain), float(high_gain),
@@ -229,6 +241,8 @@ def _choice(plan: BudgetPlan, step: pd.Series, r: Any, is_weak: bool, slow: bool
         return "pause", f"{below}, and the response shows no more than tracking sees"
     if is_weak and (plan.verdict, step.action) != ("move", "lower"):
         return "test", f"{below}, yet the whole shop's sales follow its spend: tracking may miss what it causes"
+    if r.note:
+        return "hold", r.note
     if "hold and test" in (plan.verdict, step.action):
         return ("test", "the gain is not sure enough, and this return is the least known for its money") if (
             is_least_known) else ("hold", "the gain is not sure enough")
@@ -237,7 +251,7 @@ def _choice(plan: BudgetPlan, step: pd.Series, r: Any, is_weak: bool, slow: bool
     if step.action in ("raise", "lower"):
         more = "more" if step.action == "raise" else "less"
         return step.action, f"one more unit spent here returns {more} than it costs, or than elsewhere"
-    return "hold", r.note or "today's spend is about right"
+    return "hold", "today's spend is about right"
 
 
 def _how_to_test(tests: pd.DataFrame | None, channel: str) -> str:

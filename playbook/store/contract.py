@@ -211,7 +211,7 @@ _ALL = (
         channel! text | channel
         campaign text | campaign
         region text | `all` when not split
-        spend! dec >=0 | cost
+        spend! dec | cost; credits are negative
         impressions int >=0 | impressions
         clicks int >=0 | clicks
         platform_orders num >=0 | orders the platform claims (fractions are legitimate)

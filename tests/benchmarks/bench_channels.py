@@ -63,12 +63,12 @@ def response(seeds=40):
         table = pd.DataFrame([scores(w, seed) | realised(w, noise) for seed, w in enumerate(worlds)])
         print(f"\n{name}, {len(table)} seeds\n" + table.mean().round(3).to_string())
         print(f"slowest cpu {table.cpu.max():.2f}", flush=True)
-    code = ("import time; t, w = time.process_time(), time.perf_counter(); import sys; sys.path[:0] = sys.argv[1:];"
+    code = ("import time; t, c = time.process_time(), time.perf_counter(); import sys; sys.path[:0] = sys.argv[1:];"
             "from known_truth_mmm import draw_world; from playbook.methods.baseline import baseline_design;"
             "from playbook.methods.response import fit_response; w = draw_world(0);"
             "d = baseline_design(len(w.y), controls=w.control);"
             "fit_response(w.y, w.spend, channels='abcd', design=d);"
-            "print(f'cpu {time.process_time() - t:.2f} s, wall {time.perf_counter() - w:.2f} s')")
+            "print(f'cpu {time.process_time() - t:.2f} s, wall {time.perf_counter() - c:.2f} s')")
     cold = subprocess.run([sys.executable, "-c", code, *sys.path[:2]], capture_output=True, text=True, check=True)
     print("one fit in a fresh process, import included:", cold.stdout.strip())
 
