@@ -57,8 +57,9 @@ def second_order_plot(curve: pd.DataFrame, trigger: dict, *, days: int = 365, ax
     ax = line_with_band(shown, "day", "share", low="low", high="high", step=True, ax=ax)
     if trigger["day"] == trigger["day"]:
         ax.axvline(trigger["day"], color=PALETTE["orange"], lw=1.2, ls="--")
-        ax.annotate(f"day {trigger['day']:.0f}: half of those\nwho return have returned", (trigger["day"], 0),
-                    xytext=(6, 12), textcoords="offset points", color=PALETTE["orange"], fontsize=9)
+        told = f"day {trigger['day']:.0f}: half of those who\nreturn within {trigger['within_days']:.0f} days"
+        ax.annotate(told, (trigger["day"], 0), xytext=(6, 12), textcoords="offset points", color=PALETTE["orange"],
+                    fontsize=9)
     ax.set(xlabel="days since first order", ylabel="share with a second order", ylim=(0, None), xlim=(0, None),
            title="Most who come back come back early")
     ax.yaxis.set_major_formatter("{x:.0%}")
