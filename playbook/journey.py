@@ -74,12 +74,11 @@ def leaks(daily: pd.DataFrame, *, as_of: Any, orders: Any = None, baseline_month
     lost_orders, orders_low, orders_high, margin_per_order, lost_margin, low, high, z, p_adjusted (Holm over every
     segment and step; missing for gaps).
 
-    Lost orders = sessions lost at the step x the share of them that usually buys x orders per buyer.
-    Lost orders = sessions lost at the step x the share of them that usually buys x orders a buyer.
-    the shop's where it has fewer than 30; missing without `orders` or without costs. The range joins the chance of the
-    share and of the mean margin. Of overlapping candidates the one furthest from chance is kept: a fault on phones is
-    not told a second time as a fault of the whole shop or of each channel. Gaps are looked for by device, over the
-    twelve months before, and told where their range lies above 0.
+    Lost orders = sessions lost at the step x the share of them that usually buys x orders a buyer; each is worth the
+    segment's own mean margin, the shop's where it has fewer than 30; missing without `orders` or without costs. The
+    range joins the chance of the share and of the mean margin. Of overlapping candidates the one furthest from chance
+    is kept: a fault on phones is not told a second time as a fault of the whole shop or of each channel. Gaps are
+    looked for by device, over the twelve months before, and told where their range lies above 0.
     """
     window, start = _window(daily, as_of, baseline_months), _month_start(as_of)
     z_level, worth = quantile_of_normal(level), _margins(orders, window)

@@ -2,11 +2,13 @@
 
 The counterfactual of each set of skus (promoted; others of the same categories; the rest) is a quasi-Poisson regression
 on every day outside the promotion and its after-days: weekday, season (annual harmonics, once the log spans enough of
-them), a slow spline, and how much of the set *other* promotions covered that day or in the fortnight before. In the
-promotion: promoted above baseline = direct, same category below = cannibalised, rest = halo. After it: all below =
-pulled forward. Interval: the same sum over placebo windows of the same length, each forecast by a model that did not
-see it (block cross-validation; conformal in spirit, Chernozhukov, Wüthrich & Zhu, JASA 2021), so the width is the
-error this very calculation makes when nothing happens. Discounts lower the margin earned and are in no cost again.
+them), a slow spline and a faint quick one (a bad fortnight), and how much of the set, and of the whole shop, *other*
+promotions covered that day or in the fortnight before (a sale draws people to what is not on sale, too: left out, that
+lift would pass for the usual). In the promotion: promoted above baseline = direct, same category below = cannibalised,
+rest = halo. After it: all below = pulled forward. Interval: the same sum over placebo windows of the same length, each
+forecast by a model that did not see it (block cross-validation; conformal in spirit, Chernozhukov, Wüthrich & Zhu,
+JASA 2021), so the width is the error this very calculation makes when nothing happens. Discounts lower the margin
+earned and are in no cost again.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy as np
 __all__ = ["PromotionEffect", "promotion_effect", "baseline"]
 
 WAVES, KNOT_DAYS = 5, 75
+PASSING_DAYS, PASSING_SPREAD = 14, 0.1  # what lifts or lowers a shop for a few weeks: a tenth, usually
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,9 @@ def promotion_effect(
     window = np.zeros(n_days, dtype=bool)
     window[first: end + 1] = True
     design = _design(day, n_days)
+    size = units.sum(axis=1)
+    shop = (size @ covered) / max(size.sum(), 1e-9)
+    covered = np.stack([covered, np.broadcast_to(shop, covered.shape)], axis=1)
     fits = [baseline(u, design, c, ~window) for u, c in zip(units, covered, strict=True)]
     base, beta = np.array([fit[0] for fit in fits]), [fit[1] for fit in fits]
     length, span = last - first + 1, end - first + 1
@@ -101,11 +107,12 @@ def baseline(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Expected units of every day from the days in `known`, and the coefficients (to start the next fit from).
 
-    Ridge keeps the spline slow and effects that the days in `known` never show at none.
+    `covered` is (kind, day): the share of the set, and of the shop, on promotion that day. Ridge keeps the spline slow,
+    and effects that the days in `known` never show at none.
     """
-    recent = np.convolve(covered, np.ones(14) / 14)[: len(covered)] - covered / 14
-    x = np.column_stack([design, covered, recent])
-    penalty = np.r_[np.full(7, 1e-3), np.ones(x.shape[1] - 9), 0.1, 0.1]
+    recent = [np.convolve(part, np.ones(14) / 14)[: len(part)] - part / 14 for part in covered]
+    x = np.column_stack([design, *covered, *recent])
+    penalty = np.r_[np.full(7, 1e-3), np.ones(design.shape[1] - 7), np.full(2 * len(covered), 0.1)]
     use = known & np.isfinite(y)
     seen, target = x[use], y[use]
     log_mean = np.log(max(target.mean(), 1e-6)) if use.any() else -14.0
@@ -128,9 +135,9 @@ def _design(day: np.ndarray, n_days: int) -> np.ndarray:
     weekday = np.eye(7)[(number + 3) % 7]
     angle = 2 * np.pi * number[:, None] / 365.25 * np.arange(1, WAVES + 1)
     waves = np.concatenate([np.cos(angle), np.sin(angle)], axis=1) if n_days >= 540 else np.empty((n_days, 0))
-    knots = np.arange(0, n_days + KNOT_DAYS, KNOT_DAYS)
-    tents = np.maximum(1 - np.abs(np.arange(n_days)[:, None] - knots) / KNOT_DAYS, 0)
-    return np.concatenate([weekday, waves, tents], axis=1)
+    tents = [np.maximum(1 - np.abs(np.arange(n_days)[:, None] / apart - np.arange(n_days // apart + 2)), 0)
+             for apart in (KNOT_DAYS, PASSING_DAYS)]
+    return np.concatenate([weekday, waves, tents[0], PASSING_SPREAD * tents[1]], axis=1)
 
 
 def _placebos(

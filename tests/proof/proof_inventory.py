@@ -3,7 +3,10 @@
 Five players meet the same eight weeks of the same shop and see only their own sales. `oracle` knows the demand law and
 orders like `playbook`; `average` orders like `playbook` with the moving average of the weeks in stock; `textbook` is
 average sales × time + z·σ·√time; `before` keeps what the shop's buyer did (six weeks of average sales on order and
-hand). Run: python tests/proof/proof_inventory.py [--seeds 10] [--skus 600]; figures go to proof/inventory.jsonl.
+hand). Nothing on the shelf's way at the start: what is ordered in week k is there in week k + 2.
+
+Run: python tests/proof/proof_inventory.py [--seeds 10] [--skus 600]; figures go to proof/inventory.jsonl. The shop is
+the tests' own, whose law is written down; `proof_goods.py` plays the same game on the demo shop.
 """
 
 from __future__ import annotations
@@ -12,45 +15,73 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from known_demand import KnownShop, exposed, known_shop
+from known_demand import exposed, known_shop
 
 from playbook.methods.demand import fit_demand
 from playbook.methods.newsvendor import level_for_ratio, projected_stock
 
-LEAD, WEEKS, LOST, HELD, DRAWS = 2, 8, 1.0, 0.2, 400
+LEAD, WEEKS, LOST, HELD, DRAWS, START = 2, 8, 1.0, 0.2, 400, 156
 RATIO = LOST / (LOST + HELD)
 PLAYERS = ("playbook", "oracle", "average", "textbook", "before")
 
 
-def play(shop: KnownShop, start: int, player: str, seed: int) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Game:
+    """What a shop knows when the game begins (sales, exposure: sku × past week; week of the year and promotion: past
+    weeks and those ahead; category; shelf), and what only the referee knows: demand ahead, and draws of its law for
+    three weeks from the k-th on: `law(k, seed)` is (sku, draw, week)."""
+
+    units: np.ndarray
+    exposure: np.ndarray
+    week: np.ndarray
+    promo: np.ndarray
+    group: np.ndarray
+    on_hand: np.ndarray
+    demand: np.ndarray
+    law: Callable[[int, int], np.ndarray]
+
+
+def known_game(seed: int, skus: int) -> Game:
+    """The game on the tests' shop."""
+    shop = known_shop(seed, n_sku=skus, more_weeks=WEEKS + LEAD + 1)
+    units, exposure = exposed(shop, START)
+    noise = shop.noise[:, None, None]
+
+    def law(k: int, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        mean = shop.mean[:, None, START + k: START + k + LEAD + 1]
+        return rng.poisson(mean * rng.standard_gamma(np.broadcast_to(1 / noise, (skus, DRAWS, LEAD + 1))) * noise)
+
+    return Game(units, exposure, shop.week_of_year(), shop.promo, shop.category,
+                shop.closing[:, START - 1, -1].astype(float), shop.demand[:, START: START + WEEKS].sum(axis=2), law)
+
+
+def play(game: Game, player: str, seed: int) -> tuple[float, float]:
     """Cost of the eight weeks, and of those among them which an order of the game could still reach."""
-    week = shop.week_of_year()
-    units, exposure = exposed(shop, start)
-    units, exposure = np.pad(units, ((0, 0), (0, WEEKS))), np.pad(exposure, ((0, 0), (0, WEEKS)))
-    demand = shop.demand[:, start: start + WEEKS].sum(axis=2)
-    on_hand = shop.closing[:, start - 1, -1].astype(float)
-    arrivals = np.zeros((len(on_hand), WEEKS + LEAD))
-    costs = []
+    start = game.units.shape[1]
+    units, exposure = (np.pad(part, ((0, 0), (0, WEEKS))) for part in (game.units, game.exposure))
+    on_hand, arrivals, costs = game.on_hand.copy(), np.zeros((len(units), WEEKS + LEAD)), []
     for k in range(WEEKS):
-        now = start + k
-        arrivals[:, k + LEAD] = order(shop, player, units[:, :now], exposure[:, :now], week, on_hand,
+        now, demand = start + k, game.demand[:, k]
+        arrivals[:, k + LEAD] = order(game, player, units[:, :now], exposure[:, :now], on_hand,
                                       arrivals[:, k: k + LEAD], seed + k)
         on_hand = on_hand + arrivals[:, k]
-        sold = np.minimum(on_hand, demand[:, k])
-        costs.append(LOST * (demand[:, k] - sold).sum() + HELD * (on_hand - sold).sum())
-        served = np.where(demand[:, k] > on_hand, np.maximum(on_hand / np.maximum(demand[:, k], 1), 0.0), 1.0)
+        sold = np.minimum(on_hand, demand)
+        costs.append(LOST * (demand - sold).sum() + HELD * (on_hand - sold).sum())
+        served = np.where(demand > on_hand, np.maximum(on_hand / np.maximum(demand, 1), 0.0), 1.0)
         on_hand = on_hand - sold
         units[:, now], exposure[:, now] = sold, np.where((sold > 0) | (on_hand > 0), served, 0.0)
     return float(sum(costs)), float(sum(costs[LEAD:]))
 
 
-def order(shop: KnownShop, player: str, units, exposure, week, on_hand, arrivals, seed) -> np.ndarray:
+def order(game: Game, player: str, units, exposure, on_hand, arrivals, seed) -> np.ndarray:
     now = units.shape[1]
     position = on_hand + arrivals.sum(axis=1)
     if player in ("textbook", "before"):
@@ -60,14 +91,11 @@ def order(shop: KnownShop, player: str, units, exposure, week, on_hand, arrivals
             return np.maximum(np.ceil(mean * 6) - position, 0)
         safety = 0.967 * recent.std(axis=1, ddof=1) * np.sqrt(LEAD + 1)
         return np.maximum(np.ceil(mean * (LEAD + 1) + safety) - position, 0)
-    promo = shop.promo[:, now: now + LEAD + 1]
     if player == "oracle":
-        rng = np.random.default_rng(seed)
-        mean = shop.mean[:, now: now + LEAD + 1][:, None, :]
-        noise = shop.noise[:, None, None]
-        draws = rng.poisson(mean * rng.standard_gamma(np.broadcast_to(1 / noise, (len(mean), DRAWS, LEAD + 1))) * noise)
+        draws = game.law(now - game.units.shape[1], seed)
     else:
-        law = fit_demand(units, exposure, week[:now], group=shop.category, promo=shop.promo[:, :now])
+        promo = game.promo[:, now: now + LEAD + 1]
+        law = fit_demand(units, exposure, game.week[:now], group=game.group, promo=game.promo[:, :now])
         if player == "average":
             seen = exposure[:, -13:].sum(axis=1)
             level = np.where(seen > 0, units[:, -13:].sum(axis=1) / np.maximum(seen, 1e-9), law.level())
@@ -78,6 +106,28 @@ def order(shop: KnownShop, player: str, units, exposure, week, on_hand, arrivals
         draws = law.draw(LEAD + 1, n_draws=DRAWS, seed=seed, promo=promo)
     left = projected_stock(on_hand, arrivals, draws[:, :, :LEAD])
     return np.maximum(level_for_ratio(np.sort(draws[:, :, LEAD] - left, axis=1), RATIO), 0)
+
+
+def played(game: Game, seed: int) -> dict[str, float]:
+    """Costs and seconds of every player."""
+    row = {}
+    for player in PLAYERS:
+        began, cpu = time.perf_counter(), time.process_time()
+        row[player], row[player + "_reached"] = play(game, player, 1000 * seed)
+        row[player + "_seconds"], row[player + "_cpu"] = time.perf_counter() - began, time.process_time() - cpu
+    return row
+
+
+def table(rows: list[dict]) -> None:
+    """Mean cost and time of every player, and cost over the oracle's, seed by seed."""
+    print(f"{len(rows)} seeds     cost   /oracle  reachable weeks /oracle  seconds a seed (cpu)")
+    for player in PLAYERS:
+        mean = {part: np.mean([row[player + part] / row["oracle" + part] for row in rows]) for part in ("", "_reached")}
+        clock = [np.mean([row[player + part] for row in rows]) for part in ("_seconds", "_cpu")]
+        print(f"{player:9s} {np.mean([row[player] for row in rows]):9.0f} {mean['']:8.3f} {mean['_reached']:12.3f}"
+              f" {clock[0]:18.2f} ({clock[1]:.2f})")
+    for rival in ("textbook", "average"):
+        print(f"cheaper than {rival} on {sum(row['playbook'] < row[rival] for row in rows)} of {len(rows)} seeds")
 
 
 def main() -> None:
@@ -92,22 +142,10 @@ def main() -> None:
     for seed in range(1, asked.seeds + 1):
         if any(row["seed"] == seed and row["skus"] == asked.skus for row in rows):
             continue
-        shop = known_shop(seed, n_sku=asked.skus, more_weeks=WEEKS + LEAD + 1)
-        row = {"seed": seed, "skus": asked.skus}
-        for player in PLAYERS:
-            began, cpu = time.perf_counter(), time.process_time()
-            row[player], row[player + "_reached"] = play(shop, 156, player, 1000 * seed)
-            row[player + "_seconds"], row[player + "_cpu"] = time.perf_counter() - began, time.process_time() - cpu
-        rows.append(row)
+        rows.append({"seed": seed, "skus": asked.skus, **played(known_game(seed, asked.skus), seed)})
         with log.open("a") as out:
-            out.write(json.dumps(row) + "\n")
-    print("player     cost   /oracle  reachable weeks /oracle  seconds a seed (cpu)")
-    rows = [row for row in rows if row["skus"] == asked.skus]
-    for player in PLAYERS:
-        mean = {part: np.mean([row[player + part] / row["oracle" + part] for row in rows]) for part in ("", "_reached")}
-        clock = [np.mean([row[player + part] for row in rows]) for part in ("_seconds", "_cpu")]
-        print(f"{player:9s} {np.mean([row[player] for row in rows]):7.0f} {mean['']:8.3f} {mean['_reached']:12.3f}"
-              f" {clock[0]:18.2f} ({clock[1]:.2f})")
+            out.write(json.dumps(rows[-1]) + "\n")
+    table([row for row in rows if row["skus"] == asked.skus])
 
 
 if __name__ == "__main__":
