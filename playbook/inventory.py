@@ -125,7 +125,8 @@ def reorder(
     """What to order now, per sku: on_hand, incoming, rop, order_units, order_on, due_on, cash, expected_margin, reason.
 
     `aim_by` "fill" reaches the classes' aim_share at the least money in stock; "cost" weighs a year's `holding_share`
-    of the unit cost over the time an order lasts against the margin of a lost sale (times `lost_share`).
+    of the unit cost over the time an order lasts against the margin of a lost sale (times `lost_share`; a
+    margin not known is the shop's usual one over cost).
     `ordering_cost` per order line makes batches (economic order quantity). `budget` is spent where it earns most; what
     it leaves out says so in `reason`.
     textbook_rop is d̄·L + z·√(L·σ² + d̄²·σ_L²) with z of the same aim, for comparison. cash is missing without a cost.
@@ -154,7 +155,9 @@ def reorder(
             raise PlaybookError("Weighing costs needs a holding cost", table="cost_rates", column="value",
                                 do="add capital_share_per_year, or aim by fill")
         batch = np.maximum(np.maximum(lot, least[ok]), g["pack_units"].fillna(1).to_numpy(float))
-        stop = accepted_chance(priced * holding_share / 365, np.nan_to_num(margin, nan=0.0) * lost_share,
+        typical = np.nanmedian(margin / priced) if np.isfinite(margin).any() else 1.0  # a margin not known is not 0
+        stop = accepted_chance(priced * holding_share / 365, np.where(
+            np.isfinite(margin), margin, typical * priced) * lost_share,
                                np.maximum(365 * batch / np.maximum(yearly[ok], 1e-9), review_days))
     aims, group = np.unique(aim[ok], return_inverse=True)
     plan = plan_orders(
@@ -187,8 +190,10 @@ def reorder(
     found.insert(2, "abc", classes.set_index("sku")["abc"].reindex(found["sku"]).to_numpy())
     found["due_on"] = found["order_on"] + pd.to_timedelta(np.round(lead).astype(int), unit="D")
     found["reason"] = np.select(
-        [(found["needed_units"] > 0) & (units == 0), (found["needed_units"] > units), found["needed_units"] > 0],
-        ["budget spent on better lines", "cut to the budget", "position below reorder point"], "enough for now")
+        [(found["needed_units"] > 0) & (units == 0), (found["needed_units"] > units), found["needed_units"] > 0,
+         (margin <= 0) & (aim_by == "cost")],
+        ["budget spent on better lines", "cut to the budget", "position below reorder point", "sells at a loss"],
+        "enough for now")
     saved = np.maximum(plan.need, 0) - np.maximum(plan.need - units[:, None], 0)
     chosen = np.where((units > 0) & np.isfinite(margin), margin, 0.0)[:, None] * saved
     supplier = found["supplier_id"].astype(str).to_numpy()

@@ -179,6 +179,12 @@ def test_costs_weighed_against_lost_margin_hold_more_of_what_earns_more():
     assert high > low
     with pytest.raises(PlaybookError, match="holding cost"):
         planned(aim_by="cost")
+    days = sku_days()[1].copy()
+    days.loc[days.sku == "s000", "margin"] = np.nan
+    days.loc[days.sku == "s001", "margin"] *= -1
+    some = planned(days, aim_by="cost", holding_share=0.2)[3].orders.set_index("sku")
+    assert some.loc["s000", "rop"] > 0  # a margin not known is not 0
+    assert some.loc["s001", "reason"] == "sells at a loss"
     with pytest.raises(PlaybookError, match="no aim"):
         planned(aim_by="guess")
 

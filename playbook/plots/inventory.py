@@ -103,13 +103,13 @@ def service_cash_plot(frame: pd.DataFrame, *, currency: str = "", ax: Axes | Non
     )
     ax.annotate(
         "cycle service",
-        (frame["cycle_share"].iloc[0], frame["stock_value"].iloc[0]),
-        xytext=(0, 8),
-        ha="center",
+        (frame["cycle_share"].iloc[len(frame) // 2], frame["stock_value"].iloc[len(frame) // 2]),
+        xytext=(-8, 4),
+        ha="right",
         textcoords="offset points",
         color=PALETTE["grey"],
     )
-    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.xaxis.set_major_formatter("{x:.1%}")
     ax.set(
         xlabel="service reached on fresh draws",
         ylabel=f"average stock at cost ({currency})",
