@@ -143,10 +143,11 @@ def reach(forecast: Forecast, targets: list[float] | np.ndarray, *, already: flo
 
 
 def covered_share(forecast: Forecast, *, since: object = None, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """How often the interval held, with its own interval: one row of level, n, covered_share, low, high, mape.
+    """How often the interval held, with its own interval: level, n, covered_share, low, high, mape, verdict (one row).
 
     The interval is a moving-block bootstrap (Kuensch 1989; 95 %), blocks of one horizon, because neighbouring origins
-    share most of what they forecast. Missing while no origin is calibrated; `since` leaves out earlier origins."""
+    share most of what they forecast. `verdict`: `too narrow` or `too wide` where the stated level lies outside it, else
+    `as stated`. Missing while no origin is calibrated; `since` leaves out earlier origins."""
     past = forecast.origins[forecast.origins["is_covered"].notna()]
     if since is not None:
         past = past[past["origin_on"] >= pd.Timestamp(since)]
@@ -158,6 +159,8 @@ def covered_share(forecast: Forecast, *, since: object = None, n_resamples: int 
         starts = np.random.default_rng(seed).integers(0, n - block + 1, (n_resamples, -(-n // block)))
         drawn = hit[(starts[:, :, None] + np.arange(block)).reshape(n_resamples, -1)[:, :n]]
         row["low"], row["high"] = np.quantile(drawn.mean(axis=1), [0.025, 0.975])
+    row["verdict"] = ("" if not n else "too narrow" if row["high"] < forecast.level else
+                      "too wide" if row["low"] > forecast.level else "as stated")
     return pd.DataFrame([row])
 
 

@@ -109,14 +109,15 @@ def main(n_seeds: int) -> int:
                 log.write(json.dumps(rows[-1]) + "\n")
     table = pd.DataFrame(rows).head(n_seeds)
     print(table.drop(columns="news_by_node").round(3).to_string(index=False))
-    total = table.sum(numeric_only=True)
+    total = table.sum(numeric_only=True).to_dict()
     by_node = {node: [sum(r["news_by_node"].get(node, [0, 0])[k] for r in rows[:n_seeds]) for k in (0, 1)]
                for node in TREE}
-    print(f"\nmonths {total.n:.0f}: twin first {total.twin / total.n:.1%}, news first {total.news / total.n:.1%} ("
+    print(f"\nmonths {total['n']:.0f}: twin first {total['twin'] / total['n']:.1%}, "
+          f"news first {total['news'] / total['n']:.1%} ("
           + ", ".join(f"{node} {a}/{b}" for node, (a, b) in by_node.items()) + ")")
-    print(f"flags {total.flags / total.figures:.2%} of {total.figures:.0f} figures; "
-          f"months with an unexplained day {total.days / total.n:.1%}")
-    print(f"revenue interval held {total.held / total.origins:.1%} of {total.origins:.0f} (nominal 80 %), "
+    print(f"flags {total['flags'] / total['figures']:.2%} of {total['figures']:.0f} figures; "
+          f"months with an unexplained day {total['days'] / total['n']:.1%}")
+    print(f"revenue interval held {total['held'] / total['origins']:.1%} of {total['origins']:.0f} (nominal 80 %), "
           f"error {table.mae_ratio.mean():.2f} of the seasonal naive's, worst seed {table.mae_ratio.max():.2f}")
     return 0
 
