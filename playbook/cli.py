@@ -347,9 +347,10 @@ def learn_start(
     Example: playbook learn start ann --store stores/shop --month 2026-10 --lang zh
     """
     from playbook.training.course import start_course
+    from playbook.training.progress import PACE
 
     folder, names = start_course(learner, store or _default_store(), month, into, lang=lang)
-    print(f"{len(names)} notebooks in {folder}\nOpen the first with: python -m jupyterlab {folder / names[0]}")
+    print(f"{len(names)} notebooks in {folder}\n{PACE}\nOpen the first with: python -m jupyterlab {folder / names[0]}")
 
 
 @learn.command("status")

@@ -109,15 +109,16 @@ class Lesson:
         return self._shown(number, find_exercise(number).question(self.language))
 
     def given(self, number: str) -> Any:
-        """The table an exercise hands to the learner; PlaybookError for an exercise that hands out none, or where this
-        store cannot make it."""
+        """A copy of the table an exercise hands to the learner, who may change it; PlaybookError for an exercise that
+        hands out none, or where this store cannot make it."""
         exercise = find_exercise(number)
         if exercise.given is None:
             raise PlaybookError(f"Exercise {number} comes with no table of its own")
         try:
-            return exercise.given(self.shop)
+            table = exercise.given(self.shop)
         except NotApplicable as reason:
             raise PlaybookError(f"Exercise {number} has no table here: {reason}") from None
+        return table.copy() if hasattr(table, "copy") else table
 
     def applies(self, number: str) -> bool:
         """Can the exercise be worked on here? Where it cannot, says why, so that a page runs through on any store."""
@@ -216,6 +217,8 @@ class Lesson:
         if compute is None:
             return None
         try:
+            if exercise.given is not None:
+                self._once(exercise.given)  # no table, no answer
             value = self._once(compute)
         except PlaybookError as reason:
             raise NotApplicable(str(reason)) from None

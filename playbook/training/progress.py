@@ -15,12 +15,21 @@ import pandas as pd
 from playbook.training.exercise import CHAPTERS, LEVELS, PARTS, every_exercise
 from playbook.training.learners import records
 
-__all__ = ["AUTOMATIC", "LEAST_DEFINITIONS", "PASS_POINTS", "competency_matrix", "exercise_states", "grades",
+__all__ = ["AUTOMATIC", "LEAST_DEFINITIONS", "PACE", "PASS_POINTS", "competency_matrix", "exercise_states", "grades",
            "record_page", "rubric_points", "status", "status_text"]
 
 AUTOMATIC = ("definitions", "computation")
 PASS_POINTS = 70  # of 100, mentor's points included
 LEAST_DEFINITIONS = 15.0  # of 25: fewer is a fail in definitions, and no pass whatever the sum
+
+PACE = ("L1 of every notebook within two weeks; L2 and L3 of your own area within thirty days, checked off with your "
+        "mentor every week")
+MARKED = {"definitions": "checked by the exercises", "computation": "checked by the exercises",
+          "interpretation": "with its caveats: maturity, denominator, mix",
+          "decision": "specific, sized, owner, date, stop rule",
+          "communication": "one page that somebody without time understands"}
+CAPSTONE = ("The review of a month not seen before: its decisions.csv and one page of the learner's own, marked by the "
+            "rubric.")
 
 
 def exercise_states(done: list[dict[str, Any]]) -> pd.DataFrame:
@@ -111,7 +120,8 @@ def status_text(learner: str) -> str:
     if len(marked):
         lines += ["", marked[["item", "tries", "best", "last", "parts"]].to_string(index=False)]
     todo = states[states.state.isin(["open", "wrong", "shown"])]
-    lines += ["", "next: " + ", ".join(todo.number.head(5)) if len(todo) else "next: nothing left to answer"]
+    last = "the capstone, at the end of 11_monthly_review"
+    lines += ["", "next: " + (", ".join(todo.number.head(5)) if len(todo) else last)]
     return "\n".join(lines)
 
 
@@ -122,7 +132,7 @@ def record_page(learner: str) -> str:
     points, marked = rubric_points(states), grades(done)
     matrix = competency_matrix(states)
     skills = {chapter: f"{chapter} {skill}" for chapter, (_, skill) in CHAPTERS.items()}
-    rubric = [(row.part, row.most, f"{row.points:.1f}" if row.points == row.points else "",
+    rubric = [(row.part, MARKED[row.part], row.most, f"{row.points:.1f}" if row.points == row.points else "",
                f"{row.passed} of {row.exercises} exercises") for row in points.itertuples()]
     tried = states[states.state != "open"]
     days = sorted(str(one.get("at", ""))[:10] for one in done)
@@ -133,9 +143,14 @@ def record_page(learner: str) -> str:
         _table(["skill", *(f"{level} {name}" for level, name in LEVELS.items())],
                [(skills[chapter], *row) for chapter, row in zip(matrix.index, matrix.to_numpy(), strict=True)]),
         "<h2>Rubric</h2>",
-        _table(["part", "most", "points", "evidence"], [*rubric, ("sum", sum(PARTS.values()), "", "")]),
+        _table(["part", "looks at", "most", "points", "evidence"],
+               [*rubric, ("sum", "", sum(PARTS.values()), "", "")]),
         f"<p>Empty points are the mentor's to fill. Pass: {PASS_POINTS} points, and at least {LEAST_DEFINITIONS:g} in "
         "definitions.</p>",
+        "<h2>Course</h2>", f"<p>{PACE}.</p>",
+        _table(["check-off", "date", "what was shown", "mentor"], [(f"week {n}", "", "", "") for n in range(1, 5)]),
+        f"<p>Capstone. {CAPSTONE}</p>",
+        _table(["month", "handed in on", "interpretation", "decision", "communication"], [("", "", "", "", "")]),
         "<h2>Cases and games</h2>" if len(marked) else "",
         _table(list(marked.columns), marked.fillna("").itertuples(index=False)) if len(marked) else "",
         "<h2>Exercises</h2>",
