@@ -262,9 +262,9 @@ def test_a_page_asks_what_applies_here_and_is_told_why_not(shops, tmp_path, caps
 
 @each_exercise
 def test_a_learner_who_changes_the_table_handed_out_does_not_change_what_is_right(number, shops):
-    (one, expected), *_ = answers(number, shops)
     if every_exercise()[number].given is None:
         return
+    (one, expected), *_ = answers(number, shops[:1]) or answers(number, shops)
     table = one.given(number)
     for name in list(getattr(table, "columns", [])):
         table[name] = 0
