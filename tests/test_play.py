@@ -11,6 +11,7 @@ from playbook.demo import Shop
 from playbook.demo.oracle import oracle
 from playbook.errors import PlaybookError
 from playbook.methods.campaigns import campaign_returns
+from playbook.runs.tidy import tidied
 from playbook.training import decisions as chapters
 from playbook.training.learners import records
 from playbook.training.play import AS_BEFORE, Game, main, play_on, start_game
@@ -182,7 +183,9 @@ def test_a_campaign_is_read_against_its_own_hold_out():
 @pytest.mark.parametrize("name", ["shop_game", "case_files"])
 def test_an_untouched_notebook_runs_and_says_that_nothing_was_attempted(root, name, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PLAYBOOK_LEARNER_DIR", str(tmp_path))
-    book = json.loads(Path(root / "notebooks" / "training" / f"{name}.ipynb").read_text(encoding="utf-8"))
+    text = Path(root / "notebooks" / "training" / f"{name}.ipynb").read_text(encoding="utf-8")
+    book = json.loads(text)
+    assert tidied(book) == text, "committed tidy"
     space = {"display": print}
     for cell in book["cells"]:
         if cell["cell_type"] == "code":

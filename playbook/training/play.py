@@ -234,12 +234,13 @@ class Game:
         notebooks: `store=` this folder, `month=` `game.shop.month`."""
         return self.shop.store(self.folder / "shop")
 
-    def pack(self, **options: Any) -> Path:
-        """The month's whole pack on the stored shop (minutes); returns its index.html. `options` go to the monthly run,
-        such as `only=("03", "07")`."""
+    def pack(self, chapters: str = "", **options: Any) -> Path:
+        """The month's pack on the stored shop (minutes); returns its index.html. `chapters` such as "00,03,11" makes
+        only those; `options` go to the monthly run. Packs of earlier months stay beside it."""
         from playbook.runs.month import run_month
 
-        done = run_month(str(self.store()), month=self.shop.month, runs=self.folder / "runs", **options)
+        only = tuple(name.strip() for name in chapters.split(",") if name.strip())
+        done = run_month(str(self.store()), month=self.shop.month, runs=self.folder / "runs", only=only, **options)
         return Path(done.folder) / "index.html"
 
     # --- the end -----------------------------------------------------------------------------------------------------
