@@ -290,8 +290,9 @@ def ranked_decisions(decisions: pd.DataFrame, *, most: int = 10) -> pd.DataFrame
     is_margin = unit.str.contains("margin") & ~unit.str.contains(r"\bper\b|at stake|cost")
     monthly = pd.to_numeric(open_ones.expected_effect, errors="coerce").abs() / np.where(unit.str.contains("year"), 12,
                                                                                          1)
-    worth = (monthly * open_ones.confidence.map(WEIGHT).fillna(0.3)).where(is_margin)
-    rank = open_ones.confidence.map(WEIGHT).fillna(0.0)
+    weight = open_ones.confidence.map(WEIGHT).astype(float)  # of no rows, a map of texts would be text
+    worth = (monthly.astype(float) * weight.fillna(0.3)).where(is_margin)
+    rank = weight.fillna(0.0)
     ranked = open_ones.assign(worth=worth, _rank=rank).sort_values(["worth", "_rank", "due_on", "decision_id"],
                                                                    ascending=[False, False, True, True],
                                                                    na_position="last", kind="stable")

@@ -190,6 +190,8 @@ def test_decisions_are_ranked_by_a_months_margin_and_unlike_effects_stand_after(
                           decision(decision_id="f", action="raise price", expected_effect=480.0, confidence="high",
                                    effect_unit="EUR margin/year")])
     assert ranked_decisions(table).decision_id.tolist() == ["c", "f", "b", "a", "e"]
+    idle = table.assign(action="go")
+    assert ranked_decisions(idle).empty, "a month in which every chapter changes nothing"
 
 
 def test_asks_add_up_to_the_money_asked_for_and_a_price_is_no_ask():
