@@ -90,8 +90,9 @@ def rfm(customer_days: Any, *, as_of: Any, basis: str = "revenue", gaps: np.ndar
 
     r: 5 within the median gap between purchases, then to the 75th, 90th and 95th percentile, 1 beyond. f: 1 for one
     purchase day; the others at the repeaters' median, 75th and 90th percentile. m: quintiles of the amount. High means:
-    recency within the 90th percentile of gaps; at least as many purchases as the mean customer, and two; an amount of
-    at least the mean. Where fewer than 30 gaps are known the quartiles of recency stand in, and `caveat` says so.
+    recency within the 90th percentile of gaps; at least as many purchases as the mean customer, and two; an amount
+    above nought and of at least the mean. Where fewer than 30 gaps are known the quartiles of recency stand in, and
+    `caveat` says so.
     """
     history = purchase_history(customer_days, as_of=as_of, basis=basis)
     if len(history) == 0:
@@ -111,7 +112,7 @@ def rfm(customer_days: Any, *, as_of: Any, basis: str = "revenue", gaps: np.ndar
     m_cuts = np.quantile(known, [0.2, 0.4, 0.6, 0.8]) if len(known) else np.full(4, np.inf)
     high = np.column_stack([
         recency <= (r_cuts[2] if len(gaps) >= 30 else r_cuts[1]),
-        count >= max(np.ceil(count.mean()), 2), amount >= (known.mean() if len(known) else np.inf)]).astype(int)
+        count >= max(np.ceil(count.mean()), 2), amount >= _high_money(known)]).astype(int)
     kinds = pd.DataFrame([SEGMENTS[tuple(int(digit) for digit in f"{code:03b}")] for code in range(8)])
     names = kinds.take(high @ [4, 2, 1]).reset_index(drop=True)
     customers = pd.DataFrame({
@@ -121,6 +122,11 @@ def rfm(customer_days: Any, *, as_of: Any, basis: str = "revenue", gaps: np.ndar
         "segment": names[0], "segment_cn": names[1], "action": names[2]})
     cuts = pd.DataFrame({"score": list("rrrrffffmmmm"), "above": [*r_cuts, *f_cuts, *m_cuts]})
     return RfmResult(customers, cuts, len(gaps), caveat)
+
+
+def _high_money(known: np.ndarray) -> float:
+    """The amount from which on it counts as high: the mean, and more than nought, as nobody who costs money is one."""
+    return max(float(known.mean()), np.nextafter(0, 1)) if len(known) else np.inf
 
 
 def segment_table(result: RfmResult, *, n_resamples: int = 40, seed: int = 0) -> pd.DataFrame:
@@ -138,7 +144,7 @@ def segment_table(result: RfmResult, *, n_resamples: int = 40, seed: int = 0) ->
     for _k in range(n_resamples):
         drawn = np.sort(rng.integers(0, n, n))
         same_f = f_high == (count >= max(np.ceil(count[drawn].mean()), 2))
-        kept.append(same_f & (m_high == (amount >= np.nanmean(amount[drawn]))))
+        kept.append(same_f & (m_high == (amount >= _high_money(amount[drawn][np.isfinite(amount[drawn])]))))
     shares = pd.DataFrame(np.array(kept).T).groupby(own["segment"].to_numpy()).mean()
     money = np.nansum(amount)
     out = own.groupby("segment").agg(

@@ -220,3 +220,4 @@ def test_refunds_larger_than_purchases_leave_no_share_and_no_error():
     result = rfm(back, as_of=AS_OF)
     assert result.customers.amount.iloc[0] == -20 and len(lorenz(result.customers)) == 0
     assert segment_table(result).cm_share.isna().all()
+    assert result.customers.segment.str.startswith("general").all()  # nobody who costs money is an important customer

@@ -100,7 +100,7 @@ def search_tiers(amounts: pd.DataFrame, benefits: pd.DataFrame, *, uplift: float
     yearly = amounts.loc[amounts["qualify"] > 0, ["qualify", "after"]].sort_values("qualify") * scale
     n = len(yearly)
     if n < 2 * least_members:
-        raise PlaybookError(f"only {n} customers bought in the qualifying period", rule="tiers",
+        raise PlaybookError(f"only {n} customer{'s' * (n != 1)} bought in the qualifying period", rule="tiers",
                             do="fewer tiers, fewer members per tier, or wait")
     spent = yearly["qualify"].to_numpy()
     grid = np.unique([_round_amount(v) for v in np.quantile(spent, np.linspace(1 - most_share, 0.995, 40))])
