@@ -25,6 +25,7 @@ __all__ = ["geo_evidence", "geo_plan", "geo_readings"]
 Z90 = 1.6448536269514722
 HISTORY_DAYS = 182      # of daily sales by region before a test; more would dilute today's pattern
 PLAN_DAYS = 364         # of history a plan is tried out on: windows from every season, where there is a year
+PLAN_REGIONS = 60       # the largest: more make a plan slow and hardly better
 LIFTS = (.01, .015, .02, .03, .045, .065, .1, .15, .22, .33, .5, .75, 1.0)
 MONEY = "decimal(18, 6)"
 
@@ -68,23 +69,26 @@ def geo_plan(
 ) -> pd.DataFrame:
     """What a geo test of each length could show, tried out on the shop's own past without a test.
 
-    One row per channel of `response` (`response_table`) and length: channel, days, regions (to treat: every third by
-    sales, the set the others imitate best), n_control, smallest_lift (of these regions' margin, found in `power` of
-    past windows; missing where doubling would not be found), smallest_return (that lift per unit of spend, were the
-    channel switched off or doubled there), spend_moved (money, all days), known_within (half the width of the return's
-    interval today), is_worthwhile (the test would show less than that), note. Without five regions with sales: no rows.
+    One row per channel of `response` (`response_table`) and length: channel, days, regions (to treat: every third of
+    the sixty largest, the set the others imitate best), n_control, smallest_lift (of these regions' margin, found in
+    `power` of past windows; missing where doubling would not be found), smallest_return (that lift per unit of spend,
+    were the channel switched off or doubled there), spend_moved (money, all days), known_within (half the width of the
+    return's interval today), is_worthwhile (the test would show less than that), note. Without five regions with sales,
+    or in the first days of a log: no rows.
     """
     columns = ["channel", "days", "regions", "n_control", "smallest_lift", "smallest_return", "spend_moved",
                "known_within", "is_worthwhile", "note"]
     day = pd.Timestamp(as_of)
     sales, _basis = daily_sales(sales_orders, refunds, day, by_region=True)
     wide = sales.pivot(index="day_on", columns="region", values="response")
-    if wide.shape[1] < 5:
+    if wide.shape[1] < 5 or (day - wide.index.min()).days < min(days):
         return pd.DataFrame(columns=columns)
     wide = wide.reindex(pd.date_range(max(day - dt.timedelta(days=PLAN_DAYS - 1), wide.index.min()), day)).fillna(0.0)
+    every = wide.to_numpy().sum(1)
+    wide = wide[sorted(wide.sum().sort_values(ascending=False, kind="stable").index[:PLAN_REGIONS])]
     marks = _best_imitated(wide)
     panel, lifts = wide.to_numpy(), np.array(LIFTS)
-    share = panel[:, marks].sum() / max(panel.sum(), 1e-9)
+    share = panel[:, marks].sum() / max(every.sum(), 1e-9)
     rows = []
     for length in days:
         least, note = np.nan, f"needs {3 * length} days of sales by region, {len(panel)} are there"
@@ -94,7 +98,7 @@ def geo_plan(
                                                >= power)[::-1])[::-1]
             least, note = (lifts[found][0], "") if found.any() else (np.nan, "not even a doubling would be found")
         for r in response.itertuples():
-            smallest = least * 7 * panel[-84:].sum(1).mean() / r.spend_now if r.spend_now > 0 else np.nan
+            smallest = least * 7 * every[-84:].mean() / r.spend_now if r.spend_now > 0 else np.nan
             within = (r.average_high - r.average_low) / 2
             rows.append((r.channel, length, ", ".join(wide.columns[marks]), int((~marks).sum()), least, smallest,
                          share * r.spend_now / 7 * length, within,
