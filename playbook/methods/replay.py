@@ -85,7 +85,9 @@ def policy_replay(
     goods = supply.goods.set_index("sku").reindex(panel.sku)
     first = max(panel.units.shape[1] - n_weeks - warm_up, 26)
     live = (panel.exposure[:, :first] > 0).any(axis=1)
-    ok = (goods["lead_days"].notna() & goods["on_hand"].notna()).to_numpy() & live
+    usual = classes.set_index("sku")["mean_week"].reindex(panel.sku).to_numpy(float)
+    huge = goods["min_order_units"].fillna(0).to_numpy(float) > np.maximum(52 * usual, 1)  # decided by hand, no policy
+    ok = (goods["lead_days"].notna() & goods["on_hand"].notna()).to_numpy() & live & ~huge
     if not ok.any() or panel.units.shape[1] - first <= warm_up:
         return pd.DataFrame(columns=["policy", "aim_share", "fill_share", "cycle_share", "stock_value", "holding_cost",
                                      "lost_margin", "total_cost"])
