@@ -150,7 +150,8 @@ def uncensored(shop: Shop, panel: inventory.DemandPanel, kept: float, weeks: int
     hurt = (panel.exposure[:, :-weeks] > 0).any(axis=1) & ((1 - panel.exposure)[:, -weeks:].mean(axis=1) > 0.05)
     lost = inventory.stockouts(panel, n_weeks=weeks).set_index("sku")["lost_units"].reindex(panel.sku).fillna(0)
     sold, truth = panel.units[hurt, -weeks:].sum(), wanted[hurt].sum()
-    return {"n_out": int(hurt.sum()), "sold_share": sold / truth, "uncensored_share": (sold + lost[hurt].sum()) / truth}
+    return {"n_out": int(hurt.sum()), "sold_share": float(sold / truth),
+            "uncensored_share": float((sold + lost[hurt].sum()) / truth)}
 
 
 def fill(panel: inventory.DemandPanel, held: inventory.Supply) -> dict:
