@@ -23,7 +23,7 @@ LOWER_IS_BETTER = {m.id for m in METRICS.values() if m.direction.startswith("↓
 WEIGHT = {"high": 1.0, "medium": 0.6, "low": 0.3}
 TREE = ("sessions", "cvr_sessions", "units_per_order", "revenue_per_unit")
 SHORT_TREE = ("orders", "units_per_order", "revenue_per_unit")
-IDLE = ("blocked", "go", "hold", "no alarm", "second choice")
+IDLE = ("blocked", "go", "go with exclusions", "hold", "no alarm", "second choice")
 SPENDS_NOTHING = ("hold", "lower", "pause", "keep", "stop", "blocked")
 #: what a manager reads first, beside every figure with a target or out of its limits
 HEADLINE = ("net_revenue", "orders", "aov", "sessions", "cvr_sessions", "cm", "new_customers", "refund_share_booked")

@@ -383,3 +383,12 @@ def test_derived_tables_in_use_stay_however_many_stores_are_opened_beside_them(t
         os.utime(tmp_path / f"{n:02d}", (used - 3 * 86_400, used - 3 * 86_400))
     _prune(tmp_path, keep=60)
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"{n:02d}" for n in range(65)]
+
+
+def test_a_shop_before_its_first_order_is_judged_without_orders(tmp_path):
+    (tmp_path / "shop.yaml").write_text("name: soon\ncurrency: EUR\n")
+    pd.DataFrame({"month": ["2026-10"], "seller": ["A"], "category": ["tea"], "price": [9.0], "sales_low": [10.0],
+                  "sales_high": [20.0]}).to_csv(tmp_path / "competitors.csv", index=False)
+    found = verdict(open_store(tmp_path, until="2026-10"))
+    assert found.status == "go with exclusions"
+    assert found.gates.set_index("gate").verdict["orders"] == "exclude"

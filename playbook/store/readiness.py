@@ -132,6 +132,23 @@ def verdict(shop: Store, *, scan: pd.DataFrame | None = None, least_customers: i
 
     A broken ledger or an incomplete month stops; thin history, missing days and contract warnings exclude.
     """
+    rows = _order_gates(shop, least_customers, least_days) if shop.get("orders") is not None else [
+        ("orders", "none yet", "≥ 1", "exclude")]
+    scan = privacy_scan(shop) if scan is None else scan
+    personal = int(scan.n_rows[~scan.is_allowed].sum())
+    rows.append(("values that look like personal contact details", personal, "0", "go" if personal == 0 else "stop"))
+    warned = shop.problems[~shop.problems.stops.astype(bool)] if len(shop.problems) else shop.problems
+    rows.append(("contract warnings", len(warned), "0", "go" if len(warned) == 0 else "exclude"))
+    gates = pd.DataFrame(rows, columns=["gate", "amount", "threshold", "verdict"])
+    reasons = [f"{r.gate}: {_short(r.amount)} (needs {r.threshold})" for r in gates.itertuples() if r.verdict != "go"]
+    reasons += [f"{p.table}.{p.column}: {p.rule} ({int(p.rows)} rows)" for p in warned.itertuples()]
+    stops = (gates.verdict == "stop").any()
+    status = "stop" if stops else "go with exclusions" if reasons else "go"
+    return Verdict(status, tuple(reasons), gates)
+
+
+def _order_gates(shop: Store, least_customers: int, least_days: int) -> list[tuple[str, object, str, str]]:
+    """The gates that orders answer; before the first order there are none."""
     rows: list[tuple[str, object, str, str]] = []
     try:
         ledger(shop)
@@ -157,17 +174,7 @@ def verdict(shop: Store, *, scan: pd.DataFrame | None = None, least_customers: i
     gaps = days_without_orders(shop)
     missing = int((gaps.verdict == "missing").sum())
     rows.append(("days without orders that are not closed days", missing, "0", "go" if missing == 0 else "exclude"))
-    scan = privacy_scan(shop) if scan is None else scan
-    personal = int(scan.n_rows[~scan.is_allowed].sum())
-    rows.append(("values that look like personal contact details", personal, "0", "go" if personal == 0 else "stop"))
-    warned = shop.problems[~shop.problems.stops.astype(bool)] if len(shop.problems) else shop.problems
-    rows.append(("contract warnings", len(warned), "0", "go" if len(warned) == 0 else "exclude"))
-    gates = pd.DataFrame(rows, columns=["gate", "amount", "threshold", "verdict"])
-    reasons = [f"{r.gate}: {_short(r.amount)} (needs {r.threshold})" for r in gates.itertuples() if r.verdict != "go"]
-    reasons += [f"{p.table}.{p.column}: {p.rule} ({int(p.rows)} rows)" for p in warned.itertuples()]
-    stops = (gates.verdict == "stop").any()
-    status = "stop" if stops else "go with exclusions" if reasons else "go"
-    return Verdict(status, tuple(reasons), gates)
+    return rows
 
 
 def _short(value: object) -> str:
