@@ -327,6 +327,24 @@ def test_money_in_another_currency_is_converted_or_left_out_by_name_never_one_to
     (tmp_path / "rates.csv").write_text("from_on,kind,value,scope\n2026-01-01,exchange_rate,0.8,USD\n")
     load(tmp_path / "rates.csv", into=tmp_path / "s")
     assert rows(tmp_path / "s", "SELECT count(*), sum(total) FROM '@orders.parquet'") == [(3, Decimal(100))]
+    later = order(3, "100.00", Currency="USD", **{"Fulfillment Status": "fulfilled"})
+    (tmp_path / "later.csv").write_text(shopify(later))
+    ledger = load(tmp_path / "later.csv", into=tmp_path / "s").ledger.set_index("reason").amount
+    assert ledger["overlap"] == 80 and ledger["kept"] == 100
+
+
+def test_lines_in_a_file_of_their_own_are_converted_as_their_orders_are(tmp_path):
+    store = tmp_path / "s"
+    store.mkdir()
+    (store / "shop.yaml").write_text("name: s\ncurrency: GBP\n")
+    report = load(SAMPLES / "taobao_orders.csv", SAMPLES / "taobao_lines.csv", into=store)
+    assert any("CNY" in note for note in report.notes) and not (store / "orders.parquet").exists()
+    (tmp_path / "rates.csv").write_text("from_on,kind,value,scope\n2020-01-01,exchange_rate,0.1,CNY\n")
+    report = load(tmp_path / "rates.csv", into=store)
+    held = rows(store, "SELECT sum(quantity * price - discount) FROM '@order_lines.parquet'")[0][0]
+    assert held == Decimal("135.9") and "unexplained" not in set(report.ledger.reason)
+    assert rows(store, "SELECT sum(gross - discount) FROM '@orders.parquet'") == [(held,)]
+    assert rows(store, "SELECT min(amount) FROM '@refunds.parquet'") == [(2,)]
 
 
 # --- the same bytes in any order -------------------------------------------------------------------------------------

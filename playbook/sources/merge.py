@@ -308,12 +308,15 @@ def _accepted(con: object, out: Rebuilt) -> None:
                    WHERE r.currency = o.currency AND r.from_on <= o.ordered_on) END AS rate,
                w.is_complete, o.currency
         FROM won w LEFT JOIN o USING (family, entity, import_id)""")
+    # lines in a file of their own tell no currency: they are in that of their order
+    con.execute("""UPDATE taken SET rate = o.rate, currency = o.currency FROM (SELECT * FROM taken WHERE part = 'orders') o
+        WHERE taken.part = 'lines' AND taken.family = o.family AND taken.entity = o.entity""")
     con.execute("""CREATE OR REPLACE TEMP TABLE clash AS
         SELECT entity, min(family) AS first_family FROM taken WHERE part = 'orders' GROUP BY entity
         HAVING count(DISTINCT family) > 1""")
     out.no_rate = con.execute(
         "SELECT t.currency, count(*), CAST(sum(o.total) AS VARCHAR) FROM taken t JOIN all_orders o USING (family, entity, import_id) "
-        "WHERE t.rate IS NULL GROUP BY 1 ORDER BY 1"
+        "WHERE t.rate IS NULL AND t.part = 'orders' GROUP BY 1 ORDER BY 1"
     ).fetchall()
 
 
@@ -501,9 +504,11 @@ def _ledger(con: object, mine: list[Part], stage: Path, is_split: bool, out: Reb
             "(SELECT 1 FROM taken o WHERE o.part = 'orders' AND o.family = l.family AND o.entity = l.entity) THEN 'incomplete' WHEN t.rate IS NULL THEN 'no_exchange_rate' ELSE l.reason END"
         )
         amount = (
-            "CASE WHEN l.entity IS NULL THEN l.amount WHEN t.entity IS NOT NULL AND t.rate IS NULL THEN 0 "
-            "ELSE CAST(l.amount * coalesce(t.rate, 1.0) AS DECIMAL(18,6)) END"
+            "CASE WHEN l.entity IS NULL OR own_rate = 1.0 THEN l.amount WHEN own_rate IS NULL THEN 0 "
+            "ELSE CAST(l.amount * own_rate AS DECIMAL(18,6)) END"
         )
+        # a version that was not taken is in the currency of the one that was
+        joined += " LEFT JOIN (SELECT family, part, entity, rate AS own_rate FROM taken) r USING (family, part, entity)"
     else:
         joined = "all_ledger l"
     if has_lines:
