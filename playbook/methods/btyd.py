@@ -78,6 +78,10 @@ def fit_counts(
             gap = _gap(model, found, *cells)[0]
             used = "lifetimes" if gap < _CLOSE else "own"
             note = "" if gap < _CLOSE else f"lifetimes stopped {gap:.2g} log-likelihood units short of an optimum"
+        if used == "lifetimes":
+            other = _by_gradient(model, *cells)
+            one, two = (float(n @ log_likelihood(model, at, x, t_x, age)[0]) for at in (found, other))
+            used, note = ("own", "lifetimes stopped at a lesser peak") if two > one + _CLOSE else (used, note)
     if used == "own":
         found = _by_gradient(model, *cells, start=start)
         gap = _gap(model, found, *cells)[0]
