@@ -19,7 +19,7 @@ from playbook.market import (
 )
 from playbook.methods.latent_class import class_stability, number_of_classes
 from playbook.methods.market_size import market_size, size_steps
-from playbook.methods.published_series import newest_vintage, published_series, series_revisions
+from playbook.methods.published_series import newest_vintage, series_revisions
 from playbook.methods.seasonal_index import seasonal_index
 from playbook.personas import (
     bought_together,
@@ -32,6 +32,7 @@ from playbook.personas import (
     survey_personas,
 )
 from playbook.proposals import market_decisions
+from playbook.sources.importing import import_files
 
 AS_OF = "2026-10-31"
 
@@ -133,57 +134,12 @@ def test_market_size_multiplies_and_adds_ranges_in_quadrature():
         market_size(steps.assign(low=[100, 0]))
 
 
-@pytest.mark.parametrize(
-    ("text", "first", "frequency", "n"),
-    [
-        ("DATE,X\n1999-10-01,1\n2000-01-01,2\n2000-04-01,3\n", "1999-10-01", "quarter", 3),
-        ("observation_date,X\n10/1/99,1\n1/1/00,2\n4/1/00,.\n7/1/00,3\n", "1999-10-01", "quarter", 3),
-        ("day;x\n01.02.2024;1,5\n01.03.2024;2,5\n", "2024-02-01", "month", 2),
-        ("Category: All\n\nMonth,tea: (Worldwide)\n2024-01,<1\n2024-02,12\n", "2024-01-01", "month", 2),
-        ("Week,x\n2024-01-07 - 2024-01-13,1\n2024-01-14 - 2024-01-20,2\n", "2024-01-07", "week", 2),
-        ('Quarter,"sales"\n2023 Q4,"1,200"\n2024 Q1,"1,300"\n', "2023-10-01", "quarter", 2),
-    ],
-)
-def test_series_of_any_layout_are_read(text, first, frequency, n):
-    out = published_series(text)
-    assert str(out["period_on"].iloc[0].date()) == first
-    assert out["frequency"].iloc[0] == frequency and len(out) == n
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("a,b\nx,y\n", "No table"),
-        ("d,x\n2024-01-01,one\n2024-02-01,2\n", "not a number"),
-        ("d,x\n2024-01-01,1\n2024-02-01,2\nsoon,3\n", "soon"),
-        ("d,x\n2024-01-01,1\n2024-01-04,2\n2024-03-01,2\n", "evenly"),
-    ],
-)
-def test_what_is_not_a_series_is_refused_by_name(text, words):
-    with pytest.raises(PlaybookError, match=words):
-        published_series(text, file="x.csv")
-
-
-def test_every_census_file_loads_and_the_revised_quarter_is_reported(shared_data):
-    files = sorted((shared_data / "market-series").glob("*.csv"))
-    rows = {f.name: len(published_series(f.read_text(), file=f.name)) for f in files}
-    assert rows == {
-        "ECOMNSA.csv": 82,
-        "ECOMPCTSA.csv": 101,
-        "ECOMSA_vintage_2024Q3.csv": 100,
-        "ECOMSA_vintage_2024Q4.csv": 101,
-        "MRTSSM44000USS.csv": 393,
-    }
-    both = pd.concat(
-        [
-            published_series(
-                (shared_data / "market-series" / f"ECOMSA_vintage_2024{q}.csv").read_text(), published_on=day
-            )
-            for q, day in (("Q3", "2024-11-19"), ("Q4", "2025-02-19"))
-        ]
-    )
-    revised = series_revisions(both).set_index("period_on")
-    row = revised.loc["2024-07-01"]
+def test_the_revised_quarter_between_two_imported_vintages_is_reported(shared_data, tmp_path):
+    for quarter, day in (("Q3", "2024-11-19"), ("Q4", "2025-02-19")):
+        file = shared_data / "market-series" / f"ECOMSA_vintage_2024{quarter}.csv"
+        import_files("series", [file], tmp_path / "store", observed_on=day)
+    revised = series_revisions(pd.read_parquet(tmp_path / "store/market_series.parquet"))
+    row = revised[pd.to_datetime(revised["period_on"]) == "2024-07-01"].iloc[0]
     assert (row["first_value"], row["value"]) == (300_053, 300_873)
     assert row["change_share"] == pytest.approx(300_873 / 300_053 - 1)
 

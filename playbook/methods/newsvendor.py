@@ -1,9 +1,8 @@
 """One decision against one uncertain demand: what to have ready before it is known.
 
-Closed forms: Snyder & Shen, *Fundamentals of Supply Chain Theory*, 2nd ed., chapter 4 (normal and Poisson). Simulated
-forms: the same first-order condition read off draws of demand, so that any demand law will do. The level of stock
-projected to the moment an order arrives follows van Jaarsveld and Arts, *Projected Inventory-Level Policies for Lost
-Sales Inventory Systems*, Operations Research 2024.
+The first-order condition of Snyder & Shen, *Fundamentals of Supply Chain Theory*, 2nd ed., chapter 4, read off draws of
+demand, so that any demand law will do. The level of stock projected to the moment an order arrives follows van
+Jaarsveld and Arts, *Projected Inventory-Level Policies for Lost Sales Inventory Systems*, Operations Research 2024.
 
 Draws are matrices: one row per sku, one column per simulated future, units of demand.
 """
@@ -12,49 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["normal_newsvendor", "poisson_newsvendor", "normal_loss", "level_for_ratio", "mean_short", "levels_for_fill",
-           "projected_stock"]
-
-
-def normal_loss(z: np.ndarray | float) -> np.ndarray | float:
-    """Standard normal loss E[(Z − z)+], in standard deviations."""
-    from scipy.stats import norm
-
-    return norm.pdf(z) - z * norm.sf(z)
-
-
-def normal_newsvendor(
-    holding: float, shortage: float, mean: float, sd: float, *, lead_periods: float = 0
-) -> tuple[float, float]:
-    """Best stock and its expected cost a period for normal demand; with a lead time it is the best base stock.
-
-    `holding` and `shortage` are money per unit and period; `mean` and `sd` belong to one period of demand, and
-    the level covers `lead_periods + 1` of them. Costs must be positive.
-    """
-    from scipy.stats import norm
-
-    _check_costs(holding, shortage)
-    spread = sd * np.sqrt(lead_periods + 1)
-    z = norm.ppf(shortage / (shortage + holding))
-    return float(mean * (lead_periods + 1) + z * spread), float((holding + shortage) * norm.pdf(z) * spread)
-
-
-def poisson_newsvendor(holding: float, shortage: float, mean: float) -> tuple[int, float]:
-    """Best whole number of units and its expected cost a period for Poisson demand."""
-    from scipy.stats import poisson
-
-    _check_costs(holding, shortage)
-    level = int(poisson.ppf(shortage / (shortage + holding), mean))
-    return level, float(poisson_cost(level, holding, shortage, mean))
-
-
-def poisson_cost(level: np.ndarray | float, holding: float, shortage: float, mean: float) -> np.ndarray:
-    """Expected holding and shortage cost of a period that starts with `level` units."""
-    from scipy.stats import poisson
-
-    level = np.asarray(level, dtype=float)
-    short = -(level - mean) * poisson.sf(level, mean) + mean * poisson.pmf(level, mean)
-    return holding * (level - mean + short) + shortage * short
+__all__ = ["level_for_ratio", "mean_short", "levels_for_fill", "projected_stock"]
 
 
 def level_for_ratio(ordered: np.ndarray, ratio: np.ndarray | float) -> np.ndarray:
@@ -124,8 +81,3 @@ def projected_stock(on_hand: np.ndarray, arrivals: np.ndarray, demand: np.ndarra
     for period in range(demand.shape[2]):
         stock = np.maximum(stock + arrivals[:, [period]] - demand[:, :, period], 0)
     return stock
-
-
-def _check_costs(*costs: float) -> None:
-    if not all(np.isfinite(cost) and cost > 0 for cost in costs):
-        raise ValueError(f"costs per unit must be positive numbers, not {costs}")

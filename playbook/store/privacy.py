@@ -11,10 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from playbook.errors import PlaybookError
 from playbook.store.contract import TABLES
 
-__all__ = ["EMAIL", "PHONES", "privacy_scan", "require_private"]
+__all__ = ["EMAIL", "PHONES", "privacy_scan"]
 
 EMAIL = r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
 # A phone is a mobile number of mainland China, an international number with +, or digits grouped as phones are;
@@ -71,19 +70,3 @@ def privacy_scan(shop: Any, *, allow: Iterable[str] | None = None) -> pd.DataFra
     return frame.astype({"n_rows": "int64", "is_allowed": "bool"}).sort_values(
         ["table", "column", "kind"], ignore_index=True
     )
-
-
-def require_private(scan: pd.DataFrame) -> None:
-    """Raises PlaybookError naming the first table and column where contact details stand that are not allowed."""
-    bad = scan[~scan["is_allowed"]]
-    if len(bad):
-        first = bad.iloc[0]
-        others = f", and {len(bad) - 1} more columns" if len(bad) > 1 else ""
-        raise PlaybookError(
-            f"contact details are stored: {first['kind']}s{others}",
-            table=first["table"],
-            column=first["column"],
-            rows=int(first["n_rows"]),
-            rule="no e-mail and no phone number in a store",
-            do="import the export again (imports mask them), or list the column under `privacy_allow` in shop.yaml",
-        )
