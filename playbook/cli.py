@@ -20,6 +20,7 @@ from playbook.errors import PlaybookError
 __all__ = ["app", "main"]
 
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG)
+DEFAULT_STORE = "demo"
 
 app = typer.Typer(name="playbook", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   context_settings={"help_option_names": ["-h", "--help"]}, rich_markup_mode=None,
@@ -90,7 +91,7 @@ def run(
     if first and only:
         raise typer.BadParameter("--from replays whole months: leave out --only")
     given = dict(_named(word) for word in parameter or [])
-    stores = store or [_default_store()]
+    stores = store or [DEFAULT_STORE]
     options = {"until": until, "only": tuple(only or ()), "jobs": jobs, "runs": runs, "lang": lang.value,
                "memory": memory, "allow_partial": allow_partial, "parameters": given}
     console = _console(as_json)
@@ -119,7 +120,7 @@ def open_notebook(
     """
     from playbook.runs.plan import working_copy
 
-    where = store or _default_store()
+    where = store or DEFAULT_STORE
     path = working_copy(chapter, where, month, into)
     print(f"{path}\nOpen it with: python -m jupyterlab {path}")
 
@@ -137,7 +138,7 @@ def decisions(
     """
     from playbook.runs.answers import read_back
 
-    told = read_back(file, store or _default_store(), runs)
+    told = read_back(file, store or DEFAULT_STORE, runs)
     _say(told, as_json, f"{told['read']} decisions read: " + ", ".join(f"{n} {s}" for s, n in told["statuses"].items()))
 
 
@@ -296,7 +297,7 @@ def audience(
     from playbook.runs.plan import segment_members
     from playbook.sources.audience import write_audience
 
-    where = store or _default_store()
+    where = store or DEFAULT_STORE
     folder, members = segment_members(where, month, runs)
     report = write_audience(segment, contacts, to, store=folder, members=members)
     _say(report.as_dict(), as_json, "\n".join(report.lines()))
@@ -349,7 +350,7 @@ def learn_start(
     from playbook.training.course import start_course
     from playbook.training.progress import PACE
 
-    folder, names = start_course(learner, store or _default_store(), month, into, lang=lang)
+    folder, names = start_course(learner, store or DEFAULT_STORE, month, into, lang=lang)
     print(f"{len(names)} notebooks in {folder}\n{PACE}\nOpen the first with: python -m jupyterlab {folder / names[0]}")
 
 
@@ -440,13 +441,6 @@ def _named(word: str) -> tuple[str, str]:
     if not equals or not name.strip().isidentifier():
         raise typer.BadParameter(f"{word!r} is not name=value", param_hint="-p")
     return name.strip(), text.strip()
-
-
-def _default_store() -> str:
-    """The demo shop; CDNOW where this installation cannot make one."""
-    import playbook.demo
-
-    return "demo" if hasattr(playbook.demo, "ensure_demo") else "cdnow"
 
 
 def _console(is_quiet: bool) -> Any:

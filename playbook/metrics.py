@@ -37,12 +37,6 @@ class Metric:
     trap: str
     group: str
 
-    @property
-    def maturity_days(self) -> int | None:
-        """Days after the period's end before the figure may be judged; None where a window or parameter decides."""
-        digits = self.maturity.removeprefix("≥ ").strip()
-        return int(digits) if digits.isdigit() else None
-
 
 _TEXT = """
 # Sales and value

@@ -8,7 +8,6 @@ import pytest
 from small_month import write_notebooks, write_shop
 from test_month import Kitchen
 
-from playbook import cli
 from playbook.cli import main
 from playbook.errors import PlaybookError
 from playbook.runs import month as month_module
@@ -163,7 +162,7 @@ def test_init_map_import_and_demo_call_what_they_name(tmp_path, monkeypatch, cap
 
 
 def test_a_bug_is_not_dressed_up_as_a_refusal(monkeypatch):
-    monkeypatch.setattr(cli, "_default_store", lambda: 1 / 0)
+    monkeypatch.setattr(plan, "working_copy", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["open", "04"])
 

@@ -16,7 +16,7 @@ from playbook.errors import PlaybookError
 from playbook.runs import month as month_module
 from playbook.runs import plan
 from playbook.runs.execute import Outcome, declared_parameters, execute_notebook, typed_parameter
-from playbook.runs.folders import months_between, previous_month, shop_folder
+from playbook.runs.folders import months_between, shop_folder
 from playbook.runs.month import run_month
 from playbook.runs.results import Decision, Results
 
@@ -267,7 +267,6 @@ def test_the_month_folder_is_named_safely_after_the_shop(tmp_path):
 
 
 def test_months_count_across_years():
-    assert previous_month("2026-01") == "2025-12"
     assert months_between("2025-11", "2026-02") == ["2025-11", "2025-12", "2026-01", "2026-02"]
     with pytest.raises(PlaybookError):
         months_between("2026-03", "2026-02")

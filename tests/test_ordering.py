@@ -11,7 +11,7 @@ def law(level, dispersion=0.1, n=None):
     level = np.broadcast_to(np.asarray(level, float), n or np.size(level))
     one = np.ones(len(level))
     return DemandLaw(level * 50, 50 * one, 0.98 * one, np.ones((len(level), 52)), dispersion * one, one, one,
-                     np.ones(26), np.full(len(level), 25), 0, 100 * one)
+                     np.ones(26), np.full(len(level), 25), 0)
 
 
 def plan(level, available=0, **how):

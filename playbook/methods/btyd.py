@@ -8,9 +8,6 @@ that the data cannot show is reported as not identified.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +16,7 @@ import pandas as pd
 from playbook.errors import PlaybookError
 from playbook.methods import btyd_models
 from playbook.methods.btyd_models import MODELS, log_likelihood
+from playbook.methods.lifetimes_fit import lifetimes_optimum
 
 __all__ = ["MODELS", "PRIOR_SD", "CountFit", "fit_counts", "expected_purchases", "p_alive", "refit_resampled"]
 
@@ -43,12 +41,10 @@ class CountFit:
     params: dict[str, float] | None
     log_likelihood: float
     n_customers: int
-    n_repeaters: int
     engine: str
     is_converged: bool
     is_identified: bool
     reason: str = ""
-    standard_errors: dict[str, float] | None = None
 
 
 def fit_counts(
@@ -70,7 +66,7 @@ def fit_counts(
     size, repeaters = int(n.sum()), int(n[x > 0].sum())
     if repeaters == 0 or age.max() <= 0:
         reason = f"none of {size} customers has bought on a second day"
-        return CountFit(model, None, np.nan, size, repeaters, "none", False, False, reason)
+        return CountFit(model, None, np.nan, size, "none", False, False, reason)
     found, used, note = None, "own", ""
     if engine == "auto" and model in _LIFETIMES:
         found, note = _by_lifetimes(model, *cells)
@@ -90,11 +86,10 @@ def fit_counts(
             found, note = _by_gradient(model, *cells, precision=PRIOR_SD**-2), "; ".join(filter(None, [note, weak]))
             gap = _gap(model, found, *cells, precision=PRIOR_SD**-2)[0]
     total = float(n @ log_likelihood(model, found, x, t_x, age)[0])
-    why, errors = _verdict(model, found, cells, total, gap, repeaters)
+    why = _verdict(model, found, cells, total, gap, repeaters)
     params = dict(zip(MODELS[model], found.tolist(), strict=True))
     reason = "; ".join(why + [note] * bool(note))
-    spread = dict(zip(params, errors, strict=True))
-    return CountFit(model, params, total, size, repeaters, used, gap < _CLOSE, not why, reason, spread)
+    return CountFit(model, params, total, size, used, gap < _CLOSE, not why, reason)
 
 
 def p_alive(fit: CountFit, history: pd.DataFrame) -> np.ndarray:
@@ -158,8 +153,8 @@ def _cells(history: pd.DataFrame, week_cells: bool) -> tuple[np.ndarray, ...]:
 
 def _verdict(
     model: str, found: np.ndarray, cells: tuple[np.ndarray, ...], total: float, gap: float, repeaters: int
-) -> tuple[list[str], list[float]]:
-    """Reasons not to trust a fit (empty: identified), and the parameters' standard errors, weak prior included."""
+) -> list[str]:
+    """Reasons not to trust a fit, empty where it is identified; how well its parameters are known counts the prior."""
     x, t_x, age, n = cells
     _, covariance = _gap(model, found, *cells, precision=PRIOR_SD**-2)
     why = [] if gap < _CLOSE else [f"did not converge ({gap:.2g} log-likelihood units short)"]
@@ -177,7 +172,7 @@ def _verdict(
             why.append(f"drop-out is not identified (likelihood ratio {max(gain, 0):.1f} against none)")
         elif not drop @ covariance @ drop < 1:
             why.append("drop-out is not identified (unknown within a factor e)")
-    return why, (found * np.sqrt(np.diag(covariance))).tolist()
+    return why
 
 
 def _gap(
@@ -239,29 +234,19 @@ def _by_gradient(
 def _by_lifetimes(
     model: str, x: np.ndarray, t_x: np.ndarray, age: np.ndarray, n: np.ndarray
 ) -> tuple[np.ndarray | None, str]:
-    """The optimum lifetimes finds, or None and why. Its pandas option and its warning filters are put back."""
-    quiet = contextlib.redirect_stdout(io.StringIO())  # a failed fit prints its optimiser's report
-    with quiet, warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # reading the option warns too
-        before = pd.get_option("mode.chained_assignment")
-        try:
-            import lifetimes
+    """The optimum lifetimes finds, or None and why."""
 
-            fitter = getattr(lifetimes, _LIFETIMES[model])(penalizer_coef=0.0)
-            more = {}
-            if model == "pareto_nbd":  # left alone it starts at random, and wanders where scipy's 2F1 never returns
-                more = {"tol": 1e-10, "maxiter": 4000, "initial_params": np.ones(4)}
-                fitter._negative_log_likelihood = _bounded(fitter)
-            fitter.fit(x, t_x, age, weights=n, **more)
-        except ImportError:
-            return None, "lifetimes is not installed: own fit"
-        except Exception as problem:  # lifetimes raises bare errors of several kinds; each means "no fit"
-            return None, f"lifetimes failed ({type(problem).__name__}): own fit"
-        finally:
-            pd.set_option("mode.chained_assignment", before)
-    found = fitter.params_[list(MODELS[model])].to_numpy(float)
-    good = np.isfinite(found).all() and (found > 0).all()
-    return (found, "") if good else (None, "lifetimes gave no finite estimate: own fit")
+    def fit() -> object:
+        import lifetimes
+
+        fitter = getattr(lifetimes, _LIFETIMES[model])(penalizer_coef=0.0)
+        more = {}
+        if model == "pareto_nbd":  # left alone it starts at random, and wanders where scipy's 2F1 never returns
+            more = {"tol": 1e-10, "maxiter": 4000, "initial_params": np.ones(4)}
+            fitter._negative_log_likelihood = _bounded(fitter)
+        return fitter.fit(x, t_x, age, weights=n, **more)
+
+    return lifetimes_optimum(fit, MODELS[model])
 
 
 def _bounded(fitter: object) -> object:

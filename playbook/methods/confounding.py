@@ -26,12 +26,11 @@ LEAD_ALPHA, SEASON_ALPHA = .045, .015      # together about 6 % false alarms on 
 class DemandChase:
     """What the two looks found. p-values are small where spend follows demand, missing where too little could be asked.
 
-    `p_unexplained` for all channels together, `p_channel` for each, `p_predictable` for season and controls.
+    `p_unexplained` for all channels together, `p_predictable` for season and controls.
     """
 
     p_unexplained: float
     p_predictable: float
-    p_channel: np.ndarray
 
     @property
     def is_running_after(self) -> bool:
@@ -82,7 +81,7 @@ def follows_demand(y: np.ndarray, fit: ResponseFit, *, design: np.ndarray) -> De
     every = np.arange(len(y))
     whiten, freedom = whitener(plain, every, *texture(rest, plain, every))
     predictable = _rising(whiten @ pooled, whiten @ expected, freedom) if design.shape[1] > 2 else np.nan
-    return DemandChase(float(np.fmin(overall, 1.0)) if np.isfinite(overall) else np.nan, predictable, each)
+    return DemandChase(float(np.fmin(overall, 1.0)) if np.isfinite(overall) else np.nan, predictable)
 
 
 def _rising(left: np.ndarray, asked: np.ndarray, freedom: int) -> float:

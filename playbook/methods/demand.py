@@ -34,7 +34,7 @@ class DemandLaw:
     `memory`: mean discount, with which the law widens by the week. `season`: (sku, 52) factors around 1.
     `dispersion`: squared coefficient of variation of weekly noise beyond Poisson. `uplift`: factor of a week wholly on
     promotion. `drift`: weekly growth of the level. `ramp`: (26,) launch curve by age, `age`: weeks since first seen
-    (above 25: not a launch). `next_week`: week of the year (0–51) of the first week ahead. `weeks_seen`: exposure used.
+    (above 25: not a launch). `next_week`: week of the year (0–51) of the first week ahead.
     """
 
     shape: np.ndarray
@@ -47,7 +47,6 @@ class DemandLaw:
     ramp: np.ndarray
     age: np.ndarray
     next_week: int
-    weeks_seen: np.ndarray
 
     def of(self, rows: np.ndarray) -> DemandLaw:
         """The law of some skus; what belongs to all of them stays."""
@@ -152,7 +151,7 @@ def fit_demand(
     spread = (weight * (levels / pace + (levels - level) ** 2)).sum(axis=0)
     memory, drift = (weight * RUNS[0]).sum(axis=0), (weight * RUNS[1]).sum(axis=0)
     return DemandLaw(level**2 / spread, level / spread, memory, season, dispersion, uplift, drift, ramp, age[:, -1],
-                     int((week[-1] + 1) % 52), exposure.sum(axis=1))
+                     int((week[-1] + 1) % 52))
 
 
 def tsb_level(units: np.ndarray, exposure: np.ndarray, *, alpha: float = 0.15, beta: float = 0.1) -> np.ndarray:

@@ -36,7 +36,6 @@ class OrderPlan:
     cycle: np.ndarray
     need: np.ndarray
     window: np.ndarray
-    lead_demand: np.ndarray
 
 
 def plan_orders(
@@ -90,7 +89,7 @@ def plan_orders(
     mean = np.maximum(window.mean(axis=1), 1e-9)
     return OrderPlan(units, level, np.maximum(level, level + lot - 1), stop, 1 - mean_short(need, units) / mean,
                      1 - mean_short(need, np.zeros(len(pack))) / mean, (need <= units[:, None]).mean(axis=1), need,
-                     window.mean(axis=1), before.mean(axis=1))
+                     window.mean(axis=1))
 
 
 def rounded_to_lots(units: np.ndarray, pack: np.ndarray, least: np.ndarray | float) -> np.ndarray:

@@ -36,7 +36,6 @@ class Race:
     point: np.ndarray
     half: np.ndarray
     scale: np.ndarray
-    actuals: np.ndarray
     actual: np.ndarray
     error: np.ndarray
     is_log: bool
@@ -123,7 +122,7 @@ def run_race(
         for h in range(horizon)
     ]
     half = half_widths(error, n_known, level=level, overlap=overlap)
-    return Race(models, ends, n_known, chosen, paths, points, point, half, scale, actuals, actual, error, is_log,
+    return Race(models, ends, n_known, chosen, paths, points, point, half, scale, actual, error, is_log,
                 np.array(by_distance), path_is_log)
 
 

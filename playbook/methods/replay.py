@@ -24,12 +24,11 @@ __all__ = ["Played", "play_policy", "policy_replay"]
 
 @dataclass(frozen=True)
 class Played:
-    """(sku, week): units `asked`, `served`, `held` (closing stock) and `ordered`; `owed` is the pipeline at the end."""
+    """(sku, week): units `asked`, `served`, `held` (closing stock)."""
 
     asked: np.ndarray
     served: np.ndarray
     held: np.ndarray
-    ordered: np.ndarray
 
     def fill(self, since: int = 0) -> float:
         """Share of units asked for that were served from week `since` on; missing where nothing was asked."""
@@ -58,16 +57,16 @@ def play_policy(
     n, weeks = demand.shape
     arrivals = np.zeros((n, weeks + int(lead_weeks.max(initial=0)) + 1))
     stock = start.astype(float).copy()
-    served, held, ordered = (np.zeros((n, weeks)) for _ in range(3))
+    served, held = np.zeros((n, weeks)), np.zeros((n, weeks))
     row = np.arange(n)
     for week in range(weeks):
-        ordered[:, week] = decide(week, stock, arrivals[:, week:], served[:, :week])
-        np.add.at(arrivals, (row, week + lead_weeks[:, week]), ordered[:, week])
+        units = decide(week, stock, arrivals[:, week:], served[:, :week])
+        np.add.at(arrivals, (row, week + lead_weeks[:, week]), units)
         stock = stock + arrivals[:, week]
         served[:, week] = np.minimum(stock, demand[:, week])
         stock = stock - served[:, week]
         held[:, week] = stock
-    return Played(demand, served, held, ordered)
+    return Played(demand, served, held)
 
 
 def policy_replay(

@@ -49,8 +49,7 @@ class ResponseFit:
     """Posterior draws of one model. Arrays are draws x channels unless said otherwise; units are those of the inputs.
 
     `roi` is response per unit of spend over all weeks; `size` is b_c, the most a channel can add in a week; `half` is
-    in units of spend a week; `noise` (draws) is the noise's standard deviation; `mixing` is each ROI's split-R-hat;
-    `mode` the ROI at the mode; `residual` (weeks) what the mode leaves.
+    in units of spend a week; `noise` (draws) is the noise's standard deviation; `mixing` is each ROI's split-R-hat.
     """
 
     channels: tuple[str, ...]
@@ -62,8 +61,6 @@ class ResponseFit:
     size: np.ndarray
     noise: np.ndarray
     mixing: np.ndarray
-    mode: np.ndarray
-    residual: np.ndarray
     wander: float
     echo: float
 
@@ -211,10 +208,7 @@ def fit_response(
     left = goal[1] - made.sum(1)[:, seen] @ whiten.T
     noise = np.sqrt((left ** 2).sum(1) / rng.chisquare(freedom, len(draws)))
     carry, half, slope, roi = unpack(draws)
-    best = caused(mode[None])[1][0].sum(0)
-    coefficients = np.linalg.lstsq(design[seen], (y - best)[seen], rcond=None)[0]
-    return ResponseFit(tuple(channels), spend, roi, carry, half, slope, size, noise, mixing, unpack(mode[None])[3][0],
-                       y - best - design @ coefficients, wander, echo)
+    return ResponseFit(tuple(channels), spend, roi, carry, half, slope, size, noise, mixing, wander, echo)
 
 
 def _lagged(spend: np.ndarray) -> np.ndarray:

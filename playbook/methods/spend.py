@@ -8,13 +8,12 @@ credibility mean, which only shrinks a customer's own mean towards the shop's, i
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+from playbook.methods.lifetimes_fit import lifetimes_optimum
 
 __all__ = ["SpendFit", "fit_spend", "expected_spend"]
 
@@ -137,25 +136,14 @@ def _own(n: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 
 def _by_lifetimes(n: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray | None, str]:
-    """The optimum lifetimes finds, or None and why. Its pandas option and its warning filters are put back."""
-    quiet = contextlib.redirect_stdout(io.StringIO())  # a failed fit prints its optimiser's report
-    with quiet, warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        before = pd.get_option("mode.chained_assignment")
-        try:
-            from lifetimes import GammaGammaFitter
+    """The optimum lifetimes finds, or None and why."""
 
-            fitter = GammaGammaFitter(penalizer_coef=0.0)
-            fitter.fit(n, mean)
-        except ImportError:
-            return None, "lifetimes is not installed: own fit"
-        except Exception as problem:  # lifetimes raises bare errors of several kinds; each means "no fit"
-            return None, f"lifetimes failed ({type(problem).__name__}): own fit"
-        finally:
-            pd.set_option("mode.chained_assignment", before)
-    found = fitter.params_[["p", "q", "v"]].to_numpy(float)
-    good = np.isfinite(found).all() and (found > 0).all()
-    return (found, "") if good else (None, "lifetimes gave no finite estimate: own fit")
+    def fit() -> object:
+        from lifetimes import GammaGammaFitter
+
+        return GammaGammaFitter(penalizer_coef=0.0).fit(n, mean)
+
+    return lifetimes_optimum(fit, "pqv")
 
 
 def _credibility(table: pd.DataFrame, correlation: float, reason: str) -> SpendFit:

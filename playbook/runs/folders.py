@@ -16,10 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from playbook.errors import PlaybookError
+from playbook.store import last_day
+from playbook.store.write import try_lock
 
 __all__ = ["digest_of", "digest_text", "earlier_versions", "figures_differ", "first_versions", "months_between",
-           "next_version", "only_one", "previous_month", "published_months", "read_json", "remove", "settle",
+           "next_version", "only_one", "published_months", "read_json", "remove", "settle",
            "shop_folder", "step_aside", "write_json"]
 
 
@@ -31,23 +35,11 @@ def shop_folder(runs: str | Path, name: str) -> Path:
     return Path(runs).resolve() / safe
 
 
-def previous_month(month: str) -> str:
-    """`2026-01` -> `2025-12`."""
-    year, number = map(int, month.split("-"))
-    return f"{year - (number == 1):04d}-{number - 1 or 12:02d}"
-
-
 def months_between(first: str, last: str) -> list[str]:
     """Every month from `first` to `last`, both included; PlaybookError when they are not in that order."""
-    for month in (first, last):
-        if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
-            raise PlaybookError(f"{month!r} is not a month", do="write it as YYYY-MM, for example 2026-10")
-    found = [last]
-    while found[0] > first:
-        found.insert(0, previous_month(found[0]))
-    if found[0] != first:
+    if last_day(first) > last_day(last):
         raise PlaybookError(f"{first} comes after {last}", do="give an earlier first month")
-    return found
+    return [str(month) for month in pd.period_range(first, last, freq="M")]
 
 
 def published_months(folder: Path) -> list[Path]:
@@ -110,17 +102,8 @@ def figures_differ(old: dict[str, Any], new: dict[str, Any]) -> bool:
 def only_one(path: Path, month: str) -> Iterator[None]:
     """Two runs of one month at once would overwrite each other; the system frees the lock when a run dies."""
     with open(path, "a+b") as handle:
-        try:
-            if os.name == "nt":
-                import msvcrt
-
-                msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise PlaybookError(f"Another run of {month} is at work", file=path, do="wait until it ends") from None
+        if not try_lock(handle):
+            raise PlaybookError(f"Another run of {month} is at work", file=path, do="wait until it ends")
         yield
 
 

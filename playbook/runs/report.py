@@ -15,7 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from playbook.review import main_figures
+from playbook.metrics import months_back
+from playbook.review import WEIGHT, main_figures
 from playbook.runs.answers import followup
 from playbook.runs.chapters import figure_title, lesson_figures, objective_of, write_chapter
 from playbook.runs.folders import digest_text, published_months
@@ -24,7 +25,6 @@ from playbook.runs.words import ABOUT_ONE_PERSON, TEMPLATES, Words, cell_of, pla
 
 __all__ = ["Pack", "latest_figures", "pack_version", "sentences", "summary", "write_notice", "write_pack"]
 
-WEIGHT = {"high": 1.0, "medium": 0.6, "low": 0.3}
 ACTIONS_SHOWN = 10
 FOLLOWED = ("month", "action", "subject", "owner_role", "status", "done_on", "expected", "metric", "before", "after",
             "verdict")
@@ -268,11 +268,9 @@ def latest_figures(pack: Pack) -> pd.DataFrame:
     if series.empty:
         return series
     month = pack.record["month"]
-    year_ago = f"{int(month[:4]) - 1}{month[4:]}"
-    before = f"{int(month[:4]) - (month[5:] == '01')}-{(int(month[5:]) - 2) % 12 + 1:02d}"
     wide = series.drop_duplicates(["metric", "month"]).pivot(index="metric", columns="month", values="amount")
     status = series[series["month"] == month].drop_duplicates("metric").set_index("metric")["status"]
-    columns = {"actual": month, "last_month": before, "last_year": year_ago}
+    columns = {"actual": month, "last_month": months_back(month, 2)[0], "last_year": months_back(month, 13)[0]}
     none = pd.Series(float("nan"), index=wide.index)
     found = pd.DataFrame({name: wide.get(m, none) for name, m in columns.items()}, index=wide.index)
     return found.assign(status=status).dropna(subset=["actual"]).reset_index()

@@ -24,7 +24,6 @@ class Cell:
     text: str
     sort: str | None = None
     mark: str = ""
-    link: str = ""
 
 
 class Words:

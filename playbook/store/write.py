@@ -21,7 +21,7 @@ from playbook.store.contract import MONEY_SCALE, TABLES
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["REASONS", "connect", "locked", "publish", "settle", "staging", "write_json", "write_table"]
+__all__ = ["REASONS", "connect", "locked", "publish", "settle", "staging", "try_lock", "write_json", "write_table"]
 
 # Every source row carries exactly one of these in `import_ledger`, in this order of precedence.
 # Reasons marked as money carry no rows: they are parts of a platform's total that are not sales of goods.
@@ -131,7 +131,7 @@ def locked(folder: Path, *, wait_seconds: float = 30.0) -> Iterator[None]:
     handle = open(folder / ".lock", "a+b")  # noqa: SIM115 - closed below, after the lock is given back
     until = time.monotonic() + wait_seconds
     try:
-        while not _try_lock(handle):
+        while not try_lock(handle):
             if time.monotonic() > until:
                 raise PlaybookError(
                     "another import is writing to this store", file=folder, do="wait until it has finished, then repeat"
@@ -142,7 +142,8 @@ def locked(folder: Path, *, wait_seconds: float = 30.0) -> Iterator[None]:
         handle.close()
 
 
-def _try_lock(handle: object) -> bool:
+def try_lock(handle: object) -> bool:
+    """Whether the open file could be locked for this process alone."""
     try:
         if os.name == "nt":
             import msvcrt
@@ -166,8 +167,8 @@ def staging(folder: Path) -> Path:
     return path
 
 
-def publish(folder: Path, *, remove: tuple[str, ...] = ()) -> None:
-    """Moves all of `.staging/` to its place in the store and removes the names in `remove`: all or nothing.
+def publish(folder: Path) -> None:
+    """Moves all of `.staging/` to its place in the store: all or nothing.
 
     To be called by the one who holds the lock.
     """
@@ -176,7 +177,7 @@ def publish(folder: Path, *, remove: tuple[str, ...] = ()) -> None:
     for name in moves:
         with open(stage / name, "rb") as handle:
             os.fsync(handle.fileno())
-    write_json(folder / ".commit.json", {"moves": moves, "remove": sorted(remove)})
+    write_json(folder / ".commit.json", {"moves": moves})
     _finish(folder)
 
 
@@ -193,12 +194,6 @@ def _finish(folder: Path) -> None:
     if not note.exists():
         return
     plan = json.loads(note.read_text(encoding="utf-8"))
-    for name in plan["remove"]:
-        target = folder / name
-        if target.is_dir():
-            shutil.rmtree(target, ignore_errors=True)
-        else:
-            target.unlink(missing_ok=True)
     for name in plan["moves"]:
         source = folder / ".staging" / name
         if source.exists():

@@ -50,7 +50,6 @@ def fill_reached(aim: float, seed: int = 5, n: int = 400, weeks: int = 60) -> fl
         np.ones(26),
         np.full(n, 25),
         0,
-        100 * one,
     )
     leads = rng.integers(1, 4, (n, 400))
     stock, pipe, served, asked = np.ceil(level * 5), np.zeros((n, 5)), 0.0, 0.0
