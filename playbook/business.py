@@ -17,10 +17,9 @@ from ibis import _
 from playbook.errors import PlaybookError
 from playbook.store import expression
 
-__all__ = ["MODELS", "monthly_fixed_cost", "own_basket", "typical_price", "order_rates", "value_proposition",
+__all__ = ["monthly_fixed_cost", "own_basket", "typical_price", "order_rates", "value_proposition",
            "business_models", "model_break_even", "product_plan", "launch_plan", "service_plan"]
 
-MODELS = ("own_stock", "marketplace", "social", "content")
 _NEEDED = ("take_share", "stock_held", "cac", "cash_days", "gross_margin_share")
 
 # words of a pain; what answers it; the metric that shows whether it did. The first line that matches counts.

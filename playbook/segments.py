@@ -48,7 +48,6 @@ SEGMENTS = {  # recency, frequency, money: high (1) or low (0)
     (0, 1, 0): ("general keep", "一般保持", "wake cheaply"),
     (0, 0, 0): ("general win back", "一般挽留", "leave alone"),
 }
-YEAR = 365
 
 
 @dataclass(frozen=True)

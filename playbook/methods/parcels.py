@@ -20,7 +20,6 @@ from playbook.store import expression
 __all__ = ["delivery", "late_months", "late_slope"]
 
 BANDS = ("on time or early", "1-2 days late", "3-5 days late", "6 or more days late", "overdue, not delivered")
-BOUNDS = ((-np.inf, 0), (0, 2), (2, 5), (5, np.inf))
 
 
 def delivery(orders: Any, *, as_of: Any, reviews: Any = None, months: int = 12, next_days: int = 90,

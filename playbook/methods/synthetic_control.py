@@ -21,7 +21,7 @@ class Counterfactual:
 
     `att` mean effect with `low`, `high` (effects the conformal test does not refuse at `level`; missing when the search
     found no end); `lift` effect over counterfactual; `total` over all treated regions and periods; `expected`,
-    `observed` per period; `weights` of the control regions; `fit` the residual sd before the test; `p_conformal`;
+    `observed` per period; `fit` the residual sd before the test; `p_conformal`;
     `p_placebo` (missing under 8 controls: it could not fall below 1/8).
     """
 
@@ -35,7 +35,6 @@ class Counterfactual:
     fit: float
     expected: np.ndarray
     observed: np.ndarray
-    weights: np.ndarray
     level: float
 
 
@@ -60,7 +59,7 @@ def compare(panel: np.ndarray, treated: np.ndarray, start: int, *, level: float 
     panel, treated = np.asarray(panel, float), np.asarray(treated, bool)
     others = panel[:, ~treated]
     mean = panel[:, treated].mean(1)
-    expected, weights = _counterfactual(mean, others, start)
+    expected = _counterfactual(mean, others, start)
     gap = mean - expected
     att = gap[start:].mean()
     p_conformal = _conformal(mean, others, start, 0.0)
@@ -68,7 +67,7 @@ def compare(panel: np.ndarray, treated: np.ndarray, start: int, *, level: float 
     return Counterfactual(
         att=att, low=low, high=high, lift=att / expected[start:].mean(), total=gap[start:].sum() * treated.sum(),
         p_conformal=p_conformal, p_placebo=_placebo(gap, others, start), fit=gap[:start].std(), expected=expected,
-        observed=mean, weights=weights, level=level)
+        observed=mean, level=level)
 
 
 def detectable(
@@ -93,10 +92,10 @@ def detectable(
     return found / len(starts)
 
 
-def _counterfactual(mean: np.ndarray, others: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
+def _counterfactual(mean: np.ndarray, others: np.ndarray, start: int) -> np.ndarray:
     level, levels = mean[:start].mean(), others[:start].mean(0)
     weights = blend(mean[:start] - level, others[:start] - levels)
-    return level + (others - levels) @ weights, weights
+    return level + (others - levels) @ weights
 
 
 def _conformal(mean: np.ndarray, others: np.ndarray, start: int, effect: float) -> float:
@@ -108,7 +107,7 @@ def _conformal(mean: np.ndarray, others: np.ndarray, start: int, effect: float) 
     """
     null = mean.copy()
     null[start:] -= effect
-    expected = _counterfactual(null, others, len(null))[0]
+    expected = _counterfactual(null, others, len(null))
     n, periods = len(null), len(null) - start
     p = 0.0
     for scale in (1.0, np.maximum(np.abs(expected), 1e-12)):
@@ -154,5 +153,5 @@ def _placebo(gap: np.ndarray, others: np.ndarray, start: int) -> float:
     larger = 0
     for j in range(others.shape[1]):
         fake = others[:, j]
-        larger += ratio(fake - _counterfactual(fake, np.delete(others, j, 1), start)[0]) >= own
+        larger += ratio(fake - _counterfactual(fake, np.delete(others, j, 1), start)) >= own
     return (1 + larger) / (1 + others.shape[1])

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from playbook.errors import PlaybookError
+from playbook.runs.folders import write_text
 
 __all__ = ["Outcome", "declared_parameters", "execute_notebook", "notebook_code", "skip_iri_grammars", "stop_kernels",
            "typed_parameter"]
@@ -284,11 +285,8 @@ def _save(nb: Any, target: Path, replacements: dict[str, str]) -> None:
             cell["id"] = f"parameters-{number}"
             cell.source = re.sub(r"^(out|results) = .*$", r'\1 = ""', cell.source, flags=re.MULTILINE)
     nb.metadata["language_info"] = {"name": "python"}
-    text = nbformat.writes(nb, indent=1)
-    part = target.with_name(f".{target.name}.part")
-    part.write_text(_replaced(text, {json.dumps(k)[1:-1]: json.dumps(v)[1:-1] for k, v in replacements.items()}) + "\n",
-                    encoding="utf-8")
-    os.replace(part, target)
+    quoted = {json.dumps(k)[1:-1]: json.dumps(v)[1:-1] for k, v in replacements.items()}
+    write_text(target, _replaced(nbformat.writes(nb, indent=1), quoted) + "\n")
 
 
 def _replaced(text: str, replacements: dict[str, str]) -> str:

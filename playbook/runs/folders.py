@@ -24,7 +24,7 @@ from playbook.store.write import try_lock
 
 __all__ = ["digest_of", "digest_text", "earlier_versions", "figures_differ", "first_versions", "months_between",
            "next_version", "only_one", "published_months", "read_json", "remove", "settle",
-           "shop_folder", "step_aside", "write_json"]
+           "shop_folder", "step_aside", "write_json", "write_text"]
 
 
 def shop_folder(runs: str | Path, name: str) -> Path:
@@ -131,8 +131,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write whole or not at all."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write whole or not at all."""
     part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    part.write_text(text, encoding="utf-8")
     os.replace(part, path)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from playbook.metrics import months_back
 from playbook.review import WEIGHT, main_figures
 from playbook.runs.answers import followup
 from playbook.runs.chapters import figure_title, lesson_figures, objective_of, write_chapter
-from playbook.runs.folders import digest_text, published_months
+from playbook.runs.folders import digest_text, published_months, write_text
 from playbook.runs.track_record import restated, track_record
 from playbook.runs.words import ABOUT_ONE_PERSON, TEMPLATES, Words, cell_of, plain_number, table_of
 
@@ -137,9 +136,7 @@ def write_notice(path: Path, results: list[dict[str, Any]]) -> None:
         lines += [one["page"], ""]
     path.parent.mkdir(parents=True, exist_ok=True)
     for target, text in ((text_path, "\n".join(lines)), (json_path, json.dumps(results, indent=1, ensure_ascii=False))):
-        part = target.with_name(f".{target.name}.part")
-        part.write_text(text + "\n", encoding="utf-8")
-        os.replace(part, target)
+        write_text(target, text + "\n")
 
 
 def _index(pack: Pack, decisions: pd.DataFrame, months: Path) -> str:

@@ -25,7 +25,6 @@ __all__ = ["DECISION_COLUMNS", "HEADLINE_COLUMNS", "PREDICTION_COLUMNS", "Decisi
 
 HEADLINE_COLUMNS = ["metric", "month", "amount", "low", "high", "n", "status"]
 PREDICTION_COLUMNS = ["metric", "subject", "horizon", "due_on", "point", "low", "high", "level", "naive", "model"]
-STATUSES = ("complete", "partial", "unobserved")
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ same bytes, so that a run leaves no difference behind.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from playbook.runs.execute import execute_notebook
+from playbook.runs.folders import write_text
 from playbook.runs.plan import notebook_paths, notebooks_folder
 
 __all__ = ["main", "tidied"]
@@ -41,9 +41,7 @@ def main(words: list[str] | None = None) -> int:
             text = tidied(json.loads(target.read_text(encoding="utf-8")))
         changed = text != path.read_text(encoding="utf-8")
         if changed:
-            part = path.with_name(f".{path.name}.part")
-            part.write_text(text, encoding="utf-8")
-            os.replace(part, path)
+            write_text(path, text)
         print(f"{name}: {done.seconds:.1f} s, {'tidied' if changed else 'unchanged'}")
     return status
 
