@@ -140,6 +140,26 @@ def test_every_date_layout_and_header_of_the_census_series_reads_alike(shared_da
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "first", "frequency", "n"),
+    [
+        ("DATE,X\n1999-10-01,1\n2000-01-01,2\n2000-04-01,3\n", "1999-10-01", "quarter", 3),
+        ("observation_date,X\n10/1/99,1\n1/1/00,2\n4/1/00,.\n7/1/00,3\n", "1999-10-01", "quarter", 3),
+        ("day;x\n01.02.2024;1,5\n01.03.2024;2,5\n", "2024-02-01", "month", 2),
+        ("Category: All\n\nMonth,tea: (Worldwide)\n2024-01,<1\n2024-02,12\n", "2024-01-01", "month", 2),
+        ("Week,x\n2024-01-07 - 2024-01-13,1\n2024-01-14 - 2024-01-20,2\n", "2024-01-07", "week", 2),
+        ('Quarter,"sales"\n2023 Q4,"1,200"\n2024 Q1,"1,300"\n', "2023-10-01", "quarter", 2),
+        ("Quarter,sales\nQ4 2023,1200\nQ1 2024,1300\n", "2023-10-01", "quarter", 2),
+    ],
+)
+def test_a_series_of_any_layout_imports(tmp_path, text, first, frequency, n):
+    (tmp_path / "series.csv").write_text(text, encoding="utf-8")
+    import_files("series", [tmp_path / "series.csv"], tmp_path / "store")
+    found = duckdb.sql(f"SELECT min(period_on)::VARCHAR, any_value(frequency), count(*) "
+                       f"FROM '{tmp_path}/store/market_series.parquet'").fetchone()
+    assert found == (first, frequency, n)
+
+
 def test_two_vintages_are_two_rows_where_the_day_of_publication_is_told(shared_data, tmp_path):
     for quarter, day in (("Q3", "2024-11-19"), ("Q4", "2025-02-19")):
         import_files(

@@ -15,9 +15,18 @@ from playbook.store.write import quoted
 
 __all__ = ["ADAPTERS"]
 
+WRITTEN_OUT = r"""CASE
+    WHEN regexp_matches(period_on, '^\s*\d{4}[ -]?Q[1-4]\s*$') THEN
+        regexp_extract(period_on, '\d{4}') || '-' || lpad((3 * regexp_extract(period_on, 'Q(\d)', 1)::INT - 2)::VARCHAR, 2, '0') || '-01'
+    WHEN regexp_matches(period_on, '^\s*Q[1-4][ -/]?\d{4}\s*$') THEN
+        regexp_extract(period_on, '\d{4}') || '-' || lpad((3 * regexp_extract(period_on, 'Q(\d)', 1)::INT - 2)::VARCHAR, 2, '0') || '-01'
+    WHEN regexp_matches(period_on, '^\s*\d{4}-\d{2}-\d{2}\s*[-–/]\s*\d{4}-\d{2}-\d{2}\s*$') THEN regexp_extract(period_on, '\d{4}-\d{2}-\d{2}')
+    ELSE period_on END"""  # a quarter by its name, or a week from day to day: its first day
+
 
 def shape(d: Delivery) -> None:
     """Every column beside the date is one series; its header is its name unless the caller names it."""
+    d.con.execute(f"UPDATE raw SET period_on = {WRITTEN_OUT}")
     day = d.day("period_on")
     rows, many = [], len(d.beside) > 1
     for column, header in d.beside.items():
@@ -53,8 +62,8 @@ def shape(d: Delivery) -> None:
         "market_series",
         f"""
         WITH s AS ({union}), steps AS (SELECT series, period_on - lag(period_on) OVER (PARTITION BY series ORDER BY period_on) AS step FROM s),
-        f AS (SELECT series, CASE WHEN median(step) <= 1 THEN 'day' WHEN median(step) <= 8 THEN 'week' WHEN median(step) <= 32 THEN 'month'
-              WHEN median(step) <= 95 THEN 'quarter' WHEN median(step) <= 370 THEN 'year' END AS found FROM steps GROUP BY series)
+        f AS (SELECT series, CASE WHEN quantile_disc(step, 0.5) <= 1 THEN 'day' WHEN quantile_disc(step, 0.5) <= 8 THEN 'week' WHEN quantile_disc(step, 0.5) <= 32 THEN 'month'
+              WHEN quantile_disc(step, 0.5) <= 95 THEN 'quarter' WHEN quantile_disc(step, 0.5) <= 370 THEN 'year' END AS found FROM steps GROUP BY series)
         SELECT s.period_on, s.series, s.value, s.unit, coalesce(s.frequency, f.found) AS frequency,
                {quoted(source) if source else "CAST(NULL AS VARCHAR)"} AS source, {published} AS published_on
         FROM s JOIN f USING (series)""",
@@ -77,7 +86,7 @@ ADAPTERS = (
         title="a published series",
         gives=("market_series",),
         columns="""
-            period_on! day | date | observation date | observation_date | period | time period | time | month | quarter | year | 日期 | 月份 | 时间 | datum | fecha | data
+            period_on! day | date | observation date | observation_date | period | time period | time | day | week | month | quarter | year | 日期 | 月份 | 时间 | datum | fecha | data
         """,
         shape=shape,
         beside=1,
