@@ -19,6 +19,7 @@ from playbook.review import WEIGHT, main_figures
 from playbook.runs.answers import followup
 from playbook.runs.chapters import figure_title, lesson_figures, objective_of, write_chapter
 from playbook.runs.folders import digest_text, published_months, write_text
+from playbook.runs.results import escaped
 from playbook.runs.track_record import restated, track_record
 from playbook.runs.words import ABOUT_ONE_PERSON, TEMPLATES, Words, cell_of, plain_number, table_of
 
@@ -95,7 +96,8 @@ def write_pack(folder: Path, record: dict[str, Any], *, months: Path) -> None:
 
     pack = Pack(folder, record)
     decisions = pack.decisions()
-    _escape_formulas(decisions).to_csv(folder / "decisions.csv", index=False, encoding="utf-8-sig")
+    public = decisions[[c for c in decisions if c not in ABOUT_ONE_PERSON]]
+    escaped(public).to_csv(folder / "decisions.csv", index=False, encoding="utf-8-sig")
     predictions = pack.gathered("predictions")
     if len(predictions):
         predictions.assign(is_replay=record["is_replay"]).to_parquet(folder / "predictions.parquet", index=False)
@@ -435,10 +437,3 @@ def _chapter_card(pack: Pack, chapter: str) -> dict[str, Any]:
             "figure": pack.figure(chapter) if is_done else None, "link": f"{chapter}/notebook.html" if is_done else "",
             "blocked": ", ".join(sorted({str(b.get("section", "")) for b in entry.get("blocked", [])})),
             "tables": tables}
-
-
-def _escape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
-    kept = frame[[c for c in frame if c not in ABOUT_ONE_PERSON]].copy()
-    for column in kept:
-        kept[column] = kept[column].map(lambda v: f"'{v}" if isinstance(v, str) and v[:1] in tuple("=+-@\t\r") else v)
-    return kept

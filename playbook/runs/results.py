@@ -20,8 +20,8 @@ from playbook.errors import PlaybookError
 if TYPE_CHECKING:
     from playbook.store import Store
 
-__all__ = ["DECISION_COLUMNS", "HEADLINE_COLUMNS", "PREDICTION_COLUMNS", "Decision", "Results", "month_folder",
-           "read_results", "result_table"]
+__all__ = ["DECISION_COLUMNS", "HEADLINE_COLUMNS", "PREDICTION_COLUMNS", "Decision", "Results", "escaped",
+           "month_folder", "read_results", "result_table"]
 
 HEADLINE_COLUMNS = ["metric", "month", "amount", "low", "high", "n", "status"]
 PREDICTION_COLUMNS = ["metric", "subject", "horizon", "due_on", "point", "low", "high", "level", "naive", "model"]
@@ -86,7 +86,7 @@ class Results:
         self._claim(name)
         if self.folder is not None:
             _save(frame, self.folder / "tables" / f"{name}.parquet")
-            _escaped(frame).to_csv(self.folder / "tables" / f"{name}.csv", index=False, encoding="utf-8-sig")
+            escaped(frame).to_csv(self.folder / "tables" / f"{name}.csv", index=False, encoding="utf-8-sig")
         self._rows[name] = len(frame)
         self._note()
         return frame
@@ -211,7 +211,7 @@ def _mixed(values: pd.Series) -> bool:
     return values.dropna().map(type).nunique() > 1 or isinstance(values.dtype, pd.CategoricalDtype)
 
 
-def _escaped(frame: pd.DataFrame) -> pd.DataFrame:
+def escaped(frame: pd.DataFrame) -> pd.DataFrame:
     """Text that a spreadsheet would run as a formula gets a leading apostrophe."""
     kept = frame.copy()
     for column in kept.select_dtypes(include=["object", "string", "category"]):
