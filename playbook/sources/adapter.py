@@ -34,6 +34,8 @@ FIXED = {
     "fast": "^[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}:[0-9]{2})?$",
 }
 
+NUMBERS = ("money", "number", "count")
+
 
 @dataclass(frozen=True)
 class Adapter:
@@ -159,6 +161,7 @@ class Delivery:
         self._style: dict[str, str] = {}
         self._bad: dict[str, str] = {}
         self._explained: set[str] = set()  # columns of which every value is known to be readable
+        self._plain_numbers: set[str] = set()  # number columns the engine reads as they stand
         self._check_headers()
 
     # --- headers --------------------------------------------------------------------------------------------------
@@ -205,27 +208,23 @@ class Delivery:
         for name, at in self.at.items():
             text = f"c{at}"
             if self.wanted[name].type == "contact":
-                text = self.key(clean.plain_text(f"c{at}"))
+                text = self.key(f"CASE WHEN {clean.is_plain(text)} THEN {text} ELSE {clean.plain_text(text)} END")
                 when = self.adapter.person_when
                 text = f"CASE WHEN c{self.at[when]} <> '' THEN {text} END" if when in self.at else text
             parts.append(f"{text} AS {name}")
         self.con.execute(f"CREATE OR REPLACE TABLE raw AS SELECT {', '.join(parts)} FROM {self.sheet.scan}")
-        odd = {
-            n: clean.is_odd(n, is_id=w.type == "id")
-            for n, w in self.wanted.items()
-            if n in self.at and w.type != "contact"
-        }
-        found = self.con.execute(
-            f"SELECT {', '.join(f'count(*) FILTER ({test})' for test in odd.values())} FROM raw"
-        ).fetchone()
-        for (name, test), n in zip(odd.items(), found, strict=True):
-            if n:
+        kinds = {n: w.type for n, w in self.wanted.items() if n in self.at and w.type != "contact"}
+        numbers = [n for n, kind in kinds.items() if kind in NUMBERS]
+        unread = self._count({n: f"{n} IS NOT NULL AND TRY_CAST({n} AS DECIMAL(18,6)) IS NULL" for n in numbers})
+        self._plain_numbers = {n for n in numbers if not unread[n]}
+        odd = {n: clean.is_odd(n, is_id=kind == "id") for n, kind in kinds.items() if n not in self._plain_numbers}
+        for name, test in odd.items():  # one by one: only a filter stops at the first part of a test that decides it
+            if self.con.execute(f"SELECT count(*) FROM raw WHERE {test}").fetchone() != (0,):
                 self.con.execute(f"UPDATE raw SET {name} = {clean.plain_text(name)} WHERE {test}")
         if self.sheet.rejects:
             self.reject_lines = self.con.execute(
                 f"SELECT line, left(any_value(csv_line), 4000) FROM {self.sheet.rejects} GROUP BY line ORDER BY line"
             ).fetchall()
-        (delivered,) = self.con.execute("SELECT count(*) FROM raw").fetchone()
         empty = " AND ".join(f"{name} IS NULL" for name in self.at)
         repeated = (
             " AND ".join(
@@ -250,17 +249,24 @@ class Delivery:
                 footer = f"({footer} OR ({first} IS NULL AND NOT ({empty})))"
             elif day:  # a campaign may be called `Total ...`; a sum has no day
                 footer = f"({footer} AND ({day} IS NULL OR NOT regexp_matches({day}, '[0-9]')))"
-        (n_inside,) = self.con.execute(
-            f"SELECT count(*) FROM raw WHERE ({footer}) OR coalesce({repeated}, false)"
-        ).fetchone()
-        self.n_footers += n_inside
-        self.con.execute(f"DELETE FROM raw WHERE ({empty}) OR ({footer}) OR coalesce({repeated}, false)")
-        (self.n_rows,) = self.con.execute("SELECT count(*) FROM raw").fetchone()
-        n_blank = delivered - self.n_rows - n_inside
+        inside = f"({footer}) OR coalesce({repeated}, false)"
+        found = self._count({"rows": "true", "inside": inside, "taken off": f"({empty}) OR {inside}"})
+        self.n_footers += found["inside"]
+        if found["taken off"]:
+            self.con.execute(f"DELETE FROM raw WHERE ({empty}) OR {inside}")
+        self.n_rows = found["rows"] - found["taken off"]
+        n_blank = found["taken off"] - found["inside"]
         if n_blank:
             self.repaired["blank lines passed over"] = n_blank
         if self.n_footers:
             self.repaired["footer and repeated header lines taken off"] = self.n_footers
+
+    def _count(self, tests: Mapping[str, str]) -> dict[str, int]:
+        """How many rows of `raw` meet each test, all in one pass."""
+        if not tests:
+            return {}
+        counts = ", ".join(f"count(*) FILTER ({test})" for test in tests.values())
+        return dict(zip(tests, self.con.execute(f"SELECT {counts} FROM raw").fetchone(), strict=True))
 
     def _check_duplicates(self) -> None:
         for name, at in self.at.items():
@@ -280,13 +286,16 @@ class Delivery:
                     )
 
     def key(self, text: str) -> str:
-        """HMAC-SHA256 of trimmed, lower-cased text under the shop's salt, as 32 hex digits."""
+        """HMAC-SHA256 of trimmed, lower-cased text under the shop's salt, as 32 hex digits; missing where it is.
+
+        `text` stands in it once, since it may be dear.
+        """
         secret = self._salt()
         secret = hashlib.sha256(secret).digest() if len(secret) > 64 else secret
         block = secret.ljust(64, b"\0")
         inner, outer = ("'" + "".join(f"\\x{b ^ pad:02X}" for b in block) + "'::BLOB" for pad in (0x36, 0x5C))
         low = f"lower({text})"
-        return f"CASE WHEN {text} IS NOT NULL THEN left(sha256({outer} || unhex(sha256({inner} || encode({low})))), 32) END"
+        return f"left(sha256({outer} || unhex(sha256({inner} || encode({low})))), 32)"
 
     def read_as(self, name: str, written: str, meant: str) -> None:
         """Replaces one spelling in a column, counted."""
@@ -297,6 +306,7 @@ class Delivery:
             self.con.execute(
                 f"UPDATE raw SET {name} = {quoted(meant)} WHERE replace({name}, ' ', '') = {quoted(written)}"
             )
+            self._plain_numbers.discard(name)
             self.repaired[f"{self.header(name)}: {written} read as {meant}"] = n
 
     # --- typed expressions ----------------------------------------------------------------------------------------
@@ -379,9 +389,9 @@ class Delivery:
         return value
 
     def _number_style(self, name: str) -> str:
-        (odd,) = self.con.execute(
-            f"SELECT count(*) FROM raw WHERE {name} IS NOT NULL AND TRY_CAST({name} AS DECIMAL(18,6)) IS NULL"
-        ).fetchone()
+        odd = name not in self._plain_numbers and self._count(
+            {name: f"{name} IS NOT NULL AND TRY_CAST({name} AS DECIMAL(18,6)) IS NULL"}
+        )[name]
         comma = self._decimal_comma()
         if not odd and not comma:
             self._explained.add(name)
@@ -394,7 +404,10 @@ class Delivery:
             if self.settings.is_decimal_comma is not None:
                 self._style["decimal"] = "comma" if self.settings.is_decimal_comma else "dot"
                 return self.settings.is_decimal_comma
-            columns = [n for n in self.at if self.wanted[n].type in ("money", "number", "count")]
+            columns = [n for n in self.at if self.wanted[n].type in NUMBERS]
+            if self._plain_numbers >= set(columns) and not self.sheet.is_decimal_comma:
+                self._style["decimal"] = "dot"  # not one comma stands in any of them
+                return False
             points = commas = 0
             for n in columns:
                 a, b = self.con.execute(

@@ -95,8 +95,9 @@ def _fold(d: Delivery) -> None:
         FROM ({copies}) WHERE k IS NOT NULL AND quantity > 0 AND {keep}""")
     con.execute("""
         CREATE OR REPLACE TABLE counted AS
-        SELECT h.k, l.order_id, count(*) AS n_all, count(*) FILTER (quantity <= 0) AS n_zero, sum(quantity * price) AS printed
-        FROM lines_in l LEFT JOIN heads h USING (order_id) GROUP BY ALL""")
+        SELECT h.k, l.*
+        FROM (SELECT order_id, count(*) AS n_all, count(*) FILTER (quantity <= 0) AS n_zero, sum(quantity * price) AS printed
+              FROM lines_in GROUP BY order_id) l LEFT JOIN heads h USING (order_id)""")
 
 
 def _share_out(d: Delivery) -> None:
@@ -141,7 +142,7 @@ def _share_out(d: Delivery) -> None:
         FROM c""")
     # what the order gave beyond its lines' own discounts, or less than they say
     con.execute(f"""
-        CREATE OR REPLACE TABLE discounted AS
+        CREATE OR REPLACE VIEW discounted AS
         SELECT l.*, m.given, m.lines_discount, m.net, m.goods_tax, m.is_tax_inside, m.kept_share, l.line_no = m.largest AS is_largest,
                CASE WHEN m.given = m.lines_discount THEN CAST(0 AS {cents})
                     WHEN m.given < m.lines_discount THEN CAST(l.own_discount * (m.given - m.lines_discount) / m.lines_discount AS {cents})
@@ -173,9 +174,8 @@ def _share_out(d: Delivery) -> None:
                                + CAST(all_discount * kept_share AS {cents})) / quantity AS DECIMAL(18,6))
                     ELSE CAST(price AS DECIMAL(18,6)) END AS net_price
         FROM printed p LEFT JOIN left_tax t USING (k)""")
-    con.execute("DROP VIEW printed")
-    for done in ("lines", "discounted", "left_over", "left_tax"):
-        con.execute(f"DROP TABLE {done}")
+    for done in ("VIEW printed", "VIEW discounted", "TABLE lines", "TABLE left_over", "TABLE left_tax"):
+        con.execute(f"DROP {done}")
     con.execute("""
         CREATE OR REPLACE TABLE placed AS
         SELECT m.*, l.gross, l.line_discount
@@ -242,13 +242,14 @@ def _emit(d: Delivery) -> None:
         FROM heads h JOIN placed p USING (k)
         UNION ALL SELECT order_id, NULL, 0, 0, 0 FROM counted WHERE k IS NULL""",
     )
+    whose = "order_id, ordered_on, is_guest"
     each = " UNION ALL ".join(
-        f"SELECT k, '{e}' AS reason, 0 AS n_rows, h.{e} AS amount FROM heads h JOIN placed p USING (k) WHERE p.is_usable AND h.{e} <> 0"
+        f"SELECT {whose}, '{e}', 0, {e} FROM itemised WHERE is_usable AND {e} <> 0"
         for e in EXTRA
     )
     con.execute("""
         CREATE OR REPLACE TABLE itemised AS
-        SELECT p.*, h.order_id, h.ordered_on, h.customer_id IS NULL AS is_guest, h.total_delivered, h.n_heads,
+        SELECT p.*, h.duties, h.tip, h.gift_card, h.order_id, h.ordered_on, h.customer_id IS NULL AS is_guest, h.total_delivered, h.n_heads,
                coalesce(c.n_all, 0) AS n_all, coalesce(c.n_zero, 0) AS n_zero, coalesce(p.gross - p.line_discount, 0) AS revenue,
                p.total - coalesce(p.gross - p.line_discount, 0) - p.net_shipping - p.tax - p.extra AS rest
         FROM placed p JOIN heads h USING (k) LEFT JOIN counted c USING (k)""")
@@ -256,21 +257,21 @@ def _emit(d: Delivery) -> None:
         "ledger",
         f"""
         WITH parts AS (
-            SELECT k, 'kept' AS reason, coalesce(n_lines, 0) AS n_rows, revenue AS amount FROM itemised WHERE is_usable
-            UNION ALL SELECT k, 'tax', 0, tax FROM itemised WHERE is_usable AND tax <> 0
-            UNION ALL SELECT k, 'shipping', 0, net_shipping FROM itemised WHERE is_usable AND net_shipping <> 0
+            SELECT {whose}, 'kept' AS reason, coalesce(n_lines, 0) AS n_rows, revenue AS amount FROM itemised WHERE is_usable
+            UNION ALL SELECT {whose}, 'tax', 0, tax FROM itemised WHERE is_usable AND tax <> 0
+            UNION ALL SELECT {whose}, 'shipping', 0, net_shipping FROM itemised WHERE is_usable AND net_shipping <> 0
             UNION ALL {each}
-            UNION ALL SELECT k, 'stock_write_off', n_zero, 0 FROM itemised WHERE is_usable AND n_zero > 0
-            UNION ALL SELECT k, 'overlap', n_all - n_zero - coalesce(n_lines, 0), total_delivered - total FROM itemised
+            UNION ALL SELECT {whose}, 'stock_write_off', n_zero, 0 FROM itemised WHERE is_usable AND n_zero > 0
+            UNION ALL SELECT {whose}, 'overlap', n_all - n_zero - coalesce(n_lines, 0), total_delivered - total FROM itemised
                       WHERE n_heads > 1 AND is_usable
-            UNION ALL SELECT k, CASE WHEN abs(rest) <= tolerance THEN 'rounding' ELSE 'unexplained' END, 0, rest FROM itemised
+            UNION ALL SELECT {whose}, CASE WHEN abs(rest) <= tolerance THEN 'rounding' ELSE 'unexplained' END, 0, rest FROM itemised
                       WHERE is_usable AND rest <> 0
-            UNION ALL SELECT k, CASE WHEN n_lines IS NULL AND coalesce(total_delivered, 0) = 0 THEN 'empty' ELSE 'incomplete' END,
+            UNION ALL SELECT {whose}, CASE WHEN n_lines IS NULL AND coalesce(total_delivered, 0) = 0 THEN 'empty' ELSE 'incomplete' END,
                              n_all, coalesce(total_delivered, 0) FROM itemised WHERE is_usable IS NOT TRUE
-            UNION ALL SELECT k, 'empty', n_bare, 0 FROM itemised JOIN bare USING (order_id))
-        SELECT f.order_id AS entity, p.reason, f.ordered_on AS day_on, f.is_guest, CAST(p.n_rows AS BIGINT) AS n_rows, 1 AS n_orders,
-               CAST(p.amount AS DECIMAL(18,6)) AS amount
-        FROM parts p JOIN itemised f USING (k)
+            UNION ALL SELECT {whose}, 'empty', n_bare, 0 FROM itemised JOIN bare USING (order_id))
+        SELECT order_id AS entity, reason, ordered_on AS day_on, is_guest, CAST(n_rows AS BIGINT) AS n_rows, 1 AS n_orders,
+               CAST(amount AS DECIMAL(18,6)) AS amount
+        FROM parts
         UNION ALL
         SELECT order_id, 'incomplete', NULL, true, n_all, 1, CAST(printed AS DECIMAL(18,6)) FROM counted WHERE k IS NULL""",
     )

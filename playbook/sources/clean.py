@@ -88,10 +88,18 @@ def is_odd(column: str, *, is_id: bool = False) -> str:
     o = f"ord({column})"  # -1 for an empty text; comparisons cost a fraction of a list to look in
     last = " OR ".join(f"suffix({column}, '{c}')" for c in (" ", "\t", "\u00a0", "\u3000"))
     hash_sign = "" if is_id else f" OR {o} = {ord('#')}"
+    word = f"({o} IN (78, 110) AND NOT {is_plain(column)})"
     return (
-        f"({o} < 33 OR {o} = 39 OR {o} BETWEEN 45 AND 46 OR {o} = 61 OR {o} = 78 OR {o} = 92 OR {o} = 110 OR {o} >= 160 "
+        f"({o} < 33 OR {o} = 39 OR {o} BETWEEN 45 AND 46 OR {o} = 61 OR {o} = 92 OR {o} >= 160 OR {word} "
         f"OR {last}{hash_sign})"
     )
+
+
+def is_plain(column: str) -> str:
+    """Whether `plain_text` is sure to leave a text as it is: no odd sign at its ends, and no word for nothing."""
+    shape = "[0-9A-Za-z+][ -~]*[0-9A-Za-z]"
+    words = ", ".join(_literal(w) for w in BLANKS if re.fullmatch(shape, w))
+    return f"(regexp_full_match({column}, '{shape}') AND lower({column}) NOT IN ({words}))"
 
 
 def plain_text(column: str) -> str:

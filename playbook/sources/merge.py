@@ -232,7 +232,7 @@ def _orders(con: object, parts: list[Part], stage: Path, settings: Mapping[str, 
         query = f"{empty} UNION ALL BY NAME {rows}" if rows else empty
         con.execute(f"CREATE OR REPLACE VIEW all_{table} AS {query}")
     _pick_versions(con, mine)
-    _accepted(con, out)
+    _accepted(con, mine, out)
     _write_orders(con, parts, mine, stage, out)
 
 
@@ -296,7 +296,7 @@ def _rates(con: object, parts: list[Part], settings: Mapping[str, object], out: 
         )
 
 
-def _accepted(con: object, out: Rebuilt) -> None:
+def _accepted(con: object, mine: list[Part], out: Rebuilt) -> None:
     """`taken`: the versions that enter the store, with the exchange rate and the order id they get."""
     shop = quoted(out.currency or "")
     con.execute(f"""CREATE OR REPLACE TEMP TABLE taken AS
@@ -309,10 +309,12 @@ def _accepted(con: object, out: Rebuilt) -> None:
                w.is_complete, o.currency
         FROM won w LEFT JOIN o USING (family, entity, import_id)""")
     # lines in a file of their own tell no currency: they are in that of their order
-    con.execute("""UPDATE taken SET rate = o.rate, currency = o.currency FROM (SELECT * FROM taken WHERE part = 'orders') o
-        WHERE taken.part = 'lines' AND taken.family = o.family AND taken.entity = o.entity""")
-    con.execute("""CREATE OR REPLACE TEMP TABLE clash AS
-        SELECT entity, min(family) AS first_family FROM taken WHERE part = 'orders' GROUP BY entity
+    if any(p.about["part"] == "lines" for p in mine):
+        con.execute("""UPDATE taken SET rate = o.rate, currency = o.currency FROM (SELECT * FROM taken WHERE part = 'orders') o
+            WHERE taken.part = 'lines' AND taken.family = o.family AND taken.entity = o.entity""")
+    several = len({p.about["family"] for p in mine}) > 1
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE clash AS
+        SELECT entity, min(family) AS first_family FROM taken WHERE {several} AND part = 'orders' GROUP BY entity
         HAVING count(DISTINCT family) > 1""")
     out.no_rate = con.execute(
         "SELECT t.currency, count(*), CAST(sum(o.total) AS VARCHAR) FROM taken t JOIN all_orders o USING (family, entity, import_id) "
@@ -339,6 +341,11 @@ def _write_orders(con: object, parts: list[Part], mine: list[Part], stage: Path,
         swaps = [f"CAST(o.{c} * t.rate AS DECIMAL(18,6)) AS {c}" for c in money if n_foreign and c in have[table]]
         swaps += [f"{order_id} AS order_id"] if n_clash else []
         replace = f" REPLACE ({', '.join(swaps)})" if swaps else ""
+        if len(mine) == 1 and not n_foreign:  # every order of a lone part is taken but the few cut off: no join with all
+            return (
+                f"SELECT o.* FROM all_{table} o ANTI JOIN (SELECT entity FROM taken WHERE NOT is_complete) USING (entity) "
+                f"WHERE o.part = '{part}' AND o.entity IS NOT NULL"
+            )
         return (
             f"SELECT o.*{replace} FROM all_{table} o JOIN taken t USING (family, entity, import_id) "
             f"WHERE t.part = '{part}' AND o.part = '{part}' AND t.is_complete AND t.rate IS NOT NULL"
@@ -482,9 +489,11 @@ def _customers(con: object, parts: list[Part], stage: Path, out: Rebuilt) -> Non
             )
             + f" FROM (SELECT *, '' AS _e, '' AS _i FROM ({query}) UNION ALL BY NAME {rows}) GROUP BY customer_id"
         )
-    (n,) = con.execute(f"SELECT count(*) FROM ({query})").fetchone()
+    n = write_table(con, "customers", query, stage / "customers.parquet")
     if n:
-        out.rows["customers"] = write_table(con, "customers", query, stage / "customers.parquet")
+        out.rows["customers"] = n
+    else:
+        (stage / "customers.parquet").unlink()
 
 
 def _ledger(con: object, mine: list[Part], stage: Path, is_split: bool, out: Rebuilt) -> None:
@@ -523,7 +532,7 @@ def _ledger(con: object, mine: list[Part], stage: Path, is_split: bool, out: Reb
                        count(DISTINCT entity) AS n_orders, sum(amount) AS amount FROM ({query}) GROUP BY ALL"""
     query = _retied(con, query) if is_split else query
     full = f"SELECT *, CASE import_id {sha} END AS source_sha256 FROM ({query})"
-    if con.execute(f"SELECT count(*) FROM ({full})").fetchone() == (0,):
+    if con.execute("SELECT count(*) FROM all_ledger").fetchone() == (0,):
         return
     out.rows["import_ledger"] = write_table(con, "import_ledger", full, stage / "import_ledger.parquet")
 
