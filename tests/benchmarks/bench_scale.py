@@ -52,6 +52,7 @@ def generate(folder: Path, million: float) -> None:
     import duckdb
 
     con = duckdb.connect()
+    (folder / "journeys").mkdir(exist_ok=True)  # of no use to the other steps, whose peers do not read them either
     con.execute(f"SET memory_limit='6GB'; SET temp_directory='{folder}'")
     n_orders, people = int(million * 400_000), int(million * 100_000)
     base = ORDERS.format(orders=n_orders)
@@ -73,7 +74,7 @@ def generate(folder: Path, million: float) -> None:
         'ch' || (hash(i, t) % 8)::VARCHAR AS channel, TIMESTAMP '2026-10-01 10:00' AS touched_at,
         t = n AND hash(i) % 10 = 0 AS is_conversion
         FROM (SELECT i, n, unnest(range(1, n + 1)) AS t FROM (SELECT i, (1 + hash(i, 'n') % 5)::INT AS n
-        FROM range({people}) q(i)))) TO '{folder}/touchpoints.parquet' {out}""")
+        FROM range({people}) q(i)))) TO '{folder}/journeys/touchpoints.parquet' {out}""")
     (folder / "shop.yaml").write_text("name: scale\ncurrency: EUR\nlog_starts_with_shop: true\n", encoding="utf-8")
 
 
@@ -95,14 +96,22 @@ def customers_playbook(folder: Path) -> dict:
     from playbook.segments import rfm
     from playbook.store import open_store
 
-    took, found = timed(
+    return timed(
         open=lambda f: open_store(folder, until=AS_OF),
         build=lambda f: f["open"].customer_days,
         rfm=lambda f: rfm(f["build"], as_of=AS_OF), cohorts=lambda f: cohort_retention(f["build"], as_of=AS_OF),
-        history=lambda f: purchase_history(f["build"], as_of=AS_OF))
-    found["history"].to_parquet(folder / "history.parquet", index=False)
-    found["open"].customer_days.to_parquet(folder / "customer_days.parquet")
-    return took
+        history=lambda f: purchase_history(f["build"], as_of=AS_OF))[0]
+
+
+def history_playbook(folder: Path) -> dict:
+    """What the fits start from; measured nowhere."""
+    from playbook.ltv import purchase_history
+    from playbook.store import open_store
+
+    days = open_store(folder, until=AS_OF).customer_days
+    purchase_history(days, as_of=AS_OF).to_parquet(folder / "history.parquet", index=False)
+    days.to_parquet(folder / "customer_days.parquet")
+    return {}
 
 
 def customers_pandas(folder: Path) -> dict:
@@ -164,11 +173,10 @@ def customers_openretailscience(folder: Path) -> dict:
     flat = flat.filter(flat.customer_id.notnull()).select(
         "customer_id", transaction_id="order_id", transaction_date=flat.ordered_on.cast("timestamp"),
         unit_quantity="quantity", unit_spend=(flat.quantity * flat.price).cast("float64"))
-    plain = {"unit_spend": "unit_spend"}
     return timed(
         rfm=lambda f: RFMSegmentation(df=flat, current_date=AS_OF).df,
-        cohorts=lambda f: CohortAnalysis(flat, aggregation_column=plain["unit_spend"], agg_func="sum",
-                                         period="month").df,
+        cohorts=lambda f: CohortAnalysis(flat, aggregation_column="customer_id", agg_func="nunique",
+                                         period="month").df,  # customers, as a retention triangle counts them
         history=lambda f: PurchasesPerCustomer(flat).df)[0]
 
 
@@ -268,7 +276,7 @@ def attribution_playbook(folder: Path) -> dict:
 
     from playbook.methods.attribution import markov_removal, transition_counts
 
-    touches = ibis.duckdb.connect().read_parquet(str(folder / "touchpoints.parquet"))
+    touches = ibis.duckdb.connect().read_parquet(str(folder / "journeys" / "touchpoints.parquet"))
     return timed(steps=lambda f: transition_counts(touches).to_pandas(), markov=lambda f: markov_removal(f["steps"]))[0]
 
 
@@ -277,7 +285,7 @@ def attribution_floor(folder: Path) -> dict:
 
     return timed(steps=lambda f: duckdb.execute(
         f"""SELECT channel, after, count(*), sum(won) FROM (SELECT channel, lead(channel) OVER w AS after,
-        max(is_conversion) OVER (PARTITION BY journey_id) AS won FROM '{folder}/touchpoints.parquet'
+        max(is_conversion) OVER (PARTITION BY journey_id) AS won FROM '{folder}/journeys/touchpoints.parquet'
         WINDOW w AS (PARTITION BY journey_id ORDER BY touch_no)) GROUP BY 1, 2""").df())[0]
 
 
@@ -416,7 +424,7 @@ def main() -> None:
                 if tool in ("openretailscience", "lifetimes", "mlxtend"):
                     python, why = (None, "left out with --no-peers") if asked.no_peers else peers(bench)
                 if step == "bg_nbd" and not (folder / "history.parquet").exists():
-                    measure(sys.executable, "customers", "playbook", folder)
+                    measure(sys.executable, "history", "playbook", folder)
                 found = measure(python, step, tool, folder) if python else {"why": why}
                 rows = [r for r in rows if r not in old] + [{"size": size, "step": step, "tool": tool} | found]
                 log.write_text("".join(json.dumps(r) + "\n" for r in rows))
