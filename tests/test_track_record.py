@@ -9,7 +9,7 @@ from small_month import write_shop
 from small_pack import write_month
 
 from playbook.errors import PlaybookError
-from playbook.runs.answers import accepted_targets, answers, followup, read_back
+from playbook.runs.answers import accepted_targets, answers, followup, read_back, targets_in_force
 from playbook.runs.folders import read_json, write_json
 from playbook.runs.results import Decision
 from playbook.runs.track_record import restated, score_predictions, summed_up, track_record
@@ -215,6 +215,10 @@ def test_accepted_targets_become_rows_of_targets(shop):
     read_back(path, str(shop / "store"), shop / "runs")
     assert accepted_targets(months).to_dict("records") == [
         {"month": "2026-02", "metric": "net_revenue", "value": 950.0, "owner_role": "general manager"}]
+    stated = pd.DataFrame({"month": "2026-02", "metric": ["net_revenue", "orders"], "value": [900.0, 40.0]})
+    held = targets_in_force(stated, months / "2026-02").set_index("metric").value
+    assert held.to_dict() == {"orders": 40.0, "net_revenue": 950.0}
+    assert targets_in_force(None, "") is None and targets_in_force(stated, "") is stated
 
 
 @pytest.mark.parametrize(("given", "told"), [

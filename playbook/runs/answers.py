@@ -17,7 +17,7 @@ from playbook.errors import PlaybookError
 from playbook.runs.folders import first_versions, published_months, read_json, shop_folder
 from playbook.runs.track_record import headline_of
 
-__all__ = ["ANSWERS", "accepted_targets", "answers", "followup", "read_back"]
+__all__ = ["ANSWERS", "accepted_targets", "answers", "followup", "read_back", "targets_in_force"]
 
 ANSWERS = ("proposed", "accepted", "changed", "declined", "done")
 CHINESE = {"待定": "proposed", "接受": "accepted", "已接受": "accepted", "修改": "changed", "已修改": "changed",
@@ -78,6 +78,16 @@ def accepted_targets(months: str | Path) -> pd.DataFrame:
     frame = taken.assign(month=taken["due_on"].astype(str).str[:7], metric=taken["subject"], value=value)
     frame = frame.dropna(subset=["value"])[columns]
     return frame.drop_duplicates(["month", "metric"], keep="last").reset_index(drop=True)
+
+
+def targets_in_force(stated: pd.DataFrame | None, month_folder: str | Path | None) -> pd.DataFrame | None:
+    """The shop's own `targets` with those that people accepted or changed in their place (month and metric alike);
+    None where there are neither. Without a month folder nobody has answered anything."""
+    taken = accepted_targets(Path(month_folder).parent) if month_folder else pd.DataFrame()
+    if not len(taken):
+        return stated
+    both = taken if stated is None else pd.concat([stated, taken], ignore_index=True)
+    return both.drop_duplicates(["month", "metric"], keep="last", ignore_index=True)
 
 
 def read_back(file: Path, store: str, runs: str | Path = "runs") -> dict[str, Any]:
