@@ -51,7 +51,7 @@ def calibration_plot(frame: pd.DataFrame, *, money: str = "money", ax: Axes | No
     days, origin = int(frame["horizon_days"].iloc[0]), pd.Timestamp(frame["origin_on"].iloc[0])
     ax.set(xlabel="tenth of customers, from least to most forecast worth",
            ylabel=f"{money} per customer in {days} days",
-           title=f"What the forecast of {origin:%Y-%m-%d} said, and what came: dots belong inside the whiskers")
+           title=f"Forecast of {origin:%Y-%m-%d} and what came: dots belong inside the whiskers")
     ax.legend(loc="upper left")
     return ax
 
