@@ -44,7 +44,9 @@ def transition_counts(touchpoints: Any) -> ibis.Table:
         first=ibis.ifelse(is_first, won, 0.0), last=ibis.ifelse(is_last, won, 0.0), linear=won / t.n,
         position=won * ends, entered=ibis.ifelse(is_first, t.weight, 0.0))
     steps = t.group_by(from_channel="channel", to_channel="after").agg(
-        n_steps=t.weight.sum(), entered=t.entered.sum(), **{rule: t[rule].sum() for rule in RULES[:4]})
+        n_steps=t.weight.sum(), entered=t.entered.sum(),
+        # as decimals, whose sum does not depend on the order in which the engine's threads add
+        **{rule: t[rule].cast("decimal(28, 15)").sum().cast("float64") for rule in RULES[:4]})
     return steps.order_by("from_channel", "to_channel")
 
 
