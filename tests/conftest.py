@@ -4,6 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import duckdb
 import pytest
 
 # Set before the package is imported anywhere, and inherited by every kernel and child process.
@@ -17,6 +18,9 @@ os.environ["IPYTHONDIR"] = str(SCRATCH / "ipython")
 os.environ["MPLCONFIGDIR"] = str(SCRATCH / "matplotlib")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The engine remembers blocks of a file by its path and second of change; tests write the same path twice within one.
+duckdb.execute("SET enable_external_file_cache = false")
 
 ROOT = Path(__file__).resolve().parent.parent
 

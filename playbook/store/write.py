@@ -73,6 +73,8 @@ def connect(memory: str = "2GB", scratch: Path | None = None) -> duckdb.DuckDBPy
     con = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
     con.execute(f"SET memory_limit = '{memory}'")
     con.execute("SET TimeZone = 'UTC'")
+    # files are replaced here, and the engine knows what it remembers of them only by path, size and second of change
+    con.execute("SET enable_external_file_cache = false")
     if scratch is not None:
         con.execute(f"SET temp_directory = {quoted(scratch)}")
     return con

@@ -160,6 +160,7 @@ def damage(rng: random.Random, rows: list[list[str]]) -> bytes:
 
 def examine(folder: Path, raw: bytes, kind: str, suffix: str = ".csv") -> str:
     """`refused` or `imported`; raises AssertionError on a traceback, a lost row or a lost cent."""
+    duckdb.execute("SET enable_external_file_cache = false")  # the same path holds another store within the second
     path, store = folder / f"e{suffix}", folder / "store"
     path.write_bytes(raw)
     shutil.rmtree(store, ignore_errors=True)
