@@ -189,7 +189,7 @@ def risk_indicators(shop: Store, *, months: int = 13) -> pd.DataFrame:
 def _top_share(shop: Store, lines: ibis.Table, name: str) -> pd.DataFrame:
     sums = lines.filter(_.key.notnull()).group_by("month", "key").aggregate(revenue=_.revenue.sum())
     shares = sums.group_by("month").aggregate(  # exact sums: floats would depend on their order
-            amount=_.revenue.max().cast("float64") / _.revenue.sum().cast("float64").nullif(0), n=_.count())
+        amount=_.revenue.max().cast("float64") / _.revenue.sum().cast("float64").nullif(0), n=_.count())
     return shop.con.execute(shares.order_by("month")).assign(indicator=name)
 
 

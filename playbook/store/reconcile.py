@@ -27,7 +27,6 @@ IMPORT_REASONS = ("unreadable", "overlap", "incomplete", "no_exchange_rate", "em
                   "stock_write_off", "zero_or_negative_price", "test", "undated", "duplicate", "tax", "shipping",
                   "discount", "tip", "gift_card", "duties", "rounding", "unexplained")
 CENT = Decimal("0.01")
-MONEY = "decimal(18, 6)"
 
 
 def _sums(shop: Store, table: ibis.Table, amount: str = "amount", rows: str = "n") -> tuple[int, int, Decimal]:
