@@ -3,6 +3,8 @@
 import datetime as dt
 from decimal import Decimal
 
+import ibis
+import numpy as np
 import pandas as pd
 import pytest
 from shops import order, write_shop
@@ -10,7 +12,8 @@ from shops import order, write_shop
 from playbook.errors import PlaybookError
 from playbook.store import open_store
 from playbook.store.contract import TABLES, arrow_schema, contract_markdown
-from playbook.store.derived import DERIVED
+from playbook.store.derived import DERIVED, order_money
+from playbook.store.open import _typed
 from playbook.store.privacy import privacy_scan
 from playbook.store.readiness import capability, days_without_orders, quality, verdict
 from playbook.store.reconcile import inflation, ledger, status_policy
@@ -244,6 +247,22 @@ def test_a_pattern_the_shop_allows_is_no_hit(tmp_path):
     assert privacy_scan(open_store(folder, until="2026-08-03")).empty
 
 
+def test_only_lines_numbered_without_a_gap_or_a_repeat_pass_without_a_look_at_the_key(tmp_path):
+    draw = np.random.default_rng(3)
+    numbers = {f"{i:03d}": draw.integers(0, draw.integers(1, 8), draw.integers(1, 8)) for i in range(400)}
+    numbers |= {"ten steps": [10, 20], "negative": [-1, 0], "from nought": [0, 1, 2], "long": range(1, 51),
+                "too long to tell": range(1, 52), "same sum and squares": [1, 2, 3, 3, 4, 5, 7, 7, 8]}
+    shop = open_store(write_shop(tmp_path / "s", TWO), until="2026-08")
+    lines = pd.DataFrame([(i, n) for i, own in numbers.items() for n in own], columns=["order_id", "line_no"])
+    lines = lines.assign(sku="mug", quantity=1, price=1.0, discount=0.0)
+    shop._sources["order_lines"] = _typed(TABLES["order_lines"], ibis.memtable(lines))
+    found = shop.con.execute(order_money(shop)).set_index("order_id").is_numbered
+    for i, own in numbers.items():
+        whole = sorted(own) in (list(range(len(own))), list(range(1, len(own) + 1)))
+        assert found[i] == (whole and len(own) < 51), (i, own)
+    assert found.any() and not found.all()
+
+
 # ---- refusals ---------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +295,7 @@ BROKEN = {
     "a negative price": (rewritten("order_lines", lambda f: f.assign(price=[-1.0, 5.0])), "order_lines", "price", 1),
     "a quantity of zero": (rewritten("order_lines", lambda f: f.assign(quantity=[0, 3])), "order_lines", "quantity", 1),
     "a duplicated key": (rewritten("orders", lambda f: pd.concat([f, f[:1]])), "orders", "order_id", 1),
+    "a line loaded twice": (rewritten("order_lines", lambda f: pd.concat([f, f[1:]])), "order_lines", "line_no", 1),
     "gross that does not add up": (
         rewritten("orders", lambda f: f.assign(gross=[11.0, 15.0], total=[11.0, 15.0])),
         "orders",

@@ -73,18 +73,26 @@ def _line_money(shop: Store) -> ibis.Table:
 
 def order_money(shop: Store) -> ibis.Table:
     """One row per order of the log with lines, counted or not: order_id, units, n_lines, gross, discount, revenue,
-    known_cost, n_without_cost. What the contract's identities, the ledger and every table by order start from: the
-    lines are read once. Not cut at as-of (the join with the orders cuts it), not sorted."""
+    known_cost, n_without_cost, is_numbered. What the contract's identities, the ledger and every table by order start
+    from: the lines are read once. Not cut at as-of (the join with the orders cuts it), not sorted.
+
+    `is_numbered`: the lines are numbered without a gap from 0 or 1, so that no number comes twice: n powers of two
+    that add up to a number with n ones in its binary form are n different ones. Below 2^53 such sums are exact."""
     lines = _line_money(shop)
-    return lines.group_by("order_id").aggregate(
-        units=_whole(lines.is_product.ifelse(lines.quantity, 0).sum()).fill_null(0),
-        n_lines=lines.count(),
-        gross=_money(lines.gross.sum()),
-        discount=_money(lines.discount.sum()),
-        revenue=_money(lines.revenue.sum()),
-        known_cost=_money(lines.cost.sum()),
-        n_without_cost=lines.count() - lines.cost.count(),
+    power = lines.line_no.between(0, 50).ifelse(ibis.literal(2.0) ** lines.line_no, ibis.null("float64"))
+    orders = lines.mutate(power=power).group_by("order_id").aggregate(
+        units=_whole(_.is_product.ifelse(_.quantity, 0).sum()).fill_null(0),
+        n_lines=_.count(),
+        gross=_money(_.gross.sum()),
+        discount=_money(_.discount.sum()),
+        revenue=_money(_.revenue.sum()),
+        known_cost=_money(_.cost.sum()),
+        n_without_cost=_.count() - _.cost.count(),
+        powers=_.power.sum(),
     )
+    full = ibis.literal(2.0) ** ibis.least(orders.n_lines, 51)
+    numbered = (orders.powers == full - 1) | (orders.powers == 2 * full - 2)
+    return orders.mutate(is_numbered=((orders.n_lines < 51) & numbered).fill_null(False)).drop("powers")
 
 
 def sales_lines(shop: Store) -> ibis.Table:
