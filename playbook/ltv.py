@@ -28,10 +28,10 @@ from playbook.ltv_race import (
     longest_intervals,
     model_table,
     played_windows,
-    purchase_log,
     remaining_value,
 )
 from playbook.methods.btyd import MODELS, expected_purchases, fit_counts
+from playbook.methods.customer_windows import MONEY, hash_places, month_names, purchase_history
 from playbook.methods.margin_curve import MONTH_DAYS, margin_by_age, margin_curve, monthly_spend, pay_row
 from playbook.store import expression
 
@@ -40,36 +40,6 @@ __all__ = ["LtvBacktest", "CustomerForecast", "purchase_history", "tempting_ltv"
            "remaining_value",
            "ltv_table", "margin_by_age", "payback", "caps",
            "vip", "ltv_decisions", "ltv_predictions", "ltv_headline"]
-
-MONEY = "decimal(18, 6)"  # exact sums: the same whatever the order of the rows
-
-
-def purchase_history(customer_days: Any, *, as_of: Any, basis: str = "revenue") -> pd.DataFrame:
-    """One row per customer with a purchase up to `as_of`: customer_id, first_on, x, t_x, T, first_amount, amount, mean.
-
-    x = later purchase days, t_x = age in days at the last one, T = age at `as_of`. `amount` = all money (`basis`:
-    revenue or margin) less refunds; `first_amount` that of the first purchase day; `mean` = money after that day per
-    later purchase day (missing where x = 0). Days with refunds only count as money, never as purchases. Sorted by id.
-    """
-    day, t = pd.Timestamp(as_of), expression(customer_days)
-    t = t.mutate(day_on=_.day_on.cast("date"), money=t[basis].cast(MONEY))
-    t = t.filter(_.day_on <= ibis.literal(day.date()), _.customer_id.notnull())
-    bought = _.orders > 0
-    t = t.group_by("customer_id").aggregate(
-        first_on=_.day_on.min(where=bought).cast("timestamp"), last_on=_.day_on.max(where=bought).cast("timestamp"),
-        n_days=bought.sum(),
-        amount=_.money.sum().cast("float64"),
-        first_amount=_.money.cast("float64").argmin(_.day_on, where=bought & _.money.notnull()),
-    )
-    out = t.filter(_.n_days > 0).order_by("customer_id").to_pandas()
-    first, last = pd.to_datetime(out["first_on"]), pd.to_datetime(out["last_on"])
-    x = out["n_days"].to_numpy("int64") - 1
-    return pd.DataFrame({
-        "customer_id": out["customer_id"], "first_on": first, "x": x, "t_x": (last - first).dt.days.astype("int64"),
-        "T": (day - first).dt.days.astype("int64"), "first_amount": out["first_amount"].astype(float),
-        "amount": out["amount"].astype(float),
-        "mean": (out["amount"] - out["first_amount"]).astype(float).where(x > 0) / np.where(x > 0, x, 1),
-    })
 
 
 def first_orders(sales_orders: Any, *, sales_lines: Any = None, products: Any = None) -> ibis.Table:
@@ -130,16 +100,21 @@ def tempting_ltv(history: pd.DataFrame, *, life_years: float = 3.0) -> pd.DataFr
                          "tempting_ltv": [order * yearly * life_years]})
 
 
-def model_fits(history: pd.DataFrame, *, models: tuple[str, ...] = tuple(MODELS)) -> pd.DataFrame:
-    """One row per count model on the whole history: engine, parameters (weeks), log_likelihood, is_converged,
+def model_fits(history: pd.DataFrame, *, models: tuple[str, ...] = tuple(MODELS), max_customers: int = 20_000
+               ) -> pd.DataFrame:
+    """One row per count model on the history (of `max_customers` fixed by the hash of the id, in a large shop): engine,
+    n_customers, parameters (weeks), log_likelihood, is_converged,
     is_identified, agreement (largest relative difference from the own fit's parameters), reason. An estimate that is
     not identified is named as such; its parameters are missing, so that nobody reads them as an answer."""
+    if len(history) > max_customers:
+        history = history.iloc[np.argsort(hash_places(history["customer_id"]), kind="stable")[:max_customers]]
     rows = []
     for model in models:
         fit, own = fit_counts(history, model=model), fit_counts(history, model=model, engine="own")
         shown = dict(fit.params) if fit.params and fit.is_identified else {}
         gap = max((abs(fit.params[k] / own.params[k] - 1) for k in shown), default=np.nan)
-        rows.append({"model": model, "engine": fit.engine, "log_likelihood": fit.log_likelihood if shown else np.nan,
+        rows.append({"model": model, "engine": fit.engine, "n_customers": len(history),
+                     "log_likelihood": fit.log_likelihood if shown else np.nan,
                      "is_converged": fit.is_converged, "is_identified": fit.is_identified, "agreement": gap,
                      "parameters": ", ".join(f"{k} {v:.4g}" for k, v in shown.items()), "reason": fit.reason})
     return pd.DataFrame(rows)
@@ -155,17 +130,13 @@ def ltv_table(customer_days: Any, traits: Any, forecast: CustomerForecast, backt
     horizon_months, basis, status: `complete` (all of it has been lived), `partial`, `not yet calibrated`.
     """
     day, reach = pd.Timestamp(as_of), months * MONTH_DAYS
-    born = expression(traits).select("customer_id", "acquired_on", "is_left_truncated", "channel").to_pandas()
-    born = born[~born["is_left_truncated"].fillna(False).astype(bool)].drop_duplicates("customer_id")
-    born["acquired_on"] = pd.to_datetime(born["acquired_on"])
-    born = born[born["acquired_on"] > day - pd.Timedelta(days=won_within_months * MONTH_DAYS)]
-    log = purchase_log(customer_days, as_of, backtest.basis).merge(born, on="customer_id")
-    age = (log["day_on"] - log["acquired_on"]).dt.days
-    seen = log[(age >= 0) & (age < reach)].groupby("customer_id")["money"].sum()
-    mine = forecast.customers.drop(columns="channel").merge(born, on="customer_id").sort_values("customer_id")
+    lived = _lived(customer_days, traits, day, reach, backtest.basis)
+    won = lived["acquired_on"] > day - pd.Timedelta(days=won_within_months * MONTH_DAYS)
+    won &= ~lived["is_left_truncated"].fillna(False).astype(bool)
+    mine, lived = (frame[won.to_numpy()].reset_index(drop=True) for frame in (forecast.customers, lived))
     left = np.maximum(reach - mine["T"].to_numpy(), 0.0)
-    mine = mine.assign(observed=mine["customer_id"].map(seen).fillna(0.0), channel=mine["channel"].fillna("unknown"),
-                       cohort=mine["acquired_on"].dt.strftime("%Y-%m"), expected=_stretched(forecast, mine, left))
+    mine = mine.assign(observed=lived["observed"], channel=lived["channel"].fillna("unknown"),
+                       cohort=month_names(lived["acquired_on"]), expected=_stretched(forecast, mine, left))
     mine = mine.assign(per=mine["observed"] + mine["expected"], is_lived=left == 0)
     groups = mine.groupby(by, sort=True).agg(
         n_customers=("per", "size"), observed=("observed", "mean"), expected=("expected", "mean"), ltv=("per", "mean"),
@@ -182,6 +153,24 @@ def ltv_table(customer_days: Any, traits: Any, forecast: CustomerForecast, backt
         by: band[by], "n_customers": n, "observed": band["observed"], "expected": band["expected"], "ltv": mean,
         "low": mean - np.hypot(down, spread), "high": mean + np.hypot(up, spread), "horizon_months": months,
         "basis": backtest.basis, "status": np.where(lived, "complete", partial)})
+
+
+def _lived(customer_days: Any, traits: Any, day: pd.Timestamp, reach: float, basis: str) -> pd.DataFrame:
+    """acquired_on, is_left_truncated, channel, and `observed`, the money of the first `reach` days of age: one row per
+    customer with a purchase, in the order of `purchase_history`."""
+    t, born = expression(customer_days), expression(traits)
+    t = t.select("customer_id", "orders", day_on=_.day_on.cast("date"), money=_[basis].cast(MONEY))
+    t = t.filter(_.day_on <= ibis.literal(day.date()), _.customer_id.notnull())
+    born = born.group_by("customer_id").aggregate(acquired_on=_.acquired_on.cast("date").min(), channel=_.channel.min(),
+                                                  is_left_truncated=_.is_left_truncated.any())
+    t = t.left_join(born, "customer_id").drop("customer_id_right")
+    age = t.day_on.delta(t.acquired_on, unit="day")
+    t = t.mutate(is_young=(age >= 0) & (age < reach)).group_by("customer_id").aggregate(
+        bought=(_.orders > 0).any(), acquired_on=_.acquired_on.min(), is_left_truncated=_.is_left_truncated.any(),
+        channel=_.channel.min(), observed=_.money.sum(where=_.is_young).cast("float64"))
+    out = t.filter(_.bought).order_by("customer_id").drop("customer_id", "bought").to_pandas()
+    observed = out["observed"].astype(float).fillna(0.0)
+    return out.assign(acquired_on=pd.to_datetime(out["acquired_on"]), observed=observed)
 
 
 def _stretched(forecast: CustomerForecast, mine: pd.DataFrame, left: np.ndarray) -> np.ndarray:
@@ -229,7 +218,7 @@ def vip(forecast: CustomerForecast, *, share: float = 0.02, holdout_share: float
     edge = customers["worth"].nlargest(n).min()
     top = customers[(customers["worth"] >= edge) & (customers["worth"] > 0)]
     top = top.sort_values(["worth", "customer_id"], ascending=[False, True])
-    place = pd.util.hash_array(top["customer_id"].to_numpy(object), categorize=False) % 10_000
+    place = hash_places(top["customer_id"]) % 10_000
     top = top.assign(arm=np.where(place < holdout_share * 10_000, "holdout", "treat"))
     columns = ["customer_id", "channel", "worth", "purchases", "purchases_low", "purchases_high", "p_alive", "arm"]
     return top[columns].reset_index(drop=True)

@@ -9,22 +9,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
 
 from playbook import evidence
 from playbook.errors import PlaybookError
 from playbook.methods.btyd import MODELS, CountFit, expected_purchases, fit_counts, p_alive
 from playbook.methods.customer_models import NAIVE, Candidates
-from playbook.methods.customer_windows import band_of, count_by_band, history_of, spend_rows, window_losses, window_sums
+from playbook.methods.customer_windows import (
+    TRAITS,
+    band_of,
+    count_by_band,
+    hash_places,
+    history_of,
+    month_names,
+    purchase_history,
+    purchase_log,
+    spend_rows,
+    window_losses,
+    window_sums,
+)
 from playbook.methods.spend import SpendFit, expected_spend, fit_spend
-from playbook.store import expression
 
 __all__ = ["LtvBacktest", "backtest_ltv", "played_windows", "model_table", "interval_coverage", "calibration",
-           "CustomerForecast", "customer_forecast", "remaining_value", "longest_intervals", "purchase_log", "traits_of"]
-
+           "CustomerForecast", "customer_forecast", "remaining_value", "longest_intervals"]
 
 SOON = (28, 56, 91)  # days ahead that are forecast, logged and scored each month
 LOSSES = ["deviance", "mae", "n_customers", "top_share", "loss"]
@@ -58,35 +66,44 @@ class LtvBacktest:
 def backtest_ltv(
     customer_days: Any, *, as_of: Any, basis: str = "revenue", traits: Any = None, every_days: int = 14,
     horizons_days: tuple[int, ...] | None = None, max_origins: int = 36, max_customers: int = 8_000,
+    max_per_channel: int = 2_000,
 ) -> LtvBacktest:
     """Ask every candidate (methods/customer_models) from origins `every_days` apart, and choose the champion.
 
     Default horizons: 28, 56 and 91 days, 182 once the log spans a year, 364 from two and a half years. Shops with more
-    than `max_customers` are judged on a sample fixed by the hash of the customer id. `traits`: first_orders(...).
+    than `max_customers` are judged on a sample fixed by the hash of the customer id; a channel's own errors come from
+    all its customers, up to `max_per_channel`, so that a small one is not told from a handful. `traits`:
+    first_orders(...).
     Where no window has ended, or nobody has bought again, NBD stands in and `caveat` says so. Raises PlaybookError when
     there is no customer.
     """
-    log = purchase_log(customer_days, as_of, basis)
-    everybody = np.sort(log["customer_id"].unique())
+    everybody = purchase_history(customer_days, as_of=as_of, basis=basis, traits=traits)
     if len(everybody) == 0:
         raise PlaybookError("no known customer has bought anything yet", table="customer_days", do="check customer ids")
-    kept = everybody
-    if len(everybody) > max_customers:
-        order = pd.util.hash_array(everybody.astype(object), categorize=False)
-        kept = everybody[np.argsort(order, kind="stable")[:max_customers]]
-        log = log[log["customer_id"].isin(kept)]
+    has_channel = "channel" in everybody and everybody["channel"].notna().any()
+    places = pd.Series(hash_places(everybody["customer_id"])).rank(method="first")
+    judged = (places <= max_customers).to_numpy()
+    own = has_channel and places.groupby(everybody["channel"].fillna("unknown")).rank() <= max_per_channel
+    kept = np.flatnonzero(judged | own)
+    some = everybody.iloc[kept].reset_index(drop=True)
+    names, known = some["customer_id"], some[[c for c in TRAITS if c in some]]
+    channel = some["channel"].fillna("unknown").to_numpy(str) if has_channel else None
+    n_all, is_judged = len(everybody), judged[kept]
+    log = purchase_log(customer_days, as_of, basis, names if len(kept) < n_all else None)
+    who = pd.Index(names).get_indexer(log["customer_id"])
+    log = log.assign(customer_id=who)[who >= 0]  # refunds of those who never bought here are nobody's
     first, last = log["day_on"].min(), pd.Timestamp(as_of)
     span = (last - first).days
     horizons = tuple(horizons_days or SOON + (182,) * (span >= 364) + (364,) * (span >= 900))
-    log = log.assign(customer_id=np.searchsorted(kept := np.sort(kept), log["customer_id"].to_numpy()))
-    known = None if traits is None else traits_of(traits, kept)
     models = Candidates(history_of, known)
     losses, bands, reasons = [], [], []
 
     def predict(past: pd.DataFrame, origin: pd.Timestamp) -> tuple:
-        table, purchases, why = models.predict(past, origin, horizons)
+        table = history_of(past, origin)
+        learnt = past[is_judged[past["customer_id"].to_numpy()]]
+        table, purchases, why = models.predict(learnt, origin, horizons, table)
         reasons.extend({"origin_on": origin, "model": model, "reason": text} for model, text in why.items() if text)
-        spend = fit_spend(spend_rows(table), engine="own")
+        spend = fit_spend(spend_rows(models.at(learnt, origin)), engine="own")
         return origin, table, purchases, expected_spend(spend, spend_rows(table))
 
     def compare(forecast: tuple, future: pd.DataFrame, horizon: int) -> pd.DataFrame:
@@ -95,24 +112,25 @@ def backtest_ltv(
         who, is_order = future["customer_id"].to_numpy(), future["orders"].to_numpy() > 0
         actual = np.bincount(who[is_order], minlength=len(kept))[ids].astype(float)
         money = np.bincount(who, future["money"].fillna(0).to_numpy(), minlength=len(kept))[ids]
-        groups = {"cohort": np.unique(table["first_on"].dt.strftime("%Y-%m").to_numpy(str), return_inverse=True)}
-        if known is not None and known["channel"].notna().any():
-            own = known["channel"].fillna("unknown").to_numpy(str)[ids]
-            groups["channel"] = np.unique(own, return_inverse=True)
+        counted = is_judged[ids]
+        months, code = np.unique(table["first_on"].to_numpy("datetime64[M]").astype(str), return_inverse=True)
+        groups = {"cohort": (months, np.where(counted, code, -1))}
+        if channel is not None:
+            groups["channel"] = np.unique(channel[ids], return_inverse=True)
         for model, column in purchases[horizon].items():
             expected = column.to_numpy(float)
-            rows += window_sums(model, expected, each, actual, money, groups)
+            rows += window_sums(model, expected, each, actual, money, groups, counted)
             if np.isfinite(expected).all():
                 where = {"origin_on": origin, "horizon_days": horizon, "model": model}
-                losses.append(where | window_losses(actual, expected))
-                bands.append(count_by_band(actual, expected).assign(**where))
+                losses.append(where | window_losses(actual[counted], expected[counted]))
+                bands.append(count_by_band(actual[counted], expected[counted]).assign(**where))
         return pd.DataFrame(rows)
 
     origins = evidence.origin_days(first + pd.Timedelta(weeks=8), last, every_days=every_days)[-max_origins:]
     windows = evidence.rolling_origin(log, predict, compare, origins=origins, horizons_days=horizons, as_of=last)
     table = pd.DataFrame(losses, columns=["origin_on", "horizon_days", "model", *LOSSES])
     why = pd.DataFrame(reasons, columns=["origin_on", "model", "reason"])
-    size = {"n_customers": len(everybody), "share": len(kept) / len(everybody)}
+    size = {"n_customers": n_all, "share": is_judged.sum() / n_all}
     verdict = evidence.champion(table, naive=NAIVE)
     if len(verdict) == 0:
         n = int((log["orders"] > 0).sum())
@@ -208,18 +226,24 @@ class CustomerForecast:
 
 
 def customer_forecast(customer_days: Any, backtest: LtvBacktest, *, as_of: Any, days: int = 365, traits: Any = None,
-                      level: float = 0.8) -> CustomerForecast:
-    """What the champion expects of every customer in the next `days`; sorted by customer_id."""
-    log = purchase_log(customer_days, as_of, backtest.basis)
-    names, codes = np.unique(log["customer_id"].to_numpy(), return_inverse=True)
-    known = None if traits is None else traits_of(traits, names)
-    engine, log = Candidates(history_of, known, (backtest.model,)), log.assign(customer_id=codes)
+                      level: float = 0.8, max_learnt: int = 50_000) -> CustomerForecast:
+    """What the champion expects of every customer in the next `days`; sorted by customer_id. It learns from all of them
+    or, in a large shop, from `max_learnt` fixed by the hash of the id: more would not tell its parameters better."""
+    table = purchase_history(customer_days, as_of=as_of, basis=backtest.basis, traits=traits)
+    names, known = table["customer_id"], table[[c for c in TRAITS if c in table]]
+    table = table.assign(customer_id=np.arange(len(table)))
+    kept = np.sort(np.argsort(hash_places(names), kind="stable")[:max_learnt])
+    log = purchase_log(customer_days, as_of, backtest.basis, names.iloc[kept] if len(kept) < len(names) else None)
+    who = pd.Index(names.iloc[kept]).get_indexer(log["customer_id"])
+    log = log.assign(customer_id=kept[who])[who >= 0]
+    engine = Candidates(history_of, known, (backtest.model,))
     horizons, now, model = (days, *SOON), pd.Timestamp(as_of), backtest.model
-    table, purchases, why = engine.predict(log, now, horizons)
+    table, purchases, why = engine.predict(log, now, horizons, table)
+    learnt = engine.at(log, now)
     order = dict.fromkeys([model if model in MODELS else "bg_nbd", "bg_nbd", "pareto_nbd", "nbd"])
     counts = [engine.fit(log, now, "bg_nbd")]
     for name in order:
-        counts.append(fit_counts(table, model=name, engine="own"))
+        counts.append(fit_counts(learnt, model=name, engine="own"))
         if counts[-1].is_identified:
             break
     curve = counts[-1]
@@ -231,7 +255,7 @@ def customer_forecast(customer_days: Any, backtest: LtvBacktest, *, as_of: Any, 
         said = {h: expected_purchases(curve, table, days=h) if curve.params else unknown for h in horizons}
         instead = f"{model} cannot forecast today ({why[model]}): {curve.model} is used"
         caveat = "; ".join(filter(None, [caveat, instead]))
-    spend = fit_spend(spend_rows(table))
+    spend = fit_spend(spend_rows(learnt))
     each, expected = expected_spend(spend, spend_rows(table)), said[days]
     weeks = range(1, -(-days // 7) + 1)
     season = np.array([engine.season(log, now, 7 * k) if model == "seasonal" else 1.0 for k in weeks])
@@ -240,12 +264,12 @@ def customer_forecast(customer_days: Any, backtest: LtvBacktest, *, as_of: Any, 
     low, high = evidence.count_bands(bands, band_of(expected), as_of=as_of, level=level)
     low, high = (low, high) if horizon == days else (np.full(len(table), np.nan),) * 2
     out = table.assign(
-        customer_id=names[table["customer_id"].to_numpy()],
-        channel="all" if known is None else known["channel"].fillna("unknown").to_numpy()[table["customer_id"]],
+        customer_id=names, channel=table["channel"].fillna("unknown") if "channel" in table else "all",
         p_alive=p_alive(curve, table) if curve.is_identified and curve.model != "nbd" else np.nan,
         purchases=expected, purchases_low=low, purchases_high=high, each=each, worth=expected * each)
     soon = {h: float(said[h] @ each) for h in SOON}
-    return CustomerForecast(out.drop(columns=["first_amount", "mean"]), days, soon, season, curve, spend, level, caveat)
+    out = out.drop(columns=["first_amount", "mean", "category"], errors="ignore")
+    return CustomerForecast(out, days, soon, season, curve, spend, level, caveat)
 
 
 def remaining_value(forecast: CustomerForecast, backtest: LtvBacktest, *, as_of: Any, by: str = "channel",
@@ -257,7 +281,8 @@ def remaining_value(forecast: CustomerForecast, backtest: LtvBacktest, *, as_of:
     bias), low, high, model_remaining (not moved), remaining_per_customer, n_errors, status. The interval comes from
     the champion's errors at the longest backtested horizon up to `days` that has eight.
     """
-    customers = forecast.customers.assign(cohort=lambda t: t["first_on"].dt.strftime("%Y-%m"))
+    customers = forecast.customers
+    customers = customers.assign(cohort=month_names(customers["first_on"])) if by == "cohort" else customers
     unit = max(float(customers["each"].mean()), 1e-9)
     parts = []
     groups = [(by, customers[by])] if (customers[by] != "all").any() else []  # without channels there is only the total
@@ -283,20 +308,3 @@ def longest_intervals(rows: pd.DataFrame, backtest: LtvBacktest, days: int, as_o
         if (out["status"] == "complete").all():
             break
     return out
-
-
-def purchase_log(customer_days: Any, as_of: Any, basis: str) -> pd.DataFrame:
-    """customer_id, day_on, orders, money as a frame sorted by customer and day, up to `as_of`."""
-    t = expression(customer_days)
-    t = t.filter(_.customer_id.notnull(), _.day_on.cast("date") <= ibis.literal(pd.Timestamp(as_of).date()))
-    t = t.select("customer_id", "orders", day_on=_.day_on.cast("date"), money=t[basis].cast("float64"))
-    frame = t.order_by("customer_id", "day_on", "orders", "money").to_pandas()
-    return frame.assign(day_on=pd.to_datetime(frame["day_on"]))
-
-
-def traits_of(traits: Any, customers: np.ndarray) -> pd.DataFrame:
-    """Channel and category of `customers`, one row each in their order; missing where `traits` does not know them."""
-    t = expression(traits)
-    frame = t.select("customer_id", *[c for c in ("channel", "category") if c in t.columns]).to_pandas()
-    frame = frame.sort_values(list(frame.columns)).drop_duplicates("customer_id")
-    return frame.set_index("customer_id").reindex(customers).reset_index(drop=True)

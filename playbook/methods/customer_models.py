@@ -25,6 +25,7 @@ __all__ = ["CANDIDATES", "NAIVE", "Candidates", "poisson_deviance"]
 NAIVE = ("naive_rate", "cohort_curve")
 CANDIDATES = (*NAIVE, "nbd", "bg_nbd", "mbg_nbd", "pareto_nbd", "seasonal", "features")
 _LEAST = 1e-3  # a forecast of nothing is judged as one purchase in a thousand; deviance of an outright 0 is infinite
+SLICE = 200_000  # customers forecast at a time by the model with many columns
 CREDIBLE = 50  # purchases a season must rest on to count by half
 
 
@@ -32,7 +33,8 @@ CREDIBLE = 50  # purchases a season must rest on to count by half
 class Candidates:
     """All candidate forecasts from one shop's past, with fits and histories remembered between origins.
 
-    Customers are whole numbers from 0; `traits` (channel, category) has one row for each, in that order.
+    Customers are whole numbers from 0; `traits` (channel, category) has one row for each, in that order. Models learn
+    from the customers of the past that `predict` is given; they may forecast others.
     """
 
     history: Any  # function of (purchase rows, day) giving the purchase history as of the day
@@ -44,10 +46,12 @@ class Candidates:
     _known: dict = field(default_factory=dict)
     _weeks: dict = field(default_factory=dict)
 
-    def predict(self, past: pd.DataFrame, origin: pd.Timestamp, horizons_days: tuple[int, ...]
-                ) -> tuple[pd.DataFrame, dict[int, pd.DataFrame], dict[str, str]]:
-        """History as of `origin`; expected purchases per horizon (one column per model); why a model is missing."""
-        table, why, out = self._at(past, origin), {}, {h: {} for h in horizons_days}
+    def predict(self, past: pd.DataFrame, origin: pd.Timestamp, horizons_days: tuple[int, ...],
+                table: pd.DataFrame | None = None) -> tuple[pd.DataFrame, dict[int, pd.DataFrame], dict[str, str]]:
+        """History as of `origin`; expected purchases per horizon (one column per model); why a model is missing.
+        `table`: the histories to forecast, those of `past` where not given."""
+        table = self.at(past, origin) if table is None else table
+        why, out = {}, {h: {} for h in horizons_days}
         for model in self.models:
             if model in ("naive_rate", "cohort_curve", "seasonal", "features"):
                 for h in horizons_days:
@@ -65,10 +69,11 @@ class Candidates:
         if key not in self._fits:
             before = [day for name, day in self._fits if name == model and day < origin]
             start = self._fits[model, max(before)] if before else None
-            self._fits[key] = fit_counts(self._at(past, origin), model=model, engine=self.engine, start=start)
+            self._fits[key] = fit_counts(self.at(past, origin), model=model, engine=self.engine, start=start)
         return self._fits[key]
 
-    def _at(self, past: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
+    def at(self, past: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
+        """The histories models learn from as of `day`."""
         if day not in self._past:
             self._past[day] = self.history(past[past["day_on"] <= day], day)
         return self._past[day]
@@ -78,9 +83,10 @@ class Candidates:
 
     def _cohort_curve(self, past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, h: int) -> tuple:
         """Purchases and customer-weeks lived by week of age, both within the 52 weeks before the origin."""
+        now, table = table["T"].to_numpy() / 7, self.at(past, origin)
         age = table["T"].to_numpy() // 7  # whole weeks lived so far
         if age.max() < 4:
-            return np.full(len(table), np.nan), "the log is shorter than four weeks"
+            return np.full(len(now), np.nan), "the log is shorter than four weeks"
         bought = past.loc[past["orders"] > 0, ["customer_id", "day_on"]]
         born = np.full(table["customer_id"].max() + 1, np.datetime64("NaT"), "datetime64[ns]")
         born[table["customer_id"].to_numpy()] = table["first_on"].to_numpy()
@@ -95,7 +101,7 @@ class Candidates:
         lived = np.maximum(seen_to - too_old, 0)
         use = np.flatnonzero((lived >= max(30, 0.01 * len(table))) & (np.arange(n) >= 1))
         if len(use) < 4:
-            return np.full(len(table), np.nan), "too few customers have been seen at any age"
+            return np.full(len(now), np.nan), "too few customers have been seen at any age"
         rate = np.full(n + h // 7 + 2, np.nan)
         rate[0] = counts[0] / max(lived[0], 1)
         rate[use] = counts[use] / lived[use]
@@ -107,7 +113,6 @@ class Candidates:
         ages = np.arange(len(rate))
         rate = np.where(np.isnan(rate) | (ages > use.max()), np.exp(level + slope * np.log(ages + 1.0)), rate)
         total = np.concatenate([[0], rate.cumsum()])
-        now = table["T"].to_numpy() / 7
         return np.interp(now + h / 7, np.arange(len(total)), total) - np.interp(now, np.arange(len(total)), total), ""
 
     def _seasonal(self, past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, h: int) -> tuple:
@@ -120,7 +125,7 @@ class Candidates:
         """Later purchases in the weeks one, two ... years before the window, over those the ages of the customers there
         were then explain (customers won by week, times purchases per customer by week of age); 1 in the first year."""
         if origin not in self._weeks:
-            self._weeks[origin] = _by_week(past, origin, self._at(past, origin))
+            self._weeks[origin] = _by_week(past, origin, self.at(past, origin))
         came, explained = self._weeks[origin]
         ahead = np.arange(-(-h // 7))
         weeks = np.concatenate([52 * year - 1 - ahead % 52 for year in range(1, len(came) // 52 + 1)] or [ahead[:0]])
@@ -143,7 +148,7 @@ class Candidates:
         bought = past[past["orders"] > 0]
         parts, targets = [], []
         for s in starts:
-            then = self._at(past, s)
+            then = self.at(past, s)
             window = bought[(bought["day_on"] > s) & (bought["day_on"] <= s + pd.Timedelta(days=reach))]
             n = np.bincount(window["customer_id"].to_numpy(), minlength=then["customer_id"].max() + 1)
             targets.append(n[then["customer_id"].to_numpy()].astype(float))
@@ -153,8 +158,10 @@ class Candidates:
             return np.full(len(table), np.nan), f"only {int(target.sum())} purchases in the ended windows"
         model = make_pipeline(StandardScaler(), PoissonRegressor(alpha=1e-3, solver="newton-cholesky", max_iter=100))
         low, high = np.quantile(train, [0.001, 0.999], axis=0)
-        now = self._columns(past, origin, table, reach).clip(low, high)
-        expected = model.fit(train.clip(low, high), target).predict(now)
+        model.fit(train.clip(low, high), target)
+        slices = [table.iloc[k:k + SLICE] for k in range(0, len(table), SLICE)] if len(table) > SLICE else [table]
+        expected = np.concatenate(
+            [model.predict(self._columns(past, origin, rows, reach).clip(low, high)) for rows in slices])
         if reach < h:
             fit = self._base(past, origin)
             expected = expected * (expected_purchases(fit, table, days=h) / expected_purchases(fit, table, days=reach))
@@ -168,20 +175,19 @@ class Candidates:
         fit = self._base(past, day)
         expected = expected_purchases(fit, table, days=reach) if fit.params else np.ones(len(table))
         expected = np.log(np.maximum(expected, 1e-4))
-        if day not in self._known:  # the same day serves several horizons and later origins
-            self._known[day] = self._known_columns(table)
-        return np.column_stack([expected, expected**2, self._known[day]])
+        known = self._known.get(day)  # the same day serves several horizons and later origins
+        if known is None or known[0] is not table:
+            known = self._known[day] = table, self._known_columns(table)
+        return np.column_stack([expected, expected**2, known[1]])
 
     def _known_columns(self, table: pd.DataFrame) -> np.ndarray:
         x, age, idle = (v.to_numpy(float) for v in (table["x"], table["T"], table["T"] - table["t_x"]))
         spend, season = np.arcsinh(table["amount"].to_numpy(float) / (x + 1)), table["first_on"].dt.quarter.to_numpy()
         columns = [np.log1p(x), x == 0, np.log1p(idle), np.log1p(idle) ** 2, np.log1p(age),
                    idle / np.maximum(age, 1), np.nan_to_num(spend), *(season == quarter for quarter in (2, 3, 4))]
-        if self.traits is not None:
-            for name in ("channel", "category"):
-                own = self.traits[name].to_numpy(object)[table["customer_id"].to_numpy()] if name in self.traits else []
-                levels = sorted(self.traits[name].dropna().unique()) if name in self.traits else []
-                columns += [own == level for level in levels[1:12]]
+        for name in self.traits if self.traits is not None else ():
+            own = self.traits[name].iloc[table["customer_id"].to_numpy()].to_numpy(object)
+            columns += [own == level for level in sorted(self.traits[name].dropna().unique())[1:12]]
         return np.column_stack([np.asarray(column, float) for column in columns])
 
 

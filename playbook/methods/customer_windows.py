@@ -1,6 +1,7 @@
 """One shop's past cut at a day: purchase histories, and forecast against outcome in the sums the backtest keeps.
 
-Customers are whole numbers here and frames are sorted by customer and day, so that a hundred origins stay cheap.
+The whole base is summarised in the engine, one row per customer; only a fixed sample comes here day by day. In the
+backtest customers are whole numbers and frames are sorted by customer and day, so that a hundred origins stay cheap.
 """
 
 from __future__ import annotations
@@ -8,16 +9,85 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import ibis
 import numpy as np
 import pandas as pd
+from ibis import _
 
 from playbook.methods.customer_models import poisson_deviance
 from playbook.methods.race import MIN_ORIGINS
+from playbook.store import expression
 
-__all__ = ["BAND_EDGES", "history_of", "spend_rows", "tenths", "window_sums", "window_losses", "count_by_band",
+__all__ = ["BAND_EDGES", "MONEY", "purchase_history", "TRAITS", "purchase_log", "hash_places", "month_names",
+           "history_of", "spend_rows", "tenths", "window_sums", "window_losses", "count_by_band",
            "band_of", "count_bands", "band_coverage"]
 
 BAND_EDGES = np.geomspace(0.005, 20, 25)  # sizes of forecast that are pooled for one customer's interval
+MONEY = "decimal(18, 6)"  # exact sums: the same whatever the order of the rows
+TRAITS = ("channel", "category")
+
+
+def purchase_history(customer_days: Any, *, as_of: Any, basis: str = "revenue", traits: Any = None) -> pd.DataFrame:
+    """One row per customer with a purchase up to `as_of`: customer_id, first_on, x, t_x, T, first_amount, amount, mean.
+
+    x = later purchase days, t_x = age in days at the last one, T = age at `as_of`. `amount` = all money (`basis`:
+    revenue or margin) less refunds; `first_amount` that of the first purchase day; `mean` = money after that day per
+    later purchase day (missing where x = 0). Days with refunds only count as money, never as purchases. Sorted by id.
+    With `traits` (ltv.first_orders) also channel and category.
+    """
+    day, t = pd.Timestamp(as_of), _days(customer_days, as_of)
+    bought, money = _.orders > 0, t[basis].cast(MONEY)
+    t = t.mutate(money=money).group_by("customer_id").aggregate(
+        first_on=_.day_on.min(where=bought).cast("timestamp"), last_on=_.day_on.max(where=bought).cast("timestamp"),
+        n_days=bought.sum(),
+        amount=_.money.sum().cast("float64"),
+        first_amount=_.money.cast("float64").argmin(_.day_on, where=bought & _.money.notnull()),
+    ).filter(_.n_days > 0)
+    known = None if traits is None else _one_each(traits)
+    t = t if known is None else t.left_join(known, "customer_id").drop("customer_id_right")
+    out = t.order_by("customer_id").to_pandas()
+    first, last = pd.to_datetime(out["first_on"]), pd.to_datetime(out["last_on"])
+    x = out["n_days"].to_numpy("int64") - 1
+    return pd.DataFrame({
+        "customer_id": out["customer_id"], "first_on": first, "x": x, "t_x": (last - first).dt.days.astype("int64"),
+        "T": (day - first).dt.days.astype("int64"), "first_amount": out["first_amount"].astype(float),
+        "amount": out["amount"].astype(float),
+        "mean": (out["amount"] - out["first_amount"]).astype(float).where(x > 0) / np.where(x > 0, x, 1),
+        **{name: out[name] for name in (known.columns if known is not None else ()) if name != "customer_id"}})
+
+
+def purchase_log(customer_days: Any, as_of: Any, basis: str, only: pd.Series | None = None) -> pd.DataFrame:
+    """customer_id, day_on, orders, money as a frame sorted by customer and day, up to `as_of`; of the customers `only`
+    where given."""
+    t = _days(customer_days, as_of)
+    t = t if only is None else t.semi_join(ibis.memtable(only.to_frame("customer_id")), "customer_id")
+    t = t.select("customer_id", "orders", "day_on", money=t[basis].cast("float64"))
+    frame = t.order_by("customer_id", "day_on", "orders", "money").to_pandas()
+    return frame.assign(day_on=pd.to_datetime(frame["day_on"]))
+
+
+def _days(customer_days: Any, as_of: Any) -> ibis.Table:
+    t = expression(customer_days).mutate(day_on=_.day_on.cast("date"))
+    return t.filter(_.day_on <= ibis.literal(pd.Timestamp(as_of).date()), _.customer_id.notnull())
+
+
+def _one_each(traits: Any) -> ibis.Table:
+    """One row per customer whatever `traits` repeats."""
+    t = expression(traits)
+    return t.group_by("customer_id").aggregate(**{name: t[name].min() for name in TRAITS if name in t.columns})
+
+
+def hash_places(ids: pd.Series) -> np.ndarray:
+    """A fixed place in 0 to 2^64 for each id, the same every month; a slice at a time, as text is large."""
+    slices = range(0, len(ids), 500_000)
+    parts = [pd.util.hash_array(ids.iloc[k:k + 500_000].to_numpy(object), categorize=False) for k in slices]
+    return np.concatenate([np.zeros(0, "uint64"), *parts])
+
+
+def month_names(days: pd.Series) -> np.ndarray:
+    """`YYYY-MM` of each day."""
+    months, code = np.unique(days.to_numpy("datetime64[M]"), return_inverse=True)
+    return months.astype(str).astype(object)[code]
 
 
 def history_of(past: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
@@ -51,18 +121,21 @@ def tenths(expected: np.ndarray) -> np.ndarray:
 
 
 def window_sums(model: str, expected: np.ndarray, each: np.ndarray, actual: np.ndarray, money: np.ndarray,
-                 groups: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[dict]:
-    """Sums of forecast and outcome: all, by tenth of the forecast worth, and by group; purchases and money."""
+                 groups: dict[str, tuple[np.ndarray, np.ndarray]], judged: np.ndarray) -> list[dict]:
+    """Sums of forecast and outcome: of all `judged`, by tenth of the forecast worth of those, and by group (`names` and
+    each customer's place in them, -1 for none); purchases and money."""
     worth = expected * each
-    groups = {"total": (np.array(["all"]), np.zeros(len(actual), int))} | groups
+    groups = {"total": (np.array(["all"]), np.where(judged, 0, -1))} | groups
     if np.isfinite(worth).all():
-        groups["decile"] = np.array([f"{k:02d}" for k in range(1, 11)]), tenths(worth) - 1
-    unit = max(float(each.mean()), 1e-9)
+        place = np.full(len(worth), -1)
+        place[judged] = tenths(worth[judged]) - 1
+        groups["decile"] = np.array([f"{k:02d}" for k in range(1, 11)]), place
+    unit = max(float(each[judged].mean()), 1e-9)
     rows = []
     for kind, (names, code) in groups.items():
-        size = np.bincount(code, minlength=len(names))
+        size, n = np.bincount(code + 1, minlength=len(names) + 1)[1:], len(names) + 1
         for measure, point, came, scale in (("purchases", expected, actual, 1.0), ("money", worth, money, unit)):
-            points, outcomes = (np.bincount(code, v, minlength=len(names)) for v in (point, came))
+            points, outcomes = (np.bincount(code + 1, v, minlength=n)[1:] for v in (point, came))
             rows += [{"model": model, "measure": measure, "kind": kind, "subject": names[k], "point": points[k],
                       "actual": outcomes[k], "unit": scale, "n_customers": size[k]} for k in np.flatnonzero(size)]
     return rows
@@ -124,7 +197,7 @@ def band_coverage(bands: pd.DataFrame, *, levels: Sequence[float] = (0.8, 0.95))
     rows = []
     for level in levels:
         inside = judged = waiting = 0
-        for _, one in bands.groupby("horizon_days"):
+        for _horizon, one in bands.groupby("horizon_days"):
             for origin, now in one.groupby("origin_on"):
                 low, high = count_bands(one, now["band"].to_numpy(), as_of=origin, level=level)
                 known = np.isfinite(low)

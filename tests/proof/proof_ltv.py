@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # as in a month's run; read when numpy is imported
+
 import numpy as np
 import pandas as pd
 
