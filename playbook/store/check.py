@@ -27,6 +27,7 @@ __all__ = ["contract_problems", "identity_problems", "require_contract"]
 
 PROBLEM = ["table", "column", "rule", "rows", "examples", "stops", "do"]
 CENT = "0.01"
+UNIQUE = "the key is not unique"
 STOPPING = ("orders", "order_lines", "refunds")  # tables whose broken rows stop a run
 
 
@@ -177,7 +178,7 @@ def _key_problems(shop: Store, name: str) -> list[dict]:
     groups, rows = shop.con.execute(again.aggregate(groups=again.count(), rows=again.n.sum())).iloc[0]
     if not groups:
         return []
-    return [_problem(spec.name, ", ".join(key), "the key is not unique", int(rows - groups),
+    return [_problem(spec.name, ", ".join(key), UNIQUE, int(rows - groups),
                      _examples(shop, again, key, again.n > 1),
                      do="remove the second load of these rows, or correct the key")]
 

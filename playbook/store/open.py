@@ -25,6 +25,7 @@ from typing import Any
 import ibis
 import pandas as pd
 import yaml
+from ibis import _
 
 from playbook.errors import PlaybookError
 from playbook.store.contract import PLANNED, TABLES, Table, ibis_type
@@ -119,8 +120,8 @@ class Store:
         if table not in self._sources or (column and column not in self._present[table]):
             return False
         t = self._cut(table)
-        seen = t[column].count() if column else t.count()
-        return bool(self.con.execute(seen) > 0)
+        seen = t.filter(t[column].notnull()) if column else t
+        return bool(self.con.execute(seen.limit(1).count()) > 0)
 
     @functools.cache  # noqa: B019
     def derived(self, name: str) -> ibis.Table:
@@ -156,6 +157,12 @@ class Store:
     def days_after(self, days: int) -> str:
         """The day so many days after as-of, as YYYY-MM-DD: how decisions get their due dates."""
         return str(self.as_of + dt.timedelta(days=days))
+
+    @functools.cached_property
+    def _has_later_orders(self) -> bool:
+        """Where none was placed after as-of, every line of the log has happened (a line without an order stops)."""
+        later = self._sources["orders"].filter(_.ordered_at >= ibis.literal(self.as_of_end))
+        return bool(self.con.execute(later.limit(1).count()) > 0)
 
     @functools.cached_property
     def truncated_before(self) -> dt.date | None:
@@ -234,7 +241,7 @@ class Store:
             else:
                 keep = column < ibis.literal(self.as_of_end)
             table = table.filter(keep if spec.column(spec.cut).required else (keep | column.isnull()))
-        elif name == "order_lines" and "orders" in self._sources:
+        elif name == "order_lines" and "orders" in self._sources and self._has_later_orders:
             table = table.semi_join(self._cut("orders"), "order_id")
         elif name == "market_series":
             table = table.filter(table.published_on.isnull() | (table.published_on <= ibis.literal(self.as_of)))

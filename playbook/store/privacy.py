@@ -49,12 +49,14 @@ def privacy_scan(shop: Any, *, allow: Iterable[str] | None = None) -> pd.DataFra
                 continue
             if column not in getattr(shop, "_present", {}).get(name, t.columns):
                 continue
-            counted = t.group_by(found=t[column]).aggregate(n=t.count())  # each text is looked at once
+            is_id = column in NO_PHONES_IN or column.endswith(("_id", "_no"))
+            held = t.filter(t[column].contains("@")) if is_id else t  # ids are many, and no e-mail is without it
+            counted = held.group_by(found=held[column]).aggregate(n=held.count())  # each text is looked at once
             value = counted.found
             for text in texts:
                 value = value.replace(text, " ")
             tests = {"e-mail": value.re_search(EMAIL)}
-            if not (column in NO_PHONES_IN or column.endswith(("_id", "_no"))):
+            if not is_id:
                 tests["phone"] = ibis.or_(*(value.re_search(p) for p in PHONES))
             found = counted.aggregate(
                 **{kind: counted.n.sum(where=test.fill_null(False)) for kind, test in tests.items()}

@@ -166,15 +166,13 @@ def status_policy(shop: Store) -> pd.DataFrame:
 def inflation(shop: Store) -> pd.DataFrame:
     """What naive joins would report as sales: measure, amount, factor (1 = right). Order money repeated on every line
     is the commonest double count in practice."""
-    joined = shop.order_lines.inner_join(shop.orders.select("order_id", "total"), "order_id")
-    right = _sums(shop, shop.orders, "total")[2]
-    naive = _sums(shop, joined, "total")[2]
+    joined = shop.orders.select("order_id", "total", "n_payments").inner_join(shop.order_money, "order_id")
+    by_line = (joined.total * joined.n_lines).cast("decimal(38, 6)")
+    by_payment = (by_line * ibis.greatest(joined.n_payments.fill_null(1), 1)).cast("decimal(38, 6)")
+    sums = [amount.sum().cast("string") for amount in (joined.total.cast("decimal(38, 6)"), by_line, by_payment)]
+    found = shop.con.execute(joined.aggregate(right=sums[0], naive=sums[1], paid=sums[2])).iloc[0]
+    right, naive, paid = (Decimal(a) if isinstance(a, str) else Decimal(0) for a in found)
     rows = [("order totals, taken once", right), ("order totals joined to lines", naive)]
-    if shop.has("orders.n_payments"):
-        paid = shop.orders.filter(_.n_payments > 1)
-        again = joined.inner_join(paid.select("order_id", "n_payments"), "order_id")
-        again = again.mutate(again=(again.total * (again.n_payments - 1)).cast("decimal(38, 6)"))
-        extra = _sums(shop, again, "again")[2]
-        rows.append(("joined to lines and payments", naive + extra))
+    rows += [("joined to lines and payments", paid)] if shop.has("orders.n_payments") else []
     frame = pd.DataFrame(rows, columns=["measure", "amount"])
     return frame.assign(factor=[float(a / right) if right else None for a in frame.amount])
