@@ -40,14 +40,9 @@ def origin_days(first: Any, last: Any, *, every_days: int = 14) -> list[pd.Times
 
 
 def rolling_origin(
-    log: pd.DataFrame,
-    predict: Callable[[pd.DataFrame, pd.Timestamp], Any],
-    compare: Callable[[Any, pd.DataFrame, int], pd.DataFrame],
-    *,
-    origins: Sequence[Any],
-    horizons_days: Sequence[int],
-    as_of: Any,
-    day: str = "day_on",
+    log: pd.DataFrame, predict: Callable[[pd.DataFrame, pd.Timestamp], Any],
+    compare: Callable[[Any, pd.DataFrame, int], pd.DataFrame], *, origins: Sequence[Any], horizons_days: Sequence[int],
+    as_of: Any, day: str = "day_on",
 ) -> pd.DataFrame:
     """Forecast from every origin with the rows up to it only, and compare with the rows after it.
 
@@ -117,11 +112,7 @@ def champion(losses: pd.DataFrame, *, naive: Sequence[str], loss: str = "loss") 
 
 
 def predictive_intervals(
-    forecast: pd.DataFrame,
-    backtest: pd.DataFrame,
-    *,
-    as_of: Any,
-    levels: Sequence[float] = (0.8, 0.95),
+    forecast: pd.DataFrame, backtest: pd.DataFrame, *, as_of: Any, levels: Sequence[float] = (0.8, 0.95),
     half_life_origins: float = 13.0,
 ) -> pd.DataFrame:
     """Intervals for `forecast` from the errors of `backtest` that had been realised by `as_of`.

@@ -52,15 +52,8 @@ def first_orders(sales_orders: Any, *, sales_lines: Any = None, products: Any = 
     return found.rename(acquired_on="first_on")
 
 
-def payback(
-    customer_days: Any,
-    acquisitions: Any,
-    spend: Any,
-    *,
-    as_of: Any,
-    max_months: int = 24,
-    level: float = 0.8,
-) -> pd.DataFrame:
+def payback(customer_days: Any, acquisitions: Any, spend: Any, *, as_of: Any, max_months: int = 24, level: float = 0.8
+            ) -> pd.DataFrame:
     """Margin per newly won customer against what they cost, by channel and month of first order (cohort).
 
     `customer_days`: customer_id, day_on, margin. `acquisitions`: first_orders(...). `spend`: day_on, channel, spend.

@@ -14,21 +14,9 @@ import pandas as pd
 
 from playbook import evidence
 from playbook.errors import PlaybookError
+from playbook.methods import customer_windows as shop_past
 from playbook.methods.btyd import MODELS, CountFit, expected_purchases, fit_counts, p_alive
 from playbook.methods.customer_models import NAIVE, Candidates
-from playbook.methods.customer_windows import (
-    TRAITS,
-    band_of,
-    count_by_band,
-    hash_places,
-    history_of,
-    month_names,
-    purchase_history,
-    purchase_log,
-    spend_rows,
-    window_losses,
-    window_sums,
-)
 from playbook.methods.spend import SpendFit, expected_spend, fit_spend
 
 __all__ = ["LtvBacktest", "backtest_ltv", "played_windows", "model_table", "interval_coverage", "calibration",
@@ -77,34 +65,32 @@ def backtest_ltv(
     Where no window has ended, or nobody has bought again, NBD stands in and `caveat` says so. Raises PlaybookError when
     there is no customer.
     """
-    everybody = purchase_history(customer_days, as_of=as_of, basis=basis, traits=traits)
+    everybody = shop_past.purchase_history(customer_days, as_of=as_of, basis=basis, traits=traits)
     if len(everybody) == 0:
         raise PlaybookError("no known customer has bought anything yet", table="customer_days", do="check customer ids")
     has_channel = "channel" in everybody and everybody["channel"].notna().any()
-    places = pd.Series(hash_places(everybody["customer_id"])).rank(method="first")
+    places = pd.Series(shop_past.hash_places(everybody["customer_id"])).rank(method="first")
     judged = (places <= max_customers).to_numpy()
     own = has_channel and places.groupby(everybody["channel"].fillna("unknown")).rank() <= max_per_channel
     kept = np.flatnonzero(judged | own)
     some = everybody.iloc[kept].reset_index(drop=True)
-    names, known = some["customer_id"], some[[c for c in TRAITS if c in some]]
+    names, known = some["customer_id"], some[[c for c in shop_past.TRAITS if c in some]]
     channel = some["channel"].fillna("unknown").to_numpy(str) if has_channel else None
     n_all, is_judged = len(everybody), judged[kept]
-    log = purchase_log(customer_days, as_of, basis, names if len(kept) < n_all else None)
-    who = pd.Index(names).get_indexer(log["customer_id"])
-    log = log.assign(customer_id=who)[who >= 0]  # refunds of those who never bought here are nobody's
+    log = shop_past.purchase_log(customer_days, names, as_of=as_of, basis=basis)
     first, last = log["day_on"].min(), pd.Timestamp(as_of)
     span = (last - first).days
     horizons = tuple(horizons_days or SOON + (182,) * (span >= 364) + (364,) * (span >= 900))
-    models = Candidates(history_of, known)
+    models = Candidates(shop_past.history_of, known)
     losses, bands, reasons = [], [], []
 
     def predict(past: pd.DataFrame, origin: pd.Timestamp) -> tuple:
-        table = history_of(past, origin)
+        table = shop_past.history_of(past, origin)
         learnt = past[is_judged[past["customer_id"].to_numpy()]]
         table, purchases, why = models.predict(learnt, origin, horizons, table)
         reasons.extend({"origin_on": origin, "model": model, "reason": text} for model, text in why.items() if text)
-        spend = fit_spend(spend_rows(models.at(learnt, origin)), engine="own")
-        return origin, table, purchases, expected_spend(spend, spend_rows(table))
+        spend = fit_spend(shop_past.spend_rows(models.at(learnt, origin)), engine="own")
+        return origin, table, purchases, expected_spend(spend, shop_past.spend_rows(table))
 
     def compare(forecast: tuple, future: pd.DataFrame, horizon: int) -> pd.DataFrame:
         origin, table, purchases, each = forecast
@@ -119,11 +105,11 @@ def backtest_ltv(
             groups["channel"] = np.unique(channel[ids], return_inverse=True)
         for model, column in purchases[horizon].items():
             expected = column.to_numpy(float)
-            rows += window_sums(model, expected, each, actual, money, groups, counted)
+            rows += shop_past.window_sums(model, expected, each, actual, money, groups, counted)
             if np.isfinite(expected).all():
                 where = {"origin_on": origin, "horizon_days": horizon, "model": model}
-                losses.append(where | window_losses(actual[counted], expected[counted]))
-                bands.append(count_by_band(actual[counted], expected[counted]).assign(**where))
+                losses.append(where | shop_past.window_losses(actual[counted], expected[counted]))
+                bands.append(shop_past.count_by_band(actual[counted], expected[counted]).assign(**where))
         return pd.DataFrame(rows)
 
     origins = evidence.origin_days(first + pd.Timedelta(weeks=8), last, every_days=every_days)[-max_origins:]
@@ -229,14 +215,13 @@ def customer_forecast(customer_days: Any, backtest: LtvBacktest, *, as_of: Any, 
                       level: float = 0.8, max_learnt: int = 50_000) -> CustomerForecast:
     """What the champion expects of every customer in the next `days`; sorted by customer_id. It learns from all of them
     or, in a large shop, from `max_learnt` fixed by the hash of the id: more would not tell its parameters better."""
-    table = purchase_history(customer_days, as_of=as_of, basis=backtest.basis, traits=traits)
-    names, known = table["customer_id"], table[[c for c in TRAITS if c in table]]
+    table = shop_past.purchase_history(customer_days, as_of=as_of, basis=backtest.basis, traits=traits)
+    names, known = table["customer_id"], table[[c for c in shop_past.TRAITS if c in table]]
     table = table.assign(customer_id=np.arange(len(table)))
-    kept = np.sort(np.argsort(hash_places(names), kind="stable")[:max_learnt])
-    log = purchase_log(customer_days, as_of, backtest.basis, names.iloc[kept] if len(kept) < len(names) else None)
-    who = pd.Index(names.iloc[kept]).get_indexer(log["customer_id"])
-    log = log.assign(customer_id=kept[who])[who >= 0]
-    engine = Candidates(history_of, known, (backtest.model,))
+    kept = np.sort(np.argsort(shop_past.hash_places(names), kind="stable")[:max_learnt])
+    log = shop_past.purchase_log(customer_days, names.iloc[kept], as_of=as_of, basis=backtest.basis)
+    log["customer_id"] = kept[log["customer_id"]]
+    engine = Candidates(shop_past.history_of, known, (backtest.model,))
     horizons, now, model = (days, *SOON), pd.Timestamp(as_of), backtest.model
     table, purchases, why = engine.predict(log, now, horizons, table)
     learnt = engine.at(log, now)
@@ -255,13 +240,13 @@ def customer_forecast(customer_days: Any, backtest: LtvBacktest, *, as_of: Any, 
         said = {h: expected_purchases(curve, table, days=h) if curve.params else unknown for h in horizons}
         instead = f"{model} cannot forecast today ({why[model]}): {curve.model} is used"
         caveat = "; ".join(filter(None, [caveat, instead]))
-    spend = fit_spend(spend_rows(learnt))
-    each, expected = expected_spend(spend, spend_rows(table)), said[days]
+    spend = fit_spend(shop_past.spend_rows(learnt))
+    each, expected = expected_spend(spend, shop_past.spend_rows(table)), said[days]
     weeks = range(1, -(-days // 7) + 1)
     season = np.array([engine.season(log, now, 7 * k) if model == "seasonal" else 1.0 for k in weeks])
     horizon = min(backtest.horizons_days, key=lambda h: abs(h - days))
     bands = backtest.bands[(backtest.bands["model"] == model) & (backtest.bands["horizon_days"] == horizon)]
-    low, high = evidence.count_bands(bands, band_of(expected), as_of=as_of, level=level)
+    low, high = evidence.count_bands(bands, shop_past.band_of(expected), as_of=as_of, level=level)
     low, high = (low, high) if horizon == days else (np.full(len(table), np.nan),) * 2
     out = table.assign(
         customer_id=names, channel=table["channel"].fillna("unknown") if "channel" in table else "all",
@@ -282,7 +267,7 @@ def remaining_value(forecast: CustomerForecast, backtest: LtvBacktest, *, as_of:
     the champion's errors at the longest backtested horizon up to `days` that has eight.
     """
     customers = forecast.customers
-    customers = customers.assign(cohort=month_names(customers["first_on"])) if by == "cohort" else customers
+    customers = customers.assign(cohort=shop_past.month_names(customers["first_on"])) if by == "cohort" else customers
     unit = max(float(customers["each"].mean()), 1e-9)
     parts = []
     groups = [(by, customers[by])] if (customers[by] != "all").any() else []  # without channels there is only the total

@@ -22,6 +22,7 @@ from playbook.errors import PlaybookError
 from playbook.ltv import purchase_history
 from playbook.methods.campaigns import campaign_returns
 from playbook.methods.clusters import stable_clusters
+from playbook.methods.customer_windows import MONEY, hash_places, history_table
 from playbook.methods.membership import (
     annual_amounts,
     design_tiers,
@@ -48,6 +49,7 @@ SEGMENTS = {  # recency, frequency, money: high (1) or low (0)
     (0, 1, 0): ("general keep", "一般保持", "wake cheaply"),
     (0, 0, 0): ("general win back", "一般挽留", "leave alone"),
 }
+LABELS = [SEGMENTS[code >> 2, code >> 1 & 1, code & 1] for code in range(8)]
 
 
 @dataclass(frozen=True)
@@ -99,28 +101,22 @@ def rfm(customer_days: Any, *, as_of: Any, basis: str = "revenue", gaps: np.ndar
     gaps = purchase_gaps(customer_days, as_of=as_of) if gaps is None else gaps
     recency = (history["T"] - history["t_x"]).to_numpy()
     count, amount = history["x"].to_numpy() + 1, history["amount"].to_numpy(float)
-    caveat = ""
-    if len(gaps) >= 30:
-        r_cuts = np.quantile(gaps, [0.5, 0.75, 0.9, 0.95])
-    else:
-        r_cuts = np.quantile(recency, [0.2, 0.4, 0.6, 0.8])
-        caveat = f"only {len(gaps)} gaps between purchases: recency is cut at its own quintiles, not at the shop's gaps"
+    r_cuts, recent = _recency_cuts(gaps, recency)
+    few = f"only {len(gaps)} gaps between purchases: recency is cut at its own quintiles, not at the shop's gaps"
     repeat = count[count > 1]
     f_cuts = np.array([2, *np.ceil(np.quantile(repeat, [0.5, 0.75, 0.9]))]) if len(repeat) else np.full(4, np.inf)
     known = amount[np.isfinite(amount)]
     m_cuts = np.quantile(known, [0.2, 0.4, 0.6, 0.8]) if len(known) else np.full(4, np.inf)
     high = np.column_stack([
-        recency <= (r_cuts[2] if len(gaps) >= 30 else r_cuts[1]),
-        count >= max(np.ceil(count.mean()), 2), amount >= _high_money(known)]).astype(int)
-    kinds = pd.DataFrame([SEGMENTS[tuple(int(digit) for digit in f"{code:03b}")] for code in range(8)])
-    names = kinds.take(high @ [4, 2, 1]).reset_index(drop=True)
+        recency <= recent, count >= max(np.ceil(count.mean()), 2), amount >= _high_money(known)]).astype(int)
+    names = pd.DataFrame(LABELS).take(high @ [4, 2, 1]).reset_index(drop=True)
     customers = pd.DataFrame({
         "customer_id": history["customer_id"], "first_on": history["first_on"], "recency_days": recency,
         "n_purchases": count, "amount": amount, "r": 5 - np.searchsorted(r_cuts, recency, side="left"),
         "f": 1 + np.searchsorted(f_cuts, count, side="right"), "m": 1 + np.searchsorted(m_cuts, amount, side="right"),
         "segment": names[0], "segment_cn": names[1], "action": names[2]})
     cuts = pd.DataFrame({"score": list("rrrrffffmmmm"), "above": [*r_cuts, *f_cuts, *m_cuts]})
-    return RfmResult(customers, cuts, len(gaps), caveat)
+    return RfmResult(customers, cuts, len(gaps), "" if len(gaps) >= 30 else few)
 
 
 def _high_money(known: np.ndarray) -> float:
@@ -128,23 +124,27 @@ def _high_money(known: np.ndarray) -> float:
     return max(float(known.mean()), np.nextafter(0, 1)) if len(known) else np.inf
 
 
-def segment_table(result: RfmResult, *, n_resamples: int = 40, seed: int = 0) -> pd.DataFrame:
+def segment_table(result: RfmResult, *, n_resamples: int = 40, seed: int = 0, max_drawn: int = 100_000
+                  ) -> pd.DataFrame:
     """One row per segment, largest amount first: n_customers, customer_share, amount, cm_share (share of all money),
     recency_days, n_purchases and amount_per_customer (medians), stability, stability_low.
 
     `stability` is the mean share of the segment's customers who keep their label when frequency and money cut points
-    come from resampled customers; `stability_low` its 5th percentile. Under .9 a segment is not one to act on.
+    come from resampled customers (at most `max_drawn`, so a large shop holds stiller than said); `stability_low` its
+    5th percentile. Under .9 a segment is not one to act on.
     """
     own, rng = result.customers, np.random.default_rng(seed)
     count, amount = own["n_purchases"].to_numpy(), own["amount"].to_numpy(float)
     f_high = own["segment"].str.contains("value|keep").to_numpy()
     m_high = own["segment"].str.startswith("important").to_numpy()
-    kept, n = [], len(own)
+    names, code = np.unique(own["segment"].to_numpy(object), return_inverse=True)
+    kept, n, drawn_n = [], len(own), min(len(own), max_drawn)
     for _k in range(n_resamples):
-        drawn = np.sort(rng.integers(0, n, n))
-        same_f = f_high == (count >= max(np.ceil(count[drawn].mean()), 2))
-        kept.append(same_f & (m_high == (amount >= _high_money(amount[drawn][np.isfinite(amount[drawn])]))))
-    shares = pd.DataFrame(np.array(kept).T).groupby(own["segment"].to_numpy()).mean()
+        drawn = np.sort(rng.integers(0, n, drawn_n))
+        same = f_high == (count >= max(np.ceil(count[drawn].mean()), 2))
+        same &= m_high == (amount >= _high_money(amount[drawn][np.isfinite(amount[drawn])]))
+        kept.append(np.bincount(code, same) / np.bincount(code))
+    shares = pd.DataFrame(np.array(kept).T, index=names)
     money = np.nansum(amount)
     out = own.groupby("segment").agg(
         n_customers=("customer_id", "size"), amount=("amount", "sum"), recency_days=("recency_days", "median"),
@@ -164,7 +164,7 @@ def cluster_segments(result: RfmResult, *, most: int = 8, seed: int = 0) -> tupl
     own = result.customers
     columns = np.column_stack([np.log1p(own["recency_days"]), np.log(own["n_purchases"]),
                                np.arcsinh(own["amount"].fillna(0.0))])
-    choice, label = stable_clusters(columns, own["customer_id"].to_numpy(), most=most, seed=seed)
+    choice, label = stable_clusters(columns, own["customer_id"], most=most, seed=seed)
     table = own.assign(cluster=label).groupby("cluster").agg(
         n_customers=("customer_id", "size"), recency_days=("recency_days", "median"),
         n_purchases=("n_purchases", "median"), amount=("amount", "median"))
@@ -191,20 +191,48 @@ def segment_returns(customer_days: Any, *, as_of: Any, basis: str = "revenue", d
     t = expression(customer_days)
     for k in range(1, windows + 1):
         origin = day - pd.Timedelta(days=days * k)
-        seen = t.filter(_.day_on.cast("date") <= ibis.literal(origin.date()), _.orders > 0, _.customer_id.notnull())
-        if int(seen.count().to_pandas()) == 0:
+        then = _labelled(customer_days, as_of=origin, basis=basis)
+        if then is None:
             break
-        then = rfm(customer_days, as_of=origin, basis=basis).customers
         low, high = ibis.literal(origin.date()), ibis.literal((origin + pd.Timedelta(days=days)).date())
         window = t.filter(_.day_on.cast("date") > low, _.day_on.cast("date") <= high).group_by("customer_id").aggregate(
-            bought=(_.orders > 0).any(), money=_[basis].cast("decimal(18, 6)").sum().cast("float64"))
-        both = then.merge(window.order_by("customer_id").to_pandas(), on="customer_id", how="left")
-        both = both.assign(bought=both["bought"].fillna(False).astype(bool), money=both["money"].fillna(0.0))
-        table = both.groupby("segment").agg(n_customers=("customer_id", "size"), buyer_share=("bought", "mean"),
-                                            amount_per_customer=("money", "mean"))
-        rows.append(table.reset_index().assign(origin_on=origin))
+            bought=(_.orders > 0).any(), money=_[basis].cast(MONEY).sum())
+        both = then.left_join(window, "customer_id").group_by("code").aggregate(
+            n_customers=_.count(), buyers=_.bought.fill_null(False).sum(), money=_.money.sum().cast("float64"))
+        both = both.order_by("code").to_pandas()
+        n, money = both["n_customers"], both["money"].astype(float).fillna(0.0)
+        rows.append(pd.DataFrame({
+            "origin_on": origin, "segment": [LABELS[code][0] for code in both["code"]], "n_customers": n,
+            "buyer_share": both["buyers"] / n, "amount_per_customer": money / n}).sort_values("segment"))
     columns = ["origin_on", "segment", "n_customers", "buyer_share", "amount_per_customer"]
     return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
+
+
+def _labelled(customer_days: Any, *, as_of: Any, basis: str) -> ibis.Table | None:
+    """customer_id and code (4, 2, 1 for high recency, frequency, money) of everybody `rfm` labels, left in the engine;
+    None where nobody had bought yet."""
+    t = history_table(customer_days, as_of=as_of, basis=basis)
+    t = t.mutate(idle=ibis.literal(pd.Timestamp(as_of).date()).delta(t.last_on.cast("date"), unit="day"))
+    seen = t.group_by("idle").aggregate(n=_.count(), days=_.n_days.sum(), known=_.amount.count(),
+                                        money=_.amount.cast(MONEY).sum()).order_by("idle").to_pandas()
+    if len(seen) == 0:
+        return None
+    idle = np.repeat(seen["idle"].to_numpy("int64"), seen["n"].to_numpy("int64"))
+    recent = float(_recency_cuts(purchase_gaps(customer_days, as_of=as_of), idle)[1])
+    often = int(max(np.ceil(seen["days"].sum() / seen["n"].sum()), 2))
+    rich = float(seen["money"].sum()) / max(int(seen["known"].sum()), 1)
+    is_rich = ((_.amount >= rich) & (_.amount > 0)).fill_null(False)
+    code = (_.idle <= recent).ifelse(4, 0) + (_.n_days >= often).ifelse(2, 0) + is_rich.ifelse(1, 0)
+    return t.select("customer_id", code=code)
+
+
+def _recency_cuts(gaps: np.ndarray, recency: np.ndarray) -> tuple[np.ndarray, float]:
+    """Where recency is cut, and up to where it counts as high."""
+    if len(gaps) >= 30:
+        cuts = np.quantile(gaps, [0.5, 0.75, 0.9, 0.95])
+        return cuts, cuts[2]
+    cuts = np.quantile(recency, [0.2, 0.4, 0.6, 0.8])
+    return cuts, cuts[1]
 
 
 def holdout_size(share: float, *, lift: float = 0.10, power: float = 0.8, alpha: float = 0.05) -> float:
@@ -253,7 +281,7 @@ def audience_list(result: RfmResult, actions: pd.DataFrame) -> pd.DataFrame:
     """One row per customer: customer_id, segment, action, arm (`treat` or `holdout`, by the hash of the id: the same
     arm next month). Holds no contact data; `playbook audience` matches those locally."""
     share = result.customers["segment"].map(actions.set_index("segment")["holdout_share"]).fillna(0.5).to_numpy(float)
-    place = pd.util.hash_array(result.customers["customer_id"].to_numpy(object), categorize=False) % 10_000
+    place = hash_places(result.customers["customer_id"]) % 10_000
     out = result.customers[["customer_id", "segment", "action"]]
     return out.assign(arm=np.where(place < share * 10_000, "holdout", "treat"))
 
@@ -347,13 +375,19 @@ def segment_headline(
     """Monthly series for the scorecard: top20_share of each month's buyers (metric, month, amount, low, high, n,
     status) and, for the last month, points_liability. Missing where a month's money is not positive."""
     t = expression(customer_days).filter(_.day_on.cast("date") <= ibis.literal(pd.Timestamp(as_of).date()))
-    t = t.group_by("customer_id", month=_.day_on.cast("date").strftime("%Y-%m")).aggregate(
-        amount=_[basis].cast("decimal(18, 6)").sum().cast("float64"))
-    frame, rows = t.order_by("month", "customer_id").to_pandas(), []
-    for month, part in list(frame.groupby("month", sort=True))[-shown:]:
-        curve = lorenz(part)
-        rows.append({"metric": "top20_share", "month": month, "n": len(part),
-                     "amount": curve["top20_share"].iloc[0] if len(curve) else np.nan})
+    t = t.group_by("customer_id", month=_.day_on.cast("date").strftime("%Y-%m"))
+    t = t.aggregate(money=_[basis].cast(MONEY).sum())
+    best_first = ibis.window(group_by="month", order_by=[_.money.isnull(), ibis.desc("money")])
+    t = t.mutate(place=ibis.row_number().over(best_first), known=_.money.count().over(group_by="month"))
+    t = t.mutate(top=_.known * 0.2).mutate(whole=_.top.floor().cast("int64"))
+    sums = t.group_by("month").aggregate(
+        n=_.count(), total=_.money.sum().cast("float64"), top=_.top.max(), whole=_.whole.max(),
+        held=_.money.sum(where=_.place < _.whole).cast("float64"),
+        edge=_.money.sum(where=_.place == _.whole).cast("float64")).order_by("month").to_pandas().tail(shown)
+    held = sums["held"].fillna(0.0) + (sums["top"] - sums["whole"]) * sums["edge"].fillna(0.0)
+    share = (held / sums["total"]).where(sums["total"] > 0)
+    rows = [{"metric": "top20_share", "month": month, "n": n, "amount": amount}
+            for month, n, amount in zip(sums["month"], sums["n"], share, strict=True)]
     last = f"{pd.Timestamp(as_of):%Y-%m}"
     if owed is not None and len(owed):
         rows.append({"metric": "points_liability", "month": last, "amount": owed["liability"].iloc[0],

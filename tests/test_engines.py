@@ -20,10 +20,11 @@ from playbook.cohorts import cohort_retention, due_for_nudge, first_basket, firs
 from playbook.ltv import first_orders as traits_of
 from playbook.ltv import purchase_history
 from playbook.methods.attribution import transition_counts
+from playbook.methods.customer_windows import purchase_log
 from playbook.methods.margin_curve import margin_curve
 from playbook.metrics import monthly_sales
 from playbook.recommend import buyer_groups, item_pairs
-from playbook.segments import annual_amounts, rfm
+from playbook.segments import annual_amounts, rfm, segment_headline, segment_returns
 from playbook.start import breakdown, daily, risk_indicators
 from playbook.store import open_store
 from playbook.store.derived import DERIVED
@@ -87,7 +88,10 @@ def bulk(s) -> dict:
         "second order": lambda: second_order(days, **at),
         "first basket": lambda: first_basket(first, days, **at, by="channel", least=2),
         "due for nudge": lambda: pd.DataFrame({"n": [due_for_nudge(first, days, **at, day=40)]}),
-        "purchase history": lambda: purchase_history(days, **at, basis="margin"),
+        "purchase history": lambda: purchase_history(days, **at, basis="margin", traits=traits),
+        "purchase log": lambda: purchase_log(days, purchase_history(days, **at).customer_id[::2], **at, basis="margin"),
+        "segment returns": lambda: segment_returns(days, **at, windows=2),
+        "segment headline": lambda: segment_headline(days, **at, basis="revenue"),
         "rfm": lambda: rfm(days, **at).customers, "rfm cuts": lambda: rfm(days, **at).cuts,
         "buyer groups": lambda: buyer_groups(days, **at), "annual amounts": lambda: annual_amounts(days, **at),
         "margin curve": lambda: margin_curve(days, traits, **at, max_months=12),

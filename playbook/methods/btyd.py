@@ -47,14 +47,8 @@ class CountFit:
     reason: str = ""
 
 
-def fit_counts(
-    history: pd.DataFrame,
-    *,
-    model: str = "bg_nbd",
-    engine: str = "auto",
-    week_cells: bool = True,
-    start: CountFit | None = None,
-) -> CountFit:
+def fit_counts(history: pd.DataFrame, *, model: str = "bg_nbd", engine: str = "auto", week_cells: bool = True,
+               start: CountFit | None = None) -> CountFit:
     """Fit `model` to `history` (one row per customer: x, t_x, T in days; optional n = customers like this one).
 
     `engine`: auto (lifetimes where installed and converging, else own) or own. `week_cells=False` keeps exact days, as
@@ -196,16 +190,8 @@ def _gap(
     return float(0.5 * slope(at) @ inverse @ slope(at)), inverse
 
 
-def _by_gradient(
-    model: str,
-    x: np.ndarray,
-    t_x: np.ndarray,
-    age: np.ndarray,
-    n: np.ndarray,
-    *,
-    start: CountFit | None = None,
-    precision: float = 0.0,
-) -> np.ndarray:
+def _by_gradient(model: str, x: np.ndarray, t_x: np.ndarray, age: np.ndarray, n: np.ndarray, *,
+                 start: CountFit | None = None, precision: float = 0.0) -> np.ndarray:
     """Bounded L-BFGS on the logs of the parameters; a second start where the first does not end at an optimum."""
     from scipy.optimize import minimize
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from playbook.methods.customer_windows import hash_places
+
 __all__ = ["stable_clusters"]
 
 
 def stable_clusters(
-    columns: np.ndarray, ids: np.ndarray, *, most: int = 8, resamples: int = 8, sample: int = 2500, seed: int = 0,
+    columns: np.ndarray, ids: pd.Series, *, most: int = 8, resamples: int = 8, sample: int = 2500, seed: int = 0,
     enough: float = 0.8,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """(choice, label): choice has one row per number of clusters: stability (mean agreement of centres learnt on two
@@ -23,14 +25,12 @@ def stable_clusters(
     1 cluster under 30 customers or where all are alike. Learnt on at most `sample` customers, fixed by their ids."""
     spread = columns.std(axis=0)
     scaled = (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    if len(scaled) < 30 or len(np.unique(scaled.round(9), axis=0)) < 10:
+    kept = scaled[np.argsort(hash_places(ids), kind="stable")[:sample]]
+    if len(kept) < 30 or len(np.unique(kept.round(9), axis=0)) < 10:
         one = pd.DataFrame({"n_clusters": [1], "stability": [np.nan], "stability_low": [np.nan], "is_chosen": [True]})
         return one, np.ones(len(scaled), int)
     from sklearn.metrics import adjusted_rand_score
 
-    order = np.argsort(ids.astype(str), kind="stable")
-    place = pd.util.hash_array(ids[order].astype(object), categorize=False)
-    kept = scaled[order][np.argsort(place, kind="stable")[:sample]]
     rng = np.random.default_rng(seed)
     rows, centres = [], {}
     draws = [(rng.integers(0, len(kept), len(kept)), rng.integers(0, len(kept), len(kept))) for _ in range(resamples)]
@@ -55,4 +55,9 @@ def _centres(rows: np.ndarray, k: int, seed: int) -> np.ndarray:
 
 
 def _nearest(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    return ((rows[:, None, :] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)
+    near, label = np.full(len(rows), np.inf), np.zeros(len(rows), int)
+    for k, centre in enumerate(centres):  # one at a time: the base may hold millions
+        far = ((rows - centre) ** 2).sum(axis=1)
+        label[far < near] = k
+        near = np.minimum(near, far)
+    return label

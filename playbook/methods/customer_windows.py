@@ -18,8 +18,8 @@ from playbook.methods.customer_models import poisson_deviance
 from playbook.methods.race import MIN_ORIGINS
 from playbook.store import expression
 
-__all__ = ["BAND_EDGES", "MONEY", "purchase_history", "TRAITS", "purchase_log", "hash_places", "month_names",
-           "history_of", "spend_rows", "tenths", "window_sums", "window_losses", "count_by_band",
+__all__ = ["BAND_EDGES", "MONEY", "TRAITS", "purchase_history", "history_table", "purchase_log", "hash_places",
+           "month_names", "history_of", "spend_rows", "tenths", "window_sums", "window_losses", "count_by_band",
            "band_of", "count_bands", "band_coverage"]
 
 BAND_EDGES = np.geomspace(0.005, 20, 25)  # sizes of forecast that are pooled for one customer's interval
@@ -35,14 +35,7 @@ def purchase_history(customer_days: Any, *, as_of: Any, basis: str = "revenue", 
     later purchase day (missing where x = 0). Days with refunds only count as money, never as purchases. Sorted by id.
     With `traits` (ltv.first_orders) also channel and category.
     """
-    day, t = pd.Timestamp(as_of), _days(customer_days, as_of)
-    bought, money = _.orders > 0, t[basis].cast(MONEY)
-    t = t.mutate(money=money).group_by("customer_id").aggregate(
-        first_on=_.day_on.min(where=bought).cast("timestamp"), last_on=_.day_on.max(where=bought).cast("timestamp"),
-        n_days=bought.sum(),
-        amount=_.money.sum().cast("float64"),
-        first_amount=_.money.cast("float64").argmin(_.day_on, where=bought & _.money.notnull()),
-    ).filter(_.n_days > 0)
+    day, t = pd.Timestamp(as_of), history_table(customer_days, as_of=as_of, basis=basis)
     known = None if traits is None else _one_each(traits)
     t = t if known is None else t.left_join(known, "customer_id").drop("customer_id_right")
     out = t.order_by("customer_id").to_pandas()
@@ -56,14 +49,25 @@ def purchase_history(customer_days: Any, *, as_of: Any, basis: str = "revenue", 
         **{name: out[name] for name in (known.columns if known is not None else ()) if name != "customer_id"}})
 
 
-def purchase_log(customer_days: Any, as_of: Any, basis: str, only: pd.Series | None = None) -> pd.DataFrame:
-    """customer_id, day_on, orders, money as a frame sorted by customer and day, up to `as_of`; of the customers `only`
-    where given."""
+def history_table(customer_days: Any, *, as_of: Any, basis: str) -> ibis.Table:
+    """The same in the engine: customer_id, first_on, last_on, n_days, amount, first_amount."""
+    t, bought = _days(customer_days, as_of), _.orders > 0
+    return t.mutate(money=t[basis].cast(MONEY)).group_by("customer_id").aggregate(
+        first_on=_.day_on.min(where=bought).cast("timestamp"), last_on=_.day_on.max(where=bought).cast("timestamp"),
+        n_days=bought.sum(),
+        amount=_.money.sum().cast("float64"),
+        first_amount=_.money.cast("float64").argmin(_.day_on, where=bought & _.money.notnull()),
+    ).filter(_.n_days > 0)
+
+
+def purchase_log(customer_days: Any, customers: pd.Series, *, as_of: Any, basis: str) -> pd.DataFrame:
+    """customer_id (the place in `customers`), day_on, orders, money of those customers, sorted by customer and day."""
     t = _days(customer_days, as_of)
-    t = t if only is None else t.semi_join(ibis.memtable(only.to_frame("customer_id")), "customer_id")
+    t = t.semi_join(ibis.memtable(customers.to_frame("customer_id").reset_index(drop=True)), "customer_id")
     t = t.select("customer_id", "orders", "day_on", money=t[basis].cast("float64"))
     frame = t.order_by("customer_id", "day_on", "orders", "money").to_pandas()
-    return frame.assign(day_on=pd.to_datetime(frame["day_on"]))
+    place = pd.Index(customers).get_indexer(frame["customer_id"])
+    return frame.assign(customer_id=place, day_on=pd.to_datetime(frame["day_on"]))
 
 
 def _days(customer_days: Any, as_of: Any) -> ibis.Table:

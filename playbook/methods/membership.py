@@ -198,10 +198,14 @@ def _with_uplift(tiers: pd.DataFrame, uplift: float) -> pd.DataFrame:
     return tiers.assign(uplift=tiers["uplift"].fillna(rule) if "uplift" in tiers else rule)
 
 
-def _checked(amounts: pd.DataFrame, benefits: pd.DataFrame, best: pd.DataFrame, *, n: int = 20, seed: int = 0
-             ) -> pd.DataFrame:
-    """`best` with threshold_low, threshold_high and net_checked, from `n` searches on resampled customers."""
-    rng, lines, nets = np.random.default_rng(seed), [], []
+def _checked(amounts: pd.DataFrame, benefits: pd.DataFrame, best: pd.DataFrame, *, n: int = 20, seed: int = 0,
+             max_customers: int = 100_000) -> pd.DataFrame:
+    """`best` with threshold_low, threshold_high and net_checked, from `n` searches on resampled customers (of a fixed
+    sample in a large shop, whose range is then wider than it need be)."""
+    rng, lines, nets, n_all = np.random.default_rng(seed), [], [], len(amounts)
+    amounts = amounts.drop(columns="customer_id")
+    if n_all > max_customers:
+        amounts = amounts.iloc[np.sort(rng.choice(n_all, max_customers, replace=False))]
     for _k in range(n):
         drawn = rng.integers(0, len(amounts), len(amounts))
         unseen = amounts[~np.isin(np.arange(len(amounts)), drawn)]
@@ -211,7 +215,7 @@ def _checked(amounts: pd.DataFrame, benefits: pd.DataFrame, best: pd.DataFrame, 
         except PlaybookError:  # the resample is too small for the tiers
             continue
         lines.append(found["threshold"])
-        nets.append(judged["tier_net"] * len(amounts) / len(unseen))
+        nets.append(judged["tier_net"] * n_all / len(unseen))
     if len(lines) < n / 2:
         return best.assign(threshold_low=np.nan, threshold_high=np.nan, net_checked=np.nan)
     low, high = np.quantile(lines, [0.05, 0.95], axis=0)
