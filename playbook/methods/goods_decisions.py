@@ -31,64 +31,31 @@ def stock_decisions(
     soon, later = as_of + dt.timedelta(days=1), as_of + dt.timedelta(days=review_days)
     rows = []
     for _, r in (found.by_supplier if found is not None else pd.DataFrame()).iterrows():
-        rows.append(
-            {
-                "subject_type": "supplier",
-                "subject": str(r["supplier_id"]),
-                "action": "order",
-                "size": r["cash"],
-                "unit": currency,
-                "expected_effect": r["expected_margin"],
-                "effect_low": r["margin_low"],
-                "effect_high": r["margin_high"],
-                "effect_unit": f"{currency} margin in the period covered",
-                "confidence": "high",
-                "evidence_metric": "rop",
-                "evidence_value": r["n_lines"],
-                "due_on": str(soon),
-                "reason": f"{r['n_lines']:.0f} lines below their reorder point",
-                "owner_role": "supply-chain head",
-                "revisit_on": str(later),
-                "stop_rule": "an order arrives or demand falls before it is sent: plan again",
-            }
-        )
+        rows.append({
+            "subject_type": "supplier", "subject": str(r["supplier_id"]), "action": "order", "size": r["cash"],
+            "unit": currency, "expected_effect": r["expected_margin"], "effect_low": r["margin_low"],
+            "effect_high": r["margin_high"], "effect_unit": f"{currency} margin in the period covered",
+            "confidence": "high", "evidence_metric": "rop", "evidence_value": r["n_lines"], "due_on": str(soon),
+            "reason": f"{r['n_lines']:.0f} lines below their reorder point", "owner_role": "supply-chain head",
+            "revisit_on": str(later), "stop_rule": "an order arrives or demand falls before it is sent: plan again"})
     for _, r in excess[excess["action"] == "clear"].head(most).iterrows():
-        rows.append(
-            {
-                "subject_type": "sku",
-                "subject": r["sku"],
-                "action": "clear",
-                "size": r["excess_units"],
-                "unit": "units",
-                "expected_effect": r["excess_value"] * holding_share if holding_share is not None else np.nan,
-                "effect_unit": f"{currency} holding cost a year",
-                "confidence": "medium",
-                "evidence_metric": "doi_days",
-                "evidence_value": r["days"],
-                "reason": "more than nine futures in ten would sell",
-                "due_on": str(later),
-                "owner_role": "category head",
-                "revisit_on": str(as_of + dt.timedelta(days=60)),
-                "stop_rule": "days of stock fall under the cover",
-            }
-        )
+        rows.append({
+            "subject_type": "sku", "subject": r["sku"], "action": "clear", "size": r["excess_units"],
+            "unit": "units",
+            "expected_effect": r["excess_value"] * holding_share if holding_share is not None else np.nan,
+            "effect_unit": f"{currency} holding cost a year", "confidence": "medium", "evidence_metric": "doi_days",
+            "evidence_value": r["days"], "reason": "more than nine futures in ten would sell", "due_on": str(later),
+            "owner_role": "category head", "revisit_on": str(as_of + dt.timedelta(days=60)),
+            "stop_rule": "days of stock fall under the cover"})
     for _, r in suppliers[(suppliers["high"] < otif_floor) & (suppliers["n_judged"] >= 10)].iterrows():
-        rows.append(
-            {
-                "subject_type": "supplier",
-                "subject": str(r["supplier_id"]),
-                "action": "second source",
-                "confidence": "medium",
-                "evidence_metric": "otif",
-                "evidence_value": r["otif_share"],
-                "threshold": otif_floor,
-                "reason": f"on time in full on {r['n_judged']:.0f} lines, even the high end below the floor",
-                "owner_role": "supply-chain head",
-                "due_on": str(as_of + dt.timedelta(days=30)),
-                "revisit_on": str(as_of + dt.timedelta(days=90)),
-                "stop_rule": "on time in full above the floor for a quarter",
-            }
-        )
+        rows.append({
+            "subject_type": "supplier", "subject": str(r["supplier_id"]), "action": "second source",
+            "confidence": "medium", "evidence_metric": "otif", "evidence_value": r["otif_share"],
+            "threshold": otif_floor,
+            "reason": f"on time in full on {r['n_judged']:.0f} lines, even the high end below the floor",
+            "owner_role": "supply-chain head", "due_on": str(as_of + dt.timedelta(days=30)),
+            "revisit_on": str(as_of + dt.timedelta(days=90)),
+            "stop_rule": "on time in full above the floor for a quarter"})
     return pd.DataFrame(rows)
 
 
@@ -110,105 +77,42 @@ def range_decisions(
     for _, r in (
         (moved.sort_values(["gain", "sku"], ascending=[False, True]) if len(moved) else moved).head(most).iterrows()
     ):
-        rows.append(
-            {
-                "subject_type": "sku",
-                "subject": r["sku"],
-                "action": f"{r['action']} price",
-                "size": r["plan"],
-                "unit": currency,
-                "expected_effect": r["gain"],
-                "effect_low": r["gain_low"],
-                "effect_high": r["gain_high"],
-                "effect_unit": f"{currency} margin/year",
-                "confidence": "high" if r["chance"] > 0.95 else "medium",
-                "evidence_metric": "elasticity",
-                "evidence_value": r["chance"],
-                "reason": r["reason"],
-                "owner_role": "pricing",
-                "due_on": ahead(7),
-                "revisit_on": ahead(63),
-                "stop_rule": "margin a week under its interval for four weeks",
-            }
-        )
+        rows.append({
+            "subject_type": "sku", "subject": r["sku"], "action": f"{r['action']} price", "size": r["plan"],
+            "unit": currency, "expected_effect": r["gain"], "effect_low": r["gain_low"],
+            "effect_high": r["gain_high"], "effect_unit": f"{currency} margin/year",
+            "confidence": "high" if r["chance"] > 0.95 else "medium", "evidence_metric": "elasticity",
+            "evidence_value": r["chance"], "reason": r["reason"], "owner_role": "pricing", "due_on": ahead(7),
+            "revisit_on": ahead(63), "stop_rule": "margin a week under its interval for four weeks"})
     for _, r in review.tail(6).iterrows():
         if r["status"] == "complete" and r["verdict"] != "undecided":
-            rows.append(
-                {
-                    "subject_type": "category",
-                    "subject": r["promo_id"],
-                    "action": f"{r['verdict']} promotion",
-                    "expected_effect": r["incremental_margin"] - (r["cost"] if r["cost"] == r["cost"] else 0.0),
-                    "effect_low": r["low"] - r["cost"],
-                    "effect_high": r["high"] - r["cost"],
-                    "effect_unit": f"{currency} margin",
-                    "confidence": "low" if r["verdict"] == "change" else "high",
-                    "evidence_metric": "promo_roi",
-                    "evidence_value": r["promo_roi"],
-                    "threshold": 0.0,
-                    "reason": "against placebo windows",
-                    "owner_role": "category head",
-                    "due_on": ahead(30),
-                    "revisit_on": ahead(120),
-                    "stop_rule": "a repeat with a hold-out says otherwise",
-                }
-            )
+            rows.append({
+                "subject_type": "category", "subject": r["promo_id"], "action": f"{r['verdict']} promotion",
+                "expected_effect": r["incremental_margin"] - (r["cost"] if r["cost"] == r["cost"] else 0.0),
+                "effect_low": r["low"] - r["cost"], "effect_high": r["high"] - r["cost"],
+                "effect_unit": f"{currency} margin", "confidence": "low" if r["verdict"] == "change" else "high",
+                "evidence_metric": "promo_roi", "evidence_value": r["promo_roi"], "threshold": 0.0,
+                "reason": "against placebo windows", "owner_role": "category head", "due_on": ahead(30),
+                "revisit_on": ahead(120), "stop_rule": "a repeat with a hold-out says otherwise"})
     for _, r in tail[tail["confidence"] == "high"].head(most).iterrows():
-        rows.append(
-            {
-                "subject_type": "sku",
-                "subject": r["sku"],
-                "action": "delist",
-                "expected_effect": r["effect"],
-                "effect_low": r["effect_low"],
-                "effect_high": r["effect_high"],
-                "effect_unit": f"{currency} margin/year",
-                "confidence": r["confidence"],
-                "evidence_metric": "cm",
-                "evidence_value": r["margin"],
-                "reason": "tail of the range",
-                "owner_role": "category head",
-                "due_on": ahead(30),
-                "revisit_on": ahead(90),
-                "stop_rule": "buyers ask for it",
-            }
-        )
+        rows.append({
+            "subject_type": "sku", "subject": r["sku"], "action": "delist", "expected_effect": r["effect"],
+            "effect_low": r["effect_low"], "effect_high": r["effect_high"], "effect_unit": f"{currency} margin/year",
+            "confidence": r["confidence"], "evidence_metric": "cm", "evidence_value": r["margin"],
+            "reason": "tail of the range", "owner_role": "category head", "due_on": ahead(30),
+            "revisit_on": ahead(90), "stop_rule": "buyers ask for it"})
     held = quality[quality["is_hold"].astype(bool)] if len(quality) else quality
     for _, r in held.head(most).iterrows():
-        rows.append(
-            {
-                "subject_type": "sku",
-                "subject": r["sku"],
-                "action": "quality hold",
-                "size": r["n_returned"],
-                "unit": "units",
-                "confidence": "high",
-                "evidence_metric": "return_share",
-                "evidence_value": r["return_share"],
-                "threshold": 2 * r["category_share"],
-                "reason": "returns above twice the category's",
-                "owner_role": "quality head",
-                "due_on": ahead(7),
-                "revisit_on": ahead(60),
-                "stop_rule": "the cause is found and the next batch returns less",
-            }
-        )
+        rows.append({
+            "subject_type": "sku", "subject": r["sku"], "action": "quality hold", "size": r["n_returned"],
+            "unit": "units", "confidence": "high", "evidence_metric": "return_share",
+            "evidence_value": r["return_share"], "threshold": 2 * r["category_share"],
+            "reason": "returns above twice the category's", "owner_role": "quality head", "due_on": ahead(7),
+            "revisit_on": ahead(60), "stop_rule": "the cause is found and the next batch returns less"})
     for _, r in fresh[fresh["action"] != "leave"].head(most).iterrows():
-        rows.append(
-            {
-                "subject_type": "sku",
-                "subject": r["sku"],
-                "action": r["action"],
-                "confidence": "low",
-                "unit": "views",
-                "size": r["views"],
-                "evidence_metric": "cvr_visitors",
-                "evidence_value": r["conversion"],
-                "reason": "new item, traffic × conversion",
-                "owner_role": "category head",
-                "due_on": ahead(14),
-                "revisit_on": ahead(45),
-                "stop_rule": "conversion under the median after sixty days",
-            }
-        )
+        rows.append({
+            "subject_type": "sku", "subject": r["sku"], "action": r["action"], "confidence": "low", "unit": "views",
+            "size": r["views"], "evidence_metric": "cvr_visitors", "evidence_value": r["conversion"],
+            "reason": "new item, traffic × conversion", "owner_role": "category head", "due_on": ahead(14),
+            "revisit_on": ahead(45), "stop_rule": "conversion under the median after sixty days"})
     return pd.DataFrame(rows)
