@@ -26,9 +26,9 @@ from playbook.methods.proportions import wilson
 from playbook.methods.uncensored import level_around
 from playbook.store import expression
 
-__all__ = ["sku_year", "variable_cost_share", "roles", "lifecycle", "transfer_share", "delist", "new_items",
-           "elasticities", "price_weeks", "price_list", "price_gap", "promotion_review", "quality_hold", "range_kpis",
-           "range_decisions"]
+__all__ = ["sku_year", "variable_cost_share", "sku_views", "roles", "lifecycle", "transfer_share", "delist",
+           "new_items", "elasticities", "price_weeks", "price_list", "price_gap", "promotion_review", "quality_hold",
+           "range_kpis", "range_decisions"]
 
 RULES = {"traffic_quantile": 0.75, "profit_quantile": 0.60, "campaign_share": 0.5, "image_quantile": 0.90,
          "clear_days": 240.0}
@@ -77,6 +77,14 @@ def sku_year(
     return found[columns]
 
 
+def sku_views(events: Any, *, as_of: dt.date, days: int = 60) -> pd.Series:
+    """Visitors who looked at each sku in the last `days`, by sku in rising order; a sku nobody looked at has no row."""
+    t = expression(events)
+    since = as_of - dt.timedelta(days=days)
+    t = t.filter((t.occurred_at.cast("date") > since) & t.sku.notnull() & (t.name == "view_item"))
+    return t.group_by("sku").aggregate(views=t.visitor_id.nunique()).to_pandas().set_index("sku")["views"].sort_index()
+
+
 def roles(
     year: pd.DataFrame, *, elasticity: pd.DataFrame | None = None, stock_days: pd.Series | None = None,
     views: pd.Series | None = None, rules: dict[str, float] | None = None,
@@ -89,8 +97,9 @@ def roles(
     """
     r = RULES | (rules or {})
     found = year.copy()
-    draw = found["sku"].map(views) if views is not None else found["new_buyer_share"].where(found["n_orders"] >= 20)
-    word = "views" if views is not None else "share of new buyers"
+    seen = views is not None and len(views) > 0
+    draw = found["sku"].map(views) if seen else found["new_buyer_share"].where(found["n_orders"] >= 20)
+    word = "views" if seen else "share of new buyers"
     days = found["sku"].map(stock_days) if stock_days is not None else pd.Series(np.nan, found.index)
     elastic = pd.Series(np.nan, found.index)
     if elasticity is not None:
@@ -196,17 +205,16 @@ def delist(
 
 
 def new_items(
-    events: Any, sales_lines: Any, *, lifecycle: pd.DataFrame, as_of: dt.date, days: int = 60, min_views: int = 30
+    views: pd.Series, sales_lines: Any, *, lifecycle: pd.DataFrame, as_of: dt.date, days: int = 60, min_views: int = 30
 ) -> pd.DataFrame:
-    """New skus by traffic and conversion against the medians of all: views (visitors), n_orders, conversion (orders a
-    viewer), low, high, action (scale; fix page and price; buy traffic; leave). Under `min_views`: buy traffic."""
-    t, lines = expression(events), expression(sales_lines)
+    """New skus by traffic and conversion against the medians of all: views (of `sku_views` over the same `days`),
+    n_orders, conversion (orders a viewer), low, high, action (scale; fix page and price; buy traffic; leave). Under
+    `min_views`: buy traffic."""
+    lines = expression(sales_lines)
     since = as_of - dt.timedelta(days=days)
-    t = t.filter((t.occurred_at.cast("date") > since) & t.sku.notnull() & (t.name == "view_item"))
     lines = lines.filter((lines.ordered_on.cast("date") > since) & (lines.ordered_on.cast("date") <= as_of))
-    seen = t.group_by("sku").aggregate(views=t.visitor_id.nunique()).to_pandas()
-    sold = lines.group_by("sku").aggregate(n_orders=lines.order_id.nunique()).to_pandas()
-    found = seen.merge(sold, on="sku", how="left").fillna({"n_orders": 0}).sort_values("sku", ignore_index=True)
+    sold = lines.group_by("sku").aggregate(n_orders=lines.order_id.nunique()).to_pandas().set_index("sku")
+    found = views.rename("views").to_frame().join(sold).fillna({"n_orders": 0}).rename_axis("sku").reset_index()
     found["conversion"] = found["n_orders"] / found["views"].where(found["views"] > 0)
     found["low"], found["high"] = wilson(np.minimum(found["n_orders"], found["views"]), found["views"])
     much, good = found["views"] >= found["views"].median(), found["conversion"] >= found["conversion"].median()

@@ -64,11 +64,14 @@ def demand_backtest(
     panel: DemandPanel, *, classes: pd.DataFrame, horizon_weeks: int = 4, n_origins: int = 6, level: float = 0.8,
     seed: int = 7,
 ) -> pd.DataFrame:
-    """One row per class and model: n, wape, bias, coverage, naive_wape; `all` over all classes.
+    """One row per class and model: n, wape, bias, coverage, nominal, naive_wape; `all` over all classes.
 
     Each origin sees its past only; a sku's future counts by the weeks it could be sold, for forecast and actual
-    alike. Models: playbook, naive (last weeks again), seasonal naive (the same weeks a year ago), moving average of 13
-    weeks, tsb. Coverage is that of the playbook's interval of `level`; other models have none (missing).
+    alike. Models: playbook (mean of its futures, what orders need), playbook median (what WAPE rewards), naive (last
+    weeks again), seasonal naive (the same weeks a year ago), moving average of 13 weeks, tsb; and champion: at each
+    origin the one of them that erred least in the class at the origins before (naive at the first). Coverage is that
+    of the playbook's interval of `level`, `nominal` what the law itself gives those whole units: more than `level`
+    where a sku sells in ones. Other models have none (missing).
     """
     total, h = panel.units.shape[1], horizon_weeks
     names = classes.set_index("sku").loc[panel.sku]
@@ -77,31 +80,44 @@ def demand_backtest(
     for origin in range(total - h, max(total - h * n_origins - 1, 26), -h):
         past, ahead = panel.until(origin), panel.exposure[:, origin: origin + h]
         law, sold = demand_law(past), ahead.sum(axis=1) > 0.5 * h
-        actual, promo = panel.units[:, origin: origin + h].sum(axis=1), panel.promo[:, origin: origin + h]
+        actual, promo = panel.units[:, origin: origin + h].sum(axis=1), panel.pull[:, origin: origin + h]
         draws = (law.draw(h, n_draws=200, seed=seed, promo=promo) * ahead[:, None, :]).sum(axis=2)
-        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=1)
+        low, mid, high = np.quantile(draws, [(1 - level) / 2, 0.5, (1 + level) / 2], axis=1)
+        low, high = np.floor(low), np.ceil(high)
+        said = ((low[:, None] <= draws) & (draws <= high[:, None])).mean(axis=1)
         recent = lambda k: past.units[:, -k:].sum(axis=1) / np.maximum(past.exposure[:, -k:].sum(axis=1), 1e-9)  # noqa: B023,E731
-        points = {"playbook": (law.mean(h, promo) * ahead).sum(axis=1), "naive": recent(h) * ahead.sum(axis=1),
-                  "moving average": recent(13) * ahead.sum(axis=1),
+        points = {"playbook": (law.mean(h, promo) * ahead).sum(axis=1), "playbook median": mid,
+                  "naive": recent(h) * ahead.sum(axis=1), "moving average": recent(13) * ahead.sum(axis=1),
                   "tsb": tsb_level(past.units, past.exposure) * ahead.sum(axis=1)}
         if origin >= 52:
             points["seasonal naive"] = panel.units[:, origin - 52: origin - 52 + h].sum(axis=1)
         for model, point in points.items():
-            inside = (np.floor(low) <= actual) & (actual <= np.ceil(high)) if model == "playbook" else np.nan
-            rows.append(pd.DataFrame({"class": kind, "model": model, "point": point, "actual": actual,
-                                      "inside": inside})[sold])
+            inside, nominal = ((low <= actual) & (actual <= high), said) if model == "playbook" else (np.nan, np.nan)
+            rows.append(pd.DataFrame({"origin": origin, "sku": panel.sku, "class": kind, "model": model, "point": point,
+                                      "actual": actual, "inside": inside, "nominal": nominal})[sold])
+    columns = ["class", "model", "n", "wape", "bias", "coverage", "nominal", "naive_wape"]
     if not rows:
-        return pd.DataFrame(columns=["class", "model", "n", "wape", "bias", "coverage", "naive_wape"])
-    log = pd.concat(rows, ignore_index=True)
+        return pd.DataFrame(columns=columns)
+    log = _with_champion(pd.concat(rows, ignore_index=True))
     log = pd.concat([log, log.assign(**{"class": "all"})])
     log["error"], log["gap"] = (log["point"] - log["actual"]).abs(), log["point"] - log["actual"]
     found = log.groupby(["class", "model"], sort=True).agg(n=("error", "size"), error=("error", "sum"), gap=(
-        "gap", "sum"), actual=("actual", "sum"), coverage=("inside", "mean")).reset_index()
+        "gap", "sum"), actual=("actual", "sum"), coverage=("inside", "mean"), nominal=("nominal", "mean")).reset_index()
     known = found["actual"].where(found["actual"] > 0)
     found["wape"], found["bias"] = found["error"] / known, found["gap"] / known
     naive = found[found["model"] == "naive"].set_index("class")["wape"]
     found["naive_wape"] = found["class"].map(naive)
-    return found[["class", "model", "n", "wape", "bias", "coverage", "naive_wape"]]
+    return found[columns]
+
+
+def _with_champion(log: pd.DataFrame) -> pd.DataFrame:
+    """The log of forecasts and, at each origin and in each class, once more those of the model that erred least before;
+    a model that is not there at every origin is not in the race."""
+    errors = (log["point"] - log["actual"]).abs().groupby([log["class"], log["origin"], log["model"]]).sum().unstack()
+    before = errors.dropna(axis=1).groupby("class").cumsum().groupby("class").shift()
+    best = before.fillna({"naive": -1.0}).idxmin(axis=1).rename("best").reset_index()
+    chosen = log.merge(best, on=["class", "origin"]).query("model == best").drop(columns="best")
+    return pd.concat([log, chosen.assign(model="champion", inside=np.nan, nominal=np.nan)], ignore_index=True)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from playbook.assortment import (
     range_decisions,
     range_kpis,
     roles,
+    sku_views,
     sku_year,
     transfer_share,
 )
@@ -70,6 +71,22 @@ def test_a_role_is_the_first_rule_met_and_the_rule_is_printed():
                                     "f": "core", "g": "core", "h": "clearance"}
     assert found.loc["h", "rule"] == "stock for more than 240 days"
     assert roles(year()).set_index("sku").role["h"] == "image"
+
+
+def test_visitors_decide_what_draws_traffic_where_the_shop_counts_them():
+    unseen = pd.Series(dtype="int64")
+    assert roles(year(), views=unseen).equals(roles(year()))
+    found = roles(year(), views=pd.Series({"a": 5, "d": 7, "f": 90, "g": 8})).set_index("sku")
+    assert (found.role["f"], found.rule["f"]) == ("traffic", "top-quartile views, low margin")
+    assert found.role["a"] != "traffic"
+
+
+def test_dropping_a_sku_saves_what_its_shelf_costs():
+    stages = pd.DataFrame({"sku": list("abcdefgh"), "stage": "mature"})
+    nobody = {"share": np.nan, "low": np.nan, "high": np.nan, "n": 0}
+    bare, stocked = (delist(year(), lifecycle=stages, transfer=nobody, tail_share=0.05, holding=held)
+                     for held in (None, pd.Series({"h": 40.0})))
+    assert (stocked.effect - bare.effect).tolist() == [40.0] + [0.0] * (len(bare) - 1)
 
 
 def test_roles_that_need_a_cost_are_left_out_without_one():
@@ -212,7 +229,7 @@ def test_new_items_get_one_of_four_answers():
                          "occurred_at": LAST - pd.Timedelta(days=3), "name": "view_item"})
     sold = lines().assign(ordered_on=LAST - pd.Timedelta(days=2)).query("sku != 'b'")
     stages = pd.DataFrame({"sku": ["a", "b", "c"], "stage": "new"})
-    found = new_items(seen, sold, lifecycle=stages, as_of=AS_OF).set_index("sku")
+    found = new_items(sku_views(seen, as_of=AS_OF), sold, lifecycle=stages, as_of=AS_OF).set_index("sku")
     assert found.action["a"] == "scale"
     assert found.action["b"] == "fix page and price"
     assert found.action["c"] == "buy traffic"

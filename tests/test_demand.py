@@ -148,3 +148,43 @@ def test_sku_order_does_not_change_a_law():
     there = fit_demand(units, exposure, week, group=known.category)
     back = fit_demand(units[turn], exposure[turn], week, group=known.category[turn])
     np.testing.assert_allclose(back.level(), there.level()[turn], rtol=1e-9)
+
+
+def test_a_price_move_is_learnt_from_the_others_and_the_level_is_that_of_today():
+    rng = np.random.default_rng(5)
+    price = np.exp(np.repeat(rng.normal(0, 0.12, (60, 10)), 8, axis=1))
+    price[0] = np.where(np.arange(80) < 78, 1.0, 0.8)
+    units = rng.poisson(20 * price**-2.0).astype(float)
+    week, group = np.arange(80) % 52, np.zeros(60, int)
+    law = fit_demand(units, np.ones_like(units), week, group=group, price=price)
+    assert law.response == pytest.approx(2.0, abs=0.15)
+    now = price[:, -1] ** -2.0 * 20
+    blind = fit_demand(units, np.ones_like(units), week, group=group)
+    assert np.abs(law.level() / now - 1).mean() < 0.5 * np.abs(blind.level() / now - 1).mean()
+    half = law.draw(1, n_draws=400, seed=1, price=np.full((60, 1), 2.0)).mean()
+    assert half == pytest.approx(law.draw(1, n_draws=400, seed=1).mean() / 4, rel=0.2)
+    unknown = fit_demand(units, np.ones_like(units), week, group=group, price=np.full_like(units, np.nan))
+    np.testing.assert_allclose(unknown.level(), blind.level())
+
+
+def test_planned_promotions_are_in_the_weeks_ahead_and_unplanned_ones_in_the_noise():
+    rng = np.random.default_rng(6)
+    promo = np.zeros((40, 90))
+    promo[:, 9::10] = 1.0
+    units = rng.poisson(10 * (1 + 2 * promo)).astype(float)
+    how = {"group": np.zeros(40, int), "promo": promo}
+    plan = np.zeros((40, 8))
+    plan[:, 2] = 1.0
+    week = np.arange(90) % 52
+    law = fit_demand(units, np.ones_like(units), week, plan=plan, **how)
+    mean = law.mean(8).mean(axis=0)
+    assert mean[2] == pytest.approx(3 * mean[[0, 1, 3]].mean(), rel=0.15)
+    assert law.later(2).mean(4).mean(axis=0)[0] == pytest.approx(mean[2], rel=0.1)
+    assert fit_demand(units, np.ones_like(units), week, **how).dispersion.mean() > 3 * law.dispersion.mean()
+
+
+def test_one_sku_alone_is_not_explained_by_itself():
+    units = np.random.default_rng(7).poisson(30, (1, 60)).astype(float)
+    law = steady(units, np.ones_like(units))
+    assert law.level()[0] == pytest.approx(30, rel=0.2)
+    assert 0.01 <= law.dispersion[0] < 0.1

@@ -113,6 +113,9 @@ def test_backtest_sees_the_past_only_and_stands_beside_naive():
     panel = demand_panel(sku_days()[1], as_of=AS_OF, products=products())
     found = demand_backtest(panel, classes=classes(panel, demand_law(panel)), n_origins=4)
     whole = found[found["class"] == "all"].set_index("model")
+    assert whole.wape["champion"] <= whole.wape["naive"]
+    assert whole.nominal["playbook"] >= 0.8
+    whole = found[found["class"] == "all"].set_index("model")
     assert whole.loc["playbook", "wape"] < whole.loc["naive", "wape"]
     assert 0.7 < whole.loc["playbook", "coverage"] < 0.97
     assert whole["coverage"].drop("playbook").isna().all()
@@ -122,6 +125,24 @@ def test_backtest_sees_the_past_only_and_stands_beside_naive():
     again = demand_panel(changed, as_of=AS_OF, products=products())
     past = demand_law(panel.until(100)).level()
     np.testing.assert_allclose(demand_law(again.until(100)).level(), past)
+
+
+def test_prices_and_promotions_come_by_week_and_by_depth():
+    frame = sku_days()[1]
+    monday = LAST - pd.Timedelta(days=6)
+    cuts = pd.DataFrame({"starts_on": [monday, monday + pd.Timedelta(days=7)],
+                         "ends_on": [monday + pd.Timedelta(days=1), monday + pd.Timedelta(days=13)],
+                         "depth_share": [0.1, 0.3], "skus": ["s000 s001 nobody", None]})
+    asked = pd.DataFrame({"sku": "s000", "seller": ["own", "own", "rival"], "price": [10.0, 8.0, 5.0],
+                          "from_on": [LAST - pd.Timedelta(days=400), monday, monday]})
+    panel = demand_panel(frame, as_of=AS_OF, prices=asked, promotions=cuts)
+    first, second = panel.sku == "s000", panel.sku == "s002"
+    assert panel.price[first, -2:].tolist() == [[10.0, 8.0]]
+    assert np.isnan(panel.price[second]).all()
+    weeks = panel.units.shape[1]
+    assert panel.pull[first, weeks - 1] == pytest.approx(2 / 7)  # the usual depth, as no other was seen before
+    assert panel.pull[second, weeks] == pytest.approx((0.7**-2.62 - 1) / (0.9**-2.62 - 1))
+    assert panel.until(50).pull.shape[1] == 50 + 26
 
 
 def test_stockouts_estimate_what_was_lost_within_a_tenth_and_say_nothing_without_stock():

@@ -156,6 +156,14 @@ def test_sales_during_a_stock_out_are_a_lower_bound_and_silence_is_not_zero_dema
     assert mug.units.iloc[2] == 0
 
 
+def test_what_is_promised_or_damaged_is_not_stock_to_sell(tmp_path):
+    stock = pd.DataFrame({"day_on": [dt.date(2026, 8, d) for d in (3, 4, 5)], "sku": "mug", "on_hand": 5,
+                          "available": [None, None, 0], "committed": [2, 4, 0], "unsellable": [0, 1, 0]})
+    rows = [order("1", "2026-08-03"), order("2", "2026-08-04"), order("3", "2026-08-05")]
+    mug = frame(open_store(write_shop(tmp_path / "s", rows, stock=stock), until="2026-08-05"), "sku_days")
+    assert mug.set_index("day_on").is_stocked.tolist() == [True, False, False]
+
+
 def test_first_orders_near_the_start_of_a_log_may_not_be_first(tmp_path):
     rows = [order("1", "2026-01-03"), order("2", "2026-06-03", "bob")]
     folder = write_shop(tmp_path / "s", rows, shop="name: t\n")

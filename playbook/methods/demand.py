@@ -1,12 +1,14 @@
 """What customers will want, from sales that stock-outs cut short: one demand law per sku, fitted to all skus at once.
 
-Level: a gamma–Poisson filter with discounting (Harvey & Fernandes, JBES 1989) on de-seasonalised weeks. Its mean is an
-exponentially weighted average in which a week counts by the share of it that could be sold, so a stock-out is *no
-information* instead of *no demand*; zeros of a stocked week count in full, which is all that intermittent demand needs.
-Several memories and weekly drifts run side by side and are averaged by their past one-week errors (as in Raftery et
-al., Technometrics 2010). Start: the gamma prior of like items, by empirical Bayes, and the launch curve of all launches
-seen, so a new item borrows and an old one does not notice. Spread: excess of squared one-week errors over Poisson
-(negative binomial), sku shrunk towards skus of its size. Comparison: Teunter, Syntetos & Babai (EJOR 2011).
+Level: a gamma–Poisson filter with discounting (Harvey & Fernandes, JBES 1989) on weeks freed of season, promotion,
+price and what lifted or lowered the whole shop. Its mean is an exponentially weighted average in which a week counts by
+the share of it that could be sold, so a stock-out is *no information* instead of *no demand*; zeros of a stocked week
+count in full, which is all that intermittent demand needs. Several memories and weekly drifts run side by side and are
+averaged by their past one-week errors (as in Raftery et al., Technometrics 2010). Start: the gamma prior of like items,
+by empirical Bayes, and the launch curve of all launches seen, so a new item borrows and an old one does not notice.
+Noise: excess over Poisson (negative binomial) of ordinary weeks around the level of the weeks beside them, sku shrunk
+towards skus of its size, since a moved level is no noise; the forecast is wider where past one-week errors were wider
+than level and noise explain. Comparison: Teunter, Syntetos & Babai (EJOR 2011).
 
 Arrays are (sku, week), rising in time; `exposure` is the share of the week in which the sku could be sold, 0 = unknown.
 """
@@ -17,12 +19,14 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from playbook.methods.uncensored import RAMP_WEEKS, launch_curve, like_items, season_of
+from playbook.methods.elasticity import price_response
+from playbook.methods.uncensored import RAMP_WEEKS, launch_curve, level_around, like_items, season_of, shop_weeks
 
 __all__ = ["DemandLaw", "fit_demand", "tsb_level"]
 
-MEMORIES, DRIFTS = (0.9, 0.96, 0.985), (0.975, 1.0, 1.0125)  # weekly: worth of what is known; growth of the level
-COMMON_WEEKS, COMMON_POWER = 4, 0.8  # how far and how fully the latest weeks of the whole shop count
+MEMORIES, DRIFTS = (0.85, 0.93, 0.98), (0.985, 1.0, 1.01)  # weekly: worth of what is known; growth of the level
+COMMON_WEEKS, COMMON_POWER = 2, 0.6  # how far and how fully the latest weeks of the whole shop count
+QUIET, NEAR_WEEKS = 0.05, 8  # a week without promotion; half the window of the level that noise is measured against
 RUNS = np.array([(memory, drift) for memory in MEMORIES for drift in DRIFTS]).T[:, :, None]
 
 
@@ -34,7 +38,8 @@ class DemandLaw:
     `memory`: mean discount, with which the law widens by the week. `season`: (sku, 52) factors around 1.
     `dispersion`: squared coefficient of variation of weekly noise beyond Poisson. `uplift`: factor of a week wholly on
     promotion. `drift`: weekly growth of the level. `ramp`: (26,) launch curve by age, `age`: weeks since first seen
-    (above 25: not a launch). `next_week`: week of the year (0–51) of the first week ahead.
+    (above 25: not a launch). `next_week`: week of the year (0–51) of the first week ahead. `response`: price elasticity
+    of all skus together (0: no prices known). `plan`: promotion of the weeks ahead as far as planned (sku, week).
     """
 
     shape: np.ndarray
@@ -47,32 +52,49 @@ class DemandLaw:
     ramp: np.ndarray
     age: np.ndarray
     next_week: int
+    response: float = 0.0
+    plan: np.ndarray | None = None
 
     def of(self, rows: np.ndarray) -> DemandLaw:
         """The law of some skus; what belongs to all of them stays."""
-        own = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in ("ramp", "next_week")}
-        return replace(self, **own)
+        shared = ("ramp", "next_week", "response") + (("plan",) if self.plan is None else ())
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in shared})
+
+    def later(self, weeks: int) -> DemandLaw:
+        """The same law some weeks on, with nothing learnt in between."""
+        return replace(self, next_week=(self.next_week + weeks) % 52,
+                       plan=None if self.plan is None else self.plan[:, weeks:])
 
     def level(self) -> np.ndarray:
         """Mean weekly demand without season."""
         return self.shape / self.pace
 
-    def factors(self, n_weeks: int, promo: np.ndarray | None = None) -> np.ndarray:
-        """Season × launch × drift (× promotion, given a share of promoted days) of the weeks ahead, (sku, week)."""
+    def factors(
+        self, n_weeks: int, promo: np.ndarray | None = None, price: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Season × launch × drift × promotion × price of the weeks ahead, (sku, week).
+
+        `promo` as in the fit (default: what is planned), `price` over today's (default: as today).
+        """
         step = np.arange(n_weeks)
         ahead = self.season[:, (self.next_week + step) % 52] * self.drift[:, None] ** (np.minimum(step, 12) + 1)
         ahead = ahead * self.ramp[np.minimum(self.age[:, None] + step, len(self.ramp) - 1)]
-        return ahead if promo is None else ahead * (1 + (self.uplift[:, None] - 1) * promo)
+        if promo is None and self.plan is not None:
+            promo = np.pad(self.plan, ((0, 0), (0, n_weeks)))[:, :n_weeks]
+        ahead = ahead if promo is None else ahead * (1 + (self.uplift[:, None] - 1) * promo)
+        return ahead if price is None else ahead * price**-self.response
 
     def mean(self, n_weeks: int, promo: np.ndarray | None = None) -> np.ndarray:
         """Expected demand of the weeks ahead, (sku, week)."""
         return self.level()[:, None] * self.factors(n_weeks, promo)
 
-    def draw(self, n_weeks: int, *, n_draws: int, seed: int, promo: np.ndarray | None = None) -> np.ndarray:
+    def draw(
+        self, n_weeks: int, *, n_draws: int, seed: int, promo: np.ndarray | None = None, price: np.ndarray | None = None
+    ) -> np.ndarray:
         """Simulated demand, (sku, draw, week), in whole units; one level per future, noise week by week."""
         rng = np.random.default_rng(seed)
         level = self._levels(rng, n_draws, np.full(len(self.shape), n_weeks / 2))
-        mean = level[:, :, None] * self.factors(n_weeks, promo)[:, None, :]
+        mean = level[:, :, None] * self.factors(n_weeks, promo, price)[:, None, :]
         return rng.poisson(mean * _noise(rng, self.dispersion[:, None, None], mean.shape)).astype(np.float32)
 
     def windows(
@@ -117,41 +139,54 @@ def fit_demand(
     group: np.ndarray,
     like: np.ndarray | None = None,
     promo: np.ndarray | None = None,
+    price: np.ndarray | None = None,
+    plan: np.ndarray | None = None,
 ) -> DemandLaw:
     """Fit every sku's demand law to weekly sales and exposure.
 
     `week` is the week of the year (0–51) of each column, `group` the codes within which season is shared, `like` the
-    codes of like items a new sku borrows from (default: the group), `promo` the share of each week on promotion.
-    A sku never exposed gets the law of its like items.
+    codes of like items a new sku borrows from (default: the group), `promo` the share of each week on promotion (by
+    depth, where known: 1 is a whole week of the usual one), `price` the regular price asked (missing: unknown), `plan`
+    the promotions ahead (without it they are part of the noise). The level is that at the last price. A sku never
+    exposed gets the law of its like items.
     """
     exposure = np.where(np.isfinite(units), exposure, 0.0)
     units = np.where(exposure > 0, units, 0.0)
     promo = np.zeros_like(units) if promo is None else promo
+    quiet = promo < QUIET
     first = np.where((exposure > 0).any(axis=1), (exposure > 0).argmax(axis=1), units.shape[1])
     ramp = launch_curve(units, exposure, first)
     age = np.where(first[:, None] < 4, RAMP_WEEKS, np.arange(units.shape[1] + 1) - first[:, None])
     age = np.clip(age, 0, RAMP_WEEKS - 1)
-    climbed = exposure * ramp[age[:, :-1]]
+    climbed, response = exposure * ramp[age[:, :-1]], 0.0
+    if price is not None:
+        response, effect = price_response(units, climbed * quiet, price)
+        climbed = climbed * effect
     season, uplift = season_of(units, climbed, week, group=group, promo=promo)
     scale = climbed * season[:, week] * (1 + (uplift[:, None] - 1) * promo)
-    shape0, pace0 = like_items(units, scale, group if like is None else like)
-    dispersion = np.full(len(units), 0.2)
-    size = units.sum(axis=1) / np.maximum(scale.sum(axis=1), 1.0)
-    for runs in (RUNS[:, [4]], RUNS):  # the middle run is enough to learn the spread from
-        shape, pace, score, mean, late = _filter(units, scale, shape0, pace0, dispersion, runs)
-        dispersion = _dispersion(units, scale, mean, size)
+    tracked = scale * shop_weeks(units, level_around(units, scale, half_width=26) * scale)
+    shape0, pace0 = like_items(units, tracked, group if like is None else like)
+    # promotions nobody plans for are noise, planned ones are not
+    plain = np.where(quiet, tracked, 0.0) if plan is not None else tracked / (1 + (uplift[:, None] - 1) * promo)
+    told = exposure / np.maximum(exposure.max(axis=0, initial=0.0), 1e-9)  # of the days the shop was open
+    whole = np.where(told > 0.999, plain, 0.0)
+    size = units.sum(axis=1) / np.maximum(tracked.sum(axis=1), 1.0)
+    noise = _dispersion(*_excess(units, whole), size)
+    shape, pace, score, *errors = _filter(units, tracked, told, whole, shape0, pace0, noise)
+    dispersion = np.maximum(noise, _dispersion(*errors, size))  # what the level's own spread leaves of past errors
     pooled = score.mean(axis=1, keepdims=True)
     weight = np.exp((score - score.max(axis=0)) / 4 + pooled - pooled.max())
     weight /= weight.sum(axis=0)
     levels = shape / pace
     level = (weight * levels).sum(axis=0)
     # what hit all skus of the shop alike shows in their sum long before it shows in one sku's level
-    sold, told = units[:, -COMMON_WEEKS:].sum(), (weight * late).sum()
-    level, levels = (part * ((sold + 30) / (told + 30)) ** COMMON_POWER for part in (level, levels))
+    late = (slice(None), slice(-COMMON_WEEKS, None))
+    sold, told = ((part * quiet)[late].sum() + 200 for part in (units, level[:, None] * scale))
+    level, levels = (part * (sold / told) ** COMMON_POWER for part in (level, levels))
     spread = (weight * (levels / pace + (levels - level) ** 2)).sum(axis=0)
     memory, drift = (weight * RUNS[0]).sum(axis=0), (weight * RUNS[1]).sum(axis=0)
     return DemandLaw(level**2 / spread, level / spread, memory, season, dispersion, uplift, drift, ramp, age[:, -1],
-                     int((week[-1] + 1) % 52))
+                     int((week[-1] + 1) % 52), response, plan)
 
 
 def tsb_level(units: np.ndarray, exposure: np.ndarray, *, alpha: float = 0.15, beta: float = 0.1) -> np.ndarray:
@@ -167,40 +202,49 @@ def tsb_level(units: np.ndarray, exposure: np.ndarray, *, alpha: float = 0.15, b
 
 
 def _filter(
-    units: np.ndarray, scale: np.ndarray, shape0: np.ndarray, pace0: np.ndarray, dispersion: np.ndarray,
-    runs: np.ndarray,
+    units: np.ndarray, scale: np.ndarray, told: np.ndarray, whole: np.ndarray, shape0: np.ndarray, pace0: np.ndarray,
+    dispersion: np.ndarray,
 ) -> tuple[np.ndarray, ...]:
-    """Run all memories through time: last shape and pace, discounted log score (memory, sku), one-week means."""
-    keep, drift = runs
-    shape, pace = (np.repeat(part[None, :], runs.shape[1], axis=0) for part in (shape0, pace0))
-    score, means, late = np.zeros_like(shape), np.zeros_like(units), np.zeros_like(shape)
+    """Run all memories through time: last shape and pace, discounted log score, each (memory, sku); and, over the weeks
+    of `whole` after the first eight, by sku: squared one-week errors beyond counting and the law's own spread of the
+    level, squared means, weeks."""
+    keep, drift = RUNS
+    shape, pace = (np.repeat(part[None, :], RUNS.shape[1], axis=0) for part in (shape0, pace0))
+    score, excess, square, n = np.zeros_like(shape), *np.zeros((3, len(units)))
+    late = (np.cumsum(scale > 0, axis=1) > 26) & (np.arange(units.shape[1]) >= units.shape[1] - 52)
     floor = 0.05  # never forgotten, so that a run of zeros does not end in "never again"
     floor_pace = floor * pace0 / shape0
     for t in range(units.shape[1]):
         y, e = units[:, t], scale[:, t]
-        seen = e > 0
-        mean = drift * shape / pace * e
-        means[:, t] = mean.mean(axis=0)
-        if t >= units.shape[1] - COMMON_WEEKS:
-            late += mean
-        information = seen / (1 + dispersion * mean)  # an overdispersed count tells less about its mean
+        seen, use = e > 0, (whole[:, t] > 0) & late[:, t]
+        level = drift * shape / pace
+        guess = level.mean(axis=0) * whole[:, t]
+        excess += use * ((y - guess) ** 2 - guess - guess**2 * (1 / shape).mean(axis=0))
+        square, n = square + use * guess**2, n + use
+        mean = level * e
+        # an overdispersed count tells less about its mean; and large orders end a week early: short ones tell less
+        information = told[:, t] / (1 + dispersion * mean)
         spread = np.log1p(dispersion * mean)  # negative binomial log-likelihood, as far as it depends on the mean
-        score = 0.98 * score + seen * (y * (np.log(np.maximum(mean, 1e-9)) - spread) - spread / dispersion)
+        score = 0.98 * score + told[:, t] * (y * (np.log(np.maximum(mean, 1e-9)) - spread) - spread / dispersion)
         shape = np.where(seen, keep * shape + (1 - keep) * floor, shape) + information * y
         pace = np.where(seen, keep * pace + (1 - keep) * floor_pace, pace) / drift + information * e
-    return shape, pace, score, means, late
+    return shape, pace, score, excess, square, n
 
 
-def _dispersion(
-    units: np.ndarray, scale: np.ndarray, mean: np.ndarray, level: np.ndarray
-) -> np.ndarray:
+def _excess(units: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Squared distance beyond counting from the level of the weeks around, squared means and number of weeks by sku."""
+    use = scale > 0
+    mean = level_around(np.where(use, units, 0.0), scale, half_width=NEAR_WEEKS) * scale
+    own_part = 1 + 1 / (2 * NEAR_WEEKS + 1)  # a week is part of the level it is measured against
+    excess = np.where(use, own_part * (units - mean) ** 2 - mean, 0.0)
+    return excess.sum(axis=1), (mean**2).sum(axis=1), use.sum(axis=1)
+
+
+def _dispersion(excess: np.ndarray, square: np.ndarray, n: np.ndarray, level: np.ndarray) -> np.ndarray:
     """Squared coefficient of variation beyond Poisson, sku by sku, shrunk towards skus of a similar size."""
-    late = (scale > 0) & (np.cumsum(scale > 0, axis=1) > 8)
-    excess = np.where(late, (units - mean) ** 2 - mean, 0).sum(axis=1)
-    square = np.where(late, mean**2, 0).sum(axis=1)
     size = np.clip(np.floor(np.log2(np.maximum(level, 0.05)) + 5), 0, 12).astype(int)
     pooled = (np.bincount(size, excess, 13) + 0.2) / (np.bincount(size, square, 13) + 1.0)
-    typical = square / np.maximum(late.sum(axis=1), 1)
+    typical = square / np.maximum(n, 1)
     own = (excess + 30 * typical * pooled[size]) / np.maximum(square + 30 * typical, 1e-9)
     return np.clip(np.where(square > 0, own, pooled[size]), 0.01, 6.0)
 

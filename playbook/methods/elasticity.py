@@ -15,8 +15,9 @@ import pandas as pd
 
 from playbook.methods.uncensored import level_around, season_of
 
-__all__ = ["price_elasticity", "regular_prices"]
+__all__ = ["price_elasticity", "price_response", "regular_prices"]
 
+USUAL_RESPONSE = 2.62  # mean of 1,851 published elasticities (Bijmolt, van Heerde & Pieters, JMR 2005, 42:2)
 MIN_PRICES, MIN_WEEKS_AT_PRICE, MIN_UNITS, SAME_PRICE = 3, 3, 50, 0.01
 
 
@@ -77,6 +78,31 @@ def price_elasticity(
         "estimate": keep(beta), "low": keep(beta - wide * se), "high": keep(beta + wide * se), "se": keep(se),
         "n_prices": n_prices, "n_weeks": known.sum(axis=1), "n_units": n_units,
         "is_identifiable": good, "reason": reason})
+
+
+def price_response(
+    units: np.ndarray, scale: np.ndarray, price: np.ndarray, *, half_width: int = 13
+) -> tuple[float, np.ndarray]:
+    """One elasticity for all skus (positive: dearer sells less), for what a price move does to a forecast, and the
+    factor on demand of each week's price against the last one, (sku, week).
+
+    Poisson regression of each week on the weeks around it, so that neither season nor life cycle passes for a price.
+    Shrunk to `USUAL_RESPONSE` with a spread of one. A price further than exp(0.6) from the sku's usual one is an error
+    or another product: cut to that.
+    """
+    known = np.isfinite(price) & (price > 0)
+    usual = pd.DataFrame(np.where(known, price, np.nan)).median(axis=1).to_numpy()[:, None]
+    logs = np.where(known, np.clip(np.log(np.where(known, price / usual, 1.0)), -0.6, 0.6), 0.0)
+    use = known & (scale > 0)
+    units, scale, response = np.where(use, units, 0.0), np.where(use, scale, 0.0), USUAL_RESPONSE
+    for _ in range(6):
+        priced = scale * np.exp(-response * logs)
+        mean = level_around(units, priced, half_width=half_width) * priced
+        move = np.where(use, logs - level_around(mean * logs, mean, half_width=half_width), 0.0)
+        gap = ((mean - units) * move).sum() + 3 * (USUAL_RESPONSE - response)  # 3: what weekly counts vary over Poisson
+        response += gap / ((mean * move**2).sum() + 3)
+    response = float(np.clip(response, 0.0, 6.0))
+    return response, np.exp(-response * (logs - logs[:, -1:]))
 
 
 def regular_prices(price: np.ndarray, promo: np.ndarray) -> np.ndarray:

@@ -52,9 +52,11 @@ def levels_for_fill(
     on_order = np.maximum(before.mean(axis=1) - need, 0)[:, None].astype(window.dtype) if is_lost else 0
 
     def short_of(level: np.ndarray, over: np.ndarray | float, first: np.ndarray, then: np.ndarray) -> np.ndarray:
-        stock = level.astype(window.dtype)[:, None] + over - on_order
+        position = level.astype(window.dtype)[:, None] + over
+        coming = np.minimum(on_order, position)  # no more is on order than the level asks for
+        stock = position - coming
         stock = np.maximum(stock - first / 2, 0) - first / 2 if is_lost else stock - first
-        return np.maximum(then - np.maximum(stock + on_order, 0), 0)
+        return np.maximum(then - np.maximum(stock + coming, 0), 0)
 
     # a group's sum needs few draws per sku; a small group keeps them all
     few = slice(None, max(40, min(window.shape[1], 400_000 // max(len(need), 1))))

@@ -16,6 +16,8 @@ import pandas as pd
 
 from playbook.errors import PlaybookError
 from playbook.methods.demand import DemandLaw, fit_demand
+from playbook.methods.elasticity import regular_prices
+from playbook.methods.prices import posted_prices, promotion_pull
 from playbook.methods.uncensored import level_around, sold_out_exposure
 from playbook.store import expression
 
@@ -29,7 +31,8 @@ BULK = 8  # times the next best week
 class DemandPanel:
     """Weeks ending at as-of, oldest first; arrays are (sku, week). `exposure`: share of the week on sale; `promo`:
     share on promotion; `on_hand`: mean closing stock. `week` is the week of the year, `starts` its first day,
-    `counts` the units and days behind `units` and `exposure`.
+    `counts` the units and days behind `units` and `exposure`. `price`: regular price asked, missing where no price list
+    says; `pull`: promotion by depth, with the weeks ahead as far as planned.
     `is_stock_known` false: exposure is 1 from the first day on, and every demand figure is a lower bound.
     """
 
@@ -46,18 +49,25 @@ class DemandPanel:
     is_stock_known: bool
     issues: pd.DataFrame
     counts: tuple[np.ndarray, ...]
+    price: np.ndarray
+    pull: np.ndarray
 
     def until(self, n_weeks: int) -> DemandPanel:
         """The panel as it stood after its first `n_weeks` weeks: nothing in it was estimated from a later one."""
-        cut = {name: getattr(self, name)[:, :n_weeks] for name in ("promo", "revenue", "margin", "on_hand")}
+        cut = {name: getattr(self, name)[:, :n_weeks] for name in ("promo", "revenue", "margin", "on_hand", "price")}
+        cut["pull"] = self.pull[:, : self.pull.shape[1] - len(self.starts) + n_weeks]
         counts = tuple(part[:, :n_weeks] for part in self.counts)
         units, exposure, _ = _weeks(*counts)
         return replace(self, units=units, exposure=exposure, counts=counts, week=self.week[:n_weeks],
                        starts=self.starts[:n_weeks], **cut)
 
 
-def demand_panel(sku_days: Any, *, as_of: dt.date, products: Any = None, n_weeks: int = 156) -> DemandPanel:
-    """Weekly demand of every sku from `sku_days` (one row per sku and day).
+def demand_panel(
+    sku_days: Any, *, as_of: dt.date, products: Any = None, prices: Any = None, promotions: Any = None,
+    n_weeks: int = 156,
+) -> DemandPanel:
+    """Weekly demand of every sku from `sku_days` (one row per sku and day), with the shop's own `prices` and
+    `promotions` where it keeps them (promotions to come are planned, not foreseen).
 
     One week above eight times the sku's next best week (and above 50 units) is one customer's bulk order, not
     demand: it is cut to that and named. PlaybookError when there is no sku with a day up to `as_of`.
@@ -100,10 +110,13 @@ def demand_panel(sku_days: Any, *, as_of: dt.date, products: Any = None, n_weeks
         category = p["category"].reindex(sku).fillna("none").to_numpy(object)
     starts = pd.date_range(start, periods=weeks, freq="7D")
     stocked = bool(t.filter(t.is_stocked.notnull()).count().to_pandas())
-    return DemandPanel(np.asarray(sku, object), category, units, exposure, grid("promo") / np.maximum(grid("days"), 1),
-                       grid("revenue"), margin, grid("on_hand", np.nan), np.minimum((starts.day_of_year.to_numpy() - 1)
-                       // 7, 51), starts, stocked, pd.DataFrame(issues, columns=ISSUES),
-                       counts)
+    promo = grid("promo") / np.maximum(grid("days"), 1)
+    found = DemandPanel(np.asarray(sku, object), category, units, exposure, promo, grid("revenue"), margin,
+                        grid("on_hand", np.nan), np.minimum((starts.day_of_year.to_numpy() - 1) // 7, 51), starts,
+                        stocked, pd.DataFrame(issues, columns=ISSUES), counts, np.full(units.shape, np.nan), promo)
+    if prices is not None:
+        found = replace(found, price=regular_prices(posted_prices(found, prices), promo))
+    return found if promotions is None else replace(found, pull=promotion_pull(found, promotions))
 
 
 def _weeks(
@@ -123,7 +136,10 @@ def demand_law(panel: DemandPanel) -> DemandLaw:
     price = panel.revenue.sum(axis=1) / np.maximum(panel.units.sum(axis=1), 1)
     group = pd.factorize(panel.category, sort=True)[0]
     dear = price > pd.Series(price).groupby(group).transform("median").to_numpy()
-    return fit_demand(panel.units, panel.exposure, panel.week, group=group, like=2 * group + dear, promo=panel.promo)
+    n = panel.units.shape[1]
+    plan = panel.pull[:, n:] if panel.pull.shape[1] > n else None
+    return fit_demand(panel.units, panel.exposure, panel.week, group=group, like=2 * group + dear,
+                      promo=panel.pull[:, :n], price=panel.price, plan=plan)
 
 
 def stockouts(panel: DemandPanel, *, n_weeks: int = 52, max_gap_weeks: int = 8, level: float = 0.8) -> pd.DataFrame:

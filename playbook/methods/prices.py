@@ -1,19 +1,22 @@
-"""What was asked for a sku and when: the shop's own price rows or the prices on its order lines; competitors' too."""
+"""What was asked for a sku and when: the shop's own price rows or the prices on its order lines, promotions and how
+deep they cut; competitors' prices too."""
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from playbook.methods.demand import DemandLaw
-from playbook.methods.elasticity import regular_prices
-from playbook.methods.panel import DemandPanel
+from playbook.methods.elasticity import USUAL_RESPONSE, regular_prices
 from playbook.store import expression
 
-__all__ = ["posted_prices", "line_prices", "price_gap", "price_weeks"]
+if TYPE_CHECKING:
+    from playbook.methods.demand import DemandLaw
+    from playbook.methods.panel import DemandPanel
+
+__all__ = ["posted_prices", "promotion_pull", "line_prices", "price_gap", "price_weeks"]
 
 
 def posted_prices(panel: DemandPanel, prices: Any) -> np.ndarray:
@@ -25,12 +28,36 @@ def posted_prices(panel: DemandPanel, prices: Any) -> np.ndarray:
     own = t.filter(t.seller == "own").select("sku", "from_on", "price").mutate(price=lambda r: r.price.cast("float64"))
     own = own.to_pandas().assign(from_on=lambda f: pd.to_datetime(f["from_on"]).astype("datetime64[s]"))
     own = own.sort_values(["from_on", "sku", "price"]).drop_duplicates(["from_on", "sku"], keep="last")
+    own = own[own["sku"].isin(panel.sku)]
     middle = (panel.starts + pd.Timedelta(days=3)).astype("datetime64[s]")
-    grid = pd.DataFrame({"from_on": np.tile(middle, len(panel.sku)), "sku": np.repeat(panel.sku, len(middle))})
-    grid["place"] = np.arange(len(grid))
-    own["sku"], grid["sku"] = own["sku"].astype(str), grid["sku"].astype(str)
-    met = pd.merge_asof(grid.sort_values(["from_on", "sku"]), own, on="from_on", by="sku")
-    return met.sort_values("place")["price"].to_numpy(float).reshape(len(panel.sku), len(middle))
+    since = middle.searchsorted(own["from_on"])
+    asked = np.full((len(panel.sku), len(middle) + 1), np.nan)
+    asked[pd.Index(panel.sku).get_indexer(own["sku"]), since] = own["price"]  # in the order of time: the latest stays
+    latest = np.maximum.accumulate(np.where(np.isfinite(asked), np.arange(asked.shape[1]), 0), axis=1)
+    return np.take_along_axis(asked, latest, axis=1)[:, :-1]
+
+
+def promotion_pull(panel: DemandPanel, promotions: Any, *, ahead: int = 26) -> np.ndarray:
+    """Promotion of each week of the panel and `ahead` weeks after it, (sku, week), 1 for a whole week of usual depth.
+
+    A price cut by a share d pulls as (1 − d)^−ε − 1, the shop's average promotion as 1; a promotion without a depth is
+    average. Weeks of order lines on a promotion that is not in the table count by their days.
+    """
+    t = expression(promotions).select("starts_on", "ends_on", "depth_share", "skus").to_pandas()
+    days = np.arange(7 * (len(panel.starts) + ahead)).reshape(-1, 7)
+    first, last = (((pd.to_datetime(t[c]) - panel.starts[0]).dt.days).to_numpy() for c in ("starts_on", "ends_on"))
+    depth = np.clip(t["depth_share"].astype(float).to_numpy(), 0.0, 0.6)
+    pull = (1 - depth) ** -USUAL_RESPONSE - 1
+    usual = np.nanmean(pull[first < 7 * len(panel.starts)]) if np.isfinite(depth).any() else 1.0
+    strength = np.where(pull > 0, pull / (usual if usual > 0 else 1.0), 1.0)
+    found, place = np.zeros((len(panel.sku), len(days))), pd.Index(panel.sku)
+    for i, named in enumerate(t["skus"]):
+        share = ((days >= first[i]) & (days <= last[i])).mean(axis=1) * strength[i]
+        rows = place.get_indexer(place if pd.isna(named) else np.unique(str(named).split()))
+        found[np.ix_(rows[rows >= 0], share > 0)] += share[share > 0]
+    listed = found[:, : len(panel.starts)]
+    found[:, : len(panel.starts)] = np.where(listed > 0, listed, panel.promo)
+    return found
 
 
 def line_prices(panel: DemandPanel, sales_lines: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ without stock are lost, a decision sees stock, what is on order and the past, an
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -112,7 +112,7 @@ def policy_replay(
         at = week - week % refit_weeks
         if at not in laws:
             laws[at] = demand_law(panel.until(first + at)).of(ok)
-        law = replace(laws[at], next_week=int((laws[at].next_week + week - at) % 52))
+        law = laws[at].later(week - at)
         return plan_orders(
             law, available=stock, incoming=arrivals.sum(axis=1), incoming_days=3.5 * weeks.mean(axis=1), stop=stop,
             lead_days=7.0 * weeks[:, :n_draws], review_days=7, cost=money_weight(cost, margin), aim=aims, group=group,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["season_of", "launch_curve", "like_items", "level_around", "sold_out_exposure"]
+__all__ = ["season_of", "launch_curve", "like_items", "level_around", "shop_weeks", "sold_out_exposure"]
 
 SEASON_MIN_WEEKS = 92  # below, every week of the year was seen about once and season cannot be told from trend
 RAMP_WEEKS = 26  # a launch is over after half a year
@@ -108,6 +108,12 @@ def level_around(units: np.ndarray, scale: np.ndarray, *, half_width: int) -> np
     first = np.maximum(np.arange(units.shape[1]) - half_width, 0)
     sold, seen = (part[:, last] - part[:, first] for part in sums)
     return (sold + whole) / (seen + 1.0)
+
+
+def shop_weeks(units: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """What lifted or lowered the whole shop in each week, seen from each sku on all others, (sku, week) around 1."""
+    sold, base = (part.sum(axis=0) - part + 200 for part in (units, expected))  # a small shop's week tells little
+    return sold / base
 
 
 def sold_out_exposure(

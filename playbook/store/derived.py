@@ -218,7 +218,7 @@ def customer_days(shop: Store) -> ibis.Table:
 
 def sku_days(shop: Store) -> ibis.Table:
     """One row per sku and day from its launch (or first sale) to as-of. `units` is missing where nothing was sold and
-    the shop was closed or the sku not in stock: that is not demand. `units` sold on a day that ended without stock
+    the shop was closed or nothing was free to sell: that is not demand. `units` sold on a day that ended so
     are a lower bound (`is_stocked` false). margin is goods margin (before fees and fulfilment). Sorted by both."""
     lines = shop.sales_lines.filter(_.is_product & _.sku.notnull())
     # buyers and orders are counted by grouping in steps: the engine's exact distinct counts cost twice as much
@@ -246,9 +246,12 @@ def sku_days(shop: Store) -> ibis.Table:
         "sku", "day_on", "is_trading")
     days = spine.left_join(sold, ["sku", "day_on"]).drop("sku_right", "day_on_right")
     if shop.has("stock"):
-        held = shop.stock.group_by("sku", "day_on").aggregate(on_hand=_.on_hand.sum())
+        # what is promised to orders or damaged lies there and cannot be sold
+        free = _.available.fill_null(_.on_hand - _.committed.fill_null(0) - _.unsellable.fill_null(0))
+        held = shop.stock.mutate(free=free).group_by("sku", "day_on").aggregate(on_hand=_.on_hand.sum(),
+                                                                               free=_.free.sum())
         days = days.left_join(held, ["sku", "day_on"]).drop("sku_right", "day_on_right")
-        days = days.mutate(is_stocked=(_.on_hand > 0))
+        days = days.mutate(is_stocked=(_.free > 0))
     else:
         days = days.mutate(on_hand=ibis.null("int64"), is_stocked=ibis.null("boolean"))
     days = days.mutate(is_on_promo=_.has_promo.fill_null(False))
