@@ -2,10 +2,11 @@
 
 Each seed is a demo shop of its own (three years, all difficulties, 600 skus), read through the store like any other.
 
-game          the lost-sales game of proof_inventory.py over the eight weeks after the history; the oracle's law is the
-              simulator's own, drawn from futures under fresh chance
+game          the lost-sales game of proof_inventory.py over the eight weeks after the history; promotions and prices
+              ahead are the shop's own plan, the oracle's law is the simulator's, from futures under fresh chance
 uncensored    units of the last year of skus that were out of stock: sold, and with what stock-outs hid, over the truth
 fill          the policy replayed on the last half year: fill reached against the aim
+backtest      coverage of 80 % intervals of four weeks, what they should cover in whole units, WAPE beside naive
 elasticity    intervals that hold the true elasticity, of those told and of all with enough prices; the rest refused
 promotion     intervals of the incremental margin that hold the truth: the shop's margin less that of its twin without
               the promotion, under the same chance and the same advertising
@@ -28,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from proof_inventory import DRAWS, LEAD, WEEKS, Game, played, table
+from proof_inventory import DRAWS, LEAD, PLAYERS, WEEKS, Game, played, table
 
 from playbook import assortment, inventory
 from playbook.demo import PRESETS, Shop
@@ -69,14 +70,26 @@ def measured(seed: int, skus: int) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         store = open_store(shop.store(Path(scratch) / "shop"), until=shop.month)
         products = store.get("products")
-        panel = inventory.demand_panel(store.sku_days, as_of=store.as_of, products=products)
+        panel = inventory.demand_panel(store.sku_days, as_of=store.as_of, products=products, prices=store.prices,
+                                       promotions=planned(shop, store))
         held = inventory.supply(store.get("stock"), as_of=store.as_of, products=products,
                                 purchase_orders=store.get("purchase_orders"))
         kept = counted_share(shop)
         found = played(game(shop, panel, held, kept), seed)
-        found |= uncensored(shop, panel, kept) | fill(panel, held) | elasticity(shop, store, panel)
+        found |= uncensored(shop, panel, kept) | fill(panel, held) | elasticity(shop, store, panel) | backtest(panel)
         found |= promotions(shop, store, products)
     return found | {"cpu_seconds": time.process_time() - started}
+
+
+def planned(shop: Shop, store: object) -> pd.DataFrame:
+    """The shop's table of promotions and, after it, those of its plan for the weeks of the game."""
+    world, past = shop._sim.world, store.promotions.to_pandas()
+    ahead = [(p.promo_id, *(pd.Timestamp(world.day0 + day) for day in (p.first, p.last)), p.depth,
+              " ".join(world.sku_ids[p.skus])) for p in world.promotions(shop._sim.day + 7 * (WEEKS + LEAD + 1))
+             if p.first >= shop._sim.day]
+    columns = ["promo_id", "starts_on", "ends_on", "depth_share", "skus"]
+    past = past.assign(**{c: pd.to_datetime(past[c]) for c in columns[1:3]})
+    return pd.concat([past[columns], pd.DataFrame(ahead, columns=columns)], ignore_index=True)
 
 
 def counted_share(shop: Shop) -> float:
@@ -99,8 +112,8 @@ def game(shop: Shop, panel: inventory.DemandPanel, held: inventory.Supply, kept:
     weeks = WEEKS + LEAD + 1
     twin = shop._sim.copy()
     chunks = [twin.month() for _ in range(3)]
-    wanted, promo = (in_weeks(np.concatenate(part)[:, place], weeks) for part in (
-        [c["demand"] for c in chunks], [(c["env"]["depth"] > 0).astype(float) for c in chunks]))
+    wanted = in_weeks(np.concatenate([c["demand"] for c in chunks])[:, place], weeks)
+    asked = np.concatenate([c["env"]["price"] for c in chunks])[3::7, place].T[:, :weeks] / 100
     futures = np.stack([in_weeks(expected(shop, future)[:, :, place], weeks) for future in range(FUTURES)])
 
     def law(k: int, seed: int) -> np.ndarray:
@@ -115,9 +128,10 @@ def game(shop: Shop, panel: inventory.DemandPanel, held: inventory.Supply, kept:
     ahead = pd.date_range(panel.starts[-1] + pd.Timedelta(days=7), periods=weeks, freq="7D")
     demand = np.random.default_rng(shop._sim.world.seed).binomial(wanted[:, :WEEKS].astype(int), kept)
     on_hand = held.goods.set_index("sku")["available"].reindex(panel.sku).fillna(0).to_numpy(float)
+    price = np.where(np.isfinite(panel.price), panel.price, asked[:, :1])
     return Game(panel.units, panel.exposure, np.r_[panel.week, np.minimum((ahead.day_of_year - 1) // 7, 51)],
-                np.concatenate([panel.promo, promo / 7], axis=1), pd.factorize(panel.category, sort=True)[0], on_hand,
-                demand.astype(float), law)
+                panel.pull[:, : panel.units.shape[1] + weeks], pd.factorize(panel.category, sort=True)[0], on_hand,
+                demand.astype(float), law, np.concatenate([price, asked], axis=1))
 
 
 def in_weeks(days: np.ndarray, weeks: int) -> np.ndarray:
@@ -161,6 +175,13 @@ def fill(panel: inventory.DemandPanel, held: inventory.Supply) -> dict:
     ours = found.loc["playbook, by fill"]
     return {"aim": float(ours["aim_share"]), "fill": float(ours["fill_share"])} | {
         f"cost, {name}": float(cost) for name, cost in found["total_cost"].items()}
+
+
+def backtest(panel: inventory.DemandPanel) -> dict:
+    """The playbook's forecasts of the past half year."""
+    found = inventory.demand_backtest(panel, classes=inventory.classes(panel, inventory.demand_law(panel)))
+    row = found[(found["class"] == "all") & (found["model"] == "playbook")].iloc[0]
+    return {name: float(row[name]) for name in ("coverage", "nominal", "wape", "naive_wape")}
 
 
 def elasticity(shop: Shop, store: object, panel: inventory.DemandPanel) -> dict:
@@ -225,12 +246,16 @@ def earned(months: list[dict], days: tuple[int, int]) -> float:
 def summary(rows: list[dict]) -> None:
     """Every figure over all seeds."""
     table(rows)
+    for row in rows:
+        print(f"seed {row['seed']}:", *(f"{player} {row[player] / row['oracle']:.3f}" for player in PLAYERS))
     total = lambda name: sum(row[name] for row in rows)  # noqa: E731
     spread = lambda name: (np.mean(part := [row[name] for row in rows]), min(part), max(part))  # noqa: E731
     print("uncensored demand over truth {:.3f} ({:.3f} to {:.3f})".format(*spread("uncensored_share")),
           "naive sales {:.3f} ({:.3f} to {:.3f})".format(*spread("sold_share")), f"{total('n_out')} skus")
     gaps = [row["fill"] - row["aim"] for row in rows]
     print(f"fill less aim, replay: mean {np.mean(gaps):+.4f}, {min(gaps):+.4f} to {max(gaps):+.4f}")
+    print("backtest: {:.3f} of 80 % intervals hold, {:.3f} should; wape {:.3f}, naive {:.3f}".format(
+        *(np.mean([row[name] for row in rows]) for name in ("coverage", "nominal", "wape", "naive_wape"))))
     for name in ("textbook", "as before"):
         ratio = [row["cost, playbook, by cost"] / row[f"cost, {name}"] for row in rows]
         print(f"replayed cost over {name}: {np.mean(ratio):.3f} ({min(ratio):.3f} to {max(ratio):.3f})")

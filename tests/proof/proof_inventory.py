@@ -3,7 +3,8 @@
 Five players meet the same eight weeks of the same shop and see only their own sales. `oracle` knows the demand law and
 orders like `playbook`; `average` orders like `playbook` with the moving average of the weeks in stock; `textbook` is
 average sales × time + z·σ·√time; `before` keeps what the shop's buyer did (six weeks of average sales on order and
-hand). Nothing on the shelf's way at the start: what is ordered in week k is there in week k + 2.
+hand); `today` is the playbook without the shop's own price plan: prices stay as on the day (only where prices move).
+Nothing on the shelf's way at the start: what is ordered in week k is there in week k + 2.
 
 Run: python tests/proof/proof_inventory.py [--seeds 10] [--skus 600]; figures go to proof/inventory.jsonl. The shop is
 the tests' own, whose law is written down; `proof_goods.py` plays the same game on the demo shop.
@@ -29,14 +30,14 @@ from playbook.methods.newsvendor import level_for_ratio, projected_stock
 
 LEAD, WEEKS, LOST, HELD, DRAWS, START = 2, 8, 1.0, 0.2, 400, 156
 RATIO = LOST / (LOST + HELD)
-PLAYERS = ("playbook", "oracle", "average", "textbook", "before")
+PLAYERS = ("playbook", "oracle", "average", "textbook", "before", "today")
 
 
 @dataclass(frozen=True)
 class Game:
-    """What a shop knows when the game begins (sales, exposure: sku × past week; week of the year and promotion: past
-    weeks and those ahead; category; shelf), and what only the referee knows: demand ahead, and draws of its law for
-    three weeks from the k-th on: `law(k, seed)` is (sku, draw, week)."""
+    """What a shop knows when the game begins (sales, exposure: sku × past week; week of the year, promotion and price:
+    past weeks and those ahead, its own plan; category; shelf), and what only the referee knows: demand ahead, and draws
+    of its law for three weeks from the k-th on: `law(k, seed)` is (sku, draw, week)."""
 
     units: np.ndarray
     exposure: np.ndarray
@@ -46,6 +47,7 @@ class Game:
     on_hand: np.ndarray
     demand: np.ndarray
     law: Callable[[int, int], np.ndarray]
+    price: np.ndarray | None = None
 
 
 def known_game(seed: int, skus: int) -> Game:
@@ -94,16 +96,19 @@ def order(game: Game, player: str, units, exposure, on_hand, arrivals, seed) -> 
     if player == "oracle":
         draws = game.law(now - game.units.shape[1], seed)
     else:
-        promo = game.promo[:, now: now + LEAD + 1]
-        law = fit_demand(units, exposure, game.week[:now], group=game.group, promo=game.promo[:, :now])
+        promo, price, plan = game.promo[:, now: now + LEAD + 1], None, None
+        if game.price is not None:
+            price, plan = game.price[:, :now], game.price[:, now: now + LEAD + 1] / game.price[:, [now - 1]]
+        law = fit_demand(units, exposure, game.week[:now], group=game.group, promo=game.promo[:, :now], price=price,
+                         plan=promo)
         if player == "average":
             seen = exposure[:, -13:].sum(axis=1)
             level = np.where(seen > 0, units[:, -13:].sum(axis=1) / np.maximum(seen, 1e-9), law.level())
             flat = np.ones_like(law.season)
             none = np.ones(len(level))
             law = replace(law, shape=level * seen + 0.1, pace=seen + 0.1 / np.maximum(level, 0.01), season=flat,
-                          memory=none, drift=none, ramp=np.ones(1), age=np.zeros(len(level), int))
-        draws = law.draw(LEAD + 1, n_draws=DRAWS, seed=seed, promo=promo)
+                          memory=none, drift=none, ramp=np.ones(1), age=np.zeros(len(level), int), response=0.0)
+        draws = law.draw(LEAD + 1, n_draws=DRAWS, seed=seed, promo=promo, price=plan if player == "playbook" else None)
     left = projected_stock(on_hand, arrivals, draws[:, :, :LEAD])
     return np.maximum(level_for_ratio(np.sort(draws[:, :, LEAD] - left, axis=1), RATIO), 0)
 
@@ -111,7 +116,7 @@ def order(game: Game, player: str, units, exposure, on_hand, arrivals, seed) -> 
 def played(game: Game, seed: int) -> dict[str, float]:
     """Costs and seconds of every player."""
     row = {}
-    for player in PLAYERS:
+    for player in PLAYERS if game.price is not None else PLAYERS[:-1]:
         began, cpu = time.perf_counter(), time.process_time()
         row[player], row[player + "_reached"] = play(game, player, 1000 * seed)
         row[player + "_seconds"], row[player + "_cpu"] = time.perf_counter() - began, time.process_time() - cpu
@@ -121,7 +126,7 @@ def played(game: Game, seed: int) -> dict[str, float]:
 def table(rows: list[dict]) -> None:
     """Mean cost and time of every player, and cost over the oracle's, seed by seed."""
     print(f"{len(rows)} seeds     cost   /oracle  reachable weeks /oracle  seconds a seed (cpu)")
-    for player in PLAYERS:
+    for player in [player for player in PLAYERS if player in rows[0]]:
         mean = {part: np.mean([row[player + part] / row["oracle" + part] for row in rows]) for part in ("", "_reached")}
         clock = [np.mean([row[player + part] for row in rows]) for part in ("_seconds", "_cpu")]
         print(f"{player:9s} {np.mean([row[player] for row in rows]):9.0f} {mean['']:8.3f} {mean['_reached']:12.3f}"
