@@ -62,7 +62,9 @@ class DemandLaw:
 
     def later(self, weeks: int) -> DemandLaw:
         """The same law some weeks on, with nothing learnt in between."""
-        return replace(self, next_week=(self.next_week + weeks) % 52,
+        faded = self.memory**weeks
+        return replace(self, shape=self.shape * faded, pace=self.pace * faded / self.drift**weeks,
+                       age=self.age + weeks, next_week=(self.next_week + weeks) % 52,
                        plan=None if self.plan is None else self.plan[:, weeks:])
 
     def level(self) -> np.ndarray:
