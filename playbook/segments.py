@@ -22,7 +22,7 @@ from playbook.errors import PlaybookError
 from playbook.ltv import purchase_history
 from playbook.methods.campaigns import campaign_returns
 from playbook.methods.clusters import stable_clusters
-from playbook.methods.customer_windows import MONEY, hash_places, history_table
+from playbook.methods.customer_windows import MONEY, hash_places
 from playbook.methods.membership import (
     annual_amounts,
     design_tiers,
@@ -76,14 +76,20 @@ def tempting_rfm(history: pd.DataFrame) -> pd.DataFrame:
 
 def purchase_gaps(customer_days: Any, *, as_of: Any) -> np.ndarray:
     """Days between successive purchase days of the same customer, up to `as_of`, sorted."""
+    counts = _gap_counts(customer_days, as_of).groupby("gap", as_index=False)["n"].sum()
+    return np.repeat(counts["gap"].to_numpy("int64"), counts["n"].to_numpy("int64"))
+
+
+def _gap_counts(customer_days: Any, as_of: Any) -> pd.DataFrame:
+    """gap, day_on (of the later purchase), n."""
     t = expression(customer_days).filter(_.orders > 0, _.customer_id.notnull())
     t = t.select("customer_id", day_on=_.day_on.cast("date"))
     t = t.filter(_.day_on <= ibis.literal(pd.Timestamp(as_of).date()))
     before = _.day_on.lag().over(ibis.window(group_by="customer_id", order_by="day_on"))
     t = t.mutate(before=before).filter(_.before.notnull())
-    t = t.select(gap=_.day_on.delta(_.before, unit="day")).filter(_.gap > 0)
-    counts = t.group_by("gap").aggregate(n=_.count()).order_by("gap").to_pandas()
-    return np.repeat(counts["gap"].to_numpy("int64"), counts["n"].to_numpy("int64"))
+    t = t.select("day_on", gap=_.day_on.delta(_.before, unit="day")).filter(_.gap > 0)
+    counts = t.group_by("gap", "day_on").aggregate(n=_.count()).order_by("gap", "day_on").to_pandas()
+    return counts.assign(day_on=pd.to_datetime(counts["day_on"]))
 
 
 def rfm(customer_days: Any, *, as_of: Any, basis: str = "revenue", gaps: np.ndarray | None = None) -> RfmResult:
@@ -137,7 +143,7 @@ def segment_table(result: RfmResult, *, n_resamples: int = 40, seed: int = 0, ma
     count, amount = own["n_purchases"].to_numpy(), own["amount"].to_numpy(float)
     f_high = own["segment"].str.contains("value|keep").to_numpy()
     m_high = own["segment"].str.startswith("important").to_numpy()
-    names, code = np.unique(own["segment"].to_numpy(object), return_inverse=True)
+    code, names = pd.factorize(own["segment"], sort=True)
     kept, n, drawn_n = [], len(own), min(len(own), max_drawn)
     for _k in range(n_resamples):
         drawn = np.sort(rng.integers(0, n, drawn_n))
@@ -172,14 +178,17 @@ def cluster_segments(result: RfmResult, *, most: int = 8, seed: int = 0) -> tupl
 
 
 def migration(before: RfmResult, after: RfmResult) -> pd.DataFrame:
-    """Who moved where between two as-of days: one row per (from_segment, to_segment): n_customers, amount_before,
-    amount_after (all their money to that day), amount (difference). Customers won in between come from `new`."""
-    both = after.customers[["customer_id", "segment", "amount"]].merge(
-        before.customers[["customer_id", "segment", "amount"]], on="customer_id", how="left", suffixes=("_to", "_from"))
-    both = both.assign(segment_from=both["segment_from"].fillna("new"), amount_from=both["amount_from"].fillna(0.0))
-    out = both.groupby(["segment_from", "segment_to"]).agg(
-        n_customers=("customer_id", "size"), amount_before=("amount_from", "sum"), amount_after=("amount_to", "sum"))
-    out = out.reset_index().rename(columns={"segment_from": "from_segment", "segment_to": "to_segment"})
+    """Who moved where between two as-of days of one shop, one row per (from_segment, to_segment): n_customers,
+    amount_before, amount_after (all their money to that day), amount (difference). Customers won in between come from
+    `new`."""
+    old, own = before.customers, after.customers  # by id, and none is lost: the known ones lie side by side
+    was = (own["first_on"] <= old["first_on"].max()).to_numpy()
+    origin, amount = np.full(len(own), "new", object), np.zeros(len(own))
+    origin[was], amount[was] = old["segment"], old["amount"].fillna(0.0)
+    both = pd.DataFrame({"from_segment": origin, "to_segment": own["segment"], "before": amount,
+                         "after": own["amount"]})
+    out = both.groupby(["from_segment", "to_segment"]).agg(
+        n_customers=("before", "size"), amount_before=("before", "sum"), amount_after=("after", "sum")).reset_index()
     return out.assign(amount=out["amount_after"] - out["amount_before"])
 
 
@@ -188,18 +197,13 @@ def segment_returns(customer_days: Any, *, as_of: Any, basis: str = "revenue", d
     """What each segment did next, at earlier as-of days: one row per origin_on and segment: n_customers, buyer_share,
     amount_per_customer within the following `days` (windows do not overlap)."""
     day, rows = pd.Timestamp(as_of), []
-    t = expression(customer_days)
+    gaps = _gap_counts(customer_days, as_of)
     for k in range(1, windows + 1):
         origin = day - pd.Timedelta(days=days * k)
-        then = _labelled(customer_days, as_of=origin, basis=basis)
-        if then is None:
+        past = gaps[gaps["day_on"] <= origin].sort_values("gap")
+        both = _next_by_segment(customer_days, origin, days, basis, np.repeat(past["gap"], past["n"]).to_numpy())
+        if len(both) == 0:
             break
-        low, high = ibis.literal(origin.date()), ibis.literal((origin + pd.Timedelta(days=days)).date())
-        window = t.filter(_.day_on.cast("date") > low, _.day_on.cast("date") <= high).group_by("customer_id").aggregate(
-            bought=(_.orders > 0).any(), money=_[basis].cast(MONEY).sum())
-        both = then.left_join(window, "customer_id").group_by("code").aggregate(
-            n_customers=_.count(), buyers=_.bought.fill_null(False).sum(), money=_.money.sum().cast("float64"))
-        both = both.order_by("code").to_pandas()
         n, money = both["n_customers"], both["money"].astype(float).fillna(0.0)
         rows.append(pd.DataFrame({
             "origin_on": origin, "segment": [LABELS[code][0] for code in both["code"]], "n_customers": n,
@@ -208,22 +212,30 @@ def segment_returns(customer_days: Any, *, as_of: Any, basis: str = "revenue", d
     return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
 
 
-def _labelled(customer_days: Any, *, as_of: Any, basis: str) -> ibis.Table | None:
-    """customer_id and code (4, 2, 1 for high recency, frequency, money) of everybody `rfm` labels, left in the engine;
-    None where nobody had bought yet."""
-    t = history_table(customer_days, as_of=as_of, basis=basis)
-    t = t.mutate(idle=ibis.literal(pd.Timestamp(as_of).date()).delta(t.last_on.cast("date"), unit="day"))
+def _next_by_segment(customer_days: Any, origin: pd.Timestamp, days: int, basis: str, gaps: np.ndarray) -> pd.DataFrame:
+    """n_customers, buyers and money of the `days` after `origin` by code (4, 2, 1 for high recency, frequency, money)
+    of everybody `rfm` labels on that day; the customers stay in the engine."""
+    cut, end = (ibis.literal(d.date()) for d in (origin, origin + pd.Timedelta(days=days)))
+    t = expression(customer_days).filter(_.customer_id.notnull())
+    t = t.select("customer_id", day_on=_.day_on.cast("date"), bought=_.orders > 0, money=_[basis].cast(MONEY))
+    t = t.filter(_.day_on <= end).mutate(is_past=_.day_on <= cut)
+    before, later = _.bought & _.is_past, ~_.is_past
+    t = t.group_by("customer_id").aggregate(
+        n_days=before.sum(), last_on=_.day_on.max(where=before), came=(_.bought & later).any(),
+        amount=_.money.sum(where=_.is_past).cast("float64"), next_money=_.money.sum(where=later)).filter(_.n_days > 0)
+    t = t.mutate(idle=cut.delta(t.last_on, unit="day"))
     seen = t.group_by("idle").aggregate(n=_.count(), days=_.n_days.sum(), known=_.amount.count(),
                                         money=_.amount.cast(MONEY).sum()).order_by("idle").to_pandas()
     if len(seen) == 0:
-        return None
+        return seen
     idle = np.repeat(seen["idle"].to_numpy("int64"), seen["n"].to_numpy("int64"))
-    recent = float(_recency_cuts(purchase_gaps(customer_days, as_of=as_of), idle)[1])
+    recent = float(_recency_cuts(gaps, idle)[1])
     often = int(max(np.ceil(seen["days"].sum() / seen["n"].sum()), 2))
     rich = float(seen["money"].sum()) / max(int(seen["known"].sum()), 1)
     is_rich = ((_.amount >= rich) & (_.amount > 0)).fill_null(False)
     code = (_.idle <= recent).ifelse(4, 0) + (_.n_days >= often).ifelse(2, 0) + is_rich.ifelse(1, 0)
-    return t.select("customer_id", code=code)
+    return t.group_by(code=code).aggregate(n_customers=_.count(), buyers=_.came.sum(),
+                                           money=_.next_money.sum().cast("float64")).order_by("code").to_pandas()
 
 
 def _recency_cuts(gaps: np.ndarray, recency: np.ndarray) -> tuple[np.ndarray, float]:
@@ -374,7 +386,9 @@ def segment_headline(
 ) -> pd.DataFrame:
     """Monthly series for the scorecard: top20_share of each month's buyers (metric, month, amount, low, high, n,
     status) and, for the last month, points_liability. Missing where a month's money is not positive."""
-    t = expression(customer_days).filter(_.day_on.cast("date") <= ibis.literal(pd.Timestamp(as_of).date()))
+    day = pd.Timestamp(as_of)
+    start = day.replace(day=1) - pd.DateOffset(months=shown - 1)
+    t = expression(customer_days).filter(_.day_on.cast("date").between(start.date(), day.date()))
     t = t.group_by("customer_id", month=_.day_on.cast("date").strftime("%Y-%m"))
     t = t.aggregate(money=_[basis].cast(MONEY).sum())
     best_first = ibis.window(group_by="month", order_by=[_.money.isnull(), ibis.desc("money")])
@@ -383,7 +397,7 @@ def segment_headline(
     sums = t.group_by("month").aggregate(
         n=_.count(), total=_.money.sum().cast("float64"), top=_.top.max(), whole=_.whole.max(),
         held=_.money.sum(where=_.place < _.whole).cast("float64"),
-        edge=_.money.sum(where=_.place == _.whole).cast("float64")).order_by("month").to_pandas().tail(shown)
+        edge=_.money.sum(where=_.place == _.whole).cast("float64")).order_by("month").to_pandas()
     held = sums["held"].fillna(0.0) + (sums["top"] - sums["whole"]) * sums["edge"].fillna(0.0)
     share = (held / sums["total"]).where(sums["total"] > 0)
     rows = [{"metric": "top20_share", "month": month, "n": n, "amount": amount}

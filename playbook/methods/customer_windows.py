@@ -18,7 +18,7 @@ from playbook.methods.customer_models import poisson_deviance
 from playbook.methods.race import MIN_ORIGINS
 from playbook.store import expression
 
-__all__ = ["BAND_EDGES", "MONEY", "TRAITS", "purchase_history", "history_table", "purchase_log", "hash_places",
+__all__ = ["BAND_EDGES", "MONEY", "TRAITS", "purchase_history", "purchase_log", "hash_places",
            "month_names", "history_of", "spend_rows", "tenths", "window_sums", "window_losses", "count_by_band",
            "band_of", "count_bands", "band_coverage"]
 
@@ -35,7 +35,13 @@ def purchase_history(customer_days: Any, *, as_of: Any, basis: str = "revenue", 
     later purchase day (missing where x = 0). Days with refunds only count as money, never as purchases. Sorted by id.
     With `traits` (ltv.first_orders) also channel and category.
     """
-    day, t = pd.Timestamp(as_of), history_table(customer_days, as_of=as_of, basis=basis)
+    day, t, bought = pd.Timestamp(as_of), _days(customer_days, as_of), _.orders > 0
+    t = t.mutate(money=t[basis].cast(MONEY)).group_by("customer_id").aggregate(
+        first_on=_.day_on.min(where=bought).cast("timestamp"), last_on=_.day_on.max(where=bought).cast("timestamp"),
+        n_days=bought.sum(),
+        amount=_.money.sum().cast("float64"),
+        first_amount=_.money.cast("float64").argmin(_.day_on, where=bought & _.money.notnull()),
+    ).filter(_.n_days > 0)
     known = None if traits is None else _one_each(traits)
     t = t if known is None else t.left_join(known, "customer_id").drop("customer_id_right")
     out = t.order_by("customer_id").to_pandas()
@@ -47,17 +53,6 @@ def purchase_history(customer_days: Any, *, as_of: Any, basis: str = "revenue", 
         "amount": out["amount"].astype(float),
         "mean": (out["amount"] - out["first_amount"]).astype(float).where(x > 0) / np.where(x > 0, x, 1),
         **{name: out[name] for name in (known.columns if known is not None else ()) if name != "customer_id"}})
-
-
-def history_table(customer_days: Any, *, as_of: Any, basis: str) -> ibis.Table:
-    """The same in the engine: customer_id, first_on, last_on, n_days, amount, first_amount."""
-    t, bought = _days(customer_days, as_of), _.orders > 0
-    return t.mutate(money=t[basis].cast(MONEY)).group_by("customer_id").aggregate(
-        first_on=_.day_on.min(where=bought).cast("timestamp"), last_on=_.day_on.max(where=bought).cast("timestamp"),
-        n_days=bought.sum(),
-        amount=_.money.sum().cast("float64"),
-        first_amount=_.money.cast("float64").argmin(_.day_on, where=bought & _.money.notnull()),
-    ).filter(_.n_days > 0)
 
 
 def purchase_log(customer_days: Any, customers: pd.Series, *, as_of: Any, basis: str) -> pd.DataFrame:
