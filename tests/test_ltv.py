@@ -166,6 +166,19 @@ def test_value_of_today_carries_its_interval_and_the_list_its_holdout(short, rac
     assert 5 <= len(calibration(race)) <= 10 and len(interval_coverage(race)) > 0
 
 
+def test_a_large_shop_is_judged_on_a_sample_its_channels_on_more_and_all_of_it_is_forecast(short):
+    ids = short.customer_id.drop_duplicates()
+    born = pd.DataFrame({"customer_id": ids, "acquired_on": short.groupby("customer_id").day_on.min().loc[ids].values,
+                         "channel": np.where(np.arange(len(ids)) < 150, "small", "large"), "is_left_truncated": False})
+    race = backtest_ltv(short, as_of="1997-08-31", horizons_days=(28,), traits=born, max_customers=1000,
+                        max_per_channel=900)
+    most = race.windows[race.windows.measure == "money"].groupby(["kind", "subject"]).n_customers.max()
+    assert most["total", "all"] == 1000 and most["channel", "small"] == 150 and most["channel", "large"] >= 900
+    ahead = customer_forecast(short, race, as_of="1997-08-31", days=28, traits=born, max_learnt=1000)
+    assert list(ahead.customers.customer_id) == sorted(ids) and ahead.customers.worth.notna().all()
+    assert (ahead.customers.set_index("customer_id").channel == born.set_index("customer_id").channel).all()
+
+
 def log(*rows):
     frame = pd.DataFrame(rows, columns=["customer_id", "day_on", "orders", "revenue"])
     return frame.assign(day_on=pd.to_datetime(frame.day_on), margin=np.nan, units=1)
