@@ -54,16 +54,15 @@ class LtvBacktest:
 def backtest_ltv(
     customer_days: Any, *, as_of: Any, basis: str = "revenue", traits: Any = None, every_days: int = 14,
     horizons_days: tuple[int, ...] | None = None, max_origins: int = 36, max_customers: int = 8_000,
-    max_per_channel: int = 2_000,
+    max_in_channels: int = 18_000,
 ) -> LtvBacktest:
     """Ask every candidate (methods/customer_models) from origins `every_days` apart, and choose the champion.
 
     Default horizons: 28, 56 and 91 days, 182 once the log spans a year, 364 from two and a half years. Shops with more
     than `max_customers` are judged on a sample fixed by the hash of the customer id; a channel's own errors come from
-    all its customers, up to `max_per_channel`, so that a small one is not told from a handful. `traits`:
-    first_orders(...).
-    Where no window has ended, or nobody has bought again, NBD stands in and `caveat` says so. Raises PlaybookError when
-    there is no customer.
+    all its customers up to an equal part of `max_in_channels`, so that a small one is not told from a handful.
+    `traits`: first_orders(...). Where no window has ended, or nobody has bought again, NBD stands in and `caveat` says
+    so. Raises PlaybookError when there is no customer.
     """
     everybody = shop_past.purchase_history(customer_days, as_of=as_of, basis=basis, traits=traits)
     if len(everybody) == 0:
@@ -71,14 +70,15 @@ def backtest_ltv(
     has_channel = "channel" in everybody and everybody["channel"].notna().any()
     places = pd.Series(shop_past.hash_places(everybody["customer_id"])).rank(method="first")
     judged = (places <= max_customers).to_numpy()
-    own = has_channel and places.groupby(everybody["channel"].fillna("unknown")).rank() <= max_per_channel
+    groups = places.groupby(everybody["channel"].fillna("unknown")) if has_channel else None
+    own = has_channel and groups.rank() <= max_in_channels // groups.ngroups
     kept = np.flatnonzero(judged | own)
     some = everybody.iloc[kept].reset_index(drop=True)
     names, known = some["customer_id"], some[[c for c in shop_past.TRAITS if c in some]]
     channel = some["channel"].fillna("unknown").to_numpy(str) if has_channel else None
     n_all, is_judged = len(everybody), judged[kept]
     log = shop_past.purchase_log(customer_days, names, as_of=as_of, basis=basis)
-    first, last = log["day_on"].min(), pd.Timestamp(as_of)
+    first, last = log["day_on"][is_judged[log["customer_id"]]].min(), pd.Timestamp(as_of)
     span = (last - first).days
     horizons = tuple(horizons_days or SOON + (182,) * (span >= 364) + (364,) * (span >= 900))
     models = Candidates(shop_past.history_of, known)

@@ -171,7 +171,7 @@ def test_a_large_shop_is_judged_on_a_sample_its_channels_on_more_and_all_of_it_i
     born = pd.DataFrame({"customer_id": ids, "acquired_on": short.groupby("customer_id").day_on.min().loc[ids].values,
                          "channel": np.where(np.arange(len(ids)) < 150, "small", "large"), "is_left_truncated": False})
     race = backtest_ltv(short, as_of="1997-08-31", horizons_days=(28,), traits=born, max_customers=1000,
-                        max_per_channel=900)
+                        max_in_channels=1800)
     most = race.windows[race.windows.measure == "money"].groupby(["kind", "subject"]).n_customers.max()
     assert most["total", "all"] == 1000 and most["channel", "small"] == 150 and most["channel", "large"] >= 900
     ahead = customer_forecast(short, race, as_of="1997-08-31", days=28, traits=born, max_learnt=1000)
