@@ -13,6 +13,7 @@ import pandas as pd
 from playbook.errors import PlaybookError
 from playbook.forecast import forecast_series
 from playbook.methods.decomposition import mix_and_rate, product_drivers
+from playbook.methods.expectation import expected_months
 from playbook.methods.race import amount_at
 from playbook.metrics import METRICS, months_back
 
@@ -63,8 +64,6 @@ def control_limits(headline: pd.DataFrame, *, month: str, least_months: int = 8)
 
 
 def _expected(series: pd.Series, month: str, least: int) -> tuple[float, float, float, int, str, float]:
-    from scipy.stats import t as student
-
     best = (np.nan, np.nan, np.nan, 0, "", np.nan)
     if len(series) < least or series.index[-1] != months_back(month, 2)[0]:
         return best
@@ -76,14 +75,24 @@ def _expected(series: pd.Series, month: str, least: int) -> tuple[float, float, 
         except PlaybookError:  # less than a year, or a hole where the year before is
             continue
         total, past = found.total.iloc[0], found.origins.dropna(subset=["error"])
-        is_late = past.origin_on >= history.period_on.iloc[0] + pd.DateOffset(years=1)
-        misses = past.error[is_late] if is_late.sum() >= least else past.error
-        sigma = max(float(np.sqrt((misses**2).mean())), ROUNDING)
-        if len(misses) >= least and not sigma >= best[-1]:
-            reach = sigma * student.ppf(1 - OUTSIDE / 2, len(misses))
+        sigma, n = _spread(past.error, past.origin_on >= history.period_on.iloc[0] + pd.DateOffset(years=1), least)
+        if n >= least and not sigma >= best[-1]:
+            reach = _reach(sigma, n)
             ends = [max(amount_at(total.mid, side * reach, total.scale, found.is_log), floor) for side in (-1, 1)]
-            best = (total.mid, *ends, len(misses), rule, sigma)
+            best = (total.mid, *ends, n, rule, sigma)
     return best
+
+
+def _spread(misses: pd.Series, is_late: pd.Series, least: int) -> tuple[float, int]:
+    """Root mean square of the misses and their number: the late ones where they are enough."""
+    used = misses[is_late] if is_late.sum() >= least else misses
+    return max(float(np.sqrt((used**2).mean())), ROUNDING), len(used)
+
+
+def _reach(sigma: float, n: int) -> float:
+    from scipy.stats import t as student
+
+    return sigma * student.ppf(1 - OUTSIDE / 2, n)
 
 
 def scorecard(headline: pd.DataFrame, *, month: str, targets: pd.DataFrame | None = None,
@@ -137,20 +146,24 @@ def _band(metric: str, benchmarks: pd.DataFrame | None) -> str:
     return "; ".join(f"{'–'.join(e)} {r.unit} ({r.source})" for e, r in zip(ends, rows.itertuples(), strict=True) if e)
 
 
-def drivers(headline: pd.DataFrame, *, month: str, against: str | None = None) -> pd.DataFrame:
-    """Why net revenue moved against last month (or `against`): driver, before, after, contribution, expected, surprise,
-    is_news.
+def drivers(headline: pd.DataFrame, *, month: str, against: str | None = None,
+            days: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Why net revenue moved against last month (or `against`): driver, before, after, contribution, expected,
+    unexpected, surprise, rank, is_news.
 
     The tree is sessions x conversion x units per order x net revenue per unit (without traffic it starts at orders);
     contributions add up to the change exactly. The largest bar is often the season, so each driver is also held against
-    what its own past leads one to expect: `surprise` is its distance from `expected` in sigmas, and the largest one
-    that lies outside its limits is the news. Empty where a month lacks a figure.
+    what was to be expected: from `days` (start.daily) given spend, promotions and stock, else from its own
+    months. `unexpected` is the money its distance from there is worth (the four add up to what nobody expected),
+    `surprise` that distance in sigmas, `rank` orders by the product of both: neither a large move of a restless driver
+    nor a tiny one of a still driver comes first. The first of those outside their limits is the news. Empty where a
+    month lacks a figure.
     """
     wide = headline.drop_duplicates(["metric", "month"]).pivot(index="month", columns="metric", values="amount")
     wide = wide.astype(float)
     if {"net_revenue", "units_per_order", "orders"} <= set(wide):
         wide["revenue_per_unit"] = wide.net_revenue / (wide.orders * wide.units_per_order)
-    columns = ["driver", "before", "after", "contribution", "expected", "surprise", "is_news"]
+    columns = ["driver", "before", "after", "contribution", "expected", "unexpected", "surprise", "rank", "is_news"]
     here = wide.reindex([month]).notna().all()
     tree = next((t for t in (TREE, SHORT_TREE) if all(here.get(name, False) for name in t)), None)
     if tree is None:
@@ -162,15 +175,35 @@ def drivers(headline: pd.DataFrame, *, month: str, against: str | None = None) -
         return pd.DataFrame(columns=columns)
     whole = headline[headline.metric == "net_revenue"].set_index("month").status
     chart = wide[list(tree)].melt(ignore_index=False, var_name="metric", value_name="amount").reset_index()
-    limits = (control_limits(chart.assign(status=chart.month.map(whole)),
-                             month=month).set_index("metric").reindex(now.driver))
+    limits = _driver_limits(chart.assign(status=chart.month.map(whole)), month, days).reindex(now.driver)
     now["expected"] = limits.centre.to_numpy()
     ratio = now.after.to_numpy() / limits.centre.to_numpy()
-    now["surprise"] = (np.abs(np.log(np.where(ratio > 0, ratio,
-                                              np.nan))) / limits.sigma.where(limits.sigma > 0).to_numpy())
+    distance = np.abs(np.log(np.where(ratio > 0, ratio, np.nan)))
+    now["surprise"] = distance / limits.sigma.where(limits.sigma > 0).to_numpy()
+    now["rank"] = (now.surprise * distance).rank(ascending=False, method="first")
+    now["unexpected"] = (product_drivers(*(now.set_index("driver")[c].to_dict() for c in ("expected", "after")))
+                         .contribution if now.expected.notna().all() else np.nan)
     is_out = (now.after.to_numpy() > limits.upper.to_numpy()) | (now.after.to_numpy() < limits.lower.to_numpy())
-    now["is_news"] = is_out & (now.surprise == now.surprise.where(is_out).max())
+    now["is_news"] = is_out & (now["rank"] == now["rank"].where(is_out).min())
     return now[columns]
+
+
+def _driver_limits(chart: pd.DataFrame, month: str, days: pd.DataFrame | None, least: int = 8) -> pd.DataFrame:
+    """centre, lower, upper, sigma by driver: from its days where enough months of them were expected, else from its
+    months."""
+    rows = {}
+    for driver in chart.metric.unique() if days is not None and len(days) else ():
+        until = days[pd.to_datetime(days.day_on) <= pd.Period(month).end_time]
+        found = expected_months(until, driver)
+        past = found.miss[found.index < month]
+        if month in found.index and len(past) >= least:
+            year_in = f"{pd.to_datetime(until.day_on).min() + pd.DateOffset(years=1):%Y-%m}"
+            sigma, n = _spread(past, pd.Series(past.index >= year_in, past.index), least)
+            centre, reach = found.expected[month], _reach(sigma, n)
+            rows[driver] = (centre, centre * np.exp(-reach), centre * np.exp(reach), sigma)
+    known = pd.DataFrame.from_dict(rows, orient="index", columns=["centre", "lower", "upper", "sigma"])
+    rest = control_limits(chart[~chart.metric.isin(list(rows))], month=month).set_index("metric")
+    return pd.concat([known, rest[list(known)]]).astype(float)
 
 
 def _pair(wide: pd.DataFrame, month: str, before: str, tree: tuple[str, ...]) -> pd.DataFrame | None:
@@ -195,18 +228,19 @@ def mix_rate(breakdown: pd.DataFrame, *, month: str, against: str | None = None)
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
-def anomalies(daily: pd.DataFrame, *, month: str, weeks: int = 8, false_alarm_share: float = 0.05) -> pd.DataFrame:
+def anomalies(daily: pd.DataFrame, *, month: str, weeks: int = 8, false_alarm_share: float = 0.05,
+              days: int = 400) -> pd.DataFrame:
     """Days of the month outside their limits: metric, day_on, amount, expected, lower, upper, explained.
 
     A day is expected to be the median of the same weekday in the `weeks` before, moved by the level of the last
     fourteen days; its limits come from the shop's own past errors of that rule (log scale, robust spread), wide enough
-    that a month without news shows any alarm with probability `false_alarm_share`. Promotion days are named, not
-    hidden.
+    that a month without news shows any alarm with probability `false_alarm_share`. Only the newest `days` are read.
+    Promotion days are named, not hidden.
     """
     from scipy.stats import t as student
 
     rows = []
-    frame = daily.assign(day_on=pd.to_datetime(daily.day_on)).set_index("day_on").sort_index()
+    frame = daily.assign(day_on=pd.to_datetime(daily.day_on)).set_index("day_on").sort_index().tail(days)
     for metric in ("orders", "revenue", "sessions"):
         series = np.log1p(frame[metric].astype(float)) if metric in frame else pd.Series(dtype=float)
         if series.notna().sum() < 7 * (weeks + 4):

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
+from playbook.methods.ad_extract import read_extract
+from playbook.methods.revenue_days import promotion_calendar
 from playbook.metrics import METRICS, months_back
 
 if TYPE_CHECKING:
@@ -61,30 +63,58 @@ def breakdown(shop: Store) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[list(FACTS["breakdown"])]
 
 
-def daily(shop: Store, *, days: int = 400) -> pd.DataFrame:
-    """One row per day of the last `days` up to as-of: day_on, orders, revenue, sessions (missing where not covered),
-    is_promotion. A day without orders counts as 0: chapter 00 shows which of them are gaps."""
-    orders = shop.sales_orders.group_by(day_on=_.ordered_on).aggregate(orders=_.count(),
-                                                                       revenue=_.revenue.sum().cast("float64"))
-    table = (
-        shop.con.execute(orders.order_by("day_on"))
-        .assign(day_on=lambda f: pd.to_datetime(f.day_on))
-        .set_index("day_on")
-    )
-    start = max(pd.Timestamp(shop.as_of) - pd.Timedelta(days=days - 1), pd.Timestamp(shop.observed_from))
+def daily(shop: Store, *, months: int = 37) -> pd.DataFrame:
+    """One row per day of the last `months`: what the drivers of net revenue are made of, and what was known of the day.
+
+    day_on, orders, units, revenue, net_revenue (less refunds booked that day), sessions (missing where not covered),
+    is_promotion; promotion and after_promotion (see revenue_days.py), `spend <channel>` (missing in a hole of the
+    extract), unpaid_share (of sessions: channels no money is spent on), in_stock_share (of the range as it sells, by
+    month; these three left out where their table is). A day without orders counts as 0: chapter 00 shows which of them
+    are gaps.
+    """
+    start = max(pd.Timestamp(months_back(shop.month, months)[0]), pd.Timestamp(shop.observed_from))
     every = pd.date_range(start, shop.as_of, freq="D", name="day_on")
+
+    def by_day(sums: ibis.Table, *keys: str) -> pd.DataFrame:
+        found = shop.con.execute(sums.order_by("day_on", *keys))
+        return found.assign(day_on=pd.to_datetime(found.day_on)).set_index("day_on")
+
+    table = by_day(shop.sales_orders.group_by(day_on=_.ordered_on).aggregate(
+        orders=_.count(), units=_.units.sum().cast("float64"), revenue=_.revenue.sum().cast("float64")))
     table = table.reindex(every).fillna(0.0)
-    table["sessions"] = np.nan
-    if shop.has("traffic"):
-        visits = shop.traffic.group_by("day_on").aggregate(sessions=_.sessions.sum().cast("float64"))
-        seen = shop.con.execute(visits.order_by("day_on"))
-        table["sessions"] = seen.set_index(pd.to_datetime(seen.day_on)).sessions.reindex(every)
-    table["is_promotion"] = False
-    promotions = shop.get("promotions")
+    back = by_day(shop.booked_refunds.group_by(day_on=_.refunded_on).aggregate(back=_.amount.sum().cast("float64")))
+    table["net_revenue"] = table.revenue - back.back.reindex(every).fillna(0.0)
+    table["sessions"], table["is_promotion"], table["promotion"], table["after_promotion"] = np.nan, False, 0.0, 0.0
+    promotions, extract, paid = shop.get("promotions"), shop.get("ad_spend"), pd.DataFrame(index=every)
     if promotions is not None:
+        plan = promotion_calendar(promotions, first=start, last=shop.as_of).set_index("period_on")
+        table[["promotion", "after_promotion"]] = plan
         for starts, ends in shop.con.execute(promotions.select("starts_on", "ends_on")).itertuples(index=False):
             table.loc[pd.Timestamp(starts) : pd.Timestamp(ends), "is_promotion"] = True
-    return table.reset_index()
+    if extract is not None and shop.con.execute(extract.spend.count()):
+        spend = read_extract(extract, as_of=shop.as_of).daily
+        spend["spend"] = spend.spend.where(~spend.is_known, spend.spend.fillna(0.0))
+        paid = spend.pivot(index="day_on", columns="channel", values="spend").reindex(every)
+    if shop.has("traffic"):
+        visits = by_day(shop.traffic.group_by("day_on", channel=_.channel.fill_null("unknown")).aggregate(
+            sessions=_.sessions.sum().cast("float64")), "channel")
+        visits = visits.pivot(columns="channel", values="sessions").reindex(every)
+        table["sessions"] = visits.sum(axis=1, min_count=1)
+        table["unpaid_share"] = visits.drop(columns=[c for c in visits if c in paid]).sum(axis=1) / table.sessions
+    if shop.has("stock"):
+        table["in_stock_share"] = _in_stock(shop).reindex(every.strftime("%Y-%m")).to_numpy()
+    return table.join(paid.add_prefix("spend ")).reset_index()
+
+
+def _in_stock(shop: Store, *, months: int = 6) -> pd.Series:
+    """Share of the range that was in stock, by month: each sku counts as it sold on its stocked days of late."""
+    seen = shop.sku_days.mutate(month=_.day_on.strftime("%Y-%m")).group_by("month", "sku").aggregate(
+        sold=_.units.sum(where=_.is_stocked).fill_null(0).cast("float64"), stocked=_.is_stocked.sum().cast("float64"),
+        days=_.count().cast("float64"))
+    wide = shop.con.execute(seen.order_by("month", "sku")).pivot(index="month", columns="sku").fillna(0.0)
+    late = wide[["sold", "stocked"]].rolling(months, min_periods=1).sum()
+    pace = (late.sold / late.stocked.where(late.stocked > 0)).fillna(0.0)
+    return (pace * wide.stocked).sum(axis=1) / (pace * wide.days).sum(axis=1)
 
 
 def dashboard_walk(shop: Store, ours: pd.DataFrame, walk: pd.DataFrame) -> pd.DataFrame:
