@@ -14,7 +14,7 @@ from playbook.runs.execute import skip_iri_grammars
 from playbook.runs.folders import read_json
 from playbook.runs.words import TEMPLATES, Words
 
-__all__ = ["figure_title", "lesson_figures", "objective_of", "write_chapter"]
+__all__ = ["drawn", "figure_title", "lesson_figures", "objective_of", "write_chapter"]
 
 SAFE_TAGS = {"a", "b", "blockquote", "br", "caption", "code", "div", "em", "h1", "h2", "h3", "h4", "h5", "hr", "i",
              "li", "ol", "p", "pre", "small", "span", "strong", "sub", "sup", "table", "tbody", "td", "tfoot", "th",
@@ -77,7 +77,7 @@ def _for_reading(notebook: Any, words: Words, figures: Path) -> Any:
         if "parameters" in cell.metadata.get("tags", []):
             cell = kept[place] = nbformat.v4.new_markdown_cell(_parameters(cell.source, given))
         if cell.cell_type == "code":
-            _use_svg(cell, figures, heading)
+            _use_svg(cell, figures, heading, words)
     if was_lesson is not None:
         was_lesson.metadata["pack_close"] = True
     notebook.cells = kept
@@ -93,15 +93,16 @@ def _parameters(declared: str, given: str) -> str:
     return "\n".join(told)
 
 
-def _use_svg(cell: Any, figures: Path, heading: str) -> None:
+def _use_svg(cell: Any, figures: Path, heading: str, words: Words) -> None:
     """Put the saved SVG in the place of the raster image that the kernel showed, or last if it showed none."""
     import nbformat
 
-    svgs = [p for p in (figures / f"{n}.svg" for n in FIGURE_CALL.findall(cell.source)) if p.exists()]
-    cell.metadata["pack_alt"] = f"{heading}: {figure_title(svgs[0]) if svgs else ''}".strip(": ") or "figure"
+    paths = (figures / f"{n}.svg" for n in FIGURE_CALL.findall(cell.source))
+    svgs = [drawn(p, words) for p in paths if p.exists()]
+    cell.metadata["pack_alt"] = f"{heading}: {svgs[0][1] if svgs else ''}".strip(": ") or "figure"
     images = [o for o in cell.outputs if o.output_type in ("display_data", "execute_result") and "image/png" in o.data]
-    for output, path in itertools.zip_longest(images[: len(svgs)], svgs):
-        drawing = {"image/svg+xml": path.read_text(encoding="utf-8")}
+    for output, (text, _) in itertools.zip_longest(images[: len(svgs)], svgs):
+        drawing = {"image/svg+xml": text}
         if output is None:  # the kernel had closed the figure, and only the saved one is left to show
             cell.outputs.append(nbformat.v4.new_output("display_data", drawing))
         else:
@@ -137,10 +138,17 @@ def objective_of(path: Path) -> str:
     return ""
 
 
+def drawn(path: Path, words: Words) -> tuple[str, str]:
+    """A saved figure as SVG and its title, the title in the pack's language in both."""
+    text, title = path.read_text(encoding="utf-8"), figure_title(path)
+    told = words.told(title)
+    return text.replace(f">{html.escape(title, quote=False)}<", f">{html.escape(told, quote=False)}<"), told
+
+
 def figure_title(path: Path) -> str:
-    """The title of a saved figure: its largest text, the boldest and first of those."""
+    """The title of a saved figure: its largest text, the boldest and first of those; a mark is no title."""
     text = path.read_text(encoding="utf-8", errors="replace")
-    found = re.findall(r"<text[^>]*style=\"([^\"]*)\"[^>]*>([^<]+)</text>", text)
+    found = re.findall(r"<text[^>]*style=\"([^\"]*)\"[^>]*>([^<]{4,})</text>", text)
     sized = [(float((re.search(r"([\d.]+)px", style) or [0, 0])[1]), bool(re.search("bold|700", style)), words)
              for style, words in found]
     best = max(sized, key=lambda one: one[:2], default=(0.0, False, ""))

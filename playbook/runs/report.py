@@ -17,7 +17,7 @@ import pandas as pd
 from playbook.metrics import months_back
 from playbook.review import WEIGHT, main_figures
 from playbook.runs.answers import followup
-from playbook.runs.chapters import figure_title, lesson_figures, objective_of, write_chapter
+from playbook.runs.chapters import drawn, lesson_figures, objective_of, write_chapter
 from playbook.runs.folders import digest_text, published_months, write_text
 from playbook.runs.results import escaped
 from playbook.runs.track_record import restated, track_record
@@ -64,8 +64,9 @@ class Pack:
         paths = [folder / f"{name}.svg"] if name else sorted(folder.glob("*.svg"))
         for path in paths:
             if path.exists() and path.stem not in self.lessons.get(chapter, set()):
-                title = figure_title(path) or path.stem.replace("_", " ")
-                return {"src": f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}",
+                drawing, title = drawn(path, self.words)
+                title = title or path.stem.replace("_", " ")
+                return {"src": f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}",
                         "alt": f"{self.words.chapter(chapter)['title']}: {title}", "caption": title}
         return None
 
@@ -152,7 +153,7 @@ def _index(pack: Pack, decisions: pd.DataFrame, months: Path) -> str:
                if p.name[:7] < record["month"] or p.name in record.get("earlier_packs", [])]
     return environment.get_template("index.html.j2").render(
         lang=record["lang"], w=words, shop=record["store"], month=record["month"], as_of=record["as_of"],
-        currency=record["currency"], margin_basis=record["margin_basis"], is_partial=record["is_partial"],
+        currency=record["currency"], margin_basis=words.told(record["margin_basis"]), is_partial=record["is_partial"],
         is_replay=record["is_replay"], gate=record.get("verdict", {}).get("status", ""), failed=failed,
         sentences=sentences(pack, decisions), sections=_sections(pack, decisions), earlier=earlier,
         chapters=[_chapter_card(pack, n) for n in pack.chapters],
@@ -330,100 +331,75 @@ def _decision_tables(pack: Pack, decisions: pd.DataFrame) -> list[dict[str, Any]
 
 
 def sentences(pack: Pack, decisions: pd.DataFrame) -> list[str]:
-    """What happened, why, what to decide by when: 11's own three sentences, else from the figures it gathered."""
-    told = pack.table(pack.review, "summary")
-    if told is not None and "sentence" in told:
-        column = "sentence_zh" if pack.words.lang == "zh" and "sentence_zh" in told else "sentence"
-        return [str(s) for s in told[column].dropna()][:3]
+    """What happened, why, what to decide by when: three sentences from the figures 11 gathered."""
     return [_what_happened(pack), _why(pack), _what_to_decide(pack, decisions)]
 
 
 def _what_happened(pack: Pack) -> str:
-    record, is_zh = pack.record, pack.words.lang == "zh"
+    record, say = pack.record, pack.words.say
     latest = latest_figures(pack)
     row = latest[latest["metric"] == "net_revenue"] if len(latest) else latest
     if row.empty:
-        return (f"{record['month']}：没有可比较的净销售额。" if is_zh
-                else f"{record['month']}: no chapter reported net revenue, so nothing is compared here.")
+        return say("no revenue", month=record["month"])
     one = row.iloc[0]
-    money = f"{plain_number(one.actual)} {record['currency']}"
+    about = {"month": record["month"], "money": f"{plain_number(one.actual)} {record['currency']}"}
     if one.status != "complete":
-        return (f"{record['month']} 截至 {record['as_of']} 净销售额 {money}；数字尚不完整，暂不比较。" if is_zh else
-                f"Net revenue in {record['month']} is {money} up to {record['as_of']}; "
-                "the figure is still filling, so it is not compared.")
-    changes = []
-    for column, english, chinese in (("last_month", "the month before", "环比"), ("last_year", "a year ago", "同比")):
-        if pd.notna(one[column]) and one[column]:
-            change = one.actual / one[column] - 1
-            sign = "more" if change >= 0 else "less"
-            changes.append(f"{chinese}{'增长' if change >= 0 else '下降'} {abs(change):.1%}" if is_zh
-                           else f"{abs(change):.1%} {sign} than {english}")
-    if is_zh:
-        told = f"{record['month']} 净销售额 {money}" + "".join(f"，{c}" for c in changes)
-    else:
-        told = f"Net revenue in {record['month']} was {money}" + (f": {' and '.join(changes)}" if changes else "")
-    return told + _against_its_past(pack)
+        return say("still filling", as_of=record["as_of"], **about)
+    changes = [(column, one.actual / one[column] - 1) for column in ("last_month", "last_year")
+               if pd.notna(one[column]) and one[column]]
+    told = [say(f"{'more' if c >= 0 else 'less'} than {column}", change=f"{abs(c):.1%}") for column, c in changes]
+    return (say("revenue", **about) + (say("compared", changes=say("and").join(told)) if told else "")
+            + _against_its_past(pack))
 
 
 def _against_its_past(pack: Pack) -> str:
     """Whether net revenue lies where its own past leads one to expect, as the end of a sentence."""
-    is_zh, card = pack.words.lang == "zh", pack.table(pack.review, "scorecard")
+    say, card = pack.words.say, pack.table(pack.review, "scorecard")
     row = card[card["metric"] == "net_revenue"] if card is not None and "upper" in card else pd.DataFrame()
     if row.empty:
-        return "。" if is_zh else "."
+        return say("end")
     one = row.iloc[0]
     if pd.isna(one.upper):
-        return "；历史太短，无法判断是否正常。" if is_zh else "; its history is too short to say whether that is usual."
-    ends = f"{plain_number(round(one.lower))} {'至' if is_zh else 'to'} {plain_number(round(one.upper))}"
+        return say("too short a history")
     place = "above" if one.actual > one.upper else "below" if one.actual < one.lower else "within"
-    if is_zh:
-        return f"；{ {'above': '高于', 'below': '低于', 'within': '处于'}[place]}按历史推算的范围（{ends}）。"
-    return f"; that is {place} what its own past leads one to expect ({ends})."
+    return say(place, low=plain_number(round(one.lower)), high=plain_number(round(one.upper)))
 
 
 def _why(pack: Pack) -> str:
-    is_zh, drivers = pack.words.lang == "zh", pack.table(pack.review, "drivers")
+    say, drivers = pack.words.say, pack.table(pack.review, "drivers")
     if drivers is None or drivers.empty or not {"driver", "contribution"} <= set(drivers):
-        return "变化的原因本月无法拆解。" if is_zh else "What drove the change cannot be told from this month's data."
+        return say("no drivers")
     if pack.record["is_partial"]:
-        return "月份结束后再拆解变化的原因。" if is_zh else "What drove it is told when the month is over."
+        return say("drivers later")
     sized = drivers.assign(size=drivers["contribution"].abs())
     top = sized.sort_values(["size", "driver"], ascending=[False, True]).head(2)
-    unusual = drivers[drivers["is_news"].astype(bool)] if "is_news" in drivers else drivers.head(0)
-    news = [pack.words.metric(str(d)) for d in unusual["driver"]]
+    news = drivers["driver"][drivers["is_news"].astype(bool)] if "is_news" in drivers else drivers["driver"].head(0)
     is_judged = "surprise" in drivers and drivers["surprise"].notna().any()
     parts = [f"{pack.words.metric(str(d))} ({c:+,.0f} {pack.record['currency']})"
              for d, c in zip(top["driver"], top["contribution"], strict=True)]
-    if is_zh:
-        rest = f"；其中{news[0]}超出其历史规律。" if news else "；各驱动因素均在其历史规律之内。" if is_judged else "。"
-        return f"与上月相比，变化主要来自{'和'.join(parts)}" + rest
-    rest = (f"; {news[0]} moved further than its own past leads one to expect." if news else
-            "; no driver moved further than its own past leads one to expect." if is_judged else ".")
-    return f"Against the month before, most of the change comes from {' and '.join(parts)}" + rest
+    rest = (say("news", driver=pack.words.metric(str(news.iloc[0]))) if len(news) else
+            say("no news" if is_judged else "end"))
+    return say("why", parts=say("and both").join(parts)) + rest
 
 
 def _what_to_decide(pack: Pack, decisions: pd.DataFrame) -> str:
-    is_zh = pack.words.lang == "zh"
+    say = pack.words.say
     open_ones = decisions[decisions["action"] != "blocked"] if len(decisions) else decisions
     if open_ones.empty:
-        return "本月没有需要决定的事项。" if is_zh else "No decision is proposed this month."
+        return say("nothing to decide")
     ranked = _ranked(pack, decisions).head(ACTIONS_SHOWN)
     ranked = ranked if len(ranked) else open_ones.head(ACTIONS_SHOWN)
     first = pack.words.decision(ranked.iloc[0].to_dict())
     due = sorted(d for d in ranked["due_on"].astype(str) if d and d != "None")
     asked = pack.table(pack.review, "asks")
-    money = f"{asked['money'].sum():,.0f} {pack.record['currency']}" if asked is not None and len(asked) else ""
-    if is_zh:
-        told = f"{len(open_ones)} 项建议中列出 {len(ranked)} 项" + (f"，最早 {due[0]} 前决定" if due else "")
-        inside = "，".join(filter(None, (first["who"], f"{first['by when']} 前" if first["by when"] else "",
-                                        f"预期 {first['expected']}" if first["expected"] else "")))
-        return f"{told}；首要：{first['what']}（{inside}）。" + (f"共申请 {money}。" if money else "")
-    count = f"{len(ranked)} of {len(open_ones)} proposals come first" if len(open_ones) > len(ranked) else (
-        f"{len(open_ones)} decisions are proposed")
-    inside = "; ".join(filter(None, (first["who"], f"by {first['by when']}" if first["by when"] else "",
-                                     f"expected {first['expected']}" if first["expected"] else "")))
-    return (f"Decide: {count}" + (f", the earliest due on {due[0]}" if due else "") + f"; on top: {first['what']}"
-            + (f" ({inside})" if inside else "") + "." + (f" Money asked for in all: {money}." if money else ""))
+    inside = [first["who"], first["by when"] and say("by", day=first["by when"]),
+              first["expected"] and say("expected", effect=first["expected"])]
+    inside = say("comma").join(filter(None, inside))
+    return (say("decide some" if len(open_ones) > len(ranked) else "decide all", shown=len(ranked), n=len(open_ones))
+            + (say("earliest", day=due[0]) if due else "") + say("on top", what=first["what"])
+            + (say("inside", told=inside) if inside else "") + say("end")
+            + (say("asked", money=f"{asked['money'].sum():,.0f} {pack.record['currency']}")
+               if asked is not None and len(asked) else ""))
 
 
 def _chapter_card(pack: Pack, chapter: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,21 @@ class Words:
         if isinstance(shown, str):
             return shown
         return word if group or self.lang != "en" else word[:1].upper() + word[1:]
+
+    def say(self, message: str, **values: Any) -> str:
+        """A sentence of the pack, or a part of one, with its figures filled in."""
+        return self.known["say"][message].format(**values)
+
+    def told(self, text: str) -> str:
+        """A reason or a title made by a chapter, with the figures it holds; what no message knows stays as it is."""
+        for pattern, other in _messages(self.lang):
+            if found := pattern.fullmatch(text):
+                return other.format(**{name: self.told(part) for name, part in found.groupdict().items()})
+        for mark in ("; ", ", "):
+            parts = text.split(mark)
+            if len(parts) > 1 and (told := [self.told(part) for part in parts]) != parts:
+                return ("；" if mark == "; " else "，").join(told)
+        return text
 
     def metric(self, name: str) -> str:
         """A metric's name from its id."""
@@ -83,12 +99,7 @@ class Words:
             metric, value = str(row.get("evidence_metric") or ""), plain_number(row.get("evidence_value"))
             limit = plain_number(row.get("threshold"))
             told = f"{self.metric(metric)} {value}" + (f"（阈值 {limit}）" if limit else "") if metric and value else ""
-            reason = str(row.get("reason") or "")
-            if reason.startswith("needs "):
-                kind = {"table": "数据表", "column": "字段"}
-                words = reason.split()
-                reason = f"需要{kind.get(words[1], '')} {' '.join(words[2:])}" if len(words) > 2 else reason
-            why = "；".join(filter(None, (told, reason)))
+            why = "；".join(filter(None, (told, self.told(str(row.get("reason") or "")))))
         else:
             what, why = f"{row['action']} {subject}", str(row.get("reason") or "")
         return {
@@ -104,6 +115,14 @@ def _dictionary() -> dict[str, Any]:
     import yaml
 
     return yaml.safe_load((TEMPLATES / "words.yaml").read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _messages(lang: str) -> list[tuple[re.Pattern, str]]:
+    """The messages of a language as patterns, the longest first: `{n} lines below` knows all such reasons."""
+    known = _dictionary().get(lang, {}).get("messages", {})
+    return [(re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^;]+?)", re.escape(english))), known[english])
+            for english in sorted(known, key=len, reverse=True)]
 
 
 def plain_number(value: Any, digits: int = 3) -> str:
