@@ -277,7 +277,8 @@ def margin_steps(pnl: pd.DataFrame) -> pd.DataFrame:
 
 
 def channel_headline(months: pd.DataFrame, *, n_months: int = 25) -> pd.DataFrame:
-    """Monthly series for the scorecard: mer (all revenue over all spend), roas, poas and ncac of channels with spend.
+    """Monthly series for the scorecard: mer (all sales before returns over all spend), roas, poas and ncac of channels
+    with spend.
 
     metric, month, amount, low, high (90 %, from the spread of orders), n (orders or new customers), status (unobserved
     where a channel that had spent is not known for the month).
@@ -292,7 +293,7 @@ def channel_headline(months: pd.DataFrame, *, n_months: int = 25) -> pd.DataFram
         sway, swing = (Z90 * np.sqrt(paid[f"{x}_variance"].sum()) for x in ("sales", "margin"))
         margin = paid.margin.sum(min_count=len(paid))
         for metric, top, reach, n, ripe in (
-                ("mer", part.revenue.sum(), np.nan, part.orders.sum(), state),
+                ("mer", part.sales.sum(), np.nan, part.orders.sum(), "complete" if known else state),
                 ("poas", margin, swing, paid.orders.sum(), state),
                 ("roas", paid.sales.sum(), sway, paid.orders.sum(), "complete" if known else state)):
             rows.append({"metric": metric, "month": month, "amount": top / spend, "low": (top - reach) / spend,

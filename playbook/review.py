@@ -311,8 +311,9 @@ def team_score(card: pd.DataFrame, team: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def ranked_decisions(decisions: pd.DataFrame, *, most: int = 10) -> pd.DataFrame:
-    """The chapters' proposals, best first, at most `most`: those whose expected effect is contribution margin by its
-    size in a month weighed by confidence (column `worth`), then those whose effect is something else or not known yet.
+    """The chapters' proposals, best first, at most `most`: those expected to bring contribution margin by its amount in
+    a month weighed by confidence (column `worth`), then those whose effect is something else or not known yet, and
+    last those expected to cost margin. A loss avoided is stated as a gain by the chapter that proposes it.
 
     Money of different kinds is not compared: a year's revenue of a category is no larger than a month's margin of a
     fix. Blocked rows and rows that change nothing are left out.
@@ -322,15 +323,13 @@ def ranked_decisions(decisions: pd.DataFrame, *, most: int = 10) -> pd.DataFrame
     open_ones = decisions[~decisions.action.isin(list(IDLE)) & ~decisions.status.isin(["done", "declined"])]
     unit = open_ones.effect_unit.fillna("")
     is_margin = unit.str.contains("margin") & ~unit.str.contains(r"\bper\b|at stake|cost")
-    monthly = pd.to_numeric(open_ones.expected_effect, errors="coerce").abs() / np.where(unit.str.contains("year"), 12,
-                                                                                         1)
+    monthly = pd.to_numeric(open_ones.expected_effect, errors="coerce") / np.where(unit.str.contains("year"), 12, 1)
     weight = open_ones.confidence.map(WEIGHT).astype(float)  # of no rows, a map of texts would be text
     worth = (monthly.astype(float) * weight.fillna(0.3)).where(is_margin)
-    rank = weight.fillna(0.0)
-    ranked = open_ones.assign(worth=worth, _rank=rank).sort_values(["worth", "_rank", "due_on", "decision_id"],
-                                                                   ascending=[False, False, True, True],
-                                                                   na_position="last", kind="stable")
-    return ranked.drop(columns="_rank").head(most).reset_index(drop=True)
+    order = open_ones.assign(worth=worth, _costs=worth < 0, _gain=worth.where(worth > 0), _rank=weight.fillna(0.0))
+    ranked = order.sort_values(["_costs", "_gain", "_rank", "due_on", "decision_id"],
+                               ascending=[True, False, False, True, True], na_position="last", kind="stable")
+    return ranked.drop(columns=["_costs", "_gain", "_rank"]).head(most).reset_index(drop=True)
 
 
 def asks(decisions: pd.DataFrame, *, currency: str) -> pd.DataFrame:

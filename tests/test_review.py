@@ -237,8 +237,9 @@ def test_decisions_are_ranked_by_a_months_margin_and_unlike_effects_stand_after(
                           decision(decision_id="d", action="blocked"),
                           decision(decision_id="e", action="enter", expected_effect=9e6, effect_unit="revenue a year"),
                           decision(decision_id="f", action="raise price", expected_effect=480.0, confidence="high",
-                                   effect_unit="EUR margin/year")])
-    assert ranked_decisions(table).decision_id.tolist() == ["c", "f", "b", "a", "e"]
+                                   effect_unit="EUR margin/year"),
+                          decision(decision_id="g", action="set", expected_effect=-900.0, confidence="high", **month)])
+    assert ranked_decisions(table).decision_id.tolist() == ["c", "f", "b", "a", "e", "g"], "what costs comes last"
     idle = table.assign(action="go")
     assert ranked_decisions(idle).empty, "a month in which every chapter changes nothing"
 

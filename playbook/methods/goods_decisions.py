@@ -86,11 +86,15 @@ def range_decisions(
             "revisit_on": ahead(63), "stop_rule": "margin a week under its interval for four weeks"})
     for _, r in review.tail(6).iterrows():
         if r["status"] == "complete" and r["verdict"] != "undecided":
+            is_again = r["verdict"] == "repeat"  # what another one like it would bring, or the loss that is avoided
+            cost = r["cost"] if r["cost"] == r["cost"] else 0.0
+            low, middle, high = sorted((x - cost) * (1 if is_again else -1)
+                                       for x in (r["low"], r["incremental_margin"], r["high"]))
             rows.append({
                 "subject_type": "category", "subject": r["promo_id"], "action": f"{r['verdict']} promotion",
-                "expected_effect": r["incremental_margin"] - (r["cost"] if r["cost"] == r["cost"] else 0.0),
-                "effect_low": r["low"] - r["cost"], "effect_high": r["high"] - r["cost"],
-                "effect_unit": f"{currency} margin", "confidence": "low" if r["verdict"] == "change" else "high",
+                "expected_effect": middle, "effect_low": low, "effect_high": high,
+                "effect_unit": f"{currency} margin" + ("" if is_again else " not lost"),
+                "confidence": "low" if r["verdict"] == "change" else "high",
                 "evidence_metric": "promo_roi", "evidence_value": r["promo_roi"], "threshold": 0.0,
                 "reason": "against placebo windows", "owner_role": "category head", "due_on": ahead(30),
                 "revisit_on": ahead(120), "stop_rule": "a repeat with a hold-out says otherwise"})

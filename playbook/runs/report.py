@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,6 @@ FOLLOWED = ("month", "action", "subject", "owner_role", "status", "done_on", "ex
             "verdict")
 CARD = ("metric", "actual", "low", "high", "last_month", "last_year", "target", "gap", "lower", "upper", "band_low",
         "band_high", "flag", "status", "owner_role")  # what a manager reads first; the whole table is a download
-
-
 class Pack:
     """A month's results as read from its folder: tables and figures by chapter, decisions, headline series."""
 
@@ -71,12 +70,13 @@ class Pack:
         return None
 
     def decisions(self) -> pd.DataFrame:
-        """All decisions of the month, best first: expected effect weighed by confidence; blocked rows last."""
+        """All decisions of the month, best first: expected effect weighed by confidence, what costs after what is not
+        known; blocked rows last."""
         found = self.gathered("decisions")
         if found.empty:
             return found
         effect = pd.to_numeric(found["expected_effect"], errors="coerce")
-        worth = (effect.abs() * found["confidence"].map(WEIGHT).fillna(0.5)).fillna(-1.0)
+        worth = (effect * found["confidence"].map(WEIGHT).fillna(0.5)).fillna(0.0)
         order = found.assign(_blocked=found["action"].eq("blocked"), _worth=-worth)
         order = order.sort_values(["_blocked", "_worth", "due_on", "decision_id"], kind="stable")
         return order.drop(columns=["_blocked", "_worth"]).reset_index(drop=True)
@@ -277,22 +277,39 @@ def latest_figures(pack: Pack) -> pd.DataFrame:
 
 
 def _definitions(pack: Pack) -> list[dict[str, Any]]:
-    """Each headline figure opens to what it means: formula, maturity, trap, the chapters it comes from."""
+    """Each headline figure opens to what it is made of: formula, what is divided by what, the row of the ledger it
+    stands in, maturity, trap, the orders behind it, the chapters it comes from."""
     from playbook.metrics import METRICS
 
     series = pack.gathered("headline")
     if series.empty:
         return []
-    here = series[series["month"] == pack.record["month"]]
-    rows = [{"metric": m, "formula": METRICS[m].formula, "grain": METRICS[m].grain, "direction": METRICS[m].direction,
-             "maturity": METRICS[m].maturity, "trap": METRICS[m].trap, "n": one["n"].max(),
+    here = series[(series["month"] == pack.record["month"]) & series["metric"].isin(list(METRICS))]
+    amounts = {METRICS[m].name.lower(): a for m, a in zip(here["metric"], here["amount"], strict=True)}
+    rows = [{"metric": m, "formula": METRICS[m].formula, **_parts(METRICS[m].formula, one["amount"].iloc[0], amounts),
+             "ledger_row": pack.words(m, "ledger").removeprefix(m), "maturity": METRICS[m].maturity,
+             "trap": METRICS[m].trap, "rows": one["n"].max(),
              "status": ", ".join(sorted(set(one["status"].dropna().astype(str)))),
-             "notebook": ", ".join(sorted({n[:2] for n in one["notebook"]}))}
-            for m, one in here.groupby("metric") if m in METRICS]
-    if not rows:
-        return []
-    title = pack.words("definitions")
-    return [{"title": title, "table": table_of(pd.DataFrame(rows), pack.words, label=title), "lines": []}]
+             "chapter": ", ".join(sorted({n[:2] for n in one["notebook"]}))}
+            for m, one in here.groupby("metric")]
+    return [{"title": pack.words.metric(row["metric"]), "lines": [], "table": table_of(
+        pd.DataFrame([(pack.words.column(k), pack.words(v) if k == "status" else v) for k, v in row.items()
+                      if v != "" and k != "metric"], columns=["part", "meaning"]),
+        pack.words, label=pack.words.metric(row["metric"]))} for row in rows]
+
+
+def _parts(formula: str, amount: float, amounts: dict[str, float]) -> dict[str, str]:
+    """Numerator and denominator of a formula that is one thing over another, with their amounts where a headline of
+    that name, or the ratio with the other one, tells them."""
+    found = re.fullmatch(r"([^/−]+|\(.+\)) / ([^/;]+)", formula)
+    if not found:
+        return {"numerator": "", "denominator": ""}
+    top, bottom = found.groups()
+    over, under = amounts.get(top), amounts.get(bottom)
+    over = amount * under if over is None and under is not None else over
+    under = over / amount if under is None and over is not None and amount else under
+    return {name: words + ("" if size is None else f" = {plain_number(size)}")
+            for name, words, size in (("numerator", top, over), ("denominator", bottom, under))}
 
 
 def _ranked(pack: Pack, decisions: pd.DataFrame) -> pd.DataFrame:
