@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from small_pack import EVIL, write_month
 
-from playbook.runs.report import Pack, sentences, write_notice
+from playbook.runs.report import Pack, sentences, write_notice, write_pack
 from playbook.runs.words import Words, cell_of, plain_number
 
 
@@ -66,6 +66,34 @@ def test_the_sentences_say_whether_the_past_led_one_to_expect_it_and_compare_no_
     assert "too short" in told(card | {"lower": [None], "upper": [None]}, why)[0]
     first, second, _ = told(card, why, is_partial=True)
     assert "not compared" in first and "%" not in first and "when the month is over" in second
+
+
+def test_a_chinese_pack_tells_reasons_and_titles_in_chinese_and_loses_nothing_it_has_no_words_for():
+    zh = Words("zh")
+    assert zh.told("9 lines below their reorder point") == "9 个商品低于再订货点"
+    assert zh.told("12 customers judged; payback: not yet") == "评估 12 位顾客；回本：尚未"
+    assert zh.told("1 gone quiet, 3 often returned") == "1 个滞销，3 个退货偏高"
+    assert zh.told("needs table events") == "需要数据表 events"
+    assert zh.told("a word of the shop's own; another") == "a word of the shop's own; another"
+    assert zh.told("Net revenue") == zh.told("net revenue") == "净销售额"
+    assert Words("en").told("1 gone quiet, 3 often returned") == "1 gone quiet, 3 often returned"
+    for lang in ("en", "zh"):
+        assert set(Words(lang).known["say"]) == set(Words("en").known["say"])
+
+
+def test_a_headline_opens_to_what_it_is_made_of(months, tmp_path):
+    folder = shutil.copytree(months / "2026-02", tmp_path / "m")
+    rows = [("aov", 50.0, 20.0), ("orders", 20.0, 20.0), ("cvr_sessions", 0.04, 500.0)]
+    head = pd.DataFrame([(m, "2026-02", a, None, None, n, "complete") for m, a, n in rows],
+                        columns=["metric", "month", "amount", "low", "high", "n", "status"])
+    head.to_parquet(folder / "04_cohort_retention/headline.parquet")
+    write_pack(folder, json.loads((folder / "run.json").read_text()), months=months)
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    opened = dict(re.findall(r"(?s)<details class=part><summary>([^<]+)</summary>(.*?)</details>", page))
+    assert list(opened) == ["Orders", "Average order value", "Session conversion"]
+    aov = re.sub(r"<[^>]+>", " ", opened["Average order value"])
+    assert "net revenue = 1,000" in aov and "orders = 20" in aov and "shop net revenue" in aov and " 04 " in aov
+    assert "sessions = 500" in opened["Session conversion"] and "as exported" in opened["Session conversion"]
 
 
 def test_the_money_asked_for_adds_up(page):

@@ -139,10 +139,12 @@ def objective_of(path: Path) -> str:
 
 
 def drawn(path: Path, words: Words) -> tuple[str, str]:
-    """A saved figure as SVG and its title, the title in the pack's language in both."""
-    text, title = path.read_text(encoding="utf-8"), figure_title(path)
-    told = words.told(title)
-    return text.replace(f">{html.escape(title, quote=False)}<", f">{html.escape(told, quote=False)}<"), told
+    """A saved figure as SVG and its title, what it says in the pack's language as far as that has words for it."""
+
+    def told(found: re.Match) -> str:
+        return f">{html.escape(words.told(html.unescape(found[1])), quote=False)}</text>"
+
+    return re.sub(r">([^<>]+)</text>", told, path.read_text(encoding="utf-8")), words.told(figure_title(path))
 
 
 def figure_title(path: Path) -> str:

@@ -292,7 +292,8 @@ def _definitions(pack: Pack) -> list[dict[str, Any]]:
              "status": ", ".join(sorted(set(one["status"].dropna().astype(str)))),
              "chapter": ", ".join(sorted({n[:2] for n in one["notebook"]}))}
             for m, one in here.groupby("metric")]
-    return [{"title": pack.words.metric(row["metric"]), "lines": [], "table": table_of(
+    rows.sort(key=lambda row: list(METRICS).index(row["metric"]))
+    return [{"title": pack.words.metric(row["metric"]), "lines": [], "is_part": True, "table": table_of(
         pd.DataFrame([(pack.words.column(k), pack.words(v) if k == "status" else v) for k, v in row.items()
                       if v != "" and k != "metric"], columns=["part", "meaning"]),
         pack.words, label=pack.words.metric(row["metric"]))} for row in rows]

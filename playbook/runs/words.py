@@ -51,6 +51,8 @@ class Words:
         for pattern, other in _messages(self.lang):
             if found := pattern.fullmatch(text):
                 return other.format(**{name: self.told(part) for name, part in found.groupdict().items()})
+        if isinstance(shown := self.known.get(text), str):
+            return shown
         for mark in ("; ", ", "):
             parts = text.split(mark)
             if len(parts) > 1 and (told := [self.told(part) for part in parts]) != parts:
@@ -120,8 +122,11 @@ def _dictionary() -> dict[str, Any]:
 @functools.cache
 def _messages(lang: str) -> list[tuple[re.Pattern, str]]:
     """The messages of a language as patterns, the longest first: `{n} lines below` knows all such reasons."""
+    from playbook.metrics import METRICS
+
     known = _dictionary().get(lang, {}).get("messages", {})
-    return [(re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^;]+?)", re.escape(english))), known[english])
+    known = {m.name: m.chinese for m in METRICS.values()} | known if known else known
+    return [(re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^;]+?)", re.escape(english)), re.I), known[english])
             for english in sorted(known, key=len, reverse=True)]
 
 
@@ -164,7 +169,7 @@ def cell_of(value: Any, column: str, words: Words, unit: str = "") -> Cell:
     if column in ("metric", "driver"):
         return Cell(words.metric(text), text)
     group = {"owner_role": "roles", "subject_type": "subjects", "action": "actions", "confidence": "confidence"}
-    if column in ("status", "flag", "verdict", *group):
+    if column in ("status", "flag", "verdict", "dimension", *group):
         mark = text if column == "flag" and text in ("better", "worse") else ""
         shown = words(text, group.get(column, "")) if column in group or words.lang != "en" else text
         return Cell(shown, text, mark)
