@@ -93,8 +93,8 @@ def daily(shop: Store, *, months: int = 37) -> pd.DataFrame:
             table.loc[pd.Timestamp(starts) : pd.Timestamp(ends), "is_promotion"] = True
     if extract is not None and shop.con.execute(extract.spend.count()):
         spend = read_extract(extract, as_of=shop.as_of).daily
-        spend["spend"] = spend.spend.where(~spend.is_known, spend.spend.fillna(0.0))
         paid = spend.pivot(index="day_on", columns="channel", values="spend").reindex(every)
+        paid = paid.where(paid.ffill().notna(), 0.0)  # a channel not yet begun spends nothing; a hole is not known
     if shop.has("traffic"):
         visits = by_day(shop.traffic.group_by("day_on", channel=_.channel.fill_null("unknown")).aggregate(
             sessions=_.sessions.sum().cast("float64")), "channel")

@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from playbook.errors import PlaybookError
 from playbook.store import expression
 
-__all__ = ["CADENCE", "capacity", "raci_matrix", "raci_verdicts", "role_scorecards"]
+__all__ = ["CADENCE", "capacity", "raci_verdicts", "role_scorecards"]
 
 #: how often who looks at what; the roles are those of `team`
 CADENCE = pd.DataFrame(
@@ -42,21 +41,6 @@ def raci_verdicts(team: Any) -> pd.DataFrame:
         rows.append({"kpi": kpi, "accountable": ", ".join(by["A"]), "responsible": ", ".join(by["R"]),
                      "consulted": ", ".join(by["C"]), "informed": ", ".join(by["I"]), "verdict": verdict})
     return pd.DataFrame(rows, columns=["kpi", "accountable", "responsible", "consulted", "informed", "verdict"])
-
-
-def raci_matrix(team: Any) -> pd.DataFrame:
-    """Duties by roles, R A C or I in each cell (index kpi, one column per role).
-
-    Raises PlaybookError naming the duty and the roles where two are accountable: such a table cannot be agreed on.
-    """
-    verdicts = raci_verdicts(team)
-    double = verdicts[verdicts["verdict"].str.contains(" accountable: ")]
-    if len(double):
-        first = double.iloc[0]
-        raise PlaybookError(f"{first['kpi']} has {first['verdict']}", table="team", column="raci", rows=len(double),
-                            rule="one accountable role per duty", do="make one accountable and the others responsible")
-    t = expression(team).select("role", "kpi", "raci").distinct().order_by("kpi", "role", "raci").to_pandas()
-    return t.groupby(["kpi", "role"])["raci"].agg("/".join).unstack("role").fillna("").rename_axis(columns=None)
 
 
 def role_scorecards(team: Any, *, sheet: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -40,7 +40,7 @@ def expected_months(days: pd.DataFrame, driver: str) -> pd.DataFrame:
         return nothing
     base = days[base_name].to_numpy(float) if base_name else np.ones(len(days))
     seen = np.isfinite(days[top_name].to_numpy(float)) & (base > 0)
-    top, base, known = days[top_name].to_numpy(float)[seen], base[seen], _known(days, driver)[seen]
+    top, base = days[top_name].to_numpy(float)[seen], base[seen]
     usual = np.median(top / base) if len(top) else 0.0
     months, first = np.unique(pd.to_datetime(days.day_on)[seen].dt.strftime("%Y-%m"), return_index=True)
     if not usual > 0 or len(months) <= FIRST:
@@ -49,8 +49,7 @@ def expected_months(days: pd.DataFrame, driver: str) -> pd.DataFrame:
     actual = np.log(np.maximum(np.add.reduceat(top, first)[FIRST:] / size, LEAST))
     guesses = {}
     for waves in WAVES:
-        x = np.column_stack([known, _waves(days.day_on, waves)[seen]])
-        guess = pd.Series(_one_step(x, top, base, first), months[FIRST:])
+        guess = pd.Series(_one_step(_known(days, driver, waves)[seen], top, base, first), months[FIRST:])
         guesses[waves, "as it is"] = guess
         guesses[waves, "mended"] = guess + (actual - guess).ewm(halflife=MISS_MONTHS).mean().shift(1).fillna(0.0)
     table = pd.DataFrame(guesses)
@@ -60,23 +59,19 @@ def expected_months(days: pd.DataFrame, driver: str) -> pd.DataFrame:
                          "miss": actual - expected})
 
 
-def _known(days: pd.DataFrame, driver: str) -> np.ndarray:
-    """What was known of each day apart from the figure: a one, the slope, weekdays, promotions, circumstances."""
+def _known(days: pd.DataFrame, driver: str, waves: int) -> np.ndarray:
+    """What was known of each day apart from the figure: a one, slope, weekdays, promotions, season, circumstances."""
     day = pd.to_datetime(days.day_on)
+    turn = 2 * np.pi * day.dt.day_of_year / 365.25
     columns = [np.ones(len(days)), np.log((day - day.iloc[0]).dt.days / 365.25 + 0.25)]
     columns += [(day.dt.day_of_week == k).astype(float) for k in range(6)]
     columns += [days.promotion.astype(float), days.after_promotion.astype(float)]
+    columns += [wave(k * turn) for k in range(1, waves + 1) for wave in (np.sin, np.cos)]
     for name in [c for c in days if c.startswith(CIRCUMSTANCES[driver][2])]:
         known = days[name].astype(float).ffill().bfill().fillna(1.0)
         columns += ([np.log1p(known.clip(lower=0).ewm(alpha=1 - kept, adjust=False).mean()) for kept in CARRY]
                     if name.startswith("spend ") else [np.log(known.clip(lower=LEAST))])
     return np.column_stack(columns)
-
-
-def _waves(day_on: pd.Series, waves: int) -> np.ndarray:
-    turn = 2 * np.pi * pd.to_datetime(day_on).dt.day_of_year.to_numpy() / 365.25
-    return np.column_stack([np.empty((len(turn), 0)), *[f(k * turn) for k in range(1, waves + 1)
-                                                       for f in (np.sin, np.cos)]])
 
 
 def _one_step(x: np.ndarray, top: np.ndarray, base: np.ndarray, first: np.ndarray) -> np.ndarray:

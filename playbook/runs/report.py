@@ -173,37 +173,30 @@ def _sections(pack: Pack, decisions: pd.DataFrame) -> list[dict[str, Any]]:
             found.append({"id": title.replace(" ", "-"), "title": words(title), "figures": shown, "tables": kept,
                           "notes": notes or [], "folded": folded or []})
 
-    def reviewed(name: str, **more: Any) -> dict[str, Any] | None:
-        frame = pack.table(pack.review, name)
-        return table_of(frame, words, label=words(name), **more) if frame is not None and len(frame) else None
-
-    def made(name: str, otherwise: Callable[[], pd.DataFrame]) -> dict[str, Any] | None:
+    def reviewed(name: str, otherwise: Callable[[], pd.DataFrame] | None = None, **more: Any) -> dict | None:
         """11's table of that name; where it wrote none, what the months on disk say."""
         frame = pack.table(pack.review, name)
-        frame = otherwise() if frame is None else frame
-        return table_of(frame, words, label=words(name)) if len(frame) else None
+        frame = otherwise() if frame is None and otherwise else frame
+        return table_of(frame, words, label=words(name), **more) if frame is not None and len(frame) else None
 
     asks = pack.table(pack.review, "asks")
     if asks is not None and len(asks):
-        money = next((c for c in ("money", "cash", "amount") if c in asks.columns[1:]), "")
-        total = {asks.columns[0]: words("total"), money: asks[money].sum()} if money else None
         if {"low", "high"} <= set(asks):
             ends = [" – ".join(map(plain_number, pair)) if pd.notna(sum(pair)) else "" for pair in
                     zip(asks["low"], asks["high"], strict=True)]
             asks = asks.drop(columns=["low", "high"]).assign(effect_range=ends)
-        label = words("asks")
-        asks = asks.rename(columns={money: f"{words.column(money)}, {pack.record['currency']}"}) if money else asks
-        total = {(f"{words.column(k)}, {pack.record['currency']}" if k == money else k): v
-                 for k, v in (total or {}).items()}
-        section("asks", table_of(asks, words, label=label, total=total))
+        asks = asks.rename(columns={"money": (money := f"{words.column('money')}, {pack.record['currency']}")})
+        total = {asks.columns[0]: words("total"), money: asks[money].sum()}
+        section("asks", table_of(asks, words, label=words("asks"), total=total))
     section("headline", _scorecard(pack), figures=("sparkline_scorecard", "scorecard"),
             folded=[*_whole_scorecard(pack), *_definitions(pack)])
     section("changes", *(reviewed(n, title=words(n)) for n in ("drivers", "mix_rate", "anomalies")),
             figures=("driver_waterfall", "waterfall", "control_charts"))
-    section("restated", made("restated", lambda: restated(pack.folder)))
+    section("restated", reviewed("restated", lambda: restated(pack.folder)))
     section("decisions", *_decision_tables(pack, decisions)[:1], folded=_decision_tables(pack, decisions)[1:])
     section("follow-up", *_followed_up(pack))
-    section("track record", made("track_record", lambda: track_record(pack.folder).summary), figures=("track_record",))
+    section("track record", reviewed("track_record", lambda: track_record(pack.folder).summary),
+            figures=("track_record",))
     section("care", *(reviewed(n, title=words.column(n)) for n in ("conflicts", "risks", "team_score", "caveats")))
     return found
 
@@ -227,8 +220,8 @@ def _scorecard(pack: Pack) -> dict[str, Any] | None:
     if card is None or card.empty:
         return _figures(latest_figures(pack), pack)
     shown = main_figures(card)
-    ends = [f"{_cell(r.lower, r.unit)} – {_cell(r.upper, r.unit)}" if pd.notna(r.upper) else "–"
-            for r in shown.itertuples()]
+    ends = [" – ".join(cell_of(v, "", pack.words, r.unit).text for v in (r.lower, r.upper)) if pd.notna(r.upper)
+            else "–" for r in shown.itertuples()]
     ripe = shown["actual"].where(shown["status"] == "complete")  # a figure that is still filling is not compared
     return _figures(shown.assign(
         last_month_change=ripe / shown["last_month"] - 1, last_year_change=ripe / shown["last_year"] - 1,
@@ -256,10 +249,6 @@ def _figures(card: pd.DataFrame, pack: Pack) -> dict[str, Any] | None:
     units = {i: METRICS[m].unit for i, m in enumerate(card["metric"].astype(str))
              if m in METRICS and METRICS[m].unit in ("share", "money")}
     return table_of(card, pack.words, label=pack.words("headline"), units=units)
-
-
-def _cell(value: Any, unit: str) -> str:
-    return cell_of(value, "", Words("en"), unit if unit in ("share", "money") else "").text
 
 
 def latest_figures(pack: Pack) -> pd.DataFrame:

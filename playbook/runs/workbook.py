@@ -61,14 +61,12 @@ def write_workbook(pack: Pack, decisions: pd.DataFrame, path: Path) -> None:
 
 
 def _definitions(pack: Pack) -> pd.DataFrame:
-    from playbook.metrics import METRICS
+    from playbook.metrics import METRICS, definitions
 
     series = pack.gathered("headline")
-    used = sorted(set(series["metric"])) if len(series) else []
-    is_zh = pack.words.lang == "zh"
-    rows = [(m, METRICS[m].chinese if is_zh else METRICS[m].name, METRICS[m].formula, METRICS[m].unit,
-             METRICS[m].maturity, METRICS[m].trap) for m in used if m in METRICS]
-    return pd.DataFrame(rows, columns=["metric", "name", "formula", "unit", "maturity", "trap"])
+    used = sorted(set(series["metric"]) & set(METRICS)) if len(series) else []
+    frame = definitions(*used).iloc[: len(used)].drop(columns="name" if pack.words.lang == "zh" else "chinese")
+    return frame.rename(columns={"id": "metric", "chinese": "name"})
 
 
 class _Sheets:
