@@ -14,11 +14,14 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from bench_month import memory_of
 
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[2]
@@ -27,6 +30,7 @@ PEERS = ("openretailscience", "lifetimes==0.11.3", "mlxtend")
 STEPS = {  # step -> tools, the playbook first
     "customers": ("playbook", "pandas", "openretailscience", "floor"),
     "store": ("playbook",),
+    "chapters": ("playbook",),
     "bg_nbd": ("playbook", "lifetimes"),
     "pairs": ("playbook", "mlxtend", "floor"),
     "attribution": ("playbook", "floor"),
@@ -34,11 +38,12 @@ STEPS = {  # step -> tools, the playbook first
 WHAT = {
     "customers": "customer days, then RFM, cohorts and purchase history",
     "store": "the whole store layer: contract, every derived table, the ledger",
+    "chapters": "the store layer and chapters 00, 04, 05, 06, 11 by `playbook run` (memory: of all processes)",
     "bg_nbd": "BG/NBD fit of the purchase histories (lifetimes: its own summary, then its fit, ungrouped)",
     "pairs": "pairs of items in one order",
     "attribution": "attribution of journeys, one for every ten lines",
 }
-LIMIT = 600  # seconds a step may take
+LIMIT = 1200  # seconds a step may take
 ORDERS = """
     SELECT lpad(i::VARCHAR, 10, '0') AS order_id, hash(i) AS h, (1 + hash(i, 'n') % 4)::INT AS n,
         DATE '2023-11-01' + (hash(i, 'd') % 1096)::INT AS ordered_on
@@ -216,6 +221,25 @@ def store_playbook(folder: Path) -> dict:
         sku_days=lambda f: f["open"].sku_days, ledger=lambda f: ledger(f["open"]))[0]
 
 
+def chapters_playbook(folder: Path) -> dict:
+    from playbook.runs import month
+
+    execute, took = month.execute_notebook, {}
+
+    def timed(source: Path, *args: object, **more: object) -> object:
+        outcome = execute(source, *args, **more)
+        took[source.name[:2]] = round(outcome.seconds, 1)
+        return outcome
+
+    month.execute_notebook = timed
+    start = time.perf_counter()
+    done = month.run_month(str(folder), month=AS_OF[:7], only=("00", "04", "05", "06"), runs=folder / "cache" / "runs",
+                           memory=os.environ["PLAYBOOK_MEMORY"])
+    if done.status:
+        raise SystemExit(f"the run ended with status {done.status}")
+    return {"run": round(time.perf_counter() - start, 1)} | took
+
+
 def bg_nbd_playbook(folder: Path) -> dict:
     import pandas as pd
 
@@ -301,13 +325,16 @@ def measure(python: str, step: str, tool: str, folder: Path) -> dict:
     start = time.perf_counter()
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as wrong:
         child = subprocess.Popen([python, str(HERE), "--child", step, tool, str(folder)], stdout=said, stderr=wrong,
-                                 env=os.environ | extra)
+                                 env=os.environ | extra, start_new_session=True)
+        looked, together = start, 0.0
         while True:
             done, status, used = os.wait4(child.pid, os.WNOHANG)
             if done:
                 break
+            if step == "chapters" and time.perf_counter() - looked > 0.5:  # kernels are processes of their own
+                looked, together = time.perf_counter(), max(together, memory_of(child.pid))
             if time.perf_counter() - start > LIMIT:
-                child.kill()
+                os.killpg(child.pid, signal.SIGKILL)
                 os.wait4(child.pid, 0)
                 return {"why": f"stopped after {LIMIT} s"}
             time.sleep(0.02)
@@ -320,7 +347,7 @@ def measure(python: str, step: str, tool: str, folder: Path) -> dict:
         child.returncode = 0
         parts = json.loads(said.read().decode().strip().splitlines()[-1])
     return {"wall": round(wall, 2), "cpu": round(used.ru_utime + used.ru_stime, 2),
-            "peak_gb": round(used.ru_maxrss / 2**20, 2), "parts": parts}
+            "peak_gb": round(max(together, used.ru_maxrss / 2**20), 2), "parts": parts}
 
 
 def peers(bench: Path) -> tuple[str | None, str]:
