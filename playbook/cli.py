@@ -188,13 +188,14 @@ def check(
     from playbook.store.reconcile import ledger
 
     shop = open_store(store, until=month)
-    found, walked = verdict(shop), ledger(shop)
+    found = verdict(shop)
+    walked = None if shop.get("orders") is None else ledger(shop)  # before the first order there is nothing to walk
     told = {"store": shop.name, "month": shop.month, "currency": shop.currency, "verdict": found.status,
             "reasons": list(found.reasons), "gates": found.gates.to_dict("records"),
-            "ledger": walked.to_dict("records"), "missing_tables": shop.missing}
+            "ledger": [] if walked is None else walked.to_dict("records"), "missing_tables": shop.missing}
     lines = [f"{shop.name} {shop.month} ({shop.currency}): {found.status}", *(f"  {one}" for one in found.reasons), "",
-             walked.to_string(index=False), "", found.gates.to_string(index=False),
-             "", f"tables not there: {', '.join(shop.missing) or 'none'}"]
+             "no orders yet" if walked is None else walked.to_string(index=False), "",
+             found.gates.to_string(index=False), "", f"tables not there: {', '.join(shop.missing) or 'none'}"]
     _say(told, as_json, "\n".join(lines))
     raise typer.Exit(int(found.status == "stop"))
 

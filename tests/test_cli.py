@@ -150,6 +150,13 @@ def test_check_tells_the_ledger_and_the_gates(kitchen, capsys):
     assert "corner 2026-02 (EUR): go with exclusions" in capsys.readouterr().out
 
 
+def test_check_of_a_shop_before_its_first_order_has_gates_and_no_walk(tmp_path, capsys):
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/competitors.csv").write_text("month,category,seller,price\n2026-01,mugs,other,9\n")
+    assert main(["check", str(tmp_path / "shop"), "--month", "2026-02"]) == 0
+    assert "no orders yet" in capsys.readouterr().out
+
+
 def test_init_map_import_and_demo_call_what_they_name(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["init", "new", "--currency", "EUR"]) == 0 and (tmp_path / "new/shop.yaml").exists()
