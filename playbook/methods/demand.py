@@ -207,22 +207,22 @@ def _filter(
     units: np.ndarray, scale: np.ndarray, told: np.ndarray, whole: np.ndarray, shape0: np.ndarray, pace0: np.ndarray,
     dispersion: np.ndarray,
 ) -> tuple[np.ndarray, ...]:
-    """Run all memories through time: last shape and pace, discounted log score, each (memory, sku); and, over the weeks
-    of `whole` after the first eight, by sku: squared one-week errors beyond counting and the law's own spread of the
-    level, squared means, weeks."""
+    """Run all memories through time: last shape and pace, discounted log score, each (memory, sku); and by sku, over
+    the weeks of `whole` in the last year, after a sku's first half: squared one-week errors beyond counting and the
+    law's own spread of the level, squared means, weeks."""
     keep, drift = RUNS
     shape, pace = (np.repeat(part[None, :], RUNS.shape[1], axis=0) for part in (shape0, pace0))
     score, excess, square, n = np.zeros_like(shape), *np.zeros((3, len(units)))
-    late = (np.cumsum(scale > 0, axis=1) > 26) & (np.arange(units.shape[1]) >= units.shape[1] - 52)
+    judged = (whole > 0) & (np.cumsum(scale > 0, axis=1) > 26) & (np.arange(units.shape[1]) >= units.shape[1] - 52)
     floor = 0.05  # never forgotten, so that a run of zeros does not end in "never again"
     floor_pace = floor * pace0 / shape0
     for t in range(units.shape[1]):
         y, e = units[:, t], scale[:, t]
-        seen, use = e > 0, (whole[:, t] > 0) & late[:, t]
-        level = drift * shape / pace
-        guess = level.mean(axis=0) * whole[:, t]
-        excess += use * ((y - guess) ** 2 - guess - guess**2 * (1 / shape).mean(axis=0))
-        square, n = square + use * guess**2, n + use
+        seen, level, use = e > 0, drift * shape / pace, judged[:, t]
+        if use.any():
+            guess = level.mean(axis=0) * whole[:, t]
+            excess += use * ((y - guess) ** 2 - guess - guess**2 * (1 / shape).mean(axis=0))
+            square, n = square + use * guess**2, n + use
         mean = level * e
         # an overdispersed count tells less about its mean; and large orders end a week early: short ones tell less
         information = told[:, t] / (1 + dispersion * mean)

@@ -81,7 +81,7 @@ def price_elasticity(
 
 
 def price_response(
-    units: np.ndarray, scale: np.ndarray, price: np.ndarray, *, half_width: int = 13
+    units: np.ndarray, scale: np.ndarray, price: np.ndarray, *, half_width: int = 13, most: int = 2_000
 ) -> tuple[float, np.ndarray]:
     """One elasticity for all skus (positive: dearer sells less), for what a price move does to a forecast, and the
     factor on demand of each week's price against the last one, (sku, week).
@@ -91,14 +91,16 @@ def price_response(
     or another product: cut to that.
     """
     known = np.isfinite(price) & (price > 0)
-    usual = pd.DataFrame(np.where(known, price, np.nan)).median(axis=1).to_numpy()[:, None]
-    logs = np.where(known, np.clip(np.log(np.where(known, price / usual, 1.0)), -0.6, 0.6), 0.0)
-    use = known & (scale > 0)
-    units, scale, response = np.where(use, units, 0.0), np.where(use, scale, 0.0), USUAL_RESPONSE
+    logs = np.log(np.where(known, price, 1.0))
+    logs = np.where(known, np.clip(logs - _mean(logs, known)[:, None], -0.6, 0.6), 0.0)
+    # one number needs no more than the skus that sold most
+    some = np.argsort(-units.sum(axis=1), kind="stable")[:most]
+    use, at = (known & (scale > 0))[some], logs[some]
+    units, scale, response = np.where(use, units[some], 0.0), np.where(use, scale[some], 0.0), USUAL_RESPONSE
     for _ in range(6):
-        priced = scale * np.exp(-response * logs)
+        priced = scale * np.exp(-response * at)
         mean = level_around(units, priced, half_width=half_width) * priced
-        move = np.where(use, logs - level_around(mean * logs, mean, half_width=half_width), 0.0)
+        move = np.where(use, at - level_around(mean * at, mean, half_width=half_width), 0.0)
         gap = ((mean - units) * move).sum() + 3 * (USUAL_RESPONSE - response)  # 3: what weekly counts vary over Poisson
         response += gap / ((mean * move**2).sum() + 3)
     response = float(np.clip(response, 0.0, 6.0))

@@ -88,7 +88,8 @@ def main() -> None:
     rng = np.random.default_rng(2)
     cost, pack = rng.uniform(2, 40, n), rng.choice([1, 6, 12], n)
     week = np.arange(asked.weeks) % 52
-    law = timed("demand laws", rows, lambda: fit_demand(units, exposure, week, group=group))
+    price = np.repeat(rng.uniform(0.9, 1.1, (n, -(-asked.weeks // 13))), 13, axis=1)[:, : asked.weeks]
+    law = timed("demand laws", rows, lambda: fit_demand(units, exposure, week, group=group, price=price))
     plan = timed(
         "orders",
         rows,
