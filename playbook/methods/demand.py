@@ -27,6 +27,7 @@ __all__ = ["DemandLaw", "fit_demand", "tsb_level"]
 MEMORIES, DRIFTS = (0.85, 0.93, 0.98), (0.985, 1.0, 1.01)  # weekly: worth of what is known; growth of the level
 COMMON_WEEKS, COMMON_POWER = 2, 0.6  # how far and how fully the latest weeks of the whole shop count
 QUIET, NEAR_WEEKS = 0.05, 8  # a week without promotion; half the window of the level that noise is measured against
+AHEAD_WEEKS = 6  # a lead time and a review: how far prices may have moved by then
 RUNS = np.array([(memory, drift) for memory in MEMORIES for drift in DRIFTS]).T[:, :, None]
 
 
@@ -143,14 +144,15 @@ def fit_demand(
     promo: np.ndarray | None = None,
     price: np.ndarray | None = None,
     plan: np.ndarray | None = None,
+    is_price_planned: bool = False,
 ) -> DemandLaw:
     """Fit every sku's demand law to weekly sales and exposure.
 
     `week` is the week of the year (0–51) of each column, `group` the codes within which season is shared, `like` the
     codes of like items a new sku borrows from (default: the group), `promo` the share of each week on promotion (by
     depth, where known: 1 is a whole week of the usual one), `price` the regular price asked (missing: unknown), `plan`
-    the promotions ahead (without it they are part of the noise). The level is that at the last price. A sku never
-    exposed gets the law of its like items.
+    the promotions ahead (without it they are part of the noise). The level is that at the last price, and as unsure as
+    prices move unless `is_price_planned`. A sku never exposed gets the law of its like items.
     """
     exposure = np.where(np.isfinite(units), exposure, 0.0)
     units = np.where(exposure > 0, units, 0.0)
@@ -160,13 +162,17 @@ def fit_demand(
     ramp = launch_curve(units, exposure, first)
     age = np.where(first[:, None] < 4, RAMP_WEEKS, np.arange(units.shape[1] + 1) - first[:, None])
     age = np.clip(age, 0, RAMP_WEEKS - 1)
-    climbed, response = exposure * ramp[age[:, :-1]], 0.0
+    climbed, response, together = exposure * ramp[age[:, :-1]], 0.0, 0.0
     if price is not None:
         response, effect = price_response(units, climbed * quiet, price)
         climbed = climbed * effect
+        if not is_price_planned:
+            late = np.log(effect[:, -52:])
+            together = np.square(late[:, AHEAD_WEEKS:] - late[:, :-AHEAD_WEEKS]).sum() / late.size
     season, uplift = season_of(units, climbed, week, group=group, promo=promo)
     scale = climbed * season[:, week] * (1 + (uplift[:, None] - 1) * promo)
-    tracked = scale * shop_weeks(units, level_around(units, scale, half_width=26) * scale)
+    around = level_around(units, scale, half_width=26) * scale
+    tracked = scale * shop_weeks(units, around)
     shape0, pace0 = like_items(units, tracked, group if like is None else like)
     # promotions nobody plans for are noise, planned ones are not
     plain = np.where(quiet, tracked, 0.0) if plan is not None else tracked / (1 + (uplift[:, None] - 1) * promo)
@@ -185,7 +191,9 @@ def fit_demand(
     late = (slice(None), slice(-COMMON_WEEKS, None))
     sold, told = ((part * quiet)[late].sum() + 200 for part in (units, level[:, None] * scale))
     level, levels = (part * (sold / told) ** COMMON_POWER for part in (level, levels))
-    spread = (weight * (levels / pace + (levels - level) ** 2)).sum(axis=0)
+    # and what will hit them all in the weeks ahead, no sku's own past can show
+    together += np.var(((units.sum(axis=0) + 200) / (around.sum(axis=0) + 200))[-104:])
+    spread = (weight * (levels / pace + (levels - level) ** 2)).sum(axis=0) + together * level**2
     memory, drift = (weight * RUNS[0]).sum(axis=0), (weight * RUNS[1]).sum(axis=0)
     return DemandLaw(level**2 / spread, level / spread, memory, season, dispersion, uplift, drift, ramp, age[:, -1],
                      int((week[-1] + 1) % 52), response, plan)

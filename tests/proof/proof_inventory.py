@@ -100,7 +100,7 @@ def order(game: Game, player: str, units, exposure, on_hand, arrivals, seed) -> 
         if game.price is not None:
             price, plan = game.price[:, :now], game.price[:, now: now + LEAD + 1] / game.price[:, [now - 1]]
         law = fit_demand(units, exposure, game.week[:now], group=game.group, promo=game.promo[:, :now], price=price,
-                         plan=promo)
+                         plan=promo, is_price_planned=player == "playbook")
         if player == "average":
             seen = exposure[:, -13:].sum(axis=1)
             level = np.where(seen > 0, units[:, -13:].sum(axis=1) / np.maximum(seen, 1e-9), law.level())
