@@ -75,24 +75,21 @@ def _expected(series: pd.Series, month: str, least: int) -> tuple[float, float, 
         except PlaybookError:  # less than a year, or a hole where the year before is
             continue
         total, past = found.total.iloc[0], found.origins.dropna(subset=["error"])
-        sigma, n = _spread(past.error, past.origin_on >= history.period_on.iloc[0] + pd.DateOffset(years=1), least)
+        is_late = past.origin_on >= history.period_on.iloc[0] + pd.DateOffset(years=1)
+        sigma, n, reach = _spread(past.error, is_late, least)
         if n >= least and not sigma >= best[-1]:
-            reach = _reach(sigma, n)
             ends = [max(amount_at(total.mid, side * reach, total.scale, found.is_log), floor) for side in (-1, 1)]
             best = (total.mid, *ends, n, rule, sigma)
     return best
 
 
-def _spread(misses: pd.Series, is_late: pd.Series, least: int) -> tuple[float, int]:
-    """Root mean square of the misses and their number: the late ones where they are enough."""
-    used = misses[is_late] if is_late.sum() >= least else misses
-    return max(float(np.sqrt((used**2).mean())), ROUNDING), len(used)
-
-
-def _reach(sigma: float, n: int) -> float:
+def _spread(misses: pd.Series, is_late: pd.Series, least: int) -> tuple[float, int, float]:
+    """Root mean square of the misses (the late ones where they are enough), their number, the reach of the limits."""
     from scipy.stats import t as student
 
-    return sigma * student.ppf(1 - OUTSIDE / 2, n)
+    used = misses[is_late] if is_late.sum() >= least else misses
+    sigma = max(float(np.sqrt((used**2).mean())), ROUNDING)
+    return sigma, len(used), sigma * student.ppf(1 - OUTSIDE / 2, max(len(used), 1))
 
 
 def scorecard(headline: pd.DataFrame, *, month: str, targets: pd.DataFrame | None = None,
@@ -198,9 +195,8 @@ def _driver_limits(chart: pd.DataFrame, month: str, days: pd.DataFrame | None, l
         past = found.miss[found.index < month]
         if month in found.index and len(past) >= least:
             year_in = f"{pd.to_datetime(until.day_on).min() + pd.DateOffset(years=1):%Y-%m}"
-            sigma, n = _spread(past, pd.Series(past.index >= year_in, past.index), least)
-            centre, reach = found.expected[month], _reach(sigma, n)
-            rows[driver] = (centre, centre * np.exp(-reach), centre * np.exp(reach), sigma)
+            sigma, _, reach = _spread(past, pd.Series(past.index >= year_in, past.index), least)
+            rows[driver] = (*(found.expected[month] * np.exp(reach * side) for side in (0, -1, 1)), sigma)
     known = pd.DataFrame.from_dict(rows, orient="index", columns=["centre", "lower", "upper", "sigma"])
     rest = control_limits(chart[~chart.metric.isin(list(rows))], month=month).set_index("metric")
     return pd.concat([known, rest[list(known)]]).astype(float)

@@ -246,8 +246,7 @@ def _figures(card: pd.DataFrame, pack: Pack) -> dict[str, Any] | None:
 
     if card.empty:
         return None
-    units = {i: METRICS[m].unit for i, m in enumerate(card["metric"].astype(str))
-             if m in METRICS and METRICS[m].unit in ("share", "money")}
+    units = {i: METRICS[m].unit for i, m in enumerate(card["metric"].astype(str)) if m in METRICS}
     return table_of(card, pack.words, label=pack.words("headline"), units=units)
 
 
