@@ -167,9 +167,10 @@ def drivers(headline: pd.DataFrame, *, month: str, against: str | None = None,
         return pd.DataFrame(columns=columns)
     if tree == TREE:  # conversion is recomputed, so that the product is net revenue whatever the rounding
         wide["cvr_sessions"] = wide.orders / wide.sessions
-    now = _pair(wide, month, against or months_back(month, 2)[0], tree)
-    if now is None:
+    ends = wide.reindex([against or months_back(month, 2)[0], month])[list(tree)]
+    if ends.isna().any(axis=None):
         return pd.DataFrame(columns=columns)
+    now = product_drivers(*ends.to_dict("records"))
     whole = headline[headline.metric == "net_revenue"].set_index("month").status
     chart = wide[list(tree)].melt(ignore_index=False, var_name="metric", value_name="amount").reset_index()
     limits = _driver_limits(chart.assign(status=chart.month.map(whole)), month, days).reindex(now.driver)
@@ -200,13 +201,6 @@ def _driver_limits(chart: pd.DataFrame, month: str, days: pd.DataFrame | None, l
     known = pd.DataFrame.from_dict(rows, orient="index", columns=["centre", "lower", "upper", "sigma"])
     rest = control_limits(chart[~chart.metric.isin(list(rows))], month=month).set_index("metric")
     return pd.concat([known, rest[list(known)]]).astype(float)
-
-
-def _pair(wide: pd.DataFrame, month: str, before: str, tree: tuple[str, ...]) -> pd.DataFrame | None:
-    if month not in wide.index or before not in wide.index:
-        return None
-    a, b = wide.loc[before, list(tree)], wide.loc[month, list(tree)]
-    return product_drivers(a.to_dict(), b.to_dict()) if a.notna().all() and b.notna().all() else None
 
 
 def mix_rate(breakdown: pd.DataFrame, *, month: str, against: str | None = None) -> pd.DataFrame:

@@ -168,7 +168,10 @@ def cell_of(value: Any, column: str, words: Words, unit: str = "") -> Cell:
         return Cell(text, text, "day")
     if column in ("metric", "driver"):
         return Cell(words.metric(text), text)
-    group = {"owner_role": "roles", "subject_type": "subjects", "action": "actions", "confidence": "confidence"}
+    if column in ("mitigation", "risk", "text", "kind", "trend", "subject"):
+        return Cell(words.told(text), text)
+    group = {"owner_role": "roles", "role": "roles", "subject_type": "subjects", "action": "actions",
+             "confidence": "confidence"}
     if column in ("status", "flag", "verdict", "dimension", *group):
         mark = text if column == "flag" and text in ("better", "worse") else ""
         shown = words(text, group.get(column, "")) if column in group or words.lang != "en" else text
