@@ -15,16 +15,8 @@ __all__ = ["stock_decisions", "range_decisions"]
 
 
 def stock_decisions(
-    found: Any,
-    excess: pd.DataFrame,
-    suppliers: pd.DataFrame,
-    *,
-    as_of: dt.date,
-    currency: str,
-    holding_share: float | None = None,
-    review_days: int = 7,
-    otif_floor: float = 0.95,
-    most: int = 10,
+    found: Any, excess: pd.DataFrame, suppliers: pd.DataFrame, *, as_of: dt.date, currency: str,
+    holding_share: float | None = None, review_days: int = 7, otif_floor: float = 0.95, most: int = 10,
 ) -> pd.DataFrame:
     """Rows in the decision schema: one order per supplier, clearances by money tied up, a second source where even the
     high end of on time in full is under `otif_floor`."""
@@ -60,15 +52,8 @@ def stock_decisions(
 
 
 def range_decisions(
-    moves: pd.DataFrame,
-    review: pd.DataFrame,
-    tail: pd.DataFrame,
-    quality: pd.DataFrame,
-    fresh: pd.DataFrame,
-    *,
-    as_of: dt.date,
-    currency: str,
-    most: int = 10,
+    moves: pd.DataFrame, review: pd.DataFrame, tail: pd.DataFrame, quality: pd.DataFrame, fresh: pd.DataFrame, *,
+    as_of: dt.date, currency: str, most: int = 10,
 ) -> pd.DataFrame:
     """Rows in the decision schema: price moves by gain, the last promotions, sure delistings, holds, new items."""
     ahead = lambda days: str(as_of + dt.timedelta(days=days))  # noqa: E731
