@@ -220,7 +220,8 @@ def _spread(pool: pd.DataFrame, half_life: float) -> _Spread | None:
     trust = 1 / (noise + noise.mean())
     common = np.bincount(at, error * trust, n) / np.bincount(at, trust, n)
     common_noise = np.bincount(at, trust**2 * noise, n) / np.bincount(at, trust, n) ** 2
-    centre = float(np.average(common, weights=age))
+    believed = alone / (alone + 1)  # the model's own claim counts as one window: few cannot prove it wrong by much
+    centre = float(np.average(common, weights=age)) * believed
     shared = max(float(np.average((common - centre) ** 2 - common_noise, weights=age)), 0.0)
     tau, phi, each = 0.0, 1.0, len(pool) / n
     if each > 1.5:
@@ -228,6 +229,7 @@ def _spread(pool: pd.DataFrame, half_life: float) -> _Spread | None:
     offsets: dict[str, float] = {}
     if pool["kind"].iloc[0] == "channel":  # channels may differ for good; tenths hold new people each time
         offsets = _offsets(pool["subject"], error - common[at], trust * age[at], phi * noise / alone)
+        offsets = {subject: own * believed for subject, own in offsets.items()}
         error = error - pool["subject"].map(offsets).to_numpy(float)
     sizes = np.abs(error - centre) / np.sqrt(shared + tau + phi * noise)
     wider = (1 + 1 / alone) * alone / (alone - 1)

@@ -76,20 +76,18 @@ def tempting_rfm(history: pd.DataFrame) -> pd.DataFrame:
 
 def purchase_gaps(customer_days: Any, *, as_of: Any) -> np.ndarray:
     """Days between successive purchase days of the same customer, up to `as_of`, sorted."""
-    counts = _gap_counts(customer_days, as_of).groupby("gap", as_index=False)["n"].sum()
+    counts = _gaps(customer_days, as_of).group_by("gap").aggregate(n=_.count()).order_by("gap").to_pandas()
     return np.repeat(counts["gap"].to_numpy("int64"), counts["n"].to_numpy("int64"))
 
 
-def _gap_counts(customer_days: Any, as_of: Any) -> pd.DataFrame:
-    """gap, day_on (of the later purchase), n."""
+def _gaps(customer_days: Any, as_of: Any) -> ibis.Table:
+    """day_on, gap: one row per purchase day but a customer's first."""
     t = expression(customer_days).filter(_.orders > 0, _.customer_id.notnull())
     t = t.select("customer_id", day_on=_.day_on.cast("date"))
     t = t.filter(_.day_on <= ibis.literal(pd.Timestamp(as_of).date()))
     before = _.day_on.lag().over(ibis.window(group_by="customer_id", order_by="day_on"))
     t = t.mutate(before=before).filter(_.before.notnull())
-    t = t.select("day_on", gap=_.day_on.delta(_.before, unit="day")).filter(_.gap > 0)
-    counts = t.group_by("gap", "day_on").aggregate(n=_.count()).order_by("gap", "day_on").to_pandas()
-    return counts.assign(day_on=pd.to_datetime(counts["day_on"]))
+    return t.select("day_on", gap=_.day_on.delta(_.before, unit="day")).filter(_.gap > 0)
 
 
 def rfm(customer_days: Any, *, as_of: Any, basis: str = "revenue", gaps: np.ndarray | None = None) -> RfmResult:
@@ -120,7 +118,7 @@ def rfm(customer_days: Any, *, as_of: Any, basis: str = "revenue", gaps: np.ndar
         "customer_id": history["customer_id"], "first_on": history["first_on"], "recency_days": recency,
         "n_purchases": count, "amount": amount, "r": 5 - np.searchsorted(r_cuts, recency, side="left"),
         "f": 1 + np.searchsorted(f_cuts, count, side="right"), "m": 1 + np.searchsorted(m_cuts, amount, side="right"),
-        "segment": names[0], "segment_cn": names[1], "action": names[2]})
+        "segment": names[0], "segment_cn": names[1], "action": names[2]}, copy=False)
     cuts = pd.DataFrame({"score": list("rrrrffffmmmm"), "above": [*r_cuts, *f_cuts, *m_cuts]})
     return RfmResult(customers, cuts, len(gaps), "" if len(gaps) >= 30 else few)
 
@@ -197,7 +195,8 @@ def segment_returns(customer_days: Any, *, as_of: Any, basis: str = "revenue", d
     """What each segment did next, at earlier as-of days: one row per origin_on and segment: n_customers, buyer_share,
     amount_per_customer within the following `days` (windows do not overlap)."""
     day, rows = pd.Timestamp(as_of), []
-    gaps = _gap_counts(customer_days, as_of)
+    gaps = _gaps(customer_days, as_of).group_by("gap", "day_on").aggregate(n=_.count()).to_pandas()
+    gaps["day_on"] = pd.to_datetime(gaps["day_on"])
     for k in range(1, windows + 1):
         origin = day - pd.Timedelta(days=days * k)
         past = gaps[gaps["day_on"] <= origin].sort_values("gap")

@@ -52,7 +52,8 @@ def purchase_history(customer_days: Any, *, as_of: Any, basis: str = "revenue", 
         "T": (day - first).dt.days.astype("int64"), "first_amount": out["first_amount"].astype(float),
         "amount": out["amount"].astype(float),
         "mean": (out["amount"] - out["first_amount"]).astype(float).where(x > 0) / np.where(x > 0, x, 1),
-        **{name: out[name] for name in (known.columns if known is not None else ()) if name != "customer_id"}})
+        **{name: out[name] for name in (known.columns if known is not None else ()) if name != "customer_id"},
+    }, copy=False)
 
 
 def purchase_log(customer_days: Any, customers: pd.Series, *, as_of: Any, basis: str) -> pd.DataFrame:
