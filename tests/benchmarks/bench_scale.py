@@ -38,7 +38,7 @@ STEPS = {  # step -> tools, the playbook first
 WHAT = {
     "customers": "customer days, then RFM, cohorts and purchase history",
     "store": "the whole store layer: contract, every derived table, the ledger",
-    "chapters": "the store layer and chapters 00, 04, 05, 06, 11 by `playbook run` (memory: of all processes)",
+    "chapters": "a month of chapters 00, 04, 05, 06, 11, store layer included (memory: all processes; CPU: the first)",
     "bg_nbd": "BG/NBD fit of the purchase histories (lifetimes: its own summary, then its fit, ungrouped)",
     "pairs": "pairs of items in one order",
     "attribution": "attribution of journeys, one for every ten lines",
