@@ -17,18 +17,21 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from playbook.methods.customer_windows import band_coverage, count_bands
-from playbook.methods.race import MIN_ORIGINS, STEP_SIZE
+from playbook.methods.race import MIN_ORIGINS
 
 __all__ = ["MIN_ORIGINS", "NOT_YET", "origin_days", "rolling_origin", "accuracy", "champion", "predictive_intervals",
            "score_intervals", "coverage", "count_bands", "band_coverage"]
 
 NOT_YET = "not yet calibrated"
+CLAIM = 4  # windows of the past that a model's own claim outweighs: its errors repeat less often than they look
+STEP_SIZE = 0.1  # how far an origin's share of misses moves the level asked for: many subjects' at once, surer than one
 KEY = ["model", "measure", "horizon_days", "kind"]  # errors are pooled within these
 
 
@@ -119,15 +122,18 @@ def predictive_intervals(
 
     `forecast`: model, measure, horizon_days, kind, subject, point, unit. Result: the same rows once per level with
     level, low, mid, high, n_errors (origins behind them) and status (`complete`, or `not yet calibrated` with missing
-    limits under eight origins). Errors are pooled within model, measure, horizon and kind; recent ones weigh more.
+    limits under eight origins). Errors are pooled within model, measure, horizon and kind; recent ones weigh more. What
+    a channel differs by for good is told from its errors at every horizon in `backtest`.
     """
     seen = backtest[(pd.to_datetime(backtest["due_on"]) <= pd.Timestamp(as_of)) & backtest["point"].notna()]
     pools = dict(tuple(seen.groupby(KEY, sort=True))) if len(seen) else {}
     parts = []
     for key, rows in forecast.groupby(KEY, sort=True):
-        spread = _spread(pools[key], half_life_origins) if key in pools else None
-        n = pools[key]["origin_on"].nunique() if key in pools else 0
-        record = _scored(pools[key], levels, half_life_origins, wanted=())[1] if spread is not None else []
+        n, spread, record = pools[key]["origin_on"].nunique() if key in pools else 0, None, []
+        if n >= MIN_ORIGINS:
+            lasting = _lasting(pools, key, half_life_origins)
+            spread = _spread(pools[key], half_life_origins, lasting(as_of))
+            record = _scored(pools[key], levels, half_life_origins, lasting, wanted=())[1]
         parts.extend(_limits(rows, spread, level, n, _asked(record, as_of, level)) for level in levels)
     columns = [*forecast.columns, "level", "low", "mid", "high", "n_errors", "status"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
@@ -143,9 +149,11 @@ def score_intervals(
     `backtest`. `only`: the one model to score at each origin (all errors of a model still count).
     """
     known, parts = backtest[backtest["point"].notna()], []
-    for (model, *_), pool in known.groupby(KEY, sort=True):
-        wanted = None if only is None else [origin for origin, name in only.items() if name == model]
-        parts += _scored(pool, levels, half_life_origins, wanted=wanted)[0] if wanted is None or wanted else []
+    pools = dict(tuple(known.groupby(KEY, sort=True)))
+    for key, pool in pools.items():
+        wanted = None if only is None else [origin for origin, name in only.items() if name == key[0]]
+        lasting = _lasting(pools, key, half_life_origins)
+        parts += _scored(pool, levels, half_life_origins, lasting, wanted=wanted)[0] if wanted is None or wanted else []
     if not parts:
         empty = dict.fromkeys(("level", "low", "mid", "high", "n_errors"), np.nan)
         return backtest.assign(**empty, status=NOT_YET, is_covered=pd.array([pd.NA] * len(backtest), "boolean"))
@@ -206,12 +214,26 @@ class _Spread:
         return self.trust * float(own) + (1 - self.trust) * wide
 
 
-def _spread(pool: pd.DataFrame, half_life: float) -> _Spread | None:
+@dataclass(frozen=True)
+class _Past:
+    """Errors of one pool, row by row, and by origin what all subjects share; `alone`: windows worth, side by side."""
+
+    n: int
+    at: np.ndarray
+    age: np.ndarray
+    alone: float
+    error: np.ndarray
+    noise: np.ndarray
+    trust: np.ndarray
+    common: np.ndarray
+    tau: float
+    phi: float
+
+
+def _past(pool: pd.DataFrame, half_life: float) -> _Past:
     """Errors of neighbouring origins share days: n windows of h days, g apart, are worth about 1 + (n - 1) g / h."""
     origins = np.sort(pool["origin_on"].unique())
     n = len(origins)
-    if n < MIN_ORIGINS:
-        return None
     at = np.searchsorted(origins, pool["origin_on"].to_numpy())
     age = 0.5 ** ((n - 1 - np.arange(n)) / half_life)
     apart = float(np.median(np.diff(origins) / np.timedelta64(1, "D"))) / float(pool["horizon_days"].iloc[0])
@@ -219,22 +241,42 @@ def _spread(pool: pd.DataFrame, half_life: float) -> _Spread | None:
     error, noise = _scaled(pool, "actual") - _scaled(pool, "point"), _noise(pool)
     trust = 1 / (noise + noise.mean())
     common = np.bincount(at, error * trust, n) / np.bincount(at, trust, n)
-    common_noise = np.bincount(at, trust**2 * noise, n) / np.bincount(at, trust, n) ** 2
-    believed = alone / (alone + 1)  # the model's own claim counts as one window: few cannot prove it wrong by much
-    centre = float(np.average(common, weights=age)) * believed
-    shared = max(float(np.average((common - centre) ** 2 - common_noise, weights=age)), 0.0)
     tau, phi, each = 0.0, 1.0, len(pool) / n
     if each > 1.5:
         tau, phi = _two_parts((error - common[at]) ** 2 * each / (each - 1), noise, age[at])
-    offsets: dict[str, float] = {}
-    if pool["kind"].iloc[0] == "channel":  # channels may differ for good; tenths hold new people each time
-        offsets = _offsets(pool["subject"], error - common[at], trust * age[at], phi * noise / alone)
-        offsets = {subject: own * believed for subject, own in offsets.items()}
-        error = error - pool["subject"].map(offsets).to_numpy(float)
-    sizes = np.abs(error - centre) / np.sqrt(shared + tau + phi * noise)
-    wider = (1 + 1 / alone) * alone / (alone - 1)
-    believe = min(1.0, (alone - 1) / 6) if len(pool) >= 60 else 0.0
-    return _Spread(centre, offsets, shared * wider, tau, phi, max(alone, 2.0), believe, sizes, age[at], n)
+    return _Past(n, at, age, alone, error, noise, trust, common, tau, phi)
+
+
+def _spread(pool: pd.DataFrame, half_life: float, offsets: dict[str, float]) -> _Spread:
+    p = _past(pool, half_life)
+    common_noise = np.bincount(p.at, p.trust**2 * p.noise, p.n) / np.bincount(p.at, p.trust, p.n) ** 2
+    believed = p.alone / (p.alone + CLAIM)
+    centre = float(np.average(p.common, weights=p.age)) * believed
+    shared = max(float(np.average((p.common - centre) ** 2 - common_noise, weights=p.age)), 0.0)
+    error = p.error - pool["subject"].map(offsets).fillna(0.0).to_numpy(float) if offsets else p.error
+    sizes = np.abs(error - centre) / np.sqrt(shared + p.tau + p.phi * p.noise)
+    wider = (1 + believed**2 / p.alone) / (1 - believed * (2 - believed) / p.alone)  # as far as the centre is a guess
+    believe = min(1.0, (p.alone - 1) / 6) if len(pool) >= 60 else 0.0
+    return _Spread(centre, offsets, shared * wider, p.tau, p.phi, max(p.alone, 2.0), believe, sizes, p.age[p.at], p.n)
+
+
+def _lasting(pools: dict[tuple, pd.DataFrame], key: tuple, half_life: float) -> Callable[[Any], dict[str, float]]:
+    """What each channel differs by from the rest for good, as known on a day (nothing for other kinds: tenths hold new
+    people each time). Every horizon tells it; each weighs by its windows worth, so that short ones say most."""
+    model, measure, _, kind = key
+    family = [pool for (m, what, _, k), pool in pools.items() if (m, what, k) == (model, measure, "channel")]
+
+    @cache
+    def known(day: Any) -> dict[str, float]:
+        seen = [pool[pool["due_on"] <= pd.Timestamp(day)] for pool in family if kind == "channel"]
+        seen = [(pool, _past(pool, half_life)) for pool in seen if pool["origin_on"].nunique() >= MIN_ORIGINS]
+        if not seen:
+            return {}
+        own = pd.DataFrame([_offsets(pool["subject"], p.error - p.common[p.at], p.trust * p.age[p.at],
+                                     p.phi * p.noise / p.alone) for pool, p in seen]).fillna(0.0)
+        return dict(zip(own.columns, np.average(own, axis=0, weights=[p.alone for _, p in seen]), strict=True))
+
+    return known
 
 
 def _offsets(subject: pd.Series, gap: np.ndarray, weight: np.ndarray, noise: np.ndarray) -> dict[str, float]:
@@ -256,7 +298,8 @@ def _two_parts(square: np.ndarray, noise: np.ndarray, weight: np.ndarray) -> tup
 
 
 def _scored(
-    pool: pd.DataFrame, levels: Sequence[float], half_life: float, *, wanted: Sequence[Any] | None
+    pool: pd.DataFrame, levels: Sequence[float], half_life: float, lasting: Callable[[Any], dict[str, float]], *,
+    wanted: Sequence[Any] | None,
 ) -> tuple[list[pd.DataFrame], list[tuple]]:
     """The origins of one pool with the limits they would have carried (`wanted` ones; None: all), and what became of
     all of them: day due, level, share of subjects outside."""
@@ -264,7 +307,7 @@ def _scored(
     for origin, rows in pool.groupby("origin_on", sort=True):
         seen = pool[due <= origin]
         n = seen["origin_on"].nunique()
-        spread = _spread(seen, half_life) if n >= MIN_ORIGINS else None
+        spread = _spread(seen, half_life, lasting(origin)) if n >= MIN_ORIGINS else None
         for level in levels:
             asked, actual = _asked(record, origin, level), rows["actual"].to_numpy(float)
             if wanted is None or origin in wanted:
@@ -288,8 +331,8 @@ def _band(rows: pd.DataFrame, spread: _Spread, asked: float) -> tuple[np.ndarray
     own = rows["subject"].map(spread.offsets).fillna(0.0).to_numpy(float) if spread.offsets else 0.0
     middle, unit = _scaled(rows, "point") + spread.centre + own, rows["unit"].to_numpy(float)
     low, high = unit * np.sinh(middle - wide), unit * np.sinh(middle + wide)
-    if rows["measure"].iloc[0] == "purchases":  # a count lies on whole numbers and not below none
-        low, high = np.floor(np.maximum(low, 0)), np.ceil(high)
+    if rows["measure"].iloc[0] == "purchases":  # a count is whole, each standing for half a purchase either side
+        low, high = np.round(np.maximum(low, 0)), np.round(high)
     return low, unit * np.sinh(middle), high
 
 

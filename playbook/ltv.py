@@ -167,13 +167,11 @@ def _lived(customer_days: Any, traits: Any, day: pd.Timestamp, reach: float, bas
 
 
 def _stretched(forecast: CustomerForecast, mine: pd.DataFrame, left: np.ndarray) -> np.ndarray:
-    """Money expected within each customer's own number of days: the forecast, bent by the count model's curve and by
-    the champion's season."""
-    curve, season = forecast.curve, np.append(1.0, forecast.season)
+    """Money expected within each customer's own number of days: the forecast, bent by the count model's curve."""
+    curve, clock = forecast.curve, forecast.clock
     if curve.params is None:
         return mine["worth"].to_numpy() * left / forecast.days
-    whole = expected_purchases(curve, mine, days=forecast.days) * season[-1]
-    part = expected_purchases(curve, mine, days=left) * np.interp(left / 7, np.arange(len(season)), season)
+    part, whole = (expected_purchases(curve, clock.history(mine), days=clock.ahead(d)) for d in (left, forecast.days))
     return mine["worth"].to_numpy() * np.divide(part, whole, out=np.zeros(len(mine)), where=whole > 0)
 
 

@@ -17,6 +17,7 @@ from playbook.errors import PlaybookError
 from playbook.methods import customer_windows as shop_past
 from playbook.methods.btyd import MODELS, CountFit, expected_purchases, fit_counts, p_alive
 from playbook.methods.customer_models import NAIVE, Candidates
+from playbook.methods.shop_clock import CALENDAR, Clock
 from playbook.methods.spend import SpendFit, expected_spend, fit_spend
 
 __all__ = ["LtvBacktest", "backtest_ltv", "played_windows", "model_table", "interval_coverage", "calibration",
@@ -197,14 +198,14 @@ class CustomerForecast:
     """`customers`: one row per customer: customer_id, first_on, channel, x, t_x, T, amount, p_alive (missing where no
     drop-out is identified), purchases, each (money per purchase) and worth (money) in the next `days`, purchases_low
     and purchases_high (`level`; missing where `days` is no backtested horizon). `soon`: what all are worth in the next
-    28, 56 and 91 days. `season`: the champion's factor on each number of weeks ahead (1 unless it knows seasons).
-    `curve`: the count model that tells shares of a horizon; `spend`: the money model; `caveat`: what to read with it,
+    28, 56 and 91 days. `curve`: the count model that tells shares of a horizon, in the time of `clock` (the calendar's
+    unless the champion knows seasons); `spend`: the money model; `caveat`: what to read with it,
     empty when all is well."""
 
     customers: pd.DataFrame
     days: int
     soon: dict[int, float]
-    season: np.ndarray
+    clock: Clock
     curve: CountFit
     spend: SpendFit
     level: float
@@ -226,13 +227,12 @@ def customer_forecast(customer_days: Any, backtest: LtvBacktest, *, as_of: Any, 
     table, purchases, why = engine.predict(log, now, horizons, table)
     learnt = engine.at(log, now)
     order = dict.fromkeys([model if model in MODELS else "bg_nbd", "bg_nbd", "pareto_nbd", "nbd"])
-    counts = [engine.fit(log, now, "bg_nbd")]
+    own, clock = engine.in_shop_time(log, now) if model == "seasonal" else (engine.fit(log, now, "bg_nbd"), CALENDAR)
     for name in order:
-        counts.append(fit_counts(learnt, model=name, engine="own"))
-        if counts[-1].is_identified:
+        curve = own if model == "seasonal" else fit_counts(learnt, model=name, engine="own")
+        if curve.is_identified:
             break
-    curve = counts[-1]
-    blind = f"no drop-out can be identified ({counts[0].reason}): P(alive) is not shown"
+    blind = f"no drop-out can be identified ({own.reason}): P(alive) is not shown"
     caveat = "; ".join(filter(None, [backtest.caveat, blind if curve.model == "nbd" else ""]))
     said = {h: purchases[h][model].to_numpy(float) for h in horizons}
     if not all(np.isfinite(expected).all() for expected in said.values()):
@@ -242,19 +242,17 @@ def customer_forecast(customer_days: Any, backtest: LtvBacktest, *, as_of: Any, 
         caveat = "; ".join(filter(None, [caveat, instead]))
     spend = fit_spend(shop_past.spend_rows(learnt))
     each, expected = expected_spend(spend, shop_past.spend_rows(table)), said[days]
-    weeks = range(1, -(-days // 7) + 1)
-    season = np.array([engine.season(log, now, 7 * k) if model == "seasonal" else 1.0 for k in weeks])
     horizon = min(backtest.horizons_days, key=lambda h: abs(h - days))
     bands = backtest.bands[(backtest.bands["model"] == model) & (backtest.bands["horizon_days"] == horizon)]
     low, high = evidence.count_bands(bands, shop_past.band_of(expected), as_of=as_of, level=level)
     low, high = (low, high) if horizon == days else (np.full(len(table), np.nan),) * 2
     out = table.assign(
         customer_id=names, channel=table["channel"].fillna("unknown") if "channel" in table else "all",
-        p_alive=p_alive(curve, table) if curve.is_identified and curve.model != "nbd" else np.nan,
+        p_alive=p_alive(curve, clock.history(table)) if curve.is_identified and curve.model != "nbd" else np.nan,
         purchases=expected, purchases_low=low, purchases_high=high, each=each, worth=expected * each)
     soon = {h: float(said[h] @ each) for h in SOON}
     out = out.drop(columns=["first_amount", "mean", "category"], errors="ignore")
-    return CustomerForecast(out, days, soon, season, curve, spend, level, caveat)
+    return CustomerForecast(out, days, soon, clock, curve, spend, level, caveat)
 
 
 def remaining_value(forecast: CustomerForecast, backtest: LtvBacktest, *, as_of: Any, by: str = "channel",

@@ -102,3 +102,36 @@ def test_one_subjects_limits_are_what_its_like_did_before():
     assert (low[0], high[0]) == (0, 1) and np.isnan(low[1])
     early, _ = evidence.count_bands(bands, np.array([3]), as_of="2026-03-01", level=0.8)
     assert np.isnan(early[0])
+
+
+def two_channels(gap, n=40, seed=0):
+    """Errors of two equal channels, one always `gap` above its forecast, at four weeks and at a year; fortnightly."""
+    rng, rows = np.random.default_rng(seed), []
+    for horizon, last in ((28, n), (364, n - 26)):
+        for k in range(last):
+            origin = pd.Timestamp("2024-01-01") + pd.Timedelta(days=14 * k)
+            for subject, by in (("a", gap), ("b", 0.0)):
+                rows.append({"origin_on": origin, "due_on": origin + pd.Timedelta(days=horizon), "model": "m",
+                             "measure": "money", "horizon_days": horizon, "kind": "channel", "subject": subject,
+                             "point": 1000.0, "actual": rng.poisson(1000 * np.exp(by)), "unit": 1.0})
+    return pd.DataFrame(rows)
+
+
+def test_a_channels_lasting_difference_is_told_from_all_horizons_and_a_shared_error_only_from_many_windows():
+    seen = two_channels(0.2)
+    asked = seen[(seen.horizon_days == 364)].groupby("subject", as_index=False).first()
+    asked = asked.drop(columns=["origin_on", "due_on", "actual"])
+    out = evidence.predictive_intervals(asked, seen, as_of=seen.due_on.max(), levels=(0.8,)).set_index("subject")
+    apart = np.log(out.mid["a"] / out.mid["b"])
+    assert apart == pytest.approx(0.2, abs=0.03)  # a year alone has the worth of one or two windows
+    both = seen.assign(actual=seen.actual.where(seen.subject == "a", seen.actual * np.exp(0.2)))
+    for horizon, least, most in ((364, 0.02, 0.08), (28, 0.14, 0.2)):
+        mid = evidence.predictive_intervals(asked.assign(horizon_days=horizon), both, as_of=both.due_on.max(),
+                                            levels=(0.8,)).mid
+        assert least < np.log(mid / 1000).mean() < most
+
+
+def test_the_limits_of_a_count_are_the_nearest_whole_numbers():
+    scored = evidence.score_intervals(backtest(log_of(300), every=14))
+    scored = scored[scored.status == "complete"]
+    assert (scored[["low", "high"]] % 1 == 0).all(axis=None) and (scored.low >= 0).all()

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from goal_brier import goal_brier
 
 from playbook.errors import PlaybookError
-from playbook.forecast import covered_share, forecast_series, goal_brier, reach
+from playbook.forecast import covered_share, forecast_series, reach
 from playbook.methods.race import half_widths
 from playbook.methods.season import season_index
 

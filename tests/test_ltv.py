@@ -24,6 +24,7 @@ from playbook.ltv import (
 )
 from playbook.methods.customer_models import Candidates, poisson_deviance
 from playbook.methods.customer_windows import history_of, window_losses
+from playbook.methods.shop_clock import CALENDAR
 
 
 @pytest.fixture(scope="module")
@@ -217,8 +218,9 @@ def test_a_season_seen_every_year_is_in_the_forecast_and_not_in_the_first_year_n
                          "orders": 1, "money": 10.0})
     before, quiet, first = (pd.Timestamp("2023-01-01") + pd.Timedelta(days=d) for d in (2 * 364 + 273, 2 * 364, 250))
     models = Candidates(history_of, models=("seasonal",))
-    busy, calm, none = (models.season(past[past.day_on <= day], day, 91) for day in (before, quiet, first))
-    assert busy > 1.6 and calm < 0.8 and none == 1.0
+    busy, calm, none = (models.in_shop_time(past[past.day_on <= day], day)[1] for day in (before, quiet, first))
+    assert busy.ahead(91) > 1.6 * 91 and calm.ahead(91) < 0.8 * 91 and none is CALENDAR
+    assert busy.ahead(364) == pytest.approx(364, rel=0.1)  # a whole year is a year
     one = past[past.customer_id == past.customer_id.iloc[-1]].assign(customer_id=0)
     assert Candidates(history_of, models=("seasonal",)).predict(one, before, (91,))[1][91].isna().all().all()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, poisson
 
-from playbook.methods.newsvendor import level_for_ratio, levels_for_fill, mean_short, projected_stock
+from playbook.methods.newsvendor import level_for_ratio, levels_for_fill, mean_short
 from playbook.methods.replenishment import order_quantity, safety_stock
 
 
@@ -64,8 +64,3 @@ def test_lots_lower_the_level_because_orders_overshoot_it():
     singles, _ = levels_for_fill(before, window, 0.95, cost=one, group=few)
     dozens, _ = levels_for_fill(before, window, 0.95, cost=one, group=few, lot=12)
     assert dozens.mean() < singles.mean() - 3
-
-
-def test_stock_is_projected_with_sales_lost_not_owed():
-    demand = np.array([[[5.0, 5.0], [1.0, 1.0]]])
-    assert projected_stock(np.array([3.0]), np.array([[0.0, 4.0]]), demand).tolist() == [[0.0, 5.0]]

@@ -3,7 +3,7 @@
 naive_rate     the customer's own purchases per day so far, going on for ever (nothing for a one-time buyer)
 cohort_curve   purchases per customer by week of age over the last year, its tail carried on as a power of age
 nbd … pareto_nbd   buy-till-you-die models (methods/btyd), used only where the fit converged and is identified
-seasonal       BG/NBD or NBD, times the season: purchases in these weeks of earlier years over those ages explain
+seasonal       BG/NBD or MBG/NBD, the likelier, in shop time (methods/shop_clock): busy weeks count for more
 features       a Poisson regression (scikit-learn) on the shop's own features, learnt from windows that have ended:
                what BG/NBD or NBD expects, frequency, recency, age, spend, first channel and category, season won in
 
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from playbook.methods.btyd import CountFit, expected_purchases, fit_counts
+from playbook.methods.shop_clock import Clock, shop_clock
 
 __all__ = ["CANDIDATES", "NAIVE", "Candidates", "poisson_deviance"]
 
@@ -26,7 +27,6 @@ NAIVE = ("naive_rate", "cohort_curve")
 CANDIDATES = (*NAIVE, "nbd", "bg_nbd", "mbg_nbd", "pareto_nbd", "seasonal", "features")
 _LEAST = 1e-3  # a forecast of nothing is judged as one purchase in a thousand; deviance of an outright 0 is infinite
 SLICE = 200_000  # customers forecast at a time by the model with many columns
-CREDIBLE = 50  # purchases a season must rest on to count by half
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Candidates:
     _fits: dict = field(default_factory=dict)
     _past: dict = field(default_factory=dict)
     _known: dict = field(default_factory=dict)
-    _weeks: dict = field(default_factory=dict)
+    _clocks: dict = field(default_factory=dict)
 
     def predict(self, past: pd.DataFrame, origin: pd.Timestamp, horizons_days: tuple[int, ...],
                 table: pd.DataFrame | None = None) -> tuple[pd.DataFrame, dict[int, pd.DataFrame], dict[str, str]]:
@@ -116,21 +116,23 @@ class Candidates:
         return np.interp(now + h / 7, np.arange(len(total)), total) - np.interp(now, np.arange(len(total)), total), ""
 
     def _seasonal(self, past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, h: int) -> tuple:
-        fit = self._base(past, origin)
+        fit, clock = self.in_shop_time(past, origin)
         if not fit.is_identified:
             return np.full(len(table), np.nan), fit.reason
-        return expected_purchases(fit, table, days=h) * self.season(past, origin, h), ""
+        return expected_purchases(fit, clock.history(table), days=clock.ahead(h)), ""
 
-    def season(self, past: pd.DataFrame, origin: pd.Timestamp, h: int) -> float:
-        """Later purchases in the weeks one, two ... years before the window, over those the ages of the customers there
-        were then explain (customers won by week, times purchases per customer by week of age); 1 in the first year."""
-        if origin not in self._weeks:
-            self._weeks[origin] = _by_week(past, origin, self.at(past, origin))
-        came, explained = self._weeks[origin]
-        ahead = np.arange(-(-h // 7))
-        weeks = np.concatenate([52 * year - 1 - ahead % 52 for year in range(1, len(came) // 52 + 1)] or [ahead[:0]])
-        weeks = weeks[weeks < len(came)]
-        return float((came[weeks].sum() + CREDIBLE) / (explained[weeks].sum() + CREDIBLE))
+    def in_shop_time(self, past: pd.DataFrame, origin: pd.Timestamp) -> tuple[CountFit, Clock]:
+        """The likelier of BG/NBD and MBG/NBD (else NBD) on the histories in shop time, and that clock."""
+        if origin not in self._clocks:
+            known = self.at(past, origin)
+            clock = shop_clock(past, origin, known)
+            known, before = clock.history(known), max(filter(origin.__gt__, self._clocks), default=None)
+            start = {} if before is None else self._clocks[before][2]
+            fits = {name: fit_counts(known, model=name, engine=self.engine, start=start.get(name))
+                    for name in ("bg_nbd", "mbg_nbd")}
+            seen = [f for f in fits.values() if f.is_identified] or [fit_counts(known, model="nbd", engine="own")]
+            self._clocks[origin] = max(seen, key=lambda fit: fit.log_likelihood), clock, fits
+        return self._clocks[origin][:2]
 
     def _features(self, past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, h: int) -> tuple:
         """Learn on up to two ended windows four weeks apart. A horizon longer than two fifths of the log is learnt
@@ -189,20 +191,6 @@ class Candidates:
             own = self.traits[name].iloc[table["customer_id"].to_numpy()].to_numpy(object)
             columns += [own == level for level in sorted(self.traits[name].dropna().unique())[1:12]]
         return np.column_stack([np.asarray(column, float) for column in columns])
-
-
-def _by_week(past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Later purchases by week counted back from the origin: those that came, and those that ages explain."""
-    born, ids = np.full(table["customer_id"].max() + 1, -1), table["customer_id"].to_numpy()
-    born[ids] = table["T"].to_numpy()  # days back from the origin
-    bought = past[past["orders"] > 0]
-    who, back = bought["customer_id"].to_numpy(), (origin - bought["day_on"]).dt.days.to_numpy()
-    later, n = back < born[who], int(born.max()) // 7 + 1
-    won = np.bincount(born[ids] // 7, minlength=n)
-    lived = won[::-1].cumsum()[::-1]  # whoever was there this many weeks ago has lived that age
-    rate = np.bincount((born[who] // 7 - back // 7)[later], minlength=n) / np.maximum(lived, 1)
-    explained = np.array([won[k:] @ rate[: n - k] for k in range(n)])
-    return np.bincount(back[later] // 7, minlength=n), explained
 
 
 def poisson_deviance(actual: np.ndarray, expected: np.ndarray) -> float:

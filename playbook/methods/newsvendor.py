@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["level_for_ratio", "mean_short", "levels_for_fill", "projected_stock"]
+__all__ = ["level_for_ratio", "mean_short", "levels_for_fill"]
 
 
 def level_for_ratio(ordered: np.ndarray, ratio: np.ndarray | float) -> np.ndarray:
@@ -72,14 +72,3 @@ def levels_for_fill(
         high, low = np.where(too_short, log_price, high), np.where(too_short, low, log_price)
     chance = np.minimum((short_of(level, 0.0, before, window) > 0).mean(axis=1), 0.5 * (window > 0).mean(axis=1))
     return np.where(need > 0, level, 0.0), np.where(need > 0, chance, 1.0)
-
-
-def projected_stock(on_hand: np.ndarray, arrivals: np.ndarray, demand: np.ndarray) -> np.ndarray:
-    """Stock left in each simulated future when the next order would arrive, sales lost where there is none.
-
-    `arrivals` is (sku, period) and is received before that period's demand; `demand` is (sku, draw, period).
-    """
-    stock = np.repeat(np.asarray(on_hand, dtype=float)[:, None], demand.shape[1], axis=1)
-    for period in range(demand.shape[2]):
-        stock = np.maximum(stock + arrivals[:, [period]] - demand[:, :, period], 0)
-    return stock

@@ -35,12 +35,8 @@ def quadrant_plot(roles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             ax.scatter(part["units"].clip(lower=1), part[y], s=14, color=PALETTE[ink], alpha=0.75, label=role)
     ax.axvline(roles["units"].median(), color=PALETTE["light"], lw=1)
     ax.axhline(roles[y].median(), color=PALETTE["light"], lw=1)
-    ax.set(
-        xscale="log",
-        xlabel="units in the last year (log)",
-        ylabel="margin share" if known else "price paid",
-        title="Right sells fast, up earns well: each sku by its role",
-    )
+    ax.set(xscale="log", xlabel="units in the last year (log)", ylabel="margin share" if known else "price paid",
+           title="Right sells fast, up earns well: each sku by its role")
     if known:
         ax.yaxis.set_major_formatter("{x:.0%}")
     else:
@@ -58,12 +54,8 @@ def tail_plot(year: pd.DataFrame, *, tail_share: float = 0.01, ax: Axes | None =
     ax.plot(np.arange(1, len(share) + 1), share, color=PALETTE["blue"], lw=2)
     ax.axhline(1 - tail_share, color=PALETTE["orange"], lw=1, ls="--")
     ax.yaxis.set_major_formatter("{x:.0%}")
-    ax.set(
-        xlabel="skus, best first",
-        ylabel=f"cumulated share of {basis}",
-        ylim=(0, 1.05),
-        title="The tail: many skus share the last few percent",
-    )
+    ax.set(xlabel="skus, best first", ylabel=f"cumulated share of {basis}", ylim=(0, 1.05),
+           title="The tail: many skus share the last few percent")
     return ax
 
 
@@ -77,11 +69,8 @@ def elasticity_plot(frame: pd.DataFrame, *, most: int = 30, ax: Axes | None = No
     ax.axvline(-1, color=PALETTE["orange"], lw=1, ls="--")
     ax.set_yticks(places, shown["sku"], fontsize=7)
     refused = int((~frame["is_identifiable"]).sum())
-    ax.set(
-        xlabel=f"price elasticity with interval ({refused} skus refused as not identifiable)",
-        ylabel="sku",
-        title="Left of the line a lower price raises revenue",
-    )
+    ax.set(xlabel=f"price elasticity with interval ({refused} skus refused as not identifiable)", ylabel="sku",
+           title="Left of the line a lower price raises revenue")
     return ax
 
 
@@ -91,11 +80,8 @@ def price_quantity_plot(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.scatter(frame["price"], frame["units"], s=18, color=PALETTE["sky"], alpha=0.7)
     line = frame.sort_values("price")
     ax.plot(line["price"], line["fit"], color=PALETTE["blue"], lw=2)
-    ax.set(
-        xlabel="regular price",
-        ylabel="units a week, season taken out",
-        title="What price moves outside promotions tell about demand",
-    )
+    ax.set(xlabel="regular price", ylabel="units a week, season taken out",
+           title="What price moves outside promotions tell about demand")
     return ax
 
 
@@ -106,16 +92,11 @@ def promotion_plot(days: pd.DataFrame, *, name: str = "", ax: Axes | None = None
     ax.plot(days["day_on"], days["baseline"], color=PALETTE["grey"], lw=1.8, ls="--")
     on = days[days["is_promo"]]
     if len(on):
-        ax.axvspan(
-            on["day_on"].min(), on["day_on"].max() + pd.Timedelta(days=1), color=PALETTE["yellow"], alpha=0.15, lw=0
-        )
+        ax.axvspan(on["day_on"].min(), on["day_on"].max() + pd.Timedelta(days=1), color=PALETTE["yellow"], alpha=0.15,
+                   lw=0)
     ax.tick_params(axis="x", rotation=30)
-    ax.set(
-        xlabel="day",
-        ylabel="units a day",
-        ylim=(0, None),
-        title=f"{name}: sold (line) and without the promotion (dashed)",
-    )
+    ax.set(xlabel="day", ylabel="units a day", ylim=(0, None),
+           title=f"{name}: sold (line) and without the promotion (dashed)")
     return ax
 
 
@@ -128,9 +109,6 @@ def promotions_plot(frame: pd.DataFrame, *, currency: str = "", ax: Axes | None 
     ax.plot(frame["cost"], places, "|", color=PALETTE["orange"], ms=14, mew=2)
     ax.axvline(0, color=PALETTE["ink"], lw=0.8)
     ax.set_yticks(places, frame["promo_id"])
-    ax.set(
-        xlabel=f"incremental margin, {currency} (interval); orange: cost of the promotion",
-        ylabel="",
-        title="A promotion pays when its interval lies right of its cost",
-    )
+    ax.set(xlabel=f"incremental margin, {currency} (interval); orange: cost of the promotion", ylabel="",
+           title="A promotion pays when its interval lies right of its cost")
     return ax

@@ -39,12 +39,8 @@ def pareto_plot(classes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             ax.fill_between(place[at], share[at], color=PALETTE[ink], alpha=0.35, lw=0)
             ax.annotate(name, (place[at].mean(), 0.05), ha="center", color=PALETTE["ink"], weight="bold")
     ax.plot(place, share, color=PALETTE["ink"], lw=1.6)
-    ax.set(
-        xlabel="share of skus, best first",
-        ylabel=f"share of {classes['basis'].iloc[0]}",
-        ylim=(0, 1.02),
-        title="A few skus carry most of the money",
-    )
+    ax.set(xlabel="share of skus, best first", ylabel=f"share of {classes['basis'].iloc[0]}", ylim=(0, 1.02),
+           title="A few skus carry most of the money")
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.yaxis.set_major_formatter("{x:.0%}")
     return ax
@@ -69,21 +65,10 @@ def projection_plot(frame: pd.DataFrame, *, reorder_point: float, ax: Axes | Non
     ax.axhline(reorder_point, color=PALETTE["ink"], lw=1, ls="--")
     ax.annotate("reorder point (position)", (frame["day_on"].iloc[0], reorder_point), va="bottom", fontsize=8.5)
     for column, word, ink in (("without", "no order", "orange"), ("with_order", "with order", "blue")):
-        ax.annotate(
-            word,
-            (frame["day_on"].iloc[-1], frame[column].iloc[-1]),
-            xytext=(4, 0),
-            va="center",
-            textcoords="offset points",
-            color=PALETTE[ink],
-            fontsize=9,
-        )
-    ax.set(
-        xlabel="day",
-        ylabel="units on the shelf",
-        ylim=(0, None),
-        title="The order has to arrive before the shelf is empty",
-    )
+        ax.annotate(word, (frame["day_on"].iloc[-1], frame[column].iloc[-1]), xytext=(4, 0), va="center",
+                    textcoords="offset points", color=PALETTE[ink], fontsize=9)
+    ax.set(xlabel="day", ylabel="units on the shelf", ylim=(0, None),
+           title="The order has to arrive before the shelf is empty")
     return ax
 
 
@@ -93,28 +78,14 @@ def service_cash_plot(frame: pd.DataFrame, *, currency: str = "", ax: Axes | Non
     ax.plot(frame["fill_share"], frame["stock_value"], color=PALETTE["blue"], lw=2, marker="o")
     ax.plot(frame["cycle_share"], frame["stock_value"], color=PALETTE["grey"], lw=1.2, marker=".", ls="--")
     last = frame.iloc[-1]
-    ax.annotate(
-        "fill rate",
-        (last["fill_share"], last["stock_value"]),
-        xytext=(-6, 4),
-        ha="right",
-        textcoords="offset points",
-        color=PALETTE["blue"],
-    )
-    ax.annotate(
-        "cycle service",
-        (frame["cycle_share"].iloc[len(frame) // 2], frame["stock_value"].iloc[len(frame) // 2]),
-        xytext=(-8, 4),
-        ha="right",
-        textcoords="offset points",
-        color=PALETTE["grey"],
-    )
+    ax.annotate("fill rate", (last["fill_share"], last["stock_value"]), xytext=(-6, 4), ha="right",
+                textcoords="offset points", color=PALETTE["blue"])
+    ax.annotate("cycle service",
+                (frame["cycle_share"].iloc[len(frame) // 2], frame["stock_value"].iloc[len(frame) // 2]),
+                xytext=(-8, 4), ha="right", textcoords="offset points", color=PALETTE["grey"])
     ax.xaxis.set_major_formatter("{x:.1%}")
-    ax.set(
-        xlabel="service reached on fresh draws",
-        ylabel=f"average stock at cost ({currency})",
-        title="Every further point of service costs more than the last",
-    )
+    ax.set(xlabel="service reached on fresh draws", ylabel=f"average stock at cost ({currency})",
+           title="Every further point of service costs more than the last")
     return ax
 
 
@@ -130,18 +101,10 @@ def replay_plot(frame: pd.DataFrame, *, currency: str = "", ax: Axes | None = No
     ax.barh(places, shown["holding_cost"], color=PALETTE["sky"], height=0.6)
     ax.barh(places, shown["lost_margin"], left=shown["holding_cost"], color=PALETTE["orange"], height=0.6)
     for place, (_, row) in zip(places, shown.iterrows(), strict=True):
-        ax.annotate(
-            f"fill {row['fill_share']:.1%}",
-            (row["total_cost"], place),
-            xytext=(4, 0),
-            va="center",
-            textcoords="offset points",
-            fontsize=9,
-        )
+        ax.annotate(f"fill {row['fill_share']:.1%}", (row["total_cost"], place), xytext=(4, 0), va="center",
+                    textcoords="offset points", fontsize=9)
     ax.set_yticks(places, shown["policy"])
     ax.margins(x=0.15)
-    ax.set(
-        xlabel=f"{currency} over the replayed weeks: holding (blue), lost margin (orange)",
-        title="What each policy would have cost on the shop's own past",
-    )
+    ax.set(xlabel=f"{currency} over the replayed weeks: holding (blue), lost margin (orange)",
+           title="What each policy would have cost on the shop's own past")
     return ax

@@ -23,15 +23,8 @@ def growth_share_plot(growth: pd.DataFrame, *, by: str = "category", ax: Axes | 
     fine = shown["status"] == "complete"
     ax.vlines(shown["share"], shown["low"], shown["high"], color=PALETTE["grey"], lw=1)
     for mark, ink, hatch in ((fine, PALETTE["blue"], None), (~fine, "white", HATCH)):
-        ax.scatter(
-            shown.loc[mark, "share"],
-            shown.loc[mark, "growth"],
-            s=size[mark],
-            color=ink,
-            alpha=0.55,
-            edgecolor=PALETTE["grey"],
-            hatch=hatch,
-        )
+        ax.scatter(shown.loc[mark, "share"], shown.loc[mark, "growth"], s=size[mark], color=ink, alpha=0.55,
+                   edgecolor=PALETTE["grey"], hatch=hatch)
     step = 0.045 * max(shown["high"].max() - shown["low"].min(), 1e-9) if len(shown) else 0.0
     placed: list[tuple[float, float]] = []
     for row in shown.sort_values("growth").itertuples():
@@ -44,11 +37,8 @@ def growth_share_plot(growth: pd.DataFrame, *, by: str = "category", ax: Axes | 
                     textcoords="offset points", color=PALETTE["ink"])
     ax.axhline(0, color=PALETTE["grey"], lw=1)
     basis = growth["basis"].iloc[0] if len(growth) else ""
-    ax.set(
-        xlabel="share of own revenue",
-        ylabel=f"growth on {basis.split(':')[0]}",
-        title="Own sales: which groups grow, and how sure that is",
-    )
+    ax.set(xlabel="share of own revenue", ylabel=f"growth on {basis.split(':')[0]}",
+           title="Own sales: which groups grow, and how sure that is")
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.margins(x=0.16)
@@ -83,11 +73,8 @@ def season_plot(season: pd.DataFrame, *, market: pd.DataFrame | None = None, ax:
     years = int(season["n_years"].max()) if known else 0
     ax.axhline(1, color=PALETTE["grey"], lw=1)
     ax.set_xticks(range(1, 13), names)
-    ax.set(
-        xlabel="month",
-        ylabel="seasonal index (1 is an average month)",
-        title=f"The season, trend taken out; own months seen up to {years} times",
-    )
+    ax.set(xlabel="month", ylabel="seasonal index (1 is an average month)",
+           title=f"The season, trend taken out; own months seen up to {years} times")
     return ax
 
 
@@ -101,9 +88,8 @@ def band_plot(bands: pd.DataFrame, *, most: int = 8, ax: Axes | None = None) -> 
     places = np.arange(len(grid))[::-1]
     for i, band in enumerate(grid.columns):
         part = grid[band].fillna(0).to_numpy()
-        ax.barh(
-            places, part, left=left, height=0.62, color=inks[i % len(inks)], label=f"band {band}", edgecolor="white"
-        )
+        ax.barh(places, part, left=left, height=0.62, color=inks[i % len(inks)], label=f"band {band}",
+                edgecolor="white")
         left += part
     held = bands["offers_share"].notna().any()
     if held:
@@ -113,10 +99,7 @@ def band_plot(bands: pd.DataFrame, *, most: int = 8, ax: Axes | None = None) -> 
     ax.grid(visible=False)
     ax.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, -0.42 if len(grid) < 4 else -0.3), fontsize=8.5)
     title = "Units by price band, 1 is cheapest"
-    ax.set(
-        xlabel="share of the category's units",
-        title=title + ("; dashed: the market's offers" if held else ""),
-    )
+    ax.set(xlabel="share of the category's units", title=title + ("; dashed: the market's offers" if held else ""))
     ax.xaxis.set_major_formatter("{x:.0%}")
     return ax
 
@@ -146,15 +129,8 @@ def personas_plot(described: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     reach = np.vstack(
         [described["customers_share"] - described["low"], described["high"] - described["customers_share"]]
     )
-    ax.errorbar(
-        described["customers_share"],
-        places + 0.19,
-        xerr=np.nan_to_num(reach).clip(min=0),
-        fmt="none",
-        ecolor=PALETTE["ink"],
-        capsize=3,
-        lw=1,
-    )
+    ax.errorbar(described["customers_share"], places + 0.19, xerr=np.nan_to_num(reach).clip(min=0), fmt="none",
+                ecolor=PALETTE["ink"], capsize=3, lw=1)
     label = "contribution margin" if worth == "cm_share" else "revenue"
     ax.barh(places - 0.19, described[worth], height=0.36, color=PALETTE["yellow"], label=label)
     ax.set_yticks(places, described["persona"] + " · " + described["label"])

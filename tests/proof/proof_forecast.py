@@ -15,8 +15,11 @@ from pathlib import Path
 
 import pandas as pd
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from goal_brier import goal_brier
+
 from playbook.evidence import coverage
-from playbook.forecast import MODELS, covered_share, forecast_series, goal_brier
+from playbook.forecast import MODELS, covered_share, forecast_series
 
 PROOF = Path(__file__).resolve().parents[2] / "proof" / "forecast.jsonl"
 CASES = (  # series, file, frequency, horizon, first judged origin

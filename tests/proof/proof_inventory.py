@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from known_demand import exposed, known_shop
 
 from playbook.methods.demand import fit_demand
-from playbook.methods.newsvendor import level_for_ratio, projected_stock
+from playbook.methods.newsvendor import level_for_ratio
 
 LEAD, WEEKS, LOST, HELD, DRAWS, START = 2, 8, 1.0, 0.2, 400, 156
 RATIO = LOST / (LOST + HELD)
@@ -48,6 +48,17 @@ class Game:
     demand: np.ndarray
     law: Callable[[int, int], np.ndarray]
     price: np.ndarray | None = None
+
+
+def projected_stock(on_hand: np.ndarray, arrivals: np.ndarray, demand: np.ndarray) -> np.ndarray:
+    """Stock left in each simulated future when the next order would arrive, sales lost where there is none.
+
+    `arrivals` is (sku, period) and is received before that period's demand; `demand` is (sku, draw, period).
+    """
+    stock = np.repeat(np.asarray(on_hand, dtype=float)[:, None], demand.shape[1], axis=1)
+    for period in range(demand.shape[2]):
+        stock = np.maximum(stock + arrivals[:, [period]] - demand[:, :, period], 0)
+    return stock
 
 
 def known_game(seed: int, skus: int) -> Game:
