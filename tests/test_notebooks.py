@@ -118,6 +118,16 @@ def test_tidying_keeps_only_what_is_compared():
     assert found[1]["outputs"][0]["data"] == {"text/plain": "t"} and found[1]["execution_count"] == 1
 
 
+def test_what_a_cell_prints_is_one_output_however_it_was_sent():
+    from playbook.runs.tidy import tidied
+
+    sent = [{"output_type": "stream", "name": "stdout", "text": text} for text in (["a\n", "b\n"], "c\nd\n")]
+    checked = {"tags": ["nbval-check-output"]}
+    cell = {"cell_type": "code", "id": "1", "metadata": checked, "source": "x", "outputs": sent}
+    found = json.loads(tidied({"cells": [cell]}))["cells"][0]["outputs"]
+    assert [o["text"] for o in found] == [["a\n", "b\n", "c\n", "d\n"]]
+
+
 # nbval, run as anybody would run it
 
 

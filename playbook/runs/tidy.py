@@ -1,7 +1,8 @@
 """Execute the notebooks as they stand, keep only the text that tests compare: `python -m playbook.runs.tidy [04 ...]`.
 
 A committed notebook holds outputs of cells tagged `nbval-check-output` and no others; the same code and data give the
-same bytes, so that a run leaves no difference behind.
+same bytes, so that a run leaves no difference behind. Without numbers the tables of data/CONTRACT.md and METRICS.md are
+written too.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from playbook.metrics import metrics_markdown
 from playbook.runs.execute import execute_notebook
 from playbook.runs.folders import write_text
 from playbook.runs.plan import notebook_paths, notebooks_folder
+from playbook.store.contract import contract_markdown
 
 __all__ = ["main", "tidied"]
 
@@ -43,6 +46,11 @@ def main(words: list[str] | None = None) -> int:
         if changed:
             write_text(path, text)
         print(f"{name}: {done.seconds:.1f} s, {'tidied' if changed else 'unchanged'}")
+    if not words:
+        for name, text in (("CONTRACT.md", contract_markdown()), ("METRICS.md", metrics_markdown())):
+            path = folder.parent / "data" / name
+            by_hand = path.read_text(encoding="utf-8").partition(text[:text.index("\n")])[0]
+            write_text(path, by_hand + text)
     return status
 
 
@@ -57,12 +65,23 @@ def tidied(notebook: dict[str, Any]) -> str:
         if cell["cell_type"] == "code":
             is_checked = CHECKED in tags
             kept["execution_count"] = cell.get("execution_count") if is_checked else None
-            kept["outputs"] = [o for o in map(_text_only, cell.get("outputs", [])) if o] if is_checked else []
+            kept["outputs"] = _joined(cell.get("outputs", [])) if is_checked else []
         cells.append(kept | {"source": cell["source"]})
     metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
                 "language_info": {"name": "python"}}
     whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The texts of a cell; what is printed in one go is one output, however it was sent."""
+    out: list[dict[str, Any]] = []
+    for one in filter(None, map(_text_only, outputs)):
+        if out and one["output_type"] == out[-1]["output_type"] == "stream":
+            out[-1] = one | {"text": "".join([*out[-1]["text"], *one["text"]]).splitlines(keepends=True)}
+        else:
+            out.append(one)
+    return out
 
 
 def _text_only(output: dict[str, Any]) -> dict[str, Any] | None:
