@@ -149,11 +149,13 @@ def score_intervals(
     `backtest`. `only`: the one model to score at each origin (all errors of a model still count).
     """
     known, parts = backtest[backtest["point"].notna()], []
-    pools = dict(tuple(known.groupby(KEY, sort=True)))
+    pools, told = dict(tuple(known.groupby(KEY, sort=True))), {}
     for key, pool in pools.items():
         wanted = None if only is None else [origin for origin, name in only.items() if name == key[0]]
-        lasting = _lasting(pools, key, half_life_origins)
-        parts += _scored(pool, levels, half_life_origins, lasting, wanted=wanted)[0] if wanted is None or wanted else []
+        if wanted is None or wanted:
+            needed = pool if wanted is None else pool[pool["origin_on"] <= max(wanted)]
+            lasting = told.setdefault((key[0], key[1], key[3]), _lasting(pools, key, half_life_origins))
+            parts += _scored(needed, levels, half_life_origins, lasting, wanted=wanted)[0]
     if not parts:
         empty = dict.fromkeys(("level", "low", "mid", "high", "n_errors"), np.nan)
         return backtest.assign(**empty, status=NOT_YET, is_covered=pd.array([pd.NA] * len(backtest), "boolean"))
