@@ -226,13 +226,15 @@ def customer_forecast(customer_days: Any, backtest: LtvBacktest, *, as_of: Any, 
     horizons, now, model = (days, *SOON), pd.Timestamp(as_of), backtest.model
     table, purchases, why = engine.predict(log, now, horizons, table)
     learnt = engine.at(log, now)
-    order = dict.fromkeys([model if model in MODELS else "bg_nbd", "bg_nbd", "pareto_nbd", "nbd"])
-    own, clock = engine.in_shop_time(log, now) if model == "seasonal" else (engine.fit(log, now, "bg_nbd"), CALENDAR)
-    for name in order:
-        curve = own if model == "seasonal" else fit_counts(learnt, model=name, engine="own")
-        if curve.is_identified:
-            break
-    blind = f"no drop-out can be identified ({own.reason}): P(alive) is not shown"
+    plain, clock = engine.fit(log, now, "bg_nbd"), CALENDAR
+    if model == "seasonal":
+        (curve, *_), clock = engine.in_shop_time(log, now)
+    else:
+        for name in dict.fromkeys([model if model in MODELS else "bg_nbd", "bg_nbd", "pareto_nbd", "nbd"]):
+            curve = fit_counts(learnt, model=name, engine="own")
+            if curve.is_identified:
+                break
+    blind = f"no drop-out can be identified ({plain.reason}): P(alive) is not shown"
     caveat = "; ".join(filter(None, [backtest.caveat, blind if curve.model == "nbd" else ""]))
     said = {h: purchases[h][model].to_numpy(float) for h in horizons}
     if not all(np.isfinite(expected).all() for expected in said.values()):

@@ -3,7 +3,7 @@
 naive_rate     the customer's own purchases per day so far, going on for ever (nothing for a one-time buyer)
 cohort_curve   purchases per customer by week of age over the last year, its tail carried on as a power of age
 nbd … pareto_nbd   buy-till-you-die models (methods/btyd), used only where the fit converged and is identified
-seasonal       BG/NBD or MBG/NBD, the likelier, in shop time (methods/shop_clock): busy weeks count for more
+seasonal       the mean of BG/NBD, MBG/NBD and Pareto/NBD in shop time (methods/shop_clock): busy weeks count for more
 features       a Poisson regression (scikit-learn) on the shop's own features, learnt from windows that have ended:
                what BG/NBD or NBD expects, frequency, recency, age, spend, first channel and category, season won in
 
@@ -24,7 +24,8 @@ from playbook.methods.shop_clock import Clock, shop_clock
 __all__ = ["CANDIDATES", "NAIVE", "Candidates", "poisson_deviance"]
 
 NAIVE = ("naive_rate", "cohort_curve")
-CANDIDATES = (*NAIVE, "nbd", "bg_nbd", "mbg_nbd", "pareto_nbd", "seasonal", "features")
+MORTAL = ("bg_nbd", "mbg_nbd", "pareto_nbd")
+CANDIDATES = (*NAIVE, "nbd", *MORTAL, "seasonal", "features")
 _LEAST = 1e-3  # a forecast of nothing is judged as one purchase in a thousand; deviance of an outright 0 is infinite
 SLICE = 200_000  # customers forecast at a time by the model with many columns
 
@@ -116,22 +117,24 @@ class Candidates:
         return np.interp(now + h / 7, np.arange(len(total)), total) - np.interp(now, np.arange(len(total)), total), ""
 
     def _seasonal(self, past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, h: int) -> tuple:
-        fit, clock = self.in_shop_time(past, origin)
-        if not fit.is_identified:
-            return np.full(len(table), np.nan), fit.reason
-        return expected_purchases(fit, clock.history(table), days=clock.ahead(h)), ""
+        """The plain mean: estimated weights lose to equal ones (Claeskens, Magnus, Vasnev & Wang 2016)."""
+        fits, clock = self.in_shop_time(past, origin)
+        if not fits[0].is_identified:
+            return np.full(len(table), np.nan), fits[0].reason
+        told, ahead = clock.history(table), clock.ahead(h)
+        return np.mean([expected_purchases(fit, told, days=ahead) for fit in fits], axis=0), ""
 
-    def in_shop_time(self, past: pd.DataFrame, origin: pd.Timestamp) -> tuple[CountFit, Clock]:
-        """The likelier of BG/NBD and MBG/NBD (else NBD) on the histories in shop time, and that clock."""
+    def in_shop_time(self, past: pd.DataFrame, origin: pd.Timestamp) -> tuple[list[CountFit], Clock]:
+        """BG/NBD, MBG/NBD and Pareto/NBD on the histories in shop time, those identified (else NBD), the likeliest
+        first, and that clock."""
         if origin not in self._clocks:
             known = self.at(past, origin)
             clock = shop_clock(past, origin, known)
             known, before = clock.history(known), max(filter(origin.__gt__, self._clocks), default=None)
             start = {} if before is None else self._clocks[before][2]
-            fits = {name: fit_counts(known, model=name, engine=self.engine, start=start.get(name))
-                    for name in ("bg_nbd", "mbg_nbd")}
+            fits = {name: fit_counts(known, model=name, engine=self.engine, start=start.get(name)) for name in MORTAL}
             seen = [f for f in fits.values() if f.is_identified] or [fit_counts(known, model="nbd", engine="own")]
-            self._clocks[origin] = max(seen, key=lambda fit: fit.log_likelihood), clock, fits
+            self._clocks[origin] = sorted(seen, key=lambda fit: -fit.log_likelihood), clock, fits
         return self._clocks[origin][:2]
 
     def _features(self, past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, h: int) -> tuple:
