@@ -91,8 +91,9 @@ def p_alive(fit: CountFit, history: pd.DataFrame) -> np.ndarray:
     return btyd_models.p_alive(fit.model, *_known(fit, history))
 
 
-def expected_purchases(fit: CountFit, history: pd.DataFrame, *, days: float) -> np.ndarray:
-    """Expected purchase days per row of `history` (x, t_x, T in days) within the next `days`."""
+def expected_purchases(fit: CountFit, history: pd.DataFrame, *, days: float | np.ndarray) -> np.ndarray:
+    """Expected purchase days per row of `history` (x, t_x, T in days) within the next `days`: one number, one for each
+    row, or a column of them, which gives a row of the result each."""
     return btyd_models.expected_purchases(fit.model, *_known(fit, history), days / 7)
 
 

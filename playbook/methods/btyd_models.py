@@ -79,7 +79,8 @@ def p_alive(model: str, params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age:
 
 
 def expected_purchases(
-    model: str, params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age: np.ndarray, weeks: float
+    model: str, params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age: np.ndarray,
+    weeks: float | np.ndarray,
 ) -> np.ndarray:
     """Expected purchase days per customer in the next `weeks`, given the history; x = t_x = age = 0 is a new customer.
 
@@ -101,7 +102,8 @@ def expected_purchases(
     c, z = a + b + x - 1, weeks / (alpha + age + weeks)
     c = np.where(np.abs(c) < 1e-6, 1e-6, c)
     pairs, where = np.unique(c + 1j * z, return_inverse=True)
-    lasting = (hyp2f1(a + b - 1 - r, a - 1, pairs.real, pairs.imag) * (1 - pairs.imag) ** (a - 1))[where]
+    lasting = hyp2f1(a + b - 1 - r, a - 1, pairs.real, pairs.imag) * (1 - pairs.imag) ** (a - 1)
+    lasting = lasting[where].reshape(z.shape)
     return np.maximum(alive * c / (a - 1) * (1 - lasting), 0)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from playbook.methods.btyd import CountFit, expected_purchases, fit_counts
-from playbook.methods.shop_clock import Clock, shop_clock
+from playbook.methods.shop_clock import CALENDAR, Clock, shop_clock
 
 __all__ = ["CANDIDATES", "NAIVE", "Candidates", "poisson_deviance"]
 
@@ -54,14 +54,21 @@ class Candidates:
         table = self.at(past, origin) if table is None else table
         why, out = {}, {h: {} for h in horizons_days}
         for model in self.models:
-            if model in ("naive_rate", "cohort_curve", "seasonal", "features"):
+            if model in ("naive_rate", "cohort_curve", "features"):
                 for h in horizons_days:
                     out[h][model], why[model] = getattr(self, f"_{model}")(past, origin, table, h)
                 continue
-            fit = self.fit(past, origin, model)
-            why[model] = "" if fit.is_identified else fit.reason
-            for h in horizons_days:
-                out[h][model] = expected_purchases(fit, table, days=h) if fit.is_identified else np.nan
+            if model == "seasonal":
+                fits, clock = self.in_shop_time(past, origin)
+            else:
+                fits, clock = [self.fit(past, origin, model)], CALENDAR
+            known = fits[0].is_identified
+            why[model] = "" if known else fits[0].reason
+            told, ahead = clock.history(table), clock.ahead(np.array(horizons_days))[:, None]
+            # the plain mean where there are several: estimated weights lose to equal ones (Claeskens et al. 2016)
+            said = [expected_purchases(fit, told, days=ahead) for fit in fits] if known else [ahead * np.nan]
+            for h, expected in zip(horizons_days, np.mean(said, axis=0), strict=True):
+                out[h][model] = expected if known else np.nan
         return table, {h: pd.DataFrame(columns, index=table.index) for h, columns in out.items()}, why
 
     def fit(self, past: pd.DataFrame, origin: pd.Timestamp, model: str) -> CountFit:
@@ -115,14 +122,6 @@ class Candidates:
         rate = np.where(np.isnan(rate) | (ages > use.max()), np.exp(level + slope * np.log(ages + 1.0)), rate)
         total = np.concatenate([[0], rate.cumsum()])
         return np.interp(now + h / 7, np.arange(len(total)), total) - np.interp(now, np.arange(len(total)), total), ""
-
-    def _seasonal(self, past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, h: int) -> tuple:
-        """The plain mean: estimated weights lose to equal ones (Claeskens, Magnus, Vasnev & Wang 2016)."""
-        fits, clock = self.in_shop_time(past, origin)
-        if not fits[0].is_identified:
-            return np.full(len(table), np.nan), fits[0].reason
-        told, ahead = clock.history(table), clock.ahead(h)
-        return np.mean([expected_purchases(fit, told, days=ahead) for fit in fits], axis=0), ""
 
     def in_shop_time(self, past: pd.DataFrame, origin: pd.Timestamp) -> tuple[list[CountFit], Clock]:
         """BG/NBD, MBG/NBD and Pareto/NBD on the histories in shop time, those identified (else NBD), the likeliest
