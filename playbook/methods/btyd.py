@@ -18,12 +18,13 @@ from playbook.methods import btyd_models
 from playbook.methods.btyd_models import MODELS, log_likelihood
 from playbook.methods.lifetimes_fit import lifetimes_optimum
 
-__all__ = ["MODELS", "PRIOR_SD", "CountFit", "fit_counts", "expected_purchases", "p_alive", "refit_resampled"]
+__all__ = ["MODELS", "PRIOR_SD", "CountFit", "fit_counts", "expected_purchases", "p_alive", "refit_resampled", "SLICE"]
 
 _LIFETIMES = {"bg_nbd": "BetaGeoFitter", "mbg_nbd": "ModifiedBetaGeoFitter", "pareto_nbd": "ParetoNBDFitter"}
 _BOUNDS = {"r": (1e-3, 1e3), "alpha": (1e-2, 1e5), "a": (1e-3, 1e3), "b": (1e-3, 1e4), "s": (1e-3, 1e2)}
 _BOUNDS["beta"] = _BOUNDS["alpha"]
 PRIOR_SD = 3.0  # of each log parameter: a factor of 20 either way
+SLICE = 50_000  # customers forecast at a time
 _CLOSE = 0.01  # log-likelihood units: an optimum found to this is found
 
 
@@ -88,13 +89,23 @@ def fit_counts(history: pd.DataFrame, *, model: str = "bg_nbd", engine: str = "a
 
 def p_alive(fit: CountFit, history: pd.DataFrame) -> np.ndarray:
     """P(still buying) per row of `history` (x, t_x, T in days). BG/NBD gives 1 to every one-time buyer."""
-    return btyd_models.p_alive(fit.model, *_known(fit, history))
+    params, *cells = _known(fit, history)
+    return np.concatenate([btyd_models.p_alive(fit.model, params, *part) for part in _slices(*cells)])
 
 
 def expected_purchases(fit: CountFit, history: pd.DataFrame, *, days: float | np.ndarray) -> np.ndarray:
     """Expected purchase days per row of `history` (x, t_x, T in days) within the next `days`: one number, one for each
     row, or a column of them, which gives a row of the result each."""
-    return btyd_models.expected_purchases(fit.model, *_known(fit, history), days / 7)
+    params, *cells = _known(fit, history)
+    weeks = np.asarray(days) / 7
+    parts = _slices(*cells, weeks) if weeks.ndim == 1 else [(*part, weeks) for part in _slices(*cells)]
+    return np.concatenate([btyd_models.expected_purchases(fit.model, params, *part) for part in parts], axis=-1)
+
+
+def _slices(*columns: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+    """Some customers at a time: an integral over 24 points of millions would fit neither the cache nor the memory."""
+    starts = range(0, max(len(columns[0]), 1), SLICE)
+    return [tuple(column[k:k + SLICE] for column in columns) for k in starts]
 
 
 def refit_resampled(fit: CountFit, history: pd.DataFrame, *, n: int = 60, seed: int = 0) -> pd.DataFrame:

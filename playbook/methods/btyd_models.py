@@ -24,9 +24,10 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 
 
 def log_likelihood(
-    model: str, params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age: np.ndarray
+    model: str, params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age: np.ndarray, *, with_slope: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Log-likelihood per customer and its gradient in the logs of the parameters, shape (parameters, customers).
+    """Log-likelihood per customer and its gradient in the logs of the parameters, shape (parameters, customers); the
+    dear gradient of Pareto/NBD is left out without `with_slope`.
 
     BG/NBD: equation 6 of Fader, Hardie & Lee; MBG/NBD counts one more chance to drop out; Pareto/NBD: the integral over
     the time of death, by 24-point quadrature on a grid that does not move with the parameters.
@@ -41,7 +42,7 @@ def log_likelihood(
         grad = np.array([r * (d_r - until), r - alpha * (r + x) / (alpha + age)])
         return common - (r + x) * until, grad
     if model == "pareto_nbd":
-        return _pareto(params, x, t_x, age, common, d_r)
+        return _pareto(params, x, t_x, age, common, d_r, with_slope)
     a, b = params[2:]
     y = x + (model == "mbg_nbd")  # chances to drop out so far
     tail = until - np.log(alpha + t_x)
@@ -70,7 +71,7 @@ def p_alive(model: str, params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age:
         s, beta = params[2:]
         alive = _rising(r, x)[0] + r * np.log(alpha) + s * np.log(beta)
         alive = alive - (r + x) * np.log(alpha + age) - s * np.log(beta + age)
-        return np.exp(np.minimum(alive - log_likelihood(model, params, x, t_x, age)[0], 0))
+        return np.exp(np.minimum(alive - log_likelihood(model, params, x, t_x, age, with_slope=False)[0], 0))
     a, b = params[2:]
     y = x + (model == "mbg_nbd")
     with np.errstate(over="ignore"):
@@ -119,7 +120,8 @@ def _rising(base: float, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pareto(
-    params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age: np.ndarray, common: np.ndarray, d_r: np.ndarray
+    params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age: np.ndarray, common: np.ndarray, d_r: np.ndarray,
+    with_slope: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pareto/NBD: still alive now, plus the integral over every moment of death since the last purchase."""
     r, alpha, s, beta = params
@@ -136,6 +138,9 @@ def _pareto(
     top = np.maximum(alive, inside.max(axis=0))
     parts, still = np.exp(inside - top), np.exp(alive - top)
     total = parts.sum(axis=0) + still
+    value = common + s * np.log(beta) + top + np.log(total)
+    if not with_slope:
+        return value, np.zeros((4, 0))
     parts, still = parts / total, still / total
     dead = parts.sum(axis=0)
     grad = np.array(
@@ -146,4 +151,4 @@ def _pareto(
             s - beta * ((s + 1) * (parts / (beta + t)).sum(axis=0) + s * still / (beta + age)),
         ]
     )
-    return common + s * np.log(beta) + top + np.log(total), grad
+    return value, grad

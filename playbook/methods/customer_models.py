@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from playbook.methods.btyd import CountFit, expected_purchases, fit_counts
+from playbook.methods.btyd import SLICE, CountFit, expected_purchases, fit_counts
 from playbook.methods.shop_clock import CALENDAR, Clock, shop_clock
 
 __all__ = ["CANDIDATES", "NAIVE", "Candidates", "poisson_deviance"]
@@ -27,7 +27,6 @@ NAIVE = ("naive_rate", "cohort_curve")
 MORTAL = ("bg_nbd", "mbg_nbd", "pareto_nbd")
 CANDIDATES = (*NAIVE, "nbd", *MORTAL, "seasonal", "features")
 _LEAST = 1e-3  # a forecast of nothing is judged as one purchase in a thousand; deviance of an outright 0 is infinite
-SLICE = 200_000  # customers forecast at a time by the model with many columns
 
 
 @dataclass
