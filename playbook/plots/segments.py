@@ -59,7 +59,7 @@ def threshold_plot(tiers: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.plot(tiers["tempting_uplift"], place, "o", color=PALETTE["orange"], label="year before (tempting, not used)")
     ax.plot(tiers["assumed_uplift"], place, "|", color=PALETTE["green"], ms=20, mew=3, label="assumed")
     ax.set_yticks(place, [f"{t} (from {x:,.0f})" for t, x in zip(tiers["tier"], tiers["threshold"], strict=True)])
-    ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    ax.xaxis.set_major_formatter(lambda share, _: f"{share:.1%}")
     ax.set(xlabel="uplift in margin at which the benefit pays", title="A tier pays where its bar ends before the line")
     ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.8 / ax.figure.get_figheight()), ncols=3)
     return ax
