@@ -30,6 +30,7 @@ from playbook.methods.membership import (
     judge_tiers,
     near_threshold,
     points,
+    proposed_tiers,
     search_tiers,
 )
 from playbook.store import expression
@@ -37,7 +38,7 @@ from playbook.store import expression
 __all__ = ["SEGMENTS", "RfmResult", "purchase_history", "tempting_rfm", "purchase_gaps", "rfm", "segment_table",
            "cluster_segments", "campaign_returns", "migration", "month_moves", "segment_returns", "segment_actions",
            "audience_list", "holdout_size", "lorenz", "annual_amounts", "design_tiers", "judge_tiers", "search_tiers",
-           "downgrade_rule", "near_threshold", "points", "segment_decisions", "segment_headline"]
+           "proposed_tiers", "downgrade_rule", "near_threshold", "points", "segment_decisions", "segment_headline"]
 
 SEGMENTS = {  # recency, frequency, money: high (1) or low (0)
     (1, 1, 1): ("important value", "重要价值", "reward"),
@@ -324,36 +325,38 @@ def month_moves(customer_days: Any, now: RfmResult, *, as_of: Any, basis: str = 
 
 def segment_decisions(actions: pd.DataFrame, tiers: pd.DataFrame, owed: pd.DataFrame | None, *, currency: str,
                       basis: str, due_on: str, revisit_on: str, downgrades: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Decision rows: one campaign per segment with its hold-out, thresholds searched (where they leave more than
-    today's on customers the search has not seen), benefits that do not pay at the assumed uplift, who is downgraded,
-    and the points to set aside."""
+    """Decision rows: one campaign per segment with its hold-out, the thresholds of `proposed_tiers` where they are
+    new (what they bring is the whole set's net beyond today's), else the benefits that do not pay at the assumed
+    uplift, who is downgraded, and the points to set aside."""
     rows, days = [], {"due_on": due_on, "revisit_on": revisit_on, "owner_role": "CRM manager"}
     for a in actions.itertuples(index=False):
-        seen = a.detectable_lift if a.detectable_lift == a.detectable_lift else None
+        seen = a.buyer_share * (1 + a.detectable_lift)  # the share from which the treated differ from the held-out
         idle = a.holdout_share == 1
         rows.append({
             "subject_type": "segment", "subject": a.segment, "action": a.action,
             "size": a.n_customers if idle else round(a.n_customers * (1 - a.holdout_share)),
             "unit": "customers not contacted" if idle else "customers treated",
             "expected_effect": a.expected, "effect_low": a.low, "effect_high": a.high,
-            "effect_unit": f"{currency} {basis} at stake next quarter", "evidence_metric": "repeat_share",
+            "effect_unit": f"{currency} {basis} at stake next quarter", "evidence_metric": "buyer_share",
             "evidence_value": a.buyer_share, "confidence": "medium" if a.holdout_n == a.holdout_n else "low",
-            "threshold": seen, "reason": f"{a.n_customers} customers, {a.holdout_share:.0%} held out",
+            "threshold": seen if seen <= 1 else None,
+            "reason": f"{a.n_customers} customers, {a.holdout_share:.0%} held out",
             "stop_rule": "a test on some of them pays" if idle else
                          "treated and held-out buyers do not differ after a quarter"})
-    sums = tiers.groupby("scheme")["tier_net"].sum() if len(tiers) else {}
-    is_better = "searched" in sums and tiers["net_checked"].sum() > sums.get("today", 0.0)
-    for t in tiers.itertuples(index=False):
+    proposed = proposed_tiers(tiers)
+    is_new = (proposed["scheme"] == "searched").any()
+    gain = proposed["net_checked"].sum() - tiers["tier_net"].where(tiers["scheme"] == "today").sum() if is_new else None
+    for k, t in enumerate(proposed[proposed["threshold"] > 0].itertuples(index=False)):
         row = {"subject_type": "tier", "subject": t.tier, "unit": f"{currency} a year", "evidence_metric": "tier_net",
                "effect_unit": f"{currency} {basis} a year", "confidence": "low", "evidence_value": t.tier_net}
-        if t.scheme == "searched" and is_better:
+        if is_new:  # thresholds stand or fall together: the first row carries what the move brings beyond today's
             rows.append(row | {
-                "action": "set threshold", "size": t.threshold, "expected_effect": t.net_checked,
-                "reason": f"{t.n_judged} members; pays from an uplift of {t.break_even_uplift:.1%}, "
-                          f"{t.assumed_uplift:.0%} assumed; resampled searches end at {t.threshold_low:,.0f} to "
-                          f"{t.threshold_high:,.0f}",
+                "action": "set threshold", "size": t.threshold, "expected_effect": None if k else gain,
+                "reason": f"{t.n_customers} members; all thresholds together; pays from an uplift of "
+                          f"{t.break_even_uplift:.1%}, {t.assumed_uplift:.0%} assumed; resampled searches end at "
+                          f"{t.threshold_low:,.0f} to {t.threshold_high:,.0f}",
                 "stop_rule": "members' margin against a hold-out rises by less than the break-even"})
-        elif t.scheme == "today" and t.threshold > 0 and t.tier_net < 0:
+        elif t.tier_net < 0:
             rows.append(row | {
                 "action": "stop or cut benefit", "size": t.benefit_cost, "expected_effect": -t.tier_net,
                 "reason": f"needs an uplift of {t.break_even_uplift:.1%}, {t.assumed_uplift:.0%} assumed",
@@ -371,10 +374,11 @@ def segment_decisions(actions: pd.DataFrame, tiers: pd.DataFrame, owed: pd.DataF
     if owed is not None and len(owed):
         rows.append({"subject_type": "kpi", "subject": "points liability", "action": "set aside",
                      "size": owed["liability"].iloc[0], "unit": currency, "evidence_metric": "points_liability",
-                     "evidence_value": owed["breakage_share"].iloc[0], "confidence": "medium",
+                     "evidence_value": owed["liability"].iloc[0], "confidence": "medium",
                      "effect_high": owed["liability_no_breakage"].iloc[0],
                      "effect_unit": f"{currency} if all were used",
-                     "reason": f"breakage from {owed['breakage_from'].iloc[0]}", "owner_role": "finance",
+                     "reason": f"breakage of {owed['breakage_share'].iloc[0]:.0%} from {owed['breakage_from'].iloc[0]}",
+                     "owner_role": "finance",
                      "stop_rule": "redemption differs from the breakage seen"})
     frame = pd.DataFrame(rows)
     return frame.assign(**{k: v if k not in frame else frame[k].fillna(v) for k, v in days.items()})

@@ -17,10 +17,12 @@ from playbook.segments import (
     month_moves,
     near_threshold,
     points,
+    proposed_tiers,
     purchase_history,
     rfm,
     search_tiers,
     segment_actions,
+    segment_decisions,
     segment_returns,
     segment_table,
     tempting_rfm,
@@ -177,6 +179,51 @@ def test_customers_pushed_over_a_line_are_seen_as_a_crowd():
              v in (("smooth", spent), ("pushed", pushed))}
     assert crowd["pushed"].crowding_ratio > 1.3 and crowd["pushed"].p_value < 0.001
     assert crowd["smooth"].p_value > 0.01
+
+
+def test_too_few_over_a_line_are_no_crowd():
+    rng = np.random.default_rng(1)
+    spent = rng.gamma(2, 100, 6000)
+    gone = np.where((spent > 200) & (spent < 220), 500.0, spent)
+    assert near_threshold(pd.DataFrame({"latest": gone, "period_days": 365}), [200.0]).p_value.iloc[0] > 0.99
+
+
+SCHEMES = pd.DataFrame({
+    "scheme": ["today", "today", "searched", "searched"], "tier": ["silver", "gold"] * 2,
+    "threshold": [150.0, 400.0, 170.0, 580.0], "tier_net": [40.0, 160.0, 62.0, 140.0],
+    "net_checked": [np.nan, np.nan, 60.0, 150.0], "n_customers": [44, 15, 43, 7], "n_judged": [32, 10, 30, 5],
+    "benefit_cost": 10.0, "break_even_uplift": 0.05, "assumed_uplift": 0.1, "threshold_low": 160.0,
+    "threshold_high": 600.0})
+
+
+def decided(tiers, owed=None):
+    about = {"currency": "EUR", "basis": "margin", "due_on": "2026-11-14", "revisit_on": "2027-02-13"}
+    actions = pd.DataFrame({"segment": ["important value"], "action": "reward", "n_customers": 100, "buyer_share": 0.4,
+                            "expected": 1.0, "low": 0.5, "high": 1.5, "holdout_n": 40.0, "holdout_share": 0.4,
+                            "detectable_lift": 0.1})
+    return segment_decisions(actions, tiers, owed, **about)
+
+
+def test_new_thresholds_are_worth_what_the_set_leaves_beyond_todays():
+    lines = decided(SCHEMES).query("action == 'set threshold'")
+    assert lines["size"].tolist() == [170.0, 580.0]
+    assert lines.expected_effect.sum() == 60 + 150 - 40 - 160  # once for the set, not the whole net of each tier
+    assert lines.reason.str.startswith(("43 members", "7 members")).all()  # those the tier would have
+
+
+def test_thresholds_that_leave_no_more_than_todays_on_unseen_customers_are_not_proposed():
+    worse = SCHEMES.assign(net_checked=[np.nan, np.nan, 50.0, 150.0])
+    assert proposed_tiers(worse).threshold.tolist() == [150.0, 400.0]
+    assert "set threshold" not in set(decided(worse).action)
+
+
+def test_the_evidence_of_a_decision_is_in_the_unit_of_its_metric():
+    owed = pd.DataFrame({"liability": [30.0], "liability_no_breakage": [100.0], "breakage_share": [0.7],
+                         "breakage_from": ["history"]})
+    rows = decided(SCHEMES, owed).set_index("action")
+    assert rows.loc["set aside", "evidence_value"] == 30.0
+    assert rows.loc["reward", "evidence_value"] == 0.4
+    assert rows.loc["reward", "threshold"] == pytest.approx(0.44)  # the share from which a lift of a tenth is seen
 
 
 def ledger_of(*rows):

@@ -23,8 +23,8 @@ from ibis import _
 from playbook.errors import PlaybookError
 from playbook.store import expression
 
-__all__ = ["POINTS", "TierDesign", "annual_amounts", "design_tiers", "judge_tiers", "search_tiers", "downgrade_rule",
-           "near_threshold", "points"]
+__all__ = ["POINTS", "TierDesign", "annual_amounts", "design_tiers", "judge_tiers", "search_tiers", "proposed_tiers",
+           "downgrade_rule", "near_threshold", "points"]
 
 POINTS = ("earned", "spent", "expired", "adjusted", "outstanding")
 
@@ -222,6 +222,14 @@ def _checked(amounts: pd.DataFrame, benefits: pd.DataFrame, best: pd.DataFrame, 
     return best.assign(threshold_low=low, threshold_high=high, net_checked=np.mean(nets, axis=0))
 
 
+def proposed_tiers(tiers: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a design's table the shop is to have: the searched ones where they leave more than today's on
+    customers the search has not seen, else today's."""
+    today, searched = (tiers[tiers["scheme"] == name] for name in ("today", "searched"))
+    is_better = len(searched) and searched["net_checked"].sum() > today["tier_net"].sum()
+    return searched if is_better else today
+
+
 def downgrade_rule(amounts: pd.DataFrame, tiers: pd.DataFrame, *, keep_share: float = 0.8) -> pd.DataFrame:
     """Whether members who just miss their threshold should keep the tier for a year.
 
@@ -253,8 +261,9 @@ def near_threshold(amounts: pd.DataFrame, thresholds: list[float], *, band_share
     """Customers just under and just over each yearly threshold, and whether they crowd over it.
 
     One row per threshold: n_below and n_above within `band_share` of it, expected_above (from the smooth count of ten
-    bands around, the two next to the line left out), crowding_ratio (n_above / expected), p_value (Poisson, two-sided),
-    money_to_go (median revenue the ones below lack), status (`complete`; `too few` under 20 expected or 6 bands).
+    bands around, the two next to the line left out), crowding_ratio (n_above / expected), p_value (Poisson, of as many
+    or more), money_to_go (median revenue the ones below lack), status (`complete`; `too few` under 20 expected or 6
+    bands).
     """
     from scipy.stats import poisson
 
@@ -270,10 +279,10 @@ def near_threshold(amounts: pd.DataFrame, thresholds: list[float], *, band_share
         slope = np.polyfit(bands[far] + 0.5, np.log(np.maximum(count[far], 0.5)), 1, w=weight)
         expected, seen = float(np.exp(np.polyval(slope, 0.5))), int(count[5])
         enough = line > 0 and expected >= 20 and (count[far] > 0).sum() >= 6
-        tails = min(1.0, 2 * min(poisson.cdf(seen, expected), poisson.sf(seen - 1, expected)))
         rows.append({"threshold": line, "n_below": int(count[4]), "n_above": seen,
                      "expected_above": expected if enough else np.nan,
-                     "crowding_ratio": seen / expected if enough else np.nan, "p_value": tails if enough else np.nan,
+                     "crowding_ratio": seen / expected if enough else np.nan,
+                     "p_value": float(poisson.sf(seen - 1, expected)) if enough else np.nan,
                      "money_to_go": float(np.median(line - under)) if len(under) else np.nan,
                      "status": "complete" if enough else "too few"})
     return pd.DataFrame(rows, columns=["threshold", "n_below", "n_above", "expected_above", "crowding_ratio", "p_value",
