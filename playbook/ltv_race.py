@@ -197,10 +197,10 @@ def calibration(backtest: LtvBacktest, *, horizon_days: int | None = None, level
 class CustomerForecast:
     """`customers`: one row per customer: customer_id, first_on, channel, x, t_x, T, amount, p_alive (missing where no
     drop-out is identified), purchases, each (money per purchase) and worth (money) in the next `days`, purchases_low
-    and purchases_high (`level`; missing where `days` is no backtested horizon). `soon`: what all are worth in the next
-    28, 56 and 91 days. `curve`: the count model that tells shares of a horizon, in the time of `clock` (the calendar's
-    unless the champion knows seasons); `spend`: the money model; `caveat`: what to read with it,
-    empty when all is well."""
+    and purchases_high (`level`; missing where no backtested horizon is within a week of `days`). `soon`: what all are
+    worth in the next 28, 56 and 91 days. `curve`: the count model that tells shares of a horizon, in the time of
+    `clock` (the calendar's unless the champion knows seasons); `spend`: the money model; `caveat`: what to read with
+    it, empty when all is well."""
 
     customers: pd.DataFrame
     days: int
@@ -247,7 +247,7 @@ def customer_forecast(customer_days: Any, backtest: LtvBacktest, *, as_of: Any, 
     horizon = min(backtest.horizons_days, key=lambda h: abs(h - days))
     bands = backtest.bands[(backtest.bands["model"] == model) & (backtest.bands["horizon_days"] == horizon)]
     low, high = evidence.count_bands(bands, shop_past.band_of(expected), as_of=as_of, level=level)
-    low, high = (low, high) if horizon == days else (np.full(len(table), np.nan),) * 2
+    low, high = (low, high) if abs(horizon - days) < 7 else (np.full(len(table), np.nan),) * 2
     out = table.assign(
         customer_id=names, channel=table["channel"].fillna("unknown") if "channel" in table else "all",
         p_alive=p_alive(curve, clock.history(table)) if curve.is_identified and curve.model != "nbd" else np.nan,

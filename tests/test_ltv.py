@@ -159,6 +159,8 @@ def test_two_runs_and_shuffled_rows_give_the_same_race(short, race):
 def test_value_of_today_carries_its_interval_and_the_list_its_holdout(short, race):
     ahead = customer_forecast(short, race, as_of="1997-08-31", days=28)
     assert (ahead.customers.worth >= 0).all() and len(ahead.customers) == short.customer_id.nunique()
+    near, far = (customer_forecast(short, race, as_of="1997-08-31", days=d).customers for d in (31, 60))
+    assert near.purchases_high.notna().any() and far.purchases_high.isna().all()  # no horizon of the race near 60 days
     whole = remaining_value(ahead, race, as_of="1997-08-31").set_index("channel").loc["all"]
     assert whole.low < whole.remaining < whole.high and whole.n_errors >= 8
     top = vip(ahead, share=0.05)
