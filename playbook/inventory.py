@@ -35,6 +35,7 @@ __all__ = ["DemandPanel", "Supply", "Reorder", "demand_panel", "demand_law", "cl
            "logistics_cost", "sku_weeks", "projection", "stock_decisions"]
 
 NAIVE_BONUS = 0.9  # a model replaces naive when it erred a tenth less: less may be luck
+WORTH_CLEARING = 0.001  # share of the money in stock under which a clearance is not worth its work
 AIMS = {"A": 0.97, "B": 0.95, "C": 0.90}
 
 
@@ -149,6 +150,8 @@ def reorder(
     `ordering_cost` per order line makes batches (economic order quantity). `budget` is spent where it earns most; what
     it leaves out says so in `reason`.
     textbook_rop is d̄·L + z·√(L·σ² + d̄²·σ_L²) with z of the same aim, for comparison. cash is missing without a cost.
+    A sku that never sold is set aside: its demand is guessed from like items only, too widely to buy on. What
+    sells at a loss is not ordered.
     """
     if aim_by not in ("fill", "cost"):
         raise PlaybookError(f"{aim_by!r} is no aim", do="choose fill or cost")
@@ -157,9 +160,10 @@ def reorder(
     yearly = law.level() * 52
     least = goods["min_order_units"].fillna(0).to_numpy(float)
     huge, active = least > np.maximum(yearly, 1), goods["is_active"].astype("boolean").fillna(True).to_numpy(bool)
-    ok = goods["lead_days"].notna().to_numpy() & goods["on_hand"].notna().to_numpy() & ~huge & active
-    issues = [(s, "minimum order above a year's demand", 1, "not ordered: decide by hand")
-              for s in panel.sku[huge & active]]
+    unsold = panel.units.sum(axis=1) == 0
+    ok = goods["lead_days"].notna().to_numpy() & goods["on_hand"].notna().to_numpy() & ~huge & ~unsold & active
+    by_hand = {"never sold": unsold & active, "minimum order above a year's demand": huge & ~unsold & active}
+    issues = [(s, problem, 1, "not ordered: decide by hand") for problem, at in by_hand.items() for s in panel.sku[at]]
     part, at = law.of(ok), np.flatnonzero(ok)
     g, cost = goods[ok], goods["unit_cost"].to_numpy(float)[ok]
     margin = unit_margin(panel)[ok]
@@ -188,7 +192,7 @@ def reorder(
     units, gain = spend_budget(plan, cost, margin, np.inf if budget is None else budget,
                                pack=g["pack_units"].fillna(1).to_numpy(float), least=np.maximum(least[ok], lot))
     if budget is None:
-        units = plan.units
+        units = np.where(margin <= 0, 0.0, plan.units)
     mean_day = part.mean(4).mean(axis=1) / 7
     sd_day = np.sqrt(mean_day * 7 + part.dispersion * (mean_day * 7) ** 2) / np.sqrt(7)
     lead = g["lead_days"].to_numpy(float)
@@ -209,9 +213,9 @@ def reorder(
     found.insert(2, "abc", classes.set_index("sku")["abc"].reindex(found["sku"]).to_numpy())
     found["due_on"] = found["order_on"] + pd.to_timedelta(np.round(lead).astype(int), unit="D")
     found["reason"] = np.select(
-        [(found["needed_units"] > 0) & (units == 0), (found["needed_units"] > units), found["needed_units"] > 0,
-         (margin <= 0) & (aim_by == "cost")],
-        ["budget spent on better lines", "cut to the budget", "position below reorder point", "sells at a loss"],
+        [margin <= 0, (found["needed_units"] > 0) & (units == 0), (found["needed_units"] > units),
+         found["needed_units"] > 0],
+        ["sells at a loss", "budget spent on better lines", "cut to the budget", "position below reorder point"],
         "enough for now")
     saved = np.maximum(plan.need, 0) - np.maximum(plan.need - units[:, None], 0)
     chosen = np.where((units > 0) & np.isfinite(margin), margin, 0.0)[:, None] * saved
@@ -271,7 +275,8 @@ def service_cash(
 def overstock(panel: DemandPanel, law: DemandLaw, supply: Supply, *, as_of: dt.date, cover_days: int = 120,
               seed: int = 7) -> pd.DataFrame:
     """Skus that hold more than nine futures in ten would sell in `cover_days`: days (of stock at mean demand), age_days
-    (since the last receipt or launch; missing when unknown), excess_units, excess_value (at cost), on_hand, action."""
+    (since the last receipt or launch; missing when unknown), excess_units, excess_value (at cost), on_hand, action:
+    clear from twice the cover on, where it frees a thousandth of the money in stock (or no cost is known)."""
     columns = ["sku", "on_hand", "days", "age_days", "excess_units", "value", "excess_value", "action"]
     goods = supply.goods.set_index("sku").reindex(panel.sku)
     ok = (goods["on_hand"] > 0).to_numpy()
@@ -282,14 +287,16 @@ def overstock(panel: DemandPanel, law: DemandLaw, supply: Supply, *, as_of: dt.d
     mean_day, likely = demand.mean(axis=1) / cover_days, np.quantile(demand, 0.9, axis=1)
     held = (g["on_hand"] + g["incoming"]).to_numpy(float)
     found = pd.DataFrame({"sku": panel.sku[ok], "on_hand": g["on_hand"].to_numpy(float),
-                          "days": held / np.maximum(mean_day, 1e-6), "excess_units": np.maximum(held - likely, 0)})
+                          "days": held / np.maximum(mean_day, 1e-6),
+                          "excess_units": np.floor(np.maximum(held - likely, 0))})
     since = g["last_received_on"].fillna(pd.to_datetime(g["launched_on"]))
     found["age_days"] = (pd.Timestamp(as_of) - since).dt.days.to_numpy(float)
     cost = g["unit_cost"].to_numpy(float)
     found["value"], found["excess_value"] = found["on_hand"] * cost, found["excess_units"] * cost
     found["days"] = found["days"].clip(upper=9999.0)
+    little = found["excess_value"] < WORTH_CLEARING * found["value"].sum()
+    found["action"] = np.where((found["days"] > 2 * cover_days) & ~little, "clear", "stop buying")
     found = found[found["excess_units"] >= 1]
-    found["action"] = np.where(found["days"] > 2 * cover_days, "clear", "stop buying")
     return found.sort_values(["excess_value", "excess_units", "sku"], ascending=[False, False, True],
                              ignore_index=True)[columns]
 
@@ -298,11 +305,12 @@ def sku_weeks(
     panel: DemandPanel, law: DemandLaw, sku: str, *, past: int = 52, ahead: int = 8, seed: int = 7
 ) -> pd.DataFrame:
     """One sku's weeks behind and ahead: starts_on, units, exposure, level (demand around that week), mid, low, high
-    (10 and 90 % of simulated demand ahead). What is not there is missing."""
+    (10 and 90 % of simulated demand ahead). Weeks before it could first be sold are left out; what is not there is
+    missing."""
     i = int(np.flatnonzero(panel.sku == sku)[0])
     level = level_around(panel.units[[i]], panel.exposure[[i]], half_width=4)[0]
     back = pd.DataFrame({"starts_on": panel.starts, "units": panel.units[i], "exposure": panel.exposure[i],
-                         "level": level}).tail(past)
+                         "level": level})[np.cumsum(panel.exposure[i] > 0) > 0].tail(past)
     draws = law.of(np.array([i])).draw(ahead, n_draws=500, seed=seed)[0]
     low, mid, high = np.quantile(draws, [0.1, 0.5, 0.9], axis=0)
     starts = panel.starts[-1] + pd.to_timedelta(7 * np.arange(1, ahead + 1), unit="D")

@@ -20,6 +20,8 @@ from playbook.inventory import (
     policy_replay,
     reorder,
     service_cash,
+    sku_weeks,
+    stock_decisions,
     stock_kpis,
     stockouts,
     supply,
@@ -207,8 +209,18 @@ def test_costs_weighed_against_lost_margin_hold_more_of_what_earns_more():
     some = planned(days, aim_by="cost", holding_share=0.2)[3].orders.set_index("sku")
     assert some.loc["s000", "rop"] > 0  # a margin not known is not 0
     assert some.loc["s001", "reason"] == "sells at a loss"
+    assert planned(days)[3].orders.set_index("sku").loc["s001", "order_units"] == 0  # nor by an aim of service
     with pytest.raises(PlaybookError, match="no aim"):
         planned(aim_by="guess")
+
+
+def test_what_never_sold_is_no_line_of_the_list_and_says_so():
+    days = sku_days()[1].copy()
+    days.loc[days.sku == "s002", ["units", "revenue", "margin", "on_hand"]] = 0.0
+    days.loc[days.sku == "s002", "is_stocked"] = False
+    found = planned(days, aim_by="cost", holding_share=0.2)[3]
+    assert "s002" not in set(found.orders.sku)
+    assert found.issues.set_index("sku").loc["s002", "problem"] == "never sold"
 
 
 def test_every_bad_row_is_named_and_the_list_comes_out_for_the_rest():
@@ -263,6 +275,40 @@ def test_suppliers_are_judged_by_their_receipts():
     assert (found.low < found.otif_share).all()
     later = supply(stock(), as_of=dt.date(2026, 3, 1), products=products(), purchase_orders=orders).suppliers
     assert later.n_lines.sum() < found.n_lines.sum()
+
+
+def test_an_open_line_is_overdue_from_the_day_after_its_promise():
+    days = [LAST - pd.Timedelta(days=20)] * 3
+    extra = pd.DataFrame({"po_id": "open", "sku": ["s000", "s003", "s006"], "supplier_id": "sup-0", "ordered_on": days,
+                          "promised_on": [LAST - pd.Timedelta(days=1), LAST, pd.NaT], "n_ordered": 5})
+    orders = pd.concat([purchases(), extra])
+    found = supply(stock(), as_of=AS_OF, products=products(), purchase_orders=orders)
+    row = found.suppliers.set_index("supplier_id").loc["sup-0"]
+    assert (row["n_open"], row["n_overdue"]) == (3, 2)  # no promise: the stated fortnight
+    assert found.goods.set_index("sku").incoming[["s000", "s003", "s006"]].tolist() == [5, 5, 5]  # late is not lost
+
+
+def test_a_sku_has_no_week_before_its_launch():
+    first = LAST - pd.Timedelta(days=7 * 10 - 1)
+    days = sku_days()[1]
+    panel = demand_panel(days[(days.sku != "s000") | (days.day_on >= first)], as_of=AS_OF, products=products())
+    weeks = sku_weeks(panel, demand_law(panel), "s000")
+    assert weeks.starts_on.min() == first
+    assert weeks.units.notna().sum() == 10
+
+
+def test_decisions_on_stock_give_the_value_of_the_metric_they_name():
+    rows = stock()
+    rows.loc[rows.sku == "s009", "on_hand"] = 10_000
+    panel, law, held, found = planned(stock_rows=rows)
+    made = stock_decisions(found, overstock(panel, law, held, as_of=AS_OF), held.suppliers, as_of=AS_OF, currency="EUR")
+    made = made.set_index("action")
+    assert made.loc[["order"], "evidence_metric"].eq("fill_rate").all()
+    assert made.loc[["order"], "evidence_value"].between(0, 1).all()
+    assert made.loc["clear", "subject"] == "s009"
+    assert made.loc["clear", "size"] % 1 == 0
+    assert made.loc[["second source"], "reason"].str.fullmatch(
+        r"on time in full: \d+% of 240 lines, at most \d+%, floor 95%").all()
 
 
 def test_without_costs_or_purchase_orders_units_are_planned_and_money_is_missing():

@@ -19,15 +19,21 @@ def stock_decisions(
     holding_share: float | None = None, review_days: int = 7, otif_floor: float = 0.95, most: int = 10,
 ) -> pd.DataFrame:
     """Rows in the decision schema: one order per supplier, clearances by money tied up, a second source where even the
-    high end of on time in full is under `otif_floor`."""
+    high end of on time in full is under `otif_floor`. An order's evidence is the share of the demand on its lines that
+    would be served without it."""
     soon, later = as_of + dt.timedelta(days=1), as_of + dt.timedelta(days=review_days)
-    rows = []
+    rows, served = [], {}
+    if found is not None:
+        lines = found.orders[found.orders["order_units"] > 0]
+        asked = lines["mean_day"].groupby(lines["supplier_id"].astype(str)).sum()
+        served = (lines["mean_day"] * lines["fill_without"]).groupby(lines["supplier_id"].astype(str)).sum() / asked
     for _, r in (found.by_supplier if found is not None else pd.DataFrame()).iterrows():
         rows.append({
             "subject_type": "supplier", "subject": str(r["supplier_id"]), "action": "order", "size": r["cash"],
             "unit": currency, "expected_effect": r["expected_margin"], "effect_low": r["margin_low"],
             "effect_high": r["margin_high"], "effect_unit": f"{currency} margin in the period covered",
-            "confidence": "high", "evidence_metric": "rop", "evidence_value": r["n_lines"], "due_on": str(soon),
+            "confidence": "high", "evidence_metric": "fill_rate", "evidence_value": served[str(r["supplier_id"])],
+            "due_on": str(soon),
             "reason": f"{r['n_lines']:.0f} lines below their reorder point", "owner_role": "supply-chain head",
             "revisit_on": str(later), "stop_rule": "an order arrives or demand falls before it is sent: plan again"})
     for _, r in excess[excess["action"] == "clear"].head(most).iterrows():
@@ -36,15 +42,17 @@ def stock_decisions(
             "unit": "units",
             "expected_effect": r["excess_value"] * holding_share if holding_share is not None else np.nan,
             "effect_unit": f"{currency} holding cost a year", "confidence": "medium", "evidence_metric": "doi_days",
-            "evidence_value": r["days"], "reason": "more than nine futures in ten would sell", "due_on": str(later),
-            "owner_role": "category head", "revisit_on": str(as_of + dt.timedelta(days=60)),
+            "evidence_value": r["days"], "due_on": str(later),
+            "reason": "more on hand and on order than nine futures in ten would sell", "owner_role": "category head",
+            "revisit_on": str(as_of + dt.timedelta(days=60)),
             "stop_rule": "days of stock fall under the cover"})
     for _, r in suppliers[(suppliers["high"] < otif_floor) & (suppliers["n_judged"] >= 10)].iterrows():
         rows.append({
             "subject_type": "supplier", "subject": str(r["supplier_id"]), "action": "second source",
             "confidence": "medium", "evidence_metric": "otif", "evidence_value": r["otif_share"],
             "threshold": otif_floor,
-            "reason": f"on time in full on {r['n_judged']:.0f} lines, even the high end below the floor",
+            "reason": f"on time in full: {r['otif_share']:.0%} of {r['n_judged']:.0f} lines, at most {r['high']:.0%}, "
+            f"floor {otif_floor:.0%}",
             "owner_role": "supply-chain head", "due_on": str(as_of + dt.timedelta(days=30)),
             "revisit_on": str(as_of + dt.timedelta(days=90)),
             "stop_rule": "on time in full above the floor for a quarter"})

@@ -105,9 +105,9 @@ def spend_budget(
 
     Steps of one pack (the first one the minimum order) are taken by expected margin per unit of money until the
     money is gone; ties go to the earlier sku. Within a sku a later step never earns more than an earlier one, so this
-    is the best use of the money up to one step. Skus without a cost or margin get nothing and 0 margin.
+    is the best use of the money up to one step. Skus without a cost, or without a margin above 0, get nothing and 0.
     """
-    buy = np.flatnonzero((plan.units > 0) & np.isfinite(cost) & np.isfinite(margin) & (cost > 0))
+    buy = np.flatnonzero((plan.units > 0) & np.isfinite(cost) & (margin > 0) & (cost > 0))
     pack = np.maximum(np.broadcast_to(np.asarray(pack, float), len(cost)), 1)[buy]
     first = rounded_to_lots(np.ones(len(buy)), pack, np.broadcast_to(np.asarray(least, float), len(cost))[buy])
     first = np.minimum(first, plan.units[buy])

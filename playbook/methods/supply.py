@@ -34,7 +34,8 @@ class Supply:
     unit_cost, supplier_id, lead_days (mean), lead_sd, last_received_on, pack_units, min_order_units, yield_share.
     `suppliers`: one row per supplier with a receipt: n_orders, n_lines, lines_per_order, lead_mean,
     lead_sd, lead_p90, lead_cv,
-    otif_share, low, high, n_judged, late_days, short_share, defect_share, yield_share, n_open, n_overdue.
+    otif_share, low, high, n_judged, late_days, short_share, defect_share, yield_share, n_open, n_overdue (open past the
+    promised day).
     `leads`: supplier_id, lead_days of every receipt used. `issues`: sku, problem, n, consequence.
     """
 
@@ -169,7 +170,9 @@ def _scorecard(orders: pd.DataFrame, as_of: dt.date, overdue_after: float, state
     since = pd.Timestamp(as_of) - pd.DateOffset(months=RECENT_MONTHS)
     done = orders[orders["lead_days"].notna() & (orders["received_on"] >= since)]
     whole = done["n_received"].fillna(done["n_ordered"]) >= done["n_ordered"]
-    promised = done["promised_on"].fillna(done["ordered_on"] + pd.to_timedelta(done["sku"].map(stated), unit="D"))
+    promised = orders["promised_on"].fillna(orders["ordered_on"] + pd.to_timedelta(orders["sku"].map(stated), unit="D"))
+    overdue = orders["received_on"].isna() & (promised < pd.Timestamp(as_of))
+    promised = promised[done.index]
     good = (whole & (done["received_on"] <= promised)).where(promised.notna())
     usable = done["n_received"].fillna(done["n_ordered"]) - done["n_defective"].fillna(0)
     done = done.assign(good=good.astype(float), usable=usable, arrived=done["n_received"].fillna(done["n_ordered"]),
@@ -191,6 +194,6 @@ def _scorecard(orders: pd.DataFrame, as_of: dt.date, overdue_after: float, state
     orders["is_overdue"] = False
     orders.loc[waiting.index[stale], "is_overdue"] = True
     table["n_open"] = waiting.groupby("supplier_id").size()
-    table["n_overdue"] = waiting[stale].groupby("supplier_id").size()
+    table["n_overdue"] = orders[overdue].groupby("supplier_id").size()
     table[["n_open", "n_overdue"]] = table[["n_open", "n_overdue"]].fillna(0).astype(int)
     return table.drop(columns=["asked", "arrived", "usable", "bad", "n_good"]).sort_index().reset_index()
