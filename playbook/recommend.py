@@ -27,6 +27,9 @@ from playbook.store import expression
 __all__ = ["Leaderboard", "bundles", "buyer_groups", "item_pairs", "leaderboard", "picks", "recommend_decisions",
            "replenishment", "unsafe_items"]
 
+MIN_LIFT = 1.5  # times as often as chance a pair has to be bought together, at least, to be offered as a bundle
+
+
 @dataclass(frozen=True)
 class Leaderboard:
     """`table`: model x items (all, repeat, new). `curve`: hit share at every k up to 20. `setting`: what was cut and
@@ -130,13 +133,15 @@ def item_pairs(
     return rules.assign(margin=rules["b"].map(margin).astype(float), items_cut=max(len(items) - max_items, 0))
 
 
-def bundles(pairs: pd.DataFrame, *, discount_share: float = 0.05, min_lift: float = 1.5) -> pd.DataFrame:
+def bundles(pairs: pd.DataFrame, *, discount_share: float = 0.05, min_lift: float = MIN_LIFT,
+            unsafe: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row per unordered pair that goes together beyond chance (`lift_low` of both directions above `min_lift`).
 
     `margin` is the goods margin of the two lines, `discount_share` of it is given away to everybody who takes both,
     `n` orders took both unasked, so `extra_needed` = n x discount / (margin - discount) further orders must take both
     before the bundle earns anything; `extra_needed_share` is that over the orders with exactly one of them. Margins
-    missing give missing answers. Sorted by `lift_low`: what surely belongs together first.
+    missing give missing answers. `is_unsafe`: one of the two is in `unsafe` (column sku), so the pair is not offered.
+    Sorted by `lift_low`: what surely belongs together first.
     """
     two = pairs.merge(pairs[["a", "b", "margin", "lift_low"]], left_on=["a", "b"], right_on=["b", "a"],
                       suffixes=("", "_other"))
@@ -149,6 +154,7 @@ def bundles(pairs: pd.DataFrame, *, discount_share: float = 0.05, min_lift: floa
         "a": two.a, "b": two.b, "n": two.n, "pair_lift": two.pair_lift, "lift_low": two.lift_low,
         "attach_share": two.n / (two.n + one), "margin": margin, "discount": given, "extra_needed": needed,
         "extra_needed_share": (needed / one).where(one > 0),
+        "is_unsafe": two[["a", "b"]].isin([] if unsafe is None else set(unsafe["sku"])).any(axis=1),
     })
     return found.sort_values(["lift_low", "a", "b"], ascending=[False, True, True], ignore_index=True)
 
@@ -278,37 +284,42 @@ def recommend_decisions(board: Leaderboard | None, offers: pd.DataFrame, unsafe:
                         currency: str = "", due_on: Any = None, revisit_on: Any = None, most: int = 3) -> pd.DataFrame:
     """The chapter's decision rows, in the fields of `runs.results.Decision`.
 
-    A model that beats the plain baseline on new items is put to a test of the planned size (`plan`: sample_size), else
-    `keep popularity`; its effect on sales stays missing, since an offline score cannot know it. The easiest bundles are
-    tested, with the orders they need before they earn; what is unsafe comes off every list.
+    A model that beats the plain baseline on new items is put to a test of the planned size (`plan`: sample_size of
+    sessions), looked at again when it has run, else `keep popularity`; its effect on sales stays missing, since an
+    offline score cannot know it. The easiest bundles of safe items are tested, with the orders they need before they
+    earn; what is unsafe comes off every list.
     """
     rows: list[dict[str, Any]] = []
+    days = float(plan["days"].iloc[0]) if len(plan) else np.nan
+    ends_on = str((pd.Timestamp(due_on) + pd.Timedelta(days=days)).date()) if np.isfinite(days) else revisit_on
     if board is not None and (board.winner["items"] == "new").any():
         best = board.winner.set_index("items").loc["new"]
         rows.append({
             "subject_type": "test", "subject": f"lists of new items by {best['rival']}",
             "action": "A/B test" if best["is_better"] else "keep popularity",
-            "size": float(plan["n_total"].iloc[0]) if len(plan) else None, "unit": "visitors",
+            "size": float(plan["n_total"].iloc[0]) if len(plan) else None, "unit": "sessions",
             "effect_unit": "not known without a test", "confidence": "medium" if best["is_better"] else "high",
             "evidence_metric": "recall_k", "evidence_value": best["gain"], "threshold": 0.0,
             "reason": "finds more of what customers went on to buy than best sellers do" if best["is_better"] else
-            "nothing tried beats showing the best sellers", "stop_rule": "stop if the list's arm sells no more"})
-    for offer in offers[offers["extra_needed"].notna()].head(most).itertuples():
+            "nothing tried beats showing the best sellers", "revisit_on": ends_on if best["is_better"] else revisit_on,
+            "stop_rule": "stop if the list's arm sells no more in all its days"})
+    is_safe = ~offers[["a", "b"]].isin(set(unsafe["sku"])).any(axis=1)
+    for offer in offers[offers["extra_needed"].notna() & is_safe].head(most).itertuples():
         rows.append({
             "subject_type": "sku", "subject": f"{offer.a} + {offer.b}", "action": "test bundle",
             "size": offer.discount, "unit": f"{currency} off the pair".strip(),
             "effect_unit": "not known without a test", "confidence": "low",
             "evidence_metric": "pair_lift", "evidence_value": offer.lift_low,
-            "threshold": offer.extra_needed, "reason": f"bought together in {offer.n:,} orders; earns only past "
+            "threshold": MIN_LIFT, "reason": f"bought together in {offer.n:,} orders; earns only past "
             f"{offer.extra_needed:,.0f} further ones", "stop_rule": "stop if fewer further orders take both"})
     if len(unsafe):
         rows.append({
             "subject_type": "data", "subject": "lists", "action": "take off", "size": float(unsafe["sku"].nunique()),
-            "unit": "skus", "confidence": "high", "evidence_metric": "stockout_share",
-            "evidence_value": float((unsafe["reason"] == "out of stock").sum()), "reason":
+            "unit": "skus", "confidence": "high", "reason":
             ", ".join(f"{n} {reason}" for reason, n in sorted(unsafe["reason"].value_counts().items())),
             "stop_rule": "back on the list when its reason is gone"})
-    return pd.DataFrame(rows).assign(owner_role="merchandising lead", due_on=due_on, revisit_on=revisit_on)
+    return pd.DataFrame([{"owner_role": "merchandising lead", "due_on": due_on, "revisit_on": revisit_on} | row
+                         for row in rows])
 
 
 def _mean(amounts: np.ndarray, level: float) -> tuple[float, float, float, int]:

@@ -310,8 +310,25 @@ def test_groups_of_buyers_by_hand():
 def test_where_nothing_beats_the_best_sellers_the_decision_says_so():
     winner = pd.DataFrame([{"items": "new", "rival": "ease", "model": "popularity", "is_better": False, "gain": 0.001}])
     board = Leaderboard(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), winner)
-    offers = pd.DataFrame(columns=["extra_needed"])
+    offers = pd.DataFrame(columns=["a", "b", "extra_needed"])
     unsafe = pd.DataFrame({"sku": ["a", "b"], "reason": ["out of stock", "gone quiet"]})
     found = recommend_decisions(board, offers, unsafe, pd.DataFrame(), due_on="2026-01-14")
     assert found["action"].tolist() == ["keep popularity", "take off"]
     assert found["size"].iloc[1] == 2
+
+
+def test_an_unsafe_item_is_in_no_bundle_and_a_test_runs_its_days():
+    winner = pd.DataFrame([{"items": "new", "rival": "ease", "model": "ease", "is_better": True, "gain": 0.02}])
+    board = Leaderboard(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), winner)
+    rows = [line(f"o{n}", None, s, "2025-11-01") for n in range(30) for s in "AB"]
+    rows += [line(f"p{n}", None, s, "2025-11-01") for n in range(30) for s in "CD"]
+    rows += [line(f"x{n}", None, f"x{n}", "2025-11-01") for n in range(160)]
+    unsafe = pd.DataFrame({"sku": ["B"], "reason": ["withdrawn"]})
+    pairs = item_pairs(pd.DataFrame(rows).astype({"customer_id": "string"}), as_of=AS_OF, min_n=5)
+    offers = bundles(pairs, unsafe=unsafe)
+    assert offers.set_index("a")["is_unsafe"].to_dict() == {"A": True, "C": False}
+    plan = pd.DataFrame({"n_total": [5_000], "days": [77]})
+    found = recommend_decisions(board, offers, unsafe, plan, due_on="2026-01-14", revisit_on="2026-03-01")
+    assert found["subject"].tolist() == ["lists of new items by ease", "C + D", "lists"]
+    assert found["revisit_on"].tolist() == ["2026-04-01", "2026-03-01", "2026-03-01"]
+    assert found["unit"].iloc[0] == "sessions"
