@@ -171,7 +171,16 @@ def test_new_and_returning_are_unknown_where_the_log_cannot_tell():
     )
     found = event_steps(log, as_of="2026-02-28").daily
     seen = dict(zip(found["day_on"].dt.strftime("%m-%d"), found["visitor"], strict=True))
-    assert seen == {"01-02": "unknown", "01-03": "unknown", "01-20": "returning", "02-10": "returning", "02-11": "new"}
+    assert seen == {"01-02": "unknown", "01-03": "unknown", "01-20": "unknown", "02-10": "returning", "02-11": "new"}
+
+
+def test_the_first_days_of_a_log_enter_the_usual_of_no_kind_of_visitor():
+    # early on only quick returns could be seen, and those buy less often here than returns after three weeks
+    log = events(*[(f"q{i}", f"2026-01-{day}", "view_item") for i in range(200) for day in ("02", "03")],
+                 *[(f"s{i}", f"2026-{day}", "purchase") for i in range(200)
+                   for day in ("02-01", "02-20", "03-10", "03-28")])
+    found = funnel(event_steps(log, as_of="2026-03-31").daily, as_of="2026-03-31").set_index(["step", "visitor"])
+    assert found.loc[("purchase", "returning"), "usual_share"] == 1.0
 
 
 def test_a_log_without_any_step_is_refused():
@@ -486,4 +495,15 @@ def test_decisions_name_the_fault_its_price_and_every_verdict():
     assert found.loc["pay: B", ["action", "expected_effect", "effect_low"]].tolist() == ["ship", 100.0, 50.0]
     assert found.loc["badge: B", "action"] == "stop"
     assert pd.isna(found.loc["badge: B", "expected_effect"])
+    assert found.loc["pay: B", "stop_rule"] != found.loc["badge: B", "stop_rule"]  # nothing to take back there
     assert journey_decisions(pd.DataFrame(), pd.DataFrame(), monthly_margin=None).empty
+
+
+def test_a_planned_test_is_revisited_when_it_has_run_and_not_before():
+    leak = leaks(traffic_steps(traffic(broken=("mobile", 10, 20)), as_of="2026-04-30").daily, as_of="2026-04-30")
+    plan = pd.DataFrame({"n_total": [900], "n_per_arm": [450], "lift": [0.05], "days": [77.0]})
+    about = {"due_on": "2026-05-14", "revisit_on": "2026-06-14"}
+    for days, seen in ((77.0, "2026-07-30"), (14.0, "2026-06-14"), (np.nan, "2026-06-14")):
+        found = journey_decisions(leak, pd.DataFrame(), plan=plan.assign(days=days), **about).set_index("action")
+        assert found.loc["plan", "revisit_on"] == seen and found.loc["mend", "revisit_on"] == "2026-06-14"
+    assert found.loc["plan", "unit"].startswith("sessions")  # the plan is sized in what the funnel counts

@@ -102,8 +102,9 @@ def event_steps(events: Any, *, as_of: Any, gap_minutes: int = 30, lookback_days
     visits = visits.mutate(
         is_mixed=ibis.or_(*late), day_on=visits.at.date(), device=visits.device.fill_null("all"),
         channel=visits.channel.fill_null("all"),
-        visitor=ibis.cases((gone <= lookback_days, "returning"),
-                           (visits.at.delta(begin, unit="second") < lookback_days * 86_400, "unknown"), else_="new"))
+        visitor=ibis.cases(  # early on only quick returns could be seen: those would bend the usual of `returning`
+            (visits.at.delta(begin, unit="second") < lookback_days * 86_400, "unknown"),
+            (gone <= lookback_days, "returning"), else_="new"))
     daily = visits.group_by("day_on", "device", "channel", "visitor").aggregate(
         **{step: (_.place >= k).sum() for k, step in enumerate(STEPS)}, n_twice=_.n_twice.sum(),
         n_mixed=_.is_mixed.sum())
