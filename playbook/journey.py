@@ -70,7 +70,7 @@ def leaks(daily: pd.DataFrame, *, as_of: Any, orders: Any = None, baseline_month
     """What the report month lost against the shop's own usual and best: faults first, dearest first within each kind.
 
     One row per leak: kind (`fault`, `gap`), step, device, channel, visitor, first_on, last_on, n_previous, step_share,
-    usual_share (fault: usual; gap: own best month, at the lower end of its interval so that luck is no aim),
+    reference_share (fault: usual; gap: own best month, at the lower end of its interval so that luck is no aim),
     lost_orders, orders_low, orders_high, margin_per_order, lost_margin, low, high, z, p_adjusted (Holm over every
     segment and step; missing for gaps).
 
@@ -93,7 +93,7 @@ def leaks(daily: pd.DataFrame, *, as_of: Any, orders: Any = None, baseline_month
             bad = now.iloc[found.first : found.last + 1]
             rows.append({"kind": "fault", "step": step, **segment, "first_on": bad.index[0], "last_on": bad.index[-1],
                          "n_previous": int(bad[before].sum()), "step_share": bad[step].sum() / bad[before].sum(),
-                         "usual_share": usual.share, "z": found.z,
+                         "reference_share": usual.share, "z": found.z,
                          **_valued(found.lost, found.error, past, step, worth, segment, z_level)})
             p.append(found.p)
     faults = pd.DataFrame(rows).assign(p_adjusted=adjusted_p(p, method="holm")) if rows else pd.DataFrame(columns=LEAK)
@@ -148,7 +148,8 @@ def journey_decisions(found: pd.DataFrame, tests: pd.DataFrame, *, plan: pd.Data
                       revisit_on: Any = None, most: int = 3) -> pd.DataFrame:
     """The chapter's decision rows, in the fields of `runs.results.Decision`.
 
-    The dearest leaks become `mend` (faults) and `test a fix` (gaps); every test gets its verdict. A test that ships is
+    The dearest leaks become `mend` (faults) and `test a fix` (gaps); every test gets its verdict, and the next one is
+    revisited when it has run. A test that ships is
     worth its lift times `monthly_margin`, the margin of a month's orders, where both are known, as is its range.
     """
     rows: list[dict[str, Any]] = []
@@ -159,15 +160,17 @@ def journey_decisions(found: pd.DataFrame, tests: pd.DataFrame, *, plan: pd.Data
         is_fault, has_price = leak.kind == "fault", leak.lost_margin == leak.lost_margin
         rows.append({
             "subject_type": "stage", "subject": f"{leak.step}, {where}", "action": "mend" if is_fault else "test a fix",
-            "size": leak.lost_orders, "unit": "orders lost in the month",
+            "size": leak.lost_orders,
+            "unit": "orders lost in the month" if is_fault else "orders short of the best month",
             "expected_effect": leak.lost_margin if has_price else leak.lost_orders,
             "effect_low": leak.low if has_price else leak.orders_low,
             "effect_high": leak.high if has_price else leak.orders_high,
             "effect_unit": f"{currency} margin a month".strip() if has_price else "orders a month",
             "confidence": "high" if is_fault else "low", "evidence_metric": "step_rate",
-            "evidence_value": leak.step_share, "threshold": leak.usual_share, "owner_role": "product lead",
+            "evidence_value": leak.step_share, "threshold": leak.reference_share, "owner_role": "product lead",
             "reason": f"below the shop's own usual, {days}" if is_fault else "below the shop's best month of twelve",
-            "stop_rule": "close when the step is back within its control band for two weeks"})
+            "stop_rule": "close when the step is back within its control band for two weeks" if is_fault
+                         else "close when a month reaches the best one, or the test of the fix shows no lift"})
     for test in tests.itertuples():
         has_worth = test.verdict == "ship" and monthly_margin == monthly_margin
         worth = [x * monthly_margin if has_worth else None for x in (test.lift, test.low, test.high)]
@@ -178,19 +181,24 @@ def journey_decisions(found: pd.DataFrame, tests: pd.DataFrame, *, plan: pd.Data
             "effect_unit": f"{currency} margin a month".strip() if has_worth else "", "evidence_metric": "lift",
             "confidence": "high" if test.is_valid and test.verdict == "ship" else "medium", "evidence_value": test.lift,
             "threshold": 0.0, "owner_role": "product lead", "reason": test.reason,
-            "stop_rule": "take it back if conversion falls below its control band"})
+            "stop_rule": AFTER_TEST[test.verdict]})
     if plan is not None and len(plan) and len(found):
         need = plan.iloc[0]
+        ends = pd.Timestamp(due_on) + pd.to_timedelta(need.days, unit="D")  # missing where either is
         rows.append({"subject_type": "test", "subject": f"next: {found.iloc[0].step}", "action": "plan",
-                     "size": float(need.n_total), "unit": f"visitors for {need.days:.0f} days", "confidence": "medium",
+                     "size": float(need.n_total), "unit": f"sessions for {need.days:.0f} days", "confidence": "medium",
                      "evidence_metric": "n_per_arm", "evidence_value": float(need.n_per_arm), "threshold": need.lift,
                      "reason": "sized to find this relative lift; not read before", "owner_role": "product lead",
+                     "revisit_on": revisit_on if pd.isna(ends) else max(str(revisit_on), f"{ends:%Y-%m-%d}"),
                      "stop_rule": "stop at once if the split is not the planned one"})
-    return pd.DataFrame(rows).assign(due_on=due_on, revisit_on=revisit_on) if rows else pd.DataFrame(rows)
+    return pd.DataFrame([{"due_on": due_on, "revisit_on": revisit_on} | row for row in rows])
 
 
+AFTER_TEST = {"ship": "take it back if conversion falls below its control band",
+              "stop": "the arm is off; test again only with the planned split and enough visitors",
+              "keep running": "read once, at the planned end"}
 LEAST = 100  # earlier trials below which a segment has no usual share
-LEAK = ["kind", "step", *SPLITS, "first_on", "last_on", "n_previous", "step_share", "usual_share", "lost_orders",
+LEAK = ["kind", "step", *SPLITS, "first_on", "last_on", "n_previous", "step_share", "reference_share", "lost_orders",
         "orders_low", "orders_high", "margin_per_order", "lost_margin", "low", "high", "z", "p_adjusted"]
 def _day(as_of: Any) -> dt.date:
     return pd.Timestamp(as_of).date()
@@ -287,5 +295,5 @@ def _gaps(year: pd.DataFrame, start: pd.Timestamp, worth: tuple[pd.DataFrame, fl
             best = float(np.nanmax(wilson(months[step], months[before])[0], initial=0.0))
             error = lost_error(n, own_baseline(past[step], past[before])._replace(n=np.inf))
             yield {"kind": "gap", "step": step, **segment, "first_on": now.index[0], "last_on": now.index[-1],
-                   "n_previous": int(n), "step_share": x / n, "usual_share": best, "z": np.nan, "p_adjusted": np.nan,
-                   **_valued(n * best - x, error, past, step, worth, segment, z)}
+                   "n_previous": int(n), "step_share": x / n, "reference_share": best, "z": np.nan,
+                   "p_adjusted": np.nan, **_valued(n * best - x, error, past, step, worth, segment, z)}

@@ -68,7 +68,8 @@ def leaks_plot(leaks: pd.DataFrame, *, currency: str = "", most: int = 8, ax: Ax
     shown = leaks.assign(label=leaks["kind"] + ": " + leaks["step"] + ", " + segment,
                          status=leaks["kind"].map({"fault": "complete", "gap": "partial"})).head(most)
     ax = bars_with_intervals(shown, "label", amount, low=low, high=high, status="status", colour="orange", ax=ax)
-    ax.set(xlabel=f"{currency} margin lost in the month".strip() if has_price else "orders lost in the month",
+    what = f"{currency} margin".strip() if has_price else "orders"
+    ax.set(xlabel=f"{what} of the month short of the usual (fault) or of the best month (gap)",
            title="What the leaks cost (hatched: gaps to the own best)")
     return ax
 
