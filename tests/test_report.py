@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from small_pack import EVIL, write_month
 
+from playbook.runs.chapters import objective_of
 from playbook.runs.report import Pack, sentences, write_notice, write_pack
 from playbook.runs.words import Words, cell_of, plain_number
 
@@ -258,3 +259,14 @@ def test_libreoffice_opens_the_workbook_and_keeps_its_types(months, tmp_path):
     assert decisions["size"].tolist()[0] == 1000 and pd.Timestamp(decisions["due_on"][0]) == pd.Timestamp("2026-02-20")
     stock = pd.read_excel(tmp_path / "playbook.xlsx", sheet_name="07 Inventory planning", engine="calamine")
     assert stock["sku"].tolist()[1] == "=A1" and stock["cash"].tolist() == [10.5, 20.0, 30.25]
+
+
+def test_the_objective_keeps_the_underscores_of_names_and_loses_those_of_emphasis(tmp_path):
+    text = "## Objective\n\n**Tables** `order_lines` and _unit_cost_; see [here](x)."
+    cell = {"cell_type": "markdown", "source": text}
+    (tmp_path / "one.ipynb").write_text(json.dumps({"cells": [cell]}))
+    assert objective_of(tmp_path / "one.ipynb") == "Tables order_lines and unit_cost; see here."
+
+
+def test_a_figure_that_is_still_filling_does_not_say_that_every_figure_is():
+    assert Words("en")("partial") == "Partial" and Words("zh")("partial") == "尚不完整"

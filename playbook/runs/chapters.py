@@ -30,7 +30,7 @@ def write_chapter(folder: Path, record: dict[str, Any], words: Words, tables: li
 
     about = words.chapter(folder.name)
     notebook = _for_reading(nbformat.read(folder / "notebook.ipynb", as_version=4), words, folder / "figures")
-    banner = words("partial") if record["is_partial"] else words("replay") if record["is_replay"] else ""
+    banner = words("partial month") if record["is_partial"] else words("replay") if record["is_replay"] else ""
     page = {
         "lang": "zh-Hans" if words.lang == "zh" else "en", "css": (TEMPLATES / "pack.css").read_text(encoding="utf-8"),
         "title": f"{about['title']} · {record['store']} {record['month']}", "intro": about["objective"],
@@ -134,7 +134,7 @@ def objective_of(path: Path) -> str:
         text = "".join(cell.get("source", ""))
         found = re.search(r"(?ms)^#+ Objective\s*\n+(.+?)(?:\n\s*\n|\Z)", text)
         if cell.get("cell_type") == "markdown" and found:
-            return re.sub(r"[*_`#]|\[([^\]]*)\]\([^)]*\)", r"\1", found[1]).replace("\n", " ").strip()
+            return re.sub(r"[*`#]|\b_|_\b|\[([^\]]*)\]\([^)]*\)", r"\1", found[1]).replace("\n", " ").strip()
     return ""
 
 

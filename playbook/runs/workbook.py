@@ -42,7 +42,7 @@ def write_workbook(pack: Pack, decisions: pd.DataFrame, path: Path) -> None:
         told = sentences(pack, decisions)
         card = pack.table(pack.review, "scorecard")
         sheets.text(words("Summary"), [f"{record['store']} {record['month']} ({record['currency']})", *told,
-                                       *([words("partial")] if record["is_partial"] else [])],
+                                       *([words("partial month")] if record["is_partial"] else [])],
                     latest_figures(pack) if card is None or card.empty else card)
         sheets.decisions(words("Decisions"), decisions)
         asks = pack.table(pack.review, "asks")
