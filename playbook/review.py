@@ -7,6 +7,8 @@ asks for no story.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -17,8 +19,8 @@ from playbook.methods.expectation import expected_months
 from playbook.methods.race import amount_at
 from playbook.metrics import METRICS, months_back
 
-__all__ = ["anomalies", "asks", "caveats", "conflicts", "control_limits", "drivers", "main_figures", "mix_rate",
-           "ranked_decisions", "risks", "scorecard", "team_score"]
+__all__ = ["anomalies", "asks", "caveats", "conflicts", "control_limits", "day_limits", "drivers", "main_figures",
+           "mix_rate", "ranked_decisions", "risks", "scorecard", "team_score"]
 
 LOWER_IS_BETTER = {m.id for m in METRICS.values() if m.direction.startswith("↓")}
 WEIGHT = {"high": 1.0, "medium": 0.6, "low": 0.3}
@@ -53,17 +55,19 @@ def control_limits(headline: pd.DataFrame, *, month: str, least_months: int = 8)
     signal; of its rules the one (`basis`) that missed by least in those months is used. `sigma` is the root mean square
     of that rule's `n_months` misses, as a share, those made with more than a year behind them where there are enough.
     The limits lie as many sigmas away as Student's distribution of so few misses needs to leave out what three sigmas
-    leave out of a normal one. Missing under `least_months` misses, and where the month before is not complete.
+    leave out of a normal one; those of a share that has never passed 1 end there. Missing under `least_months` misses,
+    and where the month before is not complete.
     """
     past = headline[(headline.month < month) & (headline.status == "complete") & headline.amount.notna()]
     rows = []
     for metric, one in past.groupby("metric", sort=True):
         series = one.drop_duplicates("month").set_index("month").amount.sort_index().astype(float)
-        rows.append((metric, *_expected(series, month, least_months)))
+        is_share = metric in METRICS and METRICS[metric].unit == "share" and series.max() <= 1
+        rows.append((metric, *_expected(series, month, least_months, 1.0 if is_share else np.inf)))
     return pd.DataFrame(rows, columns=["metric", "centre", "lower", "upper", "n_months", "basis", "sigma"])
 
 
-def _expected(series: pd.Series, month: str, least: int) -> tuple[float, float, float, int, str, float]:
+def _expected(series: pd.Series, month: str, least: int, most: float) -> tuple[float, float, float, int, str, float]:
     best = (np.nan, np.nan, np.nan, 0, "", np.nan)
     if len(series) < least or series.index[-1] != months_back(month, 2)[0]:
         return best
@@ -78,7 +82,8 @@ def _expected(series: pd.Series, month: str, least: int) -> tuple[float, float, 
         is_late = past.origin_on >= history.period_on.iloc[0] + pd.DateOffset(years=1)
         sigma, n, reach = _spread(past.error, is_late, least)
         if n >= least and not sigma >= best[-1]:
-            ends = [max(amount_at(total.mid, side * reach, total.scale, found.is_log), floor) for side in (-1, 1)]
+            ends = [min(max(amount_at(total.mid, side * reach, total.scale, found.is_log), floor), most)
+                    for side in (-1, 1)]
             best = (total.mid, *ends, n, rule, sigma)
     return best
 
@@ -218,41 +223,53 @@ def mix_rate(breakdown: pd.DataFrame, *, month: str, against: str | None = None)
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
-def anomalies(daily: pd.DataFrame, *, month: str, weeks: int = 8, false_alarm_share: float = 0.05,
-              days: int = 400) -> pd.DataFrame:
-    """Days of the month outside their limits: metric, day_on, amount, expected, lower, upper, explained.
+def day_limits(daily: pd.DataFrame, *, month: str, metric: str = "orders", weeks: int = 8,
+               false_alarm_share: float = 0.05, days: int = 400) -> pd.DataFrame:
+    """The month's days of a metric: day_on, amount, expected, lower, upper, is_promotion. Empty where the past is
+    too short.
 
     A day is expected to be the median of the same weekday in the `weeks` before, moved by the level of the last
     fourteen days; its limits come from the shop's own past errors of that rule (log scale, robust spread), wide enough
     that a month without news shows any alarm with probability `false_alarm_share`. Only the newest `days` are read.
-    Promotion days are named, not hidden.
     """
     from scipy.stats import t as student
 
-    rows = []
     frame = daily.assign(day_on=pd.to_datetime(daily.day_on)).set_index("day_on").sort_index().tail(days)
+    series = np.log1p(frame[metric].astype(float)) if metric in frame else pd.Series(dtype=float)
+    nothing = pd.DataFrame(columns=["day_on", "amount", "expected", "lower", "upper", "is_promotion"])
+    if series.notna().sum() < 7 * (weeks + 4):
+        return nothing
+    expected = pd.concat([series.shift(7 * k) for k in range(1, weeks + 1)], axis=1).median(axis=1)
+    expected += (series - expected).shift(1).rolling(14, min_periods=7).median().fillna(0.0)
+    error = series - expected
+    past, now = (error[error.index.strftime("%Y-%m") < month].dropna(),
+                 error[error.index.strftime("%Y-%m") == month].dropna())
+    if len(past) < 60 or now.empty:
+        return nothing
+    quiet = past[~frame.is_promotion.reindex(past.index).fillna(False)]
+    spread = 1.4826 * (quiet - quiet.median()).abs().median()
+    if not spread > 0:
+        return nothing
+    kurtosis = float((quiet / spread).clip(-8, 8).kurtosis())
+    free = 4 + 6 / kurtosis if kurtosis > 0.1 else 60.0  # the t whose tails are as heavy as these errors'
+    reach = spread * student.ppf(1 - false_alarm_share / (2 * len(now)), free)
+    middle, here = expected[now.index], frame.loc[now.index]
+    return pd.DataFrame({"day_on": now.index, "amount": here[metric].astype(float), "expected": np.expm1(middle),
+                         "lower": np.expm1(middle - reach), "upper": np.expm1(middle + reach),
+                         "is_promotion": here.is_promotion.astype(bool)}).reset_index(drop=True)
+
+
+def anomalies(daily: pd.DataFrame, *, month: str, **knobs: Any) -> pd.DataFrame:
+    """Days of the month outside their limits (`day_limits`, with its `knobs`): metric, day_on, amount, expected, lower,
+    upper, explained. Promotion days are named, not hidden."""
+    frames = []
     for metric in ("orders", "revenue", "sessions"):
-        series = np.log1p(frame[metric].astype(float)) if metric in frame else pd.Series(dtype=float)
-        if series.notna().sum() < 7 * (weeks + 4):
-            continue
-        expected = pd.concat([series.shift(7 * k) for k in range(1, weeks + 1)], axis=1).median(axis=1)
-        drift = (series - expected).shift(1).rolling(14, min_periods=7).median().fillna(0.0)
-        error = series - expected - drift
-        past, now = (error[error.index.strftime("%Y-%m") < month].dropna(),
-                     error[error.index.strftime("%Y-%m") == month].dropna())
-        if len(past) < 60 or now.empty:
-            continue
-        quiet = past[~frame.is_promotion.reindex(past.index).fillna(False)]
-        spread = 1.4826 * (quiet - quiet.median()).abs().median()
-        kurtosis = float((quiet / spread).clip(-8, 8).kurtosis()) if spread > 0 else 0.0
-        free = 4 + 6 / kurtosis if kurtosis > 0.1 else 60.0  # the t whose tails are as heavy as these errors'
-        reach = spread * student.ppf(1 - false_alarm_share / (2 * len(now)), free)
-        for day in now.index[(now.abs() > reach) & (spread > 0)]:
-            middle = expected[day] + drift[day]
-            rows.append((metric, day.date(), frame.loc[day, metric], *np.expm1([middle, middle - reach,
-                                                                                middle + reach]),
-                         "promotion" if frame.loc[day, "is_promotion"] else "not explained"))
-    return pd.DataFrame(rows, columns=["metric", "day_on", "amount", "expected", "lower", "upper", "explained"])
+        found = day_limits(daily, month=month, metric=metric, **knobs)
+        found = found[(found.amount < found.lower) | (found.amount > found.upper)]
+        named = np.where(found.is_promotion.astype(bool), "promotion", "not explained")
+        frames.append(found.assign(metric=metric, day_on=pd.to_datetime(found.day_on).dt.date, explained=named))
+    columns = ["metric", "day_on", "amount", "expected", "lower", "upper", "explained"]
+    return pd.concat([f for f in frames if len(f)] or frames[:1], ignore_index=True)[columns]
 
 
 def risks(indicators: pd.DataFrame, gates: pd.DataFrame, *, month: str) -> pd.DataFrame:
@@ -301,9 +318,10 @@ def team_score(card: pd.DataFrame, team: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def ranked_decisions(decisions: pd.DataFrame, *, most: int = 10) -> pd.DataFrame:
-    """The chapters' proposals, best first, at most `most`: those expected to bring contribution margin by its amount in
-    a month weighed by confidence (column `worth`), then those whose effect is something else or not known yet, and
-    last those expected to cost margin. A loss avoided is stated as a gain by the chapter that proposes it.
+    """The chapters' proposals, best first, at most `most`: those expected to bring contribution margin by its amount
+    weighed by confidence (column `worth`): a month of what lasts, the whole of what comes once (an order's margin in
+    the period it covers, a promotion's); then those whose effect is something else or not known yet, and last those
+    expected to cost margin. A loss avoided is stated as a gain by the chapter that proposes it.
 
     Money of different kinds is not compared: a year's revenue of a category is no larger than a month's margin of a
     fix. Blocked rows and rows that change nothing are left out.
@@ -323,18 +341,18 @@ def ranked_decisions(decisions: pd.DataFrame, *, most: int = 10) -> pd.DataFrame
 
 
 def asks(decisions: pd.DataFrame, *, currency: str) -> pd.DataFrame:
-    """What the month asks for in money, per owner: owner_role, money, due_on (the earliest), low, high (of the expected
-    effect, where all of its rows know it), n_decisions. Only rows that spend count: sized in the shop's currency (in
-    all or a month), and neither a price nor a budget that stays or falls."""
-    columns = ["owner_role", "money", "due_on", "low", "high", "n_decisions"]
+    """What the month asks for in money, per owner: owner_role, money, due_on (the earliest), effect_low, effect_high
+    (of the expected effect, where all of its rows know it), n_decisions. Only rows that spend count: sized in
+    the shop's currency (in all or a month), and neither a price nor a budget that stays or falls."""
+    columns = ["owner_role", "money", "due_on", "effect_low", "effect_high", "n_decisions"]
     if decisions.empty:
         return pd.DataFrame(columns=columns)
     spends = ~decisions.action.str.contains("price") & ~decisions.action.str.split().str[0].isin(list(SPENDS_NOTHING))
     money = decisions.unit.isin([currency, f"{currency}/month", f"{currency} a month"]) & decisions["size"].notna()
     spent = decisions[money & spends].assign(due_on=lambda f: f.due_on.replace("", np.nan))
     found = spent.groupby("owner_role", sort=True).agg(money=("size", "sum"), due_on=("due_on", "min"),
-                                                       low=("effect_low", lambda s: s.sum(min_count=len(s))),
-                                                       high=("effect_high", lambda s: s.sum(min_count=len(s))),
+                                                       effect_low=("effect_low", lambda s: s.sum(min_count=len(s))),
+                                                       effect_high=("effect_high", lambda s: s.sum(min_count=len(s))),
                                                        n_decisions=("size", "count"))
     return found.reset_index().sort_values(["money", "owner_role"], ascending=[False, True], ignore_index=True)[columns]
 
@@ -342,8 +360,8 @@ def asks(decisions: pd.DataFrame, *, currency: str) -> pd.DataFrame:
 def conflicts(decisions: pd.DataFrame, *, cash_limit: float = float("nan"), currency: str = "",
               ordered: pd.DataFrame | None = None, leaving: pd.DataFrame | None = None) -> pd.DataFrame:
     """Decisions that cannot both be carried out: kind, subject, first, second, notebooks. A subject both raised and
-    lowered, a sku on the purchase list (`ordered`: sku, order_units) that is leaving the range (`leaving`: sku), plans
-    that together ask for more than the cash."""
+    lowered, skus on the purchase list (`ordered`: sku, order_units) or in a bundle that another chapter takes off the
+    shelf (`leaving`: sku, action; one row per pair of actions), plans that together ask for more than the cash."""
     opposed = (("order", "delist"), ("order", "clear"), ("raise", "lower"), ("raise", "pause"),
                ("raise price", "clear"), ("launch", "delist"), ("repeat", "stop"))
     rows = []
@@ -354,9 +372,14 @@ def conflicts(decisions: pd.DataFrame, *, cash_limit: float = float("nan"), curr
             if len(a) and len(b):
                 rows.append((kind, subject, a.action.iloc[0], b.action.iloc[0],
                              f"{a.notebook.iloc[0]}, {b.notebook.iloc[0]}"))
-    if ordered is not None and leaving is not None and {"sku", "order_units"} <= set(ordered) and "sku" in leaving:
-        both = sorted(set(ordered.sku[ordered.order_units > 0]) & set(leaving.sku))
-        rows += [("sku", sku, "order", "delist", "07_inventory_planning, 10_assortment_pricing") for sku in both]
+    has_list = ordered is not None and {"sku", "order_units"} <= set(ordered)
+    wanted = (("order", "07_inventory_planning", ordered.sku[ordered.order_units > 0] if has_list else []),
+              ("test bundle", "09_recommendations",
+               [sku for pair in open_ones.subject[open_ones.action == "test bundle"] for sku in pair.split(" + ")]))
+    for second, group in leaving.groupby("action", sort=True) if leaving is not None else ():
+        for first, where, skus in wanted:
+            if both := sorted(set(skus) & set(group.sku)):
+                rows.append(("sku", ", ".join(both), first, second, f"{where}, 10_assortment_pricing"))
     asked = asks(decisions, currency=currency).money.sum() if currency and len(decisions) else 0.0
     if cash_limit == cash_limit and asked > cash_limit:
         rows.append(("cash", f"{asked:,.0f} {currency} asked", "all plans", f"limit {cash_limit:,.0f}", "all"))

@@ -13,6 +13,7 @@ from playbook.review import (
     caveats,
     conflicts,
     control_limits,
+    day_limits,
     drivers,
     mix_rate,
     ranked_decisions,
@@ -197,6 +198,22 @@ def many_days(rng, days=400):
                          "is_promotion": False})
 
 
+def test_the_band_of_the_days_leaves_out_just_the_days_that_are_told_as_anomalies():
+    days = many_days(np.random.default_rng(8))
+    days.loc[days.day_on == "2026-10-14", "orders"] *= 0.3
+    band = day_limits(days, month="2026-10")
+    out = band[(band.amount < band.lower) | (band.amount > band.upper)]
+    told = anomalies(days, month="2026-10").query("metric == 'orders'")
+    assert len(band) == 31 and out.amount.tolist() == told.amount.tolist() and len(out) == 1
+    assert day_limits(days.tail(60), month="2026-10").empty and anomalies(days.tail(60), month="2026-10").empty
+
+
+def test_the_limits_of_a_share_end_at_one():
+    past = [0.96, 0.99, 0.95, 0.98, 0.97, 0.99, 0.94, 0.98, 0.99, 0.96, 0.98, 0.99, 0.97, 0.98]
+    row = control_limits(headline("active_sku_share", past), month="2026-10").iloc[0]
+    assert row.upper == 1.0 and 0 < row.lower < row.centre <= 1
+
+
 def test_quiet_days_raise_an_alarm_in_few_months_and_a_lost_day_always():
     rng, false, found = np.random.default_rng(8), 0, 0
     for _ in range(120):
@@ -238,8 +255,11 @@ def test_decisions_are_ranked_by_a_months_margin_and_unlike_effects_stand_after(
                           decision(decision_id="e", action="enter", expected_effect=9e6, effect_unit="revenue a year"),
                           decision(decision_id="f", action="raise price", expected_effect=480.0, confidence="high",
                                    effect_unit="EUR margin/year"),
-                          decision(decision_id="g", action="set", expected_effect=-900.0, confidence="high", **month)])
-    assert ranked_decisions(table).decision_id.tolist() == ["c", "f", "b", "a", "e", "g"], "what costs comes last"
+                          decision(decision_id="g", action="set", expected_effect=-900.0, confidence="high", **month),
+                          decision(decision_id="h", action="order", expected_effect=50.0, confidence="high",
+                                   effect_unit="EUR margin in the period covered")])
+    ranked = ranked_decisions(table).decision_id.tolist()
+    assert ranked == ["c", "h", "f", "b", "a", "e", "g"], "what comes once counts in full, what costs comes last"
     idle = table.assign(action="go")
     assert ranked_decisions(idle).empty, "a month in which every chapter changes nothing"
 
@@ -262,9 +282,19 @@ def test_a_sku_ordered_and_delisted_is_a_conflict_and_so_is_too_little_cash():
                                                          notebook="10"),
                           decision(subject_type="sku", subject="cup", action="order", notebook="07", size=20.0,
                                    unit="EUR")])
-    found = conflicts(table, cash_limit=100.0, currency="EUR", leaving=pd.DataFrame({"sku": ["pot", "jug"]}),
-                      ordered=pd.DataFrame({"sku": ["pot", "jug"], "order_units": [5, 0]}))
+    found = conflicts(table, cash_limit=100.0, currency="EUR",
+                      ordered=pd.DataFrame({"sku": ["pot", "jug"], "order_units": [5, 0]}),
+                      leaving=pd.DataFrame({"sku": ["pot", "jug"], "action": "delist"}))
     assert found.subject.tolist() == ["mug", "pot", "110 EUR asked"]
+
+
+def test_skus_ordered_or_bundled_that_another_chapter_holds_are_one_conflict_a_pair_of_actions():
+    table = pd.DataFrame([decision(subject_type="sku", subject="cup + pot", action="test bundle", notebook="09")])
+    leaving = pd.DataFrame({"sku": ["pot", "jug", "cup"], "action": ["quality hold", "quality hold", "leave"]})
+    found = conflicts(table, leaving=leaving, ordered=pd.DataFrame({"sku": ["pot", "jug", "cup"], "order_units": 5}))
+    assert set(zip(found["first"], found["second"], found.subject, strict=True)) == {
+        ("order", "leave", "cup"), ("order", "quality hold", "jug, pot"), ("test bundle", "leave", "cup"),
+        ("test bundle", "quality hold", "pot")}
 
 
 def test_a_chapter_without_results_is_listed():

@@ -181,10 +181,10 @@ def _sections(pack: Pack, decisions: pd.DataFrame) -> list[dict[str, Any]]:
 
     asks = pack.table(pack.review, "asks")
     if asks is not None and len(asks):
-        if {"low", "high"} <= set(asks):
+        if {"effect_low", "effect_high"} <= set(asks):
             ends = [" – ".join(map(plain_number, pair)) if pd.notna(sum(pair)) else "" for pair in
-                    zip(asks["low"], asks["high"], strict=True)]
-            asks = asks.drop(columns=["low", "high"]).assign(effect_range=ends)
+                    zip(asks["effect_low"], asks["effect_high"], strict=True)]
+            asks = asks.drop(columns=["effect_low", "effect_high"]).assign(effect_range=ends)
         asks = asks.rename(columns={"money": (money := f"{words.column('money')}, {pack.record['currency']}")})
         total = {asks.columns[0]: words("total"), money: asks[money].sum()}
         section("asks", table_of(asks, words, label=words("asks"), total=total))
