@@ -215,6 +215,8 @@ def test_thresholds_that_leave_no_more_than_todays_on_unseen_customers_are_not_p
     worse = SCHEMES.assign(net_checked=[np.nan, np.nan, 50.0, 150.0])
     assert proposed_tiers(worse).threshold.tolist() == [150.0, 400.0]
     assert "set threshold" not in set(decided(worse).action)
+    unchecked = SCHEMES.assign(net_checked=np.nan, tier_net=[-40.0, -160.0, 62.0, 140.0])
+    assert (proposed_tiers(unchecked).scheme == "today").all()
 
 
 def test_the_evidence_of_a_decision_is_in_the_unit_of_its_metric():

@@ -224,9 +224,9 @@ def _checked(amounts: pd.DataFrame, benefits: pd.DataFrame, best: pd.DataFrame, 
 
 def proposed_tiers(tiers: pd.DataFrame) -> pd.DataFrame:
     """The rows of a design's table the shop is to have: the searched ones where they leave more than today's on
-    customers the search has not seen, else today's."""
+    customers the search has not seen, else today's (also where too few resamples allowed a search)."""
     today, searched = (tiers[tiers["scheme"] == name] for name in ("today", "searched"))
-    is_better = len(searched) and searched["net_checked"].sum() > today["tier_net"].sum()
+    is_better = len(searched) and searched["net_checked"].sum(skipna=False) > today["tier_net"].sum()
     return searched if is_better else today
 
 
