@@ -235,21 +235,16 @@ def day_limits(daily: pd.DataFrame, *, month: str, metric: str = "orders", weeks
     from scipy.stats import t as student
 
     frame = daily.assign(day_on=pd.to_datetime(daily.day_on)).set_index("day_on").sort_index().tail(days)
-    series = np.log1p(frame[metric].astype(float)) if metric in frame else pd.Series(dtype=float)
-    nothing = pd.DataFrame(columns=["day_on", "amount", "expected", "lower", "upper", "is_promotion"])
-    if series.notna().sum() < 7 * (weeks + 4):
-        return nothing
+    series = np.log1p(frame[metric].astype(float)) if metric in frame else pd.Series(np.nan, frame.index)
     expected = pd.concat([series.shift(7 * k) for k in range(1, weeks + 1)], axis=1).median(axis=1)
     expected += (series - expected).shift(1).rolling(14, min_periods=7).median().fillna(0.0)
     error = series - expected
     past, now = (error[error.index.strftime("%Y-%m") < month].dropna(),
                  error[error.index.strftime("%Y-%m") == month].dropna())
-    if len(past) < 60 or now.empty:
-        return nothing
-    quiet = past[~frame.is_promotion.reindex(past.index).fillna(False)]
+    quiet = past[~frame.is_promotion.reindex(past.index).fillna(False).astype(bool)]
     spread = 1.4826 * (quiet - quiet.median()).abs().median()
-    if not spread > 0:
-        return nothing
+    if series.notna().sum() < 7 * (weeks + 4) or len(past) < 60 or now.empty or not spread > 0:
+        return pd.DataFrame(columns=["day_on", "amount", "expected", "lower", "upper", "is_promotion"])
     kurtosis = float((quiet / spread).clip(-8, 8).kurtosis())
     free = 4 + 6 / kurtosis if kurtosis > 0.1 else 60.0  # the t whose tails are as heavy as these errors'
     reach = spread * student.ppf(1 - false_alarm_share / (2 * len(now)), free)
@@ -372,8 +367,7 @@ def conflicts(decisions: pd.DataFrame, *, cash_limit: float = float("nan"), curr
             if len(a) and len(b):
                 rows.append((kind, subject, a.action.iloc[0], b.action.iloc[0],
                              f"{a.notebook.iloc[0]}, {b.notebook.iloc[0]}"))
-    has_list = ordered is not None and {"sku", "order_units"} <= set(ordered)
-    wanted = (("order", "07_inventory_planning", ordered.sku[ordered.order_units > 0] if has_list else []),
+    wanted = (("order", "07_inventory_planning", [] if ordered is None else ordered.sku[ordered.order_units > 0]),
               ("test bundle", "09_recommendations",
                [sku for pair in open_ones.subject[open_ones.action == "test bundle"] for sku in pair.split(" + ")]))
     for second, group in leaving.groupby("action", sort=True) if leaving is not None else ():
