@@ -32,6 +32,7 @@ __all__ = ["sku_year", "variable_cost_share", "sku_views", "roles", "lifecycle",
 
 RULES = {"traffic_quantile": 0.75, "profit_quantile": 0.60, "campaign_share": 0.5, "image_quantile": 0.90,
          "clear_days": 240.0}
+OFF_SALE = ("withdrawn", "never on sale")  # stages in which there is nothing to drop and no price to move
 
 
 def variable_cost_share(sales_orders: Any, *, as_of: dt.date, days: int = 365) -> float:
@@ -119,10 +120,12 @@ def roles(
 
 
 def lifecycle(
-    panel: DemandPanel, law: DemandLaw, *, new_weeks: int = 13, window: int = 13, level: float = 0.9
+    panel: DemandPanel, law: DemandLaw, *, products: Any = None, new_weeks: int = 13, window: int = 13,
+    level: float = 0.9,
 ) -> pd.DataFrame:
-    """One row per sku: stage (new, growing, mature, declining, ended), trend (last `window` weeks over the `window`
-    before, season and stock-outs out, minus 1), low, high. A change counts when its interval leaves 0."""
+    """One row per sku: stage (withdrawn: products.is_active is false; never on sale; new, growing, mature, declining,
+    ended), trend (last `window` weeks over the `window` before, season and stock-outs out, minus 1), low, high. A
+    change counts when its interval leaves 0."""
     from scipy.stats import norm
 
     scale = panel.exposure * law.season[:, panel.week]
@@ -136,9 +139,13 @@ def lifecycle(
     age = panel.units.shape[1] - first
     judged = (e1 > 1) & (e0 > 1) & (age > new_weeks)
     gone = (y1 == 0) & (e1 > window / 2) & ((y0 / np.maximum(e0, 1e-9) * e1 >= 3) | (y0 <= 1))
-    stage = np.select([(first > 3) & (age <= new_weeks), gone,
+    off = np.zeros(len(seen), dtype=bool)
+    if products is not None:
+        p = expression(products)
+        off = np.isin(panel.sku, p.filter(~p.is_active.fill_null(True)).sku.to_pandas())
+    stage = np.select([off, ~seen, (first > 3) & (age <= new_weeks), gone,
                        judged & (trend - wide > 0), judged & (trend + wide < 0)],
-                      ["new", "ended", "growing", "declining"], "mature")
+                      [*OFF_SALE, "new", "ended", "growing", "declining"], "mature")
     show = lambda part: np.where(judged, np.expm1(part), np.nan)  # noqa: E731
     return pd.DataFrame({"sku": panel.sku, "stage": stage, "age_weeks": age, "trend": show(trend),
                          "low": show(trend - wide), "high": show(trend + wide)})
@@ -186,10 +193,11 @@ def delist(
 ) -> pd.DataFrame:
     """The tail: skus that together earn the last `tail_share` of margin, loss-makers first: margin, cum_share,
     stock_days, transfer_share, effect (margin a year of dropping it: kept by neighbours − own + holding + fixed_cost),
-    effect_low, effect_high, confidence. New items are never in it. Without margins there is none (empty)."""
+    effect_low, effect_high, confidence. New items and those off sale are never in it. Without margins there
+    is none (empty)."""
     stage = lifecycle.set_index("sku")["stage"]
     found = year[year["margin"].notna()].assign(stage=lambda f: f["sku"].map(stage))
-    found = found[~found["stage"].isin(["new"])].sort_values(["margin", "sku"], ignore_index=True)
+    found = found[~found["stage"].isin(["new", *OFF_SALE])].sort_values(["margin", "sku"], ignore_index=True)
     gains = found["margin"].clip(lower=0)
     found["cum_share"] = gains.cumsum() / max(gains.sum(), 1e-9)
     found = found[found["cum_share"] <= tail_share].reset_index(drop=True)
@@ -250,17 +258,20 @@ def elasticities(
 def price_list(
     elasticity: pd.DataFrame, year: pd.DataFrame, *, corridor: float = 0.10, competitor: pd.DataFrame | None = None,
     most_above: float = 0.15, sure: float = 0.8, step: float = 0.1, n_draws: int = 400, seed: int = 7,
+    lifecycle: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Price moves inside a corridor by expected margin: sku, now, low, high (corridor, held at `most_above` over the
-    competitors' median), plan, move_share, gain a year with gain_low, gain_high, chance, action.
+    competitors' median), plan, move_share, gain a year with gain_low, gain_high, chance, elasticity, action.
 
     Units follow (price / now)^ε with ε drawn from its estimate (kept below −0.1); margin a unit is price less the
     cost and fees implied by the year's margin. A price moves only if its gain is positive in `sure` of the draws;
-    skus without an identified elasticity or a margin keep their price and say why. Beyond the corridor nobody knows.
+    skus off sale (`lifecycle`), without an identified elasticity or a margin keep their price and say why. Beyond the
+    corridor nobody knows.
     """
     found = elasticity.merge(year[["sku", "units", "revenue", "margin", "price_paid"]], on="sku", how="left")
     known = found["is_identifiable"] & found["margin"].notna() & (found["units"] > 0) & (found["price_now"] > 0)
-    known = known.to_numpy()
+    stage = found["sku"].map(lifecycle.set_index("sku")["stage"] if lifecycle is not None else {})
+    known = (known & ~stage.isin(OFF_SALE)).to_numpy()
     now = found["price_now"].to_numpy(float)
     low, high = now * (1 - corridor), now * (1 + corridor)
     if competitor is not None and len(competitor):
@@ -288,9 +299,11 @@ def price_list(
     found["gain_low"], found["gain_high"] = (show(q) for q in np.quantile(best, [0.1, 0.9], axis=1))
     found["action"] = np.select([moved & (plan > now), moved], ["raise", "lower"], "keep")
     missing = np.where(found["margin"].isna(), "no margin known", "no gain sure enough")
-    found["reason"] = np.where(moved, "expected margin", np.where(found["reason"] != "", found["reason"], missing))
+    why = found["reason"].where(found["reason"] != "", missing)
+    found["reason"] = np.where(moved, "expected margin", stage.where(stage.isin(OFF_SALE), why))
+    found = found.rename(columns={"estimate": "elasticity"})
     return found[["sku", "now", "low_price", "high_price", "plan", "move_share", "gain", "gain_low", "gain_high",
-                  "chance", "action", "reason"]]
+                  "chance", "elasticity", "action", "reason"]]
 
 
 def quality_hold(

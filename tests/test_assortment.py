@@ -244,4 +244,38 @@ def test_kpis_and_decisions_fit_their_schemas():
     moves = price_list(elasticity(), priced())
     rows = range_decisions(moves, none, none, none, none, as_of=AS_OF, currency="EUR")
     assert set(rows.action) <= {"raise price", "lower price"}
+    assert rows.evidence_value.tolist() == moves.set_index("sku").loc[rows.subject, "elasticity"].tolist()
     assert (rows.effect_low <= rows.effect_high).all()
+
+
+def test_what_is_withdrawn_or_was_never_on_sale_is_not_dropped_moved_or_advertised():
+    never = days().query("sku == 's03'").assign(sku="s99", units=0.0, revenue=0.0, margin=0.0, is_stocked=False)
+    panel = demand_panel(pd.concat([days(), never]), as_of=AS_OF)
+    goods = pd.DataFrame({"sku": ["s04"], "is_active": [False]})
+    stages = lifecycle(panel, demand_law(panel), products=goods)
+    stage = stages.set_index("sku").stage
+    assert (stage["s04"], stage["s99"], stage["s02"]) == ("withdrawn", "never on sale", "new")
+    views = pd.Series({"s02": 100, "s04": 100, "s99": 100})
+    assert new_items(views, lines(), lifecycle=stages, as_of=AS_OF).sku.tolist() == ["s02"]
+    off = pd.DataFrame({"sku": list("abcdefgh"), "stage": ["withdrawn"] * 8})
+    nobody = {"share": np.nan, "low": np.nan, "high": np.nan, "n": 0}
+    assert delist(year(), lifecycle=off, transfer=nobody).empty
+    assert set(price_list(elasticity(), priced(), lifecycle=off).action) == {"keep"}
+
+
+def promo(name, low, middle, high, verdict, starts="2025-12-10"):
+    return {"promo_id": name, "low": low, "incremental_margin": middle, "high": high, "cost": 100.0, "promo_roi": 0.5,
+            "verdict": verdict, "starts_on": pd.Timestamp(starts)}
+
+
+def test_sure_findings_come_largest_first_and_before_the_day_comes_round():
+    review = pd.DataFrame([promo("small", 120, 150, 180, "repeat"), promo("open", 0, 90, 300, "undecided"),
+                           promo("large", -900, -500, -100, "stop", "2025-11-09")])
+    held = pd.DataFrame({"sku": [f"s{n}" for n in range(12)], "n_returned": range(12), "is_hold": True,
+                         "return_share": 0.4, "category_share": 0.1})
+    none = pd.DataFrame(columns=["action", "confidence"])
+    rows = range_decisions(none, review, none, held, none, as_of=AS_OF, currency="EUR").set_index("subject")
+    assert rows.index[:3].tolist() == ["large", "small", "s11"]
+    assert len(rows) == 12
+    assert rows.loc[["large", "small"], "due_on"].tolist() == ["2026-11-02", "2026-11-30"]
+    assert rows.loc["large", ["effect_low", "expected_effect", "effect_high"]].tolist() == [200, 600, 1000]

@@ -35,7 +35,9 @@ def promotion_review(
     actual, baseline of the promoted skus). incremental_margin is direct less cannibalised plus halo less margin pulled
     forward, before the promotion's cost; side effects are pooled over `pool_months`; low, high from placebo windows.
     status is `partial` while after-days are still to come. naive_units is tempting: promoted units less those
-    of as many days just before. verdict: repeat, change, stop, or undecided. Margins are missing where a cost is.
+    of as many days just before. verdict: undecided while the interval holds the
+    cost; repeat above it; below it stop, or change where it surely earned something (a cheaper one could pay). Margins
+    are missing where a cost is.
     """
     t = expression(sku_days)
     t = t.mutate(day_on=t.day_on.cast("date")).filter(t.day_on.cast("date") <= as_of)
@@ -158,7 +160,7 @@ def _row(
     seen = pd.Timestamp(as_of) >= promo["ends_on"] + pd.Timedelta(days=after_days)
     verdict = "undecided"
     if np.isfinite(low) and seen:
-        verdict = "repeat" if low > spent else "stop" if high < spent else "change" if total < spent else verdict
+        verdict = "repeat" if low > spent else verdict if high >= spent else "change" if low > 0 else "stop"
     depth = float(promo["depth_share"]) if pd.notna(promo.get("depth_share")) else np.nan
     return {"promo_id": promo["promo_id"], "starts_on": promo["starts_on"], "ends_on": promo["ends_on"],
             "n_skus": n_skus, "depth_share": depth,

@@ -53,14 +53,16 @@ def tail_plot(year: pd.DataFrame, *, tail_share: float = 0.01, ax: Axes | None =
     share = amount.cumsum() / max(amount.clip(min=0).sum(), 1e-9)
     ax.plot(np.arange(1, len(share) + 1), share, color=PALETTE["blue"], lw=2)
     ax.axhline(1 - tail_share, color=PALETTE["orange"], lw=1, ls="--")
+    ax.annotate(f"below the line: all but the last {tail_share:.0%}", (1, 1 - tail_share), xytext=(0, -4), va="top",
+                textcoords="offset points", color=PALETTE["orange"], fontsize=9)
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.set(xlabel="skus, best first", ylabel=f"cumulated share of {basis}", ylim=(0, 1.05),
            title="The tail: many skus share the last few percent")
     return ax
 
 
-def elasticity_plot(frame: pd.DataFrame, *, most: int = 30, ax: Axes | None = None) -> Axes:
-    """Estimates with intervals, tightest first; refused skus are counted, not drawn."""
+def elasticity_plot(frame: pd.DataFrame, *, level: float = 0.95, most: int = 30, ax: Axes | None = None) -> Axes:
+    """Estimates with intervals of `level`, tightest first; refused skus are counted, not drawn."""
     shown = frame[frame["is_identifiable"]].sort_values(["se", "sku"]).head(most).sort_values(["estimate", "sku"])
     ax = new_axes(ax, size=(8, max(2.4, 0.22 * len(shown) + 1.4)))
     places = np.arange(len(shown))
@@ -69,19 +71,19 @@ def elasticity_plot(frame: pd.DataFrame, *, most: int = 30, ax: Axes | None = No
     ax.axvline(-1, color=PALETTE["orange"], lw=1, ls="--")
     ax.set_yticks(places, shown["sku"], fontsize=7)
     refused = int((~frame["is_identifiable"]).sum())
-    ax.set(xlabel=f"price elasticity with interval ({refused} skus refused as not identifiable)", ylabel="sku",
+    ax.set(xlabel=f"price elasticity, {level:.0%} interval ({refused} skus refused as not identifiable)", ylabel="sku",
            title="Left of the line a lower price raises revenue")
     return ax
 
 
-def price_quantity_plot(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def price_quantity_plot(frame: pd.DataFrame, *, sku: str = "", currency: str = "", ax: Axes | None = None) -> Axes:
     """One sku's weeks: units, season out, over price, with the fitted curve (columns price, units, fit)."""
     ax = new_axes(ax)
     ax.scatter(frame["price"], frame["units"], s=18, color=PALETTE["sky"], alpha=0.7)
     line = frame.sort_values("price")
     ax.plot(line["price"], line["fit"], color=PALETTE["blue"], lw=2)
-    ax.set(xlabel="regular price", ylabel="units a week, season taken out",
-           title="What price moves outside promotions tell about demand")
+    ax.set(xlabel=f"regular price, {currency}", ylabel="units a week, season taken out",
+           title=f"{sku}: what price moves outside promotions tell about demand")
     return ax
 
 
@@ -109,6 +111,6 @@ def promotions_plot(frame: pd.DataFrame, *, currency: str = "", ax: Axes | None 
     ax.plot(frame["cost"], places, "|", color=PALETTE["orange"], ms=14, mew=2)
     ax.axvline(0, color=PALETTE["ink"], lw=0.8)
     ax.set_yticks(places, frame["promo_id"])
-    ax.set(xlabel=f"incremental margin, {currency} (interval); orange: cost of the promotion", ylabel="",
+    ax.set(xlabel=f"incremental margin, {currency} (90% interval); orange: cost of the promotion", ylabel="",
            title="A promotion pays when its interval lies right of its cost")
     return ax
