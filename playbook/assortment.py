@@ -139,11 +139,8 @@ def lifecycle(
     age = panel.units.shape[1] - first
     judged = (e1 > 1) & (e0 > 1) & (age > new_weeks)
     gone = (y1 == 0) & (e1 > window / 2) & ((y0 / np.maximum(e0, 1e-9) * e1 >= 3) | (y0 <= 1))
-    off = np.zeros(len(seen), dtype=bool)
-    if products is not None:
-        p = expression(products)
-        off = np.isin(panel.sku, p.filter(~p.is_active.fill_null(True)).sku.to_pandas())
-    stage = np.select([off, ~seen, (first > 3) & (age <= new_weeks), gone,
+    off = [] if products is None else expression(products).filter(lambda p: ~p.is_active).sku.to_pandas()
+    stage = np.select([np.isin(panel.sku, off), ~seen, (first > 3) & (age <= new_weeks), gone,
                        judged & (trend - wide > 0), judged & (trend + wide < 0)],
                       [*OFF_SALE, "new", "ended", "growing", "declining"], "mature")
     show = lambda part: np.where(judged, np.expm1(part), np.nan)  # noqa: E731
@@ -268,7 +265,8 @@ def price_list(
     skus off sale (`lifecycle`), without an identified elasticity or a margin keep their price and say why. Beyond the
     corridor nobody knows.
     """
-    found = elasticity.merge(year[["sku", "units", "revenue", "margin", "price_paid"]], on="sku", how="left")
+    found = elasticity.rename(columns={"estimate": "elasticity"}).merge(
+        year[["sku", "units", "revenue", "margin", "price_paid"]], on="sku", how="left")
     known = found["is_identifiable"] & found["margin"].notna() & (found["units"] > 0) & (found["price_now"] > 0)
     stage = found["sku"].map(lifecycle.set_index("sku")["stage"] if lifecycle is not None else {})
     known = (known & ~stage.isin(OFF_SALE)).to_numpy()
@@ -278,7 +276,7 @@ def price_list(
         cap = found["sku"].map(competitor.set_index("sku")["median_price"]).to_numpy(float) * (1 + most_above)
         high = np.where(np.isfinite(cap), np.maximum(np.minimum(high, cap), low), high)
     rng = np.random.default_rng(seed)
-    drawn = np.minimum(found["estimate"].to_numpy(float)[:, None] + found["se"].to_numpy(float)[:, None]
+    drawn = np.minimum(found["elasticity"].to_numpy(float)[:, None] + found["se"].to_numpy(float)[:, None]
                        * rng.standard_normal((1, n_draws)), -0.1)
     units, paid = found["units"].to_numpy(float), found["price_paid"].to_numpy(float)
     net = paid / now  # what of a posted price is really paid, discounts as before
@@ -301,7 +299,6 @@ def price_list(
     missing = np.where(found["margin"].isna(), "no margin known", "no gain sure enough")
     why = found["reason"].where(found["reason"] != "", missing)
     found["reason"] = np.where(moved, "expected margin", stage.where(stage.isin(OFF_SALE), why))
-    found = found.rename(columns={"estimate": "elasticity"})
     return found[["sku", "now", "low_price", "high_price", "plan", "move_share", "gain", "gain_low", "gain_high",
                   "chance", "elasticity", "action", "reason"]]
 

@@ -22,11 +22,9 @@ def stock_decisions(
     high end of on time in full is under `otif_floor`. An order's evidence is the share of the demand on its lines that
     would be served without it."""
     soon, later = as_of + dt.timedelta(days=1), as_of + dt.timedelta(days=review_days)
-    rows, served = [], {}
-    if found is not None:
-        lines = found.orders[found.orders["order_units"] > 0]
-        asked = lines["mean_day"].groupby(lines["supplier_id"].astype(str)).sum()
-        served = (lines["mean_day"] * lines["fill_without"]).groupby(lines["supplier_id"].astype(str)).sum() / asked
+    rows = []
+    lines = [] if found is None else found.orders.query("order_units > 0").groupby("supplier_id", dropna=False)
+    served = {str(name): np.average(t["fill_without"], weights=t["mean_day"]) for name, t in lines}
     for _, r in (found.by_supplier if found is not None else pd.DataFrame()).iterrows():
         rows.append({
             "subject_type": "supplier", "subject": str(r["supplier_id"]), "action": "order", "size": r["cash"],
