@@ -249,9 +249,10 @@ def service_cash(
     aims: Sequence[float] = (0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99),
 ) -> pd.DataFrame:
     """What the next point of service costs: aim_share, stock_value (average, at cost), fill_share and cycle_share on
-    fresh draws (not those that set the levels), step_cost per point of fill. Skus without cost or lead time are out."""
+    fresh draws (not those that set the levels), step_cost per point of fill. Skus without cost, lead time or a
+    sale are out."""
     goods = supply.goods.set_index("sku").reindex(panel.sku)
-    ok = (goods["lead_days"].notna() & (goods["unit_cost"] > 0)).to_numpy()
+    ok = (goods["lead_days"].notna() & (goods["unit_cost"] > 0)).to_numpy() & (panel.units.sum(axis=1) > 0)
     part, g = law.of(ok), goods[ok]
     cost = g["unit_cost"].to_numpy(float)
     lot, margin = g[["pack_units", "min_order_units"]].max(axis=1).fillna(1).to_numpy(float), unit_margin(panel)[ok]

@@ -221,6 +221,10 @@ def test_what_never_sold_is_no_line_of_the_list_and_says_so():
     found = planned(days, aim_by="cost", holding_share=0.2)[3]
     assert "s002" not in set(found.orders.sku)
     assert found.issues.set_index("sku").loc["s002", "problem"] == "never sold"
+    panel, law, held, _ = planned(days)
+    goods = held.goods.assign(unit_cost=held.goods.unit_cost.where(held.goods.sku != "s002"))
+    without = service_cash(panel, law, replace(held, goods=goods), aims=(0.95,))
+    pd.testing.assert_frame_equal(service_cash(panel, law, held, aims=(0.95,)), without)
 
 
 def test_every_bad_row_is_named_and_the_list_comes_out_for_the_rest():
