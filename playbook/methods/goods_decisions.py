@@ -65,7 +65,9 @@ def range_decisions(
     due before their day comes round), sure delistings, holds by units returned, new items by views."""
     ahead = lambda days: str(as_of + dt.timedelta(days=days))  # noqa: E731
     rows: list[dict[str, Any]] = []
-    top = lambda t, by: (t.sort_values([by, "sku"], ascending=[False, True]) if len(t) else t).head(most)  # noqa: E731
+    def top(t: pd.DataFrame, by: str) -> pd.DataFrame:
+        return (t.sort_values([by, "sku"], ascending=[False, True]) if len(t) else t).head(most)
+
     for _, r in top(moves[moves["action"] != "keep"], "gain").iterrows():
         rows.append({
             "subject_type": "sku", "subject": r["sku"], "action": f"{r['action']} price", "size": r["plan"],
