@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from playbook.forecast import MIN_ORIGINS, Forecast, _chances, link_errors
+from playbook.forecasting.series import MIN_ORIGINS, Forecast, _chances, link_errors
 
 
 def goal_brier(

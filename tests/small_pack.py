@@ -72,7 +72,7 @@ def _figures(results, chinese_titles):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from playbook.plots import use_style
+    from playbook.pictures import use_style
 
     use_style()
     axes = plt.subplots()[1]

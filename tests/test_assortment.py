@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.assortment import (
+from playbook.chapters.assortment_pricing.assortment import (
     delist,
     elasticities,
     lifecycle,
@@ -24,7 +24,7 @@ from playbook.assortment import (
     transfer_share,
 )
 from playbook.errors import PlaybookError
-from playbook.inventory import demand_law, demand_panel
+from playbook.chapters.inventory_planning.inventory import demand_law, demand_panel
 
 AS_OF = dt.date(2026, 10, 31)
 LAST = pd.Timestamp(AS_OF)

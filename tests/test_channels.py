@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.channels import (
+from playbook.chapters.channel_roi.channels import (
     budget_bounds,
     budget_channels,
     channel_decisions,

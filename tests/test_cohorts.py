@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from shops import days
 
-from playbook.cohorts import (
+from playbook.chapters.cohort_retention.cohorts import (
     cohort_retention,
     due_for_nudge,
     first_basket,

@@ -15,17 +15,17 @@ import pyarrow.parquet as pq
 import pytest
 from shops import order, write_shop
 
-from playbook.assortment import sku_year
-from playbook.cohorts import cohort_retention, due_for_nudge, first_basket, first_orders, second_order
-from playbook.ltv import first_orders as traits_of
-from playbook.ltv import purchase_history
+from playbook.chapters.assortment_pricing.assortment import sku_year
+from playbook.chapters.cohort_retention.cohorts import cohort_retention, due_for_nudge, first_basket, first_orders, second_order
+from playbook.chapters.ltv_modelling.ltv import first_orders as traits_of
+from playbook.chapters.ltv_modelling.ltv import purchase_history
 from playbook.methods.attribution import transition_counts
-from playbook.methods.customer_windows import purchase_log
-from playbook.methods.margin_curve import margin_curve
-from playbook.metrics import monthly_sales
-from playbook.recommend import buyer_groups, item_pairs
-from playbook.segments import annual_amounts, rfm, segment_headline, segment_returns
-from playbook.start import breakdown, daily, risk_indicators
+from playbook.measures.customer_windows import purchase_log
+from playbook.chapters.ltv_modelling.margin_curve import margin_curve
+from playbook.measures.metrics import monthly_sales
+from playbook.chapters.recommendations.recommend import buyer_groups, item_pairs
+from playbook.chapters.segmentation.segments import annual_amounts, rfm, segment_headline, segment_returns
+from playbook.chapters.start_here.facts import breakdown, daily, risk_indicators
 from playbook.store import open_store
 from playbook.store.derived import DERIVED
 from playbook.store.reconcile import inflation, ledger, status_policy

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook import evidence
+from playbook.forecasting import intervals as evidence
 
 
 def log_of(n=120, seed=0):

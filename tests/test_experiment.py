@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from playbook.errors import PlaybookError
-from playbook.journey import read_tests
+from playbook.chapters.customer_journey.journey import read_tests
 from playbook.methods.experiment import arm_sums, compare_means, peeking, sample_ratio_p, sample_size, smallest_lift
 
 

@@ -6,7 +6,7 @@ import pytest
 from goal_brier import goal_brier
 
 from playbook.errors import PlaybookError
-from playbook.forecast import covered_share, forecast_series, reach
+from playbook.forecasting.series import covered_share, forecast_series, reach
 from playbook.methods.race import half_widths
 from playbook.methods.season import season_index
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.business import (
+from playbook.chapters.goal_setting.business import (
     business_models,
     launch_plan,
     model_break_even,
@@ -16,7 +16,7 @@ from playbook.business import (
     value_proposition,
 )
 from playbook.errors import PlaybookError
-from playbook.goals import (
+from playbook.chapters.goal_setting.goals import (
     break_even,
     by_month,
     daily_revenue,
@@ -31,8 +31,8 @@ from playbook.goals import (
 )
 from playbook.methods.driver_tree import driver_tree, scenarios, tornado
 from playbook.methods.pacing import pacing
-from playbook.proposals import goal_decisions
-from playbook.team import capacity, raci_verdicts, role_scorecards
+from playbook.chapters.goal_setting.decisions import goal_decisions
+from playbook.chapters.goal_setting.team import capacity, raci_verdicts, role_scorecards
 
 
 def orders(*rows):

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from playbook.cohorts import cohort_retention
+from playbook.chapters.cohort_retention.cohorts import cohort_retention
 from playbook.sources.importing import import_files
 from playbook.store import open_store
 from playbook.store.reconcile import ledger

@@ -10,7 +10,7 @@ import pytest
 from known_demand import LAST, known_shop
 
 from playbook.errors import PlaybookError
-from playbook.inventory import (
+from playbook.chapters.inventory_planning.inventory import (
     classes,
     demand_backtest,
     demand_law,

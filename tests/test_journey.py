@@ -8,7 +8,7 @@ import pytest
 from public_sessions import clickstream, mapping, online_shoppers
 
 from playbook.errors import PlaybookError
-from playbook.journey import (
+from playbook.chapters.customer_journey.journey import (
     delivery,
     event_steps,
     funnel,

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from playbook.errors import PlaybookError
-from playbook.ltv import (
+from playbook.chapters.ltv_modelling.ltv import (
     backtest_ltv,
     calibration,
     caps,
@@ -23,7 +23,7 @@ from playbook.ltv import (
     vip,
 )
 from playbook.methods.customer_models import Candidates, poisson_deviance
-from playbook.methods.customer_windows import history_of, window_losses
+from playbook.measures.customer_windows import history_of, window_losses
 from playbook.methods.shop_clock import CALENDAR
 
 

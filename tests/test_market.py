@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from playbook.errors import PlaybookError
-from playbook.market import (
+from playbook.chapters.market_research.market import (
     category_verdicts,
     concentration,
     growth_by,
@@ -18,10 +18,10 @@ from playbook.market import (
     with_category,
 )
 from playbook.methods.latent_class import class_stability, number_of_classes
-from playbook.methods.market_size import market_size, size_steps
-from playbook.methods.published_series import newest_vintage, series_revisions
+from playbook.chapters.market_research.market_size import market_size, size_steps
+from playbook.chapters.market_research.published_series import newest_vintage, series_revisions
 from playbook.methods.seasonal_index import seasonal_index
-from playbook.personas import (
+from playbook.chapters.market_research.personas import (
     bought_together,
     habits,
     net_promoter,
@@ -31,7 +31,7 @@ from playbook.personas import (
     survey_answers,
     survey_personas,
 )
-from playbook.proposals import market_decisions
+from playbook.chapters.market_research.decisions import market_decisions
 from playbook.sources.importing import import_files
 
 AS_OF = "2026-10-31"

@@ -7,7 +7,7 @@ import pytest
 from shops import order, write_shop
 
 from playbook.errors import PlaybookError
-from playbook.metrics import METRICS, definitions, metrics_markdown, monthly_sales, months_back
+from playbook.measures.metrics import METRICS, definitions, metrics_markdown, monthly_sales, months_back
 from playbook.store import open_store
 
 

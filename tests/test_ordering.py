@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from playbook.methods.demand import DemandLaw
-from playbook.methods.ordering import plan_orders, rounded_to_lots, spend_budget
+from playbook.chapters.inventory_planning.ordering import plan_orders, rounded_to_lots, spend_budget
 
 
 def law(level, dispersion=0.1, n=None):

@@ -10,7 +10,7 @@ import pytest
 from playbook.demo import Shop
 from playbook.demo.oracle import oracle
 from playbook.errors import PlaybookError
-from playbook.methods.campaigns import campaign_returns
+from playbook.chapters.segmentation.campaigns import campaign_returns
 from playbook.runs.tidy import tidied
 from playbook.training import decisions as chapters
 from playbook.training.learners import records

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from playbook.errors import PlaybookError
-from playbook.methods.nextbuy import moment, purchases, split_at
-from playbook.recommend import (
+from playbook.chapters.recommendations.nextbuy import moment, purchases, split_at
+from playbook.chapters.recommendations.recommend import (
     Leaderboard,
     bundles,
     buyer_groups,

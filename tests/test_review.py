@@ -6,8 +6,8 @@ import pytest
 
 from playbook.methods.decomposition import product_drivers
 from playbook.methods.expectation import expected_months
-from playbook.metrics import benchmarks, months_back
-from playbook.review import (
+from playbook.measures.metrics import benchmarks, months_back
+from playbook.chapters.monthly_review.review import (
     anomalies,
     asks,
     caveats,

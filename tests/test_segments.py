@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from playbook.errors import PlaybookError
-from playbook.segments import (
+from playbook.chapters.segmentation.segments import (
     annual_amounts,
     audience_list,
     cluster_segments,

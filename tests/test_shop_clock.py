@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from playbook.methods.customer_models import Candidates
-from playbook.methods.customer_windows import history_of
+from playbook.measures.customer_windows import history_of
 from playbook.methods.shop_clock import CALENDAR, Clock, shop_clock
 
 START = pd.Timestamp("2023-01-01")

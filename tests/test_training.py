@@ -11,7 +11,7 @@ from shops import order, write_shop
 from playbook.cli import main
 from playbook.demo import make_demo
 from playbook.errors import PlaybookError
-from playbook.journey import event_steps
+from playbook.chapters.customer_journey.journey import event_steps
 from playbook.store import open_store
 from playbook.training import Exercise, Lesson, NotApplicable, Said, Slip, every_exercise, learner_file, record, records
 from playbook.training.checker import start

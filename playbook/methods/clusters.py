@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from playbook.methods.customer_windows import hash_places
+from playbook.measures.customer_windows import hash_places
 
 __all__ = ["stable_clusters"]
 

@@ -95,7 +95,7 @@ def plan_chapters(shop: Any, store: str, *, out: Path, only: tuple[str, ...] = (
 def code_version() -> str:
     """A hash of the package's code that results depend on."""
     package = Path(__file__).resolve().parents[1]
-    files = [p for p in sorted([*package.rglob("*.py"), package / "metrics.txt"])
+    files = [p for p in sorted([*package.rglob("*.py"), *package.rglob("*.txt"), *package.rglob("*.yaml")])
              if not set(p.relative_to(package).parts) & NO_RESULT_DEPENDS_ON]
     return digest_text([[p.relative_to(package).as_posix(), p.read_text(encoding="utf-8")] for p in files])[:16]
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from playbook.metrics import months_back
-from playbook.review import WEIGHT, main_figures
+from playbook.measures.metrics import months_back
+from playbook.chapters.monthly_review.review import WEIGHT, main_figures
 from playbook.runs.answers import followup
 from playbook.runs.chapters import drawn, lesson_figures, objective_of, write_chapter
 from playbook.runs.folders import digest_text, published_months, write_text
@@ -242,7 +242,7 @@ def _whole_scorecard(pack: Pack) -> list[dict[str, Any]]:
 
 def _figures(card: pd.DataFrame, pack: Pack) -> dict[str, Any] | None:
     """A table with a metric in every row, its numbers written in the metric's unit."""
-    from playbook.metrics import METRICS
+    from playbook.measures.metrics import METRICS
 
     if card.empty:
         return None
@@ -267,7 +267,7 @@ def latest_figures(pack: Pack) -> pd.DataFrame:
 def _definitions(pack: Pack) -> list[dict[str, Any]]:
     """Each headline figure opens to what it is made of: formula, what is divided by what, the row of the ledger it
     stands in, maturity, trap, the orders behind it, the chapters it comes from."""
-    from playbook.metrics import METRICS
+    from playbook.measures.metrics import METRICS
 
     series = pack.gathered("headline")
     if series.empty:

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from playbook.metrics import metrics_markdown
+from playbook.measures.metrics import metrics_markdown
 from playbook.runs.execute import execute_notebook
 from playbook.runs.folders import write_text
 from playbook.runs.plan import notebook_paths, notebooks_folder

@@ -61,7 +61,7 @@ class Words:
 
     def metric(self, name: str) -> str:
         """A metric's name from its id."""
-        from playbook.metrics import METRICS
+        from playbook.measures.metrics import METRICS
 
         found = METRICS.get(name)
         if found is None:
@@ -122,7 +122,7 @@ def _dictionary() -> dict[str, Any]:
 @functools.cache
 def _messages(lang: str) -> list[tuple[re.Pattern, str]]:
     """The messages of a language as patterns, the longest first: `{n} lines below` knows all such reasons."""
-    from playbook.metrics import METRICS
+    from playbook.measures.metrics import METRICS
 
     known = _dictionary().get(lang, {}).get("messages", {})
     known = {m.name: m.chinese for m in METRICS.values()} | known if known else known

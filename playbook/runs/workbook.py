@@ -60,7 +60,7 @@ def write_workbook(pack: Pack, decisions: pd.DataFrame, path: Path) -> None:
 
 
 def _definitions(pack: Pack) -> pd.DataFrame:
-    from playbook.metrics import METRICS, definitions
+    from playbook.measures.metrics import METRICS, definitions
 
     series = pack.gathered("headline")
     used = sorted(set(series["metric"]) & set(METRICS)) if len(series) else []

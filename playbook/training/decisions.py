@@ -18,7 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from playbook import assortment, channels, inventory, ltv, segments
+from playbook.chapters.assortment_pricing import assortment
+from playbook.chapters.channel_roi import channels
+from playbook.chapters.inventory_planning import inventory
+from playbook.chapters.ltv_modelling import ltv
+from playbook.chapters.segmentation import segments
 from playbook.demo.make import write_folder
 from playbook.demo.shop import Shop
 from playbook.errors import PlaybookError

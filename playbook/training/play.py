@@ -186,7 +186,9 @@ class Game:
         the last months), `channels` (chapter 03), `stock` (07: what to order, most worth first), `segments` (06),
         `campaigns` (their hold-outs), `prices` (10: where a price may move) and, slower, `response` (03: what more
         spend would return, and the plan)."""
-        from playbook import channels, inventory, segments
+        from playbook.chapters.channel_roi import channels
+        from playbook.chapters.inventory_planning import inventory
+        from playbook.chapters.segmentation import segments
         from playbook.training import decisions as chapters
 
         with open_shop(self.shop) as seen:
@@ -218,7 +220,7 @@ class Game:
     def customers(self, segment: str) -> list[str]:
         """Ids of the contactable customers of one value segment tonight, for a treatment. PlaybookError for a segment
         nobody is in."""
-        from playbook import segments
+        from playbook.chapters.segmentation import segments
 
         with open_shop(self.shop) as seen:
             people = segments.rfm(seen.customer_days, as_of=seen.as_of, basis="margin").customers

@@ -27,9 +27,9 @@ from test_response import MEDIA_TABLES  # noqa: E402
 from playbook.methods.attribution import markov_removal, rule_credits, transition_counts  # noqa: E402
 from playbook.methods.baseline import baseline_design  # noqa: E402
 from playbook.methods.confounding import follows_demand  # noqa: E402
-from playbook.methods.media_days import weekly_media  # noqa: E402
+from playbook.chapters.channel_roi.media_days import weekly_media  # noqa: E402
 from playbook.methods.media_model import MediaWeeks, fit_media  # noqa: E402
-from playbook.methods.media_plan import response_table  # noqa: E402
+from playbook.chapters.channel_roi.media_plan import response_table  # noqa: E402
 from playbook.methods.response import GeoResult, fit_response  # noqa: E402
 from playbook.methods.synthetic_control import compare, detectable  # noqa: E402
 

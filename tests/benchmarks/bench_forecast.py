@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from playbook.forecast import FREQUENCIES, forecast_series
+from playbook.forecasting.series import FREQUENCIES, forecast_series
 
 CASES = (("quarter", 82, 4), ("month", 36, 1), ("month", 120, 12), ("week", 156, 13), ("day", 365, 31),
          ("day", 1096, 31), ("day", 1096, 92))

@@ -15,7 +15,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from playbook.methods.demand import DemandLaw, fit_demand
-from playbook.methods.ordering import plan_orders, spend_budget
+from playbook.chapters.inventory_planning.ordering import plan_orders, spend_budget
 
 
 def shop(n: int, weeks: int, seed: int = 1) -> tuple[np.ndarray, ...]:

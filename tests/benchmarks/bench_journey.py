@@ -10,7 +10,7 @@ import numpy as np
 
 def main() -> None:
     """One line per function: what it read, and its seconds; first calls, imports included."""
-    from playbook.journey import (
+    from playbook.chapters.customer_journey.journey import (
         delivery,
         event_steps,
         funnel,

@@ -11,7 +11,7 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from playbook.ltv import purchase_history
+from playbook.chapters.ltv_modelling.ltv import purchase_history
 from playbook.methods.btyd import expected_purchases, fit_counts, refit_resampled
 
 

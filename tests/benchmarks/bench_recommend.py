@@ -53,7 +53,7 @@ def online_retail() -> pd.DataFrame:
 
 def recommendations(lines: pd.DataFrame) -> None:
     """The leaderboard, with its whole cost: split, tuning on a validation stretch, five models."""
-    from playbook.recommend import leaderboard
+    from playbook.chapters.recommendations.recommend import leaderboard
 
     known = lines[lines["customer_id"].notna()]
     wall, cpu = time.perf_counter(), time.process_time()

@@ -96,9 +96,9 @@ def timed(**parts: object) -> tuple[dict, dict]:
 
 
 def customers_playbook(folder: Path) -> dict:
-    from playbook.cohorts import cohort_retention
-    from playbook.ltv import purchase_history
-    from playbook.segments import rfm
+    from playbook.chapters.cohort_retention.cohorts import cohort_retention
+    from playbook.chapters.ltv_modelling.ltv import purchase_history
+    from playbook.chapters.segmentation.segments import rfm
     from playbook.store import open_store
 
     return timed(
@@ -110,7 +110,7 @@ def customers_playbook(folder: Path) -> dict:
 
 def history_playbook(folder: Path) -> dict:
     """What the fits start from; measured nowhere."""
-    from playbook.ltv import purchase_history
+    from playbook.chapters.ltv_modelling.ltv import purchase_history
     from playbook.store import open_store
 
     days = open_store(folder, until=AS_OF).customer_days
@@ -261,7 +261,7 @@ def bg_nbd_lifetimes(folder: Path) -> dict:
 
 
 def pairs_playbook(folder: Path) -> dict:
-    from playbook.recommend import item_pairs
+    from playbook.chapters.recommendations.recommend import item_pairs
     from playbook.store import open_store
 
     return timed(open=lambda f: open_store(folder, until=AS_OF), build=lambda f: f["open"].sales_lines,

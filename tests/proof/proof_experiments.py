@@ -84,7 +84,7 @@ def demo(number: int) -> dict:
     simulator states (relative lift of orders).
     """
     from playbook.demo import make_demo
-    from playbook.journey import leaks, read_tests, traffic_steps
+    from playbook.chapters.customer_journey.journey import leaks, read_tests, traffic_steps
     from playbook.store import open_store
 
     with tempfile.TemporaryDirectory() as folder:

@@ -18,8 +18,8 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from goal_brier import goal_brier
 
-from playbook.evidence import coverage
-from playbook.forecast import MODELS, covered_share, forecast_series
+from playbook.forecasting.intervals import coverage
+from playbook.forecasting.series import MODELS, covered_share, forecast_series
 
 PROOF = Path(__file__).resolve().parents[2] / "proof" / "forecast.jsonl"
 CASES = (  # series, file, frequency, horizon, first judged origin

@@ -31,13 +31,14 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from proof_inventory import DRAWS, LEAD, PLAYERS, WEEKS, Game, played, table
 
-from playbook import assortment, inventory
+from playbook.chapters.assortment_pricing import assortment
+from playbook.chapters.inventory_planning import inventory
 from playbook.demo import PRESETS, Shop
 from playbook.demo.habits import Plan
 from playbook.demo.money import order_margin
 from playbook.demo.simulate import Simulator
 from playbook.methods.elasticity import price_elasticity, regular_prices
-from playbook.methods.prices import posted_prices
+from playbook.measures.price_moves import posted_prices
 from playbook.store import open_store
 
 OUT = Path(__file__).resolve().parents[2] / "proof" / "goods.jsonl"

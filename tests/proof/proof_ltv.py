@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from playbook.ltv import backtest_ltv, customer_forecast, first_orders, interval_coverage, remaining_value
+from playbook.chapters.ltv_modelling.ltv import backtest_ltv, customer_forecast, first_orders, interval_coverage, remaining_value
 from playbook.methods.btyd import MODELS, PRIOR_SD, CountFit, fit_counts
 from playbook.methods.btyd_models import log_likelihood
 from playbook.methods.customer_models import Candidates
-from playbook.methods.customer_windows import history_of, window_losses
+from playbook.measures.customer_windows import history_of, window_losses
 from playbook.store import open_store
 
 OUT = Path(__file__).resolve().parents[2] / "proof"

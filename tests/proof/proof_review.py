@@ -27,11 +27,11 @@ import pandas as pd
 
 from playbook.demo import make_demo
 from playbook.demo.presets import INCIDENTS
-from playbook.goals import daily_revenue, revenue_forecast
+from playbook.chapters.goal_setting.goals import daily_revenue, revenue_forecast
 from playbook.methods.decomposition import product_drivers
-from playbook.metrics import monthly_sales, months_back
-from playbook.review import TREE, anomalies, drivers, scorecard
-from playbook.start import daily
+from playbook.measures.metrics import monthly_sales, months_back
+from playbook.chapters.monthly_review.review import TREE, anomalies, drivers, scorecard
+from playbook.chapters.start_here.facts import daily
 from playbook.store import open_store
 
 OUT = Path(__file__).resolve().parents[2] / "proof" / "review.jsonl"

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from ibis import _
 
-from playbook.channels import channel_months, channel_pnl, spend_log
+from playbook.chapters.channel_roi.channels import channel_months, channel_pnl, spend_log
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
 
 __all__ = ["EXERCISES"]

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from ibis import _
 
-from playbook.cohorts import cohort_retention, second_order, trigger_day
+from playbook.chapters.cohort_retention.cohorts import cohort_retention, second_order, trigger_day
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
 
 __all__ = ["EXERCISES"]
@@ -207,9 +207,9 @@ EXERCISES = (
         ),
         hints=(Said("Kaplan–Meier keeps the waiting at risk: `second_order(...)` gives that curve.",
                     "Kaplan–Meier 把等待者留在风险集中：`second_order(...)` 给出这条曲线。"),
-               Said("`from playbook.cohorts import trigger_day`, and `trigger_day(curve, within_days=180)[\"day\"]` "
+               Said("`from playbook.chapters.cohort_retention.cohorts import trigger_day`, and `trigger_day(curve, within_days=180)[\"day\"]` "
                     "reads the day off it.",
-                    "`from playbook.cohorts import trigger_day`，`trigger_day(curve, within_days=180)[\"day\"]` 读出这"
+                    "`from playbook.chapters.cohort_retention.cohorts import trigger_day`，`trigger_day(curve, within_days=180)[\"day\"]` 读出这"
                     "一天。")),
         reveal=Said("Before that day a discount pays for orders that were coming anyway.",
                     "在那天之前打折，只是为本来就会来的订单付钱。"),

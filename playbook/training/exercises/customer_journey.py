@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from playbook.journey import event_steps, funnel, late_slope, traffic_steps
+from playbook.chapters.customer_journey.journey import event_steps, funnel, late_slope, traffic_steps
 from playbook.methods.experiment import sample_ratio_p, sample_size
 from playbook.training.compare import same
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip

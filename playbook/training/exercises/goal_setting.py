@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 from ibis import _
 
-from playbook import business, goals
+from playbook.chapters.goal_setting import business, goals
 from playbook.methods.driver_tree import driver_tree
-from playbook.team import raci_verdicts
+from playbook.chapters.goal_setting.team import raci_verdicts
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
 
 __all__ = ["EXERCISES"]

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from playbook import inventory
+from playbook.chapters.inventory_planning import inventory
 from playbook.methods.demand import DemandLaw
-from playbook.methods.ordering import rounded_to_lots
-from playbook.methods.panel import unit_margin
+from playbook.chapters.inventory_planning.ordering import rounded_to_lots
+from playbook.measures.demand_panel import unit_margin
 from playbook.methods.replenishment import safety_stock
 from playbook.training.compare import same
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from playbook.ltv import first_orders, payback
-from playbook.methods.margin_curve import margin_curve
+from playbook.chapters.ltv_modelling.ltv import first_orders, payback
+from playbook.chapters.ltv_modelling.margin_curve import margin_curve
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
 
 __all__ = ["EXERCISES"]

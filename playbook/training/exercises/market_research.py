@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 from ibis import _
 
-from playbook.market import concentration, price_mix, with_category
-from playbook.methods.published_series import newest_vintage
+from playbook.chapters.market_research.market import concentration, price_mix, with_category
+from playbook.chapters.market_research.published_series import newest_vintage
 from playbook.methods.seasonal_index import seasonal_index
-from playbook.personas import personas
+from playbook.chapters.market_research.personas import personas
 from playbook.training.compare import same
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
 
@@ -274,8 +274,8 @@ EXERCISES = (
         ),
         hints=(Said("Price of a category = revenue / units, in each period.", "品类单价 = 收入 ÷ 件数，每期分别算。"),
                Said("Weight = the mean of its share of units in both periods.", "权重 = 两期件数份额的平均。"),
-               Said("`playbook.market.price_mix` gives `same_mix` and `mix`.",
-                    "`playbook.market.price_mix` 给出 `same_mix` 和 `mix`。")),
+               Said("`playbook.chapters.market_research.market.price_mix` gives `same_mix` and `mix`.",
+                    "`playbook.chapters.market_research.market.price_mix` 给出 `same_mix` 和 `mix`。")),
         terms=("mix effect", "Simpson's paradox")),
     Exercise(
         "01.6", level="L4", kind="decide", part="decision",

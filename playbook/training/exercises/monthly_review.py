@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from playbook.channels import channel_headline, channel_months, spend_log
-from playbook.journey import journey_headline, returns
-from playbook.metrics import METRICS, monthly_sales, months_back
-from playbook.review import WEIGHT, control_limits, drivers, ranked_decisions, scorecard
-from playbook.start import breakdown
+from playbook.chapters.channel_roi.channels import channel_headline, channel_months, spend_log
+from playbook.chapters.customer_journey.journey import journey_headline, returns
+from playbook.measures.metrics import METRICS, monthly_sales, months_back
+from playbook.chapters.monthly_review.review import WEIGHT, control_limits, drivers, ranked_decisions, scorecard
+from playbook.chapters.start_here.facts import breakdown
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
 
 __all__ = ["EXERCISES"]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from playbook.recommend import item_pairs, leaderboard, unsafe_items
+from playbook.chapters.recommendations.recommend import item_pairs, leaderboard, unsafe_items
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
 
 __all__ = ["EXERCISES"]

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from ibis import _
 
-from playbook.segments import (
+from playbook.chapters.segmentation.segments import (
     SEGMENTS,
     RfmResult,
     holdout_size,

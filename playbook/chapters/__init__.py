@@ -1,0 +1,1 @@
+"""The chapters: one room each, named like its notebook."""

@@ -1,0 +1,1 @@
+"""03 Channel ROI: spend, response, budget."""

@@ -1,0 +1,1 @@
+"""04 Cohort retention: who comes back, and when."""

@@ -1,0 +1,1 @@
+"""08 Customer journey: funnel, tests, service."""

@@ -1,0 +1,1 @@
+"""02 Goal setting: targets, their chance, owners, business models."""

@@ -1,0 +1,1 @@
+"""07 Inventory planning: demand, supply, orders."""

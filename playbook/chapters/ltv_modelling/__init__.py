@@ -1,0 +1,1 @@
+"""05 Lifetime value: what a customer is worth."""

@@ -1,0 +1,1 @@
+"""01 Market research: categories, prices, people, competitors."""

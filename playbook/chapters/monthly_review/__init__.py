@@ -1,0 +1,1 @@
+"""11 Monthly review: what happened, and what to do."""

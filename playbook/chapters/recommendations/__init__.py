@@ -1,0 +1,1 @@
+"""09 Recommendations: what is shown beside what."""

@@ -1,0 +1,1 @@
+"""00 Start here: may the month be used."""

@@ -1,0 +1,1 @@
+"""The forecaster of series, and calibrated intervals from past errors."""
