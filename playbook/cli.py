@@ -1,6 +1,8 @@
-"""The commands, and nothing else: each reads its words, calls one function, prints what came out.
+"""The commands, and nothing else: each reads its words, calls one function, prints what
+came out.
 
-Exit status: 0 done, 1 refused or nothing published (with the reason), 2 wrong usage, 3 published with a failed chapter.
+Exit status: 0 done, 1 refused or nothing published (with the reason), 2 wrong usage, 3
+published with a failed chapter.
 """
 
 from __future__ import annotations
@@ -19,12 +21,26 @@ from playbook.errors import PlaybookError
 
 __all__ = ["app", "main"]
 
-UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG)
+UNWRITABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+)
 DEFAULT_STORE = "demo"
 
-app = typer.Typer(name="playbook", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  context_settings={"help_option_names": ["-h", "--help"]}, rich_markup_mode=None,
-                  help="An online shop's operations, month by month: data in, decisions out.")
+app = typer.Typer(
+    name="playbook",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    help="An online shop's operations, month by month: data in, decisions out.",
+)
 
 
 class Lang(StrEnum):
@@ -34,14 +50,20 @@ class Lang(StrEnum):
     zh = "zh"
 
 
-StoreOption = Annotated[str | None, typer.Option("--store", "-s", help="demo, cdnow, a folder, or an address")]
-MonthOption = Annotated[str | None, typer.Option(help="YYYY-MM; the last complete month when left out")]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", "-s", help="demo, cdnow, a folder, or an address")
+]
+MonthOption = Annotated[
+    str | None, typer.Option(help="YYYY-MM; the last complete month when left out")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 RunsOption = Annotated[Path, typer.Option(help="the folder that holds all months")]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status. A refusal is printed as one message, without a traceback."""
+    """Run one command; returns the exit status. A refusal is printed as one message,
+    without a traceback.
+    """
     words = sys.argv[1:] if arguments is None else arguments
     try:
         app(words, prog_name="playbook")
@@ -55,8 +77,11 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as problem:  # a disk that is full, or a folder that may not be written: nothing a traceback explains
         if problem.errno not in UNWRITABLE:
             raise
-        print(f"Refused: {problem.strerror} (file {problem.filename}). What to do: free the space, or name a folder "
-              "that may be written.", file=sys.stderr)
+        print(
+            f"Refused: {problem.strerror} (file {problem.filename}). What to do: free the space, or name a folder "
+            "that may be written.",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
@@ -66,18 +91,34 @@ def main(arguments: list[str] | None = None) -> int:
 
 @app.command()
 def run(
-    store: Annotated[list[str] | None, typer.Option("--store", "-s", help="a store; repeat for several shops")] = None,
+    store: Annotated[
+        list[str] | None, typer.Option("--store", "-s", help="a store; repeat for several shops")
+    ] = None,
     month: MonthOption = None,
     first: Annotated[str | None, typer.Option("--from", help="YYYY-MM; replay since then")] = None,
-    until: Annotated[str | None, typer.Option(help="YYYY-MM-DD; look at a running month, all of it partial")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="chapters to run, such as 04,05; the others stay")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="YYYY-MM-DD; look at a running month, all of it partial")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="chapters to run, such as 04,05; the others stay")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="notebooks at a time")] = 2,
     runs: RunsOption = Path("runs"),
-    lang: Annotated[Lang, typer.Option(help="language of titles, metric names and decisions in the pack")] = Lang.en,
-    memory: Annotated[str | None, typer.Option(help="most memory for the engine in each notebook, such as 2GB")] = None,
-    allow_partial: Annotated[bool, typer.Option("--allow-partial", help="run a month that is not complete")] = False,
-    notify: Annotated[Path | None, typer.Option(help="write a short summary here, JSON beside it")] = None,
-    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="name=value; repeatable")] = None,
+    lang: Annotated[
+        Lang, typer.Option(help="language of titles, metric names and decisions in the pack")
+    ] = Lang.en,
+    memory: Annotated[
+        str | None, typer.Option(help="most memory for the engine in each notebook, such as 2GB")
+    ] = None,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="run a month that is not complete")
+    ] = False,
+    notify: Annotated[
+        Path | None, typer.Option(help="write a short summary here, JSON beside it")
+    ] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="name=value; repeatable")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a month, end to end, and publish its pack.
@@ -92,10 +133,20 @@ def run(
         raise typer.BadParameter("--from replays whole months: leave out --only")
     given = dict(_named(word) for word in parameter or [])
     stores = store or [DEFAULT_STORE]
-    options = {"until": until, "only": tuple(only or ()), "jobs": jobs, "runs": runs, "lang": lang.value,
-               "memory": memory, "allow_partial": allow_partial, "parameters": given}
+    options = {
+        "until": until,
+        "only": tuple(only or ()),
+        "jobs": jobs,
+        "runs": runs,
+        "lang": lang.value,
+        "memory": memory,
+        "allow_partial": allow_partial,
+        "parameters": given,
+    }
     console = _console(as_json)
-    done = [_run_store(one, month, first, options, console, several=len(stores) > 1) for one in stores]
+    done = [
+        _run_store(one, month, first, options, console, several=len(stores) > 1) for one in stores
+    ]
     results = [entry for entries in done for entry in entries]
     if notify:
         from playbook.runs.report import write_notice
@@ -127,7 +178,10 @@ def open_notebook(
 
 @app.command()
 def decisions(
-    file: Annotated[Path, typer.Argument(help="the workbook (or CSV) with status, done on, size and note filled in")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="the workbook (or CSV) with status, done on, size and note filled in"),
+    ],
     store: StoreOption = None,
     runs: RunsOption = Path("runs"),
     as_json: JsonOption = False,
@@ -139,13 +193,22 @@ def decisions(
     from playbook.runs.answers import read_back
 
     told = read_back(file, store or DEFAULT_STORE, runs)
-    _say(told, as_json, f"{told['read']} decisions read: " + ", ".join(f"{n} {s}" for s, n in told["statuses"].items()))
+    _say(
+        told,
+        as_json,
+        f"{told['read']} decisions read: "
+        + ", ".join(f"{n} {s}" for s, n in told["statuses"].items()),
+    )
 
 
 @app.command()
 def contract(
-    table: Annotated[str | None, typer.Argument(help="one table; all of them when left out")] = None,
-    template: Annotated[Path | None, typer.Option(help="write empty tables to fill into this folder")] = None,
+    table: Annotated[
+        str | None, typer.Argument(help="one table; all of them when left out")
+    ] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="write empty tables to fill into this folder")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """The data contract: every table, its grain, its columns.
@@ -155,19 +218,29 @@ def contract(
     from playbook.store.contract import TABLES, contract_markdown
 
     if table is not None and table not in TABLES:
-        raise PlaybookError(f"The contract has no table {table}", do=f"name one of: {', '.join(TABLES)}")
+        raise PlaybookError(
+            f"The contract has no table {table}", do=f"name one of: {', '.join(TABLES)}"
+        )
     names = [table] if table else list(TABLES)
     if template:
         template.mkdir(parents=True, exist_ok=True)
         for name in names:
             path = template / f"{name}.csv"
             if path.exists():
-                raise PlaybookError("The file is there and is not overwritten", file=path, do="name a new folder")
+                raise PlaybookError(
+                    "The file is there and is not overwritten", file=path, do="name a new folder"
+                )
             path.write_text(",".join(c.name for c in TABLES[name].columns) + "\n", encoding="utf-8")
         print(f"{len(names)} empty tables in {template}")
     elif as_json:
-        listed = {n: {"grain": TABLES[n].grain, "key": TABLES[n].key, "columns": [vars(c) for c in TABLES[n].columns]}
-                  for n in names}
+        listed = {
+            n: {
+                "grain": TABLES[n].grain,
+                "key": TABLES[n].key,
+                "columns": [vars(c) for c in TABLES[n].columns],
+            }
+            for n in names
+        }
         print(json.dumps(listed, indent=1, ensure_ascii=False))
     else:
         print(contract_markdown(names))
@@ -179,7 +252,8 @@ def check(
     month: MonthOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Contract, reconciliation, gates and warnings of a store; status 1 when it cannot carry a run.
+    """Contract, reconciliation, gates and warnings of a store; status 1 when it cannot
+    carry a run.
 
     Example: playbook check stores/shop --month 2026-10
     """
@@ -189,26 +263,52 @@ def check(
 
     shop = open_store(store, until=month)
     found = verdict(shop)
-    walked = None if shop.get("orders") is None else ledger(shop)  # before the first order there is nothing to walk
-    told = {"store": shop.name, "month": shop.month, "currency": shop.currency, "verdict": found.status,
-            "reasons": list(found.reasons), "gates": found.gates.to_dict("records"),
-            "ledger": [] if walked is None else walked.to_dict("records"), "missing_tables": shop.missing}
-    lines = [f"{shop.name} {shop.month} ({shop.currency}): {found.status}", *(f"  {one}" for one in found.reasons), "",
-             "no orders yet" if walked is None else walked.to_string(index=False), "",
-             found.gates.to_string(index=False), "", f"tables not there: {', '.join(shop.missing) or 'none'}"]
+    walked = (
+        None if shop.get("orders") is None else ledger(shop)
+    )  # before the first order there is nothing to walk
+    told = {
+        "store": shop.name,
+        "month": shop.month,
+        "currency": shop.currency,
+        "verdict": found.status,
+        "reasons": list(found.reasons),
+        "gates": found.gates.to_dict("records"),
+        "ledger": [] if walked is None else walked.to_dict("records"),
+        "missing_tables": shop.missing,
+    }
+    lines = [
+        f"{shop.name} {shop.month} ({shop.currency}): {found.status}",
+        *(f"  {one}" for one in found.reasons),
+        "",
+        "no orders yet" if walked is None else walked.to_string(index=False),
+        "",
+        found.gates.to_string(index=False),
+        "",
+        f"tables not there: {', '.join(shop.missing) or 'none'}",
+    ]
     _say(told, as_json, "\n".join(lines))
     raise typer.Exit(int(found.status == "stop"))
 
 
 @app.command("import")
 def import_(
-    kind: Annotated[str, typer.Argument(help="the kind of export; auto recognises each file by its header")],
+    kind: Annotated[
+        str, typer.Argument(help="the kind of export; auto recognises each file by its header")
+    ],
     files: Annotated[list[Path], typer.Argument(help="the exports, in any order")],
     into: Annotated[Path, typer.Option(help="the store's folder")],
-    mapping: Annotated[Path | None, typer.Option(help="a mapping file, for the kind generic")] = None,
-    day_first: Annotated[bool | None, typer.Option("--day-first/--month-first", help="if dates leave it open")] = None,
-    decimal_comma: Annotated[bool | None, typer.Option("--decimal-comma/--decimal-point", help="likewise")] = None,
-    observed_on: Annotated[str | None, typer.Option(help="YYYY-MM-DD; the day of the extract, if it says none")] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="a mapping file, for the kind generic")
+    ] = None,
+    day_first: Annotated[
+        bool | None, typer.Option("--day-first/--month-first", help="if dates leave it open")
+    ] = None,
+    decimal_comma: Annotated[
+        bool | None, typer.Option("--decimal-comma/--decimal-point", help="likewise")
+    ] = None,
+    observed_on: Annotated[
+        str | None, typer.Option(help="YYYY-MM-DD; the day of the extract, if it says none")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take exports into a store: all of them, or none and the reason.
@@ -217,18 +317,28 @@ def import_(
     """
     from playbook.sources.importing import import_files
 
-    report = import_files(kind, files, into, day_first=day_first, is_decimal_comma=decimal_comma,
-                          observed_on=observed_on, mapping=mapping)
+    report = import_files(
+        kind,
+        files,
+        into,
+        day_first=day_first,
+        is_decimal_comma=decimal_comma,
+        observed_on=observed_on,
+        mapping=mapping,
+    )
     _say(report.as_dict(), as_json, "\n".join(report.lines()))
 
 
 @app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="cdnow, online-retail or market-series")],
-    into: Annotated[Path | None, typer.Option(help="the store's folder; one in the cache when left out")] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="the store's folder; one in the cache when left out")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A public data set from its publisher, checked and imported; resumes where it broke off.
+    """A public data set from its publisher, checked and imported; resumes where it
+    broke off.
 
     Example: playbook fetch online-retail --into stores/online-retail
     """
@@ -264,7 +374,9 @@ def init(
 @app.command("map")
 def map_(
     file: Annotated[Path, typer.Argument(help="an export that no adapter knows")],
-    to: Annotated[Path | None, typer.Option(help="write the proposal here instead of printing it")] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="write the proposal here instead of printing it")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Propose a mapping for an unknown export, to correct and import with.
@@ -276,9 +388,15 @@ def map_(
     found = propose_mapping(file)
     if to:
         if to.exists():
-            raise PlaybookError("The file is there and is not overwritten", file=to, do="name a new file")
+            raise PlaybookError(
+                "The file is there and is not overwritten", file=to, do="name a new file"
+            )
         to.write_text(found.text, encoding="utf-8")
-    _say(vars(found), as_json, "\n".join(found.lines()) + f"\nwritten to {to}" if to else found.text.rstrip())
+    _say(
+        vars(found),
+        as_json,
+        "\n".join(found.lines()) + f"\nwritten to {to}" if to else found.text.rstrip(),
+    )
 
 
 @app.command()
@@ -291,7 +409,8 @@ def audience(
     runs: RunsOption = Path("runs"),
     as_json: JsonOption = False,
 ) -> None:
-    """A segment's list, matched on this machine with the shop's own contact file; hold-outs are left out.
+    """A segment's list, matched on this machine with the shop's own contact file;
+    hold-outs are left out.
 
     Example: playbook audience "at risk" --contacts crm.csv --to campaign.csv --store stores/shop
     """
@@ -306,8 +425,12 @@ def audience(
 
 @app.command()
 def demo(
-    preset: Annotated[str, typer.Option(help="a ready-made shop; see the README for their names")] = "demo",
-    into: Annotated[Path | None, typer.Option(help="a new folder; the cached demo shop when nothing is said")] = None,
+    preset: Annotated[
+        str, typer.Option(help="a ready-made shop; see the README for their names")
+    ] = "demo",
+    into: Annotated[
+        Path | None, typer.Option(help="a new folder; the cached demo shop when nothing is said")
+    ] = None,
     months: Annotated[int | None, typer.Option(min=1, help="length of the log")] = None,
     customers: Annotated[int | None, typer.Option(min=1, help="size of the shop")] = None,
     skus: Annotated[int | None, typer.Option(min=1, help="size of its range")] = None,
@@ -327,11 +450,18 @@ def demo(
         folder = ensure_demo(preset)
     else:
         folder = make_demo(into or Path("stores") / preset, preset=preset, **given)
-    _say({"store": str(folder), "preset": preset}, as_json, f"{folder}\nRun it with: playbook run --store {folder}")
+    _say(
+        {"store": str(folder), "preset": preset},
+        as_json,
+        f"{folder}\nRun it with: playbook run --store {folder}",
+    )
 
 
-learn = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
-                    help="Training: start a course, see progress, print a record. Example: playbook learn start ann")
+learn = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Training: start a course, see progress, print a record. Example: playbook learn start ann",
+)
 app.add_typer(learn, name="learn")
 LearnerArgument = Annotated[str, typer.Argument(help="the learner's name, as in the notebooks")]
 
@@ -344,7 +474,8 @@ def learn_start(
     lang: Annotated[str, typer.Option(help="language of hints and advice: en, zh or both")] = "en",
     into: Annotated[Path, typer.Option(help="where the learner's own notebooks go")] = Path("work"),
 ) -> None:
-    """Copy the training notebooks for one learner, with name, store and month filled in; copies that are there stay.
+    """Copy the training notebooks for one learner, with name, store and month filled
+    in; copies that are there stay.
 
     Example: playbook learn start ann --store stores/shop --month 2026-10 --lang zh
     """
@@ -352,7 +483,9 @@ def learn_start(
     from playbook.training.progress import PACE
 
     folder, names = start_course(learner, store or DEFAULT_STORE, month, into, lang=lang)
-    print(f"{len(names)} notebooks in {folder}\n{PACE}\nOpen the first with: python -m jupyterlab {folder / names[0]}")
+    print(
+        f"{len(names)} notebooks in {folder}\n{PACE}\nOpen the first with: python -m jupyterlab {folder / names[0]}"
+    )
 
 
 @learn.command("status")
@@ -369,9 +502,12 @@ def learn_status(learner: LearnerArgument, as_json: JsonOption = False) -> None:
 @learn.command("report")
 def learn_report(
     learner: LearnerArgument,
-    to: Annotated[Path | None, typer.Option(help="the page to write; NAME-record.html when left out")] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="the page to write; NAME-record.html when left out")
+    ] = None,
 ) -> None:
-    """A page to print for the mentor: competency, rubric with room for the mentor's points, exercises, cases, games.
+    """A page to print for the mentor: competency, rubric with room for the mentor's
+    points, exercises, cases, games.
 
     Example: playbook learn report ann --to ann.html
     """
@@ -384,16 +520,27 @@ def learn_report(
     print(path)
 
 
-def _run_store(store: str, month: str | None, first: str | None, options: dict[str, Any], console: Any,
-               several: bool) -> list[dict[str, Any]]:
-    """Every month asked for of one store, in order; a refusal is told and ends this store, not the others."""
+def _run_store(
+    store: str,
+    month: str | None,
+    first: str | None,
+    options: dict[str, Any],
+    console: Any,
+    several: bool,
+) -> list[dict[str, Any]]:
+    """Every month asked for of one store, in order; a refusal is told and ends this
+    store, not the others.
+    """
     from playbook.runs.month import run_month
     from playbook.runs.report import summary
 
     results: list[dict[str, Any]] = []
     try:
         if console and store.split(":")[0] == "demo":
-            console.print("opening the simulated shop (made on first use: about half a minute)", highlight=False)
+            console.print(
+                "opening the simulated shop (made on first use: about half a minute)",
+                highlight=False,
+            )
         months: list[tuple[str | None, bool]] = [(month, False)]
         if first:
             from playbook.runs.folders import months_between
@@ -411,15 +558,26 @@ def _run_store(store: str, month: str | None, first: str | None, options: dict[s
             print(f"{store}: refused: {refusal}", file=sys.stderr)
         else:
             print(f"Refused: {refusal}", file=sys.stderr)
-        results.append({"store": _hidden(store), "month": month, "status": 1, "error": _reason(refusal)})
+        results.append(
+            {"store": _hidden(store), "month": month, "status": 1, "error": _reason(refusal)}
+        )
     return results
 
 
 def _told(done: Any) -> str:
     failed = [n for n, v in done.record["notebooks"].items() if v["status"] == "failed"]
-    lines = [f"  ✗ {n} failed in cell {v['cell']} ({v['section']}): {v['error']}"
-             for n in failed for v in [done.record["notebooks"][n]]]
-    state = "unchanged" if not done.is_changed else "published" if not failed else "published with a failed chapter"
+    lines = [
+        f"  ✗ {n} failed in cell {v['cell']} ({v['section']}): {v['error']}"
+        for n in failed
+        for v in [done.record["notebooks"][n]]
+    ]
+    state = (
+        "unchanged"
+        if not done.is_changed
+        else "published"
+        if not failed
+        else "published with a failed chapter"
+    )
     page = _shown(done.folder / "index.html")
     return "\n".join([*lines, f"{done.record['store']} {done.record['month']}: {state}: {page}"])
 
@@ -433,8 +591,15 @@ def _hidden(store: str) -> str:
 
 
 def _reason(refusal: PlaybookError) -> dict[str, Any]:
-    return {"message": refusal.message, "table": refusal.table, "column": refusal.column, "rule": refusal.rule,
-            "file": str(refusal.file) if refusal.file else None, "rows": refusal.rows, "do": refusal.do}
+    return {
+        "message": refusal.message,
+        "table": refusal.table,
+        "column": refusal.column,
+        "rule": refusal.rule,
+        "file": str(refusal.file) if refusal.file else None,
+        "rows": refusal.rows,
+        "do": refusal.do,
+    }
 
 
 def _named(word: str) -> tuple[str, str]:

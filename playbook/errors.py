@@ -1,4 +1,6 @@
-"""The one error a person sees: what is wrong, where, how many rows, and what to do about it."""
+"""The one error a person sees: what is wrong, where, how many rows, and what to do
+about it.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,11 @@ __all__ = ["PlaybookError"]
 
 
 class PlaybookError(Exception):
-    """A refusal with its reason. The command line prints it without a traceback and exits with status 1.
+    """A refusal with its reason. The command line prints it without a traceback and
+    exits with status 1.
 
-    `table`, `column`, `rule`, `file` and `rows` say where; `do` says what the reader can do next.
+    `table`, `column`, `rule`, `file` and `rows` say where; `do` says what the reader
+    can do next.
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""What every test may rely on: the real public data where they lie, and nothing written outside temporary folders."""
+"""What every test may rely on: the real public data where they lie, and nothing written
+outside temporary folders.
+"""
 
 import os
 import tempfile
@@ -9,7 +11,10 @@ import pytest
 
 # Set before the package is imported anywhere, and inherited by every kernel and child process.
 # The cache is keyed by content, so that runs and workers may share it.
-SCRATCH = Path(tempfile.gettempdir()) / f"playbook-tests-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+SCRATCH = (
+    Path(tempfile.gettempdir())
+    / f"playbook-tests-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+)
 SCRATCH.mkdir(exist_ok=True)
 os.environ["PLAYBOOK_CACHE"] = str(SCRATCH / "cache")
 os.environ["PLAYBOOK_CONFIG"] = str(SCRATCH / "config")
@@ -33,7 +38,9 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real public data, named by PLAYBOOK_SHARED; without it the test skips."""
+    """The folder of real public data, named by PLAYBOOK_SHARED; without it the test
+    skips.
+    """
     named = os.environ.get("PLAYBOOK_SHARED", "")
     if not named:
         pytest.skip("PLAYBOOK_SHARED is not set: the real public data are not here")

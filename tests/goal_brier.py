@@ -1,4 +1,6 @@
-"""Were the stated chances of meeting a goal any good? The score of Brier (1950, Monthly Weather Review 78) for them."""
+"""Were the stated chances of meeting a goal any good? The score of Brier (1950, Monthly
+Weather Review 78) for them.
+"""
 
 import numpy as np
 import pandas as pd
@@ -7,15 +9,23 @@ from playbook.forecasting.series import MIN_ORIGINS, Forecast, _chances, link_er
 
 
 def goal_brier(
-    forecast: Forecast, growth: tuple[float, ...] = (0.05, 0.10, 0.15, 0.20, 0.25), *, since: object = None
+    forecast: Forecast,
+    growth: tuple[float, ...] = (0.05, 0.10, 0.15, 0.20, 0.25),
+    *,
+    since: object = None,
 ) -> pd.DataFrame:
-    """How good the stated chances were: at each past origin, P(total >= (1 + growth) x the same stretch a year before).
+    """How good the stated chances were: at each past origin, P(total >= (1 + growth) x
+    the same stretch a year before).
 
-    One row per growth goal and one for all (growth missing): n, met_share, p_mean, brier (mean squared difference of
-    chance and outcome), brier_climate (the same for always stating the share met so far). Each origin uses the errors
-    realised before it; origins without enough of them, or before `since`, are left out."""
+    One row per growth goal and one for all (growth missing): n, met_share, p_mean,
+    brier (mean squared difference of chance and outcome), brier_climate (the same for
+    always stating the share met so far). Each origin uses the errors realised before
+    it; origins without enough of them, or before `since`, are left out.
+    """
     past = forecast.origins
-    judged = (past["n_errors"] >= MIN_ORIGINS) & past[["actual", "year_before", "point"]].notna().all(axis=1)
+    judged = (past["n_errors"] >= MIN_ORIGINS) & past[
+        ["actual", "year_before", "point"]
+    ].notna().all(axis=1)
     if since is not None:
         judged &= past["origin_on"] >= pd.Timestamp(since)
     rows = []
@@ -30,6 +40,8 @@ def goal_brier(
     for name, stated in (("brier", "p_mean"), ("brier_climate", "climate")):
         frame[name] = (frame[stated] - frame["met_share"]) ** 2
     frame = frame.drop(columns="climate").assign(n=1)
-    parts = [part.assign(growth=goal) for goal, part in frame.groupby("growth")] + [frame.assign(growth=np.nan)]
+    parts = [part.assign(growth=goal) for goal, part in frame.groupby("growth")] + [
+        frame.assign(growth=np.nan)
+    ]
     summary = pd.DataFrame([{**part.mean(), "n": len(part)} for part in parts])
     return summary[["growth", "n", "met_share", "p_mean", "brier", "brier_climate"]]

@@ -1,7 +1,9 @@
-"""A small shop whose demand law is known, for the tests and proofs of stock: no part of the product.
+"""A small shop whose demand law is known, for the tests and proofs of stock: no part of
+the product.
 
-Weekly means are level (life cycle) × season of the category × promotion; weeks add gamma noise; days are Poisson.
-A careless buyer keeps stock by the average of past sales, so that shelves run empty and sales hide demand.
+Weekly means are level (life cycle) × season of the category × promotion; weeks add
+gamma noise; days are Poisson. A careless buyer keeps stock by the average of past
+sales, so that shelves run empty and sales hide demand.
 """
 
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ LAST = pd.Timestamp("2026-10-31")
 
 @dataclass(frozen=True)
 class KnownShop:
-    """Arrays are (sku, week) or (sku, week, day); `mean` is the true weekly mean, `noise` its extra variance."""
+    """Arrays are (sku, week) or (sku, week, day); `mean` is the true weekly mean,
+    `noise` its extra variance.
+    """
 
     mean: np.ndarray
     noise: np.ndarray
@@ -52,7 +56,14 @@ def known_shop(seed, n_sku=600, n_weeks=156, more_weeks=0, out_of_stock=True) ->
     promo = np.zeros((n_sku, total))
     for start in range(10, total, 13):
         promo[np.ix_(rng.random(n_sku) < 0.25, [start])] = 1.0
-    mean = level[:, None] * life * drift * season[category] * (1 + 0.9 * promo) * (week[None, :] >= launch[:, None])
+    mean = (
+        level[:, None]
+        * life
+        * drift
+        * season[category]
+        * (1 + 0.9 * promo)
+        * (week[None, :] >= launch[:, None])
+    )
     noise = rng.uniform(0.02, 0.35, n_sku)
     weekly = mean * rng.standard_gamma(np.repeat(1 / noise[:, None], total, 1)) * noise[:, None]
     weekday = np.array([0.9, 0.9, 0.95, 1.0, 1.1, 1.15, 1.0]) / 7
@@ -69,9 +80,11 @@ def known_shop(seed, n_sku=600, n_weeks=156, more_weeks=0, out_of_stock=True) ->
         sales[:, d] = np.minimum(days[:, d], stock) if out_of_stock else days[:, d]
         stock = stock - sales[:, d] if out_of_stock else stock
         closing[:, d] = stock
-        if d % 14 == 13 and out_of_stock:  # the average of eight weeks of sales, and nothing for chance
-            average = sales[:, max(d - 55, 0): d + 1].mean(axis=1)
-            want = np.maximum(average * 60, 4) - stock - arrive[:, d + 1:].sum(axis=1)
+        if (
+            d % 14 == 13 and out_of_stock
+        ):  # the average of eight weeks of sales, and nothing for chance
+            average = sales[:, max(d - 55, 0) : d + 1].mean(axis=1)
+            want = np.maximum(average * 60, 4) - stock - arrive[:, d + 1 :].sum(axis=1)
             due = d + 1 + np.clip(rng.gamma(16, 1.3, n_sku).astype(int), 7, 55)
             arrive[np.arange(n_sku), due] += np.where(live, np.maximum(np.ceil(want), 0), 0)
     cut = [part.reshape(shape) for part in (sales, closing, opening)]
@@ -85,4 +98,6 @@ def exposed(shop: KnownShop, n_weeks: int) -> tuple[np.ndarray, np.ndarray]:
     whole = (closing > 0) & live
     out = (closing == 0) & (sales > 0)
     units = sales.sum(axis=2).astype(float)
-    return units, sold_out_exposure(units, whole.sum(axis=2), out.sum(axis=2), (sales * out).sum(axis=2))
+    return units, sold_out_exposure(
+        units, whole.sum(axis=2), out.sum(axis=2), (sales * out).sum(axis=2)
+    )

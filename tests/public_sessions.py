@@ -20,7 +20,9 @@ def clickstream(shared: Path) -> pd.DataFrame:
     raw = pd.read_csv(shared / rule["file"], dtype="string")
     events = pd.DataFrame({ours: raw[theirs] for ours, theirs in rule["columns"].items()})
     events["occurred_at"] = pd.to_datetime(events["occurred_at"])
-    events = events.sort_values(["visitor_id", "session_id", "occurred_at", "name"], ignore_index=True)
+    events = events.sort_values(
+        ["visitor_id", "session_id", "occurred_at", "name"], ignore_index=True
+    )
     events["name"] = events["name"].replace(rule["names"])
     return events.assign(event_id=[f"e{n:06d}" for n in range(len(events))])
 

@@ -17,25 +17,51 @@ def write_shop(folder, last="2026-02-28", price=10):
     """Orders in January and February 2026; the log reaches `last`."""
     folder.mkdir(parents=True, exist_ok=True)
     days = ["2026-01-03", "2026-01-10", "2026-01-20", "2026-02-03", "2026-02-14", last]
-    orders = pd.DataFrame({
-        "order_id": [f"o{i}" for i in range(6)], "ordered_at": [f"{d} 10:00:00" for d in days], "ordered_on": days,
-        "status": "done", "customer_id": list("aabbca"), "gross": 2 * price, "discount": 0, "shipping": 0, "tax": 0,
-        "total": 2 * price})
+    orders = pd.DataFrame(
+        {
+            "order_id": [f"o{i}" for i in range(6)],
+            "ordered_at": [f"{d} 10:00:00" for d in days],
+            "ordered_on": days,
+            "status": "done",
+            "customer_id": list("aabbca"),
+            "gross": 2 * price,
+            "discount": 0,
+            "shipping": 0,
+            "tax": 0,
+            "total": 2 * price,
+        }
+    )
     orders.to_csv(folder / "orders.csv", index=False)
-    lines = pd.DataFrame({"order_id": orders.order_id, "line_no": 1, "sku": list("xyxyxy"), "quantity": 2,
-                          "price": price, "discount": 0})
+    lines = pd.DataFrame(
+        {
+            "order_id": orders.order_id,
+            "line_no": 1,
+            "sku": list("xyxyxy"),
+            "quantity": 2,
+            "price": price,
+            "discount": 0,
+        }
+    )
     lines.to_csv(folder / "order_lines.csv", index=False)
     (folder / "shop.yaml").write_text("name: corner\ncurrency: EUR\nlog_starts_with_shop: true\n")
     return folder
 
 
 def write_notebook(path, *cells, extra="", tags=()):
-    """A notebook with a parameters cell and code cells; `tags` are those of the code cells, in order."""
+    """A notebook with a parameters cell and code cells; `tags` are those of the code
+    cells, in order.
+    """
     parameters = nbformat.v4.new_code_cell("\n".join(filter(None, [PARAMETERS, extra])))
     parameters.metadata["tags"] = ["parameters"]
-    nb = nbformat.v4.new_notebook(cells=[
-        nbformat.v4.new_markdown_cell(f"# {path.stem}\n\n## Objective\n\nDecides what comes next.\n\n## Parameters"),
-        parameters, nbformat.v4.new_markdown_cell("## Analysis")])
+    nb = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell(
+                f"# {path.stem}\n\n## Objective\n\nDecides what comes next.\n\n## Parameters"
+            ),
+            parameters,
+            nbformat.v4.new_markdown_cell("## Analysis"),
+        ]
+    )
     for number, source in enumerate(cells):
         cell = nbformat.v4.new_code_cell(source.replace("{name}", path.stem))
         if number < len(tags) and tags[number]:
@@ -49,10 +75,16 @@ def write_notebook(path, *cells, extra="", tags=()):
 
 
 def write_notebooks(folder):
-    """00, 04 (with parameters), 05 and 11, none of which opens a store: fast ones for a fake executor."""
+    """00, 04 (with parameters), 05 and 11, none of which opens a store: fast ones for a
+    fake executor.
+    """
     write_notebook(folder / "00_start.ipynb", "1")
-    write_notebook(folder / "04_cohorts.ipynb", "2", extra="k: int = 3  # rows\nshare: float = 0.5  # of what\n"
-                                                           "label: str = 'x'  # a word\nis_on: bool = True  # switch")
+    write_notebook(
+        folder / "04_cohorts.ipynb",
+        "2",
+        extra="k: int = 3  # rows\nshare: float = 0.5  # of what\n"
+        "label: str = 'x'  # a word\nis_on: bool = True  # switch",
+    )
     write_notebook(folder / "05_ltv.ipynb", "3")
     write_notebook(folder / "11_review.ipynb", "4", extra='results: str = ""  # a month folder')
     return folder

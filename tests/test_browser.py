@@ -1,4 +1,6 @@
-"""The pack in a real browser: no error, no request, links and downloads that work, a phone, paper, a keyboard."""
+"""The pack in a real browser: no error, no request, links and downloads that work, a
+phone, paper, a keyboard.
+"""
 
 import os
 import re
@@ -8,10 +10,16 @@ import pytest
 from browser import Browser, chromium
 from small_pack import write_month
 
-pytestmark = [pytest.mark.skipif(not chromium(), reason="no Chromium on this machine (apt-get install chromium)"),
-              pytest.mark.filterwarnings("ignore:Glyph")]
+pytestmark = [
+    pytest.mark.skipif(
+        not chromium(), reason="no Chromium on this machine (apt-get install chromium)"
+    ),
+    pytest.mark.filterwarnings("ignore:Glyph"),
+]
 PICTURES = os.environ.get("PLAYBOOK_SCREENSHOTS", "")  # a folder that keeps the screenshots
-PACKS = [p for p in os.environ.get("PLAYBOOK_PACKS", "").split(os.pathsep) if p]  # months really run, looked at as well
+PACKS = [
+    p for p in os.environ.get("PLAYBOOK_PACKS", "").split(os.pathsep) if p
+]  # months really run, looked at as well
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +31,21 @@ def browser():
 
 @pytest.fixture(scope="module", params=["en", "zh", *PACKS])
 def month(request, tmp_path_factory):
-    """A month with an earlier one; once in English, once in Chinese with Chinese titles in its figures."""
+    """A month with an earlier one; once in English, once in Chinese with Chinese titles
+    in its figures.
+    """
     if request.param in PACKS:
         return Path(request.param).resolve()
     months = tmp_path_factory.mktemp(request.param) / "corner"
     write_month(months, "2026-01", lang=request.param)
-    return write_month(months, "2026-02", lang=request.param, chinese_titles=request.param == "zh",
-                       revenue={"2026-01": 900.0, "2026-02": 1000.0}, failed=("07_inventory_planning",))
+    return write_month(
+        months,
+        "2026-02",
+        lang=request.param,
+        chinese_titles=request.param == "zh",
+        revenue={"2026-01": 900.0, "2026-02": 1000.0},
+        failed=("07_inventory_planning",),
+    )
 
 
 def made_here(month):
@@ -59,10 +75,16 @@ def test_every_link_and_download_leads_somewhere(browser, month):
     for page in pages(month):
         browser.open(page)
         links = browser.js("[...document.links].map(a => a.href)")
-        here = [re.sub(r"#.*", "", link).removeprefix("file://") for link in links if link.startswith("file:")]
+        here = [
+            re.sub(r"#.*", "", link).removeprefix("file://")
+            for link in links
+            if link.startswith("file:")
+        ]
         assert here and [name for name in here if not Path(name).exists()] == []
         anchors = [link.split("#")[1] for link in links if link.startswith(page.as_uri() + "#")]
-        assert [name for name in anchors if not browser.js(f"!!document.getElementById({name!r})")] == []
+        assert [
+            name for name in anchors if not browser.js(f"!!document.getElementById({name!r})")
+        ] == []
 
 
 def test_a_table_sorts_by_click_and_by_keyboard(browser, month):
@@ -73,7 +95,10 @@ def test_a_table_sorts_by_click_and_by_keyboard(browser, month):
     rows = browser.js(column)
     browser.click("#asks ~ .scroll thead th:nth-child(2) button")
     assert browser.js(column) == sorted(rows, key=lambda v: float(v.replace(",", "")))
-    assert browser.js("document.querySelector('#asks ~ .scroll th:nth-child(2)').ariaSort") == "ascending"
+    assert (
+        browser.js("document.querySelector('#asks ~ .scroll th:nth-child(2)').ariaSort")
+        == "ascending"
+    )
     browser.js("document.querySelector('#asks ~ .scroll th:nth-child(2) button').focus()")
     browser.key("Enter")
     assert browser.js(column) == sorted(rows, key=lambda v: float(v.replace(",", "")), reverse=True)
@@ -87,20 +112,27 @@ def test_the_page_fits_a_phone(browser, month):
         wide = browser.js("document.documentElement.scrollWidth")
         assert wide <= 390, f"{page.name} is {wide} px wide"
         if PICTURES:
-            browser.picture(Path(PICTURES) / f"{month.parent.parent.name}-{page.parent.name}-390.png")
+            browser.picture(
+                Path(PICTURES) / f"{month.parent.parent.name}-{page.parent.name}-390.png"
+            )
 
 
 def test_the_page_reads_without_scripts(browser, month):
     browser.open(month / "index.html", scripts=False)
     root = browser.call("DOM.getDocument", depth=-1)["root"]
     text = browser.call("DOM.getOuterHTML", nodeId=root["nodeId"])["outerHTML"]
-    assert "<ol" in text and text.count("<tr") > 5 and "<th scope=" in text and "<button" not in text
+    assert (
+        "<ol" in text and text.count("<tr") > 5 and "<th scope=" in text and "<button" not in text
+    )
 
 
 def test_the_page_prints_on_paper_without_cutting_tables(browser, month):
     browser.open(month / "index.html")
     paper = browser.printed()
-    assert paper.startswith(b"%PDF") and 1 <= paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page ") <= 24
+    assert (
+        paper.startswith(b"%PDF")
+        and 1 <= paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page ") <= 24
+    )
     browser.call("Emulation.setEmulatedMedia", media="print")
     assert browser.js("getComputedStyle(document.querySelector('nav')).display") == "none"
     browser.call("Emulation.setEmulatedMedia", media="")
@@ -113,8 +145,14 @@ def test_figures_are_drawn_and_hold_their_words_as_text(browser, month):
     measure = "i => i.decode().then(() => [i.naturalWidth, i.naturalHeight])"
     sizes = browser.js(f"Promise.all([...document.images].map({measure}))")
     assert len(sizes) == 2 and all(w > 100 and h > 100 for w, h in sizes)
-    drawn = (month / "04_cohort_retention" / "figures" / "retention.svg").read_text(encoding="utf-8")
-    wanted = "留存率按月龄" if month.parent.parent.name.startswith("zh") else "Share that ordered &amp; stayed"
+    drawn = (month / "04_cohort_retention" / "figures" / "retention.svg").read_text(
+        encoding="utf-8"
+    )
+    wanted = (
+        "留存率按月龄"
+        if month.parent.parent.name.startswith("zh")
+        else "Share that ordered &amp; stayed"
+    )
     assert wanted in "".join(re.findall(r"<text[^>]*>([^<]*)</text>", drawn))
     if PICTURES:
         browser.picture(Path(PICTURES) / f"{month.parent.parent.name}-chapter.png")
@@ -123,7 +161,9 @@ def test_figures_are_drawn_and_hold_their_words_as_text(browser, month):
 def test_lessons_are_folded_until_somebody_opens_them(browser, month):
     made_here(month)
     browser.open(month / "04_cohort_retention" / "notebook.html")
-    seen = "document.querySelector('details.lesson b').checkVisibility({contentVisibilityAuto: true})"
+    seen = (
+        "document.querySelector('details.lesson b').checkVisibility({contentVisibilityAuto: true})"
+    )
     assert browser.js(seen) is False
     browser.click("details.lesson summary")
     assert browser.js(seen) is True
@@ -134,15 +174,28 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser, month):
     reached = set()
     for _ in range(browser.js("document.querySelectorAll('a[href], button, summary').length") + 30):
         browser.key("Tab")
-        reached.add(browser.js("(e => e.tagName + ':' + e.textContent.trim().slice(0, 30) + ':' "
-                               "+ getComputedStyle(e).outlineStyle)(document.activeElement)"))
+        reached.add(
+            browser.js(
+                "(e => e.tagName + ':' + e.textContent.trim().slice(0, 30) + ':' "
+                "+ getComputedStyle(e).outlineStyle)(document.activeElement)"
+            )
+        )
     assert any(r.startswith("A:") and "playbook.xlsx" in r for r in reached)
-    assert any(r.startswith("BUTTON:") for r in reached) and any(r.startswith("SUMMARY:") for r in reached)
-    assert not [r for r in reached if r.split(":")[0] in ("A", "BUTTON", "SUMMARY") and r.endswith(":none")]
+    assert any(r.startswith("BUTTON:") for r in reached) and any(
+        r.startswith("SUMMARY:") for r in reached
+    )
+    assert not [
+        r for r in reached if r.split(":")[0] in ("A", "BUTTON", "SUMMARY") and r.endswith(":none")
+    ]
 
 
 def test_images_and_tables_are_named_for_those_who_cannot_see_them(browser, month):
     for page in pages(month):
         browser.open(page)
         assert browser.js("[...document.images].filter(i => !i.alt.trim()).length") == 0
-        assert browser.js("[...document.querySelectorAll('[role=region]')].filter(r => !r.ariaLabel).length") == 0
+        assert (
+            browser.js(
+                "[...document.querySelectorAll('[role=region]')].filter(r => !r.ariaLabel).length"
+            )
+            == 0
+        )

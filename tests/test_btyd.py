@@ -1,4 +1,6 @@
-"""Buy-till-you-die and spend models: the published estimates, both ways to them, and verdicts on hopeless data."""
+"""Buy-till-you-die and spend models: the published estimates, both ways to them, and
+verdicts on hopeless data.
+"""
 
 import sys
 import warnings
@@ -21,14 +23,23 @@ PUBLISHED = {  # CDNOW 1/10 sample, first 39 weeks: Fader, Hardie & Lee (2005) t
 def history_of(days, as_of):
     days = days[days.day_on <= pd.Timestamp(as_of)]
     g = days.groupby("customer_id").day_on.agg(["min", "max", "size"])
-    return pd.DataFrame({"x": g["size"] - 1, "t_x": (g["max"] - g["min"]).dt.days,
-                         "T": (pd.Timestamp(as_of) - g["min"]).dt.days})
+    return pd.DataFrame(
+        {
+            "x": g["size"] - 1,
+            "t_x": (g["max"] - g["min"]).dt.days,
+            "T": (pd.Timestamp(as_of) - g["min"]).dt.days,
+        }
+    )
 
 
 def bg_customers(n, seed, *, r=0.5, alpha=6.0, a=0.8, b=2.5, longest=400):
     """Purchase histories drawn by the story BG/NBD tells, in days."""
     rng = np.random.default_rng(seed)
-    rate, drop, age = rng.gamma(r, 1 / alpha, n) / 7, rng.beta(a, b, n), rng.integers(longest // 4, longest, n)
+    rate, drop, age = (
+        rng.gamma(r, 1 / alpha, n) / 7,
+        rng.beta(a, b, n),
+        rng.integers(longest // 4, longest, n),
+    )
     rows = []
     for k in range(n):
         at, times = 0.0, []
@@ -47,7 +58,13 @@ def bg_customers(n, seed, *, r=0.5, alpha=6.0, a=0.8, b=2.5, longest=400):
 @pytest.fixture(scope="module")
 def sample(shared_data):
     names = ["master_id", "customer_id", "day_on", "units", "revenue"]
-    frame = pd.read_csv(shared_data / "cdnow" / "CDNOW_sample.txt.gz", sep=r"\s+", header=None, names=names, dtype=str)
+    frame = pd.read_csv(
+        shared_data / "cdnow" / "CDNOW_sample.txt.gz",
+        sep=r"\s+",
+        header=None,
+        names=names,
+        dtype=str,
+    )
     frame["day_on"], frame["revenue"] = pd.to_datetime(frame.day_on), frame.revenue.astype(float)
     return frame.groupby(["customer_id", "day_on"], as_index=False).revenue.sum()
 
@@ -66,17 +83,21 @@ def test_a_fit_neither_reads_nor_moves_the_global_random_numbers(sample):
     history, states = history_of(sample, "1997-09-30"), []
     fits = []
     for seed in (1, 2):
-        np.random.seed(seed)  # noqa: NPY002 - lifetimes' own start is drawn from here
-        states.append(np.random.get_state()[1].copy())  # noqa: NPY002
+        np.random.seed(seed)
+        states.append(np.random.get_state()[1].copy())
         fits.append(fit_counts(history, model="pareto_nbd"))
-        assert (np.random.get_state()[1] == states[-1]).all()  # noqa: NPY002
+        assert (np.random.get_state()[1] == states[-1]).all()
     assert fits[0] == fits[1] and fits[0].engine == "lifetimes"
 
 
 @pytest.mark.parametrize("engine", ["auto", "own"])
 def test_gamma_gamma_gives_the_published_estimates(sample, engine):
     days = sample[sample.day_on <= "1997-09-30"].sort_values(["customer_id", "day_on"])
-    repeat = days[days.groupby("customer_id").cumcount() > 0].groupby("customer_id").revenue.agg(["size", "mean"])
+    repeat = (
+        days[days.groupby("customer_id").cumcount() > 0]
+        .groupby("customer_id")
+        .revenue.agg(["size", "mean"])
+    )
     fit = fit_spend(repeat.rename(columns={"size": "n"}), model="gamma_gamma", engine=engine)
     assert [round(fit.params[k], 2) for k in "pqv"] == [6.25, 3.74, 15.44]
 
@@ -84,7 +105,11 @@ def test_gamma_gamma_gives_the_published_estimates(sample, engine):
 def test_without_lifetimes_the_own_fit_serves_and_says_so(sample, monkeypatch):
     monkeypatch.setitem(sys.modules, "lifetimes", None)
     fit = fit_counts(history_of(sample, "1997-09-30"), week_cells=False)
-    assert round(fit.params["b"], 3) == 2.426 and fit.engine == "own" and "lifetimes is not installed" in fit.reason
+    assert (
+        round(fit.params["b"], 3) == 2.426
+        and fit.engine == "own"
+        and "lifetimes is not installed" in fit.reason
+    )
 
 
 def test_fitting_leaves_pandas_options_and_warning_filters_alone(sample):
@@ -101,7 +126,11 @@ def test_fitting_leaves_pandas_options_and_warning_filters_alone(sample):
 
 @pytest.mark.parametrize("model", list(MODELS))
 def test_gradients_are_the_derivatives_of_the_likelihood(model):
-    x, t_x, age = np.array([0, 1, 5, 40.0]), np.array([0, 3, 20, 39.0]), np.array([10, 30, 39, 40.0])
+    x, t_x, age = (
+        np.array([0, 1, 5, 40.0]),
+        np.array([0, 3, 20, 39.0]),
+        np.array([10, 30, 39, 40.0]),
+    )
     at = np.log(np.array([0.4, 5.0, 0.7, 2.5])[: len(MODELS[model])])
     grad = log_likelihood(model, np.exp(at), x, t_x, age)[1]
     for k, move in enumerate(np.eye(len(at)) * 1e-6):
@@ -128,7 +157,10 @@ def test_expected_purchases_of_new_customers_equal_simulated_ones():
 
 def test_shuffled_customers_give_the_same_fit_to_the_last_digit():
     history = bg_customers(300, 4)
-    one, two = fit_counts(history, engine="own"), fit_counts(history.sample(frac=1, random_state=1), engine="own")
+    one, two = (
+        fit_counts(history, engine="own"),
+        fit_counts(history.sample(frac=1, random_state=1), engine="own"),
+    )
     assert one == two
 
 
@@ -152,7 +184,10 @@ def test_impossible_histories_are_refused_by_rule():
 def test_no_random_shop_fails_in_silence():
     for seed in range(12):  # the proof runs a hundred
         rng = np.random.default_rng(seed)
-        size, drop = int(rng.integers(20, 300)), (float(rng.gamma(1, 1)) + 0.01, float(rng.gamma(2, 2)) + 0.1)
+        size, drop = (
+            int(rng.integers(20, 300)),
+            (float(rng.gamma(1, 1)) + 0.01, float(rng.gamma(2, 2)) + 0.1),
+        )
         history = bg_customers(size, seed, r=float(rng.gamma(1, 0.5)) + 0.05, a=drop[0], b=drop[1])
         for model in MODELS:
             fit = fit_counts(history, model=model, engine="own")
@@ -173,4 +208,6 @@ def test_negative_means_send_spend_to_the_credibility_mean():
     fit = fit_spend(table)
     assert fit.model == "credibility" and "gamma–gamma is not used" in fit.reason
     expected = expected_spend(fit, pd.DataFrame({"n": [0, 4], "mean": [np.nan, 20.0]}))
-    assert expected[0] == pytest.approx(fit.params["mean"]) and fit.params["mean"] < expected[1] <= 20
+    assert (
+        expected[0] == pytest.approx(fit.params["mean"]) and fit.params["mean"] < expected[1] <= 20
+    )

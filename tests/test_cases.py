@@ -1,4 +1,6 @@
-"""Every case can be solved from its store alone, and the marks are what the case says: right, half, wrong."""
+"""Every case can be solved from its store alone, and the marks are what the case says:
+right, half, wrong.
+"""
 
 import pandas as pd
 import pytest
@@ -26,7 +28,9 @@ def doubled_spend(shop):
 def burst(shop):
     orders = shop.orders.to_pandas()
     month = orders[days_of(orders) >= "2026-04-01"]
-    lines = shop.order_lines.to_pandas().merge(month[["order_id", "region", "ordered_on"]], on="order_id")
+    lines = shop.order_lines.to_pandas().merge(
+        month[["order_id", "region", "ordered_on"]], on="order_id"
+    )
     daily = lines.assign(day=days_of(lines)).groupby(["sku", "region", "day"]).order_id.nunique()
     sku, region, _ = daily.idxmax()
     days = daily[sku][region]
@@ -34,12 +38,14 @@ def burst(shop):
 
 
 def discounted_margin(shop):
-    """The sale's days against as many usual days before it, by what all orders of a day brought."""
+    """The sale's days against as many usual days before it, by what all orders of a day
+    brought.
+    """
     sale = shop.promotions.to_pandas().sort_values("starts_on").iloc[-1]
     first, last = pd.Timestamp(sale.starts_on), pd.Timestamp(sale.ends_on)
     orders = shop.sales_orders.to_pandas()
     daily = orders.margin.astype(float).groupby(days_of(orders)).sum()
-    usual = daily[first - pd.Timedelta(days=28): first - pd.Timedelta(days=1)]
+    usual = daily[first - pd.Timedelta(days=28) : first - pd.Timedelta(days=1)]
     return first, (daily[first:last] - usual.mean()).sum()
 
 
@@ -54,26 +60,41 @@ def late_parcels(shop):
 
 def below_cost(shop):
     lines = shop.sales_lines.to_pandas()
-    lines = lines.assign(day=days_of(lines), revenue=lines.revenue.astype(float), cost=lines.cost.astype(float))
+    lines = lines.assign(
+        day=days_of(lines), revenue=lines.revenue.astype(float), cost=lines.cost.astype(float)
+    )
     month = lines[lines.day >= "2026-07-01"]
     bad = month[month.revenue < month.cost]
     sku, days = bad.sku.mode().iloc[0], bad.day.unique()
     usual = lines[(lines.sku == sku) & ~lines.day.isin(days) & (lines.day >= "2026-05-01")]
-    earned = (usual.revenue - usual.cost).sum() / usual.day.agg(lambda d: (d.max() - d.min()).days + 1)
+    earned = (usual.revenue - usual.cost).sum() / usual.day.agg(
+        lambda d: (d.max() - d.min()).days + 1
+    )
     return days.min(), (bad.cost - bad.revenue).sum() + earned * 2
 
 
 def missing_orders(shop):
     orders = shop.orders.to_pandas()
     orders = orders[(days_of(orders) >= "2026-08-01") & (orders.device == "mobile")]
-    daily = days_of(orders).value_counts().reindex(pd.date_range("2026-08-01", "2026-08-31"), fill_value=0)
+    daily = (
+        days_of(orders)
+        .value_counts()
+        .reindex(pd.date_range("2026-08-01", "2026-08-31"), fill_value=0)
+    )
     four = daily.rolling(4).sum()
     last = four.idxmin()
-    window = daily[last - pd.Timedelta(days=3): last]
+    window = daily[last - pd.Timedelta(days=3) : last]
     return window.index[0], (daily.drop(window.index).mean() * 4 - window.sum())
 
 
-ROUTES = {1: doubled_spend, 2: burst, 3: discounted_margin, 4: late_parcels, 5: below_cost, 6: missing_orders}
+ROUTES = {
+    1: doubled_spend,
+    2: burst,
+    3: discounted_margin,
+    4: late_parcels,
+    5: below_cost,
+    6: missing_orders,
+}
 
 
 @pytest.mark.parametrize("number", CASES)
@@ -81,14 +102,20 @@ def test_a_case_is_solved_from_its_store_by_plain_tables(number):
     case = open_case(number)
     day, size = ROUTES[number](case.shop)
     grade = case.grade(find=case.case.finding, day=day, size=size, decision=best(case.case))
-    assert (grade.finding, grade.decision) == (1.0, 1.0) and grade.sizing >= 0.5, (day, size, case._size)
+    assert (grade.finding, grade.decision) == (1.0, 1.0) and grade.sizing >= 0.5, (
+        day,
+        size,
+        case._size,
+    )
     assert case.shop.problems.empty and case.shop.month == case.month
     assert not list(case.store.rglob("truth")) and not list(case.store.rglob("size.json"))
 
 
 def test_a_perfect_hand_in_has_full_marks_and_no_word_of_blame():
     case = open_case(1)
-    grade = case.grade(find="Double  Load", day="2026-03-07", size=case._size * 1.04, decision=best(case.case))
+    grade = case.grade(
+        find="Double  Load", day="2026-03-07", size=case._size * 1.04, decision=best(case.case)
+    )
     assert grade.score == 1.0
     assert grade.advice == (f"Decision: {case.case.decisions[best(case.case)][1]}",)
 
@@ -105,16 +132,22 @@ def test_a_wrong_find_is_told_what_it_would_have_looked_like_and_its_decision_co
     case = open_case(6)
     grade = case.grade(find="season", day="2026-08-11", size=0, decision=best(case.case))
     assert grade.score == 0.0
-    assert FINDINGS["season"] in grade.advice[0] and str(round(case._size)) not in " ".join(grade.advice)
+    assert FINDINGS["season"] in grade.advice[0] and str(round(case._size)) not in " ".join(
+        grade.advice
+    )
 
 
 def test_a_loss_handed_in_as_a_gain_is_a_wrong_sign():
     case = open_case(3)
-    grade = case.grade(find=case.case.finding, day=case.case.day, size=-case._size, decision=best(case.case))
+    grade = case.grade(
+        find=case.case.finding, day=case.case.day, size=-case._size, decision=best(case.case)
+    )
     assert grade.sizing == 0.0 and "sign" in grade.advice[0]
 
 
-def test_dots_are_not_attempted_and_a_slip_of_the_pen_is_said_in_one_line(capsys, tmp_path, monkeypatch):
+def test_dots_are_not_attempted_and_a_slip_of_the_pen_is_said_in_one_line(
+    capsys, tmp_path, monkeypatch
+):
     monkeypatch.setenv("PLAYBOOK_LEARNER_DIR", str(tmp_path))
     case = open_case(2)
     assert case.file() is None and "not attempted" in capsys.readouterr().out
@@ -133,5 +166,7 @@ def test_a_case_built_twice_has_the_same_bytes(tmp_path, monkeypatch):
     for place in ("a", "b"):
         monkeypatch.setenv("PLAYBOOK_CACHE", str(tmp_path / place))
         store = open_case(4).store
-        found.append({p.name: p.read_bytes() for p in sorted(store.parent.rglob("*")) if p.is_file()})
+        found.append(
+            {p.name: p.read_bytes() for p in sorted(store.parent.rglob("*")) if p.is_file()}
+        )
     assert found[0] == found[1] and len(found[0]) > 20

@@ -1,4 +1,6 @@
-"""Channel accounts checked by hand, extracts with everything wrong with them, and a plan that says when to wait."""
+"""Channel accounts checked by hand, extracts with everything wrong with them, and a
+plan that says when to wait.
+"""
 
 import numpy as np
 import pandas as pd
@@ -44,7 +46,12 @@ def orders(*rows):
 def ads(*rows, **columns):
     frame = pd.DataFrame(rows, columns=["day_on", "channel", "spend"])
     frame["day_on"] = pd.to_datetime(frame.day_on)
-    return frame.assign(**({"region": "all", "clicks": 10, "platform_orders": 2.0, "platform_value": 200.0} | columns))
+    return frame.assign(
+        **(
+            {"region": "all", "clicks": 10, "platform_orders": 2.0, "platform_value": 200.0}
+            | columns
+        )
+    )
 
 
 def every_day(first, last, channel="search", spend=10.0, **columns):
@@ -56,7 +63,8 @@ SHOP = orders(
     ("2", "2026-07-09", "bob", "search", 200.0, 90.0, True),
     ("3", "2026-07-20", "ann", "direct", 50.0, 20.0, False),
     ("4", "2026-10-20", "cat", "search", 80.0, 30.0, True),
-    ("5", "2026-10-21", None, None, 60.0, 25.0, False))
+    ("5", "2026-10-21", None, None, 60.0, 25.0, False),
+)
 BACK = pd.DataFrame({"refund_id": ["r"], "order_id": ["2"], "amount": [100.0], "margin": [-55.0]})
 
 
@@ -68,8 +76,9 @@ def accounts(spend=None):
 def test_the_accounts_of_a_month_by_hand():
     months, _ = accounts()
     july = months.set_index(["channel", "month"]).loc[("search", "2026-07")]
-    assert july[["orders", "new_customers", "sales", "refunds", "revenue", "margin", "spend", "clicks"]].tolist() == [
-        2, 2, 300, 100, 200, 75, 310, 310]
+    assert july[
+        ["orders", "new_customers", "sales", "refunds", "revenue", "margin", "spend", "clicks"]
+    ].tolist() == [2, 2, 300, 100, 200, 75, 310, 310]
     assert july.status == "complete"
     assert months.set_index(["channel", "month"]).status[("search", "2026-10")] == "partial"
     assert months.sales.sum() == SHOP.revenue.sum()
@@ -79,9 +88,15 @@ def test_the_accounts_of_a_month_by_hand():
 def test_break_even_is_where_poas_passes_one():
     months, _ = accounts()
     row = channel_pnl(months, n_months=1).set_index("channel").loc["search"]
-    assert row.first_month == "2026-08"         # the last month whose refunds are in; nothing was sold in it
+    assert (
+        row.first_month == "2026-08"
+    )  # the last month whose refunds are in; nothing was sold in it
     assert np.isnan(row.be_roas)
-    row = channel_pnl(months[months.month == "2026-07"], n_months=1).set_index("channel").loc["search"]
+    row = (
+        channel_pnl(months[months.month == "2026-07"], n_months=1)
+        .set_index("channel")
+        .loc["search"]
+    )
     assert row.roas == pytest.approx(300 / 310)
     assert row.be_roas == pytest.approx(300 / 75)
     assert row.poas == pytest.approx(row.roas / row.be_roas)
@@ -93,15 +108,19 @@ def test_break_even_is_where_poas_passes_one():
 def test_break_even_follows_the_dictionary():
     """55 % gross margin, 3.5 % fee, 2 % other, 6 % refunds whose goods come back: 2.15."""
     one = orders(("1", "2026-07-03", "ann", "search", 1000.0, 495.0, True))
-    back = pd.DataFrame({"refund_id": ["r"], "order_id": ["1"], "amount": [60.0], "margin": [-.495 * 60]})
+    back = pd.DataFrame(
+        {"refund_id": ["r"], "order_id": ["1"], "amount": [60.0], "margin": [-0.495 * 60]}
+    )
     log = spend_log(every_day("2026-07-01", "2026-07-31"), as_of="2026-10-31")
     pnl = channel_pnl(channel_months(one, spend=log, refunds=back, as_of="2026-10-31"))
-    assert pnl.be_roas[0] == pytest.approx(2.15, abs=.005)
+    assert pnl.be_roas[0] == pytest.approx(2.15, abs=0.005)
 
 
 def test_shuffled_rows_give_the_same_accounts():
     months, log = accounts()
-    again = channel_months(SHOP.sample(frac=1, random_state=3), spend=log, refunds=BACK, as_of=AS_OF)
+    again = channel_months(
+        SHOP.sample(frac=1, random_state=3), spend=log, refunds=BACK, as_of=AS_OF
+    )
     pd.testing.assert_frame_equal(months, again)
 
 
@@ -109,12 +128,14 @@ def test_unknown_channels_are_kept_and_their_share_is_the_gate():
     months, _ = accounts()
     assert "unknown" in set(months.channel)
     known = known_channel_share(SHOP).iloc[0]
-    assert known.known_share == .8
-    assert known.low < .8 < known.high
+    assert known.known_share == 0.8
+    assert known.low < 0.8 < known.high
 
 
 def test_margin_is_missing_where_costs_are_not_known():
-    months = channel_months(SHOP.assign(margin=[40.0, None, 20.0, None, None]), spend=None, as_of=AS_OF)
+    months = channel_months(
+        SHOP.assign(margin=[40.0, None, 20.0, None, None]), spend=None, as_of=AS_OF
+    )
     search = months[(months.channel == "search") & (months.month == "2026-07")].iloc[0]
     assert np.isnan(search.margin)
     assert search.sales == 300
@@ -124,14 +145,16 @@ def test_margin_is_missing_where_costs_are_not_known():
 def test_spend_without_orders_has_costs_but_no_ratio_made_up():
     months, _ = accounts(every_day("2026-07-01", "2026-10-31", channel="radio"))
     radio = channel_pnl(months).set_index("channel").loc["radio"]
-    assert radio.spend == 620       # July and August: later months are not ripe
+    assert radio.spend == 620  # July and August: later months are not ripe
     assert (radio.orders, radio.roas, radio.poas) == (0, 0, 0)
     assert np.isnan(radio.be_roas)
     assert np.isnan(radio.ncac)
 
 
 def test_an_extract_loaded_twice_is_counted_once_and_named():
-    regions = pd.concat([every_day("2026-10-01", "2026-10-31", region=r, spend=5.0) for r in ("north", "south")])
+    regions = pd.concat(
+        [every_day("2026-10-01", "2026-10-31", region=r, spend=5.0) for r in ("north", "south")]
+    )
     twice = pd.concat([regions, every_day("2026-10-06", "2026-10-08", spend=10.0)])
     log = spend_log(twice, as_of=AS_OF)
     assert log.daily.spend.sum() == 310
@@ -140,13 +163,23 @@ def test_an_extract_loaded_twice_is_counted_once_and_named():
 
 
 def test_an_extract_that_ends_mid_month_leaves_the_month_unknown():
-    both = pd.concat([every_day("2026-08-01", "2026-10-31"), every_day("2026-08-01", "2026-10-14", channel="display")])
+    both = pd.concat(
+        [
+            every_day("2026-08-01", "2026-10-31"),
+            every_day("2026-08-01", "2026-10-14", channel="display"),
+        ]
+    )
     months, log = accounts(both)
-    assert log.findings[["channel", "finding", "n_days"]].to_numpy().tolist() == [["display", "extract ends early", 17]]
+    assert log.findings[["channel", "finding", "n_days"]].to_numpy().tolist() == [
+        ["display", "extract ends early", 17]
+    ]
     spend = months.set_index(["channel", "month"]).spend
     assert np.isnan(spend[("display", "2026-10")])
     assert spend[("display", "2026-09")] == 300
-    assert channel_headline(months).set_index(["metric", "month"]).status[("roas", "2026-10")] == "unobserved"
+    assert (
+        channel_headline(months).set_index(["metric", "month"]).status[("roas", "2026-10")]
+        == "unobserved"
+    )
 
 
 def test_an_extract_that_ends_everywhere_is_named_too():
@@ -163,7 +196,9 @@ def test_gaps_credits_and_missing_amounts_are_named_and_a_pause_is_no_gap():
     log = spend_log(frame, as_of=AS_OF)
     assert sorted(log.findings.finding) == ["gap", "negative spend", "spend missing"]
     assert (~log.daily.is_known).sum() == 6
-    flights = pd.concat([every_day("2026-08-01", "2026-08-14"), every_day("2026-10-20", "2026-10-31")])
+    flights = pd.concat(
+        [every_day("2026-08-01", "2026-08-14"), every_day("2026-10-20", "2026-10-31")]
+    )
     paused = spend_log(flights, as_of=AS_OF)
     assert paused.findings.empty
     assert paused.daily.spend.sum() == 260
@@ -185,8 +220,14 @@ def test_platforms_together_claim_more_than_the_shop_sold():
 def test_cost_that_follows_orders_is_no_budget():
     both = [every_day("2026-08-01", "2026-10-31", channel=c) for c in ("search", "referral")]
     log = spend_log(pd.concat(both), as_of=AS_OF)
-    kinds = pd.DataFrame({"rule_no": [1, 2], "channel": ["search", "referral"], "kind": ["search", "referral"],
-                          "is_paid": [True, False]})
+    kinds = pd.DataFrame(
+        {
+            "rule_no": [1, 2],
+            "channel": ["search", "referral"],
+            "kind": ["search", "referral"],
+            "is_paid": [True, False],
+        }
+    )
     assert budget_channels(log) == ["referral", "search"]
     assert budget_channels(log, kinds) == ["search"]
     unpaid = owned(SHOP, kinds, months=accounts()[0], as_of=AS_OF)
@@ -195,17 +236,28 @@ def test_cost_that_follows_orders_is_no_budget():
 
 def test_repeat_shares_count_only_customers_old_enough():
     shop = orders(
-        ("1", "2026-07-03", "ann", "live", 10.0, 4.0, True), ("3", "2026-07-05", "bob", "live", 10.0, 4.0, True),
-        ("2", "2026-07-13", "ann", "direct", 10.0, 4.0, False), ("4", "2026-10-25", "eve", "live", 9.0, 4.0, True))
+        ("1", "2026-07-03", "ann", "live", 10.0, 4.0, True),
+        ("3", "2026-07-05", "bob", "live", 10.0, 4.0, True),
+        ("2", "2026-07-13", "ann", "direct", 10.0, 4.0, False),
+        ("4", "2026-10-25", "eve", "live", 9.0, 4.0, True),
+    )
     kinds = pd.DataFrame({"channel": ["live"], "kind": ["live"], "is_paid": [True]})
-    row = owned(shop, kinds, months=channel_months(shop, spend=None, as_of=AS_OF), as_of=AS_OF).iloc[0]
-    assert (row.activated_30d_share, row.repeat_90d_share, row.n_repeat_base) == (.5, .5, 2)
+    row = owned(
+        shop, kinds, months=channel_months(shop, spend=None, as_of=AS_OF), as_of=AS_OF
+    ).iloc[0]
+    assert (row.activated_30d_share, row.repeat_90d_share, row.n_repeat_base) == (0.5, 0.5, 2)
     assert np.isnan(row.cost)
 
 
 def test_credit_needs_touches():
-    empty = pd.DataFrame({"journey_id": pd.Series(dtype=str), "touch_no": pd.Series(dtype=int),
-                          "channel": pd.Series(dtype=str), "is_conversion": pd.Series(dtype=bool)})
+    empty = pd.DataFrame(
+        {
+            "journey_id": pd.Series(dtype=str),
+            "touch_no": pd.Series(dtype=int),
+            "channel": pd.Series(dtype=str),
+            "is_conversion": pd.Series(dtype=bool),
+        }
+    )
     with pytest.raises(PlaybookError, match="no touch to credit"):
         credit_models(empty)
 
@@ -220,16 +272,31 @@ def caused(spend, height):
     return height * 100 * spend / (spend + 100)
 
 
-def made_shop(seed=1, strong=4.0, weak=.3):
-    """Daily orders whose margin follows two channels, spent in weekly flights with dark weeks."""
+def made_shop(seed=1, strong=4.0, weak=0.3):
+    """Daily orders whose margin follows two channels, spent in weekly flights with dark
+    weeks.
+    """
     rng = np.random.default_rng(seed)
     week = np.arange(len(DAYS)) // 7
-    flights = {c: 50 * np.exp(.6 * rng.standard_normal(week.max() + 1)) * (rng.random(week.max() + 1) > .2)
-               for c in ("strong", "weak")}
+    flights = {
+        c: 50
+        * np.exp(0.6 * rng.standard_normal(week.max() + 1))
+        * (rng.random(week.max() + 1) > 0.2)
+        for c in ("strong", "weak")
+    }
     spend = {c: flight[week] for c, flight in flights.items()}
-    margin = 400 + caused(spend["strong"], strong) + caused(spend["weak"], weak) + 25 * rng.standard_normal(len(DAYS))
-    shop = orders(*[(f"o{i}", day, f"c{i}", "strong", 2 * m, m, True)
-                    for i, (day, m) in enumerate(zip(DAYS, margin, strict=True))])
+    margin = (
+        400
+        + caused(spend["strong"], strong)
+        + caused(spend["weak"], weak)
+        + 25 * rng.standard_normal(len(DAYS))
+    )
+    shop = orders(
+        *[
+            (f"o{i}", day, f"c{i}", "strong", 2 * m, m, True)
+            for i, (day, m) in enumerate(zip(DAYS, margin, strict=True))
+        ]
+    )
     paid = pd.concat([ads(*zip(DAYS, [c] * len(DAYS), s, strict=True)) for c, s in spend.items()])
     return shop, spend_log(paid, as_of=AS_OF)
 
@@ -247,16 +314,18 @@ def test_the_strong_channel_is_raised_and_the_weak_one_lowered(fitted):
     table = response_table(model).set_index("channel")
     spent = log.daily[log.daily.channel == "strong"].spend
     truth = caused(spent, 4.0).sum() / spent.sum()
-    assert table.average_return["strong"] == pytest.approx(truth, rel=.15)
-    assert table.average_low["strong"] * .95 < truth < table.average_high["strong"] * 1.05
+    assert table.average_return["strong"] == pytest.approx(truth, rel=0.15)
+    assert table.average_low["strong"] * 0.95 < truth < table.average_high["strong"] * 1.05
     assert table.average_return["strong"] > 1 > table.average_return["weak"]
-    plan = plan_budget(model, largest_step=.2)
+    plan = plan_budget(model, largest_step=0.2)
     moves = plan.table.set_index("channel")
     assert (moves.action["strong"], moves.action["weak"]) == ("raise", "lower")
     assert plan.verdict == "move"
     assert plan.low > 0
     months = channel_months(shop, spend=log, as_of=AS_OF)
-    decided = channel_decisions(plan, channel_pnl(months), months, response_table(model), as_of=AS_OF, currency="EUR")
+    decided = channel_decisions(
+        plan, channel_pnl(months), months, response_table(model), as_of=AS_OF, currency="EUR"
+    )
     assert decided.set_index("subject").action["strong"] == "raise"
     kept = Results("03_channel_roi", "")
     kept.decide(decided)
@@ -270,10 +339,10 @@ def test_the_strong_channel_is_raised_and_the_weak_one_lowered(fitted):
 def test_floors_caps_and_impossible_totals(fitted):
     model = fitted[2]
     now = response_table(model).set_index("channel").spend_now.sum() * 365.25 / 84
-    bounded = plan_budget(model, caps={"strong": 1.0 * now}, floors={"weak": .0})
+    bounded = plan_budget(model, caps={"strong": 1.0 * now}, floors={"weak": 0.0})
     assert bounded.table.plan.sum() == pytest.approx(now)
     with pytest.raises(PlaybookError, match="No split meets the bounds"):
-        plan_budget(model, total=.1 * now)
+        plan_budget(model, total=0.1 * now)
     with pytest.raises(PlaybookError, match="No spend is known for radio"):
         plan_budget(model, floors={"radio": 5.0})
     forced = plan_budget(model, spend_all=True).table.set_index("channel")
@@ -282,24 +351,47 @@ def test_floors_caps_and_impossible_totals(fitted):
 
 def test_where_the_gain_is_unsure_the_advice_is_to_hold_and_test():
     shop, log = made_shop(seed=2, strong=1.0, weak=1.0)
-    noisy = shop.assign(margin=shop.margin + 400 * np.random.default_rng(3).standard_normal(len(shop)))
+    noisy = shop.assign(
+        margin=shop.margin + 400 * np.random.default_rng(3).standard_normal(len(shop))
+    )
     model, _ = channel_response(noisy, spend=log, channels=budget_channels(log), as_of=AS_OF)
     plan = plan_budget(model)
     assert plan.low < 0 < plan.high
     assert plan.verdict == "hold and test"
     assert set(plan.table.action) <= {"hold", "hold and test", ""}
     now = plan.table.now.sum()
-    assert plan_budget(model, total=.9 * now).verdict == "must move"        # today's split is over the ceiling
+    assert (
+        plan_budget(model, total=0.9 * now).verdict == "must move"
+    )  # today's split is over the ceiling
     months = channel_months(noisy, spend=log, as_of=AS_OF)
-    decided = channel_decisions(plan, channel_pnl(months), months, response_table(model), as_of=AS_OF, currency="EUR")
+    decided = channel_decisions(
+        plan, channel_pnl(months), months, response_table(model), as_of=AS_OF, currency="EUR"
+    )
     assert "test" in set(decided.action)
     assert set(decided.action) <= {"hold", "test", "pause"}
     tested = decided.subject[decided.action == "test"].iloc[0]
-    for worth, said in ((True, "28 days without it in r1 would show a return from 1.2 on"), (False, "week by week")):
-        tests = pd.DataFrame({"channel": [tested], "days": [28], "regions": ["r1"], "smallest_return": [1.2],
-                              "is_worthwhile": [worth]})
-        again = channel_decisions(plan, channel_pnl(months), months, response_table(model), as_of=AS_OF, currency="EUR",
-                                  tests=tests)
+    for worth, said in (
+        (True, "28 days without it in r1 would show a return from 1.2 on"),
+        (False, "week by week"),
+    ):
+        tests = pd.DataFrame(
+            {
+                "channel": [tested],
+                "days": [28],
+                "regions": ["r1"],
+                "smallest_return": [1.2],
+                "is_worthwhile": [worth],
+            }
+        )
+        again = channel_decisions(
+            plan,
+            channel_pnl(months),
+            months,
+            response_table(model),
+            as_of=AS_OF,
+            currency="EUR",
+            tests=tests,
+        )
         assert said in again.set_index("subject").reason[tested]
 
 
@@ -310,14 +402,22 @@ def test_a_channel_with_a_floor_is_strategic_and_never_paused(fitted):
     pnl, response = channel_pnl(months), response_table(model)
     told = {"as_of": AS_OF, "currency": "EUR"}
     plan = plan_budget(model)
-    assert channel_decisions(plan, pnl, months, response, **told).set_index("subject").action["weak"] == "pause"
-    kept = channel_decisions(plan, pnl, months, response, strategic={"weak"}, **told).set_index("subject")
+    assert (
+        channel_decisions(plan, pnl, months, response, **told).set_index("subject").action["weak"]
+        == "pause"
+    )
+    kept = channel_decisions(plan, pnl, months, response, strategic={"weak"}, **told).set_index(
+        "subject"
+    )
     assert kept.action["weak"] == "hold"
     assert kept.reason["weak"].startswith("strategic")
 
 
 def test_bounds_are_read_from_one_line_or_refused():
-    assert budget_bounds("search: 500, paid: social: 12.5") == {"search": 500.0, "paid: social": 12.5}
+    assert budget_bounds("search: 500, paid: social: 12.5") == {
+        "search": 500.0,
+        "paid: social": 12.5,
+    }
     assert budget_bounds("") == {}
     for text in ("search 500", "search: many", "search: -1", "search: nan"):
         with pytest.raises(PlaybookError, match="which channel may spend how much"):
@@ -328,18 +428,27 @@ def test_a_planned_test_would_find_what_it_says_and_wants_regions():
     rng = np.random.default_rng(8)
     days = pd.date_range("2025-11-02", AS_OF)
     common = 100 + 10 * np.sin(np.arange(len(days)) / 9) + rng.normal(0, 2, len(days))
-    rows = [(f"{region}/{i}", day, None, "search", 100.0, common[i] + rng.normal(0, 2), False)
-            for region in range(9) for i, day in enumerate(days)]
+    rows = [
+        (f"{region}/{i}", day, None, "search", 100.0, common[i] + rng.normal(0, 2), False)
+        for region in range(9)
+        for i, day in enumerate(days)
+    ]
     shop = orders(*rows).assign(region=np.repeat([f"r{i}" for i in range(9)], len(days)))
-    response = pd.DataFrame({"channel": ["search"], "spend_now": [630.0], "average_low": [.2], "average_high": [3.0]})
+    response = pd.DataFrame(
+        {"channel": ["search"], "spend_now": [630.0], "average_low": [0.2], "average_high": [3.0]}
+    )
     plan = geo_plan(shop, response=response, as_of=AS_OF, days=(14, 28)).set_index("days")
     assert plan.n_control.tolist() == [6, 6]
-    assert (plan.smallest_lift <= .045).all()
+    assert (plan.smallest_lift <= 0.045).all()
     # 900 of margin a day and 90 of spend: a lift of one per cent of margin is a return of a tenth
-    assert plan.smallest_return.to_numpy() == pytest.approx(10 * plan.smallest_lift.to_numpy(), rel=.02)
-    assert plan.spend_moved[28] == pytest.approx(28 * 30, rel=.02)
+    assert plan.smallest_return.to_numpy() == pytest.approx(
+        10 * plan.smallest_lift.to_numpy(), rel=0.02
+    )
+    assert plan.spend_moved[28] == pytest.approx(28 * 30, rel=0.02)
     assert plan.is_worthwhile.all()
-    short = geo_plan(shop[shop.ordered_on >= "2026-09-21"], response=response, as_of=AS_OF, days=(14,)).iloc[0]
+    short = geo_plan(
+        shop[shop.ordered_on >= "2026-09-21"], response=response, as_of=AS_OF, days=(14,)
+    ).iloc[0]
     assert short.note == "needs 42 days of sales by region, 41 are there"
     assert geo_plan(shop.assign(region=None), response=response, as_of=AS_OF).empty
 
@@ -349,37 +458,58 @@ def test_where_spend_of_the_last_weeks_is_not_known_nothing_is_advised(fitted):
     early = log.daily[(log.daily.channel == "strong") | (log.daily.day_on <= "2026-08-31")]
     cut = spend_log(early.drop(columns="is_known").assign(region="all"), as_of=AS_OF)
     assert cut.findings.finding.tolist() == ["extract ends early"]
-    model, _basis = channel_response(shop, spend=cut, channels=["strong", "weak"], as_of=AS_OF, steps=60)
+    model, _basis = channel_response(
+        shop, spend=cut, channels=["strong", "weak"], as_of=AS_OF, steps=60
+    )
     table = response_table(model).set_index("channel")
     assert table.note["weak"] == "spend of the last four weeks is not known: no advice"
     assert np.isnan(table.spend_now["weak"])
     assert table.spend_now["strong"] > 0
-    assert table.average_return["weak"] > 0         # what it returned before can still be said
+    assert table.average_return["weak"] > 0  # what it returned before can still be said
     plan = plan_budget(model).table.set_index("channel")
     assert np.isnan(plan.plan["weak"])
     assert plan.drop("weak").plan.sum() == pytest.approx(plan.drop("weak").now.sum())
     months = channel_months(shop, spend=cut, as_of=AS_OF)
-    decided = channel_decisions(plan_budget(model), channel_pnl(months), months, response_table(model), as_of=AS_OF,
-                                currency="EUR").set_index("subject")
+    decided = channel_decisions(
+        plan_budget(model),
+        channel_pnl(months),
+        months,
+        response_table(model),
+        as_of=AS_OF,
+        currency="EUR",
+    ).set_index("subject")
     assert decided.action["weak"] not in ("raise", "lower")
     held = held_out_weeks(model.weeks)
     assert len(held) == 8
-    assert held.week_on.max() < pd.Timestamp("2026-09-01")      # the last weeks that can be scored
+    assert held.week_on.max() < pd.Timestamp("2026-09-01")  # the last weeks that can be scored
 
 
 def test_a_test_in_a_shop_without_regions_is_named_and_not_read():
-    test = pd.DataFrame({"test_id": "t", "region": ["north", "south"], "arm": ["treated", "control"],
-                         "channel": "search", "starts_on": pd.Timestamp("2026-10-01"),
-                         "ends_on": pd.Timestamp("2026-10-31")})
+    test = pd.DataFrame(
+        {
+            "test_id": "t",
+            "region": ["north", "south"],
+            "arm": ["treated", "control"],
+            "channel": "search",
+            "starts_on": pd.Timestamp("2026-10-01"),
+            "ends_on": pd.Timestamp("2026-10-31"),
+        }
+    )
     spend = every_day("2026-07-01", "2026-10-31")
-    read = geo_readings(SHOP.assign(region=None), geo_tests=test, ad_spend=spend, as_of=AS_OF).iloc[0]
+    read = geo_readings(SHOP.assign(region=None), geo_tests=test, ad_spend=spend, as_of=AS_OF).iloc[
+        0
+    ]
     assert read.note.startswith("needs treated regions")
 
 
 def test_without_costs_the_response_is_revenue_and_says_so(fitted):
     shop, log, _ = fitted
-    _model, basis = channel_response(shop.assign(margin=None).astype({"margin": float}), spend=log, channels=["strong"],
-                                     as_of=AS_OF)
+    _model, basis = channel_response(
+        shop.assign(margin=None).astype({"margin": float}),
+        spend=log,
+        channels=["strong"],
+        as_of=AS_OF,
+    )
     assert basis == "revenue"
 
 
@@ -397,13 +527,23 @@ def test_a_geo_test_is_read_in_margin_and_in_spend():
             paid.append((day, "search", 20.0 if on else 10.0))
     shop = orders(*rows).assign(region=np.repeat(regions, len(days)), revenue=100.0)
     spend = ads(*paid).assign(region=np.repeat(regions, len(days)))
-    test = pd.DataFrame({"test_id": "t", "region": regions, "arm": ["treated"] + ["control"] * 7, "channel": "search",
-                         "starts_on": pd.Timestamp("2026-10-01"), "ends_on": pd.Timestamp("2026-10-31")})
+    test = pd.DataFrame(
+        {
+            "test_id": "t",
+            "region": regions,
+            "arm": ["treated"] + ["control"] * 7,
+            "channel": "search",
+            "starts_on": pd.Timestamp("2026-10-01"),
+            "ends_on": pd.Timestamp("2026-10-31"),
+        }
+    )
     read = geo_readings(shop, geo_tests=test, ad_spend=spend, as_of=AS_OF).iloc[0]
     assert read.att == pytest.approx(30, abs=2)
     assert read.factor == pytest.approx(2)
-    assert read.roi == pytest.approx(3, abs=.2)
+    assert read.roi == pytest.approx(3, abs=0.2)
     assert read.low < 30 < read.high
-    blind = geo_readings(shop, geo_tests=test, ad_spend=spend.assign(region="all"), as_of=AS_OF).iloc[0]
+    blind = geo_readings(
+        shop, geo_tests=test, ad_spend=spend.assign(region="all"), as_of=AS_OF
+    ).iloc[0]
     assert "spend by region is not known" in blind.note
     assert np.isnan(blind.roi)

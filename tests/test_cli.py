@@ -1,4 +1,6 @@
-"""The command line: help with an example, plain refusals, exit statuses that a script can trust, JSON for machines."""
+"""The command line: help with an example, plain refusals, exit statuses that a script
+can trust, JSON for machines.
+"""
 
 import json
 import subprocess
@@ -13,14 +15,28 @@ from playbook.errors import PlaybookError
 from playbook.runs import month as month_module
 from playbook.runs import plan
 
-COMMANDS = ["run", "open", "decisions", "contract", "check", "import", "fetch", "init", "map", "audience", "demo"]
+COMMANDS = [
+    "run",
+    "open",
+    "decisions",
+    "contract",
+    "check",
+    "import",
+    "fetch",
+    "init",
+    "map",
+    "audience",
+    "demo",
+]
 
 
 @pytest.fixture
 def kitchen(tmp_path, monkeypatch):
     cook = Kitchen()
     monkeypatch.setattr(month_module, "execute_notebook", cook)
-    monkeypatch.setattr(month_module, "_verdict", lambda shop: {"status": "go", "reasons": [], "gates": []})
+    monkeypatch.setattr(
+        month_module, "_verdict", lambda shop: {"status": "go", "reasons": [], "gates": []}
+    )
     for module in (plan, month_module):
         monkeypatch.setattr(module, "code_version", lambda: "one version of the code")
     monkeypatch.setattr(plan, "notebooks_folder", lambda: tmp_path / "nbs")
@@ -45,10 +61,17 @@ def test_help_lists_the_commands_and_no_command_is_wrong_usage(capsys):
     assert main([]) == 2 and main(["nonsense"]) == 2 and main(["run", "--jobs", "0"]) == 2
 
 
-@pytest.mark.parametrize("words", [
-    ["run", "--until", "2026"], ["run", "--until", "2026-02-03", "--month", "2026-02"], ["run", "-p", "months"],
-    ["run", "--from", "2026-01", "--only", "04"], ["run", "--lang", "fr"], ["run", "-p", "1x=3"],
-])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--until", "2026"],
+        ["run", "--until", "2026-02-03", "--month", "2026-02"],
+        ["run", "-p", "months"],
+        ["run", "--from", "2026-01", "--only", "04"],
+        ["run", "--lang", "fr"],
+        ["run", "-p", "1x=3"],
+    ],
+)
 def test_wrong_usage_is_status_2_and_touches_nothing(kitchen, tmp_path, words):
     assert main(words) == 2
     assert kitchen.ran == [] and not (tmp_path / "runs").exists()
@@ -87,30 +110,64 @@ def test_json_says_what_was_published_and_nothing_else(kitchen, capsys):
     assert main(["run", "--store", "shop", "--json"]) == 0
     (one,) = json.loads(capsys.readouterr().out)["runs"]
     assert (one["store"], one["month"], one["status"]) == ("corner", "2026-02", 0)
-    assert one["chapters"]["04_cohorts"] == "done" and one["page"].endswith("index.html") and len(one["sentences"]) == 3
+    assert (
+        one["chapters"]["04_cohorts"] == "done"
+        and one["page"].endswith("index.html")
+        and len(one["sentences"]) == 3
+    )
 
 
-def test_several_shops_run_one_after_the_other_and_a_bad_one_stops_only_itself(kitchen, tmp_path, capsys):
+def test_several_shops_run_one_after_the_other_and_a_bad_one_stops_only_itself(
+    kitchen, tmp_path, capsys
+):
     other = write_shop(tmp_path / "second")
     (other / "shop.yaml").write_text("name: second\ncurrency: EUR\n")
-    assert main(["run", "--store", "shop", "--store", "nowhere", "--store", "second", "--notify", "out/note.txt"]) == 1
+    assert (
+        main(
+            [
+                "run",
+                "--store",
+                "shop",
+                "--store",
+                "nowhere",
+                "--store",
+                "second",
+                "--notify",
+                "out/note.txt",
+            ]
+        )
+        == 1
+    )
     told = capsys.readouterr()
     assert "nowhere: refused: There is no store" in told.err
-    assert (tmp_path / "runs/corner/2026-02").is_dir() and (tmp_path / "runs/second/2026-02").is_dir()
+    assert (tmp_path / "runs/corner/2026-02").is_dir() and (
+        tmp_path / "runs/second/2026-02"
+    ).is_dir()
     note = (tmp_path / "out/note.txt").read_text()
     assert "corner 2026-02" in note and "nothing published" in note and "second 2026-02" in note
-    assert [one["status"] for one in json.loads((tmp_path / "out/note.json").read_text())] == [0, 1, 0]
+    assert [one["status"] for one in json.loads((tmp_path / "out/note.json").read_text())] == [
+        0,
+        1,
+        0,
+    ]
 
 
 def test_from_replays_past_months_in_order_and_marks_them(kitchen, tmp_path):
     assert main(["run", "--store", "shop", "--from", "2026-01"]) == 0
-    marks = {m: json.loads((tmp_path / "runs/corner" / m / "run.json").read_text())["is_replay"]
-             for m in ("2026-01", "2026-02")}
+    marks = {
+        m: json.loads((tmp_path / "runs/corner" / m / "run.json").read_text())["is_replay"]
+        for m in ("2026-01", "2026-02")
+    }
     assert marks == {"2026-01": True, "2026-02": False}
     assert main(["run", "--store", "shop", "--from", "2026-03"]) == 1
     kitchen.ran.clear()
-    assert main(["run", "--store", "shop", "--month", "2026-01"]) == 0  # asked for by itself, it is still a replay
-    assert kitchen.ran == [] and json.loads((tmp_path / "runs/corner/2026-01/run.json").read_text())["is_replay"]
+    assert (
+        main(["run", "--store", "shop", "--month", "2026-01"]) == 0
+    )  # asked for by itself, it is still a replay
+    assert (
+        kitchen.ran == []
+        and json.loads((tmp_path / "runs/corner/2026-01/run.json").read_text())["is_replay"]
+    )
 
 
 def test_a_database_address_is_never_printed_with_its_password(capsys):
@@ -145,14 +202,19 @@ def test_contract_prints_one_table_and_writes_empty_ones_once(tmp_path, capsys):
 def test_check_tells_the_ledger_and_the_gates(kitchen, capsys):
     assert main(["check", "shop", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["verdict"] == "go with exclusions" and told["ledger"][0]["reason"] == "source total as delivered"
+    assert (
+        told["verdict"] == "go with exclusions"
+        and told["ledger"][0]["reason"] == "source total as delivered"
+    )
     assert main(["check", "shop"]) == 0
     assert "corner 2026-02 (EUR): go with exclusions" in capsys.readouterr().out
 
 
 def test_check_of_a_shop_before_its_first_order_has_gates_and_no_walk(tmp_path, capsys):
     (tmp_path / "shop").mkdir()
-    (tmp_path / "shop/competitors.csv").write_text("month,category,seller,price\n2026-01,mugs,other,9\n")
+    (tmp_path / "shop/competitors.csv").write_text(
+        "month,category,seller,price\n2026-01,mugs,other,9\n"
+    )
     assert main(["check", str(tmp_path / "shop"), "--month", "2026-02"]) == 0
     assert "no orders yet" in capsys.readouterr().out
 
@@ -160,8 +222,13 @@ def test_check_of_a_shop_before_its_first_order_has_gates_and_no_walk(tmp_path, 
 def test_init_map_import_and_demo_call_what_they_name(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["init", "new", "--currency", "EUR"]) == 0 and (tmp_path / "new/shop.yaml").exists()
-    (tmp_path / "export.csv").write_text("Order No;Order Date;Quantity;Unit Price\n1;2026-01-02;2;3.5\n")
-    assert main(["map", "export.csv", "--to", "export.yaml"]) == 0 and (tmp_path / "export.yaml").exists()
+    (tmp_path / "export.csv").write_text(
+        "Order No;Order Date;Quantity;Unit Price\n1;2026-01-02;2;3.5\n"
+    )
+    assert (
+        main(["map", "export.csv", "--to", "export.yaml"]) == 0
+        and (tmp_path / "export.yaml").exists()
+    )
     assert main(["map", "export.csv", "--to", "export.yaml"]) == 1
     assert main(["import", "auto", "nothing.csv", "--into", "new"]) == 1
     assert "Refused:" in capsys.readouterr().err
@@ -181,7 +248,11 @@ def test_importing_the_command_line_costs_little():
 
 
 def test_python_m_playbook_is_the_same_command(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "playbook", "check", str(tmp_path / "none")], capture_output=True,
-                          text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "playbook", "check", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1 and done.stderr.startswith("Refused:")
     assert issubclass(PlaybookError, Exception)

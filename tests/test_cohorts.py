@@ -1,4 +1,6 @@
-"""Chapter 04's claims: by hand on six rows, by rule on random logs, by the book on Online Retail and CDNOW."""
+"""Chapter 04's claims: by hand on six rows, by rule on random logs, by the book on
+Online Retail and CDNOW.
+"""
 
 import datetime as dt
 
@@ -49,16 +51,28 @@ def test_a_month_still_running_is_partial():
 
 
 def test_two_orders_in_a_month_are_one_active_customer():
-    cells = cohort_retention(days(("ann", "2026-08-02"), ("bob", "2026-08-20"), ("ann", "2026-09-03"),
-                                  ("ann", "2026-09-28")), as_of="2026-09-30").set_index(["cohort", "k"])
+    cells = cohort_retention(
+        days(
+            ("ann", "2026-08-02"),
+            ("bob", "2026-08-20"),
+            ("ann", "2026-09-03"),
+            ("ann", "2026-09-28"),
+        ),
+        as_of="2026-09-30",
+    ).set_index(["cohort", "k"])
     assert cells.loc[("2026-08", 1), "active"] == 1
     assert cells.loc[("2026-08", 1), "n"] == 2
     assert cells.loc[("2026-08", 1), "revenue"] == 20.0
 
 
 def test_a_day_with_refunds_only_moves_money_but_makes_nobody_active():
-    log = pd.concat([days(("ann", "2026-08-02")), days(("ann", "2026-09-05", 0)).assign(revenue=-10.0, margin=-10.0)],
-                    ignore_index=True)
+    log = pd.concat(
+        [
+            days(("ann", "2026-08-02")),
+            days(("ann", "2026-09-05", 0)).assign(revenue=-10.0, margin=-10.0),
+        ],
+        ignore_index=True,
+    )
     cell = cohort_retention(log, as_of="2026-09-30").set_index(["cohort", "k"]).loc[("2026-08", 1)]
     assert (cell.active, cell.revenue) == (0, -10.0)
 
@@ -69,8 +83,15 @@ def test_a_customer_with_refunds_only_belongs_to_no_cohort():
 
 
 def test_cohorts_before_the_edge_of_the_log_are_marked_and_others_are_not():
-    cells = (cohort_retention(days(("ann", "2026-08-02"), ("bob", "2026-10-02")), as_of="2026-10-31",
-                              truncated_before=dt.date(2026, 9, 15)).drop_duplicates("cohort").set_index("cohort"))
+    cells = (
+        cohort_retention(
+            days(("ann", "2026-08-02"), ("bob", "2026-10-02")),
+            as_of="2026-10-31",
+            truncated_before=dt.date(2026, 9, 15),
+        )
+        .drop_duplicates("cohort")
+        .set_index("cohort")
+    )
     assert cells.is_left_truncated.to_dict() == {"2026-08": True, "2026-10": False}
 
 
@@ -98,22 +119,30 @@ def test_shuffled_rows_give_the_same_table(seed):
     log = random_log(seed)
     shuffled = log.sample(frac=1, random_state=seed + 1)
     as_of = dt.date(2026, 8, 28)
-    pd.testing.assert_frame_equal(cohort_retention(log, as_of=as_of), cohort_retention(shuffled, as_of=as_of))
-    pd.testing.assert_frame_equal(second_order(log, as_of=as_of), second_order(shuffled, as_of=as_of))
+    pd.testing.assert_frame_equal(
+        cohort_retention(log, as_of=as_of), cohort_retention(shuffled, as_of=as_of)
+    )
+    pd.testing.assert_frame_equal(
+        second_order(log, as_of=as_of), second_order(shuffled, as_of=as_of)
+    )
 
 
 def test_the_waiting_are_counted_as_waiting():
-    """Two return on day 10, one waits since day 20, one since day 5: by day 10 the share is 2 of 3, not 2 of 4."""
-    curve = kaplan_meier(pd.DataFrame({"day": [10, 20, 5], "events": [2, 0, 0],
-                                       "censored": [0, 1, 1]})).set_index("day")
+    """Two return on day 10, one waits since day 20, one since day 5: by day 10 the
+    share is 2 of 3, not 2 of 4.
+    """
+    curve = kaplan_meier(
+        pd.DataFrame({"day": [10, 20, 5], "events": [2, 0, 0], "censored": [0, 1, 1]})
+    ).set_index("day")
     assert curve.at_risk[10] == 3
     assert curve.share[9] == 0.0
     assert curve.share[10] == pytest.approx(2 / 3)
 
 
 def test_the_curve_agrees_with_the_textbook_remission_times():
-    """6-MP arm of Freireich et al. (1963), as printed in Kalbfleisch and Prentice (2002): S(6) = .857, S(10) = .753,
-    S(23) = .448."""
+    """6-MP arm of Freireich et al. (1963), as printed in Kalbfleisch and Prentice
+    (2002): S(6) = .857, S(10) = .753, S(23) = .448.
+    """
     times = [6, 6, 6, 6, 7, 9, 10, 10, 11, 13, 16, 17, 19, 20, 22, 23, 25, 32, 32, 34, 35]
     seen = [1, 1, 1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0]
     counts = pd.DataFrame({"day": times, "events": seen, "censored": [1 - s for s in seen]})
@@ -126,27 +155,40 @@ def test_the_interval_of_the_curve_holds_as_often_as_it_says():
     for _ in range(300):
         waits, followed = np.ceil(rng.exponential(50, 120)), rng.integers(20, 100, 120)
         day = np.minimum(waits, followed).astype(int)
-        frame = pd.DataFrame({"day": day, "events": waits <= followed, "censored": waits > followed}).astype(int)
+        frame = pd.DataFrame(
+            {"day": day, "events": waits <= followed, "censored": waits > followed}
+        ).astype(int)
         at = kaplan_meier(frame).set_index("day").loc[40]
         hits += at.low <= 1 - np.exp(-40 / 50) <= at.high
     assert 0.92 <= hits / 300 <= 0.98
 
 
 def test_a_second_order_on_the_same_day_is_one_visit():
-    curve = second_order(days(("ann", "2026-08-01", 2), ("bob", "2026-08-01"), ("bob", "2026-08-11")),
-                         as_of="2026-08-31")
+    curve = second_order(
+        days(("ann", "2026-08-01", 2), ("bob", "2026-08-01"), ("bob", "2026-08-11")),
+        as_of="2026-08-31",
+    )
     assert curve.set_index("day").share[9] == 0.0
     assert curve.set_index("day").share[10] == pytest.approx(0.5)
 
 
 def test_the_trigger_is_where_half_of_those_who_return_have_returned():
-    curve = pd.DataFrame({"day": range(5), "at_risk": 100, "share": [0, 0.05, 0.10, 0.19, 0.20], "low": 0.0,
-                          "high": 1.0})
+    curve = pd.DataFrame(
+        {
+            "day": range(5),
+            "at_risk": 100,
+            "share": [0, 0.05, 0.10, 0.19, 0.20],
+            "low": 0.0,
+            "high": 1.0,
+        }
+    )
     assert trigger_day(curve, within_days=4)["day"] == 2
 
 
 def test_nobody_followed_long_enough_gives_no_trigger_day():
-    curve = pd.DataFrame({"day": [0, 1], "at_risk": [5, 4], "share": [0.0, 0.2], "low": 0.0, "high": 1.0})
+    curve = pd.DataFrame(
+        {"day": [0, 1], "at_risk": [5, 4], "share": [0.0, 0.2], "low": 0.0, "high": 1.0}
+    )
     assert np.isnan(trigger_day(curve)["day"])
 
 
@@ -154,34 +196,69 @@ def test_equal_cohorts_raise_an_alarm_in_at_most_five_percent_of_families():
     rng, alarms = np.random.default_rng(3), 0
     for _ in range(300):
         active = rng.binomial(400, 0.2, 12)
-        cells = pd.DataFrame({"cohort": [f"2026-{m:02d}" for m in range(1, 13)], "k": 1, "n": 400, "active": active,
-                              "share": active / 400, "low": 0.0, "high": 1.0, "status": "complete",
-                              "is_left_truncated": False})
+        cells = pd.DataFrame(
+            {
+                "cohort": [f"2026-{m:02d}" for m in range(1, 13)],
+                "k": 1,
+                "n": 400,
+                "active": active,
+                "share": active / 400,
+                "low": 0.0,
+                "high": 1.0,
+                "status": "complete",
+                "is_left_truncated": False,
+            }
+        )
         alarms += same_age(cells).verdict.isin(["worse", "better"]).any()
     assert alarms / 300 <= 0.07
 
 
 def test_a_cohort_that_lost_a_third_is_called_worse():
     active = [90, 92, 88, 91, 60]
-    cells = pd.DataFrame({"cohort": [f"2026-{m:02d}" for m in range(1, 6)], "k": 1, "n": 400, "active": active,
-                          "share": [a / 400 for a in active], "low": 0.0, "high": 1.0, "status": "complete",
-                          "is_left_truncated": False})
+    cells = pd.DataFrame(
+        {
+            "cohort": [f"2026-{m:02d}" for m in range(1, 6)],
+            "k": 1,
+            "n": 400,
+            "active": active,
+            "share": [a / 400 for a in active],
+            "low": 0.0,
+            "high": 1.0,
+            "status": "complete",
+            "is_left_truncated": False,
+        }
+    )
     assert same_age(cells).verdict.iloc[-1] == "worse"
 
 
 def test_only_first_orders_old_enough_are_judged_by_basket():
-    first = pd.DataFrame({"customer_id": ["ann", "bob", "cat"], "category": ["tea", "tea", "tea"],
-                          "first_on": [dt.date(2026, 1, 1), dt.date(2026, 1, 2), dt.date(2026, 5, 1)]})
-    log = days(("ann", "2026-01-01"), ("ann", "2026-02-01"), ("bob", "2026-01-02"), ("cat", "2026-05-01"))
+    first = pd.DataFrame(
+        {
+            "customer_id": ["ann", "bob", "cat"],
+            "category": ["tea", "tea", "tea"],
+            "first_on": [dt.date(2026, 1, 1), dt.date(2026, 1, 2), dt.date(2026, 5, 1)],
+        }
+    )
+    log = days(
+        ("ann", "2026-01-01"), ("ann", "2026-02-01"), ("bob", "2026-01-02"), ("cat", "2026-05-01")
+    )
     row = first_basket(first, log, as_of="2026-05-20", by="category", window_days=90).iloc[0]
     assert (row.customers, row.returned, row.n_waiting, row.verdict) == (2, 1, 1, "too few")
 
 
 def test_the_nudge_counts_one_time_buyers_who_reach_the_day_next_month():
-    first = pd.DataFrame({"customer_id": ["ann", "bob", "cat"], "first_on": [dt.date(2026, 5, 1), dt.date(2026, 5, 20),
-                                                                             dt.date(2026, 5, 21)]})
-    log = days(("ann", "2026-05-01"), ("bob", "2026-05-20"), ("cat", "2026-05-21"), ("cat", "2026-05-25"))
-    assert due_for_nudge(first, log, as_of="2026-05-31", day=30) == 1  # ann is past day 30, cat has come back
+    first = pd.DataFrame(
+        {
+            "customer_id": ["ann", "bob", "cat"],
+            "first_on": [dt.date(2026, 5, 1), dt.date(2026, 5, 20), dt.date(2026, 5, 21)],
+        }
+    )
+    log = days(
+        ("ann", "2026-05-01"), ("bob", "2026-05-20"), ("cat", "2026-05-21"), ("cat", "2026-05-25")
+    )
+    assert (
+        due_for_nudge(first, log, as_of="2026-05-31", day=30) == 1
+    )  # ann is past day 30, cat has come back
 
 
 def test_the_forecast_of_a_month_uses_only_cells_before_it():

@@ -26,7 +26,9 @@ def test_zeros_and_losses_are_shared_out_too():
 
 
 def test_one_factor_that_moves_carries_the_whole_change():
-    found = product_drivers({"a": 2.0, "b": 5.0}, {"a": 3.0, "b": 5.0}).set_index("driver").contribution
+    found = (
+        product_drivers({"a": 2.0, "b": 5.0}, {"a": 3.0, "b": 5.0}).set_index("driver").contribution
+    )
     assert found.to_dict() == {"a": pytest.approx(5.0), "b": pytest.approx(0.0)}
 
 
@@ -36,8 +38,9 @@ def test_a_factor_nobody_observed_is_refused():
 
 
 def test_mix_and_rate_by_hand():
-    """Two channels at 10 and 20 an order; half the orders move to the cheap one and nothing else changes: all is
-    mix."""
+    """Two channels at 10 and 20 an order; half the orders move to the cheap one and
+    nothing else changes: all is mix.
+    """
     before = pd.DataFrame({"orders": [10, 10], "revenue": [100.0, 200.0]}, index=["cheap", "dear"])
     after = pd.DataFrame({"orders": [15, 5], "revenue": [150.0, 100.0]}, index=["cheap", "dear"])
     parts = mix_and_rate(before, after, weight="orders", amount="revenue")
@@ -52,8 +55,12 @@ def test_mix_and_rate_add_up_on_random_segments_that_come_and_go():
         for _ in range(2):
             names = [f"s{i}" for i in range(6) if rng.random() < 0.8] or ["s0"]
             orders = rng.integers(1, 100, len(names)).astype(float)
-            frames.append(pd.DataFrame({"orders": orders, "revenue": orders * rng.uniform(5, 50, len(names))},
-                                       index=names))
+            frames.append(
+                pd.DataFrame(
+                    {"orders": orders, "revenue": orders * rng.uniform(5, 50, len(names))},
+                    index=names,
+                )
+            )
         parts = mix_and_rate(*frames, weight="orders", amount="revenue")
         means = [f.revenue.sum() / f.orders.sum() for f in frames]
         assert parts.contribution.sum() == pytest.approx(means[1] - means[0], abs=1e-9)

@@ -17,11 +17,19 @@ def shop(seed=21):
 
 def law_at(known, cut, seed=0):
     units, exposure = exposed(known, cut)
-    return fit_demand(units, exposure, known.week_of_year()[:cut], group=known.category, promo=known.promo[:, :cut])
+    return fit_demand(
+        units,
+        exposure,
+        known.week_of_year()[:cut],
+        group=known.category,
+        promo=known.promo[:, :cut],
+    )
 
 
 def steady(units, exposure):
-    return fit_demand(units, exposure, np.arange(units.shape[1]) % 52, group=np.zeros(len(units), int))
+    return fit_demand(
+        units, exposure, np.arange(units.shape[1]) % 52, group=np.zeros(len(units), int)
+    )
 
 
 def test_a_stock_out_is_no_information_not_no_demand():
@@ -40,7 +48,9 @@ def test_sold_out_days_recover_the_rate_that_leaving_them_out_or_counting_them_w
     shelf = rng.integers(1, 4, demand.shape)
     sold, out = np.minimum(demand, shelf), demand >= shelf
     units = sold.sum(axis=2).astype(float)
-    exposure = sold_out_exposure(units, (~out).sum(axis=2), out.sum(axis=2), (sold * out).sum(axis=2))
+    exposure = sold_out_exposure(
+        units, (~out).sum(axis=2), out.sum(axis=2), (sold * out).sum(axis=2)
+    )
     truth = 0.9 * 7
     assert units.sum() / exposure.sum() == pytest.approx(truth, rel=0.04)
     assert units.sum() / units.size < 0.9 * truth
@@ -64,9 +74,9 @@ def test_forecast_beats_the_moving_average_and_its_interval_covers_what_it_says(
     for cut in (130, 143, 156):
         law = law_at(known, cut)
         units, exposure = exposed(known, cut)
-        ahead = known.promo[:, cut: cut + 4]
+        ahead = known.promo[:, cut : cut + 4]
         mean = law.mean(4, ahead).sum(axis=1)
-        actual = known.demand[:, cut: cut + 4].sum(axis=(1, 2))
+        actual = known.demand[:, cut : cut + 4].sum(axis=(1, 2))
         average = 4 * units[:, -13:].sum(axis=1) / np.maximum(exposure[:, -13:].sum(axis=1), 1)
         ours, naive = ours + np.abs(mean - actual).sum(), naive + np.abs(average - actual).sum()
         bias += (mean - actual).sum() / actual.sum() / 3
@@ -84,7 +94,7 @@ def test_a_new_item_borrows_from_its_like_items_and_forgets_them_with_time():
     units = rng.poisson(np.where(like == 0, 2.0, 20.0)[:, None], (80, 80)).astype(float)
     exposure = np.ones_like(units)
     exposure[[0, 40], :79] = 0  # one week old, in each group
-    exposure[[1, 41], :] = 0    # not sold yet
+    exposure[[1, 41], :] = 0  # not sold yet
     units[0, 79], units[40, 79] = 4, 4
     law = fit_demand(units, exposure, np.arange(80) % 52, group=np.zeros(80, int), like=like)
     level = law.level()
@@ -105,7 +115,9 @@ def test_season_of_a_small_category_is_pulled_to_the_shop_and_a_short_log_has_no
     truth = 1 + 0.6 * np.cos(2 * np.pi * np.arange(52) / 52)
     assert np.abs(season[0] - truth).mean() < 0.06
     assert np.corrcoef(season[60], truth)[0, 1] > 0.9
-    short, _ = season_of(units[:, :60], np.ones((61, 60)), week[:60], group=group, promo=np.zeros((61, 60)))
+    short, _ = season_of(
+        units[:, :60], np.ones((61, 60)), week[:60], group=group, promo=np.zeros((61, 60))
+    )
     assert (short == 1).all()
 
 
@@ -128,7 +140,9 @@ def test_windows_and_weekly_paths_come_from_one_law():
     big = law.level() > 3
     assert lead[big].mean() == pytest.approx(paths[big, :, :2].sum(axis=2).mean(), rel=0.03)
     assert review[big].mean() == pytest.approx(paths[big, :, 2].mean(), rel=0.03)
-    loose, _ = law.windows(np.random.default_rng(1).gamma(4, 3.5, (400, 400)), 7.0, n_draws=400, seed=7)
+    loose, _ = law.windows(
+        np.random.default_rng(1).gamma(4, 3.5, (400, 400)), 7.0, n_draws=400, seed=7
+    )
     assert loose[big].std(axis=1).mean() > 1.2 * lead[big].std(axis=1).mean()
 
 
@@ -163,7 +177,9 @@ def test_a_price_move_is_learnt_from_the_others_and_the_level_is_that_of_today()
     assert np.abs(law.level() / now - 1).mean() < 0.5 * np.abs(blind.level() / now - 1).mean()
     half = law.draw(1, n_draws=400, seed=1, price=np.full((60, 1), 2.0)).mean()
     assert half == pytest.approx(law.draw(1, n_draws=400, seed=1).mean() / 4, rel=0.2)
-    unknown = fit_demand(units, np.ones_like(units), week, group=group, price=np.full_like(units, np.nan))
+    unknown = fit_demand(
+        units, np.ones_like(units), week, group=group, price=np.full_like(units, np.nan)
+    )
     np.testing.assert_allclose(unknown.level(), blind.level())
 
 
@@ -180,7 +196,10 @@ def test_planned_promotions_are_in_the_weeks_ahead_and_unplanned_ones_in_the_noi
     mean = law.mean(8).mean(axis=0)
     assert mean[2] == pytest.approx(3 * mean[[0, 1, 3]].mean(), rel=0.15)
     assert law.later(2).mean(4).mean(axis=0)[0] == pytest.approx(mean[2], rel=0.1)
-    assert fit_demand(units, np.ones_like(units), week, **how).dispersion.mean() > 3 * law.dispersion.mean()
+    assert (
+        fit_demand(units, np.ones_like(units), week, **how).dispersion.mean()
+        > 3 * law.dispersion.mean()
+    )
 
 
 def test_one_sku_alone_is_not_explained_by_itself():

@@ -1,4 +1,6 @@
-"""The demo shop keeps the contract; the same seed gives the same bytes; an incident moves only what it can."""
+"""The demo shop keeps the contract; the same seed gives the same bytes; an incident
+moves only what it can.
+"""
 
 import hashlib
 import itertools
@@ -87,7 +89,9 @@ def test_a_higher_mean_never_takes_an_arrival_away():
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 def test_a_shop_of_any_seed_keeps_the_contract_and_ties_to_the_cent(seed, tmp_path):
-    shop = open_store(make_demo(tmp_path / "s", seed=seed, with_truth=False, **SMALL), until="2026-10")
+    shop = open_store(
+        make_demo(tmp_path / "s", seed=seed, with_truth=False, **SMALL), until="2026-10"
+    )
     assert shop.problems.empty, shop.problems.to_string()
     walked = ledger(shop)
     assert len(walked)
@@ -112,7 +116,15 @@ def test_the_shop_writes_every_table_of_the_contract_but_the_import_ledger(small
 def test_before_launch_there_is_a_market_and_no_order(tmp_path):
     folder = make_demo(tmp_path / "p", preset="prelaunch")
     there = {p.stem for p in folder.glob("*.parquet")}
-    assert {"market_series", "competitors", "survey", "prices", "cost_rates", "team", "targets"} <= there
+    assert {
+        "market_series",
+        "competitors",
+        "survey",
+        "prices",
+        "cost_rates",
+        "team",
+        "targets",
+    } <= there
     assert not there & {"orders", "order_lines", "customers", "traffic"}
     assert len(open_store(folder, until="2026-10").competitors.to_pandas()) > 0
 
@@ -122,13 +134,17 @@ def test_a_shop_without_costs_has_none_anywhere(tmp_path):
     assert not (folder / "cost_rates.parquet").exists()
     columns = {p.stem: pq.read_schema(p).names for p in folder.glob("*.parquet")}
     assert not [
-        t for t, names in columns.items() if "unit_cost" in names or "payment_fee" in names or "shipping_cost" in names
+        t
+        for t, names in columns.items()
+        if "unit_cost" in names or "payment_fee" in names or "shipping_cost" in names
     ]
     assert "orders" in columns and "ad_spend" in columns
 
 
 def test_orders_only_holds_orders_and_lines_and_nothing_else(tmp_path):
-    folder = make_demo(tmp_path / "o", preset="orders-only", customers=300, months=4, with_truth=False)
+    folder = make_demo(
+        tmp_path / "o", preset="orders-only", customers=300, months=4, with_truth=False
+    )
     assert {p.stem for p in folder.glob("*.parquet")} == {"orders", "order_lines"}
 
 
@@ -145,20 +161,34 @@ def test_a_shop_written_in_chunks_holds_the_rows_of_the_same_shop_written_whole(
     chunked.mkdir()
     asked = replace(world_on[0], skus=size)
     _fill(chunked, asked, World(asked, world_on[1], SEED, world_on[2]), with_truth=True)
-    for name, by in (("orders", "order_id"), ("refunds", "refund_id"), ("stock", "day_on"), ("ad_spend", "day_on")):
+    for name, by in (
+        ("orders", "order_id"),
+        ("refunds", "refund_id"),
+        ("stock", "day_on"),
+        ("ad_spend", "day_on"),
+    ):
         a, b = pd.read_parquet(whole / f"{name}.parquet"), pd.read_parquet(chunked / name)
         order = [by, *[c for c in a.columns if c != by and a[c].notna().all()]]
         a, b = (x.sort_values(order, ignore_index=True) for x in (a, b))
         pd.testing.assert_frame_equal(a, b)
-    assert pd.read_parquet(whole / "truth/channels.parquet").equals(pd.read_parquet(chunked / "truth/channels.parquet"))
+    assert pd.read_parquet(whole / "truth/channels.parquet").equals(
+        pd.read_parquet(chunked / "truth/channels.parquet")
+    )
 
 
 # --- the same seed, the same bytes -----------------------------------------------------------------------------------
 
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process_with_other_cores(small, tmp_path):
-    code = f"from playbook.demo import make_demo; make_demo({str(tmp_path / 'again')!r}, **{SMALL!r})"
-    several = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "PYTHONHASHSEED": "99"}
+    code = (
+        f"from playbook.demo import make_demo; make_demo({str(tmp_path / 'again')!r}, **{SMALL!r})"
+    )
+    several = {
+        **os.environ,
+        "OMP_NUM_THREADS": "2",
+        "OPENBLAS_NUM_THREADS": "2",
+        "PYTHONHASHSEED": "99",
+    }
     subprocess.run([sys.executable, "-c", code], check=True, env=several)
     assert fingerprint(small) == fingerprint(tmp_path / "again")
 
@@ -183,11 +213,17 @@ def test_no_two_orders_lines_or_people_share_an_id(small):
 
 
 @pytest.mark.parametrize("incident", list(INCIDENTS))
-def test_without_an_incident_everything_before_it_and_out_of_its_reach_is_the_same(incident, small, tmp_path):
+def test_without_an_incident_everything_before_it_and_out_of_its_reach_is_the_same(
+    incident, small, tmp_path
+):
     off = make_demo(tmp_path / "off", switches={incident: False}, with_truth=False, **SMALL)
     for name in UNREACHED[incident]:
-        assert (small / f"{name}.parquet").read_bytes() == (off / f"{name}.parquet").read_bytes(), name
-    changed = [p.stem for p in small.glob("*.parquet") if p.read_bytes() != (off / p.name).read_bytes()]
+        assert (small / f"{name}.parquet").read_bytes() == (off / f"{name}.parquet").read_bytes(), (
+            name
+        )
+    changed = [
+        p.stem for p in small.glob("*.parquet") if p.read_bytes() != (off / p.name).read_bytes()
+    ]
     assert changed, "an incident that changes nothing is none"
     start = pd.Timestamp(incident_days(month_start("2026-10"))[incident][0])
     orders = [pd.read_parquet(f / "orders.parquet").set_index("order_id") for f in (small, off)]
@@ -208,25 +244,41 @@ def test_without_an_incident_everything_before_it_and_out_of_its_reach_is_the_sa
         "payment_fee",
         "promised_at",
     ]
-    pd.testing.assert_frame_equal(orders[0].loc[early[0], known_then], orders[1].loc[early[1], known_then])
+    pd.testing.assert_frame_equal(
+        orders[0].loc[early[0], known_then], orders[1].loc[early[1], known_then]
+    )
     for name, cut in CUTS.items():
         a, b = (pd.read_parquet(f / f"{name}.parquet") for f in (small, off))
         fixed = [
             c
             for c in a.columns
             if not c.endswith(
-                ("received_on", "n_received", "n_defective", "until_on", "_at", "status", "csat", "is_reopened")
+                (
+                    "received_on",
+                    "n_received",
+                    "n_defective",
+                    "until_on",
+                    "_at",
+                    "status",
+                    "csat",
+                    "is_reopened",
+                )
             )
         ]
         a, b = (
-            x.loc[pd.to_datetime(x[cut]) < start - pd.Timedelta(hours=2), fixed].reset_index(drop=True) for x in (a, b)
+            x.loc[pd.to_datetime(x[cut]) < start - pd.Timedelta(hours=2), fixed].reset_index(
+                drop=True
+            )
+            for x in (a, b)
         )
         pd.testing.assert_frame_equal(a, b, obj=name)
 
 
 def test_an_incident_does_what_its_line_in_the_calendar_says(small):
     days = incident_days(month_start("2026-10"))
-    ads, orders, traffic = (pd.read_parquet(small / f"{t}.parquet") for t in ("ad_spend", "orders", "traffic"))
+    ads, orders, traffic = (
+        pd.read_parquet(small / f"{t}.parquet") for t in ("ad_spend", "orders", "traffic")
+    )
 
     def inside(frame, column, name):
         day = pd.to_datetime(frame[column])
@@ -263,7 +315,9 @@ def alone(name, tmp_path, **sizes):
 
 def test_with_every_difficulty_off_the_shop_is_an_easy_one(tmp_path):
     folder = alone("", tmp_path)
-    orders, lines, refunds = (pd.read_parquet(folder / f"{t}.parquet") for t in ("orders", "order_lines", "refunds"))
+    orders, lines, refunds = (
+        pd.read_parquet(folder / f"{t}.parquet") for t in ("orders", "order_lines", "refunds")
+    )
     assert orders.customer_id.notna().all() and not (orders.status == "cancelled").any()
     assert refunds.empty and lines.promo_id.isna().all()
     late = pd.to_datetime(orders.delivered_at) > pd.to_datetime(orders.promised_at)
@@ -282,7 +336,9 @@ def test_with_every_difficulty_off_the_shop_is_an_easy_one(tmp_path):
         (
             "late_deliveries",
             "orders",
-            lambda t: (pd.to_datetime(t.delivered_at) > pd.to_datetime(t.promised_at)).mean() > 0.02,
+            lambda t: (
+                (pd.to_datetime(t.delivered_at) > pd.to_datetime(t.promised_at)).mean() > 0.02
+            ),
         ),
         ("stockouts", "stock", lambda t: (t.on_hand == 0).mean() > 0.002),
     ],
@@ -294,12 +350,22 @@ def test_one_difficulty_can_be_turned_on_alone(name, table, seen, tmp_path):
 
 def test_every_difficulty_has_a_switch_that_changes_the_shop():
     quiet = Shop(preset="tiny", customers=200, months=3, switches={"all": False})
-    base = sum(int(c["o_revenue"].sum()) + int(c["stock"].sum()) + int(c["o_delivered"].sum()) for c in quiet._chunks)
+    base = sum(
+        int(c["o_revenue"].sum()) + int(c["stock"].sum()) + int(c["o_delivered"].sum())
+        for c in quiet._chunks
+    )
     people = quiet._sim.people["drop"][:50].sum(), quiet._sim.people["is_guest"][:50].sum()
     for name in DIFFICULTIES:
         shop = Shop(preset="tiny", customers=200, months=3, switches={"all": False, name: True})
-        now = sum(int(c["o_revenue"].sum()) + int(c["stock"].sum()) + int(c["o_delivered"].sum()) for c in shop._chunks)
-        moved = now != base or (shop._sim.people["drop"][:50].sum(), shop._sim.people["is_guest"][:50].sum()) != people
+        now = sum(
+            int(c["o_revenue"].sum()) + int(c["stock"].sum()) + int(c["o_delivered"].sum())
+            for c in shop._chunks
+        )
+        moved = (
+            now != base
+            or (shop._sim.people["drop"][:50].sum(), shop._sim.people["is_guest"][:50].sum())
+            != people
+        )
         refunds = sum(int((c["l_back"] > 0).sum()) for c in shop._chunks)
         assert moved or refunds, name
 
@@ -310,21 +376,36 @@ def test_every_difficulty_has_a_switch_that_changes_the_shop():
 def test_the_truths_margin_is_the_stores_margin(small):
     shop = Shop(**SMALL)
     outage = shop._sim.world.incidents["tracking_outage"]
-    true = sum(order_margin(c, (c["o_day"] >= outage[0]) & (c["o_day"] <= outage[1])).sum() for c in shop._chunks) / 100
+    true = (
+        sum(
+            order_margin(c, (c["o_day"] >= outage[0]) & (c["o_day"] <= outage[1])).sum()
+            for c in shop._chunks
+        )
+        / 100
+    )
     store = open_store(small, until="2026-10")
     assert abs(float(store.sales_orders.margin.sum().to_pandas()) - true) < 0.01
     until = shop._sim.day - 1
     booked = (
-        sum(refund_margin({**c, "l_back": c["l_back"] * (c["l_back_day"] <= until)}).sum() for c in shop._chunks) / 100
+        sum(
+            refund_margin({**c, "l_back": c["l_back"] * (c["l_back_day"] <= until)}).sum()
+            for c in shop._chunks
+        )
+        / 100
     )
     refunds = store.booked_refunds.to_pandas()
     assert abs(refunds.margin.astype(float).sum() - booked) < 0.01
 
 
 def test_stock_closes_on_yesterdays_close_plus_what_came_less_what_left(small):
-    stock = pd.read_parquet(small / "stock.parquet").pivot(index="day_on", columns="sku", values="on_hand")
+    stock = pd.read_parquet(small / "stock.parquet").pivot(
+        index="day_on", columns="sku", values="on_hand"
+    )
     stock.index = pd.to_datetime(stock.index)
-    orders, lines, pos = (pd.read_parquet(small / f"{t}.parquet") for t in ("orders", "order_lines", "purchase_orders"))
+    orders, lines, pos = (
+        pd.read_parquet(small / f"{t}.parquet")
+        for t in ("orders", "order_lines", "purchase_orders")
+    )
     refunds = pd.read_parquet(small / "refunds.parquet")
 
     def by_day(frame, day, units):
@@ -340,7 +421,11 @@ def test_stock_closes_on_yesterdays_close_plus_what_came_less_what_left(small):
         .dt.tz_localize(None)
     )
     out = by_day(lines.merge(local[["order_id", "shipped"]].dropna()), "shipped", "quantity")
-    came = by_day(pos.dropna(subset="received_on").assign(good=pos.n_received - pos.n_defective), "received_on", "good")
+    came = by_day(
+        pos.dropna(subset="received_on").assign(good=pos.n_received - pos.n_defective),
+        "received_on",
+        "good",
+    )
     home = by_day(refunds[refunds.kind == "return"], "refunded_on", "quantity")
     gap = (stock - stock.shift() - came - home + out).iloc[1:]
     unexplained = gap[stock.shift().iloc[1:].notna()].stack().dropna()
@@ -352,7 +437,9 @@ def test_stock_closes_on_yesterdays_close_plus_what_came_less_what_left(small):
 
 
 def test_every_buyer_of_the_traffic_table_is_an_order_and_every_purchase_event_too(small):
-    orders, traffic, events = (pd.read_parquet(small / f"{t}.parquet") for t in ("orders", "traffic", "events"))
+    orders, traffic, events = (
+        pd.read_parquet(small / f"{t}.parquet") for t in ("orders", "traffic", "events")
+    )
     per_day = traffic.groupby("day_on").buyers.sum()
     counted = orders.groupby("ordered_on").size()
     both = per_day.index.intersection(counted.index)
@@ -365,7 +452,9 @@ def test_every_buyer_of_the_traffic_table_is_an_order_and_every_purchase_event_t
 
 
 def test_points_never_go_below_nothing_and_tests_keep_their_planned_shares(small):
-    m = pd.read_parquet(small / "memberships.parquet").sort_values(["customer_id", "changed_at", "change_no"])
+    m = pd.read_parquet(small / "memberships.parquet").sort_values(
+        ["customer_id", "changed_at", "change_no"]
+    )
     assert (m.groupby("customer_id").points_delta.cumsum() >= 0).all()
     tests = pd.read_parquet(small / "experiments.parquet")
     for _, rows in tests.groupby("test_id"):
@@ -377,7 +466,10 @@ def test_points_never_go_below_nothing_and_tests_keep_their_planned_shares(small
 def test_titles_and_regions_carry_chinese_and_survive_the_round_trip(small):
     products = pd.read_parquet(small / "products.parquet")
     orders = pd.read_parquet(small / "orders.parquet")
-    assert products.title.str.contains("[\u4e00-\u9fff]").any() and orders.region.isin(["上海", "广东", "香港"]).any()
+    assert (
+        products.title.str.contains("[\u4e00-\u9fff]").any()
+        and orders.region.isin(["上海", "广东", "香港"]).any()
+    )
 
 
 # --- bad input ------------------------------------------------------------------------------------------------------
@@ -418,7 +510,9 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path):
 
 
 def test_the_range_has_as_many_skus_as_asked_for(tmp_path):
-    folder = make_demo(tmp_path / "s", skus=25, with_truth=False, preset="tiny", customers=300, months=2)
+    folder = make_demo(
+        tmp_path / "s", skus=25, with_truth=False, preset="tiny", customers=300, months=2
+    )
     assert pq.read_metadata(folder / "products.parquet").num_rows <= 25
     assert open_store(folder, until="2026-10").problems.empty
 
@@ -435,7 +529,9 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
 
 
 def test_a_failed_run_leaves_nothing_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr("playbook.demo.make.write_folder", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(
+        "playbook.demo.make.write_folder", lambda *a: (_ for _ in ()).throw(OSError("disk full"))
+    )
     with pytest.raises(OSError, match="disk full"):
         make_demo(tmp_path / "shop", preset="prelaunch")
     assert not list(tmp_path.iterdir())
@@ -445,7 +541,11 @@ def test_the_cached_shop_is_made_once(tmp_path, monkeypatch):
     monkeypatch.setenv("PLAYBOOK_CACHE", str(tmp_path))
     folder = ensure_demo("prelaunch")
     stamp = (folder / "store.json").stat().st_mtime_ns
-    assert ensure_demo("prelaunch") == folder and (folder / "store.json").stat().st_mtime_ns == stamp
-    assert [p.name for p in (tmp_path / "demo").iterdir() if not p.name.startswith(".")] == [folder.name]
+    assert (
+        ensure_demo("prelaunch") == folder and (folder / "store.json").stat().st_mtime_ns == stamp
+    )
+    assert [p.name for p in (tmp_path / "demo").iterdir() if not p.name.startswith(".")] == [
+        folder.name
+    ]
     with pytest.raises(PlaybookError, match="preset"):
         ensure_demo("nothing")

@@ -1,7 +1,9 @@
-"""The demo shop looks like a shop: each figure lies in a band taken from a real one, or from a source that is named.
+"""The demo shop looks like a shop: each figure lies in a band taken from a real one, or
+from a source that is named.
 
-The real shop is UCI Online Retail (CC BY 4.0; Chen, Sain & Guo 2012), measured here from its rows with the same
-queries: a gift-ware wholesaler and retailer of one year. Where it has no such column, the band is a published one.
+The real shop is UCI Online Retail (CC BY 4.0; Chen, Sain & Guo 2012), measured here
+from its rows with the same queries: a gift-ware wholesaler and retailer of one year.
+Where it has no such column, the band is a published one.
 """
 
 import duckdb
@@ -14,7 +16,9 @@ YEAR = "ordered_on >= DATE '2025-11-01'"  # the demo shop's last year, as Online
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    folder = make_demo(tmp_path_factory.mktemp("bands") / "shop", preset="demo", customers=5_000, with_truth=False)
+    folder = make_demo(
+        tmp_path_factory.mktemp("bands") / "shop", preset="demo", customers=5_000, with_truth=False
+    )
     con = duckdb.connect()
     for name in ("orders", "order_lines", "refunds", "stock", "traffic", "customers"):
         con.execute(f"CREATE VIEW {name} AS SELECT * FROM '{folder}/{name}.parquet'")
@@ -50,7 +54,9 @@ TOP_FIFTH = """SELECT sum(v) FILTER (WHERE r <= 0.2) / sum(v) FROM (SELECT v, pe
     FROM (SELECT {who}, sum(value) v FROM sales WHERE {who} IS NOT NULL GROUP BY 1))"""
 
 
-def test_the_share_of_repeat_buyers_lies_between_the_published_floor_and_the_real_wholesaler(demo, real):
+def test_the_share_of_repeat_buyers_lies_between_the_published_floor_and_the_real_wholesaler(
+    demo, real
+):
     # opensend (2025) gives 15 to 30 % for shops of all kinds; a wholesaler's customers come back more often
     assert 0.15 <= one(demo, REPEAT) <= one(real, REPEAT)
 
@@ -77,7 +83,9 @@ def test_a_fifth_of_the_customers_buys_what_it_does_in_the_real_shop(demo, real)
     assert abs(one(demo, query) - one(real, query)) <= 0.20
 
 
-def test_the_share_sent_back_lies_between_the_real_shop_and_the_published_online_share(demo, real, shared_data):
+def test_the_share_sent_back_lies_between_the_real_shop_and_the_published_online_share(
+    demo, real, shared_data
+):
     # National Retail Federation (2025): 19.3 % of US online sales are returned; Online Retail books credit notes
     credited = one(
         real,
@@ -96,7 +104,9 @@ def test_the_share_sent_back_lies_between_the_real_shop_and_the_published_online
 
 def test_empty_shelves_lie_in_the_published_range(demo):
     # Gruen, Corsten & Bharadwaj (2002), Retail Out-of-Stocks: 8.3 % on average, most retailers between 5 and 10 %
-    share = one(demo, "SELECT avg((available = 0)::INT) FROM stock WHERE day_on >= DATE '2025-11-01'")
+    share = one(
+        demo, "SELECT avg((available = 0)::INT) FROM stock WHERE day_on >= DATE '2025-11-01'"
+    )
     assert 0.03 <= share <= 0.12
 
 
@@ -106,5 +116,9 @@ def test_conversion_lies_in_the_published_range(demo):
 
 
 def test_people_look_more_than_they_buy_on_the_phone(demo):
-    rows = dict(demo.execute("SELECT device, sum(buyers) / sum(sessions) FROM traffic GROUP BY 1").fetchall())
+    rows = dict(
+        demo.execute(
+            "SELECT device, sum(buyers) / sum(sessions) FROM traffic GROUP BY 1"
+        ).fetchall()
+    )
     assert rows["desktop"] > rows["mobile"]

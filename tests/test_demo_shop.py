@@ -1,4 +1,6 @@
-"""The closed loop: decisions are checked before they are played, move only what they cause, and can be worth money."""
+"""The closed loop: decisions are checked before they are played, move only what they
+cause, and can be worth money.
+"""
 
 import numpy as np
 import pandas as pd
@@ -33,10 +35,15 @@ def test_the_same_shop_played_twice_is_the_same_shop(history):
 
 
 def test_what_is_seen_of_the_past_only_ripens(history):
-    before, after = history.tables["orders"].to_pandas(), played(history).tables["orders"].to_pandas()
+    before, after = (
+        history.tables["orders"].to_pandas(),
+        played(history).tables["orders"].to_pandas(),
+    )
     both = before.merge(after, on="order_id", suffixes=("", "_later"))
     assert len(both) == len(before) < len(after)
-    assert (both.total == both.total_later).all() and both.paid_at.notna().sum() <= both.paid_at_later.notna().sum()
+    assert (
+        both.total == both.total_later
+    ).all() and both.paid_at.notna().sum() <= both.paid_at_later.notna().sum()
     moved = both[both.status != both.status_later]
     assert len(moved) and not moved.status.isin(["cancelled"]).any()
 
@@ -49,10 +56,17 @@ def test_a_shop_written_after_a_month_opens_as_a_store_of_that_month(history, tm
 def test_a_budget_is_spent_to_the_cent_and_nothing_else_is(history):
     shop = played(history, {"budgets": {"social": 1234.5, "display": 0}})
     ads = shop.tables["ad_spend"].to_pandas()
-    month = ads[pd.to_datetime(ads.day_on) >= "2026-11-01"].groupby("channel").spend.sum().astype(float)
+    month = (
+        ads[pd.to_datetime(ads.day_on) >= "2026-11-01"].groupby("channel").spend.sum().astype(float)
+    )
     assert abs(month["social"] - 1234.5) < 2.0 and month["display"] == 0
     plain = played(history).tables["ad_spend"].to_pandas()
-    habit = plain[pd.to_datetime(plain.day_on) >= "2026-11-01"].groupby("channel").spend.sum().astype(float)
+    habit = (
+        plain[pd.to_datetime(plain.day_on) >= "2026-11-01"]
+        .groupby("channel")
+        .spend.sum()
+        .astype(float)
+    )
     assert abs(month["search"] - habit["search"]) < 1e-9
 
 
@@ -67,14 +81,23 @@ def test_a_dropped_budget_takes_away_the_orders_it_brought_and_leaves_the_others
 
 def test_a_price_holds_until_changed_and_demand_answers_to_it(history):
     best = history._sim.world.best_seller
-    sku, cents = history._sim.world.sku_ids[best], int(history._sim._price(history._sim.day - 1)[best])
-    dear, cheap = (played(history, {"prices": {sku: cents * f / 100}}, months=1).advance() for f in (1.5, 0.7))
+    sku, cents = (
+        history._sim.world.sku_ids[best],
+        int(history._sim._price(history._sim.day - 1)[best]),
+    )
+    dear, cheap = (
+        played(history, {"prices": {sku: cents * f / 100}}, months=1).advance() for f in (1.5, 0.7)
+    )
     wanted = []
     for tables in (dear, cheap):
         prices = tables["prices"].to_pandas()
         own = prices[(prices.sku == sku) & (prices.seller == "own")].sort_values("from_on")
         assert own.until_on.isna().sum() == 1 and str(own.from_on.iloc[-1]) == "2026-11-01"
-        lines = tables["order_lines"].to_pandas().merge(tables["orders"].to_pandas()[["order_id", "ordered_on"]])
+        lines = (
+            tables["order_lines"]
+            .to_pandas()
+            .merge(tables["orders"].to_pandas()[["order_id", "ordered_on"]])
+        )
         mine = lines[(lines.sku == sku) & (pd.to_datetime(lines.ordered_on) >= "2026-11-01")]
         wanted.append(mine.quantity.sum())
     assert wanted[1] > wanted[0]
@@ -84,25 +107,50 @@ def test_supplier_orders_and_levels_become_purchase_orders(history):
     skus = history.tables["products"]["sku"].to_pylist()[:3]
     shop = played(
         history,
-        {"supplier_orders": [{"sku": skus[0], "units": 40, "ordered_on": "2026-11-10"}, {"sku": skus[1], "units": 12}]},
+        {
+            "supplier_orders": [
+                {"sku": skus[0], "units": 40, "ordered_on": "2026-11-10"},
+                {"sku": skus[1], "units": 12},
+            ]
+        },
     )
     pos = shop.tables["purchase_orders"].to_pandas()
     new = pos[pd.to_datetime(pos.ordered_on) >= "2026-11-01"].set_index("sku")
-    assert new.n_ordered.to_dict() == {skus[0]: 40, skus[1]: 12} and str(new.ordered_on[skus[0]]) == "2026-11-10"
+    assert (
+        new.n_ordered.to_dict() == {skus[0]: 40, skus[1]: 12}
+        and str(new.ordered_on[skus[0]]) == "2026-11-10"
+    )
     none = played(history, {"supplier_orders": {}}).tables["purchase_orders"].to_pandas()
     assert (pd.to_datetime(none.ordered_on) < "2026-11-01").all()
-    high = played(history, {"order_levels": {skus[2]: (900, 1000)}}).tables["purchase_orders"].to_pandas()
+    high = (
+        played(history, {"order_levels": {skus[2]: (900, 1000)}})
+        .tables["purchase_orders"]
+        .to_pandas()
+    )
     high = high[(high.sku == skus[2]) & (pd.to_datetime(high.ordered_on) >= "2026-11-01")]
     assert high.n_ordered.sum() > 500 and pd.to_datetime(high.ordered_on).dt.day_of_week.eq(0).all()
 
 
 def test_a_promotion_lowers_the_price_of_its_skus_on_its_days_and_nowhere_else(history):
     skus = history.tables["products"]["sku"].to_pylist()[:10]
-    promo = {"starts_on": "2026-11-14", "ends_on": "2026-11-16", "depth_share": 0.3, "skus": skus, "promo_id": "mine"}
+    promo = {
+        "starts_on": "2026-11-14",
+        "ends_on": "2026-11-16",
+        "depth_share": 0.3,
+        "skus": skus,
+        "promo_id": "mine",
+    }
     tables = played(history, {"promotions": [promo]}).tables
-    lines = tables["order_lines"].to_pandas().merge(tables["orders"].to_pandas()[["order_id", "ordered_on"]])
+    lines = (
+        tables["order_lines"]
+        .to_pandas()
+        .merge(tables["orders"].to_pandas()[["order_id", "ordered_on"]])
+    )
     mine = lines[lines.promo_id == "mine"]
-    assert mine.sku.isin(skus).all() and mine.ordered_on.astype(str).between("2026-11-14", "2026-11-16").all()
+    assert (
+        mine.sku.isin(skus).all()
+        and mine.ordered_on.astype(str).between("2026-11-14", "2026-11-16").all()
+    )
     assert "mine" in tables["promotions"]["promo_id"].to_pylist()
 
 
@@ -112,7 +160,13 @@ def test_a_treatment_reaches_the_people_named_and_brings_orders_of_its_own(histo
         history,
         {
             "treatments": [
-                {"customers": people, "depth_share": 0.3, "cost": 0.5, "holdout_share": 0.3, "treatment_id": "wake"}
+                {
+                    "customers": people,
+                    "depth_share": 0.3,
+                    "cost": 0.5,
+                    "holdout_share": 0.3,
+                    "treatment_id": "wake",
+                }
             ]
         },
         1,
@@ -131,7 +185,9 @@ def test_a_treatment_reaches_the_people_named_and_brings_orders_of_its_own(histo
 def test_profit_adds_up(history):
     p = history.profit()
     parts = p.marketing + p.treatments + p.promotions + p.holding + p.ordering + p.overhead
-    assert np.allclose(p.profit, p.margin - parts) and p.month.is_monotonic_increasing and len(p) == 10
+    assert (
+        np.allclose(p.profit, p.margin - parts) and p.month.is_monotonic_increasing and len(p) == 10
+    )
 
 
 def test_better_budgets_earn_more_than_carrying_on(history):
@@ -164,8 +220,22 @@ def test_better_budgets_earn_more_than_carrying_on(history):
         ({"supplier_orders": [{"sku": "SKU", "units": 1, "ordered_on": "2027-03-01"}]}, "outside"),
         ({"order_levels": {"SKU": (10, 5)}}, "order levels"),
         ({"order_levels": {"SKU": 5}}, "order levels"),
-        ({"promotions": [{"starts_on": "2026-11-09", "ends_on": "2026-11-02", "depth_share": 0.1}]}, "promotion"),
-        ({"promotions": [{"starts_on": "2026-11-09", "ends_on": "2026-11-10", "depth_share": 1.5}]}, "promotion"),
+        (
+            {
+                "promotions": [
+                    {"starts_on": "2026-11-09", "ends_on": "2026-11-02", "depth_share": 0.1}
+                ]
+            },
+            "promotion",
+        ),
+        (
+            {
+                "promotions": [
+                    {"starts_on": "2026-11-09", "ends_on": "2026-11-10", "depth_share": 1.5}
+                ]
+            },
+            "promotion",
+        ),
         ({"treatments": [{"customers": ["nobody"], "depth_share": 0.1}]}, "nobody"),
         ({"budgets": [1, 2]}, "budgets"),
         ({"budgets": {"search": True}}, "search"),
@@ -186,14 +256,19 @@ def test_better_budgets_earn_more_than_carrying_on(history):
         (["search"], "dictionary"),
     ],
 )
-def test_a_decision_that_cannot_be_carried_out_is_refused_before_anything_is_played(history, decisions, word):
+def test_a_decision_that_cannot_be_carried_out_is_refused_before_anything_is_played(
+    history, decisions, word
+):
     sku = history.tables["products"]["sku"][0].as_py()
     if isinstance(decisions, dict):
         decisions = {
             k: (
                 {sku if x == "SKU" else x: y for x, y in v.items()}
                 if isinstance(v, dict)
-                else [{**r, "sku": sku} if isinstance(r, dict) and r.get("sku") == "SKU" else r for r in v]
+                else [
+                    {**r, "sku": sku} if isinstance(r, dict) and r.get("sku") == "SKU" else r
+                    for r in v
+                ]
                 if isinstance(v, list)
                 else v
             )
@@ -206,7 +281,10 @@ def test_a_decision_that_cannot_be_carried_out_is_refused_before_anything_is_pla
 
 
 def test_two_treatments_of_one_name_are_refused(history):
-    one = {"customers": history.tables["customers"]["customer_id"].to_pylist()[:3], "treatment_id": "same"}
+    one = {
+        "customers": history.tables["customers"]["customer_id"].to_pylist()[:3],
+        "treatment_id": "same",
+    }
     with pytest.raises(PlaybookError, match="two treatments 'same'"):
         played(history, {"treatments": [one, one]})
     with pytest.raises(PlaybookError, match="two treatments 'same'"):

@@ -1,4 +1,6 @@
-"""The truth is honest: what it states is what re-simulation finds, within the error of the simulation itself."""
+"""The truth is honest: what it states is what re-simulation finds, within the error of
+the simulation itself.
+"""
 
 import numpy as np
 import pandas as pd
@@ -38,7 +40,9 @@ def test_on_a_shelf_that_empties_the_statement_holds_within_the_noise_of_the_she
 
 def test_a_replay_of_what_was_is_what_was(shop):
     again = list(replay(shop._sim.world, shop._chunks))
-    assert all(np.array_equal(a["o_key"], b["o_key"]) for a, b in zip(again, shop._chunks, strict=True))
+    assert all(
+        np.array_equal(a["o_key"], b["o_key"]) for a, b in zip(again, shop._chunks, strict=True)
+    )
 
 
 def test_fresh_futures_give_the_stated_remaining_values(shop):
@@ -74,7 +78,9 @@ def test_people_who_dropped_out_are_worth_nothing_and_the_rest_something(shop):
     truth = shop.truth["customers"]
     assert (truth[~truth.is_alive].margin_24m == 0).all()
     alive = truth[truth.is_alive]
-    assert (alive.margin_24m > alive.margin_12m - 1e-9).mean() > 0.99 and (alive.n_futures >= 200).all()
+    assert (alive.margin_24m > alive.margin_12m - 1e-9).mean() > 0.99 and (
+        alive.n_futures >= 200
+    ).all()
     assert (alive.margin_12m_se > 0).mean() > 0.9
     assert np.corrcoef(alive.rate_per_day * alive.basket_lines, alive.margin_12m)[0, 1] > 0.6
 
@@ -90,9 +96,13 @@ def test_units_wanted_are_never_fewer_than_units_sold_and_equal_on_an_endless_sh
 
 
 def test_demand_answers_to_a_price_with_the_stated_elasticity():
-    easy = Shop(preset="tiny", customers=2_500, months=4, switches={"all": False, "elasticity": True})
+    easy = Shop(
+        preset="tiny", customers=2_500, months=4, switches={"all": False, "elasticity": True}
+    )
     skus = easy.truth["skus"].set_index("sku").elasticity
-    picked = list(easy._sim.world.sku_ids[np.argsort(-easy._sim.world.appeal, kind="stable")[2:14:3]])
+    picked = list(
+        easy._sim.world.sku_ids[np.argsort(-easy._sim.world.appeal, kind="stable")[2:14:3]]
+    )
     price = easy.tables["products"].to_pandas().set_index("sku").list_price.astype(float)[picked]
     wanted = []
     for share in (1.0, 0.85):
@@ -100,15 +110,26 @@ def test_demand_answers_to_a_price_with_the_stated_elasticity():
         for _ in range(4):
             twin.advance({"prices": (price * share).to_dict()})
         demand = twin.truth["sku_demand"]
-        wanted.append(demand[pd.to_datetime(demand.day_on) >= "2026-11-01"].groupby("sku").units_wanted.sum()[picked])
+        wanted.append(
+            demand[pd.to_datetime(demand.day_on) >= "2026-11-01"]
+            .groupby("sku")
+            .units_wanted.sum()[picked]
+        )
     expected = (wanted[0] * 0.85 ** skus[picked]).sum()
-    error = np.sqrt(expected - wanted[0].sum())  # common chance: only the added demand is drawn anew
-    assert abs(wanted[1].sum() - expected) < 3.5 * error + 0.04 * expected  # 4 %: a cheaper sku also crowds others out
+    error = np.sqrt(
+        expected - wanted[0].sum()
+    )  # common chance: only the added demand is drawn anew
+    assert (
+        abs(wanted[1].sum() - expected) < 3.5 * error + 0.04 * expected
+    )  # 4 %: a cheaper sku also crowds others out
 
 
 def test_the_test_that_works_works_by_the_stated_lift_and_the_other_does_not():
     big = Shop(preset="tiny", customers=6_000, months=6)
-    rows, truth = big.tables["experiments"].to_pandas(), big.truth["effects"].set_index("test").effect
+    rows, truth = (
+        big.tables["experiments"].to_pandas(),
+        big.truth["effects"].set_index("test").effect,
+    )
     for test, part in rows.groupby("test_id"):
         arms = part.groupby("arm").is_converted.agg(["mean", "sum"])
         lift = arms["mean"]["B"] / arms["mean"]["A"] - 1
@@ -143,5 +164,10 @@ def test_truth_lies_in_files_and_says_what_it_is(shop, tmp_path):
         "incidents",
     }
     channels = pd.read_parquet(folder / "truth/channels.parquet")
-    assert np.allclose(channels.roi * channels.spend, channels.incremental_margin - channels.spend, equal_nan=True)
-    assert (channels.incremental_orders == channels.first_orders + channels.nudged_orders + channels.later_orders).all()
+    assert np.allclose(
+        channels.roi * channels.spend, channels.incremental_margin - channels.spend, equal_nan=True
+    )
+    assert (
+        channels.incremental_orders
+        == channels.first_orders + channels.nudged_orders + channels.later_orders
+    ).all()

@@ -60,8 +60,12 @@ def test_ties_go_to_the_first_column_and_blocked_items_are_not_listed():
 
 def test_recall_divides_by_what_could_be_reached():
     lists = np.array([[0, 1, 2], [3, 4, 5], [0, 1, -1], [0, 1, 2]])
-    wanted = csr_matrix(np.array([[1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 1], [0] * 6]))
-    n_wanted = np.array([2, 5, 1, 0])  # the second wanted four items outside the catalogue too, the last one nothing
+    wanted = csr_matrix(
+        np.array([[1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 1], [0] * 6])
+    )
+    n_wanted = np.array(
+        [2, 5, 1, 0]
+    )  # the second wanted four items outside the catalogue too, the last one nothing
     found = list_quality(list_hits(lists, wanted), n_wanted, 3)
     np.testing.assert_allclose(found.recall, [1.0, 1 / 3, 0.0, np.nan])
     np.testing.assert_allclose(found.hit, [1, 1, 0, np.nan])

@@ -9,7 +9,9 @@ WEEK = np.arange(156) % 52
 
 
 def market(seed, n=240, promo_only=False, noise=0.15):
-    """Weekly panel whose prices move at random dates; promotions cut the price and shout about it as well."""
+    """Weekly panel whose prices move at random dates; promotions cut the price and
+    shout about it as well.
+    """
     rng = np.random.default_rng(seed)
     group = rng.integers(0, 6, n)
     truth = -np.clip(2.4 * np.exp(rng.normal(0, 0.3, n)), 1.15, 4)
@@ -79,12 +81,16 @@ def test_rows_in_another_order_give_the_same_answers():
     units, exposure, price, promo, group, _ = market(7, n=30)
     there = price_elasticity(units, exposure, price, WEEK, group=group, promo=promo)
     turn = np.arange(30)[::-1]
-    back = price_elasticity(units[turn], exposure[turn], price[turn], WEEK, group=group[turn], promo=promo[turn])
+    back = price_elasticity(
+        units[turn], exposure[turn], price[turn], WEEK, group=group[turn], promo=promo[turn]
+    )
     np.testing.assert_allclose(back["estimate"].to_numpy()[turn], there["estimate"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95])
 def test_a_higher_confidence_widens_the_interval(confidence):
     units, exposure, price, promo, group, _ = market(8, n=30)
-    found = price_elasticity(units, exposure, price, WEEK, group=group, promo=promo, confidence=confidence)
+    found = price_elasticity(
+        units, exposure, price, WEEK, group=group, promo=promo, confidence=confidence
+    )
     assert (found["low"] <= found["estimate"]).sum() == found["is_identifiable"].sum()

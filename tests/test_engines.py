@@ -1,4 +1,6 @@
-"""The same shop on another engine gives the same tables: exact counts, and money to the last digit stored."""
+"""The same shop on another engine gives the same tables: exact counts, and money to the
+last digit stored.
+"""
 
 import glob
 import os
@@ -16,16 +18,27 @@ import pytest
 from shops import order, write_shop
 
 from playbook.chapters.assortment_pricing.assortment import sku_year
-from playbook.chapters.cohort_retention.cohorts import cohort_retention, due_for_nudge, first_basket, first_orders, second_order
+from playbook.chapters.cohort_retention.cohorts import (
+    cohort_retention,
+    due_for_nudge,
+    first_basket,
+    first_orders,
+    second_order,
+)
 from playbook.chapters.ltv_modelling.ltv import first_orders as traits_of
 from playbook.chapters.ltv_modelling.ltv import purchase_history
-from playbook.methods.attribution import transition_counts
-from playbook.measures.customer_windows import purchase_log
 from playbook.chapters.ltv_modelling.margin_curve import margin_curve
-from playbook.measures.metrics import monthly_sales
 from playbook.chapters.recommendations.recommend import buyer_groups, item_pairs
-from playbook.chapters.segmentation.segments import annual_amounts, rfm, segment_headline, segment_returns
+from playbook.chapters.segmentation.segments import (
+    annual_amounts,
+    rfm,
+    segment_headline,
+    segment_returns,
+)
 from playbook.chapters.start_here.facts import breakdown, daily, risk_indicators
+from playbook.measures.customer_windows import purchase_log
+from playbook.measures.metrics import monthly_sales
+from playbook.methods.attribution import transition_counts
 from playbook.store import open_store
 from playbook.store.derived import DERIVED
 from playbook.store.reconcile import inflation, ledger, status_policy
@@ -35,65 +48,141 @@ UNTIL = "2026-09"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Sixty orders with everything that makes one hard: guests, refunds, cancellations, costs, stock and a
-    promotion."""
+    """Sixty orders with everything that makes one hard: guests, refunds, cancellations,
+    costs, stock and a promotion.
+    """
     rows = []
     for i in range(60):
         day = pd.Timestamp("2026-06-01") + pd.Timedelta(days=2 * i)
         who = None if i % 9 == 0 else f"c{i % 13}"
         status = "cancelled" if i % 17 == 0 else "placed" if i % 23 == 0 else "done"
-        rows.append(order(str(i), str(day.date()), who, price=1.37 * (i % 7) + 2, quantity=1 + i % 3, status=status,
-                          sku=f"s{i % 4}", unit_cost=None if i % 29 == 0 else 1.11, channel=["ads", "mail"][i % 2],
-                          promo_id="p" if i % 10 == 0 else None))
-    refunds = pd.DataFrame({"refund_id": ["r1", "r2", "r3"], "order_id": ["3", "4", None], "line_no": [1, None, None],
-                            "refunded_on": [pd.Timestamp("2026-07-15").date()] * 3, "amount": [2.5, 1.25, 3.0],
-                            "quantity": [1, None, None], "kind": ["return", "refund", "refund"],
-                            "customer_id": [None, None, "c1"], "sku": [None, None, "s1"]})
-    rates = pd.DataFrame({"from_on": [pd.Timestamp("2026-01-01").date()] * 3,
-                          "kind": ["payment_share", "platform_share", "return_per_unit"], "value": [0.0145, 0.05, 1.8],
-                          "scope": ["all", "ads", "all"]})
-    stock = pd.DataFrame([{"day_on": d.date(), "sku": s, "on_hand": (d.day + len(s)) % 5} for s in ("s0", "s1")
-                          for d in pd.date_range("2026-06-01", "2026-09-27")])
-    promotions = pd.DataFrame({"promo_id": ["p"], "starts_on": [pd.Timestamp("2026-07-01").date()],
-                               "ends_on": [pd.Timestamp("2026-07-05").date()], "skus": ["s0 s2"]})
-    touches = pd.DataFrame([{"journey_id": f"j{i % 11}", "touch_no": 1 + i // 11, "is_conversion": i in (35, 40),
-                             "channel": ["web", "ads", "mail"][i % 3], "touched_at": pd.Timestamp("2026-08-01 10:00")}
-                            for i in range(44)])
-    folder = write_shop(tmp_path_factory.mktemp("engine") / "shop", rows, refunds=refunds, touchpoints=touches,
-                         cost_rates=rates, stock=stock, promotions=promotions, shop="name: shop\ncurrency: EUR\n",
-                         observed_to="2026-09-30")
-    lines = pd.read_parquet(folder / "order_lines.parquet")  # a sample with every other order, so that there are pairs
-    lines = pd.concat([lines, lines.iloc[::2].assign(line_no=2, sku="s5", price=0.0, unit_cost=0.4, promo_id=None)])
+        rows.append(
+            order(
+                str(i),
+                str(day.date()),
+                who,
+                price=1.37 * (i % 7) + 2,
+                quantity=1 + i % 3,
+                status=status,
+                sku=f"s{i % 4}",
+                unit_cost=None if i % 29 == 0 else 1.11,
+                channel=["ads", "mail"][i % 2],
+                promo_id="p" if i % 10 == 0 else None,
+            )
+        )
+    refunds = pd.DataFrame(
+        {
+            "refund_id": ["r1", "r2", "r3"],
+            "order_id": ["3", "4", None],
+            "line_no": [1, None, None],
+            "refunded_on": [pd.Timestamp("2026-07-15").date()] * 3,
+            "amount": [2.5, 1.25, 3.0],
+            "quantity": [1, None, None],
+            "kind": ["return", "refund", "refund"],
+            "customer_id": [None, None, "c1"],
+            "sku": [None, None, "s1"],
+        }
+    )
+    rates = pd.DataFrame(
+        {
+            "from_on": [pd.Timestamp("2026-01-01").date()] * 3,
+            "kind": ["payment_share", "platform_share", "return_per_unit"],
+            "value": [0.0145, 0.05, 1.8],
+            "scope": ["all", "ads", "all"],
+        }
+    )
+    stock = pd.DataFrame(
+        [
+            {"day_on": d.date(), "sku": s, "on_hand": (d.day + len(s)) % 5}
+            for s in ("s0", "s1")
+            for d in pd.date_range("2026-06-01", "2026-09-27")
+        ]
+    )
+    promotions = pd.DataFrame(
+        {
+            "promo_id": ["p"],
+            "starts_on": [pd.Timestamp("2026-07-01").date()],
+            "ends_on": [pd.Timestamp("2026-07-05").date()],
+            "skus": ["s0 s2"],
+        }
+    )
+    touches = pd.DataFrame(
+        [
+            {
+                "journey_id": f"j{i % 11}",
+                "touch_no": 1 + i // 11,
+                "is_conversion": i in (35, 40),
+                "channel": ["web", "ads", "mail"][i % 3],
+                "touched_at": pd.Timestamp("2026-08-01 10:00"),
+            }
+            for i in range(44)
+        ]
+    )
+    folder = write_shop(
+        tmp_path_factory.mktemp("engine") / "shop",
+        rows,
+        refunds=refunds,
+        touchpoints=touches,
+        cost_rates=rates,
+        stock=stock,
+        promotions=promotions,
+        shop="name: shop\ncurrency: EUR\n",
+        observed_to="2026-09-30",
+    )
+    lines = pd.read_parquet(
+        folder / "order_lines.parquet"
+    )  # a sample with every other order, so that there are pairs
+    lines = pd.concat(
+        [
+            lines,
+            lines.iloc[::2].assign(line_no=2, sku="s5", price=0.0, unit_cost=0.4, promo_id=None),
+        ]
+    )
     lines.to_parquet(folder / "order_lines.parquet", index=False)
     return folder
 
 
-
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    key = [c for c in frame if c in ("order_id", "line_no", "refund_id", "customer_id", "day_on", "sku")]
+    key = [
+        c
+        for c in frame
+        if c in ("order_id", "line_no", "refund_id", "customer_id", "day_on", "sku")
+    ]
     table = frame.sort_values(key, ignore_index=True).astype(object)
     return table.where(table.notna(), "missing").astype(str)
 
 
 def bulk(s) -> dict:
-    """Every analysis that runs over all customers, lines or touches on the engine, by name."""
+    """Every analysis that runs over all customers, lines or touches on the engine, by
+    name.
+    """
     days, at = s.customer_days, {"as_of": s.as_of}
-    first, traits = (find(s.sales_orders) for find in (partial(first_orders, with_truncated=True), traits_of))
+    first, traits = (
+        find(s.sales_orders) for find in (partial(first_orders, with_truncated=True), traits_of)
+    )
     traits = traits.mutate(is_left_truncated=False)
     return {
-        "ledger": lambda: ledger(s), "status policy": lambda: status_policy(s), "inflation": lambda: inflation(s),
-        "monthly sales": lambda: monthly_sales(s), "breakdown": lambda: breakdown(s), "daily": lambda: daily(s),
+        "ledger": lambda: ledger(s),
+        "status policy": lambda: status_policy(s),
+        "inflation": lambda: inflation(s),
+        "monthly sales": lambda: monthly_sales(s),
+        "breakdown": lambda: breakdown(s),
+        "daily": lambda: daily(s),
         "risks": lambda: risk_indicators(s),
         "cohorts": lambda: cohort_retention(days, **at, truncated_before=s.truncated_before),
         "second order": lambda: second_order(days, **at),
         "first basket": lambda: first_basket(first, days, **at, by="channel", least=2),
         "due for nudge": lambda: pd.DataFrame({"n": [due_for_nudge(first, days, **at, day=40)]}),
         "purchase history": lambda: purchase_history(days, **at, basis="margin", traits=traits),
-        "purchase log": lambda: purchase_log(days, purchase_history(days, **at).customer_id[::2], **at, basis="margin"),
+        "purchase log": lambda: purchase_log(
+            days, purchase_history(days, **at).customer_id[::2], **at, basis="margin"
+        ),
         "segment returns": lambda: segment_returns(days, **at, windows=2),
         "segment headline": lambda: segment_headline(days, **at, basis="revenue"),
-        "rfm": lambda: rfm(days, **at).customers, "rfm cuts": lambda: rfm(days, **at).cuts,
-        "buyer groups": lambda: buyer_groups(days, **at), "annual amounts": lambda: annual_amounts(days, **at),
+        "rfm": lambda: rfm(days, **at).customers,
+        "rfm cuts": lambda: rfm(days, **at).cuts,
+        "buyer groups": lambda: buyer_groups(days, **at),
+        "annual amounts": lambda: annual_amounts(days, **at),
         "margin curve": lambda: margin_curve(days, traits, **at, max_months=12),
         "pairs": lambda: item_pairs(s.sales_lines, **at, min_n=1, min_support=0.001),
         "sku year": lambda: sku_year(s.sales_lines, s.sales_orders, **at),
@@ -109,14 +198,20 @@ def same_everywhere(here, there):
         ours, theirs = ours(), theirs()
         assert len(ours), name
         # counts are compared as they are; a float that began as exact money may differ in its last bits
-        pd.testing.assert_frame_equal(ours, theirs, check_dtype=False, rtol=1e-12, atol=1e-9, obj=name)
+        pd.testing.assert_frame_equal(
+            ours, theirs, check_dtype=False, rtol=1e-12, atol=1e-9, obj=name
+        )
 
 
 @pytest.fixture(scope="module")
 def postgres(folder, tmp_path_factory):
     pytest.importorskip("psycopg", reason="psycopg is not installed: pip install -e .[postgres]")
     found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
-    tools = Path(found[-1]).parent if found else Path(shutil.which("initdb") or "/nowhere/initdb").parent
+    tools = (
+        Path(found[-1]).parent
+        if found
+        else Path(shutil.which("initdb") or "/nowhere/initdb").parent
+    )
     if not (tools / "initdb").exists():
         pytest.skip("no PostgreSQL server here: install the system's postgresql package")
     data = Path(tmp_path_factory.mktemp("pg"))
@@ -132,8 +227,11 @@ def postgres(folder, tmp_path_factory):
         shutil.chown(data, "postgres")
         as_user = ["runuser", "-u", "postgres", "--"]
     control = [*as_user, tools / "pg_ctl", "-D", data / "db", "-l", data / "log", "-w"]
-    subprocess.run([*as_user, tools / "initdb", "-D", data / "db", "-A", "trust", "-U", "shop"], check=True,
-                   capture_output=True)
+    subprocess.run(
+        [*as_user, tools / "initdb", "-D", data / "db", "-A", "trust", "-U", "shop"],
+        check=True,
+        capture_output=True,
+    )
     options = f"-p {port} -k {data} -c listen_addresses=127.0.0.1 -c fsync=off"
     subprocess.run([*control, "-o", options, "start"], check=True, capture_output=True)
     try:
@@ -148,15 +246,22 @@ def postgres(folder, tmp_path_factory):
 
 
 def test_postgres_gives_the_same_tables_walk_and_cohorts(folder, postgres, tmp_path):
-    (tmp_path / "shop.yaml").write_text(f"name: shop\ncurrency: EUR\naddress: {postgres}\n", encoding="utf-8")
+    (tmp_path / "shop.yaml").write_text(
+        f"name: shop\ncurrency: EUR\naddress: {postgres}\n", encoding="utf-8"
+    )
     there = open_store(tmp_path, until=UNTIL)
     same_everywhere(open_store(folder, until=str(there.as_of)), there)
 
 
 TINY = {  # compiling a query costs far more than running it on sixty orders
-    "spark.master": "local[1]", "spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1",
-    "spark.ui.enabled": "false", "spark.sql.session.timeZone": "UTC", "spark.sql.shuffle.partitions": "1",
-    "spark.sql.adaptive.enabled": "false", "spark.sql.codegen.wholeStage": "false",
+    "spark.master": "local[1]",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xss4m",
 }
@@ -166,21 +271,29 @@ TINY = {  # compiling a query costs far more than running it on sixty orders
 def spark(folder, tmp_path_factory):
     if os.environ.get("PLAYBOOK_SPARK"):
         sys.path.append(os.environ["PLAYBOOK_SPARK"])
-    sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: pip install -e .[spark]")
+    sql = pytest.importorskip(
+        "pyspark.sql", reason="pyspark is not installed: pip install -e .[spark]"
+    )
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         pytest.skip("Spark needs Java 17 or later, and there is none here")
     builder = sql.SparkSession.builder
     for setting, value in TINY.items():
         builder = builder.config(setting, value)
-    session = builder.config("spark.checkpoint.dir", str(tmp_path_factory.mktemp("spark"))).getOrCreate()
+    session = builder.config(
+        "spark.checkpoint.dir", str(tmp_path_factory.mktemp("spark"))
+    ).getOrCreate()
     for file in sorted(folder.glob("*.parquet")):
         session.read.parquet(str(file)).createOrReplaceTempView(file.stem)
     yield "pyspark://shop?spark.sql.session.timeZone=UTC"
     session.stop()
 
 
-@pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas", "ignore:The copy keyword is deprecated")
+@pytest.mark.filterwarnings(
+    "ignore:PySpark does not yet fully support pandas", "ignore:The copy keyword is deprecated"
+)
 def test_spark_gives_the_same_tables_walk_and_cohorts(folder, spark, tmp_path):
-    (tmp_path / "shop.yaml").write_text(f"name: shop\ncurrency: EUR\naddress: {spark}\n", encoding="utf-8")
+    (tmp_path / "shop.yaml").write_text(
+        f"name: shop\ncurrency: EUR\naddress: {spark}\n", encoding="utf-8"
+    )
     there = open_store(tmp_path, until=UNTIL)
     same_everywhere(open_store(folder, until=str(there.as_of)), there)

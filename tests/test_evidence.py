@@ -1,4 +1,6 @@
-"""Rolling origins that cannot leak, champions that are chosen fairly, intervals calibrated on realised errors only."""
+"""Rolling origins that cannot leak, champions that are chosen fairly, intervals
+calibrated on realised errors only.
+"""
 
 import numpy as np
 import pandas as pd
@@ -9,18 +11,38 @@ from playbook.forecasting import intervals as evidence
 
 def log_of(n=120, seed=0):
     rng = np.random.default_rng(seed)
-    return pd.DataFrame({"day_on": pd.date_range("2026-01-01", periods=n), "amount": rng.poisson(20, n).astype(float)})
+    return pd.DataFrame(
+        {
+            "day_on": pd.date_range("2026-01-01", periods=n),
+            "amount": rng.poisson(20, n).astype(float),
+        }
+    )
 
 
 def compare(forecast, future, horizon):
-    return pd.DataFrame({"model": ["mean"], "measure": "purchases", "kind": "total", "subject": "all",
-                         "point": forecast * horizon, "actual": future.amount.sum(), "unit": 1.0})
+    return pd.DataFrame(
+        {
+            "model": ["mean"],
+            "measure": "purchases",
+            "kind": "total",
+            "subject": "all",
+            "point": forecast * horizon,
+            "actual": future.amount.sum(),
+            "unit": 1.0,
+        }
+    )
 
 
 def backtest(log, every=7, horizons=(14,)):
     origins = evidence.origin_days("2026-01-15", log.day_on.max(), every_days=every)
-    return evidence.rolling_origin(log, lambda past, _: past.amount.mean(), compare, origins=origins,
-                                   horizons_days=horizons, as_of=log.day_on.max())
+    return evidence.rolling_origin(
+        log,
+        lambda past, _: past.amount.mean(),
+        compare,
+        origins=origins,
+        horizons_days=horizons,
+        as_of=log.day_on.max(),
+    )
 
 
 def test_a_model_never_sees_a_row_after_its_origin():
@@ -31,8 +53,14 @@ def test_a_model_never_sees_a_row_after_its_origin():
         return past.amount.mean()
 
     log = log_of()
-    evidence.rolling_origin(log, spy, compare, origins=["2026-02-01", "2026-03-01"], horizons_days=[14],
-                            as_of=log.day_on.max())
+    evidence.rolling_origin(
+        log,
+        spy,
+        compare,
+        origins=["2026-02-01", "2026-03-01"],
+        horizons_days=[14],
+        as_of=log.day_on.max(),
+    )
     assert seen and all(last <= origin for last, origin in seen)
 
 
@@ -52,8 +80,12 @@ def test_changing_the_future_changes_no_interval_made_before_it():
 def test_fewer_than_eight_realised_errors_is_not_yet_calibrated_and_not_scored():
     scored = evidence.score_intervals(backtest(log_of()))
     few = scored.n_errors < 8
-    assert (scored.loc[few, "status"] == evidence.NOT_YET).all() and scored.loc[few, "low"].isna().all()
-    assert scored.loc[few, "is_covered"].isna().all() and scored.loc[~few, "is_covered"].notna().all()
+    assert (scored.loc[few, "status"] == evidence.NOT_YET).all() and scored.loc[
+        few, "low"
+    ].isna().all()
+    assert (
+        scored.loc[few, "is_covered"].isna().all() and scored.loc[~few, "is_covered"].notna().all()
+    )
 
 
 def test_intervals_of_an_honest_forecast_cover_about_their_level():
@@ -64,13 +96,23 @@ def test_intervals_of_an_honest_forecast_cover_about_their_level():
 
 def test_shuffled_rows_change_nothing():
     log = log_of()
-    one, two = (evidence.score_intervals(backtest(t)) for t in (log, log.sample(frac=1, random_state=3)))
+    one, two = (
+        evidence.score_intervals(backtest(t)) for t in (log, log.sample(frac=1, random_state=3))
+    )
     pd.testing.assert_frame_equal(one, two)
 
 
 def losses(**models):
-    rows = [{"model": m, "origin_on": pd.Timestamp("2026-01-01") + pd.Timedelta(days=14 * k), "horizon_days": 28,
-             "loss": v} for m, values in models.items() for k, v in enumerate(values)]
+    rows = [
+        {
+            "model": m,
+            "origin_on": pd.Timestamp("2026-01-01") + pd.Timedelta(days=14 * k),
+            "horizon_days": 28,
+            "loss": v,
+        }
+        for m, values in models.items()
+        for k, v in enumerate(values)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -80,7 +122,9 @@ def test_the_model_with_the_smallest_loss_wins_and_ties_go_by_name():
 
 
 def test_a_model_that_cannot_forecast_today_is_not_champion():
-    table = evidence.champion(losses(naive=[2.0, 2.0, 2.0], clever=[0.1, 0.1, np.nan]), naive=["naive"])
+    table = evidence.champion(
+        losses(naive=[2.0, 2.0, 2.0], clever=[0.1, 0.1, np.nan]), naive=["naive"]
+    )
     assert table.model.iloc[0] == "naive"
     assert table.set_index("model").status["clever"] == "could not forecast at every origin"
 
@@ -96,8 +140,19 @@ def test_refunds_larger_than_purchases_do_not_break_an_interval():
 
 
 def test_one_subjects_limits_are_what_its_like_did_before():
-    bands = pd.DataFrame([{"origin_on": pd.Timestamp("2026-01-01") + pd.Timedelta(days=14 * k), "horizon_days": 14,
-                           "band": 3, "bought": b, "n": n} for k in range(8) for b, n in ((0, 85), (1, 10), (2, 5))])
+    bands = pd.DataFrame(
+        [
+            {
+                "origin_on": pd.Timestamp("2026-01-01") + pd.Timedelta(days=14 * k),
+                "horizon_days": 14,
+                "band": 3,
+                "bought": b,
+                "n": n,
+            }
+            for k in range(8)
+            for b, n in ((0, 85), (1, 10), (2, 5))
+        ]
+    )
     low, high = evidence.count_bands(bands, np.array([3, 4]), as_of="2026-05-01", level=0.8)
     assert (low[0], high[0]) == (0, 1) and np.isnan(low[1])
     early, _ = evidence.count_bands(bands, np.array([3]), as_of="2026-03-01", level=0.8)
@@ -105,15 +160,28 @@ def test_one_subjects_limits_are_what_its_like_did_before():
 
 
 def two_channels(gap, n=40, seed=0):
-    """Errors of two equal channels, one always `gap` above its forecast, at four weeks and at a year; fortnightly."""
+    """Errors of two equal channels, one always `gap` above its forecast, at four weeks
+    and at a year; fortnightly.
+    """
     rng, rows = np.random.default_rng(seed), []
     for horizon, last in ((28, n), (364, n - 26)):
         for k in range(last):
             origin = pd.Timestamp("2024-01-01") + pd.Timedelta(days=14 * k)
             for subject, by in (("a", gap), ("b", 0.0)):
-                rows.append({"origin_on": origin, "due_on": origin + pd.Timedelta(days=horizon), "model": "m",
-                             "measure": "money", "horizon_days": horizon, "kind": "channel", "subject": subject,
-                             "point": 1000.0, "actual": rng.poisson(1000 * np.exp(by)), "unit": 1.0})
+                rows.append(
+                    {
+                        "origin_on": origin,
+                        "due_on": origin + pd.Timedelta(days=horizon),
+                        "model": "m",
+                        "measure": "money",
+                        "horizon_days": horizon,
+                        "kind": "channel",
+                        "subject": subject,
+                        "point": 1000.0,
+                        "actual": rng.poisson(1000 * np.exp(by)),
+                        "unit": 1.0,
+                    }
+                )
     return pd.DataFrame(rows)
 
 
@@ -121,13 +189,16 @@ def test_a_channels_lasting_difference_is_told_from_all_horizons_and_a_shared_er
     seen = two_channels(0.2)
     asked = seen[(seen.horizon_days == 364)].groupby("subject", as_index=False).first()
     asked = asked.drop(columns=["origin_on", "due_on", "actual"])
-    out = evidence.predictive_intervals(asked, seen, as_of=seen.due_on.max(), levels=(0.8,)).set_index("subject")
+    out = evidence.predictive_intervals(
+        asked, seen, as_of=seen.due_on.max(), levels=(0.8,)
+    ).set_index("subject")
     apart = np.log(out.mid["a"] / out.mid["b"])
     assert apart == pytest.approx(0.2, abs=0.03)  # a year alone has the worth of one or two windows
     both = seen.assign(actual=seen.actual.where(seen.subject == "a", seen.actual * np.exp(0.2)))
     for horizon, least, most in ((364, 0.02, 0.08), (28, 0.14, 0.2)):
-        mid = evidence.predictive_intervals(asked.assign(horizon_days=horizon), both, as_of=both.due_on.max(),
-                                            levels=(0.8,)).mid
+        mid = evidence.predictive_intervals(
+            asked.assign(horizon_days=horizon), both, as_of=both.due_on.max(), levels=(0.8,)
+        ).mid
         assert least < np.log(mid / 1000).mean() < most
 
 

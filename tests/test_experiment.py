@@ -1,15 +1,26 @@
-"""Tests at the shop: dealt as planned or not read at all, read once, and never a wrong winner."""
+"""Tests at the shop: dealt as planned or not read at all, read once, and never a wrong
+winner.
+"""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.errors import PlaybookError
 from playbook.chapters.customer_journey.journey import read_tests
-from playbook.methods.experiment import arm_sums, compare_means, peeking, sample_ratio_p, sample_size, smallest_lift
+from playbook.errors import PlaybookError
+from playbook.methods.experiment import (
+    arm_sums,
+    compare_means,
+    peeking,
+    sample_ratio_p,
+    sample_size,
+    smallest_lift,
+)
 
 
-def visitors(n_a=6000, n_b=6000, share=0.10, lift=0.0, days=21, seed=1, planned=0.5, before=False, test="t"):
+def visitors(
+    n_a=6000, n_b=6000, share=0.10, lift=0.0, days=21, seed=1, planned=0.5, before=False, test="t"
+):
     rng = np.random.default_rng(seed)
     arm = np.repeat(["A", "B"], [n_a, n_b])
     n = n_a + n_b
@@ -19,17 +30,27 @@ def visitors(n_a=6000, n_b=6000, share=0.10, lift=0.0, days=21, seed=1, planned=
             "test_id": test,
             "visitor_id": [f"v{k:06d}" for k in range(n)],
             "arm": arm,
-            "assigned_at": pd.Timestamp("2026-03-01 09:00") + pd.to_timedelta(rng.integers(0, days, n), unit="D"),
+            "assigned_at": pd.Timestamp("2026-03-01 09:00")
+            + pd.to_timedelta(rng.integers(0, days, n), unit="D"),
             "is_converted": rng.random(n) < share * np.where(arm == "B", 1 + lift, 1),
             "planned_share": np.where(arm == "B", planned, 1 - planned),
         }
     )
-    table["amount"] = np.where(table["is_converted"], (30 + 0.8 * past + rng.normal(0, 5, n)).round(2).clip(0), 0.0)
+    table["amount"] = np.where(
+        table["is_converted"], (30 + 0.8 * past + rng.normal(0, 5, n)).round(2).clip(0), 0.0
+    )
     return table.assign(amount_before=past) if before else table
 
 
 def sides(row, other):
-    keys = {"n": "n_x", "mean": "mean_x", "var": "var_x", "mean_y": "mean_y", "var_y": "var_y", "cov_xy": "cov_xy"}
+    keys = {
+        "n": "n_x",
+        "mean": "mean_x",
+        "var": "var_x",
+        "mean_y": "mean_y",
+        "var_y": "var_y",
+        "cov_xy": "cov_xy",
+    }
     return [{ours: float(r[theirs]) for ours, theirs in keys.items()} for r in (row, other)]
 
 
@@ -89,10 +110,16 @@ def test_the_whole_reading_equals_tea_tasting_to_a_millionth():
 
 
 def test_cuped_narrows_the_interval_and_keeps_the_middle():
-    plain, adjusted = read(visitors(n_a=20_000, n_b=20_000)), read(visitors(n_a=20_000, n_b=20_000, before=True))
+    plain, adjusted = (
+        read(visitors(n_a=20_000, n_b=20_000)),
+        read(visitors(n_a=20_000, n_b=20_000, before=True)),
+    )
     assert adjusted["is_adjusted"]
     assert not plain["is_adjusted"]
-    assert adjusted["amount_high"] - adjusted["amount_low"] < plain["amount_high"] - plain["amount_low"]
+    assert (
+        adjusted["amount_high"] - adjusted["amount_low"]
+        < plain["amount_high"] - plain["amount_low"]
+    )
 
 
 def test_a_visitor_counts_once_and_in_one_arm_only():
@@ -106,7 +133,9 @@ def test_a_visitor_counts_once_and_in_one_arm_only():
 
 def test_row_order_changes_no_digit():
     table = visitors(before=True)
-    pd.testing.assert_frame_equal(arm_sums(table), arm_sums(table.sample(frac=1, random_state=8)), check_exact=True)
+    pd.testing.assert_frame_equal(
+        arm_sums(table), arm_sums(table.sample(frac=1, random_state=8)), check_exact=True
+    )
 
 
 def test_a_conversion_not_observed_is_no_failure():
@@ -150,7 +179,11 @@ def test_equal_arms_are_not_assumed():
 def test_a_test_with_an_empty_arm_has_no_winner(gone):
     table = visitors()
     found = read(table[table["arm"] != gone])
-    assert (found["is_valid"], found["verdict"], found["reason"]) == (False, "stop", "an arm is empty")
+    assert (found["is_valid"], found["verdict"], found["reason"]) == (
+        False,
+        "stop",
+        "an arm is empty",
+    )
 
 
 def test_a_running_test_is_not_read_before_its_time_whatever_its_p():
@@ -177,12 +210,19 @@ def test_more_buyers_who_bring_less_money_do_not_ship():
     table.loc[table["arm"] == "B", "amount"] *= 0.4
     found = read(table)
     assert found["low"] > 0
-    assert (found["verdict"], found["reason"]) == ("stop", "more visitors buy, but each brings less money")
+    assert (found["verdict"], found["reason"]) == (
+        "stop",
+        "more visitors buy, but each brings less money",
+    )
 
 
 def test_three_arms_share_the_alpha():
     a = visitors(8_000, 8_000, lift=0.1)
-    c = visitors(0, 8_000, seed=3).assign(arm="C").assign(visitor_id=lambda t: "c" + t["visitor_id"])
+    c = (
+        visitors(0, 8_000, seed=3)
+        .assign(arm="C")
+        .assign(visitor_id=lambda t: "c" + t["visitor_id"])
+    )
     both = pd.concat([a, c]).assign(planned_share=1 / 3)
     alone, shared = read(a), read_tests(both, as_of="2026-04-30").set_index("arm").loc["B"]
     assert shared["high"] - shared["low"] > alone["high"] - alone["low"]
@@ -193,7 +233,10 @@ def test_a_verdict_is_one_of_three_words():
     words = set()
     for seed in range(12):
         table = visitors(
-            int(rng.integers(1, 3000)), int(rng.integers(1, 3000)), share=rng.choice([0, 0.001, 0.1, 1.0]), seed=seed
+            int(rng.integers(1, 3000)),
+            int(rng.integers(1, 3000)),
+            share=rng.choice([0, 0.001, 0.1, 1.0]),
+            seed=seed,
         )
         words |= set(read_tests(table, as_of="2026-04-30")["verdict"])
     assert words <= {"ship", "stop", "keep running"}
@@ -207,7 +250,9 @@ def test_no_difference_is_called_one_time_in_twenty():
     rng = np.random.default_rng(12)
     a, b = rng.binomial(5_000, 0.06, (2, 1_500))
     p = [
-        compare_means(*({"n": 5_000, "mean": x / 5_000, "var": x * (5_000 - x) / 5_000 / 4_999} for x in pair))["p"]
+        compare_means(
+            *({"n": 5_000, "mean": x / 5_000, "var": x * (5_000 - x) / 5_000 / 4_999} for x in pair)
+        )["p"]
         for pair in zip(a, b, strict=True)
     ]
     assert abs(np.mean(np.array(p) < 0.05) - 0.05) < 0.017
@@ -238,7 +283,9 @@ def test_sample_size_by_hand_and_by_rule_of_thumb():
     assert found["n_per_arm"] == 6_743
     assert found["n_per_arm"] == pytest.approx(16 * 0.045 * 0.955 / 0.01**2, rel=0.03)
     assert found["days"] == 14
-    assert sample_size(0.04, 0.25, visitors_per_day=500).iloc[0]["days"] == 28  # 27 days, in whole weeks
+    assert (
+        sample_size(0.04, 0.25, visitors_per_day=500).iloc[0]["days"] == 28
+    )  # 27 days, in whole weeks
 
 
 def test_the_planned_number_has_the_planned_power():
@@ -246,7 +293,9 @@ def test_the_planned_number_has_the_planned_power():
     rng = np.random.default_rng(5)
     a, b = rng.binomial(n, 0.05, 800), rng.binomial(n, 0.06, 800)
     p = [
-        compare_means(*({"n": n, "mean": x / n, "var": x * (n - x) / n / (n - 1)} for x in pair))["p"]
+        compare_means(*({"n": n, "mean": x / n, "var": x * (n - x) / n / (n - 1)} for x in pair))[
+            "p"
+        ]
         for pair in zip(a, b, strict=True)
     ]
     assert abs(np.mean(np.array(p) < 0.05) - 0.8) < 0.045

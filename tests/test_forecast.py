@@ -1,4 +1,6 @@
-"""The forecaster: by hand on made-up series, by the book on the US Census e-commerce series."""
+"""The forecaster: by hand on made-up series, by the book on the US Census e-commerce
+series.
+"""
 
 import numpy as np
 import pandas as pd
@@ -17,13 +19,20 @@ def months(amounts, start="2020-01"):
 
 
 def days(amounts, start="2024-01-01"):
-    return pd.DataFrame({"period_on": pd.date_range(start, periods=len(amounts)), "amount": amounts})
+    return pd.DataFrame(
+        {"period_on": pd.date_range(start, periods=len(amounts)), "amount": amounts}
+    )
 
 
 def seasonal(n, growth=1.01, noise=0.0, seed=1):
     at = np.arange(n)
     season = np.array([8, 8, 9, 9, 10, 10, 9, 9, 10, 11, 14, 13]) / 10
-    return 1000 * growth**at * season[at % 12] * np.exp(np.random.default_rng(seed).normal(0, noise, n))
+    return (
+        1000
+        * growth**at
+        * season[at % 12]
+        * np.exp(np.random.default_rng(seed).normal(0, noise, n))
+    )
 
 
 def test_season_is_the_ratio_of_sums_to_the_moving_mean():
@@ -64,7 +73,10 @@ def test_no_origin_knows_what_came_later(horizon):
     amounts = seasonal(60, noise=0.1)
     other = np.concatenate([amounts[:45], amounts[45:] * np.linspace(0.3, 4, 15)])
     columns = ["origin_on", "model", "point", "low", "high", "n_errors"]
-    a, b = (forecast_series(months(x), frequency="month", horizon=horizon).origins[columns] for x in (amounts, other))
+    a, b = (
+        forecast_series(months(x), frequency="month", horizon=horizon).origins[columns]
+        for x in (amounts, other)
+    )
     known = a["origin_on"] < pd.Timestamp("2023-10-01")  # 45 months are known at 2023-09
     assert known.sum() > 8
     pd.testing.assert_frame_equal(a[known], b[known])
@@ -93,7 +105,9 @@ def test_a_promotion_seen_before_lifts_the_forecast_and_its_absence_lowers_it():
     rng = np.random.default_rng(3)
     on_sale = (np.arange(430) % 45 < 4).astype(float)
     amounts = 1000 * (1 + 0.8 * on_sale) * np.exp(rng.normal(0, 0.05, 430))
-    calendar = pd.DataFrame({"period_on": pd.date_range("2024-01-01", periods=430), "promotion": on_sale})
+    calendar = pd.DataFrame(
+        {"period_on": pd.date_range("2024-01-01", periods=430), "promotion": on_sale}
+    )
     forecast = forecast_series(days(amounts[:400]), frequency="day", horizon=30, calendar=calendar)
     assert forecast.effects["effect"].iloc[0] == pytest.approx(0.8, abs=0.08)
     blind = forecast_series(days(amounts[:400]), frequency="day", horizon=30)
@@ -123,7 +137,9 @@ def test_losses_are_forecast_on_the_scale_of_the_money():
 def test_what_was_never_negative_is_not_forecast_below_zero():
     amounts = np.maximum(np.linspace(300, -200, 40), 0)
     forecast = forecast_series(months(amounts), frequency="month", horizon=6)
-    assert (forecast.periods[["low", "mid"]].fillna(0) >= 0).all(axis=None) and forecast.total["low"].iloc[0] >= 0
+    assert (forecast.periods[["low", "mid"]].fillna(0) >= 0).all(axis=None) and forecast.total[
+        "low"
+    ].iloc[0] >= 0
 
 
 def test_less_than_one_season_is_named_and_still_forecast():
@@ -131,7 +147,9 @@ def test_less_than_one_season_is_named_and_still_forecast():
     assert any("Less than one season" in note for note in forecast.notes)
     assert forecast.total["mid"].iloc[0] > 190
     assert np.isnan(forecast.total["seasonal_naive"].iloc[0])
-    assert forecast.total["status"].iloc[0] == "not calibrated" and np.isnan(forecast.total["low"].iloc[0])
+    assert forecast.total["status"].iloc[0] == "not calibrated" and np.isnan(
+        forecast.total["low"].iloc[0]
+    )
 
 
 def test_the_chance_falls_with_the_target_and_is_a_half_at_the_forecast():
@@ -164,7 +182,9 @@ def test_bad_histories_are_refused_by_name(history, words):
 
 def test_an_unknown_frequency_model_or_horizon_is_refused_by_name():
     for knobs, words in [
-        ({"frequency": "year"}, "no frequency"), ({"models": ("oracle",)}, "No model"), ({"horizon": 0}, "horizon")
+        ({"frequency": "year"}, "no frequency"),
+        ({"models": ("oracle",)}, "No model"),
+        ({"horizon": 0}, "horizon"),
     ]:
         with pytest.raises(PlaybookError, match=words):
             forecast_series(months(seasonal(24)), **({"frequency": "month", "horizon": 1} | knobs))

@@ -15,7 +15,7 @@ from playbook.chapters.goal_setting.business import (
     service_plan,
     value_proposition,
 )
-from playbook.errors import PlaybookError
+from playbook.chapters.goal_setting.decisions import goal_decisions
 from playbook.chapters.goal_setting.goals import (
     break_even,
     by_month,
@@ -29,10 +29,10 @@ from playbook.chapters.goal_setting.goals import (
     smart_sheet,
     target_rows,
 )
+from playbook.chapters.goal_setting.team import capacity, raci_verdicts, role_scorecards
+from playbook.errors import PlaybookError
 from playbook.methods.driver_tree import driver_tree, scenarios, tornado
 from playbook.methods.pacing import pacing
-from playbook.chapters.goal_setting.decisions import goal_decisions
-from playbook.chapters.goal_setting.team import capacity, raci_verdicts, role_scorecards
 
 
 def orders(*rows):
@@ -52,7 +52,9 @@ def shop_days(first="2023-11-01", last="2026-10-31", seed=1, growth=0.0006):
 def monthly(metric, n=36, growth=0.01, seed=2, level=100.0):
     months = pd.period_range(end="2026-10", periods=n, freq="M").astype(str)
     noise = np.exp(np.random.default_rng(seed).normal(0, 0.05, n))
-    return pd.DataFrame({"metric": metric, "month": months, "amount": level * np.exp(growth * np.arange(n)) * noise})
+    return pd.DataFrame(
+        {"metric": metric, "month": months, "amount": level * np.exp(growth * np.arange(n)) * noise}
+    )
 
 
 def test_a_day_without_an_order_is_a_zero_and_refunds_lower_the_day_they_are_booked():
@@ -66,13 +68,20 @@ def test_a_day_without_an_order_is_a_zero_and_refunds_lower_the_day_they_are_boo
 def test_only_whole_months_are_months():
     out = by_month(shop_days("2026-08-10", "2026-10-30"))
     assert out["month"].tolist() == ["2026-09"]
-    assert by_month(shop_days("2026-09-02", "2026-10-31"))["month"].tolist() == ["2026-09", "2026-10"]
+    assert by_month(shop_days("2026-09-02", "2026-10-31"))["month"].tolist() == [
+        "2026-09",
+        "2026-10",
+    ]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_driver_goals_multiply_back_to_the_goal_exactly_and_effects_sum_to_the_gap(seed):
     rng = np.random.default_rng(seed)
-    base = {"sessions": rng.uniform(1e3, 1e6), "cvr_sessions": rng.uniform(0.005, 0.05), "aov": rng.uniform(10, 200)}
+    base = {
+        "sessions": rng.uniform(1e3, 1e6),
+        "cvr_sessions": rng.uniform(0.005, 0.05),
+        "aov": rng.uniform(10, 200),
+    }
     revenue = np.prod(list(base.values()))
     goal = revenue * rng.uniform(0.5, 2.0)
     out = driver_tree(base, goal, weights={"sessions": 2, "aov": 1})
@@ -97,8 +106,14 @@ def test_a_driver_beyond_any_past_month_is_marked_and_impossible_trees_are_refus
 
 
 def test_drivers_of_a_month_multiply_to_its_revenue_with_traffic_with_buyers_and_without():
-    t = pd.DataFrame({"month": ["2026-09", "2026-10"], "revenue": [1000.0, 1200], "orders": [20, 24]})
-    for more, tree in (({}, "orders"), ({"buyers": [10, 12]}, "buyers"), ({"sessions": [500, 480]}, "traffic")):
+    t = pd.DataFrame(
+        {"month": ["2026-09", "2026-10"], "revenue": [1000.0, 1200], "orders": [20, 24]}
+    )
+    for more, tree in (
+        ({}, "orders"),
+        ({"buyers": [10, 12]}, "buyers"),
+        ({"sessions": [500, 480]}, "traffic"),
+    ):
         name, out = driver_history(t.assign(**more))
         assert name == tree
         drivers = out.drop(columns=["month", "revenue"])
@@ -132,11 +147,20 @@ def test_a_promotion_calendar_marks_its_days_and_the_fortnight_after():
 
 def test_smart_goals_have_a_base_a_chance_an_owner_and_a_day():
     targets = pd.DataFrame(
-        {"month": ["2026-11"], "metric": ["net_revenue"], "value": [1.0], "owner_role": ["general manager"]}
+        {
+            "month": ["2026-11"],
+            "metric": ["net_revenue"],
+            "value": [1.0],
+            "owner_role": ["general manager"],
+        }
     )
     sheet = smart_sheet(monthly("net_revenue"), as_of="2026-10-31", targets=targets)
     row = sheet.set_index("horizon").loc["month"]
-    assert row["source"] == "targets" and row["p_reach"] > 0.99 and row["owner_role"] == "general manager"
+    assert (
+        row["source"] == "targets"
+        and row["p_reach"] > 0.99
+        and row["owner_role"] == "general manager"
+    )
     assert str(row["due_on"].date()) == "2026-11-30"
     proposed = sheet.set_index("horizon").loc["quarter"]
     assert proposed["source"] == "proposed" and proposed["p_reach"] == pytest.approx(0.6, abs=0.01)
@@ -146,12 +170,21 @@ def test_smart_goals_have_a_base_a_chance_an_owner_and_a_day():
 def test_a_goal_beyond_any_past_growth_an_unknown_metric_and_a_short_history_are_named():
     series = pd.concat([monthly("net_revenue"), monthly("orders", n=2)])
     targets = pd.DataFrame(
-        {"month": ["2026-11", "2026-11"], "metric": ["net_revenue", "happiness"], "value": [5000.0, 1.0]}
+        {
+            "month": ["2026-11", "2026-11"],
+            "metric": ["net_revenue", "happiness"],
+            "value": [5000.0, 1.0],
+        }
     )
-    sheet = goal_verdicts(smart_sheet(series, as_of="2026-10-31", targets=targets, horizons={"month": 1}))
+    sheet = goal_verdicts(
+        smart_sheet(series, as_of="2026-10-31", targets=targets, horizons={"month": 1})
+    )
     by = sheet.set_index("metric")
     assert by.loc["net_revenue", "is_beyond_past"] and by.loc["net_revenue", "action"] == "lower"
-    assert by.loc["happiness", "status"] == "unknown metric" and by.loc["happiness", "action"] == "research"
+    assert (
+        by.loc["happiness", "status"] == "unknown metric"
+        and by.loc["happiness", "action"] == "research"
+    )
     assert by.loc["orders", "status"] == "short history"
 
 
@@ -165,17 +198,25 @@ def test_for_a_share_that_should_fall_the_chance_is_that_of_staying_below():
 
 def test_okr_and_target_rows_carry_what_was_accepted():
     sheet = smart_sheet(
-        pd.concat([monthly("net_revenue"), monthly("repeat_share", level=0.2, growth=0.0)]), as_of="2026-10-31"
+        pd.concat([monthly("net_revenue"), monthly("repeat_share", level=0.2, growth=0.0)]),
+        as_of="2026-10-31",
     )
     assert set(okr(sheet)["objective"]) == {"Sales that pay", "People come back by themselves"}
     rows = target_rows(sheet)
-    assert rows["month"].unique().tolist() == ["2026-11"] and set(rows["metric"]) == {"net_revenue", "repeat_share"}
+    assert rows["month"].unique().tolist() == ["2026-11"] and set(rows["metric"]) == {
+        "net_revenue",
+        "repeat_share",
+    }
 
 
 def test_pacing_follows_the_shops_own_days_and_is_missing_for_days_to_come():
     days = pd.date_range("2026-01-01", "2026-10-16")
-    amount = np.where(days.day > 20, 200.0, 100.0)  # a shop that sells twice as much at the end of the month
-    out = pacing(pd.DataFrame({"period_on": days, "amount": amount}), as_of="2026-10-16", target=4200.0)
+    amount = np.where(
+        days.day > 20, 200.0, 100.0
+    )  # a shop that sells twice as much at the end of the month
+    out = pacing(
+        pd.DataFrame({"period_on": days, "amount": amount}), as_of="2026-10-16", target=4200.0
+    )
     at = out.set_index("day_on").loc["2026-10-16"]
     assert at["actual"] == pytest.approx(1600)
     assert at["pacing"] == pytest.approx(1.0, abs=0.03) and at["actual"] / at["linear"] < 0.8
@@ -196,20 +237,38 @@ def test_break_even_is_fixed_cost_over_margin_per_order_and_a_losing_order_never
     row = break_even(t, fixed=1000.0, as_of="2026-10-31", months=1).iloc[0]
     assert row["cm_per_order"] == 20 and row["orders_needed"] == pytest.approx(50)
     assert row["safety_share"] == pytest.approx(2 / 50 - 1)
-    assert break_even(t.assign(margin=[-1.0, -2]), fixed=1.0, as_of="2026-10-31")["status"].iloc[0] == "never"
-    assert break_even(t.assign(margin=[None, None]), fixed=1.0, as_of="2026-10-31")["status"].iloc[0] == "blocked"
+    assert (
+        break_even(t.assign(margin=[-1.0, -2]), fixed=1.0, as_of="2026-10-31")["status"].iloc[0]
+        == "never"
+    )
+    assert (
+        break_even(t.assign(margin=[None, None]), fixed=1.0, as_of="2026-10-31")["status"].iloc[0]
+        == "blocked"
+    )
 
 
 def models(**changes):
-    base = {"take_share": 0.1, "stock_held": 1.0, "cac": 10.0, "cash_days": 30.0, "gross_margin_share": 0.5} | changes
+    base = {
+        "take_share": 0.1,
+        "stock_held": 1.0,
+        "cac": 10.0,
+        "cash_days": 30.0,
+        "gross_margin_share": 0.5,
+    } | changes
     return pd.DataFrame(
-        [("own_stock", k, v) for k, v in base.items() if v is not None], columns=["model", "kind", "value"]
+        [("own_stock", k, v) for k, v in base.items() if v is not None],
+        columns=["model", "kind", "value"],
     )
 
 
 def test_the_same_basket_through_a_model_by_hand():
     row = business_models(
-        models(), basket=100.0, payment_share=0.02, fulfilment=5.0, orders_per_customer=2.0, fixed=280.0
+        models(),
+        basket=100.0,
+        payment_share=0.02,
+        fulfilment=5.0,
+        orders_per_customer=2.0,
+        fixed=280.0,
     ).iloc[0]
     assert row["cm_before_cac"] == pytest.approx(50 - 10 - 2 - 5)
     assert row["cm_per_order"] == pytest.approx(28) and row["cm_first_order"] == pytest.approx(23)
@@ -234,8 +293,14 @@ def test_every_persona_gets_an_answer_its_proof_and_what_competitors_offer():
     )
     gaps = pd.DataFrame({"category": ["tea"], "gap_share": [0.05]})
     out = value_proposition(t, gaps=gaps).set_index("persona")
-    assert out.loc["P1", "evidence_metric"] == "late_share" and "5% above" in out.loc["P1", "competitor_answer"]
-    assert out.loc["P2", "answer"] == "not answered yet" and out.loc["P2", "competitor_answer"] == "not known"
+    assert (
+        out.loc["P1", "evidence_metric"] == "late_share"
+        and "5% above" in out.loc["P1", "competitor_answer"]
+    )
+    assert (
+        out.loc["P2", "answer"] == "not answered yet"
+        and out.loc["P2", "competitor_answer"] == "not known"
+    )
 
 
 def test_category_targets_sum_to_the_goal():
@@ -248,7 +313,9 @@ def test_category_targets_sum_to_the_goal():
             "status": ["complete", "complete", "new"],
         }
     )
-    out = product_plan(growth, goal_growth=0.1, verdicts=pd.DataFrame({"category": ["a"], "action": ["enter"]}))
+    out = product_plan(
+        growth, goal_growth=0.1, verdicts=pd.DataFrame({"category": ["a"], "action": ["enter"]})
+    )
     assert out["target"].sum() == pytest.approx(1100) and out["share"].sum() == pytest.approx(1)
     change = out.set_index("category")["change"]
     assert change["a"] > change["b"]
@@ -289,16 +356,18 @@ def test_two_accountable_roles_are_refused_by_name_and_two_responsible_are_not()
 
 
 def test_weights_that_do_not_sum_to_one_and_answers_without_target_are_named():
-    t = team(("buyer", "aov", 0.5, "A", 1), ("buyer", "cm", 0.4, "R", 1), ("boss", "cm", 1.0, "A", 1))
+    t = team(
+        ("buyer", "aov", 0.5, "A", 1), ("buyer", "cm", 0.4, "R", 1), ("boss", "cm", 1.0, "A", 1)
+    )
     out = role_scorecards(t).set_index(["role", "kpi"])["verdict"]
     assert out[("buyer", "aov")] == "weights sum to 0.9" and out[("boss", "cm")] == "no target"
 
 
 def test_people_needed_keep_todays_output_per_person_and_unknown_staff_are_missing():
     t = team(("service", "csat", 1.0, "A", 2), ("logistics", "fill_rate", 1.0, "A", None))
-    out = capacity(t, workload={"service": ("tickets", 100.0, 150.0), "logistics": ("orders", 10.0, 20.0)}).set_index(
-        "role"
-    )
+    out = capacity(
+        t, workload={"service": ("tickets", 100.0, 150.0), "logistics": ("orders", 10.0, 20.0)}
+    ).set_index("role")
     assert out.loc["service", "people_needed"] == pytest.approx(3) and out.loc[
         "service", "gap_people"
     ] == pytest.approx(1)
@@ -318,7 +387,9 @@ def test_returning_buyers_bought_in_the_year_before_the_month_and_the_first_year
         columns=["customer_id", "day_on"],
     ).assign(orders=1)
     days["day_on"] = pd.to_datetime(days["day_on"]).dt.date
-    out = people_series(as_of="2026-10-31", customer_days=days).set_index(["metric", "month"])["amount"]
+    out = people_series(as_of="2026-10-31", customer_days=days).set_index(["metric", "month"])[
+        "amount"
+    ]
     assert out[("buyers", "2026-10")] == 2
     assert out[("returning_buyer_share", "2025-11")] == 0  # a was last seen more than a year before
     assert out[("returning_buyer_share", "2026-10")] == 0.5
@@ -328,10 +399,18 @@ def test_returning_buyers_bought_in_the_year_before_the_month_and_the_first_year
 def test_brand_share_is_direct_sessions_over_all():
     at = pd.date_range("2026-09-01", "2026-10-31").date
     traffic = pd.concat(
-        [pd.DataFrame({"day_on": at, "channel": c, "sessions": n}) for c, n in (("direct", 30), ("search", 70))]
+        [
+            pd.DataFrame({"day_on": at, "channel": c, "sessions": n})
+            for c, n in (("direct", 30), ("search", 70))
+        ]
     )
-    out = people_series(as_of="2026-10-31", traffic=traffic).set_index(["metric", "month"])["amount"]
-    assert out[("brand_share", "2026-10")] == pytest.approx(0.3) and out[("sessions", "2026-09")] == 3000
+    out = people_series(as_of="2026-10-31", traffic=traffic).set_index(["metric", "month"])[
+        "amount"
+    ]
+    assert (
+        out[("brand_share", "2026-10")] == pytest.approx(0.3)
+        and out[("sessions", "2026-09")] == 3000
+    )
 
 
 def test_fixed_cost_is_the_newest_overhead_in_force_and_the_mean_month_of_advertising():
@@ -344,9 +423,15 @@ def test_fixed_cost_is_the_newest_overhead_in_force_and_the_mean_month_of_advert
         }
     )
     spend = pd.DataFrame(
-        {"day_on": [dt.date(2026, 7, 31), dt.date(2026, 9, 1), dt.date(2026, 10, 1)], "spend": [99.0, 30.0, 60.0]}
+        {
+            "day_on": [dt.date(2026, 7, 31), dt.date(2026, 9, 1), dt.date(2026, 10, 1)],
+            "spend": [99.0, 30.0, 60.0],
+        }
     )
-    assert monthly_fixed_cost(rates, as_of="2026-10-31", ad_spend=spend) == {"overhead": 120.0, "marketing": 30.0}
+    assert monthly_fixed_cost(rates, as_of="2026-10-31", ad_spend=spend) == {
+        "overhead": 120.0,
+        "marketing": 30.0,
+    }
     assert np.isnan(monthly_fixed_cost(rates.head(0), as_of="2026-10-31")["overhead"])
 
 
@@ -358,7 +443,13 @@ def test_before_launch_break_even_and_range_come_from_assumptions_and_answers():
     poor = model_break_even(business_models(models(), basket=10.0), fixed=370.0).iloc[0]
     assert poor["status"] == "never"
     closed = pd.DataFrame(
-        {"category": ["tea", "pots"], "hhi": [0.5, 0.0], "median_price": 1.0, "sales_low": 1.0, "sales_high": 1.0}
+        {
+            "category": ["tea", "pots"],
+            "hhi": [0.5, 0.0],
+            "median_price": 1.0,
+            "sales_low": 1.0,
+            "sales_high": 1.0,
+        }
     )
     people = pd.DataFrame({"label": ["tea", "pots"], "customers_share": [0.5, 0.5]})
     plan = launch_plan(closed, people).set_index("category")["range_share"]
@@ -366,10 +457,17 @@ def test_before_launch_break_even_and_range_come_from_assumptions_and_answers():
 
 
 def test_decisions_name_goal_driver_model_pacing_and_duty_with_owner_and_day():
-    sheet = goal_verdicts(smart_sheet(monthly("net_revenue"), as_of="2026-10-31", horizons={"month": 1}))
+    sheet = goal_verdicts(
+        smart_sheet(monthly("net_revenue"), as_of="2026-10-31", horizons={"month": 1})
+    )
     tree = driver_tree({"orders": 100.0, "aov": 50.0}, 6000.0)
     paced = pd.DataFrame(
-        {"day_on": [pd.Timestamp("2026-10-31")], "actual": [50.0], "expected": [100.0], "pacing": [0.5]}
+        {
+            "day_on": [pd.Timestamp("2026-10-31")],
+            "actual": [50.0],
+            "expected": [100.0],
+            "pacing": [0.5],
+        }
     )
     duties = pd.DataFrame({"kpi": ["cm"], "verdict": ["2 accountable: a, b"]})
     rows = goal_decisions(
@@ -385,7 +483,10 @@ def test_decisions_name_goal_driver_model_pacing_and_duty_with_owner_and_day():
     assert rows.loc["net_revenue next month", "action"] == "set target"
     assert rows.loc["driver aov", "owner_role"] == "category head"
     assert (
-        rows.loc["model own_stock", "action"] == "no-go" and "basket of 25.00" in rows.loc["model own_stock", "reason"]
+        rows.loc["model own_stock", "action"] == "no-go"
+        and "basket of 25.00" in rows.loc["model own_stock", "reason"]
     )
     assert rows.loc["pacing 2026-10", "action"] == "plan again"
-    assert rows.loc["duties: cm", "reason"] == "2 accountable: a, b" and rows["due_on"].notna().all()
+    assert (
+        rows.loc["duties: cm", "reason"] == "2 accountable: a, b" and rows["due_on"].notna().all()
+    )

@@ -1,7 +1,8 @@
 """By the book: two real shops give the published numbers, to the cent and the customer.
 
-Online Retail: Chen, Sain and Guo (2012), UCI; the ledger and the cohort rows are recomputed from the publisher's raw
-rows by an independent route and stand in the contract. CDNOW: Fader and Hardie's posted file.
+Online Retail: Chen, Sain and Guo (2012), UCI; the ledger and the cohort rows are
+recomputed from the publisher's raw rows by an independent route and stand in the
+contract. CDNOW: Fader and Hardie's posted file.
 """
 
 import datetime as dt
@@ -40,20 +41,30 @@ def online_retail(shared_data, tmp_path_factory):
 
 
 def test_the_walk_of_online_retail_is_the_published_one_to_the_cent(online_retail):
-    walk = ledger(open_store(online_retail, until="2011-12")).drop_duplicates("reason").set_index("reason")
+    walk = (
+        ledger(open_store(online_retail, until="2011-12"))
+        .drop_duplicates("reason")
+        .set_index("reason")
+    )
     for reason, (rows, amount) in WALK.items():
         assert walk.loc[reason, "rows"] == rows, reason
         assert round(walk.loc[reason, "amount"], 2) == Decimal(amount), reason
 
 
 def test_codes_outside_the_product_pattern_are_counted_and_dcgs_codes_stay_products(online_retail):
-    """2,378 clean lines carry codes that are not five digits and up to two letters; those called DCGS... are goods."""
+    """2,378 clean lines carry codes that are not five digits and up to two letters;
+    those called DCGS... are goods.
+    """
     lines = open_store(online_retail, until="2011-12").sales_lines
     odd = lines.filter(~lines.sku.re_search(r"^[0-9]{5}[A-Za-z]{0,2}$"))
     assert odd.count().to_pandas() == 2_378
     assert round(odd.revenue.sum().to_pandas(), 2) == Decimal("384587.87")
     goods = odd.filter(odd.is_product)
-    assert goods.filter(goods.sku.upper().startswith("DCGS")).count().to_pandas() == goods.count().to_pandas() > 0
+    assert (
+        goods.filter(goods.sku.upper().startswith("DCGS")).count().to_pandas()
+        == goods.count().to_pandas()
+        > 0
+    )
 
 
 def test_customers_and_customer_days_of_online_retail_are_the_published_ones(online_retail):
@@ -66,7 +77,9 @@ def test_customers_and_customer_days_of_online_retail_are_the_published_ones(onl
 
 def test_the_cohorts_of_online_retail_are_the_published_ones(online_retail):
     shop = open_store(online_retail, until="2011-12")
-    cells = cohort_retention(shop.customer_days, as_of=shop.as_of, truncated_before=shop.truncated_before)
+    cells = cohort_retention(
+        shop.customer_days, as_of=shop.as_of, truncated_before=shop.truncated_before
+    )
     for cohort, active in (("2010-12", DECEMBER), ("2011-01", JANUARY)):
         rows = cells[(cells.cohort == cohort) & (cells.status != "unobserved")]
         assert rows.active.tolist() == active
@@ -75,7 +88,9 @@ def test_the_cohorts_of_online_retail_are_the_published_ones(online_retail):
 
 def test_the_month_of_november_sees_no_december_and_the_same_complete_cells(online_retail):
     shop = open_store(online_retail, until="2011-11")
-    cells = cohort_retention(shop.customer_days, as_of=shop.as_of, truncated_before=shop.truncated_before)
+    cells = cohort_retention(
+        shop.customer_days, as_of=shop.as_of, truncated_before=shop.truncated_before
+    )
     december = cells[(cells.cohort == "2010-12") & (cells.status == "complete")]
     assert december.active.tolist() == DECEMBER[:12]
     assert cells.cohort.max() == "2011-11"
@@ -83,12 +98,16 @@ def test_the_month_of_november_sees_no_december_and_the_same_complete_cells(onli
 
 def test_the_first_cohorts_of_online_retail_are_left_truncated_and_cdnows_are_not(online_retail):
     retail = open_store(online_retail, until="2011-11")
-    cells = cohort_retention(retail.customer_days, as_of=retail.as_of, truncated_before=retail.truncated_before)
+    cells = cohort_retention(
+        retail.customer_days, as_of=retail.as_of, truncated_before=retail.truncated_before
+    )
     marked = set(cells[cells.is_left_truncated].cohort)
     assert {"2010-12", "2011-01"} <= marked
     assert "2011-06" not in marked
     cdnow = open_store("cdnow", until="1998-06")
-    cells = cohort_retention(cdnow.customer_days, as_of=cdnow.as_of, truncated_before=cdnow.truncated_before)
+    cells = cohort_retention(
+        cdnow.customer_days, as_of=cdnow.as_of, truncated_before=cdnow.truncated_before
+    )
     assert not cells.is_left_truncated.any()
 
 

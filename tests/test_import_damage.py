@@ -1,4 +1,5 @@
-"""Random damage to exports: each one is imported with every row and cent itemised, or refused by name.
+"""Random damage to exports: each one is imported with every row and cent itemised, or
+refused by name.
 
 The same generator runs over thousands more seeds in tests/proof/proof_import.py.
 """

@@ -1,4 +1,6 @@
-"""The way to an order: one denominator, a shop's own usual, faults told from chance, and bad logs named."""
+"""The way to an order: one denominator, a shop's own usual, faults told from chance,
+and bad logs named.
+"""
 
 import datetime as dt
 
@@ -7,7 +9,6 @@ import pandas as pd
 import pytest
 from public_sessions import clickstream, mapping, online_shoppers
 
-from playbook.errors import PlaybookError
 from playbook.chapters.customer_journey.journey import (
     delivery,
     event_steps,
@@ -23,32 +24,56 @@ from playbook.chapters.customer_journey.journey import (
     step_trend,
     traffic_steps,
 )
+from playbook.errors import PlaybookError
 from playbook.methods.funnel import own_baseline, worst_stretch, z_against
 
 CHAIN = {"session": 1.0, "view": 0.5, "cart": 0.2, "checkout": 0.5, "purchase": 0.8}
 
 
 def traffic(months=4, seed=1, sessions=400, broken=None, factor=0.3):
-    """A steady shop of two devices and two channels; `broken` = (device, first, last) loses purchases."""
+    """A steady shop of two devices and two channels; `broken` = (device, first, last)
+    loses purchases.
+    """
     rng = np.random.default_rng(seed)
     days = pd.date_range("2026-01-01", periods=months * 30, freq="D")
     rows = []
     for day in days:
-        for device, channel in (("mobile", "search"), ("mobile", "email"), ("desktop", "search"), ("desktop", "email")):
+        for device, channel in (
+            ("mobile", "search"),
+            ("mobile", "email"),
+            ("desktop", "search"),
+            ("desktop", "email"),
+        ):
             n, counts = rng.poisson(sessions), []
             for step, chance in list(CHAIN.items())[1:]:
-                hit = broken and step == "purchase" and device == broken[0] and broken[1] <= day.day <= broken[2]
+                hit = (
+                    broken
+                    and step == "purchase"
+                    and device == broken[0]
+                    and broken[1] <= day.day <= broken[2]
+                )
                 if hit and day >= days[-1].replace(day=1):
                     chance *= factor
                 counts.append(rng.binomial(counts[-1] if counts else n, chance))
             rows.append((day.date(), channel, device, n, *counts))
-    columns = ["day_on", "channel", "device", "sessions", "product_views", "add_to_carts", "checkouts", "buyers"]
+    columns = [
+        "day_on",
+        "channel",
+        "device",
+        "sessions",
+        "product_views",
+        "add_to_carts",
+        "checkouts",
+        "buyers",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
 def orders_like(table, margin=20.0):
     """One order per buyer, margins that vary around a mean."""
-    cells = table.loc[table.index.repeat(table["buyers"]), ["day_on", "device", "channel"]].reset_index(drop=True)
+    cells = table.loc[
+        table.index.repeat(table["buyers"]), ["day_on", "device", "channel"]
+    ].reset_index(drop=True)
     spread = np.resize([-5.0, 5.0], len(cells))
     return cells.rename(columns={"day_on": "ordered_on"}).assign(margin=margin + spread)
 
@@ -90,11 +115,16 @@ def test_every_share_has_sessions_as_its_denominator():
 
 def test_shuffled_rows_give_the_same_tables():
     table = traffic()
-    one, other = (traffic_steps(t, as_of="2026-04-30").daily for t in (table, table.sample(frac=1, random_state=5)))
+    one, other = (
+        traffic_steps(t, as_of="2026-04-30").daily
+        for t in (table, table.sample(frac=1, random_state=5))
+    )
     pd.testing.assert_frame_equal(one, other)
     orders = orders_like(table)
     a = leaks(one, as_of="2026-04-30", orders=orders)
-    pd.testing.assert_frame_equal(a, leaks(other, as_of="2026-04-30", orders=orders.sample(frac=1, random_state=2)))
+    pd.testing.assert_frame_equal(
+        a, leaks(other, as_of="2026-04-30", orders=orders.sample(frac=1, random_state=2))
+    )
 
 
 def test_fewer_sessions_than_checkouts_are_named_and_left_out():
@@ -118,7 +148,11 @@ def test_page_views_are_not_taken_for_sessions():
     found = traffic_steps(table.assign(product_views=table["sessions"] * 5), as_of="2026-04-30")
     assert "view" not in found.daily
     assert found.faults["effect"].tolist() == ["step left out: it does not count sessions"]
-    assert funnel(found.daily, as_of="2026-04-30")["step"].unique().tolist() == ["cart", "checkout", "purchase"]
+    assert funnel(found.daily, as_of="2026-04-30")["step"].unique().tolist() == [
+        "cart",
+        "checkout",
+        "purchase",
+    ]
 
 
 def test_a_step_nobody_recorded_is_missing_not_zero():
@@ -148,7 +182,13 @@ def test_events_out_of_order_and_twice_change_nothing():
 
 def test_a_purchase_without_its_earlier_steps_still_passed_them():
     found = event_steps(events(("ann", "2026-01-01 10:00", "purchase")), as_of="2026-01-31").daily
-    assert found[["session", "view", "cart", "checkout", "purchase"]].sum().tolist() == [1, 1, 1, 1, 1]
+    assert found[["session", "view", "cart", "checkout", "purchase"]].sum().tolist() == [
+        1,
+        1,
+        1,
+        1,
+        1,
+    ]
 
 
 def test_without_session_ids_a_visit_ends_in_silence():
@@ -171,15 +211,28 @@ def test_new_and_returning_are_unknown_where_the_log_cannot_tell():
     )
     found = event_steps(log, as_of="2026-02-28").daily
     seen = dict(zip(found["day_on"].dt.strftime("%m-%d"), found["visitor"], strict=True))
-    assert seen == {"01-02": "unknown", "01-03": "unknown", "01-20": "unknown", "02-10": "returning", "02-11": "new"}
+    assert seen == {
+        "01-02": "unknown",
+        "01-03": "unknown",
+        "01-20": "unknown",
+        "02-10": "returning",
+        "02-11": "new",
+    }
 
 
 def test_the_first_days_of_a_log_enter_the_usual_of_no_kind_of_visitor():
     # early on only quick returns could be seen, and those buy less often here than returns after three weeks
-    log = events(*[(f"q{i}", f"2026-01-{day}", "view_item") for i in range(200) for day in ("02", "03")],
-                 *[(f"s{i}", f"2026-{day}", "purchase") for i in range(200)
-                   for day in ("02-01", "02-20", "03-10", "03-28")])
-    found = funnel(event_steps(log, as_of="2026-03-31").daily, as_of="2026-03-31").set_index(["step", "visitor"])
+    log = events(
+        *[(f"q{i}", f"2026-01-{day}", "view_item") for i in range(200) for day in ("02", "03")],
+        *[
+            (f"s{i}", f"2026-{day}", "purchase")
+            for i in range(200)
+            for day in ("02-01", "02-20", "03-10", "03-28")
+        ],
+    )
+    found = funnel(event_steps(log, as_of="2026-03-31").daily, as_of="2026-03-31").set_index(
+        ["step", "visitor"]
+    )
     assert found.loc[("purchase", "returning"), "usual_share"] == 1.0
 
 
@@ -226,10 +279,20 @@ def test_the_worst_stretch_is_found_to_the_day():
 def test_the_planted_fault_is_the_top_leak_and_its_margin_is_right():
     table, broken = traffic(broken=("mobile", 11, 14)), {}
     orders = orders_like(table)
-    found = leaks(traffic_steps(table, as_of="2026-04-30").daily, as_of="2026-04-30", orders=orders).iloc[0]
-    assert (found["kind"], found["step"], found["device"], found["channel"]) == ("fault", "purchase", "mobile", "all")
+    found = leaks(
+        traffic_steps(table, as_of="2026-04-30").daily, as_of="2026-04-30", orders=orders
+    ).iloc[0]
+    assert (found["kind"], found["step"], found["device"], found["channel"]) == (
+        "fault",
+        "purchase",
+        "mobile",
+        "all",
+    )
     assert (found["first_on"].day, found["last_on"].day) == (11, 14)
-    broken = table[(table["device"] == "mobile") & pd.to_datetime(table["day_on"]).between("2026-04-11", "2026-04-14")]
+    broken = table[
+        (table["device"] == "mobile")
+        & pd.to_datetime(table["day_on"]).between("2026-04-11", "2026-04-14")
+    ]
     truth = 20 * broken["checkouts"].sum() * 0.8 * 0.7
     assert found["lost_margin"] == pytest.approx(truth, rel=0.1)
     assert found["low"] < truth < found["high"]
@@ -250,7 +313,10 @@ def test_a_steady_shop_has_no_fault():
 
 
 def test_without_orders_a_leak_has_no_price():
-    found = leaks(traffic_steps(traffic(broken=("mobile", 11, 14)), as_of="2026-04-30").daily, as_of="2026-04-30")
+    found = leaks(
+        traffic_steps(traffic(broken=("mobile", 11, 14)), as_of="2026-04-30").daily,
+        as_of="2026-04-30",
+    )
     assert found["lost_orders"].iloc[0] > 0
     assert found[["margin_per_order", "lost_margin", "low", "high"]].isna().all(axis=None)
 
@@ -283,7 +349,9 @@ def test_the_clickstream_gives_its_published_counts(shared_data):
     )
     daily = event_steps(log, as_of="2024-06-30").daily
     assert daily[["session", "purchase"]].sum().tolist() == [published["sessions"], 470]
-    assert (daily[["session", "view", "cart", "checkout", "purchase"]].diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)
+    assert (
+        daily[["session", "view", "cart", "checkout", "purchase"]].diff(axis=1).iloc[:, 1:] <= 0
+    ).all(axis=None)
 
 
 def test_the_online_shoppers_give_their_published_counts(shared_data):
@@ -295,15 +363,19 @@ def test_the_online_shoppers_give_their_published_counts(shared_data):
     )
     daily = traffic_steps(table, as_of="2000-12-31").daily
     assert daily["session"].sum() == 12_330
-    november = funnel(daily, as_of="2000-11-30").set_index(["step", "channel"]).loc[("purchase", "all")]
+    november = (
+        funnel(daily, as_of="2000-11-30").set_index(["step", "channel"]).loc[("purchase", "all")]
+    )
     assert (november["n_sessions"], november["reached"]) == (2_998, 760)
 
 
 # ---- after the order
 
 
-def order(order_id, promised, delivered=None, customer=None, ordered="2026-01-01", status="done", **more):
-    stamp = lambda day: pd.NaT if day is None else pd.Timestamp(day)  # noqa: E731
+def order(
+    order_id, promised, delivered=None, customer=None, ordered="2026-01-01", status="done", **more
+):
+    stamp = lambda day: pd.NaT if day is None else pd.Timestamp(day)
     return {
         "order_id": order_id,
         "customer_id": customer,
@@ -327,7 +399,11 @@ def test_a_parcel_not_yet_due_is_not_late_and_one_overdue_is():
         ]
     ).astype({"customer_id": "string"})
     found = delivery(table, as_of="2026-01-31").set_index("band")
-    assert found["orders"].to_dict() == {"on time or early": 1, "3-5 days late": 1, "overdue, not delivered": 1}
+    assert found["orders"].to_dict() == {
+        "on time or early": 1,
+        "3-5 days late": 1,
+        "overdue, not delivered": 1,
+    }
     assert found.loc["overdue, not delivered", "status"] == "partial"
 
 
@@ -363,9 +439,13 @@ def test_no_promise_at_all_is_refused_by_name():
 def test_stars_lost_per_late_day_recover_the_planted_slope():
     rng = np.random.default_rng(3)
     late = np.repeat(np.arange(5), 200)
-    table = pd.DataFrame([order(str(n), "2026-01-05", f"2026-01-{5 + d:02d}") for n, d in enumerate(late)])
+    table = pd.DataFrame(
+        [order(str(n), "2026-01-05", f"2026-01-{5 + d:02d}") for n, d in enumerate(late)]
+    )
     stars = 4.5 - 0.4 * late + rng.choice([-0.5, 0.5], len(late))
-    found = late_slope(table, pd.DataFrame({"order_id": table["order_id"], "stars": stars}), as_of="2026-02-28").iloc[0]
+    found = late_slope(
+        table, pd.DataFrame({"order_id": table["order_id"], "stars": stars}), as_of="2026-02-28"
+    ).iloc[0]
     assert found["low"] < -0.4 < found["high"]
     assert found["stars_per_day"] == pytest.approx(-0.4, abs=0.05)
 
@@ -376,13 +456,17 @@ def sales(*rows):
 
 
 def booked(*rows):
-    table = pd.DataFrame(rows, columns=["order_id", "line_no", "ordered_on", "sku", "amount", "kind", "reason"])
+    table = pd.DataFrame(
+        rows, columns=["order_id", "line_no", "ordered_on", "sku", "amount", "kind", "reason"]
+    )
     return table.assign(ordered_on=pd.to_datetime(table["ordered_on"]).dt.date)
 
 
 def test_a_young_months_returns_are_partial_and_its_reasons_do_not_count():
     lines = sales(
-        ("1", 1, "2026-01-10", "tea", 100.0), ("2", 1, "2026-01-11", "cup", 50.0), ("3", 1, "2026-03-10", "tea", 80.0)
+        ("1", 1, "2026-01-10", "tea", 100.0),
+        ("2", 1, "2026-01-11", "cup", 50.0),
+        ("3", 1, "2026-03-10", "tea", 80.0),
     )
     back = booked(
         ("1", 1, "2026-01-10", "tea", 100.0, "return", "damaged"),
@@ -431,19 +515,35 @@ def test_a_backlog_cannot_make_the_answer_look_quick():
 def test_an_order_of_the_last_day_may_still_be_paid():
     table = pd.DataFrame(
         [
-            order("1", None, ordered="2026-03-10", paid_at=pd.Timestamp("2026-03-10"), total=10.0, device="mobile"),
+            order(
+                "1",
+                None,
+                ordered="2026-03-10",
+                paid_at=pd.Timestamp("2026-03-10"),
+                total=10.0,
+                device="mobile",
+            ),
             order("2", None, ordered="2026-03-11", paid_at=pd.NaT, total=30.0, device="mobile"),
             order("3", None, ordered="2026-03-31", paid_at=pd.NaT, total=50.0, device="mobile"),
         ]
     )
     found = payments(table, as_of="2026-03-31").set_index("device").loc["all"]
-    assert (found["orders"], found["unpaid"], found["lost"], found["status"]) == (2, 1, 30.0, "partial")
+    assert (found["orders"], found["unpaid"], found["lost"], found["status"]) == (
+        2,
+        1,
+        30.0,
+        "partial",
+    )
     with pytest.raises(PlaybookError, match="time it was paid"):
-        payments(table.assign(paid_at=pd.NaT).astype({"paid_at": "datetime64[us]"}), as_of="2026-03-31")
+        payments(
+            table.assign(paid_at=pd.NaT).astype({"paid_at": "datetime64[us]"}), as_of="2026-03-31"
+        )
 
 
 def test_the_map_keeps_what_was_not_measured_and_signs_gaps_for_the_reader():
-    late = pd.DataFrame({"month": ["2026-01", "2026-02", "2026-03"], "due": [50, 50, 40], "late": [2, 3, 4]})
+    late = pd.DataFrame(
+        {"month": ["2026-01", "2026-02", "2026-03"], "due": [50, 50, 40], "late": [2, 3, 4]}
+    )
     found = journey_map(late=late).set_index("metric")
     assert found.loc["late_share", ["amount", "usual", "n"]].tolist() == [0.1, 0.05, 40]
     assert found.loc["late_share", "gap"] == pytest.approx(-0.05)
@@ -489,21 +589,39 @@ def test_decisions_name_the_fault_its_price_and_every_verdict():
             },
         ]
     )
-    found = journey_decisions(leak, tests, monthly_margin=1000.0, currency="EUR").set_index("subject")
+    found = journey_decisions(leak, tests, monthly_margin=1000.0, currency="EUR").set_index(
+        "subject"
+    )
     assert found.loc["purchase, mobile", "action"] == "mend"
     assert found.loc["purchase, mobile", "expected_effect"] == leak["lost_margin"].iloc[0]
-    assert found.loc["pay: B", ["action", "expected_effect", "effect_low"]].tolist() == ["ship", 100.0, 50.0]
+    assert found.loc["pay: B", ["action", "expected_effect", "effect_low"]].tolist() == [
+        "ship",
+        100.0,
+        50.0,
+    ]
     assert found.loc["badge: B", "action"] == "stop"
     assert pd.isna(found.loc["badge: B", "expected_effect"])
-    assert found.loc["pay: B", "stop_rule"] != found.loc["badge: B", "stop_rule"]  # nothing to take back there
+    assert (
+        found.loc["pay: B", "stop_rule"] != found.loc["badge: B", "stop_rule"]
+    )  # nothing to take back there
     assert journey_decisions(pd.DataFrame(), pd.DataFrame(), monthly_margin=None).empty
 
 
 def test_a_planned_test_is_revisited_when_it_has_run_and_not_before():
-    leak = leaks(traffic_steps(traffic(broken=("mobile", 10, 20)), as_of="2026-04-30").daily, as_of="2026-04-30")
+    leak = leaks(
+        traffic_steps(traffic(broken=("mobile", 10, 20)), as_of="2026-04-30").daily,
+        as_of="2026-04-30",
+    )
     plan = pd.DataFrame({"n_total": [900], "n_per_arm": [450], "lift": [0.05], "days": [77.0]})
     about = {"due_on": "2026-05-14", "revisit_on": "2026-06-14"}
     for days, seen in ((77.0, "2026-07-30"), (14.0, "2026-06-14"), (np.nan, "2026-06-14")):
-        found = journey_decisions(leak, pd.DataFrame(), plan=plan.assign(days=days), **about).set_index("action")
-        assert found.loc["plan", "revisit_on"] == seen and found.loc["mend", "revisit_on"] == "2026-06-14"
-    assert found.loc["plan", "unit"].startswith("sessions")  # the plan is sized in what the funnel counts
+        found = journey_decisions(
+            leak, pd.DataFrame(), plan=plan.assign(days=days), **about
+        ).set_index("action")
+        assert (
+            found.loc["plan", "revisit_on"] == seen
+            and found.loc["mend", "revisit_on"] == "2026-06-14"
+        )
+    assert found.loc["plan", "unit"].startswith(
+        "sessions"
+    )  # the plan is sized in what the funnel counts

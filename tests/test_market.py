@@ -1,4 +1,6 @@
-"""Market and people: by hand on small tables, by rule on random ones, by the book on the US Census files."""
+"""Market and people: by hand on small tables, by rule on random ones, by the book on
+the US Census files.
+"""
 
 import datetime as dt
 
@@ -6,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.errors import PlaybookError
+from playbook.chapters.market_research.decisions import market_decisions
 from playbook.chapters.market_research.market import (
     category_verdicts,
     concentration,
@@ -17,10 +19,7 @@ from playbook.chapters.market_research.market import (
     price_position,
     with_category,
 )
-from playbook.methods.latent_class import class_stability, number_of_classes
 from playbook.chapters.market_research.market_size import market_size, size_steps
-from playbook.chapters.market_research.published_series import newest_vintage, series_revisions
-from playbook.methods.seasonal_index import seasonal_index
 from playbook.chapters.market_research.personas import (
     bought_together,
     habits,
@@ -31,7 +30,10 @@ from playbook.chapters.market_research.personas import (
     survey_answers,
     survey_personas,
 )
-from playbook.chapters.market_research.decisions import market_decisions
+from playbook.chapters.market_research.published_series import newest_vintage, series_revisions
+from playbook.errors import PlaybookError
+from playbook.methods.latent_class import class_stability, number_of_classes
+from playbook.methods.seasonal_index import seasonal_index
 from playbook.sources.importing import import_files
 
 AS_OF = "2026-10-31"
@@ -48,7 +50,9 @@ def random_lines(n=3000, seed=1, categories=("tea", "pots")):
     rng = np.random.default_rng(seed)
     return pd.DataFrame(
         {
-            "ordered_on": [dt.date(2024, 9, 1) + dt.timedelta(days=int(d)) for d in rng.integers(0, 790, n)],
+            "ordered_on": [
+                dt.date(2024, 9, 1) + dt.timedelta(days=int(d)) for d in rng.integers(0, 790, n)
+            ],
             "order_id": [f"o{i // 2}" for i in range(n)],
             "customer_id": [f"c{i}" for i in rng.integers(0, 400, n)],
             "category": rng.choice(categories, n),
@@ -109,7 +113,12 @@ def test_a_rising_mean_price_may_be_nothing_but_mix():
 def test_season_is_found_and_needs_more_than_a_year():
     months = pd.period_range("2022-01", periods=48, freq="M")
     season = np.array([8, 8, 9, 9, 10, 10, 9, 9, 10, 11, 14, 13]) / 10
-    t = pd.DataFrame({"month": months.astype(str), "amount": 100 * 1.01 ** np.arange(48) * season[np.arange(48) % 12]})
+    t = pd.DataFrame(
+        {
+            "month": months.astype(str),
+            "amount": 100 * 1.01 ** np.arange(48) * season[np.arange(48) % 12],
+        }
+    )
     out = seasonal_index(t)
     assert out["index"].to_numpy() == pytest.approx(season / season.mean(), abs=0.02)
     assert (out["n_years"] == 3).all() and (out["low"] <= out["high"]).all()
@@ -150,7 +159,9 @@ def test_market_share_uses_the_newest_vintage_and_whole_periods_only():
             "period_on": pd.to_datetime(["2025-07-01", "2026-07-01", "2026-07-01", "2026-10-01"]),
             "series": "retail",
             "value": [100.0, 110.0, 120.0, 130.0],
-            "published_on": pd.to_datetime(["2025-11-01", "2026-10-01", "2026-10-20", "2026-11-01"]),
+            "published_on": pd.to_datetime(
+                ["2025-11-01", "2026-10-01", "2026-10-20", "2026-11-01"]
+            ),
         }
     )
     own = pd.DataFrame(
@@ -210,7 +221,8 @@ def test_price_gap_is_against_the_valid_median_and_foreign_prices_are_named():
 def test_price_bands_hold_equal_offers_and_show_the_band_left_to_others():
     offers = pd.DataFrame({"category": "tea", "price": [5.0, 6, 15, 16, 25, 26, 35, 36]})
     t = lines(
-        *[("2026-10-01", f"o{i}", "a", "tea", 1, 6.0) for i in range(9)], ("2026-10-01", "o9", "a", "tea", 1, 36.0)
+        *[("2026-10-01", f"o{i}", "a", "tea", 1, 6.0) for i in range(9)],
+        ("2026-10-01", "o9", "a", "tea", 1, 36.0),
     )
     out = price_bands(t, offers=offers)
     assert out["offers_share"].tolist() == [0.25] * 4
@@ -231,12 +243,23 @@ def test_enter_needs_growth_an_open_market_and_margin_and_exit_needs_certainty()
     )
     hhi = pd.DataFrame({"category": list("abcdef"), "hhi": [0.1, 0.6, 0.1, 0.1, 0.1, 0.1]})
     margins = pd.DataFrame({"category": list("abcde"), "margin_share": [0.5, 0.5, 0.1, 0.5, 0.5]})
-    out = category_verdicts(growth, concentrated=hhi, margins=margins).set_index("category")["action"]
-    assert out.to_dict() == {"a": "enter", "b": "hold", "c": "exit", "d": "hold", "e": "research", "f": "research"}
+    out = category_verdicts(growth, concentrated=hhi, margins=margins).set_index("category")[
+        "action"
+    ]
+    assert out.to_dict() == {
+        "a": "enter",
+        "b": "hold",
+        "c": "exit",
+        "d": "hold",
+        "e": "research",
+        "f": "research",
+    }
 
 
 def test_pains_are_counted_over_what_they_could_have_been_said_about():
-    sold = lines(*[("2026-10-01", f"o{i}", "a", "tea", 1, 5.0) for i in range(40)]).assign(line_no=1, sku="t1")
+    sold = lines(*[("2026-10-01", f"o{i}", "a", "tea", 1, 5.0) for i in range(40)]).assign(
+        line_no=1, sku="t1"
+    )
     refunds = pd.DataFrame(
         {
             "refund_id": ["r1", "r2"],
@@ -247,7 +270,9 @@ def test_pains_are_counted_over_what_they_could_have_been_said_about():
             "refunded_on": [dt.date(2026, 10, 9)] * 2,
         }
     )
-    tickets = pd.DataFrame({"ticket_id": ["k"], "opened_at": pd.to_datetime(["2026-10-02"]), "topic": ["late"]})
+    tickets = pd.DataFrame(
+        {"ticket_id": ["k"], "opened_at": pd.to_datetime(["2026-10-02"]), "topic": ["late"]}
+    )
     reviews = pd.DataFrame(
         {
             "review_id": ["v", "w"],
@@ -256,7 +281,9 @@ def test_pains_are_counted_over_what_they_could_have_been_said_about():
             "sku": ["t1", "t1"],
         }
     )
-    out = pains(sold, as_of=AS_OF, refunds=refunds, tickets=tickets, reviews=reviews).set_index("source")
+    out = pains(sold, as_of=AS_OF, refunds=refunds, tickets=tickets, reviews=reviews).set_index(
+        "source"
+    )
     assert out.loc["return reason", ["n", "n_base"]].tolist() == [2, 40]
     assert out.loc["ticket topic", ["n", "n_base"]].tolist() == [1, 40]
     assert out.loc["review", "share"] == 0.5 and out.loc["review", "status"] == "few"
@@ -286,7 +313,9 @@ def test_a_survey_of_twelve_is_shown_and_marked_and_weights_lower_what_it_is_wor
 def test_habits_count_each_fact_over_the_orders_that_have_it():
     t = pd.DataFrame(
         {
-            "ordered_at": pd.to_datetime(["2026-10-05 08:00", "2026-10-06 20:00", "2026-10-12 09:00"]),
+            "ordered_at": pd.to_datetime(
+                ["2026-10-05 08:00", "2026-10-06 20:00", "2026-10-12 09:00"]
+            ),
             "device": ["mobile", None, "desktop"],
             "channel": ["email"] * 3,
             "n_lines": [1, 2, 5],
@@ -308,7 +337,9 @@ def test_lift_is_one_for_independent_categories_by_hand():
 def people(n, shares, tastes, seed):
     rng = np.random.default_rng(seed)
     kind = rng.choice(len(shares), n, p=shares)
-    counts = np.array([rng.multinomial(1 + rng.poisson(rng.gamma(0.5, 9)), tastes[k]) for k in kind])
+    counts = np.array(
+        [rng.multinomial(1 + rng.poisson(rng.gamma(0.5, 9)), tastes[k]) for k in kind]
+    )
     return counts, kind
 
 
@@ -319,7 +350,9 @@ def test_classes_recover_their_number_and_sizes_within_a_fifth():
     for seed in (1, 2, 3):
         counts, _ = people(4000, [0.5, 0.3, 0.2], TASTES, seed)
         distinct, n = np.unique(counts, axis=0, return_counts=True)
-        fits = number_of_classes(distinct.astype(float), n.astype(float), (slice(0, 4),), most=6, seed=0)
+        fits = number_of_classes(
+            distinct.astype(float), n.astype(float), (slice(0, 4),), most=6, seed=0
+        )
         best = min(fits, key=lambda f: f.bic)
         assert best.shares == pytest.approx([0.5, 0.3, 0.2], rel=0.2)
         stable, drawn = class_stability(
@@ -329,9 +362,16 @@ def test_classes_recover_their_number_and_sizes_within_a_fifth():
 
 
 def shop_of(counts):
-    row = [(f"c{i:04d}", "abcd"[j]) for i, c in enumerate(counts) for j in np.repeat(np.arange(4), c)]
+    row = [
+        (f"c{i:04d}", "abcd"[j]) for i, c in enumerate(counts) for j in np.repeat(np.arange(4), c)
+    ]
     t = pd.DataFrame(row, columns=["customer_id", "category"])
-    t["order_id"], t["ordered_on"], t["revenue"], t["margin"] = t["customer_id"] + "o", dt.date(2026, 10, 1), 10.0, 4.0
+    t["order_id"], t["ordered_on"], t["revenue"], t["margin"] = (
+        t["customer_id"] + "o",
+        dt.date(2026, 10, 1),
+        10.0,
+        4.0,
+    )
     orders = t.groupby(["customer_id", "order_id"], as_index=False).agg(
         revenue=("revenue", "sum"), margin=("margin", "sum")
     )
@@ -343,9 +383,14 @@ def test_personas_are_described_sized_and_the_same_in_any_row_order():
     found = personas(t, orders, n_resamples=3)
     assert found.described["customers_share"].tolist() == pytest.approx([0.5, 0.3, 0.2], rel=0.2)
     assert found.described["label"].tolist()[0].startswith("a")
-    assert found.described["cm_share"].sum() == pytest.approx(1) and (found.described["frequency"].round(9) == 1).all()
+    assert (
+        found.described["cm_share"].sum() == pytest.approx(1)
+        and (found.described["frequency"].round(9) == 1).all()
+    )
     assert found.members.groupby("customer_id")["p_member"].sum().to_numpy() == pytest.approx(1)
-    again = personas(t.sample(frac=1, random_state=1), orders.sample(frac=1, random_state=2), n_resamples=3)
+    again = personas(
+        t.sample(frac=1, random_state=1), orders.sample(frac=1, random_state=2), n_resamples=3
+    )
     pd.testing.assert_frame_equal(found.described, again.described, check_exact=True)
 
 
@@ -367,10 +412,14 @@ def test_personas_of_the_demo_shop_have_their_true_sizes_within_a_fifth():
     from playbook.demo.world import World
     from playbook.store import open_store
 
-    preset, last, switches = plan("demo", customers=None, months=None, until="2026-10", seed=SEED, switches=None)
+    preset, last, switches = plan(
+        "demo", customers=None, months=None, until="2026-10", seed=SEED, switches=None
+    )
     true = np.sort(World(preset, last, SEED, switches).persona_share)[::-1]
     shop = open_store("demo")
-    found = personas(with_category(shop.sales_lines, shop.products), shop.sales_orders, n_resamples=3).described
+    found = personas(
+        with_category(shop.sales_lines, shop.products), shop.sales_orders, n_resamples=3
+    ).described
     assert found["customers_share"].to_numpy() == pytest.approx(true, rel=0.2)
     assert (found["stability"] > 0.75).all()
 
@@ -392,13 +441,24 @@ def test_the_newest_vintage_of_a_series_in_money_is_chosen_and_its_unit_read():
 
 
 def test_sizes_come_from_the_series_downwards_and_from_the_sellers_upwards():
-    series = pd.DataFrame({"period_on": pd.date_range("2025-01-01", periods=24, freq="MS"), "value": 1.0})
-    sellers = pd.DataFrame(
-        {"month": "2026-10", "seller": ["a", "b"], "sales_low": [1.0, 1.0], "sales_high": [1.0, 1.0]}
+    series = pd.DataFrame(
+        {"period_on": pd.date_range("2025-01-01", periods=24, freq="MS"), "value": 1.0}
     )
-    steps = size_steps(series=series, competitors=sellers, factor=10.0, reachable=(0.5, 0.5), covered=(0.5, 0.5))
+    sellers = pd.DataFrame(
+        {
+            "month": "2026-10",
+            "seller": ["a", "b"],
+            "sales_low": [1.0, 1.0],
+            "sales_high": [1.0, 1.0],
+        }
+    )
+    steps = size_steps(
+        series=series, competitors=sellers, factor=10.0, reachable=(0.5, 0.5), covered=(0.5, 0.5)
+    )
     size = market_size(steps).set_index(["approach", "measure"])["mid"]
-    assert size["top-down", "TAM"] == pytest.approx(120) and size["top-down", "SAM"] == pytest.approx(60)
+    assert size["top-down", "TAM"] == pytest.approx(120) and size[
+        "top-down", "SAM"
+    ] == pytest.approx(60)
     assert size["bottom-up", "TAM"] == pytest.approx(2 * 12 / 0.5)
     assert size_steps().empty
 
@@ -413,13 +473,20 @@ def test_before_launch_people_are_told_apart_by_what_they_answered():
         }
     )
     out = survey_personas(t, by="likes", pain="pain").set_index("label")
-    assert out.loc["tea", "customers_share"] == pytest.approx(2 / 3) and out.loc["tea", "pain"] == "late"
+    assert (
+        out.loc["tea", "customers_share"] == pytest.approx(2 / 3)
+        and out.loc["tea", "pain"] == "late"
+    )
     assert out.loc["pots", ["pain", "status"]].tolist() == ["", "few"]
 
 
 def test_nps_is_promoters_less_detractors_with_an_interval():
     t = pd.DataFrame(
-        {"respondent_id": range(40), "answered_on": dt.date(2026, 10, 1), "ask": [10] * 20 + [8] * 10 + [3] * 10}
+        {
+            "respondent_id": range(40),
+            "answered_on": dt.date(2026, 10, 1),
+            "ask": [10] * 20 + [8] * 10 + [3] * 10,
+        }
     )
     row = net_promoter(t, question="ask").iloc[0]
     assert row["nps"] == pytest.approx(25) and row["low"] < 25 < row["high"] and row["n"] == 40
@@ -439,7 +506,9 @@ def test_a_category_nobody_can_judge_yet_is_research_and_the_others_carry_a_rang
         }
     )
     growth = pd.DataFrame({"category": ["a"], "revenue": [1000.0]})
-    rows = market_decisions(verdicts, growth=growth, due_on="2026-11-30", revisit_on="2027-01-31").set_index("subject")
+    rows = market_decisions(
+        verdicts, growth=growth, due_on="2026-11-30", revisit_on="2027-01-31"
+    ).set_index("subject")
     assert rows.loc["a", ["action", "effect_low", "expected_effect", "effect_high"]].tolist() == [
         "enter",
         100,

@@ -7,7 +7,13 @@ import pytest
 from shops import order, write_shop
 
 from playbook.errors import PlaybookError
-from playbook.measures.metrics import METRICS, definitions, metrics_markdown, monthly_sales, months_back
+from playbook.measures.metrics import (
+    METRICS,
+    definitions,
+    metrics_markdown,
+    monthly_sales,
+    months_back,
+)
 from playbook.store import open_store
 
 
@@ -17,10 +23,29 @@ def test_the_written_dictionary_is_current(root):
 
 def test_every_metric_is_whole():
     for metric in METRICS.values():
-        assert all((metric.name, metric.chinese, metric.formula, metric.unit, metric.direction,
-                    metric.maturity)), (metric.id)
-        assert metric.unit in {"money", "count", "ratio", "share", "days", "months", "units", "hours", "points",
-                               "class", "share / stars"}, metric.id
+        assert all(
+            (
+                metric.name,
+                metric.chinese,
+                metric.formula,
+                metric.unit,
+                metric.direction,
+                metric.maturity,
+            )
+        ), metric.id
+        assert metric.unit in {
+            "money",
+            "count",
+            "ratio",
+            "share",
+            "days",
+            "months",
+            "units",
+            "hours",
+            "points",
+            "class",
+            "share / stars",
+        }, metric.id
 
 
 def test_an_unknown_metric_is_refused_by_name():
@@ -33,10 +58,18 @@ def test_months_are_counted_over_the_new_year():
 
 
 def test_net_revenue_takes_a_refund_in_the_month_it_is_booked(tmp_path):
-    refunds = pd.DataFrame({"refund_id": ["r"], "order_id": ["1"], "refunded_on": [dt.date(2026, 9, 5)],
-                            "amount": [4.0]})
+    refunds = pd.DataFrame(
+        {
+            "refund_id": ["r"],
+            "order_id": ["1"],
+            "refunded_on": [dt.date(2026, 9, 5)],
+            "amount": [4.0],
+        }
+    )
     rows = [order("1", "2026-08-01"), order("2", "2026-09-30", "bob")]
-    table = monthly_sales(open_store(write_shop(tmp_path / "s", rows, refunds=refunds), until="2026-09"))
+    table = monthly_sales(
+        open_store(write_shop(tmp_path / "s", rows, refunds=refunds), until="2026-09")
+    )
     net = table[table.metric == "net_revenue"].set_index("month").amount
     assert net.to_dict() == {"2026-08": 10.0, "2026-09": 6.0}
 

@@ -1,4 +1,6 @@
-"""The monthly run: whole or not there, resumable, restated by name, one failure at a time."""
+"""The monthly run: whole or not there, resumable, restated by name, one failure at a
+time.
+"""
 
 import json
 import os
@@ -22,7 +24,9 @@ from playbook.runs.results import Decision, Results
 
 
 class Kitchen:
-    """A fake executor: writes one table per notebook; counts what it ran; fails where told."""
+    """A fake executor: writes one table per notebook; counts what it ran; fails where
+    told.
+    """
 
     def __init__(self):
         self.ran, self.failing, self.amount = [], set(), 1.0
@@ -34,7 +38,15 @@ class Kitchen:
         target.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(nbformat.read(source, as_version=4), target)
         if name in self.failing:
-            return Outcome(name, "failed", 0.1, 4, "Analysis", "ZeroDivisionError: division by zero", "Cell In[4]")
+            return Outcome(
+                name,
+                "failed",
+                0.1,
+                4,
+                "Analysis",
+                "ZeroDivisionError: division by zero",
+                "Cell In[4]",
+            )
         results = Results(name, str(target.parents[1]), month=parameters["month"], store="corner")
         results.table("t", pd.DataFrame({"amount": [self.amount], "k": [parameters.get("k", 3)]}))
         results.decide(Decision("kpi", f"revenue {name}", "keep", owner_role="general manager"))
@@ -47,7 +59,9 @@ def kitchen(tmp_path, monkeypatch):
     monkeypatch.setattr(month_module, "execute_notebook", cook)
     monkeypatch.setattr(plan, "code_version", lambda: "one version of the code")
     monkeypatch.setattr(month_module, "code_version", lambda: "one version of the code")
-    monkeypatch.setattr(month_module, "_verdict", lambda shop: {"status": "go", "reasons": [], "gates": []})
+    monkeypatch.setattr(
+        month_module, "_verdict", lambda shop: {"status": "go", "reasons": [], "gates": []}
+    )
     monkeypatch.setenv("PLAYBOOK_WARM", "0")
     monkeypatch.chdir(tmp_path)
     write_shop(tmp_path / "shop")
@@ -61,7 +75,10 @@ def test_a_month_is_published_with_every_chapter_and_nothing_else_lies_about(kit
     done = kitchen.run()
     assert done.folder == kitchen.tmp / "runs" / "corner" / "2026-02"
     assert (done.status, done.is_changed) == (0, True)
-    assert set(kitchen.ran) == {"00_start", "04_cohorts", "05_ltv", "11_review"} and kitchen.ran[-1] == "11_review"
+    assert (
+        set(kitchen.ran) == {"00_start", "04_cohorts", "05_ltv", "11_review"}
+        and kitchen.ran[-1] == "11_review"
+    )
     names = {p.name for p in done.folder.iterdir()}
     assert names >= {"index.html", "playbook.xlsx", "decisions.csv", "run.json", "04_cohorts"}
     assert sorted(p.name for p in done.folder.parent.iterdir()) == [".2026-02.lock", "2026-02"]
@@ -83,7 +100,9 @@ def test_a_failed_chapter_is_told_with_its_cell_and_the_rest_is_published(kitche
     done = kitchen.run()
     assert done.status == 3
     entry = json.loads((done.folder / "run.json").read_text())["notebooks"]["04_cohorts"]
-    assert (entry["cell"], entry["section"]) == (4, "Analysis") and "division by zero" in entry["error"]
+    assert (entry["cell"], entry["section"]) == (4, "Analysis") and "division by zero" in entry[
+        "error"
+    ]
     page = (done.folder / "index.html").read_text()
     assert "division by zero" in page and (done.folder / "05_ltv" / "tables" / "t.csv").exists()
     kitchen.failing, kitchen.ran = set(), []
@@ -97,7 +116,9 @@ def test_nothing_is_published_when_00_or_11_fails_and_what_stood_still_stands(ki
     before = (first.folder / "run.json").read_bytes()
     kitchen.failing = {vital}
     write_shop(kitchen.tmp / "shop", price=20)
-    with pytest.raises(PlaybookError, match=rf"(?s){vital} failed in cell 4 \(Analysis\).*Nothing is published"):
+    with pytest.raises(
+        PlaybookError, match=rf"(?s){vital} failed in cell 4 \(Analysis\).*Nothing is published"
+    ):
         kitchen.run()
     assert (first.folder / "run.json").read_bytes() == before
     assert [p.name for p in first.folder.parent.glob("2*")] == ["2026-02"]
@@ -182,13 +203,21 @@ def test_only_is_refused_when_the_published_month_came_from_other_inputs(kitchen
         kitchen.run(only=("99",))
 
 
-@pytest.mark.parametrize(("given", "told"), [
-    ({"months": "3"}, "No notebook of this run declares a parameter months.*k, label"),
-    ({"k": "many"}, "parameter k of 04_cohorts is int, and 'many' is not"),
-    ({"k": "2.5"}, "is int"), ({"share": "yes"}, "is float"), ({"is_on": "3"}, "is bool"),
-    ({"out": "/tmp/elsewhere"}, "out is set by the run itself"), ({"store": "x"}, "store is set by the run itself"),
-])
-def test_unknown_and_wrongly_typed_parameters_are_refused_before_anything_runs(kitchen, given, told):
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"months": "3"}, "No notebook of this run declares a parameter months.*k, label"),
+        ({"k": "many"}, "parameter k of 04_cohorts is int, and 'many' is not"),
+        ({"k": "2.5"}, "is int"),
+        ({"share": "yes"}, "is float"),
+        ({"is_on": "3"}, "is bool"),
+        ({"out": "/tmp/elsewhere"}, "out is set by the run itself"),
+        ({"store": "x"}, "store is set by the run itself"),
+    ],
+)
+def test_unknown_and_wrongly_typed_parameters_are_refused_before_anything_runs(
+    kitchen, given, told
+):
     with pytest.raises(PlaybookError, match=told):
         kitchen.run(parameters=given)
     assert kitchen.ran == [] and not (kitchen.tmp / "runs").exists()
@@ -196,7 +225,9 @@ def test_unknown_and_wrongly_typed_parameters_are_refused_before_anything_runs(k
 
 def test_parameters_come_from_shop_yaml_and_the_command_line_wins(kitchen):
     settings = kitchen.tmp / "shop" / "shop.yaml"
-    settings.write_text(settings.read_text() + "parameters:\n  04_cohorts:\n    k: 7\n    share: 1\n")
+    settings.write_text(
+        settings.read_text() + "parameters:\n  04_cohorts:\n    k: 7\n    share: 1\n"
+    )
     record = kitchen.run(parameters={"k": "8"}).record
     assert record["parameters"]["04_cohorts"] == {"k": 8, "share": 1.0}
     settings.write_text(settings.read_text() + "    colour: red\n")
@@ -206,9 +237,18 @@ def test_parameters_come_from_shop_yaml_and_the_command_line_wins(kitchen):
 
 def test_text_stays_text_and_numbers_stay_numbers():
     assert typed_parameter("a", "007", "str", "n") == "007"
-    assert typed_parameter("a", "3", "float", "n") == 3.0 and typed_parameter("a", "false", "bool", "n") is False
+    assert (
+        typed_parameter("a", "3", "float", "n") == 3.0
+        and typed_parameter("a", "false", "bool", "n") is False
+    )
     assert typed_parameter("a", "[1, 2]", "list[int]", "n") == [1, 2]
-    for value, kind in (("nan", "float"), ("true", "int"), ("", "int"), (".nan", "float"), ("{", "list")):
+    for value, kind in (
+        ("nan", "float"),
+        ("true", "int"),
+        ("", "int"),
+        (".nan", "float"),
+        ("{", "list"),
+    ):
         with pytest.raises(PlaybookError):
             typed_parameter("a", value, kind, "n")
 
@@ -231,7 +271,9 @@ def test_the_gates_of_the_store_are_kept_and_one_that_stops_refuses_the_run(tmp_
 
     shop = open_store(write_shop(tmp_path / "shop"))
     found = month_module._verdict(shop)
-    assert found["status"] == "go with exclusions" and any("customers" in reason for reason in found["reasons"])
+    assert found["status"] == "go with exclusions" and any(
+        "customers" in reason for reason in found["reasons"]
+    )
     assert json.loads(json.dumps(found, default=str))["gates"][0]["gate"] == "ledger difference"
     monkeypatch.setattr("playbook.store.open.Store.get", lambda self, name: None)
     assert month_module._verdict(shop)["reasons"] == ["there are no orders yet"]
@@ -248,7 +290,10 @@ def test_two_runs_of_one_month_at_once_are_refused(kitchen):
     from playbook.runs.folders import only_one
 
     kitchen.run()
-    with only_one(kitchen.tmp / "runs/corner/.2026-02.lock", "2026-02"), pytest.raises(PlaybookError, match="at work"):
+    with (
+        only_one(kitchen.tmp / "runs/corner/.2026-02.lock", "2026-02"),
+        pytest.raises(PlaybookError, match="at work"),
+    ):
         kitchen.run()
 
 
@@ -277,12 +322,20 @@ def test_months_count_across_years():
 
 def test_a_notebook_runs_through_papermill_with_its_parameters_and_leaves_no_path(tmp_path):
     told = "import os\nprint(k, month, out, os.getcwd())"
-    path = write_notebook(tmp_path / "odd {name}" / "04_x.ipynb", told, "k / 0", extra="k: int = 3  # rows")
+    path = write_notebook(
+        tmp_path / "odd {name}" / "04_x.ipynb", told, "k / 0", extra="k: int = 3  # rows"
+    )
     target = tmp_path / "out" / "notebook.ipynb"
     seen = []
     given = {"month": "2026-01", "out": str(tmp_path / "out"), "k": 4}
-    done = execute_notebook(path, target, given, folder=path.parent,
-                            replacements={str(tmp_path): "…"}, on_cell=lambda *a: seen.append(a))
+    done = execute_notebook(
+        path,
+        target,
+        given,
+        folder=path.parent,
+        replacements={str(tmp_path): "…"},
+        on_cell=lambda *a: seen.append(a),
+    )
     assert (done.status, done.cell, done.section) == ("failed", 5, "Analysis")
     assert done.error == "ZeroDivisionError: division by zero" and "k / 0" in done.traceback
     assert seen[-1] == (4, 5, "Analysis")
@@ -304,11 +357,15 @@ def test_killed_half_way_no_month_appears_and_the_next_run_goes_on(tmp_path):
     for name in ("00_a", "04_b", "11_z"):
         cells = [OPEN, told] if name != "04_b" else [OPEN, wait, told]
         write_notebook(tmp_path / "nbs" / f"{name}.ipynb", *cells)
-    code = ("import sys; from pathlib import Path; from playbook.runs import month, plan\n"
-            "plan.code_version = month.code_version = lambda: 'fixed'\n"
-            f"done = month.run_month({str(tmp_path / 'shop')!r}, runs={str(tmp_path / 'runs')!r}, "
-            f"notebooks=Path({str(tmp_path / 'nbs')!r}))\nprint(done.status)")
-    first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    code = (
+        "import sys; from pathlib import Path; from playbook.runs import month, plan\n"
+        "plan.code_version = month.code_version = lambda: 'fixed'\n"
+        f"done = month.run_month({str(tmp_path / 'shop')!r}, runs={str(tmp_path / 'runs')!r}, "
+        f"notebooks=Path({str(tmp_path / 'nbs')!r}))\nprint(done.status)"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     partial = tmp_path / "runs" / "corner" / ".2026-02.partial"
     end = time.monotonic() + 240
     while not (partial / "00_a" / ".done.json").exists():
@@ -319,7 +376,9 @@ def test_killed_half_way_no_month_appears_and_the_next_run_goes_on(tmp_path):
     first.wait()
     assert not (tmp_path / "runs" / "corner" / "2026-02").exists()
     (tmp_path / "nbs" / "go").write_text("")
-    again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    again = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300
+    )
     assert again.stdout.strip().endswith("0"), again.stderr
     assert (tmp_path / "nbs" / "ran.log").read_text().split() == ["00_a", "04_b", "11_z"]
     assert (tmp_path / "runs" / "corner" / "2026-02" / "index.html").exists()
@@ -337,7 +396,9 @@ def test_a_warm_kernel_gives_what_a_plain_one_gives_and_ends_with_the_run(tmp_pa
     kernels, close = warm_kernels(imported_modules([path]))
     shown = {}
     for kind, manager in (("plain", None), ("warm", kernels)):
-        done = execute_notebook(path, tmp_path / f"{kind}.ipynb", {"k": 5}, folder=tmp_path, kernels=manager)
+        done = execute_notebook(
+            path, tmp_path / f"{kind}.ipynb", {"k": 5}, folder=tmp_path, kernels=manager
+        )
         assert done.status == "done", done
         cells = json.loads((tmp_path / f"{kind}.ipynb").read_text())["cells"]
         outputs = [c["outputs"] for c in cells if "outputs" in c]
@@ -347,4 +408,9 @@ def test_a_warm_kernel_gives_what_a_plain_one_gives_and_ends_with_the_run(tmp_pa
     close()
     with pytest.raises(ProcessLookupError):
         os.kill(parent, 0)
-    assert execute_notebook(path, tmp_path / "after.ipynb", {}, folder=tmp_path, kernels=kernels).status == "done"
+    assert (
+        execute_notebook(
+            path, tmp_path / "after.ipynb", {}, folder=tmp_path, kernels=kernels
+        ).status
+        == "done"
+    )

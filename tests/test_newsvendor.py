@@ -9,7 +9,10 @@ from playbook.methods.replenishment import order_quantity, safety_stock
 
 
 def test_by_the_book_economic_order_quantity_example_3_1():
-    assert order_quantity(8, 0.225, 1300) == (pytest.approx(304.04678, abs=5e-6), pytest.approx(68.41053, abs=5e-6))
+    assert order_quantity(8, 0.225, 1300) == (
+        pytest.approx(304.04678, abs=5e-6),
+        pytest.approx(68.41053, abs=5e-6),
+    )
 
 
 def test_safety_stock_carries_the_spread_of_the_lead_time():
@@ -52,7 +55,9 @@ def test_levels_for_fill_reach_the_aim_of_the_group_and_spend_less_than_equal_ai
     level, _ = levels_for_fill(before, window, 0.95, cost=cost, group=np.zeros(300), is_lost=False)
     short = mean_short(before + window, level) - mean_short(before, level)
     assert 1 - short.sum() / window.mean(axis=1).sum() == pytest.approx(0.95, abs=0.004)
-    alone, _ = levels_for_fill(before, window, np.full(300, 0.95), cost=cost, group=np.arange(300), is_lost=False)
+    alone, _ = levels_for_fill(
+        before, window, np.full(300, 0.95), cost=cost, group=np.arange(300), is_lost=False
+    )
     assert (cost * level).sum() < (cost * alone).sum()
 
 

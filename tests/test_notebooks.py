@@ -1,4 +1,6 @@
-"""The notebooks: built alike, short, free of figures in prose, and their checked outputs compared for real by nbval."""
+"""The notebooks: built alike, short, free of figures in prose, and their checked
+outputs compared for real by nbval.
+"""
 
 import ast
 import json
@@ -45,7 +47,9 @@ def test_one_parameters_cell_of_annotated_literals_with_month_store_and_out(path
     assert list(values)[:3] == ["month", "store", "out"] and values["out"] == ""
     for line in source(cell).splitlines():
         plain = re.sub(r"""(["']).*?\1""", "", line.split("#")[0])
-        assert plain.count("=") <= 1, f"papermill loses a parameter with a second = on its line: {line}"
+        assert plain.count("=") <= 1, (
+            f"papermill loses a parameter with a second = on its line: {line}"
+        )
         assert "#" in line, f"a parameter says what it is, with its unit: {line}"
 
 
@@ -66,7 +70,9 @@ def test_cells_are_short_and_plain(path):
         assert without_magics(text) == []
         for node in ast.walk(ast.parse(text)):
             assert not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)), text
-            assert not (isinstance(node, ast.ImportFrom) and any(a.name == "*" for a in node.names)), text
+            assert not (
+                isinstance(node, ast.ImportFrom) and any(a.name == "*" for a in node.names)
+            ), text
         assert "filterwarnings" not in text and "sys.path" not in text
 
 
@@ -81,8 +87,13 @@ def test_no_figure_that_depends_on_the_data_is_typed_in_prose(path):
         if is_source:
             continue
         prose = re.sub(r"`[^`]*`|\$[^$]*\$|\]\([^)]*\)|^#+ .*$", "", text, flags=re.MULTILINE)
-        prose = re.sub(r"\b(50|80|90|95|99)\s?% (?=interval|confidence|level|prediction|band)", "", prose)  # chosen
-        found = re.findall(r"\d[\d,.]*\s?(?:%|percent\b|EUR|USD|GBP|€|£)|[€£]\s?\d|\d{1,3}(?:,\d{3})+|\d+\.\d+", prose)
+        prose = re.sub(
+            r"\b(50|80|90|95|99)\s?% (?=interval|confidence|level|prediction|band)", "", prose
+        )  # chosen
+        found = re.findall(
+            r"\d[\d,.]*\s?(?:%|percent\b|EUR|USD|GBP|€|£)|[€£]\s?\d|\d{1,3}(?:,\d{3})+|\d+\.\d+",
+            prose,
+        )
         assert found == [], f"{found} in: {text[:200]}"
 
 
@@ -92,7 +103,9 @@ def test_checked_cells_have_an_output_and_nothing_else_has(path):
     assert checked, "each notebook checks at least its headline table"
     for cell in code(path):
         if "nbval-check-output" in tags(cell):
-            assert cell["outputs"] and cell["execution_count"], "nbval compares nothing without an output"
+            assert cell["outputs"] and cell["execution_count"], (
+                "nbval compares nothing without an output"
+            )
             assert all(set(o.get("data", {})) <= {"text/plain"} for o in cell["outputs"])
             assert all(o.get("name", "stdout") == "stdout" for o in cell["outputs"])
         else:
@@ -103,25 +116,52 @@ def test_checked_cells_have_an_output_and_nothing_else_has(path):
 @every
 def test_a_notebook_holds_no_path_of_the_machine_it_ran_on(path):
     text = path.read_text(encoding="utf-8")
-    assert str(ROOT) not in text and "/tmp/" not in text and "/home/" not in text and "/root/" not in text
+    assert (
+        str(ROOT) not in text
+        and "/tmp/" not in text
+        and "/home/" not in text
+        and "/root/" not in text
+    )
 
 
 def test_tidying_keeps_only_what_is_compared():
     from playbook.runs.tidy import tidied
 
-    output = {"output_type": "execute_result", "execution_count": 2, "metadata": {},
-              "data": {"text/plain": "t", "text/html": "<b>"}}
-    cells = [{"cell_type": "code", "id": str(i), "metadata": {"tags": t, "papermill": {"duration": 1}}, "source": "x",
-              "execution_count": i, "outputs": [output]} for i, t in enumerate([[], ["nbval-check-output"]])]
+    output = {
+        "output_type": "execute_result",
+        "execution_count": 2,
+        "metadata": {},
+        "data": {"text/plain": "t", "text/html": "<b>"},
+    }
+    cells = [
+        {
+            "cell_type": "code",
+            "id": str(i),
+            "metadata": {"tags": t, "papermill": {"duration": 1}},
+            "source": "x",
+            "execution_count": i,
+            "outputs": [output],
+        }
+        for i, t in enumerate([[], ["nbval-check-output"]])
+    ]
     found = json.loads(tidied({"cells": cells}))["cells"]
-    assert found[0]["outputs"] == [] and found[0]["execution_count"] is None and found[0]["metadata"] == {}
-    assert found[1]["outputs"][0]["data"] == {"text/plain": "t"} and found[1]["execution_count"] == 1
+    assert (
+        found[0]["outputs"] == []
+        and found[0]["execution_count"] is None
+        and found[0]["metadata"] == {}
+    )
+    assert (
+        found[1]["outputs"][0]["data"] == {"text/plain": "t"} and found[1]["execution_count"] == 1
+    )
 
 
 def test_what_a_cell_prints_is_one_output_however_it_was_sent():
     from playbook.runs.tidy import tidied
 
-    sent = [{"output_type": "stream", "name": "stdout", "text": text} for text in (["a\n", "b\n"], "c\nd\n")]
+    sent = [
+        {"output_type": "stream", "name": "stdout", "text": text}
+        for text in (["a\n", "b\n"], "c\nd\n")
+    ]
     checked = {"tags": ["nbval-check-output"]}
     cell = {"cell_type": "code", "id": "1", "metadata": checked, "source": "x", "outputs": sent}
     found = json.loads(tidied({"cells": [cell]}))["cells"][0]["outputs"]
@@ -132,8 +172,22 @@ def test_what_a_cell_prints_is_one_output_however_it_was_sent():
 
 
 def nbval(path, *more):
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "--nbval-lax",
-               "--nbval-current-env", "--nbval-sanitize-with", str(SANITISE), "-q", *more, str(path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "--nbval-lax",
+        "--nbval-current-env",
+        "--nbval-sanitize-with",
+        str(SANITISE),
+        "-q",
+        *more,
+        str(path),
+    ]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200)
 
 
@@ -161,8 +215,20 @@ def test_nbval_would_have_seen_a_changed_output_and_an_untagged_one_is_not_compa
 
 
 def test_a_notebook_runs_by_plain_papermill_with_no_runner_of_ours(tmp_path):
-    command = [sys.executable, "-m", "papermill", "notebooks/04_cohort_retention.ipynb", str(tmp_path / "out.ipynb"),
-               "-p", "month", "1998-06", "-p", "store", "cdnow", "--no-progress-bar"]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "notebooks/04_cohort_retention.ipynb",
+        str(tmp_path / "out.ipynb"),
+        "-p",
+        "month",
+        "1998-06",
+        "-p",
+        "store",
+        "cdnow",
+        "--no-progress-bar",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert any('store = "cdnow"' in source(c) for c in code(tmp_path / "out.ipynb"))

@@ -3,41 +3,70 @@
 import numpy as np
 import pytest
 
-from playbook.methods.demand import DemandLaw
 from playbook.chapters.inventory_planning.ordering import plan_orders, rounded_to_lots, spend_budget
+from playbook.methods.demand import DemandLaw
 
 
 def law(level, dispersion=0.1, n=None):
     level = np.broadcast_to(np.asarray(level, float), n or np.size(level))
     one = np.ones(len(level))
-    return DemandLaw(level * 50, 50 * one, 0.98 * one, np.ones((len(level), 52)), dispersion * one, one, one,
-                     np.ones(26), np.full(len(level), 25), 0)
+    return DemandLaw(
+        level * 50,
+        50 * one,
+        0.98 * one,
+        np.ones((len(level), 52)),
+        dispersion * one,
+        one,
+        one,
+        np.ones(26),
+        np.full(len(level), 25),
+        0,
+    )
 
 
 def plan(level, available=0, **how):
-    how = {"cost": 1.0, "incoming": 0, "incoming_days": 0, "lead_days": 14.0, "review_days": 7.0} | how
+    how = {
+        "cost": 1.0,
+        "incoming": 0,
+        "incoming_days": 0,
+        "lead_days": 14.0,
+        "review_days": 7.0,
+    } | how
     n = np.size(level)
     parts = ("cost", "incoming", "incoming_days", "lead_days")
     arrays = {part: np.broadcast_to(np.asarray(how.pop(part), float), n) for part in parts}
-    return plan_orders(law(level), available=np.broadcast_to(np.asarray(available, float), n), **arrays, **how)
+    return plan_orders(
+        law(level), available=np.broadcast_to(np.asarray(available, float), n), **arrays, **how
+    )
 
 
 def test_the_order_tops_stock_up_to_what_the_covered_period_needs():
     found = plan(np.full(5, 10.0), [0, 10, 20, 30, 400], stop=np.full(5, 0.1))
     assert (np.diff(found.units) <= 2).all()  # draws differ from sku to sku
     assert found.units[4] == 0
-    assert found.units[0] == pytest.approx(14, abs=3)  # nothing on the shelf: the lead time's demand is lost, not owed
+    assert found.units[0] == pytest.approx(
+        14, abs=3
+    )  # nothing on the shelf: the lead time's demand is lost, not owed
     assert (found.units > 0).tolist() == [True] * 4 + [False]
 
 
 def test_owed_sales_are_ordered_as_well_where_customers_wait():
-    lost, owed = (plan(np.array([10.0]), 0, stop=np.array([0.1]), is_lost=flag).units[0] for flag in (True, False))
+    lost, owed = (
+        plan(np.array([10.0]), 0, stop=np.array([0.1]), is_lost=flag).units[0]
+        for flag in (True, False)
+    )
     assert owed > lost + 15
 
 
 def test_what_is_on_order_counts_and_so_does_when_it_comes():
-    none, soon, late = (plan(np.array([10.0]), 10, stop=np.array([0.1]), **part).units[0] for part in (
-        {}, {"incoming": 20, "incoming_days": 1}, {"incoming": 20, "incoming_days": 14}))
+    none, soon, late = (
+        plan(np.array([10.0]), 10, stop=np.array([0.1]), **part).units[0]
+        for part in (
+            {},
+            {"incoming": 20, "incoming_days": 1},
+            {"incoming": 20, "incoming_days": 14},
+        )
+    )
     assert soon < none
     assert late < soon
 
@@ -50,9 +79,19 @@ def test_by_rule_simulated_fill_reaches_the_aim_within_a_point():
     served = asked = 0
     for week in range(40):
         incoming = pipe.sum(axis=1)
-        found = plan_orders(law(level), available=stock, incoming=incoming, incoming_days=np.full(250, 3.5),
-                            lead_days=np.full(250, 14.0), review_days=7.0, cost=np.ones(250), aim=0.95, pack=pack,
-                            n_draws=200, seed=week)
+        found = plan_orders(
+            law(level),
+            available=stock,
+            incoming=incoming,
+            incoming_days=np.full(250, 3.5),
+            lead_days=np.full(250, 14.0),
+            review_days=7.0,
+            cost=np.ones(250),
+            aim=0.95,
+            pack=pack,
+            n_draws=200,
+            seed=week,
+        )
         pipe[:, 2] += found.units
         stock = stock + pipe[:, 0]
         pipe = np.concatenate([pipe[:, 1:], np.zeros((250, 1))], axis=1)
@@ -65,7 +104,12 @@ def test_by_rule_simulated_fill_reaches_the_aim_within_a_point():
 
 
 def test_lots_are_whole_packs_and_at_least_the_minimum():
-    assert rounded_to_lots(np.array([0, 1, 7, 30]), np.array([6, 6, 6, 6]), 12).tolist() == [0, 12, 12, 30]
+    assert rounded_to_lots(np.array([0, 1, 7, 30]), np.array([6, 6, 6, 6]), 12).tolist() == [
+        0,
+        12,
+        12,
+        30,
+    ]
     found = plan(np.array([3.0, 0.001]), 0, stop=np.array([0.05, 0.5]), pack=6, least=12)
     assert found.units[0] % 6 == 0
     assert found.units[0] >= 12
@@ -97,6 +141,8 @@ def test_by_rule_no_other_split_of_the_budget_earns_more_by_one_unit():
     for i in by_revenue:
         greedy[i] = min(found.units[i], left // cost[i])
         left -= greedy[i] * cost[i]
-    worth = lambda q: ((np.maximum(found.need, 0) - np.maximum(found.need - q[:, None], 0)).mean(axis=1) * margin).sum()  # noqa: E731
+    worth = lambda q: (
+        (np.maximum(found.need, 0) - np.maximum(found.need - q[:, None], 0)).mean(axis=1) * margin
+    ).sum()
     assert worth(units) == pytest.approx(gain.sum(), rel=1e-5)
     assert worth(units) > worth(greedy)

@@ -1,4 +1,6 @@
-"""The shop game: what is refused is not played, what is taken up later is the same game, players are told apart."""
+"""The shop game: what is refused is not played, what is taken up later is the same
+game, players are told apart.
+"""
 
 import json
 from pathlib import Path
@@ -7,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from playbook.chapters.segmentation.campaigns import campaign_returns
 from playbook.demo import Shop
 from playbook.demo.oracle import oracle
 from playbook.errors import PlaybookError
-from playbook.chapters.segmentation.campaigns import campaign_returns
 from playbook.runs.tidy import tidied
 from playbook.training import decisions as chapters
 from playbook.training.learners import records
@@ -44,8 +46,11 @@ def test_as_before_is_nothing_decided(start):
 
 
 def test_a_game_taken_up_again_is_the_game_in_one_go_byte_for_byte(tmp_path, skus):
-    months = [LIVELY | {"prices": {skus[0]: 19.9}, "order_levels": {skus[1]: (np.int64(9), 30)}}, None,
-              {"supplier_orders": pd.DataFrame({"sku": [skus[2]], "units": [12]})}]
+    months = [
+        LIVELY | {"prices": {skus[0]: 19.9}, "order_levels": {skus[1]: (np.int64(9), 30)}},
+        None,
+        {"supplier_orders": pd.DataFrame({"sku": [skus[2]], "units": [12]})},
+    ]
     whole = start_game(tmp_path / "whole", months=3, **SMALL)
     for decisions in months:
         whole.play(decisions)
@@ -54,17 +59,27 @@ def test_a_game_taken_up_again_is_the_game_in_one_go_byte_for_byte(tmp_path, sku
     again = start_game(tmp_path / "parts", months=3, **SMALL)
     assert again.n_played == 3 and again.shop.month == whole.shop.month
     assert bytes_of(again.shop, tmp_path / "a") == bytes_of(whole.shop, tmp_path / "b")
-    assert (tmp_path / "parts" / "game.json").read_bytes() == (tmp_path / "whole" / "game.json").read_bytes()
+    assert (tmp_path / "parts" / "game.json").read_bytes() == (
+        tmp_path / "whole" / "game.json"
+    ).read_bytes()
     with pytest.raises(PlaybookError, match="All 3 months are played"):
         again.play(None)
 
 
-@pytest.mark.parametrize(("wrong", "word"), [
-    ({"prices": {"no-such-sku": 5}}, "no sku 'no-such-sku'"), ({"budgets": {"search": -1}}, "budget of search"),
-    ({"budgets": {"radio": 5}}, "'radio'"), ({"rebates": {}}, "no decision 'rebates'"),
-    ({"treatments": [3]}, "treatments are"), ({"prices": {"x": object()}}, "object is no decision"), (7, "dictionary"),
-    ({"budgets": [1, 2]}, "budgets are"),
-    ({"treatments": [{"customers": ["nobody"]}]}, "no customer 'nobody'")])
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ({"prices": {"no-such-sku": 5}}, "no sku 'no-such-sku'"),
+        ({"budgets": {"search": -1}}, "budget of search"),
+        ({"budgets": {"radio": 5}}, "'radio'"),
+        ({"rebates": {}}, "no decision 'rebates'"),
+        ({"treatments": [3]}, "treatments are"),
+        ({"prices": {"x": object()}}, "object is no decision"),
+        (7, "dictionary"),
+        ({"budgets": [1, 2]}, "budgets are"),
+        ({"treatments": [{"customers": ["nobody"]}]}, "no customer 'nobody'"),
+    ],
+)
 def test_a_refused_decision_leaves_game_and_file_as_they_were(tmp_path, wrong, word):
     game = start_game(tmp_path, **SMALL)
     game.play(LIVELY)
@@ -88,7 +103,9 @@ def test_a_cell_run_twice_plays_once_and_a_month_cannot_be_taken_back_or_skipped
     game.month(1, AS_BEFORE)
     assert "cannot be taken back" in capsys.readouterr().out and game.n_played == 1
     assert game.month(2, {"prices": {"x": 1}}) is None
-    assert capsys.readouterr().out.startswith("Refused, and nothing was played: There is no sku 'x'")
+    assert capsys.readouterr().out.startswith(
+        "Refused, and nothing was played: There is no sku 'x'"
+    )
 
 
 def test_a_folder_of_another_game_is_refused(tmp_path):
@@ -104,8 +121,13 @@ def test_a_folder_of_another_game_is_refused(tmp_path):
 
 def test_an_oracles_play_has_the_full_grade_and_as_before_none(tmp_path, monkeypatch, start):
     monkeypatch.setenv("PLAYBOOK_LEARNER_DIR", str(tmp_path))
-    monkeypatch.setattr("playbook.training.play.search", lambda shop, horizon: {})  # its first guess will do
-    ends = {player: play_on(start, player, 2).profit().tail(2).profit.sum() for player in ("as-before", "oracle")}
+    monkeypatch.setattr(
+        "playbook.training.play.search", lambda shop, horizon: {}
+    )  # its first guess will do
+    ends = {
+        player: play_on(start, player, 2).profit().tail(2).profit.sum()
+        for player in ("as-before", "oracle")
+    }
     monkeypatch.setattr(Game, "_others", lambda self, tell: {**ends, "playbook": 0.0})
     best, idle = (start_game(tmp_path / name, months=2, **SMALL) for name in ("best", "idle"))
     with pytest.raises(PlaybookError, match="0 of 2 months"):
@@ -124,11 +146,16 @@ def test_the_playbook_decides_from_what_the_shop_sees_and_only_what_it_may(start
     found = chapters.playbook_decisions(start)
     assert set(found) <= set(chapters.AREAS)
     assert set(found["budgets"]) == {"content", "display", "live", "search", "social"}
-    assert all(0 <= a < b for a, b in found["order_levels"].values()) and len(found["order_levels"]) > 40
+    assert (
+        all(0 <= a < b for a, b in found["order_levels"].values())
+        and len(found["order_levels"]) > 40
+    )
     twin = start.copy()
     twin.advance(found)
     assert twin.month == "2026-11"
-    assert chapters.playbook_decisions(start, areas=["order_levels"]) == {"order_levels": found["order_levels"]}
+    assert chapters.playbook_decisions(start, areas=["order_levels"]) == {
+        "order_levels": found["order_levels"]
+    }
     with pytest.raises(PlaybookError, match="nothing about 'weather'"):
         chapters.playbook_decisions(start, areas=["weather"])
 
@@ -140,7 +167,9 @@ def test_figures_are_the_months_accounts_and_lists_a_decision_can_name(tmp_path)
     who = game.customers("important value")
     assert 0 < len(who) <= found["segments"].set_index("segment").n_customers["important value"]
     sku = found["stock"].sku.iloc[0]
-    seen = game.month(1, {"treatments": [{"customers": who, "depth_share": 0.1}], "order_levels": {sku: (20, 60)}})
+    seen = game.month(
+        1, {"treatments": [{"customers": who, "depth_share": 0.1}], "order_levels": {sku: (20, 60)}}
+    )
     assert seen.orders.iloc[-1] > 0
     with pytest.raises(PlaybookError, match="Nobody is in segment 'kings'"):
         game.customers("kings")
@@ -156,20 +185,35 @@ def test_headless_play_prints_every_month_and_refuses_in_one_line(tmp_path, caps
     assert main(["--seed", "101", "--months", "2", "--decisions", str(plan)]) == 0
     assert f"{profit:,.2f}" not in capsys.readouterr().out
     plan.write_text(json.dumps({"budgets": {"search": -3}}))
-    for words in (["--decisions", str(plan)], ["--decisions", str(tmp_path / "none.json")], ["--preset", "huge"]):
+    for words in (
+        ["--decisions", str(plan)],
+        ["--decisions", str(tmp_path / "none.json")],
+        ["--preset", "huge"],
+    ):
         assert main(["--months", "1", "--seed", "101", *words]) == 1
         told = capsys.readouterr()
         assert len(told.err.strip().splitlines()) == 1 and "Traceback" not in told.err
 
 
 def test_a_campaign_is_read_against_its_own_hold_out():
-    asked = pd.DataFrame({"treatment_id": "t", "customer_id": [f"c{i}" for i in range(400)],
-                          "arm": np.where(np.arange(400) % 4 == 0, "holdout", "treated"),
-                          "assigned_at": pd.Timestamp("2026-03-01 08:00"), "cost": 0.5})
+    asked = pd.DataFrame(
+        {
+            "treatment_id": "t",
+            "customer_id": [f"c{i}" for i in range(400)],
+            "arm": np.where(np.arange(400) % 4 == 0, "holdout", "treated"),
+            "assigned_at": pd.Timestamp("2026-03-01 08:00"),
+            "cost": 0.5,
+        }
+    )
     asked.loc[asked.arm == "holdout", "cost"] = 0.0
     rng = np.random.default_rng(3)
-    bought = pd.DataFrame({"customer_id": asked.customer_id, "day_on": pd.Timestamp("2026-03-10"),
-                           "margin": (10 + 4 * (asked.arm == "treated") + rng.normal(0, 1, 400)).round(2)})
+    bought = pd.DataFrame(
+        {
+            "customer_id": asked.customer_id,
+            "day_on": pd.Timestamp("2026-03-10"),
+            "margin": (10 + 4 * (asked.arm == "treated") + rng.normal(0, 1, 400)).round(2),
+        }
+    )
     late = bought.assign(day_on=pd.Timestamp("2026-03-31"), margin=1000.0)
     early = bought.assign(day_on=pd.Timestamp("2026-02-28"), margin=1000.0)
     row = campaign_returns(asked, pd.concat([bought, late, early]), as_of="2026-04-30").iloc[0]
@@ -181,7 +225,9 @@ def test_a_campaign_is_read_against_its_own_hold_out():
 
 
 @pytest.mark.parametrize("name", ["shop_game", "case_files"])
-def test_an_untouched_notebook_runs_and_says_that_nothing_was_attempted(root, name, tmp_path, monkeypatch, capsys):
+def test_an_untouched_notebook_runs_and_says_that_nothing_was_attempted(
+    root, name, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("PLAYBOOK_LEARNER_DIR", str(tmp_path))
     text = Path(root / "notebooks" / "training" / f"{name}.ipynb").read_text(encoding="utf-8")
     book = json.loads(text)
@@ -189,6 +235,8 @@ def test_an_untouched_notebook_runs_and_says_that_nothing_was_attempted(root, na
     space = {"display": print}
     for cell in book["cells"]:
         if cell["cell_type"] == "code":
-            exec("".join(cell["source"]), space)  # the notebook's own code, in the order of its cells
+            exec(
+                "".join(cell["source"]), space
+            )  # the notebook's own code, in the order of its cells
     assert capsys.readouterr().out.count("not attempted") >= 6
     assert not list(tmp_path.glob("*.jsonl"))

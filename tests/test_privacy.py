@@ -1,5 +1,7 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""Nobody's contact details are stored, what slips through is found, and lists of people come out only as they may."""
+
+"""Nobody's contact details are stored, what slips through is found, and lists of people
+come out only as they may.
+"""
 
 import re
 from pathlib import Path
@@ -22,7 +24,9 @@ SAMPLES = Path(__file__).resolve().parent.parent / "data" / "samples"
 
 
 def masked(text: str) -> str:
-    return duckdb.execute(f"SELECT {clean.masked('x')} FROM (SELECT ?::VARCHAR AS x)", [text]).fetchone()[0]
+    return duckdb.execute(
+        f"SELECT {clean.masked('x')} FROM (SELECT ?::VARCHAR AS x)", [text]
+    ).fetchone()[0]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +45,9 @@ def masked(text: str) -> str:
     ],
 )
 def test_a_contact_detail_in_free_text_is_masked(text):
-    assert not re.search(r"\d{4,}|@", masked(text)) and re.search(r"\[(e-mail|phone)\]", masked(text))
+    assert not re.search(r"\d{4,}|@", masked(text)) and re.search(
+        r"\[(e-mail|phone)\]", masked(text)
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +97,9 @@ def store_with(folder: Path, title: str, note: str = "") -> Path:
 
 
 def test_the_scan_finds_an_email_anywhere_and_a_phone_outside_ids_and_stops_the_run(tmp_path):
-    shop = open_store(store_with(tmp_path / "s", "for ann@example.com", "13812345678"), until="2026-10-01")
+    shop = open_store(
+        store_with(tmp_path / "s", "for ann@example.com", "13812345678"), until="2026-10-01"
+    )
     scan = privacy_scan(shop)
     assert list(scan.itertuples(index=False, name=None)) == [
         ("order_lines", "title", "e-mail", 1, False),
@@ -155,7 +163,9 @@ def people(tmp_path: Path) -> Path:
 
 
 def members(*emails: str, arm: str = "treated") -> pd.DataFrame:
-    return pd.DataFrame({"customer_id": [person_key(e, SALT) for e in emails], "segment": "loyal", "arm": arm})
+    return pd.DataFrame(
+        {"customer_id": [person_key(e, SALT) for e in emails], "segment": "loyal", "arm": arm}
+    )
 
 
 def test_an_audience_holds_those_who_consented_and_are_not_held_out(store, tmp_path):
@@ -165,9 +175,17 @@ def test_an_audience_holds_those_who_consented_and_are_not_held_out(store, tmp_p
             members("d@example.com", arm="holdout"),
         ]
     )
-    report = write_audience("loyal", people(tmp_path), tmp_path / "out.csv", store=store, members=frame, salt=SALT)
+    report = write_audience(
+        "loyal", people(tmp_path), tmp_path / "out.csv", store=store, members=frame, salt=SALT
+    )
     assert (tmp_path / "out.csv").read_text().splitlines() == ["email", "a.buyer@example.com"]
-    assert (report.n_segment, report.n_held_out, report.n_in_contacts, report.n_without_consent, report.n_written) == (
+    assert (
+        report.n_segment,
+        report.n_held_out,
+        report.n_in_contacts,
+        report.n_without_consent,
+        report.n_written,
+    ) == (
         4,
         1,
         2,
@@ -181,7 +199,12 @@ def test_a_list_of_people_may_not_lie_in_a_run_or_in_a_store(store, tmp_path):
     for target in (tmp_path / "runs" / "demo" / "out.csv", store / "out.csv"):
         with pytest.raises(PlaybookError, match="may not lie"):
             write_audience(
-                "loyal", people(tmp_path), target, store=store, members=members("a.buyer@example.com"), salt=SALT
+                "loyal",
+                people(tmp_path),
+                target,
+                store=store,
+                members=members("a.buyer@example.com"),
+                salt=SALT,
             )
         assert not target.exists()
 
@@ -189,7 +212,12 @@ def test_a_list_of_people_may_not_lie_in_a_run_or_in_a_store(store, tmp_path):
 def test_an_unknown_segment_or_another_salt_is_refused(store, tmp_path):
     with pytest.raises(PlaybookError, match="one of loyal"):
         write_audience(
-            "asleep", people(tmp_path), tmp_path / "o.csv", store=store, members=members("c@example.com"), salt=SALT
+            "asleep",
+            people(tmp_path),
+            tmp_path / "o.csv",
+            store=store,
+            members=members("c@example.com"),
+            salt=SALT,
         )
     with pytest.raises(PlaybookError, match="another salt"):
         write_audience(

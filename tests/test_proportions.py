@@ -1,4 +1,6 @@
-"""Shares: intervals that stay inside 0 and 1, differences that agree with the book, many tests told apart."""
+"""Shares: intervals that stay inside 0 and 1, differences that agree with the book,
+many tests told apart.
+"""
 
 import numpy as np
 import pytest
@@ -57,7 +59,11 @@ def test_a_level_outside_zero_to_one_is_refused(level):
 def test_difference_gives_newcombes_published_interval():
     # Newcombe (1998), Statistics in Medicine 17, 873-890, table II, contrast (a) 56/70 - 48/80, method 10.
     found = share_difference(56, 70, 48, 80)
-    assert np.round([found["difference"], found["low"], found["high"]], 4).tolist() == [0.2, 0.0524, 0.3339]
+    assert np.round([found["difference"], found["low"], found["high"]], 4).tolist() == [
+        0.2,
+        0.0524,
+        0.3339,
+    ]
 
 
 def test_difference_test_pools_as_statsmodels_does():

@@ -1,4 +1,6 @@
-"""What to show: judged on later purchases beside best sellers and buying again, and never what cannot be sold."""
+"""What to show: judged on later purchases beside best sellers and buying again, and
+never what cannot be sold.
+"""
 
 import datetime as dt
 
@@ -6,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.errors import PlaybookError
 from playbook.chapters.recommendations.nextbuy import moment, purchases, split_at
 from playbook.chapters.recommendations.recommend import (
     Leaderboard,
@@ -19,10 +20,13 @@ from playbook.chapters.recommendations.recommend import (
     replenishment,
     unsafe_items,
 )
+from playbook.errors import PlaybookError
 
 
 def shop(people=300, seed=1, days=365, repeat=0.5):
-    """Customers of two tastes: each buys items of its own half, half of the time one it had before."""
+    """Customers of two tastes: each buys items of its own half, half of the time one it
+    had before.
+    """
     rng = np.random.default_rng(seed)
     rows = []
     for person in range(people):
@@ -30,7 +34,11 @@ def shop(people=300, seed=1, days=365, repeat=0.5):
         for order in range(rng.integers(4, 12)):
             day = dt.date(2025, 1, 1) + dt.timedelta(days=int(rng.integers(0, days)))
             for _ in range(rng.integers(1, 4)):
-                item = own[rng.integers(len(own))] if own and rng.random() < repeat else mine[rng.integers(20)]
+                item = (
+                    own[rng.integers(len(own))]
+                    if own and rng.random() < repeat
+                    else mine[rng.integers(20)]
+                )
                 own.append(item)
                 rows.append((f"o{person:04d}-{order:02d}", f"c{person:04d}", f"s{item:02d}", day))
     return pd.DataFrame(rows, columns=["order_id", "customer_id", "sku", "ordered_on"])
@@ -72,7 +80,9 @@ def test_where_everybody_buys_by_chance_popularity_is_kept():
             "order_id": [f"o{k}" for k in range(n)],
             "customer_id": rng.integers(0, 300, n).astype(str),
             "sku": rng.integers(0, 200, n).astype(str),
-            "ordered_on": [dt.date(2025, 1, 1) + dt.timedelta(days=int(d)) for d in rng.integers(0, 365, n)],
+            "ordered_on": [
+                dt.date(2025, 1, 1) + dt.timedelta(days=int(d)) for d in rng.integers(0, 365, n)
+            ],
         }
     )
     winner = leaderboard(lines, as_of=AS_OF).winner.set_index("items").loc["new"]
@@ -81,8 +91,14 @@ def test_where_everybody_buys_by_chance_popularity_is_kept():
 
 
 def test_recall_of_popularity_by_hand():
-    rows = [line(f"t{c}{s}", c, s, "2025-06-01") for c, s in ("aX", "aY", "bX", "bZ", "cX", "cY", "dX")]
-    rows += [line("1", "a", "X", "2025-12-01"), line("2", "a", "W", "2025-12-01"), line("3", "b", "Y", "2025-12-02")]
+    rows = [
+        line(f"t{c}{s}", c, s, "2025-06-01") for c, s in ("aX", "aY", "bX", "bZ", "cX", "cY", "dX")
+    ]
+    rows += [
+        line("1", "a", "X", "2025-12-01"),
+        line("2", "a", "W", "2025-12-01"),
+        line("3", "b", "Y", "2025-12-02"),
+    ]
     table = leaderboard(pd.DataFrame(rows), as_of=AS_OF, k=2).table.set_index(["model", "items"])
     # popularity shows X, Y: customer a wanted X and W (one of two), b wanted Y (one of one); W was never sold before
     assert table.loc[("popularity", "all"), ["recall_k", "n_customers"]].tolist() == [0.75, 2]
@@ -98,7 +114,11 @@ def test_nothing_after_the_cut_reaches_training():
     whole = split_at(purchases(lines, AS_OF), cut, 4_000, 20_000, 0, "time")
     alone = split_at(purchases(past, AS_OF), cut, 4_000, 20_000, 0, "none")
     assert whole.items.tolist() == alone.items.tolist()
-    assert whole.bought.sum() == alone.bought.sum() == past.groupby(["customer_id", "sku"])["order_id"].nunique().sum()
+    assert (
+        whole.bought.sum()
+        == alone.bought.sum()
+        == past.groupby(["customer_id", "sku"])["order_id"].nunique().sum()
+    )
     assert (whole.trend == alone.trend).all()
 
 
@@ -111,7 +131,12 @@ def test_a_random_split_flatters():
             item = (person * 7 + month * 11 + rng.integers(0, 2)) % 120
             for k in range(2):
                 rows.append(
-                    (f"o{person}-{month}-{k}", f"c{person}", f"s{item:03d}", dt.date(2025, month + 1, 3 + 9 * k))
+                    (
+                        f"o{person}-{month}-{k}",
+                        f"c{person}",
+                        f"s{item:03d}",
+                        dt.date(2025, month + 1, 3 + 9 * k),
+                    )
                 )
     lines = pd.DataFrame(rows, columns=["order_id", "customer_id", "sku", "ordered_on"])
     recall = {
@@ -127,7 +152,9 @@ def test_a_random_split_flatters():
 
 def test_shuffled_lines_give_the_same_leaderboard():
     lines = shop(people=120)
-    one, other = (leaderboard(x, as_of=AS_OF) for x in (lines, lines.sample(frac=1, random_state=4)))
+    one, other = (
+        leaderboard(x, as_of=AS_OF) for x in (lines, lines.sample(frac=1, random_state=4))
+    )
     pd.testing.assert_frame_equal(one.table, other.table)
     pd.testing.assert_frame_equal(one.curve, other.curve)
 
@@ -142,7 +169,8 @@ def test_a_hundred_thousand_items_are_cut_to_those_that_can_matter_and_it_is_sai
             "order_id": (np.arange(n) // 3).astype(str),
             "customer_id": rng.integers(0, 4_000, n).astype(str),
             "sku": item.astype(str),
-            "ordered_on": pd.to_datetime("2025-01-01") + pd.to_timedelta(rng.integers(0, 365, n), unit="D"),
+            "ordered_on": pd.to_datetime("2025-01-01")
+            + pd.to_timedelta(rng.integers(0, 365, n), unit="D"),
         }
     )
     found = leaderboard(lines, as_of=AS_OF, max_items=500, max_customers=500)
@@ -155,7 +183,9 @@ def test_a_hundred_thousand_items_are_cut_to_those_that_can_matter_and_it_is_sai
 
 
 def test_without_known_customers_there_is_no_leaderboard_but_there_are_pairs():
-    lines = shop(people=60).assign(customer_id=pd.array([None] * len(shop(people=60)), dtype="string"))
+    lines = shop(people=60).assign(
+        customer_id=pd.array([None] * len(shop(people=60)), dtype="string")
+    )
     with pytest.raises(PlaybookError, match="no known customer"):
         leaderboard(lines, as_of=AS_OF)
     assert len(item_pairs(lines, as_of=AS_OF, min_n=2, min_support=0.001)) > 0
@@ -179,7 +209,10 @@ def test_online_retail_meets_the_stated_recalls(shared_data):
     assert table.loc[("blend", "all"), "n_customers"] == 1_921
     assert table.loc[("blend", "all"), "recall_k"] >= 0.33
     assert table.loc[("blend", "new"), "recall_k"] >= 0.11
-    assert table.loc[("buy_again", "all"), "recall_k"] > 3 * table.loc[("popularity", "all"), "recall_k"]
+    assert (
+        table.loc[("buy_again", "all"), "recall_k"]
+        > 3 * table.loc[("popularity", "all"), "recall_k"]
+    )
     assert found.winner.set_index("items").loc["new", "model"] == "blend"
 
 
@@ -190,16 +223,30 @@ def test_lift_counts_orders_of_rare_items_among_all_orders():
     rows = [line(f"ab{n}", None, s, "2025-11-01") for n in range(5) for s in "AB"]
     rows += [line(f"r{n}", None, f"rare{n}", "2025-11-02") for n in range(15)]
     lines = pd.DataFrame(rows).astype({"customer_id": "string"})
-    found = item_pairs(lines, as_of=AS_OF, min_n=2, max_items=2).set_index(["a", "b"]).loc[("A", "B")]
-    assert (found["n_baskets"], found["support"], found["pair_lift"], found["items_cut"]) == (20, 0.25, 4.0, 15)
+    found = (
+        item_pairs(lines, as_of=AS_OF, min_n=2, max_items=2).set_index(["a", "b"]).loc[("A", "B")]
+    )
+    assert (found["n_baskets"], found["support"], found["pair_lift"], found["items_cut"]) == (
+        20,
+        0.25,
+        4.0,
+        15,
+    )
     assert found["margin"] == 6.0
 
 
 def test_a_pair_without_a_cost_has_no_margin_and_no_bundle_price():
-    rows = [line(f"o{n}", None, s, "2025-11-01", cost=None if s == "B" else 4.0) for n in range(30) for s in "AB"]
+    rows = [
+        line(f"o{n}", None, s, "2025-11-01", cost=None if s == "B" else 4.0)
+        for n in range(30)
+        for s in "AB"
+    ]
     rows += [line(f"x{n}", None, f"x{n}", "2025-11-01") for n in range(90)]
     pairs = item_pairs(pd.DataFrame(rows).astype({"customer_id": "string"}), as_of=AS_OF, min_n=5)
-    assert pairs.set_index(["a", "b"])["margin"].isna().to_dict() == {("A", "B"): True, ("B", "A"): False}
+    assert pairs.set_index(["a", "b"])["margin"].isna().to_dict() == {
+        ("A", "B"): True,
+        ("B", "A"): False,
+    }
     assert bundles(pairs)[["margin", "extra_needed"]].isna().all(axis=None)
 
 
@@ -244,7 +291,12 @@ def days_of(sku, units, on_hand, margin=3.0, until="2025-12-31", n=120):
 
 def test_each_reason_not_to_show_an_item_is_named():
     table = pd.concat(
-        [days_of("good", 2, 50), days_of("gone", 2, 0), days_of("loss", 2, 50, margin=-1.0), days_of("quiet", 0, 50)]
+        [
+            days_of("good", 2, 50),
+            days_of("gone", 2, 0),
+            days_of("loss", 2, 50, margin=-1.0),
+            days_of("quiet", 0, 50),
+        ]
     )
     products = pd.DataFrame({"sku": ["good", "old"], "is_active": [True, False]})
     found = unsafe_items(table, as_of=AS_OF, products=products)
@@ -282,7 +334,9 @@ def test_often_returned_is_measured_on_sales_old_enough():
 def test_segments_get_lists_of_their_own_taste_without_unsafe_items():
     lines = shop()
     people = lines["customer_id"].drop_duplicates()
-    segments = pd.DataFrame({"customer_id": people, "segment": np.where(people.str[-1].astype(int) % 2, "odd", "even")})
+    segments = pd.DataFrame(
+        {"customer_id": people, "segment": np.where(people.str[-1].astype(int) % 2, "odd", "even")}
+    )
     unsafe = pd.DataFrame({"sku": ["s00", "s20"], "reason": "out of stock"})
     found = picks(lines, as_of=AS_OF, segments=segments, unsafe=unsafe, n=5)
     taste = found["sku"].str[1:].astype(int) // 20
@@ -296,19 +350,41 @@ def test_segments_get_lists_of_their_own_taste_without_unsafe_items():
 
 def test_lists_do_not_depend_on_the_order_of_rows():
     lines = shop(people=80)
-    pd.testing.assert_frame_equal(picks(lines, as_of=AS_OF), picks(lines.sample(frac=1, random_state=2), as_of=AS_OF))
+    pd.testing.assert_frame_equal(
+        picks(lines, as_of=AS_OF), picks(lines.sample(frac=1, random_state=2), as_of=AS_OF)
+    )
 
 
 def test_groups_of_buyers_by_hand():
-    rows = [("ann", "2025-12-01", 1), ("bob", "2025-03-01", 1), ("cat", "2025-03-01", 1), ("cat", "2025-11-01", 2)]
-    rows += [("dan", "2025-01-01", 1), ("dan", "2025-02-01", 1), ("dan", "2025-12-30", 0), ("eve", "2026-02-01", 1)]
+    rows = [
+        ("ann", "2025-12-01", 1),
+        ("bob", "2025-03-01", 1),
+        ("cat", "2025-03-01", 1),
+        ("cat", "2025-11-01", 2),
+    ]
+    rows += [
+        ("dan", "2025-01-01", 1),
+        ("dan", "2025-02-01", 1),
+        ("dan", "2025-12-30", 0),
+        ("eve", "2026-02-01", 1),
+    ]
     table = pd.DataFrame(rows, columns=["customer_id", "day_on", "orders"])
     found = buyer_groups(table.assign(day_on=pd.to_datetime(table["day_on"]).dt.date), as_of=AS_OF)
     assert dict(found.values) == {"ann": "new", "bob": "once", "cat": "regular", "dan": "quiet"}
 
 
 def test_where_nothing_beats_the_best_sellers_the_decision_says_so():
-    winner = pd.DataFrame([{"items": "new", "rival": "ease", "model": "popularity", "is_better": False, "gain": 0.001}])
+    winner = pd.DataFrame(
+        [
+            {
+                "items": "new",
+                "rival": "ease",
+                "model": "popularity",
+                "is_better": False,
+                "gain": 0.001,
+            }
+        ]
+    )
     board = Leaderboard(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), winner)
     offers = pd.DataFrame(columns=["a", "b", "extra_needed"])
     unsafe = pd.DataFrame({"sku": ["a", "b"], "reason": ["out of stock", "gone quiet"]})
@@ -318,7 +394,9 @@ def test_where_nothing_beats_the_best_sellers_the_decision_says_so():
 
 
 def test_an_unsafe_item_is_in_no_bundle_and_a_test_runs_its_days():
-    winner = pd.DataFrame([{"items": "new", "rival": "ease", "model": "ease", "is_better": True, "gain": 0.02}])
+    winner = pd.DataFrame(
+        [{"items": "new", "rival": "ease", "model": "ease", "is_better": True, "gain": 0.02}]
+    )
     board = Leaderboard(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), winner)
     rows = [line(f"o{n}", None, s, "2025-11-01") for n in range(30) for s in "AB"]
     rows += [line(f"p{n}", None, s, "2025-11-01") for n in range(30) for s in "CD"]
@@ -328,7 +406,9 @@ def test_an_unsafe_item_is_in_no_bundle_and_a_test_runs_its_days():
     offers = bundles(pairs, unsafe=unsafe)
     assert offers.set_index("a")["is_unsafe"].to_dict() == {"A": True, "C": False}
     plan = pd.DataFrame({"n_total": [5_000], "days": [77]})
-    found = recommend_decisions(board, offers, unsafe, plan, due_on="2026-01-14", revisit_on="2026-03-01")
+    found = recommend_decisions(
+        board, offers, unsafe, plan, due_on="2026-01-14", revisit_on="2026-03-01"
+    )
     assert found["subject"].tolist() == ["lists of new items by ease", "C + D", "lists"]
     assert found["revisit_on"].tolist() == ["2026-04-01", "2026-03-01", "2026-03-01"]
     assert found["unit"].iloc[0] == "sessions"

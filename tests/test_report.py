@@ -1,4 +1,6 @@
-"""The pack: one page that needs nothing, chapters without code, a typed workbook, and nothing from outside runs."""
+"""The pack: one page that needs nothing, chapters without code, a typed workbook, and
+nothing from outside runs.
+"""
 
 import json
 import re
@@ -36,30 +38,49 @@ def visible(page):
 
 def test_the_page_says_first_what_happened_why_and_what_to_decide(page):
     first = re.findall(r"<li>([^<]*)</li>", page.split('<ol class="lead">')[1].split("</ol>")[0])
-    assert first[0] == ("Net revenue in 2026-02 was 1,000 EUR: 25.0% more than the month before "
-                        "and 50.0% less than a year ago.")
-    assert first[1] == ("Against the month before, most of the change comes from Orders (+120 EUR) "
-                        "and Average order value (-20 EUR).")
-    assert first[2].startswith("Decide: 2 decisions are proposed, the earliest due on 2026-02-20; on top: raise ")
+    assert first[0] == (
+        "Net revenue in 2026-02 was 1,000 EUR: 25.0% more than the month before "
+        "and 50.0% less than a year ago."
+    )
+    assert first[1] == (
+        "Against the month before, most of the change comes from Orders (+120 EUR) "
+        "and Average order value (-20 EUR)."
+    )
+    assert first[2].startswith(
+        "Decide: 2 decisions are proposed, the earliest due on 2026-02-20; on top: raise "
+    )
     assert first[2].endswith("Money asked for in all: 150 EUR.")
-    order = [page.index(f'id="{name}"') for name in ("asks", "headline", "changes", "decisions", "chapters")]
+    order = [
+        page.index(f'id="{name}"')
+        for name in ("asks", "headline", "changes", "decisions", "chapters")
+    ]
     assert order == sorted(order)
 
 
-def test_the_sentences_say_whether_the_past_led_one_to_expect_it_and_compare_no_unfinished_month(months, tmp_path):
+def test_the_sentences_say_whether_the_past_led_one_to_expect_it_and_compare_no_unfinished_month(
+    months, tmp_path
+):
     def told(card, drivers, lang="en", **more):
         folder = shutil.copytree(months / "2026-02", tmp_path / str(len(list(tmp_path.iterdir()))))
         for name, rows in (("scorecard", card), ("drivers", drivers)):
-            pd.DataFrame(rows).to_parquet(folder / "11_monthly_review" / "tables" / f"{name}.parquet")
+            pd.DataFrame(rows).to_parquet(
+                folder / "11_monthly_review" / "tables" / f"{name}.parquet"
+            )
         if more:
-            head = pd.read_parquet(folder / "04_cohort_retention/headline.parquet").assign(status="partial")
+            head = pd.read_parquet(folder / "04_cohort_retention/headline.parquet").assign(
+                status="partial"
+            )
             head.to_parquet(folder / "04_cohort_retention/headline.parquet")
         pack = Pack(folder, json.loads((folder / "run.json").read_text()) | {"lang": lang} | more)
         return sentences(pack, pack.decisions())
 
     card = {"metric": ["net_revenue"], "actual": [1000.0], "lower": [400.0], "upper": [900.0]}
-    why = {"driver": ["orders", "aov"], "contribution": [120.0, -20.0], "surprise": [5.0, 0.1],
-           "is_news": [True, False]}
+    why = {
+        "driver": ["orders", "aov"],
+        "contribution": [120.0, -20.0],
+        "surprise": [5.0, 0.1],
+        "is_news": [True, False],
+    }
     first, second, _ = told(card, why)
     assert first.endswith("; that is above what its own past leads one to expect (400 to 900).")
     assert second.endswith("; Orders moved further than its own past leads one to expect.")
@@ -85,21 +106,33 @@ def test_a_chinese_pack_tells_reasons_and_titles_in_chinese_and_loses_nothing_it
 def test_a_headline_opens_to_what_it_is_made_of(months, tmp_path):
     folder = shutil.copytree(months / "2026-02", tmp_path / "m")
     rows = [("aov", 50.0, 20.0), ("orders", 20.0, 20.0), ("cvr_sessions", 0.04, 500.0)]
-    head = pd.DataFrame([(m, "2026-02", a, None, None, n, "complete") for m, a, n in rows],
-                        columns=["metric", "month", "amount", "low", "high", "n", "status"])
+    head = pd.DataFrame(
+        [(m, "2026-02", a, None, None, n, "complete") for m, a, n in rows],
+        columns=["metric", "month", "amount", "low", "high", "n", "status"],
+    )
     head.to_parquet(folder / "04_cohort_retention/headline.parquet")
     write_pack(folder, json.loads((folder / "run.json").read_text()), months=months)
     page = (folder / "index.html").read_text(encoding="utf-8")
-    opened = dict(re.findall(r"(?s)<details class=part><summary>([^<]+)</summary>(.*?)</details>", page))
+    opened = dict(
+        re.findall(r"(?s)<details class=part><summary>([^<]+)</summary>(.*?)</details>", page)
+    )
     assert list(opened) == ["Orders", "Average order value", "Session conversion"]
     aov = re.sub(r"<[^>]+>", " ", opened["Average order value"])
-    assert "net revenue = 1,000" in aov and "orders = 20" in aov and "shop net revenue" in aov and " 04 " in aov
-    assert "sessions = 500" in opened["Session conversion"] and "as exported" in opened["Session conversion"]
+    assert (
+        "net revenue = 1,000" in aov
+        and "orders = 20" in aov
+        and "shop net revenue" in aov
+        and " 04 " in aov
+    )
+    assert (
+        "sessions = 500" in opened["Session conversion"]
+        and "as exported" in opened["Session conversion"]
+    )
 
 
 def test_the_money_asked_for_adds_up(page):
     asks = page.split('id="asks"')[1].split("</section>")[0]
-    assert "150.5" in asks.split('class=total')[1]
+    assert "150.5" in asks.split("class=total")[1]
 
 
 def test_the_page_is_self_contained(page, months):
@@ -120,10 +153,16 @@ def test_whatever_came_from_outside_is_escaped(page, months):
 
 def test_a_chapter_shows_no_code_and_folds_its_lessons(months):
     chapter = (months / "2026-02/04_cohort_retention/notebook.html").read_text()
-    assert "month = " not in chapter and "results.figure" not in chapter and "a warning" not in chapter
+    assert (
+        "month = " not in chapter and "results.figure" not in chapter and "a warning" not in chapter
+    )
     assert chapter.count('<details class="lesson">') == 1
     folded = chapter.split('<details class="lesson">')[1].split("</details>")[0]
-    assert "TEMPTING 99.9" in folded and "The tempting reading" in folded and "tempting, not used" in folded.lower()
+    assert (
+        "TEMPTING 99.9" in folded
+        and "The tempting reading" in folded
+        and "tempting, not used" in folded.lower()
+    )
     assert "TEMPTING 99.9" not in chapter.replace(folded, "")
 
 
@@ -143,14 +182,18 @@ def test_no_lesson_figure_is_on_the_page_or_in_the_workbook(months, page):
     assert pack.figure("04_cohort_retention", "lesson_only") is None
     assert pack.figure("04_cohort_retention", "retention")["src"] in page
     assert "TEMPTING" not in page
-    for frame in pd.read_excel(folder / "playbook.xlsx", sheet_name=None, header=None, engine="calamine").values():
+    for frame in pd.read_excel(
+        folder / "playbook.xlsx", sheet_name=None, header=None, engine="calamine"
+    ).values():
         assert "TEMPTING" not in frame.to_csv()
 
 
 def test_headings_do_not_skip_and_the_page_has_its_landmarks(page):
     levels = [int(n) for n in re.findall(r"<h([1-6])\b", page)]
     assert levels[0] == 1 and levels.count(1) == 1 and all(b - a <= 1 for a, b in pairwise(levels))
-    assert "<main" in page and "<nav" in page and '<html lang="en">' in page and 'class="skip"' in page
+    assert (
+        "<main" in page and "<nav" in page and '<html lang="en">' in page and 'class="skip"' in page
+    )
     assert all("scope=" in head for head in re.findall(r"<th\b[^>]*>", page))
 
 
@@ -158,13 +201,19 @@ def test_text_and_ground_differ_enough_to_be_read():
     from playbook.runs.words import TEMPLATES
 
     def light(colour):
-        parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
     css = (TEMPLATES / "pack.css").read_text()
     named = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", css))
-    for ink in ("ink", "soft", "blue", "red", "green"):  # WCAG 2.1, level AA for body text: 4.5 to 1
+    for ink in (
+        "ink",
+        "soft",
+        "blue",
+        "red",
+        "green",
+    ):  # WCAG 2.1, level AA for body text: 4.5 to 1
         assert (light(named["back"]) + 0.05) / (light(named[ink]) + 0.05) >= 4.5, ink
 
 
@@ -186,12 +235,25 @@ def test_a_partial_month_and_a_replay_say_so_on_every_page(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_chinese_names_titles_objectives_metrics_and_decisions(tmp_path):
-    folder = write_month(tmp_path / "corner", "2026-02", lang="zh", chinese_titles=True,
-                         revenue={"2026-01": 800.0, "2026-02": 1000.0})
+    folder = write_month(
+        tmp_path / "corner",
+        "2026-02",
+        lang="zh",
+        chinese_titles=True,
+        revenue={"2026-01": 800.0, "2026-02": 1000.0},
+    )
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert '<html lang="zh-Hans">' in page
     seen = visible(page)
-    for said in ("同期群留存", "净销售额", "环比增长 25.0%", "核心指标", "市场负责人", "提高渠道：", "需要批准的款项"):
+    for said in (
+        "同期群留存",
+        "净销售额",
+        "环比增长 25.0%",
+        "核心指标",
+        "市场负责人",
+        "提高渠道：",
+        "需要批准的款项",
+    ):
         assert said in seen, said
     chapter = (folder / "04_cohort_retention/notebook.html").read_text(encoding="utf-8")
     assert "决定何时、对谁做复购提醒" in chapter and ">分析</h2>" in chapter
@@ -206,7 +268,9 @@ def test_the_workbook_has_types_no_formulas_and_no_person(months):
     sheets = pd.read_excel(path, sheet_name=None, engine="calamine")
     assert list(sheets)[:5] == ["Summary", "Decisions", "Asks", "Targets", "Definitions"]
     decisions = sheets["Decisions"]
-    assert decisions["size"].tolist()[0] == 1000 and pd.Timestamp(decisions["due_on"][0]) == pd.Timestamp("2026-02-20")
+    assert decisions["size"].tolist()[0] == 1000 and pd.Timestamp(
+        decisions["due_on"][0]
+    ) == pd.Timestamp("2026-02-20")
     assert "blocked" not in set(decisions["action"]) and set(decisions["status"]) == {"proposed"}
     assert list(decisions.columns[:5]) == ["decision_id", "status", "done_on", "done_size", "note"]
     assert sheets["07 Inventory planning"]["sku"].tolist() == [EVIL, "=A1", "b"]
@@ -214,7 +278,9 @@ def test_the_workbook_has_types_no_formulas_and_no_person(months):
     import zipfile
 
     with zipfile.ZipFile(path) as parts:
-        xml = "".join(parts.read(n).decode() for n in parts.namelist() if n.startswith("xl/worksheets/sheet"))
+        xml = "".join(
+            parts.read(n).decode() for n in parts.namelist() if n.startswith("xl/worksheets/sheet")
+        )
     assert "<f>" not in xml and "dataValidation" in xml and xml.count("<pane ") >= 5
 
 
@@ -232,32 +298,69 @@ def test_the_csv_holds_every_decision_and_nothing_that_a_spreadsheet_would_run(m
 
 
 def test_a_notice_is_short_text_with_json_beside_it(tmp_path):
-    one = {"store": "corner", "month": "2026-02", "status": 3, "is_partial": False, "sentences": ["a.", "b.", "c."],
-           "failed": {"07_inventory_planning": {"cell": 7, "error": "ValueError: x"}}, "page": "runs/corner/index.html",
-           "decisions": [{"who": "CRM manager", "what": "wake buyers", "how much": "", "by when": "2026-02-25"}]}
-    gone = {"store": "other", "month": None, "status": 1, "error": {"message": "There is no store other"}}
+    one = {
+        "store": "corner",
+        "month": "2026-02",
+        "status": 3,
+        "is_partial": False,
+        "sentences": ["a.", "b.", "c."],
+        "failed": {"07_inventory_planning": {"cell": 7, "error": "ValueError: x"}},
+        "page": "runs/corner/index.html",
+        "decisions": [
+            {"who": "CRM manager", "what": "wake buyers", "how much": "", "by when": "2026-02-25"}
+        ],
+    }
+    gone = {
+        "store": "other",
+        "month": None,
+        "status": 1,
+        "error": {"message": "There is no store other"},
+    }
     write_notice(tmp_path / "note.txt", [one, gone])
     text = (tmp_path / "note.txt").read_text()
-    assert "a." in text and "cell 7" in text and "nothing published. There is no store other" in text
+    assert (
+        "a." in text and "cell 7" in text and "nothing published. There is no store other" in text
+    )
     assert json.loads((tmp_path / "note.json").read_text())[0]["status"] == 3
 
 
 def test_numbers_read_as_people_write_them():
-    assert [plain_number(v) for v in (0, 7, 1234.5, 0.01234, 1.5, None, float("nan"), -2000000)] == [
-        "0", "7", "1,234", "0.0123", "1.50", "", "", "-2,000,000"]
+    assert [
+        plain_number(v) for v in (0, 7, 1234.5, 0.01234, 1.5, None, float("nan"), -2000000)
+    ] == ["0", "7", "1,234", "0.0123", "1.50", "", "", "-2,000,000"]
     words = Words("en")
     assert cell_of(0.256, "repeat_share", words).text == "25.6 %"
-    assert cell_of(None, "amount", words).text == "–" and cell_of(True, "is_first", words).text == "yes"
+    assert (
+        cell_of(None, "amount", words).text == "–"
+        and cell_of(True, "is_first", words).text == "yes"
+    )
 
 
 @pytest.mark.skipif(not shutil.which("soffice"), reason="LibreOffice is not on this machine")
 def test_libreoffice_opens_the_workbook_and_keeps_its_types(months, tmp_path):
     profile = f"-env:UserInstallation=file://{tmp_path}/profile"
-    subprocess.run(["soffice", "--headless", profile, "--convert-to", "xlsx", "--outdir", str(tmp_path),
-                    str(months / "2026-02" / "playbook.xlsx")], check=True, capture_output=True, timeout=180)
+    subprocess.run(
+        [
+            "soffice",
+            "--headless",
+            profile,
+            "--convert-to",
+            "xlsx",
+            "--outdir",
+            str(tmp_path),
+            str(months / "2026-02" / "playbook.xlsx"),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=180,
+    )
     decisions = pd.read_excel(tmp_path / "playbook.xlsx", sheet_name="Decisions", engine="calamine")
-    assert decisions["size"].tolist()[0] == 1000 and pd.Timestamp(decisions["due_on"][0]) == pd.Timestamp("2026-02-20")
-    stock = pd.read_excel(tmp_path / "playbook.xlsx", sheet_name="07 Inventory planning", engine="calamine")
+    assert decisions["size"].tolist()[0] == 1000 and pd.Timestamp(
+        decisions["due_on"][0]
+    ) == pd.Timestamp("2026-02-20")
+    stock = pd.read_excel(
+        tmp_path / "playbook.xlsx", sheet_name="07 Inventory planning", engine="calamine"
+    )
     assert stock["sku"].tolist()[1] == "=A1" and stock["cash"].tolist() == [10.5, 20.0, 30.25]
 
 

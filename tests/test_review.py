@@ -1,12 +1,11 @@
-"""Chapter 11's claims: quiet months stay quiet, a shock is found, plans that clash are named."""
+"""Chapter 11's claims: quiet months stay quiet, a shock is found, plans that clash are
+named.
+"""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.methods.decomposition import product_drivers
-from playbook.methods.expectation import expected_months
-from playbook.measures.metrics import benchmarks, months_back
 from playbook.chapters.monthly_review.review import (
     anomalies,
     asks,
@@ -21,14 +20,27 @@ from playbook.chapters.monthly_review.review import (
     scorecard,
     team_score,
 )
+from playbook.measures.metrics import benchmarks, months_back
+from playbook.methods.decomposition import product_drivers
+from playbook.methods.expectation import expected_months
 from playbook.runs.results import DECISION_COLUMNS
 
 MONTHS = months_back("2026-10", 30)
 
 
 def headline(metric, amounts, status="complete"):
-    return pd.DataFrame({"metric": metric, "month": MONTHS[-len(amounts) :], "amount": amounts, "low": np.nan,
-                         "high": np.nan, "n": 100, "status": status, "notebook": "00_start_here"})
+    return pd.DataFrame(
+        {
+            "metric": metric,
+            "month": MONTHS[-len(amounts) :],
+            "amount": amounts,
+            "low": np.nan,
+            "high": np.nan,
+            "n": 100,
+            "status": status,
+            "notebook": "00_start_here",
+        }
+    )
 
 
 def seasonal(rng, noise=0.03, months=30):
@@ -37,16 +49,24 @@ def seasonal(rng, noise=0.03, months=30):
 
 
 def decision(**given):
-    blank = dict.fromkeys(DECISION_COLUMNS, "") | {"size": np.nan, "expected_effect": np.nan, "effect_low": np.nan,
-                                                   "effect_high": np.nan}
+    blank = dict.fromkeys(DECISION_COLUMNS, "") | {
+        "size": np.nan,
+        "expected_effect": np.nan,
+        "effect_low": np.nan,
+        "effect_high": np.nan,
+    }
     return blank | given
 
 
 def test_quiet_months_raise_hardly_any_flag():
-    """Nominal .3 %, limits estimated from few months allow two points more; with a season, and with one and growth."""
+    """Nominal .3 %, limits estimated from few months allow two points more; with a
+    season, and with one and growth.
+    """
     rng, alarms, growth = np.random.default_rng(1), 0, 1.02 ** np.arange(30)
     for k in range(60):
-        card = scorecard(headline("orders", seasonal(rng) * (growth if k % 2 else 1)), month="2026-10")
+        card = scorecard(
+            headline("orders", seasonal(rng) * (growth if k % 2 else 1)), month="2026-10"
+        )
         alarms += card.flag.iloc[0] in ("better", "worse")
     assert alarms / 60 <= 0.003 + 0.02
 
@@ -74,7 +94,9 @@ def test_a_month_that_loses_a_third_is_flagged_worse_and_a_cost_that_falls_bette
     amounts = seasonal(np.random.default_rng(3), noise=0.02)
     amounts[-1] *= 0.67
     assert scorecard(headline("orders", amounts), month="2026-10").flag.tolist() == ["worse"]
-    assert scorecard(headline("refund_share_booked", amounts), month="2026-10").flag.tolist() == ["better"]
+    assert scorecard(headline("refund_share_booked", amounts), month="2026-10").flag.tolist() == [
+        "better"
+    ]
 
 
 def test_an_immature_figure_is_not_compared():
@@ -85,38 +107,61 @@ def test_an_immature_figure_is_not_compared():
 
 def test_the_drivers_of_net_revenue_add_up():
     rng = np.random.default_rng(4)
-    frame = pd.concat([headline("sessions", rng.uniform(900, 1100, 6)), headline("orders", rng.uniform(40, 60, 6)),
-                       headline("cvr_sessions", rng.uniform(0.04, 0.06, 6)),
-                       headline("units_per_order", rng.uniform(2, 3, 6)),
-                       headline("net_revenue", rng.uniform(5000, 9000, 6))])
+    frame = pd.concat(
+        [
+            headline("sessions", rng.uniform(900, 1100, 6)),
+            headline("orders", rng.uniform(40, 60, 6)),
+            headline("cvr_sessions", rng.uniform(0.04, 0.06, 6)),
+            headline("units_per_order", rng.uniform(2, 3, 6)),
+            headline("net_revenue", rng.uniform(5000, 9000, 6)),
+        ]
+    )
     found = drivers(frame, month="2026-10")
     net = frame[frame.metric == "net_revenue"].set_index("month").amount
-    assert found.driver.tolist() == ["sessions", "cvr_sessions", "units_per_order", "revenue_per_unit"]
+    assert found.driver.tolist() == [
+        "sessions",
+        "cvr_sessions",
+        "units_per_order",
+        "revenue_per_unit",
+    ]
     assert abs(found.contribution.sum() - (net["2026-10"] - net["2026-09"])) < 1e-9
 
 
 def test_a_shock_of_a_tenth_is_the_news_though_the_season_moves_more():
-    """Sessions swing by 40 % over the year, everything wanders by 2 %; one driver is moved by 10 % in the last
-    month. How often real noise lets it through is measured on two hundred demo months, in tests/proof."""
+    """Sessions swing by 40 % over the year, everything wanders by 2 %; one driver is
+    moved by 10 % in the last month. How often real noise lets it through is measured on
+    two hundred demo months, in tests/proof.
+    """
     rng, hits = np.random.default_rng(6), 0
     for k in range(40):
-        drawn = {"sessions": seasonal(rng, 0.02) * 90, "cvr_sessions": 0.04 * np.exp(rng.normal(0, 0.02, 30)),
-                 "units_per_order": 2.5 * np.exp(rng.normal(0, 0.02, 30)),
-                 "revenue_per_unit": 20 * np.exp(rng.normal(0, 0.02, 30))}
+        drawn = {
+            "sessions": seasonal(rng, 0.02) * 90,
+            "cvr_sessions": 0.04 * np.exp(rng.normal(0, 0.02, 30)),
+            "units_per_order": 2.5 * np.exp(rng.normal(0, 0.02, 30)),
+            "revenue_per_unit": 20 * np.exp(rng.normal(0, 0.02, 30)),
+        }
         node = list(drawn)[k % 4]
         drawn[node][-1] *= rng.choice([0.9, 1.1])
         orders = drawn["sessions"] * drawn["cvr_sessions"]
         net = orders * drawn["units_per_order"] * drawn["revenue_per_unit"]
-        frame = pd.concat([headline("sessions", drawn["sessions"]), headline("orders", orders),
-                           headline("net_revenue", net), headline("cvr_sessions", drawn["cvr_sessions"]),
-                           headline("units_per_order", drawn["units_per_order"])])
+        frame = pd.concat(
+            [
+                headline("sessions", drawn["sessions"]),
+                headline("orders", orders),
+                headline("net_revenue", net),
+                headline("cvr_sessions", drawn["cvr_sessions"]),
+                headline("units_per_order", drawn["units_per_order"]),
+            ]
+        )
         found = drivers(frame, month="2026-10")
         hits += found.loc[found["rank"].idxmin(), "driver"] == node
     assert hits / 40 >= 0.9
 
 
 def known_days(rng):
-    """Thirty months of days: sessions follow the spend of one channel, which swings freely, and the season."""
+    """Thirty months of days: sessions follow the spend of one channel, which swings
+    freely, and the season.
+    """
     day = pd.date_range("2024-05-01", "2026-10-31")
     spend = 100 * np.exp(np.repeat(rng.normal(0, 0.5, 200), 7)[: len(day)])
     season = 1 + 0.2 * np.sin(2 * np.pi * day.day_of_year / 365.25)
@@ -124,18 +169,35 @@ def known_days(rng):
     orders = rng.poisson(0.03 * sessions)
     units = orders + rng.poisson(1.2 * orders)
     net = units * 20 * np.exp(rng.normal(0, 0.05, len(day)))
-    return pd.DataFrame({"day_on": day, "sessions": sessions, "orders": orders, "units": units, "net_revenue": net,
-                         "promotion": 0.0, "after_promotion": 0.0, "spend search": spend})
+    return pd.DataFrame(
+        {
+            "day_on": day,
+            "sessions": sessions,
+            "orders": orders,
+            "units": units,
+            "net_revenue": net,
+            "promotion": 0.0,
+            "after_promotion": 0.0,
+            "spend search": spend,
+        }
+    )
 
 
 def by_month_of(days):
-    sums = days.groupby(days.day_on.dt.strftime("%Y-%m"))[["sessions", "orders", "units", "net_revenue"]].sum()
-    sums["units_per_order"], sums["cvr_sessions"] = sums.units / sums.orders, sums.orders / sums.sessions
+    sums = days.groupby(days.day_on.dt.strftime("%Y-%m"))[
+        ["sessions", "orders", "units", "net_revenue"]
+    ].sum()
+    sums["units_per_order"], sums["cvr_sessions"] = (
+        sums.units / sums.orders,
+        sums.orders / sums.sessions,
+    )
     return pd.concat([headline(m, sums[m].to_numpy(float)) for m in sums.drop(columns="units")])
 
 
 def test_what_the_month_spent_is_no_news_and_a_shock_of_a_tenth_beside_it_is():
-    """Spend alone moves sessions by 30 % a month, so the months by themselves cannot see a tenth."""
+    """Spend alone moves sessions by 30 % a month, so the months by themselves cannot
+    see a tenth.
+    """
     hits = {"days": 0, "months": 0}
     for seed in range(8):
         rng = np.random.default_rng(seed)
@@ -153,8 +215,10 @@ def test_what_the_month_spent_is_no_news_and_a_shock_of_a_tenth_beside_it_is():
 
 def test_the_expectation_of_a_month_knows_nothing_of_later_ones_and_bears_days_nobody_saw():
     days = known_days(np.random.default_rng(1))
-    whole, cut = expected_months(days, "cvr_sessions"), expected_months(days[days.day_on < "2026-08-01"],
-                                                                         "cvr_sessions")
+    whole, cut = (
+        expected_months(days, "cvr_sessions"),
+        expected_months(days[days.day_on < "2026-08-01"], "cvr_sessions"),
+    )
     pd.testing.assert_frame_equal(whole.loc[cut.index], cut)
     days.loc[days.day_on.between("2026-10-05", "2026-10-09"), "sessions"] = np.nan
     days.loc[days.day_on == "2026-09-09", ["orders", "units", "net_revenue"]] = 0.0
@@ -164,38 +228,73 @@ def test_the_expectation_of_a_month_knows_nothing_of_later_ones_and_bears_days_n
 
 
 def test_the_one_driver_that_differs_from_the_same_month_without_the_shock_ranks_first():
-    """Against its own twin nothing else moved, so that the decomposition has to name it: always, and with all of it."""
+    """Against its own twin nothing else moved, so that the decomposition has to name
+    it: always, and with all of it.
+    """
     rng = np.random.default_rng(7)
     for _ in range(200):
-        twin = {"sessions": rng.uniform(1e3, 1e5), "cvr_sessions": rng.uniform(0.01, 0.05),
-                "units_per_order": rng.uniform(1, 4), "revenue_per_unit": rng.uniform(5, 90)}
+        twin = {
+            "sessions": rng.uniform(1e3, 1e5),
+            "cvr_sessions": rng.uniform(0.01, 0.05),
+            "units_per_order": rng.uniform(1, 4),
+            "revenue_per_unit": rng.uniform(5, 90),
+        }
         node, by = rng.choice(list(twin)), rng.choice([0.9, 1.1])
-        found = product_drivers(twin, twin | {node: twin[node] * by}).set_index("driver").contribution
+        found = (
+            product_drivers(twin, twin | {node: twin[node] * by}).set_index("driver").contribution
+        )
         assert found.abs().idxmax() == node
         assert found[node] == pytest.approx(np.prod(list(twin.values())) * (by - 1), rel=1e-9)
 
 
 def test_without_traffic_the_tree_starts_at_orders():
-    frame = pd.concat([headline("orders", [50.0, 60.0]), headline("units_per_order", [2.0, 2.0]),
-                       headline("net_revenue", [1000.0, 1200.0])])
-    assert drivers(frame, month="2026-10").driver.tolist() == ["orders", "units_per_order", "revenue_per_unit"]
+    frame = pd.concat(
+        [
+            headline("orders", [50.0, 60.0]),
+            headline("units_per_order", [2.0, 2.0]),
+            headline("net_revenue", [1000.0, 1200.0]),
+        ]
+    )
+    assert drivers(frame, month="2026-10").driver.tolist() == [
+        "orders",
+        "units_per_order",
+        "revenue_per_unit",
+    ]
 
 
 def test_the_dimension_row_sums_its_segments():
-    table = pd.DataFrame({"dimension": "channel", "segment": ["a", "b"] * 2, "month": ["2026-09"] * 2 + ["2026-10"] * 2,
-                          "orders": [10, 10, 15, 5], "units": 1.0, "revenue": [100.0, 200.0, 150.0, 100.0],
-                          "margin": 0.0, "n_customers": 1})
+    table = pd.DataFrame(
+        {
+            "dimension": "channel",
+            "segment": ["a", "b"] * 2,
+            "month": ["2026-09"] * 2 + ["2026-10"] * 2,
+            "orders": [10, 10, 15, 5],
+            "units": 1.0,
+            "revenue": [100.0, 200.0, 150.0, 100.0],
+            "margin": 0.0,
+            "n_customers": 1,
+        }
+    )
     found = mix_rate(table, month="2026-10").set_index("segment")
     assert found.loc["all", "mix"] == pytest.approx(-2.5)
-    assert found.loc[["a", "b"], "contribution"].sum() == pytest.approx(found.loc["all", "contribution"])
+    assert found.loc[["a", "b"], "contribution"].sum() == pytest.approx(
+        found.loc["all", "contribution"]
+    )
 
 
 def many_days(rng, days=400):
     index = pd.date_range(end="2026-10-31", periods=days)
     week = np.array([1.0, 0.9, 0.95, 1.0, 1.2, 1.4, 1.3])[index.day_of_week]
     orders = rng.poisson(150 * week * np.exp(rng.normal(0, 0.08, days)))
-    return pd.DataFrame({"day_on": index, "orders": orders.astype(float), "revenue": orders * 60.0, "sessions": np.nan,
-                         "is_promotion": False})
+    return pd.DataFrame(
+        {
+            "day_on": index,
+            "orders": orders.astype(float),
+            "revenue": orders * 60.0,
+            "sessions": np.nan,
+            "is_promotion": False,
+        }
+    )
 
 
 def test_the_band_of_the_days_leaves_out_just_the_days_that_are_told_as_anomalies():
@@ -205,7 +304,10 @@ def test_the_band_of_the_days_leaves_out_just_the_days_that_are_told_as_anomalie
     out = band[(band.amount < band.lower) | (band.amount > band.upper)]
     told = anomalies(days, month="2026-10").query("metric == 'orders'")
     assert len(band) == 31 and out.amount.tolist() == told.amount.tolist() and len(out) == 1
-    assert day_limits(days.tail(60), month="2026-10").empty and anomalies(days.tail(60), month="2026-10").empty
+    assert (
+        day_limits(days.tail(60), month="2026-10").empty
+        and anomalies(days.tail(60), month="2026-10").empty
+    )
 
 
 def test_the_limits_of_a_share_end_at_one():
@@ -220,15 +322,26 @@ def test_quiet_days_raise_an_alarm_in_few_months_and_a_lost_day_always():
         days = many_days(rng)
         false += len(anomalies(days, month="2026-10").query("metric == 'orders'")) > 0
         days.loc[days.day_on == "2026-10-14", "orders"] *= 0.3
-        marked = anomalies(days, month="2026-10").query("metric == 'orders'").day_on.astype(str).tolist()
+        marked = (
+            anomalies(days, month="2026-10").query("metric == 'orders'").day_on.astype(str).tolist()
+        )
         found += "2026-10-14" in marked
     assert false / 120 <= 0.07
     assert found / 120 >= 0.97
 
 
 def test_a_share_over_its_limit_is_a_risk_and_compliance_always_has_an_owner():
-    indicators = pd.DataFrame({"indicator": "late share", "month": MONTHS[-8:], "amount": [0.02] * 7 + [0.2], "n": 100})
-    gates = pd.DataFrame({"gate": ["days of history"], "amount": ["30"], "threshold": ["≥ 90"], "verdict": ["exclude"]})
+    indicators = pd.DataFrame(
+        {"indicator": "late share", "month": MONTHS[-8:], "amount": [0.02] * 7 + [0.2], "n": 100}
+    )
+    gates = pd.DataFrame(
+        {
+            "gate": ["days of history"],
+            "amount": ["30"],
+            "threshold": ["≥ 90"],
+            "verdict": ["exclude"],
+        }
+    )
     register = risks(indicators, gates, month="2026-10").set_index("risk")
     assert register.loc["late share", "is_over"]
     assert register.loc["late share", "trend"] == "rising"
@@ -237,10 +350,23 @@ def test_a_share_over_its_limit_is_a_risk_and_compliance_always_has_an_owner():
 
 
 def test_attainment_is_weighted_and_turned_round_for_what_should_be_low():
-    card = pd.DataFrame({"metric": ["orders", "return_share"], "actual": [90.0, 0.10], "target": [100.0, 0.05],
-                         "status": "complete"})
-    team = pd.DataFrame({"role": "head", "kpi": ["orders", "return_share"], "weight_share": [0.75, 0.25], "raci": "A",
-                         "n_people": 2.0})
+    card = pd.DataFrame(
+        {
+            "metric": ["orders", "return_share"],
+            "actual": [90.0, 0.10],
+            "target": [100.0, 0.05],
+            "status": "complete",
+        }
+    )
+    team = pd.DataFrame(
+        {
+            "role": "head",
+            "kpi": ["orders", "return_share"],
+            "weight_share": [0.75, 0.25],
+            "raci": "A",
+            "n_people": 2.0,
+        }
+    )
     row = team_score(card, team).iloc[0]
     assert row.attainment == pytest.approx(0.75 * 0.9 + 0.25 * 0.5)
     assert row.orders_per_person == 45.0
@@ -248,62 +374,136 @@ def test_attainment_is_weighted_and_turned_round_for_what_should_be_low():
 
 def test_decisions_are_ranked_by_a_months_margin_and_unlike_effects_stand_after():
     month = {"effect_unit": "EUR margin a month"}
-    table = pd.DataFrame([decision(decision_id="a", action="test", confidence="high"),
-                          decision(decision_id="b", action="raise", expected_effect=100.0, confidence="low", **month),
-                          decision(decision_id="c", action="raise", expected_effect=60.0, confidence="high", **month),
-                          decision(decision_id="d", action="blocked"),
-                          decision(decision_id="e", action="enter", expected_effect=9e6, effect_unit="revenue a year"),
-                          decision(decision_id="f", action="raise price", expected_effect=480.0, confidence="high",
-                                   effect_unit="EUR margin/year"),
-                          decision(decision_id="g", action="set", expected_effect=-900.0, confidence="high", **month),
-                          decision(decision_id="h", action="order", expected_effect=50.0, confidence="high",
-                                   effect_unit="EUR margin in the period covered")])
+    table = pd.DataFrame(
+        [
+            decision(decision_id="a", action="test", confidence="high"),
+            decision(
+                decision_id="b", action="raise", expected_effect=100.0, confidence="low", **month
+            ),
+            decision(
+                decision_id="c", action="raise", expected_effect=60.0, confidence="high", **month
+            ),
+            decision(decision_id="d", action="blocked"),
+            decision(
+                decision_id="e", action="enter", expected_effect=9e6, effect_unit="revenue a year"
+            ),
+            decision(
+                decision_id="f",
+                action="raise price",
+                expected_effect=480.0,
+                confidence="high",
+                effect_unit="EUR margin/year",
+            ),
+            decision(
+                decision_id="g", action="set", expected_effect=-900.0, confidence="high", **month
+            ),
+            decision(
+                decision_id="h",
+                action="order",
+                expected_effect=50.0,
+                confidence="high",
+                effect_unit="EUR margin in the period covered",
+            ),
+        ]
+    )
     ranked = ranked_decisions(table).decision_id.tolist()
-    assert ranked == ["c", "h", "f", "b", "a", "e", "g"], "what comes once counts in full, what costs comes last"
+    assert ranked == ["c", "h", "f", "b", "a", "e", "g"], (
+        "what comes once counts in full, what costs comes last"
+    )
     idle = table.assign(action="go")
     assert ranked_decisions(idle).empty, "a month in which every chapter changes nothing"
 
 
 def test_asks_add_up_to_the_money_asked_for_and_a_price_is_no_ask():
-    table = pd.DataFrame([decision(action="order", size=100.0, unit="EUR", owner_role="supply", due_on="2026-11-20"),
-                          decision(action="order", size=50.0, unit="EUR", owner_role="supply", due_on="2026-11-10"),
-                          decision(action="raise", size=30.0, unit="EUR/month", owner_role="marketing"),
-                          decision(action="raise price", size=19.9, unit="EUR", owner_role="pricing"),
-                          decision(action="hold", size=70.0, unit="EUR/month", owner_role="marketing"),
-                          decision(action="test", size=500.0, unit="customers", owner_role="crm")])
+    table = pd.DataFrame(
+        [
+            decision(
+                action="order", size=100.0, unit="EUR", owner_role="supply", due_on="2026-11-20"
+            ),
+            decision(
+                action="order", size=50.0, unit="EUR", owner_role="supply", due_on="2026-11-10"
+            ),
+            decision(action="raise", size=30.0, unit="EUR/month", owner_role="marketing"),
+            decision(action="raise price", size=19.9, unit="EUR", owner_role="pricing"),
+            decision(action="hold", size=70.0, unit="EUR/month", owner_role="marketing"),
+            decision(action="test", size=500.0, unit="customers", owner_role="crm"),
+        ]
+    )
     found = asks(table, currency="EUR").set_index("owner_role")
     assert found.money.to_dict() == {"supply": 150.0, "marketing": 30.0}
     assert found.due_on["supply"] == "2026-11-10"
 
 
 def test_a_sku_ordered_and_delisted_is_a_conflict_and_so_is_too_little_cash():
-    table = pd.DataFrame([decision(subject_type="sku", subject="mug", action="order", notebook="07", size=90.0,
-                                   unit="EUR"), decision(subject_type="sku", subject="mug", action="delist",
-                                                         notebook="10"),
-                          decision(subject_type="sku", subject="cup", action="order", notebook="07", size=20.0,
-                                   unit="EUR")])
-    found = conflicts(table, cash_limit=100.0, currency="EUR",
-                      ordered=pd.DataFrame({"sku": ["pot", "jug"], "order_units": [5, 0]}),
-                      leaving=pd.DataFrame({"sku": ["pot", "jug"], "action": "delist"}))
+    table = pd.DataFrame(
+        [
+            decision(
+                subject_type="sku",
+                subject="mug",
+                action="order",
+                notebook="07",
+                size=90.0,
+                unit="EUR",
+            ),
+            decision(subject_type="sku", subject="mug", action="delist", notebook="10"),
+            decision(
+                subject_type="sku",
+                subject="cup",
+                action="order",
+                notebook="07",
+                size=20.0,
+                unit="EUR",
+            ),
+        ]
+    )
+    found = conflicts(
+        table,
+        cash_limit=100.0,
+        currency="EUR",
+        ordered=pd.DataFrame({"sku": ["pot", "jug"], "order_units": [5, 0]}),
+        leaving=pd.DataFrame({"sku": ["pot", "jug"], "action": "delist"}),
+    )
     assert found.subject.tolist() == ["mug", "pot", "110 EUR asked"]
 
 
 def test_skus_ordered_or_bundled_that_another_chapter_holds_are_one_conflict_a_pair_of_actions():
-    table = pd.DataFrame([decision(subject_type="sku", subject="cup + pot", action="test bundle", notebook="09")])
-    leaving = pd.DataFrame({"sku": ["pot", "jug", "cup"], "action": ["quality hold", "quality hold", "leave"]})
-    found = conflicts(table, leaving=leaving, ordered=pd.DataFrame({"sku": ["pot", "jug", "cup"], "order_units": 5}))
+    table = pd.DataFrame(
+        [decision(subject_type="sku", subject="cup + pot", action="test bundle", notebook="09")]
+    )
+    leaving = pd.DataFrame(
+        {"sku": ["pot", "jug", "cup"], "action": ["quality hold", "quality hold", "leave"]}
+    )
+    found = conflicts(
+        table,
+        leaving=leaving,
+        ordered=pd.DataFrame({"sku": ["pot", "jug", "cup"], "order_units": 5}),
+    )
     assert set(zip(found["first"], found["second"], found.subject, strict=True)) == {
-        ("order", "leave", "cup"), ("order", "quality hold", "jug, pot"), ("test bundle", "leave", "cup"),
-        ("test bundle", "quality hold", "pot")}
+        ("order", "leave", "cup"),
+        ("order", "quality hold", "jug, pot"),
+        ("test bundle", "leave", "cup"),
+        ("test bundle", "quality hold", "pot"),
+    }
 
 
 def test_a_chapter_without_results_is_listed():
-    notes = pd.DataFrame({"notebook": ["00_start_here", "03_channel_roi"], "section": [None, "Payback"],
-                          "needs": [None, "ad_spend"]})
-    found = caveats(notes, pd.DataFrame(columns=["metric", "status"]), expected=["00_start_here", "05_ltv_modelling"])
+    notes = pd.DataFrame(
+        {
+            "notebook": ["00_start_here", "03_channel_roi"],
+            "section": [None, "Payback"],
+            "needs": [None, "ad_spend"],
+        }
+    )
+    found = caveats(
+        notes,
+        pd.DataFrame(columns=["metric", "status"]),
+        expected=["00_start_here", "05_ltv_modelling"],
+    )
     assert found.kind.tolist() == ["missing chapter", "blocked"]
 
 
 def test_a_band_is_quoted_only_where_its_denominator_is_known():
-    card = scorecard(headline("cvr_sessions", [0.02] * 12), month="2026-10", benchmarks=benchmarks())
+    card = scorecard(
+        headline("cvr_sessions", [0.02] * 12), month="2026-10", benchmarks=benchmarks()
+    )
     assert "not stated" not in card.band.iloc[0]

@@ -11,8 +11,16 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-MAKE = not subprocess.run(["sh", "-c", "command -v make"], capture_output=True).returncode if os.name != "nt" else False
-OUTSIDE = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k not in ("MFLAGS", "ARGS", "PY")}
+MAKE = (
+    not subprocess.run(["sh", "-c", "command -v make"], capture_output=True).returncode
+    if os.name != "nt"
+    else False
+)
+OUTSIDE = {
+    k: v
+    for k, v in os.environ.items()
+    if not k.startswith("MAKE") and k not in ("MFLAGS", "ARGS", "PY")
+}
 ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)(?: ; ([^\\]+))?", re.MULTILINE)
 
 
@@ -24,7 +32,11 @@ def pinned(root, python="3.11"):
     found = {}
     for name, version, marker in ENTRY.findall((root / "requirements.lock").read_text()):
         requirement = Requirement(f"{name}=={version}" + (f" ; {marker.strip()}" if marker else ""))
-        here = {"python_full_version": f"{python}.9", "python_version": python, "sys_platform": "linux"}
+        here = {
+            "python_full_version": f"{python}.9",
+            "python_version": python,
+            "sys_platform": "linux",
+        }
         if requirement.marker is None or requirement.marker.evaluate(here):
             assert name.lower() not in found, f"{name} is pinned twice for Python {python}"
             found[name.lower().replace("_", "-")] = version
@@ -34,9 +46,15 @@ def pinned(root, python="3.11"):
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 def test_the_lock_meets_every_requirement_of_the_project(root, python):
     about = project(root)
-    wanted = [Requirement(line) for line in about["dependencies"] + about["optional-dependencies"]["test"]]
+    wanted = [
+        Requirement(line) for line in about["dependencies"] + about["optional-dependencies"]["test"]
+    ]
     lock = pinned(root, python)
-    missed = [str(one) for one in wanted if lock.get(one.name.lower().replace("_", "-")) not in one.specifier]
+    missed = [
+        str(one)
+        for one in wanted
+        if lock.get(one.name.lower().replace("_", "-")) not in one.specifier
+    ]
     assert missed == []
 
 
@@ -54,19 +72,27 @@ def test_conda_gives_only_python_and_pip_and_takes_the_rest_from_the_lock(root):
     assert {re.split(r"[<>=! ]", one)[0] for one in plain} == {"python", "pip"}
     assert nested == [{"pip": ["-r requirements.lock"]}]
     (python,) = (one for one in plain if one.startswith("python"))
-    assert SpecifierSet(python.removeprefix("python")) == SpecifierSet(project(root)["requires-python"])
+    assert SpecifierSet(python.removeprefix("python")) == SpecifierSet(
+        project(root)["requires-python"]
+    )
 
 
 def test_the_lock_is_for_the_pythons_that_the_project_names(root):
     allowed = SpecifierSet(project(root)["requires-python"])
-    assert [v for v in ("3.10", "3.11", "3.12", "3.13", "3.14") if v in allowed] == ["3.11", "3.12", "3.13"]
+    assert [v for v in ("3.10", "3.11", "3.12", "3.13", "3.14") if v in allowed] == [
+        "3.11",
+        "3.12",
+        "3.13",
+    ]
 
 
 @pytest.mark.skipif(not MAKE, reason="no make on this machine")
 def test_bare_make_prints_the_targets_and_sets_nothing_up(root, tmp_path):
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         (tmp_path / name).write_text((root / name).read_text())
-    told = subprocess.run(["make"], cwd=tmp_path, env=OUTSIDE, capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        ["make"], cwd=tmp_path, env=OUTSIDE, capture_output=True, text=True, check=True
+    ).stdout
     for target in ("run", "test", "lab", "demo", "tidy", "lint", "bench", "proof", "lock"):
         assert f"make {target} " in told
     assert not (tmp_path / ".venv").exists()
@@ -76,10 +102,25 @@ def test_bare_make_prints_the_targets_and_sets_nothing_up(root, tmp_path):
 def test_every_target_is_one_printed_line_of_python_that_the_readme_lists(root):
     readme = (root / "README.md").read_text() if (root / "README.md").exists() else None
     for target in ("run", "test", "lab", "demo", "tidy", "lint", "bench", "proof"):
-        told = subprocess.run(
-            ["make", "--dry-run", "--assume-old=.venv/.ready", "--assume-old=requirements.lock", "PY=python3", target],
-            cwd=root, env=OUTSIDE, capture_output=True, text=True, check=True,
-        ).stdout.strip().splitlines()
+        told = (
+            subprocess.run(
+                [
+                    "make",
+                    "--dry-run",
+                    "--assume-old=.venv/.ready",
+                    "--assume-old=requirements.lock",
+                    "PY=python3",
+                    target,
+                ],
+                cwd=root,
+                env=OUTSIDE,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            .stdout.strip()
+            .splitlines()
+        )
         line = told[-1]
         assert line.startswith(".venv/bin/python -m "), told
         if readme:
@@ -105,6 +146,8 @@ def test_setting_up_again_returns_at_once_when_nothing_changed(root, tmp_path, m
 
 def test_the_set_up_needs_only_the_standard_library(root):
     code = "import sys, playbook.bootstrap as _; print(*{m.split('.')[0] for m in sys.modules})"
-    told = subprocess.run([sys.executable, "-S", "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
     foreign = set(told.stdout.split()) - set(sys.stdlib_module_names)
     assert {name for name in foreign if not name.startswith("_")} == {"playbook"}

@@ -1,5 +1,7 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""Public data sets: built from their text, fetched from a server, refused when they are not the published ones."""
+
+"""Public data sets: built from their text, fetched from a server, refused when they are
+not the published ones.
+"""
 
 import functools
 import http.server
@@ -36,8 +38,14 @@ def ledger(store: Path) -> dict[str, tuple[int, Decimal]]:
 
 def test_cdnow_gives_the_counts_and_the_money_of_the_published_text():
     store = cdnow.store_folder()
-    assert one(f"SELECT count(*), count(DISTINCT customer_id) FROM '{store}/orders.parquet'") == (67_591, 23_570)
-    assert one(f"SELECT count(*), sum(quantity)::BIGINT FROM '{store}/order_lines.parquet'") == (69_659, 167_881)
+    assert one(f"SELECT count(*), count(DISTINCT customer_id) FROM '{store}/orders.parquet'") == (
+        67_591,
+        23_570,
+    )
+    assert one(f"SELECT count(*), sum(quantity)::BIGINT FROM '{store}/order_lines.parquet'") == (
+        69_659,
+        167_881,
+    )
     assert sum(a for _, a in ledger(store).values()) == Decimal("2500315.63")
 
 
@@ -82,9 +90,7 @@ def test_the_import_ledger_of_online_retail_ties_to_the_published_total(online_r
 
 
 def test_online_retail_keeps_the_golden_numbers_of_known_customers(online_retail):
-    lines = (
-        f"SELECT * FROM '{online_retail}/order_lines.parquet' JOIN '{online_retail}/orders.parquet' o USING (order_id)"
-    )
+    lines = f"SELECT * FROM '{online_retail}/order_lines.parquet' JOIN '{online_retail}/orders.parquet' o USING (order_id)"
     clean = f"SELECT * FROM ({lines}) WHERE o.customer_id IS NOT NULL".replace("o.", "")
     assert one(
         f"SELECT count(*), round(sum(quantity * price), 2), count(DISTINCT customer_id), count(DISTINCT order_id) "
@@ -94,13 +100,17 @@ def test_online_retail_keeps_the_golden_numbers_of_known_customers(online_retail
         f"SELECT round(sum(amount), 2), count(*) FILTER (order_id IS NOT NULL) FROM '{online_retail}/refunds.parquet'"
     ) == (Decimal("896812.49"), 0)
     outside = "NOT regexp_matches(sku, '^[0-9]{5}[A-Za-z]{0,2}$')"
-    assert one(f"SELECT count(*), round(sum(quantity * price), 2) FROM ({clean}) WHERE {outside}") == (
+    assert one(
+        f"SELECT count(*), round(sum(quantity * price), 2) FROM ({clean}) WHERE {outside}"
+    ) == (
         1_547,
         Decimal("150341.25"),
     )
 
 
-def test_the_lines_of_online_retail_are_the_same_from_csv_in_another_encoding(online_retail, shared_data, tmp_path):
+def test_the_lines_of_online_retail_are_the_same_from_csv_in_another_encoding(
+    online_retail, shared_data, tmp_path
+):
     text = tmp_path / "export.csv"
     source = shared_data / "online-retail" / "online_retail.parquet"
     duckdb.sql(f"""COPY (SELECT * REPLACE (strftime(InvoiceDate, '%-m/%-d/%Y %-H:%M') AS InvoiceDate) FROM '{source}')
@@ -114,7 +124,9 @@ def test_the_lines_of_online_retail_are_the_same_from_csv_in_another_encoding(on
         ).read_bytes()
 
 
-def test_a_file_that_is_not_the_published_one_is_refused_with_the_numbers_that_differ(shared_data, tmp_path):
+def test_a_file_that_is_not_the_published_one_is_refused_with_the_numbers_that_differ(
+    shared_data, tmp_path
+):
     source = shared_data / "online-retail" / "online_retail.parquet"
     duckdb.sql(f"COPY (SELECT * FROM '{source}' LIMIT 1000) TO '{tmp_path}/part.parquet'")
     with pytest.raises(PlaybookError, match="rows 1000 instead of 541909"):
@@ -144,9 +156,19 @@ def test_every_date_layout_and_header_of_the_census_series_reads_alike(shared_da
     ("text", "first", "frequency", "n"),
     [
         ("DATE,X\n1999-10-01,1\n2000-01-01,2\n2000-04-01,3\n", "1999-10-01", "quarter", 3),
-        ("observation_date,X\n10/1/99,1\n1/1/00,2\n4/1/00,.\n7/1/00,3\n", "1999-10-01", "quarter", 3),
+        (
+            "observation_date,X\n10/1/99,1\n1/1/00,2\n4/1/00,.\n7/1/00,3\n",
+            "1999-10-01",
+            "quarter",
+            3,
+        ),
         ("day;x\n01.02.2024;1,5\n01.03.2024;2,5\n", "2024-02-01", "month", 2),
-        ("Category: All\n\nMonth,tea: (Worldwide)\n2024-01,<1\n2024-02,12\n", "2024-01-01", "month", 2),
+        (
+            "Category: All\n\nMonth,tea: (Worldwide)\n2024-01,<1\n2024-02,12\n",
+            "2024-01-01",
+            "month",
+            2,
+        ),
         ("Week,x\n2024-01-07 - 2024-01-13,1\n2024-01-14 - 2024-01-20,2\n", "2024-01-07", "week", 2),
         ('Quarter,"sales"\n2023 Q4,"1,200"\n2024 Q1,"1,300"\n', "2023-10-01", "quarter", 2),
         ("Quarter,sales\nQ4 2023,1200\nQ1 2024,1300\n", "2023-10-01", "quarter", 2),
@@ -155,8 +177,10 @@ def test_every_date_layout_and_header_of_the_census_series_reads_alike(shared_da
 def test_a_series_of_any_layout_imports(tmp_path, text, first, frequency, n):
     (tmp_path / "series.csv").write_text(text, encoding="utf-8")
     import_files("series", [tmp_path / "series.csv"], tmp_path / "store")
-    found = duckdb.sql(f"SELECT min(period_on)::VARCHAR, any_value(frequency), count(*) "
-                       f"FROM '{tmp_path}/store/market_series.parquet'").fetchone()
+    found = duckdb.sql(
+        f"SELECT min(period_on)::VARCHAR, any_value(frequency), count(*) "
+        f"FROM '{tmp_path}/store/market_series.parquet'"
+    ).fetchone()
     assert found == (first, frequency, n)
 
 
@@ -179,7 +203,9 @@ def test_two_vintages_are_two_rows_where_the_day_of_publication_is_told(shared_d
 
 
 class Server(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder with byte ranges; hangs up after `budget` bytes as often as `cuts` says."""
+    """Serves a folder with byte ranges; hangs up after `budget` bytes as often as
+    `cuts` says.
+    """
 
     cuts = 0
     budget = 0
@@ -213,7 +239,9 @@ def publisher(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setenv("PLAYBOOK_CACHE", str(tmp_path / "cache"))
     Server.cuts, Server.budget, Server.asked = 0, 0, []
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Server, directory=str(folder)))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Server, directory=str(folder))
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield folder, f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -228,7 +256,9 @@ SERIES = "observation_date,ECOMNSA\n" + "".join(
 @pytest.fixture
 def only_one_series(monkeypatch):
     known = DATA_SETS["market-series"]
-    monkeypatch.setitem(DATA_SETS, "market-series", type(known)(**{**vars(known), "files": {"ECOMNSA.csv": ""}}))
+    monkeypatch.setitem(
+        DATA_SETS, "market-series", type(known)(**{**vars(known), "files": {"ECOMNSA.csv": ""}})
+    )
 
 
 def test_a_download_that_breaks_off_goes_on_from_where_it_was(publisher, only_one_series, tmp_path):
@@ -246,22 +276,34 @@ def test_a_download_that_breaks_off_goes_on_from_where_it_was(publisher, only_on
     assert Server.asked == [None, "bytes=700-", "bytes=1400-"]
     assert report.files[0]["how"] == "resumed" and report.files[0]["bytes"] == len(SERIES)
     assert seen[-1] == ("ECOMNSA.csv", len(SERIES), len(SERIES))
-    assert one(f"SELECT count(*), any_value(published_on)::VARCHAR FROM '{tmp_path}/store/market_series.parquet'") == (
+    assert one(
+        f"SELECT count(*), any_value(published_on)::VARCHAR FROM '{tmp_path}/store/market_series.parquet'"
+    ) == (
         120,
         "2024-11-19",
     )
 
 
-def test_what_arrived_before_giving_up_is_kept_for_the_next_call(publisher, only_one_series, tmp_path):
+def test_what_arrived_before_giving_up_is_kept_for_the_next_call(
+    publisher, only_one_series, tmp_path
+):
     folder, address = publisher
     (folder / "s.csv").write_text(SERIES)
     Server.cuts, Server.budget = fetching.TRIES, 100
     with pytest.raises(PlaybookError, match="cannot be reached"):
         fetching.fetch(
-            "market-series", tmp_path / "store", addresses={"ECOMNSA.csv": f"{address}/s.csv"}, wait_seconds=0
+            "market-series",
+            tmp_path / "store",
+            addresses={"ECOMNSA.csv": f"{address}/s.csv"},
+            wait_seconds=0,
         )
     assert not (tmp_path / "store").exists()
-    fetching.fetch("market-series", tmp_path / "store", addresses={"ECOMNSA.csv": f"{address}/s.csv"}, wait_seconds=0)
+    fetching.fetch(
+        "market-series",
+        tmp_path / "store",
+        addresses={"ECOMNSA.csv": f"{address}/s.csv"},
+        wait_seconds=0,
+    )
     assert Server.asked[-1] == f"bytes={100 * fetching.TRIES}-"
 
 
@@ -274,7 +316,9 @@ def test_a_wrong_archive_is_refused_and_does_not_stay_in_the_cache(publisher, tm
             "1,A,Lamp,1,2010-12-01 08:26:00,2.5,17850,France\n",
         )
     with pytest.raises(PlaybookError, match="not the published file"):
-        fetching.fetch("online-retail", tmp_path / "store", addresses={"online-retail.zip": f"{address}/a.zip"})
+        fetching.fetch(
+            "online-retail", tmp_path / "store", addresses={"online-retail.zip": f"{address}/a.zip"}
+        )
     assert not list((tmp_path / "cache" / "downloads").glob("*.zip"))
     assert not (tmp_path / "store").exists()
 
@@ -283,13 +327,19 @@ def test_a_web_page_instead_of_the_archive_is_refused(publisher, tmp_path):
     folder, address = publisher
     (folder / "a.zip").write_text("<!DOCTYPE html><html><body>Maintenance</body></html>")
     with pytest.raises(PlaybookError, match="web page"):
-        fetching.fetch("online-retail", tmp_path / "store", addresses={"online-retail.zip": f"{address}/a.zip"})
+        fetching.fetch(
+            "online-retail", tmp_path / "store", addresses={"online-retail.zip": f"{address}/a.zip"}
+        )
 
 
 def test_a_publisher_that_is_not_there_is_one_message(tmp_path, monkeypatch):
     monkeypatch.setenv("PLAYBOOK_CACHE", str(tmp_path / "cache"))
     with pytest.raises(PlaybookError, match="cannot be reached") as caught:
-        fetching.fetch("online-retail", addresses={"online-retail.zip": "http://127.0.0.1:9/a.zip"}, wait_seconds=0)
+        fetching.fetch(
+            "online-retail",
+            addresses={"online-retail.zip": "http://127.0.0.1:9/a.zip"},
+            wait_seconds=0,
+        )
     assert "http://127.0.0.1:9/a.zip" in str(caught.value)
 
 

@@ -1,4 +1,6 @@
-"""Were we right: predictions scored once and as first published, decisions answered in the workbook and followed up."""
+"""Were we right: predictions scored once and as first published, decisions answered in
+the workbook and followed up.
+"""
 
 import shutil
 
@@ -22,8 +24,21 @@ def predicted(month, due, point, low, high, naive=100.0, subject="all", metric="
 
 
 def predictions(*rows, made_in="2026-01"):
-    columns = ["metric", "subject", "horizon", "due_on", "point", "low", "high", "level", "naive", "model"]
-    return pd.DataFrame(rows, columns=columns).assign(notebook="04_cohort_retention", made_in=made_in, is_replay=False)
+    columns = [
+        "metric",
+        "subject",
+        "horizon",
+        "due_on",
+        "point",
+        "low",
+        "high",
+        "level",
+        "naive",
+        "model",
+    ]
+    return pd.DataFrame(rows, columns=columns).assign(
+        notebook="04_cohort_retention", made_in=made_in, is_replay=False
+    )
 
 
 def actual(amount, due, metric="net_revenue", subject="all", status="complete"):
@@ -31,16 +46,27 @@ def actual(amount, due, metric="net_revenue", subject="all", status="complete"):
 
 
 def test_a_prediction_is_scored_when_it_is_due_and_the_actual_is_complete():
-    made = predictions(predicted("01", "2026-02-28", 110.0, 90.0, 130.0), predicted("01", "2026-03-31", 120, 90, 150),
-                       predicted("01", "2026-02-28", 5.0, 1.0, 9.0, metric="orders"),
-                       predicted("01", "2026-02-28", 7.0, 1.0, 9.0, metric="cm"),
-                       predicted("01", "2026-02-28", 3.0, 1.0, 9.0, subject="search"))
-    known = pd.DataFrame([actual(125.0, "2026-02-28"), actual(12.0, "2026-02-28", "orders"),
-                          actual(6.0, "2026-02-28", "cm", status="partial"), actual(999.0, "2026-03-31")])
-    found = score_predictions(made, known, as_of="2026-02-28").set_index(["metric", "subject", "due_on"])
+    made = predictions(
+        predicted("01", "2026-02-28", 110.0, 90.0, 130.0),
+        predicted("01", "2026-03-31", 120, 90, 150),
+        predicted("01", "2026-02-28", 5.0, 1.0, 9.0, metric="orders"),
+        predicted("01", "2026-02-28", 7.0, 1.0, 9.0, metric="cm"),
+        predicted("01", "2026-02-28", 3.0, 1.0, 9.0, subject="search"),
+    )
+    known = pd.DataFrame(
+        [
+            actual(125.0, "2026-02-28"),
+            actual(12.0, "2026-02-28", "orders"),
+            actual(6.0, "2026-02-28", "cm", status="partial"),
+            actual(999.0, "2026-03-31"),
+        ]
+    )
+    found = score_predictions(made, known, as_of="2026-02-28").set_index(
+        ["metric", "subject", "due_on"]
+    )
     one = found.loc[("net_revenue", "all", "2026-02-28")]
     assert (one.status, one.error, one.naive_error, one.is_inside) == ("scored", -15.0, -25.0, True)
-    assert found.loc[("orders", "all", "2026-02-28")].is_inside == False  # noqa: E712  a nullable boolean
+    assert found.loc[("orders", "all", "2026-02-28")].is_inside == False
     assert found.loc[("cm", "all", "2026-02-28")].status == "waiting"
     assert found.loc[("net_revenue", "all", "2026-03-31")].status == "waiting"
     assert np.isnan(found.loc[("net_revenue", "all", "2026-03-31")].actual)
@@ -60,11 +86,25 @@ def test_the_order_of_rows_changes_nothing():
 
 
 def test_coverage_and_skill_are_those_of_the_rows_scored():
-    made = pd.concat([predictions(predicted("x", "2026-02-28", p, p - 10, p + 10, naive=100.0), made_in=f"2025-{i:02d}")
-                      for i, p in enumerate((100.0, 112.0, 95.0, 130.0), start=1)])
-    scored = score_predictions(made, pd.DataFrame([actual(105.0, "2026-02-28")]), as_of="2026-02-28")
+    made = pd.concat(
+        [
+            predictions(
+                predicted("x", "2026-02-28", p, p - 10, p + 10, naive=100.0),
+                made_in=f"2025-{i:02d}",
+            )
+            for i, p in enumerate((100.0, 112.0, 95.0, 130.0), start=1)
+        ]
+    )
+    scored = score_predictions(
+        made, pd.DataFrame([actual(105.0, "2026-02-28")]), as_of="2026-02-28"
+    )
     one = summed_up(scored).iloc[0]
-    assert (one.n, one.coverage, one.mean_abs_error, one.naive_abs_error) == (4, 0.75, (5 + 7 + 10 + 25) / 4, 5.0)
+    assert (one.n, one.coverage, one.mean_abs_error, one.naive_abs_error) == (
+        4,
+        0.75,
+        (5 + 7 + 10 + 25) / 4,
+        5.0,
+    )
     assert not one.is_better_than_naive
 
 
@@ -76,19 +116,29 @@ def six_months(months, *, is_replay=False, is_shown=False):
         following = pd.Period(month) + 1
         due = f"{following.end_time:%Y-%m-%d}"
         seen = {m: truth[m] for m in names[: place + 1]}
-        write_month(months, month, revenue=seen, is_replay=is_replay and place < 5, is_bare=place < 5 or not is_shown,
-                    predictions=[predicted(month, due, 1000.0, 900.0, 1100.0, naive=truth[month])])
+        write_month(
+            months,
+            month,
+            revenue=seen,
+            is_replay=is_replay and place < 5,
+            is_bare=place < 5 or not is_shown,
+            predictions=[predicted(month, due, 1000.0, 900.0, 1100.0, naive=truth[month])],
+        )
     return names
 
 
 def test_six_months_in_order_score_five_and_a_replay_gives_the_same_record_marked(tmp_path):
     names = six_months(tmp_path / "live", is_shown=True)
     live = track_record(tmp_path / "live" / names[-1])
-    assert (live.scored["status"] == "scored").sum() == 5 and live.summary.coverage.between(0, 1).all()
+    assert (live.scored["status"] == "scored").sum() == 5 and live.summary.coverage.between(
+        0, 1
+    ).all()
     six_months(tmp_path / "again", is_replay=True)
     again = track_record(tmp_path / "again" / names[-1])
     assert again.scored["is_replay"].all() and not live.scored["is_replay"].any()
-    pd.testing.assert_frame_equal(live.scored.drop(columns="is_replay"), again.scored.drop(columns="is_replay"))
+    pd.testing.assert_frame_equal(
+        live.scored.drop(columns="is_replay"), again.scored.drop(columns="is_replay")
+    )
     page = (tmp_path / "live" / names[-1] / "index.html").read_text()
     assert 'id="track-record"' in page and "coverage" in page
 
@@ -116,7 +166,10 @@ def test_a_rerun_of_a_month_does_not_get_to_forecast_again(tmp_path):
 
 def test_a_month_reads_only_what_lies_before_it(tmp_path):
     six_months(tmp_path / "shop")
-    assert set(track_record(tmp_path / "shop" / "2026-03").scored["made_in"]) == {"2026-01", "2026-02"}
+    assert set(track_record(tmp_path / "shop" / "2026-03").scored["made_in"]) == {
+        "2026-01",
+        "2026-02",
+    }
     assert track_record(tmp_path / "shop" / "2026-01").scored.empty
 
 
@@ -131,7 +184,9 @@ def test_other_subjects_are_scored_through_a_chapters_table_of_actuals(tmp_path)
     made = [predicted("01", "2026-02-28", 4.0, 1.0, 9.0, subject="search", metric="ltv_h")]
     write_month(tmp_path / "shop", "2026-01", predictions=made, is_bare=True)
     folder = write_month(tmp_path / "shop", "2026-02", is_bare=True)
-    table = pd.DataFrame([{"metric": "ltv_h", "subject": "search", "due_on": "2026-02-28", "amount": 5.0}])
+    table = pd.DataFrame(
+        [{"metric": "ltv_h", "subject": "search", "due_on": "2026-02-28", "amount": 5.0}]
+    )
     table.to_parquet(folder / "04_cohort_retention" / "tables" / "actuals.parquet")
     assert track_record(folder).scored.error.tolist() == [-1.0]
 
@@ -145,8 +200,15 @@ def test_a_republished_month_shows_what_was_restated_and_why(tmp_path):
     now = read_json(folder / "run.json") | {"earlier_packs": ["2026-02.r1"], "fingerprint": "g"}
     write_json(folder / "run.json", now)
     assert restated(folder).to_dict("records") == [
-        {"metric": "net_revenue", "month": "2026-02", "first_reported": 1000.0, "now": 990.0, "change": -10.0,
-         "cause": "inputs"}]
+        {
+            "metric": "net_revenue",
+            "month": "2026-02",
+            "first_reported": 1000.0,
+            "now": 990.0,
+            "change": -10.0,
+            "cause": "inputs",
+        }
+    ]
 
 
 # decisions filled in and read back
@@ -157,9 +219,23 @@ def published(tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
     write_shop(folder / "store")
     months = folder / "runs" / "corner"
-    write_month(months, "2026-01", revenue={"2026-01": 800.0}, decisions=[
-        Decision("kpi", "net_revenue", "set", 900.0, "EUR", owner_role="general manager", due_on="2026-02-28",
-                 evidence_metric="net_revenue")])
+    write_month(
+        months,
+        "2026-01",
+        revenue={"2026-01": 800.0},
+        decisions=[
+            Decision(
+                "kpi",
+                "net_revenue",
+                "set",
+                900.0,
+                "EUR",
+                owner_role="general manager",
+                due_on="2026-02-28",
+                evidence_metric="net_revenue",
+            )
+        ],
+    )
     return folder
 
 
@@ -169,7 +245,9 @@ def shop(published, tmp_path):
 
 
 def filled_in(shop, **answers_by_action):
-    """The pack's workbook as a person leaves it: status, done_on, done_size, note by the decision's action."""
+    """The pack's workbook as a person leaves it: status, done_on, done_size, note by
+    the decision's action.
+    """
     path = shop / "runs/corner/2026-01/playbook.xlsx"
     sheets = pd.read_excel(path, sheet_name=None, engine="calamine", dtype=object)
     sheet = sheets["Decisions"].astype(object)
@@ -183,19 +261,40 @@ def filled_in(shop, **answers_by_action):
 
 
 def test_a_filled_in_workbook_comes_back_and_counts_the_unanswered_apart(shop):
-    path = filled_in(shop, **{"raise": {"status": "Done", "done_on": pd.Timestamp("2026-02-03"), "done_size": 800,
-                                        "note": "in two steps"}, "wake": {"status": "declined"}})
+    path = filled_in(
+        shop,
+        **{
+            "raise": {
+                "status": "Done",
+                "done_on": pd.Timestamp("2026-02-03"),
+                "done_size": 800,
+                "note": "in two steps",
+            },
+            "wake": {"status": "declined"},
+        },
+    )
     told = read_back(path, str(shop / "store"), shop / "runs")
-    assert (told["read"], told["unanswered"], told["statuses"]) == (2, 1, {"declined": 1, "done": 1})
+    assert (told["read"], told["unanswered"], told["statuses"]) == (
+        2,
+        1,
+        {"declined": 1, "done": 1},
+    )
     log = answers(shop / "runs/corner").set_index("status")
-    assert log.loc["done", ["done_on", "done_size", "note"]].tolist() == ["2026-02-03", 800.0, "in two steps"]
+    assert log.loc["done", ["done_on", "done_size", "note"]].tolist() == [
+        "2026-02-03",
+        800.0,
+        "in two steps",
+    ]
     again = filled_in(shop, wake={"status": "accepted"})
     read_back(again, str(shop / "store"), shop / "runs")
     assert sorted(answers(shop / "runs/corner")["status"]) == ["accepted", "done"]
 
 
 def test_follow_up_scores_only_what_was_done_and_calls_it_before_and_after(shop):
-    path = filled_in(shop, **{"raise": {"status": "done", "done_on": "2026-02-03"}, "wake": {"status": "declined"}})
+    path = filled_in(
+        shop,
+        **{"raise": {"status": "done", "done_on": "2026-02-03"}, "wake": {"status": "declined"}},
+    )
     read_back(path, str(shop / "store"), shop / "runs")
     seen = {"2026-01": 800.0, "2026-02": 1000.0}
     folder = write_month(shop / "runs/corner", "2026-02", revenue=seen, is_bare=True)
@@ -210,24 +309,40 @@ def test_accepted_targets_become_rows_of_targets(shop):
     months = shop / "runs/corner"
     (months / "2026-01/02_goal_setting").mkdir()
     decided = pd.read_parquet(months / "2026-01/04_cohort_retention/decisions.parquet")
-    decided[decided["action"] == "set"].to_parquet(months / "2026-01/02_goal_setting/decisions.parquet")
+    decided[decided["action"] == "set"].to_parquet(
+        months / "2026-01/02_goal_setting/decisions.parquet"
+    )
     path = filled_in(shop, set={"status": "changed", "done_size": 950})
     read_back(path, str(shop / "store"), shop / "runs")
     assert accepted_targets(months).to_dict("records") == [
-        {"month": "2026-02", "metric": "net_revenue", "value": 950.0, "owner_role": "general manager"}]
-    stated = pd.DataFrame({"month": "2026-02", "metric": ["net_revenue", "orders"], "value": [900.0, 40.0]})
+        {
+            "month": "2026-02",
+            "metric": "net_revenue",
+            "value": 950.0,
+            "owner_role": "general manager",
+        }
+    ]
+    stated = pd.DataFrame(
+        {"month": "2026-02", "metric": ["net_revenue", "orders"], "value": [900.0, 40.0]}
+    )
     held = targets_in_force(stated, months / "2026-02").set_index("metric").value
     assert held.to_dict() == {"orders": 40.0, "net_revenue": 950.0}
     assert targets_in_force(None, "") is None and targets_in_force(stated, "") is stated
 
 
-@pytest.mark.parametrize(("given", "told"), [
-    ({"status": "maybe"}, "status is none of the five in row 2"),
-    ({"status": "done"}, "done decision has no day in row 2"),
-    ({"status": "done", "done_on": "soon"}, "no day in row 2"),
-    ({"status": "accepted", "done_size": "a lot"}, "no number in row 2"),
-    ({"decision_id": "2026-01-04-ffffff", "status": "done", "done_on": "2026-02-01"}, "never published the decision"),
-])
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"status": "maybe"}, "status is none of the five in row 2"),
+        ({"status": "done"}, "done decision has no day in row 2"),
+        ({"status": "done", "done_on": "soon"}, "no day in row 2"),
+        ({"status": "accepted", "done_size": "a lot"}, "no number in row 2"),
+        (
+            {"decision_id": "2026-01-04-ffffff", "status": "done", "done_on": "2026-02-01"},
+            "never published the decision",
+        ),
+    ],
+)
 def test_a_wrong_answer_refuses_the_file_and_leaves_the_log_alone(shop, given, told):
     path = filled_in(shop, **{"raise": given})
     with pytest.raises(PlaybookError, match=told):
@@ -235,10 +350,15 @@ def test_a_wrong_answer_refuses_the_file_and_leaves_the_log_alone(shop, given, t
     assert answers(shop / "runs/corner").empty
 
 
-@pytest.mark.parametrize(("name", "content", "told"), [
-    ("gone.xlsx", None, "no such file"), ("bad.xlsx", b"PK not a workbook", "cannot be read|no workbook"),
-    ("other.csv", b"a,b\n1,2\n", "no columns decision_id"), ("empty.csv", b"", "cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("gone.xlsx", None, "no such file"),
+        ("bad.xlsx", b"PK not a workbook", "cannot be read|no workbook"),
+        ("other.csv", b"a,b\n1,2\n", "no columns decision_id"),
+        ("empty.csv", b"", "cannot be read"),
+    ],
+)
 def test_a_file_that_is_no_filled_in_pack_is_refused_by_name(shop, name, content, told):
     if content is not None:
         (shop / name).write_bytes(content)
@@ -247,10 +367,14 @@ def test_a_file_that_is_no_filled_in_pack_is_refused_by_name(shop, name, content
 
 
 def test_the_csv_comes_back_too_in_the_encoding_of_chinese_excel(shop):
-    frame = pd.read_csv(shop / "runs/corner/2026-01/decisions.csv", dtype=str, keep_default_na=False)
+    frame = pd.read_csv(
+        shop / "runs/corner/2026-01/decisions.csv", dtype=str, keep_default_na=False
+    )
     frame.loc[frame["action"] == "wake", ["status", "note"]] = ["已接受", "从下周开始"]
     frame.to_csv(shop / "answers.csv", index=False, encoding="gb18030")
-    assert read_back(shop / "answers.csv", str(shop / "store"), shop / "runs")["statuses"] == {"accepted": 1}
+    assert read_back(shop / "answers.csv", str(shop / "store"), shop / "runs")["statuses"] == {
+        "accepted": 1
+    }
     assert answers(shop / "runs/corner")["note"].tolist() == ["从下周开始"]
 
 

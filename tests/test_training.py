@@ -1,4 +1,6 @@
-"""Training: solutions hold on two shops and two months, each slip has its own advice, progress adds up."""
+"""Training: solutions hold on two shops and two months, each slip has its own advice,
+progress adds up.
+"""
 
 import json
 import re
@@ -8,23 +10,47 @@ import pandas as pd
 import pytest
 from shops import order, write_shop
 
+from playbook.chapters.customer_journey.journey import event_steps
 from playbook.cli import main
 from playbook.demo import make_demo
 from playbook.errors import PlaybookError
-from playbook.chapters.customer_journey.journey import event_steps
 from playbook.store import open_store
-from playbook.training import Exercise, Lesson, NotApplicable, Said, Slip, every_exercise, learner_file, record, records
+from playbook.training import (
+    Exercise,
+    Lesson,
+    NotApplicable,
+    Said,
+    Slip,
+    every_exercise,
+    learner_file,
+    record,
+    records,
+)
 from playbook.training.checker import start
 from playbook.training.compare import difference, same
 from playbook.training.course import AFTERWARDS, training_notebooks
 from playbook.training.exercise import CHAPTERS, KINDS, LEVELS, chapter_exercises
 from playbook.training.glossary import entries, look_up
-from playbook.training.progress import competency_matrix, exercise_states, grades, record_page, rubric_points
+from playbook.training.progress import (
+    competency_matrix,
+    exercise_states,
+    grades,
+    record_page,
+    rubric_points,
+)
 
 NOTEBOOKS = training_notebooks()
 BILINGUAL = ("welcome", "00", "01", "02", "03", "04")
-SEGMENTS = ("important value", "important develop", "important keep", "important win back", "general value",
-            "general develop", "general keep", "general win back")
+SEGMENTS = (
+    "important value",
+    "important develop",
+    "important keep",
+    "important win back",
+    "general value",
+    "general develop",
+    "general keep",
+    "general win back",
+)
 each_exercise = pytest.mark.parametrize("number", list(every_exercise()))
 
 
@@ -38,15 +64,22 @@ def learners_apart(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory):
     folder = tmp_path_factory.mktemp("training")
-    return [make_demo(folder / "one", preset="tiny"), make_demo(folder / "two", preset="tiny", seed=7, until="2026-08")]
+    return [
+        make_demo(folder / "one", preset="tiny"),
+        make_demo(folder / "two", preset="tiny", seed=7, until="2026-08"),
+    ]
 
 
 @pytest.fixture(scope="session")
 def shops(stores):
     """Two shops, two months each, opened once."""
-    return [open_store(str(where), until=month)
-            for where, months in zip(stores, (("2026-10", "2026-07"), ("2026-08", "2026-06")), strict=True)
-            for month in months]
+    return [
+        open_store(str(where), until=month)
+        for where, months in zip(
+            stores, (("2026-10", "2026-07"), ("2026-08", "2026-06")), strict=True
+        )
+        for month in months
+    ]
 
 
 def lesson(number, shop, **more):
@@ -75,7 +108,9 @@ def test_a_solution_is_right_on_two_shops_and_two_months_and_slips_are_told_apar
         assert exercise.reveal.en, "a thought question shows what a good answer says"
         return
     known = answers(number, shops)
-    assert len({one.shop.name + str(one.shop.observed_to) for one, _ in known}) == 2, "two shops have an answer"
+    assert len({one.shop.name + str(one.shop.observed_to) for one, _ in known}) == 2, (
+        "two shops have an answer"
+    )
     assert len(known) >= 3, "so have at least three of the four months"
     for one, expected in known:
         assert one.check(number, expected).status == "right", (one.shop, expected)
@@ -87,11 +122,12 @@ def test_a_solution_is_right_on_two_shops_and_two_months_and_slips_are_told_apar
             except (NotApplicable, PlaybookError, LookupError):
                 continue
             told.append(one.check(number, wrong))
-        assert any(reply.slip == slip.name for reply in told), f"{slip.name} is never recognised: {told}"
+        assert any(reply.slip == slip.name for reply in told), (
+            f"{slip.name} is never recognised: {told}"
+        )
         assert all(slip.advice.en in reply.text for reply in told if reply.slip == slip.name)
     advice = [slip.advice.en for slip in exercise.slips]
     assert len(set(advice)) == len(advice), "each slip has its own advice"
-
 
 
 def weighted_change(t):
@@ -120,7 +156,12 @@ def gaps_and_last_day(t):
 
 
 def best_fifth(t):
-    held = t.dropna(subset="customer_id").groupby("customer_id").amount.sum().sort_values(ascending=False)
+    held = (
+        t.dropna(subset="customer_id")
+        .groupby("customer_id")
+        .amount.sum()
+        .sort_values(ascending=False)
+    )
     return np.interp(0.2 * len(held), range(len(held) + 1), [0, *held.cumsum()]) / held.sum()
 
 
@@ -131,7 +172,10 @@ def classes_left(t):
 
 def reorder_point(s):
     spread = (s.lead_days * s.sd_day**2 + s.mean_day**2 * s.lead_sd**2) ** 0.5
-    return {"reorder_point": s.mean_day * s.lead_days + 1.6449 * spread, "position": s.available + s.incoming}
+    return {
+        "reorder_point": s.mean_day * s.lead_days + 1.6449 * spread,
+        "position": s.available + s.incoming,
+    }
 
 
 def packs_for_the_money(t):
@@ -149,7 +193,10 @@ def two_arms(t):
 
 
 def one_arm(t):
-    p, q = t.reached.iloc[-1] / t.n_sessions.iloc[-1], 1.1 * t.reached.iloc[-1] / t.n_sessions.iloc[-1]
+    p, q = (
+        t.reached.iloc[-1] / t.n_sessions.iloc[-1],
+        1.1 * t.reached.iloc[-1] / t.n_sessions.iloc[-1],
+    )
     return (1.95996 + 0.84162) ** 2 * (p * (1 - p) + q * (1 - q)) / (q - p) ** 2
 
 
@@ -159,9 +206,15 @@ def better_list(t):
 
 
 def first_role_met(t):
-    sides = {"at least": lambda a, b: a >= b, "above": lambda a, b: a > b, "below": lambda a, b: a < b}
-    is_met = {role: all(sides[r.condition](r.of_this_sku, r.threshold) for r in rows.itertuples())
-              for role, rows in t.groupby("role", sort=False)}
+    sides = {
+        "at least": lambda a, b: a >= b,
+        "above": lambda a, b: a > b,
+        "below": lambda a, b: a < b,
+    }
+    is_met = {
+        role: all(sides[r.condition](r.of_this_sku, r.threshold) for r in rows.itertuples())
+        for role, rows in t.groupby("role", sort=False)
+    }
     letters = {"image": "a", "campaign": "b", "traffic": "c", "profit": "d"}
     return next((letters[role] for role, yes in is_met.items() if yes), "e")
 
@@ -170,7 +223,9 @@ def prices_tried_one_by_one(t):
     found = {}
     for r in t.itertuples():
         prices = np.linspace(r.lowest, r.highest, 2_001)
-        found[r.sku] = prices[((prices / r.price) ** r.elasticity * (prices - r.unit_cost)).argmax()]
+        found[r.sku] = prices[
+            ((prices / r.price) ** r.elasticity * (prices - r.unit_cost)).argmax()
+        ]
     return found
 
 
@@ -188,46 +243,87 @@ def worth_most_first(t):
 
 # what a learner would work out from the table handed out, without the playbook's functions
 BY_HAND = {
-    "welcome.1": len, "00.2": lambda t: t.amount.iloc[0] - t.amount.iloc[1:].sum(),
+    "welcome.1": len,
+    "00.2": lambda t: t.amount.iloc[0] - t.amount.iloc[1:].sum(),
     "00.3": lambda t: t.dropna(subset="customer_id").groupby("customer_id").revenue.sum().mean(),
-    "00.5": gaps_and_last_day, "01.2": lambda t: ((t.sales / t.sales.sum()) ** 2).sum(),
-    "01.3": lambda t: t.revenue.iloc[0] / t.revenue.iloc[:-1].sum(), "01.5": weighted_change,
-    "01.6": lambda t: t[(t.orders >= 10) & (t.orders_before >= 10)].assign(g=lambda f: f.revenue / f.revenue_before)
-    .sort_values("g").category.iloc[-1],
-    "02.2": lambda t: (t.actual / t.forecast >= 1.1).mean(), "02.3": lambda s: 1.15 * s["buyers"] / s["sessions"],
-    "02.4": lambda s: 1.2 * s["overhead"] * s["orders"] / (s["revenue"] - s["goods"] - s["fees"] - s["fulfilment"]),
+    "00.5": gaps_and_last_day,
+    "01.2": lambda t: ((t.sales / t.sales.sum()) ** 2).sum(),
+    "01.3": lambda t: t.revenue.iloc[0] / t.revenue.iloc[:-1].sum(),
+    "01.5": weighted_change,
+    "01.6": lambda t: (
+        t[(t.orders >= 10) & (t.orders_before >= 10)]
+        .assign(g=lambda f: f.revenue / f.revenue_before)
+        .sort_values("g")
+        .category.iloc[-1]
+    ),
+    "02.2": lambda t: (t.actual / t.forecast >= 1.1).mean(),
+    "02.3": lambda s: 1.15 * s["buyers"] / s["sessions"],
+    "02.4": lambda s: (
+        1.2
+        * s["overhead"]
+        * s["orders"]
+        / (s["revenue"] - s["goods"] - s["fees"] - s["fulfilment"])
+    ),
     "02.5": lambda t: {kpi for kpi, part in t.groupby("kpi") if (part.raci == "A").sum() != 1},
-    "02.6": lambda t: list(t.assign(left=t.gross_margin - t.platform_take - t.payment_and_fulfilment - t.acquisition)
-                           .sort_values("left", ascending=False).model),
+    "02.6": lambda t: list(
+        t.assign(left=t.gross_margin - t.platform_take - t.payment_and_fulfilment - t.acquisition)
+        .sort_values("left", ascending=False)
+        .model
+    ),
     "03.2": lambda t: (lambda a: a.iloc[1] / (a.iloc[1] - a.iloc[2:].sum()))(t.amount),
-    "03.3": lambda t: {"blended": t.spend.sum() / t.new_customers.sum(),
-                       "paid": t.spend.sum() / t.new_customers[t.spend > 0].sum()},
+    "03.3": lambda t: {
+        "blended": t.spend.sum() / t.new_customers.sum(),
+        "paid": t.spend.sum() / t.new_customers[t.spend > 0].sum(),
+    },
     "03.4": lambda t: set(t.channel[(t.sales > t.spend) & (t.margin < t.spend)]),
-    "04.2": month_three, "05.2": lambda t: t.revenue_per_customer.sum() / t.margin_per_customer.sum(),
+    "04.2": month_three,
+    "05.2": lambda t: t.revenue_per_customer.sum() / t.margin_per_customer.sum(),
     "05.4": first_month_paid_back,
-    "06.1": lambda t: "abcdefgh"[list(SEGMENTS).index(t.segment[(t.revenue * (1 - t.cost_share)).idxmax()])],
+    "06.1": lambda t: "abcdefgh"[
+        list(SEGMENTS).index(t.segment[(t.revenue * (1 - t.cost_share)).idxmax()])
+    ],
     "06.2": lambda t: (lambda a: (a[0] - a[1] - a[2] + a[3]) * a[4] * (1 - a[5]))(t.amount),
     "06.3": best_fifth,
-    "06.4": lambda t: ((t.segment_then == "important value") & t.segment_now.isin(SEGMENTS[2:4])).sum(),
+    "06.4": lambda t: (
+        (t.segment_then == "important value") & t.segment_now.isin(SEGMENTS[2:4])
+    ).sum(),
     "06.5": two_arms,
-    "07.1": classes_left, "07.2": reorder_point,
-    "07.4": lambda t: t.stock_at_cost.mean() / (t.cost_of_goods.sum() / (7 * len(t))), "07.5": packs_for_the_money,
-    "08.1": lambda t: "abc"[(t.n_treated / (t.n_control + t.n_treated) - t.planned_treated).abs().argmin()],
-    "08.2": lambda t: {"session": t.bought.sum() / len(t),
-                       "user": t[t.bought].visitor_id.nunique() / t.visitor_id.nunique()},
-    "08.3": one_arm, "08.4": lambda t: (lambda r: np.cov(r.late_days, r.stars)[0, 1] / r.late_days.var())(t.dropna()),
-    "08.5": lambda t: t["where"][(t.n_previous * (t.usual_share - t.step_share) * t.onward_share).idxmax()],
-    "09.1": better_list, "09.2": lambda t: t.orders[2] * t.orders[3] / (t.orders[0] * t.orders[1]),
+    "07.1": classes_left,
+    "07.2": reorder_point,
+    "07.4": lambda t: t.stock_at_cost.mean() / (t.cost_of_goods.sum() / (7 * len(t))),
+    "07.5": packs_for_the_money,
+    "08.1": lambda t: "abc"[
+        (t.n_treated / (t.n_control + t.n_treated) - t.planned_treated).abs().argmin()
+    ],
+    "08.2": lambda t: {
+        "session": t.bought.sum() / len(t),
+        "user": t[t.bought].visitor_id.nunique() / t.visitor_id.nunique(),
+    },
+    "08.3": one_arm,
+    "08.4": lambda t: (lambda r: np.cov(r.late_days, r.stars)[0, 1] / r.late_days.var())(
+        t.dropna()
+    ),
+    "08.5": lambda t: t["where"][
+        (t.n_previous * (t.usual_share - t.step_share) * t.onward_share).idxmax()
+    ],
+    "09.1": better_list,
+    "09.2": lambda t: t.orders[2] * t.orders[3] / (t.orders[0] * t.orders[1]),
     "09.3": lambda t: t.orders[2] / (t.orders[0] + t.orders[1] - t.orders[2]),
     "09.5": lambda t: {sku for sku, n in zip(t.sku, t.on_hand, strict=True) if n == 0},
-    "10.1": first_role_met, "10.2": prices_tried_one_by_one,
+    "10.1": first_role_met,
+    "10.2": prices_tried_one_by_one,
     "10.3": lambda t: ((t.units > 0) & (t.days_on_sale > 0)).sum() / (t.days_on_sale > 0).sum(),
-    "10.4": lambda t: t.amount.iloc[:4].sum() / t.amount.iloc[4] - 1, "10.5": tail_of_old_ones,
+    "10.4": lambda t: t.amount.iloc[:4].sum() / t.amount.iloc[4] - 1,
+    "10.5": tail_of_old_ones,
     "11.1": lambda t: "b" if t.lower.iloc[0] <= t.actual.iloc[0] <= t.upper.iloc[0] else "c",
-    "11.2": lambda t: (lambda rise: dict(zip(t.driver, (t.after.prod() - t.before.prod()) * rise / rise.sum(),
-                                             strict=True)))(np.log(t.after / t.before)),
+    "11.2": lambda t: (
+        lambda rise: dict(
+            zip(t.driver, (t.after.prod() - t.before.prod()) * rise / rise.sum(), strict=True)
+        )
+    )(np.log(t.after / t.before)),
     "11.3": lambda t: t.segment[(t.after - t.before).abs().idxmax()],
-    "11.4": lambda t: set(t.metric[t.settles != "0"]), "11.5": worth_most_first,
+    "11.4": lambda t: set(t.metric[t.settles != "0"]),
+    "11.5": worth_most_first,
 }
 
 
@@ -253,7 +349,9 @@ def test_sessions_and_purchases_of_the_visits_handed_out_are_those_of_the_chapte
 
 def test_a_page_asks_what_applies_here_and_is_told_why_not(shops, tmp_path, capsys):
     assert lesson("08.2", shops[0]).applies("08.2") and capsys.readouterr().out == ""
-    bare = open_store(str(write_shop(tmp_path, [order("one", "2026-01-05"), order("two", "2026-01-06", "bob")])))
+    bare = open_store(
+        str(write_shop(tmp_path, [order("one", "2026-01-05"), order("two", "2026-01-06", "bob")]))
+    )
     for number in ("06.2", "07.2", "07.3", "08.3", "08.4"):
         assert not lesson(number, bare).applies(number)
         assert f"{number}: not applicable this month" in capsys.readouterr().out
@@ -281,18 +379,51 @@ def test_an_exercise_is_told_whole(number):
     if exercise.choices:
         assert len(exercise.choices) >= 2
     if exercise.chapter in BILINGUAL:
-        said = [exercise.title, exercise.prompt, *exercise.hints, *(slip.advice for slip in exercise.slips)]
-        spoken = [one for one in said if re.search(r"[a-z]{3}", re.sub(r"`[^`]*`", "", one.en))]  # code is code
-        assert all(re.search(r"[一-鿿]", one.zh) for one in spoken), "hints and advice of 00 to 04 are in Chinese too"
+        said = [
+            exercise.title,
+            exercise.prompt,
+            *exercise.hints,
+            *(slip.advice for slip in exercise.slips),
+        ]
+        spoken = [
+            one for one in said if re.search(r"[a-z]{3}", re.sub(r"`[^`]*`", "", one.en))
+        ]  # code is code
+        assert all(re.search(r"[一-鿿]", one.zh) for one in spoken), (
+            "hints and advice of 00 to 04 are in Chinese too"
+        )
 
 
 @each_exercise
 def test_odd_answers_get_a_reply_and_never_an_error(number, shops):
     one = lesson(number, shops[0])
-    odd = [None, "", "nonsense", -1e30, float("nan"), float("inf"), set(), [], {}, {"a": {1}}, np.arange(3),
-           pd.DataFrame({"a": [1, 2]}), object(), print, [[1], {2: 3}], pd.Series(["x"]), b"bytes", 1j]
+    odd = [
+        None,
+        "",
+        "nonsense",
+        -1e30,
+        float("nan"),
+        float("inf"),
+        set(),
+        [],
+        {},
+        {"a": {1}},
+        np.arange(3),
+        pd.DataFrame({"a": [1, 2]}),
+        object(),
+        print,
+        [[1], {2: 3}],
+        pd.Series(["x"]),
+        b"bytes",
+        1j,
+    ]
     for answer in odd:
-        assert one.check(number, answer).status in ("wrong", "slip", "noted", "not attempted", "not applicable"), answer
+        assert one.check(number, answer).status in (
+            "wrong",
+            "slip",
+            "noted",
+            "not attempted",
+            "not applicable",
+        ), answer
     assert one.check(number, ...).status == "not attempted" == one.check(number).status
 
 
@@ -311,8 +442,18 @@ def test_exercises_are_numbered_in_the_order_of_their_kinds():
 
 def shelf(solve, *slips, **more):
     """A lesson with one exercise that needs no shop."""
-    exercise = Exercise("03.1", level="L2", kind="fill", part="computation", title=Said("t"), prompt=Said("p"),
-                        solve=solve, slips=slips, hints=(Said("one", "一"), Said("two")), **more)
+    exercise = Exercise(
+        "03.1",
+        level="L2",
+        kind="fill",
+        part="computation",
+        title=Said("t"),
+        prompt=Said("p"),
+        solve=solve,
+        slips=slips,
+        hints=(Said("one", "一"), Said("two")),
+        **more,
+    )
 
     class Shop:
         name, month, currency = "shelf", "2026-01", "EUR"
@@ -323,18 +464,31 @@ def shelf(solve, *slips, **more):
 @pytest.fixture
 def exam(monkeypatch):
     """check(answer) of an exercise made on the spot."""
+
     def make(solve, *slips, **more):
         exercise, one = shelf(solve, *slips, **more)
         monkeypatch.setattr("playbook.training.checker.find_exercise", lambda number: exercise)
         return lambda answer: one.check("03.1", answer)
+
     return make
 
 
 def test_a_number_is_right_within_half_a_percent_and_otherwise_only_its_kind_is_told(exam):
     check = exam(lambda shop: 200.0)
-    assert [check(v).status for v in (200, 200.99, 199.01, 201.1)] == ["right", "right", "right", "wrong"]
-    for answer, word in ((-200, "sign"), (2.0, "magnitude"), (260, "value is not"), ("200", "a number"),
-                         (None, "missing"), ({200}, "a number")):
+    assert [check(v).status for v in (200, 200.99, 199.01, 201.1)] == [
+        "right",
+        "right",
+        "right",
+        "wrong",
+    ]
+    for answer, word in (
+        (-200, "sign"),
+        (2.0, "magnitude"),
+        (260, "value is not"),
+        ("200", "a number"),
+        (None, "missing"),
+        ({200}, "a number"),
+    ):
         assert word in check(answer).text and "200.0" not in check(answer).text
 
 
@@ -362,7 +516,10 @@ def test_a_month_without_an_answer_says_so_and_says_why(exam):
         raise PlaybookError("The store has no stock")
 
     assert "not applicable this month. no promotion ran" in exam(none)(3).text
-    assert "no stock" in exam(lacking)(3).text and exam(lambda shop: float("nan"))(3).status == "not applicable"
+    assert (
+        "no stock" in exam(lacking)(3).text
+        and exam(lambda shop: float("nan"))(3).status == "not applicable"
+    )
 
 
 def test_hints_come_one_by_one_and_the_solution_only_when_asked_for(monkeypatch):
@@ -400,15 +557,32 @@ def test_the_glossary_answers_in_both_languages(shops):
     one = Lesson("00", shops[0])
     assert "同期群" in repr(one.glossary("cohort")) and "cohort" in repr(one.glossary("同期群"))
     assert "no such word" in repr(one.glossary("xyzzy")) and repr(one.glossary())
-    assert list(entries().columns[:2]) == ["english", "chinese"] and not entries().english.duplicated().any()
+    assert (
+        list(entries().columns[:2]) == ["english", "chinese"]
+        and not entries().english.duplicated().any()
+    )
     assert (entries()[["english", "chinese"]].map(str.strip) != "").all().all()
 
 
-@pytest.mark.parametrize(("expected", "answer", "kind"), [
-    (1.0, "1", "type"), (1.0, -1, "sign"), (1.0, 100, "magnitude"), (1.0, 1.1, "size"), ({"a"}, {"b"}, "other items"),
-    ({"a"}, 3, "type"), ({"a": 1}, {"b": 1}, "keys"), ({"a": 1}, {"a": 2}, "size"), (["a", "b"], ["b", "a"], "order"),
-    (["a"], ["a", "b"], "too many"), ("a", 1, "type"), (True, 5, "type"), (True, False, "text"), (1, None, "missing"),
-])
+@pytest.mark.parametrize(
+    ("expected", "answer", "kind"),
+    [
+        (1.0, "1", "type"),
+        (1.0, -1, "sign"),
+        (1.0, 100, "magnitude"),
+        (1.0, 1.1, "size"),
+        ({"a"}, {"b"}, "other items"),
+        ({"a"}, 3, "type"),
+        ({"a": 1}, {"b": 1}, "keys"),
+        ({"a": 1}, {"a": 2}, "size"),
+        (["a", "b"], ["b", "a"], "order"),
+        (["a"], ["a", "b"], "too many"),
+        ("a", 1, "type"),
+        (True, 5, "type"),
+        (True, False, "text"),
+        (1, None, "missing"),
+    ],
+)
 def test_the_kind_of_a_difference(expected, answer, kind):
     assert not same(expected, answer) and difference(expected, answer) == kind
 
@@ -417,10 +591,26 @@ def test_the_kind_of_a_difference(expected, answer, kind):
 
 
 def test_a_name_never_leaves_the_folder_and_two_names_never_share_a_file():
-    names = ["ann", "../../etc/passwd", "a/b", "a-b", "a b", "李雷", "con", "x" * 300, "..ann", "ann\n"]
+    names = [
+        "ann",
+        "../../etc/passwd",
+        "a/b",
+        "a-b",
+        "a b",
+        "李雷",
+        "con",
+        "x" * 300,
+        "..ann",
+        "ann\n",
+    ]
     files = [learner_file(name) for name in names]
-    assert all(f.parent == learner_file("ann").parent and re.fullmatch(r"[\w-]+\.jsonl", f.name) for f in files)
-    assert len(set(files)) == len(names) - 1 and files[0] == files[-1], "a line break at the end makes no other name"
+    assert all(
+        f.parent == learner_file("ann").parent and re.fullmatch(r"[\w-]+\.jsonl", f.name)
+        for f in files
+    )
+    assert len(set(files)) == len(names) - 1 and files[0] == files[-1], (
+        "a line break at the end makes no other name"
+    )
     assert all(len(f.name) < 100 and f.stem != "con" for f in files)
     for name in ("", "..", "//", " "):
         with pytest.raises(PlaybookError, match="no name"):
@@ -436,8 +626,23 @@ def test_nothing_is_kept_of_somebody_without_a_name_and_no_answer_of_anybody(sho
 
 
 def test_a_grade_is_stored_and_listed_and_a_score_outside_its_range_refused():
-    record("ann", "case.one", title="One", score=0.5, parts={"finding": 1, "sizing": 0.0}, store="s", month="2026-08")
-    record("ann", "case.one", title="One", score=0.25, parts={"finding": 0.5, "sizing": 0.0}, profit=np.float64(3))
+    record(
+        "ann",
+        "case.one",
+        title="One",
+        score=0.5,
+        parts={"finding": 1, "sizing": 0.0},
+        store="s",
+        month="2026-08",
+    )
+    record(
+        "ann",
+        "case.one",
+        title="One",
+        score=0.25,
+        parts={"finding": 0.5, "sizing": 0.0},
+        profit=np.float64(3),
+    )
     (row,) = grades(records("ann")).itertuples()
     assert (row.tries, row.best, row.last, row.parts) == (2, 0.5, 0.25, "finding 50%, sizing 0%")
     with pytest.raises(PlaybookError, match="between 0 and 1"):
@@ -448,7 +653,9 @@ def test_a_line_cut_short_by_a_crash_costs_that_line_only():
     path = record("ann", "a", score=1)
     path.write_text(path.read_text() + '{"event": "check", "it', encoding="utf-8")
     record("ann", "b", score=1)
-    assert [one["item"] for one in records("ann")] == ["a"] or [one["item"] for one in records("ann")] == ["a", "b"]
+    assert [one["item"] for one in records("ann")] == ["a"] or [
+        one["item"] for one in records("ann")
+    ] == ["a", "b"]
 
 
 def trainee(name, shop, does):
@@ -470,13 +677,23 @@ def test_all_right_all_wrong_and_half_way_give_the_right_matrix_and_points(shops
     trainee("half", shop, lambda place, number: place % 2 == 0 or exercises[number].solve is None)
     states = {name: exercise_states(records(name)) for name in ("all", "none", "half", "nobody")}
     applies = (states["all"].state != "not applicable").to_numpy()
-    assert set(states["all"].state[applies]) <= {"passed", "noted"} and set(states["nobody"].state) == {"open"}
+    assert set(states["all"].state[applies]) <= {"passed", "noted"} and set(
+        states["nobody"].state
+    ) == {"open"}
     assert set(states["none"].state[applies]) <= {"wrong", "noted"}
-    for name, does in (("all", lambda i: True), ("half", lambda i: i % 2 == 0), ("none", lambda i: False)):
+    for name, does in (
+        ("all", lambda i: True),
+        ("half", lambda i: i % 2 == 0),
+        ("none", lambda i: False),
+    ):
         matrix = competency_matrix(states[name])
         for chapter in matrix.index:
             for level in LEVELS:
-                mine = [(i, e) for i, e in enumerate(exercises.values()) if (e.chapter, e.level) == (chapter, level)]
+                mine = [
+                    (i, e)
+                    for i, e in enumerate(exercises.values())
+                    if (e.chapter, e.level) == (chapter, level)
+                ]
                 ok = sum(e.solve is None or (does(i) and bool(applies[i])) for i, e in mine)
                 assert matrix.loc[chapter, level] == (f"{ok}/{len(mine)}" if mine else "")
         points = rubric_points(states[name]).set_index("part")
@@ -491,7 +708,7 @@ def test_an_answer_copied_from_the_solution_counts_only_on_another_month(shops):
     one = Lesson("00", shops[0], learner="ann")
     one.solution("00.2")
     one.check("00.2", one.expected("00.2"))
-    state = lambda: exercise_states(records("ann")).set_index("number").state["00.2"]  # noqa: E731
+    state = lambda: exercise_states(records("ann")).set_index("number").state["00.2"]
     assert state() == "shown"
     other = Lesson("00", shops[1], learner="ann")
     other.check("00.2", other.expected("00.2"))
@@ -507,29 +724,57 @@ def test_the_record_is_one_page_that_loads_nothing_and_escapes_what_people_write
     page = record_page(name)
     assert "<script" not in page and "<b>" not in page and "a &amp; b" in page
     assert not re.search(r"(?:src|href)=", page) and "Mentor" in page
-    assert all(word in page for word in ("Rubric", "stop rule", "Capstone", "week 4", "11 the monthly review"))
+    assert all(
+        word in page
+        for word in ("Rubric", "stop rule", "Capstone", "week 4", "11 the monthly review")
+    )
 
 
 # the commands
 
 
-def test_learn_copies_the_notebooks_fills_them_in_and_reports(stores, tmp_path, capsys, monkeypatch):
+def test_learn_copies_the_notebooks_fills_them_in_and_reports(
+    stores, tmp_path, capsys, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    assert main(["learn", "start", "ann", "--store", str(stores[0]), "--month", "2026-09", "--lang", "zh"]) == 0
+    assert (
+        main(
+            [
+                "learn",
+                "start",
+                "ann",
+                "--store",
+                str(stores[0]),
+                "--month",
+                "2026-09",
+                "--lang",
+                "zh",
+            ]
+        )
+        == 0
+    )
     folder = tmp_path / "work" / "training-ann"
-    assert sorted(p.name for p in folder.glob("*.ipynb")) == sorted([*(p.name for p in NOTEBOOKS), *AFTERWARDS])
+    assert sorted(p.name for p in folder.glob("*.ipynb")) == sorted(
+        [*(p.name for p in NOTEBOOKS), *AFTERWARDS]
+    )
     for path in folder.glob("*.ipynb"):
         text = path.read_text(encoding="utf-8")
         assert 'learner: str = \\"ann\\"' in text, path.name
         assert 'month: str = \\"2026-09\\"' in text or path.name in AFTERWARDS, path.name
     edited = folder / NOTEBOOKS[0].name
     edited.write_text("mine", encoding="utf-8")
-    assert main(["learn", "start", "ann", "--store", str(stores[0])]) == 0 and edited.read_text() == "mine"
+    assert (
+        main(["learn", "start", "ann", "--store", str(stores[0])]) == 0
+        and edited.read_text() == "mine"
+    )
     capsys.readouterr()
     assert main(["learn", "status", "ann"]) == 0 and "0 of" in capsys.readouterr().out
     assert main(["learn", "status", "ann", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["matrix"]
-    assert main(["learn", "report", "ann", "--to", "r.html"]) == 0 and (tmp_path / "r.html").stat().st_size > 1000
+    assert (
+        main(["learn", "report", "ann", "--to", "r.html"]) == 0
+        and (tmp_path / "r.html").stat().st_size > 1000
+    )
     assert main(["learn", "start", "..", "--store", str(stores[0])]) == 1
     assert main(["learn", "start", "ann", "--store", str(stores[0]), "--lang", "fr"]) == 1
     assert main(["learn"]) == 2
@@ -545,7 +790,9 @@ def test_each_learn_command_has_an_example(command, capsys):
 
 
 def test_the_chinese_readme_links_back_and_its_links_and_commands_exist(root, capsys):
-    english, chinese = ((root / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
+    english, chinese = (
+        (root / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md")
+    )
     assert "](README.zh.md)" in english and "](README.md)" in chinese
     links = re.findall(r"\]\(([^)#]+)\)", chinese)
     assert links and [link for link in links if not (root / link).exists()] == []

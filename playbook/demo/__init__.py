@@ -1,4 +1,6 @@
-"""The demo shop: a simulated shop whose truth is known, in sizes and kinds, and as a closed loop."""
+"""The demo shop: a simulated shop whose truth is known, in sizes and kinds, and as a
+closed loop.
+"""
 
 from playbook.demo.make import ensure_demo, make_demo
 from playbook.demo.presets import DIFFICULTIES, INCIDENTS, PRESETS, UNREACHED

@@ -1,7 +1,8 @@
-"""What stands around a shop and hangs on nothing it sells: market, competitors, survey, rates, targets, team, rules.
+"""What stands around a shop and hangs on nothing it sells: market, competitors, survey,
+rates, targets, team, rules.
 
-None of these depends on a day of the simulation, so no incident reaches them (control_totals, the shop's own
-dashboard, is written from its orders).
+None of these depends on a day of the simulation, so no incident reaches them
+(control_totals, the shop's own dashboard, is written from its orders).
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ def _months(world: World, until: int) -> list:
 
 
 def _market(world: World, until: int) -> pa.Table:
-    """A published monthly series of the market, revised once, from two years before the shop."""
+    """A published monthly series of the market, revised once, from two years before the
+    shop.
+    """
     months = [add_months(world.start, -24 + i) for i in range(24 + len(_months(world, until)))]
     t = np.arange(len(months))
     day = np.array([(m - world.start).days + 15 for m in months])
@@ -112,7 +115,10 @@ def _market(world: World, until: int) -> pa.Table:
         value = level * np.exp(growth * t) * season * np.exp(0.012 * normal(k, "noise"))
         revised = value * np.exp(0.006 * normal(k, "revision"))
         for i, month in enumerate(months):
-            for vintage, shown in ((add_months(month, 2), value[i]), (add_months(month, 5), revised[i])):
+            for vintage, shown in (
+                (add_months(month, 2), value[i]),
+                (add_months(month, 5), revised[i]),
+            ):
                 if (vintage - world.start).days <= until:
                     for column, v in zip(
                         rows.values(),
@@ -143,15 +149,25 @@ def _market(world: World, until: int) -> pa.Table:
 
 def _competitors(world: World, until: int) -> pa.Table:
     sellers = ("Seller A", "Seller B", "卖家丙", "Seller D")
-    rows: dict[str, list] = {c: [] for c in ("month", "category", "seller", "low", "high", "price", "reviews")}
+    rows: dict[str, list] = {
+        c: [] for c in ("month", "category", "seller", "low", "high", "price", "reviews")
+    }
     for m, month in enumerate(_months(world, until)):
         day = (month - world.start).days
         for c, category in enumerate(CATEGORIES):
             for s, seller in enumerate(sellers):
                 k = key(world.seed, "seller", c * 10 + s)
-                size = np.exp(11.2 + 0.8 * float(normal(k, "size")) + (0.012 * float(normal(k, "growth")) + 0.004) * m)
+                size = np.exp(
+                    11.2
+                    + 0.8 * float(normal(k, "size"))
+                    + (0.012 * float(normal(k, "growth")) + 0.004) * m
+                )
                 now = key(world.seed, "seller-month", (c * 10 + s) * 1000 + m)
-                mid = size * float(world.season(np.array([day + 15]))[0]) * np.exp(0.08 * float(normal(now, "noise")))
+                mid = (
+                    size
+                    * float(world.season(np.array([day + 15]))[0])
+                    * np.exp(0.08 * float(normal(now, "noise")))
+                )
                 for column, v in zip(
                     rows.values(),
                     (
@@ -183,10 +199,14 @@ def _competitors(world: World, until: int) -> pa.Table:
 
 
 def _survey(world: World, until: int) -> pa.Table:
-    """600 people of the market: what they want, what annoys them, what they pay. One column per question."""
+    """600 people of the market: what they want, what annoys them, what they pay. One
+    column per question.
+    """
     n = 600
     k = key(world.seed, "survey", np.arange(n))
-    favourite = np.searchsorted(np.cumsum([0.22, 0.15, 0.13, 0.13, 0.12, 0.12, 0.06]), uniform(k, "favourite"))
+    favourite = np.searchsorted(
+        np.cumsum([0.22, 0.15, 0.13, 0.13, 0.12, 0.12, 0.06]), uniform(k, "favourite")
+    )
     pains = (
         "delivery takes too long",
         "quality differs from the picture",
@@ -209,7 +229,8 @@ def _survey(world: World, until: int) -> pa.Table:
             "main_pain": pick(pains, pain),
             "price_band": pick(("under 15", "15 to 30", "30 to 60", "over 60"), band),
             "buys_online": pick(
-                ("weekly", "monthly", "quarterly", "rarely"), np.minimum((exponential(k, "often") * 1.6).astype(int), 3)
+                ("weekly", "monthly", "quarterly", "rarely"),
+                np.minimum((exponential(k, "often") * 1.6).astype(int), 3),
             ),
             "knows_us": pick(("no", "yes"), uniform(k, "knows") < 0.17),
             "recommend_0_10": whole(
@@ -239,7 +260,9 @@ def overhead(world: World) -> float:
 
 
 def _targets(world: World, until: int) -> pa.Table:
-    """The plan of the last thirteen months and the next three: growth on paper, not what happened."""
+    """The plan of the last thirteen months and the next three: growth on paper, not
+    what happened.
+    """
     months = _months(world, until)
     months = [*months[-13:], *(add_months(months[-1], i) for i in (1, 2, 3))]
     rows: dict[str, list] = {c: [] for c in ("month", "metric", "value", "base", "owner")}
@@ -247,7 +270,9 @@ def _targets(world: World, until: int) -> pa.Table:
     def plan(month: object) -> dict[str, float]:
         day = (month - world.start).days + 15
         season = float(world.season(np.array([day]))[0])
-        new = world.preset.customers / world.preset.months * (0.8 + 0.4 * day / world.n_days) * season
+        new = (
+            world.preset.customers / world.preset.months * (0.8 + 0.4 * day / world.n_days) * season
+        )
         orders = new * (1.1 + 2.3 * min(max(day / world.n_days, 0), 1.2))
         return {
             "new_customers": round(new),
@@ -264,9 +289,15 @@ def _targets(world: World, until: int) -> pa.Table:
     for month in months:
         now, before = plan(month), plan(add_months(month, -12))
         for metric, value in now.items():
-            grown = value * 1.05 if metric in ("net_revenue", "cm", "orders", "new_customers") else value
+            grown = (
+                value * 1.05
+                if metric in ("net_revenue", "cm", "orders", "new_customers")
+                else value
+            )
             for column, v in zip(
-                rows.values(), (f"{month:%Y-%m}", metric, round(grown, 4), before[metric], _OWNER[metric]), strict=True
+                rows.values(),
+                (f"{month:%Y-%m}", metric, round(grown, 4), before[metric], _OWNER[metric]),
+                strict=True,
             ):
                 column.append(v)
     return table(
@@ -302,7 +333,11 @@ def _models() -> pa.Table:
         ("cash_days", "days"),
         ("gross_margin_share", "share"),
     )
-    rows = [(m, k, v, u) for m, values in _MODELS.items() for (k, u), v in zip(kinds, values, strict=True)]
+    rows = [
+        (m, k, v, u)
+        for m, values in _MODELS.items()
+        for (k, u), v in zip(kinds, values, strict=True)
+    ]
     return table(
         "business_models",
         {
@@ -349,7 +384,11 @@ def _tiers(world: World) -> pa.Table:
 
 def control_totals(monthly: list[dict[str, float]]) -> pa.Table:
     """What the shop's own dashboard shows for each month."""
-    rows = [(m["month"], metric, m[metric]) for m in monthly for metric in ("orders", "gmv", "paid_amount", "refunds")]
+    rows = [
+        (m["month"], metric, m[metric])
+        for m in monthly
+        for metric in ("orders", "gmv", "paid_amount", "refunds")
+    ]
     return table(
         "control_totals",
         {

@@ -1,4 +1,6 @@
-"""Visits and what hangs on them: traffic by day, events, touchpoints, tests at the checkout, points of members."""
+"""Visits and what hangs on them: traffic by day, events, touchpoints, tests at the
+checkout, points of members.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,16 @@ TIERS = (("basic", 0), ("silver", 15_000), ("gold", 40_000))  # cents spent in t
 POINTS = {"point_value": 0.01, "breakage_share": 0.25, "days": 365}
 
 
-def _cells(day: np.ndarray, channel: np.ndarray, device: np.ndarray, region: np.ndarray) -> np.ndarray:
+def _cells(
+    day: np.ndarray, channel: np.ndarray, device: np.ndarray, region: np.ndarray
+) -> np.ndarray:
     return ((day * N_CAUSES + channel) * _D + device) * _R + region
 
 
 def traffic_counts(sim: Simulator, chunk: dict) -> dict[str, np.ndarray]:
-    """Counts by day, channel, device and region of a month: sessions, product views, carts, checkouts, buyers."""
+    """Counts by day, channel, device and region of a month: sessions, product views,
+    carts, checkouts, buyers.
+    """
     world, first = sim.world, chunk["first"]
     days = chunk["last"] - first
     size = days * N_CAUSES * _D * _R
@@ -43,7 +49,9 @@ def traffic_counts(sim: Simulator, chunk: dict) -> dict[str, np.ndarray]:
     b = chunk["baskets"]
     failed = b[(b[:, 4] == 1) & (b[:, 5] == 0)]
     cause = np.where(failed[:, 3] >= 100, 6, np.where(failed[:, 3] == 99, 0, failed[:, 3]))
-    left = np.bincount(_cells(failed[:, 0] - first, cause, failed[:, 2], failed[:, 1]), minlength=size)
+    left = np.bincount(
+        _cells(failed[:, 0] - first, cause, failed[:, 2], failed[:, 1]), minlength=size
+    )
     checkouts = buyers + left
     env = chunk["env"]
     shape = (days, N_CAUSES, _D, _R)
@@ -52,7 +60,9 @@ def traffic_counts(sim: Simulator, chunk: dict) -> dict[str, np.ndarray]:
     weight[:, 0] = 0.26
     weight[:, 6] = 0.04 + 0.08 * (np.arange(first, first + days) // 7 % 2 == 0)[:, None]
     weight[:, 7] = 0.02
-    weight *= (env["demand"] * (0.75 + 0.5 * np.minimum(env["days"] / world.n_days, 1.5)))[:, None, None]
+    weight *= (env["demand"] * (0.75 + 0.5 * np.minimum(env["days"] / world.n_days, 1.5)))[
+        :, None, None
+    ]
     for c, top in ((1, 0.42), (2, 0.5), (3, 0.34), (4, 0.3), (5, 0.34)):
         weight[:, c] = top * chunk["reach"][:, c]
     device = np.array(
@@ -71,11 +81,14 @@ def traffic_counts(sim: Simulator, chunk: dict) -> dict[str, np.ndarray]:
     k = key(
         sim.salt,
         "browse",
-        np.arange(first, chunk["last"])[:, None] * (N_CAUSES * _D * _R) + np.arange(N_CAUSES * _D * _R)[None, :],
+        np.arange(first, chunk["last"])[:, None] * (N_CAUSES * _D * _R)
+        + np.arange(N_CAUSES * _D * _R)[None, :],
     )
     browse = poisson(k.ravel(), "sessions", mean.ravel())
     view = np.array([0.46, 0.52, 0.38, 0.5, 0.55, 0.4, 0.5, 0.5])
-    looked = np.floor(browse * view[np.indices(shape)[1].ravel()] + uniform(k.ravel(), "views")).astype(np.int64)
+    looked = np.floor(
+        browse * view[np.indices(shape)[1].ravel()] + uniform(k.ravel(), "views")
+    ).astype(np.int64)
     carted = np.minimum(poisson(k.ravel(), "carts", 0.055 * browse), looked)
     sessions = browse + checkouts
     return {
@@ -124,16 +137,27 @@ def _events(sim: Simulator, chunk: dict, clock: Clock) -> pa.Table:
     of = np.repeat(cell, n)
     rank = np.arange(len(of)) - np.repeat(np.cumsum(n) - n, n)
     depth = sum(
-        (rank < t[name][of]).astype(np.int64) for name in ("product_views", "add_to_carts", "checkouts", "buyers")
+        (rank < t[name][of]).astype(np.int64)
+        for name in ("product_views", "add_to_carts", "checkouts", "buyers")
     )
-    region, device, channel, day = of % _R, of // _R % _D, of // (_R * _D) % N_CAUSES, of // (_R * _D * N_CAUSES)
+    region, device, channel, day = (
+        of % _R,
+        of // _R % _D,
+        of // (_R * _D) % N_CAUSES,
+        of // (_R * _D * N_CAUSES),
+    )
     k = key(sim.salt, "session", (of.astype(np.int64) + chunk["first"] * 300), rank)
     order_cell = _cells(
-        chunk["o_day"] - chunk["first"], chunk["o_channel"], chunk["o_device"].astype(np.int64), chunk["o_region"]
+        chunk["o_day"] - chunk["first"],
+        chunk["o_channel"],
+        chunk["o_device"].astype(np.int64),
+        chunk["o_region"],
     )
     line_up = np.argsort(order_cell, kind="stable")
     order = np.full(len(of), -1)
-    order[depth == 4] = line_up  # cells ascend on both sides, and each holds as many buyers as orders
+    order[depth == 4] = (
+        line_up  # cells ascend on both sides, and each holds as many buyers as orders
+    )
     bought = order >= 0
     who = np.where(bought, chunk["o_who"][np.maximum(order, 0)], -1)
     visitor = np.where(
@@ -146,7 +170,9 @@ def _events(sim: Simulator, chunk: dict, clock: Clock) -> pa.Table:
     sku = np.searchsorted(popular / popular[-1], uniform(k, "looks-at") * 0.999999)
     sku = np.where(bought, chunk["l_sku"][first_line[np.maximum(order, 0)]], sku)
     minute = np.where(
-        bought, chunk["o_minute"][np.maximum(order, 0)] - 6, 360 + (uniform(k, "minute") * 1060).astype(np.int64)
+        bought,
+        chunk["o_minute"][np.maximum(order, 0)] - 6,
+        360 + (uniform(k, "minute") * 1060).astype(np.int64),
     )
     start = clock.at(day + chunk["first"], minute, (uniform(k, "second") * 60).astype(np.int64))
     m = depth + 1
@@ -155,9 +181,11 @@ def _events(sim: Simulator, chunk: dict, clock: Clock) -> pa.Table:
     at = start[row] + step * (30 + (uniform(key(k[row], step), "pause") * 50).astype(np.int64))
     at = np.where(
         bought[row] & (step == 4),
-        clock.at(chunk["o_day"], chunk["o_minute"], (uniform(chunk["o_key"], "second") * 60).astype(np.int64))[
-            np.maximum(order[row], 0)
-        ],
+        clock.at(
+            chunk["o_day"],
+            chunk["o_minute"],
+            (uniform(chunk["o_key"], "second") * 60).astype(np.int64),
+        )[np.maximum(order[row], 0)],
         at,
     )
     is_account = bought & ~p["is_guest"][np.maximum(who, 0)]
@@ -170,8 +198,12 @@ def _events(sim: Simulator, chunk: dict, clock: Clock) -> pa.Table:
             "occurred_at": times(at),
             "visitor_id": ids(visitor, 12, "B").take(pa.array(row)),
             "session_id": ids(k, 12, "S").take(pa.array(row)),
-            "customer_id": ids(p["key"][np.maximum(who, 0)], 12, "C", missing=~is_account).take(pa.array(row)),
-            "name": pick(("session_start", "view_item", "add_to_cart", "begin_checkout", "purchase"), step),
+            "customer_id": ids(p["key"][np.maximum(who, 0)], 12, "C", missing=~is_account).take(
+                pa.array(row)
+            ),
+            "name": pick(
+                ("session_start", "view_item", "add_to_cart", "begin_checkout", "purchase"), step
+            ),
             "sku": pick(world.sku_ids, sku[row], (step == 0) | (step >= 3)),
             "order_id": order_ids.take(pa.array(np.maximum(order[row], 0), mask=~is_sale)),
             "amount": money(chunk["o_revenue"][np.maximum(order[row], 0)], ~is_sale),
@@ -184,7 +216,9 @@ def _events(sim: Simulator, chunk: dict, clock: Clock) -> pa.Table:
 
 
 def _touchpoints(sim: Simulator, chunk: dict, clock: Clock) -> pa.Table:
-    """Journeys of the month's orders, touches in order of time, and four times as many that end in nothing."""
+    """Journeys of the month's orders, touches in order of time, and four times as many
+    that end in nothing.
+    """
     touch, pull = chunk["o_touch"], chunk["o_pull"]
     order, channel = np.nonzero(touch)
     by = np.lexsort((pull[order, channel], order))
@@ -203,7 +237,11 @@ def _touchpoints(sim: Simulator, chunk: dict, clock: Clock) -> pa.Table:
     seen = np.stack(
         [
             uniform(j, f"saw/{c}")
-            < (0.30 * chunk["reach"][day, c, r] if 1 <= c <= 5 else (0.22, 0, 0, 0, 0, 0, 0.06, 0.01)[c])
+            < (
+                0.30 * chunk["reach"][day, c, r]
+                if 1 <= c <= 5
+                else (0.22, 0, 0, 0, 0, 0, 0.06, 0.01)[c]
+            )
             for c in range(N_CAUSES)
         ],
         axis=1,
@@ -227,14 +265,19 @@ def _touchpoints(sim: Simulator, chunk: dict, clock: Clock) -> pa.Table:
             "channel": pick(CHANNELS, np.r_[channel, jc]),
             "touched_at": times(np.r_[at, at2]),
             "is_conversion": flags(np.r_[is_last, zero > 0]),
-            "amount": money(np.r_[np.where(is_last, chunk["o_revenue"][order], 0), zero], ~np.r_[is_last, zero > 0]),
+            "amount": money(
+                np.r_[np.where(is_last, chunk["o_revenue"][order], 0), zero],
+                ~np.r_[is_last, zero > 0],
+            ),
             "n_journeys": whole(np.ones(len(order) + len(jo))),
         },
     )
 
 
 def experiments(sim: Simulator, a: dict, chunks: list[dict], clock: Clock) -> pa.Table | None:
-    """One row per visitor of the tests: who came, in which arm, whether and what they bought, and bought before."""
+    """One row per visitor of the tests: who came, in which arm, whether and what they
+    bought, and bought before.
+    """
     p, n, parts = sim.people, sim.n, []
     for test in sim.experiments():
         if test["first"] > clock.until:
@@ -245,16 +288,23 @@ def experiments(sim: Simulator, a: dict, chunks: list[dict], clock: Clock) -> pa
         came = np.full(n, 10**6)
         np.minimum.at(came, a["o_who"][inside], a["o_day"][inside])
         converted = came < 10**6
-        before = (a["o_day"] >= test["first"] - 90) & (a["o_day"] < test["first"]) & (a["o_fate"] == 0)
+        before = (
+            (a["o_day"] >= test["first"] - 90) & (a["o_day"] < test["first"]) & (a["o_fate"] == 0)
+        )
         earlier = np.bincount(a["o_who"][before], a["o_revenue"][before], n).astype(np.int64)
         born = p["born"][:n] < test["first"]
         looks = (
             born
             & ~converted
-            & (uniform(key(p["key"][:n], "test-visit", test["number"]), "u") < np.where(p["alive"][:n], 0.5, 0.1))
+            & (
+                uniform(key(p["key"][:n], "test-visit", test["number"]), "u")
+                < np.where(p["alive"][:n], 0.5, 0.1)
+            )
         )
         rows = np.flatnonzero(converted | looks)
-        visits = sum(c["n_visits"] for c in chunks if c["first"] <= last and c["last"] > test["first"])
+        visits = sum(
+            c["n_visits"] for c in chunks if c["first"] <= last and c["last"] > test["first"]
+        )
         m = max(int(0.8 * visits * min((last - test["first"] + 1) / 30.0, 1.0)) - len(rows), 0)
         stranger = key(sim.salt, "test-visitor", test["number"], np.arange(m))
         k = np.concatenate([p["key"][rows], stranger])
@@ -263,7 +313,8 @@ def experiments(sim: Simulator, a: dict, chunks: list[dict], clock: Clock) -> pa
         day = np.where(
             day > 0,
             day,
-            test["first"] + np.floor((last - test["first"] + 1) * uniform(k, "visit-day")).astype(np.int64),
+            test["first"]
+            + np.floor((last - test["first"] + 1) * uniform(k, "visit-day")).astype(np.int64),
         )
         none = np.zeros(m, np.int64)
         parts.append(
@@ -285,11 +336,16 @@ def experiments(sim: Simulator, a: dict, chunks: list[dict], clock: Clock) -> pa
 
 
 def memberships(sim: Simulator, a: dict, clock: Clock) -> pa.Table | None:
-    """Points and tiers of members: a point per euro, spent by the hundred, gone after a year. Joining changes
-    nothing in what people buy (the truth of this shop): members only were better customers before."""
+    """Points and tiers of members: a point per euro, spent by the hundred, gone after a
+    year. Joining changes nothing in what people buy (the truth of this shop): members
+    only were better customers before.
+    """
     p, n = sim.people, sim.n
     member = (
-        p["is_contactable"][:n] & ~p["is_guest"][:n] & (uniform(p["key"][:n], "joins") < 0.55) & (p["cause"][:n] != 99)
+        p["is_contactable"][:n]
+        & ~p["is_guest"][:n]
+        & (uniform(p["key"][:n], "joins") < 0.55)
+        & (p["cause"][:n] != 99)
     )
     rows = np.flatnonzero(member[a["o_who"]] & np.isin(a["o_fate"], (0,)))
     rows = rows[np.lexsort((a["o_minute"][rows], a["o_day"][rows], a["o_who"][rows]))]
@@ -297,7 +353,9 @@ def memberships(sim: Simulator, a: dict, clock: Clock) -> pa.Table | None:
     draw, choice = uniform(a["o_key"], "spends-points"), uniform(a["o_key"], "how-many-points")
 
     def note(who: int, at: int, tier: int, points: int, why: int, until: int = -1) -> None:
-        for column, value in zip(out.values(), (who, at, len(out["who"]), tier, points, why, until), strict=True):
+        for column, value in zip(
+            out.values(), (who, at, len(out["who"]), tier, points, why, until), strict=True
+        ):
             column.append(value)
 
     who_now, lots, window, tier = -1, deque(), deque(), 0

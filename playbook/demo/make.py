@@ -1,4 +1,6 @@
-"""Making a shop: play its months, write what it would see, keep the default one in the cache."""
+"""Making a shop: play its months, write what it would see, keep the default one in the
+cache.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,15 @@ from playbook.demo.habits import Plan
 from playbook.demo.journey import event_tables, experiments, memberships, traffic, traffic_counts
 from playbook.demo.presets import SEED, VERSION, Preset, plan
 from playbook.demo.simulate import Simulator
-from playbook.demo.tables import Clock, ad_spend, buying_tables, goods_tables, people_tables, price_table, stock_table
+from playbook.demo.tables import (
+    Clock,
+    ad_spend,
+    buying_tables,
+    goods_tables,
+    people_tables,
+    price_table,
+    stock_table,
+)
 from playbook.demo.world import ZONE, World
 from playbook.demo.writing import save, sort
 from playbook.errors import PlaybookError
@@ -59,7 +69,9 @@ _KEPT = (
 
 
 def play(sim: Simulator, plan_of_month: Plan | None = None, *, keeps_days: bool = False) -> dict:
-    """One more month of a simulator, its traffic and truth counted, and what nobody needs any more thrown away."""
+    """One more month of a simulator, its traffic and truth counted, and what nobody
+    needs any more thrown away.
+    """
     chunk = sim.month(plan_of_month)
     chunk["traffic"] = traffic_counts(sim, chunk)
     chunk["n_visits"] = int(chunk["traffic"]["visitors"].sum())
@@ -78,7 +90,9 @@ def gather(chunks: list[dict]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([c[name] for c in chunks]) for name in _KEPT}
 
 
-def month_tables(sim: Simulator, chunk: dict, clock: Clock, *, with_events: bool) -> dict[str, pa.Table]:
+def month_tables(
+    sim: Simulator, chunk: dict, clock: Clock, *, with_events: bool
+) -> dict[str, pa.Table]:
     """The tables that grow with every month."""
     out = buying_tables(sim, chunk, clock)
     out |= {
@@ -92,7 +106,11 @@ def month_tables(sim: Simulator, chunk: dict, clock: Clock, *, with_events: bool
 def closing_tables(sim: Simulator, chunks: list[dict], clock: Clock) -> dict[str, pa.Table]:
     """The tables written once, at the end."""
     a = gather(chunks)
-    out = people_tables(sim, clock) | goods_tables(sim, chunks, clock) | background_tables(sim.world, clock.until)
+    out = (
+        people_tables(sim, clock)
+        | goods_tables(sim, chunks, clock)
+        | background_tables(sim.world, clock.until)
+    )
     out["control_totals"] = control_totals(_dashboard(sim, chunks, clock))
     for name, rows in (
         ("experiments", experiments(sim, a, chunks, clock)),
@@ -107,7 +125,9 @@ def tables_of(sim: Simulator, chunks: list[dict]) -> dict[str, pa.Table]:
     """Every contract table as the shop would see it on the simulator's evening."""
     clock = Clock(sim.world, sim.day - 1)
     n = sim.world.preset.events_months
-    months = [month_tables(sim, c, clock, with_events=i >= len(chunks) - n) for i, c in enumerate(chunks)]
+    months = [
+        month_tables(sim, c, clock, with_events=i >= len(chunks) - n) for i, c in enumerate(chunks)
+    ]
     out = {name: pa.concat_tables([m[name] for m in months if name in m]) for name in months[-1]}
     for name in ("refunds", "reviews", "tickets"):
         out[name] = sort(out[name], name)
@@ -120,14 +140,23 @@ def _visible(preset: Preset, tables: dict[str, pa.Table]) -> dict[str, pa.Table]
         tables = {name: tables[name] for name in ("orders", "order_lines")}
     if preset.has_costs and not preset.is_orders_only:
         return tables
-    return {name: rows.drop_columns(_COSTS.get(name, [])) for name, rows in tables.items() if name != "cost_rates"}
+    return {
+        name: rows.drop_columns(_COSTS.get(name, []))
+        for name, rows in tables.items()
+        if name != "cost_rates"
+    }
 
 
 def _dashboard(sim: Simulator, chunks: list[dict], clock: Clock) -> list[dict]:
-    """The dashboard's figures by month: it counts what was paid, cancelled later or not, and refunds on their day."""
+    """The dashboard's figures by month: it counts what was paid, cancelled later or
+    not, and refunds on their day.
+    """
     months = [(str((sim.world.day0 + c["first"]).astype("datetime64[M]")), c) for c in chunks]
     back = {name: sum(c["truth"]["refunds"].get(name, 0) for _, c in months) for name, _ in months}
-    return [{"month": name, **c["truth"]["dashboard"], "refunds": back[name] / 100} for name, c in months]
+    return [
+        {"month": name, **c["truth"]["dashboard"], "refunds": back[name] / 100}
+        for name, c in months
+    ]
 
 
 def settings(world: World) -> str:
@@ -150,7 +179,11 @@ def write_log(folder: Path, world: World, until: int, names: list[str]) -> None:
     (folder / "shop.yaml").write_text(settings(world), encoding="utf-8")
     first, last = str(world.day0), str(world.day0 + until)
     since = {"events": world.preset.events_months, "touchpoints": world.preset.events_months}
-    months = {t: str((np.datetime64(last, "M") - (n - 1)).astype("datetime64[D]")) for t, n in since.items() if n}
+    months = {
+        t: str((np.datetime64(last, "M") - (n - 1)).astype("datetime64[D]"))
+        for t, n in since.items()
+        if n
+    }
     log = {
         "made_by": MARK,
         "version": VERSION,
@@ -160,7 +193,9 @@ def write_log(folder: Path, world: World, until: int, names: list[str]) -> None:
         "observed_to": dict.fromkeys(names, last),
         "imports": [],
     }
-    (folder / "store.json").write_text(json.dumps(log, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / "store.json").write_text(
+        json.dumps(log, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )
 
 
 def make_demo(
@@ -175,15 +210,23 @@ def make_demo(
     switches: dict[str, bool] | None = None,
     with_truth: bool = True,
 ) -> Path:
-    """Simulates a shop and writes its store; the folder appears whole or not at all. Returns the folder.
+    """Simulates a shop and writes its store; the folder appears whole or not at all.
+    Returns the folder.
 
-    The same seed gives the same bytes on any number of cores. `switches` turns difficulties and incidents off or on,
-    e.g. `{"checkout_fault": False}` or `{"all": False, "season": True}`. A folder made before is replaced; any other
-    folder with something in it is refused. PlaybookError for unknown presets or switches, impossible sizes, and a
-    place that cannot be written to.
+    The same seed gives the same bytes on any number of cores. `switches` turns
+    difficulties and incidents off or on, e.g. `{"checkout_fault": False}` or `{"all":
+    False, "season": True}`. A folder made before is replaced; any other folder with
+    something in it is refused. PlaybookError for unknown presets or switches,
+    impossible sizes, and a place that cannot be written to.
     """
     asked, last_month, on = plan(
-        preset, customers=customers, months=months, skus=skus, until=until, seed=seed, switches=switches
+        preset,
+        customers=customers,
+        months=months,
+        skus=skus,
+        until=until,
+        seed=seed,
+        switches=switches,
     )
     folder = Path(folder)
     refuse_others(folder)
@@ -192,7 +235,9 @@ def make_demo(
         part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
         raise PlaybookError(
-            f"The shop cannot be written: {error.strerror}", file=folder, do="name a folder you may write to"
+            f"The shop cannot be written: {error.strerror}",
+            file=folder,
+            do="name a folder you may write to",
         ) from None
     try:
         _fill(part, asked, World(asked, last_month, seed, on), with_truth=with_truth)
@@ -208,9 +253,13 @@ def make_demo(
 
 
 def refuse_others(folder: Path) -> None:
-    """PlaybookError for a file, and for a folder with something in it that no demo shop wrote."""
+    """PlaybookError for a file, and for a folder with something in it that no demo shop
+    wrote.
+    """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder)):
-        raise PlaybookError(f"{folder} holds something that is not a demo shop", do="name an empty or a new folder")
+        raise PlaybookError(
+            f"{folder} holds something that is not a demo shop", do="name an empty or a new folder"
+        )
 
 
 def _is_ours(folder: Path) -> bool:
@@ -235,8 +284,10 @@ def _fill(folder: Path, preset: Preset, world: World, *, with_truth: bool) -> No
 
 
 def _fill_in_chunks(folder: Path, sim: Simulator, *, with_truth: bool) -> None:
-    """A month at a time: each is written and forgotten but for its sums. Orders are written as known on the last
-    evening of the whole log, so a parcel of a written month may still arrive in it."""
+    """A month at a time: each is written and forgotten but for its sums. Orders are
+    written as known on the last evening of the whole log, so a parcel of a written
+    month may still arrive in it.
+    """
     world, months = sim.world, sim.world.preset.months
     clock = Clock(world, world.n_days - 1)
     chunks, names = [], set()
@@ -246,7 +297,11 @@ def _fill_in_chunks(folder: Path, sim: Simulator, *, with_truth: bool) -> None:
             save(folder / name / f"part-{month:03d}.parquet", rows)
             names.add(name)
         chunks.append(
-            {name: value for name, value in chunk.items() if name[:2] not in ("o_", "l_") or name in _KEPT}
+            {
+                name: value
+                for name, value in chunk.items()
+                if name[:2] not in ("o_", "l_") or name in _KEPT
+            }
             | {"traffic": None, "stock": None}
         )
     tables = closing_tables(sim, chunks, clock)
@@ -254,11 +309,18 @@ def _fill_in_chunks(folder: Path, sim: Simulator, *, with_truth: bool) -> None:
         save(folder / f"{name}.parquet", rows)
     write_log(folder, world, clock.until, sorted({*names, *tables}))
     if with_truth:
-        year = {name: np.concatenate([c["days"][name] for c in chunks[-12:]] * 2) for name in chunks[-1]["days"]}
-        write_truth(folder, truth_of(sim, chunks, environments=[{**year, "bought": None, "first": sim.day}]))
+        year = {
+            name: np.concatenate([c["days"][name] for c in chunks[-12:]] * 2)
+            for name in chunks[-1]["days"]
+        }
+        write_truth(
+            folder, truth_of(sim, chunks, environments=[{**year, "bought": None, "first": sim.day}])
+        )
 
 
-def truth_of(sim: Simulator, chunks: list[dict], environments: list[dict] | None = None) -> dict[str, pd.DataFrame]:
+def truth_of(
+    sim: Simulator, chunks: list[dict], environments: list[dict] | None = None
+) -> dict[str, pd.DataFrame]:
     """Every frame of the truth, by the name of its file."""
     until = sim.day - 1
     return {
@@ -283,7 +345,9 @@ def write_truth(folder: Path, frames: dict[str, pd.DataFrame]) -> None:
 
 
 def _before_launch(folder: Path, preset: Preset, world: World) -> None:
-    """A shop that has not opened: the market, the others, a survey, the planned prices, rates and roles."""
+    """A shop that has not opened: the market, the others, a survey, the planned prices,
+    rates and roles.
+    """
     until = world.n_days - 1
     tables = background_tables(world, until, has_orders=False)
     tables["prices"] = price_table(
@@ -293,7 +357,9 @@ def _before_launch(folder: Path, preset: Preset, world: World) -> None:
 
 
 def ensure_demo(preset: str = "demo") -> Path:
-    """The cached folder of a preset, made on first use. Where several processes ask at once, one makes it."""
+    """The cached folder of a preset, made on first use. Where several processes ask at
+    once, one makes it.
+    """
     from playbook.store import cache_folder
     from playbook.store.write import locked
 

@@ -1,9 +1,12 @@
-"""What somebody who knew the laws of the shop would do: the yardstick for decisions made from its tables alone.
+"""What somebody who knew the laws of the shop would do: the yardstick for decisions
+made from its tables alone.
 
-A stated search, not the optimum. Budgets: each channel up to the point where the next euro brings back a euro within
-the horizon, by its true response curve. Order levels: true demand and lead-time laws, at the critical ratio of margin
-lost against capital held. Prices: part of the way to each sku's best price. Scales of the three are then chosen on
-futures of other chance than the one that will come. The oracle knows the laws; it does not know tomorrow.
+A stated search, not the optimum. Budgets: each channel up to the point where the next
+euro brings back a euro within the horizon, by its true response curve. Order levels:
+true demand and lead-time laws, at the critical ratio of margin lost against capital
+held. Prices: part of the way to each sku's best price. Scales of the three are then
+chosen on futures of other chance than the one that will come. The oracle knows the
+laws; it does not know tomorrow.
 """
 
 from __future__ import annotations
@@ -27,13 +30,19 @@ SCALES: dict[str, tuple[float, ...]] = {
 }
 
 
-def oracle(shop: Shop, *, horizon: int = 12, scales: dict[str, float] | None = None) -> dict[str, Any]:
-    """Decisions for the next month from the true laws: budgets, order_levels, and prices where `scales` asks for them.
+def oracle(
+    shop: Shop, *, horizon: int = 12, scales: dict[str, float] | None = None
+) -> dict[str, Any]:
+    """Decisions for the next month from the true laws: budgets, order_levels, and
+    prices where `scales` asks for them.
 
-    `horizon` is the number of months still to be earned from; `scales` comes from `search`.
+    `horizon` is the number of months still to be earned from; `scales` comes from
+    `search`.
     """
     chosen = {"budgets": 1.0, "prices": 0.4, "order_levels": 1.0, **(scales or {})}
-    out: dict[str, Any] = {"budgets": {c: b * chosen["budgets"] for c, b in _budgets(shop, horizon).items()}}
+    out: dict[str, Any] = {
+        "budgets": {c: b * chosen["budgets"] for c, b in _budgets(shop, horizon).items()}
+    }
     if chosen["order_levels"]:
         out["order_levels"] = _levels(shop)
     if chosen["prices"]:
@@ -42,10 +51,14 @@ def oracle(shop: Shop, *, horizon: int = 12, scales: dict[str, float] | None = N
 
 
 def search(shop: Shop, *, months: int = 3, futures: int = 2, horizon: int = 12) -> dict[str, float]:
-    """The scale of each lever that earns most over some months of other chance, one lever after the other."""
+    """The scale of each lever that earns most over some months of other chance, one
+    lever after the other.
+    """
     chosen = {"budgets": 1.0, "prices": 0.4, "order_levels": 1.0}
     for lever, steps in SCALES.items():
-        worth = {step: _worth(shop, {**chosen, lever: step}, months, futures, horizon) for step in steps}
+        worth = {
+            step: _worth(shop, {**chosen, lever: step}, months, futures, horizon) for step in steps
+        }
         chosen[lever] = max(steps, key=lambda step: (worth[step], -step))
     return chosen
 
@@ -58,17 +71,25 @@ def _worth(shop: Shop, scales: dict[str, float], months: int, futures: int, hori
             twin.advance(oracle(twin, horizon=max(horizon - ahead, 1), scales=scales))
         ahead = twin.profit().tail(months)
         people = twin._sim.people
-        new = people["born"][: twin._sim.n] >= shop._sim.day  # what the people won are still worth counts as well
+        new = (
+            people["born"][: twin._sim.n] >= shop._sim.day
+        )  # what the people won are still worth counts as well
         each = float(ahead.margin.sum() / max(ahead.orders.sum(), 1))
         rate, drop = people["rate"][: twin._sim.n][new], people["drop"][: twin._sim.n][new]
         left = max(horizon - months, 0) * 30.4
-        later = (people["alive"][: twin._sim.n][new] * (1 - np.exp(-rate * drop * left)) / drop).sum() * each * 0.7
+        later = (
+            (people["alive"][: twin._sim.n][new] * (1 - np.exp(-rate * drop * left)) / drop).sum()
+            * each
+            * 0.7
+        )
         total += float(ahead.profit.sum()) + float(later)
     return total / futures
 
 
 def _budgets(shop: Shop, horizon: int) -> dict[str, float]:
-    """EUR of a month by channel: the last step of a fine grid whose euro still brings back one."""
+    """EUR of a month by channel: the last step of a fine grid whose euro still brings
+    back one.
+    """
     sim, world = shop._sim, shop._sim.world
     p, n = sim.people, sim.n
     year = [c["truth"] for c in shop._chunks[-12:]]
@@ -86,31 +107,43 @@ def _budgets(shop: Shop, horizon: int) -> dict[str, float]:
         later = 0.0
         if people.any():
             rate, drop = p["rate"][:n][people], p["drop"][:n][people]
-            later = float(((1 - drop) * (1 - np.exp(-rate * drop * 30.4 * horizon)) / drop).mean()) * share
+            later = (
+                float(((1 - drop) * (1 - np.exp(-rate * drop * 30.4 * horizon)) / drop).mean())
+                * share
+            )
         grid = world.base_spend[c] * np.linspace(0, 8, 401)
         reach = world.response(c, grid)
         newcomers = world.tops(c) * reach * season * share
-        value = each * (newcomers * (1 + later) + base * world.nudge_top[c] * np.minimum(reach, 1) * share)
+        value = each * (
+            newcomers * (1 + later) + base * world.nudge_top[c] * np.minimum(reach, 1) * share
+        )
         out[CHANNELS[c]] = float(grid[np.argmax(value - grid)]) * 30.4
     return out
 
 
 def _levels(shop: Shop) -> dict[str, tuple[int, int]]:
-    """Reorder and order-up-to levels from true demand of the last eight weeks, season and the suppliers' laws."""
+    """Reorder and order-up-to levels from true demand of the last eight weeks, season
+    and the suppliers' laws.
+    """
     sim, world = shop._sim, shop._sim.world
     rows = np.flatnonzero(world.launched < sim.day - 28)
     wanted = np.concatenate([c["demand"] for c in shop._chunks[-3:]])[-56:][:, rows]
     v = world.supplier[rows]
     lead, spread = world.lead_mean[v], world.lead_mean[v] * world.lead_cv[v]
     then, now = sim.day + lead + 15, sim.day - 28
-    season = np.array([world.season(np.array([int(t)]))[0] for t in then]) / world.season(np.array([now]))[0]
+    season = (
+        np.array([world.season(np.array([int(t)]))[0] for t in then])
+        / world.season(np.array([now]))[0]
+    )
     local = np.array(
         [
             world.category_season(t)[r] / max(world.category_season(now)[r], 1e-9)
             for t, r in zip(then, rows, strict=True)
         ]
     )
-    life = np.array([world.life(t)[r] / max(world.life(now)[r], 1e-9) for t, r in zip(then, rows, strict=True)])
+    life = np.array(
+        [world.life(t)[r] / max(world.life(now)[r], 1e-9) for t, r in zip(then, rows, strict=True)]
+    )
     daily = np.maximum(wanted.mean(axis=0) * np.clip(season * local * life, 0.3, 3.0), 0.005)
     day_var = np.maximum(wanted.var(axis=0), daily)
     cost, price = world.unit_cost(sim.day)[rows] / 100, sim._price(sim.day)[rows] / 100
@@ -125,11 +158,16 @@ def _levels(shop: Shop) -> dict[str, tuple[int, int]]:
     )  # 25 EUR a purchase order, shared by a dozen lines
     reorder = np.ceil(daily * window + safety)
     level = reorder + np.maximum(np.maximum(batch, daily * 7), world.pack[rows])
-    return {str(world.sku_ids[r]): (int(a), int(np.ceil(b))) for r, a, b in zip(rows, reorder, level, strict=True)}
+    return {
+        str(world.sku_ids[r]): (int(a), int(np.ceil(b)))
+        for r, a, b in zip(rows, reorder, level, strict=True)
+    }
 
 
 def _prices(shop: Shop, part: float) -> dict[str, float]:
-    """Part of the way from the price as planned to the best price of the law, at most 15 % in one go."""
+    """Part of the way from the price as planned to the best price of the law, at most
+    15 % in one go.
+    """
     sim, world = shop._sim, shop._sim.world
     rows = np.flatnonzero(world.launched < sim.day)
     now = world.planned_price(sim.day)[rows].astype(float)
@@ -137,11 +175,17 @@ def _prices(shop: Shop, part: float) -> dict[str, float]:
     aim = np.clip(now * (best / now) ** part, 0.7 * now, 1.4 * now)
     current = sim._price(sim.day)[rows]
     aim = np.clip(aim, 0.85 * current, 1.15 * current)
-    return {str(world.sku_ids[r]): round(float(a) / 100, 1) for r, a in zip(rows, aim, strict=True) if a >= 10}
+    return {
+        str(world.sku_ids[r]): round(float(a) / 100, 1)
+        for r, a in zip(rows, aim, strict=True)
+        if a >= 10
+    }
 
 
 def rule_of_thumb(shop: Shop) -> dict[str, Any]:
-    """What a dashboard suggests: last month's total, divided in proportion to the return each platform claims."""
+    """What a dashboard suggests: last month's total, divided in proportion to the
+    return each platform claims.
+    """
     last = shop._chunks[-1]
     spend = last["spend"].sum(axis=(0, 2))
     claimed = {c: last["claims"][c][1].sum() / 100 / max(spend[c], 1.0) for c in last["claims"]}
@@ -151,7 +195,9 @@ def rule_of_thumb(shop: Shop) -> dict[str, Any]:
 
 
 def compare(shop: Shop, *, months: int = 12) -> dict[str, Any]:
-    """True profit in EUR over the next months under the same chance: as before, the rule of thumb, the oracle."""
+    """True profit in EUR over the next months under the same chance: as before, the
+    rule of thumb, the oracle.
+    """
     scales = search(shop, horizon=months)
     worth: dict[str, Any] = {}
     for name in ("as_before", "rule_of_thumb", "oracle"):

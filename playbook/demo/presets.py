@@ -1,4 +1,6 @@
-"""What can be asked of the demo shop: sizes, difficulties, incidents, and which tables an incident cannot reach."""
+"""What can be asked of the demo shop: sizes, difficulties, incidents, and which tables
+an incident cannot reach.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +12,30 @@ from pathlib import Path
 
 from playbook.errors import PlaybookError
 
-__all__ = ["DIFFICULTIES", "INCIDENTS", "PRESETS", "SEED", "UNREACHED", "VERSION", "Preset", "incident_days", "plan"]
+__all__ = [
+    "DIFFICULTIES",
+    "INCIDENTS",
+    "PRESETS",
+    "SEED",
+    "UNREACHED",
+    "VERSION",
+    "Preset",
+    "incident_days",
+    "plan",
+]
 
 SEED = 20261031
 FIRST_YEAR, LAST_YEAR = 1990, 2200  # of the last month: what every date type of the store can hold
 
 
 def _laws() -> str:
-    """A fingerprint of the laws' own text: a cached shop is made anew when what it was drawn from changes."""
+    """A fingerprint of the laws' own text: a cached shop is made anew when what it was
+    drawn from changes.
+    """
     files = sorted(
-        f for f in Path(__file__).parent.glob("*.py") if f.name not in ("oracle.py", "shop.py", "__init__.py")
+        f
+        for f in Path(__file__).parent.glob("*.py")
+        if f.name not in ("oracle.py", "shop.py", "__init__.py")
     )
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:10]
 
@@ -29,7 +45,9 @@ VERSION = _laws()
 
 @dataclass(frozen=True)
 class Preset:
-    """One kind of shop. Sizes are expectations; `confounding` is how strongly spend follows demand."""
+    """One kind of shop. Sizes are expectations; `confounding` is how strongly spend
+    follows demand.
+    """
 
     name: str
     about: str
@@ -48,8 +66,16 @@ class Preset:
 
 _ALL = (
     Preset("demo", "three years, every table, every difficulty, the planted incidents"),
-    Preset("tiny", "eighteen months of a small shop, made in seconds", customers=1_500, months=18, skus=60),
-    Preset("clean", "spend does not follow demand, no incidents", confounding=0.0, off=("incidents",)),
+    Preset(
+        "tiny",
+        "eighteen months of a small shop, made in seconds",
+        customers=1_500,
+        months=18,
+        skus=60,
+    ),
+    Preset(
+        "clean", "spend does not follow demand, no incidents", confounding=0.0, off=("incidents",)
+    ),
     Preset("confounded", "spend chases demand closely", confounding=2.0),
     Preset(
         "large",
@@ -59,7 +85,11 @@ _ALL = (
         events_months=0,
         in_chunks=True,
     ),
-    Preset("prelaunch", "before the first order: market, competitors, survey, prices, costs, team", has_orders=False),
+    Preset(
+        "prelaunch",
+        "before the first order: market, competitors, survey, prices, costs, team",
+        has_orders=False,
+    ),
     Preset("no-costs", "the demo shop without any cost", has_costs=False),
     Preset("orders-only", "orders and lines, nothing else", is_orders_only=True),
 )
@@ -92,16 +122,21 @@ INCIDENTS: dict[str, tuple[int, int, int, str]] = {
     "tracking_outage": (4, 9, 3, "no traffic, no channel on orders, no touchpoints"),
     "double_load": (3, 6, 7, "search spend delivered twice: by region and as `all`"),
     "checkout_fault": (2, 11, 4, "most mobile checkouts fail"),
-    "best_seller_stockout": (1, 5, 21, "the best seller's stock is lost and its deliveries are late"),
+    "best_seller_stockout": (
+        1,
+        5,
+        21,
+        "the best seller's stock is lost and its deliveries are late",
+    ),
 }
 
 _BUYING = tuple(
-    "orders order_lines refunds customers stock purchase_orders ad_spend traffic events touchpoints reviews "  # noqa: SIM905
+    "orders order_lines refunds customers stock purchase_orders ad_spend traffic events touchpoints reviews "
     "tickets experiments treatments memberships control_totals products".split()
 )
 _EVERY = (
     *_BUYING,
-    *"geo_tests tiers business_models channels competitors promotions prices cost_rates targets team".split(),  # noqa: SIM905
+    *"geo_tests tiers business_models channels competitors promotions prices cost_rates targets team".split(),
     *("market_series", "survey"),
 )
 # What was known before an incident is the same with and without it. Two tables are known only later: a journey when it
@@ -113,10 +148,18 @@ _REACH: dict[str, tuple[str, ...]] = {
     "best_seller_stockout": _BUYING,
     "ad_extract_ends": ("ad_spend",),
     "double_load": ("ad_spend",),
-    "tracking_outage": ("orders", "customers", "traffic", "events", "touchpoints", "control_totals"),
+    "tracking_outage": (
+        "orders",
+        "customers",
+        "traffic",
+        "events",
+        "touchpoints",
+        "control_totals",
+    ),
 }
 UNREACHED: dict[str, tuple[str, ...]] = {
-    name: tuple(table for table in _EVERY if table not in reached) for name, reached in _REACH.items()
+    name: tuple(table for table in _EVERY if table not in reached)
+    for name, reached in _REACH.items()
 }
 
 
@@ -125,7 +168,9 @@ def month_start(text: str) -> dt.date:
     try:
         return dt.datetime.strptime(text, "%Y-%m").date()
     except (TypeError, ValueError):
-        raise PlaybookError(f"{text!r} is not a month", rule="months are written YYYY-MM", do="write 2026-10") from None
+        raise PlaybookError(
+            f"{text!r} is not a month", rule="months are written YYYY-MM", do="write 2026-10"
+        ) from None
 
 
 def add_months(day: dt.date, n: int) -> dt.date:
@@ -155,30 +200,47 @@ def plan(
     switches: Mapping[str, bool] | None,
     skus: int | None = None,
 ) -> tuple[Preset, dt.date, dict[str, bool]]:
-    """The preset with its sizes, the first day of its last month, every switch on or off; refuses what cannot be.
+    """The preset with its sizes, the first day of its last month, every switch on or
+    off; refuses what cannot be.
 
-    `switches` names difficulties and incidents (`{"checkout_fault": False}`); `{"all": False, "season": True}` turns
-    one on alone. PlaybookError for an unknown preset or switch and for impossible sizes.
+    `switches` names difficulties and incidents (`{"checkout_fault": False}`); `{"all":
+    False, "season": True}` turns one on alone. PlaybookError for an unknown preset or
+    switch and for impossible sizes.
     """
     if not isinstance(preset, str) or preset not in PRESETS:
-        raise PlaybookError(f"There is no preset {preset!r}", do=f"choose one of {', '.join(PRESETS)}")
+        raise PlaybookError(
+            f"There is no preset {preset!r}", do=f"choose one of {', '.join(PRESETS)}"
+        )
     found = PRESETS[preset]
     last = month_start(until)
     if not FIRST_YEAR <= last.year <= LAST_YEAR:
-        raise PlaybookError(f"A shop cannot end in {until}", do=f"choose a year from {FIRST_YEAR} to {LAST_YEAR}")
-    sizes = (("customers", customers, 100, 5_000_000), ("months", months, 1, 120), ("skus", skus, 10, 10_000))
+        raise PlaybookError(
+            f"A shop cannot end in {until}", do=f"choose a year from {FIRST_YEAR} to {LAST_YEAR}"
+        )
+    sizes = (
+        ("customers", customers, 100, 5_000_000),
+        ("months", months, 1, 120),
+        ("skus", skus, 10, 10_000),
+    )
     for word, size, least, most in sizes:
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not least <= size <= most):
+        if size is not None and (
+            isinstance(size, bool) or not isinstance(size, int) or not least <= size <= most
+        ):
             raise PlaybookError(
-                f"{size!r} {word} cannot be simulated", do=f"choose a whole number from {least} to {most}"
+                f"{size!r} {word} cannot be simulated",
+                do=f"choose a whole number from {least} to {most}",
             )
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
-        raise PlaybookError(f"{seed!r} is not a seed", do="choose a whole number from 0 up, of at most 64 bits")
+        raise PlaybookError(
+            f"{seed!r} is not a seed", do="choose a whole number from 0 up, of at most 64 bits"
+        )
     known = {**dict.fromkeys(DIFFICULTIES, True), **dict.fromkeys(INCIDENTS, True)}
     if not (switches is None or isinstance(switches, Mapping)) or any(
         not isinstance(value, bool) for value in (switches or {}).values()
     ):
-        raise PlaybookError(f"{switches!r} are not switches", do='write {"season": False}, True or False for each')
+        raise PlaybookError(
+            f"{switches!r} are not switches", do='write {"season": False}, True or False for each'
+        )
     asked = dict(switches or {})
     for name in ("all", "incidents", *found.off):
         if name == "all" and name in asked:
@@ -188,7 +250,10 @@ def plan(
             known.update(dict.fromkeys(INCIDENTS, value))
     unknown = sorted(set(asked) - set(known))
     if unknown:
-        raise PlaybookError(f"There is no switch {unknown[0]!r}", do=f"choose from all, incidents, {', '.join(known)}")
+        raise PlaybookError(
+            f"There is no switch {unknown[0]!r}",
+            do=f"choose from all, incidents, {', '.join(known)}",
+        )
     known.update({name: bool(value) for name, value in asked.items()})
     given = {name: size for name, size, _, _ in sizes if size is not None}
     return replace(found, **given), last, known

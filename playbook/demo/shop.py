@@ -1,7 +1,9 @@
-"""The closed loop: a shop that can be played month by month, under decisions or as before.
+"""The closed loop: a shop that can be played month by month, under decisions or as
+before.
 
-Everything is in the shop's own terms (channels, skus, customers by their ids, EUR, dates). `decisions=None` carries
-on as before. A decision is checked whole before a day is played.
+Everything is in the shop's own terms (channels, skus, customers by their ids, EUR,
+dates). `decisions=None` carries on as before. A decision is checked whole before a day
+is played.
 """
 
 from __future__ import annotations
@@ -68,11 +70,15 @@ class _Lazy(Mapping):
 
 def _require_same(sim: Simulator, evening: int) -> None:
     if sim.day != evening:
-        raise PlaybookError("The shop has been played on since", do="ask the shop for its tables or its truth again")
+        raise PlaybookError(
+            "The shop has been played on since", do="ask the shop for its tables or its truth again"
+        )
 
 
 class Shop:
-    """One simulated shop on the evening of the last day of `month`. `tables` is what it sees, `truth` what is so."""
+    """One simulated shop on the evening of the last day of `month`. `tables` is what it
+    sees, `truth` what is so.
+    """
 
     def __init__(
         self,
@@ -85,12 +91,22 @@ class Shop:
         until: str = "2026-10",
         switches: dict[str, bool] | None = None,
     ) -> None:
-        """Plays the history up to the end of `until`. Refuses unknown presets or switches and impossible sizes."""
+        """Plays the history up to the end of `until`. Refuses unknown presets or
+        switches and impossible sizes.
+        """
         asked, last, on = plan(
-            preset, customers=customers, months=months, skus=skus, until=until, seed=seed, switches=switches
+            preset,
+            customers=customers,
+            months=months,
+            skus=skus,
+            until=until,
+            seed=seed,
+            switches=switches,
         )
         if not asked.has_orders:
-            raise PlaybookError("A shop that has not opened cannot be played", do="choose another preset")
+            raise PlaybookError(
+                "A shop that has not opened cannot be played", do="choose another preset"
+            )
         self._sim = Simulator(World(asked, last, seed, on))
         self._chunks = [play(self._sim) for _ in range(asked.months)]
         self._forget()
@@ -109,27 +125,33 @@ class Shop:
         return (self._sim.world.day0 + self._sim.day - 1).astype(object)
 
     def copy(self) -> Shop:
-        """An independent twin: the same past, the same chance, its own future decisions."""
+        """An independent twin: the same past, the same chance, its own future
+        decisions.
+        """
         twin = object.__new__(Shop)
         twin._sim, twin._chunks = self._sim.copy(), list(self._chunks)
         twin._forget()
         return twin
 
     def reseed(self, future: int) -> Shop:
-        """The same shop and people, but from tomorrow chance takes another course (numbered from 0). Returns itself."""
+        """The same shop and people, but from tomorrow chance takes another course
+        (numbered from 0). Returns itself.
+        """
         self._sim.reseed(future)
         return self
 
     def advance(self, decisions: dict | None = None) -> Mapping[str, Any]:
-        """Plays the next calendar month and returns what the shop now sees (see `tables`).
+        """Plays the next calendar month and returns what the shop now sees (see
+        `tables`).
 
-        decisions, all keys optional, None or a missing key meaning as before:
-        budgets {channel: EUR of the month}; prices {sku: EUR, from the first of the month until changed};
-        promotions [{starts_on, ends_on, depth_share, skus}]; supplier_orders {sku: units} or rows with sku, units and
-        ordered_on (replaces the habit's orders of the month); order_levels {sku: (reorder_at, up_to)} in units, looked
-        at every Monday against stock plus incoming, the habit going on for other skus; treatments [{customers,
-        depth_share, cost, holdout_share, treatment_id}]. PlaybookError, before anything is played, for
-        anything that cannot be done.
+        decisions, all keys optional, None or a missing key meaning as before: budgets
+        {channel: EUR of the month}; prices {sku: EUR, from the first of the month until
+        changed}; promotions [{starts_on, ends_on, depth_share, skus}]; supplier_orders
+        {sku: units} or rows with sku, units and ordered_on (replaces the habit's orders
+        of the month); order_levels {sku: (reorder_at, up_to)} in units, looked at every
+        Monday against stock plus incoming, the habit going on for other skus;
+        treatments [{customers, depth_share, cost, holdout_share, treatment_id}].
+        PlaybookError, before anything is played, for anything that cannot be done.
         """
         self._chunks.append(play(self._sim, self._plan(decisions)))
         self._forget()
@@ -137,7 +159,9 @@ class Shop:
 
     @property
     def tables(self) -> Mapping[str, Any]:
-        """Every contract table as the shop sees it tonight (pyarrow), made when first asked for."""
+        """Every contract table as the shop sees it tonight (pyarrow), made when first
+        asked for.
+        """
         if self._seen is None:
             sim, chunks = self._sim, list(self._chunks)
             evening = sim.day
@@ -150,7 +174,9 @@ class Shop:
         return self._seen
 
     def store(self, folder: str | os.PathLike, *, with_truth: bool = False) -> Path:
-        """Writes what the shop sees into a folder (over an earlier one of the same shop); returns the folder."""
+        """Writes what the shop sees into a folder (over an earlier one of the same
+        shop); returns the folder.
+        """
         folder = Path(folder)
         refuse_others(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -161,7 +187,9 @@ class Shop:
 
     @property
     def truth(self) -> Mapping[str, pd.DataFrame]:
-        """What is so tonight, frame by frame as in truth/ (see truth.py); `customers` plays whole futures."""
+        """What is so tonight, frame by frame as in truth/ (see truth.py); `customers`
+        plays whole futures.
+        """
         if self._true is None:
             sim, chunks, until = self._sim, list(self._chunks), self._sim.day - 1
             goods: dict[str, pd.DataFrame] = {}
@@ -192,12 +220,17 @@ class Shop:
         return self._true
 
     def profit(self, first: str | None = None, last: str | None = None) -> pd.DataFrame:
-        """One row per month: orders, revenue, margin (contribution margin of the month's orders, all their refunds to
-        come taken off), marketing, treatments, promotions, holding (capital cost of stock), ordering, overhead and
-        profit, the rest of margin. EUR. First differences between two shops are the true value of their decisions."""
+        """One row per month: orders, revenue, margin (contribution margin of the
+        month's orders, all their refunds to come taken off), marketing, treatments,
+        promotions, holding (capital cost of stock), ordering, overhead and profit, the
+        rest of margin. EUR. First differences between two shops are the true value of
+        their decisions.
+        """
         rows = [self._profit_of(chunk) for chunk in self._chunks]
         frame = pd.DataFrame(rows)
-        keep = (frame.month >= (first or frame.month.min())) & (frame.month <= (last or frame.month.max()))
+        keep = (frame.month >= (first or frame.month.min())) & (
+            frame.month <= (last or frame.month.max())
+        )
         return frame[keep].reset_index(drop=True)
 
     def _profit_of(self, a: dict) -> dict:
@@ -209,14 +242,22 @@ class Shop:
         days = a["last"] - a["first"]
         rewards = 5.0 * (a["o_new"] & (a["o_cause"] == 7) & (a["o_fate"] == 0)).sum()
         marketing = float(a["spend"].sum()) + rewards + email_cents(sim) * days / 100
-        treated = sum(t["cost"] * t["is_treated"].sum() for t in sim.treatments if a["first"] <= t["day"] < a["last"])
+        treated = sum(
+            t["cost"] * t["is_treated"].sum()
+            for t in sim.treatments
+            if a["first"] <= t["day"] < a["last"]
+        )
         promos = [
             p
             for p in world.promotions(a["last"]) + sim.extra_promotions
             if a["first"] <= p.first < a["last"] and len(p.skus)
         ]
         stock = float((a["stock"][:, 0].astype(float) @ a["env"]["cost"]).sum()) / 100
-        placed = {line["po_id"] for line in sim.purchase_orders if a["first"] <= line["ordered"] < a["last"]}
+        placed = {
+            line["po_id"]
+            for line in sim.purchase_orders
+            if a["first"] <= line["ordered"] < a["last"]
+        }
         row = {
             "month": str((world.day0 + a["first"]).astype("datetime64[M]")),
             "orders": int(counted.sum()),
@@ -239,16 +280,21 @@ class Shop:
             return Plan()
         if not isinstance(decisions, Mapping):
             raise PlaybookError(
-                f"Decisions are a dictionary, not {type(decisions).__name__}", do=f"use the keys {', '.join(_KEYS)}"
+                f"Decisions are a dictionary, not {type(decisions).__name__}",
+                do=f"use the keys {', '.join(_KEYS)}",
             )
         unknown = sorted(set(decisions) - set(_KEYS))
         if unknown:
-            raise PlaybookError(f"There is no decision {unknown[0]!r}", do=f"use the keys {', '.join(_KEYS)}")
+            raise PlaybookError(
+                f"There is no decision {unknown[0]!r}", do=f"use the keys {', '.join(_KEYS)}"
+            )
         wanted = {name: value for name, value in decisions.items() if value is not None}
         out = Plan()
         for name in ("budgets", "prices", "order_levels"):
             if not isinstance(wanted.get(name, {}), Mapping):
-                raise PlaybookError(f"The {name} are {wanted[name]!r}", do="write them as {name: value}")
+                raise PlaybookError(
+                    f"The {name} are {wanted[name]!r}", do="write them as {name: value}"
+                )
         if "budgets" in wanted:
             out.budgets = self._budgets(wanted["budgets"])
         if "prices" in wanted:
@@ -257,17 +303,27 @@ class Shop:
                 for s, v in wanted["prices"].items()
             }
         if "promotions" in wanted:
-            out.promotions = [self._promotion(i, p) for i, p in enumerate(_rows(wanted["promotions"], "promotions"))]
+            out.promotions = [
+                self._promotion(i, p)
+                for i, p in enumerate(_rows(wanted["promotions"], "promotions"))
+            ]
         if "supplier_orders" in wanted:
             out.supplier_orders = self._orders(wanted["supplier_orders"])
         if "order_levels" in wanted:
-            out.order_levels = {self._sku(s): self._levels(s, v) for s, v in wanted["order_levels"].items()}
+            out.order_levels = {
+                self._sku(s): self._levels(s, v) for s, v in wanted["order_levels"].items()
+            }
         if "treatments" in wanted:
-            out.treatments = [self._treatment(i, t) for i, t in enumerate(_rows(wanted["treatments"], "treatments"))]
+            out.treatments = [
+                self._treatment(i, t)
+                for i, t in enumerate(_rows(wanted["treatments"], "treatments"))
+            ]
             names = [t["treatment_id"] for t in out.treatments + self._sim.treatments]
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                raise PlaybookError(f"There are two treatments {twice[0]!r}", do="give it another treatment_id")
+                raise PlaybookError(
+                    f"There are two treatments {twice[0]!r}", do="give it another treatment_id"
+                )
         return out
 
     @staticmethod
@@ -275,25 +331,36 @@ class Shop:
         try:
             amount = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError, OverflowError):
-            raise PlaybookError(f"The {what} is {value!r}, not a number", do="give an amount") from None
+            raise PlaybookError(
+                f"The {what} is {value!r}, not a number", do="give an amount"
+            ) from None
         if not 0 <= amount <= MOST or (above and amount == 0):
             least = "above 0" if above else "of 0 or more"
-            raise PlaybookError(f"The {what} is {value!r}", do=f"give an amount {least}, at most {MOST:,}")
+            raise PlaybookError(
+                f"The {what} is {value!r}", do=f"give an amount {least}, at most {MOST:,}"
+            )
         return amount
 
     def _budgets(self, budgets: Mapping[str, float]) -> dict[int, float]:
         names = {CHANNELS[c]: c for c in PAID}
         for name in budgets:
             if name not in names:
-                raise PlaybookError(f"There is no budget for channel {name!r}", do=f"choose from {', '.join(names)}")
-        return {names[name]: self._amount(value, f"budget of {name}") for name, value in budgets.items()}
+                raise PlaybookError(
+                    f"There is no budget for channel {name!r}", do=f"choose from {', '.join(names)}"
+                )
+        return {
+            names[name]: self._amount(value, f"budget of {name}") for name, value in budgets.items()
+        }
 
     def _sku(self, sku: object) -> int:
         world = self._sim.world
         found = np.flatnonzero(world.sku_ids == str(sku))
         if not len(found) or world.launched[found[0]] >= self._sim.day:
             raise PlaybookError(
-                f"There is no sku {sku!r}", table="products", column="sku", do="name a sku of the products table"
+                f"There is no sku {sku!r}",
+                table="products",
+                column="sku",
+                do="name a sku of the products table",
             )
         return int(found[0])
 
@@ -304,10 +371,13 @@ class Shop:
         try:
             day = first if value is None else np.datetime64(pd.Timestamp(value).date(), "D")  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            raise PlaybookError(f"The {what} {value!r} is not a day", do="write YYYY-MM-DD") from None
+            raise PlaybookError(
+                f"The {what} {value!r} is not a day", do="write YYYY-MM-DD"
+            ) from None
         if not first <= day <= last:
             raise PlaybookError(
-                f"The {what} {day} lies outside the month to be played", do=f"choose a day from {first} to {last}"
+                f"The {what} {day} lies outside the month to be played",
+                do=f"choose a day from {first} to {last}",
             )
         return int((day - sim.world.day0).astype(int))
 
@@ -331,7 +401,9 @@ class Shop:
             )
         skus = p.get("skus")
         rows = (
-            np.array(sorted({self._sku(s) for s in _listed(skus, "skus of the promotion")}), np.int64)
+            np.array(
+                sorted({self._sku(s) for s in _listed(skus, "skus of the promotion")}), np.int64
+            )
             if skus is not None
             else np.flatnonzero(sim.world.launched < sim.day)
         )
@@ -361,7 +433,9 @@ class Shop:
         for row in rows:
             day = self._day(row.get("ordered_on"), "day of the supplier order")
             place = day, self._sku(row.get("sku"))
-            total[place] = total.get(place, 0) + self._units(row.get("units"), f"units of {row.get('sku')}")
+            total[place] = total.get(place, 0) + self._units(
+                row.get("units"), f"units of {row.get('sku')}"
+            )
         return [(day, sku, units) for (day, sku), units in sorted(total.items()) if units]
 
     def _levels(self, sku: object, levels: object) -> tuple[int, int]:
@@ -371,9 +445,14 @@ class Shop:
             raise PlaybookError(
                 f"The order levels of {sku} are {levels!r}", do="give (reorder_at, up_to) in units"
             ) from None
-        pair = self._units(reorder, f"reorder level of {sku}"), self._units(up_to, f"order-up-to level of {sku}")
+        pair = (
+            self._units(reorder, f"reorder level of {sku}"),
+            self._units(up_to, f"order-up-to level of {sku}"),
+        )
         if pair[1] < pair[0]:
-            raise PlaybookError(f"The order levels of {sku} are {pair}", do="order up to at least the reorder level")
+            raise PlaybookError(
+                f"The order levels of {sku} are {pair}", do="order up to at least the reorder level"
+            )
         return pair
 
     def _treatment(self, number: int, t: Mapping[str, Any]) -> dict:
@@ -411,19 +490,33 @@ class Shop:
 
 
 def _rows(rows: object, name: str) -> list[Mapping[str, Any]]:
-    """The rows of a decision, each with known names only: a misspelt one would otherwise be passed over."""
-    found = None if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Iterable) else list(rows)
+    """The rows of a decision, each with known names only: a misspelt one would
+    otherwise be passed over.
+    """
+    found = (
+        None
+        if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Iterable)
+        else list(rows)
+    )
     if found is None or not all(isinstance(row, Mapping) for row in found):
-        raise PlaybookError(f"The {name} are {rows!r}", do=f"write a list of {{{', '.join(_COLUMNS[name])}}}")
+        raise PlaybookError(
+            f"The {name} are {rows!r}", do=f"write a list of {{{', '.join(_COLUMNS[name])}}}"
+        )
     unknown = sorted({str(key) for row in found for key in row} - set(_COLUMNS[name]))
     if unknown:
-        raise PlaybookError(f"The {name} have no {unknown[0]!r}", do=f"use {', '.join(_COLUMNS[name])}")
+        raise PlaybookError(
+            f"The {name} have no {unknown[0]!r}", do=f"use {', '.join(_COLUMNS[name])}"
+        )
     return found
 
 
 def _listed(values: object, what: str) -> list:
     """A list of names, not empty; one name alone is not taken apart into its letters."""
-    found = [] if values is None or isinstance(values, (str, bytes)) or not isinstance(values, Iterable) else [*values]
+    found = (
+        []
+        if values is None or isinstance(values, (str, bytes)) or not isinstance(values, Iterable)
+        else [*values]
+    )
     if not found:
         raise PlaybookError(f"The {what} are {values!r}", do="give a list of them")
     return found

@@ -1,8 +1,10 @@
-"""The day loop: who comes, what they find, what they buy, what is shipped, what is ordered again.
+"""The day loop: who comes, what they find, what they buy, what is shipped, what is
+ordered again.
 
-Everything a day needs from chance is looked up by what it is for (see streams.py). Purchase occasions are thinned from
-clocks that run at the highest possible speed, so a quieter day, a fault or a dropped budget removes exactly the
-occasions it costs and moves no other.
+Everything a day needs from chance is looked up by what it is for (see streams.py).
+Purchase occasions are thinned from clocks that run at the highest possible speed, so a
+quieter day, a fault or a dropped budget removes exactly the occasions it costs and
+moves no other.
 """
 
 from __future__ import annotations
@@ -72,7 +74,9 @@ _PERSON = {
 
 
 class Simulator:
-    """The shop's state on one evening; `month(plan)` plays one more month and returns what happened in it."""
+    """The shop's state on one evening; `month(plan)` plays one more month and returns
+    what happened in it.
+    """
 
     def __init__(self, world: World) -> None:
         self.world, self.day, self.n = world, 0, 0
@@ -86,8 +90,12 @@ class Simulator:
         self.adstock = np.zeros((c, _R))
         self.adstock_untested = np.zeros((c, _R))
         self.shock = 0.0
-        self.friends: dict[int, list] = defaultdict(list)  # day -> keys, regions, roots of people a buyer sends
-        self.extra: dict[int, list] = defaultdict(list)  # day -> people and treatments that bring one more order
+        self.friends: dict[int, list] = defaultdict(
+            list
+        )  # day -> keys, regions, roots of people a buyer sends
+        self.extra: dict[int, list] = defaultdict(
+            list
+        )  # day -> people and treatments that bring one more order
         self.purchase_orders: list[dict] = []
         self.arriving: dict[int, list[int]] = defaultdict(list)
         self.prices: list[tuple[int, int, int]] = []  # decided prices: day, sku, cents
@@ -112,42 +120,65 @@ class Simulator:
         return twin
 
     def reseed(self, future: int) -> None:
-        """From tomorrow chance takes another course; laws, people and stock stay. Clocks without memory restart."""
+        """From tomorrow chance takes another course; laws, people and stock stay.
+        Clocks without memory restart.
+        """
         self.salt = np.uint64(key(self.world.seed, "play", "future", future))
         p, n = self.people, self.n
         again = key(p["key"][:n], self.salt)
         p["next"][:n] = self.day + exponential(again, "restart") / (p["rate"][:n] * PEAK)
-        p["next_nudge"][:n] = self.day + exponential(again, "restart-nudge") / self._nudge_speed(p["rate"][:n])
+        p["next_nudge"][:n] = self.day + exponential(again, "restart-nudge") / self._nudge_speed(
+            p["rate"][:n]
+        )
 
     # --- one month --------------------------------------------------------------------------------------------------
 
     def month(self, plan: Plan | None = None) -> dict:
-        """Plays to the end of the calendar month; returns the month's records (arrays, and tables of days)."""
+        """Plays to the end of the calendar month; returns the month's records (arrays,
+        and tables of days).
+        """
         world = self.world
         first = self.day
         start = world.day0 + first
-        last = int(((start.astype("datetime64[M]") + 1).astype("datetime64[D]") - world.day0).astype(int))
+        last = int(
+            ((start.astype("datetime64[M]") + 1).astype("datetime64[D]") - world.day0).astype(int)
+        )
         plan = plan or Plan()
         for sku, cents in sorted(plan.prices.items()):
             self.prices.append((first, sku, cents))
         self.extra_promotions += plan.promotions
         self.levels = plan.order_levels
         env = self._environment(first, last)
-        budgets = habit_budgets(self, env) if plan.budgets is None else {**habit_budgets(self, env), **plan.budgets}
-        env["spend"] = (
-            self._daily_spend(env, budgets, is_exact=set(plan.budgets or {})) if plan.spend is None else plan.spend
+        budgets = (
+            habit_budgets(self, env)
+            if plan.budgets is None
+            else {**habit_budgets(self, env), **plan.budgets}
         )
-        for treatment in habit_treatments(self, first) if plan.treatments is None else plan.treatments:
+        env["spend"] = (
+            self._daily_spend(env, budgets, is_exact=set(plan.budgets or {}))
+            if plan.spend is None
+            else plan.spend
+        )
+        for treatment in (
+            habit_treatments(self, first) if plan.treatments is None else plan.treatments
+        ):
             self._treat(first, treatment)
         orders_of_plan: dict[int, list] = defaultdict(list)
         for day, sku, units in plan.supplier_orders or []:
             orders_of_plan[max(day, first)].append((sku, units))
         log: dict[str, list] = defaultdict(list)
         for day in range(first, last):
-            self._play(day, day - first, env, log, orders_of_plan[day] if plan.supplier_orders is not None else None)
+            self._play(
+                day,
+                day - first,
+                env,
+                log,
+                orders_of_plan[day] if plan.supplier_orders is not None else None,
+            )
         self.day = last
         chunk = {
-            name: np.concatenate(parts) if isinstance(parts[0], np.ndarray) else parts for name, parts in log.items()
+            name: np.concatenate(parts) if isinstance(parts[0], np.ndarray) else parts
+            for name, parts in log.items()
         }
         chunk.update(first=first, last=last, env=env, budgets=budgets)
         trace(self, chunk)
@@ -218,13 +249,17 @@ class Simulator:
         return cents
 
     def _daily_spend(self, env: dict, budgets: dict[int, float], is_exact: set[int]) -> np.ndarray:
-        """EUR by channel, region and day (as planned, before geo tests): noise and flights, chasing demand as far as
-        the shop does. A decided budget is spent to the cent; a habit's budget drifts with the day's demand."""
+        """EUR by channel, region and day (as planned, before geo tests): noise and
+        flights, chasing demand as far as the shop does. A decided budget is spent to
+        the cent; a habit's budget drifts with the day's demand.
+        """
         world, days = self.world, env["days"]
         chase = world.preset.confounding * world.on["confounding"]
         spend = np.zeros((N_CAUSES, _R, len(days)))
         for c in PAID:
-            flight = np.exp((0.30 if chase else 0.6) * normal(key(world.seed, "flight", c, days // 7), "size"))
+            flight = np.exp(
+                (0.30 if chase else 0.6) * normal(key(world.seed, "flight", c, days // 7), "size")
+            )
             noise = np.exp(0.15 * normal(key(world.seed, "spend", c, days), "noise"))
             profile = flight * noise * env["calendar"] ** chase * env["promo_lift"] ** chase
             profile = profile / profile.mean()
@@ -267,7 +302,11 @@ class Simulator:
             self.incoming[line["sku"]] -= line["n_ordered"]
             line["is_received"] = True
         if self.world.on["shrinkage"] and day % 30 == 17:
-            gone = poisson(key(self.salt, self.world.sku_key, day), "shrink", 0.004 * np.maximum(self.on_hand, 0))
+            gone = poisson(
+                key(self.salt, self.world.sku_key, day),
+                "shrink",
+                0.004 * np.maximum(self.on_hand, 0),
+            )
             self.on_hand -= np.minimum(gone, np.maximum(self.on_hand - self.committed, 0))
         lost = self.world.incidents.get("best_seller_stockout")
         if lost and day == lost[0]:
@@ -297,11 +336,18 @@ class Simulator:
         self.adstock = keep * self.adstock + (1 - keep) * spend
         per_head = self.adstock / REGION_SHARE[None, :]
         self.reach = np.stack(
-            [self.world.response(c, per_head[c]) if c in PAID else np.zeros(_R) for c in range(N_CAUSES)]
+            [
+                self.world.response(c, per_head[c]) if c in PAID else np.zeros(_R)
+                for c in range(N_CAUSES)
+            ]
         )
 
-    def arrivals_mean(self, reach: np.ndarray, day: int, demand: float, season: float, weekday: float) -> np.ndarray:
-        """Expected newcomers by cause and region on a day: the organic ones follow demand, paid ones their channel."""
+    def arrivals_mean(
+        self, reach: np.ndarray, day: int, demand: float, season: float, weekday: float
+    ) -> np.ndarray:
+        """Expected newcomers by cause and region on a day: the organic ones follow
+        demand, paid ones their channel.
+        """
         world = self.world
         growth = 0.75 + 0.5 * min(day / world.n_days, 1.3)
         mean = np.zeros((N_CAUSES, _R))
@@ -314,16 +360,22 @@ class Simulator:
         return np.maximum(rate * self.world.nudge_total * 1.0, 1e-12)
 
     def _occasions(self, day: int, i: int, env: dict) -> dict:
-        """Everybody who turns up today ready to buy: newcomers first, then known people."""
+        """Everybody who turns up today ready to buy: newcomers first, then known
+        people.
+        """
         world, p, n = self.world, self.people, self.n
-        mean = self.arrivals_mean(self.reach, day, env["demand"][i], env["season"][i], env["weekday"][i]).ravel()
+        mean = self.arrivals_mean(
+            self.reach, day, env["demand"][i], env["season"][i], env["weekday"][i]
+        ).ravel()
         cell = key(self.salt, "arrival", day, np.arange(mean.size))
         count = poisson(cell, "count", mean)
         where = np.repeat(np.arange(mean.size), count)
         number = np.arange(len(where)) - np.repeat(np.cumsum(count) - count, count)
         keys = key(cell[where], number)
         cause, region = where // _R, where % _R
-        root = np.where(cause > 0, 1 << cause, 0)  # a bit for every channel without which it would not be
+        root = np.where(
+            cause > 0, 1 << cause, 0
+        )  # a bit for every channel without which it would not be
         friends = self.friends.pop(day, [])
         if friends:
             keys = np.concatenate([keys] + [f[0] for f in friends])
@@ -341,7 +393,9 @@ class Simulator:
             "device": person["device"],
             "basket": person["basket"],
             "is_business": person["is_business"],
-            "coupon": np.where((uniform(keys, "welcome") < 0.3) & np.isin(cause, (2, 4, 7)), 0.1, 0.0),
+            "coupon": np.where(
+                (uniform(keys, "welcome") < 0.3) & np.isin(cause, (2, 4, 7)), 0.1, 0.0
+            ),
             "treatment": np.full(len(keys), -1),
         }
         self.newcomers = person
@@ -357,8 +411,12 @@ class Simulator:
         nudge = key(p["key"][near], p["n_nudge"][near], self.salt, "nudge")
         p["n_nudge"][near] += 1
         p["next_nudge"][near] += exponential(nudge, "gap") / self._nudge_speed(p["rate"][near])
-        by = np.searchsorted(np.cumsum(world.nudge_top) / world.nudge_total, uniform(nudge, "channel"))
-        strength = np.where(by == 6, 0.6 * p["is_contactable"][near], self.reach[by, p["region"][near]])
+        by = np.searchsorted(
+            np.cumsum(world.nudge_top) / world.nudge_total, uniform(nudge, "channel")
+        )
+        strength = np.where(
+            by == 6, 0.6 * p["is_contactable"][near], self.reach[by, p["region"][near]]
+        )
         goes = uniform(nudge, "goes") < strength
         near, nudge, by = near[goes], nudge[goes], by[goes]
         sent = self.extra.pop(day, [])
@@ -368,9 +426,12 @@ class Simulator:
         cause = np.concatenate([np.zeros(len(due), np.int64), by, TREATED + why])
         known = {
             "who": who,
-            "key": np.concatenate([occasion, nudge, key(p["key"][extra], why, "treated", self.salt)]),
+            "key": np.concatenate(
+                [occasion, nudge, key(p["key"][extra], why, "treated", self.salt)]
+            ),
             "cause": cause,
-            "root": p["root"][who] | np.where((cause > 0) & (cause < TREATED), 1 << np.minimum(cause, 8), 0),
+            "root": p["root"][who]
+            | np.where((cause > 0) & (cause < TREATED), 1 << np.minimum(cause, 8), 0),
             "region": p["region"][who],
             "persona": p["persona"][who],
             "device": p["device"][who],
@@ -382,7 +443,9 @@ class Simulator:
         return {name: np.concatenate([new[name], known[name]]) for name in new}
 
     def _shop(self, day: int, i: int, env: dict, at: dict, log: dict) -> None:
-        """Occasions become baskets, baskets become orders as far as checkout and shelf allow."""
+        """Occasions become baskets, baskets become orders as far as checkout and shelf
+        allow.
+        """
         world = self.world
         n_at = len(at["who"])
         count = poisson(at["key"], "wants", at["basket"] * PRICE_CAP)
@@ -394,7 +457,9 @@ class Simulator:
         sku = np.minimum(flat - persona * world.preset.skus, world.preset.skus - 1)
         chance = env["keen"][i, sku] * env["crowd"][i, persona] / PRICE_CAP
         line_at, sku, wish = (x[uniform(wish, "buys") < chance] for x in (line_at, sku, wish))
-        more = np.floor(exponential(wish, "more") * np.where(at["is_business"][line_at], 4.0, 0.5)).astype(np.int64)
+        more = np.floor(
+            exponential(wish, "more") * np.where(at["is_business"][line_at], 4.0, 0.5)
+        ).astype(np.int64)
         quantity = 1 + np.minimum(more, 40)
         error = world.incidents.get("price_error")
         if error and error[0] <= day <= error[1]:
@@ -403,16 +468,30 @@ class Simulator:
         filled = np.bincount(line_at, minlength=n_at) > 0
         passes = uniform(at["key"], "checkout") < self._checkout(day, at)
         log["baskets"].append(
-            np.stack([np.full(n_at, day), at["region"], at["device"], at["cause"], filled, filled & passes], 1)
+            np.stack(
+                [
+                    np.full(n_at, day),
+                    at["region"],
+                    at["device"],
+                    at["cause"],
+                    filled,
+                    filled & passes,
+                ],
+                1,
+            )
         )
         keep = passes[line_at]
         line_at, sku, wish, quantity = line_at[keep], sku[keep], wish[keep], quantity[keep]
         self.free = np.maximum(self.on_hand - self.committed, 0)
         log["free"].append((self.free > 0)[None])
         log["demand"].append(np.bincount(sku, quantity, world.preset.skus).astype(np.int32)[None])
-        minute = 360 + np.minimum(np.floor(1079 * _hour(uniform(at["key"], "minute"))), 1078).astype(np.int64)
+        minute = 360 + np.minimum(
+            np.floor(1079 * _hour(uniform(at["key"], "minute"))), 1078
+        ).astype(np.int64)
         sku, is_there = self._shelf(line_at, sku, wish, quantity, minute)
-        line_at, sku, wish, quantity = _merge(line_at[is_there], sku[is_there], wish[is_there], quantity[is_there])
+        line_at, sku, wish, quantity = _merge(
+            line_at[is_there], sku[is_there], wish[is_there], quantity[is_there]
+        )
         bought = np.flatnonzero(np.bincount(line_at, minlength=n_at) > 0)
         self._book(day, i, env, at, bought, line_at, sku, wish, quantity, minute, log)
 
@@ -430,7 +509,9 @@ class Simulator:
         return chance
 
     def experiments(self, day: int | None = None) -> list[dict]:
-        """Checkout tests of the last three months: one that works, one that does nothing."""
+        """Checkout tests of the last three months: one that works, one that does
+        nothing.
+        """
         world = self.world
         if world.preset.months < 4:
             return []
@@ -456,9 +537,16 @@ class Simulator:
         return [t for t in tests if day is None or t["first"] <= day <= t["last"]]
 
     def _shelf(
-        self, line_at: np.ndarray, sku: np.ndarray, wish: np.ndarray, quantity: np.ndarray, minute: np.ndarray
+        self,
+        line_at: np.ndarray,
+        sku: np.ndarray,
+        wish: np.ndarray,
+        quantity: np.ndarray,
+        minute: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Serves lines in the order of the clock from what is free; a third of the unserved take a neighbour."""
+        """Serves lines in the order of the clock from what is free; a third of the
+        unserved take a neighbour.
+        """
         if not self.world.on["stockouts"]:
             return sku, np.ones(len(sku), bool)
         free = self.free
@@ -487,7 +575,9 @@ class Simulator:
         minute: np.ndarray,
         log: dict,
     ) -> None:
-        """Orders and lines with their money, their way through the house and what will come back."""
+        """Orders and lines with their money, their way through the house and what will
+        come back.
+        """
         world, p, on = self.world, self.people, self.world.on
         place = np.full(len(at["who"]), -1)
         place[bought] = np.arange(len(bought))
@@ -502,7 +592,9 @@ class Simulator:
         revenue = np.bincount(line, paid, len(bought)).astype(np.int64)
         k, region = o["key"], o["region"]
         is_far = np.isin(region, (9, 10, 11))
-        shipping = np.where(revenue >= np.where(is_far, 15000, 6000), 0, np.where(is_far, 1290, 490))
+        shipping = np.where(
+            revenue >= np.where(is_far, 15000, 6000), 0, np.where(is_far, 1290, 490)
+        )
         weight = np.bincount(line, world.weight[sku] * quantity, len(bought))
         freight = np.round((FREIGHT[region] + 45 * weight) * 1.02 ** (day / 365)).astype(np.int64)
         u = uniform(k, "payment")
@@ -514,7 +606,9 @@ class Simulator:
         pay_day = day + (minute[bought] + pay_minutes) // 1440
         packing = 1 + (uniform(k, "packing") < 0.25)
         ship = _workday(world, pay_day + packing)
-        late = (uniform(k, "late") < 0.07 + 0.10 * (env["season"][i] > 1.25)) & on["late_deliveries"]
+        late = (uniform(k, "late") < 0.07 + 0.10 * (env["season"][i] > 1.25)) & on[
+            "late_deliveries"
+        ]
         travel = (
             TRANSIT[region]
             + (uniform(k, "travel") < 0.3)
@@ -522,7 +616,9 @@ class Simulator:
         )
         delivered = _workday(world, ship + travel)
         promised = day + 3 + TRANSIT[region] + 2
-        fate = np.where(unpaid, 1, np.where(regrets, 2, 0)).astype(np.int8)  # 0 goes its way, 1 never paid, 2 cancelled
+        fate = np.where(unpaid, 1, np.where(regrets, 2, 0)).astype(
+            np.int8
+        )  # 0 goes its way, 1 never paid, 2 cancelled
         back = self._come_back(world, wish, sku, quantity, paid, line, fate, delivered, late)
         goes = fate[line] == 0
         np.add.at(self.ship, (ship[line[goes]] % RING, sku[goes]), quantity[goes])
@@ -535,7 +631,9 @@ class Simulator:
         fine = fate != 1
         friend = fine & (uniform(k, "friend") < world.referral_chance)
         if friend.any():
-            for day_on in np.unique(day + 3 + np.floor(18 * uniform(k[friend], "friend-day")).astype(int)):
+            for day_on in np.unique(
+                day + 3 + np.floor(18 * uniform(k[friend], "friend-day")).astype(int)
+            ):
                 f = np.flatnonzero(friend)[
                     day + 3 + np.floor(18 * uniform(k[friend], "friend-day")).astype(int) == day_on
                 ]
@@ -603,24 +701,43 @@ class Simulator:
         delivered: np.ndarray,
         late: np.ndarray,
     ) -> dict:
-        """What returns weeks later: 0 nothing, 1 goods back, 2 money for a fault, 3 a chargeback."""
+        """What returns weeks later: 0 nothing, 1 goods back, 2 money for a fault, 3 a
+        chargeback.
+        """
         chance = world.return_share[sku] * np.where(late[line], 1.6, 1.0) * world.on["returns"]
         u = uniform(wish, "back")
         fine = (fate[line] == 0) & (paid > 0)
         kind = np.select(
-            [fine & (u < chance), fine & (u < chance * 1.25), fine & (u > 1 - 0.0012 * world.on["returns"])],
+            [
+                fine & (u < chance),
+                fine & (u < chance * 1.25),
+                fine & (u > 1 - 0.0012 * world.on["returns"]),
+            ],
             [1, 2, 3],
             0,
         )
-        weeks = 4 + np.floor(np.minimum(9 * (exponential(wish, "back-gap") + exponential(wish, "back-gap-2")), 75))
+        weeks = 4 + np.floor(
+            np.minimum(9 * (exponential(wish, "back-gap") + exponential(wish, "back-gap-2")), 75)
+        )
         day = _workday(world, delivered[line] + weeks.astype(np.int64) + np.where(kind == 3, 15, 0))
         share = np.where(kind == 2, 0.2 + 0.4 * uniform(wish, "back-share"), 1.0)
         amount = np.maximum(np.round(paid * share), 1).astype(np.int64)
-        why = np.where(late[line] & (uniform(wish, "why-late") < 0.5), 4, (uniform(wish, "why") * 4).astype(np.int64))
-        return {"kind": kind.astype(np.int8), "day": day, "amount": amount, "why": why.astype(np.int8)}
+        why = np.where(
+            late[line] & (uniform(wish, "why-late") < 0.5),
+            4,
+            (uniform(wish, "why") * 4).astype(np.int64),
+        )
+        return {
+            "kind": kind.astype(np.int8),
+            "day": day,
+            "amount": amount,
+            "why": why.astype(np.int8),
+        }
 
     def _welcome(self, day: int, o: dict, bought: np.ndarray) -> np.ndarray:
-        """Newcomers who ordered become people of the shop; returns the person of every order."""
+        """Newcomers who ordered become people of the shop; returns the person of every
+        order.
+        """
         p, is_new = self.people, o["who"] < 0
         m = int(is_new.sum())
         while self.n + m > len(p["key"]):
@@ -642,10 +759,18 @@ class Simulator:
             p[name][rows] = person[name]
         keys = o["key"][is_new]
         p["key"][rows], p["region"][rows] = keys, o["region"][is_new]
-        p["cause"][rows], p["root"][rows], p["born"][rows] = o["cause"][is_new], o["root"][is_new], day
-        p["next"][rows] = day + 1 + exponential(key(keys, self.salt), "first-gap") / (person["rate"] * PEAK)
+        p["cause"][rows], p["root"][rows], p["born"][rows] = (
+            o["cause"][is_new],
+            o["root"][is_new],
+            day,
+        )
+        p["next"][rows] = (
+            day + 1 + exponential(key(keys, self.salt), "first-gap") / (person["rate"] * PEAK)
+        )
         p["next_nudge"][rows] = (
-            day + 1 + exponential(key(keys, self.salt), "first-nudge") / self._nudge_speed(person["rate"])
+            day
+            + 1
+            + exponential(key(keys, self.salt), "first-nudge") / self._nudge_speed(person["rate"])
         )
         p["alive"][rows] = uniform(keys, "leaves") >= person["drop"]
         p["dropped"][rows] = np.where(p["alive"][rows], -1, day)
@@ -661,7 +786,9 @@ class Simulator:
         p["dropped"][self.leaving] = day
 
     def _fakes(self, day: int, i: int, env: dict, log: dict) -> None:
-        """The burst of orders nobody means to keep: one sku, one region, refunded in full and never shipped."""
+        """The burst of orders nobody means to keep: one sku, one region, refunded in
+        full and never shipped.
+        """
         burst = self.world.incidents.get("fake_orders")
         if not burst or not burst[0] <= day <= burst[1]:
             return
@@ -677,9 +804,16 @@ class Simulator:
         }
         self.newcomers = person
         who = self._welcome(day, o, np.arange(m))
-        self.people["alive"][who], self.people["dropped"][who], self.people["is_guest"][who] = False, day, False
+        self.people["alive"][who], self.people["dropped"][who], self.people["is_guest"][who] = (
+            False,
+            day,
+            False,
+        )
         self.people["n_orders"][who], self.people["last"][who] = 1, day
-        sku = np.full(m, int(np.argsort(-self.world.appeal, kind="stable")[min(40, self.world.preset.skus - 1)]))
+        sku = np.full(
+            m,
+            int(np.argsort(-self.world.appeal, kind="stable")[min(40, self.world.preset.skus - 1)]),
+        )
         price = env["price"][i, sku]
         full = np.full(m, day)
         zero = np.zeros(m, np.int64)
@@ -728,29 +862,39 @@ class Simulator:
     def _evening(self, day: int, log: dict) -> None:
         """Parcels leave; the shelf is counted."""
         slot = day % RING
-        if not self.world.on["stockouts"]:  # whatever is sold turns up; goods are ordered again as ever
+        if not self.world.on[
+            "stockouts"
+        ]:  # whatever is sold turns up; goods are ordered again as ever
             self.on_hand = np.maximum(self.on_hand, self.committed + 1)
         gone = self.ship[slot].copy()
         self.ship[slot] = 0
         self.on_hand -= gone
         self.committed -= gone
         log["stock"].append(
-            np.stack([self.on_hand, self.committed, self.incoming, self.unsellable])[None].astype(np.int32)
+            np.stack([self.on_hand, self.committed, self.incoming, self.unsellable])[None].astype(
+                np.int32
+            )
         )
 
     # --- goods, people, tests ---------------------------------------------------------------------------------------
 
     def _first_stock(self) -> None:
-        """Opening stock: about seven weeks of what the shop expects to sell, guessed with an error."""
+        """Opening stock: about seven weeks of what the shop expects to sell, guessed
+        with an error.
+        """
         world = self.world
         guess = self.expected_units(0) * np.exp(0.35 * normal(world.sku_key, "guess"))
         need = guess * (50 + world.lead_stated[world.supplier])
         self.on_hand = np.where(
-            world.launched == 0, np.maximum(np.ceil(need / world.pack) * world.pack, world.min_order), 0
+            world.launched == 0,
+            np.maximum(np.ceil(need / world.pack) * world.pack, world.min_order),
+            0,
         ).astype(np.int64)
 
     def expected_units(self, day: int) -> np.ndarray:
-        """Units a day the shop would plan for: range shares times the arrivals of an ordinary day, and repeats."""
+        """Units a day the shop would plan for: range shares times the arrivals of an
+        ordinary day, and repeats.
+        """
         world = self.world
         base = world.taste[:, world.category] * (
             world.appeal * np.maximum(world.life(max(day, 0)), (world.launched <= day + 60) * 0.3)
@@ -760,7 +904,9 @@ class Simulator:
         return share * world.scale * busy * world.basket_mean * 1.25
 
     def _order_goods(self, day: int, wanted: list[tuple[int, int]], env: dict) -> None:
-        """Purchase-order lines: the supplier's law says when they arrive and how many are good."""
+        """Purchase-order lines: the supplier's law says when they arrive and how many
+        are good.
+        """
         if not wanted:
             return
         world = self.world
@@ -771,12 +917,20 @@ class Simulator:
         sigma = np.sqrt(np.log1p(world.lead_cv[v] ** 2))
         lead = world.lead_mean[v] * np.exp(sigma * normal(k, "lead") - sigma**2 / 2)
         item = key(self.salt, "po-line", day, sku)
-        part = np.where(uniform(item, "short") < world.short_share[v], 0.5 + 0.4 * uniform(item, "how-short"), 1.0)
+        part = np.where(
+            uniform(item, "short") < world.short_share[v],
+            0.5 + 0.4 * uniform(item, "how-short"),
+            1.0,
+        )
         n_received = np.floor(units * part).astype(np.int64)
-        n_defective = np.minimum(poisson(item, "defects", world.defect_share[v] * n_received), n_received)
+        n_defective = np.minimum(
+            poisson(item, "defects", world.defect_share[v] * n_received), n_received
+        )
         received = day + np.maximum(np.round(lead).astype(np.int64), 2)
         if lost and lost[0] - 30 <= day <= lost[1]:
-            received = np.where(sku == world.best_seller, np.maximum(received, lost[1] + 1), received)
+            received = np.where(
+                sku == world.best_seller, np.maximum(received, lost[1] + 1), received
+            )
         stem = f"PO-{(world.day0 + day).astype(object):%Y%m%d}-"
         for j in range(len(sku)):
             self.arriving[int(received[j])].append(len(self.purchase_orders))
@@ -798,10 +952,11 @@ class Simulator:
         np.add.at(self.incoming, sku, units)
 
     def _treat(self, day: int, treatment: dict) -> None:
-        """Sends a treatment: some are moved to one more order within three weeks, all may use the coupon for a month.
+        """Sends a treatment: some are moved to one more order within three weeks, all
+        may use the coupon for a month.
 
-        The chance depends on who is asked: most for people who still buy but have been quiet, little for those who
-        would come anyway or have left for good.
+        The chance depends on who is asked: most for people who still buy but have been
+        quiet, little for those who would come anyway or have left for good.
         """
         p, number = self.people, len(self.treatments)
         who, is_treated = treatment["who"], treatment["is_treated"]
@@ -816,19 +971,30 @@ class Simulator:
             self.extra[at].append((person, number))
         if treatment["depth"] > 0:
             t = who[is_treated]
-            p["coupon_until"][t], p["coupon"][t], p["treatment"][t] = day + 30, treatment["depth"], number
+            p["coupon_until"][t], p["coupon"][t], p["treatment"][t] = (
+                day + 30,
+                treatment["depth"],
+                number,
+            )
         p["n_reached"][who[is_treated]] += 1
         self.treatments.append({**treatment, "day": day, "chance": chance})
 
 
 def _geo_tests(world: World) -> list[dict]:
-    """Two tests of the history: social raised in three regions, display switched off in three."""
+    """Two tests of the history: social raised in three regions, display switched off in
+    three.
+    """
     tests = []
-    for test_id, back, channel, factor, pick in (("geo-social-up", 3, 2, 2.0, 0), ("geo-display-off", 5, 3, 0.0, 1)):
+    for test_id, back, channel, factor, pick in (
+        ("geo-social-up", 3, 2, 2.0, 0),
+        ("geo-display-off", 5, 3, 0.0, 1),
+    ):
         first = world.first_of_month(back) + 1
         if first > 60:
             regions = np.sort(
-                np.argsort(uniform(key(world.seed, "geo", pick, np.arange(9)), "pick"), kind="stable")[:3]
+                np.argsort(
+                    uniform(key(world.seed, "geo", pick, np.arange(9)), "pick"), kind="stable"
+                )[:3]
             )
             tests.append(
                 {
@@ -843,8 +1009,12 @@ def _geo_tests(world: World) -> list[dict]:
     return tests
 
 
-def _serve(sku: np.ndarray, quantity: np.ndarray, minute: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Which lines get their units when each sku's are handed out in the order of the clock."""
+def _serve(
+    sku: np.ndarray, quantity: np.ndarray, minute: np.ndarray, free: np.ndarray
+) -> np.ndarray:
+    """Which lines get their units when each sku's are handed out in the order of the
+    clock.
+    """
     order = np.lexsort((np.arange(len(sku)), minute, sku))
     s, q = sku[order], quantity[order]
     running = np.cumsum(q)
@@ -861,7 +1031,9 @@ def _merge(
     """One line per occasion and sku, in the order of the first wish, quantities added."""
     if not len(sku):
         return line_at, sku, wish, quantity
-    _, first, of = np.unique(line_at * (int(sku.max()) + 1) + sku, return_index=True, return_inverse=True)
+    _, first, of = np.unique(
+        line_at * (int(sku.max()) + 1) + sku, return_index=True, return_inverse=True
+    )
     total = np.bincount(of, quantity).astype(np.int64)
     order = np.argsort(first, kind="stable")
     first = first[order]
@@ -869,7 +1041,9 @@ def _merge(
 
 
 def _hour(u: np.ndarray) -> np.ndarray:
-    """Time of day as a share of six to midnight: busiest around noon and in the evening."""
+    """Time of day as a share of six to midnight: busiest around noon and in the
+    evening.
+    """
     grid = np.array([0, 0.05, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.92, 1.0])
     mass = np.array([0, 0.01, 0.07, 0.24, 0.42, 0.58, 0.69, 0.83, 0.975, 1.0])
     return np.interp(u, mass, grid)

@@ -1,9 +1,11 @@
 """Random numbers without a sequence: every draw is a hash of what it is for.
 
-A draw is named by the seed, a purpose and an entity (a customer's k-th purchase, a sku's day); nothing depends on how
-many draws came before. Change one decision and only the draws it reaches are looked up differently; split the work
-over any number of cores and the bytes stay the same. The hash is the finaliser of SplitMix64 (Steele, Lea & Flood
-2014, "Fast splittable pseudorandom number generators", OOPSLA), a bijection of 64-bit words.
+A draw is named by the seed, a purpose and an entity (a customer's k-th purchase, a
+sku's day); nothing depends on how many draws came before. Change one decision and only
+the draws it reaches are looked up differently; split the work over any number of cores
+and the bytes stay the same. The hash is the finaliser of SplitMix64 (Steele, Lea &
+Flood 2014, "Fast splittable pseudorandom number generators", OOPSLA), a bijection of
+64-bit words.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ _ALPHABET = np.frombuffer(b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ", dtype=np.uint8)  
 
 def mix(words: np.ndarray) -> np.ndarray:
     """SplitMix64's finaliser on an array of uint64."""
-    z = np.atleast_1d(np.asarray(words, dtype=np.uint64))  # whole arrays wrap round silently, scalars would warn
+    z = np.atleast_1d(
+        np.asarray(words, dtype=np.uint64)
+    )  # whole arrays wrap round silently, scalars would warn
     z = (z ^ (z >> _30)) * _M1
     z = (z ^ (z >> _27)) * _M2
     z = z ^ (z >> _31)
@@ -36,7 +40,9 @@ def code(purpose: str) -> np.uint64:
 
 
 def key(*parts: object) -> np.ndarray:
-    """Folds seeds, purposes (text), entities and days (integers or arrays) into one word per entity."""
+    """Folds seeds, purposes (text), entities and days (integers or arrays) into one
+    word per entity.
+    """
     folded, is_many = np.zeros(1, np.uint64), False
     for part in parts:
         if isinstance(part, str):
@@ -44,7 +50,9 @@ def key(*parts: object) -> np.ndarray:
         else:
             whole = np.asarray(part)
             is_many = is_many or whole.ndim > 0
-            word = np.atleast_1d(whole if whole.dtype == np.uint64 else whole.astype(np.int64).astype(np.uint64))
+            word = np.atleast_1d(
+                whole if whole.dtype == np.uint64 else whole.astype(np.int64).astype(np.uint64)
+            )
         folded = mix((folded + _GOLDEN) ^ (word * _M2 + _GOLDEN))
     return folded if is_many else folded[0]
 
@@ -67,7 +75,9 @@ def normal(keys: np.ndarray, purpose: str) -> np.ndarray:
 
 
 def poisson(keys: np.ndarray, purpose: str, mean: np.ndarray) -> np.ndarray:
-    """Poisson counts by inversion of one uniform: a higher mean never gives a smaller count."""
+    """Poisson counts by inversion of one uniform: a higher mean never gives a smaller
+    count.
+    """
     u = uniform(keys, purpose)
     mean = np.broadcast_to(np.asarray(mean, dtype=np.float64), u.shape)
     count = np.zeros(u.shape, dtype=np.int64)
@@ -87,8 +97,13 @@ def poisson(keys: np.ndarray, purpose: str, mean: np.ndarray) -> np.ndarray:
     if large.any():
         from scipy.special import ndtri
 
-        m, z = mean[large], ndtri(u[large])  # Cornish-Fisher: monotone in both the mean and the draw
-        count[large] = np.maximum(np.floor(m + np.sqrt(m) * z + (z * z - 1.0) / 6.0 + 0.5), 0.0).astype(np.int64)
+        m, z = (
+            mean[large],
+            ndtri(u[large]),
+        )  # Cornish-Fisher: monotone in both the mean and the draw
+        count[large] = np.maximum(
+            np.floor(m + np.sqrt(m) * z + (z * z - 1.0) / 6.0 + 0.5), 0.0
+        ).astype(np.int64)
     return count
 
 
@@ -102,7 +117,9 @@ def _tag(purpose: str) -> np.uint64:
 
 
 def text_ids(keys: np.ndarray, length: int) -> np.ndarray:
-    """`length` letters and digits per key (5 bits each, at most 12), as bytes of shape (n, length)."""
+    """`length` letters and digits per key (5 bits each, at most 12), as bytes of shape
+    (n, length).
+    """
     shifts = (np.arange(length, dtype=np.uint64) * np.uint64(5))[None, :]
     words = mix(np.asarray(keys, dtype=np.uint64) ^ _tag("id"))[:, None]
     return _ALPHABET[((words >> shifts) & np.uint64(31)).astype(np.intp)]

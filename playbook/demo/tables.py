@@ -1,6 +1,8 @@
-"""Orders, lines, refunds, people, goods, advertising, reviews and tickets as the shop sees them on one evening.
+"""Orders, lines, refunds, people, goods, advertising, reviews and tickets as the shop
+sees them on one evening.
 
-Everything later than that evening is cut: a parcel on its way has no delivery, an order of yesterday may not be paid.
+Everything later than that evening is cut: a parcel on its way has no delivery, an order
+of yesterday may not be paid.
 """
 
 from __future__ import annotations
@@ -23,7 +25,19 @@ from playbook.demo.world import (
     REGIONS,
     World,
 )
-from playbook.demo.writing import dates, flags, ids, money, numbers, pick, sort, table, texts, times, whole
+from playbook.demo.writing import (
+    dates,
+    flags,
+    ids,
+    money,
+    numbers,
+    pick,
+    sort,
+    table,
+    texts,
+    times,
+    whole,
+)
 
 __all__ = [
     "Clock",
@@ -40,11 +54,34 @@ __all__ = [
 
 TAX_SHARE = 0.20
 PAYMENT_SHARE, PAYMENT_FIXED = 0.014, 25  # of the total, and cents
-SOURCES = ("(direct)", "search-ads", "social-ads", "display-network", "live-room", "guides", "newsletter", "friend")
+SOURCES = (
+    "(direct)",
+    "search-ads",
+    "social-ads",
+    "display-network",
+    "live-room",
+    "guides",
+    "newsletter",
+    "friend",
+)
 MEDIA = ("(none)", "cpc", "paid_social", "cpm", "live", "organic", "email", "referral")
 CARRIERS = ("Parcel North", "Parcel South", "Orient Post")
-REASONS = ("does not fit", "not as described", "changed my mind", "damaged", "came too late", "order withdrawn")
-TOPICS = ("where is my order", "return or refund", "product question", "damaged item", "payment", "address change")
+REASONS = (
+    "does not fit",
+    "not as described",
+    "changed my mind",
+    "damaged",
+    "came too late",
+    "order withdrawn",
+)
+TOPICS = (
+    "where is my order",
+    "return or refund",
+    "product question",
+    "damaged item",
+    "payment",
+    "address change",
+)
 GOOD = (
     "Lovely quality, would buy again.",
     "质量很好，包装精美。",
@@ -53,7 +90,13 @@ GOOD = (
     "A gift that was loved.",
 )
 FAIR = ("Fine for the price.", "还可以，一般。", "Nice, but smaller than expected.")
-POOR = ("Arrived broken.", "物流太慢了。", "Came far too late.", "颜色和图片不一样。", "Not worth the money.")
+POOR = (
+    "Arrived broken.",
+    "物流太慢了。",
+    "Came far too late.",
+    "颜色和图片不一样。",
+    "Not worth the money.",
+)
 
 
 class Clock:
@@ -67,22 +110,31 @@ class Clock:
         """Seconds UTC of a local minute of a day."""
         day = np.asarray(day, dtype=np.int64)
         near = np.minimum(day, len(self.offset) - 1)
-        return ((day + self.day0.astype(np.int64)) * 1440 + minute - self.offset[near]) * 60 + second
+        return (
+            (day + self.day0.astype(np.int64)) * 1440 + minute - self.offset[near]
+        ) * 60 + second
 
 
 def buying_tables(sim: Simulator, a: dict, clock: Clock) -> dict[str, pa.Table]:
-    """orders, order_lines, refunds, reviews and tickets of one month's orders (as known on the clock's evening)."""
+    """orders, order_lines, refunds, reviews and tickets of one month's orders (as known
+    on the clock's evening).
+    """
     world, p, until = sim.world, sim.people, clock.until
     k, day, who, region = a["o_key"], a["o_day"], a["o_who"], a["o_region"]
     n = len(k)
     of = np.repeat(np.arange(n), a["o_lines"])
-    number = np.arange(len(of)) - np.repeat(np.cumsum(a["o_lines"]) - a["o_lines"], a["o_lines"]) + 1
+    number = (
+        np.arange(len(of)) - np.repeat(np.cumsum(a["o_lines"]) - a["o_lines"], a["o_lines"]) + 1
+    )
     gross = np.bincount(of, a["l_price"] * a["l_quantity"], n).astype(np.int64)
     off = np.bincount(of, a["l_off"], n).astype(np.int64)
     paid_line = a["l_price"] * a["l_quantity"] - a["l_off"]
     taxed = IS_TAXED[region]
     line_tax = np.round(TAX_SHARE * paid_line).astype(np.int64) * taxed[of]
-    tax = np.bincount(of, line_tax, n).astype(np.int64) + np.round(TAX_SHARE * a["o_shipping"]).astype(np.int64) * taxed
+    tax = (
+        np.bincount(of, line_tax, n).astype(np.int64)
+        + np.round(TAX_SHARE * a["o_shipping"]).astype(np.int64) * taxed
+    )
     total = gross - off + a["o_shipping"] + tax
     second = (uniform(k, "second") * 60).astype(np.int64)
     ordered = clock.at(day, a["o_minute"], second)
@@ -111,8 +163,12 @@ def buying_tables(sim: Simulator, a: dict, clock: Clock) -> dict[str, pa.Table]:
         rows = np.flatnonzero(channel == c)
         campaign[rows] = place + campaign_of(c, a["o_campaign"][rows])
         place += len(CAMPAIGNS[c])
-    codes = ["WELCOME10"] + [t["kind"].upper().replace("-", "") + f"{round(t['depth'] * 100)}" for t in sim.treatments]
-    coupon = np.where(a["o_coupon"] > 0, np.where(a["o_treatment"] >= 0, a["o_treatment"] + 1, 0), -1)
+    codes = ["WELCOME10"] + [
+        t["kind"].upper().replace("-", "") + f"{round(t['depth'] * 100)}" for t in sim.treatments
+    ]
+    coupon = np.where(
+        a["o_coupon"] > 0, np.where(a["o_treatment"] >= 0, a["o_treatment"] + 1, 0), -1
+    )
     orders = table(
         "orders",
         {
@@ -128,7 +184,9 @@ def buying_tables(sim: Simulator, a: dict, clock: Clock) -> dict[str, pa.Table]:
             "medium": pick(MEDIA, channel, lost),
             "campaign": pick(names, campaign, lost | (campaign < 0)),
             "device": pick(DEVICES, a["o_device"]),
-            "platform": pick(("web", "app"), (a["o_device"] == 0) & (uniform(p["key"][who], "app") < 0.4)),
+            "platform": pick(
+                ("web", "app"), (a["o_device"] == 0) & (uniform(p["key"][who], "app") < 0.4)
+            ),
             "region": pick(REGIONS, region),
             "country": pick(COUNTRIES, region),
             "currency": pick(("EUR",), np.zeros(n)),
@@ -141,11 +199,15 @@ def buying_tables(sim: Simulator, a: dict, clock: Clock) -> dict[str, pa.Table]:
             "n_payments": whole(1 + (uniform(k, "split-payment") < 0.03), no_pay),
             "payment_fee": money(payment_fee(total), no_pay),
             "shipped_at": times(
-                clock.at(a["o_ship"], 840 + (uniform(k, "ship-minute") * 240).astype(np.int64)), no_ship
+                clock.at(a["o_ship"], 840 + (uniform(k, "ship-minute") * 240).astype(np.int64)),
+                no_ship,
             ),
             "promised_at": times(clock.at(a["o_promised"], np.full(n, 1080)), fate == 1),
             "delivered_at": times(
-                clock.at(a["o_delivered"], 540 + (uniform(k, "door-minute") * 600).astype(np.int64)), no_arrival
+                clock.at(
+                    a["o_delivered"], 540 + (uniform(k, "door-minute") * 600).astype(np.int64)
+                ),
+                no_arrival,
             ),
             "shipping_cost": money(a["o_freight"], fate == 1),
             "carrier": pick(CARRIERS, np.where(region >= 9, 2, region % 2), fate != 0),
@@ -192,10 +254,14 @@ def _refunds(
     paid_line: np.ndarray,
     booked: np.ndarray,
 ) -> pa.Table:
-    """Returns and part refunds by line, and the money of cancelled orders that had been paid."""
+    """Returns and part refunds by line, and the money of cancelled orders that had been
+    paid.
+    """
     world, p = sim.world, sim.people
     rows = np.flatnonzero(booked)
-    gone = np.flatnonzero((a["o_fate"][of] == 2) & (a["o_free"][of] <= clock.until) & (paid_line > 0))
+    gone = np.flatnonzero(
+        (a["o_fate"][of] == 2) & (a["o_free"][of] <= clock.until) & (paid_line > 0)
+    )
     line = np.concatenate([rows, gone])
     order = of[line]
     is_cancel = np.arange(len(line)) >= len(rows)
@@ -211,7 +277,11 @@ def _refunds(
                 "order_id": order_ids.take(pa.array(order)),
                 "line_no": whole(number[line]),
                 "refunded_at": times(
-                    clock.at(day, np.where(is_cancel, 575, 600) + (uniform(k, "minute") * 360).astype(np.int64))
+                    clock.at(
+                        day,
+                        np.where(is_cancel, 575, 600)
+                        + (uniform(k, "minute") * 360).astype(np.int64),
+                    )
                 ),
                 "refunded_on": dates(day, clock.day0),
                 "amount": money(amount),
@@ -221,7 +291,9 @@ def _refunds(
                 "kind": pick(("refund", "return", "cancellation", "chargeback"), kind),
                 "reason": pick(
                     (*REASONS, "cancelled before shipping", "payment disputed"),
-                    np.where(is_cancel, 6, np.where(a["l_back"][line] == 3, 7, a["l_back_why"][line])),
+                    np.where(
+                        is_cancel, 6, np.where(a["l_back"][line] == 3, 7, a["l_back_why"][line])
+                    ),
                 ),
             },
         ),
@@ -245,11 +317,16 @@ def _voices(
     trouble = np.bincount(of, a["l_back"] > 0, len(k)) > 0
     fake = a["o_fate"] == 3
     wrote = day_ok = np.where(
-        fake, a["o_day"] + 1, a["o_delivered"] + 2 + np.floor(12 * uniform(k, "review-day")).astype(np.int64)
+        fake,
+        a["o_day"] + 1,
+        a["o_delivered"] + 2 + np.floor(12 * uniform(k, "review-day")).astype(np.int64),
     )
     rows = np.flatnonzero(
         (
-            (uniform(k, "review") < np.where(fake, 0.9, 0.11 + 0.07 * trouble + 0.05 * (late_days > 0)))
+            (
+                uniform(k, "review")
+                < np.where(fake, 0.9, 0.11 + 0.07 * trouble + 0.05 * (late_days > 0))
+            )
             & (fake | ~no_arrival)
         )
         & (day_ok <= clock.until)
@@ -267,17 +344,23 @@ def _voices(
         stars >= 4,
         (u * len(GOOD)).astype(int),
         np.where(
-            stars == 3, len(GOOD) + (u * len(FAIR)).astype(int), len(GOOD) + len(FAIR) + (u * len(POOR)).astype(int)
+            stars == 3,
+            len(GOOD) + (u * len(FAIR)).astype(int),
+            len(GOOD) + len(FAIR) + (u * len(POOR)).astype(int),
         ),
     )
     answer_day = wrote[rows] + 1 + np.floor(3 * uniform(k[rows], "answer")).astype(np.int64)
-    silent = (uniform(k[rows], "answered") > np.where(stars <= 3, 0.8, 0.25)) | (answer_day > clock.until)
+    silent = (uniform(k[rows], "answered") > np.where(stars <= 3, 0.8, 0.25)) | (
+        answer_day > clock.until
+    )
     reviews = sort(
         table(
             "reviews",
             {
                 "review_id": ids(k[rows], 11, "V"),
-                "created_at": times(clock.at(wrote[rows], 480 + (uniform(k[rows], "rm") * 800).astype(np.int64))),
+                "created_at": times(
+                    clock.at(wrote[rows], 480 + (uniform(k[rows], "rm") * 800).astype(np.int64))
+                ),
                 "stars": numbers(stars),
                 "order_id": order_ids.take(pa.array(rows)),
                 "sku": pick(world.sku_ids, a["l_sku"][first[rows]]),
@@ -288,7 +371,9 @@ def _voices(
         "reviews",
     )
     is_late = (late_days > 0) & (a["o_fate"] == 0)
-    asks = uniform(k, "ticket") < np.select([is_late, trouble, a["o_fate"] == 1], [0.30, 0.45, 0.15], 0.035)
+    asks = uniform(k, "ticket") < np.select(
+        [is_late, trouble, a["o_fate"] == 1], [0.30, 0.45, 0.15], 0.035
+    )
     opened = np.select(
         [is_late, trouble],
         [a["o_promised"] + 1, a["o_delivered"] + 3],
@@ -319,7 +404,14 @@ def _voices(
                 "is_reopened": flags((uniform(r, "again") < 0.08) & (close < end)),
                 "csat": numbers(
                     np.clip(
-                        np.round(4.8 - (reply - start) / 36000 - (topic == 0) * 0.8 - 1.5 * uniform(r, "csat")), 1, 5
+                        np.round(
+                            4.8
+                            - (reply - start) / 36000
+                            - (topic == 0) * 0.8
+                            - 1.5 * uniform(r, "csat")
+                        ),
+                        1,
+                        5,
                     ),
                     (uniform(r, "answers") > 0.4) | (close >= end),
                 ),
@@ -366,7 +458,9 @@ def people_tables(sim: Simulator, clock: Clock) -> dict[str, pa.Table]:
                         "customer_id": ids(p["key"][t["who"]], 12, "C"),
                         "arm": pick(("holdout", "treated"), t["is_treated"]),
                         "assigned_at": times(clock.at(np.full(m, t["day"]), np.full(m, 480))),
-                        "planned_share": numbers(np.where(t["is_treated"], t["planned_share"], 1 - t["planned_share"])),
+                        "planned_share": numbers(
+                            np.where(t["is_treated"], t["planned_share"], 1 - t["planned_share"])
+                        ),
                         "cost": money(np.where(t["is_treated"], round(t["cost"] * 100), 0)),
                     },
                 )
@@ -460,7 +554,9 @@ def goods_tables(sim: Simulator, chunks: list[dict], clock: Clock) -> dict[str, 
     price = np.concatenate([c["env"]["price"] for c in chunks])
     out["prices"] = price_table(world, price, clock)
     promos = [
-        q for q in world.promotions(clock.until + 1) + sim.extra_promotions if q.first <= clock.until and len(q.skus)
+        q
+        for q in world.promotions(clock.until + 1) + sim.extra_promotions
+        if q.first <= clock.until and len(q.skus)
     ]
     if promos:
         out["promotions"] = table(
@@ -500,7 +596,9 @@ def stock_table(sim: Simulator, chunk: dict, clock: Clock) -> pa.Table:
 
 
 def price_table(world: World, price: np.ndarray, clock: Clock) -> pa.Table:
-    """Own price changes as they stood (cents by day and sku), and a few competitors' prices of every quarter."""
+    """Own price changes as they stood (cents by day and sku), and a few competitors'
+    prices of every quarter.
+    """
     change = np.zeros(price.shape, bool)
     change[0] = world.launched == 0
     change[1:] = (price[1:] != price[:-1]) & (np.arange(1, len(price))[:, None] >= world.launched)
@@ -516,7 +614,8 @@ def price_table(world: World, price: np.ndarray, clock: Clock) -> pa.Table:
     for c in (1, 2, 3):
         k = key(world.sku_key[s], "competitor", c, q)
         level = np.exp(
-            0.12 * (uniform(key(world.sku_key[s], "level", c), "u") * 2 - 1) + 0.04 * (uniform(k, "now") * 2 - 1)
+            0.12 * (uniform(key(world.sku_key[s], "level", c), "u") * 2 - 1)
+            + 0.04 * (uniform(k, "now") * 2 - 1)
         )
         keep = (uniform(key(world.sku_key[s], "watched", c), "u") < 0.35) & (world.launched[s] <= q)
         end = np.minimum(q + 90, 10**6)
@@ -548,13 +647,17 @@ def price_table(world: World, price: np.ndarray, clock: Clock) -> pa.Table:
 
 
 def ad_spend(sim: Simulator, chunk: dict, clock: Clock) -> pa.Table:
-    """A month's spend by day, channel, campaign and region with what platforms claim, the extracts' incidents in it."""
+    """A month's spend by day, channel, campaign and region with what platforms claim,
+    the extracts' incidents in it.
+    """
     world, parts = sim.world, []
     cut, twice = world.incidents.get("ad_extract_ends"), world.incidents.get("double_load")
     days = np.arange(chunk["first"], chunk["last"])
     for c in PAID:
         shares = np.array(CAMPAIGN_SHARE[c])
-        cents = np.round(chunk["spend"][:, c, None, :] * shares[None, :, None] * 100).astype(np.int64)
+        cents = np.round(chunk["spend"][:, c, None, :] * shares[None, :, None] * 100).astype(
+            np.int64
+        )
         orders, value = chunk["claims"].get(c, (None, None))
         d, g, r = (x.ravel() for x in np.indices(cents.shape))
         row = {
@@ -629,9 +732,14 @@ def ad_spend(sim: Simulator, chunk: dict, clock: Clock) -> pa.Table:
     for c in sorted(names):
         start[c] = flat.index(names[c][0]) if c != 3 else flat.index("retargeting")
     k = key(world.seed, "ads", a["day"], a["channel"] * 1000 + a["campaign"] * 100 + a["region"])
-    cpc = np.array([1, 0.55, 0.40, 0.25, 0.45, 0.30, 0.05, 1])[a["channel"]] * np.array([1.3, 0.8])[a["campaign"] % 2]
+    cpc = (
+        np.array([1, 0.55, 0.40, 0.25, 0.45, 0.30, 0.05, 1])[a["channel"]]
+        * np.array([1.3, 0.8])[a["campaign"] % 2]
+    )
     clicks = poisson(k, "clicks", a["cents"] / 100 / cpc)
-    seen = poisson(k, "impressions", clicks * np.array([1, 25, 90, 180, 30, 20, 8, 1])[a["channel"]])
+    seen = poisson(
+        k, "impressions", clicks * np.array([1, 25, 90, 180, 30, 20, 8, 1])[a["channel"]]
+    )
     no = ~a["claims"]
     return sort(
         table(

@@ -1,9 +1,12 @@
-"""The truth of a simulated shop: what was drawn, what each channel caused, what each customer is still worth.
+"""The truth of a simulated shop: what was drawn, what each channel caused, what each
+customer is still worth.
 
-Causes are labels carried by every order, so a channel's true incremental orders are the orders that would vanish with
-its spend. A customer's remaining value is the mean of at least 200 futures under "carry on as before": in each future
-demand takes its own course and the customer drops out at a drawn moment; what is bought until then enters with its
-expectation. Shelf and advertising of those futures come from full runs of the shop, which also scale the result.
+Causes are labels carried by every order, so a channel's true incremental orders are the
+orders that would vanish with its spend. A customer's remaining value is the mean of at
+least 200 futures under "carry on as before": in each future demand takes its own course
+and the customer drops out at a drawn moment; what is bought until then enters with its
+expectation. Shelf and advertising of those futures come from full runs of the shop,
+which also scale the result.
 """
 
 from __future__ import annotations
@@ -55,30 +58,46 @@ __all__ = [
 ]
 
 ENVIRONMENTS = 2
-UNITS, BUSINESS_UNITS = 1 + 1 / np.expm1(1 / 0.5), 1 + 1 / np.expm1(1 / 4.0)  # units a line, people and firms
+UNITS, BUSINESS_UNITS = (
+    1 + 1 / np.expm1(1 / 0.5),
+    1 + 1 / np.expm1(1 / 4.0),
+)  # units a line, people and firms
 _R = len(REGIONS)
 
 
 # --- customers ------------------------------------------------------------------------------------------------------
 
 
-def customer_truth(sim: Simulator, history: dict, *, environments: Iterable[dict] | None = None) -> pd.DataFrame:
-    """One row per person who ever ordered: customer_id, is_guest, cause, acquired_by (the channel without which they
-    would never have come, through friends too), rate_per_day and drop_share as drawn, basket, is_alive, and the
-    expected contribution margin in EUR of the next 12 and 24 months, refunds included, with standard errors over
-    n_futures futures; shared_se_share is the relative standard error all customers share through the scale. 0 for
-    people who have dropped out: they buy no more."""
+def customer_truth(
+    sim: Simulator, history: dict, *, environments: Iterable[dict] | None = None
+) -> pd.DataFrame:
+    """One row per person who ever ordered: customer_id, is_guest, cause, acquired_by
+    (the channel without which they would never have come, through friends too),
+    rate_per_day and drop_share as drawn, basket, is_alive, and the expected
+    contribution margin in EUR of the next 12 and 24 months, refunds included, with
+    standard errors over n_futures futures; shared_se_share is the relative standard
+    error all customers share through the scale. 0 for people who have dropped out: they
+    buy no more.
+    """
     p, n, futures = sim.people, sim.n, sim.world.preset.futures
     alive = np.flatnonzero(p["alive"][:n])
-    count = ENVIRONMENTS if n > 3_000 else 1  # a small shop is for tests: one run, and the error says so
-    runs = list(environments) if environments is not None else [environment(sim, e) for e in range(count)]
+    count = (
+        ENVIRONMENTS if n > 3_000 else 1
+    )  # a small shop is for tests: one run, and the error says so
+    runs = (
+        list(environments)
+        if environments is not None
+        else [environment(sim, e) for e in range(count)]
+    )
     law = _law(sim, history, alive)
     mean, spread, shared = _futures(sim, law, runs, alive, futures)
     frame = pd.DataFrame(
         {
             "customer_id": ids(p["key"][:n], 12, "C").to_pandas(),
             "is_guest": p["is_guest"][:n],
-            "cause": np.array([*CHANNELS, *["?"] * 100])[np.where(p["cause"][:n] < N_CAUSES, p["cause"][:n], N_CAUSES)],
+            "cause": np.array([*CHANNELS, *["?"] * 100])[
+                np.where(p["cause"][:n] < N_CAUSES, p["cause"][:n], N_CAUSES)
+            ],
             "acquired_by": _roots(p["root"][:n]),
             "persona": p["persona"][:n],
             "rate_per_day": p["rate"][:n],
@@ -91,7 +110,10 @@ def customer_truth(sim: Simulator, history: dict, *, environments: Iterable[dict
     frame.loc[frame.cause.eq("?"), "cause"] = "fake"
     frame.loc[p["cause"][:n] == 0, "cause"] = "none"
     for i, months in enumerate((12, 24)):
-        for name, values in ((f"margin_{months}m", mean[:, i]), (f"margin_{months}m_se", spread[:, i])):
+        for name, values in (
+            (f"margin_{months}m", mean[:, i]),
+            (f"margin_{months}m_se", spread[:, i]),
+        ):
             column = np.zeros(n)
             column[alive] = values
             frame[name] = column
@@ -101,13 +123,20 @@ def customer_truth(sim: Simulator, history: dict, *, environments: Iterable[dict
 
 
 def _roots(masks: np.ndarray) -> np.ndarray:
-    """The channels without which people would not have come, joined by a plus; `none` for those nothing brought."""
-    names = ["+".join(c for i, c in enumerate(CHANNELS) if mask >> i & 1) or "none" for mask in range(1 << N_CAUSES)]
+    """The channels without which people would not have come, joined by a plus; `none`
+    for those nothing brought.
+    """
+    names = [
+        "+".join(c for i, c in enumerate(CHANNELS) if mask >> i & 1) or "none"
+        for mask in range(1 << N_CAUSES)
+    ]
     return np.array(names, dtype=object)[masks]
 
 
 def environment(sim: Simulator, number: int, months: int = 24) -> dict:
-    """A full run of the shop under "as before": its days (see days_of) and what today's people bought in them."""
+    """A full run of the shop under "as before": its days (see days_of) and what today's
+    people bought in them.
+    """
     twin = sim.copy()
     twin.reseed(1_000 + number)
     days, bought, squares, first = [], np.zeros(2), np.zeros(2), twin.day
@@ -126,9 +155,13 @@ def environment(sim: Simulator, number: int, months: int = 24) -> dict:
 
 
 def days_of(sim: Simulator, chunk: dict) -> dict[str, np.ndarray]:
-    """Per day and persona: lines a unit of basket becomes and their contribution; per day and region: nudges."""
+    """Per day and persona: lines a unit of basket becomes and their contribution; per
+    day and region: nudges.
+    """
     world, env = sim.world, chunk["env"]
-    chance = env["base"][None] * (env["keen"][:, None, :] * env["crowd"][:, :, None])  # day, persona, sku
+    chance = env["base"][None] * (
+        env["keen"][:, None, :] * env["crowd"][:, :, None]
+    )  # day, persona, sku
     free = chunk["free"]
     if len(free) > 1:  # a shelf that empties during the day serves about half of it
         free = np.concatenate([(free[:-1] * 1.0 + free[1:]) / 2, free[-1:] * 1.0])
@@ -136,11 +169,17 @@ def days_of(sim: Simulator, chunk: dict) -> dict[str, np.ndarray]:
     cost = env["cost"]
     back = world.return_share * world.on["returns"]
     chargeback = 0.0012 * world.on["returns"]
-    late = (0.07 + 0.10 * (env["season"] > 1.25)) * world.on["late_deliveries"]  # the late come back more often
+    late = (0.07 + 0.10 * (env["season"] > 1.25)) * world.on[
+        "late_deliveries"
+    ]  # the late come back more often
     back = back[None, :] * (1 + 0.6 * late)[:, None]
     gone = back * ((price - cost) + RETURN_UNIT) + 0.25 * back * 0.4 * price + chargeback * price
     worth = UNITS * (
-        price * (1 - PLATFORM[0]) - PAYMENT_SHARE * price * (1 + TAX_SHARE * 0.87) - cost - 45 * world.weight - gone
+        price * (1 - PLATFORM[0])
+        - PAYMENT_SHARE * price * (1 + TAX_SHARE * 0.87)
+        - cost
+        - 45 * world.weight
+        - gone
     )
     served = chance * free[:, None, :]
     instead = chance * (1 - free[:, None, :]) * 0.35
@@ -149,7 +188,9 @@ def days_of(sim: Simulator, chunk: dict) -> dict[str, np.ndarray]:
         take = instead / 3 * free[:, None, other]
         np.add.at(served, (slice(None), slice(None), other), take)
     nudge = np.einsum(
-        "c,dcr->dr", np.where(np.arange(N_CAUSES) == 6, 0, world.nudge_top), np.clip(chunk["reach"], 0, 1)
+        "c,dcr->dr",
+        np.where(np.arange(N_CAUSES) == 6, 0, world.nudge_top),
+        np.clip(chunk["reach"], 0, 1),
     )
     return {
         "worth": np.einsum("dks,ds->dk", served, worth) / 100,
@@ -161,32 +202,47 @@ def days_of(sim: Simulator, chunk: dict) -> dict[str, np.ndarray]:
 
 
 def _law(sim: Simulator, history: dict, alive: np.ndarray) -> dict:
-    """What an occasion of each living person is worth beside its lines: postage and the fixed fee."""
+    """What an occasion of each living person is worth beside its lines: postage and the
+    fixed fee.
+    """
     p, on = sim.people, sim.world.on
     keep = on["cancellations"] * 0.035
     worthy = p["basket"][: sim.n] * np.where(p["is_business"][: sim.n], BUSINESS_UNITS / UNITS, 1.0)
     basket = worthy
-    edge = np.quantile(basket, np.linspace(0, 1, 25)[1:-1]) if sim.n > 50 else np.array([basket.mean()])
+    edge = (
+        np.quantile(basket, np.linspace(0, 1, 25)[1:-1])
+        if sim.n > 50
+        else np.array([basket.mean()])
+    )
     bin_of = np.searchsorted(edge, basket)
     far = np.isin(p["region"][: sim.n], (9, 10, 11)).astype(int)
     real = history["o_fate"] == 0
     cell = (bin_of * 2 + far)[history["o_who"][real]]
     size = (len(edge) + 1) * 2
-    charged = np.bincount(cell, history["o_shipping"][real], size) / np.maximum(np.bincount(cell, minlength=size), 1)
+    charged = np.bincount(cell, history["o_shipping"][real], size) / np.maximum(
+        np.bincount(cell, minlength=size), 1
+    )
     region = p["region"][alive].astype(int)
     years = sim.day / 365 + 0.75
     per_order = (
-        charged[(bin_of * 2 + far)[alive]] * (1 - PAYMENT_SHARE * (1 + TAX_SHARE * IS_TAXED[region]))
+        charged[(bin_of * 2 + far)[alive]]
+        * (1 - PAYMENT_SHARE * (1 + TAX_SHARE * IS_TAXED[region]))
         - PAYMENT_FIXED
         - FREIGHT[region] * 1.02**years
     ) / 100
-    return {"kept": (1 - keep) * CHECKOUT[p["device"][alive]], "per_order": per_order, "worthy": worthy[alive]}
+    return {
+        "kept": (1 - keep) * CHECKOUT[p["device"][alive]],
+        "per_order": per_order,
+        "worthy": worthy[alive],
+    }
 
 
 def _futures(
     sim: Simulator, law: dict, runs: list[dict], alive: np.ndarray, futures: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and standard error per living person for 12 and 24 months, and the scale's relative standard error."""
+    """Mean and standard error per living person for 12 and 24 months, and the scale's
+    relative standard error.
+    """
     world, p = sim.world, sim.people
     rate, drop, basket = p["rate"][alive], p["drop"][alive], p["basket"][alive]
     persona, region = p["persona"][alive].astype(np.int64), p["region"][alive].astype(np.int64)
@@ -203,8 +259,12 @@ def _futures(
     stated = np.zeros(2)
     if not len(alive):
         return total, square, np.zeros(2)
-    for run in runs:  # the run's own course of demand, in expectation: what the law says of what happened there
-        stated += _expected(run, run["demand"], law, rate, drop, basket, persona, region, email, horizon).sum(axis=0)
+    for run in (
+        runs
+    ):  # the run's own course of demand, in expectation: what the law says of what happened there
+        stated += _expected(
+            run, run["demand"], law, rate, drop, basket, persona, region, email, horizon
+        ).sum(axis=0)
     scale, shared = np.ones(2), np.full(2, np.nan)
     if runs[0]["bought"] is not None:
         bought = sum(run["bought"] for run in runs)
@@ -221,7 +281,9 @@ def _futures(
             path[d] = shock
         demand = np.minimum(run["free_of_noise"] * np.exp(path), PEAK)
         moment = -np.log(uniform(k, f"leaves-{f}")) / (rate * drop)
-        value = _drawn(run, demand, law, rate, drop, basket, persona, region, email, horizon, moment)
+        value = _drawn(
+            run, demand, law, rate, drop, basket, persona, region, email, horizon, moment
+        )
         total += value
         square += value**2
     mean = total / futures
@@ -230,7 +292,9 @@ def _futures(
 
 
 def _lookup(run: dict, demand: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Running sums over days: operational time, and per persona or region what a unit of rate has brought by then."""
+    """Running sums over days: operational time, and per persona or region what a unit
+    of rate has brought by then.
+    """
 
     def start(x: np.ndarray) -> np.ndarray:
         return np.concatenate([np.zeros((1, *x.shape[1:])), np.cumsum(x, axis=0)])
@@ -258,17 +322,26 @@ def _drawn(
     moment: np.ndarray,
 ) -> np.ndarray:
     clock, organic, plain, nudged, nudges = _lookup(run, demand)
-    left = np.searchsorted(clock, moment)  # days lived through; the last of them is the day of the last purchase
+    left = np.searchsorted(
+        clock, moment
+    )  # days lived through; the last of them is the day of the last purchase
     filled = 1 - np.exp(-basket * run["lines"].mean(axis=0)[persona])
     out = np.empty((len(rate), 2))
     for i, h in enumerate(horizon):
         d = np.minimum(left, h)
         gone = left <= h
         worth = law["worthy"] * (
-            rate * ((1 - drop) * organic[d, persona] + nudged[d, region, persona] + email * plain[d, persona])
+            rate
+            * (
+                (1 - drop) * organic[d, persona]
+                + nudged[d, region, persona]
+                + email * plain[d, persona]
+            )
         )
         count = rate * (
-            (1 - drop) * np.minimum(clock[d], np.where(gone, moment, np.inf)) + nudges[d, region] + email * d
+            (1 - drop) * np.minimum(clock[d], np.where(gone, moment, np.inf))
+            + nudges[d, region]
+            + email * d
         )
         last = np.clip(left - 1, 0, len(demand) - 1)
         worth = worth + gone * law["worthy"] * run["worth"][last, persona]
@@ -330,7 +403,10 @@ def month_truth(sim: Simulator, a: dict) -> dict:
     rows = []
     for c in PAID:
         mine = counts & ((a["o_root"] >> c) & 1 == 1)
-        first, nudged = mine & (a["o_cause"] == c) & a["o_new"], mine & (a["o_cause"] == c) & ~a["o_new"]
+        first, nudged = (
+            mine & (a["o_cause"] == c) & a["o_new"],
+            mine & (a["o_cause"] == c) & ~a["o_new"],
+        )
         spend, direct, total = (
             float(a["spend"][:, c].sum()),
             float(margin[first | nudged].sum()),
@@ -357,7 +433,9 @@ def month_truth(sim: Simulator, a: dict) -> dict:
     paid = np.isin(a["o_fate"], (0, 2, 3))
     gone = a["o_fate"] == 2
     booked = a["l_back"] > 0
-    amount = np.concatenate([a["l_back_amount"][booked], (a["l_price"] * a["l_quantity"] - a["l_off"])[gone[of]]])
+    amount = np.concatenate(
+        [a["l_back_amount"][booked], (a["l_price"] * a["l_quantity"] - a["l_off"])[gone[of]]]
+    )
     on = np.concatenate([a["l_back_day"][booked], a["o_free"][of][gone[of]]])
     month_on = (world.day0 + on).astype("datetime64[M]")
     fits = on < world.n_days + 10_000
@@ -365,8 +443,12 @@ def month_truth(sim: Simulator, a: dict) -> dict:
         "channels": rows,
         "tried": np.bincount(cause, minlength=TREATED + 1),
         "won": np.bincount(np.minimum(a["o_cause"][counts], TREATED), minlength=TREATED + 1),
-        "margin": np.bincount(np.minimum(a["o_cause"][counts], TREATED), margin[counts], TREATED + 1),
-        "treated": np.bincount(a["o_cause"][a["o_cause"] >= TREATED] - TREATED, minlength=len(sim.treatments) + 1),
+        "margin": np.bincount(
+            np.minimum(a["o_cause"][counts], TREATED), margin[counts], TREATED + 1
+        ),
+        "treated": np.bincount(
+            a["o_cause"][a["o_cause"] >= TREATED] - TREATED, minlength=len(sim.treatments) + 1
+        ),
         "season": float((np.sqrt(env["season"]) * env["weekday"]).mean()),
         "spend": a["spend"].sum(axis=(0, 2)) / (a["last"] - a["first"]),
         "dashboard": {
@@ -379,19 +461,25 @@ def month_truth(sim: Simulator, a: dict) -> dict:
 
 
 def channel_truth(chunks: list[dict]) -> pd.DataFrame:
-    """One row per month and paid channel: spend, the orders that would not be there without it (first orders of people
-    it brought, orders it nudged, later orders of people it brought, friends of theirs included), their contribution
-    margin with all refunds to come, and ROI = (margin - spend) / spend. Counted orders only. EUR."""
+    """One row per month and paid channel: spend, the orders that would not be there
+    without it (first orders of people it brought, orders it nudged, later orders of
+    people it brought, friends of theirs included), their contribution margin with all
+    refunds to come, and ROI = (margin - spend) / spend. Counted orders only. EUR.
+    """
     rows = [row for chunk in chunks for row in chunk["truth"]["channels"]]
     return pd.DataFrame(rows).sort_values(["month", "channel"], ignore_index=True)
 
 
 def response_truth(sim: Simulator, chunks: list[dict]) -> pd.DataFrame:
-    """Each paid channel's law: carry-over per day, half saturation (EUR a day, whole country), slope, highest arrivals
-    and nudges a day, and along a grid of steady daily spend the orders a day it brings (last year's conversion and
-    base of buyers) with their direct margin; `margin_24m` adds what the people it brings buy in two years."""
+    """Each paid channel's law: carry-over per day, half saturation (EUR a day, whole
+    country), slope, highest arrivals and nudges a day, and along a grid of steady daily
+    spend the orders a day it brings (last year's conversion and base of buyers) with
+    their direct margin; `margin_24m` adds what the people it brings buy in two years.
+    """
     world, p, n = sim.world, sim.people, sim.n
-    year = [c["truth"] for c in chunks if c["first"] >= sim.day - 370] or [c["truth"] for c in chunks]
+    year = [c["truth"] for c in chunks if c["first"] >= sim.day - 370] or [
+        c["truth"] for c in chunks
+    ]
     tried, won, margin = (sum(t[name] for t in year) for name in ("tried", "won", "margin"))
     base = (p["rate"][:n] * p["alive"][:n]).sum()
     season = float(np.mean([t["season"] for t in year]))
@@ -403,8 +491,12 @@ def response_truth(sim: Simulator, chunks: list[dict]) -> pd.DataFrame:
         people, later = p["cause"][:n] == c, 0.0
         if people.any():
             rate, drop = p["rate"][:n][people], p["drop"][:n][people]
-            later = float(((1 - drop) * (1 - np.exp(-rate * drop * 730)) / drop).mean()) * share * each
-        for level in np.array([0, 0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4]) * max(now[c], world.base_spend[c]):
+            later = (
+                float(((1 - drop) * (1 - np.exp(-rate * drop * 730)) / drop).mean()) * share * each
+            )
+        for level in np.array([0, 0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4]) * max(
+            now[c], world.base_spend[c]
+        ):
             reach = float(world.response(c, np.array(level)))
             newcomers, nudged = (
                 world.tops(c) * reach * season * share,
@@ -430,10 +522,17 @@ def response_truth(sim: Simulator, chunks: list[dict]) -> pd.DataFrame:
 
 
 def replay(
-    world: World, chunks: list[dict], *, without: str = "", future: int | None = None, geo_tests: bool = True
+    world: World,
+    chunks: list[dict],
+    *,
+    without: str = "",
+    future: int | None = None,
+    geo_tests: bool = True,
 ) -> Iterator[dict]:
-    """The history again, month by month, with advertising spent as it was, but nothing on one channel, or without the
-    geo tests; with `future`, under another course of chance. What a stated effect is checked against."""
+    """The history again, month by month, with advertising spent as it was, but nothing
+    on one channel, or without the geo tests; with `future`, under another course of
+    chance. What a stated effect is checked against.
+    """
     sim = Simulator(world)
     if future is not None:
         sim.reseed(future)
@@ -450,9 +549,11 @@ def replay(
 
 
 def sku_truth(sim: Simulator, chunks: list[dict], until: int) -> dict[str, pd.DataFrame]:
-    """`skus`: elasticity (own price, all else equal), return share, fading; `sku_demand`: units wanted and free to sell
-    by sku and day, whether the shelf had them or not; `season`: the shop's demand by day and what it is made of;
-    `category_season`: each category's season in the middle of each month, 1 on average."""
+    """`skus`: elasticity (own price, all else equal), return share, fading;
+    `sku_demand`: units wanted and free to sell by sku and day, whether the shelf had
+    them or not; `season`: the shop's demand by day and what it is made of;
+    `category_season`: each category's season in the middle of each month, 1 on average.
+    """
     world = sim.world
     rows = np.flatnonzero(world.launched <= until)
     skus = pd.DataFrame(
@@ -493,7 +594,11 @@ def sku_truth(sim: Simulator, chunks: list[dict], until: int) -> dict[str, pd.Da
     middles = [(c["first"] + c["last"]) // 2 for c in chunks]
     category = pd.DataFrame(
         [
-            {"month": str((world.day0 + day).astype("datetime64[M]")), "category": name[0], "season": float(wave)}
+            {
+                "month": str((world.day0 + day).astype("datetime64[M]")),
+                "category": name[0],
+                "season": float(wave),
+            }
             for day in middles
             for name, wave in zip(CATEGORIES, world.category_wave(day), strict=True)
         ]
@@ -502,21 +607,31 @@ def sku_truth(sim: Simulator, chunks: list[dict], until: int) -> dict[str, pd.Da
 
 
 def order_truth(chunks: list[dict], world: World) -> pd.DataFrame:
-    """One row per order: order_id, cause (the channel that brought it, `none`, `treatment`, `fake`) and depends_on, the
-    channels without any of which it would not have been (joined by a plus), as through the person it came from."""
+    """One row per order: order_id, cause (the channel that brought it, `none`,
+    `treatment`, `fake`) and depends_on, the channels without any of which it would not
+    have been (joined by a plus), as through the person it came from.
+    """
     cause = np.concatenate([c["o_cause"] for c in chunks])
     roots = np.concatenate([c["o_root"] for c in chunks])
     day, keys = (np.concatenate([c[name] for c in chunks]) for name in ("o_day", "o_key"))
     names = np.array(["none", *CHANNELS[1:], "treatment", "fake"], dtype=object)
-    place = np.where(cause >= TREATED, N_CAUSES, np.where(cause == FAKE, N_CAUSES + 1, np.minimum(cause, N_CAUSES - 1)))
+    place = np.where(
+        cause >= TREATED,
+        N_CAUSES,
+        np.where(cause == FAKE, N_CAUSES + 1, np.minimum(cause, N_CAUSES - 1)),
+    )
     order_ids = ids(keys, 10, days=day, day0=world.day0).to_pandas()
-    frame = pd.DataFrame({"order_id": order_ids, "cause": names[place], "depends_on": _roots(roots)})
+    frame = pd.DataFrame(
+        {"order_id": order_ids, "cause": names[place], "depends_on": _roots(roots)}
+    )
     return frame.sort_values("order_id", ignore_index=True)
 
 
 def best_price(world: object, day: int) -> np.ndarray:
-    """Cents: the price with the highest margin for a constant elasticity, unit variable cost and fees given, kept
-    within what the law of demand covers (a price can at most quadruple demand)."""
+    """Cents: the price with the highest margin for a constant elasticity, unit variable
+    cost and fees given, kept within what the law of demand covers (a price can at most
+    quadruple demand).
+    """
     cost = world.unit_cost(day) * 1.0 + 45 * world.weight
     share = 1 - PLATFORM[0] - PAYMENT_SHARE * (1 + TAX_SHARE * 0.87) - world.return_share * 1.1
     ideal = cost / share * world.elasticity / (world.elasticity - 1)
@@ -525,7 +640,9 @@ def best_price(world: object, day: int) -> np.ndarray:
 
 
 def supplier_truth(sim: Simulator) -> pd.DataFrame:
-    """One row per supplier: the law of its lead time (lognormal, mean and sd in days), short and faulty deliveries."""
+    """One row per supplier: the law of its lead time (lognormal, mean and sd in days),
+    short and faulty deliveries.
+    """
     world = sim.world
     return pd.DataFrame(
         {
@@ -540,8 +657,9 @@ def supplier_truth(sim: Simulator) -> pd.DataFrame:
 
 
 def effect_truth(sim: Simulator, chunks: list[dict], until: int) -> pd.DataFrame:
-    """True effects of the tests at the checkout, the treatments, the geo tests and of membership: test, kind, unit,
-    effect (what the law says, expected), n (treated)."""
+    """True effects of the tests at the checkout, the treatments, the geo tests and of
+    membership: test, kind, unit, effect (what the law says, expected), n (treated).
+    """
     rows = []
     for test in sim.experiments():
         if test["first"] <= until:
@@ -556,7 +674,11 @@ def effect_truth(sim: Simulator, chunks: list[dict], until: int) -> pd.DataFrame
             )
     for number, t in enumerate(sim.treatments):
         m = t["is_treated"]
-        came = sum(int(c["truth"]["treated"][number]) for c in chunks if number < len(c["truth"]["treated"]))
+        came = sum(
+            int(c["truth"]["treated"][number])
+            for c in chunks
+            if number < len(c["truth"]["treated"])
+        )
         rows += [
             {
                 "test": t["treatment_id"],
@@ -594,14 +716,21 @@ def effect_truth(sim: Simulator, chunks: list[dict], until: int) -> pd.DataFrame
                 },
             ]
     rows.append(
-        {"test": "membership", "kind": "membership", "unit": "extra orders of a member", "effect": 0.0, "n": np.nan}
+        {
+            "test": "membership",
+            "kind": "membership",
+            "unit": "extra orders of a member",
+            "effect": 0.0,
+            "n": np.nan,
+        }
     )
     return pd.DataFrame(rows)
 
 
 def _geo_effect(sim: Simulator, test: dict, chunks: list[dict]) -> float:
-    """Expected newcomers and nudges with the test less without it, over its days in its regions: the carried-over spend
-    is replayed both ways from the spend as it was."""
+    """Expected newcomers and nudges with the test less without it, over its days in its
+    regions: the carried-over spend is replayed both ways from the spend as it was.
+    """
     world, c, r = sim.world, test["channel"], test["regions"]
     spend = np.concatenate([x["spend"][:, c] for x in chunks])[:, r]
     start = chunks[0]["first"]
@@ -610,7 +739,10 @@ def _geo_effect(sim: Simulator, test: dict, chunks: list[dict]) -> float:
             sim.people["rate"][: sim.n]
             * (sim.people["region"][: sim.n] == i)
             * (sim.people["born"][: sim.n] < test["first"])
-            * ((sim.people["dropped"][: sim.n] < 0) | (sim.people["dropped"][: sim.n] > test["last"]))
+            * (
+                (sim.people["dropped"][: sim.n] < 0)
+                | (sim.people["dropped"][: sim.n] > test["last"])
+            )
         )[None].sum()
         for i in r
     )
@@ -629,7 +761,9 @@ def _geo_effect(sim: Simulator, test: dict, chunks: list[dict]) -> float:
 
 
 def incident_truth(sim: Simulator) -> pd.DataFrame:
-    """One row per planted incident: first and last day, what happens, and the tables it cannot reach."""
+    """One row per planted incident: first and last day, what happens, and the tables it
+    cannot reach.
+    """
     world = sim.world
     start = dt.date.fromisoformat(str(world.day0))
     rows = [

@@ -1,8 +1,11 @@
-"""The laws of the demo shop: what is drawn once, before the first day, and never seen by the shop itself.
+"""The laws of the demo shop: what is drawn once, before the first day, and never seen
+by the shop itself.
 
-Buyers follow the counting laws of Fader, Hardie & Lee (2005, Marketing Science 24:2): purchases at a gamma-distributed
-rate, drop-out after a purchase with a beta-distributed chance. Advertising follows Jin et al. (2017, "Bayesian methods
-for media mix modeling"): geometric carry-over, then a Hill curve. A sku's demand is a constant power of its price.
+Buyers follow the counting laws of Fader, Hardie & Lee (2005, Marketing Science 24:2):
+purchases at a gamma-distributed rate, drop-out after a purchase with a beta-distributed
+chance. Advertising follows Jin et al. (2017, "Bayesian methods for media mix
+modeling"): geometric carry-over, then a Hill curve. A sku's demand is a constant power
+of its price.
 """
 
 from __future__ import annotations
@@ -50,9 +53,14 @@ _REGIONS = (
 REGIONS = tuple(r[0] for r in _REGIONS)
 COUNTRIES = tuple(r[1] for r in _REGIONS)
 REGION_SHARE = np.array([r[2] for r in _REGIONS])
-TRANSIT = np.array([{"DE": 2, "NL": 3, "FR": 3, "AT": 3, "BE": 3, "CN": 8, "HK": 7}[c] for c in COUNTRIES])
+TRANSIT = np.array(
+    [{"DE": 2, "NL": 3, "FR": 3, "AT": 3, "BE": 3, "CN": 8, "HK": 7}[c] for c in COUNTRIES]
+)
 FREIGHT = np.array(
-    [{"DE": 370, "NL": 450, "FR": 480, "AT": 450, "BE": 460, "CN": 790, "HK": 760}[c] for c in COUNTRIES]
+    [
+        {"DE": 370, "NL": 450, "FR": 480, "AT": 450, "BE": 460, "CN": 790, "HK": 760}[c]
+        for c in COUNTRIES
+    ]
 )
 IS_TAXED = np.array([c not in ("CN", "HK") for c in COUNTRIES])
 
@@ -67,7 +75,20 @@ CATEGORIES = (
     ("garden", "园艺", 22, 0.48, 0.05, 1.4, 135, 0.90),
     ("gifts", "礼盒", 42, 0.57, 0.07, 1.2, 350, 1.10),
 )
-_STYLES = ("Moss", "Harbour", "Linden", "Ember", "Plain", "Nordic", "Willow", "青竹", "白露", "Copper", "Stone", "墨韵")
+_STYLES = (
+    "Moss",
+    "Harbour",
+    "Linden",
+    "Ember",
+    "Plain",
+    "Nordic",
+    "Willow",
+    "青竹",
+    "白露",
+    "Copper",
+    "Stone",
+    "墨韵",
+)
 _NOUNS = {
     "tea": ("green tea 绿茶", "black tea", "oolong 乌龙", "herbal blend", "rooibos"),
     "teaware": ("teapot", "gaiwan 盖碗", "tea tray", "strainer", "cup set"),
@@ -112,7 +133,9 @@ PEAK = 4.5  # highest possible multiple of the ordinary day's demand
 
 @dataclass(frozen=True)
 class Promotion:
-    """One promotion in the shop's calendar: days as numbers from the first day of the log."""
+    """One promotion in the shop's calendar: days as numbers from the first day of the
+    log.
+    """
 
     promo_id: str
     kind: str
@@ -125,7 +148,9 @@ class Promotion:
 
 
 class World:
-    """Everything drawn once for a seed: people's laws, skus, suppliers, channels, calendar and incidents."""
+    """Everything drawn once for a seed: people's laws, skus, suppliers, channels,
+    calendar and incidents.
+    """
 
     def __init__(self, preset: Preset, last_month: dt.date, seed: int, on: dict[str, bool]) -> None:
         self.preset, self.seed, self.on = preset, seed, on
@@ -145,7 +170,9 @@ class World:
         self._skus()
         self._channels()
         self._flash_days()
-        self.best_seller = int(np.argmax(self.appeal * self.list_price * (self.launched == 0) * ~self.fades))
+        self.best_seller = int(
+            np.argmax(self.appeal * self.list_price * (self.launched == 0) * ~self.fades)
+        )
 
     # --- people ---------------------------------------------------------------------------------------------------
 
@@ -165,23 +192,33 @@ class World:
             self.rate_q = np.full_like(u, self.rate_mean)
             self.drop_q = np.full_like(u, self.drop_a / (self.drop_a + self.drop_b))
             self.basket_sigma = 0.0
-        quality = _QUALITY if self.on["channel_quality"] else dict.fromkeys(_QUALITY, (1.0, 1.0, 1.0))
+        quality = (
+            _QUALITY if self.on["channel_quality"] else dict.fromkeys(_QUALITY, (1.0, 1.0, 1.0))
+        )
         self.quality = np.array([quality[c] for c in range(N_CAUSES)])
         self.persona_share = np.array([0.24, 0.2, 0.18, 0.16, 0.12, 0.1])
-        k = key(self.seed, "persona", np.arange(6)[:, None] * 100 + np.arange(len(CATEGORIES))[None, :])
+        k = key(
+            self.seed, "persona", np.arange(6)[:, None] * 100 + np.arange(len(CATEGORIES))[None, :]
+        )
         self.taste = np.exp(0.9 * normal(k.ravel(), "taste").reshape(k.shape))
 
     def person(self, keys: np.ndarray, cause: np.ndarray) -> dict[str, np.ndarray]:
-        """What a new person is like: persona, device, habits, and the laws of their purchases."""
+        """What a new person is like: persona, device, habits, and the laws of their
+        purchases.
+        """
         z_rate = normal(keys, "rate")
-        z_basket = self.basket_corr * z_rate + np.sqrt(1 - self.basket_corr**2) * normal(keys, "basket")
+        z_basket = self.basket_corr * z_rate + np.sqrt(1 - self.basket_corr**2) * normal(
+            keys, "basket"
+        )
         better = self.quality[cause]
         drop = np.interp(normal(keys, "drop"), self.z_grid, self.drop_q)
         is_business = uniform(keys, "business") < 0.03
         device = np.searchsorted(np.array([0.6, 0.93]), uniform(keys, "device"))
         basket = np.exp(self.basket_sigma * z_basket - 0.5 * self.basket_sigma**2)
         return {
-            "persona": np.searchsorted(np.cumsum(self.persona_share)[:-1], uniform(keys, "persona")).astype(np.int8),
+            "persona": np.searchsorted(
+                np.cumsum(self.persona_share)[:-1], uniform(keys, "persona")
+            ).astype(np.int8),
             "device": device.astype(np.int8),
             "rate": np.interp(z_rate, self.z_grid, self.rate_q) * better[:, 0],
             "drop": np.clip(drop * better[:, 1], 0.005, 0.98),
@@ -204,10 +241,14 @@ class World:
         typical = np.array([c[2] for c in CATEGORIES])[self.category]
         price = 0.8 * typical * np.exp(0.45 * normal(k, "price"))
         self.list_price = (np.floor(price).clip(3) * 100 + 90).astype(np.int64)
-        share = np.clip(np.array([c[3] for c in CATEGORIES])[self.category] + 0.07 * normal(k, "gm"), 0.30, 0.74)
+        share = np.clip(
+            np.array([c[3] for c in CATEGORIES])[self.category] + 0.07 * normal(k, "gm"), 0.30, 0.74
+        )
         self.base_cost = np.maximum(np.round(self.list_price * (1 - share)), 50).astype(np.int64)
         spread = 0.3 if self.on["elasticity"] else 0.0
-        self.elasticity = np.clip(2.4 * np.exp(spread * normal(k, "elasticity") - spread**2 / 2), 1.15, 4.0)
+        self.elasticity = np.clip(
+            2.4 * np.exp(spread * normal(k, "elasticity") - spread**2 / 2), 1.15, 4.0
+        )
         self.appeal = np.exp(1.25 * normal(k, "appeal"))
         cycles = self.on["life_cycles"]
         starts = uniform(k, "launch")
@@ -219,11 +260,17 @@ class World:
         self.fades = (uniform(k, "fades") < 0.3) & cycles
         self.half_life = 150.0 + 350.0 * uniform(k, "half-life")
         self.return_share = np.clip(
-            np.array([c[4] for c in CATEGORIES])[self.category] * np.exp(0.5 * normal(k, "returns") - 0.125), 0.002, 0.4
+            np.array([c[4] for c in CATEGORIES])[self.category]
+            * np.exp(0.5 * normal(k, "returns") - 0.125),
+            0.002,
+            0.4,
         )
-        self.return_share[uniform(k, "bad-batch") < 0.02] *= 3.0  # a few skus with a quality problem
+        self.return_share[uniform(k, "bad-batch") < 0.02] *= (
+            3.0  # a few skus with a quality problem
+        )
         self.weight = np.round(
-            np.array([c[5] for c in CATEGORIES])[self.category] * np.exp(0.3 * normal(k, "weight")), 2
+            np.array([c[5] for c in CATEGORIES])[self.category] * np.exp(0.3 * normal(k, "weight")),
+            2,
         )
         names = []
         style = (uniform(k, "style") * len(_STYLES)).astype(int)
@@ -232,20 +279,28 @@ class World:
             category = CATEGORIES[self.category[i]][0]
             names.append(f"{_STYLES[style[i]]} {_NOUNS[category][noun[i]]} No. {i % 90 + 10}")
         self.titles = names
-        self.sku_ids = np.array([f"{CATEGORIES[c][0][:3].upper()}-{i:04d}" for i, c in enumerate(self.category)])
+        self.sku_ids = np.array(
+            [f"{CATEGORIES[c][0][:3].upper()}-{i:04d}" for i, c in enumerate(self.category)]
+        )
         self._suppliers(k)
-        near = np.empty((n, 3), dtype=np.int64)  # what a buyer takes instead: the nearest prices of the category
+        near = np.empty(
+            (n, 3), dtype=np.int64
+        )  # what a buyer takes instead: the nearest prices of the category
         for i in range(n):
             same = np.flatnonzero((self.category == self.category[i]) & (np.arange(n) != i))
             pool = same if same.size >= 3 else np.flatnonzero(np.arange(n) != i)
-            near[i] = pool[np.argsort(np.abs(self.list_price[pool] - self.list_price[i]), kind="stable")[:3]]
+            near[i] = pool[
+                np.argsort(np.abs(self.list_price[pool] - self.list_price[i]), kind="stable")[:3]
+            ]
         self.instead = near
 
     def _suppliers(self, k: np.ndarray) -> None:
         self.supplier_ids = np.array(["supplier-a", "supplier-b", "supplier-c", "供应商丁"])
         self.supplier = np.searchsorted([0.3, 0.55, 0.8], uniform(k, "supplier"))
         self.lead_mean = np.array([8.0, 15.0, 28.0, 42.0])
-        self.lead_cv = np.array([0.15, 0.3, 0.25, 0.4]) if self.on["lead_times"] else np.full(4, 0.02)
+        self.lead_cv = (
+            np.array([0.15, 0.3, 0.25, 0.4]) if self.on["lead_times"] else np.full(4, 0.02)
+        )
         self.lead_stated = np.array([7, 14, 24, 35])
         self.short_share = np.array([0.02, 0.06, 0.04, 0.12]) * self.on["lead_times"]
         self.defect_share = np.array([0.004, 0.008, 0.015, 0.03]) * self.on["lead_times"]
@@ -253,7 +308,9 @@ class World:
         self.min_order = self.pack * (1 + (uniform(k, "min-order") * 3).astype(int))
 
     def unit_cost(self, day: int) -> np.ndarray:
-        """Cost per unit in cents on a day: suppliers raise prices by about 3 % each January."""
+        """Cost per unit in cents on a day: suppliers raise prices by about 3 % each
+        January.
+        """
         years = int(str(self.day0 + day)[:4]) - self.start.year
         return np.round(self.base_cost * 1.03**years).astype(np.int64)
 
@@ -293,10 +350,14 @@ class World:
 
     def weekday(self, days: np.ndarray) -> np.ndarray:
         """Monday to Sunday."""
-        return np.array([1.07, 1.04, 1.02, 1.0, 0.92, 0.85, 1.1])[(self.day0.astype(int) + np.asarray(days) + 3) % 7]
+        return np.array([1.07, 1.04, 1.02, 1.0, 0.92, 0.85, 1.1])[
+            (self.day0.astype(int) + np.asarray(days) + 3) % 7
+        ]
 
     def _flash_days(self) -> None:
-        """Promotions of the plan: the sales of every year, and flash sales on days unrelated to demand."""
+        """Promotions of the plan: the sales of every year, and flash sales on days
+        unrelated to demand.
+        """
         self.horizon_years = range(self.start.year - 1, self.end.year + 8)
 
     def promotions(self, before: int) -> list[Promotion]:
@@ -309,11 +370,22 @@ class World:
                 first = (dt.date(year, month, day) - self.start).days
                 if 0 <= first < before:
                     plan.append(
-                        self._promotion(f"{year}-{name}", "season", first, length, depth, share, lift, year * 20 + i)
+                        self._promotion(
+                            f"{year}-{name}",
+                            "season",
+                            first,
+                            length,
+                            depth,
+                            share,
+                            lift,
+                            year * 20 + i,
+                        )
                     )
             for quarter in range(4):
                 k = key(self.seed, "flash", year * 4 + quarter)
-                first = (dt.date(year, 3 * quarter + 1, 1) - self.start).days + int(uniform(k, "day") * 80)
+                first = (dt.date(year, 3 * quarter + 1, 1) - self.start).days + int(
+                    uniform(k, "day") * 80
+                )
                 if 0 <= first < before:
                     depth = (0.12, 0.18, 0.25)[int(uniform(k, "depth") * 3)]
                     plan.append(
@@ -331,23 +403,41 @@ class World:
         return sorted(plan, key=lambda p: (p.first, p.promo_id))
 
     def _promotion(
-        self, promo_id: str, kind: str, first: int, length: int, depth: float, share: float, lift: float, number: int
+        self,
+        promo_id: str,
+        kind: str,
+        first: int,
+        length: int,
+        depth: float,
+        share: float,
+        lift: float,
+        number: int,
     ) -> Promotion:
-        on_sale = (self.launched < first - 30) & (uniform(key(self.sku_key, "promo", number), "in") < share)
+        on_sale = (self.launched < first - 30) & (
+            uniform(key(self.sku_key, "promo", number), "in") < share
+        )
         cost = round(400_00 * lift * self.preset.customers / 5_000) if lift else 0
-        return Promotion(promo_id, kind, first, first + length - 1, depth, np.flatnonzero(on_sale), lift, cost)
+        return Promotion(
+            promo_id, kind, first, first + length - 1, depth, np.flatnonzero(on_sale), lift, cost
+        )
 
     def planned_price(self, day: int) -> np.ndarray:
-        """The shop's own price plan in cents: now and then a sku's price moves, for no reason of demand."""
+        """The shop's own price plan in cents: now and then a sku's price moves, for no
+        reason of demand.
+        """
         cents = self.list_price.copy()
         for quarter in range(day // 91 + 1):
             if quarter not in self._changes:
                 k = key(self.sku_key, "price-change", quarter)
                 moves = uniform(k, "moves") < 0.33
-                since = np.where(moves, quarter * 91 + (uniform(k, "day") * 80).astype(np.int64) + 7, np.int64(1) << 40)
-                new = np.maximum(np.round(self.list_price * np.exp(0.085 * normal(k, "size")) / 10) * 10, 100).astype(
-                    np.int64
+                since = np.where(
+                    moves,
+                    quarter * 91 + (uniform(k, "day") * 80).astype(np.int64) + 7,
+                    np.int64(1) << 40,
                 )
+                new = np.maximum(
+                    np.round(self.list_price * np.exp(0.085 * normal(k, "size")) / 10) * 10, 100
+                ).astype(np.int64)
                 self._changes[quarter] = since, new
             since, new = self._changes[quarter]
             cents = np.where(since <= day, new, cents)
@@ -356,8 +446,12 @@ class World:
     # --- channels ---------------------------------------------------------------------------------------------------
 
     def _channels(self) -> None:
-        """Response curves: per head of the region, arrivals and nudges follow Hill(adstock)."""
-        per_day = self.preset.customers / self.n_days / 0.66  # people arriving with intent, on an average day
+        """Response curves: per head of the region, arrivals and nudges follow
+        Hill(adstock).
+        """
+        per_day = (
+            self.preset.customers / self.n_days / 0.66
+        )  # people arriving with intent, on an average day
         self.scale = per_day
         self.organic = 0.50 * per_day
         # spend share at the start, share of paid arrivals there, half-saturation in starting spends, carry-over, slope
@@ -369,7 +463,9 @@ class World:
             5: (0.10, 0.12, 1.30, 0.88, 1.1),
         }
         self.base_spend = np.zeros(N_CAUSES)
-        self.arrivals_at_base, self.half, self.carry, self.slope = (np.zeros(N_CAUSES) for _ in range(4))
+        self.arrivals_at_base, self.half, self.carry, self.slope = (
+            np.zeros(N_CAUSES) for _ in range(4)
+        )
         total = 15.5 * per_day * 0.66  # EUR a day
         for c, (share, arrivals, half, carry, slope) in law.items():
             self.base_spend[c] = share * total
@@ -382,7 +478,9 @@ class World:
         self.referral_chance = 0.045
 
     def response(self, c: np.ndarray | int, adstock: np.ndarray) -> np.ndarray:
-        """Hill curve in (0, 1) of daily spend carried over, for the whole country (regions pass spend per head)."""
+        """Hill curve in (0, 1) of daily spend carried over, for the whole country
+        (regions pass spend per head).
+        """
         half, slope = self.half[c], self.slope[c]
         if not self.on["saturation"]:
             return adstock / (4.0 * np.maximum(half, 1e-9))
@@ -397,10 +495,14 @@ class World:
     # --- clock ------------------------------------------------------------------------------------------------------
 
     def first_of_month(self, back: int) -> int:
-        """Number of the first day of the month `back` months before the last one of the history."""
+        """Number of the first day of the month `back` months before the last one of the
+        history.
+        """
         return (add_months(self.last_month, -back) - self.start).days
 
     def utc_offset(self, day: int) -> int:
         """Minutes local time is ahead of UTC at noon of a day."""
-        noon = dt.datetime.combine(self.start + dt.timedelta(days=int(day)), dt.time(12), ZoneInfo(ZONE))
+        noon = dt.datetime.combine(
+            self.start + dt.timedelta(days=int(day)), dt.time(12), ZoneInfo(ZONE)
+        )
         return int(noon.utcoffset().total_seconds() // 60)

@@ -1,4 +1,5 @@
-"""The metric dictionary: one definition per metric, used by every notebook and printed with every table by its id.
+"""The metric dictionary: one definition per metric, used by every notebook and printed
+with every table by its id.
 
 *Maturity* is the number of days after a period's end before its figure may be judged (`win`: the platform's
 attribution window; `h`: the stated horizon; `par`: the shop sets it). The entries stand in `metrics.txt`, a line each;
@@ -20,7 +21,15 @@ from playbook.errors import PlaybookError
 if TYPE_CHECKING:
     from playbook.store import Store
 
-__all__ = ["METRICS", "Metric", "benchmarks", "definitions", "metrics_markdown", "monthly_sales", "months_back"]
+__all__ = [
+    "METRICS",
+    "Metric",
+    "benchmarks",
+    "definitions",
+    "metrics_markdown",
+    "monthly_sales",
+    "months_back",
+]
 
 
 @dataclass(frozen=True)
@@ -55,10 +64,14 @@ METRICS: dict[str, Metric] = _parsed(Path(__file__).with_suffix(".txt").read_tex
 
 
 def definitions(*ids: str) -> pd.DataFrame:
-    """One row per metric id: id, name, chinese, formula, unit, maturity, trap. Unknown ids are refused by name."""
+    """One row per metric id: id, name, chinese, formula, unit, maturity, trap. Unknown
+    ids are refused by name.
+    """
     unknown = [i for i in ids if i not in METRICS]
     if unknown:
-        raise PlaybookError(f"There is no metric {', '.join(unknown)}", do="see data/METRICS.md for the ids")
+        raise PlaybookError(
+            f"There is no metric {', '.join(unknown)}", do="see data/METRICS.md for the ids"
+        )
     chosen = [METRICS[i] for i in ids or METRICS]
     columns = ["id", "name", "chinese", "formula", "unit", "maturity", "trap"]
     return pd.DataFrame([[getattr(m, c) for c in columns] for m in chosen], columns=columns)
@@ -71,16 +84,33 @@ def metrics_markdown() -> str:
     for m in METRICS.values():
         if m.group != group:
             group = m.group
-            out += ["", f"## {group}", "", "| id | English | 中文 | formula | grain | unit | dir | mature | note |",
-                    "|---|---|---|---|---|---|---|---|---|"]
-        cells = (m.id, m.name, m.chinese, m.formula, m.grain, m.unit, m.direction, m.maturity, m.trap)
+            out += [
+                "",
+                f"## {group}",
+                "",
+                "| id | English | 中文 | formula | grain | unit | dir | mature | note |",
+                "|---|---|---|---|---|---|---|---|---|",
+            ]
+        cells = (
+            m.id,
+            m.name,
+            m.chinese,
+            m.formula,
+            m.grain,
+            m.unit,
+            m.direction,
+            m.maturity,
+            m.trap,
+        )
         out.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
     return "\n".join(out).strip() + "\n"
 
 
 def benchmarks() -> pd.DataFrame:
-    """The benchmark bands of `data/benchmarks.csv`: metric, segment, low, mid, high, unit, denominator, source, year,
-    confidence, caveat. They orient and never pass or fail anything."""
+    """The benchmark bands of `data/benchmarks.csv`: metric, segment, low, mid, high,
+    unit, denominator, source, year, confidence, caveat. They orient and never pass or
+    fail anything.
+    """
     return pd.read_csv(Path(__file__).resolve().parents[2] / "data" / "benchmarks.csv")
 
 
@@ -91,62 +121,108 @@ def months_back(month: str, n: int) -> list[str]:
 
 
 def monthly_sales(shop: Store, *, months: int = 37) -> pd.DataFrame:
-    """The sales metrics of the dictionary by month, at most `months` back: metric, month, amount, low, high, n, status.
+    """The sales metrics of the dictionary by month, at most `months` back: metric,
+    month, amount, low, high, n, status.
 
-    A month the log does not cover whole is `partial`. Customer metrics count known customers only; they are missing
-    where the shop knows none. n is the orders (or buyers) behind the figure.
+    A month the log does not cover whole is `partial`. Customer metrics count known
+    customers only; they are missing where the shop knows none. n is the orders (or
+    buyers) behind the figure.
     """
     orders = shop.sales_orders.mutate(month=_.ordered_on.strftime("%Y-%m"))
     known = orders.customer_id.notnull()
     by_month = orders.group_by("month").aggregate(
-        orders=_.count(), gross_sales=_.gross.sum().cast("float64"), discounts=_.discount.sum().cast("float64"),
-        sales=_.revenue.sum().cast("float64"), units=_.units.sum().cast("float64"), paid=_.total.sum().cast("float64"),
-        buyers=_.customer_id.nunique(), known_orders=known.sum(), known_paid=_.total.sum(where=known).cast("float64"),
-        new_customers=(_.is_first & ~_.is_left_truncated).sum(), margin=_.margin.sum().cast("float64"),
-        n_unknown=_.margin.isnull().sum())
+        orders=_.count(),
+        gross_sales=_.gross.sum().cast("float64"),
+        discounts=_.discount.sum().cast("float64"),
+        sales=_.revenue.sum().cast("float64"),
+        units=_.units.sum().cast("float64"),
+        paid=_.total.sum().cast("float64"),
+        buyers=_.customer_id.nunique(),
+        known_orders=known.sum(),
+        known_paid=_.total.sum(where=known).cast("float64"),
+        new_customers=(_.is_first & ~_.is_left_truncated).sum(),
+        margin=_.margin.sum().cast("float64"),
+        n_unknown=_.margin.isnull().sum(),
+    )
     table = shop.con.execute(by_month.order_by("month")).set_index("month")
-    back = shop.booked_refunds.mutate(month=_.refunded_on.strftime("%Y-%m")).group_by("month").aggregate(
-        refunds=_.amount.sum().cast("float64"), refund_margin=_.margin.sum().cast("float64"))
+    back = (
+        shop.booked_refunds.mutate(month=_.refunded_on.strftime("%Y-%m"))
+        .group_by("month")
+        .aggregate(
+            refunds=_.amount.sum().cast("float64"), refund_margin=_.margin.sum().cast("float64")
+        )
+    )
     table = table.join(shop.con.execute(back.order_by("month")).set_index("month"), how="outer")
-    placed = shop.orders.mutate(month=_.ordered_on.strftime("%Y-%m")).group_by("month").aggregate(
-        gmv=_.total.sum().cast("float64"))
+    placed = (
+        shop.orders.mutate(month=_.ordered_on.strftime("%Y-%m"))
+        .group_by("month")
+        .aggregate(gmv=_.total.sum().cast("float64"))
+    )
     table = table.join(shop.con.execute(placed.order_by("month")).set_index("month"), how="outer")
-    table = table.reindex([m for m in months_back(shop.month, months) if m >= f"{shop.observed_from:%Y-%m}"])
+    table = table.reindex(
+        [m for m in months_back(shop.month, months) if m >= f"{shop.observed_from:%Y-%m}"]
+    )
     if shop.has("traffic"):
-        visits = shop.traffic.mutate(month=_.day_on.strftime("%Y-%m")).group_by("month").aggregate(
-            sessions=_.sessions.sum().cast("float64"))
+        visits = (
+            shop.traffic.mutate(month=_.day_on.strftime("%Y-%m"))
+            .group_by("month")
+            .aggregate(sessions=_.sessions.sum().cast("float64"))
+        )
         table = table.join(shop.con.execute(visits.order_by("month")).set_index("month"))
     refunds = table.refunds.fillna(0.0)
     net = table.sales - refunds
     out = {
-        "gmv": (table.gmv, table.orders), "paid_amount": (table.paid, table.orders),
-        "gross_sales": (table.gross_sales, table.orders), "net_revenue": (net, table.orders),
-        "orders": (table.orders, table.orders), "aov": (net / table.orders, table.orders),
+        "gmv": (table.gmv, table.orders),
+        "paid_amount": (table.paid, table.orders),
+        "gross_sales": (table.gross_sales, table.orders),
+        "net_revenue": (net, table.orders),
+        "orders": (table.orders, table.orders),
+        "aov": (net / table.orders, table.orders),
         "units_per_order": (table.units / table.orders, table.orders),
         "discount_share": (table.discounts / table.gross_sales, table.orders),
-        "refund_share_booked": ((refunds / table.sales) if shop.has("refunds") else None, table.orders),
+        "refund_share_booked": (
+            (refunds / table.sales) if shop.has("refunds") else None,
+            table.orders,
+        ),
         "spend_per_buyer": (table.known_paid / table.buyers, table.buyers),
         "new_customers": (table.new_customers, table.buyers),
-        "cm": ((table.margin + table.refund_margin.fillna(0.0)).where(table.n_unknown == 0), table.orders),
+        "cm": (
+            (table.margin + table.refund_margin.fillna(0.0)).where(table.n_unknown == 0),
+            table.orders,
+        ),
     }
     if "sessions" in table:
         out["sessions"] = (table.sessions, table.sessions)
         out["cvr_sessions"] = (table.orders / table.sessions, table.sessions)
-    rows = [pd.DataFrame({"metric": metric, "month": table.index, "amount": amount, "n": n})
-            for metric, (amount, n) in out.items() if amount is not None]
+    rows = [
+        pd.DataFrame({"metric": metric, "month": table.index, "amount": amount, "n": n})
+        for metric, (amount, n) in out.items()
+        if amount is not None
+    ]
     found = pd.concat(rows, ignore_index=True)
     if not shop.has("orders.customer_id"):
         found = found[~found.metric.isin(["spend_per_buyer", "new_customers"])]
-    found["amount"] = found.amount.astype("float64").replace([float("inf"), float("-inf")], float("nan"))
+    found["amount"] = found.amount.astype("float64").replace(
+        [float("inf"), float("-inf")], float("nan")
+    )
     first, last = shop.observed_from, min(shop.as_of, shop.observed_to)
     starts = pd.PeriodIndex(found.month, freq="M").start_time.date
     ends = pd.PeriodIndex(found.month, freq="M").end_time.date
-    whole = [(first <= a or _starts_with(first, a)) and b <= last for a, b in zip(starts, ends, strict=True)]
-    found["status"] = ["unobserved" if pd.isna(a) else "complete" if w else "partial"
-                       for a, w in zip(found.amount, whole, strict=True)]
-    return found.assign(low=float("nan"), high=float("nan"))[["metric", "month", "amount", "low", "high", "n", "status"]]
+    whole = [
+        (first <= a or _starts_with(first, a)) and b <= last
+        for a, b in zip(starts, ends, strict=True)
+    ]
+    found["status"] = [
+        "unobserved" if pd.isna(a) else "complete" if w else "partial"
+        for a, w in zip(found.amount, whole, strict=True)
+    ]
+    return found.assign(low=float("nan"), high=float("nan"))[
+        ["metric", "month", "amount", "low", "high", "n", "status"]
+    ]
 
 
 def _starts_with(first: dt.date, month_start: dt.date) -> bool:
-    """A log whose first order falls within the first three days of a month covers that month."""
+    """A log whose first order falls within the first three days of a month covers that
+    month.
+    """
     return first.strftime("%Y-%m") == month_start.strftime("%Y-%m") and first.day <= 3

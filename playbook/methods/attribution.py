@@ -1,10 +1,13 @@
-"""Who gets the credit of a journey: five rules, all read off one table of transition counts.
+"""Who gets the credit of a journey: five rules, all read off one table of transition
+counts.
 
-First, last, linear and position (40/20/40) are sums over touches. Markov is the removal effect of Anderl, Becker,
-von Wangenheim & Schumann (2016), *Mapping the customer journey*, Int. J. of Research in Marketing 33(3), eq. 4, here in
-closed form: with N = (I - Q)^-1 of the absorbing chain (Kemeny & Snell 1960, th. 3.2.4), a journey passes channel i
-with probability N[start, i] / N[i, i], and converts from there with probability B[i]; without the channel just these
-conversions are lost. None of the five measures what a channel *caused*.
+First, last, linear and position (40/20/40) are sums over touches. Markov is the removal
+effect of Anderl, Becker, von Wangenheim & Schumann (2016), *Mapping the customer
+journey*, Int. J. of Research in Marketing 33(3), eq. 4, here in closed form: with N =
+(I - Q)^-1 of the absorbing chain (Kemeny & Snell 1960, th. 3.2.4), a journey passes
+channel i with probability N[start, i] / N[i, i], and converts from there with
+probability B[i]; without the channel just these conversions are lost. None of the five
+measures what a channel *caused*.
 """
 
 from __future__ import annotations
@@ -19,71 +22,110 @@ __all__ = ["RULES", "markov_removal", "rule_credits", "transition_counts"]
 
 RULES = ("first", "last", "linear", "position", "markov")
 START, CONVERSION, NOTHING = "(start)", "(conversion)", "(null)"
-SIDE = .4       # position rule: the share of the first and of the last touch
+SIDE = 0.4  # position rule: the share of the first and of the last touch
 
 
 def transition_counts(touchpoints: Any) -> ibis.Table:
-    """One row per step between channels: from_channel, to_channel, n_steps, and the credits of the channel left.
+    """One row per step between channels: from_channel, to_channel, n_steps, and the
+    credits of the channel left.
 
-    `touchpoints` is the contract's table (one row per touch; `n_journeys` makes aggregated paths weigh what they
-    should, default 1; a touch without channel is "unknown"). A journey converts where any of its touches does; it
-    starts in (start) and ends in (conversion) or (null). first, last, linear, position are conversions credited.
+    `touchpoints` is the contract's table (one row per touch; `n_journeys` makes
+    aggregated paths weigh what they should, default 1; a touch without channel is
+    "unknown"). A journey converts where any of its touches does; it starts in (start)
+    and ends in (conversion) or (null). first, last, linear, position are conversions
+    credited.
     """
     t = touchpoints
-    weight = t.n_journeys.cast("float64").fill_null(1.0) if "n_journeys" in t.columns else ibis.literal(1.0)
-    t = t.select("journey_id", "touch_no", channel=t.channel.fill_null("unknown"), weight=weight,
-                 hit=t.is_conversion.cast("boolean").fill_null(False).ifelse(1, 0))
+    weight = (
+        t.n_journeys.cast("float64").fill_null(1.0)
+        if "n_journeys" in t.columns
+        else ibis.literal(1.0)
+    )
+    t = t.select(
+        "journey_id",
+        "touch_no",
+        channel=t.channel.fill_null("unknown"),
+        weight=weight,
+        hit=t.is_conversion.cast("boolean").fill_null(False).ifelse(1, 0),
+    )
     whole = ibis.window(group_by="journey_id")
     walk = ibis.window(group_by="journey_id", order_by="touch_no")
-    t = t.mutate(is_won=t.hit.max().over(whole), n=t.hit.count().over(whole), place=ibis.row_number().over(walk),
-                 after=t.channel.lead(1).over(walk))
+    t = t.mutate(
+        is_won=t.hit.max().over(whole),
+        n=t.hit.count().over(whole),
+        place=ibis.row_number().over(walk),
+        after=t.channel.lead(1).over(walk),
+    )
     won, is_first, is_last = t.weight * t.is_won, t.place == 0, t.after.isnull()
-    ends = ibis.cases((t.n == 1, 1.0), (t.n == 2, .5), (is_first | is_last, SIDE), else_=(1 - 2 * SIDE) / (t.n - 2))
+    ends = ibis.cases(
+        (t.n == 1, 1.0),
+        (t.n == 2, 0.5),
+        (is_first | is_last, SIDE),
+        else_=(1 - 2 * SIDE) / (t.n - 2),
+    )
     t = t.mutate(
         after=ibis.coalesce(t.after, ibis.ifelse(t.is_won == 1, CONVERSION, NOTHING)),
-        first=ibis.ifelse(is_first, won, 0.0), last=ibis.ifelse(is_last, won, 0.0), linear=won / t.n,
-        position=won * ends, entered=ibis.ifelse(is_first, t.weight, 0.0))
+        first=ibis.ifelse(is_first, won, 0.0),
+        last=ibis.ifelse(is_last, won, 0.0),
+        linear=won / t.n,
+        position=won * ends,
+        entered=ibis.ifelse(is_first, t.weight, 0.0),
+    )
     steps = t.group_by(from_channel="channel", to_channel="after").agg(
-        n_steps=t.weight.sum(), entered=t.entered.sum(),
+        n_steps=t.weight.sum(),
+        entered=t.entered.sum(),
         # as decimals, whose sum does not depend on the order in which the engine's threads add
-        **{rule: t[rule].cast("decimal(28, 15)").sum().cast("float64") for rule in RULES[:4]})
+        **{rule: t[rule].cast("decimal(28, 15)").sum().cast("float64") for rule in RULES[:4]},
+    )
     return steps.order_by("from_channel", "to_channel")
 
 
 def rule_credits(steps: pd.DataFrame) -> pd.DataFrame:
-    """Conversions by channel under the four touch rules, from the collected `transition_counts`; index channel."""
+    """Conversions by channel under the four touch rules, from the collected
+    `transition_counts`; index channel.
+    """
     return steps.groupby("from_channel")[list(RULES[:4])].sum().rename_axis("channel")
 
 
 def markov_removal(steps: pd.DataFrame, *, draws: int = 0, seed: int = 0) -> pd.DataFrame:
-    """Conversions by channel under the removal effect, from the collected `transition_counts`; index channel.
+    """Conversions by channel under the removal effect, from the collected
+    `transition_counts`; index channel.
 
-    `markov` adds up to the conversions observed; `removal_share` is the share of conversions lost without the channel.
-    With `draws`, low and high hold 90 % of what the same journeys drawn anew would give (rows of the chain drawn from
-    their Dirichlet posterior). Nothing converted: credits are 0 and shares missing.
+    `markov` adds up to the conversions observed; `removal_share` is the share of
+    conversions lost without the channel. With `draws`, low and high hold 90 % of what
+    the same journeys drawn anew would give (rows of the chain drawn from their
+    Dirichlet posterior). Nothing converted: credits are 0 and shares missing.
     """
     channels = sorted(set(steps.from_channel))
     ends = [*channels, CONVERSION, NOTHING]
-    wide = steps.pivot_table(index="from_channel", columns="to_channel", values="n_steps", aggfunc="sum")
+    wide = steps.pivot_table(
+        index="from_channel", columns="to_channel", values="n_steps", aggfunc="sum"
+    )
     counts = wide.reindex(index=channels, columns=ends).fillna(0.0).to_numpy()
     entered = steps.groupby("from_channel").entered.sum().reindex(channels).to_numpy()
     total = float(steps.loc[steps.to_channel == CONVERSION, "n_steps"].sum())
     removal = _removal(entered[None], counts[None])[0]
     share = removal / removal.sum() if removal.sum() > 0 else np.zeros(len(channels))
-    found = pd.DataFrame({"markov": share * total, "removal_share": removal if total > 0 else np.nan},
-                         index=pd.Index(channels, name="channel"))
+    found = pd.DataFrame(
+        {"markov": share * total, "removal_share": removal if total > 0 else np.nan},
+        index=pd.Index(channels, name="channel"),
+    )
     if draws:
         rng = np.random.default_rng(seed)
-        drawn = _removal(rng.gamma(np.broadcast_to(np.maximum(entered, 1e-9), (draws, *entered.shape))),
-                         rng.gamma(np.broadcast_to(np.maximum(counts, 1e-9), (draws, *counts.shape))))
+        drawn = _removal(
+            rng.gamma(np.broadcast_to(np.maximum(entered, 1e-9), (draws, *entered.shape))),
+            rng.gamma(np.broadcast_to(np.maximum(counts, 1e-9), (draws, *counts.shape))),
+        )
         size = drawn.sum(1, keepdims=True)
         credit = np.divide(drawn, size, where=size > 0, out=np.zeros_like(drawn)) * total
-        found["low"], found["high"] = np.quantile(credit, [.05, .95], axis=0)
+        found["low"], found["high"] = np.quantile(credit, [0.05, 0.95], axis=0)
     return found
 
 
 def _removal(entered: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Removal effect of each channel, for many chains at once: entered is chains x n, counts chains x n x (n + 2)."""
+    """Removal effect of each channel, for many chains at once: entered is chains x n,
+    counts chains x n x (n + 2).
+    """
     n = counts.shape[1]
     rows = counts.sum(2, keepdims=True)
     chain = np.divide(counts, rows, where=rows > 0, out=np.zeros_like(counts))

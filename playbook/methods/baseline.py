@@ -1,7 +1,9 @@
-"""What weekly sales do by themselves: the columns to remove, and the texture of what is left.
+"""What weekly sales do by themselves: the columns to remove, and the texture of what is
+left.
 
-Noise is an AR(1) echo plus a demand that wanders as a random walk; both are chosen by restricted likelihood
-(Patterson & Thompson 1971), which does not mistake the baseline's own coefficients for quiet.
+Noise is an AR(1) echo plus a demand that wanders as a random walk; both are chosen by
+restricted likelihood (Patterson & Thompson 1971), which does not mistake the baseline's
+own coefficients for quiet.
 """
 
 from __future__ import annotations
@@ -10,14 +12,25 @@ import numpy as np
 
 __all__ = ["baseline_design", "covariance", "texture", "whitener"]
 
-WANDER = (0.0, 1e-3, 3e-3, .01, .03, .1)     # variance of a week's step in latent demand over the noise variance
-ECHO = (0.0, .2, .4, .6, .8)                 # lag-one correlation of the noise
+WANDER = (
+    0.0,
+    1e-3,
+    3e-3,
+    0.01,
+    0.03,
+    0.1,
+)  # variance of a week's step in latent demand over the noise variance
+ECHO = (0.0, 0.2, 0.4, 0.6, 0.8)  # lag-one correlation of the noise
 
 
-def baseline_design(n_weeks: int, *, first_day_of_year: int = 1, controls: np.ndarray | None = None) -> np.ndarray:
-    """Columns of the baseline: level, trend, season (two harmonics from a year on, three from 20 months), controls.
+def baseline_design(
+    n_weeks: int, *, first_day_of_year: int = 1, controls: np.ndarray | None = None
+) -> np.ndarray:
+    """Columns of the baseline: level, trend, season (two harmonics from a year on,
+    three from 20 months), controls.
 
-    Weeks x columns; `first_day_of_year` (1..366) sets the season's phase only. Controls that never move are left out.
+    Weeks x columns; `first_day_of_year` (1..366) sets the season's phase only. Controls
+    that never move are left out.
     """
     week = np.arange(n_weeks)
     columns = [np.ones(n_weeks), (week - week.mean()) / max(n_weeks, 1)]
@@ -27,21 +40,31 @@ def baseline_design(n_weeks: int, *, first_day_of_year: int = 1, controls: np.nd
     if controls is not None and np.size(controls):
         extra = np.asarray(controls, float).reshape(n_weeks, -1)
         spread = extra.std(0)
-        columns += list(((extra - extra.mean(0)) / np.where(spread > 0, spread, 1))[:, spread > 0].T)
+        columns += list(
+            ((extra - extra.mean(0)) / np.where(spread > 0, spread, 1))[:, spread > 0].T
+        )
     return np.column_stack(columns)
 
 
-def whitener(design: np.ndarray, when: np.ndarray, wander: float, echo: float) -> tuple[np.ndarray, int]:
-    """The map that removes the baseline and leaves independent noise of one size, and its degrees of freedom."""
+def whitener(
+    design: np.ndarray, when: np.ndarray, wander: float, echo: float
+) -> tuple[np.ndarray, int]:
+    """The map that removes the baseline and leaves independent noise of one size, and
+    its degrees of freedom.
+    """
     inverse = np.linalg.inv(np.linalg.cholesky(covariance(when, wander, echo)))
-    scale = np.sqrt((design ** 2).mean(0))
-    left, size, _ = np.linalg.svd(inverse @ (design / np.where(scale > 0, scale, 1)), full_matrices=False)
+    scale = np.sqrt((design**2).mean(0))
+    left, size, _ = np.linalg.svd(
+        inverse @ (design / np.where(scale > 0, scale, 1)), full_matrices=False
+    )
     left = left[:, size > 1e-8 * size[0]]
     return inverse - left @ (left.T @ inverse), len(when) - left.shape[1]
 
 
 def texture(residual: np.ndarray, design: np.ndarray, when: np.ndarray) -> tuple[float, float]:
-    """The wander and echo under which the residual is likeliest, baseline integrated out (restricted likelihood)."""
+    """The wander and echo under which the residual is likeliest, baseline integrated
+    out (restricted likelihood).
+    """
     best, chosen = -np.inf, (0.0, 0.0)
     for wander in WANDER:
         for echo in ECHO:
@@ -50,14 +73,19 @@ def texture(residual: np.ndarray, design: np.ndarray, when: np.ndarray) -> tuple
             q, r = np.linalg.qr(inverse @ design)
             white = inverse @ residual
             left = white - q @ (q.T @ white)
-            value = (-np.log(np.diag(root)).sum() - np.log(np.abs(np.diag(r)) + 1e-300).sum()
-                     - .5 * (len(when) - design.shape[1]) * np.log((left ** 2).sum()))
+            value = (
+                -np.log(np.diag(root)).sum()
+                - np.log(np.abs(np.diag(r)) + 1e-300).sum()
+                - 0.5 * (len(when) - design.shape[1]) * np.log((left**2).sum())
+            )
             if value > best + 1e-9:
                 best, chosen = value, (wander, echo)
     return chosen
 
 
 def covariance(when: np.ndarray, wander: float, echo: float) -> np.ndarray:
-    """Covariance between weeks of the noise, its own variance one: an echo that fades plus a walk since week 0."""
+    """Covariance between weeks of the noise, its own variance one: an echo that fades
+    plus a walk since week 0.
+    """
     apart = np.abs(when[:, None] - when[None, :])
-    return echo ** apart + wander * np.minimum(when[:, None], when[None, :])
+    return echo**apart + wander * np.minimum(when[:, None], when[None, :])

@@ -1,7 +1,8 @@
 """Which two items are bought together more often than chance, in one sparse product.
 
-Agrawal, Imielinski & Swami (1993), "Mining association rules between sets of items", SIGMOD, for support and
-confidence; Brin, Motwani, Ullman & Tsur (1997), "Dynamic itemset counting", SIGMOD, for lift (there: interest).
+Agrawal, Imielinski & Swami (1993), "Mining association rules between sets of items",
+SIGMOD, for support and confidence; Brin, Motwani, Ullman & Tsur (1997), "Dynamic
+itemset counting", SIGMOD, for lift (there: interest).
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from playbook.methods.proportions import wilson
 __all__ = ["pair_rules"]
 
 
-def pair_rules(lines: pd.DataFrame, *, min_support: float = 0.005, min_n: int = 1, level: float = 0.95) -> pd.DataFrame:
+def pair_rules(
+    lines: pd.DataFrame, *, min_support: float = 0.005, min_n: int = 1, level: float = 0.95
+) -> pd.DataFrame:
     """One row per ordered pair (a, b): baskets with a that also hold b.
 
-    Every basket counts an item once, however many lines hold it. All baskets are the base, those of one item too.
-    The cost is the sum over baskets of the square of their *frequent* items, so a basket of a thousand lines is one
-    block of a million cells at most, and rare items cost nothing.
+    Every basket counts an item once, however many lines hold it. All baskets are the
+    base, those of one item too. The cost is the sum over baskets of the square of their
+    *frequent* items, so a basket of a thousand lines is one block of a million cells at
+    most, and rare items cost nothing.
 
     Args:
         lines: basket (any id) and item (any id), a row per line, in any order; rows without either are left out.
@@ -74,7 +78,9 @@ def _count_pairs(
     """Frequent unordered pairs (i, j, n) and the baskets per item."""
     from scipy import sparse
 
-    held = sparse.csr_matrix((np.ones(len(basket), dtype=np.int32), (basket, item)), shape=(n_baskets, n_items))
+    held = sparse.csr_matrix(
+        (np.ones(len(basket), dtype=np.int32), (basket, item)), shape=(n_baskets, n_items)
+    )
     held.sum_duplicates()
     held.data[:] = 1
     n_item = np.bincount(held.indices, minlength=n_items)

@@ -1,11 +1,14 @@
-"""The mathematics of four buy-till-you-die models: likelihood with exact gradients, P(alive), expected purchases.
+"""The mathematics of four buy-till-you-die models: likelihood with exact gradients,
+P(alive), expected purchases.
 
-Papers: Fader, Hardie & Lee (2005), "Counting Your Customers the Easy Way", Marketing Science 24(2) (BG/NBD); Batislam,
-Denizel & Filiztekin (2007), IJRM 24(3) (MBG/NBD: drop-out also possible after the first purchase); Schmittlein,
-Morrison & Colombo (1987), Management Science 33(1), in the integral form of Fader & Hardie's note 009 (Pareto/NBD);
-Ehrenberg (1959), Applied Statistics 8(1) (NBD, no drop-out).
+Papers: Fader, Hardie & Lee (2005), "Counting Your Customers the Easy Way", Marketing
+Science 24(2) (BG/NBD); Batislam, Denizel & Filiztekin (2007), IJRM 24(3) (MBG/NBD:
+drop-out also possible after the first purchase); Schmittlein, Morrison & Colombo
+(1987), Management Science 33(1), in the integral form of Fader & Hardie's note 009
+(Pareto/NBD); Ehrenberg (1959), Applied Statistics 8(1) (NBD, no drop-out).
 
-A customer is (x, t_x, age): repeat purchase days, age at the last one, age now; ages in weeks, as are alpha and beta.
+A customer is (x, t_x, age): repeat purchase days, age at the last one, age now; ages in
+weeks, as are alpha and beta.
 """
 
 from __future__ import annotations
@@ -24,13 +27,21 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 
 
 def log_likelihood(
-    model: str, params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age: np.ndarray, *, with_slope: bool = True,
+    model: str,
+    params: np.ndarray,
+    x: np.ndarray,
+    t_x: np.ndarray,
+    age: np.ndarray,
+    *,
+    with_slope: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Log-likelihood per customer and its gradient in the logs of the parameters, shape (parameters, customers); the
-    dear gradient of Pareto/NBD is left out without `with_slope`.
+    """Log-likelihood per customer and its gradient in the logs of the parameters, shape
+    (parameters, customers); the dear gradient of Pareto/NBD is left out without
+    `with_slope`.
 
-    BG/NBD: equation 6 of Fader, Hardie & Lee; MBG/NBD counts one more chance to drop out; Pareto/NBD: the integral over
-    the time of death, by 24-point quadrature on a grid that does not move with the parameters.
+    BG/NBD: equation 6 of Fader, Hardie & Lee; MBG/NBD counts one more chance to drop
+    out; Pareto/NBD: the integral over the time of death, by 24-point quadrature on a
+    grid that does not move with the parameters.
     """
     from scipy.special import expit
 
@@ -62,8 +73,12 @@ def log_likelihood(
     return common + staying - chances - (r + x) * until + np.logaddexp(0, odds), grad
 
 
-def p_alive(model: str, params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age: np.ndarray) -> np.ndarray:
-    """P(still buying) per customer. BG/NBD gives 1 to every one-time buyer, by construction; NBD gives 1 to all."""
+def p_alive(
+    model: str, params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age: np.ndarray
+) -> np.ndarray:
+    """P(still buying) per customer. BG/NBD gives 1 to every one-time buyer, by
+    construction; NBD gives 1 to all.
+    """
     if model == "nbd":
         return np.ones(len(x))
     r, alpha = params[:2]
@@ -71,22 +86,34 @@ def p_alive(model: str, params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age:
         s, beta = params[2:]
         alive = _rising(r, x)[0] + r * np.log(alpha) + s * np.log(beta)
         alive = alive - (r + x) * np.log(alpha + age) - s * np.log(beta + age)
-        return np.exp(np.minimum(alive - log_likelihood(model, params, x, t_x, age, with_slope=False)[0], 0))
+        return np.exp(
+            np.minimum(alive - log_likelihood(model, params, x, t_x, age, with_slope=False)[0], 0)
+        )
     a, b = params[2:]
     y = x + (model == "mbg_nbd")
     with np.errstate(over="ignore"):
-        odds = np.exp((r + x) * np.log((alpha + age) / (alpha + t_x))) * a / np.where(y > 0, b + y - 1, 1)
+        odds = (
+            np.exp((r + x) * np.log((alpha + age) / (alpha + t_x)))
+            * a
+            / np.where(y > 0, b + y - 1, 1)
+        )
     return 1 / (1 + np.where(y > 0, odds, 0))
 
 
 def expected_purchases(
-    model: str, params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age: np.ndarray,
+    model: str,
+    params: np.ndarray,
+    x: np.ndarray,
+    t_x: np.ndarray,
+    age: np.ndarray,
     weeks: float | np.ndarray,
 ) -> np.ndarray:
-    """Expected purchase days per customer in the next `weeks`, given the history; x = t_x = age = 0 is a new customer.
+    """Expected purchase days per customer in the next `weeks`, given the history; x =
+    t_x = age = 0 is a new customer.
 
-    BG/NBD: equation 10 of Fader, Hardie & Lee after Euler's transformation of 2F1, whose terms no longer grow with x
-    (the printed form overflows near x = 400). Pareto/NBD: equation 41 of note 009.
+    BG/NBD: equation 10 of Fader, Hardie & Lee after Euler's transformation of 2F1,
+    whose terms no longer grow with x (the printed form overflows near x = 400).
+    Pareto/NBD: equation 41 of note 009.
     """
     r, alpha = params[:2]
     if model == "nbd":
@@ -109,7 +136,9 @@ def expected_purchases(
 
 
 def _rising(base: float, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log of Gamma(base + x) / Gamma(base), and its derivative in base. x repeats a lot: each whole number once."""
+    """Log of Gamma(base + x) / Gamma(base), and its derivative in base. x repeats a
+    lot: each whole number once.
+    """
     from scipy.special import digamma, gammaln
 
     whole = x.astype(np.int64)
@@ -120,13 +149,22 @@ def _rising(base: float, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pareto(
-    params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age: np.ndarray, common: np.ndarray, d_r: np.ndarray,
+    params: np.ndarray,
+    x: np.ndarray,
+    t_x: np.ndarray,
+    age: np.ndarray,
+    common: np.ndarray,
+    d_r: np.ndarray,
     with_slope: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pareto/NBD: still alive now, plus the integral over every moment of death since the last purchase."""
+    """Pareto/NBD: still alive now, plus the integral over every moment of death since
+    the last purchase.
+    """
     r, alpha, s, beta = params
     until = np.log(alpha + age)
-    reach = (t_x + 0.1 * age + 0.1) / (x + 1)  # how fast the integrand falls away from the last purchase
+    reach = (t_x + 0.1 * age + 0.1) / (
+        x + 1
+    )  # how fast the integrand falls away from the last purchase
     z = np.log1p((age - t_x) / reach)
     grown = np.exp(np.outer(0.5 * (_NODES + 1), z)) * reach
     t = t_x + grown - reach

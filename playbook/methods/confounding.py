@@ -1,4 +1,5 @@
-"""Does money follow demand? Two looks that need no experiment, each one-sided and each able to say only yes.
+"""Does money follow demand? Two looks that need no experiment, each one-sided and each
+able to say only yes.
 
 *Unexplained demand.* Money cannot cause last week's sales. Where next week's spend still explains this week's response,
 after the baseline, what the model credits to spend and how much is spent this week are taken out, the budget follows
@@ -19,12 +20,16 @@ from playbook.methods.response import ResponseFit
 
 __all__ = ["DemandChase", "follows_demand"]
 
-LEAD_ALPHA, SEASON_ALPHA = .045, .015      # together about 6 % false alarms on budgets that follow nothing
+LEAD_ALPHA, SEASON_ALPHA = (
+    0.045,
+    0.015,
+)  # together about 6 % false alarms on budgets that follow nothing
 
 
 @dataclass(frozen=True)
 class DemandChase:
-    """What the two looks found. p-values are small where spend follows demand, missing where too little could be asked.
+    """What the two looks found. p-values are small where spend follows demand, missing
+    where too little could be asked.
 
     `p_unexplained` for all channels together, `p_predictable` for season and controls.
     """
@@ -49,11 +54,12 @@ class DemandChase:
 
 
 def follows_demand(y: np.ndarray, fit: ResponseFit, *, design: np.ndarray) -> DemandChase:
-    """Both looks at one fit. `y` weekly response (missing weeks allowed), `design` the baseline the fit had.
+    """Both looks at one fit. `y` weekly response (missing weeks allowed), `design` the
+    baseline the fit had.
 
-    Spend enters as log of the active weeks, each channel from its own mean in its own standard deviations. The lead
-    test pools all channels (seven parts of its error in ten) with the most suspect single one; under 12 degrees of
-    freedom nothing is asked.
+    Spend enters as log of the active weeks, each channel from its own mean in its own
+    standard deviations. The lead test pools all channels (seven parts of its error in
+    ten) with the most suspect single one; under 12 degrees of freedom nothing is asked.
     """
     y = np.asarray(y, float)
     active = np.where(fit.spend > 0, fit.spend, np.nan)
@@ -70,22 +76,31 @@ def follows_demand(y: np.ndarray, fit: ResponseFit, *, design: np.ndarray) -> De
         whiten, freedom = whitener(known, when, fit.wander, fit.echo)
         p[k] = _rising(whiten @ y[when], whiten @ signal[when + 1, k], freedom)
     each = p[1:]
-    single = np.nanmin(each) * len(each) / .3 if np.isfinite(each).any() else np.nan
-    overall = np.fmin(p[0] / .7, single)
+    single = np.nanmin(each) * len(each) / 0.3 if np.isfinite(each).any() else np.nan
+    overall = np.fmin(p[0] / 0.7, single)
     seen = np.flatnonzero(np.isfinite(y))
     usual = np.linalg.lstsq(design[seen], (y - caused.sum(1))[seen], rcond=None)[0]
     expected = design[:, 2:] @ usual[2:]
     plain = design[:, :2]
-    rest = pooled - np.column_stack([plain, expected]) @ np.linalg.lstsq(
-        np.column_stack([plain, expected]), pooled, rcond=None)[0]
+    rest = (
+        pooled
+        - np.column_stack([plain, expected])
+        @ np.linalg.lstsq(np.column_stack([plain, expected]), pooled, rcond=None)[0]
+    )
     every = np.arange(len(y))
     whiten, freedom = whitener(plain, every, *texture(rest, plain, every))
-    predictable = _rising(whiten @ pooled, whiten @ expected, freedom) if design.shape[1] > 2 else np.nan
-    return DemandChase(float(np.fmin(overall, 1.0)) if np.isfinite(overall) else np.nan, predictable)
+    predictable = (
+        _rising(whiten @ pooled, whiten @ expected, freedom) if design.shape[1] > 2 else np.nan
+    )
+    return DemandChase(
+        float(np.fmin(overall, 1.0)) if np.isfinite(overall) else np.nan, predictable
+    )
 
 
 def _rising(left: np.ndarray, asked: np.ndarray, freedom: int) -> float:
-    """One-sided p-value that `left` does not rise with `asked`, both whitened; missing where that cannot be asked."""
+    """One-sided p-value that `left` does not rise with `asked`, both whitened; missing
+    where that cannot be asked.
+    """
     from scipy.stats import t as student
 
     size = asked @ asked

@@ -1,8 +1,10 @@
 """Why a figure moved, in parts that add up to the whole move.
 
-A product of factors: the logarithmic mean (Ang 2005, "The LMDI approach to decomposition analysis", Energy Policy 33,
-867-871, additive LMDI-I), and where a factor is zero or negative the Shapley value (Shapley 1953; Shorrocks 2013), as
-it needs no logarithm. A weighted mean: mix and rate by the average of the two orders in which they can be changed.
+A product of factors: the logarithmic mean (Ang 2005, "The LMDI approach to
+decomposition analysis", Energy Policy 33, 867-871, additive LMDI-I), and where a factor
+is zero or negative the Shapley value (Shapley 1953; Shorrocks 2013), as it needs no
+logarithm. A weighted mean: mix and rate by the average of the two orders in which they
+can be changed.
 """
 
 from __future__ import annotations
@@ -19,15 +21,20 @@ __all__ = ["mix_and_rate", "product_drivers"]
 
 
 def product_drivers(before: dict[str, float], after: dict[str, float]) -> pd.DataFrame:
-    """One row per factor: driver, before, after, contribution; contributions sum to the change of the product.
+    """One row per factor: driver, before, after, contribution; contributions sum to the
+    change of the product.
 
-    Missing factors are refused: a change cannot be shared out among figures that were not observed.
+    Missing factors are refused: a change cannot be shared out among figures that were
+    not observed.
     """
     names = list(before)
     a, b = (np.array([float(d[n]) for n in names]) for d in (before, after))
     if list(after) != names or not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise PlaybookError("Both months need the same factors, all of them observed", table="drivers",
-                            do="leave out the factor that one month lacks")
+        raise PlaybookError(
+            "Both months need the same factors, all of them observed",
+            table="drivers",
+            do="leave out the factor that one month lacks",
+        )
     change = b.prod() - a.prod()
     if (a > 0).all() and (b > 0).all():
         growth = np.log(b / a)
@@ -37,7 +44,9 @@ def product_drivers(before: dict[str, float], after: dict[str, float]) -> pd.Dat
     else:
         parts = _shapley(a, b)
     largest = int(np.argmax(np.abs(parts)))
-    parts[largest] += change - parts.sum()  # what floating point left over, at most a few units in the last place
+    parts[largest] += (
+        change - parts.sum()
+    )  # what floating point left over, at most a few units in the last place
     return pd.DataFrame({"driver": names, "before": a, "after": b, "contribution": parts})
 
 
@@ -53,18 +62,24 @@ def _shapley(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return parts
 
 
-def mix_and_rate(before: pd.DataFrame, after: pd.DataFrame, *, weight: str, amount: str) -> pd.DataFrame:
-    """One row per segment: segment, mix, rate, contribution to the change of sum(amount) / sum(weight).
+def mix_and_rate(
+    before: pd.DataFrame, after: pd.DataFrame, *, weight: str, amount: str
+) -> pd.DataFrame:
+    """One row per segment: segment, mix, rate, contribution to the change of
+    sum(amount) / sum(weight).
 
-    Frames are indexed by segment. `mix` is what the segments' shares of `weight` changed, measured against the overall
-    mean; `rate` what changed within the segment. A segment absent from one month has no rate of its own there: its
-    whole contribution is mix. Missing (all rows) where either month has no weight at all.
+    Frames are indexed by segment. `mix` is what the segments' shares of `weight`
+    changed, measured against the overall mean; `rate` what changed within the segment.
+    A segment absent from one month has no rate of its own there: its whole contribution
+    is mix. Missing (all rows) where either month has no weight at all.
     """
     segments = before.index.union(after.index)
     a, b = before.reindex(segments).fillna(0.0), after.reindex(segments).fillna(0.0)
     total_a, total_b = a[weight].sum(), b[weight].sum()
     if total_a <= 0 or total_b <= 0:
-        return pd.DataFrame({"segment": segments, "mix": np.nan, "rate": np.nan, "contribution": np.nan})
+        return pd.DataFrame(
+            {"segment": segments, "mix": np.nan, "rate": np.nan, "contribution": np.nan}
+        )
     share_a, share_b = a[weight] / total_a, b[weight] / total_b
     rate_a = a[amount] / a[weight].where(a[weight] > 0)
     rate_b = b[amount] / b[weight].where(b[weight] > 0)
@@ -72,5 +87,11 @@ def mix_and_rate(before: pd.DataFrame, after: pd.DataFrame, *, weight: str, amou
     overall = (a[amount].sum() / total_a + b[amount].sum() / total_b) / 2
     mix = (share_b - share_a) * ((rate_a + rate_b) / 2 - overall)
     rate = (rate_b - rate_a) * (share_a + share_b) / 2
-    return pd.DataFrame({"segment": segments, "mix": mix.to_numpy(), "rate": rate.to_numpy(),
-                         "contribution": (mix + rate).to_numpy()})
+    return pd.DataFrame(
+        {
+            "segment": segments,
+            "mix": mix.to_numpy(),
+            "rate": rate.to_numpy(),
+            "contribution": (mix + rate).to_numpy(),
+        }
+    )

@@ -1,16 +1,21 @@
-"""What customers will want, from sales that stock-outs cut short: one demand law per sku, fitted to all skus at once.
+"""What customers will want, from sales that stock-outs cut short: one demand law per
+sku, fitted to all skus at once.
 
-Level: a gamma–Poisson filter with discounting (Harvey & Fernandes, JBES 1989) on weeks freed of season, promotion,
-price and what lifted or lowered the whole shop. Its mean is an exponentially weighted average in which a week counts by
-the share of it that could be sold, so a stock-out is *no information* instead of *no demand*; zeros of a stocked week
-count in full, which is all that intermittent demand needs. Several memories and weekly drifts run side by side and are
-averaged by their past one-week errors (as in Raftery et al., Technometrics 2010). Start: the gamma prior of like items,
-by empirical Bayes, and the launch curve of all launches seen, so a new item borrows and an old one does not notice.
-Noise: excess over Poisson (negative binomial) of ordinary weeks around the level of the weeks beside them, sku shrunk
-towards skus of its size, since a moved level is no noise; the forecast is wider where past one-week errors were wider
-than level and noise explain. Comparison: Teunter, Syntetos & Babai (EJOR 2011).
+Level: a gamma–Poisson filter with discounting (Harvey & Fernandes, JBES 1989) on weeks
+freed of season, promotion, price and what lifted or lowered the whole shop. Its mean is
+an exponentially weighted average in which a week counts by the share of it that could
+be sold, so a stock-out is *no information* instead of *no demand*; zeros of a stocked
+week count in full, which is all that intermittent demand needs. Several memories and
+weekly drifts run side by side and are averaged by their past one-week errors (as in
+Raftery et al., Technometrics 2010). Start: the gamma prior of like items, by empirical
+Bayes, and the launch curve of all launches seen, so a new item borrows and an old one
+does not notice. Noise: excess over Poisson (negative binomial) of ordinary weeks around
+the level of the weeks beside them, sku shrunk towards skus of its size, since a moved
+level is no noise; the forecast is wider where past one-week errors were wider than
+level and noise explain. Comparison: Teunter, Syntetos & Babai (EJOR 2011).
 
-Arrays are (sku, week), rising in time; `exposure` is the share of the week in which the sku could be sold, 0 = unknown.
+Arrays are (sku, week), rising in time; `exposure` is the share of the week in which the
+sku could be sold, 0 = unknown.
 """
 
 from __future__ import annotations
@@ -20,13 +25,29 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from playbook.methods.elasticity import price_response
-from playbook.methods.uncensored import RAMP_WEEKS, launch_curve, level_around, like_items, season_of, shop_weeks
+from playbook.methods.uncensored import (
+    RAMP_WEEKS,
+    launch_curve,
+    level_around,
+    like_items,
+    season_of,
+    shop_weeks,
+)
 
 __all__ = ["DemandLaw", "fit_demand", "tsb_level"]
 
-MEMORIES, DRIFTS = (0.85, 0.93, 0.98), (0.985, 1.0, 1.01)  # weekly: worth of what is known; growth of the level
-COMMON_WEEKS, COMMON_POWER = 2, 0.6  # how far and how fully the latest weeks of the whole shop count
-QUIET, NEAR_WEEKS = 0.05, 8  # a week without promotion; half the window of the level that noise is measured against
+MEMORIES, DRIFTS = (
+    (0.85, 0.93, 0.98),
+    (0.985, 1.0, 1.01),
+)  # weekly: worth of what is known; growth of the level
+COMMON_WEEKS, COMMON_POWER = (
+    2,
+    0.6,
+)  # how far and how fully the latest weeks of the whole shop count
+QUIET, NEAR_WEEKS = (
+    0.05,
+    8,
+)  # a week without promotion; half the window of the level that noise is measured against
 AHEAD_WEEKS = 6  # a lead time and a review: how far prices may have moved by then
 RUNS = np.array([(memory, drift) for memory in MEMORIES for drift in DRIFTS]).T[:, :, None]
 
@@ -35,12 +56,15 @@ RUNS = np.array([(memory, drift) for memory in MEMORIES for drift in DRIFTS]).T[
 class DemandLaw:
     """The demand of each sku from the next week on.
 
-    `shape`, `pace`: gamma law of the weekly level without season; mean level shape / pace, in units a week.
-    `memory`: mean discount, with which the law widens by the week. `season`: (sku, 52) factors around 1.
-    `dispersion`: squared coefficient of variation of weekly noise beyond Poisson. `uplift`: factor of a week wholly on
-    promotion. `drift`: weekly growth of the level. `ramp`: (26,) launch curve by age, `age`: weeks since first seen
-    (above 25: not a launch). `next_week`: week of the year (0–51) of the first week ahead. `response`: price elasticity
-    of all skus together (0: no prices known). `plan`: promotion of the weeks ahead as far as planned (sku, week).
+    `shape`, `pace`: gamma law of the weekly level without season; mean level shape /
+    pace, in units a week. `memory`: mean discount, with which the law widens by the
+    week. `season`: (sku, 52) factors around 1. `dispersion`: squared coefficient of
+    variation of weekly noise beyond Poisson. `uplift`: factor of a week wholly on
+    promotion. `drift`: weekly growth of the level. `ramp`: (26,) launch curve by age,
+    `age`: weeks since first seen (above 25: not a launch). `next_week`: week of the
+    year (0–51) of the first week ahead. `response`: price elasticity of all skus
+    together (0: no prices known). `plan`: promotion of the weeks ahead as far as
+    planned (sku, week).
     """
 
     shape: np.ndarray
@@ -59,14 +83,22 @@ class DemandLaw:
     def of(self, rows: np.ndarray) -> DemandLaw:
         """The law of some skus; what belongs to all of them stays."""
         shared = ("ramp", "next_week", "response") + (("plan",) if self.plan is None else ())
-        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in shared})
+        return replace(
+            self,
+            **{f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in shared},
+        )
 
     def later(self, weeks: int) -> DemandLaw:
         """The same law some weeks on, with nothing learnt in between."""
         faded = self.memory**weeks
-        return replace(self, shape=self.shape * faded, pace=self.pace * faded / self.drift**weeks,
-                       age=self.age + weeks, next_week=(self.next_week + weeks) % 52,
-                       plan=None if self.plan is None else self.plan[:, weeks:])
+        return replace(
+            self,
+            shape=self.shape * faded,
+            pace=self.pace * faded / self.drift**weeks,
+            age=self.age + weeks,
+            next_week=(self.next_week + weeks) % 52,
+            plan=None if self.plan is None else self.plan[:, weeks:],
+        )
 
     def level(self) -> np.ndarray:
         """Mean weekly demand without season."""
@@ -77,10 +109,13 @@ class DemandLaw:
     ) -> np.ndarray:
         """Season × launch × drift × promotion × price of the weeks ahead, (sku, week).
 
-        `promo` as in the fit (default: what is planned), `price` over today's (default: as today).
+        `promo` as in the fit (default: what is planned), `price` over today's (default:
+        as today).
         """
         step = np.arange(n_weeks)
-        ahead = self.season[:, (self.next_week + step) % 52] * self.drift[:, None] ** (np.minimum(step, 12) + 1)
+        ahead = self.season[:, (self.next_week + step) % 52] * self.drift[:, None] ** (
+            np.minimum(step, 12) + 1
+        )
         ahead = ahead * self.ramp[np.minimum(self.age[:, None] + step, len(self.ramp) - 1)]
         if promo is None and self.plan is not None:
             promo = np.pad(self.plan, ((0, 0), (0, n_weeks)))[:, :n_weeks]
@@ -92,21 +127,33 @@ class DemandLaw:
         return self.level()[:, None] * self.factors(n_weeks, promo)
 
     def draw(
-        self, n_weeks: int, *, n_draws: int, seed: int, promo: np.ndarray | None = None, price: np.ndarray | None = None
+        self,
+        n_weeks: int,
+        *,
+        n_draws: int,
+        seed: int,
+        promo: np.ndarray | None = None,
+        price: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Simulated demand, (sku, draw, week), in whole units; one level per future, noise week by week."""
+        """Simulated demand, (sku, draw, week), in whole units; one level per future,
+        noise week by week.
+        """
         rng = np.random.default_rng(seed)
         level = self._levels(rng, n_draws, np.full(len(self.shape), n_weeks / 2))
         mean = level[:, :, None] * self.factors(n_weeks, promo, price)[:, None, :]
-        return rng.poisson(mean * _noise(rng, self.dispersion[:, None, None], mean.shape)).astype(np.float32)
+        return rng.poisson(mean * _noise(rng, self.dispersion[:, None, None], mean.shape)).astype(
+            np.float32
+        )
 
     def windows(
         self, lead_days: np.ndarray, review_days: np.ndarray | float, *, n_draws: int, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Demand before an order comes and from then until the next one comes, each (sku, draw), from the same futures.
+        """Demand before an order comes and from then until the next one comes, each
+        (sku, draw), from the same futures.
 
-        `lead_days` is (sku,) or (sku, draw): a drawn lead time makes its spread part of the order. Orders that overtake
-        each other (Hayya, Xu, Ramasesh & He, Stochastic Models 1995) leave the shelf less of it than one order has.
+        `lead_days` is (sku,) or (sku, draw): a drawn lead time makes its spread part of
+        the order. Orders that overtake each other (Hayya, Xu, Ramasesh & He, Stochastic
+        Models 1995) leave the shelf less of it than one order has.
         """
         rng = np.random.default_rng(seed)
         lead = np.asarray(lead_days, float).reshape(len(self.shape), -1) / 7
@@ -121,12 +168,16 @@ class DemandLaw:
         # stock has to last until the *next* order comes, which has a lead time of its own
         review = np.maximum(after + np.roll(lead, 1, axis=1) - lead, 0)
         n_weeks = int(np.ceil((lead + review).max())) + 1
-        total = np.concatenate([np.zeros((len(lead), 1)), self.factors(n_weeks).cumsum(axis=1)], axis=1)
+        total = np.concatenate(
+            [np.zeros((len(lead), 1)), self.factors(n_weeks).cumsum(axis=1)], axis=1
+        )
         upto, until = _at(total, lead), _at(total, lead + review)
         parts = []
         for weight, weeks in ((upto, lead), (until - upto, review)):
             spread = self.dispersion[:, None] / np.maximum(weeks, 1.0)
-            parts.append(rng.poisson(level * weight * _noise(rng, spread, lead.shape)).astype(np.float32))
+            parts.append(
+                rng.poisson(level * weight * _noise(rng, spread, lead.shape)).astype(np.float32)
+            )
         return parts[0], parts[1]
 
     def _levels(self, rng: np.random.Generator, n_draws: int, weeks: np.ndarray) -> np.ndarray:
@@ -148,11 +199,13 @@ def fit_demand(
 ) -> DemandLaw:
     """Fit every sku's demand law to weekly sales and exposure.
 
-    `week` is the week of the year (0–51) of each column, `group` the codes within which season is shared, `like` the
-    codes of like items a new sku borrows from (default: the group), `promo` the share of each week on promotion (by
-    depth, where known: 1 is a whole week of the usual one), `price` the regular price asked (missing: unknown), `plan`
-    the promotions ahead (without it they are part of the noise). The level is that at the last price, and as unsure as
-    prices move unless `is_price_planned`. A sku never exposed gets the law of its like items.
+    `week` is the week of the year (0–51) of each column, `group` the codes within which
+    season is shared, `like` the codes of like items a new sku borrows from (default:
+    the group), `promo` the share of each week on promotion (by depth, where known: 1 is
+    a whole week of the usual one), `price` the regular price asked (missing: unknown),
+    `plan` the promotions ahead (without it they are part of the noise). The level is
+    that at the last price, and as unsure as prices move unless `is_price_planned`. A
+    sku never exposed gets the law of its like items.
     """
     exposure = np.where(np.isfinite(units), exposure, 0.0)
     units = np.where(exposure > 0, units, 0.0)
@@ -175,13 +228,21 @@ def fit_demand(
     tracked = scale * shop_weeks(units, around)
     shape0, pace0 = like_items(units, tracked, group if like is None else like)
     # promotions nobody plans for are noise, planned ones are not
-    plain = np.where(quiet, tracked, 0.0) if plan is not None else tracked / (1 + (uplift[:, None] - 1) * promo)
-    told = exposure / np.maximum(exposure.max(axis=0, initial=0.0), 1e-9)  # of the days the shop was open
+    plain = (
+        np.where(quiet, tracked, 0.0)
+        if plan is not None
+        else tracked / (1 + (uplift[:, None] - 1) * promo)
+    )
+    told = exposure / np.maximum(
+        exposure.max(axis=0, initial=0.0), 1e-9
+    )  # of the days the shop was open
     whole = np.where(told > 0.999, plain, 0.0)
     size = units.sum(axis=1) / np.maximum(tracked.sum(axis=1), 1.0)
     noise = _dispersion(*_excess(units, whole), size)
     shape, pace, score, *errors = _filter(units, tracked, told, whole, shape0, pace0, noise)
-    dispersion = np.maximum(noise, _dispersion(*errors, size))  # what the level's own spread leaves of past errors
+    dispersion = np.maximum(
+        noise, _dispersion(*errors, size)
+    )  # what the level's own spread leaves of past errors
     pooled = score.mean(axis=1, keepdims=True)
     weight = np.exp((score - score.max(axis=0)) / 4 + pooled - pooled.max())
     weight /= weight.sum(axis=0)
@@ -195,12 +256,28 @@ def fit_demand(
     together += np.var(((units.sum(axis=0) + 200) / (around.sum(axis=0) + 200))[-104:])
     spread = (weight * (levels / pace + (levels - level) ** 2)).sum(axis=0) + together * level**2
     memory, drift = (weight * RUNS[0]).sum(axis=0), (weight * RUNS[1]).sum(axis=0)
-    return DemandLaw(level**2 / spread, level / spread, memory, season, dispersion, uplift, drift, ramp, age[:, -1],
-                     int((week[-1] + 1) % 52), response, plan)
+    return DemandLaw(
+        level**2 / spread,
+        level / spread,
+        memory,
+        season,
+        dispersion,
+        uplift,
+        drift,
+        ramp,
+        age[:, -1],
+        int((week[-1] + 1) % 52),
+        response,
+        plan,
+    )
 
 
-def tsb_level(units: np.ndarray, exposure: np.ndarray, *, alpha: float = 0.15, beta: float = 0.1) -> np.ndarray:
-    """Teunter–Syntetos–Babai level: probability of a sale times its size, each smoothed; the comparison, (sku,)."""
+def tsb_level(
+    units: np.ndarray, exposure: np.ndarray, *, alpha: float = 0.15, beta: float = 0.1
+) -> np.ndarray:
+    """Teunter–Syntetos–Babai level: probability of a sale times its size, each
+    smoothed; the comparison, (sku,).
+    """
     seen = exposure > 0
     hit = seen & (units > 0)
     chance = hit.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
@@ -212,16 +289,27 @@ def tsb_level(units: np.ndarray, exposure: np.ndarray, *, alpha: float = 0.15, b
 
 
 def _filter(
-    units: np.ndarray, scale: np.ndarray, told: np.ndarray, whole: np.ndarray, shape0: np.ndarray, pace0: np.ndarray,
+    units: np.ndarray,
+    scale: np.ndarray,
+    told: np.ndarray,
+    whole: np.ndarray,
+    shape0: np.ndarray,
+    pace0: np.ndarray,
     dispersion: np.ndarray,
 ) -> tuple[np.ndarray, ...]:
-    """Run all memories through time: last shape and pace, discounted log score, each (memory, sku); and by sku, over
-    the weeks of `whole` in the last year, after a sku's first half: squared one-week errors beyond counting and the
-    law's own spread of the level, squared means, weeks."""
+    """Run all memories through time: last shape and pace, discounted log score, each
+    (memory, sku); and by sku, over the weeks of `whole` in the last year, after a sku's
+    first half: squared one-week errors beyond counting and the law's own spread of the
+    level, squared means, weeks.
+    """
     keep, drift = RUNS
     shape, pace = (np.repeat(part[None, :], RUNS.shape[1], axis=0) for part in (shape0, pace0))
     score, excess, square, n = np.zeros_like(shape), *np.zeros((3, len(units)))
-    judged = (whole > 0) & (np.cumsum(scale > 0, axis=1) > 26) & (np.arange(units.shape[1]) >= units.shape[1] - 52)
+    judged = (
+        (whole > 0)
+        & (np.cumsum(scale > 0, axis=1) > 26)
+        & (np.arange(units.shape[1]) >= units.shape[1] - 52)
+    )
     floor = 0.05  # never forgotten, so that a run of zeros does not end in "never again"
     floor_pace = floor * pace0 / shape0
     for t in range(units.shape[1]):
@@ -234,15 +322,21 @@ def _filter(
         mean = level * e
         # an overdispersed count tells less about its mean; and large orders end a week early: short ones tell less
         information = told[:, t] / (1 + dispersion * mean)
-        spread = np.log1p(dispersion * mean)  # negative binomial log-likelihood, as far as it depends on the mean
-        score = 0.98 * score + told[:, t] * (y * (np.log(np.maximum(mean, 1e-9)) - spread) - spread / dispersion)
+        spread = np.log1p(
+            dispersion * mean
+        )  # negative binomial log-likelihood, as far as it depends on the mean
+        score = 0.98 * score + told[:, t] * (
+            y * (np.log(np.maximum(mean, 1e-9)) - spread) - spread / dispersion
+        )
         shape = np.where(seen, keep * shape + (1 - keep) * floor, shape) + information * y
         pace = np.where(seen, keep * pace + (1 - keep) * floor_pace, pace) / drift + information * e
     return shape, pace, score, excess, square, n
 
 
 def _excess(units: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Squared distance beyond counting from the level of the weeks around, squared means and number of weeks by sku."""
+    """Squared distance beyond counting from the level of the weeks around, squared
+    means and number of weeks by sku.
+    """
     use = scale > 0
     mean = level_around(np.where(use, units, 0.0), scale, half_width=NEAR_WEEKS) * scale
     own_part = 1 + 1 / (2 * NEAR_WEEKS + 1)  # a week is part of the level it is measured against
@@ -250,8 +344,12 @@ def _excess(units: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, ...]:
     return excess.sum(axis=1), (mean**2).sum(axis=1), use.sum(axis=1)
 
 
-def _dispersion(excess: np.ndarray, square: np.ndarray, n: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Squared coefficient of variation beyond Poisson, sku by sku, shrunk towards skus of a similar size."""
+def _dispersion(
+    excess: np.ndarray, square: np.ndarray, n: np.ndarray, level: np.ndarray
+) -> np.ndarray:
+    """Squared coefficient of variation beyond Poisson, sku by sku, shrunk towards skus
+    of a similar size.
+    """
     size = np.clip(np.floor(np.log2(np.maximum(level, 0.05)) + 5), 0, 12).astype(int)
     pooled = (np.bincount(size, excess, 13) + 0.2) / (np.bincount(size, square, 13) + 1.0)
     typical = square / np.maximum(n, 1)
@@ -268,4 +366,6 @@ def _at(total: np.ndarray, weeks: np.ndarray) -> np.ndarray:
     """Cumulative factor at a fractional number of weeks, by interpolation, (sku, draw)."""
     whole = np.floor(weeks).astype(int)
     low = np.take_along_axis(total, whole, axis=1)
-    return low + (weeks - whole) * (np.take_along_axis(total, np.minimum(whole + 1, total.shape[1] - 1), axis=1) - low)
+    return low + (weeks - whole) * (
+        np.take_along_axis(total, np.minimum(whole + 1, total.shape[1] - 1), axis=1) - low
+    )

@@ -1,4 +1,5 @@
-"""Which items go with which, learnt from who bought what, and how good a list of k items was.
+"""Which items go with which, learnt from who bought what, and how good a list of k
+items was.
 
 EASE: Steck, H. (2019), "Embarrassingly shallow autoencoders for sparse data", The Web Conference, eq. 8: a linear
 item-to-item model with a zero diagonal has the closed form B = I - P diag(1/P), P = (X'X + ridge I)^-1.
@@ -18,13 +19,23 @@ from playbook.errors import PlaybookError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["ListQuality", "cosine_weights", "ease_weights", "list_hits", "list_quality", "top_items"]
+__all__ = [
+    "ListQuality",
+    "cosine_weights",
+    "ease_weights",
+    "list_hits",
+    "list_quality",
+    "top_items",
+]
 
-MOST_ITEMS = 15_000  # three dense matrices of this side are 2.7 GB: past it a dense model is the wrong tool
+MOST_ITEMS = (
+    15_000  # three dense matrices of this side are 2.7 GB: past it a dense model is the wrong tool
+)
 
 
 def ease_weights(bought: csr_matrix, *, ridge: float = 300.0) -> np.ndarray:
-    """Item-to-item weights of EASE: entry (i, j) is how far having bought i speaks for j; the diagonal is 0.
+    """Item-to-item weights of EASE: entry (i, j) is how far having bought i speaks for
+    j; the diagonal is 0.
 
     Args:
         bought: customers x items, 1 where bought at least once.
@@ -36,13 +47,21 @@ def ease_weights(bought: csr_matrix, *, ridge: float = 300.0) -> np.ndarray:
     from scipy.linalg import lapack
 
     if not ridge > 0:
-        raise PlaybookError(f"EASE needs a ridge above 0, not {ridge!r}", rule="ridge > 0", do="give one, such as 300")
+        raise PlaybookError(
+            f"EASE needs a ridge above 0, not {ridge!r}",
+            rule="ridge > 0",
+            do="give one, such as 300",
+        )
     gram = _gram(bought)
     gram[np.diag_indices_from(gram)] += ridge
-    factor, failed = lapack.spotrf(gram.T, lower=1, overwrite_a=1)  # symmetric: its transpose lies as LAPACK reads
+    factor, failed = lapack.spotrf(
+        gram.T, lower=1, overwrite_a=1
+    )  # symmetric: its transpose lies as LAPACK reads
     inverse, failed_too = lapack.spotri(factor, lower=1, overwrite_c=1)
     if failed or failed_too:
-        raise PlaybookError("the item matrix has no inverse", rule="positive definite", do="raise the ridge")
+        raise PlaybookError(
+            "the item matrix has no inverse", rule="positive definite", do="raise the ridge"
+        )
     weights = np.tril(inverse, -1)
     weights += weights.T
     weights /= -np.diag(inverse)
@@ -50,7 +69,9 @@ def ease_weights(bought: csr_matrix, *, ridge: float = 300.0) -> np.ndarray:
 
 
 def cosine_weights(bought: csr_matrix) -> np.ndarray:
-    """Item-to-item cosine of the sets of buyers, 0 on the diagonal and for items without a buyer."""
+    """Item-to-item cosine of the sets of buyers, 0 on the diagonal and for items
+    without a buyer.
+    """
     gram = _gram(bought)
     norm = np.sqrt(np.diag(gram))
     norm[norm == 0] = 1.0
@@ -61,10 +82,12 @@ def cosine_weights(bought: csr_matrix) -> np.ndarray:
 
 
 def top_items(scores: np.ndarray, k: int, *, blocked: np.ndarray | None = None) -> np.ndarray:
-    """Column numbers of the k highest scores of each row, best first; -1 where fewer than k are allowed.
+    """Column numbers of the k highest scores of each row, best first; -1 where fewer
+    than k are allowed.
 
-    Ties go to the lower column, so columns sorted by popularity break ties by popularity, never by chance.
-    `blocked` (same shape, bool) marks what may not be listed. `scores` is left as it was.
+    Ties go to the lower column, so columns sorted by popularity break ties by
+    popularity, never by chance. `blocked` (same shape, bool) marks what may not be
+    listed. `scores` is left as it was.
     """
     k = min(k, scores.shape[1])
     ranked = np.asarray(scores, dtype=float) - np.linspace(0, 1e-9, scores.shape[1])
@@ -78,7 +101,9 @@ def top_items(scores: np.ndarray, k: int, *, blocked: np.ndarray | None = None) 
 
 
 class ListQuality(NamedTuple):
-    """Per customer: recall, whether any item hit, and average precision, each of the first k places."""
+    """Per customer: recall, whether any item hit, and average precision, each of the
+    first k places.
+    """
 
     recall: np.ndarray
     hit: np.ndarray
@@ -86,7 +111,9 @@ class ListQuality(NamedTuple):
 
 
 def list_hits(lists: np.ndarray, wanted: csr_matrix) -> np.ndarray:
-    """Customers x places, True where the item listed there was wanted; empty places (-1) never hit."""
+    """Customers x places, True where the item listed there was wanted; empty places
+    (-1) never hit.
+    """
     rows, places = np.nonzero(lists >= 0)
     hits = np.zeros(lists.shape, dtype=bool)
     if len(rows):
@@ -95,18 +122,21 @@ def list_hits(lists: np.ndarray, wanted: csr_matrix) -> np.ndarray:
 
 
 def list_quality(hits: np.ndarray, n_wanted: np.ndarray, k: int) -> ListQuality:
-    """How much of what each customer went on to buy stood in the first k places of the list.
+    """How much of what each customer went on to buy stood in the first k places of the
+    list.
 
-    recall = hits / min(k, items wanted): a customer who wanted three items can reach 1 at any k >= 3.
-    Average precision = sum over hit places j of (hits up to j) / j, over the same bottom.
-    `n_wanted` may exceed what could be hit, where items outside the catalogue were bought.
-    Customers who wanted nothing have missing values.
+    recall = hits / min(k, items wanted): a customer who wanted three items can reach 1
+    at any k >= 3. Average precision = sum over hit places j of (hits up to j) / j, over
+    the same bottom. `n_wanted` may exceed what could be hit, where items outside the
+    catalogue were bought. Customers who wanted nothing have missing values.
     """
     first = hits[:, :k]
     bottom = np.where(n_wanted > 0, np.minimum(k, n_wanted), np.nan)
     precision = np.cumsum(first, axis=1) / np.arange(1, first.shape[1] + 1)
     any_hit = np.where(n_wanted > 0, first.any(axis=1), np.nan)
-    return ListQuality(first.sum(axis=1) / bottom, any_hit, (precision * first).sum(axis=1) / bottom)
+    return ListQuality(
+        first.sum(axis=1) / bottom, any_hit, (precision * first).sum(axis=1) / bottom
+    )
 
 
 def _gram(bought: csr_matrix) -> np.ndarray:

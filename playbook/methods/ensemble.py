@@ -1,9 +1,11 @@
-"""Draws from a density one can evaluate for many points at once: an ensemble of walkers that move together in numpy.
+"""Draws from a density one can evaluate for many points at once: an ensemble of walkers
+that move together in numpy.
 
-Differential evolution (ter Braak 2006, *A Markov chain Monte Carlo version of the genetic algorithm differential
-evolution*, eq. 2), the stretch move (Goodman & Weare 2010, *Ensemble samplers with affine invariance*, eq. 7) and leaps
-under the Laplace approximation at the mode (Tierney 1994, independence chains), mixed. A density takes points (n x d)
-and returns n log densities.
+Differential evolution (ter Braak 2006, *A Markov chain Monte Carlo version of the
+genetic algorithm differential evolution*, eq. 2), the stretch move (Goodman & Weare
+2010, *Ensemble samplers with affine invariance*, eq. 7) and leaps under the Laplace
+approximation at the mode (Tierney 1994, independence chains), mixed. A density takes
+points (n x d) and returns n log densities.
 """
 
 from __future__ import annotations
@@ -26,18 +28,25 @@ def climb(density: Density, start: np.ndarray) -> np.ndarray:
     def falling(theta: np.ndarray) -> tuple[float, np.ndarray]:
         values = -density(np.vstack([theta, theta + step, theta - step]))
         values = np.where(np.isfinite(values), values, 1e12)
-        return values[0], (values[1:1 + len(start)] - values[1 + len(start):]) / 2e-4
+        return values[0], (values[1 : 1 + len(start)] - values[1 + len(start) :]) / 2e-4
 
     bounds = [(m - 6, m + 6) for m in start]
-    return minimize(falling, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200}).x
+    return minimize(
+        falling, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200}
+    ).x
 
 
-def walk(density: Density, mode: np.ndarray, prior: np.ndarray, *, steps: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws around the mode: kept steps x walkers x parameters. `prior` is each parameter's prior standard deviation.
+def walk(
+    density: Density, mode: np.ndarray, prior: np.ndarray, *, steps: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draws around the mode: kept steps x walkers x parameters. `prior` is each
+    parameter's prior standard deviation.
 
-    The ensemble moves half by half, so that every proposal rests on walkers that stand still. Of six steps three are
-    differential evolution, one is the stretch move and two are leaps to anywhere under a heavy-tailed Laplace
-    approximation (Metropolis with an independent proposal), which forget the past at once. The first quarter is burnt.
+    The ensemble moves half by half, so that every proposal rests on walkers that stand
+    still. Of six steps three are differential evolution, one is the stretch move and
+    two are leaps to anywhere under a heavy-tailed Laplace approximation (Metropolis
+    with an independent proposal), which forget the past at once. The first quarter is
+    burnt.
     """
     d, tail = len(mode), 6.0
     n_half = max(2 * d, 32)
@@ -49,7 +58,7 @@ def walk(density: Density, mode: np.ndarray, prior: np.ndarray, *, steps: int, r
         return mode + (rng.standard_normal((*shape, d)) * heavy) @ root.T
 
     def log_anywhere(theta: np.ndarray) -> np.ndarray:
-        return -.5 * (tail + d) * np.log1p((((theta - mode) @ unroot.T) ** 2).sum(1) / tail)
+        return -0.5 * (tail + d) * np.log1p((((theta - mode) @ unroot.T) ** 2).sum(1) / tail)
 
     walkers = anywhere((2, n_half))
     height = np.stack([density(w) for w in walkers])
@@ -63,8 +72,14 @@ def walk(density: Density, mode: np.ndarray, prior: np.ndarray, *, steps: int, r
             if kind in (0, 2, 4):
                 a = rng.integers(0, n_half, n_half)
                 b = (a + rng.integers(1, n_half, n_half)) % n_half
-                leap = 1.0 if step % 18 == 0 else 2.38 / np.sqrt(2 * d) * np.exp(.3 * rng.standard_normal((n_half, 1)))
-                there = here + leap * (other[a] - other[b]) + 1e-5 * rng.standard_normal((n_half, d))
+                leap = (
+                    1.0
+                    if step % 18 == 0
+                    else 2.38 / np.sqrt(2 * d) * np.exp(0.3 * rng.standard_normal((n_half, 1)))
+                )
+                there = (
+                    here + leap * (other[a] - other[b]) + 1e-5 * rng.standard_normal((n_half, d))
+                )
                 tilt = 0.0
             elif kind == 1:
                 pull = (1 + rng.random((n_half, 1))) ** 2 / 2
@@ -83,21 +98,27 @@ def walk(density: Density, mode: np.ndarray, prior: np.ndarray, *, steps: int, r
 
 
 def split_rhat(chains: np.ndarray) -> np.ndarray:
-    """Gelman & Rubin's R-hat of each parameter over the walkers' halves (steps x walkers x parameters); 1 is mixed."""
+    """Gelman & Rubin's R-hat of each parameter over the walkers' halves (steps x
+    walkers x parameters); 1 is mixed.
+    """
     half = len(chains) // 2
-    groups = np.concatenate([chains[:half], chains[half:2 * half]], axis=1)
+    groups = np.concatenate([chains[:half], chains[half : 2 * half]], axis=1)
     within, between = groups.var(0, ddof=1).mean(0), groups.mean(0).var(0, ddof=1)
     return np.sqrt((half - 1) / half + between / within)
 
 
 def _spread(density: Density, mode: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """A root of the Laplace covariance at the mode, from central differences, kept near the prior's width."""
+    """A root of the Laplace covariance at the mode, from central differences, kept near
+    the prior's width.
+    """
     d, h = len(mode), 2e-3
     i, j = np.triu_indices(d)
     up, across = h * np.eye(d)[i], h * np.eye(d)[j]
-    value = density(np.vstack([mode + up + across, mode + up - across, mode - up + across, mode - up - across]))
+    value = density(
+        np.vstack([mode + up + across, mode + up - across, mode - up + across, mode - up - across])
+    )
     curve = np.zeros((d, d))
     pp, pm, mp, mm = value.reshape(4, -1)
     curve[i, j] = curve[j, i] = -(pp - pm - mp + mm) / (4 * h * h)
     size, axes = np.linalg.eigh(np.nan_to_num(curve) * np.outer(prior, prior))
-    return prior[:, None] * axes / np.sqrt(np.clip(size, .5, None))
+    return prior[:, None] * axes / np.sqrt(np.clip(size, 0.5, None))

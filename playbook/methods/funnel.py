@@ -1,8 +1,10 @@
-"""What a funnel step usually passes on, in this very shop, and the days on which it passed on less.
+"""What a funnel step usually passes on, in this very shop, and the days on which it
+passed on less.
 
-The spread of daily shares beyond the binomial: McCullagh & Nelder (1989), "Generalized linear models", section 4.5, and
-Laney (2002), "Improved control charts for attributes", Quality Engineering 14, 531-537. The worst stretch of days and
-the price of having looked for it: Naus (1965), JASA 60, 532-538, with Bonferroni over all stretches.
+The spread of daily shares beyond the binomial: McCullagh & Nelder (1989), "Generalized
+linear models", section 4.5, and Laney (2002), "Improved control charts for attributes",
+Quality Engineering 14, 531-537. The worst stretch of days and the price of having
+looked for it: Naus (1965), JASA 60, 532-538, with Bonferroni over all stretches.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ import numpy as np
 
 __all__ = ["Baseline", "Stretch", "lost_error", "own_baseline", "worst_stretch", "z_against"]
 
-OUT = 4.0        # a baseline day this many spreads off is a broken day, not the shop's usual self
-LEAST_N = 30.0   # trials on a day that say anything about its spread
+OUT = 4.0  # a baseline day this many spreads off is a broken day, not the shop's usual self
+LEAST_N = 30.0  # trials on a day that say anything about its spread
 
 
 class Baseline(NamedTuple):
-    """Usual share, the trials it rests on, how many times the binomial variance its days scatter, days left out."""
+    """Usual share, the trials it rests on, how many times the binomial variance its
+    days scatter, days left out.
+    """
 
     share: float
     n: float
@@ -27,7 +31,9 @@ class Baseline(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """First and last place (day number) of the worst stretch, successes lost in it, their standard error, z, p."""
+    """First and last place (day number) of the worst stretch, successes lost in it,
+    their standard error, z, p.
+    """
 
     first: int
     last: int
@@ -38,11 +44,12 @@ class Stretch(NamedTuple):
 
 
 def own_baseline(successes: np.ndarray, n: np.ndarray) -> Baseline:
-    """The usual share over days, without the days that plainly were not usual; missing where nothing was observed.
+    """The usual share over days, without the days that plainly were not usual; missing
+    where nothing was observed.
 
-    Days off by more than four spreads (from the median absolute deviation, so that the odd days cannot hide
-    themselves) are left out, and the share taken anew until it stands. The spread is at least 1: days do not scatter
-    less than chance.
+    Days off by more than four spreads (from the median absolute deviation, so that the
+    odd days cannot hide themselves) are left out, and the share taken anew until it
+    stands. The spread is at least 1: days do not scatter less than chance.
     """
     x, m = np.asarray(successes, dtype=float), np.asarray(n, dtype=float)
     seen = m > 0
@@ -65,29 +72,38 @@ def own_baseline(successes: np.ndarray, n: np.ndarray) -> Baseline:
 
 
 def z_against(successes: np.ndarray | float, n: np.ndarray | float, usual: Baseline) -> np.ndarray:
-    """Standard deviations by which shares stand above (below: negative) the usual one; missing where n is 0.
+    """Standard deviations by which shares stand above (below: negative) the usual one;
+    missing where n is 0.
 
-    The signed root of the binomial deviance (McCullagh & Nelder 1989, section 4.4), over the days' spread and the
-    baseline's own chance: where a handful of trials is counted it says far less than (x - np) / sd would.
+    The signed root of the binomial deviance (McCullagh & Nelder 1989, section 4.4),
+    over the days' spread and the baseline's own chance: where a handful of trials is
+    counted it says far less than (x - np) / sd would.
     """
     x, m = np.asarray(successes, dtype=float), np.asarray(n, dtype=float)
     share = min(max(usual.share, 1e-12), 1 - 1e-12)
     with np.errstate(invalid="ignore", divide="ignore"):
         hit = np.where(x > 0, x * np.log(x / (m * share)), 0.0)
         miss = np.where(m > x, (m - x) * np.log((m - x) / (m * (1 - share))), 0.0)
-        root = np.sqrt(np.maximum(2 * (hit + miss), 0.0) / (usual.spread * (1 + m / max(usual.n, 1.0))))
+        root = np.sqrt(
+            np.maximum(2 * (hit + miss), 0.0) / (usual.spread * (1 + m / max(usual.n, 1.0)))
+        )
     return np.where(m > 0, np.sign(x - m * share) * root, np.nan)
 
 
 def worst_stretch(successes: np.ndarray, n: np.ndarray, usual: Baseline) -> Stretch | None:
-    """The stretch of consecutive days that lacks most successes beside the usual share, in standard deviations.
+    """The stretch of consecutive days that lacks most successes beside the usual share,
+    in standard deviations.
 
-    p is one-sided and multiplied by the number of stretches looked at. None where nothing was observed or no stretch
-    lacks anything. Of equal stretches the earliest, shortest one.
+    p is one-sided and multiplied by the number of stretches looked at. None where
+    nothing was observed or no stretch lacks anything. Of equal stretches the earliest,
+    shortest one.
     """
     from scipy.special import ndtr
 
-    x, m = np.nan_to_num(np.asarray(successes, dtype=float)), np.nan_to_num(np.asarray(n, dtype=float))
+    x, m = (
+        np.nan_to_num(np.asarray(successes, dtype=float)),
+        np.nan_to_num(np.asarray(n, dtype=float)),
+    )
     if not (usual.n > 0 and m.sum() > 0):
         return None
     first, last = np.triu_indices(len(m))
@@ -98,9 +114,20 @@ def worst_stretch(successes: np.ndarray, n: np.ndarray, usual: Baseline) -> Stre
     if not z[best] < 0:
         return None
     lost, p = float(tried[best] * usual.share - reached[best]), float(ndtr(z[best])) * len(z)
-    return Stretch(int(first[best]), int(last[best]), lost, lost_error(tried[best], usual), float(z[best]), min(p, 1.0))
+    return Stretch(
+        int(first[best]),
+        int(last[best]),
+        lost,
+        lost_error(tried[best], usual),
+        float(z[best]),
+        min(p, 1.0),
+    )
 
 
 def lost_error(n: float, usual: Baseline) -> float:
-    """Standard error of successes lost: the chance of the n trials themselves, and that of the baseline."""
-    return float(np.sqrt(usual.spread * usual.share * (1 - usual.share) * (n + n * n / max(usual.n, 1.0))))
+    """Standard error of successes lost: the chance of the n trials themselves, and that
+    of the baseline.
+    """
+    return float(
+        np.sqrt(usual.spread * usual.share * (1 - usual.share) * (n + n * n / max(usual.n, 1.0)))
+    )

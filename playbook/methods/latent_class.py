@@ -1,13 +1,16 @@
-"""Groups of people by what they do: a mixture of multinomials over blocks of counts (latent class analysis).
+"""Groups of people by what they do: a mixture of multinomials over blocks of counts
+(latent class analysis).
 
-A person is a row of counts: lines bought per category (one block), orders per part of the day (another).
-Each class has a share of the people and, per block, its own chances; within a class counts are independent draws. The
-number of classes is the one with the least BIC. Unlike a cut between clusters, a person seen once or twice belongs to
-several classes in part, so the shares are not spoilt by those of whom little is known.
+A person is a row of counts: lines bought per category (one block), orders per part of
+the day (another). Each class has a share of the people and, per block, its own chances;
+within a class counts are independent draws. The number of classes is the one with the
+least BIC. Unlike a cut between clusters, a person seen once or twice belongs to several
+classes in part, so the shares are not spoilt by those of whom little is known.
 
-Lazarsfeld & Henry (1968), Latent Structure Analysis; Dempster, Laird & Rubin (1977) for EM; Schwarz (1978) for BIC;
-Hennig (2007, Comput. Stat. Data Anal. 52) for stability as the Jaccard overlap of a class with its best match among the
-classes of a resample (above .75: stable; below .5: dissolved).
+Lazarsfeld & Henry (1968), Latent Structure Analysis; Dempster, Laird & Rubin (1977) for
+EM; Schwarz (1978) for BIC; Hennig (2007, Comput. Stat. Data Anal. 52) for stability as
+the Jaccard overlap of a class with its best match among the classes of a resample
+(above .75: stable; below .5: dissolved).
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ FEW = 4000  # distinct rows a start is judged on
 
 @dataclass(frozen=True)
 class Classes:
-    """Shares (k,), chances (k, columns; each block sums to 1), log-likelihood and BIC; largest class first."""
+    """Shares (k,), chances (k, columns; each block sums to 1), log-likelihood and BIC;
+    largest class first.
+    """
 
     shares: np.ndarray
     chances: np.ndarray
@@ -38,19 +43,35 @@ def memberships(counts: np.ndarray, classes: Classes) -> np.ndarray:
 
 
 def fit_classes(
-    counts: np.ndarray, n_people: np.ndarray, k: int, blocks: tuple[slice, ...], *, seed: int, n_starts: int = 4,
-    n_steps: int = 150, start: tuple[np.ndarray, np.ndarray] | None = None,
+    counts: np.ndarray,
+    n_people: np.ndarray,
+    k: int,
+    blocks: tuple[slice, ...],
+    *,
+    seed: int,
+    n_starts: int = 4,
+    n_steps: int = 150,
+    start: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Classes:
-    """The best of `n_starts` EM runs (and of one from `start`) on distinct rows of counts, each for `n_people` people.
+    """The best of `n_starts` EM runs (and of one from `start`) on distinct rows of
+    counts, each for `n_people` people.
 
-    Starts are short and see some thousand people; only the best one runs to the end on all. A tiny prior (half a count
-    spread over each block) keeps chances away from 0.
+    Starts are short and see some thousand people; only the best one runs to the end on
+    all. A tiny prior (half a count spread over each block) keeps chances away from 0.
     """
     rng = np.random.default_rng([seed, k])
-    few = np.sort(rng.choice(len(counts), size=FEW, replace=False)) if len(counts) > FEW else np.arange(len(counts))
-    starts = [_start(counts, n_people, k, blocks, rng) for _ in range(n_starts)] + ([start] if start else [])
+    few = (
+        np.sort(rng.choice(len(counts), size=FEW, replace=False))
+        if len(counts) > FEW
+        else np.arange(len(counts))
+    )
+    starts = [_start(counts, n_people, k, blocks, rng) for _ in range(n_starts)] + (
+        [start] if start else []
+    )
     tried = [_em(counts[few], n_people[few], one, blocks, 20) for one in starts]
-    shares, chances, log_likelihood = _em(counts, n_people, max(tried, key=lambda t: t[2])[:2], blocks, n_steps)
+    shares, chances, log_likelihood = _em(
+        counts, n_people, max(tried, key=lambda t: t[2])[:2], blocks, n_steps
+    )
     order = np.lexsort((*chances.T[::-1], -np.round(shares, 12)))
     n_free = k - 1 + k * sum(block.stop - block.start - 1 for block in blocks)
     bic = n_free * np.log(n_people.sum()) - 2 * log_likelihood
@@ -60,10 +81,12 @@ def fit_classes(
 def number_of_classes(
     counts: np.ndarray, n_people: np.ndarray, blocks: tuple[slice, ...], *, most: int, seed: int
 ) -> list[Classes]:
-    """One fit for each k from 1 on; stops once BIC has risen twice in a row. The choice is the least BIC.
+    """One fit for each k from 1 on; stops once BIC has risen twice in a row. The choice
+    is the least BIC.
 
-    Around that choice each k is tried again from the k + 1 classes with the two most alike merged: EM may have stopped
-    at a lesser peak, and then one class too many would look better.
+    Around that choice each k is tried again from the k + 1 classes with the two most
+    alike merged: EM may have stopped at a lesser peak, and then one class too many
+    would look better.
     """
     fits: list[Classes] = []
     for k in range(1, most + 1):
@@ -72,7 +95,9 @@ def number_of_classes(
             break
     likely = int(np.argmin([fit.bic for fit in fits])) + 1
     for k in range(min(likely + 1, len(fits) - 1), max(likely - 2, 1), -1):
-        merged = fit_classes(counts, n_people, k, blocks, seed=seed, n_starts=0, start=_merged(fits[k]))
+        merged = fit_classes(
+            counts, n_people, k, blocks, seed=seed, n_starts=0, start=_merged(fits[k])
+        )
         if merged.log_likelihood > fits[k - 1].log_likelihood:
             fits[k - 1] = merged
     return fits
@@ -90,17 +115,32 @@ def _merged(classes: Classes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def class_stability(
-    counts: np.ndarray, n_people: np.ndarray, classes: Classes, blocks: tuple[slice, ...], *, seed: int,
+    counts: np.ndarray,
+    n_people: np.ndarray,
+    classes: Classes,
+    blocks: tuple[slice, ...],
+    *,
+    seed: int,
     n_resamples: int = 20,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Jaccard overlap (k,) of each class with its best match, averaged over resamples of people, and the matched
-    shares (n_resamples, k). Every resample is fitted from fresh starts: a warm start would only find itself again."""
+    """Jaccard overlap (k,) of each class with its best match, averaged over resamples
+    of people, and the matched shares (n_resamples, k). Every resample is fitted from
+    fresh starts: a warm start would only find itself again.
+    """
     rng = np.random.default_rng([seed, 1 + len(classes.shares)])
     own = memberships(counts, classes)
     overlaps, shares = [], []
     for draw in range(n_resamples):
         drawn = rng.multinomial(int(n_people.sum()), n_people / n_people.sum()).astype(float)
-        refit = fit_classes(counts, drawn, len(classes.shares), blocks, seed=seed + 1000 + draw, n_starts=3, n_steps=80)
+        refit = fit_classes(
+            counts,
+            drawn,
+            len(classes.shares),
+            blocks,
+            seed=seed + 1000 + draw,
+            n_starts=3,
+            n_steps=80,
+        )
         other = memberships(counts, refit)
         both = (own * n_people[:, None]).T @ other
         size = (own * n_people[:, None]).sum(axis=0)
@@ -114,9 +154,15 @@ def class_stability(
 
 
 def _start(
-    counts: np.ndarray, n_people: np.ndarray, k: int, blocks: tuple[slice, ...], rng: np.random.Generator
+    counts: np.ndarray,
+    n_people: np.ndarray,
+    k: int,
+    blocks: tuple[slice, ...],
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Classes around k people of whom much is known, each mixed with the average person."""
+    """Classes around k people of whom much is known, each mixed with the average
+    person.
+    """
     total = n_people @ counts
     weight = n_people * np.minimum(counts.sum(axis=1), 20) ** 2
     picked = counts[rng.choice(len(counts), size=k, p=weight / weight.sum())]
@@ -139,7 +185,10 @@ def _responsibilities(
 
 
 def _em(
-    counts: np.ndarray, n_people: np.ndarray, start: tuple[np.ndarray, np.ndarray], blocks: tuple[slice, ...],
+    counts: np.ndarray,
+    n_people: np.ndarray,
+    start: tuple[np.ndarray, np.ndarray],
+    blocks: tuple[slice, ...],
     n_steps: int,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     shares, chances = start

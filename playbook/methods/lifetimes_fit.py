@@ -1,4 +1,6 @@
-"""The one place that runs lifetimes: only its fitters, with its pandas option and its warning filters put back."""
+"""The one place that runs lifetimes: only its fitters, with its pandas option and its
+warning filters put back.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,12 @@ import pandas as pd
 __all__ = ["lifetimes_optimum"]
 
 
-def lifetimes_optimum(fit: Callable[[], Any], names: Sequence[str]) -> tuple[np.ndarray | None, str]:
-    """The parameters `names` of the fitter that `fit` imports, fits and returns; or None and why there are none."""
+def lifetimes_optimum(
+    fit: Callable[[], Any], names: Sequence[str]
+) -> tuple[np.ndarray | None, str]:
+    """The parameters `names` of the fitter that `fit` imports, fits and returns; or
+    None and why there are none.
+    """
     quiet = contextlib.redirect_stdout(io.StringIO())  # a failed fit prints its optimiser's report
     with quiet, warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # reading the option warns too
@@ -24,7 +30,9 @@ def lifetimes_optimum(fit: Callable[[], Any], names: Sequence[str]) -> tuple[np.
             fitter = fit()
         except ImportError:
             return None, "lifetimes is not installed: own fit"
-        except Exception as problem:  # lifetimes raises bare errors of several kinds; each means "no fit"
+        except (
+            Exception
+        ) as problem:  # lifetimes raises bare errors of several kinds; each means "no fit"
             return None, f"lifetimes failed ({type(problem).__name__}): own fit"
         finally:
             pd.set_option("mode.chained_assignment", before)

@@ -1,7 +1,9 @@
-"""Whether a running month is on its way, measured against the shop's own days and not against a straight line.
+"""Whether a running month is on its way, measured against the shop's own days and not
+against a straight line.
 
-A month is not spent evenly: weekdays differ, and most shops have a course within the month (pay days, promotions at its
-end). Both are taken from the shop's own past months, and so is how far a month that ended well had strayed by then.
+A month is not spent evenly: weekdays differ, and most shops have a course within the
+month (pay days, promotions at its end). Both are taken from the shop's own past months,
+and so is how far a month that ended well had strayed by then.
 """
 
 from __future__ import annotations
@@ -14,13 +16,17 @@ import pandas as pd
 __all__ = ["pacing"]
 
 
-def pacing(daily: pd.DataFrame, *, as_of: dt.date | str, target: float, months: int = 12) -> pd.DataFrame:
-    """Is the month on its way: day_on, linear, expected, actual, pacing, low, high, status (`complete`, `unobserved`).
+def pacing(
+    daily: pd.DataFrame, *, as_of: dt.date | str, target: float, months: int = 12
+) -> pd.DataFrame:
+    """Is the month on its way: day_on, linear, expected, actual, pacing, low, high,
+    status (`complete`, `unobserved`).
 
-    expected is the target spread by the shop's own days: weekday levels of the last `months` months and the mean course
-    of their weekday-adjusted sums within the month (three whole months at least, else weekdays alone). low and high
-    bound the pacing index of nine in ten of those months at the same share of the month. Figures are sums to date;
-    pacing = actual / expected, missing for days to come.
+    expected is the target spread by the shop's own days: weekday levels of the last
+    `months` months and the mean course of their weekday-adjusted sums within the month
+    (three whole months at least, else weekdays alone). low and high bound the pacing
+    index of nine in ten of those months at the same share of the month. Figures are
+    sums to date; pacing = actual / expected, missing for days to come.
     """
     as_of = pd.Timestamp(as_of)
     month = pd.Period(as_of, "M")
@@ -28,26 +34,46 @@ def pacing(daily: pd.DataFrame, *, as_of: dt.date | str, target: float, months: 
     past = t[(t.index < month.start_time) & (t.index >= (month - months).start_time)]
     days = pd.date_range(month.start_time, month.end_time.normalize())
     week = past.groupby(past.index.day_of_week).mean().reindex(range(7))
-    week = (week / week.mean()).fillna(1.0).clip(lower=0) if past.sum() > 0 else pd.Series(1.0, index=range(7))
-    spread = [(_course(part, week), part) for p, part in past.groupby(past.index.to_period("M"))
-              if len(part) == p.days_in_month and part.sum() > 0]
+    week = (
+        (week / week.mean()).fillna(1.0).clip(lower=0)
+        if past.sum() > 0
+        else pd.Series(1.0, index=range(7))
+    )
+    spread = [
+        (_course(part, week), part)
+        for p, part in past.groupby(past.index.to_period("M"))
+        if len(part) == p.days_in_month and part.sum() > 0
+    ]
     at = np.arange(1, len(days) + 1) / len(days)
     shape = np.cumsum(week.reindex(days.day_of_week).to_numpy())
     shape = shape / shape[-1]
     low = high = np.full(len(days), np.nan)
     if len(spread) >= 3:
-        drift = np.array([np.interp(at, np.arange(1, len(c) + 1) / len(c), c) for c, _part in spread])
+        drift = np.array(
+            [np.interp(at, np.arange(1, len(c) + 1) / len(c), c) for c, _part in spread]
+        )
         middle = drift.mean(axis=0)
         shape = shape * middle / middle[-1]
         low, high = np.quantile(drift / middle, [0.05, 0.95], axis=0)
     actual = t.reindex(days).where(days <= as_of).cumsum().to_numpy()
     expected = target * shape
-    return pd.DataFrame({"day_on": days, "linear": target * at, "expected": expected, "actual": actual,
-                         "pacing": actual / np.where(expected > 0, expected, np.nan), "low": low, "high": high,
-                         "status": np.where(days <= as_of, "complete", "unobserved")})
+    return pd.DataFrame(
+        {
+            "day_on": days,
+            "linear": target * at,
+            "expected": expected,
+            "actual": actual,
+            "pacing": actual / np.where(expected > 0, expected, np.nan),
+            "low": low,
+            "high": high,
+            "status": np.where(days <= as_of, "complete", "unobserved"),
+        }
+    )
 
 
 def _course(part: pd.Series, week: pd.Series) -> np.ndarray:
-    """A past month's sums to date over what its weekdays alone would have given: 1 at the end."""
+    """A past month's sums to date over what its weekdays alone would have given: 1 at
+    the end.
+    """
     flat = week.reindex(part.index.day_of_week).to_numpy().cumsum()
     return (part.to_numpy().cumsum() / part.sum()) / np.maximum(flat / flat[-1], 1e-9)

@@ -1,8 +1,11 @@
-"""Shares and what may be said about them: the interval of one, the difference of two, and many compared at once.
+"""Shares and what may be said about them: the interval of one, the difference of two,
+and many compared at once.
 
-Wilson, E. B. (1927), "Probable inference, the law of succession, and statistical inference", JASA 22, 209-212.
-Newcombe, R. G. (1998), "Interval estimation for the difference between independent proportions", Statistics in
-Medicine 17, 873-890, method 10. Benjamini & Hochberg (1995), JRSS B 57, 289-300. Holm (1979), Scand. J. Stat. 6, 65-70.
+Wilson, E. B. (1927), "Probable inference, the law of succession, and statistical
+inference", JASA 22, 209-212. Newcombe, R. G. (1998), "Interval estimation for the
+difference between independent proportions", Statistics in Medicine 17, 873-890, method
+10. Benjamini & Hochberg (1995), JRSS B 57, 289-300. Holm (1979), Scand. J. Stat. 6,
+65-70.
 """
 
 from __future__ import annotations
@@ -24,15 +27,21 @@ def quantile_of_normal(level: float) -> float:
         PlaybookError: the level is not strictly between 0 and 1.
     """
     if not 0 < level < 1:
-        raise PlaybookError(f"{level!r} is no confidence level", rule="0 < level < 1", do="give 0.95 for 95 %")
+        raise PlaybookError(
+            f"{level!r} is no confidence level", rule="0 < level < 1", do="give 0.95 for 95 %"
+        )
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def wilson(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper end of Wilson's score interval of successes / n (Wilson 1927), element by element.
+def wilson(
+    successes: ArrayLike, n: ArrayLike, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper end of Wilson's score interval of successes / n (Wilson 1927),
+    element by element.
 
-    It stays within 0 and 1, and is not empty at 0 or n successes, where the textbook (Wald) interval is.
-    Where n is 0 or missing, both ends are missing: nothing was observed.
+    It stays within 0 and 1, and is not empty at 0 or n successes, where the textbook
+    (Wald) interval is. Where n is 0 or missing, both ends are missing: nothing was
+    observed.
 
     Raises:
         PlaybookError: more successes than trials, or fewer than none.
@@ -48,12 +57,19 @@ def wilson(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[np.
 
 
 def share_difference(
-    successes: ArrayLike, n: ArrayLike, other_successes: ArrayLike, other_n: ArrayLike, *, level: float = 0.95
+    successes: ArrayLike,
+    n: ArrayLike,
+    other_successes: ArrayLike,
+    other_n: ArrayLike,
+    *,
+    level: float = 0.95,
 ) -> dict[str, np.ndarray]:
-    """Difference of two independent shares: `difference` (first less second), `low`, `high`, `z`, `p`.
+    """Difference of two independent shares: `difference` (first less second), `low`,
+    `high`, `z`, `p`.
 
-    The interval joins two Wilson intervals (Newcombe 1998, method 10); z pools the two shares, as a test of no
-    difference must. Missing where either side has no trial; p is 1 and z is 0 where both shares are 0 or both are 1.
+    The interval joins two Wilson intervals (Newcombe 1998, method 10); z pools the two
+    shares, as a test of no difference must. Missing where either side has no trial; p
+    is 1 and z is 0 where both shares are 0 or both are 1.
     """
     x1, n1 = _counts(successes, n)
     x2, n2 = _counts(other_successes, other_n)
@@ -78,16 +94,20 @@ def two_sided_p(z: ArrayLike) -> np.ndarray:
 
 
 def adjusted_p(p: ArrayLike, *, method: str = "fdr") -> np.ndarray:
-    """P-values adjusted for how many were looked at, in the order given; a missing p is no test and stays missing.
+    """P-values adjusted for how many were looked at, in the order given; a missing p is
+    no test and stays missing.
 
-    `fdr`: Benjamini & Hochberg's step-up, the expected share of false alarms among the alarms.
-    `holm`: Holm's step-down, the chance of any false alarm at all. Ties get one value whatever their order.
+    `fdr`: Benjamini & Hochberg's step-up, the expected share of false alarms among the
+    alarms. `holm`: Holm's step-down, the chance of any false alarm at all. Ties get one
+    value whatever their order.
 
     Raises:
         PlaybookError: unknown method, or a p outside [0, 1].
     """
     if method not in ("fdr", "holm"):
-        raise PlaybookError(f"no adjustment is called {method!r}", rule="method", do="use 'fdr' or 'holm'")
+        raise PlaybookError(
+            f"no adjustment is called {method!r}", rule="method", do="use 'fdr' or 'holm'"
+        )
     given = np.asarray(p, dtype=float).ravel()
     seen = given[~np.isnan(given)]
     outside = int(((seen < 0) | (seen > 1)).sum())
@@ -107,7 +127,9 @@ def adjusted_p(p: ArrayLike, *, method: str = "fdr") -> np.ndarray:
 
 
 def _counts(successes: ArrayLike, n: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Successes and trials as floats of one shape; refused where a share would leave [0, 1]."""
+    """Successes and trials as floats of one shape; refused where a share would leave
+    [0, 1].
+    """
     x, m = np.broadcast_arrays(np.asarray(successes, dtype=float), np.asarray(n, dtype=float))
     wrong = (x < 0) | (x > m)
     if wrong.any():

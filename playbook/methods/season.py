@@ -1,13 +1,16 @@
 """Season, calendar and slope of one regular series, on the scale of the money itself.
 
-The season is a ratio to the centred moving average, recomputed from sums (X-11's first pass; Ladiray & Quenneville
-2001, ch. 4), so a day without sales is a valid zero and no logarithm is taken. Holidays and promotions are effects on
-the period's level, estimated together by ridge-weighted least squares. `growth_path` and `trend_path` are the plain
-mean of four corners, memory of a quarter or three quarters of a year, slope kept or damped (Gardner & McKenzie 1985);
-level and slope come from discounted least squares (Brown 1963). Equal weights, because on short histories estimated
-weights lose to them (Claeskens, Magnus, Vasnev & Wang 2016).
+The season is a ratio to the centred moving average, recomputed from sums (X-11's first
+pass; Ladiray & Quenneville 2001, ch. 4), so a day without sales is a valid zero and no
+logarithm is taken. Holidays and promotions are effects on the period's level, estimated
+together by ridge-weighted least squares. `growth_path` and `trend_path` are the plain
+mean of four corners, memory of a quarter or three quarters of a year, slope kept or
+damped (Gardner & McKenzie 1985); level and slope come from discounted least squares
+(Brown 1963). Equal weights, because on short histories estimated weights lose to them
+(Claeskens, Magnus, Vasnev & Wang 2016).
 
-Arrays are ordered by time, oldest first; a missing period is NaN and is filled only to keep the arithmetic going.
+Arrays are ordered by time, oldest first; a missing period is NaN and is filled only to
+keep the arithmetic going.
 """
 
 from __future__ import annotations
@@ -18,8 +21,16 @@ import numpy as np
 
 from playbook.errors import PlaybookError
 
-__all__ = ["CORNERS", "Cleaned", "clean_series", "season_index", "growth_path", "trend_path", "level_path",
-           "model_paths"]
+__all__ = [
+    "CORNERS",
+    "Cleaned",
+    "clean_series",
+    "season_index",
+    "growth_path",
+    "trend_path",
+    "level_path",
+    "model_paths",
+]
 
 CORNERS = tuple((memory, damping) for memory in (0.25, 0.75) for damping in (0.9, 1.0))
 RIDGE = 2.0  # an effect seen in one full period keeps a third of its size, in six periods three quarters
@@ -28,7 +39,9 @@ KEPT_SEASONS = 5
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A series with its calendar effects divided out (`amounts`), its season (`index` per period) and the effects."""
+    """A series with its calendar effects divided out (`amounts`), its season (`index`
+    per period) and the effects.
+    """
 
     amounts: np.ndarray
     index: np.ndarray
@@ -38,11 +51,15 @@ class Cleaned:
 
 
 def _moving_mean(amounts: np.ndarray, width: int, *, full: bool) -> np.ndarray:
-    """Centred mean over `width` periods, half weights at the ends of an even width; NaN where it is not `full`."""
+    """Centred mean over `width` periods, half weights at the ends of an even width; NaN
+    where it is not `full`.
+    """
     kernel = np.ones(width) if width % 2 else np.r_[0.5, np.ones(width - 1), 0.5]
     seen = np.isfinite(amounts)
     weight = np.convolve(seen, kernel, "full")[len(kernel) // 2 :][: len(amounts)]
-    total = np.convolve(np.where(seen, amounts, 0.0), kernel, "full")[len(kernel) // 2 :][: len(amounts)]
+    total = np.convolve(np.where(seen, amounts, 0.0), kernel, "full")[len(kernel) // 2 :][
+        : len(amounts)
+    ]
     enough = weight > (0.75 * width if full else 0)
     out = np.divide(total, weight, out=np.full(len(amounts), np.nan), where=enough)
     if full:
@@ -52,9 +69,11 @@ def _moving_mean(amounts: np.ndarray, width: int, *, full: bool) -> np.ndarray:
 
 
 def season_index(amounts: np.ndarray, period: int) -> np.ndarray:
-    """Index by position in the season (mean 1): sums of the last five seasons over the sums of their moving means.
+    """Index by position in the season (mean 1): sums of the last five seasons over the
+    sums of their moving means.
 
-    All ones where fewer than two seasons are there: one season cannot be told from the trend.
+    All ones where fewer than two seasons are there: one season cannot be told from the
+    trend.
     """
     n = len(amounts)
     flat = np.ones(period)
@@ -69,7 +88,9 @@ def season_index(amounts: np.ndarray, period: int) -> np.ndarray:
 
 
 def _full_index(amounts: np.ndarray, week: int, year: int, ahead: int) -> np.ndarray:
-    """Season of every period and of the `ahead` next ones: the week for days, then the year in blocks of a week."""
+    """Season of every period and of the `ahead` next ones: the week for days, then the
+    year in blocks of a week.
+    """
     n = len(amounts)
     position = np.arange(n + ahead)
     if week >= year:
@@ -88,9 +109,11 @@ def _full_index(amounts: np.ndarray, week: int, year: int, ahead: int) -> np.nda
 def clean_series(
     amounts: np.ndarray, calendar: np.ndarray, future: np.ndarray, *, week: int, year: int
 ) -> Cleaned:
-    """Season and calendar effects, found in turn until they settle, gaps filled at level times season times effect.
+    """Season and calendar effects, found in turn until they settle, gaps filled at
+    level times season times effect.
 
-    `calendar` (n, k) and `future` (ahead, k) hold the share of each period under a holiday or promotion.
+    `calendar` (n, k) and `future` (ahead, k) hold the share of each period under a
+    holiday or promotion.
     """
     n, ahead = len(amounts), len(future)
     effect, effects = np.ones(n), np.zeros(calendar.shape[1])
@@ -100,7 +123,9 @@ def clean_series(
         bare = amounts / effect
         index = _full_index(bare, week, year, ahead)
         open_ = index[:n] > 0.02
-        level = _moving_mean(np.where(open_, bare / np.where(open_, index[:n], 1.0), np.nan), window, full=False)
+        level = _moving_mean(
+            np.where(open_, bare / np.where(open_, index[:n], 1.0), np.nan), window, full=False
+        )
         if not calendar.shape[1]:
             break
         base = level * index[:n]
@@ -119,7 +144,9 @@ def clean_series(
 
 
 def growth_path(amounts: np.ndarray, year: int, ahead: int) -> np.ndarray | None:
-    """The same period a year before, times recent growth over a year; None with less than five quarters of history."""
+    """The same period a year before, times recent growth over a year; None with less
+    than five quarters of history.
+    """
     n = len(amounts)
     if n < year + max(year // 4, 1):
         return None
@@ -133,7 +160,10 @@ def growth_path(amounts: np.ndarray, year: int, ahead: int) -> np.ndarray | None
         if not (now > 0 and then > 0):
             return None
         steps = np.cumsum(np.power(damping, np.arange(1, years_out.max() + 1)))
-        paths.append(amounts[n - year + np.arange(ahead) % year] * np.exp(np.log(now / then) * steps[years_out - 1]))
+        paths.append(
+            amounts[n - year + np.arange(ahead) % year]
+            * np.exp(np.log(now / then) * steps[years_out - 1])
+        )
     return np.mean(paths, axis=0)
 
 
@@ -148,13 +178,19 @@ def _level_and_slope(adjusted: np.ndarray, weight: np.ndarray) -> tuple[float, f
 
 
 def _adjusted(cleaned: Cleaned) -> tuple[np.ndarray, np.ndarray]:
-    """Season divided out, with the weight of each period: a closed weekday says nothing about the level."""
+    """Season divided out, with the weight of each period: a closed weekday says nothing
+    about the level.
+    """
     known = cleaned.index > 0.02
-    return np.where(known, cleaned.amounts / np.where(known, cleaned.index, 1.0), 0.0), known.astype(float)
+    return np.where(
+        known, cleaned.amounts / np.where(known, cleaned.index, 1.0), 0.0
+    ), known.astype(float)
 
 
 def trend_path(cleaned: Cleaned, year: int) -> np.ndarray:
-    """Level and damped slope of the season-adjusted series, on its season; NaN with fewer than three periods."""
+    """Level and damped slope of the season-adjusted series, on its season; NaN with
+    fewer than three periods.
+    """
     adjusted, known = _adjusted(cleaned)
     steps = np.arange(1, len(cleaned.future_index) + 1)
     if known.sum() < 3:
@@ -169,15 +205,20 @@ def trend_path(cleaned: Cleaned, year: int) -> np.ndarray:
 
 
 def level_path(cleaned: Cleaned, year: int) -> np.ndarray:
-    """The season-adjusted level of the last weeks (memory of a quarter of a year) without any slope."""
+    """The season-adjusted level of the last weeks (memory of a quarter of a year)
+    without any slope.
+    """
     adjusted, known = _adjusted(cleaned)
     weight = np.power(1 - 2 / (max(year / 4, 2) + 1), np.arange(len(adjusted))[::-1]) * known
     mean = (weight * adjusted).sum() / weight.sum() if weight.sum() > 0 else np.nan
     return mean * cleaned.future_index
 
 
-def model_paths(amounts: np.ndarray, effects: np.ndarray, week: int, year: int, models: tuple[str, ...]) -> np.ndarray:
-    """Every model's forecast (models, ahead) after `amounts`; the rows of `effects` beyond them are the calendar ahead.
+def model_paths(
+    amounts: np.ndarray, effects: np.ndarray, week: int, year: int, models: tuple[str, ...]
+) -> np.ndarray:
+    """Every model's forecast (models, ahead) after `amounts`; the rows of `effects`
+    beyond them are the calendar ahead.
 
     Raises PlaybookError for a model that does not exist.
     """
@@ -200,19 +241,31 @@ def model_paths(amounts: np.ndarray, effects: np.ndarray, week: int, year: int, 
         known["ets"] = _ets(cleaned.amounts, year, ahead) * lift
     unknown = set(models) - set(known)
     if unknown:
-        raise PlaybookError(f"No model named {', '.join(sorted(unknown))}", do=f"choose from {', '.join(known)}")
+        raise PlaybookError(
+            f"No model named {', '.join(sorted(unknown))}", do=f"choose from {', '.join(known)}"
+        )
     return np.stack([known[name] for name in models])
 
 
 def _ets(amounts: np.ndarray, year: int, ahead: int) -> np.ndarray:
-    """Holt-Winters by statsmodels with damped additive trend and multiplicative season where two years are there."""
+    """Holt-Winters by statsmodels with damped additive trend and multiplicative season
+    where two years are there.
+    """
     import warnings
 
     from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
     season = "mul" if len(amounts) >= 2 * year and amounts.min() > 0 else None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its convergence notes come once per origin; the backtest judges the result
-        fit = ExponentialSmoothing(amounts, trend="add", damped_trend=True, seasonal=season,
-                                   seasonal_periods=year if season else None, initialization_method="estimated").fit()
+        warnings.simplefilter(
+            "ignore"
+        )  # its convergence notes come once per origin; the backtest judges the result
+        fit = ExponentialSmoothing(
+            amounts,
+            trend="add",
+            damped_trend=True,
+            seasonal=season,
+            seasonal_periods=year if season else None,
+            initialization_method="estimated",
+        ).fit()
     return fit.forecast(ahead)

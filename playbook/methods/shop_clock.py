@@ -1,10 +1,13 @@
-"""Shop time: a clock that runs fast in busy weeks, so that a quiet season is not taken for customers lost.
+"""Shop time: a clock that runs fast in busy weeks, so that a quiet season is not taken
+for customers lost.
 
-Counts of purchases by week of age and week of the calendar are split into two factors, how much customers of an age buy
-and how busy the shop was that week (the age-period model; Clayton & Schifflers 1987, Statistics in Medicine 6), found
-in turn until they settle. Ages and pauses counted in busy weeks make buy-till-you-die models, which know one rate for
-all times, hold in a seasonal shop: time transformed by its intensity is a plain Poisson process's (Daley & Vere-Jones
-2003, ch. 7.4). Before one year of log nothing tells a season from what is new, and shop time is calendar time.
+Counts of purchases by week of age and week of the calendar are split into two factors,
+how much customers of an age buy and how busy the shop was that week (the age-period
+model; Clayton & Schifflers 1987, Statistics in Medicine 6), found in turn until they
+settle. Ages and pauses counted in busy weeks make buy-till-you-die models, which know
+one rate for all times, hold in a seasonal shop: time transformed by its intensity is a
+plain Poisson process's (Daley & Vere-Jones 2003, ch. 7.4). Before one year of log
+nothing tells a season from what is new, and shop time is calendar time.
 """
 
 from __future__ import annotations
@@ -23,8 +26,10 @@ YEAR = 52
 
 @dataclass(frozen=True)
 class Clock:
-    """Shop days by calendar days, cumulated from the day it was read: `past` backwards, `future` forwards; one shop day
-    is a day as busy as the last year's mean. Beyond the ends a day is a day."""
+    """Shop days by calendar days, cumulated from the day it was read: `past` backwards,
+    `future` forwards; one shop day is a day as busy as the last year's mean. Beyond the
+    ends a day is a day.
+    """
 
     past: np.ndarray
     future: np.ndarray
@@ -47,9 +52,12 @@ def _read(clock: np.ndarray, days: float | np.ndarray) -> np.ndarray:
     return np.interp(days, np.arange(last + 1), clock) + np.maximum(days - last, 0)
 
 
-def shop_clock(past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, *, years: int = 2) -> Clock:
-    """The clock as of `origin`, `years` ahead. `past`: customer_id (a whole number), day_on, orders; `table`: the
-    histories of the same customers (customer_id, T)."""
+def shop_clock(
+    past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, *, years: int = 2
+) -> Clock:
+    """The clock as of `origin`, `years` ahead. `past`: customer_id (a whole number),
+    day_on, orders; `table`: the histories of the same customers (customer_id, T).
+    """
     born, ids = np.full(table["customer_id"].max() + 1, -1), table["customer_id"].to_numpy()
     born[ids] = table["T"].to_numpy()  # days back from the origin
     n, bought = int(born.max()) // 7 + 1, past[past["orders"] > 0]
@@ -58,8 +66,13 @@ def shop_clock(past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, *,
     if n < YEAR or not later.any():
         return CALENDAR
     first, week = born[who][later] // 7, back[later] // 7
-    won, age = np.bincount(born[ids] // 7, minlength=n), np.subtract.outer(np.arange(n), np.arange(n))
-    lived = np.where(age > 0, won[:, None], 0.5 * won[:, None] * (age == 0))  # the week of the first purchase: half
+    won, age = (
+        np.bincount(born[ids] // 7, minlength=n),
+        np.subtract.outer(np.arange(n), np.arange(n)),
+    )
+    lived = np.where(
+        age > 0, won[:, None], 0.5 * won[:, None] * (age == 0)
+    )  # the week of the first purchase: half
     age = np.maximum(age, 0)
     by_age, by_week = np.bincount(first - week, minlength=n), np.bincount(week, minlength=n)
     busy = np.ones(n)
@@ -69,8 +82,12 @@ def shop_clock(past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, *,
         busy = (by_week + CREDIBLE) / (explained + CREDIBLE)
         busy /= busy[:YEAR].mean()
     came, due = (part[: n // YEAR * YEAR].reshape(-1, YEAR) for part in (by_week, explained))
-    due = due * (came.sum(axis=1) / np.maximum(due.sum(axis=1), 1e-9))[:, None]  # a year's own level is not season
-    season = (came.sum(axis=0) + CREDIBLE) / (due.sum(axis=0) + CREDIBLE)  # by weeks back from the origin
+    due = (
+        due * (came.sum(axis=1) / np.maximum(due.sum(axis=1), 1e-9))[:, None]
+    )  # a year's own level is not season
+    season = (came.sum(axis=0) + CREDIBLE) / (
+        due.sum(axis=0) + CREDIBLE
+    )  # by weeks back from the origin
     season /= season.mean()
     weeks = np.arange(n)
     level = np.average(busy / season[weeks % YEAR], weights=explained * 0.5 ** (weeks / MEMORY))

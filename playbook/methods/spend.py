@@ -1,9 +1,12 @@
-"""Money per purchase day: gamma–gamma, and a credibility mean where gamma–gamma cannot serve.
+"""Money per purchase day: gamma–gamma, and a credibility mean where gamma–gamma cannot
+serve.
 
-Papers: Fader & Hardie (2013), note 025, "The Gamma-Gamma Model of Monetary Value" (likelihood: equation 1a; conditional
-mean: equation 5); Bühlmann (1967), ASTIN Bulletin 4(3) (credibility). Gamma–gamma needs positive money and q > 1 (with
-q <= 1 the population mean does not exist and the printed formula turns negative); margins can be negative, and then the
-credibility mean, which only shrinks a customer's own mean towards the shop's, is used and says so.
+Papers: Fader & Hardie (2013), note 025, "The Gamma-Gamma Model of Monetary Value"
+(likelihood: equation 1a; conditional mean: equation 5); Bühlmann (1967), ASTIN Bulletin
+4(3) (credibility). Gamma–gamma needs positive money and q > 1 (with q <= 1 the
+population mean does not exist and the printed formula turns negative); margins can be
+negative, and then the credibility mean, which only shrinks a customer's own mean
+towards the shop's, is used and says so.
 """
 
 from __future__ import annotations
@@ -20,10 +23,12 @@ __all__ = ["SpendFit", "fit_spend", "expected_spend"]
 
 @dataclass(frozen=True)
 class SpendFit:
-    """One fitted spend model. `params`: p, q, v (gamma_gamma) or mean, k (credibility); None where no one has spent.
+    """One fitted spend model. `params`: p, q, v (gamma_gamma) or mean, k (credibility);
+    None where no one has spent.
 
-    `n_customers`: those the fit used; `n_left_out`: those whose mean was not positive (gamma–gamma only).
-    `correlation`: of purchases with mean spend, which gamma–gamma assumes to be nil; missing under 3 customers.
+    `n_customers`: those the fit used; `n_left_out`: those whose mean was not positive
+    (gamma–gamma only). `correlation`: of purchases with mean spend, which gamma–gamma
+    assumes to be nil; missing under 3 customers.
     """
 
     model: str
@@ -38,12 +43,18 @@ class SpendFit:
 
 
 def fit_spend(table: pd.DataFrame, *, model: str = "auto", engine: str = "auto") -> SpendFit:
-    """Fit money per purchase day to `table`, one row per customer: n (purchase days seen), mean (money per such day).
+    """Fit money per purchase day to `table`, one row per customer: n (purchase days
+    seen), mean (money per such day).
 
-    `model`: gamma_gamma, credibility, or auto (gamma–gamma where it is identified and leaves out under 2 % of the
-    customers, else credibility). Rows with n = 0 or a missing mean are not used.
+    `model`: gamma_gamma, credibility, or auto (gamma–gamma where it is identified and
+    leaves out under 2 % of the customers, else credibility). Rows with n = 0 or a
+    missing mean are not used.
     """
-    table = table.loc[(table["n"] > 0) & table["mean"].notna(), ["n", "mean"]].astype(float).sort_values(["n", "mean"])
+    table = (
+        table.loc[(table["n"] > 0) & table["mean"].notna(), ["n", "mean"]]
+        .astype(float)
+        .sort_values(["n", "mean"])
+    )
     used = table[table["mean"] > 0]
     enough = len(table) > 2 and table.nunique().min() > 1
     correlation = float(np.corrcoef(table["n"], table["mean"])[0, 1]) if enough else np.nan
@@ -59,7 +70,8 @@ def fit_spend(table: pd.DataFrame, *, model: str = "auto", engine: str = "auto")
 
 
 def expected_spend(fit: SpendFit, table: pd.DataFrame) -> np.ndarray:
-    """Expected money per future purchase day for each row of `table` (n, mean); the shop's mean where n is 0.
+    """Expected money per future purchase day for each row of `table` (n, mean); the
+    shop's mean where n is 0.
 
     Missing everywhere when the fit has no parameters.
     """
@@ -73,14 +85,18 @@ def expected_spend(fit: SpendFit, table: pd.DataFrame) -> np.ndarray:
     else:
         shop, k = fit.params["mean"], fit.params["k"]
         weight = n / (n + k)
-    return np.where((n > 0) & np.isfinite(mean), (1 - weight) * shop + weight * np.nan_to_num(mean), shop)
+    return np.where(
+        (n > 0) & np.isfinite(mean), (1 - weight) * shop + weight * np.nan_to_num(mean), shop
+    )
 
 
 def _gamma_gamma(used: pd.DataFrame, left_out: int, engine: str, correlation: float) -> SpendFit:
     n, mean = used["n"].to_numpy(), used["mean"].to_numpy()
     empty = SpendFit("gamma_gamma", None, len(n), left_out, "none", False, False, "", correlation)
     if len(n) < 10 or np.ptp(mean) == 0:
-        return SpendFit(**vars(empty) | {"reason": f"only {len(n)} customers with money to learn from"})
+        return SpendFit(
+            **vars(empty) | {"reason": f"only {len(n)} customers with money to learn from"}
+        )
     scale = float(np.exp(np.log(mean).mean()))
     found, used_engine, reason = None, "own", ""
     if engine == "auto":
@@ -97,11 +113,23 @@ def _gamma_gamma(used: pd.DataFrame, left_out: int, engine: str, correlation: fl
         why.append(f"q is {found[1]:.2f}: the mean of the population does not exist")
     params = dict(zip("pqv", found.tolist(), strict=True))
     reason = "; ".join(why) or reason
-    return SpendFit("gamma_gamma", params, len(n), left_out, used_engine, converged, not why, reason, correlation)
+    return SpendFit(
+        "gamma_gamma",
+        params,
+        len(n),
+        left_out,
+        used_engine,
+        converged,
+        not why,
+        reason,
+        correlation,
+    )
 
 
 def _loss(point: np.ndarray, n: np.ndarray, mean: np.ndarray) -> tuple[float, np.ndarray]:
-    """Mean negative log-likelihood (note 025, equation 1a) and its gradient in log p, log q, log v."""
+    """Mean negative log-likelihood (note 025, equation 1a) and its gradient in log p,
+    log q, log v.
+    """
     from scipy.special import digamma, gammaln
 
     p, q, v = np.exp(point)
@@ -116,9 +144,13 @@ def _loss(point: np.ndarray, n: np.ndarray, mean: np.ndarray) -> tuple[float, np
 
 
 def _gap(point: np.ndarray, n: np.ndarray, mean: np.ndarray) -> float:
-    """Newton's estimate of the log-likelihood still to be gained; infinite off a maximum."""
+    """Newton's estimate of the log-likelihood still to be gained; infinite off a
+    maximum.
+    """
     moves = np.eye(3) * 1e-4
-    curve = np.array([(_loss(point + m, n, mean)[1] - _loss(point - m, n, mean)[1]) / 2e-4 for m in moves])
+    curve = np.array(
+        [(_loss(point + m, n, mean)[1] - _loss(point - m, n, mean)[1]) / 2e-4 for m in moves]
+    )
     down = _loss(point, n, mean)[1]
     if not np.isfinite(curve).all() or np.linalg.eigvalsh((curve + curve.T) / 2).min() <= 1e-9:
         return np.inf
@@ -131,7 +163,10 @@ def _own(n: np.ndarray, mean: np.ndarray) -> np.ndarray:
     bounds = [(np.log(1e-2), np.log(1e4))] * 2 + [(np.log(1e-4), np.log(1e6))]
     options = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-9}
     starts = ([1.5, 1.2, 0.5], [0.0, 0.5, 0.0], [3.0, 2.0, 0.0])
-    ends = [minimize(_loss, s, (n, mean), jac=True, method="L-BFGS-B", bounds=bounds, options=options) for s in starts]
+    ends = [
+        minimize(_loss, s, (n, mean), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        for s in starts
+    ]
     return min(ends, key=lambda end: end.fun).x
 
 
@@ -147,10 +182,12 @@ def _by_lifetimes(n: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray | None, s
 
 
 def _credibility(table: pd.DataFrame, correlation: float, reason: str) -> SpendFit:
-    """Bühlmann's k = spread within customers / spread between them, from means and counts alone.
+    """Bühlmann's k = spread within customers / spread between them, from means and
+    counts alone.
 
-    The variance of a mean over n days is between + within / n; a weighted line of the squared deviations on 1 / n gives
-    both. The top percent of deviations is capped, so that one huge order does not decide.
+    The variance of a mean over n days is between + within / n; a weighted line of the
+    squared deviations on 1 / n gives both. The top percent of deviations is capped, so
+    that one huge order does not decide.
     """
     n, mean = table["n"].to_numpy(), table["mean"].to_numpy()
     if len(n) == 0:
@@ -164,4 +201,6 @@ def _credibility(table: pd.DataFrame, correlation: float, reason: str) -> SpendF
     else:
         within, between = float(off.mean()), 0.0
     k = float(np.clip(within / between if between > 0 else np.inf, 0.1, 50)) if within > 0 else 0.1
-    return SpendFit("credibility", {"mean": shop, "k": k}, len(n), 0, "own", True, True, reason, correlation)
+    return SpendFit(
+        "credibility", {"mean": shop, "k": k}, len(n), 0, "own", True, True, reason, correlation
+    )

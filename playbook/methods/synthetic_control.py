@@ -1,9 +1,12 @@
-"""What a test region would have sold without the test: a weighted mix of regions that were left alone.
+"""What a test region would have sold without the test: a weighted mix of regions that
+were left alone.
 
-Weights are non-negative and add to one (Abadie, Diamond & Hainmueller 2010, eq. 2), fitted to the treated regions' mean
-before the test, every region measured from its own mean of that time, as in Doudchenko & Imbens (2016, sect. 3) and
-GeoLift. Two p-values stand side by side: moving blocks of the residuals under "no effect" (conformal: Chernozhukov,
-Wüthrich & Zhu 2021, JASA 116, eq. 3 and 5) and treating every other region in turn (placebo, Abadie et al. sect. 3.3).
+Weights are non-negative and add to one (Abadie, Diamond & Hainmueller 2010, eq. 2),
+fitted to the treated regions' mean before the test, every region measured from its own
+mean of that time, as in Doudchenko & Imbens (2016, sect. 3) and GeoLift. Two p-values
+stand side by side: moving blocks of the residuals under "no effect" (conformal:
+Chernozhukov, Wüthrich & Zhu 2021, JASA 116, eq. 3 and 5) and treating every other
+region in turn (placebo, Abadie et al. sect. 3.3).
 """
 
 from __future__ import annotations
@@ -17,12 +20,14 @@ __all__ = ["Counterfactual", "blend", "compare", "detectable"]
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """One read test. Effects are per treated region and period, in the unit of the panel.
+    """One read test. Effects are per treated region and period, in the unit of the
+    panel.
 
-    `att` mean effect with `low`, `high` (effects the conformal test does not refuse at `level`; missing when the search
-    found no end); `lift` effect over counterfactual; `total` over all treated regions and periods; `expected`,
-    `observed` per period; `fit` the residual sd before the test; `p_conformal`;
-    `p_placebo` (missing under 8 controls: it could not fall below 1/8).
+    `att` mean effect with `low`, `high` (effects the conformal test does not refuse at
+    `level`; missing when the search found no end); `lift` effect over counterfactual;
+    `total` over all treated regions and periods; `expected`, `observed` per period;
+    `fit` the residual sd before the test; `p_conformal`; `p_placebo` (missing under 8
+    controls: it could not fall below 1/8).
     """
 
     att: float
@@ -39,7 +44,9 @@ class Counterfactual:
 
 
 def blend(target: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Weights w >= 0, sum 1, least squares of `target` (periods) on `others` (periods x regions)."""
+    """Weights w >= 0, sum 1, least squares of `target` (periods) on `others` (periods x
+    regions).
+    """
     from scipy.optimize import nnls
 
     scale = max(np.abs(others).max(), np.abs(target).max(), 1e-300)
@@ -54,8 +61,12 @@ def blend(target: np.ndarray, others: np.ndarray) -> np.ndarray:
     return w / w.sum()
 
 
-def compare(panel: np.ndarray, treated: np.ndarray, start: int, *, level: float = .9) -> Counterfactual:
-    """Read a test: `panel` periods x regions without gaps, `treated` marks regions, `start` the first test period."""
+def compare(
+    panel: np.ndarray, treated: np.ndarray, start: int, *, level: float = 0.9
+) -> Counterfactual:
+    """Read a test: `panel` periods x regions without gaps, `treated` marks regions,
+    `start` the first test period.
+    """
     panel, treated = np.asarray(panel, float), np.asarray(treated, bool)
     others = panel[:, ~treated]
     mean = panel[:, treated].mean(1)
@@ -65,18 +76,34 @@ def compare(panel: np.ndarray, treated: np.ndarray, start: int, *, level: float 
     p_conformal = _conformal(mean, others, start, 0.0)
     low, high = _interval(mean, others, start, att, 1 - level)
     return Counterfactual(
-        att=att, low=low, high=high, lift=att / expected[start:].mean(), total=gap[start:].sum() * treated.sum(),
-        p_conformal=p_conformal, p_placebo=_placebo(gap, others, start), fit=gap[:start].std(), expected=expected,
-        observed=mean, level=level)
+        att=att,
+        low=low,
+        high=high,
+        lift=att / expected[start:].mean(),
+        total=gap[start:].sum() * treated.sum(),
+        p_conformal=p_conformal,
+        p_placebo=_placebo(gap, others, start),
+        fit=gap[:start].std(),
+        expected=expected,
+        observed=mean,
+        level=level,
+    )
 
 
 def detectable(
-    panel: np.ndarray, treated: np.ndarray, periods: int, lifts: np.ndarray, *, level: float = .9, worlds: int = 40
+    panel: np.ndarray,
+    treated: np.ndarray,
+    periods: int,
+    lifts: np.ndarray,
+    *,
+    level: float = 0.9,
+    worlds: int = 40,
 ) -> np.ndarray:
-    """Power by lift: the share of past windows of `periods` in which a planted lift would have been found.
+    """Power by lift: the share of past windows of `periods` in which a planted lift
+    would have been found.
 
-    `panel` is history without any test. Windows start at up to `worlds` evenly spaced dates of the later half, each
-    judged only on what came before it.
+    `panel` is history without any test. Windows start at up to `worlds` evenly spaced
+    dates of the later half, each judged only on what came before it.
     """
     panel, treated = np.asarray(panel, float), np.asarray(treated, bool)
     first = max(2 * periods, len(panel) // 2)
@@ -99,11 +126,14 @@ def _counterfactual(mean: np.ndarray, others: np.ndarray, start: int) -> np.ndar
 
 
 def _conformal(mean: np.ndarray, others: np.ndarray, start: int, effect: float) -> float:
-    """The p-value of a constant `effect`: refitted on all periods as if it were true, blocks then move around.
+    """The p-value of a constant `effect`: refitted on all periods as if it were true,
+    blocks then move around.
 
-    The statistic is the size of a block's summed residual, which asks about the mean effect and not about its shape. It
-    is taken in units and in proportion to the level, and the larger p counts: in series whose swings grow with their
-    level either one alone refuses too often (A/A tests on GeoLift's history: 9-12 % at a tenth, both together 8 %).
+    The statistic is the size of a block's summed residual, which asks about the mean
+    effect and not about its shape. It is taken in units and in proportion to the level,
+    and the larger p counts: in series whose swings grow with their level either one
+    alone refuses too often (A/A tests on GeoLift's history: 9-12 % at a tenth, both
+    together 8 %).
     """
     null = mean.copy()
     null[start:] -= effect
@@ -113,13 +143,17 @@ def _conformal(mean: np.ndarray, others: np.ndarray, start: int, effect: float) 
     for scale in (1.0, np.maximum(np.abs(expected), 1e-12)):
         residual = (null - expected) / scale
         around = np.concatenate([[0.0], np.cumsum(np.concatenate([residual, residual]))])
-        moved = np.abs(around[periods:periods + n] - around[:n])
+        moved = np.abs(around[periods : periods + n] - around[:n])
         p = max(p, float((moved >= moved[start] * (1 - 1e-12)).mean()))
     return p
 
 
-def _interval(mean: np.ndarray, others: np.ndarray, start: int, att: float, alpha: float) -> tuple[float, float]:
-    """Effects not refused at alpha: outward from the estimate in doubling steps, then by halving."""
+def _interval(
+    mean: np.ndarray, others: np.ndarray, start: int, att: float, alpha: float
+) -> tuple[float, float]:
+    """Effects not refused at alpha: outward from the estimate in doubling steps, then
+    by halving.
+    """
     step = max(np.std(np.diff(mean)), 1e-9 * np.abs(mean).max())
     ends = []
     for side in (-1, 1):
@@ -142,7 +176,9 @@ def _interval(mean: np.ndarray, others: np.ndarray, start: int, att: float, alph
 
 
 def _placebo(gap: np.ndarray, others: np.ndarray, start: int) -> float:
-    """Share of regions, the treated mean among them, whose post/pre error ratio is at least as large as its own."""
+    """Share of regions, the treated mean among them, whose post/pre error ratio is at
+    least as large as its own.
+    """
     if others.shape[1] < 8:
         return np.nan
 

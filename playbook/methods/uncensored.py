@@ -1,28 +1,47 @@
-"""What sales would have been every week of the year and of a launch: season, launch curve, level, and days cut short.
+"""What sales would have been every week of the year and of a launch: season, launch
+curve, level, and days cut short.
 
-Season is the ratio to a moving year, group shrunk towards the shop and sku towards its group. A day on which the shelf
-went empty is counted in part, by the expectation step of the EM algorithm (Dempster, Laird & Rubin, JRSS B 1977).
-Arrays are (sku, week), rising in time; `exposure` is the share of the week in which the sku could be sold, 0 = unknown.
+Season is the ratio to a moving year, group shrunk towards the shop and sku towards its
+group. A day on which the shelf went empty is counted in part, by the expectation step
+of the EM algorithm (Dempster, Laird & Rubin, JRSS B 1977). Arrays are (sku, week),
+rising in time; `exposure` is the share of the week in which the sku could be sold, 0 =
+unknown.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["season_of", "launch_curve", "like_items", "level_around", "shop_weeks", "sold_out_exposure"]
+__all__ = [
+    "season_of",
+    "launch_curve",
+    "like_items",
+    "level_around",
+    "shop_weeks",
+    "sold_out_exposure",
+]
 
-SEASON_MIN_WEEKS = 92  # below, every week of the year was seen about once and season cannot be told from trend
+SEASON_MIN_WEEKS = (
+    92  # below, every week of the year was seen about once and season cannot be told from trend
+)
 RAMP_WEEKS = 26  # a launch is over after half a year
 
 
 def season_of(
-    units: np.ndarray, exposure: np.ndarray, week: np.ndarray, *, group: np.ndarray, promo: np.ndarray,
+    units: np.ndarray,
+    exposure: np.ndarray,
+    week: np.ndarray,
+    *,
+    group: np.ndarray,
+    promo: np.ndarray,
     own: str = "shrunk",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Week-of-year factors (sku, 52) and the promotion factor (sku,): ratio to a moving year, shrunk twice.
+    """Week-of-year factors (sku, 52) and the promotion factor (sku,): ratio to a moving
+    year, shrunk twice.
 
-    With less than `SEASON_MIN_WEEKS` of history all factors of the season are 1. `own` says what a sku's own weeks
-    do: "shrunk" towards the group's season, or "left out" of it, where they would swallow the sku's price moves.
+    With less than `SEASON_MIN_WEEKS` of history all factors of the season are 1. `own`
+    says what a sku's own weeks do: "shrunk" towards the group's season, or "left out"
+    of it, where they would swallow the sku's price moves.
     """
     from scipy.sparse import csr_array
 
@@ -37,10 +56,14 @@ def season_of(
     seen = in_group @ units
     for _ in range(5 if n_weeks >= SEASON_MIN_WEEKS or on.any() else 0):
         lift = 1 + (uplift[member][:, None] - 1) * on
-        base = level_around(units, exposure * season[member][:, week] * lift, half_width=26) * exposure
+        base = (
+            level_around(units, exposure * season[member][:, week] * lift, half_width=26) * exposure
+        )
         expected = in_group @ (base * lift)
         if n_weeks >= SEASON_MIN_WEEKS:
-            shop = _year_factors(seen.sum(axis=0, keepdims=True) @ at, expected.sum(axis=0, keepdims=True) @ at, 1.0)
+            shop = _year_factors(
+                seen.sum(axis=0, keepdims=True) @ at, expected.sum(axis=0, keepdims=True) @ at, 1.0
+            )
             season = _year_factors(seen @ at, expected @ at, shop)
         plain = base * season[member][:, week]
         quiet = in_group @ (plain * on).sum(axis=1)
@@ -50,37 +73,59 @@ def season_of(
     own_season = season[member]
     if n_weeks >= SEASON_MIN_WEEKS:
         lift = 1 + (uplift[member][:, None] - 1) * on
-        base = level_around(units, exposure * own_season[:, week] * lift, half_width=26) * exposure * lift
+        base = (
+            level_around(units, exposure * own_season[:, week] * lift, half_width=26)
+            * exposure
+            * lift
+        )
         if own == "left out":
             num, den = units @ at, base @ at
-            own_season = _year_factors((in_group @ num)[member] - num, (in_group @ den)[member] - den, 1.0)
+            own_season = _year_factors(
+                (in_group @ num)[member] - num, (in_group @ den)[member] - den, 1.0
+            )
         else:  # a sku's own pattern counts once it has sold a few hundred units
-            num, den = _around_year(units @ at, np.ones(7)), _around_year((base * own_season[:, week]) @ at, np.ones(7))
+            num, den = (
+                _around_year(units @ at, np.ones(7)),
+                _around_year((base * own_season[:, week]) @ at, np.ones(7)),
+            )
             own_season = own_season * (num + 400) / (den + 400)
             own_season = own_season / own_season.mean(axis=1, keepdims=True)
     return own_season, uplift[member]
 
 
 def launch_curve(units: np.ndarray, exposure: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Demand by week since launch as a multiple of the level after it, all launches within the log together."""
+    """Demand by week since launch as a multiple of the level after it, all launches
+    within the log together.
+    """
     born = first >= 4
     if born.sum() < 5:
         return np.ones(RAMP_WEEKS)
     sold, seen = np.zeros((born.sum(), RAMP_WEEKS)), np.zeros((born.sum(), RAMP_WEEKS))
     for row, (start, sku) in enumerate(zip(first[born], np.flatnonzero(born), strict=True)):
         stop = min(start + RAMP_WEEKS, units.shape[1])
-        sold[row, : stop - start], seen[row, : stop - start] = units[sku, start:stop], exposure[sku, start:stop]
-    whole = seen[:, RAMP_WEEKS // 2:].sum(axis=1) >= 4  # only launches that grew up say what grown-up means
-    level = sold[:, RAMP_WEEKS // 2:].sum(axis=1) / np.maximum(seen[:, RAMP_WEEKS // 2:].sum(axis=1), 1)
+        sold[row, : stop - start], seen[row, : stop - start] = (
+            units[sku, start:stop],
+            exposure[sku, start:stop],
+        )
+    whole = (
+        seen[:, RAMP_WEEKS // 2 :].sum(axis=1) >= 4
+    )  # only launches that grew up say what grown-up means
+    level = sold[:, RAMP_WEEKS // 2 :].sum(axis=1) / np.maximum(
+        seen[:, RAMP_WEEKS // 2 :].sum(axis=1), 1
+    )
     expected = (level[:, None] * seen)[whole].sum(axis=0)
     curve = (sold[whole].sum(axis=0) + 60) / (expected + 60)
-    curve[RAMP_WEEKS // 2:] = 1.0
+    curve[RAMP_WEEKS // 2 :] = 1.0
     curve[1:-1] = (curve[:-2] + curve[1:-1] + curve[2:]) / 3
     return np.clip(curve, 0.1, 3.0)
 
 
-def like_items(units: np.ndarray, scale: np.ndarray, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gamma prior of a sku's level from the first half year of its like items, groups shrunk towards all skus."""
+def like_items(
+    units: np.ndarray, scale: np.ndarray, like: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gamma prior of a sku's level from the first half year of its like items, groups
+    shrunk towards all skus.
+    """
     started = np.cumsum(scale > 0, axis=1)
     young = (started > 0) & (started <= 26)
     seen, sold = np.where(young, scale, 0).sum(axis=1), np.where(young, units, 0).sum(axis=1)
@@ -98,12 +143,16 @@ def like_items(units: np.ndarray, scale: np.ndarray, like: np.ndarray) -> tuple[
 
 
 def level_around(units: np.ndarray, scale: np.ndarray, *, half_width: int) -> np.ndarray:
-    """Units per unit of scale within `half_width` weeks to either side, (sku, week); the window is cut at the ends.
+    """Units per unit of scale within `half_width` weeks to either side, (sku, week);
+    the window is cut at the ends.
 
     A window without exposure takes the sku's average.
     """
     whole = units.sum(axis=1, keepdims=True) / np.maximum(scale.sum(axis=1, keepdims=True), 1e-9)
-    sums = [np.concatenate([np.zeros((len(units), 1)), part.cumsum(axis=1)], axis=1) for part in (units, scale)]
+    sums = [
+        np.concatenate([np.zeros((len(units), 1)), part.cumsum(axis=1)], axis=1)
+        for part in (units, scale)
+    ]
     last = np.minimum(np.arange(units.shape[1]) + half_width + 1, units.shape[1])
     first = np.maximum(np.arange(units.shape[1]) - half_width, 0)
     sold, seen = (part[:, last] - part[:, first] for part in sums)
@@ -111,21 +160,33 @@ def level_around(units: np.ndarray, scale: np.ndarray, *, half_width: int) -> np
 
 
 def shop_weeks(units: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """What lifted or lowered the whole shop in each week, seen from each sku on all others, (sku, week) around 1."""
-    sold, base = (part.sum(axis=0) - part + 200 for part in (units, expected))  # a small shop's week tells little
+    """What lifted or lowered the whole shop in each week, seen from each sku on all
+    others, (sku, week) around 1.
+    """
+    sold, base = (
+        part.sum(axis=0) - part + 200 for part in (units, expected)
+    )  # a small shop's week tells little
     return sold / base
 
 
 def sold_out_exposure(
-    units: np.ndarray, whole_days: np.ndarray, out_days: np.ndarray, out_units: np.ndarray, *, half_width: int = 8
+    units: np.ndarray,
+    whole_days: np.ndarray,
+    out_days: np.ndarray,
+    out_units: np.ndarray,
+    *,
+    half_width: int = 8,
 ) -> np.ndarray:
-    """Share of each week in which the sku could be sold, days that ended with an empty shelf counted in part.
+    """Share of each week in which the sku could be sold, days that ended with an empty
+    shelf counted in part.
 
-    `units` are all units sold, `whole_days` the days stocked to their end, `out_days` the days on which the shelf went
-    empty and `out_units` what they sold. Such a day only says "at least this many": leaving it out loses the best days,
-    counting it whole loses the demand after its last sale. With n arrivals at rate λ a day, E[T_n | T_n ≤ 1] = n/λ ·
-    P(N > n) / P(N ≥ n) under Poisson arrivals: the share of the day before the shelf was empty (the expectation step of
-    the EM algorithm; λ from the weeks around, three rounds).
+    `units` are all units sold, `whole_days` the days stocked to their end, `out_days`
+    the days on which the shelf went empty and `out_units` what they sold. Such a day
+    only says "at least this many": leaving it out loses the best days, counting it
+    whole loses the demand after its last sale. With n arrivals at rate λ a day, E[T_n |
+    T_n ≤ 1] = n/λ · P(N > n) / P(N ≥ n) under Poisson arrivals: the share of the day
+    before the shelf was empty (the expectation step of the EM algorithm; λ from the
+    weeks around, three rounds).
     """
     from scipy.stats import poisson
 
@@ -135,14 +196,19 @@ def sold_out_exposure(
     for _ in range(3 if len(sold) else 0):
         daily = np.maximum(level_around(units, exposure, half_width=half_width)[at] / 7, 1e-3)
         at_least = poisson.sf(np.ceil(sold) - 1, daily)
-        share = np.where(at_least > 1e-9, sold / daily * poisson.sf(np.ceil(sold), daily) / np.maximum(at_least, 1e-9),
-                         sold / (sold + 1))
+        share = np.where(
+            at_least > 1e-9,
+            sold / daily * poisson.sf(np.ceil(sold), daily) / np.maximum(at_least, 1e-9),
+            sold / (sold + 1),
+        )
         exposure[at] = (whole_days[at] + out_days[at] * np.clip(share, 0.02, 1)) / 7
     return exposure
 
 
 def _year_factors(sold: np.ndarray, expected: np.ndarray, prior: np.ndarray | float) -> np.ndarray:
-    """Sold / expected by week of the year: shrunk to `prior` by 100 units, to its neighbours where counts are small."""
+    """Sold / expected by week of the year: shrunk to `prior` by 100 units, to its
+    neighbours where counts are small.
+    """
     near = np.array([0.25, 0.5, 0.25])
     smooth = (_around_year(sold, near) + 100 * prior) / (_around_year(expected, near) + 100)
     factors = (sold + 150 * smooth) / (expected + 150)
@@ -150,6 +216,10 @@ def _year_factors(sold: np.ndarray, expected: np.ndarray, prior: np.ndarray | fl
 
 
 def _around_year(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Weighted sum of neighbouring weeks; the last week of the year is next to the first."""
+    """Weighted sum of neighbouring weeks; the last week of the year is next to the
+    first.
+    """
     reach = len(kernel) // 2
-    return sum(weight * np.roll(values, step - reach, axis=-1) for step, weight in enumerate(kernel))
+    return sum(
+        weight * np.roll(values, step - reach, axis=-1) for step, weight in enumerate(kernel)
+    )

@@ -1,7 +1,9 @@
-"""Months on disk: where they lie, what stands, what stepped aside, and whether figures differ between two versions.
+"""Months on disk: where they lie, what stands, what stepped aside, and whether figures
+differ between two versions.
 
-`<month>` is published; `.<month>.partial` is being made; `.<month>.old` stepped aside while the new one was put in its
-place; `<month>.r1`, `.r2`, ... are earlier versions whose figures were restated.
+`<month>` is published; `.<month>.partial` is being made; `.<month>.old` stepped aside
+while the new one was put in its place; `<month>.r1`, `.r2`, ... are earlier versions
+whose figures were restated.
 """
 
 from __future__ import annotations
@@ -22,40 +24,73 @@ from playbook.errors import PlaybookError
 from playbook.store import last_day
 from playbook.store.write import try_lock
 
-__all__ = ["digest_of", "digest_text", "earlier_versions", "figures_differ", "first_versions", "months_between",
-           "next_version", "only_one", "published_months", "read_json", "remove", "settle",
-           "shop_folder", "step_aside", "write_json", "write_text"]
+__all__ = [
+    "digest_of",
+    "digest_text",
+    "earlier_versions",
+    "figures_differ",
+    "first_versions",
+    "months_between",
+    "next_version",
+    "only_one",
+    "published_months",
+    "read_json",
+    "remove",
+    "settle",
+    "shop_folder",
+    "step_aside",
+    "write_json",
+    "write_text",
+]
 
 
 def shop_folder(runs: str | Path, name: str) -> Path:
-    """The folder of a shop's months; characters other than letters, digits, dot, dash, underscore become dashes."""
+    """The folder of a shop's months; characters other than letters, digits, dot, dash,
+    underscore become dashes.
+    """
     safe = re.sub(r"[^\w.-]+", "-", name).strip(".-")
     if not safe:
-        raise PlaybookError(f"The shop's name {name!r} cannot name a folder", file="shop.yaml", do="give it letters")
+        raise PlaybookError(
+            f"The shop's name {name!r} cannot name a folder", file="shop.yaml", do="give it letters"
+        )
     return Path(runs).resolve() / safe
 
 
 def months_between(first: str, last: str) -> list[str]:
-    """Every month from `first` to `last`, both included; PlaybookError when they are not in that order."""
+    """Every month from `first` to `last`, both included; PlaybookError when they are
+    not in that order.
+    """
     if last_day(first) > last_day(last):
         raise PlaybookError(f"{first} comes after {last}", do="give an earlier first month")
     return [str(month) for month in pd.period_range(first, last, freq="M")]
 
 
 def published_months(folder: Path) -> list[Path]:
-    """Published months of a shop with their earlier versions, in order (`2026-10` before `2026-10.r1`)."""
+    """Published months of a shop with their earlier versions, in order (`2026-10`
+    before `2026-10.r1`).
+    """
     found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(p for p in found if re.fullmatch(r"\d{4}-\d\d(\.r\d+)?", p.name) and (p / "run.json").exists())
+    return sorted(
+        p
+        for p in found
+        if re.fullmatch(r"\d{4}-\d\d(\.r\d+)?", p.name) and (p / "run.json").exists()
+    )
 
 
 def earlier_versions(final: Path) -> list[Path]:
     """The month's earlier versions, oldest first."""
-    found = [p for p in final.parent.glob(f"{final.name}.r*") if re.fullmatch(r"\d{4}-\d\d\.r\d+", p.name)]
+    found = [
+        p
+        for p in final.parent.glob(f"{final.name}.r*")
+        if re.fullmatch(r"\d{4}-\d\d\.r\d+", p.name)
+    ]
     return sorted(found, key=lambda p: int(p.name.rsplit("r", 1)[1]))
 
 
 def first_versions(folder: Path) -> list[Path]:
-    """For every published month of a shop the version that was published first, in order of months."""
+    """For every published month of a shop the version that was published first, in
+    order of months.
+    """
     found: dict[str, Path] = {}
     for path in reversed(published_months(folder)):  # `2026-10` last, after its versions
         versions = earlier_versions(path.with_name(path.name[:7]))
@@ -69,7 +104,9 @@ def step_aside(final: Path) -> Path:
 
 
 def settle(final: Path) -> None:
-    """Finish what an interrupted publishing left: restore the month that stepped aside, or file it as a version."""
+    """Finish what an interrupted publishing left: restore the month that stepped aside,
+    or file it as a version.
+    """
     aside = step_aside(final)
     if not aside.exists():
         return
@@ -82,7 +119,9 @@ def settle(final: Path) -> None:
 
 
 def next_version(final: Path) -> Path:
-    """The name under which the standing month would be kept when its figures are restated."""
+    """The name under which the standing month would be kept when its figures are
+    restated.
+    """
     last = [int(p.name.rsplit("r", 1)[1]) for p in earlier_versions(final)][-1:] or [0]
     return final.with_name(f"{final.name}.r{last[0] + 1}")
 
@@ -90,28 +129,39 @@ def next_version(final: Path) -> Path:
 def figures_differ(old: dict[str, Any], new: dict[str, Any]) -> bool:
     """Whether a figure published in the record `old` is another in `new`.
 
-    A month looked at before its end restates nothing; 11 does not count, because it changes when people answer.
+    A month looked at before its end restates nothing; 11 does not count, because it
+    changes when people answer.
     """
     then, now = old.get("notebooks", {}), new.get("notebooks", {})
     done = {n: v for n, v in then.items() if v.get("status") == "done" and not n.startswith("11_")}
-    moved = any(n in now and now[n].get("digest", "") != v.get("digest", "") for n, v in done.items())
+    moved = any(
+        n in now and now[n].get("digest", "") != v.get("digest", "") for n, v in done.items()
+    )
     return moved and not old.get("is_partial")
 
 
 @contextlib.contextmanager
 def only_one(path: Path, month: str) -> Iterator[None]:
-    """Two runs of one month at once would overwrite each other; the system frees the lock when a run dies."""
+    """Two runs of one month at once would overwrite each other; the system frees the
+    lock when a run dies.
+    """
     with open(path, "a+b") as handle:
         if not try_lock(handle):
-            raise PlaybookError(f"Another run of {month} is at work", file=path, do="wait until it ends")
+            raise PlaybookError(
+                f"Another run of {month} is at work", file=path, do="wait until it ends"
+            )
         yield
 
 
 def digest_of(place: Path) -> str:
-    """A hash of a chapter's figures (tables, decisions, predictions, headline), or of one file."""
+    """A hash of a chapter's figures (tables, decisions, predictions, headline), or of
+    one file.
+    """
     digest = hashlib.sha256()
     for path in [place] if place.is_file() else sorted(place.rglob("*.parquet")):
-        digest.update(path.relative_to(place.parent).as_posix().encode() + b"\0" + path.read_bytes())
+        digest.update(
+            path.relative_to(place.parent).as_posix().encode() + b"\0" + path.read_bytes()
+        )
     return digest.hexdigest()[:16]
 
 
@@ -121,7 +171,9 @@ def digest_text(*parts: Any) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, or nothing: an unreadable file counts as not there, so that its chapter simply runs again."""
+    """A JSON object, or nothing: an unreadable file counts as not there, so that its
+    chapter simply runs again.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,6 +1,8 @@
-"""What a month will execute: its chapters, their parameters checked before anything runs, and a key for each.
+"""What a month will execute: its chapters, their parameters checked before anything
+runs, and a key for each.
 
-The key covers inputs, code and parameters: a chapter that has finished under the same key need not run again.
+The key covers inputs, code and parameters: a chapter that has finished under the same
+key need not run again.
 """
 
 from __future__ import annotations
@@ -19,19 +21,54 @@ from playbook.errors import PlaybookError
 from playbook.runs.execute import Outcome, declared_parameters, notebook_code, typed_parameter
 from playbook.runs.folders import digest_text
 
-__all__ = ["Chapter", "code_version", "library_versions", "notebook_paths", "notebooks_folder", "plan_chapters"]
+__all__ = [
+    "Chapter",
+    "code_version",
+    "library_versions",
+    "notebook_paths",
+    "notebooks_folder",
+    "plan_chapters",
+]
 
 OURS = ("month", "store", "out", "results")  # the run sets these itself
 NO_RESULT_DEPENDS_ON = {  # code that may change without any figure changing
-    "demo", "sources", "training", "templates", "cli.py", "bootstrap.py", "__main__.py", "report.py", "workbook.py",
-    "words.py", "chapters.py", "month.py", "execute.py", "progress.py", "warm.py", "tidy.py", "folders.py", "plan.py"}
-LIBRARIES = ("pandas", "numpy", "scipy", "duckdb", "ibis-framework", "scikit-learn", "statsmodels", "lifetimes",
-             "pyarrow")
+    "demo",
+    "sources",
+    "training",
+    "templates",
+    "cli.py",
+    "bootstrap.py",
+    "__main__.py",
+    "report.py",
+    "workbook.py",
+    "words.py",
+    "chapters.py",
+    "month.py",
+    "execute.py",
+    "progress.py",
+    "warm.py",
+    "tidy.py",
+    "folders.py",
+    "plan.py",
+}
+LIBRARIES = (
+    "pandas",
+    "numpy",
+    "scipy",
+    "duckdb",
+    "ibis-framework",
+    "scikit-learn",
+    "statsmodels",
+    "lifetimes",
+    "pyarrow",
+)
 
 
 @dataclass
 class Chapter:
-    """One notebook of a month. `is_chosen` is false when --only leaves it out: it is kept as published then."""
+    """One notebook of a month. `is_chosen` is false when --only leaves it out: it is
+    kept as published then.
+    """
 
     name: str
     source: Path
@@ -53,34 +90,56 @@ class Chapter:
 
 
 def notebooks_folder() -> Path:
-    """Where the chapters lie: beside the package, else `notebooks` of the present folder."""
+    """Where the chapters lie: beside the package, else `notebooks` of the present
+    folder.
+    """
     beside = Path(__file__).resolve().parents[2] / "notebooks"
     return beside if beside.is_dir() else Path("notebooks").resolve()
 
 
 def notebook_paths(*folders: Path) -> dict[str, Path]:
-    """Name -> file of every `NN_title.ipynb`, in order; a later folder's file replaces an earlier one of that name."""
+    """Name -> file of every `NN_title.ipynb`, in order; a later folder's file replaces
+    an earlier one of that name.
+    """
     found = {p.stem: p for folder in folders for p in sorted(folder.glob("*.ipynb"))}
     return {name: found[name] for name in sorted(found) if re.fullmatch(r"\d\d_[\w-]+", name)}
 
 
-def plan_chapters(shop: Any, store: str, *, out: Path, only: tuple[str, ...] = (), given: dict[str, str] | None = None,
-                  notebooks: Path | None = None, until: str | None = None) -> list[Chapter]:
-    """Every chapter of the project and of the shop's own `notebooks` folder, parameters typed and checked.
+def plan_chapters(
+    shop: Any,
+    store: str,
+    *,
+    out: Path,
+    only: tuple[str, ...] = (),
+    given: dict[str, str] | None = None,
+    notebooks: Path | None = None,
+    until: str | None = None,
+) -> list[Chapter]:
+    """Every chapter of the project and of the shop's own `notebooks` folder, parameters
+    typed and checked.
 
-    Raises PlaybookError for a chapter that does not exist, and for a parameter that no chosen notebook declares, that
-    has the wrong type, or that the run sets itself, whether it comes from `given` (command line) or from shop.yaml.
+    Raises PlaybookError for a chapter that does not exist, and for a parameter that no
+    chosen notebook declares, that has the wrong type, or that the run sets itself,
+    whether it comes from `given` (command line) or from shop.yaml.
     """
     given, base, own = given or {}, notebooks or notebooks_folder(), Path(shop.where) / "notebooks"
     paths = notebook_paths(base, *([own] if "://" not in shop.where and own.is_dir() else []))
     if not paths:
-        raise PlaybookError("There are no notebooks here", file=base, do="run from the project's folder")
+        raise PlaybookError(
+            "There are no notebooks here", file=base, do="run from the project's folder"
+        )
     declared = {name: declared_parameters(path) for name, path in paths.items()}
     chosen = _chosen(only, list(paths))
     _refuse_unknown(given, {name: declared[name] for name in chosen})
     where = str(Path(store).resolve()) if "://" not in store and Path(store).is_dir() else store
     fixed = {"month": until or shop.month, "store": where, "out": str(out), "results": str(out)}
-    common = (shop.fingerprint, str(shop.as_of), shop.is_month_complete, code_version(), library_versions())
+    common = (
+        shop.fingerprint,
+        str(shop.as_of),
+        shop.is_month_complete,
+        code_version(),
+        library_versions(),
+    )
     found = []
     for name, path in paths.items():
         wanted = _settings(shop.parameters, name, declared[name])
@@ -95,9 +154,14 @@ def plan_chapters(shop: Any, store: str, *, out: Path, only: tuple[str, ...] = (
 def code_version() -> str:
     """A hash of the package's code that results depend on."""
     package = Path(__file__).resolve().parents[1]
-    files = [p for p in sorted([*package.rglob("*.py"), *package.rglob("*.txt"), *package.rglob("*.yaml")])
-             if not set(p.relative_to(package).parts) & NO_RESULT_DEPENDS_ON]
-    return digest_text([[p.relative_to(package).as_posix(), p.read_text(encoding="utf-8")] for p in files])[:16]
+    files = [
+        p
+        for p in sorted([*package.rglob("*.py"), *package.rglob("*.txt"), *package.rglob("*.yaml")])
+        if not set(p.relative_to(package).parts) & NO_RESULT_DEPENDS_ON
+    ]
+    return digest_text(
+        [[p.relative_to(package).as_posix(), p.read_text(encoding="utf-8")] for p in files]
+    )[:16]
 
 
 def library_versions() -> dict[str, str]:
@@ -110,14 +174,25 @@ def library_versions() -> dict[str, str]:
 
 
 def replacements(shop: Any, store: str, out: Path) -> dict[str, str]:
-    """Texts that must not outlive the run, and what to write instead: machine paths and all of a database address."""
+    """Texts that must not outlive the run, and what to write instead: machine paths and
+    all of a database address.
+    """
     project, home = Path(__file__).resolve().parents[2], Path.home()
-    found = {str(out): "", shop.where: shop.name, f"{project}{os.sep}": "", f"{home}{os.sep}": f"~{os.sep}"}
+    found = {
+        str(out): "",
+        shop.where: shop.name,
+        f"{project}{os.sep}": "",
+        f"{home}{os.sep}": f"~{os.sep}",
+    }
     if "://" in store:
         from urllib.parse import urlsplit
 
         parts = urlsplit(store)
-        found |= {part: "…" for part in (parts.netloc, parts.password, parts.hostname) if part and len(part) > 3}
+        found |= {
+            part: "…"
+            for part in (parts.netloc, parts.password, parts.hostname)
+            if part and len(part) > 3
+        }
         found[store] = shop.name
     elif Path(store).is_dir():
         found[str(Path(store).resolve())] = shop.name
@@ -125,28 +200,41 @@ def replacements(shop: Any, store: str, out: Path) -> dict[str, str]:
 
 
 def _chosen(only: tuple[str, ...], names: list[str]) -> set[str]:
-    """The chapters named by number or by name, with 00 and 11, which every published month needs."""
+    """The chapters named by number or by name, with 00 and 11, which every published
+    month needs.
+    """
     words = [w.strip() for one in only for w in one.split(",") if w.strip()]
     if not words:
         return set(names)
     found = {n for n in names if n.startswith(("00_", "11_"))}
     for word in words:
-        hits = {n for n in names if n in (word, Path(word).stem) or n.split("_")[0] == word.zfill(2)}
+        hits = {
+            n for n in names if n in (word, Path(word).stem) or n.split("_")[0] == word.zfill(2)
+        }
         if not hits:
-            raise PlaybookError(f"There is no chapter {word}", do=f"name one of: {', '.join(names)}")
+            raise PlaybookError(
+                f"There is no chapter {word}", do=f"name one of: {', '.join(names)}"
+            )
         found |= hits
     return found
 
 
 def _refuse_unknown(given: dict[str, str], declared: dict[str, dict]) -> None:
-    """A typing slip must not go unseen: papermill itself only logs a parameter that no cell declares."""
+    """A typing slip must not go unseen: papermill itself only logs a parameter that no
+    cell declares.
+    """
     known = sorted({p for found in declared.values() for p in found} - set(OURS))
     for name in given:
         if name in OURS:
-            raise PlaybookError(f"{name} is set by the run itself", column=name, do="see `playbook run --help`")
+            raise PlaybookError(
+                f"{name} is set by the run itself", column=name, do="see `playbook run --help`"
+            )
         if name not in known:
-            raise PlaybookError(f"No notebook of this run declares a parameter {name}", column=name,
-                                do=f"use one of: {', '.join(known) or 'none is declared'}")
+            raise PlaybookError(
+                f"No notebook of this run declares a parameter {name}",
+                column=name,
+                do=f"use one of: {', '.join(known) or 'none is declared'}",
+            )
 
 
 def _settings(parameters: Any, name: str, declared: dict[str, Any]) -> dict[str, Any]:
@@ -154,16 +242,23 @@ def _settings(parameters: Any, name: str, declared: dict[str, Any]) -> dict[str,
     all_of_it = parameters if isinstance(parameters, dict) else {}
     found = all_of_it.get(name) or all_of_it.get(name[:2]) or all_of_it.get(int(name[:2])) or {}
     if not isinstance(found, dict):
-        raise PlaybookError(f"shop.yaml's parameters of {name} are not `name: value` lines", file="shop.yaml")
+        raise PlaybookError(
+            f"shop.yaml's parameters of {name} are not `name: value` lines", file="shop.yaml"
+        )
     if unknown := sorted(set(found) - (set(declared) - set(OURS))):
         known = ", ".join(sorted(set(declared) - set(OURS))) or "it declares none"
-        raise PlaybookError(f"shop.yaml gives {name} a parameter that it does not declare: {', '.join(unknown)}",
-                            file="shop.yaml", do=f"use one of: {known}")
+        raise PlaybookError(
+            f"shop.yaml gives {name} a parameter that it does not declare: {', '.join(unknown)}",
+            file="shop.yaml",
+            do=f"use one of: {known}",
+        )
     return dict(found)
 
 
 def working_copy(chapter: str, store: str, month: str | None, into: Path) -> Path:
-    """A copy of one notebook with month and store filled in, under `into/<shop>-<month>/`; an earlier copy stays."""
+    """A copy of one notebook with month and store filled in, under
+    `into/<shop>-<month>/`; an earlier copy stays.
+    """
     from playbook.runs.folders import shop_folder
     from playbook.store import open_store
 
@@ -181,7 +276,11 @@ def working_copy(chapter: str, store: str, month: str | None, into: Path) -> Pat
             text = "".join(cell["source"])
             for key, value in (("month", shop.month), ("store", where)):
                 literal = json.dumps(value, ensure_ascii=False)
-                text = re.sub(rf"(?m)^({key}: str = ).*?(  #.*)?$", lambda m, v=literal: m[1] + v + (m[2] or ""), text)
+                text = re.sub(
+                    rf"(?m)^({key}: str = ).*?(  #.*)?$",
+                    lambda m, v=literal: m[1] + v + (m[2] or ""),
+                    text,
+                )
             cell["source"] = text.splitlines(keepends=True)
     folder = into / f"{shop_folder('.', shop.name).name}-{shop.month}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -194,7 +293,9 @@ def working_copy(chapter: str, store: str, month: str | None, into: Path) -> Pat
 
 
 def segment_members(store: str, month: str | None, runs: str | Path) -> tuple[Path, Path]:
-    """The store's folder, and the table of chapter 06 that says which customer is in which segment."""
+    """The store's folder, and the table of chapter 06 that says which customer is in
+    which segment.
+    """
     import pyarrow.parquet as pq
 
     from playbook.runs.folders import published_months, shop_folder
@@ -207,5 +308,8 @@ def segment_members(store: str, month: str | None, runs: str | Path) -> tuple[Pa
         for path in sorted(folder.glob("06_*/tables/*.parquet")):
             if {"customer_id", "segment"} <= set(pq.read_schema(path).names):
                 return Path(shop.where), path
-    raise PlaybookError(f"No published month of {shop.name} says who is in which segment",
-                        file=shop_folder(runs, shop.name), do="run the month with chapter 06 first")
+    raise PlaybookError(
+        f"No published month of {shop.name} says who is in which segment",
+        file=shop_folder(runs, shop.name),
+        do="run the month with chapter 06 first",
+    )

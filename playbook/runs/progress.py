@@ -1,4 +1,6 @@
-"""What a run says while it works: one line per notebook on a terminal, plain lines in a log."""
+"""What a run says while it works: one line per notebook on a terminal, plain lines in a
+log.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +12,30 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """Names each notebook, its cell and the time left. Seconds of the last run, where known, make the estimate."""
+    """Names each notebook, its cell and the time left. Seconds of the last run, where
+    known, make the estimate.
+    """
 
-    def __init__(self, console: Any, title: str, notebooks: list[str], expected: dict[str, float], jobs: int) -> None:
+    def __init__(
+        self, console: Any, title: str, notebooks: list[str], expected: dict[str, float], jobs: int
+    ) -> None:
         self.console, self.title, self.jobs = console, title, max(jobs, 1)
         self.expected = {name: expected.get(name, 0.0) for name in notebooks}
-        self.state: dict[str, dict[str, Any]] = {name: {"is": "waiting", "share": 0.0} for name in notebooks}
+        self.state: dict[str, dict[str, Any]] = {
+            name: {"is": "waiting", "share": 0.0} for name in notebooks
+        }
         self.lock, self.live = threading.Lock(), None
 
     def __enter__(self) -> Progress:
         if self.console is not None and self.console.is_terminal:
             from rich.live import Live
 
-            self.live = Live(get_renderable=self._table, console=self.console, refresh_per_second=4, transient=True)
+            self.live = Live(
+                get_renderable=self._table,
+                console=self.console,
+                refresh_per_second=4,
+                transient=True,
+            )
             self.live.__enter__()
         return self
 
@@ -38,7 +51,9 @@ class Progress:
             row |= {"is": f"cell {index + 1} of {count}: {section}", "share": index / max(count, 1)}
 
     def done(self, notebook: str, status: str, seconds: float) -> None:
-        """`notebook` ended as `status`; said at once in a log, and kept in the table on a terminal."""
+        """`notebook` ended as `status`; said at once in a log, and kept in the table on
+        a terminal.
+        """
         with self.lock:
             self.state[notebook] |= {"is": status, "share": 1.0, "took": seconds}
             ended = sum(row["share"] == 1.0 for row in self.state.values())
@@ -46,11 +61,17 @@ class Progress:
             left = self.seconds_left()
             rest = f", about {left:.0f} s left" if left and not self.live else ""
             mark = {"done": "✓", "kept": "=", "failed": "✗"}.get(status, " ")
-            self.console.print(f"  {mark} {notebook:<26} {status:<7} {seconds:6.1f} s   "
-                               f"[{ended}/{len(self.state)}{rest}]", highlight=False, markup=False)
+            self.console.print(
+                f"  {mark} {notebook:<26} {status:<7} {seconds:6.1f} s   "
+                f"[{ended}/{len(self.state)}{rest}]",
+                highlight=False,
+                markup=False,
+            )
 
     def seconds_left(self) -> float | None:
-        """Seconds until the last notebook ends, from earlier runs or from the mean of those that have ended."""
+        """Seconds until the last notebook ends, from earlier runs or from the mean of
+        those that have ended.
+        """
         took = [row["took"] for row in self.state.values() if row.get("took")]
         usual = sum(took) / len(took) if took else None
         left = 0.0
@@ -73,5 +94,9 @@ class Progress:
         for name, row in rows:
             if row["is"].startswith("cell"):
                 bar = "█" * round(row["share"] * 12)
-                table.add_row(f"  {name}", f"{bar:<12} {row['is']}", f"{time.monotonic() - row['began']:.0f} s")
+                table.add_row(
+                    f"  {name}",
+                    f"{bar:<12} {row['is']}",
+                    f"{time.monotonic() - row['began']:.0f} s",
+                )
         return table

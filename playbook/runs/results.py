@@ -1,7 +1,8 @@
-"""What a notebook leaves behind: tables, figures, headline series, predictions and the decisions it ends in.
+"""What a notebook leaves behind: tables, figures, headline series, predictions and the
+decisions it ends in.
 
-`Results(notebook, out)` with an empty `out` writes nothing; with a folder, everything goes to `<out>/<notebook>/`. The
-notebook never decides where.
+`Results(notebook, out)` with an empty `out` writes nothing; with a folder, everything
+goes to `<out>/<notebook>/`. The notebook never decides where.
 """
 
 from __future__ import annotations
@@ -20,19 +21,40 @@ from playbook.errors import PlaybookError
 if TYPE_CHECKING:
     from playbook.store import Store
 
-__all__ = ["DECISION_COLUMNS", "HEADLINE_COLUMNS", "PREDICTION_COLUMNS", "Decision", "Results", "escaped",
-           "month_folder", "read_results", "result_table"]
+__all__ = [
+    "DECISION_COLUMNS",
+    "HEADLINE_COLUMNS",
+    "PREDICTION_COLUMNS",
+    "Decision",
+    "Results",
+    "escaped",
+    "month_folder",
+    "read_results",
+    "result_table",
+]
 
 HEADLINE_COLUMNS = ["metric", "month", "amount", "low", "high", "n", "status"]
-PREDICTION_COLUMNS = ["metric", "subject", "horizon", "due_on", "point", "low", "high", "level", "naive", "model"]
+PREDICTION_COLUMNS = [
+    "metric",
+    "subject",
+    "horizon",
+    "due_on",
+    "point",
+    "low",
+    "high",
+    "level",
+    "naive",
+    "model",
+]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Who does what, how much, by when, expected effect with its range, and what would change our mind.
+    """Who does what, how much, by when, expected effect with its range, and what would
+    change our mind.
 
-    `subject_type` is one of channel, segment, sku, category, stage, kpi, supplier, tier, test, data, risk. Numbers
-    that are not known stay None; nothing is made up.
+    `subject_type` is one of channel, segment, sku, category, stage, kpi, supplier,
+    tier, test, data, risk. Numbers that are not known stay None; nothing is made up.
     """
 
     subject_type: str
@@ -55,21 +77,53 @@ class Decision:
     stop_rule: str = ""
 
 
-DECISION_COLUMNS = ["month", "store", "notebook", "decision_id", *(f.name for f in fields(Decision)), "status",
-                    "done_on", "note"]
-SUBJECT_TYPES = ("channel", "segment", "sku", "category", "stage", "kpi", "supplier", "tier", "test", "data", "risk")
+DECISION_COLUMNS = [
+    "month",
+    "store",
+    "notebook",
+    "decision_id",
+    *(f.name for f in fields(Decision)),
+    "status",
+    "done_on",
+    "note",
+]
+SUBJECT_TYPES = (
+    "channel",
+    "segment",
+    "sku",
+    "category",
+    "stage",
+    "kpi",
+    "supplier",
+    "tier",
+    "test",
+    "data",
+    "risk",
+)
 
 
 class Results:
-    """Collects what a notebook found. Every method returns what it was given, so a cell may both keep and show it.
+    """Collects what a notebook found. Every method returns what it was given, so a cell
+    may both keep and show it.
 
-    Raises PlaybookError when a name is used twice, a frame misses its columns, or a path would leave the folder.
+    Raises PlaybookError when a name is used twice, a frame misses its columns, or a
+    path would leave the folder.
     """
 
-    def __init__(self, notebook: str, out: str = "", *, shop: Store | None = None, month: str = "",
-                 store: str = "") -> None:
+    def __init__(
+        self,
+        notebook: str,
+        out: str = "",
+        *,
+        shop: Store | None = None,
+        month: str = "",
+        store: str = "",
+    ) -> None:
         if Path(notebook).name != notebook or notebook.startswith("."):
-            raise PlaybookError(f"{notebook!r} cannot name a folder", do="use the notebook's file name without .ipynb")
+            raise PlaybookError(
+                f"{notebook!r} cannot name a folder",
+                do="use the notebook's file name without .ipynb",
+            )
         self.notebook, self.shop = notebook, shop
         self.month = month or (shop.month if shop is not None else "")
         self.store = store or (shop.name if shop is not None else "")
@@ -86,13 +140,17 @@ class Results:
         self._claim(name)
         if self.folder is not None:
             _save(frame, self.folder / "tables" / f"{name}.parquet")
-            escaped(frame).to_csv(self.folder / "tables" / f"{name}.csv", index=False, encoding="utf-8-sig")
+            escaped(frame).to_csv(
+                self.folder / "tables" / f"{name}.csv", index=False, encoding="utf-8-sig"
+            )
         self._rows[name] = len(frame)
         self._note()
         return frame
 
     def figure(self, name: str, axes: Any) -> None:
-        """Keep the figure an axes belongs to, as SVG with text as text and as PNG; returns nothing on purpose."""
+        """Keep the figure an axes belongs to, as SVG with text as text and as PNG;
+        returns nothing on purpose.
+        """
         self._claim(f"figure {name}")
         if self.folder is None:
             return
@@ -100,21 +158,31 @@ class Results:
 
         drawn = axes.figure if hasattr(axes, "figure") else axes
         with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{self.notebook}/{name}"}):
-            drawn.savefig(self.folder / "figures" / f"{name}.svg", metadata={"Date": None, "Creator": None})
-            drawn.savefig(self.folder / "figures" / f"{name}.png", dpi=144, metadata={"Software": None})
+            drawn.savefig(
+                self.folder / "figures" / f"{name}.svg", metadata={"Date": None, "Creator": None}
+            )
+            drawn.savefig(
+                self.folder / "figures" / f"{name}.png", dpi=144, metadata={"Software": None}
+            )
 
     def needs(self, *names: str, section: str, owner_role: str = "data owner") -> bool:
-        """True when every table or column named is there; otherwise one `blocked` decision per missing thing."""
+        """True when every table or column named is there; otherwise one `blocked`
+        decision per missing thing.
+        """
         gone = [n for n in names if self.shop is None or not self.shop.has(n)]
         for name in gone:
             what = f"column {name}" if "." in name else f"table {name}"
             self._blocked.append({"section": section, "needs": name})
-            self.decide(Decision("data", section, "blocked", reason=f"needs {what}", owner_role=owner_role))
+            self.decide(
+                Decision("data", section, "blocked", reason=f"needs {what}", owner_role=owner_role)
+            )
         self._note()
         return not gone
 
     def headline(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Keep the chapter's monthly series for the scorecard: one row per metric and month."""
+        """Keep the chapter's monthly series for the scorecard: one row per metric and
+        month.
+        """
         frame = _checked(frame, HEADLINE_COLUMNS, "headline")
         if frame.duplicated(["metric", "month"]).any():
             raise PlaybookError("A headline metric has two values in one month", table="headline")
@@ -123,32 +191,54 @@ class Results:
         return frame
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Keep predictions that later months will score: metric, subject, due day, point, interval, naive, model."""
+        """Keep predictions that later months will score: metric, subject, due day,
+        point, interval, naive, model.
+        """
         frame = _checked(frame, PREDICTION_COLUMNS, "predictions")
         if self.folder is not None:
-            kept = frame.assign(month=self.month, store=self.store, notebook=self.notebook,
-                                as_of=str(self.shop.as_of) if self.shop is not None else "")
+            kept = frame.assign(
+                month=self.month,
+                store=self.store,
+                notebook=self.notebook,
+                as_of=str(self.shop.as_of) if self.shop is not None else "",
+            )
             kept["due_on"] = kept["due_on"].astype(str)
             _save(kept, self.folder / "predictions.parquet")
         return frame
 
     def decide(self, *decisions: Decision | pd.DataFrame) -> None:
-        """Add rows to the decision table: Decisions, or frames in their fields (missing cells are not known). The same
-        subject and action twice is a mistake and refused."""
+        """Add rows to the decision table: Decisions, or frames in their fields (missing
+        cells are not known). The same subject and action twice is a mistake and
+        refused.
+        """
         for d in _each(decisions):
             if d.subject_type not in SUBJECT_TYPES:
-                raise PlaybookError(f"{d.subject_type!r} is no kind of subject", rule=", ".join(SUBJECT_TYPES))
-            row = asdict(d) | {"month": self.month, "store": self.store, "notebook": self.notebook,
-                               "status": "blocked" if d.action == "blocked" else "proposed", "done_on": "", "note": ""}
+                raise PlaybookError(
+                    f"{d.subject_type!r} is no kind of subject", rule=", ".join(SUBJECT_TYPES)
+                )
+            row = asdict(d) | {
+                "month": self.month,
+                "store": self.store,
+                "notebook": self.notebook,
+                "status": "blocked" if d.action == "blocked" else "proposed",
+                "done_on": "",
+                "note": "",
+            }
             for day in ("due_on", "revisit_on"):
                 row[day] = "" if row[day] is None else str(row[day])[:10]
             why = d.reason if d.action == "blocked" else ""
-            told = "|".join((self.store, self.month, self.notebook, d.subject_type, d.subject, d.action, why))
-            row["decision_id"] = f"{self.month}-{self.notebook[:2]}-{hashlib.sha256(told.encode()).hexdigest()[:6]}"
+            told = "|".join(
+                (self.store, self.month, self.notebook, d.subject_type, d.subject, d.action, why)
+            )
+            row["decision_id"] = (
+                f"{self.month}-{self.notebook[:2]}-{hashlib.sha256(told.encode()).hexdigest()[:6]}"
+            )
             if row["decision_id"] in {r["decision_id"] for r in self._decisions}:
                 if d.action == "blocked":
                     continue
-                raise PlaybookError(f"Two decisions both say {d.action} {d.subject}", table="decisions")
+                raise PlaybookError(
+                    f"Two decisions both say {d.action} {d.subject}", table="decisions"
+                )
             self._decisions.append(row)
         self._write_decisions()
 
@@ -160,7 +250,9 @@ class Results:
     def _claim(self, name: str) -> None:
         plain = name.removeprefix("figure ")
         if not plain.replace("_", "").isalnum():
-            raise PlaybookError(f"{plain!r} cannot name a result", do="use letters, digits and underscores")
+            raise PlaybookError(
+                f"{plain!r} cannot name a result", do="use letters, digits and underscores"
+            )
         if name in self._rows:
             raise PlaybookError(f"The result {plain} is written twice", table=plain)
         self._rows.setdefault(name, 0)
@@ -175,7 +267,12 @@ class Results:
     def _note(self) -> None:
         if self.folder is not None:
             rows = {name: n for name, n in self._rows.items() if not name.startswith("figure ")}
-            text = json.dumps({"rows": rows, "blocked": self._blocked}, indent=1, sort_keys=True, ensure_ascii=False)
+            text = json.dumps(
+                {"rows": rows, "blocked": self._blocked},
+                indent=1,
+                sort_keys=True,
+                ensure_ascii=False,
+            )
             (self.folder / "notes.json").write_text(text, encoding="utf-8")
 
 
@@ -193,17 +290,25 @@ def _each(decisions: tuple[Decision | pd.DataFrame, ...]) -> list[Decision]:
 def _checked(frame: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
     gone = [c for c in columns if c not in frame]
     if gone:
-        raise PlaybookError(f"The {name} frame misses {', '.join(gone)}", table=name, do=f"give {', '.join(columns)}")
+        raise PlaybookError(
+            f"The {name} frame misses {', '.join(gone)}",
+            table=name,
+            do=f"give {', '.join(columns)}",
+        )
     return frame[columns].reset_index(drop=True)
 
 
 def _save(frame: pd.DataFrame, path: Path) -> None:
-    """Parquet with text as text whatever pandas calls it, so that equal frames give equal bytes."""
+    """Parquet with text as text whatever pandas calls it, so that equal frames give
+    equal bytes.
+    """
     kept = frame.copy()
     for column in kept.columns:
         if kept[column].dtype == object or isinstance(kept[column].dtype, pd.CategoricalDtype):
             filled = kept[column]
-            kept[column] = filled.where(filled.isna(), filled.astype(str)) if _mixed(filled) else filled
+            kept[column] = (
+                filled.where(filled.isna(), filled.astype(str)) if _mixed(filled) else filled
+            )
     kept.to_parquet(path, index=False)
 
 
@@ -222,32 +327,53 @@ def escaped(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def month_folder(given: str, *, store: str, month: str) -> Path:
-    """The month folder to review: the one given, or `runs/<store>/<month>` of this project."""
-    return Path(given) if given else Path(__file__).resolve().parents[2] / "runs" / Path(store).name / month
+    """The month folder to review: the one given, or `runs/<store>/<month>` of this
+    project.
+    """
+    return (
+        Path(given)
+        if given
+        else Path(__file__).resolve().parents[2] / "runs" / Path(store).name / month
+    )
 
 
 def read_results(folder: str | Path) -> dict[str, pd.DataFrame]:
-    """What the chapters of a month left: headline, decisions, predictions, notes (notebook, section, needs; one row per
-    blocked section, or one with `needs` missing for a chapter without any). All empty where no chapter left
-    anything."""
+    """What the chapters of a month left: headline, decisions, predictions, notes
+    (notebook, section, needs; one row per blocked section, or one with `needs` missing
+    for a chapter without any). All empty where no chapter left anything.
+    """
     folder = Path(folder)
     chapters = sorted(p.parent for p in folder.glob("*/notes.json")) if folder.is_dir() else []
-    columns = {"headline": [*HEADLINE_COLUMNS, "notebook"], "decisions": DECISION_COLUMNS,
-               "predictions": [*PREDICTION_COLUMNS, "notebook"], "notes": ["notebook", "section", "needs"]}
+    columns = {
+        "headline": [*HEADLINE_COLUMNS, "notebook"],
+        "decisions": DECISION_COLUMNS,
+        "predictions": [*PREDICTION_COLUMNS, "notebook"],
+        "notes": ["notebook", "section", "needs"],
+    }
     found: dict[str, list[pd.DataFrame]] = {name: [] for name in columns}
     for chapter in chapters:
         blocked = json.loads((chapter / "notes.json").read_text(encoding="utf-8"))["blocked"]
         told = [{"notebook": chapter.name, **b} for b in blocked]
-        found["notes"].append(pd.DataFrame(told or [{"notebook": chapter.name, "section": None, "needs": None}]))
+        found["notes"].append(
+            pd.DataFrame(told or [{"notebook": chapter.name, "section": None, "needs": None}])
+        )
         for name in ("headline", "decisions", "predictions"):
             if (chapter / f"{name}.parquet").exists():
                 frame = pd.read_parquet(chapter / f"{name}.parquet").assign(notebook=chapter.name)
                 found[name] += [frame] if len(frame) else []
-    return {name: pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns[name]) for name,
-            frames in found.items()}
+    return {
+        name: pd.concat(frames, ignore_index=True)
+        if frames
+        else pd.DataFrame(columns=columns[name])
+        for name, frames in found.items()
+    }
 
 
-def result_table(folder: str | Path, chapter: str, name: str, *, columns: tuple[str, ...] = ()) -> pd.DataFrame:
-    """A result table of a chapter in a month folder; an empty frame with `columns` when the chapter left none."""
+def result_table(
+    folder: str | Path, chapter: str, name: str, *, columns: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """A result table of a chapter in a month folder; an empty frame with `columns` when
+    the chapter left none.
+    """
     path = Path(folder) / chapter / "tables" / f"{name}.parquet"
     return pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=list(columns))

@@ -1,8 +1,9 @@
-"""Execute the notebooks as they stand, keep only the text that tests compare: `python -m playbook.runs.tidy [04 ...]`.
+"""Execute the notebooks as they stand, keep only the text that tests compare: `python
+-m playbook.runs.tidy [04 ...]`.
 
-A committed notebook holds outputs of cells tagged `nbval-check-output` and no others; the same code and data give the
-same bytes, so that a run leaves no difference behind. Without numbers the tables of data/CONTRACT.md and METRICS.md are
-written too.
+A committed notebook holds outputs of cells tagged `nbval-check-output` and no others;
+the same code and data give the same bytes, so that a run leaves no difference behind.
+Without numbers the tables of data/CONTRACT.md and METRICS.md are written too.
 """
 
 from __future__ import annotations
@@ -25,13 +26,22 @@ CHECKED = "nbval-check-output"
 
 
 def main(words: list[str] | None = None) -> int:
-    """Tidy the notebooks named by number (all when none is); returns 1 when one fails, and leaves that one alone."""
+    """Tidy the notebooks named by number (all when none is); returns 1 when one fails,
+    and leaves that one alone.
+    """
     words = sys.argv[1:] if words is None else words
     folder = notebooks_folder()
     paths = notebook_paths(folder)
     if (folder / "training").is_dir():
-        paths |= {f"training/{p.stem}": p for p in sorted((folder / "training").glob("[0-9][0-9]_*.ipynb"))}
-    chosen = {n: p for n, p in paths.items() if not words or any(Path(n).name.startswith(w) or n == w for w in words)}
+        paths |= {
+            f"training/{p.stem}": p
+            for p in sorted((folder / "training").glob("[0-9][0-9]_*.ipynb"))
+        }
+    chosen = {
+        n: p
+        for n, p in paths.items()
+        if not words or any(Path(n).name.startswith(w) or n == w for w in words)
+    }
     status = 0
     for name, path in chosen.items():
         with tempfile.TemporaryDirectory() as scratch:
@@ -47,38 +57,53 @@ def main(words: list[str] | None = None) -> int:
             write_text(path, text)
         print(f"{name}: {done.seconds:.1f} s, {'tidied' if changed else 'unchanged'}")
     if not words:
-        for name, text in (("CONTRACT.md", contract_markdown()), ("METRICS.md", metrics_markdown())):
+        for name, text in (
+            ("CONTRACT.md", contract_markdown()),
+            ("METRICS.md", metrics_markdown()),
+        ):
             path = folder.parent / "data" / name
-            by_hand = path.read_text(encoding="utf-8").partition(text[:text.index("\n")])[0]
+            by_hand = path.read_text(encoding="utf-8").partition(text[: text.index("\n")])[0]
             write_text(path, by_hand + text)
     return status
 
 
 def tidied(notebook: dict[str, Any]) -> str:
-    """The notebook's text with text outputs of checked cells only, and no metadata but tags."""
+    """The notebook's text with text outputs of checked cells only, and no metadata but
+    tags.
+    """
     cells = []
     for cell in notebook["cells"]:
         tags = [t for t in cell.get("metadata", {}).get("tags", []) if t]
         if "injected-parameters" in tags:
             continue
-        kept = {"cell_type": cell["cell_type"], "id": cell["id"], "metadata": {"tags": tags} if tags else {}}
+        kept = {
+            "cell_type": cell["cell_type"],
+            "id": cell["id"],
+            "metadata": {"tags": tags} if tags else {},
+        }
         if cell["cell_type"] == "code":
             is_checked = CHECKED in tags
             kept["execution_count"] = cell.get("execution_count") if is_checked else None
             kept["outputs"] = _joined(cell.get("outputs", [])) if is_checked else []
         cells.append(kept | {"source": cell["source"]})
-    metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-                "language_info": {"name": "python"}}
+    metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
     whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def _joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The texts of a cell; what is printed in one go is one output, however it was sent."""
+    """The texts of a cell; what is printed in one go is one output, however it was
+    sent.
+    """
     out: list[dict[str, Any]] = []
     for one in filter(None, map(_text_only, outputs)):
         if out and one["output_type"] == out[-1]["output_type"] == "stream":
-            out[-1] = one | {"text": "".join([*out[-1]["text"], *one["text"]]).splitlines(keepends=True)}
+            out[-1] = one | {
+                "text": "".join([*out[-1]["text"], *one["text"]]).splitlines(keepends=True)
+            }
         else:
             out.append(one)
     return out

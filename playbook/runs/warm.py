@@ -1,8 +1,10 @@
-"""Kernels that start warm: one process imports what the notebooks import, and every kernel is a fork of it.
+"""Kernels that start warm: one process imports what the notebooks import, and every
+kernel is a fork of it.
 
-Imports are most of a short notebook's time. Linux only: elsewhere, and whenever the warm process cannot be reached,
-plain kernels start. Nothing of DuckDB is opened and no thread runs before a fork.
-The kernels die with the warm process, and it dies with the run: a killed run leaves nothing behind.
+Imports are most of a short notebook's time. Linux only: elsewhere, and whenever the
+warm process cannot be reached, plain kernels start. Nothing of DuckDB is opened and no
+thread runs before a fork. The kernels die with the warm process, and it dies with the
+run: a killed run leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -24,8 +26,18 @@ from typing import Any
 
 __all__ = ["imported_modules", "warm_kernels"]
 
-ALWAYS = ("pandas", "numpy", "pyarrow.parquet", "ibis.backends.duckdb", "matplotlib.pyplot", "seaborn", "scipy.stats",
-          "scipy.optimize", "IPython", "ipykernel.ipkernel")  # not the inline backend: it must find a running kernel
+ALWAYS = (
+    "pandas",
+    "numpy",
+    "pyarrow.parquet",
+    "ibis.backends.duckdb",
+    "matplotlib.pyplot",
+    "seaborn",
+    "scipy.stats",
+    "scipy.optimize",
+    "IPython",
+    "ipykernel.ipkernel",
+)  # not the inline backend: it must find a running kernel
 
 
 def imported_modules(notebooks: Iterable[Path]) -> list[str]:
@@ -34,7 +46,9 @@ def imported_modules(notebooks: Iterable[Path]) -> list[str]:
     for path in notebooks:
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             with contextlib.suppress(SyntaxError):
-                for node in ast.walk(ast.parse("".join(cell["source"]) if cell["cell_type"] == "code" else "")):
+                for node in ast.walk(
+                    ast.parse("".join(cell["source"]) if cell["cell_type"] == "code" else "")
+                ):
                     if isinstance(node, ast.Import):
                         found |= {alias.name for alias in node.names}
                     elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -43,7 +57,8 @@ def imported_modules(notebooks: Iterable[Path]) -> list[str]:
 
 
 def warm_kernels(modules: Iterable[str] = ()) -> tuple[type, Callable[[], None]]:
-    """Start the warm process; returns a kernel manager class and a function that ends the process.
+    """Start the warm process; returns a kernel manager class and a function that ends
+    the process.
 
     Importing goes on in the background: the first kernel waits for it.
     """
@@ -51,12 +66,30 @@ def warm_kernels(modules: Iterable[str] = ()) -> tuple[type, Callable[[], None]]
 
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     project = str(Path(__file__).resolve().parents[2])
-    environment = os.environ | WORKER_ENVIRONMENT | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    environment["PYTHONPATH"] = os.pathsep.join([project, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = (
+        os.environ
+        | WORKER_ENVIRONMENT
+        | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    )
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [project, *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     server = subprocess.Popen(
-        [sys.executable, "-Xfrozen_modules=off", "-m", "playbook.runs.warm", str(theirs.fileno()), *modules],
-        pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True)
+        [
+            sys.executable,
+            "-Xfrozen_modules=off",
+            "-m",
+            "playbook.runs.warm",
+            str(theirs.fileno()),
+            *modules,
+        ],
+        pass_fds=[theirs.fileno()],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     theirs.close()
     lock = threading.Lock()
 
@@ -72,8 +105,11 @@ def warm_kernels(modules: Iterable[str] = ()) -> tuple[type, Callable[[], None]]
         """Kernels forked from the warm process; a plain one when that fails."""
 
         async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
-            order = {"file": self.connection_file, "cwd": str(kw.get("cwd") or "."),
-                     "env": dict(kw.get("env") or os.environ)}
+            order = {
+                "file": self.connection_file,
+                "cwd": str(kw.get("cwd") or "."),
+                "env": dict(kw.get("env") or os.environ),
+            }
             errors = kw.get("stderr")
             descriptor = errors.fileno() if hasattr(errors, "fileno") else 2
             try:
@@ -97,7 +133,9 @@ def warm_kernels(modules: Iterable[str] = ()) -> tuple[type, Callable[[], None]]
 
 
 class _Forked:
-    """Enough of subprocess.Popen for a process that is not our child: its end is seen through a pidfd."""
+    """Enough of subprocess.Popen for a process that is not our child: its end is seen
+    through a pidfd.
+    """
 
     stdin = stdout = stderr = None
 
@@ -109,7 +147,9 @@ class _Forked:
             self.handle, self.returncode = -1, 1
 
     def poll(self) -> int | None:
-        """None while it runs; its exit status is not known to us, so an ended one says 1."""
+        """None while it runs; its exit status is not known to us, so an ended one says
+        1.
+        """
         if self.returncode is None and select.select([self.handle], [], [], 0)[0]:
             os.close(self.handle)
             self.returncode = 1
@@ -141,7 +181,9 @@ def _serve(descriptor: int, modules: list[str]) -> None:
     import importlib
 
     for name in (*ALWAYS, *modules):
-        with contextlib.suppress(Exception):  # a notebook that imports what is not there fails by itself, with its cell
+        with contextlib.suppress(
+            Exception
+        ):  # a notebook that imports what is not there fails by itself, with its cell
             importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended kernels leave no zombies
     gc.collect()
@@ -161,7 +203,9 @@ def _serve(descriptor: int, modules: list[str]) -> None:
 
 
 def _become_kernel(order: dict[str, Any], link: socket.socket, errors: int) -> None:
-    """In the fork: its own session, folder, environment and streams, then an ordinary IPython kernel."""
+    """In the fork: its own session, folder, environment and streams, then an ordinary
+    IPython kernel.
+    """
     status = 1
     try:
         server = os.getppid()
@@ -171,8 +215,13 @@ def _become_kernel(order: dict[str, Any], link: socket.socket, errors: int) -> N
         os.dup2(errors, 2)
         os.chdir(order["cwd"])
         os.environ.clear()
-        os.environ.update(order["env"] | {"MPLBACKEND": "module://matplotlib_inline.backend_inline",
-                                          "JPY_PARENT_PID": str(server)})
+        os.environ.update(
+            order["env"]
+            | {
+                "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+                "JPY_PARENT_PID": str(server),
+            }
+        )
         sys.argv = ["ipykernel_launcher"]
         del sys.path[0]  # as ipykernel's own launcher does with the folder that -m puts first
         from ipykernel.kernelapp import IPKernelApp

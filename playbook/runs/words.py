@@ -1,4 +1,6 @@
-"""Words and numbers as the pack shows them: translations, metric names, cells formatted by column and unit."""
+"""Words and numbers as the pack shows them: translations, metric names, cells formatted
+by column and unit.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +30,18 @@ class Cell:
 
 
 class Words:
-    """The pack's language. A word that has no translation stays as it is, so nothing is ever lost."""
+    """The pack's language. A word that has no translation stays as it is, so nothing is
+    ever lost.
+    """
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
         self.known: dict[str, Any] = _dictionary().get(lang, {})
 
     def __call__(self, word: str, group: str = "") -> str:
-        """`word` in the pack's language; `group` names a list of its own, such as `actions`."""
+        """`word` in the pack's language; `group` names a list of its own, such as
+        `actions`.
+        """
         found = self.known.get(group, {}) if group else self.known
         shown = found.get(word) if isinstance(found, dict) else None
         if isinstance(shown, str):
@@ -47,10 +53,14 @@ class Words:
         return self.known["say"][message].format(**values)
 
     def told(self, text: str) -> str:
-        """A reason or a title made by a chapter, with the figures it holds; what no message knows stays as it is."""
+        """A reason or a title made by a chapter, with the figures it holds; what no
+        message knows stays as it is.
+        """
         for pattern, other in _messages(self.lang):
             if found := pattern.fullmatch(text):
-                return other.format(**{name: self.told(part) for name, part in found.groupdict().items()})
+                return other.format(
+                    **{name: self.told(part) for name, part in found.groupdict().items()}
+                )
         if isinstance(shown := self.known.get(text), str):
             return shown
         for mark in ("; ", ", "):
@@ -80,36 +90,54 @@ class Words:
         return text
 
     def chapter(self, name: str) -> dict[str, str]:
-        """Title, objective (Chinese only) and the name of the headline table of a chapter, by its number."""
+        """Title, objective (Chinese only) and the name of the headline table of a
+        chapter, by its number.
+        """
         found = _dictionary()["chapters"].get(name[:2], {})
         title = found.get("title") or name[3:].replace("_", " ").capitalize()
         if self.lang == "zh":
             title = found.get("zh", title)
-        return {"title": f"{name[:2]} {title}", "objective": found.get("objective_zh", "") if self.lang == "zh" else "",
-                "table": found.get("table", "")}
+        return {
+            "title": f"{name[:2]} {title}",
+            "objective": found.get("objective_zh", "") if self.lang == "zh" else "",
+            "table": found.get("table", ""),
+        }
 
     def decision(self, row: dict[str, Any]) -> dict[str, str]:
-        """who, what, how much, by when, expected (low to high), why: a decision as people read it."""
+        """who, what, how much, by when, expected (low to high), why: a decision as
+        people read it.
+        """
         size = plain_number(row.get("size"))
-        low, middle, high = (plain_number(row.get(k)) for k in ("effect_low", "expected_effect", "effect_high"))
+        low, middle, high = (
+            plain_number(row.get(k)) for k in ("effect_low", "expected_effect", "effect_high")
+        )
         effect = f"{middle} ({low} – {high})" if middle and low and high else middle
         subject = str(row.get("subject") or "")
         unit, effect_unit = (self.unit(str(row.get(k) or "")) for k in ("unit", "effect_unit"))
         if self.lang == "zh":
             kind = self(str(row["subject_type"]), "subjects")
             what = f"{self(str(row['action']), 'actions')}{kind}：{subject}"
-            metric, value = str(row.get("evidence_metric") or ""), plain_number(row.get("evidence_value"))
+            metric, value = (
+                str(row.get("evidence_metric") or ""),
+                plain_number(row.get("evidence_value")),
+            )
             limit = plain_number(row.get("threshold"))
-            told = f"{self.metric(metric)} {value}" + (f"（阈值 {limit}）" if limit else "") if metric and value else ""
+            told = (
+                f"{self.metric(metric)} {value}" + (f"（阈值 {limit}）" if limit else "")
+                if metric and value
+                else ""
+            )
             why = "；".join(filter(None, (told, self.told(str(row.get("reason") or "")))))
         else:
             what, why = f"{row['action']} {subject}", str(row.get("reason") or "")
         return {
-            "who": self(str(row.get("owner_role") or ""), "roles"), "what": what,
+            "who": self(str(row.get("owner_role") or ""), "roles"),
+            "what": what,
             "how much": " ".join(filter(None, (size, unit))) if size else "",
             "by when": str(row.get("due_on") or ""),
             "why": why,
-            "expected": " ".join(filter(None, (effect, effect_unit))) if effect else ""}
+            "expected": " ".join(filter(None, (effect, effect_unit))) if effect else "",
+        }
 
 
 @functools.cache
@@ -121,17 +149,26 @@ def _dictionary() -> dict[str, Any]:
 
 @functools.cache
 def _messages(lang: str) -> list[tuple[re.Pattern, str]]:
-    """The messages of a language as patterns, the longest first: `{n} lines below` knows all such reasons."""
+    """The messages of a language as patterns, the longest first: `{n} lines below`
+    knows all such reasons.
+    """
     from playbook.measures.metrics import METRICS
 
     known = _dictionary().get(lang, {}).get("messages", {})
     known = {m.name: m.chinese for m in METRICS.values()} | known if known else known
-    return [(re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^;]+?)", re.escape(english)), re.I), known[english])
-            for english in sorted(known, key=len, reverse=True)]
+    return [
+        (
+            re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^;]+?)", re.escape(english)), re.I),
+            known[english],
+        )
+        for english in sorted(known, key=len, reverse=True)
+    ]
 
 
 def plain_number(value: Any, digits: int = 3) -> str:
-    """A number for a sentence: thousands apart, about three digits that matter; empty when missing."""
+    """A number for a sentence: thousands apart, about three digits that matter; empty
+    when missing.
+    """
     if value is None or isinstance(value, str) or pd.isna(value):
         return value if isinstance(value, str) else ""
     number = float(value)
@@ -141,11 +178,15 @@ def plain_number(value: Any, digits: int = 3) -> str:
         return f"{int(number):,}"
     if abs(number) >= 1000:
         return f"{number:,.0f}"
-    return f"{number:,.{max(digits - 1 - math.floor(math.log10(abs(number))), 0)}f}" if number else "0"
+    return (
+        f"{number:,.{max(digits - 1 - math.floor(math.log10(abs(number))), 0)}f}" if number else "0"
+    )
 
 
 def cell_of(value: Any, column: str, words: Words, unit: str = "") -> Cell:
-    """A value as a cell; `unit` (share, money, count ...) wins over what the column's name says."""
+    """A value as a cell; `unit` (share, money, count ...) wins over what the column's
+    name says.
+    """
     if value is None or (not isinstance(value, (list, tuple, dict)) and pd.isna(value)):
         return Cell("–", "")
     if isinstance(value, bool):
@@ -161,7 +202,9 @@ def cell_of(value: Any, column: str, words: Words, unit: str = "") -> Cell:
         if unit == "share" or (not unit and (column.endswith("_share") or column == "share")):
             return Cell(f"{number * 100:.1f} %", repr(number))
         if hasattr(value, "as_tuple") or unit == "money":
-            return Cell(f"{number:,.2f}" if abs(number) < 10_000 else f"{number:,.0f}", repr(number))
+            return Cell(
+                f"{number:,.2f}" if abs(number) < 10_000 else f"{number:,.0f}", repr(number)
+            )
         return Cell(plain_number(number, 4), repr(number))
     text = str(value)
     if len(text) == 10 and text[4:5] == text[7:8] == "-":
@@ -170,11 +213,18 @@ def cell_of(value: Any, column: str, words: Words, unit: str = "") -> Cell:
         return Cell(words.metric(text), text)
     if column in ("mitigation", "risk", "text", "kind", "trend", "subject"):
         return Cell(words.told(text), text)
-    group = {"owner_role": "roles", "role": "roles", "subject_type": "subjects", "action": "actions",
-             "confidence": "confidence"}
+    group = {
+        "owner_role": "roles",
+        "role": "roles",
+        "subject_type": "subjects",
+        "action": "actions",
+        "confidence": "confidence",
+    }
     if column in ("status", "flag", "verdict", "dimension", *group):
         mark = text if column == "flag" and text in ("better", "worse") else ""
-        shown = words(text, group.get(column, "")) if column in group or words.lang != "en" else text
+        shown = (
+            words(text, group.get(column, "")) if column in group or words.lang != "en" else text
+        )
         return Cell(shown, text, mark)
     return Cell(text)
 
@@ -182,21 +232,47 @@ def cell_of(value: Any, column: str, words: Words, unit: str = "") -> Cell:
 def _is_number(values: pd.Series) -> bool:
     if pd.api.types.is_bool_dtype(values):
         return False
-    return pd.api.types.is_numeric_dtype(values) or bool(values.map(lambda v: hasattr(v, "as_tuple")).any())
+    return pd.api.types.is_numeric_dtype(values) or bool(
+        values.map(lambda v: hasattr(v, "as_tuple")).any()
+    )
 
 
-def table_of(frame: pd.DataFrame, words: Words, *, label: str, title: str = "", units: dict[int, str] | None = None,
-             rows_shown: int = ROWS_SHOWN, is_cards: bool = False, total: dict[str, Any] | None = None) -> dict:
-    """A frame as the templates take it. `units` gives a row's unit by its place; columns about one person go."""
+def table_of(
+    frame: pd.DataFrame,
+    words: Words,
+    *,
+    label: str,
+    title: str = "",
+    units: dict[int, str] | None = None,
+    rows_shown: int = ROWS_SHOWN,
+    is_cards: bool = False,
+    total: dict[str, Any] | None = None,
+) -> dict:
+    """A frame as the templates take it. `units` gives a row's unit by its place;
+    columns about one person go.
+    """
     kept = frame[[c for c in frame.columns if c not in ABOUT_ONE_PERSON]]
     numbers = {c: _is_number(kept[c]) for c in kept}
-    rows = [{"cells": [cell_of(v, c, words, (units or {}).get(place, "") if numbers[c] else "")
-                       for c, v in zip(kept.columns, values, strict=True)], "is_total": False}
-            for place, values in enumerate(kept.head(rows_shown).itertuples(index=False, name=None))]
+    rows = [
+        {
+            "cells": [
+                cell_of(v, c, words, (units or {}).get(place, "") if numbers[c] else "")
+                for c, v in zip(kept.columns, values, strict=True)
+            ],
+            "is_total": False,
+        }
+        for place, values in enumerate(kept.head(rows_shown).itertuples(index=False, name=None))
+    ]
     if total:
         sums = [cell_of(total[c], c, words) if c in total else Cell("") for c in kept]
         rows.append({"cells": sums, "is_total": True})
     left = len(kept) - rows_shown
-    return {"label": title or label, "title": title, "caption": "", "cards": is_cards, "rows": rows,
-            "columns": [{"label": words.column(c), "is_number": bool(numbers[c])} for c in kept],
-            "left_out": f"+ {left:,}" if left > 0 else ""}
+    return {
+        "label": title or label,
+        "title": title,
+        "caption": "",
+        "cards": is_cards,
+        "rows": rows,
+        "columns": [{"label": words.column(c), "is_number": bool(numbers[c])} for c in kept],
+        "left_out": f"+ {left:,}" if left > 0 else "",
+    }

@@ -1,1 +1,3 @@
-"""Exports of the platforms people sell on, and public data sets, into a store. Imported by no analysis module."""
+"""Exports of the platforms people sell on, and public data sets, into a store. Imported
+by no analysis module.
+"""

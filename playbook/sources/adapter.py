@@ -1,8 +1,9 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
+
 """What an export kind declares, and what its shape rule works with.
 
-An `Adapter` is an alias list (canonical column -> headers in every locale and vintage), three knobs, cleaners (chosen by
-the type of each column) and a shape rule. A `Delivery` is one file's table with its columns found, cleaned and typed.
+An `Adapter` is an alias list (canonical column -> headers in every locale and vintage),
+three knobs, cleaners (chosen by the type of each column) and a shape rule. A `Delivery`
+is one file's table with its columns found, cleaned and typed.
 """
 
 from __future__ import annotations
@@ -39,11 +40,13 @@ NUMBERS = ("money", "number", "count")
 
 @dataclass(frozen=True)
 class Adapter:
-    """One export kind. `columns` is text, a line per canonical column: `name! type | header | header ...`.
+    """One export kind. `columns` is text, a line per canonical column: `name! type |
+    header | header ...`.
 
-    Types: id, text (contact patterns masked), word (never masked: codes and names of channels), money, count, number,
-    share, time, day, contact (only ever hashed). `!` marks what the kind cannot do without. A header in /slashes/ is a
-    pattern over the whole normalised header.
+    Types: id, text (contact patterns masked), word (never masked: codes and names of
+    channels), money, count, number, share, time, day, contact (only ever hashed). `!`
+    marks what the kind cannot do without. A header in /slashes/ is a pattern over the
+    whole normalised header.
     """
 
     kind: str
@@ -61,8 +64,12 @@ class Adapter:
     person_when: str = ""  # contact columns are hashed only in rows where this column is filled
     is_decimal_comma: bool | None = None
     day_first: bool | None = None
-    version: str = ""  # what else decides the rows a file gives: a file is read again when it changes
-    beside: int = 0  # so many columns beyond the named ones are values themselves, their headers being names
+    version: str = (
+        ""  # what else decides the rows a file gives: a file is read again when it changes
+    )
+    beside: int = (
+        0  # so many columns beyond the named ones are values themselves, their headers being names
+    )
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,8 @@ def columns_of(adapter: Adapter) -> dict[str, Wanted]:
             bare,
             kind,
             name.endswith("!"),
-            tuple(a if a.startswith("/") else normalised(a) for a in aliases if a) or (normalised(bare),),
+            tuple(a if a.startswith("/") else normalised(a) for a in aliases if a)
+            or (normalised(bare),),
         )
     return out
 
@@ -99,7 +107,9 @@ def header_list(text: str) -> frozenset[str]:
 
 
 def found_columns(adapter: Adapter, names: list[str]) -> dict[str, int]:
-    """Canonical column -> position of the first header that is one of its aliases, in the order of the aliases."""
+    """Canonical column -> position of the first header that is one of its aliases, in
+    the order of the aliases.
+    """
     out: dict[str, int] = {}
     for wanted in columns_of(adapter).values():
         for alias in wanted.aliases:
@@ -121,14 +131,18 @@ class Settings:
     zone: str | None = None
     day_first: bool | None = None
     is_decimal_comma: bool | None = None
-    observed_on: str | None = None  # the day a snapshot (stock) stands for, where the file does not say
+    observed_on: str | None = (
+        None  # the day a snapshot (stock) stands for, where the file does not say
+    )
     options: Mapping[str, object] = field(default_factory=dict)
 
 
 class Delivery:
-    """One table of one file for one adapter: `raw` in the engine holds its canonical columns as text.
+    """One table of one file for one adapter: `raw` in the engine holds its canonical
+    columns as text.
 
-    The shape rule asks for typed expressions (`money("total")`) and hands over queries with `emit`.
+    The shape rule asks for typed expressions (`money("total")`) and hands over queries
+    with `emit`.
     """
 
     def __init__(
@@ -143,14 +157,22 @@ class Delivery:
             settings = dataclasses.replace(settings, is_decimal_comma=adapter.is_decimal_comma)
         if settings.day_first is None and adapter.day_first is not None:
             settings = dataclasses.replace(settings, day_first=adapter.day_first)
-        self.con, self.adapter, self.sheet, self.settings, self._salt = con, adapter, sheet, settings, salt
+        self.con, self.adapter, self.sheet, self.settings, self._salt = (
+            con,
+            adapter,
+            sheet,
+            settings,
+            salt,
+        )
         self.wanted = dict(columns_of(adapter))
         self.at = found_columns(adapter, sheet.names)
         self.beside: dict[str, str] = {}
         if adapter.beside:
             for i, header in enumerate(sheet.headers):
                 if i not in self.at.values() and header:
-                    self.wanted[f"beside_{i}"] = Wanted(f"beside_{i}", "number", False, (sheet.names[i],))
+                    self.wanted[f"beside_{i}"] = Wanted(
+                        f"beside_{i}", "number", False, (sheet.names[i],)
+                    )
                     self.at[f"beside_{i}"], self.beside[f"beside_{i}"] = i, header
         self.repaired: dict[str, int] = dict(sheet.repaired)
         self.left_out: dict[str, int] = {}  # rows read, understood and not taken, by reason
@@ -184,11 +206,17 @@ class Delivery:
             return []
         known = header_list(self.adapter.ignored) | header_list(self.adapter.personal)
         aliases = [a for w in self.wanted.values() for a in w.aliases]
-        plain, patterns = {a for a in aliases if not a.startswith("/")}, [a.strip("/") for a in aliases if a[0] == "/"]
+        plain, patterns = (
+            {a for a in aliases if not a.startswith("/")},
+            [a.strip("/") for a in aliases if a[0] == "/"],
+        )
         return [
             h
             for h, n in zip(self.sheet.headers, self.sheet.names, strict=True)
-            if n and n not in known and n not in plain and not any(re.fullmatch(p, n) for p in patterns)
+            if n
+            and n not in known
+            and n not in plain
+            and not any(re.fullmatch(p, n) for p in patterns)
         ]
 
     def has(self, name: str) -> bool:
@@ -202,23 +230,42 @@ class Delivery:
     # --- loading --------------------------------------------------------------------------------------------------
 
     def load(self) -> None:
-        """Reads the wanted columns once into the table `raw`; contact columns enter as hashes only."""
+        """Reads the wanted columns once into the table `raw`; contact columns enter as
+        hashes only.
+        """
         self._check_duplicates()
         parts = []
         for name, at in self.at.items():
             text = f"c{at}"
             if self.wanted[name].type == "contact":
-                text = self.key(f"CASE WHEN {clean.is_plain(text)} THEN {text} ELSE {clean.plain_text(text)} END")
+                text = self.key(
+                    f"CASE WHEN {clean.is_plain(text)} THEN {text} ELSE {clean.plain_text(text)} END"
+                )
                 when = self.adapter.person_when
-                text = f"CASE WHEN c{self.at[when]} <> '' THEN {text} END" if when in self.at else text
+                text = (
+                    f"CASE WHEN c{self.at[when]} <> '' THEN {text} END" if when in self.at else text
+                )
             parts.append(f"{text} AS {name}")
-        self.con.execute(f"CREATE OR REPLACE TABLE raw AS SELECT {', '.join(parts)} FROM {self.sheet.scan}")
+        self.con.execute(
+            f"CREATE OR REPLACE TABLE raw AS SELECT {', '.join(parts)} FROM {self.sheet.scan}"
+        )
         kinds = {n: w.type for n, w in self.wanted.items() if n in self.at and w.type != "contact"}
         numbers = [n for n, kind in kinds.items() if kind in NUMBERS]
-        unread = self._count({n: f"{n} IS NOT NULL AND TRY_CAST({n} AS DECIMAL(18,6)) IS NULL" for n in numbers})
+        unread = self._count(
+            {n: f"{n} IS NOT NULL AND TRY_CAST({n} AS DECIMAL(18,6)) IS NULL" for n in numbers}
+        )
         self._plain_numbers = {n for n in numbers if not unread[n]}
-        odd = {n: clean.is_odd(n, is_id=kind == "id") for n, kind in kinds.items() if n not in self._plain_numbers}
-        for name, test in odd.items():  # one by one: only a filter stops at the first part of a test that decides it
+        odd = {
+            n: clean.is_odd(n, is_id=kind == "id")
+            for n, kind in kinds.items()
+            if n not in self._plain_numbers
+        }
+        for (
+            name,
+            test,
+        ) in (
+            odd.items()
+        ):  # one by one: only a filter stops at the first part of a test that decides it
             if self.con.execute(f"SELECT count(*) FROM raw WHERE {test}").fetchone() != (0,):
                 self.con.execute(f"UPDATE raw SET {name} = {clean.plain_text(name)} WHERE {test}")
         if self.sheet.rejects:
@@ -239,9 +286,15 @@ class Delivery:
         if self.adapter.has_footers:
             words = "total|totals|grand total|gesamt|summe|totale|totaal|合计|总计|汇总|小计|account total|results from"
             edge = f'["{re.escape(self.sheet.delimiter)}]'
-            said = re.compile(rf"(?i)^\s*#|^(?!\W*\d{{4}}-?\d\d)(.*{edge})?\s*({words})\s*($|:|{edge})")
-            shorter = [bool(said.search(text or "")) for _, text in self.reject_lines]  # footers of another width
-            self.reject_lines = [r for r, is_footer in zip(self.reject_lines, shorter, strict=True) if not is_footer]
+            said = re.compile(
+                rf"(?i)^\s*#|^(?!\W*\d{{4}}-?\d\d)(.*{edge})?\s*({words})\s*($|:|{edge})"
+            )
+            shorter = [
+                bool(said.search(text or "")) for _, text in self.reject_lines
+            ]  # footers of another width
+            self.reject_lines = [
+                r for r, is_footer in zip(self.reject_lines, shorter, strict=True) if not is_footer
+            ]
             self.n_footers += sum(shorter)
             footer = f"coalesce(regexp_matches(lower({first}), '^({words})($|[^a-z0-9])'), false)"
             day = next((n for n in self.at if self.wanted[n].type == "day"), None)
@@ -250,7 +303,9 @@ class Delivery:
             elif day:  # a campaign may be called `Total ...`; a sum has no day
                 footer = f"({footer} AND ({day} IS NULL OR NOT regexp_matches({day}, '[0-9]')))"
         inside = f"({footer}) OR coalesce({repeated}, false)"
-        found = self._count({"rows": "true", "inside": inside, "taken off": f"({empty}) OR {inside}"})
+        found = self._count(
+            {"rows": "true", "inside": inside, "taken off": f"({empty}) OR {inside}"}
+        )
         self.n_footers += found["inside"]
         if found["taken off"]:
             self.con.execute(f"DELETE FROM raw WHERE ({empty}) OR {inside}")
@@ -266,11 +321,15 @@ class Delivery:
         if not tests:
             return {}
         counts = ", ".join(f"count(*) FILTER ({test})" for test in tests.values())
-        return dict(zip(tests, self.con.execute(f"SELECT {counts} FROM raw").fetchone(), strict=True))
+        return dict(
+            zip(tests, self.con.execute(f"SELECT {counts} FROM raw").fetchone(), strict=True)
+        )
 
     def _check_duplicates(self) -> None:
         for name, at in self.at.items():
-            same = [i for i, n in enumerate(self.sheet.names) if n == self.sheet.names[at] and i != at]
+            same = [
+                i for i, n in enumerate(self.sheet.names) if n == self.sheet.names[at] and i != at
+            ]
             for other in same:
                 (differing,) = self.con.execute(
                     f"SELECT count(*) FROM {self.sheet.scan} WHERE c{at} IS DISTINCT FROM c{other}"
@@ -286,14 +345,17 @@ class Delivery:
                     )
 
     def key(self, text: str) -> str:
-        """HMAC-SHA256 of trimmed, lower-cased text under the shop's salt, as 32 hex digits; missing where it is.
+        """HMAC-SHA256 of trimmed, lower-cased text under the shop's salt, as 32 hex
+        digits; missing where it is.
 
         `text` stands in it once, since it may be dear.
         """
         secret = self._salt()
         secret = hashlib.sha256(secret).digest() if len(secret) > 64 else secret
         block = secret.ljust(64, b"\0")
-        inner, outer = ("'" + "".join(f"\\x{b ^ pad:02X}" for b in block) + "'::BLOB" for pad in (0x36, 0x5C))
+        inner, outer = (
+            "'" + "".join(f"\\x{b ^ pad:02X}" for b in block) + "'::BLOB" for pad in (0x36, 0x5C)
+        )
         low = f"lower({text})"
         return f"left(sha256({outer} || unhex(sha256({inner} || encode({low})))), 32)"
 
@@ -340,7 +402,9 @@ class Delivery:
         if not self.has(name):
             return "CAST(NULL AS VARCHAR)"
         if name not in self._style:
-            (n,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {clean.has_contact(name)}").fetchone()
+            (n,) = self.con.execute(
+                f"SELECT count(*) FROM raw WHERE {clean.has_contact(name)}"
+            ).fetchone()
             self._style[name] = "masked" if n else "text"
             if n:
                 self.repaired[f"{self.header(name)}: contact details masked"] = n
@@ -351,7 +415,9 @@ class Delivery:
         return name if self.has(name) else "CAST(NULL AS VARCHAR)"
 
     def money(self, name: str) -> str:
-        """A money column as DECIMAL(18,6); values no number style explains make their row unreadable."""
+        """A money column as DECIMAL(18,6); values no number style explains make their
+        row unreadable.
+        """
         return self._number(name)
 
     def count(self, name: str) -> str:
@@ -361,7 +427,9 @@ class Delivery:
         value = self._number(name)
         whole = f"CASE WHEN {value} = round({value}) THEN CAST({value} AS BIGINT) END"
         if f"{name}:whole" not in self._style:
-            (n,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {value} <> round({value})").fetchone()
+            (n,) = self.con.execute(
+                f"SELECT count(*) FROM raw WHERE {value} <> round({value})"
+            ).fetchone()
             self._style[f"{name}:whole"] = "no" if n else "yes"
         if self._style[f"{name}:whole"] == "no":
             self._explained.discard(name)
@@ -383,15 +451,20 @@ class Delivery:
                     f"AND {clean.number(name, self._style[name])} IS NOT NULL"
                 ).fetchone()
                 if n:
-                    self.repaired[f"{self.header(name)}: signs of currency and thousands taken off"] = n
+                    self.repaired[
+                        f"{self.header(name)}: signs of currency and thousands taken off"
+                    ] = n
         value = clean.number(name, self._style[name])
         self._note_bad(name, value)
         return value
 
     def _number_style(self, name: str) -> str:
-        odd = name not in self._plain_numbers and self._count(
-            {name: f"{name} IS NOT NULL AND TRY_CAST({name} AS DECIMAL(18,6)) IS NULL"}
-        )[name]
+        odd = (
+            name not in self._plain_numbers
+            and self._count(
+                {name: f"{name} IS NOT NULL AND TRY_CAST({name} AS DECIMAL(18,6)) IS NULL"}
+            )[name]
+        )
         comma = self._decimal_comma()
         if not odd and not comma:
             self._explained.add(name)
@@ -399,7 +472,9 @@ class Delivery:
         return "comma" if comma else "dot"
 
     def _decimal_comma(self) -> bool:
-        """One decision per file from all its number columns: a decimal comma, or a decimal point."""
+        """One decision per file from all its number columns: a decimal comma, or a
+        decimal point.
+        """
         if "decimal" not in self._style:
             if self.settings.is_decimal_comma is not None:
                 self._style["decimal"] = "comma" if self.settings.is_decimal_comma else "dot"
@@ -427,9 +502,14 @@ class Delivery:
             self._style["decimal"] = "comma" if commas else "dot"
             if not commas and not points and self.sheet.is_decimal_comma:
                 grouped = (
-                    " OR ".join(f"regexp_matches({n}, '^[0-9]{{1,3}}(\\.[0-9]{{3}})+$')" for n in columns) or "false"
+                    " OR ".join(
+                        f"regexp_matches({n}, '^[0-9]{{1,3}}(\\.[0-9]{{3}})+$')" for n in columns
+                    )
+                    or "false"
                 )
-                (n_grouped,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {grouped}").fetchone()
+                (n_grouped,) = self.con.execute(
+                    f"SELECT count(*) FROM raw WHERE {grouped}"
+                ).fetchone()
                 self._style["decimal"] = "comma" if n_grouped else "dot"
         return self._style["decimal"] == "comma"
 
@@ -440,7 +520,9 @@ class Delivery:
         (n_filled,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {filled}").fetchone()
         styles = ["zoned", "fast", *dict(clean.DATE_STYLES)] if n_filled else []
         if n_filled > 4000:  # a sample tells most styles apart; the whole column then decides
-            self.con.execute(f"CREATE OR REPLACE TEMP TABLE sample AS SELECT {name} FROM raw WHERE {filled} LIMIT 2000")
+            self.con.execute(
+                f"CREATE OR REPLACE TEMP TABLE sample AS SELECT {name} FROM raw WHERE {filled} LIMIT 2000"
+            )
             fits = self._fits(name, styles, "sample")
             styles = [s for n, s in fits if n == max(fits)[0]]
         tried = self._fits(name, styles, f"(SELECT {name} FROM raw WHERE {filled})")
@@ -455,7 +537,9 @@ class Delivery:
         return styles[0]
 
     def _fits(self, name: str, styles: list[str], rows: str) -> list[tuple[int, str]]:
-        """How many values each style explains; stops at the first that explains all and has no twin."""
+        """How many values each style explains; stops at the first that explains all and
+        has no twin.
+        """
         out: list[tuple[int, str]] = []
         (n_all,) = self.con.execute(f"SELECT count(*) FROM {rows}").fetchone()
         for style in styles:
@@ -470,7 +554,9 @@ class Delivery:
         return out
 
     def _day_order(self, name: str, styles: list[str]) -> str:
-        """Which of two readings of 3/4/2026 is meant: told, or the one under which the days keep the steadier step."""
+        """Which of two readings of 3/4/2026 is meant: told, or the one under which the
+        days keep the steadier step.
+        """
         wanted = self.settings.day_first
         if wanted is not None:
             return next((s for s in styles if s.startswith("d/m") == wanted), styles[0])
@@ -509,7 +595,9 @@ class Delivery:
         )
 
     def local(self, name: str) -> str:
-        """A time column as printed by the platform: the shop's own clock where an offset or nothing stands beside it."""
+        """A time column as printed by the platform: the shop's own clock where an
+        offset or nothing stands beside it.
+        """
         if not self.has(name):
             return "CAST(NULL AS TIMESTAMP)"
         style = self._time_style(name)
@@ -521,11 +609,15 @@ class Delivery:
         return value
 
     def utc(self, name: str) -> str:
-        """A time column in UTC: by its own offset, else by the platform's zone, else by the shop's, else as it stands."""
+        """A time column in UTC: by its own offset, else by the platform's zone, else by
+        the shop's, else as it stands.
+        """
         if not self.has(name):
             return "CAST(NULL AS TIMESTAMP)"
         printed, zone = self.local(name), self.adapter.zone or self.settings.zone or "UTC"
-        naive = printed if zone == "UTC" else f"timezone('UTC', timezone({quoted(zone)}, {printed}))"
+        naive = (
+            printed if zone == "UTC" else f"timezone('UTC', timezone({quoted(zone)}, {printed}))"
+        )
         flag = f"{name}:offset"
         if flag not in self._style:
             n = 0
@@ -539,7 +631,9 @@ class Delivery:
         minutes = clean.offset_minutes(name, self._style[name])
         if self._style[name] == "zoned":
             return f"({printed} - to_minutes({minutes}))"
-        return f"CASE WHEN {minutes} IS NULL THEN {naive} ELSE {printed} - to_minutes({minutes}) END"
+        return (
+            f"CASE WHEN {minutes} IS NULL THEN {naive} ELSE {printed} - to_minutes({minutes}) END"
+        )
 
     def day(self, name: str) -> str:
         """The shop-local day of a time or day column."""
@@ -551,7 +645,9 @@ class Delivery:
 
     def month(self, name: str) -> str:
         """A month written in any way that names one, as YYYY-MM."""
-        return f"strftime({self.local(name)}, '%Y-%m')" if self.has(name) else "CAST(NULL AS VARCHAR)"
+        return (
+            f"strftime({self.local(name)}, '%Y-%m')" if self.has(name) else "CAST(NULL AS VARCHAR)"
+        )
 
     def flag(self, name: str) -> str:
         """Yes or no in the words people write."""
@@ -565,13 +661,17 @@ class Delivery:
         return value
 
     def snapshot_day(self) -> str:
-        """The day a table of positions stands for: its own column, else what the caller says, else the file's own date."""
+        """The day a table of positions stands for: its own column, else what the caller
+        says, else the file's own date.
+        """
         if self.has("day"):
             return self.day("day")
         told = self.settings.observed_on
         if told is None:
             told = f"{dt.datetime.fromtimestamp(self.sheet.path.stat().st_mtime):%Y-%m-%d}"
-            self.notes.append(f"the file does not say which day it stands for: {told}, the day it was saved, is taken")
+            self.notes.append(
+                f"the file does not say which day it stands for: {told}, the day it was saved, is taken"
+            )
         try:
             return f"DATE '{dt.date.fromisoformat(str(told)):%Y-%m-%d}'"
         except ValueError:
@@ -589,13 +689,17 @@ class Delivery:
             self._bad[f"{name} is empty"] = f"(({when}) AND {name} IS NULL)"
 
     def leave_out(self, reason: str, n: str) -> None:
-        """Counts rows that the shape rule reads and does not take; `n` is an aggregate over `raw`."""
+        """Counts rows that the shape rule reads and does not take; `n` is an aggregate
+        over `raw`.
+        """
         (found,) = self.con.execute(f"SELECT {n} FROM raw").fetchone()
         if found:
             self.left_out[reason] = found
 
     def refuse_unreadable(self, table: str, *, budget: float | None = None) -> None:
-        """Counts rows whose values nothing explains; raises above the budget, else takes them out, itemised."""
+        """Counts rows whose values nothing explains; raises above the budget, else
+        takes them out, itemised.
+        """
         if budget is None:
             budget = TABLES[table].loss_budget if table in TABLES else 0.001
         bad = " OR ".join(self._bad.values()) or "false"
@@ -624,7 +728,9 @@ class Delivery:
             self.con.execute(f"DELETE FROM raw WHERE {bad}")
 
     def _examples(self) -> str:
-        """Column, number of rows and line numbers for what could not be read; values are not repeated."""
+        """Column, number of rows and line numbers for what could not be read; values
+        are not repeated.
+        """
         out = []
         for name, bad in self._bad.items():
             (n,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {bad}").fetchone()
@@ -640,13 +746,25 @@ class Delivery:
         return "; ".join(out)
 
     def emit(self, table: str, query: str) -> None:
-        """Hands over a query that yields rows of a contract table (or of `entities` and `ledger`)."""
+        """Hands over a query that yields rows of a contract table (or of `entities` and
+        `ledger`).
+        """
         self.emitted[table] = query
 
 
 def value_kind(column: Column, words: Collection[str]) -> str:
-    """The adapter's kind of value for a contract column; `words` names the text columns that hold single words."""
-    kinds = {"int": "count", "dec": "money", "num": "number", "ts": "time", "date": "day", "month": "month", "bool": "flag"}
+    """The adapter's kind of value for a contract column; `words` names the text columns
+    that hold single words.
+    """
+    kinds = {
+        "int": "count",
+        "dec": "money",
+        "num": "number",
+        "ts": "time",
+        "date": "day",
+        "month": "month",
+        "bool": "flag",
+    }
     if column.type in kinds:
         return kinds[column.type]
     if column.name.endswith("_id") or column.name == "sku":

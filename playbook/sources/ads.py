@@ -1,5 +1,7 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""Advertising platforms: Google, Meta, TikTok, 万相台. Shares such as ROAS and CTR are left out: they come from totals."""
+
+"""Advertising platforms: Google, Meta, TikTok, 万相台. Shares such as ROAS and CTR are
+left out: they come from totals.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ def _shape(channel: str) -> object:
         day = d.day("day_on")
         if not d.has("spend") and not d.has("micros"):
             raise PlaybookError(
-                "there is no cost column", file=d.sheet.path.name, do="add the column Cost to the report"
+                "there is no cost column",
+                file=d.sheet.path.name,
+                do="add the column Cost to the report",
             )
         if d.has("ends_on"):
             _daily_only(d, day)
@@ -35,17 +39,26 @@ def _shape(channel: str) -> object:
                    CAST(sum({spend}) AS DECIMAL(18,6)) AS spend, CAST(sum({d.count("impressions")}) AS BIGINT) AS impressions,
                    CAST(sum({d.count("clicks")}) AS BIGINT) AS clicks, CAST(sum({d.money("orders")}) AS DOUBLE) AS platform_orders,
                    CAST(sum({d.money("value")}) AS DECIMAL(18,6)) AS platform_value, any_value({currency}) AS currency
-            FROM raw GROUP BY ALL HAVING sum({spend}) IS NOT NULL""".replace("GROUP BY ALL", "GROUP BY 1, 2, 3, 4"),
+            FROM raw GROUP BY ALL HAVING sum({spend}) IS NOT NULL""".replace(
+                "GROUP BY ALL", "GROUP BY 1, 2, 3, 4"
+            ),
         )
 
     return shape
 
 
 def _daily_only(d: Delivery, day: str) -> None:
-    """Where the day is read from the start of the reporting period, the period must be that day."""
-    if "reporting" not in d.sheet.names[d.at["day_on"]] and "start" not in d.sheet.names[d.at["day_on"]]:
+    """Where the day is read from the start of the reporting period, the period must be
+    that day.
+    """
+    if (
+        "reporting" not in d.sheet.names[d.at["day_on"]]
+        and "start" not in d.sheet.names[d.at["day_on"]]
+    ):
         return
-    (longer,) = d.con.execute(f"SELECT count(*) FROM raw WHERE {d.day('ends_on')} <> {day}").fetchone()
+    (longer,) = d.con.execute(
+        f"SELECT count(*) FROM raw WHERE {d.day('ends_on')} <> {day}"
+    ).fetchone()
     if longer:
         raise PlaybookError(
             "rows stand for periods longer than a day",

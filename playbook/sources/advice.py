@@ -46,9 +46,18 @@ UNLOCKS: dict[str, tuple[tuple[str, ...], str]] = {
         ("03", "05"),
         "ad reports by day and campaign (Google, Meta, 万相台): acquisition cost, payback, budgets",
     ),
-    "stock": (("07", "09", "10"), "an inventory export: reorder list, days of stock, demand hidden by stock-outs"),
-    "traffic": (("02", "03", "08", "10", "11"), "traffic by day and channel (GA4, 生意参谋): conversion, funnel"),
-    "orders.customer_id": (("04", "05", "06", "09"), "orders with a customer key or e-mail: cohorts, value, segments"),
+    "stock": (
+        ("07", "09", "10"),
+        "an inventory export: reorder list, days of stock, demand hidden by stock-outs",
+    ),
+    "traffic": (
+        ("02", "03", "08", "10", "11"),
+        "traffic by day and channel (GA4, 生意参谋): conversion, funnel",
+    ),
+    "orders.customer_id": (
+        ("04", "05", "06", "09"),
+        "orders with a customer key or e-mail: cohorts, value, segments",
+    ),
     "orders.channel": (
         ("03", "05"),
         "GA4's report by transaction id, or campaign tags on orders: where orders come from",
@@ -62,12 +71,17 @@ UNLOCKS: dict[str, tuple[tuple[str, ...], str]] = {
     "targets": (("02", "11"), "the sheet targets: gaps to plan"),
     "purchase_orders": (("07",), "purchase orders: lead times, supplier scorecard"),
     "promotions": (("07", "10"), "the sheet promotions: what a promotion really brought"),
-    "market_series": (("01",), "a published series (playbook fetch market-series): growth of the market"),
+    "market_series": (
+        ("01",),
+        "a published series (playbook fetch market-series): growth of the market",
+    ),
 }
 
 
 def advise(report: ImportReport, folder: Path, con: duckdb.DuckDBPyConnection) -> None:
-    """Fills `possible`, `next_best` and warnings about extracts that end before their month does."""
+    """Fills `possible`, `next_best` and warnings about extracts that end before their
+    month does.
+    """
     known: dict[str, bool] = {}
 
     def there(what: str) -> bool:
@@ -77,7 +91,9 @@ def advise(report: ImportReport, folder: Path, con: duckdb.DuckDBPyConnection) -
             if not path.exists():
                 known[what] = False
             elif column:
-                (n,) = con.execute(f"SELECT count({column}) FROM read_parquet({quoted(path)})").fetchone()
+                (n,) = con.execute(
+                    f"SELECT count({column}) FROM read_parquet({quoted(path)})"
+                ).fetchone()
                 known[what] = n > 0
             else:
                 known[what] = True
@@ -90,9 +106,13 @@ def advise(report: ImportReport, folder: Path, con: duckdb.DuckDBPyConnection) -
         if not there(what) and (what.partition(".")[0] != "refunds" or there("refunds"))
     ]
     if not there("orders"):
-        missing = [m for m in missing if not m[1].startswith(("orders", "order_lines", "refunds"))] + [(12, "orders")]
+        missing = [
+            m for m in missing if not m[1].startswith(("orders", "order_lines", "refunds"))
+        ] + [(12, "orders")]
     missing.sort(key=lambda m: (-m[0], list(UNLOCKS).index(m[1])))
-    report.next_best = [f"{UNLOCKS[what][1]} (chapters {', '.join(UNLOCKS[what][0])})" for _, what in missing[:3]]
+    report.next_best = [
+        f"{UNLOCKS[what][1]} (chapters {', '.join(UNLOCKS[what][0])})" for _, what in missing[:3]
+    ]
     (report.notes).extend(_short(report, folder, con))
     if there("orders"):
         (n, named) = con.execute(
@@ -102,14 +122,17 @@ def advise(report: ImportReport, folder: Path, con: duckdb.DuckDBPyConnection) -
 
 
 def _short(report: ImportReport, folder: Path, con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Extracts that end before the last day of the month they end in, where another one goes on longer."""
+    """Extracts that end before the last day of the month they end in, where another one
+    goes on longer.
+    """
     out = []
     ends = {
         r.table: r.observed_to
         for r in report.tables.itertuples()
         if r.observed_to
         and r.table in TABLES
-        and r.table not in ("customers", "refunds", "order_lines", "products", "market_series", "channels")
+        and r.table
+        not in ("customers", "refunds", "order_lines", "products", "market_series", "channels")
     }
     for table, last in ends.items():
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", last):
@@ -117,5 +140,7 @@ def _short(report: ImportReport, folder: Path, con: duckdb.DuckDBPyConnection) -
         day = dt.date.fromisoformat(last)
         end = day.replace(day=calendar.monthrange(day.year, day.month)[1])
         if day < end and table in ("orders", "ad_spend", "traffic", "events"):
-            out.append(f"{table} ends on {last}, before its month does: {day:%Y-%m} is not complete")
+            out.append(
+                f"{table} ends on {last}, before its month does: {day:%Y-%m} is not complete"
+            )
     return out

@@ -1,8 +1,10 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""From order money and lines as a platform prints them to the contract's orders, lines, refunds and ledger.
 
-Order money is taken once, discounts and taxes are shared out to the lines in cents, and whatever a platform's total
-holds beside goods gets its own ledger row, so that the rows of a file always come to the total it prints.
+"""From order money and lines as a platform prints them to the contract's orders, lines,
+refunds and ledger.
+
+Order money is taken once, discounts and taxes are shared out to the lines in cents, and
+whatever a platform's total holds beside goods gets its own ledger row, so that the rows
+of a file always come to the total it prints.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ EXTRA = ("duties", "tip", "gift_card")
 def finish_orders(d: Delivery, heads: str, lines: str, *, is_line: str = "true") -> None:
     """Emits the order tables from two queries over `raw`.
 
-    `heads`: one row per order row as printed: order_id, ordered_at, ordered_on, status, currency, total, and where the
-    platform has them subtotal (goods after discounts), discount (of the order), shipping, tax, duties, tip, gift_card,
-    refunded, customer_id, paid_at, cancelled_at, shipped_at, delivered_at, updated_at and any other column of `orders`.
-    `lines`: order_id, quantity, price (as printed, with or without tax), discount (of the line), sku, title ...
-    `is_line`: which rows of `raw` are lines; the others still count as rows of their order.
-    Whether prices hold tax is found out order by order: subtotal + shipping = total, or subtotal + shipping + tax.
+    `heads`: one row per order row as printed: order_id, ordered_at, ordered_on, status,
+    currency, total, and where the platform has them subtotal (goods after discounts),
+    discount (of the order), shipping, tax, duties, tip, gift_card, refunded,
+    customer_id, paid_at, cancelled_at, shipped_at, delivered_at, updated_at and any
+    other column of `orders`. `lines`: order_id, quantity, price (as printed, with or
+    without tax), discount (of the line), sku, title ... `is_line`: which rows of `raw`
+    are lines; the others still count as rows of their order. Whether prices hold tax is
+    found out order by order: subtotal + shipping = total, or subtotal + shipping + tax.
     """
     con = d.con
     con.execute(f"CREATE OR REPLACE TABLE heads_in AS {heads}")
@@ -66,9 +70,13 @@ def finish_orders(d: Delivery, heads: str, lines: str, *, is_line: str = "true")
 
 
 def _fold(d: Delivery) -> None:
-    """One head per order and each of its lines once, even where a file holds the same order's block several times."""
+    """One head per order and each of its lines once, even where a file holds the same
+    order's block several times.
+    """
     con = d.con
-    (n, n_orders) = con.execute("SELECT count(*), count(DISTINCT order_id) FROM heads_in").fetchone()
+    (n, n_orders) = con.execute(
+        "SELECT count(*), count(DISTINCT order_id) FROM heads_in"
+    ).fetchone()
     picked = "SELECT *, 1 AS n_heads, total AS total_delivered FROM heads_in"
     if n != n_orders:
         picked = """
@@ -101,7 +109,9 @@ def _fold(d: Delivery) -> None:
 
 
 def _share_out(d: Delivery) -> None:
-    """Discounts and taxes of the order on its lines, in cents, the last cent on the largest line."""
+    """Discounts and taxes of the order on its lines, in cents, the last cent on the
+    largest line.
+    """
     con = d.con
     cents = "DECIMAL(18,2)"
     con.execute("""
@@ -174,7 +184,13 @@ def _share_out(d: Delivery) -> None:
                                + CAST(all_discount * kept_share AS {cents})) / quantity AS DECIMAL(18,6))
                     ELSE CAST(price AS DECIMAL(18,6)) END AS net_price
         FROM printed p LEFT JOIN left_tax t USING (k)""")
-    for done in ("VIEW printed", "VIEW discounted", "TABLE lines", "TABLE left_over", "TABLE left_tax"):
+    for done in (
+        "VIEW printed",
+        "VIEW discounted",
+        "TABLE lines",
+        "TABLE left_over",
+        "TABLE left_tax",
+    ):
         con.execute(f"DROP {done}")
     con.execute("""
         CREATE OR REPLACE TABLE placed AS
@@ -184,7 +200,9 @@ def _share_out(d: Delivery) -> None:
     inside, outside, none, loose = con.execute("""
         SELECT count(*) FILTER (is_tax_inside), count(*) FILTER (NOT is_tax_inside AND tax <> 0), count(*) FILTER (tax = 0),
                count(*) FILTER (is_usable AND NOT is_tied) FROM money""").fetchone()
-    d.notes.append(f"prices hold tax in {inside:,} orders, tax comes on top in {outside:,}, {none:,} bear none")
+    d.notes.append(
+        f"prices hold tax in {inside:,} orders, tax comes on top in {outside:,}, {none:,} bear none"
+    )
     if loose:
         d.notes.append(
             f"{loose:,} orders whose lines, discounts and total do not quite agree: kept, the difference itemised"
@@ -199,7 +217,8 @@ def _emit(d: Delivery) -> None:
     own = [
         c.name
         for c in TABLES["orders"].columns
-        if c.name in have and c.name not in ("order_id", "gross", "discount", "shipping", "tax", "total")
+        if c.name in have
+        and c.name not in ("order_id", "gross", "discount", "shipping", "tax", "total")
     ]
     more = [c for c in ("is_contactable", "is_business") if c in have]
     d.emit(
@@ -244,8 +263,7 @@ def _emit(d: Delivery) -> None:
     )
     whose = "order_id, ordered_on, is_guest"
     each = " UNION ALL ".join(
-        f"SELECT {whose}, '{e}', 0, {e} FROM itemised WHERE is_usable AND {e} <> 0"
-        for e in EXTRA
+        f"SELECT {whose}, '{e}', 0, {e} FROM itemised WHERE is_usable AND {e} <> 0" for e in EXTRA
     )
     con.execute("""
         CREATE OR REPLACE TABLE itemised AS

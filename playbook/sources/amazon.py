@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
+
 """Amazon: all orders (flat file), sales and traffic by date, FBA inventory."""
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ TAX_ON_TOP = "'amazon.com', 'amazon.ca', 'amazon.com.mx', 'us', 'ca'"
 
 
 def shape_orders(d: Delivery) -> None:
-    """One row per order item; the order's money is the sum of its items, for the file prints no total."""
+    """One row per order item; the order's money is the sum of its items, for the file
+    prints no total.
+    """
     con = d.con
     status = f"""CASE WHEN starts_with(lower({d.word("status")}), 'cancel') THEN 'cancelled'
         WHEN lower({d.word("status")}) LIKE '%delivered%' THEN 'done' WHEN starts_with(lower({d.word("status")}), 'ship') THEN 'shipped'
@@ -43,7 +45,9 @@ def shape_orders(d: Delivery) -> None:
     d.refuse_unreadable("orders", budget=0.0)
     con.execute(f"CREATE OR REPLACE TABLE items AS {query}")
     is_line_total = _is_line_total(d)
-    unit = "CAST(item_price / nullif(quantity, 0) AS DECIMAL(18,6))" if is_line_total else "item_price"
+    unit = (
+        "CAST(item_price / nullif(quantity, 0) AS DECIMAL(18,6))" if is_line_total else "item_price"
+    )
     line = "item_price" if is_line_total else "item_price * quantity"
     priced = "quantity > 0 AND item_price IS NOT NULL"
     (n_empty,) = con.execute(f"SELECT count(*) FROM items WHERE NOT ({priced})").fetchone()
@@ -69,7 +73,9 @@ def shape_orders(d: Delivery) -> None:
 
 
 def _is_line_total(d: Delivery) -> bool:
-    """Whether item-price is the price of the whole line: looked up on skus sold both singly and in numbers."""
+    """Whether item-price is the price of the whole line: looked up on skus sold both
+    singly and in numbers.
+    """
     totals, units = d.con.execute("""
         WITH one AS (SELECT sku, median(item_price) AS single FROM items WHERE quantity = 1 AND item_price > 0 GROUP BY sku)
         SELECT count(*) FILTER (abs(item_price / quantity - single) < abs(item_price - single)),
@@ -93,12 +99,12 @@ def shape_traffic(d: Delivery) -> None:
 
 
 def shape_stock(d: Delivery) -> None:
-    """One row per sku; on hand is what lies in Amazon's warehouses, incoming what is on its way there."""
+    """One row per sku; on hand is what lies in Amazon's warehouses, incoming what is on
+    its way there.
+    """
     count = d.count
     fulfillable, reserved = count("fulfillable"), count("reserved")
-    total = (
-        f"coalesce({count('warehouse')}, {fulfillable} + coalesce({reserved}, 0) + coalesce({count('unsellable')}, 0))"
-    )
+    total = f"coalesce({count('warehouse')}, {fulfillable} + coalesce({reserved}, 0) + coalesce({count('unsellable')}, 0))"
     d.leave_out("rows without a sku", f"count(*) FILTER ({d.id('sku')} IS NULL)")
     inbound = " + ".join(f"coalesce({count(c)}, 0)" for c in ("working", "shipped", "receiving"))
     d.emit(

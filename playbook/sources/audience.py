@@ -1,8 +1,10 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""`audience`: the people of a segment, found in the shop's own contact file, on this machine only.
 
-The store knows people by keys; the shop's contact file knows their e-mails. Both meet here under the shop's salt, and
-only those who consented and are not held out come out. Nothing of it is written into a store or under `runs/`.
+"""`audience`: the people of a segment, found in the shop's own contact file, on this
+machine only.
+
+The store knows people by keys; the shop's contact file knows their e-mails. Both meet
+here under the shop's salt, and only those who consented and are not held out come out.
+Nothing of it is written into a store or under `runs/`.
 """
 
 from __future__ import annotations
@@ -65,7 +67,9 @@ class AudienceReport:
 
 
 def safe_cell(text: object) -> str:
-    """Text that a spreadsheet will show and not run: a leading sign of a formula gets an apostrophe before it."""
+    """Text that a spreadsheet will show and not run: a leading sign of a formula gets
+    an apostrophe before it.
+    """
     value = "" if text is None else str(text)
     return (
         f"'{value}"
@@ -84,16 +88,23 @@ def write_audience(
     held_out: Iterable[str] = (),
     salt: bytes | None = None,
 ) -> AudienceReport:
-    """Writes the e-mails of a segment's customers who consented and are not held out to the CSV file `to`.
+    """Writes the e-mails of a segment's customers who consented and are not held out to
+    the CSV file `to`.
 
-    `members`: the customer_ids of the segment, or a frame or parquet/CSV file of customers with customer_id, segment and
-    optionally arm (`holdout` is left out). `contacts` needs an e-mail and a consent column; rows without a clear yes are
-    left out. Refuses a file under a folder `runs` and a store whose salt is another one.
+    `members`: the customer_ids of the segment, or a frame or parquet/CSV file of
+    customers with customer_id, segment and optionally arm (`holdout` is left out).
+    `contacts` needs an e-mail and a consent column; rows without a clear yes are left
+    out. Refuses a file under a folder `runs` and a store whose salt is another one.
     """
     target = Path(to)
-    if "runs" in [p.lower() for p in target.resolve().parts] or Path(store).resolve() in target.resolve().parents:
+    if (
+        "runs" in [p.lower() for p in target.resolve().parts]
+        or Path(store).resolve() in target.resolve().parents
+    ):
         raise PlaybookError(
-            "a list of people may not lie in a run or in a store", file=target.name, do="name a file outside of both"
+            "a list of people may not lie in a run or in a store",
+            file=target.name,
+            do="name a file outside of both",
         )
     keys, out = _members(segment, members)
     out |= set(held_out)
@@ -101,7 +112,9 @@ def write_audience(
     secret()
     with tempfile.TemporaryDirectory(prefix="playbook-import-") as folder:
         con = connect(scratch=Path(folder))
-        sheets = open_sheets(con, Path(contacts), Path(folder), lambda names: len(found_columns(CONTACTS, names)))
+        sheets = open_sheets(
+            con, Path(contacts), Path(folder), lambda names: len(found_columns(CONTACTS, names))
+        )
         sheet = sheets[0]
         d = Delivery(con, CONTACTS, sheet, Settings(), secret)
         d.load()
@@ -119,12 +132,19 @@ def write_audience(
             WHERE is_yes ORDER BY email""").fetchall()
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.new")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8", newline="") as handle:
+    with open(
+        os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+        "w",
+        encoding="utf-8",
+        newline="",
+    ) as handle:
         writer = csv.writer(handle)
         writer.writerow(["email"])
         writer.writerows([safe_cell(e)] for (e,) in rows)
     os.replace(part, target)
-    return AudienceReport(segment, target.name, len(keys | (out & keys)), len(out & keys), found, refused, len(rows))
+    return AudienceReport(
+        segment, target.name, len(keys | (out & keys)), len(out & keys), found, refused, len(rows)
+    )
 
 
 def _members(segment: str, members: object) -> tuple[set[str], set[str]]:
@@ -133,14 +153,20 @@ def _members(segment: str, members: object) -> tuple[set[str], set[str]]:
         path = Path(members)
         if not path.is_file():
             raise PlaybookError(
-                "the segment's list is not there", file=path.name, do="run the segmentation chapter first"
+                "the segment's list is not there",
+                file=path.name,
+                do="run the segmentation chapter first",
             )
-        members = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
+        members = (
+            pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
+        )
     if not isinstance(members, pd.DataFrame):
         return {str(m) for m in members}, set()
     if "customer_id" not in members:
         raise PlaybookError(
-            "the segment's list has no customer_id", column="customer_id", do="name the list of chapter 06"
+            "the segment's list has no customer_id",
+            column="customer_id",
+            do="name the list of chapter 06",
         )
     frame = members
     if "segment" in frame:
@@ -148,7 +174,9 @@ def _members(segment: str, members: object) -> tuple[set[str], set[str]]:
         frame = frame[frame["segment"].astype(str) == segment]
         if frame.empty:
             raise PlaybookError(
-                f"there is no segment {segment!r}", rule=f"one of {', '.join(names)}", do="choose one of them"
+                f"there is no segment {segment!r}",
+                rule=f"one of {', '.join(names)}",
+                do="choose one of them",
             )
     arms = frame["arm"].astype(str) if "arm" in frame else pd.Series("treated", index=frame.index)
     is_out = arms.map(lambda a: bool(re.match(r"hold|control", a.lower())))

@@ -1,7 +1,9 @@
-"""GA4's own export to BigQuery, nested as it is: parquet, or JSON with one event a line.
+"""GA4's own export to BigQuery, nested as it is: parquet, or JSON with one event a
+line.
 
-Only what a store keeps is taken out of the nests; the rest (pages, places, user ids) is never read. An event with
-several items becomes a row an item, and the event's money stands on the first of them.
+Only what a store keeps is taken out of the nests; the rest (pages, places, user ids) is
+never read. An event with several items becomes a row an item, and the event's money
+stands on the first of them.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ CLICK = "session_traffic_source_last_click"
 
 
 def flat(source: str, names: Collection[str]) -> tuple[list[str], str]:
-    """Headers and a FROM clause with columns c0, c1 ... for the nested table `source` with columns `names`."""
+    """Headers and a FROM clause with columns c0, c1 ... for the nested table `source`
+    with columns `names`.
+    """
 
     def nest(name: str) -> str:
         return f"to_json({name})" if name in names else "CAST(NULL AS JSON)"

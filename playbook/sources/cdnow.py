@@ -1,7 +1,9 @@
-"""CDNOW: every purchase of 23,570 people who first bought CDs online in the first quarter of 1997, to June 1998.
+"""CDNOW: every purchase of 23,570 people who first bought CDs online in the first
+quarter of 1997, to June 1998.
 
-Posted by Peter Fader and Bruce Hardie (no explicit licence); the text file comes with the lifetimes package and is
-read by path, because that package's own loader no longer imports. One order per customer and day; a row is a line.
+Posted by Peter Fader and Bruce Hardie (no explicit licence); the text file comes with
+the lifetimes package and is read by path, because that package's own loader no longer
+imports. One order per customer and day; a row is a line.
 """
 
 from __future__ import annotations
@@ -13,11 +15,26 @@ from pathlib import Path
 
 from playbook.errors import PlaybookError
 from playbook.store.open import cache_folder
-from playbook.store.write import connect, locked, publish, quoted, settle, staging, write_json, write_table
+from playbook.store.write import (
+    connect,
+    locked,
+    publish,
+    quoted,
+    settle,
+    staging,
+    write_json,
+    write_table,
+)
 
 __all__ = ["GOLDEN", "store_folder", "text_file"]
 
-GOLDEN = {"rows": 69_659, "customers": 23_570, "orders": 67_591, "units": 167_881, "amount": "2500315.630000"}
+GOLDEN = {
+    "rows": 69_659,
+    "customers": 23_570,
+    "orders": 67_591,
+    "units": 167_881,
+    "amount": "2500315.630000",
+}
 SHA256 = "eff6889ed364c5199d6eacbbeb7a6d559971df4406ac876f322c373f00a072ef"
 FORMAT = "1"  # raised when the tables built from the same text change
 
@@ -33,19 +50,25 @@ log_starts_with_shop: true
 def text_file() -> Path:
     """The CDNOW master text inside the installed lifetimes package."""
     spec = util.find_spec("lifetimes")
-    path = Path(spec.origin).parent / "datasets" / "CDNOW_master.txt" if spec and spec.origin else None
+    path = (
+        Path(spec.origin).parent / "datasets" / "CDNOW_master.txt" if spec and spec.origin else None
+    )
     if path is None or not path.exists():
         raise PlaybookError(
-            "the CDNOW text is not there", file="lifetimes/datasets/CDNOW_master.txt", do="install lifetimes 0.11.3"
+            "the CDNOW text is not there",
+            file="lifetimes/datasets/CDNOW_master.txt",
+            do="install lifetimes 0.11.3",
         )
     return path
 
 
 def store_folder() -> Path:
-    """The CDNOW store, built from the package's text on first use; raises PlaybookError if the text is not the one.
+    """The CDNOW store, built from the package's text on first use; raises PlaybookError
+    if the text is not the one.
 
-    Unit prices keep six decimals, so a line's revenue equals the source's amount to the cent; what they leave over in
-    sum (fractions of a cent) stands as `rounding` in the import ledger.
+    Unit prices keep six decimals, so a line's revenue equals the source's amount to the
+    cent; what they leave over in sum (fractions of a cent) stands as `rounding` in the
+    import ledger.
     """
     folder = cache_folder() / f"cdnow-{SHA256[:8]}-{FORMAT}"
     settle(folder)
@@ -54,7 +77,10 @@ def store_folder() -> Path:
     content = text_file().read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256:
         raise PlaybookError(
-            "the CDNOW text differs from the published one", file=text_file(), rule="sha256", do="reinstall lifetimes"
+            "the CDNOW text differs from the published one",
+            file=text_file(),
+            rule="sha256",
+            do="reinstall lifetimes",
         )
     with locked(folder):
         if not (folder / "store.json").exists():
@@ -124,7 +150,9 @@ def _build(folder: Path, text: Path) -> None:
         FROM lines GROUP BY day_on HAVING sum(amount) <> sum(quantity * price)""",
         stage / "import_ledger.parquet",
     )
-    first, last = con.execute("SELECT min(day_on)::VARCHAR, max(day_on)::VARCHAR FROM lines").fetchone()
+    first, last = con.execute(
+        "SELECT min(day_on)::VARCHAR, max(day_on)::VARCHAR FROM lines"
+    ).fetchone()
     con.close()
     (stage / "shop.yaml").write_text(SHOP_YAML, encoding="utf-8")
     shutil.rmtree(stage / "scratch", ignore_errors=True)
@@ -135,7 +163,14 @@ def _build(folder: Path, text: Path) -> None:
             "observed_from": dict.fromkeys(observed, first),
             "observed_to": dict.fromkeys(observed, last),
             "salt_fingerprint": None,  # public data with ids that name nobody: kept as published
-            "imports": [{"import_id": SHA256[:12], "kind": "cdnow", "source_sha256": SHA256, "rows": GOLDEN["rows"]}],
+            "imports": [
+                {
+                    "import_id": SHA256[:12],
+                    "kind": "cdnow",
+                    "source_sha256": SHA256,
+                    "rows": GOLDEN["rows"],
+                }
+            ],
         },
     )
     publish(folder)

@@ -1,8 +1,10 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""Cleaners: from a platform's text to numbers, times, ids and masked text, as expressions the engine runs in bulk.
 
-Each one answers two questions about a whole column before it is used: which style is it written in, and which values
-does that style not explain. A value no style explains is never guessed.
+"""Cleaners: from a platform's text to numbers, times, ids and masked text, as
+expressions the engine runs in bulk.
+
+Each one answers two questions about a whole column before it is used: which style is it
+written in, and which values does that style not explain. A value no style explains is
+never guessed.
 """
 
 from __future__ import annotations
@@ -27,7 +29,24 @@ __all__ = [
 ]
 
 # what platforms write where there is nothing
-BLANKS = ("", ".", "-", "--", "---", "—", "–", "null", "none", "nan", "n/a", "#n/a", "nil", "无", "\\n", "(not set)")
+BLANKS = (
+    "",
+    ".",
+    "-",
+    "--",
+    "---",
+    "—",
+    "–",
+    "null",
+    "none",
+    "nan",
+    "n/a",
+    "#n/a",
+    "nil",
+    "无",
+    "\\n",
+    "(not set)",
+)
 SCIENTIFIC = r"^[+-]?[0-9](\.[0-9]+)?[eE]\+?[0-9]{2,}$"
 
 _SPACES = " \t\n\r\u00a0\u3000\ufeff"
@@ -81,7 +100,8 @@ def _literal(text: str) -> str:
 
 
 def is_odd(column: str, *, is_id: bool = False) -> str:
-    """Whether a text may have outer blanks or a spreadsheet wrapper (`="x"`, a leading apostrophe), or stand for nothing.
+    """Whether a text may have outer blanks or a spreadsheet wrapper (`="x"`, a leading
+    apostrophe), or stand for nothing.
 
     Cheap to ask, so that the dear `plain_text` runs only on columns that need it.
     """
@@ -96,16 +116,20 @@ def is_odd(column: str, *, is_id: bool = False) -> str:
 
 
 def is_plain(column: str) -> str:
-    """Whether `plain_text` is sure to leave a text as it is: no odd sign at its ends, and no word for nothing."""
+    """Whether `plain_text` is sure to leave a text as it is: no odd sign at its ends,
+    and no word for nothing.
+    """
     shape = "[0-9A-Za-z+][ -~]*[0-9A-Za-z]"
     words = ", ".join(_literal(w) for w in BLANKS if re.fullmatch(shape, w))
     return f"(regexp_full_match({column}, '{shape}') AND lower({column}) NOT IN ({words}))"
 
 
 def plain_text(column: str) -> str:
-    """The column without wrappers and outer blanks. Dear to set up and to run, so used only where `is_odd` finds some.
+    """The column without wrappers and outer blanks. Dear to set up and to run, so used
+    only where `is_odd` finds some.
 
-    Each inner expression stands once: the engine would take repeated ones out of their branch and run them on all rows.
+    Each inner expression stands once: the engine would take repeated ones out of their
+    branch and run them on all rows.
     """
     bare = f"trim({column}, '{_SPACES}')"
     inner = f"regexp_replace(regexp_replace({bare}, '^=\"(.*)\"$', '\\1', 's'), '^''+', '')"
@@ -119,19 +143,28 @@ def blank(text: str) -> str:
 
 
 def number(text: str, style: str) -> str:
-    """A decimal from cleaned text in one of the styles plain, dot (1,234.56) or comma (1.234,56 and 1 234,56)."""
+    """A decimal from cleaned text in one of the styles plain, dot (1,234.56) or comma
+    (1.234,56 and 1 234,56).
+    """
     if style == "plain":
         return f"TRY_CAST({text} AS DECIMAL(18,6))"
     bare = f"regexp_replace({text}, '{_CURRENCY}', '', 'g')"
     bare = f"regexp_replace({bare}, '[\\s\u00a0\u202f\u2009'']', '', 'g')"
-    bare = f"regexp_replace(regexp_replace({bare}, '^\\((.*)\\)$', '-\\1'), '^([0-9.,]+)-$', '-\\1')"
+    bare = (
+        f"regexp_replace(regexp_replace({bare}, '^\\((.*)\\)$', '-\\1'), '^([0-9.,]+)-$', '-\\1')"
+    )
     bare = f"replace({bare}, '−', '-')"
     if style == "dot":
-        shape, digits = r"^[+-]?([0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}|[0-9]*)(\.[0-9]*)?$", f"replace({bare}, ',', '')"
+        shape, digits = (
+            r"^[+-]?([0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}|[0-9]*)(\.[0-9]*)?$",
+            f"replace({bare}, ',', '')",
+        )
     else:
         shape = r"^[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*)(,[0-9]*)?$"
         digits = f"replace(replace({bare}, '.', ''), ',', '.')"
-    return f"CASE WHEN regexp_matches({bare}, '{shape}') THEN TRY_CAST({digits} AS DECIMAL(18,6)) END"
+    return (
+        f"CASE WHEN regexp_matches({bare}, '{shape}') THEN TRY_CAST({digits} AS DECIMAL(18,6)) END"
+    )
 
 
 def currency_code(text: str) -> str:
@@ -140,7 +173,9 @@ def currency_code(text: str) -> str:
 
 
 def time_of(text: str, style: str) -> str:
-    """(naive or zoned) time from cleaned text as TIMESTAMP in the zone it is printed in."""
+    """(naive or zoned) time from cleaned text as TIMESTAMP in the zone it is printed
+    in.
+    """
     if style == "iso":
         head = f"replace(regexp_replace({text}, '\\s*(Z|UTC|GMT|[+-][0-9]{{2}}:?[0-9]{{2}})$', ''), 'T', ' ')"
         return f"TRY_CAST(CASE WHEN regexp_matches({text}, '^[0-9]{{4}}-[0-9]{{1,2}}-[0-9]{{1,2}}') THEN {head} END AS TIMESTAMP)"
@@ -156,9 +191,7 @@ def offset_minutes(text: str, style: str = "") -> str:
     """Minutes east of UTC that a time text states; missing where it states none."""
     if style == "zoned":
         sign = f"CASE substr({text}, 21, 1) WHEN '-' THEN -1 ELSE 1 END"
-        return (
-            f"({sign} * (TRY_CAST(substr({text}, 22, 2) AS INTEGER) * 60 + TRY_CAST(substr({text}, 24, 2) AS INTEGER)))"
-        )
+        return f"({sign} * (TRY_CAST(substr({text}, 22, 2) AS INTEGER) * 60 + TRY_CAST(substr({text}, 24, 2) AS INTEGER)))"
     found = f"regexp_extract({text}, '([+-])([0-9]{{2}}):?([0-9]{{2}})$', ['s', 'h', 'm'])"
     return (
         f"CASE WHEN regexp_matches({text}, '(Z|UTC|GMT)$') THEN 0 WHEN regexp_matches({text}, ':[0-9.]+ ?[+-][0-9]{{2}}:?[0-9]{{2}}$') "

@@ -1,4 +1,5 @@
-"""`fetch`: a public data set from its publisher into the cache, resumed where it broke off, checked before it is used.
+"""`fetch`: a public data set from its publisher into the cache, resumed where it broke
+off, checked before it is used.
 
 The only place in the project that calls the network.
 """
@@ -26,7 +27,9 @@ BLOCK = 1 << 16
 
 @dataclass
 class FetchReport:
-    """What was fetched: file, address, bytes, sha256, whether it lay in the cache or was resumed; and its import."""
+    """What was fetched: file, address, bytes, sha256, whether it lay in the cache or
+    was resumed; and its import.
+    """
 
     name: str
     folder: str
@@ -41,7 +44,10 @@ class FetchReport:
 
     def lines(self) -> list[str]:
         """The report as sentences, one a line."""
-        out = [f"{f['file']}: {f['bytes']:,} bytes, {f['how']}, sha256 {f['sha256']}" for f in self.files]
+        out = [
+            f"{f['file']}: {f['bytes']:,} bytes, {f['how']}, sha256 {f['sha256']}"
+            for f in self.files
+        ]
         out += [line for r in self.imported for line in r.lines()]
         return [*out, f"licence: {self.licence}; cite: {self.cite}", f"store: {self.folder}"]
 
@@ -54,11 +60,13 @@ def fetch(
     progress: Callable[[str, int, int], None] | None = None,
     wait_seconds: float = 2.0,
 ) -> FetchReport:
-    """Downloads the data set `name` and imports it into the store `into` (default: a store in the cache).
+    """Downloads the data set `name` and imports it into the store `into` (default: a
+    store in the cache).
 
-    `addresses` replaces the publisher's (file -> address); `progress(file, bytes so far, bytes in all or 0)` is told
-    how far it is. A download that breaks off is resumed, now or at the next call. Content that fails its check is
-    removed from the cache and refused, and the store stays as it was.
+    `addresses` replaces the publisher's (file -> address); `progress(file, bytes so
+    far, bytes in all or 0)` is told how far it is. A download that breaks off is
+    resumed, now or at the next call. Content that fails its check is removed from the
+    cache and refused, and the store stays as it was.
     """
     known = data_set(name)
     if known.name == "cdnow":
@@ -68,9 +76,17 @@ def fetch(
     files, paths, vintages = [], [], {}
     for file, address in {**known.files, **(addresses or {})}.items():
         # a revised series is asked for anew each time; a finished study never changes
-        path, how, vintage = _download(file, address, downloads, progress, wait_seconds, fresh=known.kind == "series")
+        path, how, vintage = _download(
+            file, address, downloads, progress, wait_seconds, fresh=known.kind == "series"
+        )
         files.append(
-            {"file": file, "address": address, "bytes": path.stat().st_size, "sha256": digest(path), "how": how}
+            {
+                "file": file,
+                "address": address,
+                "bytes": path.stat().st_size,
+                "sha256": digest(path),
+                "how": how,
+            }
         )
         paths.append(path)
         vintages[path] = vintage
@@ -118,7 +134,9 @@ def _download(
     *,
     fresh: bool = False,
 ) -> tuple[Path, str, str | None]:
-    """The file in the cache, how it got there, and the day the publisher last changed it where it says so."""
+    """The file in the cache, how it got there, and the day the publisher last changed
+    it where it says so.
+    """
     import pooch
 
     downloads.mkdir(parents=True, exist_ok=True)
@@ -139,7 +157,11 @@ def _download(
         if old.exists():
             os.replace(old, target)
             changed = stamp.read_text() if stamp.exists() else None
-            return target, "the publisher cannot be reached, so the copy in the cache is used", changed
+            return (
+                target,
+                "the publisher cannot be reached, so the copy in the cache is used",
+                changed,
+            )
         raise PlaybookError(
             f"the publisher cannot be reached ({type(error).__name__})",
             file=file,
@@ -153,14 +175,22 @@ def _download(
 
 
 class _Resuming:
-    """A downloader for pooch that keeps what has arrived beside the target and asks only for the rest."""
+    """A downloader for pooch that keeps what has arrived beside the target and asks
+    only for the rest.
+    """
 
-    def __init__(self, file: str, part: Path, progress: Callable | None, wait_seconds: float) -> None:
+    def __init__(
+        self, file: str, part: Path, progress: Callable | None, wait_seconds: float
+    ) -> None:
         self.file, self.part, self.progress, self.wait = file, part, progress, wait_seconds
         self.how, self.changed = "downloaded", None
 
-    def __call__(self, url: str, output_file: object, pooch: object, check_only: bool = False) -> bool | None:
-        """Called by pooch with the address and the temporary file it then moves into place."""
+    def __call__(
+        self, url: str, output_file: object, pooch: object, check_only: bool = False
+    ) -> bool | None:
+        """Called by pooch with the address and the temporary file it then moves into
+        place.
+        """
         import requests
         import urllib3
 
@@ -172,7 +202,12 @@ class _Resuming:
                 _note(self.part).unlink(missing_ok=True)
                 return None
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                if isinstance(error, requests.HTTPError) and error.response.status_code in (401, 403, 404, 410):
+                if isinstance(error, requests.HTTPError) and error.response.status_code in (
+                    401,
+                    403,
+                    404,
+                    410,
+                ):
                     raise
                 failure = error
                 time.sleep(self.wait * 2**attempt if attempt + 1 < TRIES else 0)
@@ -192,12 +227,16 @@ class _Resuming:
                 self.part.unlink(missing_ok=True)
                 raise OSError("the part on disk is longer than the file")
             reply.raise_for_status()
-            is_rest = reply.status_code == 206 and reply.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            is_rest = reply.status_code == 206 and reply.headers.get(
+                "Content-Range", ""
+            ).startswith(f"bytes {have}-")
             self.how = "resumed" if is_rest else self.how
             done = have if is_rest else 0
             length = int(reply.headers.get("Content-Length") or 0)
             total = done + length if length else 0
-            _note(self.part).write_text(reply.headers.get("ETag") or reply.headers.get("Last-Modified") or "")
+            _note(self.part).write_text(
+                reply.headers.get("ETag") or reply.headers.get("Last-Modified") or ""
+            )
             said = reply.headers.get("Last-Modified") or reply.headers.get("Date")
             self.changed = f"{email.utils.parsedate_to_datetime(said):%Y-%m-%d}" if said else None
             with open(self.part, "ab" if is_rest else "wb") as out:

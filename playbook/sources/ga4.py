@@ -1,5 +1,7 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""Google Analytics 4: report CSV (traffic by channel, purchases by transaction) and exported events."""
+
+"""Google Analytics 4: report CSV (traffic by channel, purchases by transaction) and
+exported events.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def _period(d: Delivery) -> tuple[str | None, str | None]:
 
 
 def shape_traffic(d: Delivery) -> None:
-    """Sessions per day and channel. A report without the dimension Date is one total of its period."""
+    """Sessions per day and channel. A report without the dimension Date is one total of
+    its period.
+    """
     start, end = _period(d)
     if d.has("day_on"):
         day = d.day("day_on")
@@ -54,7 +58,9 @@ def shape_traffic(d: Delivery) -> None:
 
 
 def shape_transactions(d: Delivery) -> None:
-    """Which campaign each order came from: fills channel, source, medium and campaign of orders without them."""
+    """Which campaign each order came from: fills channel, source, medium and campaign
+    of orders without them.
+    """
     parts = d.text("source_medium")
     source = f"coalesce({d.text('source')}, nullif(trim(split_part({parts}, '/', 1)), ''))"
     medium = f"coalesce({d.text('medium')}, nullif(trim(split_part({parts}, '/', 2)), ''))"
@@ -69,7 +75,9 @@ def shape_transactions(d: Delivery) -> None:
 
 
 def shape_events(d: Delivery) -> None:
-    """One row per event; a session is the visitor's id with the session's number; microseconds become times."""
+    """One row per event; a session is the visitor's id with the session's number;
+    microseconds become times.
+    """
     name = "occurred_at"
     (micros, n) = d.con.execute(
         f"SELECT count(*) FILTER (regexp_matches({name}, '^[0-9]{{15,17}}$')), count(*) FROM raw"

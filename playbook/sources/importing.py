@@ -1,5 +1,7 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""`import_files`: exports into a store, all or nothing, with an account of every row and every cent."""
+
+"""`import_files`: exports into a store, all or nothing, with an account of every row
+and every cent.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,16 @@ from playbook.sources.merge import Part, Rebuilt, parts_of, rebuild
 from playbook.sources.read import EXCEL_ROWS, Sheet, open_sheets
 from playbook.sources.secret import Salt
 from playbook.store.contract import TABLES
-from playbook.store.write import connect, locked, publish, quoted, settle, staging, write_json, write_table
+from playbook.store.write import (
+    connect,
+    locked,
+    publish,
+    quoted,
+    settle,
+    staging,
+    write_json,
+    write_table,
+)
 
 __all__ = ["FileReport", "ImportReport", "import_files"]
 
@@ -57,10 +68,12 @@ class FileReport:
 
 @dataclass
 class ImportReport:
-    """What an import did. Frames have plain columns; `lines()` says it in sentences, `as_dict()` for machines.
+    """What an import did. Frames have plain columns; `lines()` says it in sentences,
+    `as_dict()` for machines.
 
-    `ledger`: reason, n_rows, n_orders, amount of the whole store, as `import_ledger` holds them. `tables`: table,
-    n_rows, observed_from, observed_to. `unmatched`: names no channel rule matches, with n_orders and amount.
+    `ledger`: reason, n_rows, n_orders, amount of the whole store, as `import_ledger`
+    holds them. `tables`: table, n_rows, observed_from, observed_to. `unmatched`: names
+    no channel rule matches, with n_orders and amount.
     """
 
     store: str
@@ -94,7 +107,10 @@ class ImportReport:
         out = []
         for f in self.files:
             how = f"{f.n_rows:,} rows read" if f.is_new else "already imported, nothing changed"
-            out.append(f"{f.file}: {f.title}, {how}" + (f", {f.n_dropped:,} dropped" if f.n_dropped else ""))
+            out.append(
+                f"{f.file}: {f.title}, {how}"
+                + (f", {f.n_dropped:,} dropped" if f.n_dropped else "")
+            )
             out += [f"  repaired: {what} ({n:,})" for what, n in sorted(f.repaired.items())]
             out += [f"  left out: {what} ({n:,})" for what, n in sorted(f.left_out.items())]
             out += [f"  columns not understood: {', '.join(f.unknown)}"] if f.unknown else []
@@ -102,10 +118,16 @@ class ImportReport:
         out += [f"not imported: {text}" for text in self.skipped]
         if len(self.ledger):
             out.append(f"money as delivered ({self.currency or 'money'}), by what became of it:")
-            out += [f"  {r.reason}: {r.n_rows:,} rows, {r.amount:,.2f}" for r in self.ledger.itertuples()]
-            out.append(f"  total: {self.ledger.n_rows.sum():,} rows, {self.ledger.amount.sum():,.2f}")
+            out += [
+                f"  {r.reason}: {r.n_rows:,} rows, {r.amount:,.2f}"
+                for r in self.ledger.itertuples()
+            ]
+            out.append(
+                f"  total: {self.ledger.n_rows.sum():,} rows, {self.ledger.amount.sum():,.2f}"
+            )
         out += [
-            f"{r.table}: {r.n_rows:,} rows" + (f", {r.observed_from} to {r.observed_to}" if r.observed_from else "")
+            f"{r.table}: {r.n_rows:,} rows"
+            + (f", {r.observed_from} to {r.observed_to}" if r.observed_from else "")
             for r in self.tables.itertuples()
         ]
         if len(self.unmatched):
@@ -132,18 +154,24 @@ def import_files(
     mapping: Mapping[str, object] | str | os.PathLike | None = None,
     options: Mapping[str, object] | None = None,
 ) -> ImportReport:
-    """Imports `files` of export kind `kind` (`auto`: each recognised by its header) into the store folder `into`.
+    """Imports `files` of export kind `kind` (`auto`: each recognised by its header)
+    into the store folder `into`.
 
-    All or nothing: a file that cannot be read refuses the whole import with a PlaybookError, and the store stays as it
-    was. The same file twice, overlapping extracts and any order of months end in the same bytes.
+    All or nothing: a file that cannot be read refuses the whole import with a
+    PlaybookError, and the store stays as it was. The same file twice, overlapping
+    extracts and any order of months end in the same bytes.
     """
     folder = Path(into)
     if not files:
         raise PlaybookError("no file to import was named", do="name at least one export")
     if folder.exists() and not folder.is_dir():
-        raise PlaybookError("the store is a folder, and this is a file", file=folder.name, do="name another folder")
+        raise PlaybookError(
+            "the store is a folder, and this is a file", file=folder.name, do="name another folder"
+        )
     chosen = None if kind == "auto" else _chosen(kind, mapping)
-    paths = sorted({Path(f) for f in files}, key=lambda p: (p.name, str(p)))  # by name: where the folder lies changes nothing
+    paths = sorted(
+        {Path(f) for f in files}, key=lambda p: (p.name, str(p))
+    )  # by name: where the folder lies changes nothing
     is_fresh = not folder.exists()
     scratch = Path(tempfile.mkdtemp(prefix="playbook-import-"))
     os.chmod(scratch, 0o700)
@@ -156,12 +184,22 @@ def import_files(
                 folder,
                 scratch,
                 salt,
-                {"day_first": day_first, "is_decimal_comma": is_decimal_comma, "observed_on": observed_on},
+                {
+                    "day_first": day_first,
+                    "is_decimal_comma": is_decimal_comma,
+                    "observed_on": observed_on,
+                },
                 dict(options or {}),
             )
     except BaseException:
-        shutil.rmtree(folder / ".staging", ignore_errors=True) if not (folder / ".commit.json").exists() else None
-        if is_fresh and folder.exists() and {p.name for p in folder.iterdir()} <= {".lock", ".imports"}:
+        shutil.rmtree(folder / ".staging", ignore_errors=True) if not (
+            folder / ".commit.json"
+        ).exists() else None
+        if (
+            is_fresh
+            and folder.exists()
+            and {p.name for p in folder.iterdir()} <= {".lock", ".imports"}
+        ):
             shutil.rmtree(folder, ignore_errors=True)
         raise
     finally:
@@ -181,11 +219,21 @@ def _engine_errors(file: str) -> Iterable[None]:
     """An engine's complaint about a file as a refusal that names the file."""
     try:
         yield
-    except (duckdb.Error, UnicodeError, OSError, MemoryError, ValueError, ArithmeticError, LookupError) as error:
+    except (
+        duckdb.Error,
+        UnicodeError,
+        OSError,
+        MemoryError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+    ) as error:
         text = re.sub(r"\s+", " ", str(error)).strip()
         text = re.sub(r"/[^ '\"]*/", "", text)[:160]
         raise PlaybookError(
-            f"the file cannot be read: {text or type(error).__name__}", file=file, do="export it again"
+            f"the file cannot be read: {text or type(error).__name__}",
+            file=file,
+            do="export it again",
         ) from error
 
 
@@ -217,7 +265,9 @@ def _import(
     new: set[str] = set()
     for number, path in enumerate(paths):
         with _engine_errors(path.name):
-            reports = _one_file(con, chosen, path, folder, stage, scratch, set_up, salt, f"f{number}", skipped)
+            reports = _one_file(
+                con, chosen, path, folder, stage, scratch, set_up, salt, f"f{number}", skipped
+            )
         files += reports
         new |= {t for r in reports if r.is_new for t in r.tables}
     if not files:
@@ -228,9 +278,13 @@ def _import(
         )
     parts = parts_of(folder / ".imports", stage / ".imports")
     with _engine_errors("the store"):
-        is_built = json.dumps(_relevant(settings), sort_keys=True) == json.dumps(log.get("built_with"), sort_keys=True)
+        is_built = json.dumps(_relevant(settings), sort_keys=True) == json.dumps(
+            log.get("built_with"), sort_keys=True
+        )
         wanted = None if not is_built else new
-        rebuilt = rebuild(con, parts, stage, settings, wanted) if wanted is None or wanted else Rebuilt()
+        rebuilt = (
+            rebuild(con, parts, stage, settings, wanted) if wanted is None or wanted else Rebuilt()
+        )
     if wanted is None or wanted:
         _keep_hand_made(folder, stage, log)
         _write_log(folder, stage, parts, rebuilt, log, settings, salt)
@@ -246,7 +300,9 @@ def _check_zone(con: duckdb.DuckDBPyConnection, zone: str | None) -> None:
             con.execute(f"SELECT timezone({quoted(zone)}, TIMESTAMP '2026-01-01')")
         except duckdb.Error:
             raise PlaybookError(
-                f"{zone!r} is not a time zone", file="shop.yaml", do="write one such as Europe/Berlin"
+                f"{zone!r} is not a time zone",
+                file="shop.yaml",
+                do="write one such as Europe/Berlin",
             ) from None
 
 
@@ -265,7 +321,11 @@ def read_settings(folder: Path) -> dict[str, object]:
             do="mend the line named, or start again from `playbook init`",
         ) from None
     if found is not None and not isinstance(found, dict):
-        raise PlaybookError("shop.yaml is not `name: value` lines", file="shop.yaml", do="start from `playbook init`")
+        raise PlaybookError(
+            "shop.yaml is not `name: value` lines",
+            file="shop.yaml",
+            do="start from `playbook init`",
+        )
     return {str(k): v for k, v in (found or {}).items()}
 
 
@@ -278,7 +338,9 @@ def read_log(folder: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError:
-        raise PlaybookError("the store's log is damaged", file="store.json", do="import into a fresh folder") from None
+        raise PlaybookError(
+            "the store's log is damaged", file="store.json", do="import into a fresh folder"
+        ) from None
 
 
 # --- one file --------------------------------------------------------------------------------------------------------
@@ -315,13 +377,21 @@ def _one_file(
         seen = sheets[0] if sheets else Sheet(path, "", [], "")
         if chosen is not None:
             _refuse_headers(chosen, path, seen, con, scratch, tag)
-        skipped.append(f"{path.name}: no kind known has these headers ({', '.join(h[:40] for h in seen.headers[:6])} ...)")
+        skipped.append(
+            f"{path.name}: no kind known has these headers ({', '.join(h[:40] for h in seen.headers[:6])} ...)"
+        )
         return []
     out = []
     for sheet in usable:
         one = chosen or kinds.best_kinds(sheet.names)[0][1]
-        if chosen is None and sheet.sheet in TABLES and f"table-{sheet.sheet}".replace("_", "-") in kinds.adapters():
-            one = kinds.adapter(f"table-{sheet.sheet}")  # a sheet of the fill-in workbook says itself what it is
+        if (
+            chosen is None
+            and sheet.sheet in TABLES
+            and f"table-{sheet.sheet}".replace("_", "-") in kinds.adapters()
+        ):
+            one = kinds.adapter(
+                f"table-{sheet.sheet}"
+            )  # a sheet of the fill-in workbook says itself what it is
         try:
             out.append(_one_sheet(con, one, sheet, folder, stage, settings, salt))
         except PlaybookError as error:
@@ -332,11 +402,17 @@ def _one_file(
     return out
 
 
-def _refuse_headers(chosen: Adapter, path: Path, seen: Sheet, con: object, scratch: Path, tag: str) -> None:
-    """Finds the row that comes nearest to the kind's headers and says which required ones it lacks."""
+def _refuse_headers(
+    chosen: Adapter, path: Path, seen: Sheet, con: object, scratch: Path, tag: str
+) -> None:
+    """Finds the row that comes nearest to the kind's headers and says which required
+    ones it lacks.
+    """
 
     def nearness(names: list[str]) -> int:
-        return kinds.partial(chosen, names) + max((points for points, _ in kinds.best_kinds(names)), default=0)
+        return kinds.partial(chosen, names) + max(
+            (points for points, _ in kinds.best_kinds(names)), default=0
+        )
 
     sheets = open_sheets(con, path, scratch, nearness, tag=f"{tag}h")
     nearest = next((s for s in sheets if s.scan), seen)
@@ -426,17 +502,23 @@ def _one_sheet(
         d.refuse_unreadable(one.gives[0])
     if not d.emitted:
         raise PlaybookError(
-            f"{one.title}: nothing could be taken from this file", file=sheet.path.name, do="export it again"
+            f"{one.title}: nothing could be taken from this file",
+            file=sheet.path.name,
+            do="export it again",
         )
     _write_part(con, d, stage / ".imports" / import_id, import_id, report)
     return report
 
 
-def _write_part(con: duckdb.DuckDBPyConnection, d: Delivery, target: Path, import_id: str, report: FileReport) -> None:
+def _write_part(
+    con: duckdb.DuckDBPyConnection, d: Delivery, target: Path, import_id: str, report: FileReport
+) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for table, query in d.emitted.items():
         path = target / f"{table}.parquet"
-        if table == "order_lines":  # as the store holds them, so that a single import's file can be taken over as it is
+        if (
+            table == "order_lines"
+        ):  # as the store holds them, so that a single import's file can be taken over as it is
             write_table(con, table, query, path)
             continue
         order = {
@@ -475,13 +557,20 @@ def _write_part(con: duckdb.DuckDBPyConnection, d: Delivery, target: Path, impor
         "left_out": d.left_out,
     }
     write_json(target / "part.json", about)
-    report.n_rows, report.n_dropped, report.repaired, report.notes = d.n_rows, d.n_unreadable, d.repaired, d.notes
+    report.n_rows, report.n_dropped, report.repaired, report.notes = (
+        d.n_rows,
+        d.n_unreadable,
+        d.repaired,
+        d.notes,
+    )
     report.left_out = d.left_out
     report.tables, report.last_day = tuple(sorted(d.emitted)), end[:10]
 
 
 def _extract_end(con: duckdb.DuckDBPyConnection, d: Delivery, target: Path) -> str:
-    """The latest moment any row of the file speaks of: the nearest a file comes to saying when it was made."""
+    """The latest moment any row of the file speaks of: the nearest a file comes to
+    saying when it was made.
+    """
     stated = getattr(d, "observed_to", None)
     ends = [str(stated)] if stated else []
     for table, columns in (
@@ -523,21 +612,36 @@ def _extract_end(con: duckdb.DuckDBPyConnection, d: Delivery, target: Path) -> s
 
 
 def _keep_hand_made(folder: Path, stage: Path, log: dict) -> None:
-    """Refuse to put a table over one that no import made: what a person wrote by hand is not an import's to replace."""
+    """Refuse to put a table over one that no import made: what a person wrote by hand
+    is not an import's to replace.
+    """
     ours = set(log.get("tables") or ())
     for name in sorted(_staged_tables(stage) - ours):
-        found = [p for p in (folder / f"{name}.parquet", folder / f"{name}.csv", folder / f"{name}.csv.gz", folder / name)
-                 if p.exists()]
+        found = [
+            p
+            for p in (
+                folder / f"{name}.parquet",
+                folder / f"{name}.csv",
+                folder / f"{name}.csv.gz",
+                folder / name,
+            )
+            if p.exists()
+        ]
         if found:
             shutil.rmtree(stage, ignore_errors=True)
             raise PlaybookError(
-                "the folder holds a table that no import made", file=found[0], table=name,
+                "the folder holds a table that no import made",
+                file=found[0],
+                table=name,
                 do=f"import into a fresh folder, and bring this table in with `playbook import table-{name} "
-                   f"{found[0].name}`")
+                f"{found[0].name}`",
+            )
 
 
 def _staged_tables(stage: Path) -> set[str]:
-    return {p.stem for p in stage.glob("*.parquet")} | {p.name for p in stage.iterdir() if p.is_dir() and p.name in TABLES}
+    return {p.stem for p in stage.glob("*.parquet")} | {
+        p.name for p in stage.iterdir() if p.is_dir() and p.name in TABLES
+    }
 
 
 def _write_log(
@@ -592,7 +696,12 @@ def _report(
         if path.exists():
             (n,) = con.execute(f"SELECT count(*) FROM read_parquet({quoted(path)})").fetchone()
             tables.append(
-                (name, n, (log.get("observed_from") or {}).get(name, ""), (log.get("observed_to") or {}).get(name, ""))
+                (
+                    name,
+                    n,
+                    (log.get("observed_from") or {}).get(name, ""),
+                    (log.get("observed_to") or {}).get(name, ""),
+                )
             )
     ledger = pd.DataFrame({"reason": [], "n_rows": [], "n_orders": [], "amount": []})
     path = folder / "import_ledger.parquet"

@@ -1,5 +1,7 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""`init`: a new store folder with shop.yaml and a workbook of fill-in sheets for what no export holds."""
+
+"""`init`: a new store folder with shop.yaml and a workbook of fill-in sheets for what
+no export holds.
+"""
 
 from __future__ import annotations
 
@@ -84,24 +86,32 @@ class InitReport:
 
 
 def init_store(folder: str | os.PathLike, *, currency: str = "", timezone: str = "") -> InitReport:
-    """Writes `shop.yaml` and `fill-in.xlsx` into `folder`; what is already there is kept. PlaybookError on a bad currency
-    or time zone, and where `folder` is a file."""
+    """Writes `shop.yaml` and `fill-in.xlsx` into `folder`; what is already there is
+    kept. PlaybookError on a bad currency or time zone, and where `folder` is a file.
+    """
     import zoneinfo
 
     path = Path(folder)
     if path.exists() and not path.is_dir():
-        raise PlaybookError("the store is a folder, and this is a file", file=path.name, do="name another folder")
+        raise PlaybookError(
+            "the store is a folder, and this is a file", file=path.name, do="name another folder"
+        )
     if currency and not re.fullmatch(r"[A-Z]{3}", currency.upper()):
         raise PlaybookError(f"{currency!r} is not a currency", do="write three letters such as EUR")
     try:
         zoneinfo.ZoneInfo(timezone or "UTC")
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        raise PlaybookError(f"{timezone!r} is not a time zone", do="write one such as Europe/Berlin") from None
+        raise PlaybookError(
+            f"{timezone!r} is not a time zone", do="write one such as Europe/Berlin"
+        ) from None
     path.mkdir(parents=True, exist_ok=True)
     report = InitReport(str(path))
     name = re.sub(r"[^\w-]+", "-", path.resolve().name).strip("-") or "shop"
     text = SHOP_YAML.format(name=name, currency=currency.upper(), timezone=timezone)
-    for file, write in (("shop.yaml", lambda p: p.write_text(text, encoding="utf-8")), ("fill-in.xlsx", _workbook)):
+    for file, write in (
+        ("shop.yaml", lambda p: p.write_text(text, encoding="utf-8")),
+        ("fill-in.xlsx", _workbook),
+    ):
         if (path / file).exists():
             report.kept.append(file)
         else:
@@ -116,12 +126,21 @@ def init_store(folder: str | os.PathLike, *, currency: str = "", timezone: str =
 
 
 def _workbook(path: Path) -> None:
-    """One sheet per table, headers being the contract's columns, notes on every header; rules for channels filled in."""
+    """One sheet per table, headers being the contract's columns, notes on every header;
+    rules for channels filled in.
+    """
     import xlsxwriter
 
-    with xlsxwriter.Workbook(str(path), {"strings_to_formulas": False, "strings_to_urls": False}) as book:
-        book.set_properties({"created": dt.datetime(2000, 1, 1)})  # the same bytes whenever it is written
-        needed, plain = book.add_format({"bold": True, "bg_color": "#DDEBF7"}), book.add_format({"bold": True})
+    with xlsxwriter.Workbook(
+        str(path), {"strings_to_formulas": False, "strings_to_urls": False}
+    ) as book:
+        book.set_properties(
+            {"created": dt.datetime(2000, 1, 1)}
+        )  # the same bytes whenever it is written
+        needed, plain = (
+            book.add_format({"bold": True, "bg_color": "#DDEBF7"}),
+            book.add_format({"bold": True}),
+        )
         for name in FILL_IN:
             table = TABLES[name]
             sheet = book.add_worksheet(name)
@@ -133,7 +152,9 @@ def _workbook(path: Path) -> None:
                 sheet.write_comment(0, i, "\n".join(note))
                 sheet.set_column(i, i, max(12, len(c.name) + 2))
                 if c.allowed:
-                    sheet.data_validation(1, i, 2000, i, {"validate": "list", "source": list(c.allowed)})
+                    sheet.data_validation(
+                        1, i, 2000, i, {"validate": "list", "source": list(c.allowed)}
+                    )
             if name == "channels":
                 for i, (pattern, channel, kind, is_paid) in enumerate(CHANNEL_RULES, start=1):
                     sheet.write_number(i, 0, i)

@@ -49,7 +49,9 @@ def adapter(kind: str) -> Adapter:
 
 
 def score(one: Adapter, names: list[str]) -> int:
-    """How well headers fit an adapter: 0 where a required column or its signature is missing."""
+    """How well headers fit an adapter: 0 where a required column or its signature is
+    missing.
+    """
     at = found_columns(one, names)
     wanted = columns_of(one)
     if any(w.is_required and w.name not in at for w in wanted.values()):
@@ -62,7 +64,12 @@ def score(one: Adapter, names: list[str]) -> int:
     if signature and not signature & present:
         return 0
     extra = len((header_list(one.ignored) | header_list(one.personal)) & present)
-    return 100 * sum(w.is_required for w in wanted.values()) + 10 * len(at) + extra + 50 * len(signature & present)
+    return (
+        100 * sum(w.is_required for w in wanted.values())
+        + 10 * len(at)
+        + extra
+        + 50 * len(signature & present)
+    )
 
 
 def partial(one: Adapter, names: list[str]) -> int:
@@ -74,7 +81,15 @@ def best_kinds(names: list[str]) -> list[tuple[int, Adapter]]:
     """The adapters these headers fit, best first."""
     n_named = sum(bool(n) for n in names)
     # a table of a date and a few values could be anything: taken as a series only where nothing else fits
-    found = [(score(one, names), one) for one in adapters().values() if not one.beside or n_named <= one.beside + 1]
+    found = [
+        (score(one, names), one)
+        for one in adapters().values()
+        if not one.beside or n_named <= one.beside + 1
+    ]
     # a column sku stands in many a file; a table of the contract consists of its own columns for the most part
-    found = [(n, one) for n, one in found if not one.kind.startswith("table-") or 2 * partial(one, names) > n_named]
+    found = [
+        (n, one)
+        for n, one in found
+        if not one.kind.startswith("table-") or 2 * partial(one, names) > n_named
+    ]
     return sorted((f for f in found if f[0] > 0), key=lambda f: (-f[0], f[1].kind))

@@ -1,7 +1,9 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""A table nobody wrote an adapter for: a mapping file says which of its headers is what.
 
-`propose_mapping` writes a first version from the headers; a person corrects it; `import generic FILE --mapping M` uses it.
+"""A table nobody wrote an adapter for: a mapping file says which of its headers is
+what.
+
+`propose_mapping` writes a first version from the headers; a person corrects it; `import
+generic FILE --mapping M` uses it.
 """
 
 from __future__ import annotations
@@ -44,12 +46,18 @@ ORDER_COLUMNS: dict[str, tuple[str, str]] = {
         "title | product | product name | item name | description | artikel | bezeichnung | désignation | nombre | 商品名称 | 标题",
     ),
     "quantity": ("count", "quantity | qty | units | menge | anzahl | quantité | cantidad | 数量"),
-    "price": ("money", "price | unit price | einzelpreis | stückpreis | prix | prix unitaire | precio | 单价 | 价格"),
+    "price": (
+        "money",
+        "price | unit price | einzelpreis | stückpreis | prix | prix unitaire | precio | 单价 | 价格",
+    ),
     "amount": (
         "money",
         "amount | line total | item total | line amount | gesamtpreis | positionssumme | montant | importe | 金额 | 小计",
     ),
-    "line_discount": ("money", "discount | line discount | item discount | rabatt | remise | descuento | 优惠"),
+    "line_discount": (
+        "money",
+        "discount | line discount | item discount | rabatt | remise | descuento | 优惠",
+    ),
     "list_price": ("money", "list price | compare at price | uvp | rrp"),
     "unit_cost": ("money", "unit cost | cost | cogs | einkaufspreis | ek | coût | costo | 成本"),
     "subtotal": ("money", "subtotal | zwischensumme | sous total"),
@@ -63,7 +71,10 @@ ORDER_COLUMNS: dict[str, tuple[str, str]] = {
         "money",
         "total | order total | grand total | gesamtsumme | gesamtbetrag | total ttc | 总金额 | 实付金额",
     ),
-    "status": ("word", "status | order status | state | bestellstatus | statut | estado | 订单状态"),
+    "status": (
+        "word",
+        "status | order status | state | bestellstatus | statut | estado | 订单状态",
+    ),
     "email": ("contact", "email | e mail | customer email | buyer email | mail | 邮箱"),
     "customer": (
         "contact",
@@ -110,7 +121,9 @@ REQUIRED = ("order_id", "ordered_at")
 
 @dataclass(frozen=True)
 class Proposal:
-    """A proposed mapping: `text` is the YAML to save and edit; `unmatched` are headers it found no use for."""
+    """A proposed mapping: `text` is the YAML to save and edit; `unmatched` are headers
+    it found no use for.
+    """
 
     table: str
     text: str
@@ -126,17 +139,23 @@ class Proposal:
 
 
 def propose_mapping(file: str | os.PathLike) -> Proposal:
-    """Reads the headers of `file` and proposes what each one is; raises PlaybookError if nothing can be made of them."""
+    """Reads the headers of `file` and proposes what each one is; raises PlaybookError
+    if nothing can be made of them.
+    """
     path = Path(file)
     with tempfile.TemporaryDirectory(prefix="playbook-import-") as scratch:
         con = connect(scratch=Path(scratch))
-        sheets = open_sheets(con, path, Path(scratch), lambda names: sum(_nearest(n)[1] > 0.8 for n in names if n))
+        sheets = open_sheets(
+            con, path, Path(scratch), lambda names: sum(_nearest(n)[1] > 0.8 for n in names if n)
+        )
         sheets = [s for s in sheets if s.scan] or sheets
         sheet = max(sheets, key=lambda s: len(s.headers))
     headers = [h for h in sheet.headers if h]
     if len(headers) < 2:
         raise PlaybookError(
-            "no row of headers was found", file=path.name, do="put one row of column names above the rows"
+            "no row of headers was found",
+            file=path.name,
+            do="put one row of column names above the rows",
         )
     table = _table_of({normalised(h) for h in headers})
     names = (
@@ -144,16 +163,25 @@ def propose_mapping(file: str | os.PathLike) -> Proposal:
         if table == "orders"
         else {
             c.name: (
-                {"int": "count", "dec": "money", "num": "number", "ts": "time", "date": "day", "bool": "flag"}.get(
-                    c.type, "text"
-                ),
+                {
+                    "int": "count",
+                    "dec": "money",
+                    "num": "number",
+                    "ts": "time",
+                    "date": "day",
+                    "bool": "flag",
+                }.get(c.type, "text"),
                 c.name,
             )
             for c in TABLES[table].columns
         }
     )
     ranked = sorted(
-        ((_likeness(normalised(h), words), name, h) for h in headers for name, (_, words) in names.items()),
+        (
+            (_likeness(normalised(h), words), name, h)
+            for h in headers
+            for name, (_, words) in names.items()
+        ),
         reverse=True,
     )
     columns: dict[str, str] = {}
@@ -165,10 +193,15 @@ def propose_mapping(file: str | os.PathLike) -> Proposal:
     personal = [
         h
         for h in rest
-        if any(p in normalised(h).split() or (len(p) > 1 and not p.isascii() and p in h) for p in PERSONAL)
+        if any(
+            p in normalised(h).split() or (len(p) > 1 and not p.isascii() and p in h)
+            for p in PERSONAL
+        )
     ]
     unmatched = [h for h in rest if h not in personal]
-    needed = [n for n in (REQUIRED if table == "orders" else TABLES[table].required) if n not in columns]
+    needed = [
+        n for n in (REQUIRED if table == "orders" else TABLES[table].required) if n not in columns
+    ]
     text = [
         "# Which header is what. Correct it, then: playbook import generic FILE --mapping THIS --into FOLDER",
         f"table: {table}",
@@ -182,8 +215,13 @@ def propose_mapping(file: str | os.PathLike) -> Proposal:
     text += [f"  {name}: {_yaml(header)}" for name, header in columns.items()]
     text += [f"  {name}:  # needed, and not found" for name in needed]
     if table == "orders":
-        text += ["# words of the status column -> placed, paid, shipped, done, cancelled or refunded", "status: {}"]
-    text += [f"# no use found for: {h}" for h in unmatched] + [f"# personal, never read: {h}" for h in personal]
+        text += [
+            "# words of the status column -> placed, paid, shipped, done, cancelled or refunded",
+            "status: {}",
+        ]
+    text += [f"# no use found for: {h}" for h in unmatched] + [
+        f"# personal, never read: {h}" for h in personal
+    ]
     return Proposal(table, "\n".join(text) + "\n", columns, unmatched, personal)
 
 
@@ -200,7 +238,9 @@ def _likeness(name: str, words: str) -> float:
 
 def _nearest(name: str) -> tuple[str, float]:
     found = max(((_likeness(name, words), c) for c, (_, words) in ORDER_COLUMNS.items()))
-    exact = max((1.0 for t in TABLES.values() for c in t.columns if normalised(c.name) == name), default=0.0)
+    exact = max(
+        (1.0 for t in TABLES.values() for c in t.columns if normalised(c.name) == name), default=0.0
+    )
     return found[1], max(found[0], exact)
 
 
@@ -216,9 +256,13 @@ def _table_of(names: set[str]) -> str:
 
 
 def adapter_from_mapping(mapping: Mapping[str, object] | str | os.PathLike | None) -> Adapter:
-    """The adapter a mapping file describes; PlaybookError names the line that does not make sense."""
+    """The adapter a mapping file describes; PlaybookError names the line that does not
+    make sense.
+    """
     if mapping is None:
-        raise PlaybookError("a mapping file is needed for the kind generic", do="make one with `playbook map FILE`")
+        raise PlaybookError(
+            "a mapping file is needed for the kind generic", do="make one with `playbook map FILE`"
+        )
     told = mapping
     name = "mapping"
     if not isinstance(mapping, Mapping):
@@ -233,7 +277,9 @@ def adapter_from_mapping(mapping: Mapping[str, object] | str | os.PathLike | Non
                 do="start again from `playbook map FILE`",
             ) from None
     if not isinstance(told, Mapping) or not isinstance(told.get("columns"), Mapping):
-        raise PlaybookError("the mapping has no `columns:`", file=name, do="start again from `playbook map FILE`")
+        raise PlaybookError(
+            "the mapping has no `columns:`", file=name, do="start again from `playbook map FILE`"
+        )
     table = str(told.get("table") or "orders")
     known = (
         ORDER_COLUMNS
@@ -258,11 +304,15 @@ def adapter_from_mapping(mapping: Mapping[str, object] | str | os.PathLike | Non
             rule=f"one of {', '.join(known)}",
             do="correct or remove these lines",
         )
-    needed = [n for n in (REQUIRED if table == "orders" else TABLES[table].required) if n not in columns]
+    needed = [
+        n for n in (REQUIRED if table == "orders" else TABLES[table].required) if n not in columns
+    ]
     if needed or (table == "orders" and not {"price", "amount", "total"} & set(columns)):
         needed = needed or ["price, amount or total"]
         raise PlaybookError(
-            f"the mapping leaves out what is needed: {', '.join(needed)}", file=name, do="name their headers"
+            f"the mapping leaves out what is needed: {', '.join(needed)}",
+            file=name,
+            do="name their headers",
         )
     statuses = {str(k).lower(): str(v) for k, v in (told.get("status") or {}).items()}
     wrong = sorted(set(statuses.values()) - set(STATUSES))
@@ -282,7 +332,9 @@ def adapter_from_mapping(mapping: Mapping[str, object] | str | os.PathLike | Non
     }
     for knob in ("day_first", "decimal_comma"):
         if told.get(knob) not in (None, True, False):
-            raise PlaybookError(f"{knob} is neither true nor false", file=name, do="write true, false or nothing")
+            raise PlaybookError(
+                f"{knob} is neither true nor false", file=name, do="write true, false or nothing"
+            )
     if table != "orders":
         from playbook.sources.sheets import WORDS, shape_of
 
@@ -290,8 +342,17 @@ def adapter_from_mapping(mapping: Mapping[str, object] | str | os.PathLike | Non
             f"{n}{'!' if n in TABLES[table].required else ''} {value_kind(TABLES[table].column(n), WORDS)} | {h}"
             for n, h in columns.items()
         ]
-        return Adapter(f"generic-{table}", f"{family} (mapped)", (table,), "\n".join(lines), shape_of(table), **knobs)
-    lines = [f"{n}{'!' if n in REQUIRED else ''} {ORDER_COLUMNS[n][0]} | {h}" for n, h in columns.items()]
+        return Adapter(
+            f"generic-{table}",
+            f"{family} (mapped)",
+            (table,),
+            "\n".join(lines),
+            shape_of(table),
+            **knobs,
+        )
+    lines = [
+        f"{n}{'!' if n in REQUIRED else ''} {ORDER_COLUMNS[n][0]} | {h}" for n, h in columns.items()
+    ]
     return Adapter(
         f"generic-orders-{family}",
         f"{family} (mapped)",
@@ -304,13 +365,17 @@ def adapter_from_mapping(mapping: Mapping[str, object] | str | os.PathLike | Non
 
 
 def _shape_orders(d: Delivery, statuses: Mapping[str, str], family: str) -> None:
-    """Lines with the order's fields on each of them, or on the first only, or one row per order."""
+    """Lines with the order's fields on each of them, or on the first only, or one row
+    per order.
+    """
     said = d.word("status")
     by_word = " ".join(f"WHEN lower({said}) = {_sql(k)} THEN '{v}'" for k, v in statuses.items())
     plain = " ".join(f"WHEN lower({said}) = '{s}' THEN '{s}'" for s in STATUSES)
     status = f"CASE {by_word} {plain} END" if d.has("status") else "'done'"
     if d.has("status"):
-        (n,) = d.con.execute(f"SELECT count(*) FROM raw WHERE status IS NOT NULL AND {status} IS NULL").fetchone()
+        (n,) = d.con.execute(
+            f"SELECT count(*) FROM raw WHERE status IS NOT NULL AND {status} IS NULL"
+        ).fetchone()
         if n:
             words = d.con.execute(
                 f"SELECT DISTINCT status FROM raw WHERE status IS NOT NULL AND {status} IS NULL ORDER BY 1 LIMIT 8"
@@ -332,7 +397,13 @@ def _shape_orders(d: Delivery, statuses: Mapping[str, str], family: str) -> None
         price = f"CAST({amount} / nullif({quantity}, 0) AS DECIMAL(18,6))"
     else:
         price = d.money("subtotal") if d.has("subtotal") else d.money("total")
-    line_filled = "price IS NOT NULL" if d.has("price") else "amount IS NOT NULL" if d.has("amount") else "true"
+    line_filled = (
+        "price IS NOT NULL"
+        if d.has("price")
+        else "amount IS NOT NULL"
+        if d.has("amount")
+        else "true"
+    )
     lines = f"""
         SELECT {d.id("order_id")} AS order_id, {d.id("sku")} AS sku, {d.text("title")} AS title, {quantity} AS quantity, {price} AS price,
                {d.money("line_discount")} AS discount, {d.money("list_price")} AS list_price, {d.money("unit_cost")} AS unit_cost
@@ -391,7 +462,12 @@ def _shape_orders(d: Delivery, statuses: Mapping[str, str], family: str) -> None
             )
     if not has_lines:
         d.notes.append("the file has no lines: each order stands as one line without sku")
-    finish_orders(d, heads.replace("max(CAST(NULL AS VARCHAR)) AS status", "'done' AS status"), lines, is_line=line_filled)
+    finish_orders(
+        d,
+        heads.replace("max(CAST(NULL AS VARCHAR)) AS status", "'done' AS status"),
+        lines,
+        is_line=line_filled,
+    )
 
 
 def _sql(text: str) -> str:

@@ -1,9 +1,12 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""From everything imported so far to the store's tables: a pure function of the set of imports, whatever their order.
 
-Each import is kept as a *part* under `.imports/<import_id>/`, typed, with contact details already hashed or gone.
-Where two parts deliver the same order, the more complete, later, further advanced version is taken whole; the rows of
-the other stand in the ledger as `overlap`. Rows of other tables replace each other by their key in the same way.
+"""From everything imported so far to the store's tables: a pure function of the set of
+imports, whatever their order.
+
+Each import is kept as a *part* under `.imports/<import_id>/`, typed, with contact
+details already hashed or gone. Where two parts deliver the same order, the more
+complete, later, further advanced version is taken whole; the rows of the other stand in
+the ledger as `overlap`. Rows of other tables replace each other by their key in the
+same way.
 """
 
 from __future__ import annotations
@@ -50,7 +53,9 @@ class Part:
 
 @dataclass
 class Rebuilt:
-    """What a rebuild found: rows per table, days observed, and what a person should hear about."""
+    """What a rebuild found: rows per table, days observed, and what a person should
+    hear about.
+    """
 
     rows: dict[str, int] = field(default_factory=dict)
     observed_from: dict[str, str] = field(default_factory=dict)
@@ -86,14 +91,20 @@ def rebuild(
     settings: Mapping[str, object],
     tables: set[str] | None = None,
 ) -> Rebuilt:
-    """Writes the store's tables built from `parts` into `stage`; only `tables` (and what hangs on them) when given."""
+    """Writes the store's tables built from `parts` into `stage`; only `tables` (and
+    what hangs on them) when given.
+    """
     out = Rebuilt()
     touched = set(TABLES) | set(ORDER_TABLES) if tables is None else set(tables)
     if touched & {"channels", "cost_rates"}:
         touched |= set(ORDER_TABLES) | {"ad_spend", "traffic"}
     _rates(con, parts, settings, out)
     for name in TABLES:
-        if name not in ORDER_TABLES and name not in ("customers", "import_ledger") and name in touched:
+        if (
+            name not in ORDER_TABLES
+            and name not in ("customers", "import_ledger")
+            and name in touched
+        ):
             _keyed(con, name, parts, stage, out)
     if touched & set(ORDER_TABLES) or "customers" in touched:
         _orders(con, parts, stage, settings, out)
@@ -103,7 +114,9 @@ def rebuild(
 # --- tables other than orders ----------------------------------------------------------------------------------------
 
 
-def _keyed(con: object, name: str, parts: list[Part], stage: Path, out: Rebuilt, extra: str = "") -> None:
+def _keyed(
+    con: object, name: str, parts: list[Part], stage: Path, out: Rebuilt, extra: str = ""
+) -> None:
     mine = [p for p in parts if name in p.tables]
     if not mine and not extra:
         return
@@ -126,7 +139,9 @@ def _keyed(con: object, name: str, parts: list[Part], stage: Path, out: Rebuilt,
         before = _count_and_spend(con, columns)
         rest = [c for c in columns if c not in key and not c.startswith("_")]
         if name in BY_COLUMN:
-            picks = "".join(f", arg_max({c}, {latest}) FILTER ({c} IS NOT NULL) AS {c}" for c in rest)
+            picks = "".join(
+                f", arg_max({c}, {latest}) FILTER ({c} IS NOT NULL) AS {c}" for c in rest
+            )
             query = f"SELECT {keys}{picks} FROM keyed GROUP BY {keys}"
         else:
             query = f"SELECT * FROM keyed QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY _end DESC, _import DESC) = 1"
@@ -134,7 +149,9 @@ def _keyed(con: object, name: str, parts: list[Part], stage: Path, out: Rebuilt,
         after = _count_and_spend(con, columns)
         if before[0] > after[0] and name not in BY_COLUMN:
             money = f", {before[1] - after[1]:,.2f} of spend" if before[1] is not None else ""
-            out.notes.append(f"{name}: {before[0] - after[0]:,} rows{money} come in a later extract as well: the later one is taken")
+            out.notes.append(
+                f"{name}: {before[0] - after[0]:,} rows{money} come in a later extract as well: the later one is taken"
+            )
     if name == "ad_spend" and "currency" in columns:
         _convert(con, out, ("spend", "platform_value"), columns)
     if name in RULED and "channel" in columns:
@@ -152,7 +169,9 @@ def _keyed(con: object, name: str, parts: list[Part], stage: Path, out: Rebuilt,
 
 
 def _refuse_two_breakdowns(con: object, name: str) -> None:
-    """A day's total in one extract and its parts in another are the same money twice, under keys that differ."""
+    """A day's total in one extract and its parts in another are the same money twice,
+    under keys that differ.
+    """
     columns = {r[0] for r in con.execute("DESCRIBE keyed").fetchall()}
     for part in sorted({"campaign", "region", "device"} & columns):
         channel, days, first = con.execute(f"""
@@ -176,7 +195,9 @@ def _count_and_spend(con: object, columns: list[str]) -> tuple[int, Decimal | No
 
 
 def _convert(con: object, out: Rebuilt, money: tuple[str, ...], columns: list[str]) -> None:
-    """Money in shop currency at the rate of the day; rows in a currency without a rate are left out and named."""
+    """Money in shop currency at the rate of the day; rows in a currency without a rate
+    are left out and named.
+    """
     shop = quoted(out.currency or "")
     rate = (
         f"CASE WHEN currency IS NULL OR upper(currency) = {shop} THEN 1.0 ELSE (SELECT arg_max(r.value, r.from_on) "
@@ -196,9 +217,13 @@ def _convert(con: object, out: Rebuilt, money: tuple[str, ...], columns: list[st
 
 
 def _rename_channels(con: object, name: str, parts: list[Part], columns: list[str]) -> None:
-    """Channels by the shop's rules; rows that fall together under one name are added up."""
+    """Channels by the shop's rules; rows that fall together under one name are added
+    up.
+    """
     _rules(con, parts)
-    said = "lower(concat_ws(' / ', channel, campaign))" if "campaign" in columns else "lower(channel)"
+    said = (
+        "lower(concat_ws(' / ', channel, campaign))" if "campaign" in columns else "lower(channel)"
+    )
     key = list(TABLES[name].key)
     sums = "".join(
         f", CAST(sum({c}) AS {sql_type(name, c)}) AS {c}"
@@ -216,7 +241,9 @@ def _rename_channels(con: object, name: str, parts: list[Part], columns: list[st
 # --- orders, lines, refunds, customers, ledger -----------------------------------------------------------------------
 
 
-def _orders(con: object, parts: list[Part], stage: Path, settings: Mapping[str, object], out: Rebuilt) -> None:
+def _orders(
+    con: object, parts: list[Part], stage: Path, settings: Mapping[str, object], out: Rebuilt
+) -> None:
     mine = [p for p in parts if "entities" in p.tables]
     if not mine:
         return
@@ -263,7 +290,9 @@ def _nulls(table: str) -> str:
 
 
 def _pick_versions(con: object, mine: list[Part]) -> None:
-    """`won`: for each order the import whose version is kept (family, part, entity, import_id, is_complete)."""
+    """`won`: for each order the import whose version is kept (family, part, entity,
+    import_id, is_complete).
+    """
     pick = ""
     if len(mine) > 1:
         # complete before cut off, then the order's own latest time, then how far it has come, then the later extract
@@ -276,7 +305,9 @@ def _pick_versions(con: object, mine: list[Part]) -> None:
 
 
 def _rates(con: object, parts: list[Part], settings: Mapping[str, object], out: Rebuilt) -> None:
-    """`rates`: currency, from_on, value in shop currency. The shop's currency is told, else the commonest one."""
+    """`rates`: currency, from_on, value in shop currency. The shop's currency is told,
+    else the commonest one.
+    """
     out.currency = str(settings["currency"]).upper() if settings.get("currency") else None
     for table in ("orders", "ad_spend"):
         files = ", ".join(p.file(table) for p in parts if table in p.tables)
@@ -288,7 +319,9 @@ def _rates(con: object, parts: list[Part], settings: Mapping[str, object], out: 
             ).fetchone()
             out.currency = found[0] if found else None
     rates = [p for p in parts if "cost_rates" in p.tables]
-    rows = " UNION ALL BY NAME ".join(f"SELECT * FROM read_parquet({p.file('cost_rates')})" for p in rates)
+    rows = " UNION ALL BY NAME ".join(
+        f"SELECT * FROM read_parquet({p.file('cost_rates')})" for p in rates
+    )
     con.execute("CREATE OR REPLACE TEMP TABLE rates (currency VARCHAR, from_on DATE, value DOUBLE)")
     if rows:
         con.execute(
@@ -297,7 +330,9 @@ def _rates(con: object, parts: list[Part], settings: Mapping[str, object], out: 
 
 
 def _accepted(con: object, mine: list[Part], out: Rebuilt) -> None:
-    """`taken`: the versions that enter the store, with the exchange rate and the order id they get."""
+    """`taken`: the versions that enter the store, with the exchange rate and the order
+    id they get.
+    """
     shop = quoted(out.currency or "")
     con.execute(f"""CREATE OR REPLACE TEMP TABLE taken AS
         WITH o AS (SELECT o.family, o.entity, o.import_id, o.ordered_on, coalesce(upper(o.currency), {shop}) AS currency
@@ -329,19 +364,30 @@ def _order_id(alias: str) -> str:
     )
 
 
-def _write_orders(con: object, parts: list[Part], mine: list[Part], stage: Path, out: Rebuilt) -> None:
+def _write_orders(
+    con: object, parts: list[Part], mine: list[Part], stage: Path, out: Rebuilt
+) -> None:
     (n_clash,) = con.execute("SELECT count(*) FROM clash").fetchone()
     order_id = _order_id("o") if n_clash else "o.order_id"
-    (n_foreign,) = con.execute("SELECT count(*) FROM taken WHERE rate IS NULL OR rate <> 1.0").fetchone()
+    (n_foreign,) = con.execute(
+        "SELECT count(*) FROM taken WHERE rate IS NULL OR rate <> 1.0"
+    ).fetchone()
     have = {
-        t: {r[0] for r in con.execute(f"DESCRIBE all_{t}").fetchall()} for t in ("orders", "order_lines", "refunds")
+        t: {r[0] for r in con.execute(f"DESCRIBE all_{t}").fetchall()}
+        for t in ("orders", "order_lines", "refunds")
     }
 
     def select(table: str, money: tuple[str, ...], part: str) -> str:
-        swaps = [f"CAST(o.{c} * t.rate AS DECIMAL(18,6)) AS {c}" for c in money if n_foreign and c in have[table]]
+        swaps = [
+            f"CAST(o.{c} * t.rate AS DECIMAL(18,6)) AS {c}"
+            for c in money
+            if n_foreign and c in have[table]
+        ]
         swaps += [f"{order_id} AS order_id"] if n_clash else []
         replace = f" REPLACE ({', '.join(swaps)})" if swaps else ""
-        if len(mine) == 1 and not n_foreign:  # every order of a lone part is taken but the few cut off: no join with all
+        if (
+            len(mine) == 1 and not n_foreign
+        ):  # every order of a lone part is taken but the few cut off: no join with all
             return (
                 f"SELECT o.* FROM all_{table} o ANTI JOIN (SELECT entity FROM taken WHERE NOT is_complete) USING (entity) "
                 f"WHERE o.part = '{part}' AND o.entity IS NOT NULL"
@@ -354,7 +400,9 @@ def _write_orders(con: object, parts: list[Part], mine: list[Part], stage: Path,
     con.execute(f"CREATE OR REPLACE TEMP VIEW final_orders AS {select('orders', MONEY, 'orders')}")
     own = select("order_lines", ("price", "discount", "tax", "list_price", "unit_cost"), "orders")
     con.execute(f"CREATE OR REPLACE TEMP VIEW final_lines AS {own}")
-    is_split = any(p.about["part"] == "lines" for p in mine) or any(p.about.get("is_split") for p in mine)
+    is_split = any(p.about["part"] == "lines" for p in mine) or any(
+        p.about.get("is_split") for p in mine
+    )
     con.execute("CREATE OR REPLACE TEMP VIEW summed_orders AS SELECT * FROM final_orders")
     if is_split:
         _join_lines(con, select("order_lines", ("price", "discount", "tax"), "lines"))
@@ -366,24 +414,34 @@ def _write_orders(con: object, parts: list[Part], mine: list[Part], stage: Path,
             "(SELECT 1 FROM taken o WHERE o.part = 'orders' AND o.family = t.family AND o.entity = t.entity)"
         ).fetchone()
         if waiting:
-            out.notes.append(f"the lines of {waiting:,} orders wait for the export of the orders themselves")
+            out.notes.append(
+                f"the lines of {waiting:,} orders wait for the export of the orders themselves"
+            )
     if not n_orders or not n_lines:
         _channels(con, parts, out)
         _ledger(con, mine, stage, is_split, out)
         return
     lone = [p for p in mine if "order_lines" in p.tables]
     if len(mine) == 1 and lone and not (n_clash or n_foreign or is_split):
-        shutil.copyfile(lone[0].folder / "order_lines.parquet", stage / "order_lines.parquet")  # nothing to merge
+        shutil.copyfile(
+            lone[0].folder / "order_lines.parquet", stage / "order_lines.parquet"
+        )  # nothing to merge
         out.rows["order_lines"] = n_lines
     else:
         out.rows["order_lines"] = write_table(
             con, "order_lines", "SELECT * FROM final_lines", stage / "order_lines.parquet"
         )
     _channels(con, parts, out)
-    out.rows["orders"] = write_table(con, "orders", "SELECT * FROM channelled", stage / "orders.parquet")
-    refunds = " UNION ALL BY NAME ".join(f"({select('refunds', ('amount',), p)})" for p in ("orders", "lines"))
+    out.rows["orders"] = write_table(
+        con, "orders", "SELECT * FROM channelled", stage / "orders.parquet"
+    )
+    refunds = " UNION ALL BY NAME ".join(
+        f"({select('refunds', ('amount',), p)})" for p in ("orders", "lines")
+    )
     if is_split:  # a closed order's refund is told by its lines as soon as they are there
-        con.execute(f"CREATE OR REPLACE TEMP TABLE line_refunds AS {select('refunds', ('amount',), 'lines')}")
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE line_refunds AS {select('refunds', ('amount',), 'lines')}"
+        )
         refunds = (
             "SELECT l.* FROM line_refunds l SEMI JOIN final_orders USING (order_id) UNION ALL BY NAME "
             f"SELECT * FROM ({select('refunds', ('amount',), 'orders')}) o ANTI JOIN line_refunds USING (order_id)"
@@ -397,7 +455,9 @@ def _write_orders(con: object, parts: list[Part], mine: list[Part], stage: Path,
 
 
 def _join_lines(con: object, delivered: str) -> None:
-    """Lines delivered in a file of their own; an order whose lines have not come yet stands as one line without sku."""
+    """Lines delivered in a file of their own; an order whose lines have not come yet
+    stands as one line without sku.
+    """
     units = "greatest(coalesce(o._units, 1), 1)"
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE split_lines AS SELECT l.* FROM ({delivered}) l SEMI JOIN final_orders o USING (order_id)"
@@ -418,7 +478,9 @@ def _join_lines(con: object, delivered: str) -> None:
 
 
 def _channels(con: object, parts: list[Part], out: Rebuilt) -> None:
-    """`channelled`: orders with source, medium and campaign filled from exports that name them, and channel by rule."""
+    """`channelled`: orders with source, medium and campaign filled from exports that
+    name them, and channel by rule.
+    """
     fields = ("channel", "source", "medium", "campaign")
     told = [p for p in parts if "order_channels" in p.tables]
     rows = " UNION ALL BY NAME ".join(
@@ -427,8 +489,12 @@ def _channels(con: object, parts: list[Part], out: Rebuilt) -> None:
     )
     query = "SELECT * FROM summed_orders"
     if told:
-        picks = ", ".join(f"arg_max({f}, {{'e': _e, 'i': _i}}) FILTER ({f} IS NOT NULL) AS _{f}" for f in fields)
-        con.execute(f"CREATE OR REPLACE TEMP TABLE told AS SELECT order_key, {picks} FROM ({rows}) GROUP BY order_key")
+        picks = ", ".join(
+            f"arg_max({f}, {{'e': _e, 'i': _i}}) FILTER ({f} IS NOT NULL) AS _{f}" for f in fields
+        )
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE told AS SELECT order_key, {picks} FROM ({rows}) GROUP BY order_key"
+        )
         swaps = ", ".join(f"coalesce(_{f}, {f}) AS {f}" for f in fields)
         query = (
             f"SELECT q.* EXCLUDE (_channel, _source, _medium, _campaign, order_key) REPLACE ({swaps}) FROM (SELECT * FROM ({query}) x "
@@ -451,7 +517,9 @@ def _channels(con: object, parts: list[Part], out: Rebuilt) -> None:
 def _rules(con: object, parts: list[Part]) -> None:
     """`rules`: rule_no, pattern, channel, the latest version of each rule."""
     told = [p for p in parts if "channels" in p.tables]
-    con.execute("CREATE OR REPLACE TEMP TABLE rules (rule_no BIGINT, pattern VARCHAR, channel VARCHAR)")
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE rules (rule_no BIGINT, pattern VARCHAR, channel VARCHAR)"
+    )
     if told:
         rows = " UNION ALL BY NAME ".join(
             f"SELECT *, {quoted(p.extract_end)} AS _e, {quoted(p.import_id)} AS _i FROM read_parquet({p.file('channels')})"
@@ -534,11 +602,15 @@ def _ledger(con: object, mine: list[Part], stage: Path, is_split: bool, out: Reb
     full = f"SELECT *, CASE import_id {sha} END AS source_sha256 FROM ({query})"
     if con.execute("SELECT count(*) FROM all_ledger").fetchone() == (0,):
         return
-    out.rows["import_ledger"] = write_table(con, "import_ledger", full, stage / "import_ledger.parquet")
+    out.rows["import_ledger"] = write_table(
+        con, "import_ledger", full, stage / "import_ledger.parquet"
+    )
 
 
 def _retied(con: object, query: str) -> str:
-    """`kept` as what the lines now in the store come to; the difference to the order's own money by name."""
+    """`kept` as what the lines now in the store come to; the difference to the order's
+    own money by name.
+    """
     con.execute("""CREATE OR REPLACE TEMP TABLE line_sums AS
         SELECT o.import_id, o.ordered_on AS day_on, o.customer_id IS NULL AS is_guest,
                CASE WHEN abs(d.goods - l.revenue) <= 0.01 * l.n_lines THEN 'rounding' ELSE 'unexplained' END AS reason,
@@ -560,9 +632,10 @@ def _retied(con: object, query: str) -> str:
 def _observed(con: object, mine: list[Part], out: Rebuilt) -> None:
     """First and last day the order log covers.
 
-    Payments, shipments and cancellations after the last order show that the extract was taken later than that order;
-    the log then counts as seen up to that day, but not beyond the month of the last order, and not over a longer
-    silence than the shop has shown before.
+    Payments, shipments and cancellations after the last order show that the extract was
+    taken later than that order; the log then counts as seen up to that day, but not
+    beyond the month of the last order, and not over a longer silence than the shop has
+    shown before.
     """
     low, high, gap = con.execute("""
         WITH d AS (SELECT DISTINCT ordered_on AS d FROM final_orders), g AS (SELECT d, d - lag(d) OVER (ORDER BY d) AS gap FROM d)

@@ -1,8 +1,10 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""UCI Online Retail (I): invoice lines of a UK gift-ware wholesaler without shops, December 2010 to December 2011.
 
-Chen, Sain & Guo (2012), doi 10.1057/dbm.2012.17; CC BY 4.0. Invoices starting with C are credit notes without a link to
-their sale and become refunds; A invoices adjust bad debt; negative quantities without C are stock write-offs.
+"""UCI Online Retail (I): invoice lines of a UK gift-ware wholesaler without shops,
+December 2010 to December 2011.
+
+Chen, Sain & Guo (2012), doi 10.1057/dbm.2012.17; CC BY 4.0. Invoices starting with C
+are credit notes without a link to their sale and become refunds; A invoices adjust bad
+debt; negative quantities without C are stock write-offs.
 """
 
 from __future__ import annotations
@@ -29,7 +31,22 @@ GOLDEN: dict[str, object] = {
     "last": "2011-12-09 12:50:00",
 }
 # DCGS... codes are real products, so codes are named one by one instead of by a pattern of digits
-NO_PRODUCTS = ("POST", "DOT", "M", "m", "D", "C2", "S", "B", "BANK CHARGES", "AMAZONFEE", "CRUK", "PADS", "C3", "TEST")
+NO_PRODUCTS = (
+    "POST",
+    "DOT",
+    "M",
+    "m",
+    "D",
+    "C2",
+    "S",
+    "B",
+    "BANK CHARGES",
+    "AMAZONFEE",
+    "CRUK",
+    "PADS",
+    "C3",
+    "TEST",
+)
 
 
 def shape(d: Delivery) -> None:

@@ -1,7 +1,9 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""Any delivered file as one plain table of text: encoding, delimiter, header row, preamble and footers found out.
 
-Nothing is interpreted here. What cannot be read as a row is kept as a list of rejected lines, never passed over.
+"""Any delivered file as one plain table of text: encoding, delimiter, header row,
+preamble and footers found out.
+
+Nothing is interpreted here. What cannot be read as a row is kept as a list of rejected
+lines, never passed over.
 """
 
 from __future__ import annotations
@@ -30,26 +32,34 @@ from playbook.store.write import quoted
 __all__ = ["Sheet", "digest", "normalised", "open_sheets"]
 
 DELIMITERS = (",", "\t", ";", "|")
-HEADER_SEARCH = 60  # rows looked at for a header: platforms put up to a dozen lines of preamble before it
+HEADER_SEARCH = (
+    60  # rows looked at for a header: platforms put up to a dozen lines of preamble before it
+)
 EXCEL_ROWS = {1_048_576: ".xlsx", 65_536: ".xls"}
 NEWLINES = re.compile(r"\r\n?")
 
 
 def normalised(header: str) -> str:
-    """A header as it is matched: compatibility forms folded, lower case, runs of other signs as one space."""
+    """A header as it is matched: compatibility forms folded, lower case, runs of other
+    signs as one space.
+    """
     text = unicodedata.normalize("NFKC", str(header)).lower().replace("\ufeff", "")
     return re.sub(r"[\W_]+", " ", text).strip()
 
 
 def digest(path: Path) -> str:
-    """sha256 of the file's bytes: how a file is recognised, never by its name, size or number of rows."""
+    """sha256 of the file's bytes: how a file is recognised, never by its name, size or
+    number of rows.
+    """
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 @dataclass
 class Sheet:
-    """One table of text inside a delivered file, its header found: `scan` is a FROM clause with columns c0, c1 ..."""
+    """One table of text inside a delivered file, its header found: `scan` is a FROM
+    clause with columns c0, c1 ...
+    """
 
     path: Path
     sha256: str
@@ -79,16 +89,21 @@ def open_sheets(
     tag: str = "t0",
     is_sectioned: Callable[[list[str]], bool] = lambda names: False,
 ) -> list[Sheet]:
-    """Every table in `path` whose header row `score`s above 0 (the number of columns it knows in a row of headers).
+    """Every table in `path` whose header row `score`s above 0 (the number of columns it
+    knows in a row of headers).
 
-    Where `is_sectioned` says so of the headers, the table ends at the first blank or comment line.
+    Where `is_sectioned` says so of the headers, the table ends at the first blank or
+    comment line.
 
-    Reads CSV, TSV, Excel and parquet, also packed as .gz, .bz2 or in a .zip. Raises PlaybookError, naming the file,
-    where it is missing, empty, of a sort that is not a table, undecodable, or cut off by a spreadsheet's row limit.
+    Reads CSV, TSV, Excel and parquet, also packed as .gz, .bz2 or in a .zip. Raises
+    PlaybookError, naming the file, where it is missing, empty, of a sort that is not a
+    table, undecodable, or cut off by a spreadsheet's row limit.
     """
     path = Path(path)
     if not path.is_file():
-        raise PlaybookError("there is no such file", file=path.name, do="check the name and the folder")
+        raise PlaybookError(
+            "there is no such file", file=path.name, do="check the name and the folder"
+        )
     sha256 = digest(path)
     with open(path, "rb") as handle:
         start = handle.read(8)
@@ -100,7 +115,9 @@ def open_sheets(
         return [
             s
             for i, inner in enumerate(_unpacked(path, scratch, tag))
-            for s in open_sheets(con, inner, scratch, score, tag=f"{tag}_{i}", is_sectioned=is_sectioned)
+            for s in open_sheets(
+                con, inner, scratch, score, tag=f"{tag}_{i}", is_sectioned=is_sectioned
+            )
         ]
     if start[:2] == b"PK" or start[:4] == b"\xd0\xcf\x11\xe0":
         return _workbook(con, path, sha256, scratch, score, tag)
@@ -112,13 +129,17 @@ def open_sheets(
                 for block in iter(lambda: packed.read(1 << 22), b""):
                     out.write(block)
         except (OSError, EOFError) as error:
-            raise PlaybookError("the packed file is damaged", file=path.name, do="download it again") from error
+            raise PlaybookError(
+                "the packed file is damaged", file=path.name, do="download it again"
+            ) from error
         sheets = open_sheets(con, inner, scratch, score, tag=f"{tag}u", is_sectioned=is_sectioned)
         for sheet in sheets:
             sheet.path, sheet.sha256 = path, sha256
         return sheets
     if start[:4] in (b"%PDF", b"\x89PNG") or start[:3] == b"\xff\xd8\xff":
-        raise PlaybookError("this is not a table of rows", file=path.name, do="export it as CSV or Excel")
+        raise PlaybookError(
+            "this is not a table of rows", file=path.name, do="export it as CSV or Excel"
+        )
     if start.lstrip()[:1] == b"{":
         return [_json_events(path, sha256)]
     return _text(path, sha256, scratch, score, tag, is_sectioned)
@@ -128,7 +149,12 @@ def open_sheets(
 
 
 def _text(
-    path: Path, sha256: str, scratch: Path, score: Callable, tag: str, is_sectioned: Callable[[list[str]], bool]
+    path: Path,
+    sha256: str,
+    scratch: Path,
+    score: Callable,
+    tag: str,
+    is_sectioned: Callable[[list[str]], bool],
 ) -> list[Sheet]:
     encoding, plain = _encoding(path)
     repaired = {} if encoding == "utf-8" else {f"encoding {encoding} read as text": 1}
@@ -140,7 +166,11 @@ def _text(
     with open(path_text, encoding="utf-8-sig", newline="") as handle:
         head = handle.read(4_000_000)
     if head.lstrip()[:15].lower().startswith(("<!doctype", "<html", "<?xml", "<table")):
-        raise PlaybookError("this is a web page, not a table of rows", file=path.name, do="export it as CSV or Excel")
+        raise PlaybookError(
+            "this is a web page, not a table of rows",
+            file=path.name,
+            do="export it as CSV or Excel",
+        )
     delimiter, at, line, headers, preamble = _find_header(head, score)
     if at < 0:
         return [Sheet(path, sha256, headers, "", preamble, encoding, delimiter)]
@@ -176,7 +206,9 @@ def _text(
 
 
 def _encoding(path: Path) -> tuple[str, bool]:
-    """The encoding and whether the engine can read the file as it lies (UTF-8, ordinary line ends)."""
+    """The encoding and whether the engine can read the file as it lies (UTF-8, ordinary
+    line ends).
+    """
     with open(path, "rb") as handle:
         start = handle.read(1 << 16)
         if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -185,7 +217,12 @@ def _encoding(path: Path) -> tuple[str, bool]:
         if max(zeros) > len(start) // 4 and not min(zeros):
             return ("utf-16-le" if zeros[1] else "utf-16-be"), False
         if b"\x00" in start:
-            raise PlaybookError("this is not text", file=path.name, rule="zero bytes", do="export it as CSV or Excel")
+            raise PlaybookError(
+                "this is not text",
+                file=path.name,
+                rule="zero bytes",
+                do="export it as CSV or Excel",
+            )
         guess = "utf-8-sig" if start[:3] == b"\xef\xbb\xbf" else "utf-8"
         handle.seek(0)
         decoder = codecs.getincrementaldecoder("utf-8")()
@@ -206,10 +243,12 @@ def _encoding(path: Path) -> tuple[str, bool]:
 
 
 def _other_encoding(sample: bytes, path: Path, *, is_marked: bool) -> str:
-    """GB18030, or a Western encoding, or a refusal: one encoding taken for another would turn every name into another.
+    """GB18030, or a Western encoding, or a refusal: one encoding taken for another
+    would turn every name into another.
 
-    Damaged UTF-8 still consists of UTF-8 sequences; Chinese text of the commonest characters' pairs; in Western
-    encodings a sign above ASCII stands alone between ASCII letters.
+    Damaged UTF-8 still consists of UTF-8 sequences; Chinese text of the commonest
+    characters' pairs; in Western encodings a sign above ASCII stands alone between
+    ASCII letters.
     """
     high = re.findall(rb"[\x80-\xff]", sample)
     sequences = rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
@@ -227,10 +266,17 @@ def _other_encoding(sample: bytes, path: Path, *, is_marked: bool) -> str:
     )
     pairs = re.findall(fours + b"|" + pair, sample)
     stray = len(re.findall(rb"[\x80-\xff]", re.sub(fours + b"|" + pair, b"", sample)))
-    if sum(re.match(common, p) is not None for p in pairs) >= 0.75 * len(pairs) and stray <= 0.02 * len(high):
+    if sum(re.match(common, p) is not None for p in pairs) >= 0.75 * len(
+        pairs
+    ) and stray <= 0.02 * len(high):
         return "gb18030"
     runs = re.findall(rb"[\x80-\xff]+", sample)
-    letters = len(re.findall(rb"[\x80\x85\x8c\x91-\x97\x99\x9c\x9f\xa0\xa3\xa7\xa9\xab\xae\xb0\xb2\xb4\xb7\xbb\xbd\xc0-\xff]", sample))
+    letters = len(
+        re.findall(
+            rb"[\x80\x85\x8c\x91-\x97\x99\x9c\x9f\xa0\xa3\xa7\xa9\xab\xae\xb0\xb2\xb4\xb7\xbb\xbd\xc0-\xff]",
+            sample,
+        )
+    )
     if sum(len(run) < 3 for run in runs) >= 0.6 * len(runs) and letters >= 0.75 * len(high):
         return "cp1252"
     raise PlaybookError(
@@ -282,10 +328,20 @@ def _find_header(head: str, score: Callable) -> tuple[str, int, int, list[str], 
             if any(cell.strip() for cell in row) and not row[0].lstrip().startswith("#"):
                 points = score([normalised(cell) for cell in row])
                 if points > 0 and (best is None or points > best[0]):
-                    best = (points, -rank, delimiter, at, line, [c.strip() for c in row], list(before))
+                    best = (
+                        points,
+                        -rank,
+                        delimiter,
+                        at,
+                        line,
+                        [c.strip() for c in row],
+                        list(before),
+                    )
             before.append(delimiter.join(row))
     if best is None:
-        widest = max(DELIMITERS, key=lambda d: max((len(r) for _, r in islice(_rows(head, d), 5)), default=0))
+        widest = max(
+            DELIMITERS, key=lambda d: max((len(r) for _, r in islice(_rows(head, d), 5)), default=0)
+        )
         first = next((r for _, r in _rows(head, widest) if any(c.strip() for c in r)), [])
         return widest, -1, 0, first, []
     _, _, delimiter, at, line, headers, preamble = best
@@ -294,16 +350,23 @@ def _find_header(head: str, score: Callable) -> tuple[str, int, int, list[str], 
 
 def _unnamed_columns(head: str, delimiter: str, line: int, width: int) -> int:
     """How many empty columns without a header every row has at its end."""
-    rows = [r for n, r in islice(_rows(head, delimiter), 2000) if n > line and any(c.strip() for c in r)][:-1][:200]
+    rows = [
+        r for n, r in islice(_rows(head, delimiter), 2000) if n > line and any(c.strip() for c in r)
+    ][:-1][:200]
     longer = {len(r) - width for r in rows}
     extra = longer.pop() if len(longer) == 1 else 0
     return extra if extra > 0 and not any(c.strip() for r in rows for c in r[width:]) else 0
 
 
 def _cut_section(source: Path, target: Path, line: int) -> int:
-    """Copies the lines after `line` up to the first blank or comment line; returns how many lines of tables follow."""
+    """Copies the lines after `line` up to the first blank or comment line; returns how
+    many lines of tables follow.
+    """
     rest = 0
-    with open(source, encoding="utf-8-sig", newline="\n") as text, open(target, "w", encoding="utf-8", newline="") as out:
+    with (
+        open(source, encoding="utf-8-sig", newline="\n") as text,
+        open(target, "w", encoding="utf-8", newline="") as out,
+    ):
         is_over = False
         for row in islice(text, line, None):
             is_told = row.strip(" ,;\t\r\n") != "" and not row.startswith("#")
@@ -323,11 +386,15 @@ def _is_workbook(path: Path) -> bool:
         with zipfile.ZipFile(path) as packed:
             return any(n.startswith("xl/") for n in packed.namelist())
     except zipfile.BadZipFile as error:
-        raise PlaybookError("the packed file is damaged", file=path.name, do="download it again") from error
+        raise PlaybookError(
+            "the packed file is damaged", file=path.name, do="download it again"
+        ) from error
 
 
 def _unpacked(path: Path, scratch: Path, tag: str) -> list[Path]:
-    """The tables inside a .zip, under names of our own (a name inside an archive is not to be trusted)."""
+    """The tables inside a .zip, under names of our own (a name inside an archive is not
+    to be trusted).
+    """
     out = []
     try:
         with zipfile.ZipFile(path) as packed:
@@ -351,7 +418,9 @@ def _unpacked(path: Path, scratch: Path, tag: str) -> list[Path]:
             do="unpack it (platforms may lock it with a password) and import the file inside",
         ) from error
     if not out:
-        raise PlaybookError("there is no table in the packed file", file=path.name, do="unpack it and look inside")
+        raise PlaybookError(
+            "there is no table in the packed file", file=path.name, do="unpack it and look inside"
+        )
     return out
 
 
@@ -359,13 +428,16 @@ def _parquet(con: duckdb.DuckDBPyConnection, path: Path, sha256: str) -> Sheet:
     try:
         described = con.execute(f"DESCRIBE SELECT * FROM read_parquet({quoted(path)})").fetchall()
     except duckdb.Error as error:
-        raise PlaybookError("the parquet file cannot be read", file=path.name, do="export it again") from error
+        raise PlaybookError(
+            "the parquet file cannot be read", file=path.name, do="export it again"
+        ) from error
     names = {name for name, *_ in described}
     if {"event_params", "event_name", "user_pseudo_id", "event_timestamp"} <= names:
         headers, scan = flat(f"read_parquet({quoted(path)})", names)
         return Sheet(path, sha256, headers, scan, encoding="parquet", first_line=1)
     parts = ", ".join(
-        f'CAST("{name.replace(chr(34), chr(34) * 2)}" AS VARCHAR) AS c{i}' for i, (name, *_) in enumerate(described)
+        f'CAST("{name.replace(chr(34), chr(34) * 2)}" AS VARCHAR) AS c{i}'
+        for i, (name, *_) in enumerate(described)
     )
     return Sheet(
         path,
@@ -381,7 +453,9 @@ def _json_events(path: Path, sha256: str) -> Sheet:
     with open(path, "rb") as handle:
         start = handle.read(1 << 16)
     if b'"event_name"' not in start or b'"user_pseudo_id"' not in start:
-        raise PlaybookError("this is not a table of rows", file=path.name, do="export it as CSV, Excel or parquet")
+        raise PlaybookError(
+            "this is not a table of rows", file=path.name, do="export it as CSV, Excel or parquet"
+        )
     columns = ", ".join(f"{n}: '{'JSON' if i > 2 else 'VARCHAR'}'" for i, n in enumerate(NESTED))
     source = f"read_json({quoted(path)}, format = 'newline_delimited', columns = {{{columns}}})"
     headers, scan = flat(source, NESTED)
@@ -389,14 +463,21 @@ def _json_events(path: Path, sha256: str) -> Sheet:
 
 
 def _workbook(
-    con: duckdb.DuckDBPyConnection, path: Path, sha256: str, scratch: Path, score: Callable, tag: str
+    con: duckdb.DuckDBPyConnection,
+    path: Path,
+    sha256: str,
+    scratch: Path,
+    score: Callable,
+    tag: str,
 ) -> list[Sheet]:
     import python_calamine
 
     try:
         book = python_calamine.CalamineWorkbook.from_path(str(path))
         names = book.sheet_names
-    except Exception as error:  # the reader raises classes of its own for damaged and locked workbooks
+    except (
+        Exception
+    ) as error:  # the reader raises classes of its own for damaged and locked workbooks
         raise PlaybookError(
             "the workbook cannot be opened",
             file=path.name,
@@ -464,15 +545,23 @@ def _workbook(
 
 
 def _cell(value: object) -> str:
-    """A cell as the text a person sees: whole numbers without a decimal point, dates as ISO."""
+    """A cell as the text a person sees: whole numbers without a decimal point, dates as
+    ISO.
+    """
     if value is None or value == "":
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
-        if abs(value) >= 1e15:  # a spreadsheet keeps fifteen digits: said in a form that no id is written in
+        if (
+            abs(value) >= 1e15
+        ):  # a spreadsheet keeps fifteen digits: said in a form that no id is written in
             return f"{value:.14e}"
         return repr(int(value)) if float(value).is_integer() else repr(value)
     if hasattr(value, "isoformat"):
-        return value.isoformat(sep=" ") if hasattr(value, "hour") and hasattr(value, "year") else value.isoformat()
+        return (
+            value.isoformat(sep=" ")
+            if hasattr(value, "hour") and hasattr(value, "year")
+            else value.isoformat()
+        )
     return str(value)

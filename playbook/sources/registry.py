@@ -1,5 +1,7 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""The public data sets the playbook knows: where they come from, under which licence, and how their content is checked."""
+
+"""The public data sets the playbook knows: where they come from, under which licence,
+and how their content is checked.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ __all__ = ["DATA_SETS", "DataSet", "FRED_SERIES", "data_set"]
 
 @dataclass(frozen=True)
 class DataSet:
-    """One public data set. `files` maps the name kept in the cache to its address; `kind` is the adapter that reads it."""
+    """One public data set. `files` maps the name kept in the cache to its address;
+    `kind` is the adapter that reads it.
+    """
 
     name: str
     title: str
@@ -27,7 +31,11 @@ class DataSet:
 FRED_SERIES = {
     "ECOMNSA": ("million USD", "quarter", "e-commerce retail sales, not seasonally adjusted"),
     "ECOMSA": ("million USD", "quarter", "e-commerce retail sales, seasonally adjusted"),
-    "ECOMPCTSA": ("percent of retail sales", "quarter", "e-commerce as a share of retail sales, seasonally adjusted"),
+    "ECOMPCTSA": (
+        "percent of retail sales",
+        "quarter",
+        "e-commerce as a share of retail sales, seasonally adjusted",
+    ),
     "MRTSSM44000USS": ("million USD", "month", "retail sales, seasonally adjusted"),
 }
 
@@ -47,7 +55,9 @@ DATA_SETS: dict[str, DataSet] = {
             "online-retail",
             "UCI Online Retail: invoice lines of a UK gift-ware retailer, December 2010 to December 2011",
             "online-retail",
-            {"online-retail.zip": "https://archive.ics.uci.edu/static/public/352/online+retail.zip"},
+            {
+                "online-retail.zip": "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
+            },
             "CC BY 4.0",
             "Chen, Sain & Guo (2012), doi 10.1057/dbm.2012.17",
             "fourteen counts and the total to the tenth of a penny",
@@ -57,7 +67,10 @@ DATA_SETS: dict[str, DataSet] = {
             "market-series",
             "US Census Bureau retail and e-commerce sales, through FRED",
             "series",
-            {f"{s}.csv": f"https://fred.stlouisfed.org/graph/fredgraph.csv?id={s}" for s in FRED_SERIES},
+            {
+                f"{s}.csv": f"https://fred.stlouisfed.org/graph/fredgraph.csv?id={s}"
+                for s in FRED_SERIES
+            },
             "US government work, public domain",
             "US Census Bureau, Quarterly Retail E-Commerce Sales; Monthly Retail Trade",
             "one row per period, in steps of one period, no missing quarter",
@@ -71,6 +84,8 @@ def data_set(name: str) -> DataSet:
     found = DATA_SETS.get(name.strip().lower().replace("_", "-"))
     if found is None:
         raise PlaybookError(
-            f"there is no public data set {name!r}", rule=f"one of: {', '.join(DATA_SETS)}", do="choose one of them"
+            f"there is no public data set {name!r}",
+            rule=f"one of: {', '.join(DATA_SETS)}",
+            do="choose one of them",
         )
     return found

@@ -1,5 +1,7 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""The salt under which people are hashed: kept in the user's configuration folder, never beside the tables."""
+
+"""The salt under which people are hashed: kept in the user's configuration folder,
+never beside the tables.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ __all__ = ["Salt", "config_folder", "fingerprint", "person_key"]
 
 
 def config_folder() -> Path:
-    """Where the user's own settings lie: `PLAYBOOK_CONFIG`, else the system's folder for them."""
+    """Where the user's own settings lie: `PLAYBOOK_CONFIG`, else the system's folder
+    for them.
+    """
     chosen = os.environ.get("PLAYBOOK_CONFIG", "").strip()
     if chosen:
         return Path(chosen).expanduser()
@@ -30,14 +34,20 @@ def fingerprint(salt: bytes) -> str:
 
 
 def person_key(text: str, salt: bytes) -> str:
-    """The key of a person: HMAC-SHA256 of the trimmed, lower-cased text, 32 hex digits. As the engine computes it."""
+    """The key of a person: HMAC-SHA256 of the trimmed, lower-cased text, 32 hex digits.
+    As the engine computes it.
+    """
     return hmac.new(salt, text.strip().lower().encode(), hashlib.sha256).hexdigest()[:32]
 
 
 class Salt:
-    """The shop's salt, asked for when the first contact column turns up; refuses one that differs from the store's."""
+    """The shop's salt, asked for when the first contact column turns up; refuses one
+    that differs from the store's.
+    """
 
-    def __init__(self, known: str | None, *, given: bytes | None = None, may_create: bool = True) -> None:
+    def __init__(
+        self, known: str | None, *, given: bytes | None = None, may_create: bool = True
+    ) -> None:
         self._known, self._value, self._may_create = known, given, may_create
         self.fingerprint: str | None = known
         self.is_new = False
@@ -78,7 +88,9 @@ class Salt:
         path.parent.mkdir(parents=True, exist_ok=True)
         new = secrets.token_hex(32)
         try:
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:
+            with open(
+                os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+            ) as handle:
                 handle.write(new + "\n")
         except FileExistsError:  # a second import was faster
             return path.read_text(encoding="utf-8").strip().encode()

@@ -1,7 +1,9 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""Published series: a day and a value a row, under whatever header; and Google Trends exports, one series a column.
 
-Statistical offices revise history, so a vintage (the day of publication) is part of a row's key where it is told.
+"""Published series: a day and a value a row, under whatever header; and Google Trends
+exports, one series a column.
+
+Statistical offices revise history, so a vintage (the day of publication) is part of a
+row's key where it is told.
 """
 
 from __future__ import annotations
@@ -25,14 +27,20 @@ WRITTEN_OUT = r"""CASE
 
 
 def shape(d: Delivery) -> None:
-    """Every column beside the date is one series; its header is its name unless the caller names it."""
+    """Every column beside the date is one series; its header is its name unless the
+    caller names it.
+    """
     d.con.execute(f"UPDATE raw SET period_on = {WRITTEN_OUT}")
     day = d.day("period_on")
     rows, many = [], len(d.beside) > 1
     for column, header in d.beside.items():
         name = header if many else str(d.settings.options.get("series") or header)
-        unit, frequency, _ = FRED_SERIES.get(name.upper(), (d.settings.options.get("unit"), None, ""))
-        d.read_as(column, "<1", "0.5")  # Google Trends says no more than that it was below one and not zero
+        unit, frequency, _ = FRED_SERIES.get(
+            name.upper(), (d.settings.options.get("unit"), None, "")
+        )
+        d.read_as(
+            column, "<1", "0.5"
+        )  # Google Trends says no more than that it was below one and not zero
         value = d.number(column)
         rows.append(
             f"SELECT {day} AS period_on, {quoted(name)} AS series, {value} AS value, "
@@ -41,9 +49,14 @@ def shape(d: Delivery) -> None:
         )
     d.refuse_unreadable("market_series", budget=0.0)
     if d.beside:
-        d.leave_out("periods without a value", f"count(*) FILTER ({' AND '.join(f'{d.number(c)} IS NULL' for c in d.beside)})")
+        d.leave_out(
+            "periods without a value",
+            f"count(*) FILTER ({' AND '.join(f'{d.number(c)} IS NULL' for c in d.beside)})",
+        )
     if not rows:
-        raise PlaybookError("there is a date but no value beside it", file=d.sheet.path.name, do="export it again")
+        raise PlaybookError(
+            "there is a date but no value beside it", file=d.sheet.path.name, do="export it again"
+        )
     union = " UNION ALL ".join(rows)
     (twice,) = d.con.execute(
         f"SELECT count(*) FROM (SELECT period_on, series FROM ({union}) GROUP BY ALL HAVING count(*) > 1)"

@@ -1,4 +1,6 @@
-"""Tables that no platform exports: sheets and CSV files whose headers are the contract's own columns."""
+"""Tables that no platform exports: sheets and CSV files whose headers are the
+contract's own columns.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ WORDS = {
 
 
 def shape_of(name: str) -> object:
-    """The shape rule of a contract table: its own columns, typed, keys unique, values among those allowed."""
+    """The shape rule of a contract table: its own columns, typed, keys unique, values
+    among those allowed.
+    """
 
     def shape(d: Delivery) -> None:
         table = TABLES[name]
@@ -86,10 +90,23 @@ def shape_of(name: str) -> object:
             if not d.has(c.name):
                 continue
             kind = d.wanted[c.name].type
-            value = d.id(c.name) if kind == "id" else d.word(c.name) if kind == "word" else made[c.type](c.name)
+            value = (
+                d.id(c.name)
+                if kind == "id"
+                else d.word(c.name)
+                if kind == "word"
+                else made[c.type](c.name)
+            )
             picks.append(f"{value} AS {c.name}")
         for key in table.key:
-            if not d.has(key) and key in ("location", "region", "scope", "channel", "device", "campaign"):
+            if not d.has(key) and key in (
+                "location",
+                "region",
+                "scope",
+                "channel",
+                "device",
+                "campaign",
+            ):
                 picks.append(f"'{'main' if key == 'location' else 'all'}' AS {key}")
         needed = [c.name for c in table.columns if c.required and d.has(c.name)]
         d.require(*needed, when="true")

@@ -1,5 +1,7 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""Shopify › Orders › Export: several rows per order, the order's own fields on the first of them only."""
+
+"""Shopify › Orders › Export: several rows per order, the order's own fields on the
+first of them only.
+"""
 
 from __future__ import annotations
 

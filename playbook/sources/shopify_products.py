@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
+
 """Shopify › Products › Export and Shopify › Inventory › Export."""
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ __all__ = ["ADAPTERS"]
 
 
 def shape_products(d: Delivery) -> None:
-    """One row per variant; title, vendor and category stand on a handle's first row only."""
+    """One row per variant; title, vendor and category stand on a handle's first row
+    only.
+    """
     d.emit(
         "products",
         f"""
@@ -23,19 +25,30 @@ def shape_products(d: Delivery) -> None:
         SELECT * FROM f WHERE sku IS NOT NULL
         QUALIFY row_number() OVER (PARTITION BY sku ORDER BY list_price DESC NULLS LAST, product_id, unit_cost) = 1""",
     )
-    d.leave_out("rows without a sku (pictures, or variants sold without one)", "count(*) FILTER (sku IS NULL)")
-    d.leave_out("rows whose sku stands on another row too: the dearest one is taken", "count(sku) - count(DISTINCT sku)")
+    d.leave_out(
+        "rows without a sku (pictures, or variants sold without one)",
+        "count(*) FILTER (sku IS NULL)",
+    )
+    d.leave_out(
+        "rows whose sku stands on another row too: the dearest one is taken",
+        "count(sku) - count(DISTINCT sku)",
+    )
 
 
 def shape_inventory(d: Delivery) -> None:
-    """One row per sku and location; `not stocked` means that the location does not carry the sku at all."""
+    """One row per sku and location; `not stocked` means that the location does not
+    carry the sku at all.
+    """
     for name in ("on_hand", "available", "committed", "incoming", "unavailable"):
         if d.has(name):
             d.read_as(name, "notstocked", "")
             d.con.execute(f"UPDATE raw SET {name} = NULL WHERE {name} = ''")
     sku, count = d.id("sku"), d.count
     d.leave_out("rows without a sku", f"count(*) FILTER ({sku} IS NULL)")
-    d.leave_out("places that do not carry the sku", f"count(*) FILTER ({sku} IS NOT NULL AND {count('on_hand')} IS NULL)")
+    d.leave_out(
+        "places that do not carry the sku",
+        f"count(*) FILTER ({sku} IS NOT NULL AND {count('on_hand')} IS NULL)",
+    )
     d.emit(
         "stock",
         f"""

@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
+
 """Taobao and Tmall: orders (订单), sub-orders (子订单, the lines), 生意参谋 and 万相台."""
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ def _status(d: Delivery, paid: str) -> str:
 
 
 def shape_orders(d: Delivery) -> None:
-    """One row per order. Lines come from the sub-orders; until then an order stands as one line without sku."""
+    """One row per order. Lines come from the sub-orders; until then an order stands as
+    one line without sku.
+    """
     paid = d.utc("paid_at")
     status = _status(d, paid)
     d.id("order_id")
@@ -84,7 +86,9 @@ def shape_orders(d: Delivery) -> None:
 
 
 def shape_lines(d: Delivery) -> None:
-    """One row per sub-order; what the buyer owes for it is what it comes to, discounts taken off."""
+    """One row per sub-order; what the buyer owes for it is what it comes to, discounts
+    taken off.
+    """
     d.id("order_id"), d.id("line_id")
     sku = f"coalesce({d.id('sku')}, {d.id('outer_id')}, CASE WHEN title IS NOT NULL THEN 'title:' || lower({d.text('title')}) END)"
     query = f"""
@@ -97,7 +101,9 @@ def shape_lines(d: Delivery) -> None:
     con = d.con
     con.execute(f"CREATE OR REPLACE TABLE told AS {query}")
     con.execute("CREATE OR REPLACE TABLE sub AS SELECT DISTINCT * FROM told WHERE quantity > 0")
-    (n_twice,) = con.execute("SELECT count(*) FILTER (quantity > 0) - (SELECT count(*) FROM sub) FROM told").fetchone()
+    (n_twice,) = con.execute(
+        "SELECT count(*) FILTER (quantity > 0) - (SELECT count(*) FROM sub) FROM told"
+    ).fetchone()
     if n_twice:
         d.repaired["sub-orders that stand in the file more than once, counted once"] = n_twice
     con.execute("""CREATE OR REPLACE TABLE numbered AS
@@ -141,10 +147,16 @@ def shape_lines(d: Delivery) -> None:
 
 
 def shape_dashboard(d: Delivery) -> None:
-    """生意参谋 by product: products, and the month's paid amount as its dashboard shows it. Visitors of several products
-    or days are never added up, and its conversion shares are left out."""
+    """生意参谋 by product: products, and the month's paid amount as its dashboard shows it.
+    Visitors of several products or days are never added up, and its conversion shares
+    are left out.
+    """
     day = d.day("day_on")
-    totals = [(n, f"CAST(sum({d.money(n)}) AS DOUBLE)") for n in ("支付金额", "成功退款金额", "支付件数") if d.has(n)]
+    totals = [
+        (n, f"CAST(sum({d.money(n)}) AS DOUBLE)")
+        for n in ("支付金额", "成功退款金额", "支付件数")
+        if d.has(n)
+    ]
     if d.has("product_id"):
         d.leave_out("rows without a product", "count(*) FILTER (product_id IS NULL)")
         d.emit(
@@ -154,7 +166,9 @@ def shape_dashboard(d: Delivery) -> None:
             WHERE {d.id("product_id")} IS NOT NULL GROUP BY 1""",
         )
     elif d.has("visitors"):
-        d.leave_out("rows of a day that stands on another row too", f"count(*) - count(DISTINCT {day})")
+        d.leave_out(
+            "rows of a day that stands on another row too", f"count(*) - count(DISTINCT {day})"
+        )
         d.emit(
             "traffic",
             f"""
@@ -171,7 +185,9 @@ def shape_dashboard(d: Delivery) -> None:
         ).fetchall()
         cut = [month for month, is_whole in whole if not is_whole]
         if cut:
-            d.notes.append(f"no control totals of {', '.join(cut)}: the file does not hold every day of it")
+            d.notes.append(
+                f"no control totals of {', '.join(cut)}: the file does not hold every day of it"
+            )
         kept = ", ".join(quoted(month) for month, is_whole in whole if is_whole) or "''"
         union = " UNION ALL ".join(
             f"SELECT strftime({day}, '%Y-%m') AS month, '{n}' AS metric, {e} AS value, '生意参谋' AS source FROM raw "

@@ -1,5 +1,7 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""WooCommerce: Analytics › Orders (money by order, no lines, no customer key) and the product export."""
+
+"""WooCommerce: Analytics › Orders (money by order, no lines, no customer key) and the
+product export.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ __all__ = ["ADAPTERS"]
 
 
 def shape_orders(d: Delivery) -> None:
-    """One row per order, its net sales as one line without sku; the lines themselves need the REST API."""
+    """One row per order, its net sales as one line without sku; the lines themselves
+    need the REST API.
+    """
     said = f"replace(lower({d.word('status')}), 'wc-', '')"
     status = f"""CASE WHEN {said} IN ('completed', 'abgeschlossen', 'terminée', 'completado') THEN 'done'
         WHEN {said} IN ('processing', 'in bearbeitung', 'en cours', 'procesando') THEN 'paid'
@@ -68,7 +72,10 @@ def shape_products(d: Delivery) -> None:
                CASE {d.word("published")} WHEN '1' THEN true WHEN '0' THEN false WHEN '-1' THEN false END AS is_active
         FROM raw WHERE {sku} IS NOT NULL QUALIFY row_number() OVER (PARTITION BY {sku} ORDER BY {d.id("product_id")}) = 1""",
     )
-    d.leave_out("rows whose sku stands on another row too: the first one is taken", f"count({sku}) - count(DISTINCT {sku})")
+    d.leave_out(
+        "rows whose sku stands on another row too: the first one is taken",
+        f"count({sku}) - count(DISTINCT {sku})",
+    )
     (told,) = d.con.execute("SELECT count(stock) FROM raw").fetchone() if d.has("stock") else (0,)
     if told:
         d.emit(

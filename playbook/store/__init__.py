@@ -1,4 +1,6 @@
-"""A shop's tables: the contract, opening them as of a day, deriving, checking, reconciling."""
+"""A shop's tables: the contract, opening them as of a day, deriving, checking,
+reconciling.
+"""
 
 from playbook.store.open import Store, cache_folder, expression, last_day, open_store
 

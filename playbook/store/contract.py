@@ -1,16 +1,28 @@
-"""The data contract as data: every table's grain, key, columns, types, loss budget and how time cuts it.
+"""The data contract as data: every table's grain, key, columns, types, loss budget and
+how time cuts it.
 
-The words: a *grain* says what one row is; a *key* names the columns that make a row unique; a *loss budget* is the
-share of source rows an import may fail to read. `data/CONTRACT.md` is written from this module.
+The words: a *grain* says what one row is; a *key* names the columns that make a row
+unique; a *loss budget* is the share of source rows an import may fail to read.
+`data/CONTRACT.md` is written from this module.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["TABLES", "Column", "Table", "arrow_schema", "ibis_type", "contract_markdown", "MONEY_SCALE"]
+__all__ = [
+    "TABLES",
+    "Column",
+    "Table",
+    "arrow_schema",
+    "ibis_type",
+    "contract_markdown",
+    "MONEY_SCALE",
+]
 
-MONEY_SCALE = 6  # CDNOW holds unit prices with more than two decimals; sums stay exact in DECIMAL(18, 6)
+MONEY_SCALE = (
+    6  # CDNOW holds unit prices with more than two decimals; sums stay exact in DECIMAL(18, 6)
+)
 
 # planned dates lie in the future by nature: as-of does not hide them
 PLANNED = {"promised_at", "promised_on", "expires_on", "until_on", "ends_on", "due_on"}
@@ -18,7 +30,9 @@ PLANNED = {"promised_at", "promised_on", "expires_on", "until_on", "ends_on", "d
 
 @dataclass(frozen=True)
 class Column:
-    """One column: type is text, int, dec (money), num (plain number), ts (UTC), date, month or bool."""
+    """One column: type is text, int, dec (money), num (plain number), ts (UTC), date,
+    month or bool.
+    """
 
     name: str
     type: str
@@ -32,7 +46,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: `cut` names the column whose day decides whether a row had happened by as-of (empty: never cut)."""
+    """One table: `cut` names the column whose day decides whether a row had happened by
+    as-of (empty: never cut).
+    """
 
     name: str
     grain: str
@@ -69,17 +85,25 @@ def _column(line: str) -> Column:
             most = float(word[2:])
         elif word.startswith(">"):
             above = float(word[1:])
-    return Column(name.rstrip("!"), kind, name.endswith("!"), meaning.strip(), allowed, least, most, above)
+    return Column(
+        name.rstrip("!"), kind, name.endswith("!"), meaning.strip(), allowed, least, most, above
+    )
 
 
-def _table(name: str, grain: str, key: str, notebooks: str, cut: str, columns: str, loss: float = 0.001) -> Table:
+def _table(
+    name: str, grain: str, key: str, notebooks: str, cut: str, columns: str, loss: float = 0.001
+) -> Table:
     lines = [line.strip() for line in columns.strip().splitlines() if line.strip()]
     return Table(name, grain, tuple(key.split()), tuple(map(_column, lines)), cut, loss, notebooks)
 
 
 _ALL = (
     _table(
-        "orders", "One row per order placed, paid or not", "order_id", "all", "ordered_on",
+        "orders",
+        "One row per order placed, paid or not",
+        "order_id",
+        "all",
+        "ordered_on",
         """
         order_id! text | the shop's order number
         ordered_at! ts | when the order was placed, UTC
@@ -111,9 +135,15 @@ _ALL = (
         shipping_cost dec >=0 | paid by the shop to the carrier
         carrier text | carrier
         is_test bool | a test order of the shop's own staff
-        """, 0.0),
+        """,
+        0.0,
+    ),
     _table(
-        "order_lines", "One row per product line of an order", "order_id line_no", "all", "",
+        "order_lines",
+        "One row per product line of an order",
+        "order_id line_no",
+        "all",
+        "",
         """
         order_id! text | the order
         line_no! int >=1 | line within the order
@@ -128,9 +158,14 @@ _ALL = (
         title text | product title as sold
         promo_id text | promotion the line was sold under
         is_product bool | false for postage, fees, samples, vouchers, manual lines
-        """, 0.0),
+        """,
+        0.0,
+    ),
     _table(
-        "refunds", "One row per refund or return booked, on the day it was booked", "refund_id", "00 02-05 08 10 11",
+        "refunds",
+        "One row per refund or return booked, on the day it was booked",
+        "refund_id",
+        "00 02-05 08 10 11",
         "refunded_on",
         """
         refund_id! text | the refund
@@ -144,9 +179,15 @@ _ALL = (
         quantity int >=0 | units returned
         kind text {refund return cancellation chargeback} | why money went back
         reason text | reason given
-        """, 0.0),
+        """,
+        0.0,
+    ),
     _table(
-        "customers", "One row per person (hashed)", "customer_id", "01 04-06", "first_seen_on",
+        "customers",
+        "One row per person (hashed)",
+        "customer_id",
+        "01 04-06",
+        "first_seen_on",
         """
         customer_id! text | hashed person
         first_seen_on date | first contact
@@ -155,9 +196,14 @@ _ALL = (
         is_contactable bool | consent to marketing
         acquired_channel text | channel of the first order or sign-up
         is_business bool | a business buyer
-        """),
+        """,
+    ),
     _table(
-        "products", "One row per sku", "sku", "01 07 09 10", "launched_on",
+        "products",
+        "One row per sku",
+        "sku",
+        "01 07 09 10",
+        "launched_on",
         """
         sku! text | stock-keeping unit
         product_id text | parent product
@@ -173,9 +219,14 @@ _ALL = (
         pack_units int >=1 | order multiple
         weight_kg num >=0 | weight
         is_active bool | on sale
-        """),
+        """,
+    ),
     _table(
-        "stock", "One row per day (or week), sku and location", "day_on sku location", "07 09 10", "day_on",
+        "stock",
+        "One row per day (or week), sku and location",
+        "day_on sku location",
+        "07 09 10",
+        "day_on",
         """
         day_on! date | closing position of this day
         sku! text | stock-keeping unit
@@ -186,9 +237,14 @@ _ALL = (
         incoming int | on order
         unsellable int | damaged or blocked
         unit_cost dec >=0 | value per unit
-        """),
+        """,
+    ),
     _table(
-        "purchase_orders", "One row per purchase-order line", "po_id sku", "07", "ordered_on",
+        "purchase_orders",
+        "One row per purchase-order line",
+        "po_id sku",
+        "07",
+        "ordered_on",
         """
         po_id! text | purchase order
         sku! text | stock-keeping unit
@@ -200,9 +256,13 @@ _ALL = (
         n_received int >=0 | units received
         n_defective int >=0 | units not accepted
         unit_cost dec >=0 | price per unit
-        """),
+        """,
+    ),
     _table(
-        "ad_spend", "One row per day, channel, campaign and region", "day_on channel campaign region", "03 05",
+        "ad_spend",
+        "One row per day, channel, campaign and region",
+        "day_on channel campaign region",
+        "03 05",
         "day_on",
         """
         day_on! date | day of the platform's account
@@ -215,9 +275,13 @@ _ALL = (
         platform_orders num >=0 | orders the platform claims (fractions are legitimate)
         platform_value dec >=0 | value the platform claims
         currency text | currency of the account
-        """),
+        """,
+    ),
     _table(
-        "traffic", "One row per day, channel, device and region", "day_on channel device region", "02 03 08 10 11",
+        "traffic",
+        "One row per day, channel, device and region",
+        "day_on channel device region",
+        "02 03 08 10 11",
         "day_on",
         """
         day_on! date | day
@@ -230,9 +294,14 @@ _ALL = (
         add_to_carts int >=0 | sessions with an add to cart
         checkouts int >=0 | sessions that began a checkout
         buyers int >=0 | sessions with a purchase
-        """),
+        """,
+    ),
     _table(
-        "geo_tests", "One row per test and region", "test_id region", "03", "starts_on",
+        "geo_tests",
+        "One row per test and region",
+        "test_id region",
+        "03",
+        "starts_on",
         """
         test_id! text | test
         region! text | region
@@ -240,9 +309,14 @@ _ALL = (
         starts_on! date | first day of the change
         ends_on! date | last day of the change
         channel text | channel whose spend was changed
-        """),
+        """,
+    ),
     _table(
-        "treatments", "One row per campaign to customers and customer", "treatment_id customer_id", "06", "assigned_at",
+        "treatments",
+        "One row per campaign to customers and customer",
+        "treatment_id customer_id",
+        "06",
+        "assigned_at",
         """
         treatment_id! text | campaign
         customer_id! text | customer
@@ -250,9 +324,14 @@ _ALL = (
         assigned_at! ts | when assigned
         planned_share num >=0 <=1 | share planned for this arm
         cost dec >=0 | cost of treating this customer
-        """),
+        """,
+    ),
     _table(
-        "tiers", "One row per tier and start date", "tier from_on", "06", "from_on",
+        "tiers",
+        "One row per tier and start date",
+        "tier from_on",
+        "06",
+        "from_on",
         """
         tier! text | tier
         from_on! date | valid from
@@ -260,17 +339,27 @@ _ALL = (
         benefit_cost dec >=0 | cost of its benefits per member and year
         point_value dec >=0 | money value of one point
         breakage_share num >=0 <=1 | share of points never spent
-        """),
+        """,
+    ),
     _table(
-        "business_models", "One row per model and assumption", "model kind", "02", "",
+        "business_models",
+        "One row per model and assumption",
+        "model kind",
+        "02",
+        "",
         """
         model! text | own_stock, marketplace, social, content
         kind! text | assumption
         value! num | its value
         unit text | its unit
-        """),
+        """,
+    ),
     _table(
-        "events", "One row per page or app event", "event_id", "08 09", "occurred_at",
+        "events",
+        "One row per page or app event",
+        "event_id",
+        "08 09",
+        "occurred_at",
         """
         event_id! text | event
         occurred_at! ts | when, UTC
@@ -283,19 +372,28 @@ _ALL = (
         amount dec | value
         source text | source
         medium text | medium
-        """),
+        """,
+    ),
     _table(
-        "channels", "One row per rule that names a channel (pattern on source, medium, campaign, coupon)", "rule_no",
-        "03 05 08", "",
+        "channels",
+        "One row per rule that names a channel (pattern on source, medium, campaign, coupon)",
+        "rule_no",
+        "03 05 08",
+        "",
         """
         rule_no! int >=1 | order in which rules are tried
         pattern! text | text looked for in source / medium / campaign / coupon
         channel! text | the channel's name
         kind text {paid content live social search app_store partner referral email direct} | what sort of channel
         is_paid bool | does the shop pay for its traffic
-        """),
+        """,
+    ),
     _table(
-        "competitors", "One row per month, category and competing seller", "month category seller", "01 02", "month",
+        "competitors",
+        "One row per month, category and competing seller",
+        "month category seller",
+        "01 02",
+        "month",
         """
         month! month | month
         category! text | category
@@ -305,17 +403,27 @@ _ALL = (
         price dec >=0 | typical price
         n_reviews int >=0 | reviews shown
         source text | where the estimate comes from
-        """),
+        """,
+    ),
     _table(
-        "control_totals", "One row per month and metric of the shop's own dashboard", "month metric", "00 11", "month",
+        "control_totals",
+        "One row per month and metric of the shop's own dashboard",
+        "month metric",
+        "00 11",
+        "month",
         """
         month! month | month
         metric! text | metric as the dashboard calls it
         value! num | figure shown
         source text | which dashboard
-        """),
+        """,
+    ),
     _table(
-        "touchpoints", "One row per marketing touch of a journey", "journey_id touch_no", "03", "touched_at",
+        "touchpoints",
+        "One row per marketing touch of a journey",
+        "journey_id touch_no",
+        "03",
+        "touched_at",
         """
         journey_id! text | journey
         touch_no! int >=1 | order of the touch
@@ -324,9 +432,14 @@ _ALL = (
         is_conversion bool | journey ended in an order at this touch
         amount dec >=0 | value of the conversion
         n_journeys int >=0 | journeys this row stands for (1 unless aggregated)
-        """),
+        """,
+    ),
     _table(
-        "reviews", "One row per product or order review", "review_id", "01 08", "created_at",
+        "reviews",
+        "One row per product or order review",
+        "review_id",
+        "01 08",
+        "created_at",
         """
         review_id! text | review
         created_at! ts | when
@@ -335,9 +448,14 @@ _ALL = (
         sku text | product
         text text | text, contact patterns masked
         answered_at ts | when the shop answered
-        """),
+        """,
+    ),
     _table(
-        "tickets", "One row per customer-service case", "ticket_id", "08 11", "opened_at",
+        "tickets",
+        "One row per customer-service case",
+        "ticket_id",
+        "08 11",
+        "opened_at",
         """
         ticket_id! text | case
         opened_at! ts | when opened
@@ -347,9 +465,14 @@ _ALL = (
         order_id text | order
         is_reopened bool | opened again
         csat num >=1 <=5 | satisfaction
-        """),
+        """,
+    ),
     _table(
-        "promotions", "One row per promotion", "promo_id", "07 10", "",
+        "promotions",
+        "One row per promotion",
+        "promo_id",
+        "07 10",
+        "",
         """
         promo_id! text | promotion
         starts_on! date | first day
@@ -358,9 +481,14 @@ _ALL = (
         depth_share num >=0 <=1 | discount as a share of price
         skus text | skus, separated by spaces; missing means all
         cost dec >=0 | cost besides the discount itself
-        """),
+        """,
+    ),
     _table(
-        "prices", "One row per sku, seller and price change", "from_on sku seller", "01 10", "from_on",
+        "prices",
+        "One row per sku, seller and price change",
+        "from_on sku seller",
+        "01 10",
+        "from_on",
         """
         from_on! date | valid from
         sku! text | stock-keeping unit
@@ -368,9 +496,14 @@ _ALL = (
         price! dec >=0 | price
         until_on date | valid until; missing: still valid
         currency text | currency
-        """),
+        """,
+    ),
     _table(
-        "experiments", "One row per visitor and test", "test_id visitor_id", "08", "assigned_at",
+        "experiments",
+        "One row per visitor and test",
+        "test_id visitor_id",
+        "08",
+        "assigned_at",
         """
         test_id! text | test
         visitor_id! text | visitor
@@ -380,35 +513,55 @@ _ALL = (
         amount dec >=0 | value bought
         planned_share num >=0 <=1 | share of traffic planned for this arm
         amount_before dec >=0 | value bought before the test (for CUPED)
-        """),
+        """,
+    ),
     _table(
-        "cost_rates", "One row per cost kind, scope and start date", "from_on kind scope", "02 03 05 10", "from_on",
+        "cost_rates",
+        "One row per cost kind, scope and start date",
+        "from_on kind scope",
+        "02 03 05 10",
+        "from_on",
         """
         from_on! date | valid from
         kind! text | payment_share, platform_share, fulfilment_per_order, return_per_unit, overhead_per_month, ...
         value! num | the rate
         scope text | `all`, a channel, a category or a currency
-        """),
+        """,
+    ),
     _table(
-        "targets", "One row per month and metric", "month metric", "02 11", "",
+        "targets",
+        "One row per month and metric",
+        "month metric",
+        "02 11",
+        "",
         """
         month! month | month
         metric! text | metric id
         value! num | target
         base num | where it started
         owner_role text | role that owns it
-        """),
+        """,
+    ),
     _table(
-        "team", "One row per role and KPI", "role kpi", "02 11", "",
+        "team",
+        "One row per role and KPI",
+        "role kpi",
+        "02 11",
+        "",
         """
         role! text | role (never a person)
         kpi! text | metric id or duty
         weight_share num >=0 <=1 | weight in the role's score
         raci text {R A C I} | responsible, accountable, consulted, informed
         n_people num >=0 | full-time staff in the role
-        """),
+        """,
+    ),
     _table(
-        "market_series", "One row per period and published series", "period_on series published_on", "01", "period_on",
+        "market_series",
+        "One row per period and published series",
+        "period_on series published_on",
+        "01",
+        "period_on",
         """
         period_on! date | first day of the period
         series! text | series
@@ -417,16 +570,25 @@ _ALL = (
         frequency text | month, quarter, year, week
         source text | publisher
         published_on date | vintage
-        """),
+        """,
+    ),
     _table(
-        "survey", "One row per respondent of a market study", "respondent_id", "01", "answered_on",
+        "survey",
+        "One row per respondent of a market study",
+        "respondent_id",
+        "01",
+        "answered_on",
         """
         respondent_id! text | respondent
         answered_on! date | when
         weight num >=0 | weight
-        """),
+        """,
+    ),
     _table(
-        "memberships", "One row per change of a customer's tier or points", "customer_id changed_at change_no", "06",
+        "memberships",
+        "One row per change of a customer's tier or points",
+        "customer_id changed_at change_no",
+        "06",
         "changed_at",
         """
         customer_id! text | customer
@@ -436,10 +598,14 @@ _ALL = (
         points_delta int | points earned (+) or spent, expired (-)
         reason text {earn spend expire adjust tier} | why
         expires_on date | when earned points expire
-        """),
+        """,
+    ),
     _table(
-        "import_ledger", "One row per import, source file, reason, local day and known or guest",
-        "import_id source_sha256 reason day_on is_guest", "00", "day_on",
+        "import_ledger",
+        "One row per import, source file, reason, local day and known or guest",
+        "import_id source_sha256 reason day_on is_guest",
+        "00",
+        "day_on",
         """
         import_id! text | import
         source_sha256! text | source file by content
@@ -449,14 +615,21 @@ _ALL = (
         n_rows! int >=0 | source rows
         n_orders int >=0 | orders they belong to
         amount! dec | money as delivered
-        """),
+        """,
+    ),
 )
 
 TABLES: dict[str, Table] = {t.name: t for t in _ALL}
 
 _IBIS = {
-    "text": "string", "int": "int64", "dec": f"decimal(18, {MONEY_SCALE})", "num": "float64", "ts": "timestamp",
-    "date": "date", "month": "string", "bool": "boolean",
+    "text": "string",
+    "int": "int64",
+    "dec": f"decimal(18, {MONEY_SCALE})",
+    "num": "float64",
+    "ts": "timestamp",
+    "date": "date",
+    "month": "string",
+    "bool": "boolean",
 }
 
 
@@ -466,12 +639,20 @@ def ibis_type(column: Column) -> str:
 
 
 def arrow_schema(name: str) -> object:
-    """The pyarrow schema of table `name`: money decimal128(18, 6), timestamps in microseconds, naive UTC."""
+    """The pyarrow schema of table `name`: money decimal128(18, 6), timestamps in
+    microseconds, naive UTC.
+    """
     import pyarrow as pa
 
     kinds = {
-        "text": pa.string(), "int": pa.int64(), "dec": pa.decimal128(18, MONEY_SCALE), "num": pa.float64(),
-        "ts": pa.timestamp("us"), "date": pa.date32(), "month": pa.string(), "bool": pa.bool_(),
+        "text": pa.string(),
+        "int": pa.int64(),
+        "dec": pa.decimal128(18, MONEY_SCALE),
+        "num": pa.float64(),
+        "ts": pa.timestamp("us"),
+        "date": pa.date32(),
+        "month": pa.string(),
+        "bool": pa.bool_(),
     }
     return pa.schema([(c.name, kinds[c.type]) for c in TABLES[name].columns])
 
@@ -485,14 +666,23 @@ def _limits(column: Column) -> str:
 
 
 def contract_markdown(names: list[str] | None = None) -> str:
-    """The contract (or the tables named) as Markdown, for `data/CONTRACT.md` and `playbook contract`."""
+    """The contract (or the tables named) as Markdown, for `data/CONTRACT.md` and
+    `playbook contract`.
+    """
     out = []
     for table in (TABLES[n] for n in names or TABLES):
-        out += [f"## {table.name}", "", f"{table.grain}. Key: {', '.join(table.key)}. Notebooks: {table.notebooks}. "
-                f"May lose {table.loss_budget:.1%} of source rows.", "",
-                "| column | type | required | limits | meaning |", "|---|---|---|---|---|"]
-        out += [f"| {c.name} | {c.type} | {'yes' if c.required else ''} | {_limits(c)} | {c.meaning} |"
-                for c in table.columns]
+        out += [
+            f"## {table.name}",
+            "",
+            f"{table.grain}. Key: {', '.join(table.key)}. Notebooks: {table.notebooks}. "
+            f"May lose {table.loss_budget:.1%} of source rows.",
+            "",
+            "| column | type | required | limits | meaning |",
+            "|---|---|---|---|---|",
+        ]
+        out += [
+            f"| {c.name} | {c.type} | {'yes' if c.required else ''} | {_limits(c)} | {c.meaning} |"
+            for c in table.columns
+        ]
         out.append("")
     return "\n".join(out)
-

@@ -1,6 +1,8 @@
-"""Looking for people in what is stored: an e-mail in any text, a phone number outside ids and barcodes.
+"""Looking for people in what is stored: an e-mail in any text, a phone number outside
+ids and barcodes.
 
-An import masks what it recognises; this scan is the second look, over every table of a store, whatever wrote it.
+An import masks what it recognises; this scan is the second look, over every table of a
+store, whatever wrote it.
 """
 
 from __future__ import annotations
@@ -28,11 +30,13 @@ NO_PHONES_IN = ("sku", "source_sha256", "month")  # and every column that ends i
 
 
 def privacy_scan(shop: Any, *, allow: Iterable[str] | None = None) -> pd.DataFrame:
-    """One row per table and text column of `shop` (an opened store) in which contact details stand.
+    """One row per table and text column of `shop` (an opened store) in which contact
+    details stand.
 
-    Columns: table, column, kind (`e-mail` or `phone`), n_rows (rows with a hit), is_allowed. Values are never repeated.
-    `allow` (default: `privacy_allow` of shop.yaml) lists `table.column`, with * and ?, or texts that may stand
-    anywhere, such as the shop's own address. A clean store gives a frame without rows.
+    Columns: table, column, kind (`e-mail` or `phone`), n_rows (rows with a hit),
+    is_allowed. Values are never repeated. `allow` (default: `privacy_allow` of
+    shop.yaml) lists `table.column`, with * and ?, or texts that may stand anywhere,
+    such as the shop's own address. A clean store gives a frame without rows.
     """
     import ibis
 
@@ -50,8 +54,12 @@ def privacy_scan(shop: Any, *, allow: Iterable[str] | None = None) -> pd.DataFra
             if column not in getattr(shop, "_present", {}).get(name, t.columns):
                 continue
             is_id = column in NO_PHONES_IN or column.endswith(("_id", "_no"))
-            held = t.filter(t[column].contains("@")) if is_id else t  # ids are many, and no e-mail is without it
-            counted = held.group_by(found=held[column]).aggregate(n=held.count())  # each text is looked at once
+            held = (
+                t.filter(t[column].contains("@")) if is_id else t
+            )  # ids are many, and no e-mail is without it
+            counted = held.group_by(found=held[column]).aggregate(
+                n=held.count()
+            )  # each text is looked at once
             value = counted.found
             for text in texts:
                 value = value.replace(text, " ")

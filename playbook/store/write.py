@@ -1,7 +1,9 @@
-"""Writing a store: tables sorted and typed by the contract, swapped in all at once or not at all.
+"""Writing a store: tables sorted and typed by the contract, swapped in all at once or
+not at all.
 
-A change is first written whole under `.staging/`, then named in `.commit.json`, then moved into place file by file.
-Killed before the note exists, nothing has happened; killed after it, the next reader or writer finishes the moves.
+A change is first written whole under `.staging/`, then named in `.commit.json`, then
+moved into place file by file. Killed before the note exists, nothing has happened;
+killed after it, the next reader or writer finishes the moves.
 """
 
 from __future__ import annotations
@@ -21,7 +23,17 @@ from playbook.store.contract import MONEY_SCALE, TABLES
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["REASONS", "connect", "locked", "publish", "settle", "staging", "try_lock", "write_json", "write_table"]
+__all__ = [
+    "REASONS",
+    "connect",
+    "locked",
+    "publish",
+    "settle",
+    "staging",
+    "try_lock",
+    "write_json",
+    "write_table",
+]
 
 # Every source row carries exactly one of these in `import_ledger`, in this order of precedence.
 # Reasons marked as money carry no rows: they are parts of a platform's total that are not sales of goods.
@@ -67,10 +79,14 @@ _SQL_TYPES = {
 
 
 def connect(memory: str = "2GB", scratch: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """An in-memory engine that spills to `scratch`, counts time in UTC and never reaches for the network."""
+    """An in-memory engine that spills to `scratch`, counts time in UTC and never
+    reaches for the network.
+    """
     import duckdb
 
-    con = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
+    con = duckdb.connect(
+        config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    )
     con.execute(f"SET memory_limit = '{memory}'")
     con.execute("SET TimeZone = 'UTC'")
     # files are replaced here, and the engine knows what it remembers of them only by path, size and second of change
@@ -91,7 +107,9 @@ def sql_type(table: str, column: str) -> str:
 
 
 def contract_select(table: str, query: str, columns: list[str]) -> str:
-    """`query` with the contract's columns in the contract's order and types; those it lacks are missing."""
+    """`query` with the contract's columns in the contract's order and types; those it
+    lacks are missing.
+    """
     parts = [
         f"CAST({c.name} AS {_SQL_TYPES[c.type]}) AS {c.name}"
         if c.name in columns
@@ -102,7 +120,8 @@ def contract_select(table: str, query: str, columns: list[str]) -> str:
 
 
 def write_table(con: duckdb.DuckDBPyConnection, table: str, query: str, path: Path) -> int:
-    """Writes `query` as the contract table `table`, sorted by key then by content, so that equal rows give equal bytes.
+    """Writes `query` as the contract table `table`, sorted by key then by content, so
+    that equal rows give equal bytes.
 
     Columns the contract does not know are left out; returns the number of rows.
     """
@@ -120,23 +139,31 @@ def write_table(con: duckdb.DuckDBPyConnection, table: str, query: str, path: Pa
 
 
 def write_json(path: Path, value: Mapping[str, object]) -> None:
-    """Writes `value` with sorted keys through a neighbouring file, so that a reader sees the old or the new text."""
+    """Writes `value` with sorted keys through a neighbouring file, so that a reader
+    sees the old or the new text.
+    """
     new = path.with_name(f".{path.name}.new")
-    new.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    new.write_text(
+        json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     os.replace(new, path)
 
 
 @contextlib.contextmanager
 def locked(folder: Path, *, wait_seconds: float = 30.0) -> Iterator[None]:
-    """Holds the store for one writer; the system frees it when the process ends, however it ends."""
+    """Holds the store for one writer; the system frees it when the process ends,
+    however it ends.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    handle = open(folder / ".lock", "a+b")  # noqa: SIM115 - closed below, after the lock is given back
+    handle = open(folder / ".lock", "a+b")
     until = time.monotonic() + wait_seconds
     try:
         while not try_lock(handle):
             if time.monotonic() > until:
                 raise PlaybookError(
-                    "another import is writing to this store", file=folder, do="wait until it has finished, then repeat"
+                    "another import is writing to this store",
+                    file=folder,
+                    do="wait until it has finished, then repeat",
                 )
             time.sleep(0.1)
         yield
@@ -184,7 +211,9 @@ def publish(folder: Path) -> None:
 
 
 def settle(folder: Path | str) -> None:
-    """Finishes a change that was noted but not fully moved when its process ended. Cheap, and safe at any time."""
+    """Finishes a change that was noted but not fully moved when its process ended.
+    Cheap, and safe at any time.
+    """
     folder = Path(folder)
     if (folder / ".commit.json").exists():
         with locked(folder):

@@ -1,4 +1,5 @@
-"""Learning the job: exercises checked on the learner's own store and month, case files, and the shop game.
+"""Learning the job: exercises checked on the learner's own store and month, case files,
+and the shop game.
 
     from playbook.training import start
 
@@ -14,14 +15,34 @@
     if lesson.applies("03.2"):         # has this store and month a table for it? Says why where it has not
         account = given("03.2")
 
-Nothing is bound in the notebook, no answer is stored anywhere: the expected value is computed when it is asked for.
-Results go to one file per learner (`playbook.training.learners`); case files and the shop game store theirs with
+Nothing is bound in the notebook, no answer is stored anywhere: the expected value is
+computed when it is asked for. Results go to one file per learner
+(`playbook.training.learners`); case files and the shop game store theirs with
 `record(...)` of the same module.
 """
 
 from playbook.training.checker import Lesson, Reply, start
-from playbook.training.exercise import Exercise, NotApplicable, Said, Slip, chapter_exercises, every_exercise
+from playbook.training.exercise import (
+    Exercise,
+    NotApplicable,
+    Said,
+    Slip,
+    chapter_exercises,
+    every_exercise,
+)
 from playbook.training.learners import learner_file, record, records
 
-__all__ = ["Exercise", "Lesson", "NotApplicable", "Reply", "Said", "Slip", "chapter_exercises", "every_exercise",
-           "learner_file", "record", "records", "start"]
+__all__ = [
+    "Exercise",
+    "Lesson",
+    "NotApplicable",
+    "Reply",
+    "Said",
+    "Slip",
+    "chapter_exercises",
+    "every_exercise",
+    "learner_file",
+    "record",
+    "records",
+    "start",
+]

@@ -1,7 +1,8 @@
 """Is an answer the expected one, and if not, what kind of difference is it?
 
-Numbers compare to half a percent, sets as sets, text without case, days as days, dicts key by key. A table or series
-of one cell counts as its value. No answer, however odd, raises.
+Numbers compare to half a percent, sets as sets, text without case, days as days, dicts
+key by key. A table or series of one cell counts as its value. No answer, however odd,
+raises.
 """
 
 from __future__ import annotations
@@ -22,13 +23,21 @@ YES = {"yes": True, "true": True, "是": True, "no": False, "false": False, "否
 
 
 def plain(value: Any) -> Any:
-    """The value as one of: bool, int, float, str, set, list, dict, None; anything else as it came."""
-    if hasattr(value, "to_pandas") and hasattr(value, "op"):  # an Ibis expression somebody did not execute
+    """The value as one of: bool, int, float, str, set, list, dict, None; anything else
+    as it came.
+    """
+    if hasattr(value, "to_pandas") and hasattr(
+        value, "op"
+    ):  # an Ibis expression somebody did not execute
         value = value.to_pandas()
     if isinstance(value, (pd.Series, pd.DataFrame, pd.Index, np.ndarray)):
         if value.size == 1:
             return plain(np.asarray(value).reshape(-1)[0])
-        return value if isinstance(value, pd.DataFrame) or value.ndim > 1 else [plain(v) for v in list(value)]
+        return (
+            value
+            if isinstance(value, pd.DataFrame) or value.ndim > 1
+            else [plain(v) for v in list(value)]
+        )
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     if isinstance(value, (int, np.integer)):
@@ -72,7 +81,11 @@ def _same(expected: Any, answer: Any) -> bool:
     if is_missing(expected):
         return is_missing(answer)
     if isinstance(expected, (int, float)):
-        if isinstance(answer, bool) or not isinstance(answer, (int, float)) or not math.isfinite(answer):
+        if (
+            isinstance(answer, bool)
+            or not isinstance(answer, (int, float))
+            or not math.isfinite(answer)
+        ):
             return isinstance(answer, float) and answer == expected  # infinity is what it says
         return abs(answer - expected) <= TOLERANCE * abs(expected) + 1e-12
     if isinstance(expected, str):
@@ -85,18 +98,28 @@ def _same(expected: Any, answer: Any) -> bool:
             return False
         return all(_same(value, answer[key]) for key, value in expected.items())
     if isinstance(expected, list):
-        return isinstance(answer, list) and len(answer) == len(expected) and all(map(_same, expected, answer))
+        return (
+            isinstance(answer, list)
+            and len(answer) == len(expected)
+            and all(map(_same, expected, answer))
+        )
     return False
 
 
 def difference(expected: Any, answer: Any) -> str:
-    """The kind of difference of a wrong answer, and nothing more: `type`, `missing`, `too many`, `too few`, `other
-    items`, `order`, `keys`, `sign`, `magnitude`, `size` (right sign and magnitude), `text`."""
+    """The kind of difference of a wrong answer, and nothing more: `type`, `missing`,
+    `too many`, `too few`, `other items`, `order`, `keys`, `sign`, `magnitude`, `size`
+    (right sign and magnitude), `text`.
+    """
     expected, answer = plain(expected), plain(answer)
     if is_missing(answer):
         return "missing"
     if isinstance(expected, bool):
-        return "text" if isinstance(answer, bool) or (isinstance(answer, str) and answer in YES) else "type"
+        return (
+            "text"
+            if isinstance(answer, bool) or (isinstance(answer, str) and answer in YES)
+            else "type"
+        )
     if isinstance(expected, (int, float)):
         if isinstance(answer, bool) or not isinstance(answer, (int, float)):
             return "type"
@@ -120,7 +143,11 @@ def difference(expected: Any, answer: Any) -> str:
         return "type"
     if len(answer) != len(expected):
         return "too few" if len(answer) < len(expected) else "too many"
-    return "order" if {_hashable(v) for v in answer} == {_hashable(v) for v in expected} else "other items"
+    return (
+        "order"
+        if {_hashable(v) for v in answer} == {_hashable(v) for v in expected}
+        else "other items"
+    )
 
 
 def _as_set(answer: Any) -> set | None:

@@ -1,7 +1,8 @@
-"""One local file per learner: a line of JSON for each thing done. Nothing leaves the machine.
+"""One local file per learner: a line of JSON for each thing done. Nothing leaves the
+machine.
 
-The folder is PLAYBOOK_LEARNER_DIR, else `.ecommerce-playbook/learners` under the home folder. A line holds `at` (UTC),
-`event`, `item` and what the event brings:
+The folder is PLAYBOOK_LEARNER_DIR, else `.ecommerce-playbook/learners` under the home
+folder. A line holds `at` (UTC), `event`, `item` and what the event brings:
 
     check      an exercise answered: number as item, status, slip, chapter, level, part, store, month
     hint       a hint asked for; solution: the solution asked for (same fields)
@@ -12,8 +13,9 @@ Case files and the shop game store their grades with
     record(learner, "case.refunds", event="grade", title="Refunds that double", chapter="08", level="L3", score=0.8,
            parts={"finding": 1.0, "sizing": 0.5, "decision": 1.0}, store="...", month="2026-08", note="...")
 
-`score` and each of `parts` lie in [0, 1]; a game may add any other plain values (`profit`, `profit_as_before`, ...).
-`playbook learn report` lists the best and the last grade of each item, with its parts and note.
+`score` and each of `parts` lie in [0, 1]; a game may add any other plain values
+(`profit`, `profit_as_before`, ...). `playbook learn report` lists the best and the last
+grade of each item, with its parts and note.
 """
 
 from __future__ import annotations
@@ -30,7 +32,13 @@ from playbook.errors import PlaybookError
 
 __all__ = ["learner_file", "learners", "learners_folder", "record", "records"]
 
-RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(1, 10))}
+RESERVED = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{name}{n}" for name in ("com", "lpt") for n in range(1, 10)),
+}
 
 
 def learners_folder() -> Path:
@@ -40,24 +48,29 @@ def learners_folder() -> Path:
 
 
 def learner_file(learner: str) -> Path:
-    """The learner's file, always inside the folder whatever the name; PlaybookError for a name without a letter.
+    """The learner's file, always inside the folder whatever the name; PlaybookError for
+    a name without a letter.
 
-    Characters other than letters, digits, dash, underscore become dashes; a name changed that way (or cut, or not
-    allowed by some system) carries a short hash, so that two people never share a file. Case does not tell people
-    apart.
+    Characters other than letters, digits, dash, underscore become dashes; a name
+    changed that way (or cut, or not allowed by some system) carries a short hash, so
+    that two people never share a file. Case does not tell people apart.
     """
     name = " ".join(str(learner).split()).casefold()
     safe = re.sub(r"[^\w-]+", "-", name).strip("-_")[:60]
     if not safe:
-        raise PlaybookError(f"{learner!r} is no name for a learner", do="give a name with letters or digits")
+        raise PlaybookError(
+            f"{learner!r} is no name for a learner", do="give a name with letters or digits"
+        )
     if safe != name or safe in RESERVED:
         safe = f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
     return learners_folder() / f"{safe}.jsonl"
 
 
 def record(learner: str, item: str, *, event: str = "grade", **facts: Any) -> Path:
-    """Append one line to the learner's file and return the file. `facts` are plain values (see the module's text);
-    PlaybookError for a score or a part outside [0, 1], or a folder that cannot be written."""
+    """Append one line to the learner's file and return the file. `facts` are plain
+    values (see the module's text); PlaybookError for a score or a part outside [0, 1],
+    or a folder that cannot be written.
+    """
     for name, score in {"score": facts.get("score"), **(facts.get("parts") or {})}.items():
         if score is not None and not 0 <= score <= 1:
             raise PlaybookError(f"{item}: {name} is {score}, not between 0 and 1", column=name)
@@ -69,14 +82,18 @@ def record(learner: str, item: str, *, event: str = "grade", **facts: Any) -> Pa
         with path.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(line, ensure_ascii=False, default=_plain) + "\n")
     except OSError as error:
-        raise PlaybookError(f"The learner's file cannot be written: {error.strerror}", file=path,
-                            do="set PLAYBOOK_LEARNER_DIR to a folder of yours") from None
+        raise PlaybookError(
+            f"The learner's file cannot be written: {error.strerror}",
+            file=path,
+            do="set PLAYBOOK_LEARNER_DIR to a folder of yours",
+        ) from None
     return path
 
 
 def records(learner: str) -> list[dict[str, Any]]:
-    """Every line of the learner's file, oldest first; empty for somebody who has done nothing. A line cut short by a
-    crash is passed over."""
+    """Every line of the learner's file, oldest first; empty for somebody who has done
+    nothing. A line cut short by a crash is passed over.
+    """
     path = learner_file(learner)
     if not path.exists():
         return []

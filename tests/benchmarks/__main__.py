@@ -1,4 +1,6 @@
-"""`python -m tests.benchmarks [name ...]`: every benchmark, or those whose names begin so, each in its own process."""
+"""`python -m tests.benchmarks [name ...]`: every benchmark, or those whose names begin
+so, each in its own process.
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,5 @@
-"""Seconds and memory to make each preset of the demo shop, and to play one month of the closed loop.
+"""Seconds and memory to make each preset of the demo shop, and to play one month of the
+closed loop.
 
     python tests/benchmarks/bench_demo.py [preset ...]        (default: demo tiny; large takes minutes)
 
@@ -31,7 +32,10 @@ def main() -> None:
     for preset in [*(sys.argv[1:] or ["demo", "tiny"]), "month"]:
         with tempfile.TemporaryDirectory() as scratch:
             run = subprocess.run(
-                [sys.executable, "-c", CODE, preset, scratch], capture_output=True, text=True, check=True
+                [sys.executable, "-c", CODE, preset, scratch],
+                capture_output=True,
+                text=True,
+                check=True,
             )
         wall, cpu, peak = json.loads(run.stdout.splitlines()[-1])
         print(f"{preset:<12}{wall:>9.1f}{cpu:>9.1f}{peak:>9.2f}", flush=True)

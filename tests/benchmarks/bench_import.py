@@ -1,10 +1,11 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
+
 """How long a large Shopify export takes to import, and how much memory.
 
     python tests/benchmarks/bench_import.py [rows]
 
-Writes an export of that many rows (default 5,000,000) with the true header into a temporary folder, imports it in a
-fresh process, and prints rows, size, wall and processor seconds, peak memory, and what the ledger says.
+Writes an export of that many rows (default 5,000,000) with the true header into a
+temporary folder, imports it in a fresh process, and prints rows, size, wall and
+processor seconds, peak memory, and what the ledger says.
 """
 
 from __future__ import annotations
@@ -34,14 +35,18 @@ print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time()
 
 
 def write_export(path: Path, n_rows: int) -> str:
-    """An export of `n_rows` rows, two and a half lines an order; returns the sum of the orders' totals."""
+    """An export of `n_rows` rows, two and a half lines an order; returns the sum of the
+    orders' totals.
+    """
     header = HEADER.read_text(encoding="utf-8").splitlines()[0].split(",")
     con = duckdb.connect()
     con.execute(f"""CREATE TABLE rows AS
         SELECT i, i // 5 * 2 + CASE WHEN i % 5 < 3 THEN 0 ELSE 1 END AS n, i % 5 IN (0, 3) AS is_head,
                CASE WHEN i % 5 < 3 THEN 3 ELSE 2 END AS size,
                1 + hash(i) % 3 AS q, (500 + hash(i * 7) % 9500) AS pence, hash(i * 13) % 2000 AS sku FROM range({n_rows}) t(i)""")
-    con.execute("""CREATE TABLE heads AS SELECT n, sum(q * pence) AS goods, min(i) AS first FROM rows GROUP BY n""")
+    con.execute(
+        """CREATE TABLE heads AS SELECT n, sum(q * pence) AS goods, min(i) AS first FROM rows GROUP BY n"""
+    )
     fields = {
         "Name": "'#' || (100000 + r.n)",
         "Email": "'buyer' || (hash(r.n) % 900000) || '@example.com'",

@@ -1,6 +1,8 @@
-"""How long 50,000 skus take from weekly numbers to an order list, and how close simulated fill comes to an aim.
+"""How long 50,000 skus take from weekly numbers to an order list, and how close
+simulated fill comes to an aim.
 
-Run: python tests/benchmarks/bench_inventory.py [--skus 50000] [--weeks 104]. Wall and CPU seconds, one process.
+Run: python tests/benchmarks/bench_inventory.py [--skus 50000] [--weeks 104]. Wall and
+CPU seconds, one process.
 """
 
 from __future__ import annotations
@@ -14,17 +16,21 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from playbook.methods.demand import DemandLaw, fit_demand
 from playbook.chapters.inventory_planning.ordering import plan_orders, spend_budget
+from playbook.methods.demand import DemandLaw, fit_demand
 
 
 def shop(n: int, weeks: int, seed: int = 1) -> tuple[np.ndarray, ...]:
-    """Weekly sales, exposure, category of a shop with steady skus of every size, a tenth of the weeks cut short."""
+    """Weekly sales, exposure, category of a shop with steady skus of every size, a
+    tenth of the weeks cut short.
+    """
     rng = np.random.default_rng(seed)
     level = rng.lognormal(0.3, 1.4, n)
     season = 1 + 0.4 * np.cos(2 * np.pi * np.arange(weeks) / 52)
     exposure = np.where(rng.random((n, weeks)) < 0.1, rng.random((n, weeks)), 1.0)
-    units = rng.poisson(level[:, None] * season * exposure * rng.gamma(6, 1 / 6, (n, weeks))).astype(float)
+    units = rng.poisson(
+        level[:, None] * season * exposure * rng.gamma(6, 1 / 6, (n, weeks))
+    ).astype(float)
     return units, exposure, rng.integers(0, 20, n), level
 
 
@@ -36,7 +42,9 @@ def timed(name: str, rows: list, action):
 
 
 def fill_reached(aim: float, seed: int = 5, n: int = 400, weeks: int = 60) -> float:
-    """Share of units served in a closed loop with known demand, lots of 1 to 12, lead times of one to three weeks."""
+    """Share of units served in a closed loop with known demand, lots of 1 to 12, lead
+    times of one to three weeks.
+    """
     rng = np.random.default_rng(seed)
     level, one, pack = rng.lognormal(0.8, 1.0, n), np.ones(n), rng.choice([1, 1, 6, 12], n)
     law = DemandLaw(
@@ -88,8 +96,12 @@ def main() -> None:
     rng = np.random.default_rng(2)
     cost, pack = rng.uniform(2, 40, n), rng.choice([1, 6, 12], n)
     week = np.arange(asked.weeks) % 52
-    price = np.repeat(rng.uniform(0.9, 1.1, (n, -(-asked.weeks // 13))), 13, axis=1)[:, : asked.weeks]
-    law = timed("demand laws", rows, lambda: fit_demand(units, exposure, week, group=group, price=price))
+    price = np.repeat(rng.uniform(0.9, 1.1, (n, -(-asked.weeks // 13))), 13, axis=1)[
+        :, : asked.weeks
+    ]
+    law = timed(
+        "demand laws", rows, lambda: fit_demand(units, exposure, week, group=group, price=price)
+    )
     plan = timed(
         "orders",
         rows,
@@ -107,7 +119,11 @@ def main() -> None:
             n_draws=200,
         ),
     )
-    timed("budget", rows, lambda: spend_budget(plan, cost, cost, 0.5 * (plan.units * cost).sum(), pack=pack))
+    timed(
+        "budget",
+        rows,
+        lambda: spend_budget(plan, cost, cost, 0.5 * (plan.units * cost).sum(), pack=pack),
+    )
     print(f"{n} skus, {asked.weeks} weeks      wall s   cpu s")
     for name, wall, cpu in [*rows, ("all", *np.sum([row[1:] for row in rows], axis=0))]:
         print(f"{name:24s} {wall:8.2f} {cpu:8.2f}")

@@ -1,4 +1,6 @@
-"""The journey chapter on a store (the demo shop), measured: `python tests/benchmarks/bench_journey.py [store]`."""
+"""The journey chapter on a store (the demo shop), measured: `python
+tests/benchmarks/bench_journey.py [store]`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ import numpy as np
 
 
 def main() -> None:
-    """One line per function: what it read, and its seconds; first calls, imports included."""
+    """One line per function: what it read, and its seconds; first calls, imports
+    included.
+    """
     from playbook.chapters.customer_journey.journey import (
         delivery,
         event_steps,
@@ -48,10 +52,14 @@ def main() -> None:
     cpu = time.process_time()
     for _ in range(n):
         bought = rng.binomial(5_000, 0.05, 2)
-        sides = [{"n": 5_000, "mean": k / 5_000, "var": k * (5_000 - k) / 5_000 / 4_999} for k in bought]
+        sides = [
+            {"n": 5_000, "mean": k / 5_000, "var": k * (5_000 - k) / 5_000 / 4_999} for k in bought
+        ]
         called += compare_means(*sides)["p"] < 0.05
     each = (time.process_time() - cpu) / n * 1e3
-    print(f"compare_means  {n:7,} tests of nothing: {called / n:.2%} called, {each:.2f} ms CPU each")
+    print(
+        f"compare_means  {n:7,} tests of nothing: {called / n:.2%} called, {each:.2f} ms CPU each"
+    )
 
 
 if __name__ == "__main__":

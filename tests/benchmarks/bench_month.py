@@ -1,4 +1,5 @@
-"""The whole monthly run on the demo shop, as it is and with a plain kernel for every chapter, side by side.
+"""The whole monthly run on the demo shop, as it is and with a plain kernel for every
+chapter, side by side.
 
     python tests/benchmarks/bench_month.py [store] [--jobs 2] [--rounds 1]
 
@@ -27,13 +28,21 @@ def imports_end(path: Path) -> int:
     """The index of the first code cell after the one that imports."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     code = [i for i, cell in enumerate(cells) if cell["cell_type"] == "code"]
-    first = next(i for i in code if any(isinstance(node, (ast.Import, ast.ImportFrom))
-                                        for node in ast.parse("".join(cells[i]["source"])).body))
+    first = next(
+        i
+        for i in code
+        if any(
+            isinstance(node, (ast.Import, ast.ImportFrom))
+            for node in ast.parse("".join(cells[i]["source"])).body
+        )
+    )
     return next(i for i in code if i > first)
 
 
 def one_month(way: str, store: str, jobs: int, runs: str) -> dict:
-    """Run the month; returns the chapters' seconds in all and up to the cell after their imports."""
+    """Run the month; returns the chapters' seconds in all and up to the cell after
+    their imports.
+    """
     from playbook.runs import month
 
     execute, spent = month.execute_notebook, {"chapters": 0.0, "start_up": 0.0}
@@ -96,18 +105,24 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as runs, tempfile.TemporaryDirectory() as cache:
                 start, peak = time.perf_counter(), 0.0
                 child = subprocess.Popen(
-                    [sys.executable, __file__, "--child", way, where, str(asked.jobs), runs], cwd=ROOT, text=True,
-                    stdout=subprocess.PIPE, start_new_session=True,
-                    env=os.environ | {"PYTHONPATH": str(ROOT), "PLAYBOOK_CACHE": cache})
+                    [sys.executable, __file__, "--child", way, where, str(asked.jobs), runs],
+                    cwd=ROOT,
+                    text=True,
+                    stdout=subprocess.PIPE,
+                    start_new_session=True,
+                    env=os.environ | {"PYTHONPATH": str(ROOT), "PLAYBOOK_CACHE": cache},
+                )
                 while child.poll() is None:
                     peak = max(peak, memory_of(child.pid))
                     time.sleep(0.5)
                 wall = time.perf_counter() - start
                 spent = json.loads(child.stdout.read().strip().splitlines()[-1])
             best[way] = min(wall, best.get(way, wall))
-            print(f"{way:6s} {wall:6.1f} s, peak {peak:.2f} GB, chapters {spent['chapters']:.1f} s of which start-up "
-                  f"{spent['start_up']:.1f} s ({spent['start_up'] / spent['chapters']:.0%}), status {spent['status']}",
-                  flush=True)
+            print(
+                f"{way:6s} {wall:6.1f} s, peak {peak:.2f} GB, chapters {spent['chapters']:.1f} s of which start-up "
+                f"{spent['start_up']:.1f} s ({spent['start_up'] / spent['chapters']:.0%}), status {spent['status']}",
+                flush=True,
+            )
     print(f"plain kernels take {best['plain'] / best['warm']:.2f} times as long as warm ones")
 
 

@@ -1,4 +1,6 @@
-"""`python -m tests.proof [name ...]`: every long proof, or those whose names begin so, each in its own process."""
+"""`python -m tests.proof [name ...]`: every long proof, or those whose names begin so,
+each in its own process.
+"""
 
 import subprocess
 import sys

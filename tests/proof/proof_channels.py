@@ -1,16 +1,19 @@
-"""Does following chapter 03 pay? Preset `tiny`, three closed-loop months, every seed against twins that do otherwise.
+"""Does following chapter 03 pay? Preset `tiny`, three closed-loop months, every seed
+against twins that do otherwise.
 
-Four players take the same shop on from the same evening: `hold` keeps what was spent in the last four weeks, `roas`
-moves money by last-touch ROAS within the same largest step and total, `plan` follows the plan of every month, and
-`advice` follows it only where its verdict is `move` and holds else. Net margin (true contribution margin, all refunds
-to come taken off, less marketing) is counted over the three months, and again with six more months in which all twins
-spend alike, because customers won or lost now buy later.
+Four players take the same shop on from the same evening: `hold` keeps what was spent in
+the last four weeks, `roas` moves money by last-touch ROAS within the same largest step
+and total, `plan` follows the plan of every month, and `advice` follows it only where
+its verdict is `move` and holds else. Net margin (true contribution margin, all refunds
+to come taken off, less marketing) is counted over the three months, and again with six
+more months in which all twins spend alike, because customers won or lost now buy later.
 
     python tests/proof/proof_channels.py loop [--seeds 10]
     python tests/proof/proof_channels.py presets [--seeds 8]
 
-`presets` makes small `clean` and `confounded` shops: confounding flags, and fitted returns against the truth with and
-without the shop's own geo tests. Figures go to proof/channels.jsonl; seeds that are there are skipped.
+`presets` makes small `clean` and `confounded` shops: confounding flags, and fitted
+returns against the truth with and without the shop's own geo tests. Figures go to
+proof/channels.jsonl; seeds that are there are skipped.
 """
 
 from __future__ import annotations
@@ -28,13 +31,13 @@ import pandas as pd
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from playbook import channels as chapter  # noqa: E402
-from playbook.demo import Shop, make_demo  # noqa: E402
-from playbook.store import open_store  # noqa: E402
+from playbook import channels as chapter
+from playbook.demo import Shop, make_demo
+from playbook.store import open_store
 
 LOG = ROOT / "proof" / "channels.jsonl"
 LIMIT = 25 * 60
-STEP, MONTHS, AFTER = .2, 3, 6
+STEP, MONTHS, AFTER = 0.2, 3, 6
 
 
 def known() -> list[dict]:
@@ -50,11 +53,26 @@ def keep(row: dict) -> None:
 def fitted(folder: Path, *, with_tests: bool = True):
     shop = open_store(folder)
     spend = chapter.spend_log(shop.ad_spend, as_of=shop.as_of)
-    tests = chapter.geo_readings(shop.sales_orders, geo_tests=shop.geo_tests, ad_spend=shop.ad_spend,
-                                 refunds=shop.booked_refunds, as_of=shop.as_of) if with_tests else None
+    tests = (
+        chapter.geo_readings(
+            shop.sales_orders,
+            geo_tests=shop.geo_tests,
+            ad_spend=shop.ad_spend,
+            refunds=shop.booked_refunds,
+            as_of=shop.as_of,
+        )
+        if with_tests
+        else None
+    )
     model, _basis = chapter.channel_response(
-        shop.sales_orders, spend=spend, channels=chapter.budget_channels(spend, shop.channels),
-        refunds=shop.booked_refunds, promotions=shop.promotions, readings=tests, as_of=shop.as_of)
+        shop.sales_orders,
+        spend=spend,
+        channels=chapter.budget_channels(spend, shop.channels),
+        refunds=shop.booked_refunds,
+        promotions=shop.promotions,
+        readings=tests,
+        as_of=shop.as_of,
+    )
     return shop, spend, model
 
 
@@ -63,7 +81,9 @@ def budgets(player: str, folder: Path, start: dict[str, float]) -> dict[str, flo
         return start
     shop, spend, model = fitted(folder)
     if player == "roas":
-        months = chapter.channel_months(shop.sales_orders, spend=spend, refunds=shop.booked_refunds, as_of=shop.as_of)
+        months = chapter.channel_months(
+            shop.sales_orders, spend=spend, refunds=shop.booked_refunds, as_of=shop.as_of
+        )
         roas = chapter.channel_pnl(months).set_index("channel").roas
         now = chapter.response_table(model).set_index("channel").spend_now * 365.25 / 84
         plan, left = now * (1 - STEP), STEP * now.sum()
@@ -87,7 +107,9 @@ def loop(seeds: int) -> None:
             os.environ["PLAYBOOK_CACHE"] = f"{scratch}/cache"
             folder = start.store(Path(scratch) / "shop")
             _shop, _spend, model = fitted(folder)
-            now = (chapter.response_table(model).set_index("channel").spend_now * 365.25 / 84).to_dict()
+            now = (
+                chapter.response_table(model).set_index("channel").spend_now * 365.25 / 84
+            ).to_dict()
             first = None
             for player in players:
                 twin = start.copy()
@@ -101,22 +123,32 @@ def loop(seeds: int) -> None:
                     twin.advance({"budgets": now})
                 book = twin.profit(first)
                 net = book.margin - book.marketing
-                row[player] = {"three": net[book.month <= last].sum(), "nine": net.sum(),
-                               "margin": book.margin[book.month <= last].sum(), "spend": book.marketing[:MONTHS].sum()}
+                row[player] = {
+                    "three": net[book.month <= last].sum(),
+                    "nine": net.sum(),
+                    "margin": book.margin[book.month <= last].sum(),
+                    "spend": book.marketing[:MONTHS].sum(),
+                }
         keep(row)
-        print(seed, {p: round(row[p]["nine"] - row["hold"]["nine"]) for p in players}, f"{time.time() - began:.0f} s",
-              flush=True)
+        print(
+            seed,
+            {p: round(row[p]["nine"] - row["hold"]["nine"]) for p in players},
+            f"{time.time() - began:.0f} s",
+            flush=True,
+        )
     rows = [r for r in known() if r["kind"] == "loop"]
     for span in ("three", "nine"):
         for player in ("plan", "advice"):
             for other in ("hold", "roas"):
                 gain = np.array([r[player][span] - r[other][span] for r in rows])
                 drawn = np.random.default_rng(0).choice(gain, (4000, len(gain))).mean(1)
-                low, high = np.quantile(drawn, [.05, .95])
+                low, high = np.quantile(drawn, [0.05, 0.95])
                 share = gain.sum() / sum(abs(r[other][span]) for r in rows)
-                print(f"{span} months, {player} against {other}: better on {(gain > 0).sum()}, equal on "
-                      f"{(gain == 0).sum()} of {len(gain)}; mean {gain.mean():,.0f} EUR (90 % {low:,.0f} to "
-                      f"{high:,.0f}), {share:.1%} of the other's net margin")
+                print(
+                    f"{span} months, {player} against {other}: better on {(gain > 0).sum()}, equal on "
+                    f"{(gain == 0).sum()} of {len(gain)}; mean {gain.mean():,.0f} EUR (90 % {low:,.0f} to "
+                    f"{high:,.0f}), {share:.1%} of the other's net margin"
+                )
 
 
 def presets(seeds: int, customers: int = 8000) -> None:
@@ -127,14 +159,22 @@ def presets(seeds: int, customers: int = 8000) -> None:
                 continue
             with tempfile.TemporaryDirectory() as scratch:
                 os.environ["PLAYBOOK_CACHE"] = f"{scratch}/cache"
-                folder = make_demo(Path(scratch) / "shop", preset=preset, seed=seed, customers=customers)
-                truth = pd.read_parquet(folder / "truth" / "channels.parquet").groupby("channel").sum(numeric_only=True)
+                folder = make_demo(
+                    Path(scratch) / "shop", preset=preset, seed=seed, customers=customers
+                )
+                truth = (
+                    pd.read_parquet(folder / "truth" / "channels.parquet")
+                    .groupby("channel")
+                    .sum(numeric_only=True)
+                )
                 row = {"kind": "presets", "preset": preset, "seed": seed}
                 for label, with_tests in (("plain", False), ("tested", True)):
                     _shop, _spend, model = fitted(folder, with_tests=with_tests)
                     table = chapter.response_table(model).set_index("channel")
                     table["truth"] = truth.incremental_margin / truth.spend
-                    row[label] = table[["truth", "average_return", "average_low", "average_high"]].T.to_dict("list")
+                    row[label] = table[
+                        ["truth", "average_return", "average_low", "average_high"]
+                    ].T.to_dict("list")
                     row["flagged"] = bool(chapter.demand_chase(model).is_flagged.any())
             keep(row)
             print(preset, seed, row["flagged"], f"{time.time() - began:.0f} s", flush=True)
@@ -146,9 +186,11 @@ def presets(seeds: int, customers: int = 8000) -> None:
         for label in ("plain", "tested"):
             truth, mean, low, high = np.array([v for r in rows for v in r[label].values()]).T
             inside = (low <= truth) & (truth <= high)
-            print(f"  {label}: true return inside {inside.mean():.0%} of {len(truth)} intervals of 90 %, mean absolute "
-                  f"error {np.abs(mean / truth - 1).mean():.0%}, wrong order of pairs that do not overlap: "
-                  f"{sum(_misordered(r[label]) for r in rows)} of {sum(_apart(r[label]) for r in rows)}")
+            print(
+                f"  {label}: true return inside {inside.mean():.0%} of {len(truth)} intervals of 90 %, mean absolute "
+                f"error {np.abs(mean / truth - 1).mean():.0%}, wrong order of pairs that do not overlap: "
+                f"{sum(_misordered(r[label]) for r in rows)} of {sum(_apart(r[label]) for r in rows)}"
+            )
 
 
 def _pairs(table: dict) -> list[tuple]:

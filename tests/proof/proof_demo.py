@@ -1,13 +1,15 @@
-"""Long proofs of the demo shop, one line of proof/demo.jsonl per step; steps already there are not repeated.
+"""Long proofs of the demo shop, one line of proof/demo.jsonl per step; steps already
+there are not repeated.
 
     python tests/proof/proof_demo.py [seeds|channels|customers|geo|presets|decisions] ...
 
-seeds      contract, identities and the walk to net revenue on ten seeds of the default shop
-channels   orders lost when a channel's spend is set to 0 against those stated, same chance and fresh chance
-customers  remaining values stated against fresh futures of the whole shop, by decile
-geo        geo tests stated against the same history without them
-presets    every preset in full size (large: minutes) kept by the contract
-decisions  what true profit is worth over twelve months: as before, platform ROAS rule, and the searched oracle
+seeds      contract, identities and the walk to net revenue on ten seeds of the default
+shop channels   orders lost when a channel's spend is set to 0 against those stated,
+same chance and fresh chance customers  remaining values stated against fresh futures of
+the whole shop, by decile geo        geo tests stated against the same history without
+them presets    every preset in full size (large: minutes) kept by the contract
+decisions  what true profit is worth over twelve months: as before, platform ROAS rule,
+and the searched oracle
 """
 
 import json
@@ -30,13 +32,19 @@ OUT = Path(__file__).resolve().parents[2] / "proof" / "demo.jsonl"
 
 def done(step: str, case: object) -> bool:
     return OUT.exists() and any(
-        (row["step"], row["case"]) == (step, case) for row in map(json.loads, OUT.read_text().splitlines())
+        (row["step"], row["case"]) == (step, case)
+        for row in map(json.loads, OUT.read_text().splitlines())
     )
 
 
 def write(step: str, case: object, started: float, **found: object) -> None:
     OUT.parent.mkdir(exist_ok=True)
-    row = {"step": step, "case": case, "cpu_seconds": round(time.process_time() - started, 1), **found}
+    row = {
+        "step": step,
+        "case": case,
+        "cpu_seconds": round(time.process_time() - started, 1),
+        **found,
+    }
     with OUT.open("a") as file:
         file.write(json.dumps(row) + "\n")
     print(row, flush=True)
@@ -68,7 +76,9 @@ def counted(months: object) -> int:
 
 
 def labelled(months: list, c: int) -> int:
-    return sum(int((np.isin(m["o_fate"], (0, 3)) & (m["o_root"] >> c & 1 == 1)).sum()) for m in months)
+    return sum(
+        int((np.isin(m["o_fate"], (0, 3)) & (m["o_root"] >> c & 1 == 1)).sum()) for m in months
+    )
 
 
 def channels() -> None:
@@ -81,9 +91,18 @@ def channels() -> None:
             shop = shop or Shop(preset="demo", customers=15_000, months=24)
             started = time.process_time()
             whole = list(replay(shop._sim.world, shop._chunks, future=future))
-            lost = counted(whole) - counted(replay(shop._sim.world, shop._chunks, without=CHANNELS[c], future=future))
+            lost = counted(whole) - counted(
+                replay(shop._sim.world, shop._chunks, without=CHANNELS[c], future=future)
+            )
             stated = labelled(whole, c)
-            write("channels", case, started, stated=stated, lost=lost, difference_share=round(lost / stated - 1, 4))
+            write(
+                "channels",
+                case,
+                started,
+                stated=stated,
+                lost=lost,
+                difference_share=round(lost / stated - 1, 4),
+            )
 
 
 def customers() -> None:
@@ -93,7 +112,11 @@ def customers() -> None:
     started = time.process_time()
     shop = Shop(preset="demo", customers=15_000, months=24)
     sim, n = shop._sim, shop._sim.n
-    stated = shop.truth["customers"].set_index("customer_id").loc[ids(sim.people["key"][:n], 12, "C").to_pylist()]
+    stated = (
+        shop.truth["customers"]
+        .set_index("customer_id")
+        .loc[ids(sim.people["key"][:n], 12, "C").to_pylist()]
+    )
     rank = stated.margin_12m.rank(method="first").to_numpy()
     decile = np.minimum((rank - 1) * 10 // n, 9).astype(int)
     found = []
@@ -126,7 +149,12 @@ def geo() -> None:
         return
     started = time.process_time()
     shop = Shop(preset="demo", months=14, customers=40_000)
-    rows = shop.truth["effects"].query("kind == 'geo test' and unit.str.startswith('orders')").set_index("test").effect
+    rows = (
+        shop.truth["effects"]
+        .query("kind == 'geo test' and unit.str.startswith('orders')")
+        .set_index("test")
+        .effect
+    )
     found = {}
     for test in shop._sim.geo_tests:
         days, c, r = (test["first"], test["last"]), test["channel"], test["regions"]
@@ -170,7 +198,14 @@ def presets() -> None:
                 "peak_gb": round(peak, 2),
             }
             size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6
-            write("presets", preset, started, **found, mb=round(size), **(checked(folder) if preset != "large" else {}))
+            write(
+                "presets",
+                preset,
+                started,
+                **found,
+                mb=round(size),
+                **(checked(folder) if preset != "large" else {}),
+            )
 
 
 def decisions() -> None:

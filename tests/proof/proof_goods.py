@@ -1,6 +1,8 @@
-"""Stock, prices and promotions of demo shops whose truth is known: one line of proof/goods.jsonl per seed.
+"""Stock, prices and promotions of demo shops whose truth is known: one line of
+proof/goods.jsonl per seed.
 
-Each seed is a demo shop of its own (three years, all difficulties, 600 skus), read through the store like any other.
+Each seed is a demo shop of its own (three years, all difficulties, 600 skus), read
+through the store like any other.
 
 game          the lost-sales game of proof_inventory.py over the eight weeks after the history; promotions and prices
               ahead are the shop's own plan, the oracle's law is the simulator's, from futures under fresh chance
@@ -37,13 +39,16 @@ from playbook.demo import PRESETS, Shop
 from playbook.demo.habits import Plan
 from playbook.demo.money import order_margin
 from playbook.demo.simulate import Simulator
-from playbook.methods.elasticity import price_elasticity, regular_prices
 from playbook.measures.price_moves import posted_prices
+from playbook.methods.elasticity import price_elasticity, regular_prices
 from playbook.store import open_store
 
 OUT = Path(__file__).resolve().parents[2] / "proof" / "goods.jsonl"
 FUTURES, AFTER = 8, 14
-MORE = (0.5, 4.0)  # units beyond the first on a line, private and business buyers: floor of an exponential
+MORE = (
+    0.5,
+    4.0,
+)  # units beyond the first on a line, private and business buyers: floor of an exponential
 
 
 def main() -> None:
@@ -59,7 +64,10 @@ def main() -> None:
             rows.append({"seed": seed, "skus": asked.skus, **measured(seed, asked.skus)})
             with OUT.open("a") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
-            print({k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()}, flush=True)
+            print(
+                {k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()},
+                flush=True,
+            )
     summary([row for row in rows if row["skus"] == asked.skus])
 
 
@@ -71,68 +79,117 @@ def measured(seed: int, skus: int) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         store = open_store(shop.store(Path(scratch) / "shop"), until=shop.month)
         products = store.get("products")
-        panel = inventory.demand_panel(store.sku_days, as_of=store.as_of, products=products, prices=store.prices,
-                                       promotions=planned(shop, store))
-        held = inventory.supply(store.get("stock"), as_of=store.as_of, products=products,
-                                purchase_orders=store.get("purchase_orders"))
+        panel = inventory.demand_panel(
+            store.sku_days,
+            as_of=store.as_of,
+            products=products,
+            prices=store.prices,
+            promotions=planned(shop, store),
+        )
+        held = inventory.supply(
+            store.get("stock"),
+            as_of=store.as_of,
+            products=products,
+            purchase_orders=store.get("purchase_orders"),
+        )
         kept = counted_share(shop)
         found = played(game(shop, panel, held, kept), seed)
-        found |= uncensored(shop, panel, kept) | fill(panel, held) | elasticity(shop, store, panel) | backtest(panel)
+        found |= (
+            uncensored(shop, panel, kept)
+            | fill(panel, held)
+            | elasticity(shop, store, panel)
+            | backtest(panel)
+        )
         found |= promotions(shop, store, products)
     return found | {"cpu_seconds": time.process_time() - started}
 
 
 def planned(shop: Shop, store: object) -> pd.DataFrame:
-    """The shop's table of promotions and, after it, those of its plan for the weeks of the game."""
+    """The shop's table of promotions and, after it, those of its plan for the weeks of
+    the game.
+    """
     world, past = shop._sim.world, store.promotions.to_pandas()
-    ahead = [(p.promo_id, *(pd.Timestamp(world.day0 + day) for day in (p.first, p.last)), p.depth,
-              " ".join(world.sku_ids[p.skus])) for p in world.promotions(shop._sim.day + 7 * (WEEKS + LEAD + 1))
-             if p.first >= shop._sim.day]
+    ahead = [
+        (
+            p.promo_id,
+            *(pd.Timestamp(world.day0 + day) for day in (p.first, p.last)),
+            p.depth,
+            " ".join(world.sku_ids[p.skus]),
+        )
+        for p in world.promotions(shop._sim.day + 7 * (WEEKS + LEAD + 1))
+        if p.first >= shop._sim.day
+    ]
     columns = ["promo_id", "starts_on", "ends_on", "depth_share", "skus"]
     past = past.assign(**{c: pd.to_datetime(past[c]) for c in columns[1:3]})
     return pd.concat([past[columns], pd.DataFrame(ahead, columns=columns)], ignore_index=True)
 
 
 def counted_share(shop: Shop) -> float:
-    """Share of units ordered that stay counted (paid, not cancelled): what a shop can see of the units wanted."""
-    units = [np.bincount(np.repeat(np.isin(c["o_fate"], (0, 3)), c["o_lines"]), c["l_quantity"], 2)
-             for c in shop._chunks]
+    """Share of units ordered that stay counted (paid, not cancelled): what a shop can
+    see of the units wanted.
+    """
+    units = [
+        np.bincount(np.repeat(np.isin(c["o_fate"], (0, 3)), c["o_lines"]), c["l_quantity"], 2)
+        for c in shop._chunks
+    ]
     return float(np.sum(units, axis=0)[1] / np.sum(units))
 
 
 def by_week(panel: inventory.DemandPanel, days: pd.DataFrame, column: str) -> np.ndarray:
     """A column by sku and day as sums over the panel's weeks, (sku, week)."""
     week = (pd.to_datetime(days["day_on"]) - panel.starts[0]).dt.days // 7
-    grid = days.assign(week=week).pivot_table(index="sku", columns="week", values=column, aggfunc="sum")
+    grid = days.assign(week=week).pivot_table(
+        index="sku", columns="week", values=column, aggfunc="sum"
+    )
     return grid.reindex(index=panel.sku, columns=range(len(panel.starts))).fillna(0).to_numpy(float)
 
 
 def game(shop: Shop, panel: inventory.DemandPanel, held: inventory.Supply, kept: float) -> Game:
-    """The weeks after the history: demand as it will be under the shop's own plan, the law from other futures."""
+    """The weeks after the history: demand as it will be under the shop's own plan, the
+    law from other futures.
+    """
     place = pd.Index(shop._sim.world.sku_ids).get_indexer(panel.sku)
     weeks = WEEKS + LEAD + 1
     twin = shop._sim.copy()
     chunks = [twin.month() for _ in range(3)]
     wanted = in_weeks(np.concatenate([c["demand"] for c in chunks])[:, place], weeks)
     asked = np.concatenate([c["env"]["price"] for c in chunks])[3::7, place].T[:, :weeks] / 100
-    futures = np.stack([in_weeks(expected(shop, future)[:, :, place], weeks) for future in range(FUTURES)])
+    futures = np.stack(
+        [in_weeks(expected(shop, future)[:, :, place], weeks) for future in range(FUTURES)]
+    )
 
     def law(k: int, seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
-        lines = futures[rng.integers(0, FUTURES, DRAWS)][..., k: k + LEAD + 1]  # draw, kind, sku, week
+        lines = futures[rng.integers(0, FUTURES, DRAWS)][
+            ..., k : k + LEAD + 1
+        ]  # draw, kind, sku, week
         total = 0
         for kind, more in enumerate(MORE):
             n = rng.poisson(lines[:, kind])
-            total = total + n + np.where(n > 0, rng.negative_binomial(np.maximum(n, 1), 1 - np.exp(-1 / more)), 0)
+            total = (
+                total
+                + n
+                + np.where(n > 0, rng.negative_binomial(np.maximum(n, 1), 1 - np.exp(-1 / more)), 0)
+            )
         return rng.binomial(total, kept).transpose(1, 0, 2).astype(float)
 
     ahead = pd.date_range(panel.starts[-1] + pd.Timedelta(days=7), periods=weeks, freq="7D")
-    demand = np.random.default_rng(shop._sim.world.seed).binomial(wanted[:, :WEEKS].astype(int), kept)
+    demand = np.random.default_rng(shop._sim.world.seed).binomial(
+        wanted[:, :WEEKS].astype(int), kept
+    )
     on_hand = held.goods.set_index("sku")["available"].reindex(panel.sku).fillna(0).to_numpy(float)
     price = np.where(np.isfinite(panel.price), panel.price, asked[:, :1])
-    return Game(panel.units, panel.exposure, np.r_[panel.week, np.minimum((ahead.day_of_year - 1) // 7, 51)],
-                panel.pull[:, : panel.units.shape[1] + weeks], pd.factorize(panel.category, sort=True)[0], on_hand,
-                demand.astype(float), law, np.concatenate([price, asked], axis=1))
+    return Game(
+        panel.units,
+        panel.exposure,
+        np.r_[panel.week, np.minimum((ahead.day_of_year - 1) // 7, 51)],
+        panel.pull[:, : panel.units.shape[1] + weeks],
+        pd.factorize(panel.category, sort=True)[0],
+        on_hand,
+        demand.astype(float),
+        law,
+        np.concatenate([price, asked], axis=1),
+    )
 
 
 def in_weeks(days: np.ndarray, weeks: int) -> np.ndarray:
@@ -142,15 +199,26 @@ def in_weeks(days: np.ndarray, weeks: int) -> np.ndarray:
 
 
 def expected(shop: Shop, future: int) -> np.ndarray:
-    """Three months under another course of chance: expected order lines by kind of buyer, day and sku."""
+    """Three months under another course of chance: expected order lines by kind of
+    buyer, day and sku.
+    """
     sim, seen = shop._sim.copy(), []
     sim.reseed(future)
     plain = sim._shop
 
     def watched(day: int, i: int, env: dict, at: dict, log: dict) -> None:
         weight, persona = at["basket"] * sim._checkout(day, at), at["persona"].astype(int)
-        seen.append([(np.bincount(persona, weight * (at["is_business"] == kind), len(env["base"])) * env["crowd"][i])
-                     @ env["base"] * env["keen"][i] for kind in (False, True)])
+        seen.append(
+            [
+                (
+                    np.bincount(persona, weight * (at["is_business"] == kind), len(env["base"]))
+                    * env["crowd"][i]
+                )
+                @ env["base"]
+                * env["keen"][i]
+                for kind in (False, True)
+            ]
+        )
         plain(day, i, env, at, log)
 
     sim._shop = watched
@@ -160,27 +228,46 @@ def expected(shop: Shop, future: int) -> np.ndarray:
 
 
 def uncensored(shop: Shop, panel: inventory.DemandPanel, kept: float, weeks: int = 52) -> dict:
-    """Over skus on sale all year that were out of stock for more than a twentieth of it."""
+    """Over skus on sale all year that were out of stock for more than a twentieth of
+    it.
+    """
     wanted = by_week(panel, shop.truth["sku_demand"], "units_wanted")[:, -weeks:].sum(axis=1) * kept
-    hurt = (panel.exposure[:, :-weeks] > 0).any(axis=1) & ((1 - panel.exposure)[:, -weeks:].mean(axis=1) > 0.05)
-    lost = inventory.stockouts(panel, n_weeks=weeks).set_index("sku")["lost_units"].reindex(panel.sku).fillna(0)
+    hurt = (panel.exposure[:, :-weeks] > 0).any(axis=1) & (
+        (1 - panel.exposure)[:, -weeks:].mean(axis=1) > 0.05
+    )
+    lost = (
+        inventory.stockouts(panel, n_weeks=weeks)
+        .set_index("sku")["lost_units"]
+        .reindex(panel.sku)
+        .fillna(0)
+    )
     sold, truth = panel.units[hurt, -weeks:].sum(), wanted[hurt].sum()
-    return {"n_out": int(hurt.sum()), "sold_share": float(sold / truth),
-            "uncensored_share": float((sold + lost[hurt].sum()) / truth)}
+    return {
+        "n_out": int(hurt.sum()),
+        "sold_share": float(sold / truth),
+        "uncensored_share": float((sold + lost[hurt].sum()) / truth),
+    }
 
 
 def fill(panel: inventory.DemandPanel, held: inventory.Supply) -> dict:
-    """Replayed policies: fill less aim of the playbook's, and total cost over that of doing as before."""
+    """Replayed policies: fill less aim of the playbook's, and total cost over that of
+    doing as before.
+    """
     classes = inventory.classes(panel, inventory.demand_law(panel))
-    found = inventory.policy_replay(panel, held, classes=classes, holding_share=0.25).set_index("policy")
+    found = inventory.policy_replay(panel, held, classes=classes, holding_share=0.25).set_index(
+        "policy"
+    )
     ours = found.loc["playbook, by fill"]
     return {"aim": float(ours["aim_share"]), "fill": float(ours["fill_share"])} | {
-        f"cost, {name}": float(cost) for name, cost in found["total_cost"].items()}
+        f"cost, {name}": float(cost) for name, cost in found["total_cost"].items()
+    }
 
 
 def backtest(panel: inventory.DemandPanel) -> dict:
     """The playbook's forecasts of the past half year."""
-    found = inventory.demand_backtest(panel, classes=inventory.classes(panel, inventory.demand_law(panel)))
+    found = inventory.demand_backtest(
+        panel, classes=inventory.classes(panel, inventory.demand_law(panel))
+    )
     row = found[(found["class"] == "all") & (found["model"] == "playbook")].iloc[0]
     return {name: float(row[name]) for name in ("coverage", "nominal", "wape", "naive_wape")}
 
@@ -190,15 +277,25 @@ def elasticity(shop: Shop, store: object, panel: inventory.DemandPanel) -> dict:
     truth = shop.truth["skus"].set_index("sku")["elasticity"].reindex(panel.sku).to_numpy()
     found = assortment.elasticities(panel, prices=store.prices)
     regular = regular_prices(posted_prices(panel, store.prices), panel.promo)
-    wide = price_elasticity(panel.units, panel.exposure, regular, panel.week, promo=panel.promo,
-                            group=pd.factorize(panel.category, sort=True)[0], widest=np.inf)
+    wide = price_elasticity(
+        panel.units,
+        panel.exposure,
+        regular,
+        panel.week,
+        promo=panel.promo,
+        group=pd.factorize(panel.category, sort=True)[0],
+        widest=np.inf,
+    )
     row = {}
     for name, part in (("told", found), ("any_width", wide)):
         good = part["is_identifiable"].to_numpy()
         hit = ((part["low"] <= truth) & (truth <= part["high"]))[good]
         row |= {f"n_{name}": int(good.sum()), f"hit_{name}": int(hit.sum())}
     blind = found.loc[~found["is_identifiable"], "estimate"].notna().sum()
-    return row | {"refused": int((~found["is_identifiable"]).sum()), "told_though_refused": int(blind)}
+    return row | {
+        "refused": int((~found["is_identifiable"]).sum()),
+        "told_though_refused": int(blind),
+    }
 
 
 @contextmanager
@@ -213,10 +310,13 @@ def without(world: object, promo_id: str):
 
 
 def promotions(shop: Shop, store: object, products: object) -> dict:
-    """Coverage of 90 % intervals over the promotions of the last year whose after-days are over."""
+    """Coverage of 90 % intervals over the promotions of the last year whose after-days
+    are over.
+    """
     share = assortment.variable_cost_share(store.sales_orders, as_of=store.as_of)
-    review, _ = assortment.promotion_review(store.sku_days, store.promotions, as_of=store.as_of, products=products,
-                                            variable_share=share)
+    review, _ = assortment.promotion_review(
+        store.sku_days, store.promotions, as_of=store.as_of, products=products, variable_share=share
+    )
     review = review[(review["status"] == "complete") & review["low"].notna()].set_index("promo_id")
     world = shop._sim.world
     plan = {p.promo_id: p for p in world.promotions(shop._sim.day) if p.promo_id in review.index}
@@ -241,31 +341,58 @@ def promotions(shop: Shop, store: object, products: object) -> dict:
 
 def earned(months: list[dict], days: tuple[int, int]) -> float:
     """EUR margin of the orders of these days."""
-    return float(sum(order_margin(c)[(c["o_day"] >= days[0]) & (c["o_day"] <= days[1])].sum() for c in months) / 100)
+    return float(
+        sum(
+            order_margin(c)[(c["o_day"] >= days[0]) & (c["o_day"] <= days[1])].sum() for c in months
+        )
+        / 100
+    )
 
 
 def summary(rows: list[dict]) -> None:
     """Every figure over all seeds."""
     table(rows)
     for row in rows:
-        print(f"seed {row['seed']}:", *(f"{player} {row[player] / row['oracle']:.3f}" for player in PLAYERS))
-    total = lambda name: sum(row[name] for row in rows)  # noqa: E731
-    spread = lambda name: (np.mean(part := [row[name] for row in rows]), min(part), max(part))  # noqa: E731
-    print("uncensored demand over truth {:.3f} ({:.3f} to {:.3f})".format(*spread("uncensored_share")),
-          "naive sales {:.3f} ({:.3f} to {:.3f})".format(*spread("sold_share")), f"{total('n_out')} skus")
+        print(
+            f"seed {row['seed']}:",
+            *(f"{player} {row[player] / row['oracle']:.3f}" for player in PLAYERS),
+        )
+    total = lambda name: sum(row[name] for row in rows)
+    spread = lambda name: (np.mean(part := [row[name] for row in rows]), min(part), max(part))
+    print(
+        "uncensored demand over truth {:.3f} ({:.3f} to {:.3f})".format(
+            *spread("uncensored_share")
+        ),
+        "naive sales {:.3f} ({:.3f} to {:.3f})".format(*spread("sold_share")),
+        f"{total('n_out')} skus",
+    )
     gaps = [row["fill"] - row["aim"] for row in rows]
     print(f"fill less aim, replay: mean {np.mean(gaps):+.4f}, {min(gaps):+.4f} to {max(gaps):+.4f}")
-    print("backtest: {:.3f} of 80 % intervals hold, {:.3f} should; wape {:.3f}, naive {:.3f}".format(
-        *(np.mean([row[name] for row in rows]) for name in ("coverage", "nominal", "wape", "naive_wape"))))
+    print(
+        "backtest: {:.3f} of 80 % intervals hold, {:.3f} should; wape {:.3f}, naive {:.3f}".format(
+            *(
+                np.mean([row[name] for row in rows])
+                for name in ("coverage", "nominal", "wape", "naive_wape")
+            )
+        )
+    )
     for name in ("textbook", "as before"):
         ratio = [row["cost, playbook, by cost"] / row[f"cost, {name}"] for row in rows]
-        print(f"replayed cost over {name}: {np.mean(ratio):.3f} ({min(ratio):.3f} to {max(ratio):.3f})")
+        print(
+            f"replayed cost over {name}: {np.mean(ratio):.3f} ({min(ratio):.3f} to {max(ratio):.3f})"
+        )
     for name, label in (("told", "told"), ("any_width", "told, were no width refused")):
-        print(f"elasticity, {label}: {total('hit_' + name)} of {total('n_' + name)} 95 % intervals hold the truth "
-              f"({total('hit_' + name) / max(total('n_' + name), 1):.1%})")
-    print(f"elasticity refused: {total('refused')}, with an estimate all the same: {total('told_though_refused')}")
-    print(f"promotions: {total('hit_promo')} of {total('n_promo')} 90 % intervals hold the true margin "
-          f"({total('hit_promo') / max(total('n_promo'), 1):.1%})")
+        print(
+            f"elasticity, {label}: {total('hit_' + name)} of {total('n_' + name)} 95 % intervals hold the truth "
+            f"({total('hit_' + name) / max(total('n_' + name), 1):.1%})"
+        )
+    print(
+        f"elasticity refused: {total('refused')}, with an estimate all the same: {total('told_though_refused')}"
+    )
+    print(
+        f"promotions: {total('hit_promo')} of {total('n_promo')} 90 % intervals hold the true margin "
+        f"({total('hit_promo') / max(total('n_promo'), 1):.1%})"
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-# ruff: noqa: E501 - queries and lists of headers read better unbroken
-"""Random damage to valid exports, and imports killed at random: no traceback, no silent loss, the same bytes.
+
+"""Random damage to valid exports, and imports killed at random: no traceback, no silent
+loss, the same bytes.
 
     python tests/proof/proof_import.py [damaged exports, default 20000] [kills, default 50]
 
-Writes one line per finished seed to proof/import.jsonl and skips those already there, so that it can be stopped and
-started again; stops by itself after 25 minutes. Prints what failed, with its seed.
+Writes one line per finished seed to proof/import.jsonl and skips those already there,
+so that it can be stopped and started again; stops by itself after 25 minutes. Prints
+what failed, with its seed.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ import duckdb
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from playbook.errors import PlaybookError  # noqa: E402
-from playbook.sources.importing import import_files  # noqa: E402
+from playbook.errors import PlaybookError
+from playbook.sources.importing import import_files
 
 SAMPLES = ROOT / "data" / "samples"
 SALT = b"a salt for proofs only"
@@ -77,7 +79,9 @@ def valid_export(rng: random.Random) -> list[list[str]]:
             discount = rng.randint(0, goods // 2)
         shipping = rng.choice((0, 495))
         inside = rng.random() < 0.6
-        tax = round((goods - discount + shipping) / (6 if inside else 5)) if rng.random() < 0.8 else 0
+        tax = (
+            round((goods - discount + shipping) / (6 if inside else 5)) if rng.random() < 0.8 else 0
+        )
         total = goods - discount + shipping + (0 if inside else tax)
         day = rng.randint(1, 28)
         for i, (q, p) in enumerate(lines):
@@ -131,17 +135,26 @@ def damage(rng: random.Random, rows: list[list[str]]) -> bytes:
             rows = [[r[j] if j < len(r) else "" for j in order] for r in rows]
         elif kind == 4:
             j = rng.randrange(len(rows[0]))
-            rows[0][j] = rng.choice(("", "Column", rows[0][rng.randrange(len(rows[0]))], rows[0][j].upper()))
+            rows[0][j] = rng.choice(
+                ("", "Column", rows[0][rng.randrange(len(rows[0]))], rows[0][j].upper())
+            )
         elif kind == 5:
             body = rows[1:]
             rng.shuffle(body)
             rows[1:] = body
         elif kind == 6:
-            rows[i] = rows[i][: rng.randrange(len(rows[i]) + 1)] if rng.random() < 0.5 else [*rows[i], "x"]
+            rows[i] = (
+                rows[i][: rng.randrange(len(rows[i]) + 1)]
+                if rng.random() < 0.5
+                else [*rows[i], "x"]
+            )
         elif kind == 7:
             rows += [list(r) for r in rows[1:]]
         else:
-            rows.insert(rng.randrange(len(rows) + 1), rng.choice(([], ["Total", "5"], ["note"], list(rows[0]))))
+            rows.insert(
+                rng.randrange(len(rows) + 1),
+                rng.choice(([], ["Total", "5"], ["note"], list(rows[0]))),
+            )
     out = io.StringIO()
     csv.writer(
         out,
@@ -149,7 +162,9 @@ def damage(rng: random.Random, rows: list[list[str]]) -> bytes:
         quoting=rng.choice((csv.QUOTE_ALL, csv.QUOTE_MINIMAL)),
         lineterminator=rng.choice(("\n", "\r\n")),
     ).writerows(rows)
-    raw = out.getvalue().encode(rng.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16", "gb18030")), errors="replace")
+    raw = out.getvalue().encode(
+        rng.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16", "gb18030")), errors="replace"
+    )
     if rng.random() < 0.15:
         raw = raw[: rng.randrange(len(raw))]
     if rng.random() < 0.1:
@@ -159,8 +174,12 @@ def damage(rng: random.Random, rows: list[list[str]]) -> bytes:
 
 
 def examine(folder: Path, raw: bytes, kind: str, suffix: str = ".csv") -> str:
-    """`refused` or `imported`; raises AssertionError on a traceback, a lost row or a lost cent."""
-    duckdb.execute("SET enable_external_file_cache = false")  # the same path holds another store within the second
+    """`refused` or `imported`; raises AssertionError on a traceback, a lost row or a
+    lost cent.
+    """
+    duckdb.execute(
+        "SET enable_external_file_cache = false"
+    )  # the same path holds another store within the second
     path, store = folder / f"e{suffix}", folder / "store"
     path.write_bytes(raw)
     shutil.rmtree(store, ignore_errors=True)
@@ -168,7 +187,9 @@ def examine(folder: Path, raw: bytes, kind: str, suffix: str = ".csv") -> str:
         report = import_files(kind, [path], store, salt=SALT, observed_on="2026-09-30")
     except PlaybookError as error:
         said = str(error)
-        assert not re.search(r"Binder Error|Catalog Error|Parser Error|INTERNAL|Traceback|/tmp/", said), said
+        assert not re.search(
+            r"Binder Error|Catalog Error|Parser Error|INTERNAL|Traceback|/tmp/", said
+        ), said
         assert not store.exists(), "a refused import left something behind"
         return "refused"
     if (store / "import_ledger.parquet").exists():
@@ -187,13 +208,17 @@ def examine(folder: Path, raw: bytes, kind: str, suffix: str = ".csv") -> str:
         assert kept == lines, f"kept {kept}, lines {lines}"
         if kind == "shopify-orders":
             printed = _printed_total(path, report)
-            assert printed is None or printed == money, f"totals printed {printed}, itemised {money}"
+            assert printed is None or printed == money, (
+                f"totals printed {printed}, itemised {money}"
+            )
     return "imported"
 
 
 def _printed_total(path: Path, report: object) -> Decimal | None:
-    """The sum of the Total column as the standard library reads it; None where it is not a plain number or an order has
-    no row with a total (its lines' money is itemised instead)."""
+    """The sum of the Total column as the standard library reads it; None where it is
+    not a plain number or an order has no row with a total (its lines' money is itemised
+    instead).
+    """
     encoding = report.files[0].encoding
     text = path.read_bytes().decode("utf-8-sig" if encoding == "utf-8" else encoding)
     table = list(csv.reader(io.StringIO(text, newline=""), delimiter=report.files[0].delimiter))
@@ -218,13 +243,17 @@ def _printed_total(path: Path, report: object) -> Decimal | None:
         totals += Decimal(cell)
     return (
         totals
-        if orders == headed and report.currency == "GBP" and not any("exchange_rate" in n for n in report.notes)
+        if orders == headed
+        and report.currency == "GBP"
+        and not any("exchange_rate" in n for n in report.notes)
         else None
     )
 
 
 def damaged(seed: int, folder: Path) -> str:
-    """One damaged export: of Shopify orders (two in three), else a damaged sample of another kind."""
+    """One damaged export: of Shopify orders (two in three), else a damaged sample of
+    another kind.
+    """
     rng = random.Random(seed)
     if seed % 3:
         return examine(folder, damage(rng, valid_export(rng)), "shopify-orders")
@@ -243,7 +272,9 @@ def damaged(seed: int, folder: Path) -> str:
 
 
 def killed(seed: int, folder: Path) -> str:
-    """One import killed after a random time; the next one must end in the bytes of an undisturbed one."""
+    """One import killed after a random time; the next one must end in the bytes of an
+    undisturbed one.
+    """
     rng = random.Random(seed)
     rows = valid_export(rng) + valid_export(random.Random(seed + 1))[1:]
     half = len(rows) // 2
@@ -258,7 +289,9 @@ def killed(seed: int, folder: Path) -> str:
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom playbook.sources.importing import import_files\nprint('go', flush=True)\n"
         f"import_files('auto', [{str(folder / 'b.csv')!r}], {str(stores[1])!r}, salt={SALT!r})"
     )
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True
+    )
     child.stdout.readline()
     time.sleep(rng.random() * 1.2)
     state = "finished before the kill"
@@ -269,7 +302,11 @@ def killed(seed: int, folder: Path) -> str:
     child.stdout.close()
     import_files("auto", [folder / "b.csv"], stores[1], salt=SALT)
     calm, after = (
-        {str(p.relative_to(s)): p.read_bytes() for p in s.rglob("*") if p.is_file() and p.name != ".lock"}
+        {
+            str(p.relative_to(s)): p.read_bytes()
+            for p in s.rglob("*")
+            if p.is_file() and p.name != ".lock"
+        }
         for s in stores
     )
     assert calm == after, (
@@ -299,7 +336,9 @@ def main() -> None:
                 with tempfile.TemporaryDirectory(prefix="playbook-proof-") as folder:
                     try:
                         result = run(seed, Path(folder))
-                    except Exception as error:  # whatever comes out is what the proof is looking for
+                    except (
+                        Exception
+                    ) as error:  # whatever comes out is what the proof is looking for
                         result = f"FAILED {type(error).__name__}: {str(error)[:300]}"
                 done.append({"what": what, "seed": seed, "result": result})
                 out.write(json.dumps(done[-1]) + "\n")

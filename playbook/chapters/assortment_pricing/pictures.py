@@ -1,4 +1,6 @@
-"""Pictures of chapter 10: margin against velocity, tail, elasticities with intervals, promotion counterfactual."""
+"""Pictures of chapter 10: margin against velocity, tail, elasticities with intervals,
+promotion counterfactual.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ from playbook.pictures import PALETTE, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["quadrant_plot", "tail_plot", "elasticity_plot", "price_quantity_plot", "promotion_plot", "promotions_plot"]
+__all__ = [
+    "quadrant_plot",
+    "tail_plot",
+    "elasticity_plot",
+    "price_quantity_plot",
+    "promotion_plot",
+    "promotions_plot",
+]
 
 ROLE_INK = {
     "traffic": "sky",
@@ -32,16 +41,29 @@ def quadrant_plot(roles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     for role, ink in ROLE_INK.items():
         part = roles[roles["role"] == role]
         if len(part):
-            ax.scatter(part["units"].clip(lower=1), part[y], s=14, color=PALETTE[ink], alpha=0.75, label=role)
+            ax.scatter(
+                part["units"].clip(lower=1),
+                part[y],
+                s=14,
+                color=PALETTE[ink],
+                alpha=0.75,
+                label=role,
+            )
     ax.axvline(roles["units"].median(), color=PALETTE["light"], lw=1)
     ax.axhline(roles[y].median(), color=PALETTE["light"], lw=1)
-    ax.set(xscale="log", xlabel="units in the last year (log)", ylabel="margin share" if known else "price paid",
-           title="Right sells fast, up earns well: each sku by its role")
+    ax.set(
+        xscale="log",
+        xlabel="units in the last year (log)",
+        ylabel="margin share" if known else "price paid",
+        title="Right sells fast, up earns well: each sku by its role",
+    )
     if known:
         ax.yaxis.set_major_formatter("{x:.0%}")
     else:
         ax.set_yscale("log")
-    ax.legend(ncols=6, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15), handletextpad=0.2)
+    ax.legend(
+        ncols=6, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15), handletextpad=0.2
+    )
     return ax
 
 
@@ -53,17 +75,37 @@ def tail_plot(year: pd.DataFrame, *, tail_share: float = 0.01, ax: Axes | None =
     share = amount.cumsum() / max(amount.clip(min=0).sum(), 1e-9)
     ax.plot(np.arange(1, len(share) + 1), share, color=PALETTE["blue"], lw=2)
     ax.axhline(1 - tail_share, color=PALETTE["orange"], lw=1, ls="--")
-    ax.annotate(f"below the line: all but the last {tail_share:.0%}", (1, 1 - tail_share), xytext=(0, -4), va="top",
-                textcoords="offset points", color=PALETTE["orange"], fontsize=9)
+    ax.annotate(
+        f"below the line: all but the last {tail_share:.0%}",
+        (1, 1 - tail_share),
+        xytext=(0, -4),
+        va="top",
+        textcoords="offset points",
+        color=PALETTE["orange"],
+        fontsize=9,
+    )
     ax.yaxis.set_major_formatter("{x:.0%}")
-    ax.set(xlabel="skus, best first", ylabel=f"cumulated share of {basis}", ylim=(0, 1.05),
-           title="The tail: many skus share the last few percent")
+    ax.set(
+        xlabel="skus, best first",
+        ylabel=f"cumulated share of {basis}",
+        ylim=(0, 1.05),
+        title="The tail: many skus share the last few percent",
+    )
     return ax
 
 
-def elasticity_plot(frame: pd.DataFrame, *, level: float = 0.95, most: int = 30, ax: Axes | None = None) -> Axes:
-    """Estimates with intervals of `level`, tightest first; refused skus are counted, not drawn."""
-    shown = frame[frame["is_identifiable"]].sort_values(["se", "sku"]).head(most).sort_values(["estimate", "sku"])
+def elasticity_plot(
+    frame: pd.DataFrame, *, level: float = 0.95, most: int = 30, ax: Axes | None = None
+) -> Axes:
+    """Estimates with intervals of `level`, tightest first; refused skus are counted,
+    not drawn.
+    """
+    shown = (
+        frame[frame["is_identifiable"]]
+        .sort_values(["se", "sku"])
+        .head(most)
+        .sort_values(["estimate", "sku"])
+    )
     ax = new_axes(ax, size=(8, max(2.4, 0.22 * len(shown) + 1.4)))
     places = np.arange(len(shown))
     ax.hlines(places, shown["low"], shown["high"], color=PALETTE["sky"], lw=2)
@@ -71,34 +113,55 @@ def elasticity_plot(frame: pd.DataFrame, *, level: float = 0.95, most: int = 30,
     ax.axvline(-1, color=PALETTE["orange"], lw=1, ls="--")
     ax.set_yticks(places, shown["sku"], fontsize=7)
     refused = int((~frame["is_identifiable"]).sum())
-    ax.set(xlabel=f"price elasticity, {level:.0%} interval ({refused} skus refused as not identifiable)", ylabel="sku",
-           title="Left of the line a lower price raises revenue")
+    ax.set(
+        xlabel=f"price elasticity, {level:.0%} interval ({refused} skus refused as not identifiable)",
+        ylabel="sku",
+        title="Left of the line a lower price raises revenue",
+    )
     return ax
 
 
-def price_quantity_plot(frame: pd.DataFrame, *, sku: str = "", currency: str = "", ax: Axes | None = None) -> Axes:
-    """One sku's weeks: units, season out, over price, with the fitted curve (columns price, units, fit)."""
+def price_quantity_plot(
+    frame: pd.DataFrame, *, sku: str = "", currency: str = "", ax: Axes | None = None
+) -> Axes:
+    """One sku's weeks: units, season out, over price, with the fitted curve (columns
+    price, units, fit).
+    """
     ax = new_axes(ax)
     ax.scatter(frame["price"], frame["units"], s=18, color=PALETTE["sky"], alpha=0.7)
     line = frame.sort_values("price")
     ax.plot(line["price"], line["fit"], color=PALETTE["blue"], lw=2)
-    ax.set(xlabel=f"regular price, {currency}", ylabel="units a week, season taken out",
-           title=f"{sku}: what price moves outside promotions tell about demand")
+    ax.set(
+        xlabel=f"regular price, {currency}",
+        ylabel="units a week, season taken out",
+        title=f"{sku}: what price moves outside promotions tell about demand",
+    )
     return ax
 
 
 def promotion_plot(days: pd.DataFrame, *, name: str = "", ax: Axes | None = None) -> Axes:
-    """Units of the promoted skus and what they would have sold (columns day_on, actual, baseline, is_promo)."""
+    """Units of the promoted skus and what they would have sold (columns day_on, actual,
+    baseline, is_promo).
+    """
     ax = new_axes(ax)
     ax.plot(days["day_on"], days["actual"], color=PALETTE["blue"], lw=1.8)
     ax.plot(days["day_on"], days["baseline"], color=PALETTE["grey"], lw=1.8, ls="--")
     on = days[days["is_promo"]]
     if len(on):
-        ax.axvspan(on["day_on"].min(), on["day_on"].max() + pd.Timedelta(days=1), color=PALETTE["yellow"], alpha=0.15,
-                   lw=0)
+        ax.axvspan(
+            on["day_on"].min(),
+            on["day_on"].max() + pd.Timedelta(days=1),
+            color=PALETTE["yellow"],
+            alpha=0.15,
+            lw=0,
+        )
     ax.tick_params(axis="x", rotation=30)
-    ax.set(xlabel="day", ylabel="units a day", ylim=(0, None),
-           title=f"{name}: sold (line) and without the promotion (dashed)")
+    ax.set(
+        xlabel="day",
+        ylabel="units a day",
+        ylim=(0, None),
+        title=f"{name}: sold (line) and without the promotion (dashed)",
+    )
     return ax
 
 
@@ -111,6 +174,9 @@ def promotions_plot(frame: pd.DataFrame, *, currency: str = "", ax: Axes | None 
     ax.plot(frame["cost"], places, "|", color=PALETTE["orange"], ms=14, mew=2)
     ax.axvline(0, color=PALETTE["ink"], lw=0.8)
     ax.set_yticks(places, frame["promo_id"])
-    ax.set(xlabel=f"incremental margin, {currency} (90% interval); orange: cost of the promotion", ylabel="",
-           title="A promotion pays when its interval lies right of its cost")
+    ax.set(
+        xlabel=f"incremental margin, {currency} (90% interval); orange: cost of the promotion",
+        ylabel="",
+        title="A promotion pays when its interval lies right of its cost",
+    )
     return ax

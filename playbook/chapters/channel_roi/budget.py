@@ -1,9 +1,11 @@
-"""Where a budget earns most: an exact search on a grid of steps, and the odds that the answer is worth moving for.
+"""Where a budget earns most: an exact search on a grid of steps, and the odds that the
+answer is worth moving for.
 
-The mean response of many posterior draws is not concave in general, so marginal rules may stop on the wrong hill. With
-separable returns the best split of every total is a max-plus product of the channels' curves (the allocation process of
-Bellman & Dreyfus 1962, ch. 1): exact up to the grid, whatever their shape. The gain is then read on every draw, so
-that its interval carries what is not known about the curves.
+The mean response of many posterior draws is not concave in general, so marginal rules
+may stop on the wrong hill. With separable returns the best split of every total is a
+max-plus product of the channels' curves (the allocation process of Bellman & Dreyfus
+1962, ch. 1): exact up to the grid, whatever their shape. The gain is then read on every
+draw, so that its interval carries what is not known about the curves.
 """
 
 from __future__ import annotations
@@ -24,11 +26,13 @@ def allocate(
     spend_all: bool = False,
     steps: int = 400,
 ) -> np.ndarray:
-    """The spend per channel with the most expected return less spend, within low..high each and `total` in all.
+    """The spend per channel with the most expected return less spend, within low..high
+    each and `total` in all.
 
-    `mean_return(spend)` takes levels x channels and gives the expected return of each channel at each level (levels x
-    channels). Returns are judged net of spend, so money is left over where it earns less than itself, unless
-    `spend_all`. Bounds that cannot be met (sum of `low` above `total`, or below it with `spend_all`) raise ValueError.
+    `mean_return(spend)` takes levels x channels and gives the expected return of each
+    channel at each level (levels x channels). Returns are judged net of spend, so money
+    is left over where it earns less than itself, unless `spend_all`. Bounds that cannot
+    be met (sum of `low` above `total`, or below it with `spend_all`) raise ValueError.
     """
     low, high = np.asarray(low, float), np.asarray(high, float)
     if (low > high + 1e-9).any():
@@ -65,9 +69,13 @@ def allocate(
     return plan
 
 
-def gain_draws(draw_return: Callable[[np.ndarray], np.ndarray], now: np.ndarray, plan: np.ndarray) -> np.ndarray:
-    """What each channel's step earns over today's split, net of the difference in spend, on every posterior draw.
+def gain_draws(
+    draw_return: Callable[[np.ndarray], np.ndarray], now: np.ndarray, plan: np.ndarray
+) -> np.ndarray:
+    """What each channel's step earns over today's split, net of the difference in
+    spend, on every posterior draw.
 
-    `draw_return(spend)` gives draws x channels at one spend per channel; so is the answer.
+    `draw_return(spend)` gives draws x channels at one spend per channel; so is the
+    answer.
     """
     return draw_return(plan) - draw_return(now) - (plan - now)
