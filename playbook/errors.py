@@ -1,8 +1,11 @@
-"""The one error a person sees: what is wrong, where, how many rows, and what to do
-about it.
-"""
+"""The one error a person sees: what is wrong, where, how many rows, and what to do about it."""
 
 from __future__ import annotations
+
+import re
+from typing import Any
+
+from playbook.messages import forms, label, language
 
 __all__ = ["PlaybookError"]
 
@@ -11,37 +14,38 @@ class PlaybookError(Exception):
     """A refusal with its reason. The command line prints it without a traceback and
     exits with status 1.
 
-    `table`, `column`, `rule`, `file` and `rows` say where; `do` says what the reader
-    can do next.
+    `message` is an id of `playbook.messages`, `room.name`, whose entry also says what
+    the reader can do next. `file`, `table`, `column`, `rule` and `rows` among the values
+    say where; every value may be named in the entry's sentences.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        table: str | None = None,
-        column: str | None = None,
-        rule: str | None = None,
-        file: object = None,
-        rows: int | None = None,
-        do: str | None = None,
-    ) -> None:
+    def __init__(self, message: str, /, **values: Any) -> None:
         super().__init__(message)
-        self.message, self.table, self.column, self.rule = message, table, column, rule
-        self.file, self.rows, self.do = file, rows, do
+        self.id, self.values = message, values
+        self.file = values.get("file")
+        self.table: str | None = values.get("table")
+        self.column: str | None = values.get("column")
+        self.rule: str | None = values.get("rule") or self._form("rule_") or None
+        self.rows: int | None = values.get("rows")
+        self.message = self._form("")
+        self.do = values.get("do") or self._form("do_")
+
+    def __reduce__(self) -> tuple:
+        """Errors cross the border of a process with their values."""
+        return _again, (self.id, self.values)
 
     def __str__(self) -> str:
         """The message, then the places, then what to do, on one paragraph."""
-        where = [
-            f"{name} {value}"
-            for name, value in (
-                ("file", self.file),
-                ("table", self.table),
-                ("column", self.column),
-                ("rule", self.rule),
-                ("rows", self.rows),
-            )
-            if value is not None
-        ]
-        text = self.message.rstrip(".") + (f" ({', '.join(where)})" if where else "") + "."
-        return text + (f" What to do: {self.do.rstrip('.')}." if self.do else "")
+        places = {name: getattr(self, name) for name in ("file", "table", "column", "rule", "rows")}
+        where = [f"{label('places', n)} {v}" for n, v in places.items() if v is not None]
+        text = self.message.rstrip(".。") + (f" ({', '.join(where)})" if where else "") + "."
+        return text + (f" {label('places', 'do')}: {self.do.rstrip('.。')}." if self.do else "")
+
+    def _form(self, kind: str) -> str:
+        if not re.fullmatch(r"\w+\.\w+", self.id):  # MIGRATION: a sentence in the old way
+            return self.id if not kind else ""
+        return forms(self.id).get(f"{kind}{language()}", "").format(**self.values)
+
+
+def _again(message: str, values: dict[str, Any]) -> PlaybookError:
+    return PlaybookError(message, **values)

@@ -7,7 +7,8 @@ PARAMETERS = """month: str = "2026-02"  # report month, YYYY-MM
 store: str = "demo"  # which tables to read
 out: str = ""  # run folder"""
 OPEN = """import pandas as pd
-from playbook.runs.results import Decision, Results
+from playbook.decisions import Decision
+from playbook.runs.results import Results
 from playbook.store import open_store
 shop = open_store(store, until=month)
 results = Results("{name}", out, shop=shop)"""

@@ -9,7 +9,8 @@ from small_month import write_notebook
 
 from playbook.runs.folders import write_json
 from playbook.runs.report import write_pack
-from playbook.runs.results import Decision, Results
+from playbook.decisions import Decision
+from playbook.runs.results import Results
 
 EVIL = "<script>alert('x')</script>=1+1 & co"
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -20,7 +20,8 @@ from playbook.runs import plan
 from playbook.runs.execute import Outcome, declared_parameters, execute_notebook, typed_parameter
 from playbook.runs.folders import months_between, shop_folder
 from playbook.runs.month import run_month
-from playbook.runs.results import Decision, Results
+from playbook.decisions import Decision
+from playbook.runs.results import Results
 
 
 class Kitchen:

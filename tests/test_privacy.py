@@ -1,4 +1,3 @@
-
 """Nobody's contact details are stored, what slips through is found, and lists of people
 come out only as they may.
 """

@@ -1,4 +1,3 @@
-
 """Public data sets: built from their text, fetched from a server, refused when they are
 not the published ones.
 """

@@ -10,13 +10,16 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from playbook.chapters.registry import chapter
+from playbook.decisions import Decision
 from playbook.errors import PlaybookError
+from playbook.messages import say
 
 if TYPE_CHECKING:
     from playbook.store import Store
@@ -25,7 +28,6 @@ __all__ = [
     "DECISION_COLUMNS",
     "HEADLINE_COLUMNS",
     "PREDICTION_COLUMNS",
-    "Decision",
     "Results",
     "escaped",
     "month_folder",
@@ -48,35 +50,6 @@ PREDICTION_COLUMNS = [
 ]
 
 
-@dataclass(frozen=True)
-class Decision:
-    """Who does what, how much, by when, expected effect with its range, and what would
-    change our mind.
-
-    `subject_type` is one of channel, segment, sku, category, stage, kpi, supplier,
-    tier, test, data, risk. Numbers that are not known stay None; nothing is made up.
-    """
-
-    subject_type: str
-    subject: str
-    action: str
-    size: float | None = None
-    unit: str = ""
-    expected_effect: float | None = None
-    effect_low: float | None = None
-    effect_high: float | None = None
-    effect_unit: str = ""
-    confidence: str = ""
-    evidence_metric: str = ""
-    evidence_value: float | None = None
-    threshold: float | None = None
-    reason: str = ""
-    owner_role: str = ""
-    due_on: str | dt.date | None = None
-    revisit_on: str | dt.date | None = None
-    stop_rule: str = ""
-
-
 DECISION_COLUMNS = [
     "month",
     "store",
@@ -87,19 +60,6 @@ DECISION_COLUMNS = [
     "done_on",
     "note",
 ]
-SUBJECT_TYPES = (
-    "channel",
-    "segment",
-    "sku",
-    "category",
-    "stage",
-    "kpi",
-    "supplier",
-    "tier",
-    "test",
-    "data",
-    "risk",
-)
 
 
 class Results:
@@ -170,12 +130,12 @@ class Results:
         decision per missing thing.
         """
         gone = [n for n in names if self.shop is None or not self.shop.has(n)]
+        title = self._section_title(section)
         for name in gone:
-            what = f"column {name}" if "." in name else f"table {name}"
-            self._blocked.append({"section": section, "needs": name})
-            self.decide(
-                Decision("data", section, "blocked", reason=f"needs {what}", owner_role=owner_role)
-            )
+            column = "." in name
+            why = say("runs.needs_column" if column else "runs.needs_table", name=name)
+            self._blocked.append({"section": title, "needs": name})
+            self.decide(Decision("data", title, "blocked", reason=why, owner_role=owner_role))
         self._note()
         return not gone
 
@@ -212,10 +172,6 @@ class Results:
         refused.
         """
         for d in _each(decisions):
-            if d.subject_type not in SUBJECT_TYPES:
-                raise PlaybookError(
-                    f"{d.subject_type!r} is no kind of subject", rule=", ".join(SUBJECT_TYPES)
-                )
             row = asdict(d) | {
                 "month": self.month,
                 "store": self.store,
@@ -241,6 +197,11 @@ class Results:
                 )
             self._decisions.append(row)
         self._write_decisions()
+
+    def _section_title(self, section: str) -> str:
+        """The title of a section of this chapter; a shop's own notebook writes it itself."""
+        facts = chapter(self.notebook)
+        return say(f"{facts.room}.section_{section}") if facts and section.islower() else section
 
     def decisions(self) -> pd.DataFrame:
         """The notebook's decision rows, in the columns of the decisions schema."""

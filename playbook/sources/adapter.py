@@ -1,4 +1,3 @@
-
 """What an export kind declares, and what its shape rule works with.
 
 An `Adapter` is an alias list (canonical column -> headers in every locale and vintage),

@@ -1,4 +1,3 @@
-
 """Advertising platforms: Google, Meta, TikTok, 万相台. Shares such as ROAS and CTR are
 left out: they come from totals.
 """

@@ -1,4 +1,3 @@
-
 """From order money and lines as a platform prints them to the contract's orders, lines,
 refunds and ledger.
 

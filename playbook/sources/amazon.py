@@ -1,4 +1,3 @@
-
 """Amazon: all orders (flat file), sales and traffic by date, FBA inventory."""
 
 from __future__ import annotations

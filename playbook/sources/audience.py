@@ -1,4 +1,3 @@
-
 """`audience`: the people of a segment, found in the shop's own contact file, on this
 machine only.
 

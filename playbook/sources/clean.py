@@ -1,4 +1,3 @@
-
 """Cleaners: from a platform's text to numbers, times, ids and masked text, as
 expressions the engine runs in bulk.
 

@@ -1,4 +1,3 @@
-
 """Google Analytics 4: report CSV (traffic by channel, purchases by transaction) and
 exported events.
 """

@@ -1,4 +1,3 @@
-
 """`import_files`: exports into a store, all or nothing, with an account of every row
 and every cent.
 """

@@ -1,4 +1,3 @@
-
 """`init`: a new store folder with shop.yaml and a workbook of fill-in sheets for what
 no export holds.
 """

@@ -1,4 +1,3 @@
-
 """A table nobody wrote an adapter for: a mapping file says which of its headers is
 what.
 

@@ -1,4 +1,3 @@
-
 """From everything imported so far to the store's tables: a pure function of the set of
 imports, whatever their order.
 

@@ -1,4 +1,3 @@
-
 """UCI Online Retail (I): invoice lines of a UK gift-ware wholesaler without shops,
 December 2010 to December 2011.
 

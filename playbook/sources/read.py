@@ -1,4 +1,3 @@
-
 """Any delivered file as one plain table of text: encoding, delimiter, header row,
 preamble and footers found out.
 

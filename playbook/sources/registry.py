@@ -1,4 +1,3 @@
-
 """The public data sets the playbook knows: where they come from, under which licence,
 and how their content is checked.
 """

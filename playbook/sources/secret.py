@@ -1,4 +1,3 @@
-
 """The salt under which people are hashed: kept in the user's configuration folder,
 never beside the tables.
 """

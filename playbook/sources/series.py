@@ -1,4 +1,3 @@
-
 """Published series: a day and a value a row, under whatever header; and Google Trends
 exports, one series a column.
 

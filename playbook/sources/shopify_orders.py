@@ -1,4 +1,3 @@
-
 """Shopify › Orders › Export: several rows per order, the order's own fields on the
 first of them only.
 """

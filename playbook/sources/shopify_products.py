@@ -1,4 +1,3 @@
-
 """Shopify › Products › Export and Shopify › Inventory › Export."""
 
 from __future__ import annotations

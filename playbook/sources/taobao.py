@@ -1,4 +1,3 @@
-
 """Taobao and Tmall: orders (订单), sub-orders (子订单, the lines), 生意参谋 and 万相台."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """WooCommerce: Analytics › Orders (money by order, no lines, no customer key) and the
 product export.
 """

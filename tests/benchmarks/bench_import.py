@@ -1,4 +1,3 @@
-
 """How long a large Shopify export takes to import, and how much memory.
 
     python tests/benchmarks/bench_import.py [rows]

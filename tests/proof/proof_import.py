@@ -1,4 +1,3 @@
-
 """Random damage to valid exports, and imports killed at random: no traceback, no silent
 loss, the same bytes.
 

@@ -1,0 +1,80 @@
+"""Are the result tables of two months the same, byte for byte?
+
+    python tests/proof/proof_same_tables.py BEFORE AFTER [--only 04]
+
+BEFORE and AFTER are month folders (`runs/<shop>/<month>`). Every parquet table, the
+headline series and the predictions of each chapter are compared. A table that must
+differ stands in `MUST_DIFFER` with its reason; of decisions the columns that both
+months have are compared, but for the label made from fields.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+#: file (as chapter/name) -> why it differs from the month before the change
+MUST_DIFFER: dict[str, str] = {}
+LABELS = ("effect_unit",)  # made from effect_kind and effect_period, see playbook/decisions.py
+DECISIONS = ("decisions.parquet", "tables/decisions.parquet", "tables/ranked.parquet")
+
+
+def compared(before: Path, after: Path) -> str:
+    """What differs between two parquet files; empty when nothing does."""
+    if before.read_bytes() == after.read_bytes():
+        return ""
+    one, other = pd.read_parquet(before), pd.read_parquet(after)
+    if any(before.as_posix().endswith(name) for name in DECISIONS):
+        shared = [c for c in one.columns if c in other.columns and c not in LABELS]
+        one, other = one[shared], other[shared]
+    if list(one.columns) != list(other.columns):
+        return f"columns {sorted(set(one.columns) ^ set(other.columns)) or 'in another order'}"
+    if len(one) != len(other):
+        return f"{len(one)} rows before, {len(other)} after"
+    return "" if one.equals(other) else f"values of {', '.join(_changed(one, other)) or 'a type'}"
+
+
+def _changed(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:
+    return [c for c in one.columns if not one[c].equals(other[c])]
+
+
+def files_of(month: Path, only: str) -> dict[str, Path]:
+    """Every table a month's chapters left, by its name within the month."""
+    found = [p for p in month.rglob("*.parquet") if p.relative_to(month).parts[0][:1].isdigit()]
+    return {
+        p.relative_to(month).as_posix(): p
+        for p in found
+        if p.relative_to(month).parts[0].startswith(only)
+    }
+
+
+def main() -> int:
+    """Print what differs; the exit status is the number of unexplained differences."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("before", type=Path)
+    asked.add_argument("after", type=Path)
+    asked.add_argument("--only", default="", help="the number of one chapter")
+    given = asked.parse_args()
+    before, after = files_of(given.before, given.only), files_of(given.after, given.only)
+    wrong = 0
+    for name in sorted(set(before) | set(after)):
+        told = (
+            "gone"
+            if name not in after
+            else "new"
+            if name not in before
+            else compared(before[name], after[name])
+        )
+        if told:
+            reason = MUST_DIFFER.get(name, "")
+            wrong += not reason
+            print(f"{name}: {told}" + (f" (because {reason})" if reason else ""))
+    print(f"{len(before)} tables before, {len(after)} after, {wrong} differ without a reason")
+    return min(wrong, 100)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
