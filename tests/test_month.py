@@ -276,7 +276,7 @@ def test_the_gates_of_the_store_are_kept_and_one_that_stops_refuses_the_run(tmp_
         "customers" in reason for reason in found["reasons"]
     )
     assert json.loads(json.dumps(found, default=str))["gates"][0]["gate"] == "ledger difference"
-    monkeypatch.setattr("playbook.store.open.Store.get", lambda self, name: None)
+    monkeypatch.setattr("playbook.store.shop.Store.get", lambda self, name: None)
     assert month_module._verdict(shop)["reasons"] == ["there are no orders yet"]
 
 

@@ -15,7 +15,7 @@ from playbook.errors import PlaybookError
 from playbook.store import open_store
 from playbook.store.contract import TABLES, arrow_schema, contract_markdown
 from playbook.store.derived import DERIVED, order_money
-from playbook.store.open import _typed
+from playbook.store.cutting import typed
 from playbook.store.privacy import privacy_scan
 from playbook.store.readiness import capability, days_without_orders, quality, verdict
 from playbook.store.reconcile import inflation, ledger, status_policy
@@ -423,7 +423,7 @@ def test_only_lines_numbered_without_a_gap_or_a_repeat_pass_without_a_look_at_th
         [(i, n) for i, own in numbers.items() for n in own], columns=["order_id", "line_no"]
     )
     lines = lines.assign(sku="mug", quantity=1, price=1.0, discount=0.0)
-    shop._sources["order_lines"] = _typed(TABLES["order_lines"], ibis.memtable(lines))
+    shop.uncut["order_lines"] = typed(TABLES["order_lines"], ibis.memtable(lines))
     found = shop.con.execute(order_money(shop)).set_index("order_id").is_numbered
     for i, own in numbers.items():
         whole = sorted(own) in (list(range(len(own))), list(range(1, len(own) + 1)))
@@ -628,17 +628,17 @@ def test_the_written_contract_is_current(root):
 def test_derived_tables_in_use_stay_however_many_stores_are_opened_beside_them(tmp_path):
     import os
 
-    from playbook.store.open import _prune
+    from playbook.store.cache import prune
 
     used = 1_800_000_000.0
     for n in range(70):
         (tmp_path / f"{n:02d}").mkdir()
         os.utime(tmp_path / f"{n:02d}", (used - n, used - n))
-    _prune(tmp_path, keep=60)
+    prune(tmp_path, keep=60)
     assert len(list(tmp_path.iterdir())) == 70  # all of them opened within the last minutes
     for n in range(65, 70):
         os.utime(tmp_path / f"{n:02d}", (used - 3 * 86_400, used - 3 * 86_400))
-    _prune(tmp_path, keep=60)
+    prune(tmp_path, keep=60)
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"{n:02d}" for n in range(65)]
 
 

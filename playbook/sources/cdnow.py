@@ -14,7 +14,7 @@ from importlib import util
 from pathlib import Path
 
 from playbook.errors import PlaybookError
-from playbook.store.open import cache_folder
+from playbook.store.cache import cache_folder
 from playbook.store.write import (
     connect,
     locked,

@@ -17,7 +17,7 @@ from playbook.errors import PlaybookError
 from playbook.sources.importing import ImportReport, import_files
 from playbook.sources.read import digest
 from playbook.sources.registry import DataSet, data_set
-from playbook.store.open import cache_folder
+from playbook.store.cache import cache_folder
 
 __all__ = ["FetchReport", "fetch"]
 

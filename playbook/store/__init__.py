@@ -1,7 +1,11 @@
 """A shop's tables: the contract, opening them as of a day, deriving, checking,
 reconciling.
+
+The door of this room: `open_store`, and what chapters need to speak of an opened store.
 """
 
-from playbook.store.open import Store, cache_folder, expression, last_day, open_store
+from playbook.store.cache import cache_folder
+from playbook.store.open import open_store
+from playbook.store.shop import Store, expression, last_day
 
 __all__ = ["Store", "cache_folder", "expression", "last_day", "open_store"]

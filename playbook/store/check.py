@@ -10,423 +10,379 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ibis
 import pandas as pd
 from ibis import _
 
 from playbook.errors import PlaybookError
-from playbook.store.contract import TABLES, Column, Table, ibis_type
-
-if TYPE_CHECKING:
-    from playbook.store.open import Store
+from playbook.messages import language, say
+from playbook.store.cache import write_whole
+from playbook.store.contract import MONEY, TABLES, Column, Table, ibis_type
+from playbook.store.shop import Store
+from playbook.tables import frame_of
 
 __all__ = ["contract_problems", "identity_problems", "require_contract"]
 
-PROBLEM = ["table", "column", "rule", "rows", "examples", "stops", "do"]
 CENT = "0.01"
-UNIQUE = "the key is not unique"
-STOPPING = ("orders", "order_lines", "refunds")  # tables whose broken rows stop a run
+OVER_DELIVERY = 1.1  # more of an order than this share of it cannot have been received
+SALES = ("orders", "order_lines")
+STOPPING = (*SALES, "refunds")  # tables whose broken rows stop a run
+MOMENTS = ("ordered_at", "paid_at", "shipped_at", "delivered_at")
 
 
 def require_contract(shop: Store) -> None:
     """Raise PlaybookError for the first problem that stops a run; remembered per input,
-    so it costs once.
+    so it costs once. Leaves all problems in `shop.problems`.
     """
-    memo = shop.cache / "contract.json" if shop.content else None
+    memo = shop.cache / f"contract-{language()}.json" if shop.content else None
     if memo is not None and memo.exists():
-        problems = pd.DataFrame(json.loads(memo.read_text()), columns=PROBLEM)
+        problems = frame_of("store.problems", json.loads(memo.read_text(encoding="utf-8")))
     else:
         problems = contract_problems(shop)
         if not problems.stops.any():
             problems = pd.concat([problems, identity_problems(shop)], ignore_index=True)
         if memo is not None:
-            part = memo.with_name(f".contract.{os.getpid()}")
-            part.write_text(problems.to_json(orient="records"))
-            os.replace(part, memo)
+            write_whole(memo, problems.to_json(orient="records"))
     shop.problems = problems
     stopping = problems[problems.stops.astype(bool)]
     if len(stopping):
-        first = stopping.iloc[0]
-        others = [
-            f"{p.table}{'.' * bool(p.column)}{p.column}: {p.rule}"
-            for p in stopping.iloc[1:4].itertuples()
-        ]
-        more = f"; {len(stopping) - 1} more broken: {', '.join(others)}" if others else ""
-        raise PlaybookError(
-            f"{first.table} breaks the contract: {first.rule}"
-            + (f", for example {first.examples}" if first.examples else "")
-            + more,
-            file=next(iter(sorted(Path(shop.where).glob(f"{first.table}.*"))), shop.where),
-            table=first.table,
-            column=first.column or None,
-            rows=None if pd.isna(first.rows) else int(first.rows),
-            do=first.do,
-        )
+        raise _refusal(shop, stopping)
+
+
+def _refusal(shop: Store, stopping: pd.DataFrame) -> PlaybookError:
+    first = stopping.iloc[0]
+    others = [
+        f"{p.table}{'.' * bool(p.column)}{p.column}: {p.rule}"
+        for p in stopping.iloc[1:4].itertuples()
+    ]
+    examples = say("store.for_example", examples=first.examples) if first.examples else ""
+    more = say("store.more_broken", n=len(stopping) - 1, which=", ".join(others)) if others else ""
+    return PlaybookError(
+        "store.contract_broken",
+        broken=first.rule,
+        examples=examples,
+        more=more,
+        advice=first.do,
+        file=next(iter(sorted(Path(shop.where).glob(f"{first.table}.*"))), shop.where),
+        table=first.table,
+        column=first.column or None,
+        rows=None if pd.isna(first.rows) else int(first.rows),
+    )
 
 
 def contract_problems(shop: Store) -> pd.DataFrame:
-    """One row per broken column rule: table, column, rule, rows, examples, stops, do."""
-    found: list[dict] = []
-    later: list[str] = []
-    for name in (n for n in TABLES if n in shop._sources):
-        spec, raw = TABLES[name], shop._present[name]
-        for column in [c for c in spec.required if c not in raw]:
-            close = ", ".join(sorted(raw)[:12])
-            found.append(
-                _problem(
-                    name,
-                    column,
-                    "a required column is missing",
-                    None,
-                    f"columns found: {close}",
-                    do=f"add or rename the column {column}",
-                )
-            )
-        if any(c not in raw for c in spec.required):
-            continue
-        table = shop._sources[name]
-        if name in ("orders", "order_lines") and shop.con.execute(table.count()) == 0:
-            found.append(
-                _problem(name, "", "the table has no rows", 0, do="import at least one order")
-            )
-            continue
-        found += _column_problems(shop, spec, table)
-        if name in ("orders", "order_lines"):
-            later.append(name)
-        else:
-            found += _key_problems(shop, name)
-    for name in ("orders", "order_lines"):
-        other = "order_lines" if name == "orders" else "orders"
-        if name not in shop._sources and other in shop._sources:
-            found.append(
-                _problem(name, "", "the table is required and not there", None, do=f"add {name}")
-            )
-    if any(
-        problem["stops"] for problem in found
-    ):  # else the identities see these two keys on their way
-        found += [problem for name in later for problem in _key_problems(shop, name)]
-    return pd.DataFrame(found, columns=PROBLEM)
+    """One row per broken column rule, in the columns of the schema `store.problems`."""
+    problems: list[dict[str, Any]] = []
+    for name in (n for n in TABLES if n in shop.uncut):
+        problems += _table_problems(shop, TABLES[name])
+    for name, other in (SALES, SALES[::-1]):
+        if name not in shop.uncut and other in shop.uncut:
+            problems.append(_problem(name, "", "table_required", do="add_table"))
+    if any(problem["stops"] for problem in problems):
+        # else the identities see these two keys on their way
+        for name in (n for n in SALES if n in shop.uncut and _is_complete(shop, n)):
+            problems += _key_problems(shop, name)
+    return frame_of("store.problems", problems)
+
+
+def _is_complete(shop: Store, name: str) -> bool:
+    """Every required column came, and rows."""
+    has_all = all(c in shop.present[name] for c in TABLES[name].required)
+    return has_all and bool(shop.con.execute(shop.uncut[name].count()))
+
+
+def _table_problems(shop: Store, spec: Table) -> list[dict[str, Any]]:
+    missing = [c for c in spec.required if c not in shop.present[spec.name]]
+    if missing:
+        came = ", ".join(sorted(shop.present[spec.name])[:12])
+        examples = say("store.columns_found", columns=came)
+        return [
+            _problem(spec.name, column, "column_required", examples=examples, do="add_column")
+            for column in missing
+        ]
+    if spec.name in SALES:
+        if not _is_complete(shop, spec.name):
+            return [_problem(spec.name, "", "no_rows_in_table", 0, do="import_an_order")]
+        return _column_problems(shop, spec)
+    return _column_problems(shop, spec) + _key_problems(shop, spec.name)
 
 
 def _problem(
-    table: str,
-    column: str,
-    rule: str,
-    rows: int | None,
-    examples: str = "",
-    stops: bool = True,
-    do: str = "",
-) -> dict:
-    return dict(zip(PROBLEM, (table, column, rule, rows, examples, stops, do), strict=True))
+    table: str, column: str, rule: str, rows: int | None = None, **more: Any
+) -> dict[str, Any]:
+    """A row of `store.problems`; `rule` and `do` name messages, `more` may hold their
+    values, examples and whether it stops a run.
+    """
+    values = {"column": column, "table": table, **more}
+    return {
+        "table": table,
+        "column": column,
+        "rule": say(f"store.rule_{rule}", **values),
+        "rows": rows,
+        "examples": more.get("examples", ""),
+        "stops": more.get("stops", True),
+        "do": say(f"store.mend_{more['do']}", **values),
+        "is_key": rule == "unique",
+    }
 
 
-def _column_problems(shop: Store, spec: Table, table: ibis.Table) -> list[dict]:
-    with (
-        warnings.catch_warnings()
-    ):  # pandera imports pyspark where it is installed, which warns about pandas 3
+def _column_problems(shop: Store, spec: Table) -> list[dict[str, Any]]:
+    present = [c for c in spec.columns if c.name in shop.present[spec.name]]
+    unconverted = _unconverted(shop, spec, present)
+    broken = _broken_columns(shop, spec, present)
+    problems = []
+    for column in present:
+        if unconverted.get(column.name):
+            problems.append(
+                _problem(
+                    spec.name,
+                    column.name,
+                    "type",
+                    unconverted[column.name],
+                    kind=say(f"store.kind_{column.type}"),
+                    examples=_unconverted_examples(shop, spec, column),
+                    do="values",
+                )
+            )
+        elif column.name in broken:
+            problems += _rule_problems(shop, spec, column)
+    return problems
+
+
+def _broken_columns(shop: Store, spec: Table, present: list[Column]) -> set[str]:
+    """The columns that break a rule of the contract, as pandera finds them."""
+    with warnings.catch_warnings():
+        # pandera imports pyspark where it is installed, which warns about pandas 3
         warnings.simplefilter("ignore", FutureWarning)
         import pandera.ibis as pa
     from pandera.errors import SchemaErrors
 
-    present = [c for c in spec.columns if c.name in shop._present[spec.name]]
-    limited = {
+    columns = {
         c.name: pa.Column(nullable=not c.required, checks=_pandera_checks(pa, c)) for c in present
     }
-    broken: set[str] = set()
     try:
-        pa.DataFrameSchema(limited).validate(table, lazy=True)
+        pa.DataFrameSchema(columns).validate(shop.uncut[spec.name], lazy=True)
     except SchemaErrors as errors:
-        broken = {str(getattr(e.schema, "name", None) or "") for e in errors.schema_errors}
-    lost = _unconverted(shop, spec, present)
-    found = []
-    for column in present:
-        values = table[column.name]
-        if lost.get(column.name):
-            found.append(
-                _problem(
-                    spec.name,
-                    column.name,
-                    f"values are not {_kind_words(column)}",
-                    lost[column.name],
-                    _unconverted_examples(shop, spec, column),
-                    do="mend these values in the source",
-                )
+        return {str(getattr(e.schema, "name", None) or "") for e in errors.schema_errors}
+    return set()
+
+
+def _rule_problems(shop: Store, spec: Table, column: Column) -> Iterator[dict[str, Any]]:
+    table = shop.uncut[spec.name]
+    keys = [c for c in spec.key if c in shop.present[spec.name]]
+    for rule, bound, is_broken in _rules(column, table[column.name]):
+        rows = int(shop.con.execute(is_broken.fill_null(False).sum()) or 0)
+        if rows:
+            yield _problem(
+                spec.name,
+                column.name,
+                rule,
+                rows,
+                bound=bound,
+                examples=_examples(shop, table, keys, is_broken),
+                stops=spec.name in STOPPING or column.required,
+                do="rows",
             )
-        elif column.name in broken:
-            for rule, bad in _rules(column, values):
-                rows = int(shop.con.execute(bad.fill_null(False).sum()) or 0)
-                if rows:
-                    keys = [c for c in spec.key if c in shop._present[spec.name]]
-                    found.append(
-                        _problem(
-                            spec.name,
-                            column.name,
-                            rule,
-                            rows,
-                            _examples(shop, table, keys, bad),
-                            stops=spec.name in STOPPING or column.required,
-                            do="mend or remove these rows in the source",
-                        )
-                    )
-    return found
 
 
 def _unconverted(shop: Store, spec: Table, present: list[Column]) -> dict[str, int]:
     """Column -> values that were there as delivered and are missing once typed."""
-    raw, typed = shop._delivered[spec.name], shop._sources[spec.name]
+    raw, typed = shop.delivered[spec.name], shop.uncut[spec.name]
     changed = [c.name for c in present if str(raw[c.name].type()).lstrip("!") != ibis_type(c)]
     if not changed:
         return {}
-    before = shop.con.execute(raw.aggregate(**{c: raw[c].count() for c in changed})).iloc[0]
-    after = shop.con.execute(typed.aggregate(**{c: typed[c].count() for c in changed})).iloc[0]
+    before, after = (
+        shop.con.execute(table.aggregate(**{c: table[c].count() for c in changed})).iloc[0]
+        for table in (raw, typed)
+    )
     return {c: int(before[c] - after[c]) for c in changed if before[c] > after[c]}
 
 
 def _unconverted_examples(shop: Store, spec: Table, column: Column) -> str:
-    values = shop._delivered[spec.name][column.name]
-    failing = values.as_table().filter(
-        values.notnull() & values.try_cast(ibis_type(column)).isnull()
-    )
-    return ", ".join(
-        map(str, shop.con.execute(failing.distinct().order_by(column.name).limit(3)).iloc[:, 0])
-    )
+    values = shop.delivered[spec.name][column.name]
+    is_lost = values.notnull() & values.try_cast(ibis_type(column)).isnull()
+    shown = values.as_table().filter(is_lost).distinct().order_by(column.name).limit(3)
+    return ", ".join(map(str, shop.con.execute(shown).iloc[:, 0]))
 
 
-def _examples(shop: Store, table: ibis.Table, key: list[str], bad: Any) -> str:
-    shown = shop.con.execute(table.filter(bad).select(key).order_by(key).limit(3))
+def _examples(shop: Store, table: ibis.Table, key: list[str], is_broken: ibis.Value) -> str:
+    shown = shop.con.execute(table.filter(is_broken).select(key).order_by(key).limit(3))
     return "; ".join(" ".join(map(str, row)) for row in shown.itertuples(index=False))
 
 
-def _kind_words(column: Column) -> str:
-    words = {
-        "int": "whole numbers",
-        "dec": "amounts of money",
-        "num": "numbers",
-        "ts": "times",
-        "date": "dates",
-        "bool": "true or false",
-    }
-    return words.get(column.type, column.type)
-
-
-def _pandera_checks(pa: Any, column: Column) -> list:
+def _pandera_checks(pa: Any, column: Column) -> list[Any]:
     checks = [pa.Check.isin(list(column.allowed))] if column.allowed else []
-    checks += [pa.Check.ge(column.least)] if column.least is not None else []
-    checks += [pa.Check.gt(column.above)] if column.above is not None else []
-    checks += [pa.Check.le(column.most)] if column.most is not None else []
-    return checks
+    bounds = ((pa.Check.ge, column.least), (pa.Check.gt, column.above), (pa.Check.le, column.most))
+    return checks + [check(bound) for check, bound in bounds if bound is not None]
 
 
-def _rules(column: Column, values: Any) -> list[tuple[str, Any]]:
-    checks = (
-        ("it must not be missing", column.required, lambda: values.isnull()),
-        (
-            f"it must be one of {', '.join(column.allowed)}",
-            column.allowed,
-            lambda: values.notin(list(column.allowed)),
-        ),
-        (
-            f"it must be at least {column.least}",
-            column.least is not None,
-            lambda: values < column.least,
-        ),
-        (
-            f"it must be above {column.above}",
-            column.above is not None,
-            lambda: values <= column.above,
-        ),
-        (
-            f"it must be at most {column.most}",
-            column.most is not None,
-            lambda: values > column.most,
-        ),
-    )
-    return [(rule, bad()) for rule, applies, bad in checks if applies]
+def _rules(column: Column, values: ibis.Column) -> list[tuple[str, object, ibis.Value]]:
+    """The rules of a column: name, what it is held against, the rows that break it."""
+    rules: list[tuple[str, object, ibis.Value]] = []
+    if column.required:
+        rules.append(("present", "", values.isnull()))
+    if column.allowed:
+        rules.append(("allowed", ", ".join(column.allowed), values.notin(list(column.allowed))))
+    if column.least is not None:
+        rules.append(("least", column.least, values < column.least))
+    if column.above is not None:
+        rules.append(("above", column.above, values <= column.above))
+    if column.most is not None:
+        rules.append(("most", column.most, values > column.most))
+    return rules
 
 
-def _key_problems(shop: Store, name: str) -> list[dict]:
-    spec, table = TABLES[name], shop._sources[name]
-    key = [c for c in spec.key if c in shop._present[name] or c == "location"]
+def _key_problems(shop: Store, name: str) -> list[dict[str, Any]]:
+    spec, table = TABLES[name], shop.uncut[name]
+    key = [c for c in spec.key if c in shop.present[name] or c == "location"]
     again = table.group_by(key).aggregate(n=table.count()).filter(_.n > 1)
-    groups, rows = shop.con.execute(again.aggregate(groups=again.count(), rows=again.n.sum())).iloc[
-        0
-    ]
+    counted = again.aggregate(groups=again.count(), rows=again.n.sum())
+    groups, rows = shop.con.execute(counted).iloc[0]
     if not groups:
         return []
-    return [
-        _problem(
-            spec.name,
-            ", ".join(key),
-            UNIQUE,
-            int(rows - groups),
-            _examples(shop, again, key, again.n > 1),
-            do="remove the second load of these rows, or correct the key",
-        )
-    ]
+    examples = _examples(shop, again, key, again.n > 1)
+    key_name = ", ".join(key)
+    return [_problem(name, key_name, "unique", int(rows - groups), examples=examples, do="key")]
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """A rule between columns of one table; its broken rows are counted and left in."""
+
+    table: str
+    column: str
+    rule: str
+    is_broken: ibis.Value
+    before: str = ""
 
 
 def identity_problems(shop: Store) -> pd.DataFrame:
     """One row per broken accounting identity of the contract, with the rows and the
-    five largest differences.
+    five largest differences, in the columns of the schema `store.problems`.
     """
-    found: list[dict] = []
-    if "orders" in shop._sources and "order_lines" in shop._sources:
-        found += _order_identities(shop)
-    have = shop._present
-    if "orders" in have:
-        steps = [
-            c
-            for c in ("ordered_at", "paid_at", "shipped_at", "delivered_at")
-            if c in have["orders"]
-        ]
-        o = shop._sources["orders"]
-        for before, after in itertools.pairwise(steps):
-            rule = f"{before} must not be later than {after}"
-            found += _count(shop, "orders", after, rule, o[before] > o[after], False)
-        found += _count(
-            shop,
-            "orders",
-            "cancelled_at",
-            "a cancelled order cannot be delivered",
-            o.cancelled_at.notnull() & o.delivered_at.notnull(),
-            False,
-        )
-    if "purchase_orders" in have:
-        p = shop._sources["purchase_orders"]
-        found += _count(
-            shop,
-            "purchase_orders",
-            "received_on",
-            "goods cannot arrive before they are ordered",
-            p.received_on < p.ordered_on,
-            False,
-        )
-        found += _count(
-            shop,
-            "purchase_orders",
-            "n_received",
-            "more than 110 % of the order was received",
-            p.n_received > p.n_ordered * 1.1,
-            False,
-        )
-    if "traffic" in have:
-        t = shop._sources["traffic"]
-        found += _count(
-            shop,
-            "traffic",
-            "checkouts",
-            "sessions ≥ checkouts ≥ buyers",
-            (t.checkouts > t.sessions) | (t.buyers > t.checkouts),
-            False,
-        )
-    if "stock" in have:
-        s = shop._sources["stock"]
-        found += _count(shop, "stock", "on_hand", "stock cannot be negative", s.on_hand < 0, False)
-    if "memberships" in have:
-        m = shop._sources["memberships"]
-        run = m.points_delta.sum().over(
-            ibis.window(
-                group_by="customer_id",
-                order_by=["changed_at", "change_no"],
-                preceding=None,
-                following=0,
+    problems: list[dict[str, Any]] = []
+    if all(name in shop.uncut for name in SALES):
+        problems += _order_identities(shop)
+    for identity in (*_moment_identities(shop), *_table_identities(shop)):
+        rows = int(shop.con.execute(identity.is_broken.fill_null(False).sum()) or 0)
+        if rows:
+            stated = {"before": identity.before, "stops": False, "do": "source"}
+            problems.append(
+                _problem(identity.table, identity.column, identity.rule, rows, **stated)
             )
+    return frame_of("store.problems", problems)
+
+
+def _moment_identities(shop: Store) -> Iterator[_Identity]:
+    """The moments of an order follow each other."""
+    if "orders" not in shop.uncut:
+        return
+    orders = shop.uncut["orders"]
+    there = [c for c in MOMENTS if c in shop.present["orders"]]
+    for before, after in itertools.pairwise(there):
+        is_late = orders[before] > orders[after]
+        yield _Identity("orders", after, "moments", is_late, before)
+    is_both = orders.cancelled_at.notnull() & orders.delivered_at.notnull()
+    yield _Identity("orders", "cancelled_at", "cancelled", is_both)
+
+
+def _table_identities(shop: Store) -> Iterator[_Identity]:
+    tables = shop.uncut
+    if "purchase_orders" in tables:
+        bought = tables["purchase_orders"]
+        is_early = bought.received_on < bought.ordered_on
+        yield _Identity("purchase_orders", "received_on", "arrival", is_early)
+        is_over = bought.n_received > bought.n_ordered * OVER_DELIVERY
+        yield _Identity("purchase_orders", "n_received", "over_delivery", is_over)
+    if "traffic" in tables:
+        visits = tables["traffic"]
+        is_odd = (visits.checkouts > visits.sessions) | (visits.buyers > visits.checkouts)
+        yield _Identity("traffic", "checkouts", "funnel", is_odd)
+    if "stock" in tables:
+        yield _Identity("stock", "on_hand", "stock", tables["stock"].on_hand < 0)
+    if "memberships" in tables:
+        moves = tables["memberships"]
+        running = ibis.window(
+            group_by="customer_id",
+            order_by=["changed_at", "change_no"],
+            preceding=None,
+            following=0,
         )
-        found += _count(
-            shop,
-            "memberships",
-            "points_delta",
-            "a points balance cannot be negative",
-            m.mutate(balance=run).balance < 0,
-            False,
-        )
-    return pd.DataFrame(found, columns=PROBLEM)
+        balance = moves.mutate(balance=moves.points_delta.sum().over(running)).balance
+        yield _Identity("memberships", "points_delta", "points", balance < 0)
 
 
-def _count(shop: Store, table: str, column: str, rule: str, bad: Any, stops: bool) -> list[dict]:
-    rows = int(shop.con.execute(bad.fill_null(False).sum()) or 0)
-    do = (
-        "correct the source; the rows are left in and counted here"
-        if not stops
-        else "correct the source"
-    )
-    return [_problem(table, column, rule, rows, stops=stops, do=do)] if rows else []
-
-
-def _order_identities(shop: Store) -> list[dict]:
-    orders = shop._sources["orders"]
-    zero = ibis.literal(0).cast("decimal(18, 6)")
+def _order_identities(shop: Store) -> list[dict[str, Any]]:
+    """Orders and their lines add up; the keys of both are proved on the way."""
     sums = shop.order_money.select(
         "order_id", "n_lines", "is_numbered", line_gross=_.gross, line_discount=_.discount
     )
-    both = orders.select("order_id", "gross", "discount", "shipping", "tax", "total").outer_join(
-        sums, "order_id"
-    )
-    gross_off = (both.line_gross - both.gross).abs()
-    discount_off = (both.line_discount - both.discount.fill_null(both.line_discount)).abs()
-    total_off = (
+    money = ("order_id", "gross", "discount", "shipping", "tax", "total")
+    both = shop.uncut["orders"].select(*money).outer_join(sums, "order_id")
+    off = _differences(both)
+    tolerance = both.n_lines.cast(MONEY) * ibis.literal(CENT).cast(MONEY)
+    rules = {
+        ("order_lines", "order_id", "line_has_order"): both.order_id.isnull(),
+        ("orders", "order_id", "order_has_line"): both.order_id_right.isnull(),
+        **{("orders", column, f"{column}_ties"): off[column] > tolerance for column in off},
+    }
+    counts = {f"r{place}": bad.fill_null(False).sum() for place, bad in enumerate(rules.values())}
+    counted = shop.con.execute(
+        both.aggregate(**counts, rows=both.count(), numbered=both.is_numbered.sum())
+    ).iloc[0]
+    if keys := _keys_not_proved(shop, counted, int(shop.con.execute(sums.count()))):
+        return keys
+    problems = []
+    for place, ((table, column, rule), is_broken) in enumerate(rules.items()):
+        if rows := int(counted.iloc[place] or 0):
+            shown = _largest(shop, both.filter(is_broken), off.get(column))
+            problems.append(_problem(table, column, rule, rows, examples=shown, do="orders"))
+    return problems
+
+
+def _differences(both: ibis.Table) -> dict[str, ibis.Value]:
+    """By how much an order's money differs from its lines', and its total from its parts."""
+    zero = ibis.literal(0).cast(MONEY)
+    discount = both.discount.fill_null(both.line_discount)
+    parts = (
         both.gross
         - both.discount.fill_null(zero)
         + both.shipping.fill_null(zero)
         + both.tax.fill_null(zero)
-        - both.total
-    ).abs()
-    tolerance = both.n_lines.cast("decimal(18, 6)") * ibis.literal(CENT).cast("decimal(18, 6)")
-    rules = {
-        "order_lines|order_id|a line must belong to an order": both.order_id.isnull(),
-        "orders|order_id|an order must have at least one line": both.order_id_right.isnull(),
-        "orders|gross|gross must equal the sum of quantity × price": gross_off > tolerance,
-        "orders|discount|discount must equal the sum of the lines' discounts": discount_off
-        > tolerance,
-        "orders|total|total must equal gross − discount + shipping + tax": total_off > tolerance,
+    )
+    return {
+        "gross": (both.line_gross - both.gross).abs(),
+        "discount": (both.line_discount - discount).abs(),
+        "total": (parts - both.total).abs(),
     }
-    counts = {f"r{i}": bad.fill_null(False).sum() for i, bad in enumerate(rules.values())}
-    n_sums = int(shop.con.execute(sums.count()))
-    counts = shop.con.execute(
-        both.aggregate(**counts, rows=both.count(), numbered=both.is_numbered.sum())
+
+
+def _keys_not_proved(shop: Store, counted: pd.Series, n_sums: int) -> list[dict[str, Any]]:
+    """Where orders and lines met once each no order comes twice, and where every order's
+    lines are numbered no line does; any other key is counted.
+    """
+    problems: list[dict[str, Any]] = []
+    is_one_to_one = counted.iloc[:2].fillna(0).sum() == 0 and counted["rows"] == n_sums
+    if not is_one_to_one:
+        problems += _key_problems(shop, "orders")
+    if counted["numbered"] != counted["rows"]:
+        problems += _key_problems(shop, "order_lines")
+    return problems
+
+
+def _largest(shop: Store, broken: ibis.Table, off: ibis.Value | None) -> str:
+    """The five orders that are furthest off, with the difference where there is one."""
+    difference = ibis.literal(0) if off is None else off
+    key = broken.order_id.fill_null(broken.order_id_right)
+    worst = broken.mutate(key=key, off=difference.cast("float64"))
+    shown = shop.con.execute(
+        worst.order_by([ibis.desc("off"), "key"]).limit(5).select("key", "off")
     )
-    one_to_one = counts.iloc[0, :2].fillna(0).sum() == 0 and counts.loc[0, "rows"] == n_sums
-    keys = (
-        [] if one_to_one else _key_problems(shop, "orders")
-    )  # both sides met once each: no order comes twice
-    keys += (
-        []
-        if counts.loc[0, "numbered"] == counts.loc[0, "rows"]
-        else _key_problems(shop, "order_lines")
-    )
-    if keys:
-        return keys
-    off = {"gross": gross_off, "discount": discount_off, "total": total_off}
-    found = []
-    for i, (rule, bad) in enumerate(rules.items()):
-        rows = int(counts.iloc[0, i] or 0)
-        if not rows:
-            continue
-        table, column, text = rule.split("|")
-        key = both.order_id.fill_null(both.order_id_right)
-        worst = both.filter(bad).mutate(
-            key=key, off=off.get(column, ibis.literal(0)).cast("float64")
-        )
-        worst = shop.con.execute(
-            worst.order_by([ibis.desc("off"), "key"]).limit(5).select("key", "off")
-        )
-        shown = ", ".join(
-            f"{k} ({d:.2f})" if column in off else str(k) for k, d in worst.itertuples(index=False)
-        )
-        found.append(
-            _problem(
-                table,
-                column,
-                text,
-                rows,
-                shown,
-                do="correct these orders in the source, or import both "
-                "tables from the same extract",
-            )
-        )
-    return found
+    pairs = shown.itertuples(index=False)
+    return ", ".join(str(key) if off is None else f"{key} ({by:.2f})" for key, by in pairs)

@@ -1,22 +1,24 @@
 """The tables every chapter shares, each defined once: counted sales, booked refunds,
-customer days, sku days.
+customer days, sku days. Their columns are described in `tables.yaml`.
 
-*Counted* orders are those whose status the shop's policy counts (by default paid, shipped, done and refunded; test
-orders never). *Contribution margin* of an order is revenue less cost of goods, payment and platform fees, and
-fulfilment net of the shipping charged; a refund takes its amount back and returns the goods' cost when the goods came
+*Counted* orders are those whose status the shop's policy counts (by default paid,
+shipped, done and refunded; test orders never). *Contribution margin* of an order is
+revenue less cost of goods, payment and platform fees, and fulfilment net of the shipping
+charged; a refund takes its amount back and returns the goods' cost when the goods came
 back. A margin is missing where a cost is not known; it is never a guess.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
 
 import ibis
+import pandas as pd
 from ibis import _
 
-if TYPE_CHECKING:
-    from playbook.store.open import Store
+from playbook.store.contract import KINDS, MONEY, TABLES
+from playbook.store.shop import Store
+from playbook.tables import schema
 
 __all__ = [
     "DERIVED",
@@ -30,20 +32,27 @@ __all__ = [
     "sku_days",
 ]
 
-MONEY = "decimal(18, 6)"
 ZERO = ibis.literal(0).cast(MONEY)
+# days after the log's start in which a first order may not be the first
+LOOKBACK_SHARE, LEAST_LOOKBACK, MOST_LOOKBACK = 0.9, 60, 365
+RATES = ("payment_share", "platform_share", "fulfilment_per_order")
 
 
-def _money(value: Any) -> Any:
-    # by way of the wider type: Ibis takes a product or a sum of money for money and leaves a plain cast out, and the
-    # engine would carry 128-bit numbers through every join and sort that follows
+def _money(value: ibis.Value) -> ibis.Value:
+    # by way of the wider type: Ibis takes a product or a sum of money for money and
+    # leaves a plain cast out, and the engine would carry 128-bit numbers through every
+    # join and sort that follows
     return value.cast("decimal(38, 6)").cast(MONEY)
 
 
-def _whole(value: Any) -> Any:
-    return value.cast("decimal(38, 0)").cast(
-        "int64"
-    )  # the engine's sum of whole numbers is 128 bits wide too
+def _whole(value: ibis.Value) -> ibis.Value:
+    # the engine's sum of whole numbers is 128 bits wide too
+    return value.cast("decimal(38, 0)").cast("int64")
+
+
+def _shown(table: ibis.Table, name: str, *order: str) -> ibis.Table:
+    """The table's columns as `tables.yaml` lists them, sorted."""
+    return table.select(*schema(f"store.{name}").names).order_by(*order)
 
 
 def _counted(shop: Store) -> ibis.Table:
@@ -72,7 +81,7 @@ def _cost_rate(shop: Store, orders: ibis.Table, kind: str) -> ibis.Table:
 
 def _line_money(shop: Store) -> ibis.Table:
     """Every line of the log, uncut, with its money."""
-    lines = shop._sources["order_lines"]
+    lines = shop.uncut["order_lines"]
     unit_cost = lines.unit_cost
     if shop.has("products.unit_cost"):
         products = shop.products.select("sku", present_cost=_.unit_cost)
@@ -132,56 +141,28 @@ def sales_lines(shop: Store) -> ibis.Table:
     not products). Sorted by order and line.
     """
     orders = _counted(shop).select("order_id", "ordered_at", "ordered_on", "customer_id", "channel")
-    joined = _line_money(shop).inner_join(
-        orders, "order_id"
-    )  # uncut lines: the join with the counted orders cuts them
-    return joined.select(
-        "order_id",
-        "line_no",
-        "ordered_at",
-        "ordered_on",
-        "customer_id",
-        "channel",
-        "sku",
-        "title",
-        "quantity",
-        "price",
-        "list_price",
-        "discount",
-        "revenue",
-        "unit_cost",
-        "cost",
-        "is_product",
-        "is_gift",
-        "promo_id",
-    ).order_by("order_id", "line_no")
+    # uncut lines: the join with the counted orders cuts them
+    lines = _line_money(shop).inner_join(orders, "order_id")
+    return _shown(lines, "sales_lines", "order_id", "line_no")
 
 
 def _order_margins(shop: Store) -> ibis.Table:
     """One row per counted order with its money and contribution margin."""
     orders = _counted(shop).drop("gross", "discount").inner_join(shop.order_money, "order_id")
-    rates = shop.has("cost_rates")
-    if rates:
-        for kind in ("payment_share", "platform_share", "fulfilment_per_order"):
-            found = _cost_rate(shop, _counted(shop), kind)
-            orders = orders.left_join(found, "order_id").drop("order_id_right")
-    payment = orders.payment_fee
-    if rates:
-        payment = payment.fill_null(_money(orders.payment_share * orders.total.cast("float64")))
-    platform = (
-        _money(orders.platform_share * orders.revenue.cast("float64")).fill_null(ZERO)
-        if rates
-        else ZERO
-    )
-    freight = (
-        orders.shipping_cost.fill_null(_money(orders.fulfilment_per_order))
-        if rates
-        else orders.shipping_cost
-    )
-    charged = orders.shipping.fill_null(ZERO)
+    payment, platform, freight = orders.payment_fee, ZERO, orders.shipping_cost
+    if shop.has("cost_rates"):
+        for kind in RATES:
+            rate = _cost_rate(shop, _counted(shop), kind)
+            orders = orders.left_join(rate, "order_id").drop("order_id_right")
+        by_total = _money(orders.payment_share * orders.total.cast("float64"))
+        by_revenue = _money(orders.platform_share * orders.revenue.cast("float64"))
+        payment = orders.payment_fee.fill_null(by_total)
+        platform = by_revenue.fill_null(ZERO)
+        freight = orders.shipping_cost.fill_null(_money(orders.fulfilment_per_order))
+    charged = freight.isnull().ifelse(ZERO, orders.shipping.fill_null(ZERO))
     orders = orders.mutate(
         cost=(orders.n_without_cost == 0).ifelse(orders.known_cost, ibis.null(MONEY)),
-        fulfilment=_money(freight.fill_null(ZERO) - freight.isnull().ifelse(ZERO, charged)),
+        fulfilment=_money(freight.fill_null(ZERO) - charged),
         fees=_money(payment.fill_null(ZERO) + platform),
     )
     return orders.mutate(
@@ -194,52 +175,28 @@ def sales_orders(shop: Store) -> ibis.Table:
     the customer's first counted order in the whole log, `is_left_truncated` says that
     earlier ones may exist. Sorted by order.
     """
-    orders = _order_margins(shop)
-    # by grouping, not by a window: a window carries every column of every order through a sort
-    seen = (
-        _counted(shop)
-        .filter(_.customer_id.notnull())
-        .select("order_id", "customer_id", "ordered_at", "ordered_on")
-    )
-    began = seen.group_by("customer_id").aggregate(
-        first_at=_.ordered_at.min(), first_on=_.ordered_on.min()
-    )
-    first = seen.inner_join(began, ["customer_id", seen.ordered_at == began.first_at])
-    first = first.group_by("customer_id").aggregate(
-        first_order=_.order_id.min(), first_on=_.first_on.min()
-    )
-    orders = orders.left_join(first, "customer_id").drop("customer_id_right")
+    orders = _order_margins(shop).left_join(_first_orders(shop), "customer_id")
+    orders = orders.drop("customer_id_right")
     truncated = ibis.literal(False)
     if shop.truncated_before is not None:
         truncated = (orders.first_on < ibis.literal(shop.truncated_before)).fill_null(False)
     is_first = (orders.order_id == orders.first_order).fill_null(False)
-    return (
-        orders.mutate(is_first=is_first, is_left_truncated=truncated)
-        .select(
-            "order_id",
-            "ordered_at",
-            "ordered_on",
-            "customer_id",
-            "channel",
-            "device",
-            "platform",
-            "region",
-            "country",
-            "coupon",
-            "units",
-            "n_lines",
-            "gross",
-            "discount",
-            "revenue",
-            "cost",
-            "fulfilment",
-            "fees",
-            "margin",
-            "total",
-            "is_first",
-            "is_left_truncated",
-        )
-        .order_by("order_id")
+    orders = orders.mutate(is_first=is_first, is_left_truncated=truncated)
+    return _shown(orders, "sales_orders", "order_id")
+
+
+def _first_orders(shop: Store) -> ibis.Table:
+    """customer_id, first_order, first_on: by grouping, not by a window, which would
+    carry every column of every order through a sort.
+    """
+    known = _counted(shop).filter(_.customer_id.notnull())
+    known = known.select("order_id", "customer_id", "ordered_at", "ordered_on")
+    began = known.group_by("customer_id").aggregate(
+        first_at=_.ordered_at.min(), first_on=_.ordered_on.min()
+    )
+    first = known.inner_join(began, ["customer_id", known.ordered_at == began.first_at])
+    return first.group_by("customer_id").aggregate(
+        first_order=_.order_id.min(), first_on=_.first_on.min()
     )
 
 
@@ -250,16 +207,12 @@ def lookback_days(shop: Store) -> int:
     """
     if shop.settings.get("lookback_days") is not None:
         return int(shop.settings["lookback_days"])
-    days = (
-        _counted(shop)
-        .filter(_.customer_id.notnull())
-        .select("customer_id", "ordered_on")
-        .distinct()
-    )
+    known = _counted(shop).filter(_.customer_id.notnull())
+    days = known.select("customer_id", "ordered_on").distinct()
     before = days.ordered_on.lag().over(ibis.window(group_by="customer_id", order_by="ordered_on"))
-    gap = days.mutate(gap_days=days.ordered_on.delta(before, unit="day")).gap_days.quantile(0.9)
-    found = shop.con.execute(gap)
-    return int(min(max(found if found == found and found is not None else 365, 60), 365))
+    gaps = days.mutate(gap_days=days.ordered_on.delta(before, unit="day")).gap_days
+    usual = shop.con.execute(gaps.quantile(LOOKBACK_SHARE))
+    return int(min(max(MOST_LOOKBACK if pd.isna(usual) else usual, LEAST_LOOKBACK), MOST_LOOKBACK))
 
 
 def booked_refunds(shop: Store) -> ibis.Table:
@@ -267,79 +220,74 @@ def booked_refunds(shop: Store) -> ibis.Table:
     at all. `refunded_on` falls back to the day of the order where the export gave none
     (`is_date_known` false). Sorted by refund.
     """
-    refunds = shop.get("refunds")
-    if refunds is None:
-        kinds = {
-            "refund_id": "string",
-            "order_id": "string",
-            "line_no": "int64",
-            "customer_id": "string",
-            "sku": "string",
-            "channel": "string",
-            "refunded_on": "date",
-            "is_date_known": "boolean",
-            "ordered_on": "date",
-            "amount": MONEY,
-            "quantity": "int64",
-            "kind": "string",
-            "reason": "string",
-            "margin": MONEY,
-        }
-        return shop.orders.filter(ibis.literal(False)).select(
-            **{c: ibis.null(k) for c, k in kinds.items()}
-        )
+    if shop.get("refunds") is None:
+        return _no_refunds(shop)
+    linked = _linked_refunds(shop)
+    knows_costs = shop.has("order_lines.unit_cost") or shop.has("products.unit_cost")
+    margin = ibis.null(MONEY)
+    if knows_costs:
+        unit = linked.line_cost.fill_null(linked.sku_cost)
+        goods = _money(unit * linked.quantity.cast(MONEY))
+        back = (linked.kind == "return").ifelse(goods, ZERO).fill_null(ZERO)
+        margin = _money(back - linked.amount - _handling(shop, linked))
+    booked = linked.select(
+        "refund_id",
+        "order_id",
+        "line_no",
+        customer_id=linked.customer_id.fill_null(linked.order_customer),
+        sku=linked.sku,
+        channel=linked.order_channel,
+        refunded_on=linked.refunded_on.fill_null(linked.ordered_on),
+        is_date_known=linked.refunded_on.notnull(),
+        ordered_on=linked.ordered_on,
+        amount=linked.amount,
+        quantity=linked.quantity,
+        kind=linked.kind,
+        reason=linked.reason,
+        margin=margin,
+    )
+    return booked.filter(_.refunded_on.notnull()).order_by("refund_id")
+
+
+def _no_refunds(shop: Store) -> ibis.Table:
+    """The table of booked refunds without rows."""
+    kinds = {c.name: KINDS[c.type].ibis for c in TABLES["refunds"].columns}
+    kinds |= {"channel": "string", "ordered_on": "date", "is_date_known": "boolean"}
+    kinds |= {"margin": MONEY}
+    columns = {c: ibis.null(kinds[c]) for c in schema("store.booked_refunds").names}
+    return shop.orders.filter(ibis.literal(False)).select(**columns)
+
+
+def _linked_refunds(shop: Store) -> ibis.Table:
+    """Refunds with their order, line and cost; those of orders that do not count are
+    left out.
+    """
     orders = shop.orders.select(
         "order_id", "ordered_on", order_customer=_.customer_id, order_channel=_.channel
     )
     counted = _counted(shop).select("order_id").mutate(is_counted=True)
     lines = shop.sales_lines.select("order_id", "line_no", line_sku=_.sku, line_cost=_.unit_cost)
-    costs = (
-        shop.sales_lines.filter(_.unit_cost.notnull())
-        .group_by("sku")
-        .aggregate(sku_cost=_.unit_cost.max())
-    )
-    r = refunds.left_join(orders, "order_id").drop("order_id_right")
-    r = r.left_join(counted, "order_id").drop("order_id_right")
-    r = r.left_join(lines, ["order_id", "line_no"]).drop("order_id_right", "line_no_right")
-    r = r.mutate(sku=r.sku.fill_null(r.line_sku))
-    r = r.left_join(costs, "sku").drop("sku_right")
-    r = r.filter(r.order_id.isnull() | r.is_counted)
-    back = handling = ZERO
-    costed = shop.has("order_lines.unit_cost") or shop.has("products.unit_cost")
-    if costed:
-        unit = r.line_cost.fill_null(r.sku_cost)
-        back = (
-            (r.kind == "return").ifelse(_money(unit * r.quantity.cast(MONEY)), ZERO).fill_null(ZERO)
-        )
-    if shop.has("cost_rates"):
-        rate = shop.cost_rates.filter((_.kind == "return_per_unit") & (_.scope == "all"))
-        rate = shop.con.execute(rate.aggregate(rate=rate.value.argmax(rate.from_on)))["rate"].iloc[
-            0
-        ]
-        if rate == rate and rate is not None:
-            handling = _money(
-                ibis.literal(float(rate)).cast(MONEY) * r.quantity.fill_null(0).cast(MONEY)
-            )
-    return (
-        r.select(
-            "refund_id",
-            "order_id",
-            "line_no",
-            customer_id=r.customer_id.fill_null(r.order_customer),
-            sku=r.sku,
-            channel=r.order_channel,
-            refunded_on=r.refunded_on.fill_null(r.ordered_on),
-            is_date_known=r.refunded_on.notnull(),
-            ordered_on=r.ordered_on,
-            amount=r.amount,
-            quantity=r.quantity,
-            kind=r.kind,
-            reason=r.reason,
-            margin=_money(back - r.amount - handling) if costed else ibis.null(MONEY),
-        )
-        .filter(_.refunded_on.notnull())
-        .order_by("refund_id")
-    )
+    costs = shop.sales_lines.filter(_.unit_cost.notnull()).group_by("sku")
+    costs = costs.aggregate(sku_cost=_.unit_cost.max())
+    refunds = shop.refunds.left_join(orders, "order_id").drop("order_id_right")
+    refunds = refunds.left_join(counted, "order_id").drop("order_id_right")
+    refunds = refunds.left_join(lines, ["order_id", "line_no"])
+    refunds = refunds.drop("order_id_right", "line_no_right")
+    refunds = refunds.mutate(sku=refunds.sku.fill_null(refunds.line_sku))
+    refunds = refunds.left_join(costs, "sku").drop("sku_right")
+    return refunds.filter(refunds.order_id.isnull() | refunds.is_counted)
+
+
+def _handling(shop: Store, refunds: ibis.Table) -> ibis.Value:
+    """What a returned unit costs the shop, by its newest rate; 0 where none is stated."""
+    if not shop.has("cost_rates"):
+        return ZERO
+    rates = shop.cost_rates.filter((_.kind == "return_per_unit") & (_.scope == "all"))
+    newest = rates.aggregate(rate=rates.value.argmax(rates.from_on))
+    rate = shop.con.execute(newest)["rate"].iloc[0]
+    if pd.isna(rate):
+        return ZERO
+    return _money(ibis.literal(float(rate)).cast(MONEY) * refunds.quantity.fill_null(0).cast(MONEY))
 
 
 def customer_days(shop: Store) -> ibis.Table:
@@ -392,8 +340,33 @@ def sku_days(shop: Store) -> ibis.Table:
     (`is_stocked` false). margin is goods margin (before fees and fulfilment). Sorted by
     both.
     """
+    sold = _sold_days(shop)
+    days = _days_on_sale(shop, sold).left_join(sold, ["sku", "day_on"])
+    days = _with_stock(shop, days.drop("sku_right", "day_on_right"))
+    days = days.mutate(is_on_promo=_.has_promo.fill_null(False))
+    if shop.has("promotions"):
+        days = _with_calendar_promotions(shop, days)
+    could_sell = days.is_trading & days.is_stocked.fill_null(True)
+    is_zero = could_sell & days.units.isnull()
+    price_paid = (days.units > 0).ifelse(
+        days.revenue.cast("float64") / days.units, ibis.null("float64")
+    )
+    days = days.mutate(
+        units=is_zero.ifelse(0, days.units),
+        orders=is_zero.ifelse(0, days.orders),
+        buyers=is_zero.ifelse(0, days.buyers),
+        revenue=is_zero.ifelse(ZERO, days.revenue),
+        margin=is_zero.ifelse(ZERO, days.margin),
+        price_paid=price_paid.cast(MONEY),
+    )
+    return _shown(days, "sku_days", "sku", "day_on")
+
+
+def _sold_days(shop: Store) -> ibis.Table:
+    """One row per sku and day with a sale. Buyers and orders are counted by grouping in
+    steps: the engine's exact distinct counts cost twice as much.
+    """
     lines = shop.sales_lines.filter(_.is_product & _.sku.notnull())
-    # buyers and orders are counted by grouping in steps: the engine's exact distinct counts cost twice as much
     lines = lines.select(
         "sku",
         "order_id",
@@ -415,59 +388,34 @@ def sku_days(shop: Store) -> ibis.Table:
         has_promo=lines.promo_id.notnull().any(),
     )
     sold = sold.inner_join(bought, ["sku", "day_on"])
-    sold = sold.mutate(margin=(sold.n_unknown == 0).ifelse(sold.known_margin, ibis.null(MONEY)))
+    return sold.mutate(margin=(sold.n_unknown == 0).ifelse(sold.known_margin, ibis.null(MONEY)))
+
+
+def _days_on_sale(shop: Store, sold: ibis.Table) -> ibis.Table:
+    """sku, day_on, is_trading: every day of a sku from its launch or first sale."""
     births = sold.group_by("sku").aggregate(first_sale=sold.day_on.min())
+    born = births.first_sale
     if shop.has("products.launched_on"):
         births = births.outer_join(shop.products.select("sku", "launched_on"), "sku")
-        births = births.select(
-            sku=births.sku.fill_null(births.sku_right),
-            born=ibis.least(births.first_sale, births.launched_on),
-        )
-    else:
-        births = births.select("sku", born=births.first_sale)
-    births = births.mutate(born=ibis.greatest(births.born, ibis.literal(shop.observed_from)))
+        births = births.mutate(sku=births.sku.fill_null(births.sku_right))
+        born = ibis.least(births.first_sale, births.launched_on)
+    births = births.select("sku", born=ibis.greatest(born, ibis.literal(shop.observed_from)))
     calendar = _calendar(shop)
-    spine = (
-        births.filter(_.born.notnull())
-        .inner_join(calendar, calendar.day_on >= births.born)
-        .select("sku", "day_on", "is_trading")
-    )
-    days = spine.left_join(sold, ["sku", "day_on"]).drop("sku_right", "day_on_right")
-    if shop.has("stock"):
-        # what is promised to orders or damaged lies there and cannot be sold
-        free = _.available.fill_null(
-            _.on_hand - _.committed.fill_null(0) - _.unsellable.fill_null(0)
-        )
-        held = (
-            shop.stock.mutate(free=free)
-            .group_by("sku", "day_on")
-            .aggregate(on_hand=_.on_hand.sum(), free=_.free.sum())
-        )
-        days = days.left_join(held, ["sku", "day_on"]).drop("sku_right", "day_on_right")
-        days = days.mutate(is_stocked=(_.free > 0))
-    else:
-        days = days.mutate(on_hand=ibis.null("int64"), is_stocked=ibis.null("boolean"))
-    days = days.mutate(is_on_promo=_.has_promo.fill_null(False))
-    if shop.has("promotions"):
-        days = _with_calendar_promotions(shop, days)
-    demand_seen = days.is_trading & days.is_stocked.fill_null(True)
-    zero = demand_seen & days.units.isnull()
-    return days.select(
-        "sku",
-        "day_on",
-        units=zero.ifelse(0, days.units),
-        orders=zero.ifelse(0, days.orders),
-        buyers=zero.ifelse(0, days.buyers),
-        revenue=zero.ifelse(ZERO, days.revenue),
-        margin=zero.ifelse(ZERO, days.margin),
-        price_paid=(days.units > 0)
-        .ifelse(days.revenue.cast("float64") / days.units, ibis.null("float64"))
-        .cast(MONEY),
-        is_on_promo=days.is_on_promo,
-        on_hand=days.on_hand,
-        is_stocked=days.is_stocked,
-        is_trading=days.is_trading,
-    ).order_by("sku", "day_on")
+    days = births.filter(_.born.notnull()).inner_join(calendar, calendar.day_on >= births.born)
+    return days.select("sku", "day_on", "is_trading")
+
+
+def _with_stock(shop: Store, days: ibis.Table) -> ibis.Table:
+    """on_hand and is_stocked: what is promised to orders or damaged lies there and
+    cannot be sold.
+    """
+    if not shop.has("stock"):
+        return days.mutate(on_hand=ibis.null("int64"), is_stocked=ibis.null("boolean"))
+    promised = _.committed.fill_null(0) + _.unsellable.fill_null(0)
+    stock = shop.stock.mutate(free=_.available.fill_null(_.on_hand - promised))
+    held = stock.group_by("sku", "day_on").aggregate(on_hand=_.on_hand.sum(), free=_.free.sum())
+    days = days.left_join(held, ["sku", "day_on"]).drop("sku_right", "day_on_right")
+    return days.mutate(is_stocked=(_.free > 0))
 
 
 def _calendar(shop: Store) -> ibis.Table:
@@ -509,4 +457,5 @@ def _with_calendar_promotions(shop: Store, days: ibis.Table) -> ibis.Table:
 DERIVED = {
     f.__name__: f for f in (sales_lines, sales_orders, booked_refunds, customer_days, sku_days)
 }
-STEPS = {"order_money": order_money}  # on the way to them: kept beside, read by no chapter
+# on the way to them: kept beside, read by no chapter
+STEPS = {"order_money": order_money}

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable
-from typing import Any
 
+import ibis
 import pandas as pd
 
 from playbook.store.contract import TABLES
+from playbook.store.shop import Store
+from playbook.tables import frame_of
 
 __all__ = ["EMAIL", "PHONES", "privacy_scan"]
 
 EMAIL = r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
-# A phone is a mobile number of mainland China, an international number with +, or digits grouped as phones are;
-# thirteen bare digits are a barcode, twelve to nineteen an order number.
+# A phone is a mobile number of mainland China, an international number with +, or digits
+# grouped as phones are; thirteen bare digits are a barcode, twelve to nineteen an order
+# number.
 PHONES = (
     r"(^|[^0-9A-Za-z.])((\+?86[ -]?)?1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4})($|[^0-9A-Za-z])",
     r"(^|[^0-9A-Za-z])(\+[0-9]{1,3}[ .-]?(\(?[0-9]{1,5}\)?[ .-]?){1,4}[0-9]{2,5})($|[^0-9A-Za-z])",
@@ -29,54 +32,44 @@ PHONES = (
 NO_PHONES_IN = ("sku", "source_sha256", "month")  # and every column that ends in _id or _no
 
 
-def privacy_scan(shop: Any, *, allow: Iterable[str] | None = None) -> pd.DataFrame:
-    """One row per table and text column of `shop` (an opened store) in which contact
-    details stand.
+def privacy_scan(shop: Store, *, allow: Iterable[str] | None = None) -> pd.DataFrame:
+    """Where contact details stand in an opened store: table, column, kind (`e-mail` or
+    `phone`), n_rows (rows with a hit), is_allowed; one row per table and text column.
 
-    Columns: table, column, kind (`e-mail` or `phone`), n_rows (rows with a hit),
-    is_allowed. Values are never repeated. `allow` (default: `privacy_allow` of
-    shop.yaml) lists `table.column`, with * and ?, or texts that may stand anywhere,
-    such as the shop's own address. A clean store gives a frame without rows.
+    Values are never repeated. `allow` (default: `privacy_allow` of shop.yaml) lists
+    `table.column`, with * and ?, or texts that may stand anywhere, such as the shop's
+    own address. A clean store gives a frame without rows.
     """
-    import ibis
-
-    settings = getattr(shop, "settings", {}) or {}
-    allowed = [str(a) for a in (settings.get("privacy_allow") or [] if allow is None else allow)]
+    stated = shop.settings.get("privacy_allow") or [] if allow is None else allow
+    allowed = [str(text) for text in stated]
     texts = [a for a in allowed if "@" in a or any(c.isdigit() for c in a)]
     rows = []
     for name in TABLES:
-        t = shop.get(name)
-        if t is None:
-            continue
-        for column in t.columns:
-            if not t[column].type().is_string():
+        table = shop.get(name)
+        for column in [] if table is None else table.columns:
+            if not table[column].type().is_string() or column not in shop.present[name]:
                 continue
-            if column not in getattr(shop, "_present", {}).get(name, t.columns):
-                continue
-            is_id = column in NO_PHONES_IN or column.endswith(("_id", "_no"))
-            held = (
-                t.filter(t[column].contains("@")) if is_id else t
-            )  # ids are many, and no e-mail is without it
-            counted = held.group_by(found=held[column]).aggregate(
-                n=held.count()
-            )  # each text is looked at once
-            value = counted.found
-            for text in texts:
-                value = value.replace(text, " ")
-            tests = {"e-mail": value.re_search(EMAIL)}
-            if not is_id:
-                tests["phone"] = ibis.or_(*(value.re_search(p) for p in PHONES))
-            found = counted.aggregate(
-                **{kind: counted.n.sum(where=test.fill_null(False)) for kind, test in tests.items()}
-            )
-            hits = found.to_pandas().iloc[0]
             is_allowed = any(fnmatch.fnmatch(f"{name}.{column}", a) for a in allowed)
-            rows += [
-                (name, column, kind, int(hits[kind]), is_allowed)
-                for kind in tests
-                if hits[kind] == hits[kind] and hits[kind]
-            ]
-    frame = pd.DataFrame(rows, columns=["table", "column", "kind", "n_rows", "is_allowed"])
-    return frame.astype({"n_rows": "int64", "is_allowed": "bool"}).sort_values(
-        ["table", "column", "kind"], ignore_index=True
-    )
+            hits = _hits(table, column, texts)
+            rows += [(name, column, kind, n, is_allowed) for kind, n in hits.items() if n]
+    frame = frame_of("store.privacy", rows)
+    frame = frame.astype({"n_rows": "int64", "is_allowed": "bool"})
+    return frame.sort_values(["table", "column", "kind"], ignore_index=True)
+
+
+def _hits(table: ibis.Table, column: str, texts: list[str]) -> dict[str, int]:
+    """Kind -> rows of a column with a hit; each text is looked at once. Ids are many,
+    no e-mail is without its sign, and no id is a phone.
+    """
+    is_id = column in NO_PHONES_IN or column.endswith(("_id", "_no"))
+    held = table.filter(table[column].contains("@")) if is_id else table
+    counted = held.group_by(text=held[column]).aggregate(n=held.count())
+    value = counted.text
+    for text in texts:
+        value = value.replace(text, " ")
+    tests = {"e-mail": value.re_search(EMAIL)}
+    if not is_id:
+        tests["phone"] = ibis.or_(*(value.re_search(p) for p in PHONES))
+    sums = {kind: counted.n.sum(where=test.fill_null(False)) for kind, test in tests.items()}
+    hits = counted.aggregate(**sums).to_pandas().iloc[0]
+    return {kind: 0 if pd.isna(n) else int(n) for kind, n in hits.items()}

@@ -9,75 +9,44 @@ by name.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import ibis
 import pandas as pd
 from ibis import _
 
+from playbook.chapters.registry import Chapter, chapters
 from playbook.errors import PlaybookError
-from playbook.store.check import UNIQUE
+from playbook.messages import label, say
 from playbook.store.contract import TABLES
 from playbook.store.privacy import privacy_scan
 from playbook.store.reconcile import ledger
-
-if TYPE_CHECKING:
-    from playbook.store.open import Store
+from playbook.store.shop import Store
 
 __all__ = [
-    "NEEDS",
     "Verdict",
     "capability",
     "days_without_orders",
+    "lacking",
     "quality",
     "rows_per_day",
     "verdict",
 ]
 
-# chapter -> (what it cannot do without, what unlocks more of it); any of several is written with |
-NEEDS = {
-    "00_start_here": ("orders order_lines", ""),
-    "01_market_research": (
-        "",
-        "orders products.category customers market_series competitors survey prices reviews "
-        "refunds tickets",
-    ),
-    "02_goal_setting": ("", "orders traffic cost_rates targets team business_models"),
-    "03_channel_roi": (
-        "orders.channel",
-        "ad_spend order_lines.unit_cost cost_rates touchpoints traffic refunds geo_tests",
-    ),
-    "04_cohort_retention": ("orders.customer_id", "products.category orders.channel refunds"),
-    "05_ltv_modelling": ("orders.customer_id", "ad_spend order_lines.unit_cost cost_rates refunds"),
-    "06_segmentation": (
-        "orders.customer_id",
-        "memberships tiers treatments customers.is_contactable",
-    ),
-    "07_inventory_planning": (
-        "order_lines.sku",
-        "stock purchase_orders products.lead_time_days order_lines.unit_cost promotions",
-    ),
-    "08_customer_journey": (
-        "traffic|events|orders.delivered_at|reviews|tickets|experiments",
-        "traffic events orders.delivered_at reviews tickets experiments refunds",
-    ),
-    "09_recommendations": (
-        "order_lines.sku",
-        "orders.customer_id events products stock order_lines.unit_cost",
-    ),
-    "10_assortment_pricing": (
-        "order_lines.sku",
-        "products order_lines.unit_cost prices promotions traffic stock refunds",
-    ),
-    "11_monthly_review": ("", "targets team tickets control_totals"),
-}
+LEAST_CUSTOMERS = 200  # fewer exclude what speaks of customers
+LEAST_DAYS = 90  # fewer days of history exclude what speaks of a usual month
+LOYAL_ORDERS = 3
+CLOSED_SHARE = 0.05  # a weekday with orders in fewer of its weeks is a closed day
+# of the order lines, how many must say this
+KNOWN_SHARES = {"cost": 0.95, "sku": 0.95, "customer": 0.5, "channel": 0.8}
+NOT_JUDGED = ("benchmarks", "import_ledger")
 
 
 @dataclass(frozen=True)
 class Verdict:
     """`status` is go, go with exclusions or stop; `reasons` say why; `gates` holds one
-    row per gate with its number.
+    row per gate: gate, amount, threshold, verdict.
     """
 
     status: str
@@ -85,220 +54,196 @@ class Verdict:
     gates: pd.DataFrame
 
 
+Gate = tuple[str, object, str, str]  # gate, what was found, what is needed, verdict
+
+
+def lacking(shop: Store, chapter: Chapter) -> list[str]:
+    """What a chapter cannot do without and this shop does not have."""
+    return [n for n in chapter.needs if not any(shop.has(name) for name in n.split("|"))]
+
+
 def capability(shop: Store) -> pd.DataFrame:
-    """One row per chapter: notebook, runs (yes, in part, blocked), missing (what would
+    """Chapter by chapter: notebook, runs (yes, in part, blocked), missing (what would
     unlock the rest).
     """
     rows = []
-    for notebook, (needed, helpful) in NEEDS.items():
-        lacking = [n for n in needed.split() if not any(shop.has(one) for one in n.split("|"))]
-        wished = [n for n in helpful.split() if not shop.has(n)]
-        runs = "blocked" if lacking else "in part" if wished else "yes"
-        rows.append((notebook, runs, ", ".join(lacking + wished)))
+    for notebook, chapter in chapters().items():
+        without = lacking(shop, chapter)
+        wished = [name for name in chapter.unlocks if not shop.has(name)]
+        partly = "in part" if wished else "yes"
+        rows.append((notebook, "blocked" if without else partly, ", ".join(without + wished)))
     return pd.DataFrame(rows, columns=["notebook", "runs", "missing"])
 
 
 def rows_per_day(shop: Store) -> pd.DataFrame:
-    """One row per day of the report month: day_on, orders (missing on days after
-    as-of), verdict.
+    """Day by day of the report month: day_on, orders (missing on days after as-of),
+    verdict (trading, closed day, missing, not yet).
     """
-    days = shop.con.execute(shop.orders.group_by(day_on=_.ordered_on).aggregate(orders=_.count()))
     month = pd.date_range(f"{shop.month}-01", periods=pd.Period(shop.month).days_in_month, freq="D")
-    counts = days.set_index(pd.to_datetime(days.day_on)).orders.reindex(month)
-    lived = month <= pd.Timestamp(shop.as_of)
-    gaps = days_without_orders(shop).set_index("day_on").verdict
-    frame = pd.DataFrame({"day_on": month.date, "orders": counts.fillna(0).where(lived).to_numpy()})
-    frame["verdict"] = [
-        gaps.get(d, "trading") if ok else "not yet" for d, ok in zip(month.date, lived, strict=True)
-    ]
-    return frame
+    counts = _orders_by_day(shop).reindex(month)
+    has_been = month <= pd.Timestamp(shop.as_of)
+    empty = days_without_orders(shop).set_index("day_on").verdict
+    return pd.DataFrame(
+        {
+            "day_on": month.date,
+            "orders": counts.fillna(0).where(has_been).to_numpy(),
+            "verdict": [
+                empty.get(day, "trading") if past else "not yet"
+                for day, past in zip(month.date, has_been, strict=True)
+            ],
+        }
+    )
 
 
 def quality(shop: Store) -> pd.DataFrame:
-    """One row per table: rows, duplicate keys (as the contract's check counted them),
-    missing share of required values, first, last, freshness_days.
+    """Table by table: table, rows, duplicate_keys (as the contract's check counted
+    them), missing_share of required values, first, last, freshness_days.
     """
-    found = []
-    again = shop.problems[shop.problems.rule == UNIQUE].set_index("table").rows
+    duplicates = shop.problems[shop.problems.is_key.astype(bool)].set_index("table").rows
+    rows = []
     for name, spec in TABLES.items():
         table = shop.get(name)
-        if table is None or name in ("benchmarks", "import_ledger"):
+        if table is None or name in NOT_JUDGED:
             continue
-        wanted = {"rows": table.count()}
-        gone = sum((table[c].isnull().sum() for c in spec.required), ibis.literal(0))
-        wanted |= {"gone": gone.cast("float64")} if spec.required else {}
+        counted = {"rows": table.count()}
+        if spec.required:
+            missing = sum((table[c].isnull().sum() for c in spec.required), ibis.literal(0))
+            counted["missing"] = missing.cast("float64")
         if spec.cut:
-            wanted |= {"first": table[spec.cut].min(), "last": table[spec.cut].max()}
-        row = shop.con.execute(table.aggregate(**wanted)).iloc[0]
-        last = _as_day(row.get("last"))
-        cells = int(row.rows) * max(len(spec.required), 1)
-        found.append(
+            counted |= {"first": table[spec.cut].min(), "last": table[spec.cut].max()}
+        found = shop.con.execute(table.aggregate(**counted)).iloc[0]
+        last = _as_day(found.get("last"))
+        cells = int(found.rows) * max(len(spec.required), 1)
+        rows.append(
             {
                 "table": name,
-                "rows": int(row.rows),
-                "duplicate_keys": int(again.get(name, 0)),
-                "missing_share": float(row.gone) / cells if cells else None,
-                "first": _as_day(row.get("first")),
+                "rows": int(found.rows),
+                "duplicate_keys": int(duplicates.get(name, 0)),
+                "missing_share": float(found.missing) / cells if cells else None,
+                "first": _as_day(found.get("first")),
                 "last": last,
                 "freshness_days": (shop.as_of - last).days if isinstance(last, dt.date) else None,
             }
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows)
 
 
 def _as_day(value: object) -> object:
-    if value is None or (isinstance(value, float) and value != value) or value is pd.NaT:
-        return None
     if isinstance(value, str):
         return value
-    return pd.Timestamp(value).date()
+    return None if value is None or pd.isna(value) else pd.Timestamp(value).date()
+
+
+def _orders_by_day(shop: Store) -> pd.Series:
+    days = shop.con.execute(shop.orders.group_by(day_on=_.ordered_on).aggregate(orders=_.count()))
+    return days.set_index(pd.to_datetime(days.day_on)).orders
 
 
 def days_without_orders(shop: Store) -> pd.DataFrame:
-    """One row per day of the report month without an order: day_on, verdict (closed
-    day, or missing).
+    """The days of the report month without an order: day_on, verdict (closed day, or
+    missing).
 
     A weekday on which this shop almost never sells (under 5 % of its weeks) is a closed
     day; any other empty day is data that should be there and is not.
     """
-    days = shop.con.execute(shop.orders.group_by(day_on=_.ordered_on).aggregate(orders=_.count()))
-    every = pd.date_range(
-        shop.observed_from, min(shop.as_of, shop.observed_to or shop.as_of), freq="D"
-    )
-    counts = days.set_index(pd.to_datetime(days.day_on)).orders.reindex(every)
-    sells = counts.notna().groupby(every.day_of_week).mean()
+    last = min(shop.as_of, shop.observed_to or shop.as_of)
+    every = pd.date_range(shop.observed_from, last, freq="D")
+    counts = _orders_by_day(shop).reindex(every)
+    selling_share = counts.notna().groupby(every.day_of_week).mean()
     month = counts[counts.index.strftime("%Y-%m") == shop.month]
     empty = month[month.isna()].index
-    verdicts = ["closed day" if sells[d.day_of_week] < 0.05 else "missing" for d in empty]
-    return pd.DataFrame({"day_on": [d.date() for d in empty], "verdict": verdicts})
+    is_closed = selling_share[empty.day_of_week].to_numpy() < CLOSED_SHARE
+    verdicts = ["closed day" if closed else "missing" for closed in is_closed]
+    return pd.DataFrame({"day_on": [day.date() for day in empty], "verdict": verdicts})
 
 
 def verdict(
     shop: Store,
     *,
     scan: pd.DataFrame | None = None,
-    least_customers: int = 200,
-    least_days: int = 90,
+    least_customers: int = LEAST_CUSTOMERS,
+    least_days: int = LEAST_DAYS,
 ) -> Verdict:
-    """May the month be used? One row per gate (gate, amount, threshold, verdict) and
-    what follows from them.
+    """May the month be used? One row per gate, and what follows from them. `scan` is a
+    privacy scan made before.
 
-    A broken ledger or an incomplete month stops; thin history, missing days and
-    contract warnings exclude.
+    A broken ledger, an incomplete month or contact details stop; thin history, missing
+    days and contract warnings exclude.
     """
-    rows = (
-        _order_gates(shop, least_customers, least_days)
-        if shop.get("orders") is not None
-        else [("orders", "none yet", "≥ 1", "exclude")]
-    )
+    gates: list[Gate] = [("orders", "none yet", "≥ 1", "exclude")]
+    if shop.get("orders") is not None:
+        gates = [
+            *_month_gates(shop, least_days),
+            *_customer_gates(shop, least_customers),
+            *_line_gates(shop),
+            _day_gate(shop),
+        ]
     scan = privacy_scan(shop) if scan is None else scan
     personal = int(scan.n_rows[~scan.is_allowed].sum())
-    rows.append(
-        (
-            "values that look like personal contact details",
-            personal,
-            "0",
-            "go" if personal == 0 else "stop",
-        )
-    )
-    warned = (
-        shop.problems[~shop.problems.stops.astype(bool)] if len(shop.problems) else shop.problems
-    )
-    rows.append(("contract warnings", len(warned), "0", "go" if len(warned) == 0 else "exclude"))
-    gates = pd.DataFrame(rows, columns=["gate", "amount", "threshold", "verdict"])
+    gates.append(_none_of("values that look like personal contact details", personal, "stop"))
+    warned = shop.problems[~shop.problems.stops.astype(bool)]
+    gates.append(_none_of("contract warnings", len(warned), "exclude"))
     reasons = [
-        f"{r.gate}: {_short(r.amount)} (needs {r.threshold})"
-        for r in gates.itertuples()
-        if r.verdict != "go"
+        say("store.gate_reason", gate=label("gates", gate), found=_short(found), limit=threshold)
+        for gate, found, threshold, judged in gates
+        if judged != "go"
     ]
-    reasons += [f"{p.table}.{p.column}: {p.rule} ({int(p.rows)} rows)" for p in warned.itertuples()]
-    stops = (gates.verdict == "stop").any()
-    status = "stop" if stops else "go with exclusions" if reasons else "go"
-    return Verdict(status, tuple(reasons), gates)
+    reasons += [
+        say("store.warning", where=f"{p.table}.{p.column}", rule=p.rule, n=int(p.rows))
+        for p in warned.itertuples()
+    ]
+    stops = any(judged == "stop" for *_rest, judged in gates)
+    go = "go with exclusions" if reasons else "go"
+    frame = pd.DataFrame(gates, columns=["gate", "amount", "threshold", "verdict"])
+    return Verdict("stop" if stops else go, tuple(reasons), frame)
 
 
-def _order_gates(
-    shop: Store, least_customers: int, least_days: int
-) -> list[tuple[str, object, str, str]]:
-    """The gates that orders answer; before the first order there are none."""
-    rows: list[tuple[str, object, str, str]] = []
+def _none_of(gate: str, n: int, otherwise: str) -> Gate:
+    return (gate, n, "0", "go" if n == 0 else otherwise)
+
+
+def _month_gates(shop: Store, least_days: int) -> Iterator[Gate]:
+    """The gates of the ledger, the month and the history behind it."""
     try:
         ledger(shop)
-        rows.append(("ledger difference", 0.0, "0.00", "go"))
+        yield "ledger difference", 0.0, "0.00", "go"
     except PlaybookError as error:
-        rows.append(("ledger difference", str(error), "0.00", "stop"))
-    rows.append(
-        (
-            "month is complete",
-            shop.is_month_complete,
-            "yes",
-            "go" if shop.is_month_complete else "stop",
-        )
-    )
+        yield "ledger difference", str(error), "0.00", "stop"
+    is_whole = shop.is_month_complete
+    yield "month is complete", is_whole, "yes", "go" if is_whole else "stop"
     history = (shop.as_of - shop.observed_from).days + 1 if shop.observed_from else 0
-    rows.append(
-        (
-            "days of history",
-            history,
-            f"≥ {least_days}",
-            "go" if history >= least_days else "exclude",
-        )
-    )
-    per_buyer = (
-        shop.sales_orders.filter(_.customer_id.notnull())
-        .group_by("customer_id")
-        .aggregate(n=_.count())
-    )
-    buyers = shop.con.execute(
-        per_buyer.aggregate(customers=_.count(), loyal=(_.n >= 3).mean())
-    ).iloc[0]
+    yield _at_least("days of history", history, least_days)
+
+
+def _customer_gates(shop: Store, least_customers: int) -> Iterator[Gate]:
+    """How many customers are known, and how many of them come back."""
+    known = shop.sales_orders.filter(_.customer_id.notnull())
+    per_buyer = known.group_by("customer_id").aggregate(n=_.count())
+    counted = per_buyer.aggregate(customers=_.count(), loyal=(_.n >= LOYAL_ORDERS).mean())
+    buyers = shop.con.execute(counted).iloc[0]
     n = int(buyers.customers)
-    rows.append(
-        (
-            "customers with an order",
-            n,
-            f"≥ {least_customers}",
-            "go" if n >= least_customers else "exclude",
-        )
-    )
-    rows.append(
-        (
-            "share of customers with three or more orders",
-            float(buyers.loyal) if n else None,
-            "shown",
-            "go",
-        )
-    )
+    yield _at_least("customers with an order", n, least_customers)
+    loyal = float(buyers.loyal) if n else None
+    yield "share of customers with three or more orders", loyal, "shown", "go"
+
+
+def _at_least(gate: str, found: float, least: float) -> Gate:
+    return (gate, found, f"≥ {least:g}", "go" if found >= least else "exclude")
+
+
+def _line_gates(shop: Store) -> Iterator[Gate]:
+    """How many lines say their cost, sku, customer and channel."""
     lines = shop.sales_lines
-    shares = shop.con.execute(
-        lines.aggregate(
-            cost=lines.unit_cost.notnull().mean(),
-            sku=lines.sku.notnull().mean(),
-            known=lines.customer_id.notnull().mean(),
-            channel=lines.channel.notnull().mean(),
-        )
-    ).iloc[0]
-    for gate, name, least in (
-        ("lines with a cost", "cost", 0.95),
-        ("lines with a sku", "sku", 0.95),
-        ("lines with a customer", "known", 0.5),
-        ("lines with a channel", "channel", 0.8),
-    ):
-        share = float(shares[name])
-        rows.append(
-            (f"share of {gate}", share, f"≥ {least:g}", "go" if share >= least else "exclude")
-        )
-    gaps = days_without_orders(shop)
-    missing = int((gaps.verdict == "missing").sum())
-    rows.append(
-        (
-            "days without orders that are not closed days",
-            missing,
-            "0",
-            "go" if missing == 0 else "exclude",
-        )
-    )
-    return rows
+    columns = {"cost": "unit_cost", "sku": "sku", "customer": "customer_id", "channel": "channel"}
+    shares = {name: lines[column].notnull().mean() for name, column in columns.items()}
+    found = shop.con.execute(lines.aggregate(**shares)).iloc[0]
+    for name, least in KNOWN_SHARES.items():
+        yield _at_least(f"share of lines with a {name}", float(found[name]), least)
+
+
+def _day_gate(shop: Store) -> Gate:
+    missing = int((days_without_orders(shop).verdict == "missing").sum())
+    return _none_of("days without orders that are not closed days", missing, "exclude")
 
 
 def _short(value: object) -> str:

@@ -8,112 +8,92 @@ it is shown.
 
 from __future__ import annotations
 
-import functools
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import ibis
 import pandas as pd
 from ibis import _
 
 from playbook.errors import PlaybookError
-
-if TYPE_CHECKING:
-    from playbook.store.open import Store
+from playbook.store.shop import Store
+from playbook.store.write import KEPT, REASONS
 
 __all__ = ["inflation", "ledger", "status_policy"]
 
-# reasons an import can give, in the order of the walk; `kept` and `credit_line` continue in the contract's tables
-IMPORT_REASONS = (
-    "unreadable",
-    "overlap",
-    "incomplete",
-    "no_exchange_rate",
-    "empty",
-    "adjustment",
-    "credit_line",
-    "stock_write_off",
-    "zero_or_negative_price",
-    "test",
-    "undated",
-    "duplicate",
-    "tax",
-    "shipping",
-    "discount",
-    "tip",
-    "gift_card",
-    "duties",
-    "rounding",
-    "unexplained",
-)
+LEFT_OUT = ("cancelled", "test", "unpaid")  # why an order does not count, in the walk's order
 CENT = Decimal("0.01")
 
 
-def _sums(
-    shop: Store, table: ibis.Table, amount: str = "amount", rows: str = "n"
-) -> tuple[int, int, Decimal]:
+Sums = tuple[int, int, Decimal]  # rows, orders, amount
+Step = tuple[str, str, int, int, Decimal]  # kind of step, reason, rows, orders, amount
+
+
+def _exact(value: ibis.Value) -> ibis.Value:
+    """The exact sum of money as text: no engine hands over 38 digits as they are."""
+    return value.cast("decimal(38, 6)").sum().cast("string")
+
+
+def _decimal(text: object) -> Decimal:
+    return Decimal(text) if isinstance(text, str) else Decimal(0)
+
+
+def _sums(shop: Store, table: ibis.Table, amount: str = "amount", rows: str = "n") -> Sums:
     columns = {
         "n": table.count() if rows == "n" else table[rows].sum(),
         "orders": table.order_id.nunique() if "order_id" in table.columns else ibis.literal(0),
-        "amount": table[amount].cast("decimal(38, 6)").sum().cast("string"),
+        "amount": _exact(table[amount]),
     }
     row = shop.con.execute(table.aggregate(**columns)).iloc[0]
-    amount_sum = Decimal(row.amount) if isinstance(row.amount, str) else Decimal(0)
-    return 0 if pd.isna(row.n) else int(row.n), int(row.orders), amount_sum
+    return 0 if pd.isna(row.n) else int(row.n), int(row.orders), _decimal(row.amount)
+
+
+def _less(reason: str, sums: Sums) -> Step:
+    return ("less", reason, -sums[0], -sums[1], -sums[2])
 
 
 def ledger(shop: Store) -> pd.DataFrame:
-    """One row per step of the walk: step (total, less, sum, memo), reason, rows,
-    orders, amount, running_amount.
+    """The walk as a frame: step (total, less, sum, memo), reason, rows, orders, amount,
+    running_amount.
 
     Amounts are Decimals with the sign they have in the walk. Raises PlaybookError where
     the walk does not tie to the cent with the tables the notebooks read.
     """
-    return _ledger(shop).copy()
+    if shop.walk is None:
+        shop.walk = _ledger(shop)
+    return shop.walk.copy()
 
 
-@functools.cache
 def _ledger(shop: Store) -> pd.DataFrame:
-    steps: list[tuple[str, str, int, int, Decimal]] = []
     by_reason = _by_reason(shop)
-    if shop.has("import_ledger"):
-        steps += _imported(shop)
-    else:
-        steps += _platform_total(shop, by_reason)
-    in_tables = [sum(found[i] for found in by_reason.values()) for i in range(3)]
-    running = sum((s[4] for s in steps), Decimal(0))
-    if abs(running - in_tables[2]) >= CENT:
+    lines = sum((sums[2] for sums in by_reason.values()), Decimal(0))
+    steps = _imported(shop) if shop.has("import_ledger") else _platform_total(shop, by_reason)
+    running = sum((step[4] for step in steps), Decimal(0))
+    if abs(running - lines) >= CENT:
         raise PlaybookError(
-            f"The walk does not tie: the source less what was left out is {running:.2f}, the order lines hold "
-            f"{in_tables[2]:.2f}",
-            table="order_lines",
-            rule="source total = rows left out + order lines",
-            do="import the same extract again; if it stays, the extract and the tables are not from the same day",
+            "store.walk_does_not_tie", source=running, lines=lines, table="order_lines"
         )
-    steps += [
-        ("less", reason, -n, -orders, -amount)
-        for reason in ("cancelled", "test", "unpaid")
-        for n, orders, amount in [by_reason[reason]]
-        if n
-    ]
-    counted = by_reason["counted"]
-    steps.append(("sum", "shop sales before returns", *counted))
-    refunds = shop.booked_refunds
+    steps += [_less(reason, by_reason[reason]) for reason in LEFT_OUT if by_reason[reason][0]]
+    steps += _revenue_steps(shop, by_reason["counted"])
+    other = _sums(shop, shop.sales_lines.filter(~_.is_product), "revenue")
+    walked = _walked([*steps, ("memo", "not_a_product (stays inside)", *other)])
+    _tie_customer_days(shop, walked)
+    return walked
+
+
+def _revenue_steps(shop: Store, counted: Sums) -> list[Step]:
+    """From counted sales to net revenue, of the shop and of known customers."""
+    refunds, orders = shop.booked_refunds, shop.sales_orders
     booked = _sums(shop, refunds)
-    guests = _sums(
-        shop, shop.sales_orders.filter(_.customer_id.isnull()), "revenue", rows="n_lines"
-    )
+    guests = _sums(shop, orders.filter(_.customer_id.isnull()), "revenue", rows="n_lines")
     known_refunds = _sums(shop, refunds.filter(_.customer_id.notnull()))
-    steps += [
+    rows, n_orders, amount = (a - b for a, b in zip(counted, guests, strict=True))
+    return [
+        ("sum", "shop sales before returns", *counted),
         ("less", "refunds booked", booked[0], booked[1], -booked[2]),
         ("sum", "shop net revenue", counted[0], counted[1], counted[2] - booked[2]),
         ("restart", "shop sales before returns", *counted),
-        ("less", "guest", -guests[0], -guests[1], -guests[2]),
-        (
-            "sum",
-            "known-customer sales before returns",
-            *(a - b for a, b in zip(counted, guests, strict=True)),
-        ),
+        _less("guest", guests),
+        ("sum", "known-customer sales before returns", rows, n_orders, amount),
         (
             "less",
             "refunds booked to known customers",
@@ -121,40 +101,27 @@ def _ledger(shop: Store) -> pd.DataFrame:
             known_refunds[1],
             -known_refunds[2],
         ),
-        (
-            "sum",
-            "known-customer net revenue",
-            counted[0] - guests[0],
-            counted[1] - guests[1],
-            counted[2] - guests[2] - known_refunds[2],
-        ),
+        ("sum", "known-customer net revenue", rows, n_orders, amount - known_refunds[2]),
     ]
-    other = _sums(shop, shop.sales_lines.filter(~_.is_product), "revenue")
-    steps.append(("memo", "not_a_product (stays inside)", *other))
-    walked = _walked(steps)
-    _tie_customer_days(shop, walked)
-    return walked
 
 
-def _walked(steps: list[tuple]) -> pd.DataFrame:
-    frame = pd.DataFrame(steps, columns=["step", "reason", "rows", "orders", "amount"])
+def _walked(steps: list[Step]) -> pd.DataFrame:
     running, levels = Decimal(0), []
-    for step, amount in zip(frame.step, frame.amount, strict=True):
+    for step, _reason, _rows, _orders, amount in steps:
         if step in ("less", "total"):
             running += amount
         elif step in ("sum", "restart"):
             if step == "sum" and abs(running - amount) >= CENT:
                 raise PlaybookError(
-                    f"The walk reaches {running:.2f} where the tables hold {amount:.2f}",
-                    table="ledger",
-                    rule="each sum equals what precedes it",
+                    "store.walk_misses_tables", walk=running, tables=amount, table="ledger"
                 )
             running = amount
         levels.append(None if step == "memo" else running)
-    return frame.assign(running_amount=levels)
+    columns = ["step", "reason", "rows", "orders", "amount"]
+    return pd.DataFrame(steps, columns=columns).assign(running_amount=levels)
 
 
-def _by_reason(shop: Store) -> dict[str, tuple[int, int, Decimal]]:
+def _by_reason(shop: Store) -> dict[str, Sums]:
     """Lines, orders and revenue of the shop's orders by the one reason they are left
     out for, or `counted`.
     """
@@ -166,74 +133,63 @@ def _by_reason(shop: Store) -> dict[str, tuple[int, int, Decimal]]:
         (held.status.notin(list(shop.counted_statuses)), "unpaid"),
         else_="counted",
     )
-    found = shop.con.execute(
-        held.group_by(reason=reason).aggregate(
-            n=_.n_lines.sum().cast("float64"),
-            orders=_.count(),
-            amount=_.revenue.cast("decimal(38, 6)").sum().cast("string"),
-        )
-    ).set_index("reason")
-    return {
-        reason: (int(found.n[reason]), int(found.orders[reason]), Decimal(found.amount[reason]))
-        if reason in found.index
-        else (0, 0, Decimal(0))
-        for reason in ("cancelled", "test", "unpaid", "counted")
+    grouped = held.group_by(reason=reason).aggregate(
+        n=_.n_lines.sum().cast("float64"), orders=_.count(), amount=_exact(_.revenue)
+    )
+    sums = {
+        row.reason: (int(row.n), int(row.orders), _decimal(row.amount))
+        for row in shop.con.execute(grouped).itertuples()
     }
+    return {reason: sums.get(reason, (0, 0, Decimal(0))) for reason in (*LEFT_OUT, "counted")}
 
 
-def _imported(shop: Store) -> list[tuple]:
+def _imported(shop: Store) -> list[Step]:
+    """The walk from what the imports read to the order lines, by the reasons they gave."""
     source = shop.import_ledger
-    total = _sums(shop, source, rows="n_rows")
+    rows, _n, amount = _sums(shop, source, rows="n_rows")
     orders = int(shop.con.execute(source.n_orders.sum()) or 0)
-    found = shop.con.execute(
-        source.group_by("reason").aggregate(
-            n=_.n_rows.sum().cast("float64"),
-            orders=_.n_orders.sum().cast("float64"),
-            amount=_.amount.cast("decimal(38, 6)").sum().cast("string"),
-        )
-    ).set_index("reason")
-    unknown = sorted(set(found.index) - set(IMPORT_REASONS) - {"kept"})
-    steps = [("total", "source total as delivered", total[0], orders, total[2])]
-    for reason in [*IMPORT_REASONS, *unknown]:
-        if reason in found.index:
-            row = found.loc[reason]
-            n, n_orders = (0 if pd.isna(v) else int(v) for v in (row.n, row.orders))
-            steps.append(("less", reason, -n, -n_orders, -Decimal(row.amount)))
+    grouped = source.group_by("reason").aggregate(
+        n=_.n_rows.sum().cast("float64"),
+        orders=_.n_orders.sum().cast("float64"),
+        amount=_exact(_.amount),
+    )
+    by_reason = shop.con.execute(grouped).set_index("reason")
+    unknown = sorted(set(by_reason.index) - set(REASONS))
+    steps: list[Step] = [("total", "source total as delivered", rows, orders, amount)]
+    for reason in [*REASONS, *unknown]:
+        if reason in by_reason.index and reason != KEPT:
+            row = by_reason.loc[reason]
+            n, n_orders = (0 if pd.isna(count) else int(count) for count in (row.n, row.orders))
+            steps.append(_less(reason, (n, n_orders, _decimal(row.amount))))
     return steps
 
 
-def _platform_total(shop: Store, by_reason: dict[str, tuple[int, int, Decimal]]) -> list[tuple]:
+def _platform_total(shop: Store, by_reason: dict[str, Sums]) -> list[Step]:
     """Without an import ledger the walk starts at the totals the orders carry, tax and
-    shipping inside.
+    shipping inside. Every order kept its identity within a cent per line, or the check
+    had stopped: what is left is rounding.
     """
-    n, line = (sum(found[i] for found in by_reason.values()) for i in (0, 2))
-    columns = {
-        c: shop.orders[c].cast("decimal(38, 6)").sum().cast("string")
-        for c in ("total", "shipping", "tax")
-    }
-    found = shop.con.execute(shop.orders.aggregate(placed=shop.orders.count(), **columns)).iloc[0]
-    parts = {c: Decimal(found[c]) if isinstance(found[c], str) else Decimal(0) for c in columns}
-    placed = int(found.placed)
-    steps = [("total", "source total as delivered", n, placed, parts["total"])]
-    steps += [("less", c, 0, 0, -parts[c]) for c in ("tax", "shipping") if parts[c]]
-    left = parts["total"] - parts["tax"] - parts["shipping"] - line
-    if (
-        left and abs(left) <= CENT * n
-    ):  # every order kept its identity within a cent per line, or the check had stopped
-        steps.append(("less", "rounding", 0, 0, -left))
+    rows = sum(sums[0] for sums in by_reason.values())
+    lines = sum((sums[2] for sums in by_reason.values()), Decimal(0))
+    orders = shop.orders
+    sums = {column: _exact(orders[column]) for column in ("total", "shipping", "tax")}
+    told = shop.con.execute(orders.aggregate(placed=orders.count(), **sums)).iloc[0]
+    total, tax, shipping = (_decimal(told[c]) for c in ("total", "tax", "shipping"))
+    steps: list[Step] = [("total", "source total as delivered", rows, int(told.placed), total)]
+    parts = (("tax", tax), ("shipping", shipping))
+    steps += [("less", name, 0, 0, -amount) for name, amount in parts if amount]
+    rest = total - tax - shipping - lines
+    if rest and abs(rest) <= CENT * rows:
+        steps.append(("less", "rounding", 0, 0, -rest))
     return steps
 
 
 def _tie_customer_days(shop: Store, walked: pd.DataFrame) -> None:
-    days = shop.customer_days
-    held = shop.con.execute(days.revenue.cast("decimal(38, 6)").sum().cast("string"))
-    held = Decimal(held) if isinstance(held, str) else Decimal(0)
+    held = _decimal(shop.con.execute(_exact(shop.customer_days.revenue)))
     walk = walked.loc[walked.reason == "known-customer net revenue", "amount"].iloc[0]
     if abs(held - walk) >= CENT:
         raise PlaybookError(
-            f"customer_days hold {held:.2f} where the ledger ends in {walk:.2f}",
-            table="customer_days",
-            rule="revenue ties to known-customer net revenue",
+            "store.customer_days_do_not_tie", held=held, walk=walk, table="customer_days"
         )
 
 
@@ -252,18 +208,18 @@ def inflation(shop: Store) -> pd.DataFrame:
     """What naive joins would report as sales: measure, amount, factor (1 = right).
     Order money repeated on every line is the commonest double count in practice.
     """
-    joined = shop.orders.select("order_id", "total", "n_payments").inner_join(
-        shop.order_money, "order_id"
-    )
+    orders = shop.orders.select("order_id", "total", "n_payments")
+    joined = orders.inner_join(shop.order_money, "order_id")
     by_line = (joined.total * joined.n_lines).cast("decimal(38, 6)")
-    by_payment = (by_line * ibis.greatest(joined.n_payments.fill_null(1), 1)).cast("decimal(38, 6)")
-    sums = [
-        amount.sum().cast("string")
-        for amount in (joined.total.cast("decimal(38, 6)"), by_line, by_payment)
-    ]
-    found = shop.con.execute(joined.aggregate(right=sums[0], naive=sums[1], paid=sums[2])).iloc[0]
-    right, naive, paid = (Decimal(a) if isinstance(a, str) else Decimal(0) for a in found)
-    rows = [("order totals, taken once", right), ("order totals joined to lines", naive)]
-    rows += [("joined to lines and payments", paid)] if shop.has("orders.n_payments") else []
-    frame = pd.DataFrame(rows, columns=["measure", "amount"])
-    return frame.assign(factor=[float(a / right) if right else None for a in frame.amount])
+    by_payment = by_line * ibis.greatest(joined.n_payments.fill_null(1), 1)
+    measures = {
+        "order totals, taken once": joined.total,
+        "order totals joined to lines": by_line,
+        "joined to lines and payments": by_payment,
+    }
+    if not shop.has("orders.n_payments"):
+        measures.pop("joined to lines and payments")
+    sums = {f"m{place}": _exact(measure) for place, measure in enumerate(measures.values())}
+    amounts = [_decimal(text) for text in shop.con.execute(joined.aggregate(**sums)).iloc[0]]
+    factors = [float(amount / amounts[0]) if amounts[0] else None for amount in amounts]
+    return pd.DataFrame({"measure": list(measures), "amount": amounts, "factor": factors})

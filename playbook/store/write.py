@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playbook.errors import PlaybookError
-from playbook.store.contract import MONEY_SCALE, TABLES
+from playbook.store.contract import KINDS, TABLES
 
 if TYPE_CHECKING:
     import duckdb
 
 __all__ = [
+    "KEPT",
     "REASONS",
     "connect",
     "locked",
@@ -35,47 +36,37 @@ __all__ = [
     "write_table",
 ]
 
-# Every source row carries exactly one of these in `import_ledger`, in this order of precedence.
-# Reasons marked as money carry no rows: they are parts of a platform's total that are not sales of goods.
-REASONS: dict[str, str] = {
-    "unreadable": "rows that could not be read; their money is not known",
-    "overlap": "rows that another extract delivers as well, in the version that was kept",
-    "incomplete": "orders cut off by the edge of an extract: the order row or some of its lines are not there",
-    "no_exchange_rate": "orders in a currency that cost_rates has no exchange_rate for",
-    "empty": "cancelled or pending orders of which no quantity or no money is told",
-    "adjustment": "bad debt, bank fees and other bookkeeping",
-    "credit_line": "rows that became refunds",
-    "stock_write_off": "quantities of zero or less that belong to no sale",
-    "zero_or_negative_price": "rows at a price of zero or less that are not gifts",
-    "test": "test orders",
-    "undated": "rows without a readable date",
-    "duplicate": "full-row duplicates, where the setting removes them",
-    "tax": "money: tax on goods and shipping",
-    "shipping": "money: shipping charged to the buyer",
-    "discount": "money: discounts the platform's total still contains",
-    "tip": "money: tips",
-    "gift_card": "money: gift cards sold or spent",
-    "duties": "money: import duties",
-    "rounding": "money: what exact unit prices leave over, below one cent per line",
-    "unexplained": "money: the platform's total less everything above and the lines",
-    "kept": "rows that became order_lines, at quantity x price less discount",
-}
+# Every source row carries exactly one of these in `import_ledger`, in this order of
+# precedence; what each means is said by the message `store.reason_<code>`. Those from
+# `tax` on but the last carry no rows: they are parts of a platform's total that are not
+# sales of goods.
+KEPT = "kept"
+REASONS = (
+    "unreadable",
+    "overlap",
+    "incomplete",
+    "no_exchange_rate",
+    "empty",
+    "adjustment",
+    "credit_line",
+    "stock_write_off",
+    "zero_or_negative_price",
+    "test",
+    "undated",
+    "duplicate",
+    "tax",
+    "shipping",
+    "discount",
+    "tip",
+    "gift_card",
+    "duties",
+    "rounding",
+    "unexplained",
+    KEPT,
+)
 
-UNIQUE = (
-    "orders",
-    "order_lines",
-)  # large, and their keys are unique when they come here: no further column is sorted by
-
-_SQL_TYPES = {
-    "text": "VARCHAR",
-    "int": "BIGINT",
-    "dec": f"DECIMAL(18,{MONEY_SCALE})",
-    "num": "DOUBLE",
-    "ts": "TIMESTAMP",
-    "date": "DATE",
-    "month": "VARCHAR",
-    "bool": "BOOLEAN",
-}
+# large, and their keys are unique when they come here: no further column is sorted by
+UNIQUE = ("orders", "order_lines")
 
 
 def connect(memory: str = "2GB", scratch: Path | None = None) -> duckdb.DuckDBPyConnection:
@@ -89,7 +80,8 @@ def connect(memory: str = "2GB", scratch: Path | None = None) -> duckdb.DuckDBPy
     )
     con.execute(f"SET memory_limit = '{memory}'")
     con.execute("SET TimeZone = 'UTC'")
-    # files are replaced here, and the engine knows what it remembers of them only by path, size and second of change
+    # files are replaced here, and the engine knows what it remembers of them only by
+    # path, size and second of change
     con.execute("SET enable_external_file_cache = false")
     if scratch is not None:
         con.execute(f"SET temp_directory = {quoted(scratch)}")
@@ -103,19 +95,17 @@ def quoted(text: object) -> str:
 
 def sql_type(table: str, column: str) -> str:
     """The engine's type of a contract column."""
-    return _SQL_TYPES[TABLES[table].column(column).type]
+    return KINDS[TABLES[table].column(column).type].sql
 
 
 def contract_select(table: str, query: str, columns: list[str]) -> str:
     """`query` with the contract's columns in the contract's order and types; those it
     lacks are missing.
     """
-    parts = [
-        f"CAST({c.name} AS {_SQL_TYPES[c.type]}) AS {c.name}"
-        if c.name in columns
-        else f"CAST(NULL AS {_SQL_TYPES[c.type]}) AS {c.name}"
-        for c in TABLES[table].columns
-    ]
+    parts = []
+    for column in TABLES[table].columns:
+        value = column.name if column.name in columns else "NULL"
+        parts.append(f"CAST({value} AS {KINDS[column.type].sql}) AS {column.name}")
     return f"SELECT {', '.join(parts)} FROM ({query})"
 
 
@@ -131,8 +121,9 @@ def write_table(con: duckdb.DuckDBPyConnection, table: str, query: str, path: Pa
     rest = [] if table in UNIQUE else [n for n in names if n not in keys]
     order = ", ".join(f"{name} NULLS LAST" for name in keys + rest)
     path.parent.mkdir(parents=True, exist_ok=True)
+    rows_in_order = f"SELECT * FROM ({contract_select(table, query, columns)}) ORDER BY {order}"
     (rows,) = con.execute(
-        f"COPY (SELECT * FROM ({contract_select(table, query, columns)}) ORDER BY {order}) TO {quoted(path)} "
+        f"COPY ({rows_in_order}) TO {quoted(path)} "
         "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"
     ).fetchone()
     return int(rows)
@@ -155,20 +146,13 @@ def locked(folder: Path, *, wait_seconds: float = 30.0) -> Iterator[None]:
     however it ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    handle = open(folder / ".lock", "a+b")
     until = time.monotonic() + wait_seconds
-    try:
+    with open(folder / ".lock", "a+b") as handle:
         while not try_lock(handle):
             if time.monotonic() > until:
-                raise PlaybookError(
-                    "another import is writing to this store",
-                    file=folder,
-                    do="wait until it has finished, then repeat",
-                )
+                raise PlaybookError("store.locked", file=folder)
             time.sleep(0.1)
         yield
-    finally:
-        handle.close()
 
 
 def try_lock(handle: object) -> bool:

@@ -27,9 +27,7 @@ from playbook.chapters.segmentation import segments
 from playbook.demo.make import write_folder
 from playbook.demo.shop import Shop
 from playbook.errors import PlaybookError
-from playbook.store.open import (
-    _open_folder,  # without the contract's checks: the simulator wrote these tables
-)
+from playbook.store.open import open_folder  # the simulator wrote these tables: no check
 
 __all__ = [
     "AREAS",
@@ -94,7 +92,7 @@ def open_shop(shop: Shop) -> Iterator[Any]:
         folder.mkdir()
         tables = {name: rows for name, rows in shop.tables.items() if name in NEEDED}
         write_folder(folder, shop._sim.world, shop._sim.day - 1, tables)
-        yield _open_folder(folder, None, None)
+        yield open_folder(folder, None, None)
 
 
 @contextmanager

@@ -1,0 +1,318 @@
+"""One shop as of one day: its tables as Ibis expressions, cut at as-of, with the
+derived tables built once.
+
+*As of* means what could be known at the end of that local day. Nothing here reads the
+clock.
+"""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import datetime as dt
+import functools
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pandas as pd
+from ibis import _
+
+from playbook.errors import PlaybookError
+from playbook.messages import say
+from playbook.store.cache import cache_folder, code_version, keep_on_server, prune, write_parquet
+from playbook.store.contract import TABLES
+from playbook.store.cutting import AsOf, masked, rows_by, typed
+
+__all__ = ["Delivery", "Recipes", "Store", "expression", "last_day"]
+
+COUNTED = ("paid", "shipped", "done", "refunded")
+MARGIN_PARTS = {"orders.payment_fee": "payment_fees", "orders.shipping_cost": "shipping"}
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a store was opened from: the tables as delivered and what is known of them.
+
+    `where` is a folder or an address without its password, `content` a hash of all
+    input bytes (empty on a server), `log` the log of imports.
+    """
+
+    where: str
+    con: ibis.BaseBackend
+    tables: dict[str, ibis.Table]
+    settings: dict[str, Any]
+    log: dict[str, Any] = field(default_factory=dict)
+    content: str = ""
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """How derived tables are made: those chapters read, the steps on the way to them,
+    and the days after the log's start in which a first order may not be the first.
+    """
+
+    derived: Mapping[str, Callable[[Store], ibis.Table]]
+    steps: Mapping[str, Callable[[Store], ibis.Table]]
+    lookback_days: Callable[[Store], int]
+
+
+def expression(table: ibis.Table | pd.DataFrame) -> ibis.Table:
+    """An Ibis table: expressions pass through, a pandas frame becomes one (text stays
+    text, dates stay dates).
+    """
+    if isinstance(table, ibis.Table):
+        return table
+    return ibis.memtable(table.reset_index(drop=True))
+
+
+def last_day(month: str) -> dt.date:
+    """The last day of a month written `YYYY-MM`; PlaybookError when it is not one."""
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
+        raise PlaybookError("store.no_month", given=month)
+    year, number = map(int, month.split("-"))
+    return dt.date(year, number, calendar.monthrange(year, number)[1])
+
+
+class Store:
+    """One shop as of one day. Contract tables are attributes (`shop.orders`), so are
+    the derived ones.
+
+    Attributes: name, currency, month, as_of (date), is_month_complete, missing (tables
+    not there), margin_basis (text), settings (shop.yaml), fingerprint (of the inputs
+    and as-of). `delivered`, `uncut` and `present` are the tables as they came, typed
+    but not cut, and the columns that came; `problems` what the contract's check found,
+    and `walk` the ledger once it has been worked out.
+    """
+
+    problems: pd.DataFrame
+    walk: pd.DataFrame | None = None
+
+    def __init__(self, delivery: Delivery, recipes: Recipes, until: str | None = None) -> None:
+        self.where, self.con, self.content = delivery.where, delivery.con, delivery.content
+        self.settings, self.log = delivery.settings, delivery.log
+        self.delivered = delivery.tables
+        self.uncut = {name: typed(TABLES[name], t) for name, t in delivery.tables.items()}
+        self.present = {name: set(t.columns) for name, t in delivery.tables.items()}
+        self._recipes = recipes
+        self._present: dict[str, bool] = {}
+        self._cuts: dict[str, ibis.Table] = {}
+        self._built: dict[str, ibis.Table] = {}
+        self.missing = [name for name in TABLES if name not in delivery.tables]
+        self.name = str(self.settings.get("name") or Path(self.where).name)
+        self.log_starts_with_shop = bool(self.settings.get("log_starts_with_shop", False))
+        self.counted_statuses = tuple(self.settings.get("counted_statuses", COUNTED))
+        self.parameters = self.settings.get("parameters") or {}
+        self.observed_from, self.observed_to = self._span()
+        asked = self._asked_day(until)
+        self.month = f"{asked:%Y-%m}"
+        # nothing is known beyond the log's last day
+        self.as_of = min(asked, self.observed_to) if self.observed_to else asked
+        self.is_month_complete = self.as_of == last_day(self.month)
+        zone = self.settings.get("time_zone") or self.settings.get("timezone") or "UTC"
+        self.as_of_end = _utc_end(self.as_of, str(zone))
+        self.currency = self._currency()
+
+    def __repr__(self) -> str:
+        return f"Store({self.name!r}, as of {self.as_of}, {len(self.uncut)} tables)"
+
+    def __getattr__(self, name: str) -> ibis.Table:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in TABLES:
+            return self.table(name)
+        if name in self._recipes.derived or name in self._recipes.steps:
+            return self.derived(name)
+        raise AttributeError(name)
+
+    def table(self, name: str) -> ibis.Table:
+        """A contract table cut at as-of, every contract column present; PlaybookError
+        if the shop has none.
+        """
+        if name not in self.uncut:
+            raise PlaybookError("store.table_not_here", shop=self.name, name=name, table=name)
+        return self._cut(name)
+
+    def get(self, name: str) -> ibis.Table | None:
+        """The table, or None when the shop has none."""
+        return self.table(name) if name in self.uncut else None
+
+    def has(self, name: str) -> bool:
+        """Is there such a table (`"stock"`), or a column with at least one value in it
+        (`"products.unit_cost"`)?
+        """
+        if name not in self._present:
+            self._present[name] = self._has_rows(name)
+        return self._present[name]
+
+    def _has_rows(self, name: str) -> bool:
+        table, _dot, column = name.partition(".")
+        if table not in self.uncut or (column and column not in self.present[table]):
+            return False
+        rows = self._cut(table)
+        rows = rows.filter(rows[column].notnull()) if column else rows
+        return bool(self.con.execute(rows.limit(1).count()) > 0)
+
+    def derived(self, name: str) -> ibis.Table:
+        """A derived table of `playbook.store.derived`, built once per inputs and day,
+        then read from the cache; on a server, which has no files to fingerprint, the
+        engine keeps it for this connection.
+        """
+        if name not in self._built:
+            self._built[name] = self._build(name)
+        return self._built[name]
+
+    def _build(self, name: str) -> ibis.Table:
+        is_step = name in self._recipes.steps
+        make = self._recipes.steps[name] if is_step else self._recipes.derived[name]
+        if not self.content:
+            return keep_on_server(self.con, make(self))
+        folder = self.cache / "steps" if is_step else self.cache
+        path = folder / f"{name}.parquet"
+        if not path.exists():
+            write_parquet(self.con, make(self), path)
+        return self.con.read_parquet(path, table_name=f"derived_{name}")
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that change when any input byte, the day, or the way
+        tables are derived changes.
+        """
+        text = json.dumps([self.content, str(self.as_of), code_version()])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def cache(self) -> Path:
+        """The folder of this store's derived tables."""
+        folder = cache_folder() / "derived" / self.fingerprint
+        is_new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # a cache somebody else keeps
+            os.utime(folder)  # in use: pruning goes by the last use
+        if is_new:
+            prune(folder.parent)
+        return folder
+
+    def days_after(self, days: int) -> str:
+        """The day so many days after as-of, as YYYY-MM-DD: how decisions get their due
+        dates.
+        """
+        return str(self.as_of + dt.timedelta(days=days))
+
+    @functools.cached_property
+    def truncated_before(self) -> dt.date | None:
+        """First orders before this day may not be first ones; None where the log starts
+        with the shop.
+        """
+        if self.log_starts_with_shop or self.observed_from is None:
+            return None
+        return self.observed_from + dt.timedelta(days=self._recipes.lookback_days(self))
+
+    @functools.cached_property
+    def margin_basis(self) -> str:
+        """What `margin` contains in this shop, in words; `revenue` when no cost is
+        known.
+        """
+        if not self.has("order_lines.unit_cost"):
+            return say("store.margin_is_revenue")
+        parts = ["goods", *(part for column, part in MARGIN_PARTS.items() if self.has(column))]
+        parts += ["cost_rates"] * self.has("cost_rates")
+        return say("store.margin_basis", parts=", ".join(say(f"store.part_{p}") for p in parts))
+
+    @functools.cached_property
+    def _has_later_orders(self) -> bool:
+        """Where none was placed after as-of, every line of the log has happened (a line
+        without an order stops).
+        """
+        later = self.uncut["orders"].filter(_.ordered_at >= ibis.literal(self.as_of_end))
+        return bool(self.con.execute(later.limit(1).count()) > 0)
+
+    def _span(self) -> tuple[dt.date | None, dt.date | None]:
+        stated = self.log.get("observed_to") or {}
+        if "orders" not in self.uncut:
+            days = [dt.date.fromisoformat(day) for day in stated.values() if day]
+            return None, max(days, default=None)
+        low, high = self._ends(self.uncut["orders"].ordered_on)
+        if pd.isna(low):
+            raise self._no_order_days()
+        first, last = pd.Timestamp(low).date(), pd.Timestamp(high).date()
+        told = stated.get("orders")
+        return first, max(last, dt.date.fromisoformat(told)) if told else last
+
+    def _ends(self, column: ibis.Column) -> tuple[Any, Any]:
+        ends = column.as_table().aggregate(low=column.min(), high=column.max())
+        low, high = self.con.execute(ends).iloc[0]
+        return low, high
+
+    def _no_order_days(self) -> PlaybookError:
+        present = self.present["orders"]
+        lacking = [c for c in TABLES["orders"].required if c not in present]
+        if not lacking:
+            return PlaybookError("store.no_rows", file=self.where, table="orders")
+        return PlaybookError(
+            "store.column_missing",
+            columns=", ".join(sorted(present)[:12]),
+            file=self.where,
+            table="orders",
+            column=lacking[0],
+        )
+
+    def _asked_day(self, until: str | None) -> dt.date:
+        first, last = self.observed_from, self.observed_to
+        if until is None:
+            return self._last_complete_month()
+        try:
+            day = dt.date.fromisoformat(until) if len(until) == 10 else last_day(until)
+        except ValueError:
+            raise PlaybookError("store.no_day", given=until) from None
+        if first and (day < first or day.replace(day=1) > last):
+            raise PlaybookError(
+                "store.day_outside", given=until, first=first, last=last, table="orders"
+            )
+        return day
+
+    def _last_complete_month(self) -> dt.date:
+        last = self.observed_to
+        if last is None:
+            raise PlaybookError("store.no_last_month")
+        if last == last_day(f"{last:%Y-%m}"):
+            return last
+        before = last.replace(day=1) - dt.timedelta(days=1)
+        return before if self.observed_from and before >= self.observed_from else last
+
+    def _currency(self) -> str:
+        if self.settings.get("currency"):
+            return str(self.settings["currency"])
+        if "currency" in self.present.get("orders", ()):
+            low, high = self._ends(self.uncut["orders"].currency)
+            if isinstance(low, str) and low == high:
+                return low
+        return "money"
+
+    def _cut(self, name: str) -> ibis.Table:
+        """Rows that had happened by as-of, with everything that happened later masked."""
+        if name not in self._cuts:
+            self._cuts[name] = self._cut_now(name)
+        return self._cuts[name]
+
+    def _cut_now(self, name: str) -> ibis.Table:
+        spec, as_of = TABLES[name], AsOf(self.as_of, self.month, self.as_of_end)
+        rows = rows_by(spec, self.uncut[name], as_of)
+        if name == "order_lines" and "orders" in self.uncut and self._has_later_orders:
+            rows = rows.semi_join(self._cut("orders"), "order_id")
+        return masked(spec, rows, as_of)
+
+
+def _utc_end(day: dt.date, zone: str) -> dt.datetime:
+    """The UTC moment at which the local day `day` ends."""
+    try:
+        end = pd.Timestamp(day + dt.timedelta(days=1)).tz_localize(zone)
+    except Exception:
+        raise PlaybookError("store.no_time_zone", given=zone, file="shop.yaml") from None
+    return end.tz_convert("UTC").tz_localize(None).to_pydatetime()
