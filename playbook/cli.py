@@ -7,17 +7,24 @@ published with a failed chapter.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import functools
+import inspect
 import json
 import re
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from playbook.errors import PlaybookError
+
+if TYPE_CHECKING:
+    from playbook.runs.month import Run
 
 __all__ = ["app", "main"]
 
@@ -74,14 +81,14 @@ def main(arguments: list[str] | None = None) -> int:
             print(json.dumps({"error": _reason(refusal)}, ensure_ascii=False))
         print(f"Refused: {refusal}", file=sys.stderr)
         return 1
-    except OSError as problem:  # a disk that is full, or a folder that may not be written: nothing a traceback explains
+    except OSError as problem:
+        # a disk that is full, or a folder that may not be written: nothing a traceback explains
         if problem.errno not in UNWRITABLE:
             raise
-        print(
-            f"Refused: {problem.strerror} (file {problem.filename}). What to do: free the space, or name a folder "
-            "that may be written.",
-            file=sys.stderr,
+        refusal = PlaybookError(
+            "playbook.unwritable", reason=problem.strerror, file=problem.filename
         )
+        print(f"Refused: {refusal}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
@@ -89,72 +96,91 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-@app.command()
-def run(
+def takes(options: type) -> Callable[[Callable[[Any], None]], Callable[..., None]]:
+    """A command whose options are the fields of a dataclass: it is called with one."""
+
+    def decorate(function: Callable[[Any], None]) -> Callable[..., None]:
+        hints = get_type_hints(options, include_extras=True)
+
+        @functools.wraps(function)
+        def command(**given: Any) -> None:
+            function(options(**given))
+
+        command.__signature__ = inspect.Signature(
+            [_parameter(field, hints[field.name]) for field in dataclasses.fields(options)]
+        )
+        command.__annotations__ = hints
+        del command.__wrapped__
+        return command
+
+    return decorate
+
+
+def _parameter(field: dataclasses.Field, hint: object) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(field.name, kind, default=field.default, annotation=hint)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """What `playbook run` can be told."""
+
     store: Annotated[
         list[str] | None, typer.Option("--store", "-s", help="a store; repeat for several shops")
-    ] = None,
-    month: MonthOption = None,
-    first: Annotated[str | None, typer.Option("--from", help="YYYY-MM; replay since then")] = None,
+    ] = None
+    month: MonthOption = None
+    first: Annotated[str | None, typer.Option("--from", help="YYYY-MM; replay since then")] = None
     until: Annotated[
         str | None, typer.Option(help="YYYY-MM-DD; look at a running month, all of it partial")
-    ] = None,
+    ] = None
     only: Annotated[
         list[str] | None, typer.Option(help="chapters to run, such as 04,05; the others stay")
-    ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="notebooks at a time")] = 2,
-    runs: RunsOption = Path("runs"),
-    lang: Annotated[
-        Lang, typer.Option(help="language of titles, metric names and decisions in the pack")
-    ] = Lang.en,
+    ] = None
+    jobs: Annotated[int, typer.Option(min=1, help="notebooks at a time")] = 2
+    runs: RunsOption = Path("runs")
+    lang: Annotated[Lang, typer.Option(help="language of all that is said in the pack")] = Lang.en
     memory: Annotated[
         str | None, typer.Option(help="most memory for the engine in each notebook, such as 2GB")
-    ] = None,
+    ] = None
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="run a month that is not complete")
-    ] = False,
+    ] = False
     notify: Annotated[
         Path | None, typer.Option(help="write a short summary here, JSON beside it")
-    ] = None,
+    ] = None
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="name=value; repeatable")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
+    ] = None
+    as_json: JsonOption = False
+
+
+@app.command()
+@takes(RunOptions)
+def run(asked: RunOptions) -> None:
     """Run a month, end to end, and publish its pack.
 
     Example: playbook run --store stores/shop --month 2026-10 -p months_shown=18
     """
-    if until and (month or first):
+    if asked.until and (asked.month or asked.first):
         raise typer.BadParameter("--until looks at one running month: leave out --month and --from")
-    if until and not re.fullmatch(r"\d{4}-\d\d-\d\d", until):
-        raise typer.BadParameter(f"{until} is not a day: write YYYY-MM-DD", param_hint="--until")
-    if first and only:
+    if asked.until and not re.fullmatch(r"\d{4}-\d\d-\d\d", asked.until):
+        told = f"{asked.until} is not a day: write YYYY-MM-DD"
+        raise typer.BadParameter(told, param_hint="--until")
+    if asked.first and asked.only:
         raise typer.BadParameter("--from replays whole months: leave out --only")
-    given = dict(_named(word) for word in parameter or [])
-    stores = store or [DEFAULT_STORE]
-    options = {
-        "until": until,
-        "only": tuple(only or ()),
-        "jobs": jobs,
-        "runs": runs,
-        "lang": lang.value,
-        "memory": memory,
-        "allow_partial": allow_partial,
-        "parameters": given,
-    }
-    console = _console(as_json)
-    done = [
-        _run_store(one, month, first, options, console, several=len(stores) > 1) for one in stores
+    parameters = dict(_named(word) for word in asked.parameter or [])
+    results = [
+        entry
+        for store in asked.store or [DEFAULT_STORE]
+        for entry in _run_store(store, asked, parameters)
     ]
-    results = [entry for entries in done for entry in entries]
-    if notify:
-        from playbook.runs.report import write_notice
+    if asked.notify:
+        from playbook.runs.notice import write_notice
 
-        write_notice(notify, results)
-    if as_json:
+        write_notice(asked.notify, results)
+    if asked.as_json:
         print(json.dumps({"runs": results}, indent=1, ensure_ascii=False, default=str))
-    statuses = {r["status"] for r in results}
+    statuses = {result["status"] for result in results}
     raise typer.Exit(1 if 1 in statuses else max(statuses, default=0))
 
 
@@ -192,13 +218,9 @@ def decisions(
     """
     from playbook.runs.answers import read_back
 
-    told = read_back(file, store or DEFAULT_STORE, runs)
-    _say(
-        told,
-        as_json,
-        f"{told['read']} decisions read: "
-        + ", ".join(f"{n} {s}" for s, n in told["statuses"].items()),
-    )
+    answers = read_back(file, store or DEFAULT_STORE, runs)
+    statuses = ", ".join(f"{n} {status}" for status, n in answers["statuses"].items())
+    _say(answers, as_json, f"{answers['read']} decisions read: {statuses}")
 
 
 @app.command()
@@ -218,30 +240,23 @@ def contract(
     from playbook.store.contract import TABLES, contract_markdown
 
     if table is not None and table not in TABLES:
-        raise PlaybookError(
-            f"The contract has no table {table}", do=f"name one of: {', '.join(TABLES)}"
-        )
+        raise PlaybookError("playbook.no_table", name=table, known=", ".join(TABLES))
     names = [table] if table else list(TABLES)
     if template:
         template.mkdir(parents=True, exist_ok=True)
         for name in names:
             path = template / f"{name}.csv"
             if path.exists():
-                raise PlaybookError(
-                    "The file is there and is not overwritten", file=path, do="name a new folder"
-                )
+                raise PlaybookError("playbook.file_is_there", file=path)
             path.write_text(",".join(c.name for c in TABLES[name].columns) + "\n", encoding="utf-8")
         print(f"{len(names)} empty tables in {template}")
     elif as_json:
-        listed = {
-            n: {
-                "grain": TABLES[n].grain,
-                "key": TABLES[n].key,
-                "columns": [vars(c) for c in TABLES[n].columns],
-            }
-            for n in names
-        }
-        print(json.dumps(listed, indent=1, ensure_ascii=False))
+        tables = {}
+        for name in names:
+            spec = TABLES[name]
+            columns = [vars(column) for column in spec.columns]
+            tables[name] = {"grain": spec.grain, "key": spec.key, "columns": columns}
+        print(json.dumps(tables, indent=1, ensure_ascii=False))
     else:
         print(contract_markdown(names))
 
@@ -262,32 +277,31 @@ def check(
     from playbook.store.reconcile import ledger
 
     shop = open_store(store, until=month)
-    found = verdict(shop)
-    walked = (
-        None if shop.get("orders") is None else ledger(shop)
-    )  # before the first order there is nothing to walk
-    told = {
+    judged = verdict(shop)
+    # before the first order there is nothing to walk
+    walk = None if shop.get("orders") is None else ledger(shop)
+    answer = {
         "store": shop.name,
         "month": shop.month,
         "currency": shop.currency,
-        "verdict": found.status,
-        "reasons": list(found.reasons),
-        "gates": found.gates.to_dict("records"),
-        "ledger": [] if walked is None else walked.to_dict("records"),
+        "verdict": judged.status,
+        "reasons": list(judged.reasons),
+        "gates": judged.gates.to_dict("records"),
+        "ledger": [] if walk is None else walk.to_dict("records"),
         "missing_tables": shop.missing,
     }
     lines = [
-        f"{shop.name} {shop.month} ({shop.currency}): {found.status}",
-        *(f"  {one}" for one in found.reasons),
+        f"{shop.name} {shop.month} ({shop.currency}): {judged.status}",
+        *(f"  {reason}" for reason in judged.reasons),
         "",
-        "no orders yet" if walked is None else walked.to_string(index=False),
+        "no orders yet" if walk is None else walk.to_string(index=False),
         "",
-        found.gates.to_string(index=False),
+        judged.gates.to_string(index=False),
         "",
         f"tables not there: {', '.join(shop.missing) or 'none'}",
     ]
-    _say(told, as_json, "\n".join(lines))
-    raise typer.Exit(int(found.status == "stop"))
+    _say(answer, as_json, "\n".join(lines))
+    raise typer.Exit(int(judged.status == "stop"))
 
 
 @app.command("import")
@@ -385,18 +399,14 @@ def map_(
     """
     from playbook.sources.mapping import propose_mapping
 
-    found = propose_mapping(file)
+    proposal = propose_mapping(file)
+    text = proposal.text.rstrip()
     if to:
         if to.exists():
-            raise PlaybookError(
-                "The file is there and is not overwritten", file=to, do="name a new file"
-            )
-        to.write_text(found.text, encoding="utf-8")
-    _say(
-        vars(found),
-        as_json,
-        "\n".join(found.lines()) + f"\nwritten to {to}" if to else found.text.rstrip(),
-    )
+            raise PlaybookError("playbook.file_is_there", file=to)
+        to.write_text(proposal.text, encoding="utf-8")
+        text = "\n".join([*proposal.lines(), f"written to {to}"])
+    _say(vars(proposal), as_json, text)
 
 
 @app.command()
@@ -460,7 +470,7 @@ def demo(
 learn = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Training: start a course, see progress, print a record. Example: playbook learn start ann",
+    help="Training: start a course, see progress, print a record.",
 )
 app.add_typer(learn, name="learn")
 LearnerArgument = Annotated[str, typer.Argument(help="the learner's name, as in the notebooks")]
@@ -483,9 +493,8 @@ def learn_start(
     from playbook.training.progress import PACE
 
     folder, names = start_course(learner, store or DEFAULT_STORE, month, into, lang=lang)
-    print(
-        f"{len(names)} notebooks in {folder}\n{PACE}\nOpen the first with: python -m jupyterlab {folder / names[0]}"
-    )
+    print(f"{len(names)} notebooks in {folder}\n{PACE}")
+    print(f"Open the first with: python -m jupyterlab {folder / names[0]}")
 
 
 @learn.command("status")
@@ -520,66 +529,68 @@ def learn_report(
     print(path)
 
 
-def _run_store(
-    store: str,
-    month: str | None,
-    first: str | None,
-    options: dict[str, Any],
-    console: Any,
-    several: bool,
-) -> list[dict[str, Any]]:
+def _run_store(store: str, asked: RunOptions, parameters: dict[str, str]) -> list[dict[str, Any]]:
     """Every month asked for of one store, in order; a refusal is told and ends this
     store, not the others.
     """
-    from playbook.runs.month import run_month
-    from playbook.runs.report import summary
+    from playbook.runs.month import HowToRun, run_month
+    from playbook.runs.notice import summary
+    from playbook.runs.plan import Wish
 
     results: list[dict[str, Any]] = []
+    console = _console(asked.as_json)
+    wish = Wish(tuple(asked.only or ()), parameters, asked.until)
+    how = HowToRun(
+        jobs=asked.jobs,
+        runs=asked.runs,
+        lang=asked.lang.value,
+        memory=asked.memory,
+        allow_partial=asked.allow_partial,
+        console=console,
+    )
     try:
         if console and store.split(":")[0] == "demo":
-            console.print(
-                "opening the simulated shop (made on first use: about half a minute)",
-                highlight=False,
+            told = "opening the simulated shop (made on first use: about half a minute)"
+            console.print(told, highlight=False)
+        for month, is_replay in _months(store, asked):
+            ran = run_month(
+                store, month=month, wish=wish, how=dataclasses.replace(how, is_replay=is_replay)
             )
-        months: list[tuple[str | None, bool]] = [(month, False)]
-        if first:
-            from playbook.runs.folders import months_between
-            from playbook.store import open_store
-
-            newest = open_store(store).month
-            months = [(one, one < newest) for one in months_between(first, month or newest)]
-        for one, is_replay in months:
-            done = run_month(store, month=one, is_replay=is_replay, console=console, **options)
-            results.append(summary(done))
+            results.append(summary(ran))
             if console:
-                console.print(_told(done), highlight=False, markup=False, soft_wrap=True)
+                console.print(_outcome(ran), highlight=False, markup=False, soft_wrap=True)
     except PlaybookError as refusal:
-        if several:
-            print(f"{store}: refused: {refusal}", file=sys.stderr)
-        else:
-            print(f"Refused: {refusal}", file=sys.stderr)
-        results.append(
-            {"store": _hidden(store), "month": month, "status": 1, "error": _reason(refusal)}
-        )
+        is_one_of_several = len(asked.store or ()) > 1
+        title = f"{store}: refused" if is_one_of_several else "Refused"
+        print(f"{title}: {refusal}", file=sys.stderr)
+        about = {"store": _hidden(store), "month": asked.month, "status": 1}
+        results.append(about | {"error": _reason(refusal)})
     return results
 
 
-def _told(done: Any) -> str:
-    failed = [n for n, v in done.record["notebooks"].items() if v["status"] == "failed"]
+def _months(store: str, asked: RunOptions) -> list[tuple[str | None, bool]]:
+    """The months to run, each with whether it is a replay of the past."""
+    if not asked.first:
+        return [(asked.month, False)]
+    from playbook.runs.folders import months_between
+    from playbook.store import open_store
+
+    newest = open_store(store).month
+    return [(month, month < newest) for month in months_between(asked.first, asked.month or newest)]
+
+
+def _outcome(ran: Run) -> str:
+    """What became of a month, a line for each chapter that failed."""
+    outcomes = ran.record["notebooks"].items()
     lines = [
-        f"  ✗ {n} failed in cell {v['cell']} ({v['section']}): {v['error']}"
-        for n in failed
-        for v in [done.record["notebooks"][n]]
+        f"  ✗ {name} failed in cell {o['cell']} ({o['section']}): {o['error']}"
+        for name, o in outcomes
+        if o["status"] == "failed"
     ]
-    state = (
-        "unchanged"
-        if not done.is_changed
-        else "published"
-        if not failed
-        else "published with a failed chapter"
-    )
-    page = _shown(done.folder / "index.html")
-    return "\n".join([*lines, f"{done.record['store']} {done.record['month']}: {state}: {page}"])
+    state = "published with a failed chapter" if lines else "published"
+    state = state if ran.is_changed else "unchanged"
+    page = _shown(ran.folder / "index.html")
+    return "\n".join([*lines, f"{ran.record['store']} {ran.record['month']}: {state}: {page}"])
 
 
 def _shown(path: Path) -> str:
@@ -615,5 +626,5 @@ def _console(is_quiet: bool) -> Any:
     return None if is_quiet else Console()
 
 
-def _say(told: Any, as_json: bool, text: str) -> None:
-    print(json.dumps(told, indent=1, ensure_ascii=False, default=str) if as_json else text)
+def _say(answer: Any, as_json: bool, text: str) -> None:
+    print(json.dumps(answer, indent=1, ensure_ascii=False, default=str) if as_json else text)

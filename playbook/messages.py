@@ -10,12 +10,24 @@ A sentence is made in the language in use: nothing translates finished text.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LANGUAGES", "forms", "label", "language", "rooms", "say", "use_language"]
+__all__ = [
+    "LANGUAGES",
+    "forms",
+    "label",
+    "language",
+    "read_yaml",
+    "rooms",
+    "say",
+    "speaking",
+    "use_language",
+]
 
 LANGUAGES = ("en", "zh")
 PACKAGE = Path(__file__).parent
@@ -30,6 +42,17 @@ def use_language(name: str) -> None:
 
         raise PlaybookError("playbook.no_language", name=name, known=", ".join(LANGUAGES))
     _chosen[:] = [name]
+
+
+@contextlib.contextmanager
+def speaking(name: str) -> Iterator[None]:
+    """Use this language for the sentences made inside, then the one used before."""
+    before = list(_chosen)
+    use_language(name)
+    try:
+        yield
+    finally:
+        _chosen[:] = before
 
 
 def language() -> str:

@@ -7,9 +7,9 @@ import nbformat
 import pandas as pd
 from small_month import write_notebook
 
-from playbook.runs.folders import write_json
-from playbook.runs.report import write_pack
 from playbook.decisions import Decision
+from playbook.runs.first_page import write_pack
+from playbook.runs.folders import write_json
 from playbook.runs.results import Results
 
 EVIL = "<script>alert('x')</script>=1+1 & co"

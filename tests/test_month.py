@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 from small_month import OPEN, write_notebook, write_notebooks, write_shop
 
+from playbook.decisions import Decision
 from playbook.errors import PlaybookError
 from playbook.runs import month as month_module
 from playbook.runs import plan
 from playbook.runs.execute import Outcome, declared_parameters, execute_notebook, typed_parameter
 from playbook.runs.folders import months_between, shop_folder
 from playbook.runs.month import run_month
-from playbook.decisions import Decision
 from playbook.runs.results import Results
 
 
@@ -54,6 +54,11 @@ class Kitchen:
         return Outcome(name, "done", 0.1)
 
 
+def cooked(notebooks, *, month=None, only=(), parameters=None, until=None, **how):
+    wish = plan.Wish(only, parameters or {}, until, notebooks)
+    return run_month("shop", month=month, wish=wish, how=month_module.HowToRun(**how))
+
+
 @pytest.fixture
 def kitchen(tmp_path, monkeypatch):
     cook = Kitchen()
@@ -68,7 +73,7 @@ def kitchen(tmp_path, monkeypatch):
     write_shop(tmp_path / "shop")
     write_notebooks(tmp_path / "nbs")
     cook.tmp = tmp_path
-    cook.run = lambda **more: run_month("shop", **({"notebooks": tmp_path / "nbs"} | more))
+    cook.run = lambda **more: cooked(tmp_path / "nbs", **more)
     return cook
 
 
@@ -361,8 +366,9 @@ def test_killed_half_way_no_month_appears_and_the_next_run_goes_on(tmp_path):
     code = (
         "import sys; from pathlib import Path; from playbook.runs import month, plan\n"
         "plan.code_version = month.code_version = lambda: 'fixed'\n"
-        f"done = month.run_month({str(tmp_path / 'shop')!r}, runs={str(tmp_path / 'runs')!r}, "
-        f"notebooks=Path({str(tmp_path / 'nbs')!r}))\nprint(done.status)"
+        f"wish = plan.Wish(notebooks=Path({str(tmp_path / 'nbs')!r}))\n"
+        f"how = month.HowToRun(runs={str(tmp_path / 'runs')!r})\n"
+        f"print(month.run_month({str(tmp_path / 'shop')!r}, wish=wish, how=how).status)"
     )
     first = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -14,8 +14,8 @@ from shops import order, write_shop
 from playbook.errors import PlaybookError
 from playbook.store import open_store
 from playbook.store.contract import TABLES, arrow_schema, contract_markdown
-from playbook.store.derived import DERIVED, order_money
 from playbook.store.cutting import typed
+from playbook.store.derived import DERIVED, order_money
 from playbook.store.privacy import privacy_scan
 from playbook.store.readiness import capability, days_without_orders, quality, verdict
 from playbook.store.reconcile import inflation, ledger, status_policy

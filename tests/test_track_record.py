@@ -10,10 +10,10 @@ import pytest
 from small_month import write_shop
 from small_pack import write_month
 
+from playbook.decisions import Decision
 from playbook.errors import PlaybookError
 from playbook.runs.answers import accepted_targets, answers, followup, read_back, targets_in_force
 from playbook.runs.folders import read_json, write_json
-from playbook.decisions import Decision
 from playbook.runs.track_record import restated, score_predictions, summed_up, track_record
 
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph")

@@ -14,7 +14,7 @@ from typing import Any
 
 from playbook.messages import language, read_yaml
 
-__all__ = ["Chapter", "chapter", "chapters", "opening", "review", "room_facts"]
+__all__ = ["Chapter", "chapter", "chapters", "opening", "place_of", "review", "room_facts"]
 
 ROOMS = Path(__file__).parent
 
@@ -44,11 +44,6 @@ class Chapter:
         """The notebook's file name without .ipynb, which also names its folder of results."""
         return f"{self.number}_{self.room}"
 
-    @property
-    def is_vital(self) -> bool:
-        """Without these nothing is published."""
-        return self.place != "chapter"
-
     def titled(self) -> str:
         """Number and title in the language in use."""
         return f"{self.number} {self.title[language()]}"
@@ -64,6 +59,12 @@ def chapters() -> dict[str, Chapter]:
 def chapter(name: str) -> Chapter | None:
     """The chapter of a notebook, room or number; None for a shop's own notebook."""
     return next((c for c in chapters().values() if name in (c.notebook, c.room, c.number)), None)
+
+
+def place_of(notebook: str) -> str:
+    """The part in the month of a notebook by its number: opening, chapter or review."""
+    facts = chapter(notebook) or chapter(notebook[:2])
+    return facts.place if facts else "chapter"
 
 
 def opening() -> Chapter:

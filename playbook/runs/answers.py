@@ -8,6 +8,7 @@ after and says so.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -15,25 +16,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from playbook.chapters.registry import chapter
 from playbook.errors import PlaybookError
+from playbook.messages import read_yaml
 from playbook.runs.folders import first_versions, published_months, read_json, shop_folder
 from playbook.runs.track_record import headline_of
+from playbook.tables import empty, returns, schema
 
 __all__ = ["ANSWERS", "accepted_targets", "answers", "followup", "read_back", "targets_in_force"]
 
 ANSWERS = ("proposed", "accepted", "changed", "declined", "done")
-CHINESE = {
-    "待定": "proposed",
-    "接受": "accepted",
-    "已接受": "accepted",
-    "修改": "changed",
-    "已修改": "changed",
-    "拒绝": "declined",
-    "已拒绝": "declined",
-    "完成": "done",
-    "已完成": "done",
-}
 COLUMNS = ["decision_id", "status", "done_on", "done_size", "note"]
+TAKEN = ("accepted", "changed", "done")
+IDLE = ("blocked", "go")  # nobody can do or leave these
+RENAMED = {
+    "expected_effect": "expected",
+    "effect_low": "expected_low",
+    "effect_high": "expected_high",
+    "evidence_metric": "metric",
+}
 
 
 def answers(months: str | Path) -> pd.DataFrame:
@@ -44,102 +45,80 @@ def answers(months: str | Path) -> pd.DataFrame:
     return pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=COLUMNS)
 
 
+@returns("runs.followup")
 def followup(month_folder: str | Path) -> pd.DataFrame:
-    """One row per decision of earlier months: what was answered, and for those done the
-    metric before and after.
+    """Decisions of earlier months: what was answered, and for those done the metric
+    before and after.
 
     Only what was done is compared, and without a hold-out the comparison is called
     `before/after, not causal`. Declined and unanswered decisions carry no figures.
     `after` is this month's complete figure, else missing.
     """
     folder = Path(month_folder)
-    about = read_json(folder / "run.json")
-    earlier = [p for p in first_versions(folder.parent) if p.name[:7] < about.get("month", "")]
-    found = [pd.read_parquet(f) for p in earlier for f in sorted(p.glob("*/decisions.parquet"))]
-    columns = [
-        "decision_id",
-        "month",
-        "notebook",
-        "subject",
-        "action",
-        "owner_role",
-        "status",
-        "done_on",
-        "expected",
-        "expected_low",
-        "expected_high",
-        "effect_unit",
-        "metric",
-        "before",
-        "after",
-        "change",
-        "verdict",
-    ]
-    if not found:
-        return pd.DataFrame(columns=columns)
-    every = pd.concat([f for f in found if len(f)] or found, ignore_index=True)
-    every = every[~every["action"].isin(["blocked", "go"])].drop(
-        columns=["status", "done_on", "note"]
+    month = read_json(folder / "run.json").get("month", "")
+    versions = [p for p in first_versions(folder.parent) if p.name[:7] < month]
+    decisions = _decisions_of(versions)
+    if decisions.empty:
+        return empty("runs.followup")
+    open_ones = decisions[~decisions["action"].isin(IDLE)]
+    open_ones = open_ones.drop(columns=["status", "done_on", "note"])
+    answered = open_ones.merge(answers(folder.parent)[COLUMNS], on="decision_id", how="left")
+    answered["status"] = answered["status"].fillna("unanswered")
+    compared = _before_and_after(answered, headline_of(folder), month).rename(columns=RENAMED)
+    compared = compared[schema("runs.followup").names]
+    return compared.sort_values(
+        ["month", "decision_id"], ascending=[False, True], ignore_index=True
     )
-    every = every.merge(answers(folder.parent)[COLUMNS], on="decision_id", how="left")
-    every["status"] = every["status"].fillna("unanswered")
-    now = headline_of(folder)
-    complete = now[now["status"] == "complete"].set_index(["metric", "month"])["amount"]
-    month = about["month"]
-    then = zip(every["evidence_metric"], every["month"], strict=True)
-    every["before"] = [complete.get(at, np.nan) for at in then]
-    every["after"] = [complete.get((m, month), np.nan) for m in every["evidence_metric"]]
-    is_done = every["status"] == "done"
-    every[["before", "after"]] = every[["before", "after"]].where(is_done)
-    every["change"] = every["after"] - every["before"]
-    every["verdict"] = np.select(
-        [~is_done & (every["status"] != "unanswered"), ~is_done, every["change"].notna()],
-        [every["status"], "unanswered", "before/after, not causal"],
+
+
+def _decisions_of(months: list[Path], notebook: str = "*") -> pd.DataFrame:
+    """The decisions of these months as they were first published, stacked."""
+    paths = [
+        path for month in months for path in sorted(month.glob(f"{notebook}/decisions.parquet"))
+    ]
+    frames = [pd.read_parquet(path) for path in paths]
+    frames = [frame for frame in frames if len(frame)] or frames
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _before_and_after(answered: pd.DataFrame, headline: pd.DataFrame, month: str) -> pd.DataFrame:
+    """The decisions' evidence in their month and in this one, for those that were done."""
+    complete = headline[headline["status"] == "complete"]
+    amounts = complete.set_index(["metric", "month"])["amount"]
+    is_done = answered["status"] == "done"
+    for name, months in (("before", answered["month"]), ("after", [month] * len(answered))):
+        pairs = zip(answered["evidence_metric"], months, strict=True)
+        answered[name] = [amounts.get(pair, np.nan) for pair in pairs]
+        answered[name] = answered[name].where(is_done)
+    change = answered["after"] - answered["before"]
+    verdict = np.select(
+        [~is_done & (answered["status"] != "unanswered"), ~is_done, change.notna()],
+        [answered["status"], "unanswered", "before/after, not causal"],
         "done, not measured by a headline figure",
     )
-    every = every.rename(
-        columns={
-            "expected_effect": "expected",
-            "effect_low": "expected_low",
-            "effect_high": "expected_high",
-            "evidence_metric": "metric",
-        }
-    )
-    return (
-        every[columns]
-        .sort_values(["month", "decision_id"], ascending=[False, True])
-        .reset_index(drop=True)
-    )
+    return answered.assign(change=change, verdict=verdict)
 
 
 def accepted_targets(months: str | Path) -> pd.DataFrame:
-    """Targets of chapter 02 that people accepted or changed: month, metric, value,
-    owner_role (as in `targets`).
+    """Targets of the chapter on goals that people accepted or changed: month, metric,
+    value, owner_role (as in `targets`).
     """
-    found = [
-        pd.read_parquet(f)
-        for p in first_versions(Path(months))
-        for f in sorted(p.glob("02_*/decisions.parquet"))
-    ]
     columns = ["month", "metric", "value", "owner_role"]
-    if not found:
+    goals = chapter("goal_setting").notebook
+    decisions = _decisions_of(first_versions(Path(months)), goals)
+    if decisions.empty:
         return pd.DataFrame(columns=columns)
-    every = (
-        pd.concat(found, ignore_index=True)
-        .drop(columns=["status"])
-        .merge(answers(months), on="decision_id")
+    answered = decisions.drop(columns=["status"]).merge(answers(months), on="decision_id")
+    is_target = answered["subject_type"] == "kpi"
+    taken = answered[answered["status"].isin(TAKEN) & is_target]
+    written = pd.to_numeric(taken["done_size"], errors="coerce")
+    targets = taken.assign(
+        month=taken["due_on"].astype(str).str[:7],
+        metric=taken["subject"],
+        value=written.fillna(pd.to_numeric(taken["size"], errors="coerce")),
     )
-    taken = every[
-        every["status"].isin(["accepted", "changed", "done"]) & (every["subject_type"] == "kpi")
-    ]
-    value = pd.to_numeric(taken["done_size"], errors="coerce").fillna(
-        pd.to_numeric(taken["size"], errors="coerce")
-    )
-    frame = taken.assign(
-        month=taken["due_on"].astype(str).str[:7], metric=taken["subject"], value=value
-    )
-    frame = frame.dropna(subset=["value"])[columns]
-    return frame.drop_duplicates(["month", "metric"], keep="last").reset_index(drop=True)
+    targets = targets.dropna(subset=["value"])[columns]
+    return targets.drop_duplicates(["month", "metric"], keep="last", ignore_index=True)
 
 
 def targets_in_force(
@@ -167,25 +146,18 @@ def read_back(file: Path, store: str, runs: str | Path = "runs") -> dict[str, An
     from playbook.store import open_store
 
     folder = shop_folder(runs, open_store(store).name)
-    known: set[str] = set()
-    for path in published_months(folder):
-        for part in path.glob("*/decisions.parquet"):
-            known |= set(pd.read_parquet(part, columns=["decision_id"])["decision_id"])
+    known = _published_ids(folder)
     if not known:
-        raise PlaybookError(
-            f"No published month of {store} holds decisions", file=folder, do="run a month first"
-        )
+        raise PlaybookError("runs.no_decisions", store=store, file=folder)
     filled = _checked_answers(_read_sheet(Path(file)), known, Path(file))
-    given = filled[
-        (filled["status"] != "proposed") | filled["note"].ne("") | filled["done_on"].ne("")
-    ]
-    kept = answers(folder)
-    kept = kept[~kept["decision_id"].isin(given["decision_id"])]
-    log = pd.concat([f for f in (kept, given) if len(f)] or [given], ignore_index=True).sort_values(
-        "decision_id"
-    )
+    is_answered = filled["status"].ne("proposed") | filled["note"].ne("") | filled["done_on"].ne("")
+    given = filled[is_answered]
+    earlier = answers(folder)
+    earlier = earlier[~earlier["decision_id"].isin(given["decision_id"])]
+    frames = [frame for frame in (earlier, given) if len(frame)] or [given]
+    log = pd.concat(frames, ignore_index=True).sort_values("decision_id", ignore_index=True)
     part = folder / ".decisions_log.part"
-    log.astype({"done_size": "float64"}).reset_index(drop=True).to_parquet(part, index=False)
+    log.astype({"done_size": "float64"}).to_parquet(part, index=False)
     os.replace(part, folder / "decisions_log.parquet")
     return {
         "store": store,
@@ -196,119 +168,89 @@ def read_back(file: Path, store: str, runs: str | Path = "runs") -> dict[str, An
     }
 
 
+def _published_ids(folder: Path) -> set[str]:
+    ids: set[str] = set()
+    for month in published_months(folder):
+        for path in month.glob("*/decisions.parquet"):
+            ids |= set(pd.read_parquet(path, columns=["decision_id"])["decision_id"])
+    return ids
+
+
 def _read_sheet(path: Path) -> pd.DataFrame:
     """The table that has a decision_id column, every cell as it was typed."""
     if not path.is_file():
-        raise PlaybookError(
-            "There is no such file", file=path, do="name the workbook or the CSV that was filled in"
-        )
+        raise PlaybookError("runs.no_such_file", file=path)
     try:
         if path.suffix.lower() == ".csv":
-            return _read_csv(path)
-        sheets = pd.read_excel(path, sheet_name=None, engine="calamine", dtype=object)
-    except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise PlaybookError(
-            f"The file cannot be read: {str(error).splitlines()[0]}",
-            file=path,
-            do="save it as .xlsx or .csv",
-        ) from None
+            sheets = _read_csv(path)
+        else:
+            sheets = pd.read_excel(path, sheet_name=None, engine="calamine", dtype=object)
     except Exception as error:  # calamine's own kinds have no common base
-        raise PlaybookError(
-            f"The file is no workbook: {str(error).splitlines()[0]}",
-            file=path,
-            do="save it as .xlsx or .csv",
-        ) from None
+        reason = str(error).splitlines()[0]
+        raise PlaybookError("runs.unreadable_answers", reason=reason, file=path) from None
     for frame in sheets.values():
-        if "decision_id" in frame.columns and "status" in frame.columns:
-            return frame
-    raise PlaybookError(
-        "No sheet has the columns decision_id and status",
-        file=path,
-        column="decision_id",
-        do="fill in the sheet Decisions of the pack's playbook.xlsx",
-    )
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            frame = pd.read_csv(path, dtype=str, encoding=encoding, keep_default_na=False)
-        except UnicodeDecodeError:
-            continue
         if {"decision_id", "status"} <= set(frame.columns):
             return frame
-        break
-    raise PlaybookError(
-        "The file has no columns decision_id and status",
-        file=path,
-        column="decision_id",
-        do="fill in the pack's decisions.csv or workbook",
-    )
+    raise PlaybookError("runs.no_answer_columns", file=path, column="decision_id")
+
+
+def _read_csv(path: Path) -> dict[str, pd.DataFrame]:
+    try:
+        return {"": pd.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False)}
+    except UnicodeDecodeError:
+        return {"": pd.read_csv(path, dtype=str, encoding="gb18030", keep_default_na=False)}
 
 
 def _checked_answers(frame: pd.DataFrame, known: set[str], path: Path) -> pd.DataFrame:
     """The answers in plain types; PlaybookError names the rows (as the sheet counts
-    them) that are wrong.
+    them) that are wrong. Rows of blocked sections, which decisions.csv lists too, are
+    nobody's to answer.
     """
-    kept = frame.reindex(columns=COLUMNS)
-    kept = kept.assign(decision_id=kept["decision_id"].map(_text), row=np.arange(len(kept)) + 2)
-    kept = kept[kept["decision_id"] != ""]
-    status = kept["status"].map(_text).str.lower()
-    status = status.map(lambda s: CHINESE.get(s, s)).replace("", "proposed")
-    sizes = kept["done_size"].map(_text).astype(str).str.replace(",", "")
-    checked = kept.assign(
-        status=status,
-        note=kept["note"].map(_text),
-        done_on=kept["done_on"].map(_day),
+    rows = frame.reindex(columns=COLUMNS)
+    rows = rows.assign(decision_id=rows["decision_id"].map(_text), row=np.arange(len(rows)) + 2)
+    rows = rows[rows["decision_id"] != ""]
+    status = rows["status"].map(_text).str.lower()
+    sizes = rows["done_size"].map(_text).astype(str).str.replace(",", "")
+    rows = rows.assign(
+        status=status.map(_status_of).replace("", "proposed"),
+        note=rows["note"].map(_text),
+        done_on=rows["done_on"].map(_day),
         done_size=pd.to_numeric(sizes, errors="coerce").astype(float),
         sizes=sizes,
     )
-    checked = checked[
-        checked["status"] != "blocked"
-    ]  # decisions.csv lists them too; nobody can answer them
+    rows = rows[rows["status"] != "blocked"]
+    is_done = rows["status"] == "done"
+    rules = (
+        ("decision_id", "answer_unknown", ~rows["decision_id"].isin(known)),
+        ("decision_id", "answer_twice", rows.duplicated("decision_id", keep=False)),
+        ("status", "answer_status", ~rows["status"].isin(ANSWERS)),
+        ("done_on", "answer_day", rows["done_on"].isna()),
+        ("done_on", "answer_done_without_day", is_done & (rows["done_on"] == "")),
+        ("done_size", "answer_size", rows["done_size"].isna() & (rows["sizes"] != "")),
+    )
+    for column, rule, is_wrong in rules:
+        if is_wrong.any():
+            shown = ", ".join(map(str, rows.loc[is_wrong, "row"].head(5)))
+            about = {"which": shown, "known": ", ".join(ANSWERS), "file": path, "column": column}
+            raise PlaybookError(f"runs.{rule}", rows=int(is_wrong.sum()), **about)
+    return rows[COLUMNS].reset_index(drop=True)
 
-    def refuse(bad: pd.Series, column: str, told: str, do: str) -> None:
-        if bad.any():
-            rows = ", ".join(map(str, checked.loc[bad, "row"].head(5)))
-            raise PlaybookError(
-                f"{told} in row {rows}", file=path, column=column, rows=int(bad.sum()), do=do
-            )
 
-    refuse(
-        ~checked["decision_id"].isin(known),
-        "decision_id",
-        "This store never published the decision",
-        "use the workbook of a month of this store",
-    )
-    twice = checked.duplicated("decision_id", keep=False)
-    refuse(twice, "decision_id", "A decision stands twice", "keep one row of it")
-    unknown = ~checked["status"].isin(ANSWERS)
-    refuse(
-        unknown, "status", "The status is none of the five", f"write one of {', '.join(ANSWERS)}"
-    )
-    refuse(
-        checked["done_on"].isna(),
-        "done_on",
-        "There is no day",
-        "write a day as 2026-10-31, or leave it empty",
-    )
-    refuse(
-        (checked["status"] == "done") & (checked["done_on"] == ""),
-        "done_on",
-        "A done decision has no day",
-        "write the day on which it was done",
-    )
-    no_number = checked["done_size"].isna() & (checked["sizes"] != "")
-    refuse(no_number, "done_size", "There is no number", "write a number only")
-    return checked[COLUMNS].reset_index(drop=True)
+def _status_of(text: str) -> str:
+    """The status a cell names, in any language of the labels."""
+    return answer_words().get(text, text)
+
+
+@functools.cache
+def answer_words() -> dict[str, str]:
+    """What people write for a status -> the status."""
+    stated = read_yaml(Path(__file__).with_name("answers.yaml"))
+    return {text: status for status, texts in stated.items() for text in texts}
 
 
 def _text(value: Any) -> str:
-    return (
-        ""
-        if value is None or (pd.api.types.is_scalar(value) and pd.isna(value))
-        else str(value).strip().lstrip("'")
-    )
+    is_missing = value is None or (pd.api.types.is_scalar(value) and pd.isna(value))
+    return "" if is_missing else str(value).strip().lstrip("'")
 
 
 def _day(value: Any) -> str | None:

@@ -12,12 +12,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import math
 import os
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from typing import Any
 
 from playbook.errors import PlaybookError
 from playbook.runs.folders import write_text
+from playbook.runs.kernels import RUNNING, register_engine
 
 __all__ = [
     "Outcome",
@@ -37,14 +36,18 @@ __all__ = [
     "typed_parameter",
 ]
 
-CELL_SECONDS = 1800  # a cell that takes longer is taken for hung: a scheduled run must end
-WORKER_ENVIRONMENT = {  # many threads on few cores make small linear algebra thirty times slower
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "PYTHONHASHSEED": "0",
+START_SECONDS = 120
+NUMBERS = ("int", "float")
+TYPES = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "bool": bool,
+    "list": list,
+    "tuple": (list, tuple),
+    "dict": dict,
 }
-_running: list[Any] = []  # kernel managers at work, so that an interrupt can end them
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
 @dataclass(frozen=True)
@@ -67,22 +70,17 @@ def declared_parameters(path: Path) -> dict[str, tuple[str, Any]]:
     the notebook cannot be read.
     """
     for cell in _cells(path):
-        if "parameters" in cell.get("metadata", {}).get("tags", []):
-            try:
-                body = ast.parse(_text(cell)).body
-                return {
-                    line.target.id: (ast.unparse(line.annotation), ast.literal_eval(line.value))
-                    for line in body
-                    if isinstance(line, ast.AnnAssign)
-                    and isinstance(line.target, ast.Name)
-                    and line.value is not None
-                }
-            except (SyntaxError, ValueError):
-                raise PlaybookError(
-                    "The parameters cell is not `name: type = literal` lines",
-                    file=path,
-                    do="write one literal a line",
-                ) from None
+        if "parameters" not in cell.get("metadata", {}).get("tags", []):
+            continue
+        try:
+            lines = ast.parse(_text(cell)).body
+            return {
+                line.target.id: (ast.unparse(line.annotation), ast.literal_eval(line.value))
+                for line in lines
+                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
+            }
+        except (SyntaxError, ValueError):
+            raise PlaybookError("runs.odd_parameters", file=path) from None
     return {}
 
 
@@ -90,38 +88,28 @@ def typed_parameter(name: str, value: Any, kind: str, notebook: str) -> Any:
     """`value` (text of the command line, or what shop.yaml holds) as the declared type;
     PlaybookError if it is not.
     """
+    base = kind.split("[")[0]
+    typed = _parsed(value) if isinstance(value, str) and base != "str" else value
+    is_bool = isinstance(typed, bool)
+    if base == "float" and isinstance(typed, int) and not is_bool:
+        typed = float(typed)
+    is_right = isinstance(typed, TYPES.get(base, object)) and not (base in NUMBERS and is_bool)
+    if is_right and base == "float":
+        is_right = not math.isnan(typed)
+    if not is_right:
+        raise PlaybookError(
+            "runs.wrong_type", column=name, notebook=notebook, kind=kind, given=value
+        )
+    return typed
+
+
+def _parsed(text: str) -> Any:
     import yaml
 
-    base = kind.split("[")[0]
-    found = value
-    if isinstance(value, str) and base != "str":
-        try:
-            found = yaml.safe_load(value)
-        except yaml.YAMLError:
-            found = value
-    if base == "float" and isinstance(found, int) and not isinstance(found, bool):
-        found = float(found)
-    kinds = {
-        "int": int,
-        "float": float,
-        "str": str,
-        "bool": bool,
-        "list": list,
-        "tuple": (list, tuple),
-        "dict": dict,
-    }
-    right = isinstance(found, kinds.get(base, object)) and not (
-        base in ("int", "float") and isinstance(found, bool)
-    )
-    if base == "float" and right and found != found:
-        right = False
-    if not right:
-        raise PlaybookError(
-            f"The parameter {name} of {notebook} is {kind}, and {value!r} is not",
-            column=name,
-            do=f"give {name} as {kind}",
-        )
-    return found
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def notebook_code(path: Path) -> str:
@@ -144,9 +132,10 @@ def skip_iri_grammars() -> None:
     """
     if "jsonschema" in sys.modules or "rfc3987_syntax" in sys.modules:
         return
-    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  an import of it now fails, as if it were not there
+    # an import of it now fails, as if it were not there
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     try:
-        import jsonschema
+        pass
     finally:
         del sys.modules["rfc3987_syntax"]
 
@@ -174,70 +163,68 @@ def execute_notebook(
     from papermill.exceptions import PapermillExecutionError
     from papermill.execute import execute_notebook as papermill_execute
 
-    _register_engine()
     nb = nbformat.read(source, as_version=4)
-    nb.metadata["kernelspec"] = {
-        "name": "python3",
-        "display_name": "Python 3",
-        "language": "python",
-    }
-    sections, keep = _sections(nb), []
-    started, at = time.monotonic(), [0]
-
-    def cell_started(cell: Any, cell_index: int, **_: Any) -> None:
-        at[0] = _source_index(keep[0], cell_index)
-        if on_cell:
-            on_cell(
-                min(at[0], len(sections) - 1),
-                len(sections),
-                sections[min(at[0], len(sections) - 1)],
-            )
-
-    problem: BaseException | None = None
-    made = nb
+    nb.metadata["kernelspec"] = KERNEL
+    watch = _Watch(_sections(nb), on_cell)
+    started = time.monotonic()
+    executed, problem = nb, None
     try:
-        made = papermill_execute(
+        executed = papermill_execute(
             nb,
             None,
             parameters=parameters,
-            engine_name="playbook",
+            engine_name=register_engine(),
             progress_bar=False,
-            start_timeout=120,
+            start_timeout=START_SECONDS,
             request_save_on_cell_execute=False,
             playbook_folder=str(folder),
             playbook_kernels=kernels,
-            playbook_hook=cell_started,
-            playbook_keep=keep,
+            playbook_watch=watch,
         )
     except Exception as error:  # papermill, nbclient, zmq and the kernel each have their own kinds
-        problem = error
-        made = keep[0] if keep else nb
+        executed, problem = watch.notebook or nb, error
     target.parent.mkdir(parents=True, exist_ok=True)
-    _save(made, target, replacements or {})
+    _save(executed, target, replacements or {})
     seconds = time.monotonic() - started
     if problem is None:
         return Outcome(source.stem, "done", seconds)
+    text, trace = f"{type(problem).__name__}: {problem}", ""
     if isinstance(problem, PapermillExecutionError):
         text, trace = f"{problem.ename}: {problem.evalue}", "\n".join(problem.traceback)
-    else:
-        text, trace = f"{type(problem).__name__}: {problem}", ""
-    cell = min(at[0], len(sections) - 1)
-    return Outcome(
-        source.stem,
-        "failed",
-        seconds,
-        cell + 1,
-        sections[cell],
-        _replaced(_plain(text), replacements or {}),
-        _replaced(_plain(trace), replacements or {}),
-    )
+    text, trace = (_replaced(_plain(told), replacements or {}) for told in (text, trace))
+    cell, section = watch.place()
+    return Outcome(source.stem, "failed", seconds, cell + 1, section, text, trace)
+
+
+class _Watch:
+    """Where an execution is: the cell at work, the section it stands in, the notebook
+    as far as it got. Called by the engine as each cell starts.
+    """
+
+    def __init__(
+        self, sections: list[str], on_cell: Callable[[int, int, str], None] | None
+    ) -> None:
+        self.sections, self.on_cell = sections, on_cell
+        self.notebook: Any = None
+        self.at = 0
+
+    def __call__(self, cell: Any, cell_index: int, **_more: Any) -> None:
+        self.at = _source_index(self.notebook, cell_index)
+        if self.on_cell:
+            index, section = self.place()
+            self.on_cell(index, len(self.sections), section)
+
+    def place(self) -> tuple[int, str]:
+        """The cell's number from 0, and the heading it stands under."""
+        index = min(self.at, len(self.sections) - 1)
+        return index, self.sections[index]
 
 
 def stop_kernels() -> None:
     """End every kernel of this process at once (after an interrupt)."""
     import signal
 
-    for manager in list(_running):
+    for manager in list(RUNNING):
         pid = getattr(getattr(manager, "provisioner", None), "pid", None)
         if pid:
             try:
@@ -246,133 +233,19 @@ def stop_kernels() -> None:
                 continue
 
 
-def plain_kernels() -> type:
-    """A kernel manager class for this very interpreter; no port is opened where the
-    system has Unix sockets.
-    """
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-
-    class PlainKernels(AsyncKernelManager):
-        """Kernels of the running interpreter, whatever kernel specifications the user's
-        own folders hold.
-        """
-
-        def __init__(self, **more: Any) -> None:
-            super().__init__(**more)
-            self.scratch = tempfile.mkdtemp(prefix="pb-")
-            self.connection_file = str(Path(self.scratch) / "k.json")
-            if (
-                os.name == "posix" and len(self.scratch) < 80
-            ):  # a Unix socket's path has room for about 100 bytes
-                self.transport = "ipc"
-
-        @property
-        def kernel_spec(self) -> Any:
-            return KernelSpec(
-                argv=[
-                    sys.executable,
-                    "-Xfrozen_modules=off",
-                    "-m",
-                    "ipykernel_launcher",
-                    "-f",
-                    "{connection_file}",
-                ],
-                display_name="Python 3",
-                language="python",
-                metadata={"debugger": False},
-            )
-
-        async def _async_cleanup_resources(self, restart: bool = False) -> None:
-            await super()._async_cleanup_resources(restart=restart)
-            if not restart:
-                shutil.rmtree(self.scratch, ignore_errors=True)
-
-        cleanup_resources = _async_cleanup_resources
-
-    return PlainKernels
-
-
-def _register_engine() -> None:
-    """Tell papermill about an engine that takes a folder, a hook per cell and a kernel
-    manager class.
-    """
-    from nbclient.exceptions import DeadKernelError
-    from papermill.clientwrap import PapermillNotebookClient
-    from papermill.engines import NBClientEngine, papermill_engines
-
-    if "playbook" in papermill_engines._engines:
-        return
-
-    class PlaybookEngine(NBClientEngine):
-        """papermill's own engine with a working folder per kernel: changing the
-        process's is not thread-safe.
-        """
-
-        @classmethod
-        def execute_managed_notebook(
-            cls,
-            nb_man: Any,
-            kernel_name: str,
-            *,
-            playbook_folder: str,
-            playbook_kernels: type,
-            playbook_hook: Callable,
-            playbook_keep: list,
-            start_timeout: int,
-            **_: Any,
-        ) -> Any:
-            playbook_keep.append(nb_man.nb)
-            client = PapermillNotebookClient(
-                nb_man,
-                kernel_name=kernel_name,
-                startup_timeout=start_timeout,
-                timeout=CELL_SECONDS,
-                record_timing=False,
-                on_cell_start=playbook_hook,
-                kernel_manager_class=playbook_kernels or plain_kernels(),
-            )
-            manager = client.km = client.create_kernel_manager()
-            client.owns_km = True
-            _running.append(manager)
-            project = str(Path(__file__).resolve().parents[2])
-            paths = os.pathsep.join([project, *filter(None, [os.environ.get("PYTHONPATH")])])
-            environment = os.environ | WORKER_ENVIRONMENT | {"PYTHONPATH": paths}
-            with tempfile.TemporaryFile("w+", errors="replace") as said:
-                try:
-                    return client.execute(
-                        cwd=playbook_folder, env=environment, stdout=subprocess.DEVNULL, stderr=said
-                    )
-                except DeadKernelError:
-                    said.seek(0)
-                    last = said.read()[-600:].strip()
-                    raise RuntimeError(
-                        "the kernel died; the machine may be out of memory"
-                        + (f". It said: {last}" if last else "")
-                    ) from None
-                finally:
-                    _running.remove(manager)
-
-    papermill_engines.register("playbook", PlaybookEngine)
-
-
 def _cells(path: Path) -> list[dict]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise PlaybookError(
-            "The notebook cannot be read", file=path, do="restore it, or take it out of the folder"
-        ) from None
+        raise PlaybookError("runs.unreadable_notebook", file=path) from None
 
 
 def _source_index(nb: Any, index: int) -> int:
     """The cell's place in the source: papermill puts in one cell for the parameters and
     up to two for an error.
     """
-    ours = ("injected-parameters", "papermill-error-cell-tag")
-    added = sum(
-        any(tag in cell.metadata.get("tags", []) for tag in ours) for cell in nb.cells[:index]
-    )
+    ours = {"injected-parameters", "papermill-error-cell-tag"}
+    added = sum(bool(ours & set(cell.metadata.get("tags", []))) for cell in nb.cells[:index])
     return max(index - added, 0)
 
 
@@ -383,14 +256,13 @@ def _text(cell: dict) -> str:
 
 def _sections(nb: Any) -> list[str]:
     """For every cell the heading it stands under."""
-    found, current = [], ""
+    sections, current = [], ""
     for cell in nb.cells:
-        if cell.cell_type == "markdown" and (
-            heads := re.findall(r"^#+ +(.+)$", cell.source, flags=re.MULTILINE)
-        ):
-            current = heads[-1].strip()
-        found.append(current)
-    return found or [""]
+        if cell.cell_type == "markdown":
+            heads = re.findall(r"(?m)^#+ +(.+)$", cell.source)
+            current = heads[-1].strip() if heads else current
+        sections.append(current)
+    return sections or [""]
 
 
 def _save(nb: Any, target: Path, replacements: dict[str, str]) -> None:
@@ -403,9 +275,7 @@ def _save(nb: Any, target: Path, replacements: dict[str, str]) -> None:
             cell.metadata.pop(name, None)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell["id"] = f"parameters-{number}"
-            cell.source = re.sub(
-                r"^(out|results) = .*$", r'\1 = ""', cell.source, flags=re.MULTILINE
-            )
+            cell.source = re.sub(r"(?m)^(out|results) = .*$", r'\1 = ""', cell.source)
     nb.metadata["language_info"] = {"name": "python"}
     quoted = {json.dumps(k)[1:-1]: json.dumps(v)[1:-1] for k, v in replacements.items()}
     write_text(target, _replaced(nbformat.writes(nb, indent=1), quoted) + "\n")

@@ -20,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 
+from playbook.chapters.registry import place_of
 from playbook.errors import PlaybookError
 from playbook.store import last_day
 from playbook.store.write import try_lock
@@ -50,9 +51,7 @@ def shop_folder(runs: str | Path, name: str) -> Path:
     """
     safe = re.sub(r"[^\w.-]+", "-", name).strip(".-")
     if not safe:
-        raise PlaybookError(
-            f"The shop's name {name!r} cannot name a folder", file="shop.yaml", do="give it letters"
-        )
+        raise PlaybookError("runs.odd_name", name=name, file="shop.yaml")
     return Path(runs).resolve() / safe
 
 
@@ -61,7 +60,7 @@ def months_between(first: str, last: str) -> list[str]:
     not in that order.
     """
     if last_day(first) > last_day(last):
-        raise PlaybookError(f"{first} comes after {last}", do="give an earlier first month")
+        raise PlaybookError("runs.months_reversed", first=first, last=last)
     return [str(month) for month in pd.period_range(first, last, freq="M")]
 
 
@@ -129,15 +128,17 @@ def next_version(final: Path) -> Path:
 def figures_differ(old: dict[str, Any], new: dict[str, Any]) -> bool:
     """Whether a figure published in the record `old` is another in `new`.
 
-    A month looked at before its end restates nothing; 11 does not count, because it
-    changes when people answer.
+    A month looked at before its end restates nothing; the review does not count,
+    because it changes when people answer.
     """
-    then, now = old.get("notebooks", {}), new.get("notebooks", {})
-    done = {n: v for n, v in then.items() if v.get("status") == "done" and not n.startswith("11_")}
-    moved = any(
-        n in now and now[n].get("digest", "") != v.get("digest", "") for n, v in done.items()
+    if old.get("is_partial"):
+        return False
+    now = new.get("notebooks", {})
+    return any(
+        now[name].get("digest", "") != then.get("digest", "")
+        for name, then in old.get("notebooks", {}).items()
+        if then.get("status") == "done" and place_of(name) != "review" and name in now
     )
-    return moved and not old.get("is_partial")
 
 
 @contextlib.contextmanager
@@ -147,9 +148,7 @@ def only_one(path: Path, month: str) -> Iterator[None]:
     """
     with open(path, "a+b") as handle:
         if not try_lock(handle):
-            raise PlaybookError(
-                f"Another run of {month} is at work", file=path, do="wait until it ends"
-            )
+            raise PlaybookError("runs.another_run", month=month, file=path)
         yield
 
 

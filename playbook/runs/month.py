@@ -9,6 +9,7 @@ parameters are still the same; so is what a published month holds.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -19,8 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from playbook.chapters.registry import chapter as registered
+from playbook.chapters.registry import place_of
 from playbook.errors import PlaybookError
+from playbook.messages import label, language, say, speaking
 from playbook.runs.execute import Outcome, execute_notebook, stop_kernels
+from playbook.runs.first_page import write_pack
 from playbook.runs.folders import (
     digest_of,
     digest_text,
@@ -36,20 +41,26 @@ from playbook.runs.folders import (
     step_aside,
     write_json,
 )
+from playbook.runs.pack import pack_version
 from playbook.runs.plan import (
     OURS,
     Chapter,
+    Wish,
     code_version,
     library_versions,
     plan_chapters,
     replacements,
 )
 from playbook.runs.progress import Progress
-from playbook.store import open_store
+from playbook.store import Store, open_store
+from playbook.store.derived import DERIVED
+from playbook.store.readiness import verdict
 
-__all__ = ["Run", "run_month"]
+__all__ = ["HowToRun", "Run", "run_month"]
 
-SLOWEST = "05_ltv_modelling"  # starts early in a first run, when no earlier one tells how long chapters take
+MONTH_GATE = "month is complete"  # asked for by itself, before the verdict
+# parts of a record that may differ between two equal runs
+DIFFER = ("code", "versions", "earlier_packs", "state", "notebooks")
 
 
 @dataclass(frozen=True)
@@ -64,56 +75,69 @@ class Run:
     record: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class HowToRun:
+    """How a month is run: notebooks at a time, the folder of all months, the pack's
+    language, the most memory of the engine, a month that is not complete allowed, a
+    replay of the past, kernels that start warm, where progress is printed.
+    """
+
+    jobs: int = 2
+    runs: str | Path = "runs"
+    lang: str = "en"
+    memory: str | None = None
+    allow_partial: bool = False
+    is_replay: bool = False
+    is_warm: bool = True
+    console: Any = None
+
+
 def run_month(
     store: str,
     *,
     month: str | None = None,
-    until: str | None = None,
-    only: tuple[str, ...] = (),
-    jobs: int = 2,
-    runs: str | Path = "runs",
-    lang: str = "en",
-    memory: str | None = None,
-    allow_partial: bool = False,
-    parameters: dict[str, str] | None = None,
-    is_replay: bool = False,
-    is_warm: bool = True,
-    console: Any = None,
-    notebooks: Path | None = None,
+    wish: Wish | None = None,
+    how: HowToRun | None = None,
 ) -> Run:
     """Run one month of one store and publish it under `runs/<store>/<month>/`.
 
-    `month` defaults to the last complete one; `until` (a day) looks at a running month
-    and marks everything partial. `only` names the chapters to execute; the others are
-    kept from the published month, which must come from the same inputs. `parameters`
-    are name -> text for every chapter that declares the name. Raises PlaybookError when
-    the run is refused or when 00 or 11 fails: nothing is published then.
+    `month` defaults to the last complete one. `wish` names the chapters to execute (the
+    others are kept from the published month, which must come from the same inputs),
+    parameters for every chapter that declares them, or a day of a running month to look
+    at, all of it partial. Raises PlaybookError when the run is refused or when a
+    chapter fails without which nothing is published.
     """
-    if memory:
-        if not re.fullmatch(r"\d+(\.\d+)?\s*([KMGT]i?B|%)", memory):
-            raise PlaybookError(
-                f"{memory!r} is not an amount of memory", do="write for example 2GB"
-            )
-        os.environ["PLAYBOOK_MEMORY"] = memory  # inherited by every kernel
-    shop = open_store(store, until=until or month, memory=memory)
-    if not shop.is_month_complete and not (allow_partial or until):
+    wish, how = wish or Wish(), how or HowToRun()
+    with speaking(how.lang):
+        return _run(store, month, wish, how)
+
+
+def _run(store: str, month: str | None, wish: Wish, how: HowToRun) -> Run:
+    if how.memory:
+        if not re.fullmatch(r"\d+(\.\d+)?\s*([KMGT]i?B|%)", how.memory):
+            raise PlaybookError("runs.no_memory", given=how.memory)
+        os.environ["PLAYBOOK_MEMORY"] = how.memory  # inherited by every kernel
+    shop = open_store(store, until=wish.until or month, memory=how.memory)
+    if not shop.is_month_complete and not (how.allow_partial or wish.until):
         raise PlaybookError(
-            f"{shop.month} is not complete: the orders of {shop.name} end on {shop.observed_to}",
+            "runs.month_not_complete",
+            month=shop.month,
+            shop=shop.name,
+            last=shop.observed_to,
             table="orders",
-            do="choose an earlier month, import the rest, or pass --allow-partial to see it marked partial throughout",
         )
-    folder = shop_folder(runs, shop.name)
+    folder = shop_folder(how.runs, shop.name)
     final, partial = folder / shop.month, folder / f".{shop.month}.partial"
-    chapters = plan_chapters(
-        shop, store, out=partial, only=only, given=parameters, notebooks=notebooks, until=until
-    )
+    chapters = plan_chapters(shop, store, partial, wish)
     verdict = _verdict(shop)
     folder.mkdir(parents=True, exist_ok=True)
     with only_one(folder / f".{shop.month}.lock", shop.month):
         settle(final)
-        hidden = replacements(shop, store, partial)
-        work = _Work(shop, final, partial, chapters, lang, is_replay, verdict, bool(only), hidden)
-        return work.go(jobs, console, is_warm)
+        work = _Work(
+            shop, final, partial, chapters, how, verdict, replacements(shop, store, partial)
+        )
+        work.is_selection = bool(wish.only)
+        return work.go()
 
 
 @dataclass
@@ -122,75 +146,64 @@ class _Work:
     published in the end.
     """
 
-    shop: Any
+    shop: Store
     final: Path
     partial: Path
     chapters: list[Chapter]
-    lang: str
-    is_replay: bool
+    how: HowToRun
     verdict: dict[str, Any]
-    is_selection: bool
     replacements: dict[str, str]
+    is_selection: bool = False
 
-    def go(self, jobs: int, console: Any, is_warm: bool) -> Run:
+    def go(self) -> Run:
         """Execute what is missing, write the pack, publish."""
         before = read_json(self.final / "run.json")
         if self.is_selection and before and before.get("fingerprint") != self.shop.fingerprint:
-            raise PlaybookError(
-                f"{self.shop.month} was published from other inputs, so its chapters cannot be kept",
-                file=self.final,
-                do="run the whole month, without --only",
-            )
-        if before and not before.get(
-            "is_partial"
-        ):  # live or replayed: a month stays what it was first published as
-            self.is_replay = bool(before.get("is_replay"))
+            raise PlaybookError("runs.other_inputs", month=self.shop.month, file=self.final)
+        # live or replayed: a month stays what it was first published as
+        is_first = not before or before.get("is_partial")
+        self.is_replay = self.how.is_replay if is_first else bool(before.get("is_replay"))
         self.partial.mkdir(exist_ok=True)
         for left in self.partial.iterdir():  # of a killed run only finished chapters count
             if not (left / ".done.json").exists():
                 remove(left)
-        chosen = [c for c in self.chapters if c.is_chosen]
-        usual = {
-            n: v.get("seconds") or 0.0
-            for n, v in (before or self._newest()).get("notebooks", {}).items()
-        }
-        title = f"{self.shop.name} {self.shop.month}"
-        with Progress(console, title, [c.name for c in chosen], usual, jobs) as progress:
+        self._execute_chosen(before)
+        return self._publish(before)
+
+    def _execute_chosen(self, before: dict[str, Any]) -> None:
+        """Execute the chosen chapters that are not still valid, the review last."""
+        chosen = [chapter for chapter in self.chapters if chapter.is_chosen]
+        past = (before or self._newest()).get("notebooks", {})
+        usual = {name: outcome.get("seconds") or 0.0 for name, outcome in past.items()}
+        title, names = f"{self.shop.name} {self.shop.month}", [c.name for c in chosen]
+        with Progress(self.how.console, title, names, usual, self.how.jobs) as progress:
             todo = [c for c in chosen if not c.is_review and not self._is_kept(c, progress)]
-            kernels = _Kernels([c.source for c in todo] if is_warm else [])
+            kernels = _Kernels([c.source for c in todo] if self.how.is_warm else [])
             try:
                 if todo:
-                    self._derive(console)
-                todo.sort(
-                    key=lambda c: (
-                        not c.is_vital,
-                        -usual.get(c.name, float(c.name == SLOWEST)),
-                        c.name,
-                    )
-                )
-                self._execute(todo, jobs, progress, kernels)
+                    self._derive()
+                todo.sort(key=lambda c: (not c.is_vital, -usual.get(c.name, _stated(c)), c.name))
+                self._execute(todo, progress, kernels)
                 self._keep_the_rest(before)
                 self._write_record("running")
-                for review in (c for c in chosen if c.is_review):
-                    review.key = digest_text(review.key, self._read_by_review())
-                    if not self._is_kept(review, progress):
-                        self._execute([review], 1, progress, kernels)
+                for last in (c for c in chosen if c.is_review):
+                    last.key = digest_text(last.key, self._read_by_review())
+                    if not self._is_kept(last, progress):
+                        self._execute([last], progress, kernels)
             finally:
                 kernels.close()
-        return self._publish(before)
 
     def _is_kept(self, chapter: Chapter, progress: Progress) -> bool:
         """Use a finished chapter again if its key is the same: one of this run, else
-        the published one.
+        the published one. A server's rows may have changed since the month was
+        published, and --only is a wish to see a chapter run.
         """
         here = self.partial / chapter.name
-        for place in (here, self.final / chapter.name):
+        is_wanted = self.is_selection and not chapter.is_vital
+        places = [here] if is_wanted or not self.shop.content else [here, self.final / chapter.name]
+        for place in places:
             done = read_json(place / ".done.json")
-            # a server's rows may have changed since the month was published; --only is a wish to see it run
-            may = place == here or (
-                self.shop.content and (chapter.is_vital or not self.is_selection)
-            )
-            if done.get("key") == chapter.key and may:
+            if done.get("key") == chapter.key:
                 if place != here:
                     remove(here)
                     shutil.copytree(place, here)
@@ -201,58 +214,34 @@ class _Work:
         remove(here)
         return False
 
-    def _derive(self, console: Any) -> None:
+    def _derive(self) -> None:
         """Build the shared tables once, before the kernels start to ask for them."""
-        from playbook.store.derived import DERIVED
-
-        for name in DERIVED if self.shop.content and self.shop.get("orders") is not None else ():
+        if not self.shop.content or self.shop.get("orders") is None:
+            return
+        console = self.how.console
+        for name in DERIVED:
             if console is not None and not (self.shop.cache / f"{name}.parquet").exists():
-                console.print(f"  building {name}", highlight=False)
-            with contextlib.suppress(
-                PlaybookError
-            ):  # a shop may lack what it is made of; sections are blocked then
+                console.print(say("runs.building", name=name), highlight=False)
+            # a shop may lack what it is made of; sections are blocked then
+            with contextlib.suppress(PlaybookError):
                 self.shop.derived(name)
 
-    def _execute(
-        self, chapters: list[Chapter], jobs: int, progress: Progress, kernels: _Kernels
-    ) -> None:
-        """Execute `chapters`, `jobs` at a time; start no more once 00 has failed, as
-        nothing could be published.
+    def _execute(self, chapters: list[Chapter], progress: Progress, kernels: _Kernels) -> None:
+        """Execute chapters, some at a time; start no more once one has failed without
+        which nothing could be published.
         """
         stop = threading.Event()
 
-        def one(chapter: Chapter) -> None:
-            if stop.is_set():
-                return
-            target = self.partial / chapter.name
-            outcome = chapter.outcome = execute_notebook(
-                chapter.source,
-                target / "notebook.ipynb",
-                chapter.parameters,
-                folder=chapter.source.parent,
-                replacements=self.replacements,
-                kernels=kernels.manager,
-                on_cell=lambda index, count, section: progress.cell(
-                    chapter.name, index, count, section
-                ),
-            )
-            if outcome.status == "done":
-                notes = read_json(target / "notes.json")
-                chapter.notes = {
-                    "key": chapter.key,
-                    "digest": digest_of(target),
-                    "seconds": round(outcome.seconds, 2),
-                    "rows": notes.get("rows", {}),
-                    "blocked": notes.get("blocked", []),
-                }
-                write_json(target / ".done.json", chapter.notes)
-            elif chapter.is_vital:
-                stop.set()
-            progress.done(chapter.name, outcome.status, outcome.seconds)
+        def execute(chapter: Chapter) -> None:
+            if not stop.is_set():
+                status = self._outcome(chapter, progress, kernels)
+                if status == "failed" and chapter.is_vital:
+                    stop.set()
 
-        pool = ThreadPoolExecutor(max_workers=max(jobs, 1), thread_name_prefix="notebook")
+        workers = max(self.how.jobs, 1)
+        pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="notebook")
         try:
-            waiting = {pool.submit(one, chapter) for chapter in chapters}
+            waiting = {pool.submit(execute, chapter) for chapter in chapters}
             while waiting:
                 ended, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
                 for job in ended:
@@ -260,20 +249,40 @@ class _Work:
         except KeyboardInterrupt:
             stop.set()
             stop_kernels()
-            raise PlaybookError(
-                f"{self.shop.month} was interrupted; nothing is published",
-                do="run it again: chapters that had finished are kept",
-            ) from None
+            raise PlaybookError("runs.interrupted", month=self.shop.month) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         for chapter in chapters:
             outcome = chapter.outcome
             if chapter.is_vital and outcome and outcome.status == "failed":
-                told = f"{chapter.name} failed in cell {outcome.cell} ({outcome.section}): {outcome.error}"
-                raise PlaybookError(
-                    f"{told}\n{outcome.traceback}\nNothing is published",
-                    do="mend the cause and run again; chapters that had finished are kept",
-                )
+                parts = ("cell", "section", "error", "traceback")
+                told = {part: getattr(outcome, part) for part in parts}
+                raise PlaybookError("runs.vital_chapter_failed", name=chapter.name, **told)
+
+    def _outcome(self, chapter: Chapter, progress: Progress, kernels: _Kernels) -> str:
+        """Execute one chapter, note what it left, and say how it ended."""
+        target = self.partial / chapter.name
+        outcome = chapter.outcome = execute_notebook(
+            chapter.source,
+            target / "notebook.ipynb",
+            chapter.parameters,
+            folder=chapter.source.parent,
+            replacements=self.replacements,
+            kernels=kernels.manager,
+            on_cell=functools.partial(progress.cell, chapter.name),
+        )
+        if outcome.status == "done":
+            notes = read_json(target / "notes.json")
+            chapter.notes = {
+                "key": chapter.key,
+                "digest": digest_of(target),
+                "seconds": round(outcome.seconds, 2),
+                "rows": notes.get("rows", {}),
+                "blocked": notes.get("blocked", []),
+            }
+            write_json(target / ".done.json", chapter.notes)
+        progress.done(chapter.name, outcome.status, outcome.seconds)
+        return outcome.status
 
     def _keep_the_rest(self, before: dict[str, Any]) -> None:
         """With --only: the other chapters as published, their outcome as recorded."""
@@ -298,14 +307,13 @@ class _Work:
         """Write the pack and put the month in its place; a month that would be the same
         is left alone.
         """
-        from playbook.runs.report import pack_version, write_pack
-
         record = self._write_record("complete") | {"pack": pack_version(self.final)}
         status = 3 if any(v["status"] == "failed" for v in record["notebooks"].values()) else 0
         if _plain(before) == _plain(record):
             remove(self.partial)
             return Run(self.final, status, False, before)
-        if self.final.name in record["earlier_packs"]:  # it is about to be kept under another name
+        if self.final.name in record["earlier_packs"]:
+            # it is about to be kept under another name
             record["earlier_packs"][-1] = next_version(self.final).name
         write_pack(self.partial, record, months=self.final.parent)
         write_json(self.partial / "run.json", record)
@@ -319,19 +327,8 @@ class _Work:
         """run.json: what was run, from which inputs, by which code, and what became of
         every chapter.
         """
-        shop, listed = self.shop, {}
-        for chapter in self.chapters:
-            if chapter.outcome is None:
-                continue
-            outcome = chapter.outcome
-            entry = {"status": outcome.status, "seconds": round(outcome.seconds, 2)}
-            entry |= {
-                k: chapter.notes.get(k, d)
-                for k, d in (("rows", {}), ("blocked", []), ("digest", ""))
-            }
-            if outcome.status == "failed":
-                entry |= {k: getattr(outcome, k) for k in ("cell", "section", "error", "traceback")}
-            listed[chapter.name] = entry
+        shop = self.shop
+        outcomes = {c.name: _entry(c) for c in self.chapters if c.outcome is not None}
         record = {
             "state": state,
             "store": shop.name,
@@ -341,7 +338,7 @@ class _Work:
             "margin_basis": shop.margin_basis,
             "is_partial": not shop.is_month_complete,
             "is_replay": self.is_replay,
-            "lang": self.lang,
+            "lang": self.how.lang,
             "fingerprint": shop.fingerprint,
             "code": code_version(),
             "versions": library_versions(),
@@ -350,8 +347,8 @@ class _Work:
                 c.name: {k: v for k, v in c.parameters.items() if k not in OURS}
                 for c in self.chapters
             },
-            "earlier_packs": self._earlier_packs(listed),
-            "notebooks": listed,
+            "earlier_packs": self._earlier_packs(outcomes),
+            "notebooks": outcomes,
         }
         write_json(self.partial / "run.json", record)
         return record
@@ -370,30 +367,15 @@ class _Work:
         record = read_json(self.partial / "run.json")
         folder = self.final.parent
         digests = {
-            n: [v["status"], v["digest"]]
-            for n, v in record["notebooks"].items()
-            if not n.startswith("11_")
+            name: [outcome["status"], outcome["digest"]]
+            for name, outcome in record["notebooks"].items()
+            if place_of(name) != "review"
         }
         packs = [folder / name for name in record["earlier_packs"]]
         packs += [p for p in published_months(folder) if p.name[:7] < self.shop.month]
-        known = [
-            [
-                {
-                    n: [v.get("digest"), v.get("status")]
-                    for n, v in found.get("notebooks", {}).items()
-                },
-                found.get("is_replay"),
-            ]
-            for found in (read_json(p / "run.json") for p in packs)
-        ]
-        answers = folder / "decisions_log.parquet"
-        return [
-            digests,
-            known,
-            self.is_replay,
-            self.lang,
-            digest_of(answers) if answers.exists() else "",
-        ]
+        answered = folder / "decisions_log.parquet"
+        answers = digest_of(answered) if answered.exists() else ""
+        return [digests, [_known(p) for p in packs], self.is_replay, self.how.lang, answers]
 
     def _newest(self) -> dict[str, Any]:
         """The newest published month's record, for how long each chapter usually takes."""
@@ -408,11 +390,8 @@ class _Kernels:
 
     def __init__(self, notebooks: list[Path]) -> None:
         self.manager, self._close = None, None
-        if (
-            len(notebooks) > 1
-            and sys.platform.startswith("linux")
-            and os.environ.get("PLAYBOOK_WARM", "1") != "0"
-        ):
+        is_wished = os.environ.get("PLAYBOOK_WARM", "1") != "0"
+        if is_wished and len(notebooks) > 1 and sys.platform.startswith("linux"):
             from playbook.runs.warm import imported_modules, warm_kernels
 
             with contextlib.suppress(OSError):
@@ -423,42 +402,68 @@ class _Kernels:
             self._close()
 
 
-def _verdict(shop: Any) -> dict[str, Any]:
+def _stated(chapter: Chapter) -> float:
+    """How long a chapter usually takes, where no earlier run tells."""
+    facts = registered(chapter.name)
+    return float(facts.seconds) if facts else 0.0
+
+
+def _entry(chapter: Chapter) -> dict[str, Any]:
+    """What the record says of a chapter."""
+    outcome, notes = chapter.outcome, chapter.notes
+    entry = {
+        "status": outcome.status,
+        "seconds": round(outcome.seconds, 2),
+        "rows": notes.get("rows", {}),
+        "blocked": notes.get("blocked", []),
+        "digest": notes.get("digest", ""),
+    }
+    if outcome.status == "failed":
+        parts = ("cell", "section", "error", "traceback")
+        entry |= {part: getattr(outcome, part) for part in parts}
+    return entry
+
+
+def _known(month: Path) -> list[Any]:
+    """What of a published month the review reads: digests and outcomes, and whether it
+    was a replay.
+    """
+    record = read_json(month / "run.json")
+    outcomes = record.get("notebooks", {}).items()
+    told = {name: [o.get("digest"), o.get("status")] for name, o in outcomes}
+    return [told, record.get("is_replay")]
+
+
+def _verdict(shop: Store) -> dict[str, Any]:
     """The store's gates in plain values; one that stops refuses the run, unless a
     partial month was asked for.
     """
     if shop.get("orders") is None:
-        return {"status": "go with exclusions", "reasons": ["there are no orders yet"], "gates": []}
-    from playbook.store.readiness import verdict
-
-    memo = shop.cache / f"verdict-{code_version()}.json" if shop.content else None
-    if memo is not None and (kept := read_json(memo)):
-        return kept
-    found = verdict(shop)
-    stops = found.gates[(found.gates.verdict == "stop") & (found.gates.gate != "month is complete")]
-    if len(stops):
-        told = "; ".join(
-            f"{gate}: {amount}" for gate, amount in zip(stops.gate, stops.amount, strict=True)
-        )
-        raise PlaybookError(
-            f"{shop.name} {shop.month} cannot carry a run: {told}", do="see `playbook check`"
-        )
-    gates = found.gates.astype(object).where(found.gates.notna(), None).to_dict("records")
-    kept = {"status": found.status, "reasons": list(found.reasons), "gates": gates}
-    if memo is not None:
-        write_json(memo, kept)
-        kept = read_json(memo)  # the same plain values whether it was computed or remembered
-    return kept
+        return {"status": "go with exclusions", "reasons": [say("runs.no_orders")], "gates": []}
+    name = f"verdict-{code_version()}-{language()}.json"
+    memo = shop.cache / name if shop.content else None
+    if memo is not None and (known := read_json(memo)):
+        return known
+    judged = verdict(shop)
+    is_stop = (judged.gates.verdict == "stop") & (judged.gates.gate != MONTH_GATE)
+    if is_stop.any():
+        stops = judged.gates[is_stop]
+        pairs = zip(stops.gate, stops.amount, strict=True)
+        reasons = "; ".join(f"{label('gates', gate)}: {amount}" for gate, amount in pairs)
+        raise PlaybookError("runs.cannot_carry", shop=shop.name, month=shop.month, why=reasons)
+    gates = judged.gates.astype(object).where(judged.gates.notna(), None).to_dict("records")
+    plain = {"status": judged.status, "reasons": list(judged.reasons), "gates": gates}
+    if memo is None:
+        return plain
+    write_json(memo, plain)
+    return read_json(memo)  # the same plain values whether it was computed or remembered
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
     """A record without what may differ between two equal runs."""
-    kept = {
-        k: v
-        for k, v in record.items()
-        if k not in ("code", "versions", "earlier_packs", "state", "notebooks")
+    outcomes = {
+        name: {part: value for part, value in outcome.items() if part != "seconds"}
+        for name, outcome in record.get("notebooks", {}).items()
     }
-    listed = record.get("notebooks", {}).items()
-    return kept | {
-        "notebooks": {n: {k: x for k, x in v.items() if k != "seconds"} for n, v in listed}
-    }
+    kept = {part: value for part, value in record.items() if part not in DIFFER}
+    return kept | {"notebooks": outcomes}

@@ -13,16 +13,23 @@ import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from playbook.chapters.registry import chapter as registered
+from playbook.chapters.registry import place_of
 from playbook.errors import PlaybookError
+from playbook.messages import language, say
 from playbook.runs.execute import Outcome, declared_parameters, notebook_code, typed_parameter
-from playbook.runs.folders import digest_text
+from playbook.runs.folders import digest_text, published_months, shop_folder
+from playbook.store import Store, open_store
 
 __all__ = [
     "Chapter",
+    "Wish",
     "code_version",
     "library_versions",
     "notebook_paths",
@@ -31,27 +38,36 @@ __all__ = [
 ]
 
 OURS = ("month", "store", "out", "results")  # the run sets these itself
-NO_RESULT_DEPENDS_ON = {  # code that may change without any figure changing
-    "demo",
-    "sources",
-    "training",
-    "templates",
-    "cli.py",
-    "bootstrap.py",
-    "__main__.py",
-    "report.py",
-    "workbook.py",
-    "words.py",
-    "chapters.py",
-    "month.py",
-    "execute.py",
-    "progress.py",
-    "warm.py",
-    "tidy.py",
-    "folders.py",
-    "plan.py",
-}
-LIBRARIES = (
+LEAST_HIDDEN = 3  # shorter texts stand in too many words to be hidden
+# rooms and modules that may change without any figure changing
+NO_RESULT_DEPENDS_ON = frozenset(
+    [
+        "demo",
+        "sources",
+        "training",
+        "templates",
+        "cli.py",
+        "bootstrap.py",
+        "__main__.py",
+        "pack.py",
+        "first_page.py",
+        "sentences.py",
+        "notice.py",
+        "workbook.py",
+        "formats.yaml",
+        "cells.py",
+        "chapter_page.py",
+        "month.py",
+        "execute.py",
+        "kernels.py",
+        "progress.py",
+        "warm.py",
+        "tidy.py",
+        "folders.py",
+        "plan.py",
+    ]
+)
+LIBRARIES = [
     "pandas",
     "numpy",
     "scipy",
@@ -61,7 +77,7 @@ LIBRARIES = (
     "statsmodels",
     "lifetimes",
     "pyarrow",
-)
+]
 
 
 @dataclass
@@ -80,13 +96,13 @@ class Chapter:
 
     @property
     def is_review(self) -> bool:
-        """11 reads the other chapters' results and runs last."""
-        return self.name.startswith("11_")
+        """The review reads the other chapters' results and runs last."""
+        return place_of(self.name) == "review"
 
     @property
     def is_vital(self) -> bool:
-        """Without 00 and 11 nothing is published."""
-        return self.name.startswith(("00_", "11_"))
+        """Without the opening chapter and the review nothing is published."""
+        return place_of(self.name) != "chapter"
 
 
 def notebooks_folder() -> Path:
@@ -101,54 +117,66 @@ def notebook_paths(*folders: Path) -> dict[str, Path]:
     """Name -> file of every `NN_title.ipynb`, in order; a later folder's file replaces
     an earlier one of that name.
     """
-    found = {p.stem: p for folder in folders for p in sorted(folder.glob("*.ipynb"))}
-    return {name: found[name] for name in sorted(found) if re.fullmatch(r"\d\d_[\w-]+", name)}
+    paths = {p.stem: p for folder in folders for p in sorted(folder.glob("*.ipynb"))}
+    return {name: paths[name] for name in sorted(paths) if re.fullmatch(r"\d\d_[\w-]+", name)}
 
 
-def plan_chapters(
-    shop: Any,
-    store: str,
-    *,
-    out: Path,
-    only: tuple[str, ...] = (),
-    given: dict[str, str] | None = None,
-    notebooks: Path | None = None,
-    until: str | None = None,
-) -> list[Chapter]:
+@dataclass(frozen=True)
+class Wish:
+    """What a run was asked for beside its store and month: chapters (all when none is
+    named), parameters by name, and a day to look at in a running month.
+    """
+
+    only: tuple[str, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    until: str | None = None
+    notebooks: Path | None = None
+
+
+def plan_chapters(shop: Store, store: str, out: Path, wish: Wish | None = None) -> list[Chapter]:
     """Every chapter of the project and of the shop's own `notebooks` folder, parameters
     typed and checked.
 
     Raises PlaybookError for a chapter that does not exist, and for a parameter that no
     chosen notebook declares, that has the wrong type, or that the run sets itself,
-    whether it comes from `given` (command line) or from shop.yaml.
+    whether it comes from the command line or from shop.yaml.
     """
-    given, base, own = given or {}, notebooks or notebooks_folder(), Path(shop.where) / "notebooks"
-    paths = notebook_paths(base, *([own] if "://" not in shop.where and own.is_dir() else []))
+    wish = wish or Wish()
+    base = wish.notebooks or notebooks_folder()
+    paths = notebook_paths(base, *_own_notebooks(shop))
     if not paths:
-        raise PlaybookError(
-            "There are no notebooks here", file=base, do="run from the project's folder"
-        )
+        raise PlaybookError("runs.no_notebooks", file=base)
     declared = {name: declared_parameters(path) for name, path in paths.items()}
-    chosen = _chosen(only, list(paths))
-    _refuse_unknown(given, {name: declared[name] for name in chosen})
-    where = str(Path(store).resolve()) if "://" not in store and Path(store).is_dir() else store
-    fixed = {"month": until or shop.month, "store": where, "out": str(out), "results": str(out)}
-    common = (
-        shop.fingerprint,
-        str(shop.as_of),
-        shop.is_month_complete,
-        code_version(),
-        library_versions(),
-    )
-    found = []
+    chosen = _chosen(wish.only, list(paths))
+    _refuse_unknown(wish.parameters, {name: declared[name] for name in chosen})
+    fixed = {
+        "month": wish.until or shop.month,
+        "store": _place(store),
+        "out": str(out),
+        "results": str(out),
+    }
+    inputs = (shop.fingerprint, str(shop.as_of), shop.is_month_complete, language())
+    common = (*inputs, code_version(), library_versions())
+    planned = []
     for name, path in paths.items():
         wanted = _settings(shop.parameters, name, declared[name])
-        wanted |= {k: v for k, v in given.items() if k in declared[name] and name in chosen}
+        if name in chosen:
+            wanted |= {k: v for k, v in wish.parameters.items() if k in declared[name]}
         typed = {k: typed_parameter(k, v, declared[name][k][0], name) for k, v in wanted.items()}
-        own_fixed = {k: v for k, v in fixed.items() if k in declared[name]}
+        ours = {k: v for k, v in fixed.items() if k in declared[name]}
         key = digest_text(*common, notebook_code(path), typed, fixed["month"])
-        found.append(Chapter(name, path, name in chosen, own_fixed | typed, key))
-    return found
+        planned.append(Chapter(name, path, name in chosen, ours | typed, key))
+    return planned
+
+
+def _own_notebooks(shop: Store) -> list[Path]:
+    own = Path(shop.where) / "notebooks"
+    return [own] if "://" not in shop.where and own.is_dir() else []
+
+
+def _place(store: str) -> str:
+    """A store as a notebook takes it, wherever it is opened from."""
+    return str(Path(store).resolve()) if "://" not in store and Path(store).is_dir() else store
 
 
 def code_version() -> str:
@@ -166,121 +194,101 @@ def code_version() -> str:
 
 def library_versions() -> dict[str, str]:
     """Python and the libraries that figures depend on."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
-def replacements(shop: Any, store: str, out: Path) -> dict[str, str]:
+def replacements(shop: Store, store: str, out: Path) -> dict[str, str]:
     """Texts that must not outlive the run, and what to write instead: machine paths and
     all of a database address.
     """
     project, home = Path(__file__).resolve().parents[2], Path.home()
-    found = {
+    texts = {
         str(out): "",
         shop.where: shop.name,
         f"{project}{os.sep}": "",
         f"{home}{os.sep}": f"~{os.sep}",
     }
     if "://" in store:
-        from urllib.parse import urlsplit
-
-        parts = urlsplit(store)
-        found |= {
-            part: "…"
-            for part in (parts.netloc, parts.password, parts.hostname)
-            if part and len(part) > 3
-        }
-        found[store] = shop.name
+        address = urlsplit(store)
+        for part in (address.netloc, address.password, address.hostname):
+            texts[part or ""] = "…"
+        texts[store] = shop.name
     elif Path(store).is_dir():
-        found[str(Path(store).resolve())] = shop.name
-    return {old: new for old, new in found.items() if len(old) > 3}
+        texts[_place(store)] = shop.name
+    return {old: new for old, new in texts.items() if len(old) > LEAST_HIDDEN}
 
 
 def _chosen(only: tuple[str, ...], names: list[str]) -> set[str]:
-    """The chapters named by number or by name, with 00 and 11, which every published
-    month needs.
+    """The chapters named by number or by name, with those that every published month
+    needs.
     """
-    words = [w.strip() for one in only for w in one.split(",") if w.strip()]
+    words = [word.strip() for several in only for word in several.split(",") if word.strip()]
     if not words:
         return set(names)
-    found = {n for n in names if n.startswith(("00_", "11_"))}
+    chosen = {name for name in names if place_of(name) != "chapter"}
     for word in words:
         hits = {
             n for n in names if n in (word, Path(word).stem) or n.split("_")[0] == word.zfill(2)
         }
         if not hits:
-            raise PlaybookError(
-                f"There is no chapter {word}", do=f"name one of: {', '.join(names)}"
-            )
-        found |= hits
-    return found
+            raise PlaybookError("runs.no_chapter", name=word, known=", ".join(names))
+        chosen |= hits
+    return chosen
 
 
-def _refuse_unknown(given: dict[str, str], declared: dict[str, dict]) -> None:
+def _refuse_unknown(given: Mapping[str, str], declared: dict[str, dict[str, Any]]) -> None:
     """A typing slip must not go unseen: papermill itself only logs a parameter that no
     cell declares.
     """
-    known = sorted({p for found in declared.values() for p in found} - set(OURS))
+    known = sorted({name for names in declared.values() for name in names} - set(OURS))
     for name in given:
         if name in OURS:
-            raise PlaybookError(
-                f"{name} is set by the run itself", column=name, do="see `playbook run --help`"
-            )
+            raise PlaybookError("runs.own_parameter", column=name)
         if name not in known:
-            raise PlaybookError(
-                f"No notebook of this run declares a parameter {name}",
-                column=name,
-                do=f"use one of: {', '.join(known) or 'none is declared'}",
-            )
+            listed = ", ".join(known) or say("runs.none_declared")
+            raise PlaybookError("runs.unknown_parameter", column=name, known=listed)
 
 
 def _settings(parameters: Any, name: str, declared: dict[str, Any]) -> dict[str, Any]:
     """What shop.yaml says for one notebook, by its name or its number."""
-    all_of_it = parameters if isinstance(parameters, dict) else {}
-    found = all_of_it.get(name) or all_of_it.get(name[:2]) or all_of_it.get(int(name[:2])) or {}
-    if not isinstance(found, dict):
+    stated = parameters if isinstance(parameters, dict) else {}
+    own = stated.get(name) or stated.get(name[:2]) or stated.get(int(name[:2])) or {}
+    if not isinstance(own, dict):
+        raise PlaybookError("runs.settings_without_names", name=name, file="shop.yaml")
+    known = set(declared) - set(OURS)
+    if unknown := sorted(set(own) - known):
         raise PlaybookError(
-            f"shop.yaml's parameters of {name} are not `name: value` lines", file="shop.yaml"
-        )
-    if unknown := sorted(set(found) - (set(declared) - set(OURS))):
-        known = ", ".join(sorted(set(declared) - set(OURS))) or "it declares none"
-        raise PlaybookError(
-            f"shop.yaml gives {name} a parameter that it does not declare: {', '.join(unknown)}",
+            "runs.unknown_setting",
+            name=name,
+            which=", ".join(unknown),
+            known=", ".join(sorted(known)) or say("runs.none_declared"),
             file="shop.yaml",
-            do=f"use one of: {known}",
         )
-    return dict(found)
+    return dict(own)
 
 
 def working_copy(chapter: str, store: str, month: str | None, into: Path) -> Path:
     """A copy of one notebook with month and store filled in, under
     `into/<shop>-<month>/`; an earlier copy stays.
     """
-    from playbook.runs.folders import shop_folder
-    from playbook.store import open_store
-
     shop = open_store(store, until=month)
-    own = Path(shop.where) / "notebooks"
-    paths = notebook_paths(notebooks_folder(), *([own] if own.is_dir() else []))
-    words = {n for n in paths if n == chapter or n.split("_")[0] == chapter.zfill(2)}
-    if not words:
-        raise PlaybookError(f"There is no chapter {chapter}", do=f"name one of: {', '.join(paths)}")
-    name = min(words)
-    where = str(Path(store).resolve()) if "://" not in store and Path(store).is_dir() else store
+    paths = notebook_paths(notebooks_folder(), *_own_notebooks(shop))
+    names = [n for n in paths if n == chapter or n.split("_")[0] == chapter.zfill(2)]
+    if not names:
+        raise PlaybookError("runs.no_chapter", name=chapter, known=", ".join(paths))
+    name = min(names)
     notebook = json.loads(paths[name].read_text(encoding="utf-8"))
     for cell in notebook["cells"]:
         if "parameters" in cell.get("metadata", {}).get("tags", []):
             text = "".join(cell["source"])
-            for key, value in (("month", shop.month), ("store", where)):
+            for key, value in (("month", shop.month), ("store", _place(store))):
                 literal = json.dumps(value, ensure_ascii=False)
-                text = re.sub(
-                    rf"(?m)^({key}: str = ).*?(  #.*)?$",
-                    lambda m, v=literal: m[1] + v + (m[2] or ""),
-                    text,
-                )
+                line = rf"(?m)^({key}: str = ).*?(  #.*)?$"
+                text = re.sub(line, lambda m, v=literal: m[1] + v + (m[2] or ""), text)
             cell["source"] = text.splitlines(keepends=True)
     folder = into / f"{shop_folder('.', shop.name).name}-{shop.month}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -293,23 +301,19 @@ def working_copy(chapter: str, store: str, month: str | None, into: Path) -> Pat
 
 
 def segment_members(store: str, month: str | None, runs: str | Path) -> tuple[Path, Path]:
-    """The store's folder, and the table of chapter 06 that says which customer is in
-    which segment.
+    """The store's folder, and the table of the chapter on segments that says which
+    customer is in which segment.
     """
     import pyarrow.parquet as pq
 
-    from playbook.runs.folders import published_months, shop_folder
-    from playbook.store import open_store
-
     shop = open_store(store, until=month)
-    months = [p for p in published_months(shop_folder(runs, shop.name)) if "." not in p.name]
-    months = [p for p in months if p.name == month] if month else months
+    home = shop_folder(runs, shop.name)
+    months = [
+        p for p in published_months(home) if "." not in p.name and p.name in (month or p.name)
+    ]
+    segmentation = registered("segmentation").notebook
     for folder in reversed(months):
-        for path in sorted(folder.glob("06_*/tables/*.parquet")):
+        for path in sorted(folder.glob(f"{segmentation}/tables/*.parquet")):
             if {"customer_id", "segment"} <= set(pq.read_schema(path).names):
                 return Path(shop.where), path
-    raise PlaybookError(
-        f"No published month of {shop.name} says who is in which segment",
-        file=shop_folder(runs, shop.name),
-        do="run the month with chapter 06 first",
-    )
+    raise PlaybookError("runs.no_segments", shop=shop.name, file=home)

@@ -7,9 +7,9 @@ goes to `<out>/<notebook>/`. The notebook never decides where.
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from playbook.chapters.registry import chapter
 from playbook.decisions import Decision
 from playbook.errors import PlaybookError
 from playbook.messages import say
+from playbook.tables import schema
 
 if TYPE_CHECKING:
     from playbook.store import Store
@@ -35,21 +36,9 @@ __all__ = [
     "result_table",
 ]
 
-HEADLINE_COLUMNS = ["metric", "month", "amount", "low", "high", "n", "status"]
-PREDICTION_COLUMNS = [
-    "metric",
-    "subject",
-    "horizon",
-    "due_on",
-    "point",
-    "low",
-    "high",
-    "level",
-    "naive",
-    "model",
-]
-
-
+HEADLINE_COLUMNS = schema("runs.headline").names
+PREDICTION_COLUMNS = schema("runs.predictions").names
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
 DECISION_COLUMNS = [
     "month",
     "store",
@@ -80,10 +69,7 @@ class Results:
         store: str = "",
     ) -> None:
         if Path(notebook).name != notebook or notebook.startswith("."):
-            raise PlaybookError(
-                f"{notebook!r} cannot name a folder",
-                do="use the notebook's file name without .ipynb",
-            )
+            raise PlaybookError("runs.odd_notebook", name=notebook)
         self.notebook, self.shop = notebook, shop
         self.month = month or (shop.month if shop is not None else "")
         self.store = store or (shop.name if shop is not None else "")
@@ -100,9 +86,8 @@ class Results:
         self._claim(name)
         if self.folder is not None:
             _save(frame, self.folder / "tables" / f"{name}.parquet")
-            escaped(frame).to_csv(
-                self.folder / "tables" / f"{name}.csv", index=False, encoding="utf-8-sig"
-            )
+            path = self.folder / "tables" / f"{name}.csv"
+            escaped(frame).to_csv(path, index=False, encoding="utf-8-sig")
         self._rows[name] = len(frame)
         self._note()
         return frame
@@ -116,28 +101,23 @@ class Results:
             return
         import matplotlib as mpl
 
-        drawn = axes.figure if hasattr(axes, "figure") else axes
+        drawing, path = getattr(axes, "figure", axes), self.folder / "figures" / name
         with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{self.notebook}/{name}"}):
-            drawn.savefig(
-                self.folder / "figures" / f"{name}.svg", metadata={"Date": None, "Creator": None}
-            )
-            drawn.savefig(
-                self.folder / "figures" / f"{name}.png", dpi=144, metadata={"Software": None}
-            )
+            drawing.savefig(f"{path}.svg", metadata={"Date": None, "Creator": None})
+            drawing.savefig(f"{path}.png", dpi=144, metadata={"Software": None})
 
     def needs(self, *names: str, section: str, owner_role: str = "data owner") -> bool:
         """True when every table or column named is there; otherwise one `blocked`
         decision per missing thing.
         """
-        gone = [n for n in names if self.shop is None or not self.shop.has(n)]
+        missing = [n for n in names if self.shop is None or not self.shop.has(n)]
         title = self._section_title(section)
-        for name in gone:
-            column = "." in name
-            why = say("runs.needs_column" if column else "runs.needs_table", name=name)
+        for name in missing:
+            why = say("runs.needs_column" if "." in name else "runs.needs_table", name=name)
             self._blocked.append({"section": title, "needs": name})
             self.decide(Decision("data", title, "blocked", reason=why, owner_role=owner_role))
         self._note()
-        return not gone
+        return not missing
 
     def headline(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Keep the chapter's monthly series for the scorecard: one row per metric and
@@ -145,7 +125,7 @@ class Results:
         """
         frame = _checked(frame, HEADLINE_COLUMNS, "headline")
         if frame.duplicated(["metric", "month"]).any():
-            raise PlaybookError("A headline metric has two values in one month", table="headline")
+            raise PlaybookError("runs.two_headlines", table="headline")
         if self.folder is not None:
             _save(frame, self.folder / "headline.parquet")
         return frame
@@ -156,14 +136,10 @@ class Results:
         """
         frame = _checked(frame, PREDICTION_COLUMNS, "predictions")
         if self.folder is not None:
-            kept = frame.assign(
-                month=self.month,
-                store=self.store,
-                notebook=self.notebook,
-                as_of=str(self.shop.as_of) if self.shop is not None else "",
-            )
-            kept["due_on"] = kept["due_on"].astype(str)
-            _save(kept, self.folder / "predictions.parquet")
+            about = {"month": self.month, "store": self.store, "notebook": self.notebook}
+            about["as_of"] = "" if self.shop is None else str(self.shop.as_of)
+            marked = frame.assign(**about, due_on=frame["due_on"].astype(str))
+            _save(marked, self.folder / "predictions.parquet")
         return frame
 
     def decide(self, *decisions: Decision | pd.DataFrame) -> None:
@@ -171,32 +147,29 @@ class Results:
         cells are not known). The same subject and action twice is a mistake and
         refused.
         """
-        for d in _each(decisions):
-            row = asdict(d) | {
-                "month": self.month,
-                "store": self.store,
-                "notebook": self.notebook,
-                "status": "blocked" if d.action == "blocked" else "proposed",
-                "done_on": "",
-                "note": "",
-            }
-            for day in ("due_on", "revisit_on"):
-                row[day] = "" if row[day] is None else str(row[day])[:10]
-            why = d.reason if d.action == "blocked" else ""
-            told = "|".join(
-                (self.store, self.month, self.notebook, d.subject_type, d.subject, d.action, why)
-            )
-            row["decision_id"] = (
-                f"{self.month}-{self.notebook[:2]}-{hashlib.sha256(told.encode()).hexdigest()[:6]}"
-            )
-            if row["decision_id"] in {r["decision_id"] for r in self._decisions}:
-                if d.action == "blocked":
-                    continue
-                raise PlaybookError(
-                    f"Two decisions both say {d.action} {d.subject}", table="decisions"
-                )
-            self._decisions.append(row)
+        known = {row["decision_id"] for row in self._decisions}
+        for decision in _each(decisions):
+            row = self._row(decision)
+            if row["decision_id"] not in known:
+                known.add(row["decision_id"])
+                self._decisions.append(row)
+            elif decision.action != "blocked":
+                about = {"action": decision.action, "subject": decision.subject}
+                raise PlaybookError("runs.decided_twice", table="decisions", **about)
         self._write_decisions()
+
+    def _row(self, decision: Decision) -> dict[str, Any]:
+        """A decision as a row, with an id made of what it is about."""
+        is_blocked = decision.action == "blocked"
+        row = asdict(decision)
+        row |= {"month": self.month, "store": self.store, "notebook": self.notebook}
+        row |= {"status": "blocked" if is_blocked else "proposed", "done_on": "", "note": ""}
+        for day in ("due_on", "revisit_on"):
+            row[day] = "" if row[day] is None else str(row[day])[:10]
+        about = [self.store, self.month, self.notebook, decision.subject_type, decision.subject]
+        about += [decision.action, decision.reason if is_blocked else ""]
+        digest = hashlib.sha256("|".join(about).encode()).hexdigest()[:6]
+        return row | {"decision_id": f"{self.month}-{self.notebook[:2]}-{digest}"}
 
     def _section_title(self, section: str) -> str:
         """The title of a section of this chapter; a shop's own notebook writes it itself."""
@@ -211,11 +184,9 @@ class Results:
     def _claim(self, name: str) -> None:
         plain = name.removeprefix("figure ")
         if not plain.replace("_", "").isalnum():
-            raise PlaybookError(
-                f"{plain!r} cannot name a result", do="use letters, digits and underscores"
-            )
+            raise PlaybookError("runs.odd_result", name=plain)
         if name in self._rows:
-            raise PlaybookError(f"The result {plain} is written twice", table=plain)
+            raise PlaybookError("runs.written_twice", name=plain, table=plain)
         self._rows.setdefault(name, 0)
 
     def _write_decisions(self) -> None:
@@ -228,34 +199,26 @@ class Results:
     def _note(self) -> None:
         if self.folder is not None:
             rows = {name: n for name, n in self._rows.items() if not name.startswith("figure ")}
-            text = json.dumps(
-                {"rows": rows, "blocked": self._blocked},
-                indent=1,
-                sort_keys=True,
-                ensure_ascii=False,
-            )
+            notes = {"rows": rows, "blocked": self._blocked}
+            text = json.dumps(notes, indent=1, sort_keys=True, ensure_ascii=False)
             (self.folder / "notes.json").write_text(text, encoding="utf-8")
 
 
-def _each(decisions: tuple[Decision | pd.DataFrame, ...]) -> list[Decision]:
-    found: list[Decision] = []
-    for given in decisions:
-        if isinstance(given, pd.DataFrame):
-            rows = given.astype(object).where(given.notna(), None).to_dict("records")
-            found += [Decision(**{k: v for k, v in row.items() if v is not None}) for row in rows]
-        else:
-            found.append(given)
-    return found
+def _each(given: tuple[Decision | pd.DataFrame, ...]) -> Iterator[Decision]:
+    for decisions in given:
+        if isinstance(decisions, Decision):
+            yield decisions
+            continue
+        rows = decisions.astype(object).where(decisions.notna(), None).to_dict("records")
+        for row in rows:
+            yield Decision(**{name: value for name, value in row.items() if value is not None})
 
 
 def _checked(frame: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
-    gone = [c for c in columns if c not in frame]
-    if gone:
-        raise PlaybookError(
-            f"The {name} frame misses {', '.join(gone)}",
-            table=name,
-            do=f"give {', '.join(columns)}",
-        )
+    missing = [column for column in columns if column not in frame]
+    if missing:
+        about = {"missing": ", ".join(missing), "known": ", ".join(columns)}
+        raise PlaybookError("runs.frame_misses", table=name, **about)
     return frame[columns].reset_index(drop=True)
 
 
@@ -263,39 +226,32 @@ def _save(frame: pd.DataFrame, path: Path) -> None:
     """Parquet with text as text whatever pandas calls it, so that equal frames give
     equal bytes.
     """
-    kept = frame.copy()
-    for column in kept.columns:
-        if kept[column].dtype == object or isinstance(kept[column].dtype, pd.CategoricalDtype):
-            filled = kept[column]
-            kept[column] = (
-                filled.where(filled.isna(), filled.astype(str)) if _mixed(filled) else filled
-            )
-    kept.to_parquet(path, index=False)
-
-
-def _mixed(values: pd.Series) -> bool:
-    return values.dropna().map(type).nunique() > 1 or isinstance(values.dtype, pd.CategoricalDtype)
+    plain = frame.copy()
+    for column in plain.columns:
+        values = plain[column]
+        is_category = isinstance(values.dtype, pd.CategoricalDtype)
+        is_mixed = values.dtype == object and values.dropna().map(type).nunique() > 1
+        if is_category or is_mixed:
+            plain[column] = values.where(values.isna(), values.astype(str))
+    plain.to_parquet(path, index=False)
 
 
 def escaped(frame: pd.DataFrame) -> pd.DataFrame:
     """Text that a spreadsheet would run as a formula gets a leading apostrophe."""
-    kept = frame.copy()
-    for column in kept.select_dtypes(include=["object", "string", "category"]):
-        text = kept[column].astype("object")
-        danger = text.map(lambda v: isinstance(v, str) and v[:1] in "=+-@\t\r" and len(v) > 0)
-        kept[column] = text.where(~danger, "'" + text.astype(str))
-    return kept
+    safe = frame.copy()
+    for column in safe.select_dtypes(include=["object", "string", "category"]):
+        text = safe[column].astype("object")
+        is_formula = text.map(lambda v: isinstance(v, str) and v.startswith(FORMULA))
+        safe[column] = text.where(~is_formula, "'" + text.astype(str))
+    return safe
 
 
 def month_folder(given: str, *, store: str, month: str) -> Path:
     """The month folder to review: the one given, or `runs/<store>/<month>` of this
     project.
     """
-    return (
-        Path(given)
-        if given
-        else Path(__file__).resolve().parents[2] / "runs" / Path(store).name / month
-    )
+    project = Path(__file__).resolve().parents[2]
+    return Path(given) if given else project / "runs" / Path(store).name / month
 
 
 def read_results(folder: str | Path) -> dict[str, pd.DataFrame]:
@@ -304,37 +260,35 @@ def read_results(folder: str | Path) -> dict[str, pd.DataFrame]:
     for a chapter without any). All empty where no chapter left anything.
     """
     folder = Path(folder)
-    chapters = sorted(p.parent for p in folder.glob("*/notes.json")) if folder.is_dir() else []
+    places = sorted(p.parent for p in folder.glob("*/notes.json")) if folder.is_dir() else []
     columns = {
         "headline": [*HEADLINE_COLUMNS, "notebook"],
         "decisions": DECISION_COLUMNS,
         "predictions": [*PREDICTION_COLUMNS, "notebook"],
-        "notes": ["notebook", "section", "needs"],
     }
-    found: dict[str, list[pd.DataFrame]] = {name: [] for name in columns}
-    for chapter in chapters:
-        blocked = json.loads((chapter / "notes.json").read_text(encoding="utf-8"))["blocked"]
-        told = [{"notebook": chapter.name, **b} for b in blocked]
-        found["notes"].append(
-            pd.DataFrame(told or [{"notebook": chapter.name, "section": None, "needs": None}])
-        )
-        for name in ("headline", "decisions", "predictions"):
-            if (chapter / f"{name}.parquet").exists():
-                frame = pd.read_parquet(chapter / f"{name}.parquet").assign(notebook=chapter.name)
-                found[name] += [frame] if len(frame) else []
-    return {
-        name: pd.concat(frames, ignore_index=True)
-        if frames
-        else pd.DataFrame(columns=columns[name])
-        for name, frames in found.items()
-    }
+    results = {name: _stacked(places, name, columns[name]) for name in columns}
+    notes = [note for place in places for note in _blocked_in(place)]
+    return results | {"notes": pd.DataFrame(notes, columns=["notebook", "section", "needs"])}
+
+
+def _stacked(places: list[Path], name: str, columns: list[str]) -> pd.DataFrame:
+    paths = [p for place in places if (p := place / f"{name}.parquet").exists()]
+    frames = [pd.read_parquet(path).assign(notebook=path.parent.name) for path in paths]
+    frames = [frame for frame in frames if len(frame)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def _blocked_in(place: Path) -> list[dict[str, Any]]:
+    blocked = json.loads((place / "notes.json").read_text(encoding="utf-8"))["blocked"]
+    none = {"section": None, "needs": None}
+    return [{"notebook": place.name, **section} for section in blocked or [none]]
 
 
 def result_table(
-    folder: str | Path, chapter: str, name: str, *, columns: tuple[str, ...] = ()
+    folder: str | Path, notebook: str, name: str, *, columns: tuple[str, ...] = ()
 ) -> pd.DataFrame:
     """A result table of a chapter in a month folder; an empty frame with `columns` when
     the chapter left none.
     """
-    path = Path(folder) / chapter / "tables" / f"{name}.parquet"
+    path = Path(folder) / notebook / "tables" / f"{name}.parquet"
     return pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=list(columns))

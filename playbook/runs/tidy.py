@@ -32,39 +32,41 @@ def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     folder = notebooks_folder()
     paths = notebook_paths(folder)
-    if (folder / "training").is_dir():
-        paths |= {
-            f"training/{p.stem}": p
-            for p in sorted((folder / "training").glob("[0-9][0-9]_*.ipynb"))
-        }
-    chosen = {
-        n: p
-        for n, p in paths.items()
-        if not words or any(Path(n).name.startswith(w) or n == w for w in words)
-    }
+    lessons = sorted((folder / "training").glob("[0-9][0-9]_*.ipynb"))
+    paths |= {f"training/{path.stem}": path for path in lessons}
     status = 0
-    for name, path in chosen.items():
-        with tempfile.TemporaryDirectory() as scratch:
-            target = Path(scratch) / "executed.ipynb"
-            done = execute_notebook(path, target, {}, folder=path.parent)
-            if done.status == "failed":
-                print(f"{name}: cell {done.cell} ({done.section}): {done.error}\n{done.traceback}")
-                status = 1
-                continue
-            text = tidied(json.loads(target.read_text(encoding="utf-8")))
-        changed = text != path.read_text(encoding="utf-8")
-        if changed:
-            write_text(path, text)
-        print(f"{name}: {done.seconds:.1f} s, {'tidied' if changed else 'unchanged'}")
+    for name, path in paths.items():
+        if words and not any(Path(name).name.startswith(w) or name == w for w in words):
+            continue
+        status |= _tidy(name, path)
     if not words:
-        for name, text in (
-            ("CONTRACT.md", contract_markdown()),
-            ("METRICS.md", metrics_markdown()),
-        ):
-            path = folder.parent / "data" / name
-            by_hand = path.read_text(encoding="utf-8").partition(text[: text.index("\n")])[0]
-            write_text(path, by_hand + text)
+        _write_dictionaries(folder.parent / "data")
     return status
+
+
+def _tidy(name: str, path: Path) -> int:
+    """Execute one notebook and write it tidied; 1 when it fails."""
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch) / "executed.ipynb"
+        outcome = execute_notebook(path, target, {}, folder=path.parent)
+        if outcome.status == "failed":
+            where = f"cell {outcome.cell} ({outcome.section})"
+            print(f"{name}: {where}: {outcome.error}\n{outcome.traceback}")
+            return 1
+        text = tidied(json.loads(target.read_text(encoding="utf-8")))
+    is_changed = text != path.read_text(encoding="utf-8")
+    if is_changed:
+        write_text(path, text)
+    print(f"{name}: {outcome.seconds:.1f} s, {'tidied' if is_changed else 'unchanged'}")
+    return 0
+
+
+def _write_dictionaries(data: Path) -> None:
+    """The tables of CONTRACT.md and METRICS.md, under their heads written by hand."""
+    for name, text in (("CONTRACT.md", contract_markdown()), ("METRICS.md", metrics_markdown())):
+        path = data / name
+        by_hand = path.read_text(encoding="utf-8").partition(text[: text.index("\n")])[0]
+        write_text(path, by_hand + text)
 
 
 def tidied(notebook: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from playbook.runs.folders import first_versions, read_json
+from playbook.tables import empty, frame_of, returns, schema
 
 __all__ = [
     "TrackRecord",
@@ -26,47 +27,15 @@ __all__ = [
     "track_record",
 ]
 
+NUMBERS = ("point", "low", "high", "level", "naive", "actual")
+# what of a run's record differs -> why a figure was restated
+CAUSES = {"fingerprint": "inputs", "code": "method", "parameters": "parameters"}
 WHOLE = {"", "all", "shop", "total"}  # subjects whose actual is the headline series itself
-SCORED = [
-    "notebook",
-    "metric",
-    "subject",
-    "horizon",
-    "model",
-    "made_in",
-    "due_on",
-    "level",
-    "point",
-    "low",
-    "high",
-    "naive",
-    "actual",
-    "error",
-    "naive_error",
-    "is_inside",
-    "is_replay",
-    "status",
-]
-SUMMED = [
-    "notebook",
-    "metric",
-    "is_replay",
-    "n",
-    "waiting",
-    "level",
-    "coverage",
-    "mean_error",
-    "mean_abs_error",
-    "naive_abs_error",
-    "is_better_than_naive",
-]
 
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """`scored`: one row per prediction made before this month; `summary`: one row per
-    notebook, metric and kind.
-    """
+    """The tables `runs.scored` (prediction by prediction) and `runs.track_record`."""
 
     scored: pd.DataFrame
     summary: pd.DataFrame
@@ -80,129 +49,96 @@ def track_record(month_folder: str | Path) -> TrackRecord:
     folder = Path(month_folder)
     about = read_json(folder / "run.json")
     if not about:
-        return TrackRecord(pd.DataFrame(columns=SCORED), pd.DataFrame(columns=SUMMED))
+        return TrackRecord(empty("runs.scored"), empty("runs.track_record"))
     made = _predictions(folder.parent, before=about["month"])
     scored = score_predictions(made, _actuals(folder), as_of=about["as_of"])
     return TrackRecord(scored, summed_up(scored))
 
 
+@returns("runs.scored")
 def score_predictions(
     predictions: pd.DataFrame, actuals: pd.DataFrame, *, as_of: str | dt.date
 ) -> pd.DataFrame:
-    """One row per prediction: error = point - actual, whether the interval held it, the
-    naive forecast's error.
-
-    `actuals` has metric, subject, due_on (text), amount, status. Status of a row:
-    `scored`; `waiting` (not due, or the actual still fills); `no actual` (due, and
-    nothing reports it). Figures of rows that are not scored are missing.
+    """Predictions against what came. `actuals` has metric, subject, due_on (text),
+    amount, status. A prediction is `scored`, `waiting` (not due, or the actual still
+    fills) or has `no actual` (due, and nothing reports it); figures of rows that are not
+    scored are missing.
     """
     if predictions.empty:
-        return pd.DataFrame(columns=SCORED)
-    left = predictions.assign(
-        subject=_whole(predictions["subject"]), due_on=predictions["due_on"].astype(str).str[:10]
-    )
-    right = actuals.assign(
-        subject=_whole(actuals["subject"]), due_on=actuals["due_on"].astype(str).str[:10]
-    )
-    right = right.drop_duplicates(["metric", "subject", "due_on"])[
-        ["metric", "subject", "due_on", "amount", "status"]
-    ]
-    both = left.merge(
-        right.rename(columns={"amount": "actual", "status": "maturity"}),
-        on=["metric", "subject", "due_on"],
-        how="left",
-    )
-    numbers = {
-        c: pd.to_numeric(both[c], errors="coerce").astype(float)
-        for c in ("point", "low", "high", "level", "naive", "actual")
-    }
-    both = both.assign(**numbers)
+        return empty("runs.scored")
+    key = ["metric", "subject", "due_on"]
+    known = _keyed(actuals).drop_duplicates(key)[[*key, "amount", "status"]]
+    known = known.rename(columns={"amount": "actual", "status": "maturity"})
+    both = _keyed(predictions).merge(known, on=key, how="left")
+    for column in NUMBERS:
+        both[column] = pd.to_numeric(both[column], errors="coerce").astype(float)
     is_due = both["due_on"] <= str(as_of)[:10]
-    is_known = both["actual"].notna() & (both["maturity"] == "complete")
-    is_scored = is_due & is_known
-    both["status"] = np.select(
-        [is_scored, is_due & both["maturity"].isna()], ["scored", "no actual"], "waiting"
-    )
+    is_scored = is_due & both["actual"].notna() & (both["maturity"] == "complete")
+    states = [is_scored, is_due & both["maturity"].isna()]
+    both["status"] = np.select(states, ["scored", "no actual"], "waiting")
     both["actual"] = both["actual"].where(is_scored)
     both["error"] = both["point"] - both["actual"]
     both["naive_error"] = both["naive"] - both["actual"]
-    held = (both["low"] <= both["actual"]) & (both["actual"] <= both["high"])
+    is_held = (both["low"] <= both["actual"]) & (both["actual"] <= both["high"])
     has_interval = is_scored & both["low"].notna() & both["high"].notna()
-    both["is_inside"] = held.astype("boolean").where(has_interval, pd.NA)
+    both["is_inside"] = is_held.astype("boolean").where(has_interval, pd.NA)
     order = ["notebook", "metric", "subject", "horizon", "made_in", "due_on", "model"]
-    return both[SCORED].sort_values(order, kind="stable").reset_index(drop=True)
+    columns = schema("runs.scored").names
+    return both[columns].sort_values(order, kind="stable", ignore_index=True)
 
 
+def _keyed(frame: pd.DataFrame) -> pd.DataFrame:
+    days = frame["due_on"].astype(str).str[:10]
+    return frame.assign(subject=_whole(frame["subject"]), due_on=days)
+
+
+@returns("runs.track_record")
 def summed_up(scored: pd.DataFrame) -> pd.DataFrame:
-    """One row per notebook, metric and live or replayed: n scored, waiting, stated
-    level, coverage (share of intervals that held the actual), mean error, mean absolute
-    error of the prediction and of naive.
-    """
+    """Scored predictions by notebook, metric and live or replayed, beside naive."""
     rows = []
-    for (notebook, metric, is_replay), all_of_it in scored.groupby(
-        ["notebook", "metric", "is_replay"], sort=True
-    ):
-        one = all_of_it[all_of_it["status"] == "scored"]
-        with_naive = one.dropna(subset=["naive_error"])
-        ours, naive = with_naive["error"].abs().mean(), with_naive["naive_error"].abs().mean()
-        inside = one["is_inside"].dropna().astype(float)
+    for keys, group in scored.groupby(["notebook", "metric", "is_replay"], sort=True):
+        notebook, metric, is_replay = keys
+        ripe = group[group["status"] == "scored"]
+        beside = ripe.dropna(subset=["naive_error"])
+        ours, naive = beside["error"].abs().mean(), beside["naive_error"].abs().mean()
         rows.append(
-            (
-                notebook,
-                metric,
-                bool(is_replay),
-                len(one),
-                int((all_of_it["status"] == "waiting").sum()),
-                one["level"].mean(),
-                inside.mean(),
-                one["error"].mean(),
-                one["error"].abs().mean(),
-                naive,
-                pd.NA if with_naive.empty else bool(ours < naive),
-            )
+            {
+                "notebook": notebook,
+                "metric": metric,
+                "is_replay": bool(is_replay),
+                "n": len(ripe),
+                "waiting": int((group["status"] == "waiting").sum()),
+                "level": ripe["level"].mean(),
+                "coverage": ripe["is_inside"].dropna().astype(float).mean(),
+                "mean_error": ripe["error"].mean(),
+                "mean_abs_error": ripe["error"].abs().mean(),
+                "naive_abs_error": naive,
+                "is_better_than_naive": pd.NA if beside.empty else bool(ours < naive),
+            }
         )
-    return pd.DataFrame(rows, columns=SUMMED).astype({"is_better_than_naive": "boolean"})
+    return frame_of("runs.track_record", rows).astype({"is_better_than_naive": "boolean"})
 
 
+@returns("runs.restated")
 def restated(month_folder: str | Path) -> pd.DataFrame:
-    """What a republished month says differently: metric, month, first_reported, now,
-    change, cause; one row per figure of the headline series. Empty for a month
-    published once.
+    """What a republished month says differently from its first version. Empty for a
+    month published once.
     """
     folder, rows = Path(month_folder), []
     now = read_json(folder / "run.json")
     here = headline_of(folder).set_index(["metric", "month"])["amount"]
     for name in now.get("earlier_packs", [])[:1]:
         then = read_json(folder.parent / name / "run.json")
-        causes = [
-            word
-            for key, word in (
-                ("fingerprint", "inputs"),
-                ("code", "method"),
-                ("parameters", "parameters"),
-            )
-            if then.get(key) != now.get(key)
-        ]
+        causes = [cause for key, cause in CAUSES.items() if then.get(key) != now.get(key)]
         before = headline_of(folder.parent / name).set_index(["metric", "month"])["amount"]
         for (metric, month), amount in before.items():
             other = here.get((metric, month), float("nan"))
             if not (amount == other or (pd.isna(amount) and pd.isna(other))):
-                rows.append(
-                    (
-                        metric,
-                        month,
-                        amount,
-                        other,
-                        other - amount,
-                        " and ".join(causes) or "not known",
-                    )
-                )
-    frame = pd.DataFrame(
-        rows, columns=["metric", "month", "first_reported", "now", "change", "cause"]
-    )
-    return frame.sort_values(
-        ["month", "metric"], ascending=[False, True], kind="stable"
-    ).reset_index(drop=True)
+                cause = " and ".join(causes) or "not known"
+                rows.append((metric, month, amount, other, other - amount, cause))
+    frame = frame_of("runs.restated", rows)
+    order = {"by": ["month", "metric"], "ascending": [False, True]}
+    return frame.sort_values(**order, kind="stable", ignore_index=True)
 
 
 def _whole(subjects: pd.Series) -> pd.Series:
@@ -211,16 +147,13 @@ def _whole(subjects: pd.Series) -> pd.Series:
 
 
 def _predictions(months: Path, *, before: str) -> pd.DataFrame:
+    """Predictions as first published; a month looked at before its end predicts nothing."""
     frames = []
     for path in first_versions(months):
-        if path.name[:7] >= before or not (path / "predictions.parquet").exists():
-            continue
-        if not read_json(path / "run.json").get(
-            "is_partial"
-        ):  # a month looked at before its end predicts nothing
-            frames.append(
-                pd.read_parquet(path / "predictions.parquet").assign(made_in=path.name[:7])
-            )
+        file = path / "predictions.parquet"
+        is_earlier = path.name[:7] < before and file.exists()
+        if is_earlier and not read_json(path / "run.json").get("is_partial"):
+            frames.append(pd.read_parquet(file).assign(made_in=path.name[:7]))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 

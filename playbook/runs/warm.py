@@ -24,7 +24,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from playbook.runs.kernels import plain_kernels, worker_environment
+
 __all__ = ["imported_modules", "warm_kernels"]
+
+INLINE = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 
 ALWAYS = (
     "pandas",
@@ -42,18 +46,18 @@ ALWAYS = (
 
 def imported_modules(notebooks: Iterable[Path]) -> list[str]:
     """Names of the modules that the notebooks' cells import."""
-    found: set[str] = set()
+    names: set[str] = set()
     for path in notebooks:
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             with contextlib.suppress(SyntaxError):
-                for node in ast.walk(
-                    ast.parse("".join(cell["source"]) if cell["cell_type"] == "code" else "")
-                ):
+                code = "".join(cell["source"]) if cell["cell_type"] == "code" else ""
+                for node in ast.walk(ast.parse(code)):
                     if isinstance(node, ast.Import):
-                        found |= {alias.name for alias in node.names}
+                        names |= {alias.name for alias in node.names}
                     elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                        found.add(node.module)
-    return sorted(found)
+                        names.add(node.module)
+                        names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return sorted(names)
 
 
 def warm_kernels(modules: Iterable[str] = ()) -> tuple[type, Callable[[], None]]:
@@ -62,74 +66,66 @@ def warm_kernels(modules: Iterable[str] = ()) -> tuple[type, Callable[[], None]]
 
     Importing goes on in the background: the first kernel waits for it.
     """
-    from playbook.runs.execute import WORKER_ENVIRONMENT, plain_kernels
-
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    project = str(Path(__file__).resolve().parents[2])
-    environment = (
-        os.environ
-        | WORKER_ENVIRONMENT
-        | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    )
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [project, *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
-    server = subprocess.Popen(
-        [
-            sys.executable,
-            "-Xfrozen_modules=off",
-            "-m",
-            "playbook.runs.warm",
-            str(theirs.fileno()),
-            *modules,
-        ],
-        pass_fds=[theirs.fileno()],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    theirs.close()
-    lock = threading.Lock()
-
-    def fork(order: dict[str, Any], errors: int) -> int:
-        with lock:
-            socket.send_fds(ours, [json.dumps(order).encode()], [errors])
-            answer = ours.recv(64)
-        if not answer:
-            raise ConnectionError("the warm process has ended")
-        return int(answer)
+    warm = _WarmProcess(modules)
 
     class WarmKernels(plain_kernels()):
         """Kernels forked from the warm process; a plain one when that fails."""
 
-        async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
+        async def _async_launch_kernel(self, kernel_cmd: list[str], **given: Any) -> None:
             order = {
                 "file": self.connection_file,
-                "cwd": str(kw.get("cwd") or "."),
-                "env": dict(kw.get("env") or os.environ),
+                "cwd": str(given.get("cwd") or "."),
+                "env": dict(given.get("env") or os.environ),
             }
-            errors = kw.get("stderr")
+            errors = given.get("stderr")
             descriptor = errors.fileno() if hasattr(errors, "fileno") else 2
             try:
-                pid = await asyncio.to_thread(fork, order, descriptor)
+                pid = await asyncio.to_thread(warm.fork, order, descriptor)
             except (OSError, ValueError):
-                await super()._async_launch_kernel(kernel_cmd, **kw)
+                await super()._async_launch_kernel(kernel_cmd, **given)
                 return
             provisioner = self.provisioner
             provisioner.process, provisioner.pid, provisioner.pgid = _Forked(pid), pid, pid
             self._reconcile_connection_info(provisioner.connection_info)
 
-    def close() -> None:
-        ours.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(timeout=5)
-        if server.poll() is None:
-            server.kill()
-            server.wait()
+    return WarmKernels, warm.close
 
-    return WarmKernels, close
+
+class _WarmProcess:
+    """The process that has imported everything, and the socket orders go through."""
+
+    def __init__(self, modules: Iterable[str]) -> None:
+        self.link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.lock = threading.Lock()
+        command = [sys.executable, "-Xfrozen_modules=off", "-m", "playbook.runs.warm"]
+        self.process = subprocess.Popen(
+            [*command, str(theirs.fileno()), *modules],
+            pass_fds=[theirs.fileno()],
+            env=worker_environment() | INLINE,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+
+    def fork(self, order: dict[str, Any], errors: int) -> int:
+        """The process id of a new kernel; ConnectionError when the process has ended."""
+        with self.lock:
+            socket.send_fds(self.link, [json.dumps(order).encode()], [errors])
+            answer = self.link.recv(64)
+        if not answer:
+            raise ConnectionError("the warm process has ended")
+        return int(answer)
+
+    def close(self) -> None:
+        """End the process; its kernels end with it."""
+        self.link.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=5)
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
 
 class _Forked:
@@ -181,9 +177,8 @@ def _serve(descriptor: int, modules: list[str]) -> None:
     import importlib
 
     for name in (*ALWAYS, *modules):
-        with contextlib.suppress(
-            Exception
-        ):  # a notebook that imports what is not there fails by itself, with its cell
+        # a notebook that imports what is not there fails by itself, with its cell
+        with contextlib.suppress(Exception):
             importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended kernels leave no zombies
     gc.collect()
@@ -215,13 +210,7 @@ def _become_kernel(order: dict[str, Any], link: socket.socket, errors: int) -> N
         os.dup2(errors, 2)
         os.chdir(order["cwd"])
         os.environ.clear()
-        os.environ.update(
-            order["env"]
-            | {
-                "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-                "JPY_PARENT_PID": str(server),
-            }
-        )
+        os.environ.update(order["env"] | INLINE | {"JPY_PARENT_PID": str(server)})
         sys.argv = ["ipykernel_launcher"]
         del sys.path[0]  # as ipykernel's own launcher does with the folder that -m puts first
         from ipykernel.kernelapp import IPKernelApp

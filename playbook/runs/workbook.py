@@ -8,27 +8,25 @@ about one customer.
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from playbook.chapters.registry import chapter
+from playbook.measures.metrics import METRICS, definitions
+from playbook.messages import language, read_yaml, say
 from playbook.runs.answers import ANSWERS
-from playbook.runs.words import ABOUT_ONE_PERSON, Words
-
-if TYPE_CHECKING:
-    from playbook.runs.report import Pack
+from playbook.runs.cells import ABOUT_ONE_PERSON, word
+from playbook.runs.pack import Pack, latest_figures, open_decisions, title_of
+from playbook.runs.sentences import sentences
 
 __all__ = ["FILLED_IN", "write_workbook"]
 
-FILLED_IN = (
-    "status",
-    "done_on",
-    "done_size",
-    "note",
-)  # what people write; every other column is ours
-FIRST = (
+FILLED_IN = ("status", "done_on", "done_size", "note")  # what people write; the rest is ours
+DECISION_COLUMNS = [
     "decision_id",
     *FILLED_IN,
     "owner_role",
@@ -46,82 +44,68 @@ FIRST = (
     "reason",
     "stop_rule",
     "notebook",
-)
+]
+ASKS, TARGETS = ("owner_role", "money", "due_on"), ("metric", "target", "due_on", "owner_role")
+TARGETS_CHAPTER, TARGETS_TABLE = "goal_setting", "smart"
 ROWS_KEPT = 2000
+WIDTHS = (9, 48)  # of a column, in characters
+TEXT_LIMIT = 32_000  # Excel's own is 32,767
+SHEET_NAME_LIMIT = 31
+FORMATS = Path(__file__).with_name("formats.yaml")
+OPTIONS = {
+    "strings_to_formulas": False,
+    "strings_to_urls": False,
+    "strings_to_numbers": False,
+    "nan_inf_to_errors": False,
+    "default_date_format": "yyyy-mm-dd",
+}
 
 
 def write_workbook(pack: Pack, decisions: pd.DataFrame, path: Path) -> None:
     """Write `playbook.xlsx`; the same pack gives the same bytes."""
     import xlsxwriter
 
-    words, record = pack.words, pack.record
-    options = {
-        "strings_to_formulas": False,
-        "strings_to_urls": False,
-        "strings_to_numbers": False,
-        "nan_inf_to_errors": False,
-        "default_date_format": "yyyy-mm-dd",
-    }
-    with xlsxwriter.Workbook(str(path), options) as book:
-        year, month, day = map(int, record["as_of"].split("-"))
-        book.set_properties(
-            {
-                "title": f"{record['store']} {record['month']}",
-                "created": dt.datetime(year, month, day),
-            }
-        )
-        sheets = _Sheets(book, words)
-        from playbook.runs.report import latest_figures, sentences
+    record = pack.record
+    with xlsxwriter.Workbook(str(path), OPTIONS) as book:
+        title = f"{record['store']} {record['month']}"
+        as_of = dt.datetime.fromisoformat(record["as_of"])
+        book.set_properties({"title": title, "created": as_of})
+        sheets = _Sheets(book)
+        lines = [f"{title} ({record['currency']})", *sentences(pack, decisions)]
+        lines += [word("partial month")] if record["is_partial"] else []
+        card = pack.reviewed("scorecard")
+        sheets.text(word("Summary"), lines, latest_figures(pack) if card is None else card)
+        sheets.decisions(word("Decisions"), decisions)
+        sheets.frame(word("Asks"), _or_empty(pack.table(pack.review, "asks"), ASKS))
+        goals = chapter(TARGETS_CHAPTER).notebook
+        sheets.frame(word("Targets"), _or_empty(pack.table(goals, TARGETS_TABLE), TARGETS))
+        sheets.frame(word("Definitions"), _definitions(pack))
+        for notebook in pack.done:
+            table = _first_table(pack, notebook)
+            if table is not None:
+                sheets.frame(title_of(notebook), table)
 
-        told = sentences(pack, decisions)
-        card = pack.table(pack.review, "scorecard")
-        sheets.text(
-            words("Summary"),
-            [
-                f"{record['store']} {record['month']} ({record['currency']})",
-                *told,
-                *([words("partial month")] if record["is_partial"] else []),
-            ],
-            latest_figures(pack) if card is None or card.empty else card,
-        )
-        sheets.decisions(words("Decisions"), decisions)
-        asks = pack.table(pack.review, "asks")
-        sheets.frame(
-            words("Asks"),
-            pd.DataFrame(columns=["owner_role", "money", "due_on"]) if asks is None else asks,
-        )
-        smart = next(
-            (
-                t
-                for n in pack.done
-                if n.startswith("02_") and (t := pack.table(n, "smart")) is not None
-            ),
-            None,
-        )
-        empty = pd.DataFrame(columns=["metric", "target", "due_on", "owner_role"])
-        sheets.frame(words("Targets"), smart if smart is not None else empty)
-        sheets.frame(words("Definitions"), _definitions(pack))
-        for chapter in pack.done:
-            about, names = words.chapter(chapter), pack.tables(chapter)
-            frames = [
-                (n, pack.table(chapter, n))
-                for n in sorted(names, key=lambda n: (n != about["table"], n))
-            ]
-            shown = next((f for _, f in frames if not ABOUT_ONE_PERSON & set(f.columns)), None)
-            if shown is not None:
-                sheets.frame(about["title"], shown)
+
+def _or_empty(frame: pd.DataFrame | None, columns: tuple[str, ...]) -> pd.DataFrame:
+    return pd.DataFrame(columns=list(columns)) if frame is None else frame
+
+
+def _first_table(pack: Pack, notebook: str) -> pd.DataFrame | None:
+    """The chapter's headline table, else its first that is not about single persons."""
+    facts = chapter(notebook)
+    headline = facts.headline_table if facts else ""
+    for name in sorted(pack.tables(notebook), key=lambda name: (name != headline, name)):
+        table = pack.table(notebook, name)
+        if not ABOUT_ONE_PERSON & set(table.columns):
+            return table
+    return None
 
 
 def _definitions(pack: Pack) -> pd.DataFrame:
-    from playbook.measures.metrics import METRICS, definitions
-
     series = pack.gathered("headline")
     used = sorted(set(series["metric"]) & set(METRICS)) if len(series) else []
-    frame = (
-        definitions(*used)
-        .iloc[: len(used)]
-        .drop(columns="name" if pack.words.lang == "zh" else "chinese")
-    )
+    frame = definitions(*used).iloc[: len(used)]
+    frame = frame.drop(columns="name" if language() == "zh" else "chinese")
     return frame.rename(columns={"id": "metric", "chinese": "name"})
 
 
@@ -130,45 +114,20 @@ class _Sheets:
     fit.
     """
 
-    def __init__(self, book: Any, words: Words) -> None:
-        self.book, self.words, self.used = book, words, set()
-        thin = {"valign": "top"}
-        self.formats = {
-            name: book.add_format(thin | more)
-            for name, more in {
-                "head": {"bold": True, "bg_color": "#E5E7EB", "bottom": 1, "text_wrap": True},
-                "text": {"text_wrap": True},
-                "count": {"num_format": "#,##0"},
-                "money": {"num_format": "#,##0.00"},
-                "share": {"num_format": "0.0%"},
-                "plain": {"num_format": "#,##0.####"},
-                "day": {"num_format": "yyyy-mm-dd"},
-                "fill": {
-                    "bg_color": "#FFF7D6",
-                    "border": 1,
-                    "border_color": "#D1D5DB",
-                    "locked": False,
-                    "text_wrap": True,
-                },
-                "fill_day": {
-                    "bg_color": "#FFF7D6",
-                    "border": 1,
-                    "border_color": "#D1D5DB",
-                    "num_format": "yyyy-mm-dd",
-                },
-                "title": {"bold": True, "font_size": 14},
-            }.items()
-        }
+    def __init__(self, book: Any) -> None:
+        self.book, self.used = book, set()
+        formats = read_yaml(FORMATS)
+        self.formats = {name: book.add_format(form) for name, form in formats.items()}
 
     def sheet(self, name: str) -> Any:
         """A new sheet; Excel allows 31 characters, no brackets, slashes, colons or
         marks, and no name twice.
         """
-        plain = re.sub(r"[\[\]:*?/\\]", " ", name)[:31].strip("' ") or "sheet"
+        plain = re.sub(r"[\[\]:*?/\\]", " ", name)[:SHEET_NAME_LIMIT].strip("' ") or "sheet"
         number = 1
         while plain.lower() in self.used:
             number += 1
-            plain = f"{plain[:28]} {number}"
+            plain = f"{plain[: SHEET_NAME_LIMIT - 3]} {number}"
         self.used.add(plain.lower())
         sheet = self.book.add_worksheet(plain)
         sheet.set_landscape()
@@ -181,21 +140,20 @@ class _Sheets:
         """
         sheet = sheet or self.sheet(name)
         kept = frame[[c for c in frame.columns if c not in ABOUT_ONE_PERSON]].head(ROWS_KEPT)
+        least, most = WIDTHS
         for place, column in enumerate(kept.columns):
             sheet.write_string(top, place, str(column), self.formats["head"])
             values = kept[column].tolist()
             for row, value in enumerate(values, start=top + 1):
-                self.cell(sheet, row, place, value, column)
-            widest = max(
-                [len(str(column)), *(min(len(str(v)), 60) for v in values[:200])], default=8
-            )
-            sheet.set_column(place, place, min(max(widest + 2, 9), 48))
+                self.cell(sheet, (row, place), value, column)
+            widest = max(len(str(text)) for text in (column, *values[:200]))
+            sheet.set_column(place, place, min(max(min(widest, 60) + 2, least), most))
         sheet.freeze_panes(top + 1, 0)
         if len(kept) and len(kept.columns):
             sheet.autofilter(top, 0, top + len(kept), len(kept.columns) - 1)
         return sheet
 
-    def cell(self, sheet: Any, row: int, place: int, value: Any, column: str) -> None:
+    def cell(self, sheet: Any, place: tuple[int, int], value: Any, column: str) -> None:
         """One typed cell; missing stays empty, and text is written as text whatever it
         begins with.
         """
@@ -203,32 +161,13 @@ class _Sheets:
         if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
             return
         if isinstance(value, bool) or type(value).__name__ == "bool_":
-            sheet.write_boolean(row, place, bool(value))
-        elif isinstance(value, (dt.datetime, dt.date)):
-            plain = value.replace(tzinfo=None) if isinstance(value, dt.datetime) else value
-            sheet.write_datetime(row, place, plain, formats["day"])
-        elif (
-            isinstance(value, str)
-            and re.fullmatch(r"\d{4}-\d\d-\d\d", value)
-            and column.endswith("_on")
-        ):
-            sheet.write_datetime(row, place, dt.datetime.fromisoformat(value), formats["day"])
+            sheet.write_boolean(*place, bool(value))
+        elif (day := _day_of(value, column)) is not None:
+            sheet.write_datetime(*place, day, formats["day"])
         elif isinstance(value, str) or not hasattr(value, "__float__"):
-            sheet.write_string(row, place, str(value)[:32000], formats["text"])
-        else:
-            number = float(value)
-            if number in (float("inf"), float("-inf")):
-                return
-            kind = (
-                "share"
-                if column.endswith("share")
-                else "money"
-                if hasattr(value, "as_tuple")
-                else "count"
-                if number == int(number)
-                else "plain"
-            )
-            sheet.write_number(row, place, number, formats[kind])
+            sheet.write_string(*place, str(value)[:TEXT_LIMIT], formats["text"])
+        elif math.isfinite(float(value)):
+            sheet.write_number(*place, float(value), formats[_number_format(value, column)])
 
     def text(self, name: str, lines: list[str], frame: pd.DataFrame) -> None:
         """A few lines of text above a table."""
@@ -241,44 +180,39 @@ class _Sheets:
         """All decisions, the columns to fill in marked, `status` with a list to choose
         from.
         """
-        kept = (
-            decisions[decisions["action"] != "blocked"]
-            if len(decisions)
-            else pd.DataFrame(columns=list(FIRST))
-        )
-        kept = kept.assign(done_size=None).reindex(columns=list(FIRST))
-        sheet = self.frame(name, kept)
-        for row in range(1, len(kept) + 1):
-            for column in FILLED_IN:
-                place, value = FIRST.index(column), kept[column].iloc[row - 1]
-                given = value if isinstance(value, str) else ""
-                sheet.write_string(
-                    row, place, given, self.formats["fill"]
-                ) if given else sheet.write_blank(
-                    row, place, None, self.formats["fill_day" if column == "done_on" else "fill"]
-                )
-        last = max(len(kept), 1)
-        sheet.data_validation(
-            1,
-            FIRST.index("status"),
-            last,
-            FIRST.index("status"),
-            {
-                "validate": "list",
-                "source": list(ANSWERS),
-                "error_message": "Choose one of: " + ", ".join(ANSWERS),
-            },
-        )
-        sheet.data_validation(
-            1,
-            FIRST.index("done_on"),
-            last,
-            FIRST.index("done_on"),
-            {
-                "validate": "date",
-                "criteria": ">",
-                "value": dt.date(2000, 1, 1),
-                "error_message": "A day, such as 2026-10-31",
-            },
-        )
+        rows = open_decisions(decisions).assign(done_size=None).reindex(columns=DECISION_COLUMNS)
+        sheet = self.frame(name, rows)
+        for column in FILLED_IN:
+            place = DECISION_COLUMNS.index(column)
+            blank = self.formats["fill_day" if column == "done_on" else "fill"]
+            for row, value in enumerate(rows[column], start=1):
+                if isinstance(value, str) and value:
+                    sheet.write_string(row, place, value, self.formats["fill"])
+                else:
+                    sheet.write_blank(row, place, None, blank)
+        answers = {"validate": "list", "source": list(ANSWERS)}
+        answers["error_message"] = say("runs.choose_one", known=", ".join(ANSWERS))
+        days = {"validate": "date", "criteria": ">", "value": dt.date(2000, 1, 1)}
+        days["error_message"] = say("runs.a_day")
+        for column, rule in (("status", answers), ("done_on", days)):
+            place = DECISION_COLUMNS.index(column)
+            sheet.data_validation(1, place, max(len(rows), 1), place, rule)
         sheet.freeze_panes(1, 1)
+
+
+def _day_of(value: Any, column: str) -> dt.date | None:
+    """The value as a day or moment without a zone; None where it is none."""
+    if isinstance(value, dt.datetime):
+        return value.replace(tzinfo=None)
+    if isinstance(value, dt.date):
+        return value
+    is_day = isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value)
+    return dt.datetime.fromisoformat(value) if is_day and column.endswith("_on") else None
+
+
+def _number_format(value: Any, column: str) -> str:
+    if column.endswith("share"):
+        return "share"
+    if hasattr(value, "as_tuple"):
+        return "money"
+    return "count" if float(value) == int(float(value)) else "plain"

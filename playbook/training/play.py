@@ -329,15 +329,15 @@ class Game:
         `chapters` such as "00,03,11" makes only those; `options` go to the monthly run.
         Packs of earlier months stay beside it.
         """
-        from playbook.runs.month import run_month
+        from playbook.runs.month import HowToRun, run_month
+        from playbook.runs.plan import Wish
 
         only = tuple(name.strip() for name in chapters.split(",") if name.strip())
         done = run_month(
             str(self.store()),
             month=self.shop.month,
-            runs=self.folder / "runs",
-            only=only,
-            **options,
+            wish=Wish(only),
+            how=HowToRun(runs=self.folder / "runs", **options),
         )
         return Path(done.folder) / "index.html"
 

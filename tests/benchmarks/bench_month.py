@@ -61,7 +61,7 @@ def one_month(way: str, store: str, jobs: int, runs: str) -> dict:
         return outcome
 
     month.execute_notebook = timed
-    done = month.run_month(store, jobs=jobs, runs=runs, is_warm=way == "warm")
+    done = month.run_month(store, how=month.HowToRun(jobs=jobs, runs=runs, is_warm=way == "warm"))
     return spent | {"status": done.status}
 
 

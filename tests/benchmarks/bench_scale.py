@@ -283,7 +283,7 @@ def store_playbook(folder: Path) -> dict:
 
 
 def chapters_playbook(folder: Path) -> dict:
-    from playbook.runs import month
+    from playbook.runs import month, plan
 
     execute, took = month.execute_notebook, {}
 
@@ -297,9 +297,8 @@ def chapters_playbook(folder: Path) -> dict:
     done = month.run_month(
         str(folder),
         month=AS_OF[:7],
-        only=("00", "04", "05", "06"),
-        runs=folder / "cache" / "runs",
-        memory=os.environ["PLAYBOOK_MEMORY"],
+        wish=plan.Wish(only=("00", "04", "05", "06")),
+        how=month.HowToRun(runs=folder / "cache" / "runs", memory=os.environ["PLAYBOOK_MEMORY"]),
     )
     if done.status:
         raise SystemExit(f"the run ended with status {done.status}")

@@ -1,0 +1,243 @@
+"""A chapter as people read it: no code, lessons folded, figures as SVG with text as
+text, nothing from the network.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import html
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+from playbook.chapters.registry import chapter
+from playbook.messages import label, language
+from playbook.runs.cells import TEMPLATES, word
+from playbook.runs.execute import skip_iri_grammars
+from playbook.runs.folders import read_json
+
+__all__ = ["drawn", "lesson_figures", "objective_of", "write_chapter"]
+
+SAFE_TAGS = frozenset(
+    [
+        "a",
+        "b",
+        "blockquote",
+        "br",
+        "caption",
+        "code",
+        "div",
+        "em",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "hr",
+        "i",
+        "li",
+        "ol",
+        "p",
+        "pre",
+        "small",
+        "span",
+        "strong",
+        "sub",
+        "sup",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "tr",
+        "ul",
+    ]
+)
+SAFE_ATTRIBUTES = {"a": ["href"], "*": ["colspan", "rowspan", "scope", "class", "lang"]}
+FIGURE_CALL = re.compile(r"\w\.figure\(\s*[\"'](\w+)[\"']")
+SECTIONS = ("Objective", "Parameters", "Question", "Data", "Analysis", "Decision", "Sources")
+SET_BY_RUN = ("month", "store", "out", "results")
+
+
+def write_chapter(folder: Path, record: dict[str, Any], title: str, tables: list[str]) -> None:
+    """Write `notebook.html` beside the executed notebook in `folder`; `tables` are
+    offered for download.
+    """
+    skip_iri_grammars()
+    import nbformat
+
+    facts = chapter(folder.name)
+    notebook = nbformat.read(folder / "notebook.ipynb", as_version=4)
+    states = [name for name in ("partial month", "replay") if record[BANNERS[name]]]
+    page = {
+        "lang": "zh-Hans" if language() == "zh" else "en",
+        "css": (TEMPLATES / "pack.css").read_text(encoding="utf-8"),
+        "title": f"{title} · {record['store']} {record['month']}",
+        "intro": facts.objective.get(language(), "") if facts else "",
+        "back": f"← {word('back to the pack')}",
+        "banner": word(states[0]) if states else "",
+        "lesson": word("lesson"),
+        "tables": tables,
+        "tables_title": word("tables"),
+    }
+    shown = _for_reading(notebook, folder / "figures")
+    body, _resources = _exporter().from_notebook_node(shown, resources={"page": page})
+    (folder / "notebook.html").write_text(body, encoding="utf-8")
+
+
+BANNERS = {"partial month": "is_partial", "replay": "is_replay"}
+
+
+@functools.cache
+def _exporter() -> Any:
+    """One exporter for all chapters: its template is compiled once."""
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    options = {
+        "template_name": "chapter",
+        "extra_template_basedirs": [str(TEMPLATES)],
+        "embed_images": False,
+        "sanitize_html": False,
+    }
+    hidden = ("input", "input_prompt", "output_prompt", "anchor_links")
+    options |= {f"exclude_{name}": True for name in hidden}
+    exporter = HTMLExporter(config=Config({"HTMLExporter": options}))
+    exporter.register_filter("clean_html", _clean)
+    return exporter
+
+
+def _tags(cell: Any) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def _for_reading(notebook: Any, figures: Path) -> Any:
+    """Mark runs of lesson cells to fold, drop the parameter cells, put saved SVG in the
+    place of raster figures.
+    """
+    import nbformat
+
+    notebook = copy.deepcopy(notebook)
+    injected = [c.source for c in notebook.cells if "injected-parameters" in _tags(c)]
+    cells = [c for c in notebook.cells if "injected-parameters" not in _tags(c)]
+    _fold_lessons(cells)
+    heading = ""
+    for place, cell in enumerate(cells):
+        if cell.cell_type == "markdown":
+            heads = re.findall(r"(?m)^#+ +(.+)$", cell.source)
+            heading = heads[-1] if heads else heading
+            cell.source = _headed(cell.source)
+        elif "parameters" in _tags(cell):
+            used = _parameters(cell.source, "".join(injected[:1]))
+            cells[place] = nbformat.v4.new_markdown_cell(used)
+        elif cell.cell_type == "code":
+            _use_svg(cell, figures, heading)
+    notebook.cells = cells
+    return notebook
+
+
+def _fold_lessons(cells: list[Any]) -> None:
+    """Mark where a run of lesson cells begins and where it ends."""
+    is_lesson = [False, *("lesson" in _tags(cell) for cell in cells), False]
+    for place, cell in enumerate(cells, start=1):
+        if is_lesson[place] and not is_lesson[place - 1]:
+            cell.metadata["pack_open"] = True
+        if is_lesson[place] and not is_lesson[place + 1]:
+            cell.metadata["pack_close"] = True
+
+
+def _headed(source: str) -> str:
+    """The headings every notebook has, in the language in use."""
+    for name in SECTIONS:
+        source = re.sub(rf"(?m)^## {name}\s*$", f"## {label('headings', name)}", source)
+    return source
+
+
+def _parameters(declared: str, given: str) -> str:
+    """The parameters with the values this run used and what they mean, as a Markdown
+    list.
+    """
+    used = dict(re.findall(r"(?m)^(\w+) = (.+)$", given))
+    lines = re.findall(r"(?m)^(\w+): [^=]+= (.*?)(?:  # *(.*))?$", declared)
+    return "\n".join(
+        f"- `{name}` = `{used.get(name, value)}`" + (f": {html.escape(meaning)}" if meaning else "")
+        for name, value, meaning in lines
+        if name not in SET_BY_RUN
+    )
+
+
+def _use_svg(cell: Any, figures: Path, heading: str) -> None:
+    """Put the saved SVG in the place of the raster image that the kernel showed, or
+    last if it showed none (the kernel had closed the figure).
+    """
+    import nbformat
+
+    paths = [figures / f"{name}.svg" for name in FIGURE_CALL.findall(cell.source)]
+    drawings = [drawn(path) for path in paths if path.exists()]
+    title = drawings[0][1] if drawings else ""
+    cell.metadata["pack_alt"] = f"{heading}: {title}".strip(": ") or "figure"
+    images = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+    for output, (text, _title) in itertools.zip_longest(images[: len(drawings)], drawings):
+        drawing = {"image/svg+xml": text}
+        if output is None:
+            cell.outputs.append(nbformat.v4.new_output("display_data", drawing))
+        else:
+            output.data = drawing
+    for output in cell.outputs:  # a figure's repr beside its picture says nothing
+        if any(kind.startswith("image/") for kind in output.get("data", {})):
+            output.data.pop("text/plain", None)
+
+
+def _clean(text: str) -> str:
+    """HTML from outputs and markdown with scripts, styles, forms and outside addresses
+    taken out.
+    """
+    import bleach
+
+    body = re.sub(r"(?is)<(style|script|iframe|object)\b.*?</\1>", "", str(text))
+    return bleach.clean(
+        body,
+        tags=SAFE_TAGS,
+        attributes=SAFE_ATTRIBUTES,
+        protocols=["http", "https", "mailto"],
+        strip=True,
+    )
+
+
+def lesson_figures(path: Path) -> set[str]:
+    """Names of figures drawn in lesson cells: the pack shows them folded, never on its
+    first page.
+    """
+    cells = read_json(path).get("cells", [])
+    lessons = [c for c in cells if "lesson" in c.get("metadata", {}).get("tags", [])]
+    sources = ["".join(cell["source"]) for cell in lessons]
+    return {name for source in sources for name in FIGURE_CALL.findall(source)}
+
+
+def objective_of(path: Path) -> str:
+    """The first sentence under a notebook's Objective."""
+    for cell in read_json(path).get("cells", []):
+        text = "".join(cell.get("source", ""))
+        stated = re.search(r"(?ms)^#+ Objective\s*\n+(.+?)(?:\n\s*\n|\Z)", text)
+        if cell.get("cell_type") == "markdown" and stated:
+            plain = re.sub(r"[*`#]|\b_|_\b|\[([^\]]*)\]\([^)]*\)", r"\1", stated[1])
+            return plain.replace("\n", " ").strip()
+    return ""
+
+
+def drawn(path: Path) -> tuple[str, str]:
+    """A saved figure as SVG, and its title: its largest text, the boldest and first of
+    those; a mark is no title.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    texts = re.findall(r"<text[^>]*style=\"([^\"]*)\"[^>]*>([^<]{4,})</text>", text)
+    largest = max(texts, key=lambda found: _prominence(found[0]), default=("", ""))
+    return text, html.unescape(largest[1]).strip()
+
+
+def _prominence(style: str) -> tuple[float, bool]:
+    size = re.search(r"([\d.]+)px", style)
+    return float(size[1]) if size else 0.0, bool(re.search("bold|700", style))

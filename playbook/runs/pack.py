@@ -1,0 +1,146 @@
+"""A month's results as read from its folder, and the pack people open: one page first,
+then every chapter without code, a workbook, the decisions as CSV.
+
+Nothing here computes a figure: it shows what the chapters wrote. Whatever came from
+outside (titles, names, reasons, errors) is escaped; the page needs no network, and no
+script to be read.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from playbook.chapters.monthly_review.review import WEIGHT
+from playbook.chapters.registry import chapter, place_of
+from playbook.measures.metrics import months_back
+from playbook.runs.chapter_page import drawn, lesson_figures
+from playbook.runs.folders import digest_text, published_months
+
+__all__ = ["Pack", "latest_figures", "open_decisions", "pack_version", "ranked", "title_of"]
+
+UNKNOWN_WEIGHT = 0.5  # of an effect whose confidence nobody stated
+
+
+def title_of(notebook: str) -> str:
+    """A chapter's number and title; of a shop's own notebook, its name in words."""
+    facts = chapter(notebook)
+    if facts is not None:
+        return facts.titled()
+    return f"{notebook[:2]} {notebook[3:].replace('_', ' ').capitalize()}"
+
+
+class Pack:
+    """A month's results: tables and figures by chapter, decisions, headline series."""
+
+    def __init__(self, folder: Path, record: dict[str, Any]) -> None:
+        self.folder, self.record = folder, record
+        self.chapters = list(record["notebooks"])
+        self.done = [n for n in self.chapters if record["notebooks"][n]["status"] == "done"]
+        self.review = next((n for n in self.done if place_of(n) == "review"), "")
+        self.lessons = {n: lesson_figures(folder / n / "notebook.ipynb") for n in self.done}
+
+    def tables(self, notebook: str) -> list[str]:
+        """Names of a chapter's result tables."""
+        return sorted(p.stem for p in (self.folder / notebook / "tables").glob("*.parquet"))
+
+    def table(self, notebook: str, name: str) -> pd.DataFrame | None:
+        """A result table, or None when the chapter wrote none of that name."""
+        path = self.folder / notebook / "tables" / f"{name}.parquet"
+        return pd.read_parquet(path) if notebook and path.exists() else None
+
+    def reviewed(self, name: str) -> pd.DataFrame | None:
+        """A table of the review, or None where it wrote none or one without rows."""
+        frame = self.table(self.review, name)
+        return None if frame is None or frame.empty else frame
+
+    def gathered(self, name: str) -> pd.DataFrame:
+        """One file of every chapter (decisions, predictions, headline), stacked, with
+        its notebook.
+        """
+        paths = [(n, self.folder / n / f"{name}.parquet") for n in self.done]
+        frames = [pd.read_parquet(path).assign(notebook=n) for n, path in paths if path.exists()]
+        frames = [frame for frame in frames if len(frame)]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    def figure(self, notebook: str, name: str = "") -> dict[str, str] | None:
+        """A chapter's figure as a data address with its alternative text; the first one
+        when no name is given.
+        """
+        folder = self.folder / notebook / "figures"
+        paths = [folder / f"{name}.svg"] if name else sorted(folder.glob("*.svg"))
+        for path in paths:
+            if path.exists() and path.stem not in self.lessons.get(notebook, set()):
+                drawing, title = drawn(path)
+                title = title or path.stem.replace("_", " ")
+                encoded = base64.b64encode(drawing.encode()).decode()
+                return {
+                    "src": f"data:image/svg+xml;base64,{encoded}",
+                    "alt": f"{title_of(notebook)}: {title}",
+                    "caption": title,
+                }
+        return None
+
+    def decisions(self) -> pd.DataFrame:
+        """All decisions of the month, best first: expected effect weighed by
+        confidence, what costs after what is not known; blocked rows last.
+        """
+        decisions = self.gathered("decisions")
+        if decisions.empty:
+            return decisions
+        effect = pd.to_numeric(decisions["expected_effect"], errors="coerce")
+        weight = decisions["confidence"].map(WEIGHT).fillna(UNKNOWN_WEIGHT)
+        worth = (effect * weight).fillna(0.0)
+        order = decisions.assign(_blocked=decisions["action"].eq("blocked"), _worth=-worth)
+        order = order.sort_values(["_blocked", "_worth", "due_on", "decision_id"], kind="stable")
+        return order.drop(columns=["_blocked", "_worth"]).reset_index(drop=True)
+
+
+def open_decisions(decisions: pd.DataFrame) -> pd.DataFrame:
+    """The decisions that were not blocked by something missing."""
+    return decisions[decisions["action"] != "blocked"] if len(decisions) else decisions
+
+
+def ranked(pack: Pack, decisions: pd.DataFrame) -> pd.DataFrame:
+    """The review's ranked list; where it wrote none, every open decision in the pack's
+    own order.
+    """
+    listed = pack.table(pack.review, "ranked")
+    if listed is None or "decision_id" not in listed:
+        return open_decisions(decisions)
+    return listed[["decision_id"]].merge(decisions, on="decision_id")
+
+
+def latest_figures(pack: Pack) -> pd.DataFrame:
+    """One row per headline metric of the month: metric, actual, last_month, last_year
+    (missing where not known), status.
+    """
+    series = pack.gathered("headline")
+    if series.empty:
+        return series
+    month = pack.record["month"]
+    unique = series.drop_duplicates(["metric", "month"])
+    wide = unique.pivot(index="metric", columns="month", values="amount")
+    status = unique[unique["month"] == month].set_index("metric")["status"]
+    when = {
+        "actual": month,
+        "last_month": months_back(month, 2)[0],
+        "last_year": months_back(month, 13)[0],
+    }
+    none = pd.Series(float("nan"), index=wide.index)
+    figures = pd.DataFrame({name: wide.get(m, none) for name, m in when.items()}, index=wide.index)
+    return figures.assign(status=status).dropna(subset=["actual"]).reset_index()
+
+
+def pack_version(final: Path) -> str:
+    """Changes when the pack would look otherwise although no figure changed: its code,
+    its words, or the months it links to.
+    """
+    room = Path(__file__).parent
+    files = [*room.glob("*.py"), *room.rglob("templates/**/*.*"), *room.parent.rglob("*.yaml")]
+    earlier = [p.name for p in published_months(final.parent) if p.name[:7] < final.name]
+    texts = [p.read_text(encoding="utf-8") for p in sorted(files) if p.is_file()]
+    return digest_text(texts, earlier)[:16]

@@ -1,0 +1,119 @@
+"""The first three sentences of a month: what happened, why, what to decide by when."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from playbook.messages import say
+from playbook.runs.cells import decision_text, metric_name, plain_number
+from playbook.runs.pack import Pack, latest_figures, open_decisions, ranked
+
+__all__ = ["ACTIONS_SHOWN", "sentences"]
+
+ACTIONS_SHOWN = 10
+DRIVERS_NAMED = 2
+
+
+def sentences(pack: Pack, decisions: pd.DataFrame) -> list[str]:
+    """What happened, why, what to decide by when, from the figures the review gathered."""
+    return [_what_happened(pack), _why(pack), _what_to_decide(pack, decisions)]
+
+
+def _what_happened(pack: Pack) -> str:
+    record = pack.record
+    latest = latest_figures(pack)
+    row = latest[latest["metric"] == "net_revenue"] if len(latest) else latest
+    if row.empty:
+        return say("runs.no_revenue", month=record["month"])
+    figure = row.iloc[0]
+    money = f"{plain_number(figure.actual)} {record['currency']}"
+    if figure.status != "complete":
+        return say("runs.still_filling", as_of=record["as_of"], month=record["month"], money=money)
+    changes = []
+    for column in ("last_month", "last_year"):
+        if pd.notna(figure[column]) and figure[column]:
+            change = figure.actual / figure[column] - 1
+            direction = "more" if change >= 0 else "less"
+            changes.append(say(f"runs.{direction}_than_{column}", change=f"{abs(change):.1%}"))
+    told = say("runs.revenue", month=record["month"], money=money)
+    if changes:
+        told += say("runs.compared", changes=say("runs.and").join(changes))
+    return told + _against_its_past(pack)
+
+
+def _against_its_past(pack: Pack) -> str:
+    """Whether net revenue lies where its own past leads one to expect, as the end of a
+    sentence.
+    """
+    card = pack.table(pack.review, "scorecard")
+    is_there = card is not None and "upper" in card
+    row = card[card["metric"] == "net_revenue"] if is_there else pd.DataFrame()
+    if row.empty:
+        return say("runs.end")
+    figure = row.iloc[0]
+    if pd.isna(figure.upper):
+        return say("runs.too_short_a_history")
+    limits = {name: plain_number(round(figure[end])) for name, end in LIMITS.items()}
+    if figure.actual > figure.upper:
+        return say("runs.above", **limits)
+    return say("runs.below" if figure.actual < figure.lower else "runs.within", **limits)
+
+
+LIMITS = {"low": "lower", "high": "upper"}
+
+
+def _why(pack: Pack) -> str:
+    drivers = pack.reviewed("drivers")
+    if drivers is None or not {"driver", "contribution"} <= set(drivers):
+        return say("runs.no_drivers")
+    if pack.record["is_partial"]:
+        return say("runs.drivers_later")
+    sized = drivers.assign(size=drivers["contribution"].abs())
+    largest = sized.sort_values(["size", "driver"], ascending=[False, True]).head(DRIVERS_NAMED)
+    parts = [
+        f"{metric_name(str(driver))} ({money:+,.0f} {pack.record['currency']})"
+        for driver, money in zip(largest["driver"], largest["contribution"], strict=True)
+    ]
+    return say("runs.why", parts=say("runs.and_both").join(parts)) + _news(drivers)
+
+
+def _news(drivers: pd.DataFrame) -> str:
+    """The driver that moved further than its past, as the end of a sentence."""
+    if "is_news" in drivers and drivers["is_news"].astype(bool).any():
+        driver = drivers["driver"][drivers["is_news"].astype(bool)].iloc[0]
+        return say("runs.news", driver=metric_name(str(driver)))
+    is_judged = "surprise" in drivers and drivers["surprise"].notna().any()
+    return say("runs.no_news" if is_judged else "runs.end")
+
+
+def _what_to_decide(pack: Pack, decisions: pd.DataFrame) -> str:
+    proposals = open_decisions(decisions)
+    if proposals.empty:
+        return say("runs.nothing_to_decide")
+    first_ones = ranked(pack, decisions).head(ACTIONS_SHOWN)
+    first_ones = first_ones if len(first_ones) else proposals.head(ACTIONS_SHOWN)
+    first = decision_text(first_ones.iloc[0].to_dict())
+    due = sorted(day for day in first_ones["due_on"].astype(str) if day and day != "None")
+    is_cut = len(proposals) > len(first_ones)
+    told = say(
+        "runs.decide_some" if is_cut else "runs.decide_all",
+        shown=len(first_ones),
+        n=len(proposals),
+    )
+    told += say("runs.earliest", day=due[0]) if due else ""
+    told += say("runs.on_top", what=first["what"]) + _about(first) + say("runs.end")
+    asked = pack.reviewed("asks")
+    if asked is None:
+        return told
+    return told + say("runs.asked", money=f"{asked['money'].sum():,.0f} {pack.record['currency']}")
+
+
+def _about(decision: dict[str, str]) -> str:
+    """Who, by when and what is expected of a decision, in brackets."""
+    parts = [decision["who"]]
+    if decision["by when"]:
+        parts.append(say("runs.by", day=decision["by when"]))
+    if decision["expected"]:
+        parts.append(say("runs.expected", effect=decision["expected"]))
+    told = say("runs.comma").join(filter(None, parts))
+    return say("runs.inside", told=told) if told else ""
