@@ -27,9 +27,7 @@ def quantile_of_normal(level: float) -> float:
         PlaybookError: the level is not strictly between 0 and 1.
     """
     if not 0 < level < 1:
-        raise PlaybookError(
-            f"{level!r} is no confidence level", rule="0 < level < 1", do="give 0.95 for 95 %"
-        )
+        raise PlaybookError("methods.no_level", level=level)
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
@@ -105,16 +103,14 @@ def adjusted_p(p: ArrayLike, *, method: str = "fdr") -> np.ndarray:
         PlaybookError: unknown method, or a p outside [0, 1].
     """
     if method not in ("fdr", "holm"):
-        raise PlaybookError(
-            f"no adjustment is called {method!r}", rule="method", do="use 'fdr' or 'holm'"
-        )
+        raise PlaybookError("methods.no_adjustment", method=method)
     given = np.asarray(p, dtype=float).ravel()
-    seen = given[~np.isnan(given)]
-    outside = int(((seen < 0) | (seen > 1)).sum())
-    if outside:
-        raise PlaybookError("a p-value lies outside 0 to 1", rule="0 <= p <= 1", rows=outside)
-    order = np.argsort(seen, kind="stable")
-    sorted_p, m = seen[order], len(seen)
+    tested = given[~np.isnan(given)]
+    n_outside = int(((tested < 0) | (tested > 1)).sum())
+    if n_outside:
+        raise PlaybookError("methods.no_p_value", rows=n_outside)
+    order = np.argsort(tested, kind="stable")
+    sorted_p, m = tested[order], len(tested)
     if method == "fdr":
         scaled = np.minimum.accumulate((sorted_p * m / np.arange(1, m + 1))[::-1])[::-1]
     else:
@@ -131,12 +127,7 @@ def _counts(successes: ArrayLike, n: ArrayLike) -> tuple[np.ndarray, np.ndarray]
     [0, 1].
     """
     x, m = np.broadcast_arrays(np.asarray(successes, dtype=float), np.asarray(n, dtype=float))
-    wrong = (x < 0) | (x > m)
-    if wrong.any():
-        raise PlaybookError(
-            "a share has more successes than trials, or a negative count",
-            rule="0 <= successes <= n",
-            rows=int(wrong.sum()),
-            do="count both at the same grain",
-        )
+    is_wrong = (x < 0) | (x > m)
+    if is_wrong.any():
+        raise PlaybookError("methods.no_share", rows=int(is_wrong.sum()))
     return x, m

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from playbook.messages import say
 from playbook.pictures import PALETTE, heat, new_axes
 
 if TYPE_CHECKING:
@@ -22,15 +23,12 @@ def rf_heat_plot(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     n_customers.
     """
     grid = counts.pivot_table(index="r", columns="f", values="n_customers", aggfunc="sum")
-    grid = (
-        grid.reindex(index=range(5, 0, -1), columns=range(1, 6))
-        / grid.to_numpy()[~np.isnan(grid)].sum()
-    )
-    ax = heat(grid, ax=ax, form="{:.1%}")
+    grid = grid.reindex(index=range(5, 0, -1), columns=range(1, 6))
+    ax = heat(grid / counts["n_customers"].sum(), ax=ax, form="{:.1%}")
     ax.set(
-        xlabel="frequency score (1 = bought on one day only)",
-        ylabel="recency score (5 = most recent)",
-        title="Where customers stand: blank means nobody",
+        xlabel=say("segmentation.rf_frequency"),
+        ylabel=say("segmentation.rf_recency"),
+        title=say("segmentation.rf_title"),
     )
     return ax
 
@@ -48,9 +46,9 @@ def migration_plot(moves: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     for label in ax.get_xticklabels():
         label.set_ha("right")
     ax.set(
-        xlabel="segment now",
-        ylabel="segment a month ago",
-        title="Off the diagonal: who moved since last month",
+        xlabel=say("segmentation.migration_now"),
+        ylabel=say("segmentation.migration_before"),
+        title=say("segmentation.migration_title"),
     )
     return ax
 
@@ -64,13 +62,14 @@ def lorenz_plot(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.plot(curve["customer_share"], curve["cm_share"], color=PALETTE["blue"], lw=2)
     held = curve["top20_share"].iloc[0]
     ax.plot(0.2, held, "o", color=PALETTE["orange"], ms=8)
-    ax.annotate(f"best fifth: {held:.0%}", (0.2, held), xytext=(10, -4), textcoords="offset points")
+    fifth = say("segmentation.lorenz_fifth", share=held)
+    ax.annotate(fifth, (0.2, held), xytext=(10, -4), textcoords="offset points")
     ax.set(
-        xlabel="share of customers, best first",
-        ylabel="share of all money",
+        xlabel=say("segmentation.lorenz_customers"),
+        ylabel=say("segmentation.lorenz_money"),
         xlim=(0, 1),
         ylim=(0, None),
-        title="The steeper, the fewer customers carry the shop",
+        title=say("segmentation.lorenz_title"),
     )
     return ax
 
@@ -86,26 +85,38 @@ def threshold_plot(tiers: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         tiers["break_even_uplift"],
         color=PALETTE["blue"],
         height=0.55,
-        label="year after qualifying",
+        label=say("segmentation.tiers_after"),
     )
     ax.plot(
         tiers["tempting_uplift"],
         place,
         "o",
         color=PALETTE["orange"],
-        label="year before (tempting, not used)",
+        label=say("segmentation.tiers_before"),
     )
     ax.plot(
-        tiers["assumed_uplift"], place, "|", color=PALETTE["green"], ms=20, mew=3, label="assumed"
-    )
-    ax.set_yticks(
+        tiers["assumed_uplift"],
         place,
-        [f"{t} (from {x:,.0f})" for t, x in zip(tiers["tier"], tiers["threshold"], strict=True)],
+        "|",
+        color=PALETTE["green"],
+        ms=20,
+        mew=3,
+        label=say("segmentation.tiers_assumed"),
     )
-    ax.xaxis.set_major_formatter(lambda share, _: f"{share:.1%}")
+    names = [
+        say(
+            "segmentation.tiers_line",
+            scheme=say(f"segmentation.scheme_{row.scheme}"),
+            tier=row.tier,
+            threshold=row.threshold,
+        )
+        for row in tiers.itertuples()
+    ]
+    ax.set_yticks(place, names)
+    ax.xaxis.set_major_formatter("{x:.1%}")
     ax.set(
-        xlabel="uplift in margin at which the benefit pays",
-        title="A tier pays where its bar ends before the line",
+        xlabel=say("segmentation.tiers_axis"),
+        title=say("segmentation.tiers_title"),
     )
     ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.8 / ax.figure.get_figheight()), ncols=3)
     return ax
