@@ -157,7 +157,7 @@ def test_tiers_are_judged_on_the_year_after_and_cost_more_than_the_year_before_s
         orders=1, units=1, margin=lambda t: t.revenue / 2
     )
     frame["day_on"] = pd.to_datetime(frame.day_on)
-    amounts = annual_amounts(frame, as_of=dt.date(2026, 3, 10), basis="margin", days=365)
+    amounts = annual_amounts(frame, as_of=dt.date(2026, 3, 10), basis="margin")
     gold = judge_tiers(
         amounts, pd.DataFrame({"tier": ["gold"], "threshold": [90.0], "benefit_cost": [3.0]})
     ).iloc[0]

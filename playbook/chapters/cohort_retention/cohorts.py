@@ -14,7 +14,7 @@ import datetime as dt
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Table, _
 
 from playbook.errors import PlaybookError
 from playbook.forecasting.intervals import predictive_intervals, score_intervals
@@ -39,6 +39,12 @@ __all__ = [
 
 #: customers who must still be followed on a day for the curve to be read there
 LEAST_FOLLOWED = 30
+#: earlier cohorts a cohort is held against
+REFERENCE_COHORTS = 12
+#: newest cohorts behind the pooled curve
+POOLED_COHORTS = 6
+#: months of the log that are not forecast, as too little lies before them
+FIRST_MONTHS = 3
 #: what every forecast of returning customers is, in the columns of a backtest
 RETURNING = {
     "measure": "returning",
@@ -51,7 +57,7 @@ RETURNING = {
 
 @returns("cohort_retention.cohorts")
 def cohort_retention(
-    customer_days: ibis.Table,
+    customer_days: Table,
     *,
     as_of: dt.date,
     truncated_before: dt.date | None = None,
@@ -97,7 +103,7 @@ def _every_age(observed: pd.DataFrame, sizes: pd.Series, as_of: dt.date) -> pd.D
     )
 
 
-def _observed_cells(customer_days: ibis.Table, as_of: dt.date) -> pd.DataFrame:
+def _observed_cells(customer_days: Table, as_of: dt.date) -> pd.DataFrame:
     """born, k (months as numbers), active, revenue, margin: one row per cell in which
     anything happened.
 
@@ -134,7 +140,7 @@ def _day(day: dt.date) -> ibis.Scalar:
     return ibis.literal(day, "date")
 
 
-def _order_days(customer_days: ibis.Table, as_of: dt.date) -> ibis.Table:
+def _order_days(customer_days: Table, as_of: dt.date) -> Table:
     """customer_id, day_on: days with an order up to `as_of`."""
     days = expression(customer_days).filter(_.orders > 0)
     days = days.select("customer_id", day_on=_.day_on.cast("date"))
@@ -150,12 +156,10 @@ def _month_number(cohort: pd.Series) -> pd.Series:
 
 
 @returns("cohort_retention.same_age")
-def same_age(
-    cohorts: pd.DataFrame, *, age: int = 1, reference: int = 12, level: float = 0.95
-) -> pd.DataFrame:
+def same_age(cohorts: pd.DataFrame, *, age: int = 1, level: float = 0.95) -> pd.DataFrame:
     """Each cohort against the ones before it at the same age.
 
-    The reference pools up to `reference` earlier complete cohorts that are not
+    The reference pools up to 12 earlier complete cohorts that are not
     left-truncated. The difference has Newcombe's interval. p is adjusted by Holm for
     the cohorts looked at, so that a family of equal cohorts raises an alarm with
     probability 1 - level at most.
@@ -164,7 +168,7 @@ def same_age(
     at_age = at_age.sort_values("cohort", ignore_index=True)
     is_complete = at_age.status == "complete"
     counts = at_age[["active", "n"]].astype("float64").where(is_complete, 0.0)
-    pooled = counts.rolling(reference, min_periods=1).sum().shift(1)
+    pooled = counts.rolling(REFERENCE_COHORTS, min_periods=1).sum().shift(1)
     is_known = is_complete & pooled.n.gt(0)
     compared = _compared(counts.where(is_known), pooled.where(is_known), level)
     verdict = _verdict(compared, level, lower="worse", higher="better")
@@ -200,7 +204,7 @@ def _verdict(compared: pd.DataFrame, level: float, *, lower: str, higher: str) -
 
 @returns("cohort_retention.second_order")
 def second_order(
-    customer_days: ibis.Table,
+    customer_days: Table,
     *,
     as_of: dt.date,
     truncated_before: dt.date | None = None,
@@ -227,11 +231,8 @@ def second_order(
     return kaplan_meier(counts.order_by("day").to_pandas().astype("int64"), level=level)
 
 
-def trigger_day(
-    curve: pd.DataFrame, *, share_of_returns: float = 0.5, within_days: int = 180
-) -> dict[str, float]:
-    """The day by which `share_of_returns` of those who come back within `within_days`
-    have done so.
+def trigger_day(curve: pd.DataFrame, *, within_days: int = 180) -> dict[str, float]:
+    """The day by which half of those who come back within `within_days` have done so.
 
     Keys: day, share_by_then, low, high, eventual_share, within_days (shortened to what
     at least 30 people have lived). Missing values where fewer than 30 people have been
@@ -243,18 +244,18 @@ def trigger_day(
         return dict.fromkeys(names, float("nan"))
     followed = followed[followed.day <= within_days]
     eventual = followed.share.iloc[-1]
-    hit = followed[followed.share >= share_of_returns * eventual].iloc[0]
+    hit = followed[followed.share >= eventual / 2].iloc[0]
     values = (hit.day, hit.share, hit.low, hit.high, eventual, followed.day.iloc[-1])
     return dict(zip(names, map(float, values), strict=True))
 
 
 def first_orders(
-    sales_orders: ibis.Table,
-    sales_lines: ibis.Table | None = None,
-    products: ibis.Table | None = None,
+    sales_orders: Table,
+    sales_lines: Table | None = None,
+    products: Table | None = None,
     *,
     with_truncated: bool = False,
-) -> ibis.Table:
+) -> Table:
     """One row per known customer with a first order: customer_id, channel,
     is_left_truncated, first_on, category (the one that brought most revenue in that
     order, ties by name; missing without lines and products). Customers whose earlier
@@ -280,9 +281,7 @@ def first_orders(
     return first.left_join(top, "order_id").drop("order_id", "order_id_right")
 
 
-def due_for_nudge(
-    first: ibis.Table, customer_days: ibis.Table, *, as_of: dt.date, day: float
-) -> int:
+def due_for_nudge(first: Table, customer_days: Table, *, as_of: dt.date, day: float) -> int:
     """How many one-time buyers reach `day` days after their first order within the next
     30 days; none where the day is not known.
     """
@@ -298,8 +297,8 @@ def due_for_nudge(
 
 @returns("cohort_retention.first_basket")
 def first_basket(
-    first: ibis.Table,
-    customer_days: ibis.Table,
+    first: Table,
+    customer_days: Table,
     *,
     as_of: dt.date,
     by: str,
@@ -334,7 +333,7 @@ def first_basket(
 
 
 def _returns_by_group(
-    first: ibis.Table, customer_days: ibis.Table, as_of: dt.date, by: str, window_days: int
+    first: Table, customer_days: Table, as_of: dt.date, by: str, window_days: int
 ) -> pd.DataFrame:
     """label, customers, returned, n_waiting: counted in the engine."""
     buyers = expression(first).filter(_[by].notnull())
@@ -356,7 +355,7 @@ def _returns_by_group(
     return sums.order_by("label").to_pandas().astype(counts)
 
 
-def _expected_returns(cells: pd.DataFrame, month: int, *, pool: int) -> float:
+def _expected_returns(cells: pd.DataFrame, month: int, pool: int) -> float:
     """Customers of the cohorts alive in month number `month` who are expected to order
     in it, from cells of earlier months only.
 
@@ -371,15 +370,15 @@ def _expected_returns(cells: pd.DataFrame, month: int, *, pool: int) -> float:
     return float(np.nansum(share.to_numpy() * alive.n.to_numpy()))
 
 
-def _month_forecasts(cells: pd.DataFrame, month: int, *, pool: int) -> dict[str, float]:
+def _month_forecasts(cells: pd.DataFrame, month: int) -> dict[str, float]:
     """Model -> returning customers in a month, the simplest model first: as many as
-    last month, the previous cohort's curve, the newest `pool` cohorts' curve.
+    last month, the previous cohort's curve, the curve of the newest six cohorts.
     """
     last_month = cells[(cells.month == month - 1) & (cells.k > 0)].active.sum()
     return {
         "last month": float(last_month),
-        "previous cohort": _expected_returns(cells, month, pool=1),
-        "pooled": _expected_returns(cells, month, pool=pool),
+        "previous cohort": _expected_returns(cells, month, 1),
+        "pooled": _expected_returns(cells, month, POOLED_COHORTS),
     }
 
 
@@ -394,10 +393,10 @@ def _first_day(month: int) -> pd.Timestamp:
 
 
 @returns("cohort_retention.return_backtest")
-def return_backtest(cohorts: pd.DataFrame, *, pool: int = 6, first_months: int = 3) -> pd.DataFrame:
+def return_backtest(cohorts: pd.DataFrame) -> pd.DataFrame:
     """Customers of earlier cohorts who ordered in a month, forecast one month ahead
-    from the cells before it, for every complete month of the log after the first
-    `first_months`, with the interval each forecast would have carried.
+    from the cells before it, for every complete month of the log after the first three,
+    with the interval each forecast would have carried.
 
     Models: `pooled` (newest cohorts at the same age), `previous cohort` (the naive
     one), `last month` (as many).
@@ -414,8 +413,8 @@ def return_backtest(cohorts: pd.DataFrame, *, pool: int = 6, first_months: int =
             "point": point,
             "actual": actual[month],
         }
-        for month in actual.index[first_months:]
-        for model, point in _month_forecasts(cells, month, pool=pool).items()
+        for month in actual.index[FIRST_MONTHS:]
+        for model, point in _month_forecasts(cells, month).items()
     ]
     columns = schema("cohort_retention.return_backtest").names
     frame = pd.DataFrame(rows, columns=columns[: columns.index("level")]).assign(**RETURNING)
@@ -436,9 +435,7 @@ def backtest_evidence(backtest: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(wape=sums.off / sums.actual).reset_index()
 
 
-def returning_next_month(
-    cohorts: pd.DataFrame, backtest: pd.DataFrame, *, pool: int = 6
-) -> pd.DataFrame:
+def returning_next_month(cohorts: pd.DataFrame, backtest: pd.DataFrame) -> pd.DataFrame:
     """Returning customers of the month after the last complete one, as one row: model,
     point, measure, horizon_days, kind, subject, unit, level, low, mid, high, n_errors,
     status, naive, due_on, month.
@@ -448,7 +445,7 @@ def returning_next_month(
     """
     cells = _with_months(cohorts)
     month = int(cells[cells.status == "complete"].month.max()) + 1
-    forecasts = _month_forecasts(cells, month, pool=pool)
+    forecasts = _month_forecasts(cells, month)
     errors = (backtest.point - backtest.actual).abs().groupby(backtest.model).mean()
     model = min(forecasts, key=lambda name: errors.get(name, np.inf))
     row = pd.DataFrame([{"model": model, "point": forecasts[model], **RETURNING}])
@@ -460,12 +457,12 @@ def returning_next_month(
     )
 
 
-def retention_headline(cohorts: pd.DataFrame, *, age: int = 1) -> pd.DataFrame:
+def retention_headline(cohorts: pd.DataFrame) -> pd.DataFrame:
     """The scorecard's series: metric retention_k, month (the one the cell fell in),
     amount (the share active), low, high, n, status.
     """
     is_shown = (cohorts.status != "unobserved") & ~cohorts.is_left_truncated
-    cells = _with_months(cohorts[(cohorts.k == age) & is_shown].rename(columns={"share": "amount"}))
+    cells = _with_months(cohorts[(cohorts.k == 1) & is_shown].rename(columns={"share": "amount"}))
     series = cells.assign(metric="retention_k", month=_month_text(cells.month))
     columns = ["metric", "month", "amount", "low", "high", "n", "status"]
     return series[columns].reset_index(drop=True)

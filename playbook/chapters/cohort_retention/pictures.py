@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["age_curves_plot", "naive_triangle_plot", "retention_plot", "second_order_plot"]
 
 
-def retention_plot(
-    cohorts: pd.DataFrame, *, months: int = 12, newest: int = 18, ax: Axes | None = None
-) -> Axes:
+def retention_plot(cohorts: pd.DataFrame, *, months: int = 12, ax: Axes | None = None) -> Axes:
     """The triangle: one row per cohort, one column per month of age; blank is not lived
     yet, hatched fills.
     """
     shown = _later_ages(cohorts, months)
-    shown = shown[shown.cohort.isin(sorted(shown.cohort.unique())[-newest:])]
+    shown = shown[shown.cohort.isin(sorted(shown.cohort.unique())[-18:])]
     grid = shown.pivot(index="cohort", columns="k", values="share")
     status = shown.pivot(index="cohort", columns="k", values="status")
     ax = heat(grid, partial=status == "partial", ax=ax)
@@ -65,12 +63,12 @@ def naive_triangle_plot(cohorts: pd.DataFrame, *, months: int = 12, ax: Axes | N
 
 
 def second_order_plot(
-    curve: pd.DataFrame, trigger: dict[str, float], *, days: int = 365, ax: Axes | None = None
+    curve: pd.DataFrame, trigger: dict[str, float], *, ax: Axes | None = None
 ) -> Axes:
     """Share with a second order by day since the first, with its interval and the day
     the nudge would go out.
     """
-    shown = curve[(curve.day <= days) & (curve.at_risk >= LEAST_FOLLOWED)]
+    shown = curve[(curve.day <= 365) & (curve.at_risk >= LEAST_FOLLOWED)]
     ax = line_with_band(shown, "day", "share", low="low", high="high", step=True, ax=ax)
     if not math.isnan(trigger["day"]):
         ax.axvline(trigger["day"], color=PALETTE["orange"], lw=1.2, ls="--")
@@ -93,16 +91,14 @@ def second_order_plot(
     return ax
 
 
-def age_curves_plot(
-    cohorts: pd.DataFrame, *, newest: int = 3, months: int = 12, ax: Axes | None = None
-) -> Axes:
+def age_curves_plot(cohorts: pd.DataFrame, *, months: int = 12, ax: Axes | None = None) -> Axes:
     """The newest cohorts over the range of the older ones, at the same age, complete
     months only.
     """
     shown = _later_ages(cohorts, months)
     shown = shown[(shown.status == "complete") & ~shown.is_left_truncated]
     names = sorted(shown.cohort.unique())
-    older = shown[~shown.cohort.isin(names[-newest:])]
+    older = shown[~shown.cohort.isin(names[-3:])]
     ax = new_axes(ax)
     if len(older):
         line = _pooled_share(older)
@@ -111,7 +107,7 @@ def age_curves_plot(
         ax.plot(line.index, line, color=PALETTE["grey"], lw=1.5)
         _name_end(ax, line, say("cohort_retention.newest_older"), "grey")
     ends = []
-    for name, ink in zip(names[-newest:], ("sky", "blue", "orange"), strict=False):
+    for name, ink in zip(names[-3:], ("sky", "blue", "orange"), strict=False):
         line = shown[shown.cohort == name].set_index("k").share.astype(float)
         ax.plot(line.index, line, color=PALETTE[ink], lw=2, marker="o", ms=4)
         ends.append((line.index[-1] + 0.15, line.iloc[-1], name, PALETTE[ink]))

@@ -14,7 +14,7 @@ from typing import Any
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Table, _
 
 from playbook.measures.customer_windows import MONEY
 from playbook.store import expression
@@ -22,34 +22,28 @@ from playbook.store import expression
 __all__ = ["campaign_returns"]
 
 ARMS = ["treated", "holdout"]
+#: days from assignment on in which money counts, and level of the interval
+DAYS, LEVEL = 30, 0.8
 
 
-def campaign_returns(
-    treatments: ibis.Table,
-    customer_days: ibis.Table,
-    *,
-    as_of: dt.date,
-    basis: str = "margin",
-    days: int = 30,
-    level: float = 0.8,
-) -> pd.DataFrame:
+def campaign_returns(treatments: Table, customer_days: Table, *, as_of: dt.date) -> pd.DataFrame:
     """One row per campaign, by day and name: treatment_id, assigned_on, n_treated,
-    n_holdout, treated and holdout (`basis` money per customer in the `days` from
-    assignment on), cost (per treated customer), net (difference less cost) with low and
-    high (`level`), p_gain (chance that net is above 0), status.
+    n_holdout, treated and holdout (margin per customer in the 30 days from assignment
+    on), cost (per treated customer), net (difference less cost) with low and
+    high (80 %), p_gain (chance that net is above 0), status.
 
     Status is `complete`, `partial` while the days are not over, or `no hold-out` (under
     two customers in an arm): then net and what follows is missing. Customers who bought
     nothing count with 0.
     """
     day = pd.Timestamp(as_of)
-    sums = _sums_by_arm(treatments, customer_days, day, basis, days)
+    sums = _sums_by_arm(treatments, customer_days, day)
     rows = []
     for name, arms in sums.groupby("treatment_id"):
         assigned_on = pd.Timestamp(arms.assigned_on.min())
-        row = _gain(arms.set_index("arm").reindex(ARMS), level)
+        row = _gain(arms.set_index("arm").reindex(ARMS))
         if not row["status"]:
-            is_over = assigned_on + pd.Timedelta(days=days) <= day + pd.Timedelta(days=1)
+            is_over = assigned_on + pd.Timedelta(days=DAYS) <= day + pd.Timedelta(days=1)
             row["status"] = "complete" if is_over else "partial"
         rows.append({"treatment_id": name, "assigned_on": assigned_on} | row)
     columns = ["treatment_id", "assigned_on", "n_treated", "n_holdout", "treated", "holdout"]
@@ -58,20 +52,18 @@ def campaign_returns(
     return table.sort_values(["assigned_on", "treatment_id"], ignore_index=True)
 
 
-def _sums_by_arm(
-    treatments: ibis.Table, customer_days: ibis.Table, day: pd.Timestamp, basis: str, days: int
-) -> pd.DataFrame:
+def _sums_by_arm(treatments: Table, customer_days: Table, day: pd.Timestamp) -> pd.DataFrame:
     """treatment_id, arm, assigned_on, n, total and squares of the money per customer,
     paid.
     """
     last = ibis.literal(day.date())
     asked = expression(treatments).mutate(assigned_on=_.assigned_at.cast("date"))
     bought = expression(customer_days).select(
-        "customer_id", day_on=_.day_on.cast("date"), money=_[basis]
+        "customer_id", day_on=_.day_on.cast("date"), money=_.margin
     )
     both = asked.filter(_.assigned_on <= last).left_join(bought, "customer_id")
     age = both.day_on.delta(both.assigned_on, unit="day")
-    is_in = (age >= 0) & (age < days) & (both.day_on <= last)
+    is_in = (age >= 0) & (age < DAYS) & (both.day_on <= last)
     person = both.group_by("treatment_id", "customer_id", "arm").aggregate(
         assigned_on=both.assigned_on.min(),
         paid=both.cost.cast(MONEY).max(),
@@ -88,7 +80,7 @@ def _sums_by_arm(
     return sums.to_pandas()
 
 
-def _gain(arms: pd.DataFrame, level: float) -> dict[str, Any]:
+def _gain(arms: pd.DataFrame) -> dict[str, Any]:
     """The difference of the arms less the cost, by Welch's t; the status is empty where
     both arms have customers enough.
     """
@@ -103,7 +95,7 @@ def _gain(arms: pd.DataFrame, level: float) -> dict[str, Any]:
         error = np.sqrt(variance.sum())
         freedom = variance.sum() ** 2 / max((variance**2 / (n - 1)).sum(), 1e-300)
     net = mean["treated"] - mean["holdout"] - (cost if np.isfinite(cost) else 0.0)
-    reach = student.ppf(0.5 + level / 2, freedom) * error if error > 0 else np.nan
+    reach = student.ppf(0.5 + LEVEL / 2, freedom) * error if error > 0 else np.nan
     return {
         "n_treated": n["treated"],
         "n_holdout": n["holdout"],

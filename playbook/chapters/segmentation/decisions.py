@@ -47,19 +47,15 @@ def _campaign(row: Any, money: dict[str, str]) -> dict[str, Any]:
     is_left_alone = row.holdout_share == 1
     treated = row.n_customers * (1 - row.holdout_share)
     visible_share = row.buyer_share * (1 + row.detectable_lift)
-    return propose(
-        "segmentation.leave_alone" if is_left_alone else "segmentation.campaign",
-        row.segment,
-        action=row.action,
-        size=row.n_customers if is_left_alone else round(treated),
-        effect=(row.expected, row.low, row.high),
-        confidence="low" if math.isnan(row.holdout_n) else "medium",
-        evidence_value=row.buyer_share,
-        threshold=visible_share if visible_share <= 1 else None,
-        n_customers=row.n_customers,
-        holdout_share=row.holdout_share,
-        **money,
-    )
+    found = {
+        "size": row.n_customers if is_left_alone else round(treated),
+        "effect": (row.expected, row.low, row.high),
+        "confidence": "low" if math.isnan(row.holdout_n) else "medium",
+        "evidence_value": row.buyer_share,
+        "threshold": visible_share if visible_share <= 1 else None,
+    }
+    kind = "segmentation.leave_alone" if is_left_alone else "segmentation.campaign"
+    return propose(kind, row.segment, **row._asdict(), **found, **money)
 
 
 def _tier_rows(tiers: pd.DataFrame, money: dict[str, str]) -> list[dict[str, Any]]:
@@ -74,47 +70,29 @@ def _tier_rows(tiers: pd.DataFrame, money: dict[str, str]) -> list[dict[str, Any
         gain = proposed["net_checked"].sum() - today
     rows = []
     for row in proposed[proposed["threshold"] > 0].itertuples(index=False):
-        uplifts = {"needed": row.break_even_uplift, "assumed": row.assumed_uplift}
-        about = {"evidence_value": row.tier_net, **uplifts, **money}
         if is_new:
-            rows.append(
-                propose(
-                    "segmentation.threshold",
-                    row.tier,
-                    size=row.threshold,
-                    expected_effect=None if rows else gain,
-                    n_customers=row.n_customers,
-                    lowest=row.threshold_low,
-                    highest=row.threshold_high,
-                    **about,
-                )
-            )
+            found = {"size": row.threshold, "expected_effect": None if rows else gain}
+            rows.append(_of_tier("threshold", row, row.tier_net, **found, **money))
         elif row.tier_net < 0:
-            rows.append(
-                propose(
-                    "segmentation.benefit",
-                    row.tier,
-                    size=row.benefit_cost,
-                    expected_effect=-row.tier_net,
-                    **about,
-                )
-            )
+            found = {"size": row.benefit_cost, "expected_effect": -row.tier_net}
+            rows.append(_of_tier("benefit", row, row.tier_net, **found, **money))
     return rows
 
 
 def _downgrade(row: Any, money: dict[str, str]) -> dict[str, Any]:
+    size = row.keep_from if row.rule == "keep a year" else row.threshold
+    effect = abs(row.keep_net)
+    return _of_tier("downgrade", row, row.keep_net, size=size, expected_effect=effect, **money)
+
+
+def _of_tier(kind: str, row: Any, net: float, **found: Any) -> dict[str, Any]:
+    """A decision about a tier; its sentences name the row's columns, and its threshold
+    as `line`.
+    """
+    columns = row._asdict()
+    line = columns.pop("threshold")
     return propose(
-        "segmentation.downgrade",
-        row.tier,
-        size=row.keep_from if row.rule == "keep a year" else row.threshold,
-        expected_effect=abs(row.keep_net),
-        evidence_value=row.keep_net,
-        n_down=row.n_down,
-        n_near=row.n_near,
-        line=row.threshold,
-        needed=row.keep_break_even,
-        assumed=row.assumed_uplift,
-        **money,
+        f"segmentation.{kind}", row.tier, evidence_value=net, line=line, **columns, **found
     )
 
 
@@ -125,7 +103,7 @@ def _points(owed: pd.Series, currency: str) -> dict[str, Any]:
         size=owed["liability"],
         effect_high=owed["liability_no_breakage"],
         evidence_value=owed["liability"],
-        breakage_share=owed["breakage_share"],
         source=say(f"segmentation.breakage_{owed['breakage_from']}"),
+        breakage_share=owed["breakage_share"],
         currency=currency,
     )

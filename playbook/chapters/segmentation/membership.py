@@ -23,7 +23,7 @@ from typing import Any
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Table, _
 
 from playbook.errors import PlaybookError
 from playbook.measures.customer_windows import MONEY
@@ -51,13 +51,19 @@ LEAST_MEMBERS = 10
 LEAST_SEEN = 30
 #: customers expected over a line, and bands with customers, for a crowd to be judged
 LEAST_EXPECTED, LEAST_BANDS = 20, 6
+#: share of the buyers all tiers together may hold
+MOST_SHARE = 0.3
+#: searches on resampled customers
+SEARCHES = 20
+#: share of a threshold from which on a member might keep the tier
+KEEP_SHARE = 0.8
+#: width of a band around a threshold, share of it
+BAND_SHARE = 0.1
 #: sets of thresholds tried at most
 MOST_SETS = 200_000
 
 
-def annual_amounts(
-    customer_days: ibis.Table, *, as_of: dt.date, basis: str = "revenue", days: int = 365
-) -> pd.DataFrame:
+def annual_amounts(customer_days: Table, *, as_of: dt.date, basis: str = "revenue") -> pd.DataFrame:
     """One row per customer: customer_id, qualify (revenue of the year before last, or
     the first half of a shorter log), before and after (`basis` money of that period and
     of the one after it), latest (revenue of the last period), period_days. Sorted.
@@ -68,7 +74,7 @@ def annual_amounts(
     if pd.isna(first):
         raise PlaybookError("segmentation.nobody_bought", table="customer_days")
     day = pd.Timestamp(as_of)
-    period = min(days, ((day - pd.Timestamp(first)).days + 1) // 2)
+    period = min(365, ((day - pd.Timestamp(first)).days + 1) // 2)
     start, middle, end = (
         ibis.literal((day - pd.Timedelta(days=k * period)).date()) for k in (2, 1, 0)
     )
@@ -160,14 +166,13 @@ def search_tiers(
     benefits: pd.DataFrame,
     *,
     uplift: float = 0.05,
-    most_share: float = 0.3,
     least_members: int = 50,
 ) -> pd.DataFrame:
     """Thresholds that would have left most over: every increasing set of round amounts
     for the tiers of `benefits` (tier, benefit_cost per member and year, optional
     uplift; lowest first, cost rising), judged as in `judge_tiers`.
 
-    Each tier holds at least `least_members`, all tiers together at most `most_share` of
+    Each tier holds at least `least_members`, all tiers together at most three in ten of
     the buyers. Returns the rows of `judge_tiers` for the best set (largest sum of
     tier_net; equal sums: the higher thresholds, which cost less), with n_sets tried.
     Raises PlaybookError where the shop is too small for the tiers asked for.
@@ -178,10 +183,10 @@ def search_tiers(
         raise PlaybookError("segmentation.too_few_buyers", n=n, rule="tiers")
     yearly = amounts.loc[is_buyer, ["qualify", "after"]].sort_values("qualify") * _scale(amounts)
     spent, worth = yearly["qualify"].to_numpy(), yearly["after"].to_numpy()
-    levels = np.quantile(spent, np.linspace(1 - most_share, 0.995, 40))
+    levels = np.quantile(spent, np.linspace(1 - MOST_SHARE, 0.995, 40))
     grid = np.unique([_round_amount(level) for level in levels])
     n_above = n - np.searchsorted(spent, grid)
-    fits = (n_above >= least_members) & (n_above <= most_share * n)
+    fits = (n_above >= least_members) & (n_above <= MOST_SHARE * n)
     grid, n_above = grid[fits], n_above[fits]
     from_here_up = np.concatenate([worth[::-1].cumsum()[::-1], [0]])
     worth_above = from_here_up[np.searchsorted(spent, grid)]
@@ -227,7 +232,7 @@ class TierDesign:
 
 def design_tiers(
     amounts: pd.DataFrame,
-    today: ibis.Table | None = None,
+    today: Table | None = None,
     *,
     benefit_costs: str,
     uplift: float,
@@ -265,7 +270,7 @@ def design_tiers(
     return TierDesign(table, caveat, period, n_sets, value)
 
 
-def _in_force(tiers: ibis.Table, as_of: dt.date) -> pd.DataFrame:
+def _in_force(tiers: Table, as_of: dt.date) -> pd.DataFrame:
     """tier, from_on, threshold, benefit_cost, point_value: the newest of each tier."""
     rows = expression(tiers).filter(_.from_on.cast("date") <= ibis.literal(as_of, "date"))
     numbers = {c: _[c].cast("float64") for c in ("threshold", "benefit_cost", "point_value")}
@@ -299,10 +304,8 @@ def _with_uplift(tiers: pd.DataFrame, uplift: float) -> pd.DataFrame:
     return tiers.assign(uplift=tiers["uplift"].fillna(rule) if "uplift" in tiers else rule)
 
 
-def _checked(
-    amounts: pd.DataFrame, benefits: pd.DataFrame, best: pd.DataFrame, *, n: int = 20
-) -> pd.DataFrame:
-    """`best` with threshold_low, threshold_high and net_checked, from `n` searches on
+def _checked(amounts: pd.DataFrame, benefits: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
+    """`best` with threshold_low, threshold_high and net_checked, from 20 searches on
     resampled customers (of a fixed sample of 100,000 in a large shop, whose range is
     then wider than it need be). Missing where half of the searches found nothing.
     """
@@ -310,7 +313,7 @@ def _checked(
     amounts = amounts.drop(columns="customer_id")
     if n_all > 100_000:
         amounts = amounts.iloc[np.sort(rng.choice(n_all, 100_000, replace=False))]
-    for _resample in range(n):
+    for _resample in range(SEARCHES):
         drawn = rng.integers(0, len(amounts), len(amounts))
         unseen = amounts[~np.isin(np.arange(len(amounts)), drawn)]
         try:
@@ -320,7 +323,7 @@ def _checked(
             continue
         lines.append(found["threshold"])
         nets.append(judged["tier_net"] * n_all / len(unseen))
-    if len(lines) < n / 2:
+    if len(lines) < SEARCHES / 2:
         return best.assign(threshold_low=np.nan, threshold_high=np.nan, net_checked=np.nan)
     low, high = np.quantile(lines, [0.05, 0.95], axis=0)
     return best.assign(threshold_low=low, threshold_high=high, net_checked=np.mean(nets, axis=0))
@@ -339,9 +342,7 @@ def proposed_tiers(tiers: pd.DataFrame) -> pd.DataFrame:
 
 
 @returns("segmentation.downgrades")
-def downgrade_rule(
-    amounts: pd.DataFrame, tiers: pd.DataFrame, *, keep_share: float = 0.8
-) -> pd.DataFrame:
+def downgrade_rule(amounts: pd.DataFrame, tiers: pd.DataFrame) -> pd.DataFrame:
     """Whether members who just miss their threshold should keep the tier for a year.
 
     `tiers`: rows of `judge_tiers`; those with a benefit and a threshold are looked at.
@@ -350,12 +351,12 @@ def downgrade_rule(
         return empty("segmentation.downgrades")
     yearly = amounts[["qualify", "after", "latest"]] * _scale(amounts)
     paid = tiers[(tiers["benefit_cost"] > 0) & (tiers["threshold"] > 0)]
-    rows = [_keep_or_not(yearly, tier, keep_share) for tier in paid.itertuples(index=False)]
+    rows = [_keep_or_not(yearly, tier) for tier in paid.itertuples(index=False)]
     return frame_of("segmentation.downgrades", rows)
 
 
-def _keep_or_not(yearly: pd.DataFrame, tier: Any, keep_share: float) -> dict[str, Any]:
-    keep_from, cost = keep_share * tier.threshold, tier.benefit_cost / tier.n_judged
+def _keep_or_not(yearly: pd.DataFrame, tier: Any) -> dict[str, Any]:
+    keep_from, cost = KEEP_SHARE * tier.threshold, tier.benefit_cost / tier.n_judged
     then, now = yearly["qualify"], yearly["latest"]
     is_down = (then >= tier.threshold) & (now < tier.threshold)
     after = yearly["after"][(then >= keep_from) & (then < tier.threshold)]
@@ -380,17 +381,15 @@ def _keep_or_not(yearly: pd.DataFrame, tier: Any, keep_share: float) -> dict[str
 
 
 @returns("segmentation.near_threshold")
-def near_threshold(
-    amounts: pd.DataFrame, thresholds: list[float], *, band_share: float = 0.1
-) -> pd.DataFrame:
+def near_threshold(amounts: pd.DataFrame, thresholds: list[float]) -> pd.DataFrame:
     """Customers just under and just over each yearly threshold, and whether they crowd
     over it.
 
     What is expected over a line comes from a straight line through the log counts of
-    ten bands of `band_share` around it, the two next to the line left out.
+    ten bands around it, each a tenth of it wide, the two next to the line left out.
     """
     spent = amounts["latest"].to_numpy() * _scale(amounts)
-    rows = [_crowd(spent[spent > 0], line, line * band_share) for line in sorted(thresholds)]
+    rows = [_crowd(spent[spent > 0], line, line * BAND_SHARE) for line in sorted(thresholds)]
     return frame_of("segmentation.near_threshold", rows)
 
 
@@ -421,19 +420,12 @@ def _crowd(spent: np.ndarray, line: float, width: float) -> dict[str, Any]:
 
 
 @returns("segmentation.points")
-def points(
-    memberships: ibis.Table,
-    *,
-    as_of: dt.date,
-    point_value: float,
-    breakage_share: float | None = None,
-) -> pd.DataFrame:
+def points(memberships: Table, *, as_of: dt.date, point_value: float) -> pd.DataFrame:
     """What the shop owes in points.
 
     Points whose expiry has passed by `as_of` without a booking are taken as expired:
-    first earned, first used. Breakage is that of points whose time has run out, unless
-    a `breakage_share` is stated. Raises PlaybookError where a balance is negative:
-    points were spent that were never earned.
+    first earned, first used. Breakage is that of points whose time has run out. Raises
+    PlaybookError where a balance is negative: points were spent that were never earned.
     """
     people = _point_sums(memberships, as_of)
     is_negative = people["balance"] < 0
@@ -450,16 +442,13 @@ def points(
     total = people[["earned", "spent", "expired", "adjusted", "outstanding"]].sum().astype(int)
     ended = float(people["ended"].sum())
     gone = float(np.minimum(people["expired"], people["ended"]).sum())
-    past_share = gone / ended if ended > 0 else np.nan
-    share, source = breakage_share, "stated"
-    if share is None:
-        share, source = (past_share, "history") if ended > 0 else (0.0, "none")
+    share = gone / ended if ended > 0 else 0.0
     owed = float(total["outstanding"]) * point_value
     row = {
         **total,
         "breakage_share": share,
-        "breakage_seen": past_share,
-        "breakage_from": source,
+        "breakage_seen": share if ended > 0 else np.nan,
+        "breakage_from": "history" if ended > 0 else "none",
         "point_value": point_value,
         "liability": owed * (1 - share),
         "liability_no_breakage": owed,
@@ -468,7 +457,7 @@ def points(
     return frame_of("segmentation.points", [row])
 
 
-def _point_sums(memberships: ibis.Table, as_of: dt.date) -> pd.DataFrame:
+def _point_sums(memberships: Table, as_of: dt.date) -> pd.DataFrame:
     """One row per member: customer_id, balance, booked_off (all that left the account),
     ended (earned points whose time has run out), earned, spent, expired, adjusted.
     """

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Table, _
 
 from playbook.chapters.registry import room_facts
 from playbook.errors import PlaybookError
@@ -49,6 +49,10 @@ MARKS = ["is_recent", "is_frequent", "is_rich"]
 SEGMENTS = pd.DataFrame(room_facts("segmentation")["segments"])
 #: gaps between purchases that must be known before recency is cut at them
 LEAST_GAPS = 30
+#: resamples behind a segment's stability, and customers drawn in each at most
+RESAMPLES, MOST_DRAWN = 40, 100_000
+#: months of the scorecard's series
+MONTHS_SHOWN = 25
 #: days of a window in which is seen what a segment does next
 QUARTER_DAYS = 91
 #: earlier windows that must be known before an interval is given
@@ -85,7 +89,7 @@ def _day(day: dt.date) -> ibis.Scalar:
     return ibis.literal(day, "date")
 
 
-def _gaps(customer_days: ibis.Table, as_of: dt.date) -> np.ndarray:
+def _gaps(customer_days: Table, as_of: dt.date) -> np.ndarray:
     """Days between successive purchase days of the same customer, sorted."""
     days = expression(customer_days).filter(_.orders > 0, _.customer_id.notnull())
     days = days.select("customer_id", day_on=_.day_on.cast("date"))
@@ -97,7 +101,7 @@ def _gaps(customer_days: ibis.Table, as_of: dt.date) -> np.ndarray:
     return np.repeat(counts["gap"].to_numpy(), counts["n"].to_numpy())
 
 
-def rfm(customer_days: ibis.Table, *, as_of: dt.date, basis: str = "revenue") -> RfmResult:
+def rfm(customer_days: Table, *, as_of: dt.date, basis: str = "revenue") -> RfmResult:
     """Scores and value segment of every customer with a purchase up to `as_of`; sorted
     by customer_id.
 
@@ -135,7 +139,7 @@ def rfm(customer_days: ibis.Table, *, as_of: dt.date, basis: str = "revenue") ->
         },
         copy=False,
     )
-    cuts = frame_of("segmentation.cuts", list(zip("rrrrffffmmmm", [*r_cuts, *f_cuts, *m_cuts])))
+    cuts = pd.DataFrame({"score": list("rrrrffffmmmm"), "above": [*r_cuts, *f_cuts, *m_cuts]})
     caveat = "" if len(gaps) >= LEAST_GAPS else say("segmentation.few_gaps", n=len(gaps))
     return RfmResult(customers, cuts, len(gaps), caveat)
 
@@ -174,17 +178,15 @@ def _high_money(known: np.ndarray) -> float:
 
 
 @returns("segmentation.segments")
-def segment_table(
-    result: RfmResult, *, n_resamples: int = 40, seed: int = 0, max_drawn: int = 100_000
-) -> pd.DataFrame:
+def segment_table(result: RfmResult) -> pd.DataFrame:
     """The value segments, largest amount first, and how still they hold.
 
     The cut points of frequency and money are taken from resampled customers, at most
-    `max_drawn`, so that a large shop holds stiller than said. Under a stability of .9 a
+    100,000, so that a large shop holds stiller than said. Under a stability of .9 a
     segment is not one to act on.
     """
     own, n = result.customers, len(result.customers)
-    same = _share_unchanged(own, n_resamples, np.random.default_rng(seed), min(n, max_drawn))
+    same = _share_unchanged(own, min(n, MOST_DRAWN))
     table = _medians(own, "segment").assign(amount=own.groupby("segment")["amount"].sum())
     money = np.nansum(own["amount"])
     table["customer_share"] = table["n_customers"] / n
@@ -194,17 +196,15 @@ def segment_table(
     return table[schema("segmentation.segments").names]
 
 
-def _share_unchanged(
-    customers: pd.DataFrame, n_resamples: int, rng: np.random.Generator, n_drawn: int
-) -> pd.DataFrame:
+def _share_unchanged(customers: pd.DataFrame, n_drawn: int) -> pd.DataFrame:
     """Share of each segment's customers (rows) who keep their label in each resample."""
     count = customers["n_purchases"].to_numpy()
     amount = customers["amount"].to_numpy(float)
     code, names = pd.factorize(customers["segment"], sort=True)
     marks = SEGMENTS.set_index("segment").loc[names]
     is_frequent, is_rich = (marks[m].to_numpy()[code] for m in ("is_frequent", "is_rich"))
-    shares = []
-    for _resample in range(n_resamples):
+    shares, rng = [], np.random.default_rng(0)
+    for _resample in range(RESAMPLES):
         drawn = np.sort(rng.integers(0, len(customers), n_drawn))
         known = amount[drawn][np.isfinite(amount[drawn])]
         is_same = is_frequent == (count >= _often(count[drawn].mean()))
@@ -242,9 +242,7 @@ def lorenz(customers: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def cluster_segments(
-    result: RfmResult, *, most: int = 8, seed: int = 0
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def cluster_segments(result: RfmResult) -> tuple[pd.DataFrame, pd.DataFrame]:
     """k-means on log recency, frequency and money, its number of clusters chosen by
     bootstrap stability.
 
@@ -255,7 +253,7 @@ def cluster_segments(
     own = result.customers
     recency, count = np.log1p(own["recency_days"]), np.log(own["n_purchases"])
     columns = np.column_stack([recency, count, np.arcsinh(own["amount"].fillna(0.0))])
-    choice, label = stable_clusters(columns, own["customer_id"], most=most, seed=seed)
+    choice, label = stable_clusters(columns, own["customer_id"])
     clusters = _medians(own.assign(cluster=label), "cluster").reset_index()
     return choice, clusters.rename(columns={"amount_per_customer": "amount"})
 
@@ -283,7 +281,7 @@ def migration(before: RfmResult, after: RfmResult) -> pd.DataFrame:
 
 
 def month_moves(
-    customer_days: ibis.Table, now: RfmResult, *, as_of: dt.date, basis: str = "revenue"
+    customer_days: Table, now: RfmResult, *, as_of: dt.date, basis: str = "revenue"
 ) -> pd.DataFrame:
     """`migration` since the last day of the month before; everybody comes from `new`
     where nobody had bought by then.
@@ -296,7 +294,7 @@ def month_moves(
 
 @returns("segmentation.segment_returns")
 def segment_returns(
-    customer_days: ibis.Table, *, as_of: dt.date, basis: str = "revenue", windows: int = 6
+    customer_days: Table, *, as_of: dt.date, basis: str = "revenue", windows: int = 6
 ) -> pd.DataFrame:
     """What each segment did in the quarter that followed, at earlier as-of days a
     quarter apart.
@@ -317,7 +315,9 @@ def segment_returns(
         sums = people.group_by("segment").aggregate(
             n_customers=_.count(), buyers=_.has_bought.sum(), money=_.money.sum().cast("float64")
         )
-        parts.append(sums.order_by("segment").to_pandas().assign(origin_on=pd.Timestamp(as_of)))
+        parts.append(
+            sums.order_by("segment").to_pandas().assign(origin_on=pd.Timestamp(as_of).as_unit("us"))
+        )
     if not parts:
         return empty("segmentation.segment_returns")
     table = pd.concat(parts, ignore_index=True)
@@ -369,7 +369,7 @@ def _holdout(share: float, n: int, lift: float, *, is_left_alone: bool) -> dict[
     if is_left_alone:
         return {"holdout_n": np.nan, "holdout_share": 1.0, "detectable_lift": np.nan}
     need = np.nan
-    if 0 < share and share * (1 + lift) < 1:
+    if share > 0 and share * (1 + lift) < 1:
         need = float(sample_size(share, lift)["n_per_arm"].iloc[0])
     fits = need * 2 <= n
     return {
@@ -392,18 +392,17 @@ def audience_list(result: RfmResult, actions: pd.DataFrame) -> pd.DataFrame:
 
 
 def segment_headline(
-    customer_days: ibis.Table,
+    customer_days: Table,
     *,
     as_of: dt.date,
     basis: str,
     owed: pd.DataFrame | None = None,
-    months: int = 25,
 ) -> pd.DataFrame:
     """Monthly series for the scorecard: top20_share of each month's buyers (metric,
     month, amount, low, high, n, status) and, for the last month, points_liability.
     Missing where a month's money is not positive.
     """
-    start = pd.Timestamp(as_of).replace(day=1) - pd.DateOffset(months=months - 1)
+    start = pd.Timestamp(as_of).replace(day=1) - pd.DateOffset(months=MONTHS_SHOWN - 1)
     sums = _top_fifth_by_month(customer_days, start.date(), as_of, basis)
     edge = (sums["top"] - sums["whole"]) * sums["edge"].fillna(0.0)
     share = (sums["held"].fillna(0.0) + edge) / sums["total"]
@@ -421,7 +420,7 @@ def segment_headline(
 
 
 def _top_fifth_by_month(
-    customer_days: ibis.Table, start: dt.date, as_of: dt.date, basis: str
+    customer_days: Table, start: dt.date, as_of: dt.date, basis: str
 ) -> pd.DataFrame:
     """month, n and total of its buyers, top (a fifth of those whose money is known),
     whole (its whole part), held by the whole ones, edge (held by the next).
