@@ -48,12 +48,12 @@ def stable_clusters(columns: np.ndarray, ids: pd.Series) -> tuple[pd.DataFrame, 
         scores = [_agreement(learnt, pair, k) for pair in draws]
         rows.append((k, np.mean(scores), np.quantile(scores, 0.1)))
     choice = pd.DataFrame(rows, columns=names)
-    stable = choice[choice["stability"] >= ENOUGH]
-    best = choice.loc[choice["stability"].idxmax(), "n_clusters"]
-    best = int(stable["n_clusters"].max() if len(stable) else best)
+    stable = choice[choice.stability >= ENOUGH]
+    best = choice.loc[choice.stability.idxmax(), "n_clusters"]
+    best = int(stable.n_clusters.max() if len(stable) else best)
     centres = _centres(learnt, best)
     centres = centres[np.argsort(-centres[:, -1], kind="stable")]
-    return choice.assign(is_chosen=choice["n_clusters"] == best), _nearest(scaled, centres) + 1
+    return choice.assign(is_chosen=choice.n_clusters == best), _nearest(scaled, centres) + 1
 
 
 def _agreement(rows: np.ndarray, draws: tuple[np.ndarray, np.ndarray], k: int) -> float:

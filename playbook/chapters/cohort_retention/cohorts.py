@@ -140,11 +140,20 @@ def _day(day: dt.date) -> ibis.Scalar:
     return ibis.literal(day, "date")
 
 
-def _order_days(customer_days: Table, as_of: dt.date) -> Table:
-    """customer_id, day_on: days with an order up to `as_of`."""
+def _waits(customer_days: Table, as_of: dt.date) -> Table:
+    """customer_id, opened_on (first day with an order), second_on (the next such day up
+    to `as_of`; missing for who has not come back).
+    """
     days = expression(customer_days).filter(_.orders > 0)
     days = days.select("customer_id", day_on=_.day_on.cast("date"))
-    return days.filter(_.day_on <= _day(as_of))
+    days = days.filter(_.day_on <= _day(as_of))
+    opened = days.group_by("customer_id").aggregate(opened_on=_.day_on.min())
+    is_later = _.day_on > _.opened_on
+    return (
+        days.inner_join(opened, "customer_id")
+        .group_by("customer_id", "opened_on")
+        .aggregate(second_on=_.day_on.min(where=is_later))
+    )
 
 
 def _month_text(number: pd.Series) -> pd.Series:
@@ -216,16 +225,11 @@ def second_order(
     come back is still waiting at as-of, not lost. A second order on the same day is one
     visit and does not count. Empty when nobody qualifies.
     """
-    days = _order_days(customer_days, as_of)
-    first = days.group_by("customer_id").aggregate(first_on=_.day_on.min())
+    waits = _waits(customer_days, as_of)
     if truncated_before is not None:
-        first = first.filter(_.first_on >= _day(truncated_before))
-    both = days.inner_join(first, "customer_id")
-    waits = both.group_by("customer_id").aggregate(
-        first_on=both.first_on.min(), second_on=both.day_on.min(where=both.day_on > both.first_on)
-    )
-    until = waits.second_on.fill_null(_day(as_of))
-    counts = waits.group_by(day=until.delta(waits.first_on, unit="day")).aggregate(
+        waits = waits.filter(_.opened_on >= _day(truncated_before))
+    waited = waits.second_on.fill_null(_day(as_of)).delta(waits.opened_on, unit="day")
+    counts = waits.group_by(day=waited).aggregate(
         events=_.second_on.notnull().sum(), censored=_.second_on.isnull().sum()
     )
     return kaplan_meier(counts.order_by("day").to_pandas().astype("int64"), level=level)
@@ -288,8 +292,7 @@ def due_for_nudge(first: Table, customer_days: Table, *, as_of: dt.date, day: fl
     if np.isnan(day):
         return 0
     buyers = expression(first)
-    again = _order_days(customer_days, as_of).group_by("customer_id")
-    again = again.aggregate(n_days=_.day_on.nunique()).filter(_.n_days > 1)
+    again = _waits(customer_days, as_of).filter(_.second_on.notnull())
     age = _day(as_of).delta(buyers.first_on.cast("date"), unit="day")
     waiting = buyers.filter((age < int(day)) & (age >= int(day) - 30))
     return int(waiting.anti_join(again, "customer_id").count().to_pandas())
@@ -342,14 +345,11 @@ def _returns_by_group(
     )
     due = (_.first_on + ibis.interval(days=window_days)).cast("date")
     buyers = buyers.mutate(is_ripe=due <= _day(as_of))
-    joined = buyers.left_join(_order_days(customer_days, as_of), "customer_id")
-    gap = joined.day_on.delta(joined.first_on, unit="day")
-    came = ((gap > 0) & (gap <= window_days)).any()
-    each = joined.group_by("customer_id", "label", "is_ripe").aggregate(came=came)
-    sums = each.group_by("label").aggregate(
-        customers=each.is_ripe.sum(),
-        returned=(each.is_ripe & each.came.fill_null(False)).sum(),
-        n_waiting=(~each.is_ripe).sum(),
+    both = buyers.left_join(_waits(customer_days, as_of), "customer_id")
+    wait = both.second_on.delta(both.first_on, unit="day")
+    has_returned = (both.is_ripe & (wait <= window_days)).fill_null(False)
+    sums = both.group_by("label").aggregate(
+        customers=both.is_ripe.sum(), returned=has_returned.sum(), n_waiting=(~both.is_ripe).sum()
     )
     counts = dict.fromkeys(("customers", "returned", "n_waiting"), "int64")
     return sums.order_by("label").to_pandas().astype(counts)

@@ -36,7 +36,7 @@ def segment_decisions(
     rows = [_campaign(row, money) for row in actions.itertuples(index=False)]
     rows += _tier_rows(tiers, money)
     if downgrades is not None:
-        known = downgrades[downgrades["rule"].notna()]
+        known = downgrades[downgrades.rule.notna()]
         rows += [_downgrade(row, money) for row in known.itertuples(index=False)]
     if owed is not None and len(owed):
         rows.append(_points(owed.iloc[0], currency))
@@ -63,13 +63,13 @@ def _tier_rows(tiers: pd.DataFrame, money: dict[str, str]) -> list[dict[str, Any
     beyond today's.
     """
     proposed = proposed_tiers(tiers)
-    is_new = (proposed["scheme"] == "searched").any()
+    is_new = (proposed.scheme == "searched").any()
     gain = None
     if is_new:
-        today = tiers["tier_net"].where(tiers["scheme"] == "today").sum()
-        gain = proposed["net_checked"].sum() - today
+        today = tiers.tier_net.where(tiers.scheme == "today").sum()
+        gain = proposed.net_checked.sum() - today
     rows = []
-    for row in proposed[proposed["threshold"] > 0].itertuples(index=False):
+    for row in proposed[proposed.threshold > 0].itertuples(index=False):
         if is_new:
             found = {"size": row.threshold, "expected_effect": None if rows else gain}
             rows.append(_of_tier("threshold", row, row.tier_net, **found, **money))
@@ -100,9 +100,9 @@ def _points(owed: pd.Series, currency: str) -> dict[str, Any]:
     return propose(
         "segmentation.points",
         "",
-        size=owed["liability"],
+        size=owed.liability,
         effect_high=owed["liability_no_breakage"],
-        evidence_value=owed["liability"],
+        evidence_value=owed.liability,
         source=say(f"segmentation.breakage_{owed['breakage_from']}"),
         breakage_share=owed["breakage_share"],
         currency=currency,

@@ -96,7 +96,7 @@ def annual_amounts(customer_days: Table, *, as_of: dt.date, basis: str = "revenu
 
 def _scale(amounts: pd.DataFrame) -> float:
     """What turns the amounts into those of a year, where the period is shorter."""
-    return 365 / float(amounts["period_days"].iloc[0])
+    return 365 / float(amounts.period_days.iloc[0])
 
 
 def judge_tiers(
@@ -108,21 +108,21 @@ def judge_tiers(
     The columns of the table `tiers` up to detectable_uplift. `uplift` is what a benefit
     is assumed to add where the tier has none of its own.
     """
-    scale, total = _scale(amounts), amounts["after"].sum()
+    scale, total = _scale(amounts), amounts.after.sum()
     tiers = tiers.sort_values(["threshold", "tier"], ignore_index=True)
-    edges = [*tiers["threshold"].astype(float), np.inf]
+    edges = [*tiers.threshold.astype(float), np.inf]
     then, now = (
         np.searchsorted(edges, amounts[c] * scale, side="right") - 1 for c in ("qualify", "latest")
     )
-    is_buyer = (amounts["qualify"] > 0).to_numpy()
-    is_active = (amounts["latest"] > 0).to_numpy()
+    is_buyer = (amounts.qualify > 0).to_numpy()
+    is_active = (amounts.latest > 0).to_numpy()
     rows = []
     for k, tier in enumerate(tiers.itertuples(index=False)):
         is_member = (then == k) & is_buyer
         members = amounts[is_member]
         judged = _judged(members, scale, tier, float(getattr(tier, "uplift", uplift)))
         judged["n_customers"] = int(((now == k) & is_active).sum())
-        judged["cm_share"] = members["after"].sum() / total if total > 0 else np.nan
+        judged["cm_share"] = members.after.sum() / total if total > 0 else np.nan
         judged["kept_share"] = (now[is_member] >= k).mean() if is_member.any() else np.nan
         rows.append(judged)
     return frame_of("segmentation.tiers", rows).loc[:, :"detectable_uplift"]
@@ -144,7 +144,7 @@ def _judged(members: pd.DataFrame, scale: float, tier: Any, uplift: float) -> di
         "tempting_uplift": n * cost / before if before > 0 else np.nan,
         "assumed_uplift": assumed,
         "tier_net": assumed * after - n * cost,
-        "detectable_uplift": _detectable(members["after"], scale),
+        "detectable_uplift": _detectable(members.after, scale),
     }
 
 
@@ -177,12 +177,12 @@ def search_tiers(
     tier_net; equal sums: the higher thresholds, which cost less), with n_sets tried.
     Raises PlaybookError where the shop is too small for the tiers asked for.
     """
-    is_buyer = amounts["qualify"] > 0
+    is_buyer = amounts.qualify > 0
     n, n_tiers = int(is_buyer.sum()), len(benefits)
     if n < 2 * least_members:
         raise PlaybookError("segmentation.too_few_buyers", n=n, rule="tiers")
     yearly = amounts.loc[is_buyer, ["qualify", "after"]].sort_values("qualify") * _scale(amounts)
-    spent, worth = yearly["qualify"].to_numpy(), yearly["after"].to_numpy()
+    spent, worth = yearly.qualify.to_numpy(), yearly.after.to_numpy()
     levels = np.quantile(spent, np.linspace(1 - MOST_SHARE, 0.995, 40))
     grid = np.unique([_round_amount(level) for level in levels])
     n_above = n - np.searchsorted(spent, grid)
@@ -190,8 +190,8 @@ def search_tiers(
     grid, n_above = grid[fits], n_above[fits]
     from_here_up = np.concatenate([worth[::-1].cumsum()[::-1], [0]])
     worth_above = from_here_up[np.searchsorted(spent, grid)]
-    cost = benefits["benefit_cost"].to_numpy(float)
-    uplifts = benefits["uplift"].to_numpy(float) if "uplift" in benefits else uplift
+    cost = benefits.benefit_cost.to_numpy(float)
+    uplifts = benefits.uplift.to_numpy(float) if "uplift" in benefits else uplift
     best, n_sets = None, 0
     for chosen in islice(combinations(range(len(grid)), n_tiers), MOST_SETS):
         at = np.array(chosen)
@@ -244,7 +244,7 @@ def design_tiers(
     3.5 0.08, gold 12 0.15" with the uplift each is assumed to add (else `uplift` for
     the cheapest and more for the dearer, see above).
     """
-    period = int(amounts["period_days"].iloc[0]) if len(amounts) else 0
+    period = int(amounts.period_days.iloc[0]) if len(amounts) else 0
     benefits = _stated_benefits(benefit_costs)
     table = empty("segmentation.tiers")
     if period < LEAST_DAYS:
@@ -252,12 +252,12 @@ def design_tiers(
     frames, value, caveat, n_sets = [], None, "", 0
     if today is not None:
         own = _in_force(today, as_of)
-        if own["benefit_cost"].notna().all() and len(own):
+        if own.benefit_cost.notna().all() and len(own):
             own = _with_uplift(own, uplift)
             frames.append(judge_tiers(amounts, own, uplift=uplift).assign(scheme="today"))
-            paid = own[own["threshold"] > 0].sort_values("threshold")
+            paid = own[own.threshold > 0].sort_values("threshold")
             benefits = paid[["tier", "benefit_cost", "uplift"]] if len(paid) else benefits
-        value = float(own["point_value"].max()) if own["point_value"].notna().any() else None
+        value = float(own.point_value.max()) if own.point_value.notna().any() else None
     benefits = _with_uplift(benefits, uplift)
     benefits = benefits.sort_values("benefit_cost", kind="stable", ignore_index=True)
     try:
@@ -299,9 +299,9 @@ def _with_uplift(tiers: pd.DataFrame, uplift: float) -> pd.DataFrame:
     """`tiers` with the uplift each is assumed to add: its own, else `uplift` times the
     root of its cost over the cheapest benefit's.
     """
-    cost = tiers["benefit_cost"].astype(float)
+    cost = tiers.benefit_cost.astype(float)
     rule = (uplift * np.sqrt(cost / cost[cost > 0].min())).where(cost > 0, 0.0)
-    return tiers.assign(uplift=tiers["uplift"].fillna(rule) if "uplift" in tiers else rule)
+    return tiers.assign(uplift=tiers.uplift.fillna(rule) if "uplift" in tiers else rule)
 
 
 def _checked(amounts: pd.DataFrame, benefits: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
@@ -318,11 +318,11 @@ def _checked(amounts: pd.DataFrame, benefits: pd.DataFrame, best: pd.DataFrame) 
         unseen = amounts[~np.isin(np.arange(len(amounts)), drawn)]
         try:
             found = search_tiers(amounts.iloc[drawn], benefits)
-            judged = judge_tiers(unseen, benefits.assign(threshold=found["threshold"].to_numpy()))
+            judged = judge_tiers(unseen, benefits.assign(threshold=found.threshold.to_numpy()))
         except PlaybookError:  # the resample is too small for the tiers
             continue
-        lines.append(found["threshold"])
-        nets.append(judged["tier_net"] * n_all / len(unseen))
+        lines.append(found.threshold)
+        nets.append(judged.tier_net * n_all / len(unseen))
     if len(lines) < SEARCHES / 2:
         return best.assign(threshold_low=np.nan, threshold_high=np.nan, net_checked=np.nan)
     low, high = np.quantile(lines, [0.05, 0.95], axis=0)
@@ -334,10 +334,10 @@ def proposed_tiers(tiers: pd.DataFrame) -> pd.DataFrame:
     leave more than today's on customers the search has not seen, else today's (also
     where too few resamples allowed a search).
     """
-    today, searched = (tiers[tiers["scheme"] == name] for name in ("today", "searched"))
+    today, searched = (tiers[tiers.scheme == name] for name in ("today", "searched"))
     if searched.empty:
         return today
-    is_better = searched["net_checked"].sum(skipna=False) > today["tier_net"].sum()
+    is_better = searched.net_checked.sum(skipna=False) > today.tier_net.sum()
     return searched if is_better else today
 
 
@@ -350,16 +350,16 @@ def downgrade_rule(amounts: pd.DataFrame, tiers: pd.DataFrame) -> pd.DataFrame:
     if tiers.empty:
         return empty("segmentation.downgrades")
     yearly = amounts[["qualify", "after", "latest"]] * _scale(amounts)
-    paid = tiers[(tiers["benefit_cost"] > 0) & (tiers["threshold"] > 0)]
+    paid = tiers[(tiers.benefit_cost > 0) & (tiers.threshold > 0)]
     rows = [_keep_or_not(yearly, tier) for tier in paid.itertuples(index=False)]
     return frame_of("segmentation.downgrades", rows)
 
 
 def _keep_or_not(yearly: pd.DataFrame, tier: Any) -> dict[str, Any]:
     keep_from, cost = KEEP_SHARE * tier.threshold, tier.benefit_cost / tier.n_judged
-    then, now = yearly["qualify"], yearly["latest"]
+    then, now = yearly.qualify, yearly.latest
     is_down = (then >= tier.threshold) & (now < tier.threshold)
-    after = yearly["after"][(then >= keep_from) & (then < tier.threshold)]
+    after = yearly.after[(then >= keep_from) & (then < tier.threshold)]
     n_near = int((is_down & (now >= keep_from)).sum())
     money = float(after.mean()) if len(after) >= LEAST_SEEN else np.nan
     break_even = cost / money if money > 0 else np.nan
@@ -388,7 +388,7 @@ def near_threshold(amounts: pd.DataFrame, thresholds: list[float]) -> pd.DataFra
     What is expected over a line comes from a straight line through the log counts of
     ten bands around it, each a tenth of it wide, the two next to the line left out.
     """
-    spent = amounts["latest"].to_numpy() * _scale(amounts)
+    spent = amounts.latest.to_numpy() * _scale(amounts)
     rows = [_crowd(spent[spent > 0], line, line * BAND_SHARE) for line in sorted(thresholds)]
     return frame_of("segmentation.near_threshold", rows)
 
@@ -428,7 +428,7 @@ def points(memberships: Table, *, as_of: dt.date, point_value: float) -> pd.Data
     PlaybookError where a balance is negative: points were spent that were never earned.
     """
     people = _point_sums(memberships, as_of)
-    is_negative = people["balance"] < 0
+    is_negative = people.balance < 0
     if is_negative.any():
         raise PlaybookError(
             "segmentation.points_never_earned",
@@ -436,14 +436,14 @@ def points(memberships: Table, *, as_of: dt.date, point_value: float) -> pd.Data
             rule="balance",
             rows=int(is_negative.sum()),
         )
-    lapsed = np.maximum(people["ended"] - people["booked_off"], 0)
-    people["outstanding"] = people["balance"] - lapsed
+    lapsed = np.maximum(people.ended - people.booked_off, 0)
+    people["outstanding"] = people.balance - lapsed
     people["expired"] += lapsed
     total = people[["earned", "spent", "expired", "adjusted", "outstanding"]].sum().astype(int)
-    ended = float(people["ended"].sum())
-    gone = float(np.minimum(people["expired"], people["ended"]).sum())
+    ended = float(people.ended.sum())
+    gone = float(np.minimum(people.expired, people.ended).sum())
     share = gone / ended if ended > 0 else 0.0
-    owed = float(total["outstanding"]) * point_value
+    owed = float(total.outstanding) * point_value
     row = {
         **total,
         "breakage_share": share,

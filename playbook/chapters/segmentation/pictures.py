@@ -24,7 +24,7 @@ def rf_heat_plot(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     grid = counts.pivot_table(index="r", columns="f", values="n_customers", aggfunc="sum")
     grid = grid.reindex(index=range(5, 0, -1), columns=range(1, 6))
-    ax = heat(grid / counts["n_customers"].sum(), ax=ax, form="{:.1%}")
+    ax = heat(grid / counts.n_customers.sum(), ax=ax, form="{:.1%}")
     ax.set(
         xlabel=say("segmentation.rf_frequency"),
         ylabel=say("segmentation.rf_recency"),
@@ -59,8 +59,8 @@ def lorenz_plot(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     ax = new_axes(ax, size=(6, 4.6))
     ax.plot([0, 1], [0, 1], color=PALETTE["light"], lw=1.5)
-    ax.plot(curve["customer_share"], curve["cm_share"], color=PALETTE["blue"], lw=2)
-    held = curve["top20_share"].iloc[0]
+    ax.plot(curve.customer_share, curve.cm_share, color=PALETTE["blue"], lw=2)
+    held = curve.top20_share.iloc[0]
     ax.plot(0.2, held, "o", color=PALETTE["orange"], ms=8)
     fifth = say("segmentation.lorenz_fifth", share=held)
     ax.annotate(fifth, (0.2, held), xytext=(10, -4), textcoords="offset points")
@@ -82,20 +82,20 @@ def threshold_plot(tiers: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     place = np.arange(len(tiers))[::-1]
     ax.barh(
         place,
-        tiers["break_even_uplift"],
+        tiers.break_even_uplift,
         color=PALETTE["blue"],
         height=0.55,
         label=say("segmentation.tiers_after"),
     )
     ax.plot(
-        tiers["tempting_uplift"],
+        tiers.tempting_uplift,
         place,
         "o",
         color=PALETTE["orange"],
         label=say("segmentation.tiers_before"),
     )
     ax.plot(
-        tiers["assumed_uplift"],
+        tiers.assumed_uplift,
         place,
         "|",
         color=PALETTE["green"],

@@ -78,9 +78,9 @@ def tempting_rfm(history: pd.DataFrame) -> pd.DataFrame:
     row per number of purchases and score: n_purchases, f_tempting, n_customers. Equal
     customers land in different scores.
     """
-    rank = history["x"].rank(method="first")
+    rank = history.x.rank(method="first")
     score = np.ceil(5 * rank / len(history)).astype(int)
-    scores = pd.DataFrame({"n_purchases": history["x"] + 1, "f_tempting": score})
+    scores = pd.DataFrame({"n_purchases": history.x + 1, "f_tempting": score})
     counts = scores.value_counts().rename("n_customers").reset_index()
     return counts.sort_values(["n_purchases", "f_tempting"], ignore_index=True)
 
@@ -98,7 +98,7 @@ def _gaps(customer_days: Table, as_of: dt.date) -> np.ndarray:
     days = days.mutate(before=before).filter(_.before.notnull())
     gaps = days.group_by(gap=_.day_on.delta(_.before, unit="day")).aggregate(n=_.count())
     counts = gaps.filter(_.gap > 0).order_by("gap").to_pandas().astype("int64")
-    return np.repeat(counts["gap"].to_numpy(), counts["n"].to_numpy())
+    return np.repeat(counts.gap.to_numpy(), counts.n.to_numpy())
 
 
 def rfm(customer_days: Table, *, as_of: dt.date, basis: str = "revenue") -> RfmResult:
@@ -117,27 +117,22 @@ def rfm(customer_days: Table, *, as_of: dt.date, basis: str = "revenue") -> RfmR
         raise PlaybookError("segmentation.nobody_bought", table="customer_days")
     gaps = _gaps(customer_days, as_of)
     recency = (history["T"] - history["t_x"]).to_numpy()
-    count, amount = history["x"].to_numpy() + 1, history["amount"].to_numpy(float)
+    count, amount = history.x.to_numpy() + 1, history.amount.to_numpy(float)
     known = amount[np.isfinite(amount)]
     r_cuts, recent = _recency_cuts(gaps, recency)
     f_cuts, m_cuts = _frequency_cuts(count[count > 1]), _fifths(known)
     is_high = (recency <= recent, count >= _often(count.mean()), amount >= _high_money(known))
     marks = pd.DataFrame(dict(zip(MARKS, is_high, strict=True)))
     labels = marks.merge(SEGMENTS, on=MARKS, how="left")
-    customers = pd.DataFrame(
-        {
-            "customer_id": history["customer_id"],
-            "first_on": history["first_on"],
-            "recency_days": recency,
-            "n_purchases": count,
-            "amount": amount,
-            "r": 5 - np.searchsorted(r_cuts, recency, side="left"),
-            "f": 1 + np.searchsorted(f_cuts, count, side="right"),
-            "m": 1 + np.searchsorted(m_cuts, amount, side="right"),
-            "segment": labels["segment"],
-            "action": labels["action"],
-        },
-        copy=False,
+    customers = history[["customer_id", "first_on"]].assign(
+        recency_days=recency,
+        n_purchases=count,
+        amount=amount,
+        r=5 - np.searchsorted(r_cuts, recency, side="left"),
+        f=1 + np.searchsorted(f_cuts, count, side="right"),
+        m=1 + np.searchsorted(m_cuts, amount, side="right"),
+        segment=labels.segment,
+        action=labels.action,
     )
     cuts = pd.DataFrame({"score": list("rrrrffffmmmm"), "above": [*r_cuts, *f_cuts, *m_cuts]})
     caveat = "" if len(gaps) >= LEAST_GAPS else say("segmentation.few_gaps", n=len(gaps))
@@ -187,10 +182,10 @@ def segment_table(result: RfmResult) -> pd.DataFrame:
     """
     own, n = result.customers, len(result.customers)
     same = _share_unchanged(own, min(n, MOST_DRAWN))
-    table = _medians(own, "segment").assign(amount=own.groupby("segment")["amount"].sum())
-    money = np.nansum(own["amount"])
-    table["customer_share"] = table["n_customers"] / n
-    table["cm_share"] = table["amount"] / money if money > 0 else np.nan
+    table = _medians(own, "segment").assign(amount=own.groupby("segment").amount.sum())
+    money = np.nansum(own.amount)
+    table["customer_share"] = table.n_customers / n
+    table["cm_share"] = table.amount / money if money > 0 else np.nan
     table["stability"], table["stability_low"] = same.mean(axis=1), same.quantile(0.05, axis=1)
     table = table.sort_values(["amount", "n_customers"], ascending=False).reset_index()
     return table[schema("segmentation.segments").names]
@@ -198,9 +193,9 @@ def segment_table(result: RfmResult) -> pd.DataFrame:
 
 def _share_unchanged(customers: pd.DataFrame, n_drawn: int) -> pd.DataFrame:
     """Share of each segment's customers (rows) who keep their label in each resample."""
-    count = customers["n_purchases"].to_numpy()
-    amount = customers["amount"].to_numpy(float)
-    code, names = pd.factorize(customers["segment"], sort=True)
+    count = customers.n_purchases.to_numpy()
+    amount = customers.amount.to_numpy(float)
+    code, names = pd.factorize(customers.segment, sort=True)
     marks = SEGMENTS.set_index("segment").loc[names]
     is_frequent, is_rich = (marks[m].to_numpy()[code] for m in ("is_frequent", "is_rich"))
     shares, rng = [], np.random.default_rng(0)
@@ -229,7 +224,7 @@ def lorenz(customers: pd.DataFrame) -> pd.DataFrame:
 
     Customers who cost money are part of it. Empty where all together bring none.
     """
-    money = np.sort(customers["amount"].dropna().to_numpy(float))[::-1]
+    money = np.sort(customers.amount.dropna().to_numpy(float))[::-1]
     total = money.sum()
     if len(money) == 0 or total <= 0:
         return empty("segmentation.lorenz").astype(float)
@@ -251,9 +246,9 @@ def cluster_segments(result: RfmResult) -> tuple[pd.DataFrame, pd.DataFrame]:
     the most money per customer).
     """
     own = result.customers
-    recency, count = np.log1p(own["recency_days"]), np.log(own["n_purchases"])
-    columns = np.column_stack([recency, count, np.arcsinh(own["amount"].fillna(0.0))])
-    choice, label = stable_clusters(columns, own["customer_id"])
+    recency, count = np.log1p(own.recency_days), np.log(own.n_purchases)
+    columns = np.column_stack([recency, count, np.arcsinh(own.amount.fillna(0.0))])
+    choice, label = stable_clusters(columns, own.customer_id)
     clusters = _medians(own.assign(cluster=label), "cluster").reset_index()
     return choice, clusters.rename(columns={"amount_per_customer": "amount"})
 
@@ -267,17 +262,17 @@ def migration(before: RfmResult, after: RfmResult) -> pd.DataFrame:
     side by side.
     """
     old, own = before.customers, after.customers
-    was = (own["first_on"] <= old["first_on"].max()).to_numpy()
+    was = (own.first_on <= old.first_on.max()).to_numpy()
     origin, amount = np.full(len(own), "new", object), np.zeros(len(own))
-    origin[was], amount[was] = old["segment"], old["amount"].fillna(0.0)
-    both = pd.DataFrame({"to_segment": own["segment"], "after": own["amount"]})
+    origin[was], amount[was] = old.segment, old.amount.fillna(0.0)
+    both = pd.DataFrame({"to_segment": own.segment, "after": own.amount})
     both = both.assign(from_segment=origin, before=amount)
     moves = both.groupby(["from_segment", "to_segment"]).agg(
         n_customers=("before", "size"),
         amount_before=("before", "sum"),
         amount_after=("after", "sum"),
     )
-    return moves.assign(amount=moves["amount_after"] - moves["amount_before"]).reset_index()
+    return moves.assign(amount=moves.amount_after - moves.amount_before).reset_index()
 
 
 def month_moves(
@@ -287,7 +282,7 @@ def month_moves(
     where nobody had bought by then.
     """
     end = as_of.replace(day=1) - dt.timedelta(days=1)
-    if now.customers["first_on"].min() > pd.Timestamp(end):
+    if now.customers.first_on.min() > pd.Timestamp(end):
         return migration(RfmResult(now.customers[:0], now.cuts, 0, ""), now)
     return migration(rfm(customer_days, as_of=end, basis=basis), now)
 
@@ -300,13 +295,13 @@ def segment_returns(
     quarter apart.
     """
     days = expression(customer_days).mutate(day_on=_.day_on.cast("date"))
-    first_on = days.filter(_.orders > 0, _.customer_id.notnull()).day_on.min().to_pandas()
     parts = []
     for _window in range(windows):
         end, as_of = as_of, as_of - dt.timedelta(days=QUARTER_DAYS)
-        if pd.isna(first_on) or pd.Timestamp(as_of) < pd.Timestamp(first_on):
+        try:
+            labels = rfm(customer_days, as_of=as_of, basis=basis).customers
+        except PlaybookError:  # nobody had bought by then
             break
-        labels = rfm(customer_days, as_of=as_of, basis=basis).customers
         later = days.filter(_.day_on > _day(as_of), _.day_on <= _day(end))
         later = later.group_by("customer_id").aggregate(
             has_bought=(_.orders > 0).any(), money=_[basis].cast(MONEY).sum()
@@ -321,8 +316,8 @@ def segment_returns(
     if not parts:
         return empty("segmentation.segment_returns")
     table = pd.concat(parts, ignore_index=True)
-    table["buyer_share"] = table["buyers"].fillna(0) / table["n_customers"]
-    table["amount_per_customer"] = table["money"].fillna(0.0) / table["n_customers"]
+    table["buyer_share"] = table.buyers.fillna(0) / table.n_customers
+    table["amount_per_customer"] = table.money.fillna(0.0) / table.n_customers
     return table[schema("segmentation.segment_returns").names]
 
 
@@ -338,10 +333,10 @@ def segment_actions(
     for segment, action in SEGMENTS[["segment", "action"]].itertuples(index=False):
         if segment not in sizes.index:
             continue
-        past, n = returns[returns["segment"] == segment], sizes[segment]
-        share = past["buyer_share"].mean()
+        past, n = returns[returns.segment == segment], sizes[segment]
+        share = past.buyer_share.mean()
         row = {"segment": segment, "action": action, "n_customers": n, "buyer_share": share}
-        row |= _expected_money(past["amount_per_customer"].to_numpy(float), n, level)
+        row |= _expected_money(past.amount_per_customer.to_numpy(float), n, level)
         rows.append(row | _holdout(share, n, lift, is_left_alone=action == "leave alone"))
     return frame_of("segmentation.actions", rows)
 
@@ -370,7 +365,7 @@ def _holdout(share: float, n: int, lift: float, *, is_left_alone: bool) -> dict[
         return {"holdout_n": np.nan, "holdout_share": 1.0, "detectable_lift": np.nan}
     need = np.nan
     if share > 0 and share * (1 + lift) < 1:
-        need = float(sample_size(share, lift)["n_per_arm"].iloc[0])
+        need = float(sample_size(share, lift).n_per_arm.iloc[0])
     fits = need * 2 <= n
     return {
         "holdout_n": need if fits else np.nan,
@@ -385,8 +380,8 @@ def audience_list(result: RfmResult, actions: pd.DataFrame) -> pd.DataFrame:
     month. Holds no contact data; `playbook audience` matches those locally.
     """
     people = result.customers[["customer_id", "segment", "action"]]
-    share = people["segment"].map(actions.set_index("segment")["holdout_share"]).fillna(0.5)
-    place = hash_places(people["customer_id"]) % 10_000
+    share = people.segment.map(actions.set_index("segment").holdout_share).fillna(0.5)
+    place = hash_places(people.customer_id) % 10_000
     is_out = place < share.to_numpy(float) * 10_000
     return people.assign(arm=np.where(is_out, "holdout", "treat"))
 
@@ -404,10 +399,10 @@ def segment_headline(
     """
     start = pd.Timestamp(as_of).replace(day=1) - pd.DateOffset(months=MONTHS_SHOWN - 1)
     sums = _top_fifth_by_month(customer_days, start.date(), as_of, basis)
-    edge = (sums["top"] - sums["whole"]) * sums["edge"].fillna(0.0)
-    share = (sums["held"].fillna(0.0) + edge) / sums["total"]
+    edge = (sums.top - sums.whole) * sums.edge.fillna(0.0)
+    share = (sums.held.fillna(0.0) + edge) / sums.total
     series = sums[["month", "n"]].assign(
-        metric="top20_share", amount=share.where(sums["total"] > 0), low=np.nan, high=np.nan
+        metric="top20_share", amount=share.where(sums.total > 0), low=np.nan, high=np.nan
     )
     last = f"{as_of:%Y-%m}"
     if owed is not None and len(owed):
@@ -415,7 +410,7 @@ def segment_headline(
         series = pd.concat(
             [series, row.assign(metric="points_liability", month=last)], ignore_index=True
         )
-    is_running = (series["month"] == last) & (not pd.Timestamp(as_of).is_month_end)
+    is_running = (series.month == last) & (not pd.Timestamp(as_of).is_month_end)
     return series.assign(status=np.where(is_running, "partial", "complete"))
 
 
