@@ -70,10 +70,7 @@ def _centres(rows: np.ndarray, k: int) -> np.ndarray:
 
 
 def _nearest(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Number of the nearest centre, one centre at a time: the base may hold millions."""
-    nearest, label = np.full(len(rows), np.inf), np.zeros(len(rows), int)
-    for k, centre in enumerate(centres):
-        distance = ((rows - centre) ** 2).sum(axis=1)
-        label[distance < nearest] = k
-        nearest = np.minimum(nearest, distance)
-    return label
+    """Number of the nearest centre of each row."""
+    from sklearn.metrics import pairwise_distances_argmin
+
+    return pairwise_distances_argmin(rows, centres)

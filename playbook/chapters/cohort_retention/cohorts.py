@@ -9,7 +9,7 @@ earlier orders of its customers may lie before the log begins.
 
 from __future__ import annotations
 
-import datetime as dt
+from datetime import date, timedelta
 
 import ibis
 import numpy as np
@@ -59,8 +59,8 @@ RETURNING = {
 def cohort_retention(
     customer_days: Table,
     *,
-    as_of: dt.date,
-    truncated_before: dt.date | None = None,
+    as_of: date,
+    truncated_before: date | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Every cohort at every age up to the one the oldest cohort has reached.
@@ -90,20 +90,20 @@ def cohort_retention(
     return cells[schema("cohort_retention.cohorts").names]
 
 
-def _every_age(observed: pd.DataFrame, sizes: pd.Series, as_of: dt.date) -> pd.DataFrame:
+def _every_age(observed: pd.DataFrame, sizes: pd.Series, as_of: date) -> pd.DataFrame:
     """The observed cells among all cells of the triangle, with their status."""
     this_month = as_of.year * 12 + as_of.month - 1
     ages = range(this_month - int(sizes.index[0]) + 1)
     grid = pd.MultiIndex.from_product([sizes.index, ages], names=["born", "k"])
     cells = observed.set_index(["born", "k"]).reindex(grid).reset_index()
     month = cells.born + cells.k
-    is_running = (month == this_month) & ((as_of + dt.timedelta(days=1)).day != 1)
+    is_running = (month == this_month) & ((as_of + timedelta(days=1)).day != 1)
     return cells.assign(
         status=np.select([month > this_month, is_running], ["unobserved", "partial"], "complete")
     )
 
 
-def _observed_cells(customer_days: Table, as_of: dt.date) -> pd.DataFrame:
+def _observed_cells(customer_days: Table, as_of: date) -> pd.DataFrame:
     """born, k (months as numbers), active, revenue, margin: one row per cell in which
     anything happened.
 
@@ -136,11 +136,11 @@ def _observed_cells(customer_days: Table, as_of: dt.date) -> pd.DataFrame:
     return cells.to_pandas().astype({"born": "int64", "k": "int64", "active": "float64"})
 
 
-def _day(day: dt.date) -> ibis.Scalar:
+def _day(day: date) -> ibis.Scalar:
     return ibis.literal(day, "date")
 
 
-def _waits(customer_days: Table, as_of: dt.date) -> Table:
+def _waits(customer_days: Table, as_of: date) -> Table:
     """customer_id, opened_on (first day with an order), second_on (the next such day up
     to `as_of`; missing for who has not come back).
     """
@@ -215,8 +215,8 @@ def _verdict(compared: pd.DataFrame, level: float, *, lower: str, higher: str) -
 def second_order(
     customer_days: Table,
     *,
-    as_of: dt.date,
-    truncated_before: dt.date | None = None,
+    as_of: date,
+    truncated_before: date | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """The share with a second order by each day since the first.
@@ -285,7 +285,7 @@ def first_orders(
     return first.left_join(top, "order_id").drop("order_id", "order_id_right")
 
 
-def due_for_nudge(first: Table, customer_days: Table, *, as_of: dt.date, day: float) -> int:
+def due_for_nudge(first: Table, customer_days: Table, *, as_of: date, day: float) -> int:
     """How many one-time buyers reach `day` days after their first order within the next
     30 days; none where the day is not known.
     """
@@ -303,7 +303,7 @@ def first_basket(
     first: Table,
     customer_days: Table,
     *,
-    as_of: dt.date,
+    as_of: date,
     by: str,
     window_days: int = 90,
     least: int = 30,
@@ -336,7 +336,7 @@ def first_basket(
 
 
 def _returns_by_group(
-    first: Table, customer_days: Table, as_of: dt.date, by: str, window_days: int
+    first: Table, customer_days: Table, as_of: date, by: str, window_days: int
 ) -> pd.DataFrame:
     """label, customers, returned, n_waiting: counted in the engine."""
     buyers = expression(first).filter(_[by].notnull())

@@ -8,7 +8,7 @@ order of rows changes nothing.
 
 from __future__ import annotations
 
-import datetime as dt
+from datetime import date
 from typing import Any
 
 import ibis
@@ -26,7 +26,7 @@ ARMS = ["treated", "holdout"]
 DAYS, LEVEL = 30, 0.8
 
 
-def campaign_returns(treatments: Table, customer_days: Table, *, as_of: dt.date) -> pd.DataFrame:
+def campaign_returns(treatments: Table, customer_days: Table, *, as_of: date) -> pd.DataFrame:
     """One row per campaign, by day and name: treatment_id, assigned_on, n_treated,
     n_holdout, treated and holdout (margin per customer in the 30 days from assignment
     on), cost (per treated customer), net (difference less cost) with low and

@@ -15,6 +15,8 @@ from playbook.messages import say
 
 __all__ = ["segment_decisions"]
 
+Row = dict[str, Any]
+
 
 def segment_decisions(
     actions: pd.DataFrame,
@@ -43,7 +45,7 @@ def segment_decisions(
     return decision_rows(rows).assign(due_on=due_on, revisit_on=revisit_on)
 
 
-def _campaign(row: Any, money: dict[str, str]) -> dict[str, Any]:
+def _campaign(row: Any, money: Row) -> Row:
     is_left_alone = row.holdout_share == 1
     treated = row.n_customers * (1 - row.holdout_share)
     visible_share = row.buyer_share * (1 + row.detectable_lift)
@@ -58,7 +60,7 @@ def _campaign(row: Any, money: dict[str, str]) -> dict[str, Any]:
     return propose(kind, row.segment, **row._asdict(), **found, **money)
 
 
-def _tier_rows(tiers: pd.DataFrame, money: dict[str, str]) -> list[dict[str, Any]]:
+def _tier_rows(tiers: pd.DataFrame, money: Row) -> list[Row]:
     """New thresholds stand or fall together: the first row carries what the move brings
     beyond today's.
     """
@@ -79,13 +81,13 @@ def _tier_rows(tiers: pd.DataFrame, money: dict[str, str]) -> list[dict[str, Any
     return rows
 
 
-def _downgrade(row: Any, money: dict[str, str]) -> dict[str, Any]:
+def _downgrade(row: Any, money: Row) -> Row:
     size = row.keep_from if row.rule == "keep a year" else row.threshold
     effect = abs(row.keep_net)
     return _of_tier("downgrade", row, row.keep_net, size=size, expected_effect=effect, **money)
 
 
-def _of_tier(kind: str, row: Any, net: float, **found: Any) -> dict[str, Any]:
+def _of_tier(kind: str, row: Any, net: float, **found: Any) -> Row:
     """A decision about a tier; its sentences name the row's columns, and its threshold
     as `line`.
     """
@@ -96,7 +98,7 @@ def _of_tier(kind: str, row: Any, net: float, **found: Any) -> dict[str, Any]:
     )
 
 
-def _points(owed: pd.Series, currency: str) -> dict[str, Any]:
+def _points(owed: pd.Series, currency: str) -> Row:
     return propose(
         "segmentation.points",
         "",

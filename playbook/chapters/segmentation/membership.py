@@ -15,8 +15,8 @@ therefore judged on those they have not seen (out of bag; Efron 1983, JASA 78).
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
+from datetime import date
 from itertools import combinations, islice
 from typing import Any
 
@@ -43,6 +43,8 @@ __all__ = [
     "points",
 ]
 
+Row = dict[str, Any]
+
 #: days a qualifying period must have for tiers to be judged
 LEAST_DAYS = 28
 #: members under whom the spread of their money is not read
@@ -63,7 +65,7 @@ BAND_SHARE = 0.1
 MOST_SETS = 200_000
 
 
-def annual_amounts(customer_days: Table, *, as_of: dt.date, basis: str = "revenue") -> pd.DataFrame:
+def annual_amounts(customer_days: Table, *, as_of: date, basis: str = "revenue") -> pd.DataFrame:
     """One row per customer: customer_id, qualify (revenue of the year before last, or
     the first half of a shorter log), before and after (`basis` money of that period and
     of the one after it), latest (revenue of the last period), period_days. Sorted.
@@ -128,7 +130,7 @@ def judge_tiers(
     return frame_of("segmentation.tiers", rows).loc[:, :"detectable_uplift"]
 
 
-def _judged(members: pd.DataFrame, scale: float, tier: Any, uplift: float) -> dict[str, Any]:
+def _judged(members: pd.DataFrame, scale: float, tier: Any, uplift: float) -> Row:
     """What the members of one tier brought, and what its benefit must add to pay."""
     n, cost = len(members), float(tier.benefit_cost)
     before, after = (float(members[c].sum() * scale) for c in ("before", "after"))
@@ -236,7 +238,7 @@ def design_tiers(
     *,
     benefit_costs: str,
     uplift: float,
-    as_of: dt.date,
+    as_of: date,
 ) -> TierDesign:
     """Today's tiers (table `tiers`, those in force) beside the thresholds a search on
     history would have chosen for the same benefits, or for `benefit_costs` where the
@@ -270,7 +272,7 @@ def design_tiers(
     return TierDesign(table, caveat, period, n_sets, value)
 
 
-def _in_force(tiers: Table, as_of: dt.date) -> pd.DataFrame:
+def _in_force(tiers: Table, as_of: date) -> pd.DataFrame:
     """tier, from_on, threshold, benefit_cost, point_value: the newest of each tier."""
     rows = expression(tiers).filter(_.from_on.cast("date") <= ibis.literal(as_of, "date"))
     numbers = {c: _[c].cast("float64") for c in ("threshold", "benefit_cost", "point_value")}
@@ -355,7 +357,7 @@ def downgrade_rule(amounts: pd.DataFrame, tiers: pd.DataFrame) -> pd.DataFrame:
     return frame_of("segmentation.downgrades", rows)
 
 
-def _keep_or_not(yearly: pd.DataFrame, tier: Any) -> dict[str, Any]:
+def _keep_or_not(yearly: pd.DataFrame, tier: Any) -> Row:
     keep_from, cost = KEEP_SHARE * tier.threshold, tier.benefit_cost / tier.n_judged
     then, now = yearly.qualify, yearly.latest
     is_down = (then >= tier.threshold) & (now < tier.threshold)
@@ -393,13 +395,12 @@ def near_threshold(amounts: pd.DataFrame, thresholds: list[float]) -> pd.DataFra
     return frame_of("segmentation.near_threshold", rows)
 
 
-def _crowd(spent: np.ndarray, line: float, width: float) -> dict[str, Any]:
+def _crowd(spent: np.ndarray, line: float, width: float) -> Row:
     from scipy.stats import poisson
 
     bands = np.arange(-5, 5)
-    starts = line + bands * width
-    ends = line + (bands + 1) * width
-    count = ((spent >= starts[:, None]) & (spent < ends[:, None])).sum(axis=1).astype(float)
+    edges = line + np.arange(-5, 6) * width
+    count = np.diff(np.searchsorted(np.sort(spent), edges)).astype(float)
     is_far = (bands < -1) | (bands > 0)
     level = np.maximum(count[is_far], 0.5)
     slope = np.polyfit(bands[is_far] + 0.5, np.log(level), 1, w=np.sqrt(level))
@@ -420,7 +421,7 @@ def _crowd(spent: np.ndarray, line: float, width: float) -> dict[str, Any]:
 
 
 @returns("segmentation.points")
-def points(memberships: Table, *, as_of: dt.date, point_value: float) -> pd.DataFrame:
+def points(memberships: Table, *, as_of: date, point_value: float) -> pd.DataFrame:
     """What the shop owes in points.
 
     Points whose expiry has passed by `as_of` without a booking are taken as expired:
@@ -457,7 +458,7 @@ def points(memberships: Table, *, as_of: dt.date, point_value: float) -> pd.Data
     return frame_of("segmentation.points", [row])
 
 
-def _point_sums(memberships: Table, as_of: dt.date) -> pd.DataFrame:
+def _point_sums(memberships: Table, as_of: date) -> pd.DataFrame:
     """One row per member: customer_id, balance, booked_off (all that left the account),
     ended (earned points whose time has run out), earned, spent, expired, adjusted.
     """

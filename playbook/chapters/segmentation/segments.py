@@ -10,8 +10,8 @@ or 一般 (general), and 价值 (value), 发展 (develop), 保持 (keep) or 挽�
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import ibis
 import numpy as np
@@ -85,11 +85,11 @@ def tempting_rfm(history: pd.DataFrame) -> pd.DataFrame:
     return counts.sort_values(["n_purchases", "f_tempting"], ignore_index=True)
 
 
-def _day(day: dt.date) -> ibis.Scalar:
+def _day(day: date) -> ibis.Scalar:
     return ibis.literal(day, "date")
 
 
-def _gaps(customer_days: Table, as_of: dt.date) -> np.ndarray:
+def _gaps(customer_days: Table, as_of: date) -> np.ndarray:
     """Days between successive purchase days of the same customer, sorted."""
     days = expression(customer_days).filter(_.orders > 0, _.customer_id.notnull())
     days = days.select("customer_id", day_on=_.day_on.cast("date"))
@@ -101,7 +101,7 @@ def _gaps(customer_days: Table, as_of: dt.date) -> np.ndarray:
     return np.repeat(counts.gap.to_numpy(), counts.n.to_numpy())
 
 
-def rfm(customer_days: Table, *, as_of: dt.date, basis: str = "revenue") -> RfmResult:
+def rfm(customer_days: Table, *, as_of: date, basis: str = "revenue") -> RfmResult:
     """Scores and value segment of every customer with a purchase up to `as_of`; sorted
     by customer_id.
 
@@ -276,12 +276,12 @@ def migration(before: RfmResult, after: RfmResult) -> pd.DataFrame:
 
 
 def month_moves(
-    customer_days: Table, now: RfmResult, *, as_of: dt.date, basis: str = "revenue"
+    customer_days: Table, now: RfmResult, *, as_of: date, basis: str = "revenue"
 ) -> pd.DataFrame:
     """`migration` since the last day of the month before; everybody comes from `new`
     where nobody had bought by then.
     """
-    end = as_of.replace(day=1) - dt.timedelta(days=1)
+    end = as_of.replace(day=1) - timedelta(days=1)
     if now.customers.first_on.min() > pd.Timestamp(end):
         return migration(RfmResult(now.customers[:0], now.cuts, 0, ""), now)
     return migration(rfm(customer_days, as_of=end, basis=basis), now)
@@ -289,7 +289,7 @@ def month_moves(
 
 @returns("segmentation.segment_returns")
 def segment_returns(
-    customer_days: Table, *, as_of: dt.date, basis: str = "revenue", windows: int = 6
+    customer_days: Table, *, as_of: date, basis: str = "revenue", windows: int = 6
 ) -> pd.DataFrame:
     """What each segment did in the quarter that followed, at earlier as-of days a
     quarter apart.
@@ -297,7 +297,7 @@ def segment_returns(
     days = expression(customer_days).mutate(day_on=_.day_on.cast("date"))
     parts = []
     for _window in range(windows):
-        end, as_of = as_of, as_of - dt.timedelta(days=QUARTER_DAYS)
+        end, as_of = as_of, as_of - timedelta(days=QUARTER_DAYS)
         try:
             labels = rfm(customer_days, as_of=as_of, basis=basis).customers
         except PlaybookError:  # nobody had bought by then
@@ -341,7 +341,7 @@ def segment_actions(
     return frame_of("segmentation.actions", rows)
 
 
-def _expected_money(past: np.ndarray, n: int, level: float) -> dict[str, float | int | str]:
+def _expected_money(past: np.ndarray, n: int, level: float) -> dict[str, object]:
     """expected, low, high, n_windows, status: a t interval of the next window's mean."""
     from scipy.stats import t
 
@@ -359,7 +359,7 @@ def _expected_money(past: np.ndarray, n: int, level: float) -> dict[str, float |
     }
 
 
-def _holdout(share: float, n: int, lift: float, *, is_left_alone: bool) -> dict[str, float]:
+def _holdout(share: float, n: int, lift: float, *, is_left_alone: bool) -> dict[str, object]:
     """holdout_n, holdout_share, detectable_lift of a segment of n customers."""
     if is_left_alone:
         return {"holdout_n": np.nan, "holdout_share": 1.0, "detectable_lift": np.nan}
@@ -389,7 +389,7 @@ def audience_list(result: RfmResult, actions: pd.DataFrame) -> pd.DataFrame:
 def segment_headline(
     customer_days: Table,
     *,
-    as_of: dt.date,
+    as_of: date,
     basis: str,
     owed: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
@@ -399,7 +399,7 @@ def segment_headline(
     """
     start = pd.Timestamp(as_of).replace(day=1) - pd.DateOffset(months=MONTHS_SHOWN - 1)
     sums = _top_fifth_by_month(customer_days, start.date(), as_of, basis)
-    edge = (sums.top - sums.whole) * sums.edge.fillna(0.0)
+    edge = sums.top % 1 * sums.edge.fillna(0.0)
     share = (sums.held.fillna(0.0) + edge) / sums.total
     series = sums[["month", "n"]].assign(
         metric="top20_share", amount=share.where(sums.total > 0), low=np.nan, high=np.nan
@@ -414,11 +414,9 @@ def segment_headline(
     return series.assign(status=np.where(is_running, "partial", "complete"))
 
 
-def _top_fifth_by_month(
-    customer_days: Table, start: dt.date, as_of: dt.date, basis: str
-) -> pd.DataFrame:
+def _top_fifth_by_month(customer_days: Table, start: date, as_of: date, basis: str) -> pd.DataFrame:
     """month, n and total of its buyers, top (a fifth of those whose money is known),
-    whole (its whole part), held by the whole ones, edge (held by the next).
+    held by its whole part, edge (held by the next).
     """
     days = expression(customer_days).mutate(day_on=_.day_on.cast("date"))
     days = days.filter(_.day_on.between(start, as_of))
@@ -428,13 +426,12 @@ def _top_fifth_by_month(
     people = people.mutate(
         place=ibis.row_number().over(best_first),
         top=_.money.count().over(group_by="month") * 0.2,
-    ).mutate(whole=_.top.floor().cast("int64"))
+    )
     sums = people.group_by("month").aggregate(
         n=_.count(),
         total=_.money.sum().cast("float64"),
         top=_.top.max(),
-        whole=_.whole.max(),
-        held=_.money.sum(where=_.place < _.whole).cast("float64"),
-        edge=_.money.sum(where=_.place == _.whole).cast("float64"),
+        held=_.money.sum(where=_.place < _.top.floor()).cast("float64"),
+        edge=_.money.sum(where=_.place == _.top.floor()).cast("float64"),
     )
     return sums.order_by("month").to_pandas()
