@@ -36,7 +36,9 @@ def random_log(seed: int, customers: int = 300) -> pd.DataFrame:
 
 
 def test_a_month_nobody_could_have_reached_is_missing_not_zero():
-    cells = cohort_retention(days(("ann", "2026-08-02"), ("cat", "2026-09-09")), as_of=dt.date(2026, 9, 30))
+    cells = cohort_retention(
+        days(("ann", "2026-08-02"), ("cat", "2026-09-09")), as_of=dt.date(2026, 9, 30)
+    )
     cells = cells.set_index(["cohort", "k"])
     assert cells.loc[("2026-08", 1), "share"] == 0.0
     assert cells.loc[("2026-08", 1), "status"] == "complete"
@@ -45,7 +47,9 @@ def test_a_month_nobody_could_have_reached_is_missing_not_zero():
 
 
 def test_a_month_still_running_is_partial():
-    cells = cohort_retention(days(("ann", "2026-08-02"), ("ann", "2026-09-03")), as_of=dt.date(2026, 9, 10))
+    cells = cohort_retention(
+        days(("ann", "2026-08-02"), ("ann", "2026-09-03")), as_of=dt.date(2026, 9, 10)
+    )
     cell = cells.set_index(["cohort", "k"]).loc[("2026-08", 1)]
     assert (cell.active, cell.share, cell.status) == (1, 1.0, "partial")
 
@@ -73,7 +77,11 @@ def test_a_day_with_refunds_only_moves_money_but_makes_nobody_active():
         ],
         ignore_index=True,
     )
-    cell = cohort_retention(log, as_of=dt.date(2026, 9, 30)).set_index(["cohort", "k"]).loc[("2026-08", 1)]
+    cell = (
+        cohort_retention(log, as_of=dt.date(2026, 9, 30))
+        .set_index(["cohort", "k"])
+        .loc[("2026-08", 1)]
+    )
     assert (cell.active, cell.revenue) == (0, -10.0)
 
 
@@ -242,7 +250,9 @@ def test_only_first_orders_old_enough_are_judged_by_basket():
     log = days(
         ("ann", "2026-01-01"), ("ann", "2026-02-01"), ("bob", "2026-01-02"), ("cat", "2026-05-01")
     )
-    row = first_basket(first, log, as_of=dt.date(2026, 5, 20), by="category", window_days=90).iloc[0]
+    row = first_basket(first, log, as_of=dt.date(2026, 5, 20), by="category", window_days=90).iloc[
+        0
+    ]
     assert (row.customers, row.returned, row.n_waiting, row.verdict) == (2, 1, 1, "too few")
 
 

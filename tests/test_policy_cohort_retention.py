@@ -18,7 +18,13 @@ def day(k):
 
 def curve(at_risk, share=(0.0, 0.1, 0.2)):
     return pd.DataFrame(
-        {"day": range(len(share)), "at_risk": at_risk, "share": share, "low": 0.0, "high": 1.0}
+        {
+            "day": range(len(share)),
+            "at_risk": at_risk,
+            "share": share,
+            "low": 0.0,
+            "high": 1.0,
+        }
     )
 
 
@@ -41,10 +47,20 @@ def test_the_trigger_is_the_day_of_half_of_the_returns(share_by_day_1, trigger):
 
 def test_those_who_come_back_within_180_days_count_as_coming_back():
     long = pd.DataFrame(
-        {"day": [10, 180, 181], "at_risk": 100, "share": [0.1, 0.2, 0.4], "low": 0.0, "high": 1.0}
+        {
+            "day": [10, 180, 181],
+            "at_risk": 100,
+            "share": [0.1, 0.2, 0.4],
+            "low": 0.0,
+            "high": 1.0,
+        }
     )
     trigger = cohorts.trigger_day(long)
-    assert (trigger["eventual_share"], trigger["within_days"], trigger["day"]) == (0.2, 180, 10)
+    assert (
+        trigger["eventual_share"],
+        trigger["within_days"],
+        trigger["day"],
+    ) == (0.2, 180, 10)
 
 
 def test_a_cohort_is_held_against_the_twelve_before_it():
@@ -135,10 +151,20 @@ def test_an_age_nobody_has_lived_takes_the_oldest_one_that_was():
 
 def test_the_evidence_is_the_error_over_what_came():
     past = pd.DataFrame(
-        {"model": "m", "point": [8.0, 15.0], "actual": [10.0, 10.0], "is_covered": [True, None]}
+        {
+            "model": "m",
+            "point": [8.0, 15.0],
+            "actual": [10.0, 10.0],
+            "is_covered": [True, None],
+        }
     )
     row = cohorts.backtest_evidence(past).iloc[0]
-    assert (row.wape, row.months, row.scored, row.covered_share) == (0.35, 2, 1, 1.0)
+    assert (row.wape, row.months, row.scored, row.covered_share) == (
+        0.35,
+        2,
+        1,
+        1.0,
+    )
 
 
 def decided(verdicts, trigger=40.0):
@@ -161,8 +187,15 @@ def test_a_worse_cohort_among_the_newest_three_is_an_alarm_sized_in_customers():
     rows = decided(["worse", "better", "better", "better"]).set_index("action")
     assert "find the cause" not in rows.index and rows.loc["no alarm", "is_idle"]
     row = decided(["worse", "better", "better"]).set_index("action").loc["find the cause"]
-    assert (row.expected_effect, row.effect_low, row.effect_high) == (20.0, 8.0, 32.0)
-    assert (row.subject, row.effect_kind) == ("cohort 2024-01", "customers_active")
+    assert (row.expected_effect, row.effect_low, row.effect_high) == (
+        20.0,
+        8.0,
+        32.0,
+    )
+    assert (row.subject, row.effect_kind) == (
+        "cohort 2024-01",
+        "customers_active",
+    )
 
 
 def test_the_nudge_names_its_day_and_the_basket_its_usual_share():
@@ -173,7 +206,8 @@ def test_the_nudge_names_its_day_and_the_basket_its_usual_share():
 
 
 @pytest.mark.parametrize(
-    ("as_of", "status"), [(dt.date(2026, 1, 30), "partial"), (dt.date(2026, 1, 31), "complete")]
+    ("as_of", "status"),
+    [(dt.date(2026, 1, 30), "partial"), (dt.date(2026, 1, 31), "complete")],
 )
 def test_a_month_is_complete_on_its_last_day(as_of, status):
     assert cohorts.cohort_retention(days(("ann", "2026-01-02")), as_of=as_of).status[0] == status

@@ -159,7 +159,10 @@ def test_tiers_are_judged_on_the_year_after_and_cost_more_than_the_year_before_s
     frame["day_on"] = pd.to_datetime(frame.day_on)
     amounts = annual_amounts(frame, as_of=dt.date(2026, 3, 10), basis="margin")
     gold = judge_tiers(
-        amounts, pd.DataFrame({"tier": ["gold"], "threshold": [90.0], "benefit_cost": [3.0]})
+        amounts,
+        pd.DataFrame(
+            {"tier": ["gold"], "threshold": [90.0], "benefit_cost": [3.0], "uplift": 0.05}
+        ),
     ).iloc[0]
     assert gold.n_judged == 2 and gold.benefit_cost == 6.0
     assert gold.tempting_uplift < gold.break_even_uplift and gold.kept_share == 0.0
@@ -167,10 +170,10 @@ def test_tiers_are_judged_on_the_year_after_and_cost_more_than_the_year_before_s
 
 def test_searched_thresholds_leave_at_least_as_much_as_any_single_one_tried(days):
     amounts = annual_amounts(days, as_of=AS_OF, basis="margin")
-    benefits = pd.DataFrame({"tier": ["gold"], "benefit_cost": [2.0]})
-    best = search_tiers(amounts, benefits, uplift=0.2, least_members=10)
+    benefits = pd.DataFrame({"tier": ["gold"], "benefit_cost": [2.0], "uplift": 0.2})
+    best = search_tiers(amounts, benefits, least_members=10)
     for line in (60.0, 90.0, 120.0):
-        one = judge_tiers(amounts, benefits.assign(threshold=line), uplift=0.2)
+        one = judge_tiers(amounts, benefits.assign(threshold=line))
         if one.n_judged.iloc[0] >= 10 and line >= np.quantile(
             amounts.query("qualify > 0").qualify, 0.7
         ):
@@ -230,8 +233,9 @@ def test_a_member_who_just_misses_the_line_is_kept_where_such_customers_pay_for_
     for cost, rule in ((2.0, "keep a year"), (4.0, "downgrade")):
         gold = judge_tiers(
             amounts,
-            pd.DataFrame({"tier": ["gold"], "threshold": [100.0], "benefit_cost": [cost]}),
-            uplift=0.1,
+            pd.DataFrame(
+                {"tier": ["gold"], "threshold": [100.0], "benefit_cost": [cost], "uplift": 0.1}
+            ),
         )
         row = downgrade_rule(amounts, gold).iloc[0]
         assert (row.n_down, row.n_near, row.n_seen, row.money_next, row.rule) == (

@@ -17,7 +17,13 @@ from numpy.typing import ArrayLike
 
 from playbook.errors import PlaybookError
 
-__all__ = ["adjusted_p", "quantile_of_normal", "share_difference", "two_sided_p", "wilson"]
+__all__ = [
+    "adjusted_p",
+    "quantile_of_normal",
+    "share_difference",
+    "two_sided_p",
+    "wilson",
+]
 
 
 def quantile_of_normal(level: float) -> float:
@@ -50,7 +56,10 @@ def wilson(
         share = x / m
         middle = (share + z2 / (2 * m)) / (1 + z2 / m)
         half = np.sqrt(z2) * np.sqrt(share * (1 - share) / m + z2 / (4 * m * m)) / (1 + z2 / m)
-    low, high = np.where(x == 0, 0.0, middle - half), np.where(x == m, 1.0, middle + half)
+    low, high = (
+        np.where(x == 0, 0.0, middle - half),
+        np.where(x == m, 1.0, middle + half),
+    )
     return np.where(m > 0, low, np.nan), np.where(m > 0, high, np.nan)
 
 
@@ -76,11 +85,21 @@ def share_difference(
     with np.errstate(invalid="ignore", divide="ignore"):
         p1, p2, pooled = x1 / n1, x2 / n2, (x1 + x2) / (n1 + n2)
         spread = np.sqrt(pooled * (1 - pooled) * (1 / n1 + 1 / n2))
-        z = np.where(spread > 0, (p1 - p2) / spread, np.where(np.isnan(p1 - p2), np.nan, 0.0))
+        z = np.where(
+            spread > 0,
+            (p1 - p2) / spread,
+            np.where(np.isnan(p1 - p2), np.nan, 0.0),
+        )
         low = p1 - p2 - np.sqrt((p1 - low1) ** 2 + (high2 - p2) ** 2)
         high = p1 - p2 + np.sqrt((high1 - p1) ** 2 + (p2 - low2) ** 2)
     known = (n1 > 0) & (n2 > 0)
-    parts = {"difference": p1 - p2, "low": low, "high": high, "z": z, "p": two_sided_p(z)}
+    parts = {
+        "difference": p1 - p2,
+        "low": low,
+        "high": high,
+        "z": z,
+        "p": two_sided_p(z),
+    }
     return {name: np.where(known, part, np.nan) for name, part in parts.items()}
 
 

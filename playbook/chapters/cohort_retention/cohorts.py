@@ -17,7 +17,10 @@ import pandas as pd
 from ibis import Table, _
 
 from playbook.errors import PlaybookError
-from playbook.forecasting.intervals import predictive_intervals, score_intervals
+from playbook.forecasting.intervals import (
+    predictive_intervals,
+    score_intervals,
+)
 from playbook.methods.kaplan_meier import kaplan_meier
 from playbook.methods.proportions import adjusted_p, share_difference, wilson
 from playbook.store import expression
@@ -99,7 +102,11 @@ def _every_age(observed: pd.DataFrame, sizes: pd.Series, as_of: date) -> pd.Data
     month = cells.born + cells.k
     is_running = (month == this_month) & ((as_of + timedelta(days=1)).day != 1)
     return cells.assign(
-        status=np.select([month > this_month, is_running], ["unobserved", "partial"], "complete")
+        status=np.select(
+            [month > this_month, is_running],
+            ["unobserved", "partial"],
+            "complete",
+        )
     )
 
 
@@ -160,10 +167,6 @@ def _month_text(number: pd.Series) -> pd.Series:
     return (number // 12).astype(str) + "-" + (number % 12 + 1).astype(str).str.zfill(2)
 
 
-def _month_number(cohort: pd.Series) -> pd.Series:
-    return cohort.str[:4].astype(int) * 12 + cohort.str[5:7].astype(int) - 1
-
-
 @returns("cohort_retention.same_age")
 def same_age(cohorts: pd.DataFrame, *, age: int = 1, level: float = 0.95) -> pd.DataFrame:
     """Each cohort against the ones before it at the same age.
@@ -194,7 +197,10 @@ def same_age(cohorts: pd.DataFrame, *, age: int = 1, level: float = 0.95) -> pd.
 
 
 def _compared(
-    groups: pd.DataFrame, others: pd.DataFrame, level: float, is_tested: pd.Series | bool = True
+    groups: pd.DataFrame,
+    others: pd.DataFrame,
+    level: float,
+    is_tested: pd.Series | bool = True,
 ) -> pd.DataFrame:
     """difference, low, high, p_adjusted of shares (active of n) against others. A group
     that is not tested does not count among the tests p is adjusted for.
@@ -230,7 +236,8 @@ def second_order(
         waits = waits.filter(_.opened_on >= _day(truncated_before))
     waited = waits.second_on.fill_null(_day(as_of)).delta(waits.opened_on, unit="day")
     counts = waits.group_by(day=waited).aggregate(
-        events=_.second_on.notnull().sum(), censored=_.second_on.isnull().sum()
+        events=_.second_on.notnull().sum(),
+        censored=_.second_on.isnull().sum(),
     )
     return kaplan_meier(counts.order_by("day").to_pandas().astype("int64"), level=level)
 
@@ -242,14 +249,28 @@ def trigger_day(curve: pd.DataFrame, *, within_days: int = 180) -> dict[str, flo
     at least 30 people have lived). Missing values where fewer than 30 people have been
     followed at all.
     """
-    names = ("day", "share_by_then", "low", "high", "eventual_share", "within_days")
+    names = (
+        "day",
+        "share_by_then",
+        "low",
+        "high",
+        "eventual_share",
+        "within_days",
+    )
     followed = curve[curve.at_risk >= LEAST_FOLLOWED]
     if followed.empty or followed.share.iloc[-1] == 0:
-        return dict.fromkeys(names, float("nan"))
+        return dict.fromkeys(names, np.nan)
     followed = followed[followed.day <= within_days]
     eventual = followed.share.iloc[-1]
     hit = followed[followed.share >= eventual / 2].iloc[0]
-    values = (hit.day, hit.share, hit.low, hit.high, eventual, followed.day.iloc[-1])
+    values = (
+        hit.day,
+        hit.share,
+        hit.low,
+        hit.high,
+        eventual,
+        followed.day.iloc[-1],
+    )
     return dict(zip(names, map(float, values), strict=True))
 
 
@@ -270,11 +291,18 @@ def first_orders(
     if not with_truncated:
         orders = orders.filter(~orders.is_left_truncated)
     first = orders.select(
-        "customer_id", "order_id", "channel", "is_left_truncated", first_on=orders.ordered_on
+        "customer_id",
+        "order_id",
+        "channel",
+        "is_left_truncated",
+        first_on=orders.ordered_on,
     )
     if sales_lines is None or products is None:
         return first.mutate(category=ibis.null("string")).drop("order_id")
-    lines, shelf = expression(sales_lines), expression(products).select("sku", "category")
+    lines, shelf = (
+        expression(sales_lines),
+        expression(products).select("sku", "category"),
+    )
     lines = lines.filter(_.is_product).semi_join(first, "order_id").inner_join(shelf, "sku")
     sums = lines.filter(_.category.notnull()).group_by("order_id", "category")
     largest_first = ibis.window(group_by="order_id", order_by=[ibis.desc("revenue"), "category"])
@@ -341,7 +369,9 @@ def _returns_by_group(
     """label, customers, returned, n_waiting: counted in the engine."""
     buyers = expression(first).filter(_[by].notnull())
     buyers = buyers.select(
-        "customer_id", first_on=_.first_on.cast("date"), label=_[by].cast("string")
+        "customer_id",
+        first_on=_.first_on.cast("date"),
+        label=_[by].cast("string"),
     )
     due = (_.first_on + ibis.interval(days=window_days)).cast("date")
     buyers = buyers.mutate(is_ripe=due <= _day(as_of))
@@ -349,7 +379,9 @@ def _returns_by_group(
     wait = both.second_on.delta(both.first_on, unit="day")
     has_returned = (both.is_ripe & (wait <= window_days)).fill_null(False)
     sums = both.group_by("label").aggregate(
-        customers=both.is_ripe.sum(), returned=has_returned.sum(), n_waiting=(~both.is_ripe).sum()
+        customers=both.is_ripe.sum(),
+        returned=has_returned.sum(),
+        n_waiting=(~both.is_ripe).sum(),
     )
     counts = dict.fromkeys(("customers", "returned", "n_waiting"), "int64")
     return sums.order_by("label").to_pandas().astype(counts)
@@ -384,7 +416,8 @@ def _month_forecasts(cells: pd.DataFrame, month: int) -> dict[str, float]:
 
 def _with_months(cohorts: pd.DataFrame) -> pd.DataFrame:
     """The cells with the number of the cohort's month and of the month they fell in."""
-    born = _month_number(cohorts.cohort)
+    first_month = cohorts.cohort
+    born = first_month.str[:4].astype(int) * 12 + first_month.str[5:7].astype(int) - 1
     return cohorts.assign(born=born, month=born + cohorts.k)
 
 

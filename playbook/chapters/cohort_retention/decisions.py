@@ -64,7 +64,11 @@ def _cohort_rows(same: pd.DataFrame) -> list[dict]:
     rows = []
     for cohort in (worse if len(worse) else judged.tail(1)).itertuples():
         n = cohort.n
-        lost = (-cohort.difference * n, -cohort.difference_high * n, -cohort.difference_low * n)
+        lost = (
+            -cohort.difference * n,
+            -cohort.difference_high * n,
+            -cohort.difference_low * n,
+        )
         rows.append(
             propose(
                 "cohort_retention.worse_cohort" if len(worse) else "cohort_retention.no_alarm",

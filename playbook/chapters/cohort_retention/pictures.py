@@ -11,15 +11,26 @@ import pandas as pd
 
 from playbook.chapters.cohort_retention.cohorts import LEAST_FOLLOWED
 from playbook.messages import say
-from playbook.pictures import PALETTE, end_labels, heat, line_with_band, new_axes
+from playbook.pictures import (
+    PALETTE,
+    end_labels,
+    heat,
+    line_with_band,
+    new_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["age_curves_plot", "naive_triangle_plot", "retention_plot", "second_order_plot"]
+__all__ = [
+    "age_curves_plot",
+    "naive_triangle_plot",
+    "retention_plot",
+    "second_order_plot",
+]
 
 
-def retention_plot(cohorts: pd.DataFrame, *, months: int = 12, ax: Axes | None = None) -> Axes:
+def retention_plot(cohorts: pd.DataFrame, *, months: int = 12) -> Axes:
     """The triangle: one row per cohort, one column per month of age; blank is not lived
     yet, hatched fills.
     """
@@ -27,7 +38,7 @@ def retention_plot(cohorts: pd.DataFrame, *, months: int = 12, ax: Axes | None =
     shown = shown[shown.cohort.isin(sorted(shown.cohort.unique())[-18:])]
     grid = shown.pivot(index="cohort", columns="k", values="share")
     status = shown.pivot(index="cohort", columns="k", values="status")
-    ax = heat(grid, partial=status == "partial", ax=ax)
+    ax = heat(grid, partial=status == "partial")
     is_cut = shown.drop_duplicates("cohort").set_index("cohort").is_left_truncated
     ax.set_yticks(ax.get_yticks(), [f"{c} *" if is_cut[c] else c for c in grid.index])
     ax.set(
@@ -49,27 +60,28 @@ def retention_plot(cohorts: pd.DataFrame, *, months: int = 12, ax: Axes | None =
     return ax
 
 
-def naive_triangle_plot(cohorts: pd.DataFrame, *, months: int = 12, ax: Axes | None = None) -> Axes:
+def naive_triangle_plot(cohorts: pd.DataFrame, *, months: int = 12) -> Axes:
     """What goes wrong: unlived months as zeros, and one average over all cohorts."""
     shown = _later_ages(cohorts, months)
     zeros = shown.assign(share=shown.share.astype(float).fillna(0)).groupby("k").share.mean()
     lived = _pooled_share(shown[shown.status == "complete"])
-    ax = new_axes(ax)
-    for code, line, ink in (("zeros", zeros, "orange"), ("lived", lived, "blue")):
+    ax = new_axes()
+    for code, line, ink in (
+        ("zeros", zeros, "orange"),
+        ("lived", lived, "blue"),
+    ):
         ax.plot(line.index, line, color=PALETTE[ink], lw=2)
         if len(line):
             _name_end(ax, line, say(f"cohort_retention.tempting_{code}"), ink)
     return _as_shares(ax, say("cohort_retention.tempting_title"))
 
 
-def second_order_plot(
-    curve: pd.DataFrame, trigger: dict[str, float], *, ax: Axes | None = None
-) -> Axes:
+def second_order_plot(curve: pd.DataFrame, trigger: dict[str, float]) -> Axes:
     """Share with a second order by day since the first, with its interval and the day
     the nudge would go out.
     """
     shown = curve[(curve.day <= 365) & (curve.at_risk >= LEAST_FOLLOWED)]
-    ax = line_with_band(shown, "day", "share", low="low", high="high", step=True, ax=ax)
+    ax = line_with_band(shown, "day", "share", low="low", high="high", step=True)
     if not math.isnan(trigger["day"]):
         ax.axvline(trigger["day"], color=PALETTE["orange"], lw=1.2, ls="--")
         ax.annotate(
@@ -91,7 +103,7 @@ def second_order_plot(
     return ax
 
 
-def age_curves_plot(cohorts: pd.DataFrame, *, months: int = 12, ax: Axes | None = None) -> Axes:
+def age_curves_plot(cohorts: pd.DataFrame, *, months: int = 12) -> Axes:
     """The newest cohorts over the range of the older ones, at the same age, complete
     months only.
     """
@@ -99,11 +111,17 @@ def age_curves_plot(cohorts: pd.DataFrame, *, months: int = 12, ax: Axes | None 
     shown = shown[(shown.status == "complete") & ~shown.is_left_truncated]
     names = sorted(shown.cohort.unique())
     older = shown[~shown.cohort.isin(names[-3:])]
-    ax = new_axes(ax)
+    ax = new_axes()
     if len(older):
         line = _pooled_share(older)
         spread = older.groupby("k").share.agg(["min", "max"]).astype(float)
-        ax.fill_between(spread.index, spread["min"], spread["max"], color=PALETTE["light"], lw=0)
+        ax.fill_between(
+            spread.index,
+            spread["min"],
+            spread["max"],
+            color=PALETTE["light"],
+            lw=0,
+        )
         ax.plot(line.index, line, color=PALETTE["grey"], lw=1.5)
         _name_end(ax, line, say("cohort_retention.newest_older"), "grey")
     ends = []

@@ -46,7 +46,14 @@ def campaign_returns(treatments: Table, customer_days: Table, *, as_of: date) ->
             is_over = assigned_on + pd.Timedelta(days=DAYS) <= day + pd.Timedelta(days=1)
             row["status"] = "complete" if is_over else "partial"
         rows.append({"treatment_id": name, "assigned_on": assigned_on} | row)
-    columns = ["treatment_id", "assigned_on", "n_treated", "n_holdout", "treated", "holdout"]
+    columns = [
+        "treatment_id",
+        "assigned_on",
+        "n_treated",
+        "n_holdout",
+        "treated",
+        "holdout",
+    ]
     columns += ["cost", "net", "low", "high", "p_gain", "status"]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values(["assigned_on", "treatment_id"], ignore_index=True)
@@ -88,7 +95,12 @@ def _gain(arms: pd.DataFrame) -> dict[str, Any]:
 
     n = arms.n.fillna(0).astype(int)
     cost = float(arms.paid["treated"]) / max(n["treated"], 1)
-    mean, error, freedom, status = arms.total * np.nan, np.nan, np.nan, "no hold-out"
+    mean, error, freedom, status = (
+        arms.total * np.nan,
+        np.nan,
+        np.nan,
+        "no hold-out",
+    )
     if n.min() > 1:
         mean, status = arms.total / n, ""
         variance = (arms.squares - n * mean * mean).clip(lower=0) / (n - 1) / n

@@ -73,10 +73,16 @@ def _tier_rows(tiers: pd.DataFrame, money: Row) -> list[Row]:
     rows = []
     for row in proposed[proposed.threshold > 0].itertuples(index=False):
         if is_new:
-            found = {"size": row.threshold, "expected_effect": None if rows else gain}
+            found = {
+                "size": row.threshold,
+                "expected_effect": None if rows else gain,
+            }
             rows.append(_of_tier("threshold", row, row.tier_net, **found, **money))
         elif row.tier_net < 0:
-            found = {"size": row.benefit_cost, "expected_effect": -row.tier_net}
+            found = {
+                "size": row.benefit_cost,
+                "expected_effect": -row.tier_net,
+            }
             rows.append(_of_tier("benefit", row, row.tier_net, **found, **money))
     return rows
 
@@ -84,7 +90,14 @@ def _tier_rows(tiers: pd.DataFrame, money: Row) -> list[Row]:
 def _downgrade(row: Any, money: Row) -> Row:
     size = row.keep_from if row.rule == "keep a year" else row.threshold
     effect = abs(row.keep_net)
-    return _of_tier("downgrade", row, row.keep_net, size=size, expected_effect=effect, **money)
+    return _of_tier(
+        "downgrade",
+        row,
+        row.keep_net,
+        size=size,
+        expected_effect=effect,
+        **money,
+    )
 
 
 def _of_tier(kind: str, row: Any, net: float, **found: Any) -> Row:
@@ -94,7 +107,12 @@ def _of_tier(kind: str, row: Any, net: float, **found: Any) -> Row:
     columns = row._asdict()
     line = columns.pop("threshold")
     return propose(
-        f"segmentation.{kind}", row.tier, evidence_value=net, line=line, **columns, **found
+        f"segmentation.{kind}",
+        row.tier,
+        evidence_value=net,
+        line=line,
+        **columns,
+        **found,
     )
 
 
@@ -103,9 +121,9 @@ def _points(owed: pd.Series, currency: str) -> Row:
         "segmentation.points",
         "",
         size=owed.liability,
-        effect_high=owed["liability_no_breakage"],
+        effect_high=owed.liability_no_breakage,
         evidence_value=owed.liability,
-        source=say(f"segmentation.breakage_{owed['breakage_from']}"),
-        breakage_share=owed["breakage_share"],
+        source=say(f"segmentation.breakage_{owed.breakage_from}"),
+        breakage_share=owed.breakage_share,
         currency=currency,
     )

@@ -101,14 +101,11 @@ def _scale(amounts: pd.DataFrame) -> float:
     return 365 / float(amounts.period_days.iloc[0])
 
 
-def judge_tiers(
-    amounts: pd.DataFrame, tiers: pd.DataFrame, *, uplift: float = 0.05
-) -> pd.DataFrame:
+def judge_tiers(amounts: pd.DataFrame, tiers: pd.DataFrame) -> pd.DataFrame:
     """Each tier of `tiers` (tier, threshold of yearly revenue, benefit_cost per member
-    and year; optional uplift) on history, lowest first.
+    and year, uplift the benefit is assumed to add) on history, lowest first.
 
-    The columns of the table `tiers` up to detectable_uplift. `uplift` is what a benefit
-    is assumed to add where the tier has none of its own.
+    The columns of the table `tiers` up to detectable_uplift.
     """
     scale, total = _scale(amounts), amounts.after.sum()
     tiers = tiers.sort_values(["threshold", "tier"], ignore_index=True)
@@ -122,19 +119,19 @@ def judge_tiers(
     for k, tier in enumerate(tiers.itertuples(index=False)):
         is_member = (then == k) & is_buyer
         members = amounts[is_member]
-        judged = _judged(members, scale, tier, float(getattr(tier, "uplift", uplift)))
-        judged["n_customers"] = int(((now == k) & is_active).sum())
+        judged = _judged(members, scale, tier)
+        judged["n_customers"] = ((now == k) & is_active).sum()
         judged["cm_share"] = members.after.sum() / total if total > 0 else np.nan
         judged["kept_share"] = (now[is_member] >= k).mean() if is_member.any() else np.nan
         rows.append(judged)
     return frame_of("segmentation.tiers", rows).loc[:, :"detectable_uplift"]
 
 
-def _judged(members: pd.DataFrame, scale: float, tier: Any, uplift: float) -> Row:
+def _judged(members: pd.DataFrame, scale: float, tier: Any) -> Row:
     """What the members of one tier brought, and what its benefit must add to pay."""
     n, cost = len(members), float(tier.benefit_cost)
-    before, after = (float(members[c].sum() * scale) for c in ("before", "after"))
-    assumed = uplift if cost > 0 else 0.0
+    before, after = (members[c].sum() * scale for c in ("before", "after"))
+    assumed = float(tier.uplift) if cost > 0 else 0.0
     return {
         "tier": tier.tier,
         "threshold": float(tier.threshold),
@@ -164,15 +161,11 @@ def _detectable(money: pd.Series, scale: float) -> float:
 
 
 def search_tiers(
-    amounts: pd.DataFrame,
-    benefits: pd.DataFrame,
-    *,
-    uplift: float = 0.05,
-    least_members: int = 50,
+    amounts: pd.DataFrame, benefits: pd.DataFrame, *, least_members: int = 50
 ) -> pd.DataFrame:
     """Thresholds that would have left most over: every increasing set of round amounts
-    for the tiers of `benefits` (tier, benefit_cost per member and year, optional
-    uplift; lowest first, cost rising), judged as in `judge_tiers`.
+    for the tiers of `benefits` (tier, benefit_cost per member and year, uplift;
+    lowest first, cost rising), judged as in `judge_tiers`.
 
     Each tier holds at least `least_members`, all tiers together at most three in ten of
     the buyers. Returns the rows of `judge_tiers` for the best set (largest sum of
@@ -193,7 +186,7 @@ def search_tiers(
     from_here_up = np.concatenate([worth[::-1].cumsum()[::-1], [0]])
     worth_above = from_here_up[np.searchsorted(spent, grid)]
     cost = benefits.benefit_cost.to_numpy(float)
-    uplifts = benefits.uplift.to_numpy(float) if "uplift" in benefits else uplift
+    uplifts = benefits.uplift.to_numpy(float)
     best, n_sets = None, 0
     for chosen in islice(combinations(range(len(grid)), n_tiers), MOST_SETS):
         at = np.array(chosen)
@@ -206,10 +199,13 @@ def search_tiers(
         best = found if best is None else max(best, found)
     if best is None:
         raise PlaybookError(
-            "segmentation.no_set_fits", n_tiers=n_tiers, least=least_members, rule="tiers"
+            "segmentation.no_set_fits",
+            n_tiers=n_tiers,
+            least=least_members,
+            rule="tiers",
         )
     searched = benefits.assign(threshold=list(best[1]))
-    return judge_tiers(amounts, searched, uplift=uplift).assign(n_sets=n_sets)
+    return judge_tiers(amounts, searched).assign(n_sets=n_sets)
 
 
 def _within(above: np.ndarray) -> np.ndarray:
@@ -250,20 +246,24 @@ def design_tiers(
     benefits = _stated_benefits(benefit_costs)
     table = empty("segmentation.tiers")
     if period < LEAST_DAYS:
-        return TierDesign(table, say("segmentation.tiers_too_early", days=2 * period), period)
+        return TierDesign(
+            table,
+            say("segmentation.tiers_too_early", days=2 * period),
+            period,
+        )
     frames, value, caveat, n_sets = [], None, "", 0
     if today is not None:
         own = _in_force(today, as_of)
         if own.benefit_cost.notna().all() and len(own):
             own = _with_uplift(own, uplift)
-            frames.append(judge_tiers(amounts, own, uplift=uplift).assign(scheme="today"))
+            frames.append(judge_tiers(amounts, own).assign(scheme="today"))
             paid = own[own.threshold > 0].sort_values("threshold")
             benefits = paid[["tier", "benefit_cost", "uplift"]] if len(paid) else benefits
         value = float(own.point_value.max()) if own.point_value.notna().any() else None
     benefits = _with_uplift(benefits, uplift)
     benefits = benefits.sort_values("benefit_cost", kind="stable", ignore_index=True)
     try:
-        best = search_tiers(amounts, benefits, uplift=uplift)
+        best = search_tiers(amounts, benefits)
         n_sets = int(best.pop("n_sets").iloc[0])
         frames.append(_checked(amounts, benefits, best).assign(scheme="searched"))
     except PlaybookError as problem:
@@ -328,7 +328,11 @@ def _checked(amounts: pd.DataFrame, benefits: pd.DataFrame, best: pd.DataFrame) 
     if len(lines) < SEARCHES / 2:
         return best.assign(threshold_low=np.nan, threshold_high=np.nan, net_checked=np.nan)
     low, high = np.quantile(lines, [0.05, 0.95], axis=0)
-    return best.assign(threshold_low=low, threshold_high=high, net_checked=np.mean(nets, axis=0))
+    return best.assign(
+        threshold_low=low,
+        threshold_high=high,
+        net_checked=np.mean(nets, axis=0),
+    )
 
 
 def proposed_tiers(tiers: pd.DataFrame) -> pd.DataFrame:
@@ -358,19 +362,22 @@ def downgrade_rule(amounts: pd.DataFrame, tiers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _keep_or_not(yearly: pd.DataFrame, tier: Any) -> Row:
-    keep_from, cost = KEEP_SHARE * tier.threshold, tier.benefit_cost / tier.n_judged
+    keep_from, cost = (
+        KEEP_SHARE * tier.threshold,
+        tier.benefit_cost / tier.n_judged,
+    )
     then, now = yearly.qualify, yearly.latest
     is_down = (then >= tier.threshold) & (now < tier.threshold)
     after = yearly.after[(then >= keep_from) & (then < tier.threshold)]
-    n_near = int((is_down & (now >= keep_from)).sum())
-    money = float(after.mean()) if len(after) >= LEAST_SEEN else np.nan
+    n_near = (is_down & (now >= keep_from)).sum()
+    money = after.mean() if len(after) >= LEAST_SEEN else np.nan
     break_even = cost / money if money > 0 else np.nan
     rule = "keep a year" if break_even <= tier.assumed_uplift else "downgrade"
     return {
         "tier": tier.tier,
         "threshold": tier.threshold,
         "keep_from": keep_from,
-        "n_down": int(is_down.sum()),
+        "n_down": is_down.sum(),
         "n_near": n_near,
         "n_seen": len(after),
         "money_next": money,
@@ -404,7 +411,7 @@ def _crowd(spent: np.ndarray, line: float, width: float) -> Row:
     is_far = (bands < -1) | (bands > 0)
     level = np.maximum(count[is_far], 0.5)
     slope = np.polyfit(bands[is_far] + 0.5, np.log(level), 1, w=np.sqrt(level))
-    expected, n_above = float(np.exp(np.polyval(slope, 0.5))), int(count[5])
+    expected, n_above = np.exp(np.polyval(slope, 0.5)), int(count[5])
     is_enough = expected >= LEAST_EXPECTED and (count[is_far] > 0).sum() >= LEAST_BANDS
     is_enough = line > 0 and is_enough
     under = spent[(spent >= line - width) & (spent < line)]
@@ -414,8 +421,8 @@ def _crowd(spent: np.ndarray, line: float, width: float) -> Row:
         "n_above": n_above,
         "expected_above": expected if is_enough else np.nan,
         "crowding_ratio": n_above / expected if is_enough else np.nan,
-        "p_value": float(poisson.sf(n_above - 1, expected)) if is_enough else np.nan,
-        "money_to_go": float(np.median(line - under)) if len(under) else np.nan,
+        "p_value": poisson.sf(n_above - 1, expected) if is_enough else np.nan,
+        "money_to_go": np.median(line - under) if len(under) else np.nan,
         "status": "complete" if is_enough else "too few",
     }
 
@@ -465,7 +472,8 @@ def _point_sums(memberships: Table, as_of: date) -> pd.DataFrame:
     day = ibis.literal(as_of, "date")
     rows = expression(memberships).filter(_.changed_at.cast("date") <= day)
     rows = rows.mutate(
-        points=_.points_delta.fill_null(0).cast("int64"), expires_on=_.expires_on.cast("date")
+        points=_.points_delta.fill_null(0).cast("int64"),
+        expires_on=_.expires_on.cast("date"),
     )
     is_ended = (_.reason == "earn") & (_.expires_on < day)
     sums = {
@@ -477,7 +485,8 @@ def _point_sums(memberships: Table, as_of: date) -> pd.DataFrame:
         "adjusted": _.points.sum(where=_.reason == "adjust"),
     }
     people = rows.group_by("customer_id").aggregate(
-        balance=_.points.sum(), **{name: total.fill_null(0) for name, total in sums.items()}
+        balance=_.points.sum(),
+        **{name: total.fill_null(0) for name, total in sums.items()},
     )
     return people.order_by("customer_id").to_pandas()
 

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["lorenz_plot", "migration_plot", "rf_heat_plot", "threshold_plot"]
 
 
-def rf_heat_plot(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def rf_heat_plot(counts: pd.DataFrame) -> Axes:
     """Share of customers by recency (rows, 5 on top) and frequency score; columns r, f,
     n_customers.
     """
     grid = counts.pivot_table(index="r", columns="f", values="n_customers", aggfunc="sum")
     grid = grid.reindex(index=range(5, 0, -1), columns=range(1, 6))
-    ax = heat(grid / counts.n_customers.sum(), ax=ax, form="{:.1%}")
+    ax = heat(grid / counts.n_customers.sum(), form="{:.1%}")
     ax.set(
         xlabel=say("segmentation.rf_frequency"),
         ylabel=say("segmentation.rf_recency"),
@@ -33,15 +33,18 @@ def rf_heat_plot(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def migration_plot(moves: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def migration_plot(moves: pd.DataFrame) -> Axes:
     """Share of each row's customers by where they stand a month later, from
     `migration`.
     """
     grid = moves.pivot_table(
-        index="from_segment", columns="to_segment", values="n_customers", aggfunc="sum"
+        index="from_segment",
+        columns="to_segment",
+        values="n_customers",
+        aggfunc="sum",
     )
     grid = grid.div(grid.sum(axis=1), axis=0)
-    ax = heat(grid, ax=ax or new_axes(size=(9, 4.8)), form="{:.0%}")
+    ax = heat(grid, ax=new_axes(size=(9, 4.8)), form="{:.0%}")
     ax.tick_params(axis="x", rotation=35)
     for label in ax.get_xticklabels():
         label.set_ha("right")
@@ -53,11 +56,11 @@ def migration_plot(moves: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def lorenz_plot(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def lorenz_plot(curve: pd.DataFrame) -> Axes:
     """Share of money held by the best customers, from `lorenz`, with the top fifth
     marked.
     """
-    ax = new_axes(ax, size=(6, 4.6))
+    ax = new_axes(size=(6, 4.6))
     ax.plot([0, 1], [0, 1], color=PALETTE["light"], lw=1.5)
     ax.plot(curve.customer_share, curve.cm_share, color=PALETTE["blue"], lw=2)
     held = curve.top20_share.iloc[0]
@@ -74,11 +77,11 @@ def lorenz_plot(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def threshold_plot(tiers: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def threshold_plot(tiers: pd.DataFrame) -> Axes:
     """Break-even uplift by tier: from the year after qualifying (bar), from the year
     before (tempting; dot), and the uplift assumed (line).
     """
-    ax = new_axes(ax, size=(8, max(2.8, 0.5 * len(tiers) + 1.6)))
+    ax = new_axes(size=(8, max(2.8, 0.5 * len(tiers) + 1.6)))
     place = np.arange(len(tiers))[::-1]
     ax.barh(
         place,
@@ -118,5 +121,9 @@ def threshold_plot(tiers: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         xlabel=say("segmentation.tiers_axis"),
         title=say("segmentation.tiers_title"),
     )
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.8 / ax.figure.get_figheight()), ncols=3)
+    ax.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.4, -0.8 / ax.figure.get_figheight()),
+        ncols=3,
+    )
     return ax

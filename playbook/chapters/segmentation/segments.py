@@ -121,7 +121,11 @@ def rfm(customer_days: Table, *, as_of: date, basis: str = "revenue") -> RfmResu
     known = amount[np.isfinite(amount)]
     r_cuts, recent = _recency_cuts(gaps, recency)
     f_cuts, m_cuts = _frequency_cuts(count[count > 1]), _fifths(known)
-    is_high = (recency <= recent, count >= _often(count.mean()), amount >= _high_money(known))
+    is_high = (
+        recency <= recent,
+        count >= _often(count.mean()),
+        amount >= _high_money(known),
+    )
     marks = pd.DataFrame(dict(zip(MARKS, is_high, strict=True)))
     labels = marks.merge(SEGMENTS, on=MARKS, how="left")
     customers = history[["customer_id", "first_on"]].assign(
@@ -186,7 +190,10 @@ def segment_table(result: RfmResult) -> pd.DataFrame:
     money = np.nansum(own.amount)
     table["customer_share"] = table.n_customers / n
     table["cm_share"] = table.amount / money if money > 0 else np.nan
-    table["stability"], table["stability_low"] = same.mean(axis=1), same.quantile(0.05, axis=1)
+    table["stability"], table["stability_low"] = (
+        same.mean(axis=1),
+        same.quantile(0.05, axis=1),
+    )
     table = table.sort_values(["amount", "n_customers"], ascending=False).reset_index()
     return table[schema("segmentation.segments").names]
 
@@ -233,7 +240,12 @@ def lorenz(customers: pd.DataFrame) -> pd.DataFrame:
     curve = np.interp(at * len(money), np.arange(len(money) + 1), held)
     gini = 2 * float(np.trapezoid(held, dx=1 / len(money))) - 1
     return pd.DataFrame(
-        {"customer_share": at, "cm_share": curve, "top20_share": curve[20], "gini": gini}
+        {
+            "customer_share": at,
+            "cm_share": curve,
+            "top20_share": curve[20],
+            "gini": gini,
+        }
     )
 
 
@@ -276,7 +288,11 @@ def migration(before: RfmResult, after: RfmResult) -> pd.DataFrame:
 
 
 def month_moves(
-    customer_days: Table, now: RfmResult, *, as_of: date, basis: str = "revenue"
+    customer_days: Table,
+    now: RfmResult,
+    *,
+    as_of: date,
+    basis: str = "revenue",
 ) -> pd.DataFrame:
     """`migration` since the last day of the month before; everybody comes from `new`
     where nobody had bought by then.
@@ -289,7 +305,11 @@ def month_moves(
 
 @returns("segmentation.segment_returns")
 def segment_returns(
-    customer_days: Table, *, as_of: date, basis: str = "revenue", windows: int = 6
+    customer_days: Table,
+    *,
+    as_of: date,
+    basis: str = "revenue",
+    windows: int = 6,
 ) -> pd.DataFrame:
     """What each segment did in the quarter that followed, at earlier as-of days a
     quarter apart.
@@ -308,7 +328,9 @@ def segment_returns(
         )
         people = ibis.memtable(labels[["customer_id", "segment"]]).left_join(later, "customer_id")
         sums = people.group_by("segment").aggregate(
-            n_customers=_.count(), buyers=_.has_bought.sum(), money=_.money.sum().cast("float64")
+            n_customers=_.count(),
+            buyers=_.has_bought.sum(),
+            money=_.money.sum().cast("float64"),
         )
         parts.append(
             sums.order_by("segment").to_pandas().assign(origin_on=pd.Timestamp(as_of).as_unit("us"))
@@ -323,7 +345,11 @@ def segment_returns(
 
 @returns("segmentation.actions")
 def segment_actions(
-    result: RfmResult, returns: pd.DataFrame, *, lift: float = 0.10, level: float = 0.8
+    result: RfmResult,
+    returns: pd.DataFrame,
+    *,
+    lift: float = 0.10,
+    level: float = 0.8,
 ) -> pd.DataFrame:
     """What to do with each segment: what it will bring without us, from the spread over
     earlier windows (`level`), and how many to hold out to see a relative `lift`.
@@ -335,7 +361,12 @@ def segment_actions(
             continue
         past, n = returns[returns.segment == segment], sizes[segment]
         share = past.buyer_share.mean()
-        row = {"segment": segment, "action": action, "n_customers": n, "buyer_share": share}
+        row = {
+            "segment": segment,
+            "action": action,
+            "n_customers": n,
+            "buyer_share": share,
+        }
         row |= _expected_money(past.amount_per_customer.to_numpy(float), n, level)
         rows.append(row | _holdout(share, n, lift, is_left_alone=action == "leave alone"))
     return frame_of("segmentation.actions", rows)
@@ -362,7 +393,11 @@ def _expected_money(past: np.ndarray, n: int, level: float) -> dict[str, object]
 def _holdout(share: float, n: int, lift: float, *, is_left_alone: bool) -> dict[str, object]:
     """holdout_n, holdout_share, detectable_lift of a segment of n customers."""
     if is_left_alone:
-        return {"holdout_n": np.nan, "holdout_share": 1.0, "detectable_lift": np.nan}
+        return {
+            "holdout_n": np.nan,
+            "holdout_share": 1.0,
+            "detectable_lift": np.nan,
+        }
     need = np.nan
     if share > 0 and share * (1 + lift) < 1:
         need = float(sample_size(share, lift).n_per_arm.iloc[0])
@@ -402,13 +437,17 @@ def segment_headline(
     edge = sums.top % 1 * sums.edge.fillna(0.0)
     share = (sums.held.fillna(0.0) + edge) / sums.total
     series = sums[["month", "n"]].assign(
-        metric="top20_share", amount=share.where(sums.total > 0), low=np.nan, high=np.nan
+        metric="top20_share",
+        amount=share.where(sums.total > 0),
+        low=np.nan,
+        high=np.nan,
     )
     last = f"{as_of:%Y-%m}"
     if owed is not None and len(owed):
         row = owed[["liability", "n_members"]].set_axis(["amount", "n"], axis=1)
         series = pd.concat(
-            [series, row.assign(metric="points_liability", month=last)], ignore_index=True
+            [series, row.assign(metric="points_liability", month=last)],
+            ignore_index=True,
         )
     is_running = (series.month == last) & (not pd.Timestamp(as_of).is_month_end)
     return series.assign(status=np.where(is_running, "partial", "complete"))
