@@ -8,6 +8,7 @@ import pytest
 from shops import days
 
 from playbook.chapters.cohort_retention import cohorts, decisions
+from playbook.methods.kaplan_meier import kaplan_meier
 
 JANUARY = pd.Timestamp("2026-01-01")
 
@@ -220,3 +221,10 @@ def test_the_scorecard_shows_age_one():
         "2024-03",
         "2024-04",
     ]
+
+
+def test_the_curve_starts_with_what_seeing_nobody_return_allows():
+    counts = pd.DataFrame({"day": [2], "events": [0], "censored": [100]})
+    start = kaplan_meier(counts).iloc[0]
+    assert (start.share, start.low) == (0.0, 0.0)
+    assert start.high == pytest.approx(1 - 0.05 ** (1 / 100))
