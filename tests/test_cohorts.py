@@ -36,7 +36,9 @@ def random_log(seed: int, customers: int = 300) -> pd.DataFrame:
 
 
 def test_a_month_nobody_could_have_reached_is_missing_not_zero():
-    cells = cohort_retention(days(("ann", "2026-08-02"), ("cat", "2026-09-09")), as_of="2026-09-30")
+    cells = cohort_retention(
+        days(("ann", "2026-08-02"), ("cat", "2026-09-09")), as_of=dt.date(2026, 9, 30)
+    )
     cells = cells.set_index(["cohort", "k"])
     assert cells.loc[("2026-08", 1), "share"] == 0.0
     assert cells.loc[("2026-08", 1), "status"] == "complete"
@@ -45,7 +47,9 @@ def test_a_month_nobody_could_have_reached_is_missing_not_zero():
 
 
 def test_a_month_still_running_is_partial():
-    cells = cohort_retention(days(("ann", "2026-08-02"), ("ann", "2026-09-03")), as_of="2026-09-10")
+    cells = cohort_retention(
+        days(("ann", "2026-08-02"), ("ann", "2026-09-03")), as_of=dt.date(2026, 9, 10)
+    )
     cell = cells.set_index(["cohort", "k"]).loc[("2026-08", 1)]
     assert (cell.active, cell.share, cell.status) == (1, 1.0, "partial")
 
@@ -58,7 +62,7 @@ def test_two_orders_in_a_month_are_one_active_customer():
             ("ann", "2026-09-03"),
             ("ann", "2026-09-28"),
         ),
-        as_of="2026-09-30",
+        as_of=dt.date(2026, 9, 30),
     ).set_index(["cohort", "k"])
     assert cells.loc[("2026-08", 1), "active"] == 1
     assert cells.loc[("2026-08", 1), "n"] == 2
@@ -73,20 +77,24 @@ def test_a_day_with_refunds_only_moves_money_but_makes_nobody_active():
         ],
         ignore_index=True,
     )
-    cell = cohort_retention(log, as_of="2026-09-30").set_index(["cohort", "k"]).loc[("2026-08", 1)]
+    cell = (
+        cohort_retention(log, as_of=dt.date(2026, 9, 30))
+        .set_index(["cohort", "k"])
+        .loc[("2026-08", 1)]
+    )
     assert (cell.active, cell.revenue) == (0, -10.0)
 
 
 def test_a_customer_with_refunds_only_belongs_to_no_cohort():
     log = days(("ann", "2026-08-02"), ("bob", "2026-08-03", 0))
-    assert cohort_retention(log, as_of="2026-08-31").n.tolist() == [1]
+    assert cohort_retention(log, as_of=dt.date(2026, 8, 31)).n.tolist() == [1]
 
 
 def test_cohorts_before_the_edge_of_the_log_are_marked_and_others_are_not():
     cells = (
         cohort_retention(
             days(("ann", "2026-08-02"), ("bob", "2026-10-02")),
-            as_of="2026-10-31",
+            as_of=dt.date(2026, 10, 31),
             truncated_before=dt.date(2026, 9, 15),
         )
         .drop_duplicates("cohort")
@@ -97,7 +105,7 @@ def test_cohorts_before_the_edge_of_the_log_are_marked_and_others_are_not():
 
 def test_a_log_without_known_customers_is_refused_with_what_to_do():
     with pytest.raises(PlaybookError, match="What to do"):
-        cohort_retention(days(("ann", "2026-08-02", 0)), as_of="2026-08-31")
+        cohort_retention(days(("ann", "2026-08-02", 0)), as_of=dt.date(2026, 8, 31))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -166,7 +174,7 @@ def test_the_interval_of_the_curve_holds_as_often_as_it_says():
 def test_a_second_order_on_the_same_day_is_one_visit():
     curve = second_order(
         days(("ann", "2026-08-01", 2), ("bob", "2026-08-01"), ("bob", "2026-08-11")),
-        as_of="2026-08-31",
+        as_of=dt.date(2026, 8, 31),
     )
     assert curve.set_index("day").share[9] == 0.0
     assert curve.set_index("day").share[10] == pytest.approx(0.5)
@@ -242,7 +250,9 @@ def test_only_first_orders_old_enough_are_judged_by_basket():
     log = days(
         ("ann", "2026-01-01"), ("ann", "2026-02-01"), ("bob", "2026-01-02"), ("cat", "2026-05-01")
     )
-    row = first_basket(first, log, as_of="2026-05-20", by="category", window_days=90).iloc[0]
+    row = first_basket(first, log, as_of=dt.date(2026, 5, 20), by="category", window_days=90).iloc[
+        0
+    ]
     assert (row.customers, row.returned, row.n_waiting, row.verdict) == (2, 1, 1, "too few")
 
 
@@ -257,7 +267,7 @@ def test_the_nudge_counts_one_time_buyers_who_reach_the_day_next_month():
         ("ann", "2026-05-01"), ("bob", "2026-05-20"), ("cat", "2026-05-21"), ("cat", "2026-05-25")
     )
     assert (
-        due_for_nudge(first, log, as_of="2026-05-31", day=30) == 1
+        due_for_nudge(first, log, as_of=dt.date(2026, 5, 31), day=30) == 1
     )  # ann is past day 30, cat has come back
 
 

@@ -29,8 +29,8 @@ from playbook.chapters.ltv_modelling.ltv import first_orders as traits_of
 from playbook.chapters.ltv_modelling.ltv import purchase_history
 from playbook.chapters.ltv_modelling.margin_curve import margin_curve
 from playbook.chapters.recommendations.recommend import buyer_groups, item_pairs
+from playbook.chapters.segmentation.membership import annual_amounts
 from playbook.chapters.segmentation.segments import (
-    annual_amounts,
     rfm,
     segment_headline,
     segment_returns,

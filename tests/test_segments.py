@@ -2,33 +2,37 @@
 points are counted once.
 """
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.chapters.segmentation.segments import (
+from playbook.chapters.segmentation.decisions import segment_decisions
+from playbook.chapters.segmentation.membership import (
     annual_amounts,
-    audience_list,
-    cluster_segments,
     design_tiers,
     downgrade_rule,
-    holdout_size,
     judge_tiers,
-    lorenz,
-    month_moves,
     near_threshold,
     points,
     proposed_tiers,
-    purchase_history,
-    rfm,
     search_tiers,
+)
+from playbook.chapters.segmentation.segments import (
+    RfmResult,
+    audience_list,
+    cluster_segments,
+    lorenz,
+    month_moves,
+    rfm,
     segment_actions,
-    segment_decisions,
     segment_returns,
     segment_table,
     tempting_rfm,
 )
 from playbook.errors import PlaybookError
+from playbook.measures.customer_windows import purchase_history
 
 
 def shop(n=400, seed=0, days=800):
@@ -53,7 +57,7 @@ def shop(n=400, seed=0, days=800):
     return frame.assign(units=1, margin=0.4 * frame.revenue)
 
 
-AS_OF = "2026-03-10"
+AS_OF = dt.date(2026, 3, 10)
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +77,9 @@ def cdnow(shared_data):
 
 
 def test_on_cdnow_everyone_with_one_purchase_has_the_same_frequency_score(cdnow):
-    once = rfm(cdnow, as_of="1998-06-30").customers.query("n_purchases == 1")
+    once = rfm(cdnow, as_of=dt.date(1998, 6, 30)).customers.query("n_purchases == 1")
     assert len(once) > 11_000 and once.f.nunique() == 1
-    tempting = tempting_rfm(purchase_history(cdnow, as_of="1998-06-30"))
+    tempting = tempting_rfm(purchase_history(cdnow, as_of=dt.date(1998, 6, 30)))
     assert (tempting.n_purchases == 1).sum() == 3
 
 
@@ -94,7 +98,7 @@ def test_two_runs_and_shuffled_rows_give_identical_labels(days):
 
 def test_recency_counts_from_as_of_and_not_from_the_last_row(days):
     own = rfm(days, as_of=AS_OF).customers.set_index("customer_id")
-    last = days[days.day_on <= AS_OF].groupby("customer_id").day_on.max()
+    last = days[days.day_on <= pd.Timestamp(AS_OF)].groupby("customer_id").day_on.max()
     assert (own.recency_days == (pd.Timestamp(AS_OF) - last).dt.days).all()
 
 
@@ -127,11 +131,19 @@ def test_a_list_keeps_the_same_customers_out_next_month(days):
     )
 
 
-def test_holdout_size_is_per_arm_and_for_a_relative_lift():
-    assert holdout_size(0.05, lift=0.10) == pytest.approx(
-        31_234, rel=0.01
-    )  # 5 % against 5.5 %, 80 % power
-    assert np.isnan(holdout_size(0.0))
+def one_segment(n_customers, buyer_share):
+    """The actions of a shop whose only segment bought like this in three quarters."""
+    people = pd.DataFrame({"customer_id": range(n_customers), "segment": "important value"})
+    past = pd.DataFrame(
+        {"segment": "important value", "buyer_share": buyer_share, "amount_per_customer": [1, 2, 3]}
+    )
+    return segment_actions(RfmResult(people, None, 0, ""), past, lift=0.10).iloc[0]
+
+
+def test_the_holdout_is_per_arm_and_for_a_relative_lift():
+    # 5 % against 5.5 %, 80 % power
+    assert one_segment(100_000, 0.05).holdout_n == pytest.approx(31_234, rel=0.01)
+    assert np.isnan(one_segment(100_000, 0.0).holdout_n)
 
 
 def test_tiers_are_judged_on_the_year_after_and_cost_more_than_the_year_before_says():
@@ -145,9 +157,12 @@ def test_tiers_are_judged_on_the_year_after_and_cost_more_than_the_year_before_s
         orders=1, units=1, margin=lambda t: t.revenue / 2
     )
     frame["day_on"] = pd.to_datetime(frame.day_on)
-    amounts = annual_amounts(frame, as_of="2026-03-10", basis="margin", days=365)
+    amounts = annual_amounts(frame, as_of=dt.date(2026, 3, 10), basis="margin")
     gold = judge_tiers(
-        amounts, pd.DataFrame({"tier": ["gold"], "threshold": [90.0], "benefit_cost": [3.0]})
+        amounts,
+        pd.DataFrame(
+            {"tier": ["gold"], "threshold": [90.0], "benefit_cost": [3.0], "uplift": 0.05}
+        ),
     ).iloc[0]
     assert gold.n_judged == 2 and gold.benefit_cost == 6.0
     assert gold.tempting_uplift < gold.break_even_uplift and gold.kept_share == 0.0
@@ -155,10 +170,10 @@ def test_tiers_are_judged_on_the_year_after_and_cost_more_than_the_year_before_s
 
 def test_searched_thresholds_leave_at_least_as_much_as_any_single_one_tried(days):
     amounts = annual_amounts(days, as_of=AS_OF, basis="margin")
-    benefits = pd.DataFrame({"tier": ["gold"], "benefit_cost": [2.0]})
-    best = search_tiers(amounts, benefits, uplift=0.2, least_members=10)
+    benefits = pd.DataFrame({"tier": ["gold"], "benefit_cost": [2.0], "uplift": 0.2})
+    best = search_tiers(amounts, benefits, least_members=10)
     for line in (60.0, 90.0, 120.0):
-        one = judge_tiers(amounts, benefits.assign(threshold=line), uplift=0.2)
+        one = judge_tiers(amounts, benefits.assign(threshold=line))
         if one.n_judged.iloc[0] >= 10 and line >= np.quantile(
             amounts.query("qualify > 0").qualify, 0.7
         ):
@@ -218,8 +233,9 @@ def test_a_member_who_just_misses_the_line_is_kept_where_such_customers_pay_for_
     for cost, rule in ((2.0, "keep a year"), (4.0, "downgrade")):
         gold = judge_tiers(
             amounts,
-            pd.DataFrame({"tier": ["gold"], "threshold": [100.0], "benefit_cost": [cost]}),
-            uplift=0.1,
+            pd.DataFrame(
+                {"tier": ["gold"], "threshold": [100.0], "benefit_cost": [cost], "uplift": 0.1}
+            ),
         )
         row = downgrade_rule(amounts, gold).iloc[0]
         assert (row.n_down, row.n_near, row.n_seen, row.money_next, row.rule) == (
@@ -349,7 +365,7 @@ def test_points_liability_counts_what_is_left_and_takes_breakage_from_history():
         ("ann", "2025-01-02", -60, "expire", None),
         ("ann", "2025-12-01", 200, "earn", "2026-12-01"),
     )
-    owed = points(rows, as_of="2026-01-31", point_value=0.01).iloc[0]
+    owed = points(rows, as_of=dt.date(2026, 1, 31), point_value=0.01).iloc[0]
     assert (owed.earned, owed.spent, owed.expired, owed.outstanding) == (300, 40, 60, 200)
     assert owed.breakage_share == pytest.approx(0.6) and owed.liability == pytest.approx(
         200 * 0.01 * 0.4
@@ -360,13 +376,15 @@ def test_points_past_their_day_are_not_owed_even_without_a_booking():
     rows = ledger_of(
         ("ann", "2024-01-01", 100, "earn", "2025-01-01"), ("ann", "2024-06-01", -40, "spend", None)
     )
-    assert points(rows, as_of="2026-01-31", point_value=1.0).outstanding.iloc[0] == 0
+    assert points(rows, as_of=dt.date(2026, 1, 31), point_value=1.0).outstanding.iloc[0] == 0
 
 
 def test_spending_points_never_earned_is_refused():
     with pytest.raises(PlaybookError, match="never earned"):
         points(
-            ledger_of(("ann", "2024-01-01", -5, "spend", None)), as_of="2026-01-31", point_value=1.0
+            ledger_of(("ann", "2024-01-01", -5, "spend", None)),
+            as_of=dt.date(2026, 1, 31),
+            point_value=1.0,
         )
 
 

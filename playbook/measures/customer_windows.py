@@ -26,7 +26,6 @@ __all__ = [
     "TRAITS",
     "purchase_history",
     "purchase_log",
-    "hash_places",
     "month_names",
     "history_of",
     "spend_rows",
@@ -124,18 +123,6 @@ def _one_each(traits: Any) -> ibis.Table:
     return t.group_by("customer_id").aggregate(
         **{name: t[name].min() for name in TRAITS if name in t.columns}
     )
-
-
-def hash_places(ids: pd.Series) -> np.ndarray:
-    """A fixed place in 0 to 2^64 for each id, the same every month; a slice at a time,
-    as text is large.
-    """
-    slices = range(0, len(ids), 500_000)
-    parts = [
-        pd.util.hash_array(ids.iloc[k : k + 500_000].to_numpy(object), categorize=False)
-        for k in slices
-    ]
-    return np.concatenate([np.zeros(0, "uint64"), *parts])
 
 
 def month_names(days: pd.Series) -> np.ndarray:

@@ -26,46 +26,29 @@ def kaplan_meier(counts: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
     After the last day with anybody at risk nothing is known, so the table ends there.
     Raises PlaybookError on negative counts or days.
     """
-    tidy = counts.groupby("day", as_index=False)[["events", "censored"]].sum().sort_values("day")
-    if (tidy[["day", "events", "censored"]] < 0).to_numpy().any():
-        raise PlaybookError(
-            "Waiting times and counts cannot be negative",
-            rule="day, events, censored >= 0",
-            do="check that the second event is not before the first",
-        )
-    if tidy.empty:
-        return pd.DataFrame(
-            {
-                c: pd.Series(dtype=float)
-                for c in ("day", "at_risk", "events", "share", "low", "high")
-            }
-        )
-    days = np.arange(int(tidy.day.iloc[-1]) + 1)
-    events = tidy.set_index("day").events.reindex(days, fill_value=0).to_numpy(float)
-    leaving = tidy.set_index("day").censored.reindex(days, fill_value=0).to_numpy(float)
-    gone = np.concatenate([[0.0], np.cumsum(events + leaving)[:-1]])
-    at_risk = events.sum() + leaving.sum() - gone
+    sums = counts.groupby("day")[["events", "censored"]].sum()
+    if (sums.to_numpy() < 0).any() or (sums.index < 0).any():
+        raise PlaybookError("methods.negative_waits", table="counts")
+    days = np.arange(int(sums.index.max()) + 1 if len(sums) else 0)
+    events, censored = sums.reindex(days, fill_value=0).to_numpy(float).T
+    leaving = events + censored
+    at_risk = leaving.sum() - np.concatenate([[0.0], leaving.cumsum()])[:-1]
     still = np.cumprod(1 - events / at_risk)
     with np.errstate(divide="ignore", invalid="ignore"):
-        greenwood = np.cumsum(
-            np.where(at_risk > events, events / (at_risk * (at_risk - events)), 0.0)
-        )
-        log_still = np.log(still)
-        spread = quantile_of_normal(level) * np.sqrt(greenwood) / np.abs(log_still)
-        low, high = 1 - still ** np.exp(-spread), 1 - still ** np.exp(spread)
-    first = still == 1
-    low, high = np.where(first, 0.0, low), np.where(first, np.nan, high)
-    nothing_yet = 1 - (1 - level) ** (
-        1 / at_risk
-    )  # the largest share under which seeing none is not surprising
-    high = np.where(first, nothing_yet, np.where(still == 0, 1.0, high))
+        step = events / (at_risk * (at_risk - events))
+        greenwood = np.cumsum(np.where(at_risk > events, step, 0.0))
+        reach = quantile_of_normal(level) * np.sqrt(greenwood) / np.abs(np.log(still))
+        low, high = 1 - still ** np.exp(-reach), 1 - still ** np.exp(reach)
+    # the largest share under which seeing none is not surprising
+    nothing_yet = 1 - (1 - level) ** (1 / at_risk)
+    conditions = [still == 1, still == 0]
     return pd.DataFrame(
         {
             "day": days,
             "at_risk": at_risk.astype(int),
             "events": events.astype(int),
             "share": 1 - still,
-            "low": np.where(still == 0, np.nan, low),
-            "high": high,
+            "low": np.select(conditions, [0.0, np.nan], low),
+            "high": np.select(conditions, [nothing_yet, 1.0], high),
         }
     )

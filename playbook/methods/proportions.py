@@ -17,7 +17,13 @@ from numpy.typing import ArrayLike
 
 from playbook.errors import PlaybookError
 
-__all__ = ["adjusted_p", "quantile_of_normal", "share_difference", "two_sided_p", "wilson"]
+__all__ = [
+    "adjusted_p",
+    "quantile_of_normal",
+    "share_difference",
+    "two_sided_p",
+    "wilson",
+]
 
 
 def quantile_of_normal(level: float) -> float:
@@ -27,9 +33,7 @@ def quantile_of_normal(level: float) -> float:
         PlaybookError: the level is not strictly between 0 and 1.
     """
     if not 0 < level < 1:
-        raise PlaybookError(
-            f"{level!r} is no confidence level", rule="0 < level < 1", do="give 0.95 for 95 %"
-        )
+        raise PlaybookError("methods.no_level", level=level)
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
@@ -52,7 +56,10 @@ def wilson(
         share = x / m
         middle = (share + z2 / (2 * m)) / (1 + z2 / m)
         half = np.sqrt(z2) * np.sqrt(share * (1 - share) / m + z2 / (4 * m * m)) / (1 + z2 / m)
-    low, high = np.where(x == 0, 0.0, middle - half), np.where(x == m, 1.0, middle + half)
+    low, high = (
+        np.where(x == 0, 0.0, middle - half),
+        np.where(x == m, 1.0, middle + half),
+    )
     return np.where(m > 0, low, np.nan), np.where(m > 0, high, np.nan)
 
 
@@ -78,11 +85,21 @@ def share_difference(
     with np.errstate(invalid="ignore", divide="ignore"):
         p1, p2, pooled = x1 / n1, x2 / n2, (x1 + x2) / (n1 + n2)
         spread = np.sqrt(pooled * (1 - pooled) * (1 / n1 + 1 / n2))
-        z = np.where(spread > 0, (p1 - p2) / spread, np.where(np.isnan(p1 - p2), np.nan, 0.0))
+        z = np.where(
+            spread > 0,
+            (p1 - p2) / spread,
+            np.where(np.isnan(p1 - p2), np.nan, 0.0),
+        )
         low = p1 - p2 - np.sqrt((p1 - low1) ** 2 + (high2 - p2) ** 2)
         high = p1 - p2 + np.sqrt((high1 - p1) ** 2 + (p2 - low2) ** 2)
     known = (n1 > 0) & (n2 > 0)
-    parts = {"difference": p1 - p2, "low": low, "high": high, "z": z, "p": two_sided_p(z)}
+    parts = {
+        "difference": p1 - p2,
+        "low": low,
+        "high": high,
+        "z": z,
+        "p": two_sided_p(z),
+    }
     return {name: np.where(known, part, np.nan) for name, part in parts.items()}
 
 
@@ -105,16 +122,14 @@ def adjusted_p(p: ArrayLike, *, method: str = "fdr") -> np.ndarray:
         PlaybookError: unknown method, or a p outside [0, 1].
     """
     if method not in ("fdr", "holm"):
-        raise PlaybookError(
-            f"no adjustment is called {method!r}", rule="method", do="use 'fdr' or 'holm'"
-        )
+        raise PlaybookError("methods.no_adjustment", method=method)
     given = np.asarray(p, dtype=float).ravel()
-    seen = given[~np.isnan(given)]
-    outside = int(((seen < 0) | (seen > 1)).sum())
-    if outside:
-        raise PlaybookError("a p-value lies outside 0 to 1", rule="0 <= p <= 1", rows=outside)
-    order = np.argsort(seen, kind="stable")
-    sorted_p, m = seen[order], len(seen)
+    tested = given[~np.isnan(given)]
+    n_outside = int(((tested < 0) | (tested > 1)).sum())
+    if n_outside:
+        raise PlaybookError("methods.no_p_value", rows=n_outside)
+    order = np.argsort(tested, kind="stable")
+    sorted_p, m = tested[order], len(tested)
     if method == "fdr":
         scaled = np.minimum.accumulate((sorted_p * m / np.arange(1, m + 1))[::-1])[::-1]
     else:
@@ -131,12 +146,7 @@ def _counts(successes: ArrayLike, n: ArrayLike) -> tuple[np.ndarray, np.ndarray]
     [0, 1].
     """
     x, m = np.broadcast_arrays(np.asarray(successes, dtype=float), np.asarray(n, dtype=float))
-    wrong = (x < 0) | (x > m)
-    if wrong.any():
-        raise PlaybookError(
-            "a share has more successes than trials, or a negative count",
-            rule="0 <= successes <= n",
-            rows=int(wrong.sum()),
-            do="count both at the same grain",
-        )
+    is_wrong = (x < 0) | (x > m)
+    if is_wrong.any():
+        raise PlaybookError("methods.no_share", rows=int(is_wrong.sum()))
     return x, m

@@ -23,7 +23,7 @@ from playbook.chapters.assortment_pricing import assortment
 from playbook.chapters.channel_roi import channels
 from playbook.chapters.inventory_planning import inventory
 from playbook.chapters.ltv_modelling import ltv
-from playbook.chapters.segmentation import segments
+from playbook.chapters.segmentation import campaigns, segments
 from playbook.demo.make import write_folder
 from playbook.demo.shop import Shop
 from playbook.errors import PlaybookError
@@ -264,7 +264,7 @@ def treatments(shop: Any, *, rest_days: int = 60) -> list[dict]:
     ):
         return []
     as_of = pd.Timestamp(shop.as_of)
-    found = segments.campaign_returns(shop.treatments, shop.customer_days, as_of=as_of)
+    found = campaigns.campaign_returns(shop.treatments, shop.customer_days, as_of=as_of)
     found = _pooled(
         found[(found.status == "complete") & (found.assigned_on > as_of - pd.DateOffset(years=1))]
     )

@@ -243,7 +243,7 @@ class Game:
         """
         from playbook.chapters.channel_roi import channels
         from playbook.chapters.inventory_planning import inventory
-        from playbook.chapters.segmentation import segments
+        from playbook.chapters.segmentation import campaigns, segments
         from playbook.training import decisions as chapters
 
         with open_shop(self.shop) as seen:
@@ -286,7 +286,7 @@ class Game:
                 segments.rfm(seen.customer_days, as_of=seen.as_of, basis="margin")
             )
             if seen.has("treatments"):
-                found["campaigns"] = segments.campaign_returns(
+                found["campaigns"] = campaigns.campaign_returns(
                     seen.treatments, seen.customer_days, as_of=seen.as_of
                 )
             found["prices"] = chapters.price_moves(seen)

@@ -4,40 +4,51 @@ against older ones.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from playbook.pictures import PALETTE, end_labels, heat, line_with_band, new_axes
+from playbook.chapters.cohort_retention.cohorts import LEAST_FOLLOWED
+from playbook.messages import say
+from playbook.pictures import (
+    PALETTE,
+    end_labels,
+    heat,
+    line_with_band,
+    new_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["age_curves_plot", "naive_triangle_plot", "retention_plot", "second_order_plot"]
+__all__ = [
+    "age_curves_plot",
+    "naive_triangle_plot",
+    "retention_plot",
+    "second_order_plot",
+]
 
 
-def retention_plot(
-    cohorts: pd.DataFrame, *, months: int = 12, newest: int = 18, ax: Axes | None = None
-) -> Axes:
+def retention_plot(cohorts: pd.DataFrame, *, months: int = 12) -> Axes:
     """The triangle: one row per cohort, one column per month of age; blank is not lived
     yet, hatched fills.
     """
-    shown = cohorts[(cohorts.k <= months) & (cohorts.k > 0)]
-    rows = sorted(shown.cohort.unique())[-newest:]
-    shown = shown[shown.cohort.isin(rows)]
+    shown = _later_ages(cohorts, months)
+    shown = shown[shown.cohort.isin(sorted(shown.cohort.unique())[-18:])]
     grid = shown.pivot(index="cohort", columns="k", values="share")
     status = shown.pivot(index="cohort", columns="k", values="status")
-    ax = heat(grid, partial=status == "partial", ax=ax)
-    cut = shown.drop_duplicates("cohort").set_index("cohort").is_left_truncated
-    ax.set_yticks(ax.get_yticks(), [f"{c} *" if cut[c] else c for c in grid.index])
+    ax = heat(grid, partial=status == "partial")
+    is_cut = shown.drop_duplicates("cohort").set_index("cohort").is_left_truncated
+    ax.set_yticks(ax.get_yticks(), [f"{c} *" if is_cut[c] else c for c in grid.index])
     ax.set(
-        xlabel="months since first order",
-        ylabel="cohort (month of first order)",
-        title="Share of each cohort that ordered, by age",
+        xlabel=say("cohort_retention.age_axis"),
+        ylabel=say("cohort_retention.cohort_axis"),
+        title=say("cohort_retention.triangle_title"),
     )
-    if cut.any():
+    if is_cut.any():
         ax.annotate(
-            "* earlier orders may lie before the log",
+            say("cohort_retention.triangle_cut"),
             (0, -0.02),
             xycoords="axes fraction",
             va="top",
@@ -49,52 +60,32 @@ def retention_plot(
     return ax
 
 
-def naive_triangle_plot(cohorts: pd.DataFrame, *, months: int = 12, ax: Axes | None = None) -> Axes:
+def naive_triangle_plot(cohorts: pd.DataFrame, *, months: int = 12) -> Axes:
     """What goes wrong: unlived months as zeros, and one average over all cohorts."""
-    shown = cohorts[(cohorts.k <= months) & (cohorts.k > 0)]
+    shown = _later_ages(cohorts, months)
     zeros = shown.assign(share=shown.share.astype(float).fillna(0)).groupby("k").share.mean()
-    lived = shown[shown.status == "complete"].groupby("k")[["active", "n"]].sum().astype(float)
-    ax = new_axes(ax)
-    ax.plot(zeros.index, zeros, color=PALETTE["orange"], lw=2)
-    ax.plot(lived.index, lived.active / lived.n, color=PALETTE["blue"], lw=2)
-    if len(zeros):
-        ax.annotate(
-            "unlived months as zero",
-            (zeros.index[-1], zeros.iloc[-1]),
-            color=PALETTE["orange"],
-            va="bottom",
-            ha="right",
-        )
-        ax.annotate(
-            "lived months only",
-            (lived.index[-1], (lived.active / lived.n).iloc[-1]),
-            color=PALETTE["blue"],
-            va="bottom",
-            ha="right",
-        )
-    ax.set(
-        xlabel="months since first order",
-        ylabel="share active",
-        ylim=(0, None),
-        title="Tempting, not used: the blended curve sinks because time is short",
-    )
-    ax.yaxis.set_major_formatter("{x:.0%}")
-    return ax
+    lived = _pooled_share(shown[shown.status == "complete"])
+    ax = new_axes()
+    for code, line, ink in (
+        ("zeros", zeros, "orange"),
+        ("lived", lived, "blue"),
+    ):
+        ax.plot(line.index, line, color=PALETTE[ink], lw=2)
+        if len(line):
+            _name_end(ax, line, say(f"cohort_retention.tempting_{code}"), ink)
+    return _as_shares(ax, say("cohort_retention.tempting_title"))
 
 
-def second_order_plot(
-    curve: pd.DataFrame, trigger: dict, *, days: int = 365, ax: Axes | None = None
-) -> Axes:
+def second_order_plot(curve: pd.DataFrame, trigger: dict[str, float]) -> Axes:
     """Share with a second order by day since the first, with its interval and the day
     the nudge would go out.
     """
-    shown = curve[(curve.day <= days) & (curve.at_risk >= 30)]
-    ax = line_with_band(shown, "day", "share", low="low", high="high", step=True, ax=ax)
-    if trigger["day"] == trigger["day"]:
+    shown = curve[(curve.day <= 365) & (curve.at_risk >= LEAST_FOLLOWED)]
+    ax = line_with_band(shown, "day", "share", low="low", high="high", step=True)
+    if not math.isnan(trigger["day"]):
         ax.axvline(trigger["day"], color=PALETTE["orange"], lw=1.2, ls="--")
-        told = f"day {trigger['day']:.0f}: half of those who\nreturn within {trigger['within_days']:.0f} days"
         ax.annotate(
-            told,
+            say("cohort_retention.second_order_trigger", **trigger),
             (trigger["day"], 0),
             xytext=(6, 12),
             textcoords="offset points",
@@ -102,61 +93,70 @@ def second_order_plot(
             fontsize=9,
         )
     ax.set(
-        xlabel="days since first order",
-        ylabel="share with a second order",
+        xlabel=say("cohort_retention.second_order_days"),
+        ylabel=say("cohort_retention.second_order_share"),
         ylim=(0, None),
         xlim=(0, None),
-        title="Most who come back come back early",
+        title=say("cohort_retention.second_order_title"),
     )
     ax.yaxis.set_major_formatter("{x:.0%}")
     return ax
 
 
-def age_curves_plot(
-    cohorts: pd.DataFrame, *, newest: int = 3, months: int = 12, ax: Axes | None = None
-) -> Axes:
+def age_curves_plot(cohorts: pd.DataFrame, *, months: int = 12) -> Axes:
     """The newest cohorts over the range of the older ones, at the same age, complete
     months only.
     """
-    shown = cohorts[
-        (cohorts.status == "complete")
-        & (cohorts.k > 0)
-        & (cohorts.k <= months)
-        & ~cohorts.is_left_truncated
-    ]
+    shown = _later_ages(cohorts, months)
+    shown = shown[(shown.status == "complete") & ~shown.is_left_truncated]
     names = sorted(shown.cohort.unique())
-    old = shown[~shown.cohort.isin(names[-newest:])]
-    ax = new_axes(ax)
-    if len(old):
-        pooled = old.groupby("k")[["active", "n"]].sum().astype(float)
-        spread = old.groupby("k").share.agg(["min", "max"])
+    older = shown[~shown.cohort.isin(names[-3:])]
+    ax = new_axes()
+    if len(older):
+        line = _pooled_share(older)
+        spread = older.groupby("k").share.agg(["min", "max"]).astype(float)
         ax.fill_between(
             spread.index,
-            spread["min"].astype(float),
-            spread["max"].astype(float),
+            spread["min"],
+            spread["max"],
             color=PALETTE["light"],
             lw=0,
         )
-        ax.plot(pooled.index, pooled.active / pooled.n, color=PALETTE["grey"], lw=1.5)
-        ax.annotate(
-            "older cohorts: range and mean",
-            (pooled.index[-1], (pooled.active / pooled.n).iloc[-1]),
-            ha="right",
-            va="bottom",
-            color=PALETTE["grey"],
-            fontsize=9,
-        )
+        ax.plot(line.index, line, color=PALETTE["grey"], lw=1.5)
+        _name_end(ax, line, say("cohort_retention.newest_older"), "grey")
     ends = []
-    for name, ink in zip(names[-newest:], ("sky", "blue", "orange"), strict=False):
-        line = shown[shown.cohort == name]
-        ax.plot(line.k, line.share.astype(float), color=PALETTE[ink], lw=2, marker="o", ms=4)
-        ends.append((line.k.iloc[-1] + 0.15, float(line.share.iloc[-1]), name, PALETTE[ink]))
+    for name, ink in zip(names[-3:], ("sky", "blue", "orange"), strict=False):
+        line = shown[shown.cohort == name].set_index("k").share.astype(float)
+        ax.plot(line.index, line, color=PALETTE[ink], lw=2, marker="o", ms=4)
+        ends.append((line.index[-1] + 0.15, line.iloc[-1], name, PALETTE[ink]))
     ax.set_ylim(0, None)
     end_labels(ax, ends)
+    return _as_shares(ax, say("cohort_retention.newest_title"))
+
+
+def _later_ages(cohorts: pd.DataFrame, months: int) -> pd.DataFrame:
+    return cohorts[(cohorts.k <= months) & (cohorts.k > 0)]
+
+
+def _pooled_share(cells: pd.DataFrame) -> pd.Series:
+    """Share active by age, of all cohorts together."""
+    sums = cells.groupby("k")[["active", "n"]].sum().astype(float)
+    return sums.active / sums.n
+
+
+def _name_end(ax: Axes, line: pd.Series, text: str, ink: str) -> None:
+    """A name above the right end of a line."""
+    end = (line.index[-1], line.iloc[-1])
+    ax.annotate(text, end, ha="right", va="bottom", color=PALETTE[ink], fontsize=9)
+
+
+def _as_shares(ax: Axes, title: str) -> Axes:
+    """Axes of shares active by age, from zero."""
     ax.set(
-        xlabel="months since first order",
-        ylabel="share active",
-        title="The newest cohorts against older ones at the same age",
+        xlabel=say("cohort_retention.age_axis"),
+        ylabel=say("cohort_retention.active_axis"),
+        title=title,
+        ylim=(0, None),
     )
     ax.yaxis.set_major_formatter("{x:.0%}")
     return ax

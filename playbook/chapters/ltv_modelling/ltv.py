@@ -38,8 +38,9 @@ from playbook.chapters.ltv_modelling.margin_curve import (
     pay_row,
 )
 from playbook.errors import PlaybookError
-from playbook.measures.customer_windows import MONEY, hash_places, month_names, purchase_history
+from playbook.measures.customer_windows import MONEY, month_names, purchase_history
 from playbook.methods.btyd import MODELS, expected_purchases, fit_counts
+from playbook.methods.hashing import hash_places
 from playbook.store import expression
 
 __all__ = [

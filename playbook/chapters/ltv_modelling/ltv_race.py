@@ -19,6 +19,7 @@ from playbook.forecasting import intervals as evidence
 from playbook.measures import customer_windows as shop_past
 from playbook.methods.btyd import MODELS, CountFit, expected_purchases, fit_counts, p_alive
 from playbook.methods.customer_models import NAIVE, Candidates
+from playbook.methods.hashing import hash_places
 from playbook.methods.shop_clock import CALENDAR, Clock
 from playbook.methods.spend import SpendFit, expected_spend, fit_spend
 
@@ -97,7 +98,7 @@ def backtest_ltv(
             do="check customer ids",
         )
     has_channel = "channel" in everybody and everybody["channel"].notna().any()
-    places = pd.Series(shop_past.hash_places(everybody["customer_id"])).rank(method="first")
+    places = pd.Series(hash_places(everybody["customer_id"])).rank(method="first")
     judged = (places <= max_customers).to_numpy()
     groups = places.groupby(everybody["channel"].fillna("unknown")) if has_channel else None
     own = has_channel and groups.rank() <= max_in_channels // groups.ngroups
@@ -341,7 +342,7 @@ def customer_forecast(
     )
     names, known = table["customer_id"], table[[c for c in shop_past.TRAITS if c in table]]
     table = table.assign(customer_id=np.arange(len(table)))
-    kept = np.sort(np.argsort(shop_past.hash_places(names), kind="stable")[:max_learnt])
+    kept = np.sort(np.argsort(hash_places(names), kind="stable")[:max_learnt])
     log = shop_past.purchase_log(customer_days, names.iloc[kept], as_of=as_of, basis=backtest.basis)
     log["customer_id"] = kept[log["customer_id"]]
     engine = Candidates(shop_past.history_of, known, (backtest.model,))

@@ -8,102 +8,44 @@ order of rows changes nothing.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Table, _
 
+from playbook.measures.customer_windows import MONEY
 from playbook.store import expression
 
 __all__ = ["campaign_returns"]
 
+ARMS = ["treated", "holdout"]
+#: days from assignment on in which money counts, and level of the interval
+DAYS, LEVEL = 30, 0.8
 
-def campaign_returns(
-    treatments: Any,
-    customer_days: Any,
-    *,
-    as_of: Any,
-    basis: str = "margin",
-    days: int = 30,
-    level: float = 0.8,
-) -> pd.DataFrame:
+
+def campaign_returns(treatments: Table, customer_days: Table, *, as_of: date) -> pd.DataFrame:
     """One row per campaign, by day and name: treatment_id, assigned_on, n_treated,
-    n_holdout, treated and holdout (`basis` money per customer in the `days` from
-    assignment on), cost (per treated customer), net (difference less cost) with low and
-    high (`level`), p_gain (chance that net is above 0), status.
+    n_holdout, treated and holdout (margin per customer in the 30 days from assignment
+    on), cost (per treated customer), net (difference less cost) with low and
+    high (80 %), p_gain (chance that net is above 0), status.
 
     Status is `complete`, `partial` while the days are not over, or `no hold-out` (under
     two customers in an arm): then net and what follows is missing. Customers who bought
     nothing count with 0.
     """
-    from scipy.stats import t as student
-
     day = pd.Timestamp(as_of)
-    asked = expression(treatments).mutate(assigned_on=_.assigned_at.cast("date"))
-    asked = asked.filter(_.assigned_on <= ibis.literal(day.date()))
-    bought = expression(customer_days).select(
-        "customer_id", day_on=_.day_on.cast("date"), money=_[basis]
-    )
-    both = asked.left_join(bought, "customer_id")
-    age = both.day_on.delta(both.assigned_on, unit="day")
-    is_in = (age >= 0) & (age < days) & (both.day_on <= ibis.literal(day.date()))
-    person = both.group_by("treatment_id", "customer_id", "arm").aggregate(
-        assigned_on=both.assigned_on.min(),
-        paid=both.cost.cast("decimal(18, 6)").max(),
-        money=both.money.cast("decimal(18, 6)").sum(where=is_in).fill_null(0),
-    )
-    wide = person.money.cast("decimal(19, 2)")
-    sums = (
-        person.group_by("treatment_id", "arm")
-        .aggregate(
-            assigned_on=_.assigned_on.min(),
-            n=_.count(),
-            total=_.money.sum().cast("float64"),
-            squares=(wide * wide).sum().cast("float64"),
-            paid=_.paid.sum().cast("float64"),
-        )
-        .to_pandas()
-    )
+    sums = _sums_by_arm(treatments, customer_days, day)
     rows = []
-    for name, part in sums.groupby("treatment_id"):
-        arm = part.set_index("arm")
-        n = [int(arm.n.get(a, 0)) for a in ("treated", "holdout")]
-        row = {
-            "treatment_id": name,
-            "assigned_on": pd.Timestamp(part.assigned_on.min()),
-            "n_treated": n[0],
-            "n_holdout": n[1],
-        }
-        mean, error, df = [np.nan, np.nan], np.nan, np.nan
-        if min(n) > 1:
-            mean = [arm.total[a] / k for a, k in zip(("treated", "holdout"), n, strict=True)]
-            each = [
-                max(arm.squares[a] - k * m * m, 0) / (k - 1) / k
-                for a, k, m in zip(("treated", "holdout"), n, mean, strict=True)
-            ]
-            error = np.sqrt(sum(each))
-            df = sum(each) ** 2 / max(
-                sum(v * v / (k - 1) for v, k in zip(each, n, strict=True)), 1e-300
-            )
-        cost = float(arm.paid.get("treated", np.nan)) / max(n[0], 1)
-        net = mean[0] - mean[1] - (cost if np.isfinite(cost) else 0.0)
-        reach = student.ppf(0.5 + level / 2, df) * error if error > 0 else np.nan
-        is_over = row["assigned_on"] + pd.Timedelta(days=days) <= day + pd.Timedelta(days=1)
-        rows.append(
-            {
-                **row,
-                "treated": mean[0],
-                "holdout": mean[1],
-                "cost": cost,
-                "net": net,
-                "low": net - reach,
-                "high": net + reach,
-                "p_gain": student.cdf(net / error, df) if error > 0 else np.nan,
-                "status": "no hold-out" if min(n) < 2 else "complete" if is_over else "partial",
-            }
-        )
+    for name, arms in sums.groupby("treatment_id"):
+        assigned_on = pd.Timestamp(arms.assigned_on.min())
+        row = _gain(arms.set_index("arm").reindex(ARMS))
+        if not row["status"]:
+            is_over = assigned_on + pd.Timedelta(days=DAYS) <= day + pd.Timedelta(days=1)
+            row["status"] = "complete" if is_over else "partial"
+        rows.append({"treatment_id": name, "assigned_on": assigned_on} | row)
     columns = [
         "treatment_id",
         "assigned_on",
@@ -111,13 +53,70 @@ def campaign_returns(
         "n_holdout",
         "treated",
         "holdout",
-        "cost",
-        "net",
-        "low",
-        "high",
-        "p_gain",
-        "status",
     ]
-    return pd.DataFrame(rows, columns=columns).sort_values(
-        ["assigned_on", "treatment_id"], ignore_index=True
+    columns += ["cost", "net", "low", "high", "p_gain", "status"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values(["assigned_on", "treatment_id"], ignore_index=True)
+
+
+def _sums_by_arm(treatments: Table, customer_days: Table, day: pd.Timestamp) -> pd.DataFrame:
+    """treatment_id, arm, assigned_on, n, total and squares of the money per customer,
+    paid.
+    """
+    last = ibis.literal(day.date())
+    asked = expression(treatments).mutate(assigned_on=_.assigned_at.cast("date"))
+    bought = expression(customer_days).select(
+        "customer_id", day_on=_.day_on.cast("date"), money=_.margin
     )
+    both = asked.filter(_.assigned_on <= last).left_join(bought, "customer_id")
+    age = both.day_on.delta(both.assigned_on, unit="day")
+    is_in = (age >= 0) & (age < DAYS) & (both.day_on <= last)
+    person = both.group_by("treatment_id", "customer_id", "arm").aggregate(
+        assigned_on=both.assigned_on.min(),
+        paid=both.cost.cast(MONEY).max(),
+        money=both.money.cast(MONEY).sum(where=is_in).fill_null(0),
+    )
+    wide = person.money.cast("decimal(19, 2)")
+    sums = person.group_by("treatment_id", "arm").aggregate(
+        assigned_on=_.assigned_on.min(),
+        n=_.count(),
+        total=_.money.sum().cast("float64"),
+        squares=(wide * wide).sum().cast("float64"),
+        paid=_.paid.sum().cast("float64"),
+    )
+    return sums.to_pandas()
+
+
+def _gain(arms: pd.DataFrame) -> dict[str, Any]:
+    """The difference of the arms less the cost, by Welch's t; the status is empty where
+    both arms have customers enough.
+    """
+    from scipy.stats import t as student
+
+    n = arms.n.fillna(0).astype(int)
+    cost = float(arms.paid["treated"]) / max(n["treated"], 1)
+    mean, error, freedom, status = (
+        arms.total * np.nan,
+        np.nan,
+        np.nan,
+        "no hold-out",
+    )
+    if n.min() > 1:
+        mean, status = arms.total / n, ""
+        variance = (arms.squares - n * mean * mean).clip(lower=0) / (n - 1) / n
+        error = np.sqrt(variance.sum())
+        freedom = variance.sum() ** 2 / max((variance**2 / (n - 1)).sum(), 1e-300)
+    net = mean["treated"] - mean["holdout"] - (cost if np.isfinite(cost) else 0.0)
+    reach = student.ppf(0.5 + LEVEL / 2, freedom) * error if error > 0 else np.nan
+    return {
+        "n_treated": n["treated"],
+        "n_holdout": n["holdout"],
+        "treated": mean["treated"],
+        "holdout": mean["holdout"],
+        "cost": cost,
+        "net": net,
+        "low": net - reach,
+        "high": net + reach,
+        "p_gain": student.cdf(net / error, freedom) if error > 0 else np.nan,
+        "status": status,
+    }

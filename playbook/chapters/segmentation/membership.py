@@ -16,200 +16,225 @@ therefore judged on those they have not seen (out of bag; Efron 1983, JASA 78).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
+from itertools import combinations, islice
 from typing import Any
 
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Table, _
 
 from playbook.errors import PlaybookError
+from playbook.measures.customer_windows import MONEY
+from playbook.messages import say
 from playbook.store import expression
+from playbook.tables import empty, frame_of, returns
 
 __all__ = [
-    "POINTS",
     "TierDesign",
     "annual_amounts",
-    "design_tiers",
     "judge_tiers",
     "search_tiers",
+    "design_tiers",
     "proposed_tiers",
     "downgrade_rule",
     "near_threshold",
     "points",
 ]
 
-POINTS = ("earned", "spent", "expired", "adjusted", "outstanding")
+Row = dict[str, Any]
+
+#: days a qualifying period must have for tiers to be judged
+LEAST_DAYS = 28
+#: members under whom the spread of their money is not read
+LEAST_MEMBERS = 10
+#: customers just under a line from whom it is learnt what such customers bring
+LEAST_SEEN = 30
+#: customers expected over a line, and bands with customers, for a crowd to be judged
+LEAST_EXPECTED, LEAST_BANDS = 20, 6
+#: share of the buyers all tiers together may hold
+MOST_SHARE = 0.3
+#: searches on resampled customers
+SEARCHES = 20
+#: share of a threshold from which on a member might keep the tier
+KEEP_SHARE = 0.8
+#: width of a band around a threshold, share of it
+BAND_SHARE = 0.1
+#: sets of thresholds tried at most
+MOST_SETS = 200_000
 
 
-def annual_amounts(
-    customer_days: Any, *, as_of: Any, basis: str = "revenue", days: int = 365
-) -> pd.DataFrame:
-    """One row per customer: qualify (revenue of the year before last, or the first half
-    of a shorter log), then and now (`basis` money of that period and of the one after
-    it), latest (revenue of the last period), period_days. Sorted.
+def annual_amounts(customer_days: Table, *, as_of: date, basis: str = "revenue") -> pd.DataFrame:
+    """One row per customer: customer_id, qualify (revenue of the year before last, or
+    the first half of a shorter log), before and after (`basis` money of that period and
+    of the one after it), latest (revenue of the last period), period_days. Sorted.
     """
-    day, t = pd.Timestamp(as_of), expression(customer_days)
-    t = t.filter(_.customer_id.notnull()).mutate(day_on=_.day_on.cast("date"))
-    first = t.aggregate(first=_.day_on.min()).to_pandas()["first"].iloc[0]
+    rows = expression(customer_days).filter(_.customer_id.notnull())
+    rows = rows.mutate(day_on=_.day_on.cast("date"))
+    first = rows.aggregate(first=_.day_on.min()).to_pandas()["first"].iloc[0]
     if pd.isna(first):
-        raise PlaybookError(
-            "no known customer has bought anything yet",
-            table="customer_days",
-            do="check customer ids",
-        )
-    period = min(days, ((day - pd.Timestamp(first)).days + 1) // 2)
-    middle, start = day - pd.Timedelta(days=period), day - pd.Timedelta(days=2 * period)
-    money, revenue = _[basis].cast("decimal(18, 6)"), _.revenue.cast("decimal(18, 6)")
-    early = (_.day_on > ibis.literal(start.date())) & (_.day_on <= ibis.literal(middle.date()))
-    late = (_.day_on > ibis.literal(middle.date())) & (_.day_on <= ibis.literal(day.date()))
+        raise PlaybookError("segmentation.nobody_bought", table="customer_days")
+    day = pd.Timestamp(as_of)
+    period = min(365, ((day - pd.Timestamp(first)).days + 1) // 2)
+    start, middle, end = (
+        ibis.literal((day - pd.Timedelta(days=k * period)).date()) for k in (2, 1, 0)
+    )
+    money, revenue = _[basis].cast(MONEY), _.revenue.cast(MONEY)
+    is_early = (_.day_on > start) & (_.day_on <= middle)
+    is_late = (_.day_on > middle) & (_.day_on <= end)
     sums = {
-        "qualify": revenue.sum(where=early),
-        "before": money.sum(where=early),
-        "after": money.sum(where=late),
-        "latest": revenue.sum(where=late),
+        "qualify": revenue.sum(where=is_early),
+        "before": money.sum(where=is_early),
+        "after": money.sum(where=is_late),
+        "latest": revenue.sum(where=is_late),
     }
-    out = t.group_by("customer_id").aggregate(**{k: v.cast("float64") for k, v in sums.items()})
-    out = out.order_by("customer_id").to_pandas()
-    return out.fillna(dict.fromkeys(sums, 0.0)).assign(period_days=period)
+    people = rows.group_by("customer_id").aggregate(
+        **{name: total.cast("float64") for name, total in sums.items()}
+    )
+    amounts = people.order_by("customer_id").to_pandas()
+    return amounts.fillna(dict.fromkeys(sums, 0.0)).assign(period_days=period)
 
 
-def judge_tiers(
-    amounts: pd.DataFrame, tiers: pd.DataFrame, *, uplift: float = 0.05
-) -> pd.DataFrame:
+def _scale(amounts: pd.DataFrame) -> float:
+    """What turns the amounts into those of a year, where the period is shorter."""
+    return 365 / float(amounts.period_days.iloc[0])
+
+
+def judge_tiers(amounts: pd.DataFrame, tiers: pd.DataFrame) -> pd.DataFrame:
     """Each tier of `tiers` (tier, threshold of yearly revenue, benefit_cost per member
-    and year; optional uplift) on history.
+    and year, uplift the benefit is assumed to add) on history, lowest first.
 
-    One row per tier, lowest first: n_customers now (on the latest period), cm_share (of
-    the money after), money_before and money_after per member, kept_share (who would
-    qualify again), benefit_cost (all members, yearly), break_even_uplift (benefit cost
-    over the money members bring in the year after), tempting_uplift (the same over the
-    year before: too small), assumed_uplift (the tier's own or `uplift`; 0 without a
-    benefit), tier_net (at that causal uplift, which only a hold-out can show),
-    detectable_uplift (the least a year with half of the members held out would show:
-    two-sided 5 %, power 80 %; missing under 10 members).
+    The columns of the table `tiers` up to detectable_uplift.
     """
-    from scipy.stats import norm
-
-    period, rows = float(amounts["period_days"].iloc[0]), []
-    scale = 365 / period
+    scale, total = _scale(amounts), amounts.after.sum()
     tiers = tiers.sort_values(["threshold", "tier"], ignore_index=True)
-    edges = [*tiers["threshold"].astype(float), np.inf]
+    edges = [*tiers.threshold.astype(float), np.inf]
     then, now = (
         np.searchsorted(edges, amounts[c] * scale, side="right") - 1 for c in ("qualify", "latest")
     )
-    buyer, active = amounts["qualify"].to_numpy() > 0, amounts["latest"].to_numpy() > 0
-    total = amounts["after"].sum()
+    is_buyer = (amounts.qualify > 0).to_numpy()
+    is_active = (amounts.latest > 0).to_numpy()
+    rows = []
     for k, tier in enumerate(tiers.itertuples(index=False)):
-        member = (then == k) & buyer
-        n, cost = int(member.sum()), float(tier.benefit_cost)
-        before, after = (float(amounts.loc[member, c].sum() * scale) for c in ("before", "after"))
-        gain = float(getattr(tier, "uplift", uplift)) if cost > 0 else 0.0
-        spread = amounts.loc[member, "after"].std(ddof=1) * scale if n >= 10 else np.nan
-        seen = (
-            (norm.ppf(0.975) + norm.ppf(0.8)) * spread * 2 / np.sqrt(n) / (after / n)
-            if after > 0
-            else np.nan
-        )
-        rows.append(
-            {
-                "tier": tier.tier,
-                "threshold": float(tier.threshold),
-                "n_customers": int(((now == k) & active).sum()),
-                "n_judged": n,
-                "cm_share": amounts.loc[member, "after"].sum() / total if total > 0 else np.nan,
-                "money_before": before / n if n else np.nan,
-                "money_after": after / n if n else np.nan,
-                "kept_share": float((now[member] >= k).mean()) if n else np.nan,
-                "benefit_cost": n * cost,
-                "break_even_uplift": n * cost / after if after > 0 else np.nan,
-                "tempting_uplift": n * cost / before if before > 0 else np.nan,
-                "assumed_uplift": gain,
-                "tier_net": gain * after - n * cost,
-                "detectable_uplift": seen,
-            }
-        )
-    return pd.DataFrame(rows)
+        is_member = (then == k) & is_buyer
+        members = amounts[is_member]
+        judged = _judged(members, scale, tier)
+        judged["n_customers"] = ((now == k) & is_active).sum()
+        judged["cm_share"] = members.after.sum() / total if total > 0 else np.nan
+        judged["kept_share"] = (now[is_member] >= k).mean() if is_member.any() else np.nan
+        rows.append(judged)
+    return frame_of("segmentation.tiers", rows).loc[:, :"detectable_uplift"]
+
+
+def _judged(members: pd.DataFrame, scale: float, tier: Any) -> Row:
+    """What the members of one tier brought, and what its benefit must add to pay."""
+    n, cost = len(members), float(tier.benefit_cost)
+    before, after = (members[c].sum() * scale for c in ("before", "after"))
+    assumed = float(tier.uplift) if cost > 0 else 0.0
+    return {
+        "tier": tier.tier,
+        "threshold": float(tier.threshold),
+        "n_judged": n,
+        "money_before": before / n if n else np.nan,
+        "money_after": after / n if n else np.nan,
+        "benefit_cost": n * cost,
+        "break_even_uplift": n * cost / after if after > 0 else np.nan,
+        "tempting_uplift": n * cost / before if before > 0 else np.nan,
+        "assumed_uplift": assumed,
+        "tier_net": assumed * after - n * cost,
+        "detectable_uplift": _detectable(members.after, scale),
+    }
+
+
+def _detectable(money: pd.Series, scale: float) -> float:
+    """The least relative change a year with half of the members held out would show,
+    two-sided 5 %, power 80 %.
+    """
+    from scipy.stats import norm
+
+    n, mean = len(money), money.sum() * scale / max(len(money), 1)
+    if n < LEAST_MEMBERS or mean <= 0:
+        return np.nan
+    reach = (norm.ppf(0.975) + norm.ppf(0.8)) * money.std(ddof=1) * scale
+    return reach * 2 / np.sqrt(n) / mean
 
 
 def search_tiers(
-    amounts: pd.DataFrame,
-    benefits: pd.DataFrame,
-    *,
-    uplift: float = 0.05,
-    most_share: float = 0.3,
-    least_members: int = 50,
+    amounts: pd.DataFrame, benefits: pd.DataFrame, *, least_members: int = 50
 ) -> pd.DataFrame:
     """Thresholds that would have left most over: every increasing set of round amounts
-    for the tiers of `benefits` (tier, benefit_cost per member and year, optional
-    uplift; lowest first, cost rising), judged as in `judge_tiers`.
+    for the tiers of `benefits` (tier, benefit_cost per member and year, uplift;
+    lowest first, cost rising), judged as in `judge_tiers`.
 
-    Each tier holds at least `least_members`, all tiers together at most `most_share` of
+    Each tier holds at least `least_members`, all tiers together at most three in ten of
     the buyers. Returns the rows of `judge_tiers` for the best set (largest sum of
     tier_net; equal sums: the higher thresholds, which cost less), with n_sets tried.
     Raises PlaybookError where the shop is too small for the tiers asked for.
     """
-    scale = 365 / float(amounts["period_days"].iloc[0]) if len(amounts) else 1.0
-    yearly = (
-        amounts.loc[amounts["qualify"] > 0, ["qualify", "after"]].sort_values("qualify") * scale
-    )
-    n = len(yearly)
+    is_buyer = amounts.qualify > 0
+    n, n_tiers = int(is_buyer.sum()), len(benefits)
     if n < 2 * least_members:
-        raise PlaybookError(
-            f"only {n} customer{'s' * (n != 1)} bought in the qualifying period",
-            rule="tiers",
-            do="fewer tiers, fewer members per tier, or wait",
-        )
-    spent = yearly["qualify"].to_numpy()
-    grid = np.unique(
-        [_round_amount(v) for v in np.quantile(spent, np.linspace(1 - most_share, 0.995, 40))]
-    )
-    above_n = n - np.searchsorted(spent, grid)
-    fits = (above_n >= least_members) & (above_n <= most_share * n)
-    grid, above_n = grid[fits], above_n[fits]
-    above = np.concatenate([yearly["after"].to_numpy()[::-1].cumsum()[::-1], [0]])[
-        np.searchsorted(spent, grid)
-    ]
-    cost = benefits["benefit_cost"].to_numpy(float)
-    gains = (
-        benefits["uplift"].to_numpy(float) if "uplift" in benefits else np.full(len(cost), uplift)
-    )
-    best, tried = None, 0
-    for chosen in _increasing(len(grid), len(cost)):
+        raise PlaybookError("segmentation.too_few_buyers", n=n, rule="tiers")
+    yearly = amounts.loc[is_buyer, ["qualify", "after"]].sort_values("qualify") * _scale(amounts)
+    spent, worth = yearly.qualify.to_numpy(), yearly.after.to_numpy()
+    levels = np.quantile(spent, np.linspace(1 - MOST_SHARE, 0.995, 40))
+    grid = np.unique([_round_amount(level) for level in levels])
+    n_above = n - np.searchsorted(spent, grid)
+    fits = (n_above >= least_members) & (n_above <= MOST_SHARE * n)
+    grid, n_above = grid[fits], n_above[fits]
+    from_here_up = np.concatenate([worth[::-1].cumsum()[::-1], [0]])
+    worth_above = from_here_up[np.searchsorted(spent, grid)]
+    cost = benefits.benefit_cost.to_numpy(float)
+    uplifts = benefits.uplift.to_numpy(float)
+    best, n_sets = None, 0
+    for chosen in islice(combinations(range(len(grid)), n_tiers), MOST_SETS):
         at = np.array(chosen)
-        members = above_n[at] - np.append(above_n[at[1:]], 0)
+        members = _within(n_above[at])
         if (members < least_members).any():
             continue
-        tried += 1
-        gain = gains * (above[at] - np.append(above[at[1:]], 0)) - members * cost
-        key = (round(float(gain.sum()), 6), tuple(grid[at]))
-        best = key if best is None or key > best else best
+        n_sets += 1
+        net = (uplifts * _within(worth_above[at]) - members * cost).sum()
+        found = (round(float(net), 6), tuple(grid[at]))
+        best = found if best is None else max(best, found)
     if best is None:
-        message = f"no set of {len(cost)} thresholds leaves {least_members} members in each tier"
-        raise PlaybookError(message, rule="tiers", do="ask for fewer tiers or smaller ones")
-    return judge_tiers(amounts, benefits.assign(threshold=list(best[1])), uplift=uplift).assign(
-        n_sets=tried
-    )
+        raise PlaybookError(
+            "segmentation.no_set_fits",
+            n_tiers=n_tiers,
+            least=least_members,
+            rule="tiers",
+        )
+    searched = benefits.assign(threshold=list(best[1]))
+    return judge_tiers(amounts, searched).assign(n_sets=n_sets)
+
+
+def _within(above: np.ndarray) -> np.ndarray:
+    """What lies between each line and the next, from what lies above each."""
+    return above - np.append(above[1:], 0)
 
 
 @dataclass(frozen=True)
 class TierDesign:
-    """`table`: rows of `judge_tiers` for today's tiers (scheme `today`) and for the
-    best searched set (`searched`, with threshold_low and threshold_high, where nine in
-    ten searches on resampled customers end, and net_checked, the mean tier_net of those
-    on customers they have not seen); empty with a `caveat` where the log is too short
-    or the shop too small. `point_value`: that of the tiers table.
+    """`table`: the table `tiers`, today's (scheme `today`) and the best searched set
+    (`searched`); empty with a `caveat` where the log is too short or the shop too
+    small. `period_days` judged, `n_sets` of thresholds tried. `point_value`: that of
+    the shop's tiers table, if any.
     """
 
     table: pd.DataFrame
     caveat: str
     period_days: int
-    n_sets: int
-    point_value: float | None
+    n_sets: int = 0
+    point_value: float | None = None
 
 
 def design_tiers(
-    amounts: pd.DataFrame, today: Any = None, *, benefit_costs: str, uplift: float, as_of: Any
+    amounts: pd.DataFrame,
+    today: Table | None = None,
+    *,
+    benefit_costs: str,
+    uplift: float,
+    as_of: date,
 ) -> TierDesign:
     """Today's tiers (table `tiers`, those in force) beside the thresholds a search on
     history would have chosen for the same benefits, or for `benefit_costs` where the
@@ -217,39 +242,42 @@ def design_tiers(
     3.5 0.08, gold 12 0.15" with the uplift each is assumed to add (else `uplift` for
     the cheapest and more for the dearer, see above).
     """
-    period = int(amounts["period_days"].iloc[0]) if len(amounts) else 0
-    frames, notes, value, n_sets = [], [], None, 0
+    period = int(amounts.period_days.iloc[0]) if len(amounts) else 0
     benefits = _stated_benefits(benefit_costs)
-    empty = pd.DataFrame(
-        columns=["scheme", "tier", "threshold", "break_even_uplift", "tempting_uplift", "tier_net"]
-    )
-    if period < 28:
-        short = f"tiers are not judged: the log has {2 * period} days, eight weeks are needed"
-        return TierDesign(empty, short, period, 0, None)
+    table = empty("segmentation.tiers")
+    if period < LEAST_DAYS:
+        return TierDesign(
+            table,
+            say("segmentation.tiers_too_early", days=2 * period),
+            period,
+        )
+    frames, value, caveat, n_sets = [], None, "", 0
     if today is not None:
-        t = expression(today).filter(
-            _.from_on.cast("date") <= ibis.literal(pd.Timestamp(as_of).date())
-        )
-        numbers = {c: t[c].cast("float64") for c in ("threshold", "benefit_cost", "point_value")}
-        own = t.select("tier", "from_on", **numbers)
-        own = own.order_by("tier", "from_on").to_pandas().drop_duplicates("tier", keep="last")
-        if own["benefit_cost"].notna().all() and len(own):
+        own = _in_force(today, as_of)
+        if own.benefit_cost.notna().all() and len(own):
             own = _with_uplift(own, uplift)
-            frames.append(judge_tiers(amounts, own, uplift=uplift).assign(scheme="today"))
-            paid = own[own["threshold"] > 0].sort_values("threshold")
+            frames.append(judge_tiers(amounts, own).assign(scheme="today"))
+            paid = own[own.threshold > 0].sort_values("threshold")
             benefits = paid[["tier", "benefit_cost", "uplift"]] if len(paid) else benefits
-        value = float(own["point_value"].max()) if own["point_value"].notna().any() else None
+        value = float(own.point_value.max()) if own.point_value.notna().any() else None
+    benefits = _with_uplift(benefits, uplift)
+    benefits = benefits.sort_values("benefit_cost", kind="stable", ignore_index=True)
     try:
-        benefits = _with_uplift(benefits, uplift).sort_values(
-            "benefit_cost", kind="stable", ignore_index=True
-        )
-        best = search_tiers(amounts, benefits, uplift=uplift)
+        best = search_tiers(amounts, benefits)
         n_sets = int(best.pop("n_sets").iloc[0])
         frames.append(_checked(amounts, benefits, best).assign(scheme="searched"))
     except PlaybookError as problem:
-        notes.append(f"no thresholds are proposed: {problem.message}")
-    table = pd.concat(frames, ignore_index=True) if frames else empty
-    return TierDesign(table, "; ".join(notes), period, n_sets, value)
+        caveat = say("segmentation.no_thresholds", why=problem.message)
+    table = pd.concat(frames, ignore_index=True) if frames else table
+    return TierDesign(table, caveat, period, n_sets, value)
+
+
+def _in_force(tiers: Table, as_of: date) -> pd.DataFrame:
+    """tier, from_on, threshold, benefit_cost, point_value: the newest of each tier."""
+    rows = expression(tiers).filter(_.from_on.cast("date") <= ibis.literal(as_of, "date"))
+    numbers = {c: _[c].cast("float64") for c in ("threshold", "benefit_cost", "point_value")}
+    rows = rows.select("tier", "from_on", **numbers).order_by("tier", "from_on")
+    return rows.to_pandas().drop_duplicates("tier", keep="last")
 
 
 def _stated_benefits(text: str) -> pd.DataFrame:
@@ -259,17 +287,12 @@ def _stated_benefits(text: str) -> pd.DataFrame:
     rows = []
     for words in (part.split() for part in text.split(",") if part.strip()):
         try:
-            name, cost, uplift = (
-                words[0],
-                float(words[1]),
-                float(words[2]) if len(words) > 2 else np.nan,
-            )
-        except (IndexError, ValueError):
-            name, cost, uplift = "", np.nan, np.nan
+            name, cost, *rest = words
+            cost, uplift = float(cost), float(rest[0]) if rest else np.nan
+        except ValueError:
+            cost = np.nan
         if not cost >= 0 or len(words) > 3 or uplift < 0:
-            raise PlaybookError(
-                f"{text!r} names no tiers", do='write them as "silver 3.5, gold 12"'
-            )
+            raise PlaybookError("segmentation.no_tiers_named", text=text)
         rows.append((name, cost, uplift))
     return pd.DataFrame(rows, columns=["tier", "benefit_cost", "uplift"])
 
@@ -278,42 +301,38 @@ def _with_uplift(tiers: pd.DataFrame, uplift: float) -> pd.DataFrame:
     """`tiers` with the uplift each is assumed to add: its own, else `uplift` times the
     root of its cost over the cheapest benefit's.
     """
-    cost = tiers["benefit_cost"].astype(float)
+    cost = tiers.benefit_cost.astype(float)
     rule = (uplift * np.sqrt(cost / cost[cost > 0].min())).where(cost > 0, 0.0)
-    return tiers.assign(uplift=tiers["uplift"].fillna(rule) if "uplift" in tiers else rule)
+    return tiers.assign(uplift=tiers.uplift.fillna(rule) if "uplift" in tiers else rule)
 
 
-def _checked(
-    amounts: pd.DataFrame,
-    benefits: pd.DataFrame,
-    best: pd.DataFrame,
-    *,
-    n: int = 20,
-    seed: int = 0,
-    max_customers: int = 100_000,
-) -> pd.DataFrame:
-    """`best` with threshold_low, threshold_high and net_checked, from `n` searches on
-    resampled customers (of a fixed sample in a large shop, whose range is then wider
-    than it need be).
+def _checked(amounts: pd.DataFrame, benefits: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
+    """`best` with threshold_low, threshold_high and net_checked, from 20 searches on
+    resampled customers (of a fixed sample of 100,000 in a large shop, whose range is
+    then wider than it need be). Missing where half of the searches found nothing.
     """
-    rng, lines, nets, n_all = np.random.default_rng(seed), [], [], len(amounts)
+    rng, lines, nets, n_all = np.random.default_rng(0), [], [], len(amounts)
     amounts = amounts.drop(columns="customer_id")
-    if n_all > max_customers:
-        amounts = amounts.iloc[np.sort(rng.choice(n_all, max_customers, replace=False))]
-    for _k in range(n):
+    if n_all > 100_000:
+        amounts = amounts.iloc[np.sort(rng.choice(n_all, 100_000, replace=False))]
+    for _resample in range(SEARCHES):
         drawn = rng.integers(0, len(amounts), len(amounts))
         unseen = amounts[~np.isin(np.arange(len(amounts)), drawn)]
         try:
             found = search_tiers(amounts.iloc[drawn], benefits)
-            judged = judge_tiers(unseen, benefits.assign(threshold=found["threshold"].to_numpy()))
+            judged = judge_tiers(unseen, benefits.assign(threshold=found.threshold.to_numpy()))
         except PlaybookError:  # the resample is too small for the tiers
             continue
-        lines.append(found["threshold"])
-        nets.append(judged["tier_net"] * n_all / len(unseen))
-    if len(lines) < n / 2:
+        lines.append(found.threshold)
+        nets.append(judged.tier_net * n_all / len(unseen))
+    if len(lines) < SEARCHES / 2:
         return best.assign(threshold_low=np.nan, threshold_high=np.nan, net_checked=np.nan)
     low, high = np.quantile(lines, [0.05, 0.95], axis=0)
-    return best.assign(threshold_low=low, threshold_high=high, net_checked=np.mean(nets, axis=0))
+    return best.assign(
+        threshold_low=low,
+        threshold_high=high,
+        net_checked=np.mean(nets, axis=0),
+    )
 
 
 def proposed_tiers(tiers: pd.DataFrame) -> pd.DataFrame:
@@ -321,214 +340,155 @@ def proposed_tiers(tiers: pd.DataFrame) -> pd.DataFrame:
     leave more than today's on customers the search has not seen, else today's (also
     where too few resamples allowed a search).
     """
-    today, searched = (tiers[tiers["scheme"] == name] for name in ("today", "searched"))
-    is_better = (
-        len(searched) and searched["net_checked"].sum(skipna=False) > today["tier_net"].sum()
-    )
+    today, searched = (tiers[tiers.scheme == name] for name in ("today", "searched"))
+    if searched.empty:
+        return today
+    is_better = searched.net_checked.sum(skipna=False) > today.tier_net.sum()
     return searched if is_better else today
 
 
-def downgrade_rule(
-    amounts: pd.DataFrame, tiers: pd.DataFrame, *, keep_share: float = 0.8
-) -> pd.DataFrame:
+@returns("segmentation.downgrades")
+def downgrade_rule(amounts: pd.DataFrame, tiers: pd.DataFrame) -> pd.DataFrame:
     """Whether members who just miss their threshold should keep the tier for a year.
 
-    `tiers`: rows of `judge_tiers`. One row per tier with a benefit: tier, threshold,
-    keep_from (`keep_share` of it), n_down (members by the qualifying period who fell
-    below it in the latest), n_near (of these, at keep_from or more), money_next (a
-    year's money per customer of those, `n_seen`, who stood between the two lines a
-    period ago), keep_cost (n_near x cost of a member), keep_net (what keeping them
-    leaves), keep_break_even (a member's cost over that money; missing where there is
-    none), rule (`keep a year` where that is within the assumed uplift, else
-    `downgrade`; missing with fewer than 30 to learn from).
+    `tiers`: rows of `judge_tiers`; those with a benefit and a threshold are looked at.
     """
-    rows, columns = (
-        [],
-        [
-            "tier",
-            "threshold",
-            "keep_from",
-            "n_down",
-            "n_near",
-            "n_seen",
-            "money_next",
-            "keep_cost",
-            "keep_net",
-            "keep_break_even",
-            "assumed_uplift",
-            "rule",
-        ],
+    if tiers.empty:
+        return empty("segmentation.downgrades")
+    yearly = amounts[["qualify", "after", "latest"]] * _scale(amounts)
+    paid = tiers[(tiers.benefit_cost > 0) & (tiers.threshold > 0)]
+    rows = [_keep_or_not(yearly, tier) for tier in paid.itertuples(index=False)]
+    return frame_of("segmentation.downgrades", rows)
+
+
+def _keep_or_not(yearly: pd.DataFrame, tier: Any) -> Row:
+    keep_from, cost = (
+        KEEP_SHARE * tier.threshold,
+        tier.benefit_cost / tier.n_judged,
     )
-    if len(tiers) == 0:
-        return pd.DataFrame(columns=columns)
-    scale = 365 / float(amounts["period_days"].iloc[0])
-    then, now, after = (amounts[c].to_numpy(float) * scale for c in ("qualify", "latest", "after"))
-    for tier in tiers[(tiers["benefit_cost"] > 0) & (tiers["threshold"] > 0)].itertuples(
-        index=False
-    ):
-        keep, cost = keep_share * tier.threshold, tier.benefit_cost / tier.n_judged
-        down, band = (
-            (then >= tier.threshold) & (now < tier.threshold),
-            (then >= keep) & (then < tier.threshold),
-        )
-        n_near, money = (
-            int((down & (now >= keep)).sum()),
-            float(after[band].mean()) if band.sum() >= 30 else np.nan,
-        )
-        even = cost / money if money > 0 else np.nan
-        rule = (
-            None
-            if np.isnan(money)
-            else "keep a year"
-            if even <= tier.assumed_uplift
-            else "downgrade"
-        )
-        rows.append(
-            (
-                tier.tier,
-                tier.threshold,
-                keep,
-                int(down.sum()),
-                n_near,
-                int(band.sum()),
-                money,
-                n_near * cost,
-                n_near * (tier.assumed_uplift * money - cost),
-                even,
-                tier.assumed_uplift,
-                rule,
-            )
-        )
-    return pd.DataFrame(rows, columns=columns)
+    then, now = yearly.qualify, yearly.latest
+    is_down = (then >= tier.threshold) & (now < tier.threshold)
+    after = yearly.after[(then >= keep_from) & (then < tier.threshold)]
+    n_near = (is_down & (now >= keep_from)).sum()
+    money = after.mean() if len(after) >= LEAST_SEEN else np.nan
+    break_even = cost / money if money > 0 else np.nan
+    rule = "keep a year" if break_even <= tier.assumed_uplift else "downgrade"
+    return {
+        "tier": tier.tier,
+        "threshold": tier.threshold,
+        "keep_from": keep_from,
+        "n_down": is_down.sum(),
+        "n_near": n_near,
+        "n_seen": len(after),
+        "money_next": money,
+        "keep_cost": n_near * cost,
+        "keep_net": n_near * (tier.assumed_uplift * money - cost),
+        "keep_break_even": break_even,
+        "assumed_uplift": tier.assumed_uplift,
+        "rule": None if np.isnan(money) else rule,
+    }
 
 
-def near_threshold(
-    amounts: pd.DataFrame, thresholds: list[float], *, band_share: float = 0.1
-) -> pd.DataFrame:
+@returns("segmentation.near_threshold")
+def near_threshold(amounts: pd.DataFrame, thresholds: list[float]) -> pd.DataFrame:
     """Customers just under and just over each yearly threshold, and whether they crowd
     over it.
 
-    One row per threshold: n_below and n_above within `band_share` of it, expected_above
-    (from the smooth count of ten bands around, the two next to the line left out),
-    crowding_ratio (n_above / expected), p_value (Poisson, of as many or more),
-    money_to_go (median revenue the ones below lack), status (`complete`; `too few`
-    under 20 expected or 6 bands).
+    What is expected over a line comes from a straight line through the log counts of
+    ten bands around it, each a tenth of it wide, the two next to the line left out.
     """
+    spent = amounts.latest.to_numpy() * _scale(amounts)
+    rows = [_crowd(spent[spent > 0], line, line * BAND_SHARE) for line in sorted(thresholds)]
+    return frame_of("segmentation.near_threshold", rows)
+
+
+def _crowd(spent: np.ndarray, line: float, width: float) -> Row:
     from scipy.stats import poisson
 
-    spent = (
-        amounts.loc[amounts["latest"] > 0, "latest"].to_numpy()
-        * 365
-        / float(amounts["period_days"].iloc[0])
-    )
-    rows = []
-    for line in sorted(thresholds):
-        width = line * band_share
-        bands = np.arange(-5, 5)
-        count = np.array(
-            [((spent >= line + k * width) & (spent < line + (k + 1) * width)).sum() for k in bands],
-            float,
-        )
-        under = spent[(spent >= line - width) & (spent < line)]
-        far = (bands < -1) | (bands > 0)
-        weight = np.sqrt(np.maximum(count[far], 0.5))
-        slope = np.polyfit(bands[far] + 0.5, np.log(np.maximum(count[far], 0.5)), 1, w=weight)
-        expected, seen = float(np.exp(np.polyval(slope, 0.5))), int(count[5])
-        enough = line > 0 and expected >= 20 and (count[far] > 0).sum() >= 6
-        rows.append(
-            {
-                "threshold": line,
-                "n_below": int(count[4]),
-                "n_above": seen,
-                "expected_above": expected if enough else np.nan,
-                "crowding_ratio": seen / expected if enough else np.nan,
-                "p_value": float(poisson.sf(seen - 1, expected)) if enough else np.nan,
-                "money_to_go": float(np.median(line - under)) if len(under) else np.nan,
-                "status": "complete" if enough else "too few",
-            }
-        )
-    return pd.DataFrame(
-        rows,
-        columns=[
-            "threshold",
-            "n_below",
-            "n_above",
-            "expected_above",
-            "crowding_ratio",
-            "p_value",
-            "money_to_go",
-            "status",
-        ],
-    )
+    bands = np.arange(-5, 5)
+    edges = line + np.arange(-5, 6) * width
+    count = np.diff(np.searchsorted(np.sort(spent), edges)).astype(float)
+    is_far = (bands < -1) | (bands > 0)
+    level = np.maximum(count[is_far], 0.5)
+    slope = np.polyfit(bands[is_far] + 0.5, np.log(level), 1, w=np.sqrt(level))
+    expected, n_above = np.exp(np.polyval(slope, 0.5)), int(count[5])
+    is_enough = expected >= LEAST_EXPECTED and (count[is_far] > 0).sum() >= LEAST_BANDS
+    is_enough = line > 0 and is_enough
+    under = spent[(spent >= line - width) & (spent < line)]
+    return {
+        "threshold": line,
+        "n_below": int(count[4]),
+        "n_above": n_above,
+        "expected_above": expected if is_enough else np.nan,
+        "crowding_ratio": n_above / expected if is_enough else np.nan,
+        "p_value": poisson.sf(n_above - 1, expected) if is_enough else np.nan,
+        "money_to_go": np.median(line - under) if len(under) else np.nan,
+        "status": "complete" if is_enough else "too few",
+    }
 
 
-def points(
-    memberships: Any, *, as_of: Any, point_value: float, breakage_share: float | None = None
-) -> pd.DataFrame:
-    """What the shop owes in points: earned, spent, expired, adjusted, outstanding
-    (points), breakage_share, breakage_from (`history`: expired over earned of points
-    whose time has run out; `stated`: given; `none`: neither), liability (outstanding x
-    point_value x (1 - breakage_share)), liability_no_breakage, n_members.
+@returns("segmentation.points")
+def points(memberships: Table, *, as_of: date, point_value: float) -> pd.DataFrame:
+    """What the shop owes in points.
 
-    Points whose expiry has passed by `as_of` without a booking are taken as expired.
-    Raises PlaybookError where a balance is negative: points were spent that were never
-    earned.
+    Points whose expiry has passed by `as_of` without a booking are taken as expired:
+    first earned, first used. Breakage is that of points whose time has run out. Raises
+    PlaybookError where a balance is negative: points were spent that were never earned.
     """
-    day, t = pd.Timestamp(as_of), expression(memberships)
-    t = t.filter(_.changed_at.cast("date") <= ibis.literal(day.date())).select(
-        "customer_id",
-        "reason",
+    people = _point_sums(memberships, as_of)
+    is_negative = people.balance < 0
+    if is_negative.any():
+        raise PlaybookError(
+            "segmentation.points_never_earned",
+            table="memberships",
+            rule="balance",
+            rows=int(is_negative.sum()),
+        )
+    lapsed = np.maximum(people.ended - people.booked_off, 0)
+    people["outstanding"] = people.balance - lapsed
+    people["expired"] += lapsed
+    total = people[["earned", "spent", "expired", "adjusted", "outstanding"]].sum().astype(int)
+    ended = float(people.ended.sum())
+    gone = float(np.minimum(people.expired, people.ended).sum())
+    share = gone / ended if ended > 0 else 0.0
+    owed = float(total.outstanding) * point_value
+    row = {
+        **total,
+        "breakage_share": share,
+        "breakage_seen": share if ended > 0 else np.nan,
+        "breakage_from": "history" if ended > 0 else "none",
+        "point_value": point_value,
+        "liability": owed * (1 - share),
+        "liability_no_breakage": owed,
+        "n_members": len(people),
+    }
+    return frame_of("segmentation.points", [row])
+
+
+def _point_sums(memberships: Table, as_of: date) -> pd.DataFrame:
+    """One row per member: customer_id, balance, booked_off (all that left the account),
+    ended (earned points whose time has run out), earned, spent, expired, adjusted.
+    """
+    day = ibis.literal(as_of, "date")
+    rows = expression(memberships).filter(_.changed_at.cast("date") <= day)
+    rows = rows.mutate(
         points=_.points_delta.fill_null(0).cast("int64"),
         expires_on=_.expires_on.cast("date"),
     )
-    per = (
-        t.group_by("customer_id")
-        .aggregate(
-            balance=_.points.sum(),
-            booked_off=-_.points.sum(where=_.points < 0).fill_null(0),
-            earned=_.points.sum(where=_.reason == "earn").fill_null(0),
-            spent=-_.points.sum(where=_.reason == "spend").fill_null(0),
-            expired=-_.points.sum(where=_.reason == "expire").fill_null(0),
-            adjusted=_.points.sum(where=_.reason == "adjust").fill_null(0),
-            ended=_.points.sum(
-                where=(_.reason == "earn") & (_.expires_on < ibis.literal(day.date()))
-            ).fill_null(0),
-        )
-        .order_by("customer_id")
-        .to_pandas()
+    is_ended = (_.reason == "earn") & (_.expires_on < day)
+    sums = {
+        "booked_off": -_.points.sum(where=_.points < 0),
+        "ended": _.points.sum(where=is_ended),
+        "earned": _.points.sum(where=_.reason == "earn"),
+        "spent": -_.points.sum(where=_.reason == "spend"),
+        "expired": -_.points.sum(where=_.reason == "expire"),
+        "adjusted": _.points.sum(where=_.reason == "adjust"),
+    }
+    people = rows.group_by("customer_id").aggregate(
+        balance=_.points.sum(),
+        **{name: total.fill_null(0) for name, total in sums.items()},
     )
-    if (per["balance"] < 0).any():
-        raise PlaybookError(
-            "points were spent that were never earned",
-            table="memberships",
-            rule="balance",
-            rows=int((per["balance"] < 0).sum()),
-            do="import the full history of points",
-        )
-    late = np.maximum(
-        per["ended"] - per["booked_off"], 0
-    )  # first earned, first used: what ended unused and unbooked
-    per = per.assign(outstanding=per["balance"] - late, expired=per["expired"] + late)
-    total = per[list(POINTS)].sum()
-    ended, gone = float(per["ended"].sum()), float(np.minimum(per["expired"], per["ended"]).sum())
-    seen = gone / ended if ended > 0 else np.nan
-    share = breakage_share if breakage_share is not None else (seen if seen == seen else 0.0)
-    source = "stated" if breakage_share is not None else "history" if seen == seen else "none"
-    owed = float(total["outstanding"]) * point_value
-    return pd.DataFrame(
-        [
-            {
-                **{k: int(v) for k, v in total.items()},
-                "breakage_share": share,
-                "breakage_seen": seen,
-                "breakage_from": source,
-                "point_value": point_value,
-                "liability": owed * (1 - share),
-                "liability_no_breakage": owed,
-                "n_members": len(per),
-            }
-        ]
-    )
+    return people.order_by("customer_id").to_pandas()
 
 
 def _round_amount(amount: float) -> float:
@@ -537,9 +497,3 @@ def _round_amount(amount: float) -> float:
         return 0.0
     step = 10.0 ** (np.floor(np.log10(amount)) - 1)
     return float(np.round(amount / step) * step)
-
-
-def _increasing(n: int, k: int) -> list[tuple[int, ...]]:
-    from itertools import combinations, islice
-
-    return list(islice(combinations(range(n), k), 200_000))

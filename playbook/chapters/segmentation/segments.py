@@ -1,89 +1,70 @@
-"""Segments that hold still, and membership tiers that pay: who is rewarded, woken or
-left alone.
+"""Segments that hold still: who is rewarded, woken or left alone.
 
-*Recency* counts days from as-of to the last purchase day, *frequency* purchase days, *money* contribution margin
-where the shop knows its costs, revenue otherwise. Equal customers always get equal scores: a score depends on a
-customer's own numbers and on cut points, never on the order of rows. Recency is cut at the shop's own gaps between
-purchases. The eight value segments cross high and low of the three: 重要 (important) or 一般 (general), and
-价值 (value), 发展 (develop), 保持 (keep) or 挽留 (win back). Tiers are judged on what members did in the year *after*
-they qualified: before it, they look better than they are.
+*Recency* counts days from as-of to the last purchase day, *frequency* purchase days,
+*money* contribution margin where the shop knows its costs, revenue otherwise. Equal
+customers always get equal scores: a score depends on a customer's own numbers and on
+cut points, never on the order of rows. Recency is cut at the shop's own gaps between
+purchases. The eight value segments cross high and low of the three: 重要 (important)
+or 一般 (general), and 价值 (value), 发展 (develop), 保持 (keep) or 挽留 (win back).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from datetime import date, timedelta
 
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Table, _
 
-from playbook.chapters.ltv_modelling.ltv import purchase_history
-from playbook.chapters.segmentation.campaigns import campaign_returns
-from playbook.chapters.segmentation.membership import (
-    annual_amounts,
-    design_tiers,
-    downgrade_rule,
-    judge_tiers,
-    near_threshold,
-    points,
-    proposed_tiers,
-    search_tiers,
-)
+from playbook.chapters.registry import room_facts
 from playbook.errors import PlaybookError
-from playbook.measures.customer_windows import MONEY, hash_places
+from playbook.measures.customer_windows import MONEY, purchase_history
+from playbook.messages import say
 from playbook.methods.clusters import stable_clusters
+from playbook.methods.experiment import sample_size
+from playbook.methods.hashing import hash_places
 from playbook.store import expression
+from playbook.tables import empty, frame_of, returns, schema
 
 __all__ = [
     "SEGMENTS",
     "RfmResult",
-    "purchase_history",
     "tempting_rfm",
-    "purchase_gaps",
     "rfm",
     "segment_table",
+    "lorenz",
     "cluster_segments",
-    "campaign_returns",
     "migration",
     "month_moves",
     "segment_returns",
     "segment_actions",
     "audience_list",
-    "holdout_size",
-    "lorenz",
-    "annual_amounts",
-    "design_tiers",
-    "judge_tiers",
-    "search_tiers",
-    "proposed_tiers",
-    "downgrade_rule",
-    "near_threshold",
-    "points",
-    "segment_decisions",
     "segment_headline",
 ]
 
-SEGMENTS = {  # recency, frequency, money: high (1) or low (0)
-    (1, 1, 1): ("important value", "重要价值", "reward"),
-    (1, 0, 1): ("important develop", "重要发展", "second order"),
-    (0, 1, 1): ("important keep", "重要保持", "wake"),
-    (0, 0, 1): ("important win back", "重要挽留", "win back"),
-    (1, 1, 0): ("general value", "一般价值", "raise basket"),
-    (1, 0, 0): ("general develop", "一般发展", "second order"),
-    (0, 1, 0): ("general keep", "一般保持", "wake cheaply"),
-    (0, 0, 0): ("general win back", "一般挽留", "leave alone"),
-}
-LABELS = [SEGMENTS[code >> 2, code >> 1 & 1, code & 1] for code in range(8)]
+MARKS = ["is_recent", "is_frequent", "is_rich"]
+#: segment, segment_cn, action and the marks that make it, in the order they are shown
+SEGMENTS = pd.DataFrame(room_facts("segmentation")["segments"])
+#: gaps between purchases that must be known before recency is cut at them
+LEAST_GAPS = 30
+#: resamples behind a segment's stability, and customers drawn in each at most
+RESAMPLES, MOST_DRAWN = 40, 100_000
+#: months of the scorecard's series
+MONTHS_SHOWN = 25
+#: days of a window in which is seen what a segment does next
+QUARTER_DAYS = 91
+#: earlier windows that must be known before an interval is given
+LEAST_WINDOWS = 3
 
 
 @dataclass(frozen=True)
 class RfmResult:
     """`customers`: one row per customer: customer_id, first_on, recency_days,
-    n_purchases, amount, r, f, m (1 worst to 5 best), segment, segment_cn, action.
-    `cuts`: score, above: the cut points of each score. `gaps`: how many gaps between
-    purchases they rest on, and a caveat where those are too few.
+    n_purchases, amount, r, f, m (1 worst to 5 best), segment, action. `cuts`: score,
+    above: the cut points of each score. `n_gaps`: how many gaps between purchases they
+    rest on. `caveat` says so where those are too few.
     """
 
     customers: pd.DataFrame
@@ -97,40 +78,30 @@ def tempting_rfm(history: pd.DataFrame) -> pd.DataFrame:
     row per number of purchases and score: n_purchases, f_tempting, n_customers. Equal
     customers land in different scores.
     """
-    rank = history["x"].rank(method="first")
+    rank = history.x.rank(method="first")
     score = np.ceil(5 * rank / len(history)).astype(int)
-    out = pd.DataFrame({"n_purchases": history["x"] + 1, "f_tempting": score})
-    out = out.value_counts().rename("n_customers").reset_index()
-    return out.sort_values(["n_purchases", "f_tempting"], ignore_index=True)
+    scores = pd.DataFrame({"n_purchases": history.x + 1, "f_tempting": score})
+    counts = scores.value_counts().rename("n_customers").reset_index()
+    return counts.sort_values(["n_purchases", "f_tempting"], ignore_index=True)
 
 
-def purchase_gaps(customer_days: Any, *, as_of: Any) -> np.ndarray:
-    """Days between successive purchase days of the same customer, up to `as_of`,
-    sorted.
-    """
-    counts = (
-        _gaps(customer_days, as_of)
-        .group_by("gap")
-        .aggregate(n=_.count())
-        .order_by("gap")
-        .to_pandas()
-    )
-    return np.repeat(counts["gap"].to_numpy("int64"), counts["n"].to_numpy("int64"))
+def _day(day: date) -> ibis.Scalar:
+    return ibis.literal(day, "date")
 
 
-def _gaps(customer_days: Any, as_of: Any) -> ibis.Table:
-    """day_on, gap: one row per purchase day but a customer's first."""
-    t = expression(customer_days).filter(_.orders > 0, _.customer_id.notnull())
-    t = t.select("customer_id", day_on=_.day_on.cast("date"))
-    t = t.filter(_.day_on <= ibis.literal(pd.Timestamp(as_of).date()))
+def _gaps(customer_days: Table, as_of: date) -> np.ndarray:
+    """Days between successive purchase days of the same customer, sorted."""
+    days = expression(customer_days).filter(_.orders > 0, _.customer_id.notnull())
+    days = days.select("customer_id", day_on=_.day_on.cast("date"))
+    days = days.filter(_.day_on <= _day(as_of))
     before = _.day_on.lag().over(ibis.window(group_by="customer_id", order_by="day_on"))
-    t = t.mutate(before=before).filter(_.before.notnull())
-    return t.select("day_on", gap=_.day_on.delta(_.before, unit="day")).filter(_.gap > 0)
+    days = days.mutate(before=before).filter(_.before.notnull())
+    gaps = days.group_by(gap=_.day_on.delta(_.before, unit="day")).aggregate(n=_.count())
+    counts = gaps.filter(_.gap > 0).order_by("gap").to_pandas().astype("int64")
+    return np.repeat(counts.gap.to_numpy(), counts.n.to_numpy())
 
 
-def rfm(
-    customer_days: Any, *, as_of: Any, basis: str = "revenue", gaps: np.ndarray | None = None
-) -> RfmResult:
+def rfm(customer_days: Table, *, as_of: date, basis: str = "revenue") -> RfmResult:
     """Scores and value segment of every customer with a purchase up to `as_of`; sorted
     by customer_id.
 
@@ -139,50 +110,63 @@ def rfm(
     median, 75th and 90th percentile. m: quintiles of the amount. High means: recency
     within the 90th percentile of gaps; at least as many purchases as the mean customer,
     and two; an amount above nought and of at least the mean. Where fewer than 30 gaps
-    are known the quartiles of recency stand in, and `caveat` says so.
+    are known the quintiles of recency stand in, and `caveat` says so.
     """
     history = purchase_history(customer_days, as_of=as_of, basis=basis)
-    if len(history) == 0:
-        raise PlaybookError(
-            "no known customer has bought anything yet",
-            table="customer_days",
-            do="check customer ids",
-        )
-    gaps = purchase_gaps(customer_days, as_of=as_of) if gaps is None else gaps
+    if history.empty:
+        raise PlaybookError("segmentation.nobody_bought", table="customer_days")
+    gaps = _gaps(customer_days, as_of)
     recency = (history["T"] - history["t_x"]).to_numpy()
-    count, amount = history["x"].to_numpy() + 1, history["amount"].to_numpy(float)
-    r_cuts, recent = _recency_cuts(gaps, recency)
-    few = f"only {len(gaps)} gaps between purchases: recency is cut at its own quintiles, not at the shop's gaps"
-    repeat = count[count > 1]
-    f_cuts = (
-        np.array([2, *np.ceil(np.quantile(repeat, [0.5, 0.75, 0.9]))])
-        if len(repeat)
-        else np.full(4, np.inf)
-    )
+    count, amount = history.x.to_numpy() + 1, history.amount.to_numpy(float)
     known = amount[np.isfinite(amount)]
-    m_cuts = np.quantile(known, [0.2, 0.4, 0.6, 0.8]) if len(known) else np.full(4, np.inf)
-    high = np.column_stack(
-        [recency <= recent, count >= max(np.ceil(count.mean()), 2), amount >= _high_money(known)]
-    ).astype(int)
-    names = pd.DataFrame(LABELS).take(high @ [4, 2, 1]).reset_index(drop=True)
-    customers = pd.DataFrame(
-        {
-            "customer_id": history["customer_id"],
-            "first_on": history["first_on"],
-            "recency_days": recency,
-            "n_purchases": count,
-            "amount": amount,
-            "r": 5 - np.searchsorted(r_cuts, recency, side="left"),
-            "f": 1 + np.searchsorted(f_cuts, count, side="right"),
-            "m": 1 + np.searchsorted(m_cuts, amount, side="right"),
-            "segment": names[0],
-            "segment_cn": names[1],
-            "action": names[2],
-        },
-        copy=False,
+    r_cuts, recent = _recency_cuts(gaps, recency)
+    f_cuts, m_cuts = _frequency_cuts(count[count > 1]), _fifths(known)
+    is_high = (
+        recency <= recent,
+        count >= _often(count.mean()),
+        amount >= _high_money(known),
+    )
+    marks = pd.DataFrame(dict(zip(MARKS, is_high, strict=True)))
+    labels = marks.merge(SEGMENTS, on=MARKS, how="left")
+    customers = history[["customer_id", "first_on"]].assign(
+        recency_days=recency,
+        n_purchases=count,
+        amount=amount,
+        r=5 - np.searchsorted(r_cuts, recency, side="left"),
+        f=1 + np.searchsorted(f_cuts, count, side="right"),
+        m=1 + np.searchsorted(m_cuts, amount, side="right"),
+        segment=labels.segment,
+        action=labels.action,
     )
     cuts = pd.DataFrame({"score": list("rrrrffffmmmm"), "above": [*r_cuts, *f_cuts, *m_cuts]})
-    return RfmResult(customers, cuts, len(gaps), "" if len(gaps) >= 30 else few)
+    caveat = "" if len(gaps) >= LEAST_GAPS else say("segmentation.few_gaps", n=len(gaps))
+    return RfmResult(customers, cuts, len(gaps), caveat)
+
+
+def _recency_cuts(gaps: np.ndarray, recency: np.ndarray) -> tuple[np.ndarray, float]:
+    """Where recency is cut, and up to where it counts as high."""
+    if len(gaps) >= LEAST_GAPS:
+        cuts = np.quantile(gaps, [0.5, 0.75, 0.9, 0.95])
+        return cuts, cuts[2]
+    cuts = _fifths(recency)
+    return cuts, cuts[1]
+
+
+def _frequency_cuts(repeat: np.ndarray) -> np.ndarray:
+    if len(repeat) == 0:
+        return np.full(4, np.inf)
+    return np.array([2, *np.ceil(np.quantile(repeat, [0.5, 0.75, 0.9]))])
+
+
+def _fifths(values: np.ndarray) -> np.ndarray:
+    if len(values) == 0:
+        return np.full(4, np.inf)
+    return np.quantile(values, [0.2, 0.4, 0.6, 0.8])
+
+
+def _often(mean_count: float) -> int:
+    """The number of purchases from which on it counts as high."""
+    return int(max(np.ceil(mean_count), 2))
 
 
 def _high_money(known: np.ndarray) -> float:
@@ -192,47 +176,80 @@ def _high_money(known: np.ndarray) -> float:
     return max(float(known.mean()), np.nextafter(0, 1)) if len(known) else np.inf
 
 
-def segment_table(
-    result: RfmResult, *, n_resamples: int = 40, seed: int = 0, max_drawn: int = 100_000
-) -> pd.DataFrame:
-    """One row per segment, largest amount first: n_customers, customer_share, amount,
-    cm_share (share of all money), recency_days, n_purchases and amount_per_customer
-    (medians), stability, stability_low.
+@returns("segmentation.segments")
+def segment_table(result: RfmResult) -> pd.DataFrame:
+    """The value segments, largest amount first, and how still they hold.
 
-    `stability` is the mean share of the segment's customers who keep their label when
-    frequency and money cut points come from resampled customers (at most `max_drawn`,
-    so a large shop holds stiller than said); `stability_low` its 5th percentile. Under
-    .9 a segment is not one to act on.
+    The cut points of frequency and money are taken from resampled customers, at most
+    100,000, so that a large shop holds stiller than said. Under a stability of .9 a
+    segment is not one to act on.
     """
-    own, rng = result.customers, np.random.default_rng(seed)
-    count, amount = own["n_purchases"].to_numpy(), own["amount"].to_numpy(float)
-    f_high = own["segment"].str.contains("value|keep").to_numpy()
-    m_high = own["segment"].str.startswith("important").to_numpy()
-    code, names = pd.factorize(own["segment"], sort=True)
-    kept, n, drawn_n = [], len(own), min(len(own), max_drawn)
-    for _k in range(n_resamples):
-        drawn = np.sort(rng.integers(0, n, drawn_n))
-        same = f_high == (count >= max(np.ceil(count[drawn].mean()), 2))
-        same &= m_high == (amount >= _high_money(amount[drawn][np.isfinite(amount[drawn])]))
-        kept.append(np.bincount(code, same) / np.bincount(code))
-    shares = pd.DataFrame(np.array(kept).T, index=names)
-    money = np.nansum(amount)
-    out = own.groupby("segment").agg(
+    own, n = result.customers, len(result.customers)
+    same = _share_unchanged(own, min(n, MOST_DRAWN))
+    table = _medians(own, "segment").assign(amount=own.groupby("segment").amount.sum())
+    money = np.nansum(own.amount)
+    table["customer_share"] = table.n_customers / n
+    table["cm_share"] = table.amount / money if money > 0 else np.nan
+    table["stability"], table["stability_low"] = (
+        same.mean(axis=1),
+        same.quantile(0.05, axis=1),
+    )
+    table = table.sort_values(["amount", "n_customers"], ascending=False).reset_index()
+    return table[schema("segmentation.segments").names]
+
+
+def _share_unchanged(customers: pd.DataFrame, n_drawn: int) -> pd.DataFrame:
+    """Share of each segment's customers (rows) who keep their label in each resample."""
+    count = customers.n_purchases.to_numpy()
+    amount = customers.amount.to_numpy(float)
+    code, names = pd.factorize(customers.segment, sort=True)
+    marks = SEGMENTS.set_index("segment").loc[names]
+    is_frequent, is_rich = (marks[m].to_numpy()[code] for m in ("is_frequent", "is_rich"))
+    shares, rng = [], np.random.default_rng(0)
+    for _resample in range(RESAMPLES):
+        drawn = np.sort(rng.integers(0, len(customers), n_drawn))
+        known = amount[drawn][np.isfinite(amount[drawn])]
+        is_same = is_frequent == (count >= _often(count[drawn].mean()))
+        is_same &= is_rich == (amount >= _high_money(known))
+        shares.append(np.bincount(code, is_same) / np.bincount(code))
+    return pd.DataFrame(np.array(shares).T, index=names)
+
+
+def _medians(customers: pd.DataFrame, by: str) -> pd.DataFrame:
+    """n_customers and the medians of recency_days, n_purchases and amount_per_customer."""
+    return customers.groupby(by).agg(
         n_customers=("customer_id", "size"),
-        amount=("amount", "sum"),
         recency_days=("recency_days", "median"),
         n_purchases=("n_purchases", "median"),
         amount_per_customer=("amount", "median"),
     )
-    out["customer_share"] = out["n_customers"] / n
-    out["cm_share"] = out["amount"] / money if money > 0 else np.nan
-    out["stability"], out["stability_low"] = shares.mean(axis=1), shares.quantile(0.05, axis=1)
-    return out.sort_values(["amount", "n_customers"], ascending=False).reset_index()
 
 
-def cluster_segments(
-    result: RfmResult, *, most: int = 8, seed: int = 0
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+@returns("segmentation.lorenz")
+def lorenz(customers: pd.DataFrame) -> pd.DataFrame:
+    """Share of money held by the best customers, from the best down.
+
+    Customers who cost money are part of it. Empty where all together bring none.
+    """
+    money = np.sort(customers.amount.dropna().to_numpy(float))[::-1]
+    total = money.sum()
+    if len(money) == 0 or total <= 0:
+        return empty("segmentation.lorenz").astype(float)
+    held = np.concatenate([[0], money.cumsum() / total])
+    at = np.linspace(0, 1, 101)
+    curve = np.interp(at * len(money), np.arange(len(money) + 1), held)
+    gini = 2 * float(np.trapezoid(held, dx=1 / len(money))) - 1
+    return pd.DataFrame(
+        {
+            "customer_share": at,
+            "cm_share": curve,
+            "top20_share": curve[20],
+            "gini": gini,
+        }
+    )
+
+
+def cluster_segments(result: RfmResult) -> tuple[pd.DataFrame, pd.DataFrame]:
     """k-means on log recency, frequency and money, its number of clusters chosen by
     bootstrap stability.
 
@@ -241,446 +258,219 @@ def cluster_segments(
     the most money per customer).
     """
     own = result.customers
-    columns = np.column_stack(
-        [
-            np.log1p(own["recency_days"]),
-            np.log(own["n_purchases"]),
-            np.arcsinh(own["amount"].fillna(0.0)),
-        ]
-    )
-    choice, label = stable_clusters(columns, own["customer_id"], most=most, seed=seed)
-    table = (
-        own.assign(cluster=label)
-        .groupby("cluster")
-        .agg(
-            n_customers=("customer_id", "size"),
-            recency_days=("recency_days", "median"),
-            n_purchases=("n_purchases", "median"),
-            amount=("amount", "median"),
-        )
-    )
-    return choice, table.reset_index()
+    recency, count = np.log1p(own.recency_days), np.log(own.n_purchases)
+    columns = np.column_stack([recency, count, np.arcsinh(own.amount.fillna(0.0))])
+    choice, label = stable_clusters(columns, own.customer_id)
+    clusters = _medians(own.assign(cluster=label), "cluster").reset_index()
+    return choice, clusters.rename(columns={"amount_per_customer": "amount"})
 
 
+@returns("segmentation.migration")
 def migration(before: RfmResult, after: RfmResult) -> pd.DataFrame:
-    """Who moved where between two as-of days of one shop, one row per (from_segment,
-    to_segment): n_customers, amount_before, amount_after (all their money to that day),
-    amount (difference). Customers won in between come from `new`.
+    """Who moved where between two as-of days of one shop. Customers won in between come
+    from `new`.
+
+    Both lists are sorted by id and nobody is lost, so the customers known before lie
+    side by side.
     """
-    old, own = (
-        before.customers,
-        after.customers,
-    )  # by id, and none is lost: the known ones lie side by side
-    was = (own["first_on"] <= old["first_on"].max()).to_numpy()
+    old, own = before.customers, after.customers
+    was = (own.first_on <= old.first_on.max()).to_numpy()
     origin, amount = np.full(len(own), "new", object), np.zeros(len(own))
-    origin[was], amount[was] = old["segment"], old["amount"].fillna(0.0)
-    both = pd.DataFrame(
-        {
-            "from_segment": origin,
-            "to_segment": own["segment"],
-            "before": amount,
-            "after": own["amount"],
-        }
+    origin[was], amount[was] = old.segment, old.amount.fillna(0.0)
+    both = pd.DataFrame({"to_segment": own.segment, "after": own.amount})
+    both = both.assign(from_segment=origin, before=amount)
+    moves = both.groupby(["from_segment", "to_segment"]).agg(
+        n_customers=("before", "size"),
+        amount_before=("before", "sum"),
+        amount_after=("after", "sum"),
     )
-    out = (
-        both.groupby(["from_segment", "to_segment"])
-        .agg(
-            n_customers=("before", "size"),
-            amount_before=("before", "sum"),
-            amount_after=("after", "sum"),
-        )
-        .reset_index()
-    )
-    return out.assign(amount=out["amount_after"] - out["amount_before"])
-
-
-def segment_returns(
-    customer_days: Any, *, as_of: Any, basis: str = "revenue", days: int = 91, windows: int = 6
-) -> pd.DataFrame:
-    """What each segment did next, at earlier as-of days: one row per origin_on and
-    segment: n_customers, buyer_share, amount_per_customer within the following `days`
-    (windows do not overlap).
-    """
-    day, rows = pd.Timestamp(as_of), []
-    gaps = _gaps(customer_days, as_of).group_by("gap", "day_on").aggregate(n=_.count()).to_pandas()
-    gaps["day_on"] = pd.to_datetime(gaps["day_on"])
-    for k in range(1, windows + 1):
-        origin = day - pd.Timedelta(days=days * k)
-        past = gaps[gaps["day_on"] <= origin].sort_values("gap")
-        both = _next_by_segment(
-            customer_days, origin, days, basis, np.repeat(past["gap"], past["n"]).to_numpy()
-        )
-        if len(both) == 0:
-            break
-        n, money = both["n_customers"], both["money"].astype(float).fillna(0.0)
-        rows.append(
-            pd.DataFrame(
-                {
-                    "origin_on": origin,
-                    "segment": [LABELS[code][0] for code in both["code"]],
-                    "n_customers": n,
-                    "buyer_share": both["buyers"] / n,
-                    "amount_per_customer": money / n,
-                }
-            ).sort_values("segment")
-        )
-    columns = ["origin_on", "segment", "n_customers", "buyer_share", "amount_per_customer"]
-    return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
-
-
-def _next_by_segment(
-    customer_days: Any, origin: pd.Timestamp, days: int, basis: str, gaps: np.ndarray
-) -> pd.DataFrame:
-    """n_customers, buyers and money of the `days` after `origin` by code (4, 2, 1 for
-    high recency, frequency, money) of everybody `rfm` labels on that day; the customers
-    stay in the engine.
-    """
-    cut, end = (ibis.literal(d.date()) for d in (origin, origin + pd.Timedelta(days=days)))
-    t = expression(customer_days).filter(_.customer_id.notnull())
-    t = t.select(
-        "customer_id", day_on=_.day_on.cast("date"), bought=_.orders > 0, money=_[basis].cast(MONEY)
-    )
-    t = t.filter(_.day_on <= end).mutate(is_past=_.day_on <= cut)
-    before, later = _.bought & _.is_past, ~_.is_past
-    t = (
-        t.group_by("customer_id")
-        .aggregate(
-            n_days=before.sum(),
-            last_on=_.day_on.max(where=before),
-            came=(_.bought & later).any(),
-            amount=_.money.sum(where=_.is_past).cast("float64"),
-            next_money=_.money.sum(where=later),
-        )
-        .filter(_.n_days > 0)
-    )
-    t = t.mutate(idle=cut.delta(t.last_on, unit="day"))
-    seen = (
-        t.group_by("idle")
-        .aggregate(
-            n=_.count(),
-            days=_.n_days.sum(),
-            known=_.amount.count(),
-            money=_.amount.cast(MONEY).sum(),
-        )
-        .order_by("idle")
-        .to_pandas()
-    )
-    if len(seen) == 0:
-        return seen
-    idle = np.repeat(seen["idle"].to_numpy("int64"), seen["n"].to_numpy("int64"))
-    recent = float(_recency_cuts(gaps, idle)[1])
-    often = int(max(np.ceil(seen["days"].sum() / seen["n"].sum()), 2))
-    rich = float(seen["money"].sum()) / max(int(seen["known"].sum()), 1)
-    is_rich = ((_.amount >= rich) & (_.amount > 0)).fill_null(False)
-    code = (_.idle <= recent).ifelse(4, 0) + (_.n_days >= often).ifelse(2, 0) + is_rich.ifelse(1, 0)
-    return (
-        t.group_by(code=code)
-        .aggregate(
-            n_customers=_.count(), buyers=_.came.sum(), money=_.next_money.sum().cast("float64")
-        )
-        .order_by("code")
-        .to_pandas()
-    )
-
-
-def _recency_cuts(gaps: np.ndarray, recency: np.ndarray) -> tuple[np.ndarray, float]:
-    """Where recency is cut, and up to where it counts as high."""
-    if len(gaps) >= 30:
-        cuts = np.quantile(gaps, [0.5, 0.75, 0.9, 0.95])
-        return cuts, cuts[2]
-    cuts = np.quantile(recency, [0.2, 0.4, 0.6, 0.8])
-    return cuts, cuts[1]
-
-
-def holdout_size(
-    share: float, *, lift: float = 0.10, power: float = 0.8, alpha: float = 0.05
-) -> float:
-    """Customers per arm to see a relative `lift` of a response `share` (two-sided;
-    normal approximation with both variances; Fleiss, Levin & Paik 2003, eq. 4.14
-    without continuity correction). Missing for a share of 0 or 1.
-    """
-    from scipy.stats import norm
-
-    if not 0 < share < 1 or not 0 < share * (1 + lift) < 1:
-        return np.nan
-    other = share * (1 + lift)
-    reach = norm.ppf(1 - alpha / 2) + norm.ppf(power)
-    return float(
-        np.ceil(reach**2 * (share * (1 - share) + other * (1 - other)) / (other - share) ** 2)
-    )
-
-
-def segment_actions(
-    result: RfmResult, returns: pd.DataFrame, *, lift: float = 0.10, level: float = 0.8
-) -> pd.DataFrame:
-    """What to do with each segment: action, n_customers, buyer_share (they will buy
-    anyway), expected (money the segment brings in the next window without us), low,
-    high (`level`, from the spread over earlier windows), holdout_n (per arm, to see a
-    relative `lift`), holdout_share (1 where nobody is treated), detectable_lift (with
-    half of the segment held out, where it is too small), n_windows, status (`complete`,
-    or `not yet calibrated` under three windows).
-    """
-    from scipy.stats import t
-
-    size = (
-        result.customers.groupby(["segment", "action"]).size().rename("n_customers").reset_index()
-    )
-    rows = []
-    for segment, action, n in size.itertuples(index=False):
-        past = returns[returns["segment"] == segment]
-        each, share = past["amount_per_customer"].to_numpy(float), past["buyer_share"].mean()
-        k = len(each)
-        wide = (
-            t.ppf(0.5 + level / 2, k - 1) * each.std(ddof=1) * np.sqrt(1 + 1 / k)
-            if k > 2
-            else np.nan
-        )
-        mean = each.mean() if k else np.nan
-        need = holdout_size(share, lift=lift) if k else np.nan
-        fits, idle = bool(need * 2 <= n), action == "leave alone"
-        rows.append(
-            {
-                "segment": segment,
-                "action": action,
-                "n_customers": n,
-                "buyer_share": share,
-                "expected": n * mean,
-                "low": n * (mean - wide),
-                "high": n * (mean + wide),
-                "holdout_n": need if fits and not idle else np.nan,
-                "holdout_share": 1.0 if idle else need / n if fits else 0.5,
-                "detectable_lift": np.nan if idle else lift * np.sqrt(need / max(n / 2, 1)),
-                "n_windows": k,
-                "status": "complete" if k > 2 else "not yet calibrated",
-            }
-        )
-    order = {name[0]: place for place, name in enumerate(SEGMENTS.values())}
-    return pd.DataFrame(rows).sort_values("segment", key=lambda s: s.map(order), ignore_index=True)
-
-
-def audience_list(result: RfmResult, actions: pd.DataFrame) -> pd.DataFrame:
-    """One row per customer: customer_id, segment, action, arm (`treat` or `holdout`, by
-    the hash of the id: the same arm next month). Holds no contact data; `playbook
-    audience` matches those locally.
-    """
-    share = (
-        result.customers["segment"]
-        .map(actions.set_index("segment")["holdout_share"])
-        .fillna(0.5)
-        .to_numpy(float)
-    )
-    place = hash_places(result.customers["customer_id"]) % 10_000
-    out = result.customers[["customer_id", "segment", "action"]]
-    return out.assign(arm=np.where(place < share * 10_000, "holdout", "treat"))
-
-
-def lorenz(customers: pd.DataFrame) -> pd.DataFrame:
-    """Share of money held by the best customers: customer_share, cm_share at every
-    percent (from the best down), with top20_share and gini as columns of their own.
-    Customers who cost money are part of it.
-    """
-    money = np.sort(customers["amount"].dropna().to_numpy(float))[::-1]
-    total = money.sum()
-    if len(money) == 0 or total <= 0:
-        return pd.DataFrame(
-            {"customer_share": [], "cm_share": [], "top20_share": [], "gini": []}, dtype=float
-        )
-    held = np.concatenate([[0], money.cumsum() / total])
-    at = np.linspace(0, 1, 101)
-    curve = np.interp(at * len(money), np.arange(len(money) + 1), held)
-    gini = 2 * float(np.trapezoid(held, dx=1 / len(money))) - 1
-    return pd.DataFrame(
-        {"customer_share": at, "cm_share": curve, "top20_share": curve[20], "gini": gini}
-    )
+    return moves.assign(amount=moves.amount_after - moves.amount_before).reset_index()
 
 
 def month_moves(
-    customer_days: Any, now: RfmResult, *, as_of: Any, basis: str = "revenue"
+    customer_days: Table,
+    now: RfmResult,
+    *,
+    as_of: date,
+    basis: str = "revenue",
 ) -> pd.DataFrame:
     """`migration` since the last day of the month before; everybody comes from `new`
     where nobody had bought by then.
     """
-    end = pd.Timestamp(as_of).replace(day=1) - pd.Timedelta(days=1)
-    try:
-        before = rfm(customer_days, as_of=end, basis=basis)
-    except PlaybookError:
-        before = RfmResult(now.customers[:0], now.cuts, 0, "")
-    return migration(before, now)
+    end = as_of.replace(day=1) - timedelta(days=1)
+    if now.customers.first_on.min() > pd.Timestamp(end):
+        return migration(RfmResult(now.customers[:0], now.cuts, 0, ""), now)
+    return migration(rfm(customer_days, as_of=end, basis=basis), now)
 
 
-def segment_decisions(
-    actions: pd.DataFrame,
-    tiers: pd.DataFrame,
-    owed: pd.DataFrame | None,
+@returns("segmentation.segment_returns")
+def segment_returns(
+    customer_days: Table,
     *,
-    currency: str,
-    basis: str,
-    due_on: str,
-    revisit_on: str,
-    downgrades: pd.DataFrame | None = None,
+    as_of: date,
+    basis: str = "revenue",
+    windows: int = 6,
 ) -> pd.DataFrame:
-    """Decision rows: one campaign per segment with its hold-out, the thresholds of
-    `proposed_tiers` where they are new (what they bring is the whole set's net beyond
-    today's), else the benefits that do not pay at the assumed uplift, who is
-    downgraded, and the points to set aside.
+    """What each segment did in the quarter that followed, at earlier as-of days a
+    quarter apart.
     """
-    rows, days = [], {"due_on": due_on, "revisit_on": revisit_on, "owner_role": "CRM manager"}
-    for a in actions.itertuples(index=False):
-        seen = a.buyer_share * (
-            1 + a.detectable_lift
-        )  # the share from which the treated differ from the held-out
-        idle = a.holdout_share == 1
-        rows.append(
-            {
-                "subject_type": "segment",
-                "subject": a.segment,
-                "action": a.action,
-                "size": a.n_customers if idle else round(a.n_customers * (1 - a.holdout_share)),
-                "unit": "customers not contacted" if idle else "customers treated",
-                "expected_effect": a.expected,
-                "effect_low": a.low,
-                "effect_high": a.high,
-                "effect_unit": f"{currency} {basis} at stake next quarter",
-                "evidence_metric": "buyer_share",
-                "evidence_value": a.buyer_share,
-                "confidence": "medium" if a.holdout_n == a.holdout_n else "low",
-                "threshold": seen if seen <= 1 else None,
-                "reason": f"{a.n_customers} customers, {a.holdout_share:.0%} held out",
-                "stop_rule": "a test on some of them pays"
-                if idle
-                else "treated and held-out buyers do not differ after a quarter",
-            }
+    days = expression(customer_days).mutate(day_on=_.day_on.cast("date"))
+    parts = []
+    for _window in range(windows):
+        end, as_of = as_of, as_of - timedelta(days=QUARTER_DAYS)
+        try:
+            labels = rfm(customer_days, as_of=as_of, basis=basis).customers
+        except PlaybookError:  # nobody had bought by then
+            break
+        later = days.filter(_.day_on > _day(as_of), _.day_on <= _day(end))
+        later = later.group_by("customer_id").aggregate(
+            has_bought=(_.orders > 0).any(), money=_[basis].cast(MONEY).sum()
         )
-    proposed = proposed_tiers(tiers)
-    is_new = (proposed["scheme"] == "searched").any()
-    gain = (
-        proposed["net_checked"].sum() - tiers["tier_net"].where(tiers["scheme"] == "today").sum()
-        if is_new
-        else None
-    )
-    for k, t in enumerate(proposed[proposed["threshold"] > 0].itertuples(index=False)):
+        people = ibis.memtable(labels[["customer_id", "segment"]]).left_join(later, "customer_id")
+        sums = people.group_by("segment").aggregate(
+            n_customers=_.count(),
+            buyers=_.has_bought.sum(),
+            money=_.money.sum().cast("float64"),
+        )
+        parts.append(
+            sums.order_by("segment").to_pandas().assign(origin_on=pd.Timestamp(as_of).as_unit("us"))
+        )
+    if not parts:
+        return empty("segmentation.segment_returns")
+    table = pd.concat(parts, ignore_index=True)
+    table["buyer_share"] = table.buyers.fillna(0) / table.n_customers
+    table["amount_per_customer"] = table.money.fillna(0.0) / table.n_customers
+    return table[schema("segmentation.segment_returns").names]
+
+
+@returns("segmentation.actions")
+def segment_actions(
+    result: RfmResult,
+    returns: pd.DataFrame,
+    *,
+    lift: float = 0.10,
+    level: float = 0.8,
+) -> pd.DataFrame:
+    """What to do with each segment: what it will bring without us, from the spread over
+    earlier windows (`level`), and how many to hold out to see a relative `lift`.
+    """
+    sizes = result.customers.groupby("segment").size()
+    rows = []
+    for segment, action in SEGMENTS[["segment", "action"]].itertuples(index=False):
+        if segment not in sizes.index:
+            continue
+        past, n = returns[returns.segment == segment], sizes[segment]
+        share = past.buyer_share.mean()
         row = {
-            "subject_type": "tier",
-            "subject": t.tier,
-            "unit": f"{currency} a year",
-            "evidence_metric": "tier_net",
-            "effect_unit": f"{currency} {basis} a year",
-            "confidence": "low",
-            "evidence_value": t.tier_net,
+            "segment": segment,
+            "action": action,
+            "n_customers": n,
+            "buyer_share": share,
         }
-        if is_new:  # thresholds stand or fall together: the first row carries what the move brings beyond today's
-            rows.append(
-                row
-                | {
-                    "action": "set threshold",
-                    "size": t.threshold,
-                    "expected_effect": None if k else gain,
-                    "reason": f"{t.n_customers} members; all thresholds together; pays from an uplift of "
-                    f"{t.break_even_uplift:.1%}, {t.assumed_uplift:.0%} assumed; resampled searches end at "
-                    f"{t.threshold_low:,.0f} to {t.threshold_high:,.0f}",
-                    "stop_rule": "members' margin against a hold-out rises by less than the break-even",
-                }
-            )
-        elif t.tier_net < 0:
-            rows.append(
-                row
-                | {
-                    "action": "stop or cut benefit",
-                    "size": t.benefit_cost,
-                    "expected_effect": -t.tier_net,
-                    "reason": f"needs an uplift of {t.break_even_uplift:.1%}, {t.assumed_uplift:.0%} assumed",
-                    "stop_rule": "a hold-out shows the uplift the benefit needs",
-                }
-            )
-    for d in (
-        () if downgrades is None else downgrades[downgrades["rule"].notna()].itertuples(index=False)
-    ):
-        size = d.keep_from if d.rule == "keep a year" else d.threshold
-        rows.append(
-            {
-                "subject_type": "tier",
-                "subject": d.tier,
-                "action": "downgrade below",
-                "size": size,
-                "unit": f"{currency} a year",
-                "confidence": "low",
-                "evidence_metric": "tier_net",
-                "evidence_value": d.keep_net,
-                "expected_effect": abs(d.keep_net),
-                "effect_unit": f"{currency} {basis} a year, against the other rule",
-                "reason": f"{d.n_down} members fell below {d.threshold:,.0f}, {d.n_near} of them by little; keeping those "
-                f"pays from an uplift of {d.keep_break_even:.1%}, {d.assumed_uplift:.0%} assumed",
-                "stop_rule": "kept members buy no more than downgraded ones",
-            }
-        )
-    if owed is not None and len(owed):
-        rows.append(
-            {
-                "subject_type": "kpi",
-                "subject": "points liability",
-                "action": "set aside",
-                "size": owed["liability"].iloc[0],
-                "unit": currency,
-                "evidence_metric": "points_liability",
-                "evidence_value": owed["liability"].iloc[0],
-                "confidence": "medium",
-                "effect_high": owed["liability_no_breakage"].iloc[0],
-                "effect_unit": f"{currency} if all were used",
-                "reason": f"breakage of {owed['breakage_share'].iloc[0]:.0%} from {owed['breakage_from'].iloc[0]}",
-                "owner_role": "finance",
-                "stop_rule": "redemption differs from the breakage seen",
-            }
-        )
-    frame = pd.DataFrame(rows)
-    return frame.assign(**{k: v if k not in frame else frame[k].fillna(v) for k, v in days.items()})
+        row |= _expected_money(past.amount_per_customer.to_numpy(float), n, level)
+        rows.append(row | _holdout(share, n, lift, is_left_alone=action == "leave alone"))
+    return frame_of("segmentation.actions", rows)
+
+
+def _expected_money(past: np.ndarray, n: int, level: float) -> dict[str, object]:
+    """expected, low, high, n_windows, status: a t interval of the next window's mean."""
+    from scipy.stats import t
+
+    k = len(past)
+    is_known = k >= LEAST_WINDOWS
+    mean, reach = past.mean() if k else np.nan, np.nan
+    if is_known:
+        reach = t.ppf(0.5 + level / 2, k - 1) * past.std(ddof=1) * np.sqrt(1 + 1 / k)
+    return {
+        "expected": n * mean,
+        "low": n * (mean - reach),
+        "high": n * (mean + reach),
+        "n_windows": k,
+        "status": "complete" if is_known else "not yet calibrated",
+    }
+
+
+def _holdout(share: float, n: int, lift: float, *, is_left_alone: bool) -> dict[str, object]:
+    """holdout_n, holdout_share, detectable_lift of a segment of n customers."""
+    if is_left_alone:
+        return {
+            "holdout_n": np.nan,
+            "holdout_share": 1.0,
+            "detectable_lift": np.nan,
+        }
+    need = np.nan
+    if share > 0 and share * (1 + lift) < 1:
+        need = float(sample_size(share, lift).n_per_arm.iloc[0])
+    fits = need * 2 <= n
+    return {
+        "holdout_n": need if fits else np.nan,
+        "holdout_share": need / n if fits else 0.5,
+        "detectable_lift": lift * np.sqrt(need / max(n / 2, 1)),
+    }
+
+
+@returns("segmentation.audience")
+def audience_list(result: RfmResult, actions: pd.DataFrame) -> pd.DataFrame:
+    """Who is treated and who is held out: by the hash of the id, so in the same arm next
+    month. Holds no contact data; `playbook audience` matches those locally.
+    """
+    people = result.customers[["customer_id", "segment", "action"]]
+    share = people.segment.map(actions.set_index("segment").holdout_share).fillna(0.5)
+    place = hash_places(people.customer_id) % 10_000
+    is_out = place < share.to_numpy(float) * 10_000
+    return people.assign(arm=np.where(is_out, "holdout", "treat"))
 
 
 def segment_headline(
-    customer_days: Any, *, as_of: Any, basis: str, owed: pd.DataFrame | None = None, shown: int = 25
+    customer_days: Table,
+    *,
+    as_of: date,
+    basis: str,
+    owed: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Monthly series for the scorecard: top20_share of each month's buyers (metric,
     month, amount, low, high, n, status) and, for the last month, points_liability.
     Missing where a month's money is not positive.
     """
-    day = pd.Timestamp(as_of)
-    start = day.replace(day=1) - pd.DateOffset(months=shown - 1)
-    t = expression(customer_days).filter(_.day_on.cast("date").between(start.date(), day.date()))
-    t = t.group_by("customer_id", month=_.day_on.cast("date").strftime("%Y-%m"))
-    t = t.aggregate(money=_[basis].cast(MONEY).sum())
-    best_first = ibis.window(group_by="month", order_by=[_.money.isnull(), ibis.desc("money")])
-    t = t.mutate(
-        place=ibis.row_number().over(best_first), known=_.money.count().over(group_by="month")
+    start = pd.Timestamp(as_of).replace(day=1) - pd.DateOffset(months=MONTHS_SHOWN - 1)
+    sums = _top_fifth_by_month(customer_days, start.date(), as_of, basis)
+    edge = sums.top % 1 * sums.edge.fillna(0.0)
+    share = (sums.held.fillna(0.0) + edge) / sums.total
+    series = sums[["month", "n"]].assign(
+        metric="top20_share",
+        amount=share.where(sums.total > 0),
+        low=np.nan,
+        high=np.nan,
     )
-    t = t.mutate(top=_.known * 0.2).mutate(whole=_.top.floor().cast("int64"))
-    sums = (
-        t.group_by("month")
-        .aggregate(
-            n=_.count(),
-            total=_.money.sum().cast("float64"),
-            top=_.top.max(),
-            whole=_.whole.max(),
-            held=_.money.sum(where=_.place < _.whole).cast("float64"),
-            edge=_.money.sum(where=_.place == _.whole).cast("float64"),
-        )
-        .order_by("month")
-        .to_pandas()
-    )
-    held = sums["held"].fillna(0.0) + (sums["top"] - sums["whole"]) * sums["edge"].fillna(0.0)
-    share = (held / sums["total"]).where(sums["total"] > 0)
-    rows = [
-        {"metric": "top20_share", "month": month, "n": n, "amount": amount}
-        for month, n, amount in zip(sums["month"], sums["n"], share, strict=True)
-    ]
-    last = f"{pd.Timestamp(as_of):%Y-%m}"
+    last = f"{as_of:%Y-%m}"
     if owed is not None and len(owed):
-        rows.append(
-            {
-                "metric": "points_liability",
-                "month": last,
-                "amount": owed["liability"].iloc[0],
-                "n": owed["n_members"].iloc[0],
-            }
+        row = owed[["liability", "n_members"]].set_axis(["amount", "n"], axis=1)
+        series = pd.concat(
+            [series, row.assign(metric="points_liability", month=last)],
+            ignore_index=True,
         )
-    full = pd.Timestamp(as_of).is_month_end
-    out = pd.DataFrame(rows, columns=["metric", "month", "amount", "low", "high", "n"])
-    return out.assign(status=np.where((out["month"] == last) & ~full, "partial", "complete"))
+    is_running = (series.month == last) & (not pd.Timestamp(as_of).is_month_end)
+    return series.assign(status=np.where(is_running, "partial", "complete"))
+
+
+def _top_fifth_by_month(customer_days: Table, start: date, as_of: date, basis: str) -> pd.DataFrame:
+    """month, n and total of its buyers, top (a fifth of those whose money is known),
+    held by its whole part, edge (held by the next).
+    """
+    days = expression(customer_days).mutate(day_on=_.day_on.cast("date"))
+    days = days.filter(_.day_on.between(start, as_of))
+    people = days.group_by("customer_id", month=_.day_on.strftime("%Y-%m"))
+    people = people.aggregate(money=_[basis].cast(MONEY).sum())
+    best_first = ibis.window(group_by="month", order_by=[_.money.isnull(), ibis.desc("money")])
+    people = people.mutate(
+        place=ibis.row_number().over(best_first),
+        top=_.money.count().over(group_by="month") * 0.2,
+    )
+    sums = people.group_by("month").aggregate(
+        n=_.count(),
+        total=_.money.sum().cast("float64"),
+        top=_.top.max(),
+        held=_.money.sum(where=_.place < _.top.floor()).cast("float64"),
+        edge=_.money.sum(where=_.place == _.top.floor()).cast("float64"),
+    )
+    return sums.order_by("month").to_pandas()

@@ -10,18 +10,18 @@ from typing import Any
 import pandas as pd
 from ibis import _
 
+from playbook.chapters.segmentation.membership import points
 from playbook.chapters.segmentation.segments import (
     SEGMENTS,
     RfmResult,
-    holdout_size,
     lorenz,
     migration,
-    points,
-    purchase_history,
     rfm,
     segment_actions,
     segment_returns,
 )
+from playbook.measures.customer_windows import purchase_history
+from playbook.methods.experiment import sample_size
 from playbook.training.compare import same
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
 
@@ -32,7 +32,7 @@ LIFT = 0.10  # relative effect the letter should have
 MONTHS = 12  # between the two days compared
 VALUE = "important value"
 ASLEEP = ("important keep", "important win back")
-LETTERS = dict(zip("abcdefgh", SEGMENTS.values(), strict=True))
+LETTERS = dict(zip("abcdefgh", SEGMENTS.itertuples(index=False), strict=True))
 
 
 def _basis(shop: Any) -> str:
@@ -64,7 +64,7 @@ def segment_costs(shop: Any) -> pd.DataFrame:
 
 
 def _letter(segment: str) -> str:
-    return next(letter for letter, names in LETTERS.items() if names[0] == segment)
+    return next(letter for letter, names in LETTERS.items() if names.segment == segment)
 
 
 def _first(shop: Any, by: str) -> str:
@@ -202,12 +202,12 @@ def campaign(shop: Any) -> pd.DataFrame:
 
 def size_of_test(shop: Any) -> float:
     share = campaign(shop).buyer_share.iloc[0]
-    return 2 * holdout_size(share, lift=0.10)
+    return float(sample_size(share, LIFT).n_total.iloc[0])
 
 
 def _absolute(shop: Any) -> float:
     share = campaign(shop).buyer_share.iloc[0]
-    return 2 * holdout_size(share, lift=LIFT / share)
+    return float(sample_size(share, LIFT / share).n_total.iloc[0])
 
 
 EXERCISES = (
@@ -224,8 +224,8 @@ EXERCISES = (
         solve=largest_margin,
         given=segment_costs,
         choices={
-            letter: Said(f"{english} ({chinese})")
-            for letter, (english, chinese, _action) in LETTERS.items()
+            letter: Said(f"{names.segment} ({names.segment_cn})")
+            for letter, names in LETTERS.items()
         },
         slips=(
             Slip(
@@ -455,7 +455,7 @@ EXERCISES = (
         ),
         hints=(
             Said("What is the share with the letter, if it works? The present one times 1.10."),
-            Said("`holdout_size(share, lift=0.10)` gives the size of *one* arm."),
+            Said("`sample_size(share, 0.10)`: `n_per_arm` is the size of *one* arm."),
             Said("Two arms of the same size."),
         ),
         reveal=Said(

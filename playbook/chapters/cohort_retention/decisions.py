@@ -1,0 +1,83 @@
+"""The decisions of chapter 04: test a nudge, find the cause of a worse cohort, test a
+first-basket offer.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from playbook.decisions import decision_rows, propose
+
+__all__ = ["retention_decisions"]
+
+#: cohorts looked at for an alarm
+NEWEST = 3
+
+
+def retention_decisions(
+    same: pd.DataFrame,
+    trigger: dict[str, float],
+    baskets: pd.DataFrame,
+    *,
+    n_due: int,
+    due_on: str,
+    revisit_on: str,
+) -> pd.DataFrame:
+    """The chapter's decision rows.
+
+    The nudge's effect is left missing: without a hold-out nobody knows it, so the row
+    asks for one. A cohort alarm is sized in customers who would be active at the
+    cohorts' usual share, with the interval of the difference.
+    """
+    rows = []
+    if not math.isnan(trigger["day"]):
+        rows.append(
+            propose(
+                "cohort_retention.nudge",
+                "",
+                size=float(n_due),
+                evidence_value=trigger["share_by_then"],
+                threshold=trigger["day"],
+            )
+        )
+    rows += _cohort_rows(same)
+    for group in baskets[baskets.verdict == "returns more"].head(1).itertuples():
+        rows.append(
+            propose(
+                "cohort_retention.first_basket",
+                "",
+                label=group.label,
+                size=float(group.customers),
+                evidence_value=group.share,
+                threshold=group.share - group.difference,
+            )
+        )
+    return decision_rows(rows).assign(due_on=due_on, revisit_on=revisit_on)
+
+
+def _cohort_rows(same: pd.DataFrame) -> list[dict]:
+    """An alarm for each worse cohort among the newest, or that there is none."""
+    judged = same[same.verdict.isin(["worse", "better", "no difference shown"])].tail(NEWEST)
+    worse = judged[judged.verdict == "worse"]
+    rows = []
+    for cohort in (worse if len(worse) else judged.tail(1)).itertuples():
+        n = cohort.n
+        lost = (
+            -cohort.difference * n,
+            -cohort.difference_high * n,
+            -cohort.difference_low * n,
+        )
+        rows.append(
+            propose(
+                "cohort_retention.worse_cohort" if len(worse) else "cohort_retention.no_alarm",
+                "",
+                cohort=cohort.cohort,
+                size=float(n),
+                effect=lost if len(worse) else (),
+                evidence_value=cohort.share,
+                threshold=cohort.reference_share,
+            )
+        )
+    return rows
