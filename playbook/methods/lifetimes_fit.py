@@ -1,5 +1,5 @@
-"""The one place that runs lifetimes: only its fitters, with its pandas option and its
-warning filters put back.
+"""The one place that runs lifetimes (0.11.3, archived upstream): only its fitters, with
+its pandas option and its warning filters put back.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from playbook.messages import say
+
 __all__ = ["lifetimes_optimum"]
 
 
@@ -22,20 +24,21 @@ def lifetimes_optimum(
     """The parameters `names` of the fitter that `fit` imports, fits and returns; or
     None and why there are none.
     """
-    quiet = contextlib.redirect_stdout(io.StringIO())  # a failed fit prints its optimiser's report
+    # a failed fit prints its optimiser's report, and reading the option warns
+    quiet = contextlib.redirect_stdout(io.StringIO())
     with quiet, warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # reading the option warns too
+        warnings.simplefilter("ignore")
         before = pd.get_option("mode.chained_assignment")
         try:
             fitter = fit()
         except ImportError:
-            return None, "lifetimes is not installed: own fit"
-        except (
-            Exception
-        ) as problem:  # lifetimes raises bare errors of several kinds; each means "no fit"
-            return None, f"lifetimes failed ({type(problem).__name__}): own fit"
+            return None, say("methods.lifetimes_missing")
+        # lifetimes raises bare errors of several kinds; each means "no fit"
+        except Exception as problem:
+            return None, say("methods.lifetimes_failed", error=type(problem).__name__)
         finally:
             pd.set_option("mode.chained_assignment", before)
-    found = fitter.params_[list(names)].to_numpy(float)
-    good = np.isfinite(found).all() and (found > 0).all()
-    return (found, "") if good else (None, "lifetimes gave no finite estimate: own fit")
+    params = fitter.params_[list(names)].to_numpy(float)
+    if np.isfinite(params).all() and (params > 0).all():
+        return params, ""
+    return None, say("methods.lifetimes_no_estimate")
