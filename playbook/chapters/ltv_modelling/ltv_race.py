@@ -99,13 +99,14 @@ def backtest_ltv(
     everybody = shop_past.purchase_history(customer_days, as_of=as_of, basis=basis, traits=traits)
     if len(everybody) == 0:
         raise PlaybookError("ltv_modelling.no_customer", table="customer_days")
-    race = _competition(everybody, max_customers, max_in_channels)
-    ids = race.customers["customer_id"]
+    customers, is_judged = _chosen(everybody, max_customers, max_in_channels)
+    ids = customers["customer_id"]
     log = shop_past.purchase_log(customer_days, ids, as_of=as_of, basis=basis)
-    first, last = log.loc[race.is_judged[log["customer_id"]], "day_on"].min(), pd.Timestamp(as_of)
+    first, last = log.loc[is_judged[log["customer_id"]], "day_on"].min(), pd.Timestamp(as_of)
     span = (last - first).days
     later = tuple(horizon for horizon, least in LATER.items() if span >= least)
     horizons = tuple(horizons_days or SOON + later)
+    race = _Competition(customers, is_judged, horizons)
     start = first + pd.Timedelta(weeks=WEEKS_BEFORE)
     origins = evidence.origin_days(start, last, every_days=EVERY_DAYS)[-MAX_ORIGINS:]
     windows = evidence.rolling_origin(
@@ -129,12 +130,26 @@ def backtest_ltv(
         model,
         basis,
         horizons,
-        race.is_judged.sum() / len(everybody),
+        is_judged.sum() / len(everybody),
         caveat,
     )
 
 
-@dataclass
+def _chosen(
+    everybody: pd.DataFrame, max_customers: int, max_in_channels: int
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """The customers whose forecasts are compared, and which of them are judged: the
+    others only tell their channel's errors.
+    """
+    places = pd.Series(shop_past.hash_places(everybody["customer_id"])).rank(method="first")
+    is_judged = is_chosen = places <= max_customers
+    channel = _channels(everybody)
+    if channel is not None:
+        groups = places.groupby(channel)
+        is_chosen = is_judged | (groups.rank() <= max_in_channels // groups.ngroups)
+    return everybody[is_chosen].reset_index(drop=True), is_judged[is_chosen].to_numpy()
+
+
 def _channels(customers: pd.DataFrame) -> pd.Series | None:
     """The channel that won each customer; None where no channel is known."""
     if "channel" in customers and customers["channel"].notna().any():
@@ -143,26 +158,48 @@ def _channels(customers: pd.DataFrame) -> pd.Series | None:
 
 
 class _Competition:
-    """The customers that are forecast at each origin, by their place in `customers`,
-    which of them are judged, and what was noted of every model's forecasts.
+    """All models' forecasts of `customers`, known by their place, and what became of
+    them: the two steps that a rolling origin asks for.
     """
 
-    customers: pd.DataFrame
-    is_judged: np.ndarray
-    models: Candidates
-    losses: list[dict] = field(default_factory=list)
-    bands: list[pd.DataFrame] = field(default_factory=list)
+    def __init__(
+        self, customers: pd.DataFrame, is_judged: np.ndarray, horizons_days: tuple[int, ...]
+    ) -> None:
+        self.customers, self.is_judged, self.horizons = customers, is_judged, horizons_days
+        self.models = Candidates(shop_past.history_of, shop_past.known_traits(customers))
+        self.losses: list[dict] = []
+        self.bands: list[pd.DataFrame] = []
 
     def predict(self, past: pd.DataFrame, origin: pd.Timestamp) -> tuple:
-        """Histories as of the origin, expected purchases by horizon and model, and
-        expected money per purchase.
+        """The origin, histories as of then with expected money per purchase (`each`),
+        and expected purchases by horizon and model.
         """
         table = shop_past.history_of(past, origin)
         learnt = past[self.is_judged[past["customer_id"].to_numpy()]]
-        horizons = self.horizons
-        table, purchases, _ = self.models.predict(learnt, origin, horizons, table)
+        table, purchases, _ = self.models.predict(learnt, origin, self.horizons, table)
         spend = fit_spend(shop_past.spend_rows(self.models.at(learnt, origin)), engine="own")
-        return origin, table, purchases, expected_spend(spend, shop_past.spend_rows(table))
+        each = expected_spend(spend, shop_past.spend_rows(table))
+        return origin, table.assign(each=each), purchases
+
+    def compare(self, forecast: tuple, future: pd.DataFrame, horizon: int) -> pd.DataFrame:
+        """One row per model, measure, kind and subject: what was forecast, what came."""
+        origin, table, purchases = forecast
+        ids, n = table["customer_id"].to_numpy(), len(self.customers)
+        who, is_order = future["customer_id"].to_numpy(), future["orders"].to_numpy() > 0
+        actual = np.bincount(who[is_order], minlength=n)[ids].astype(float)
+        money = np.bincount(who, future["money"].fillna(0).to_numpy(), minlength=n)[ids]
+        sizes = {"each": table["each"], "actual": actual, "money": money}
+        judged, groups, parts = self.is_judged[ids], self._groups(table), []
+        for model, expected in purchases[horizon].items():
+            expected = expected.to_numpy(float)
+            customers = pd.DataFrame(sizes | {"expected": expected})
+            parts.append(shop_past.window_sums(customers, judged, groups).assign(model=model))
+            if np.isfinite(expected).all():
+                key = {"origin_on": origin, "horizon_days": horizon, "model": model}
+                came = actual[judged], expected[judged]
+                self.losses.append(key | shop_past.window_losses(*came))
+                self.bands.append(shop_past.count_by_band(*came).assign(**key))
+        return pd.concat(parts, ignore_index=True)
 
     def _groups(self, table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Kind -> names, and each customer's place in them: judged customers by month
