@@ -11,32 +11,21 @@ looked at. A drop-out that the data cannot show is reported as not identified.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from playbook.errors import PlaybookError
-from playbook.messages import say
+from playbook.messages import read_yaml, say
 from playbook.methods import btyd_models
 from playbook.methods.btyd_models import MODELS, Histories, log_likelihood
-from playbook.methods.lifetimes_fit import lifetimes_optimum
+from playbook.methods.optimum import lifetimes_optimum, newton_gap
 
-__all__ = ["PRIOR_SD", "SLICE", "CountFit", "fit_counts", "expected_purchases", "p_alive"]
+__all__ = ["PRIOR_SD", "CountFit", "fit_counts", "expected_purchases", "p_alive", "slices"]
 
-_LIFETIMES = {
-    "bg_nbd": "BetaGeoFitter",
-    "mbg_nbd": "ModifiedBetaGeoFitter",
-    "pareto_nbd": "ParetoNBDFitter",
-}
-_BOUNDS = {
-    "r": (1e-3, 1e3),
-    "alpha": (1e-2, 1e5),
-    "a": (1e-3, 1e3),
-    "b": (1e-3, 1e4),
-    "s": (1e-3, 1e2),
-    "beta": (1e-2, 1e5),
-}
 #: of each log parameter: a factor of 20 either way
 PRIOR_SD = 3.0
 #: customers forecast at a time
@@ -47,6 +36,9 @@ _CLOSE = 0.01
 #: the 5 % point of chi-square with 2 degrees of freedom
 _SURE_GAIN = 5.99
 _FEW_REPEATERS = 10
+#: the fitters of lifetimes; bounds and two starts of the parameters (weeks)
+_FACTS = read_yaml(Path(__file__).with_name("btyd.yaml"))
+_BOUNDS = {model: np.array([_FACTS["bounds"][n] for n in MODELS[model]]) for model in MODELS}
 
 
 @dataclass(frozen=True)
@@ -93,7 +85,7 @@ def fit_counts(
         reason = say("methods.nobody_back", n=int(sample.n.sum()))
         return CountFit(model, None, np.nan, "none", False, False, reason)
     point, notes, used = None, [], "lifetimes"
-    if engine == "auto" and model in _LIFETIMES:
+    if engine == "auto" and model in _FACTS["lifetimes"]:
         point, note = sample.lifetimes_optimum()
         notes = [note] * bool(note)
     if point is None:
@@ -111,44 +103,37 @@ def fit_counts(
     return CountFit(model, params, total, used, gap < _CLOSE, not doubts, reason)
 
 
-def p_alive(fit: CountFit, history: pd.DataFrame) -> np.ndarray:
+def p_alive(fit: CountFit, history: pd.DataFrame) -> NDArray:
     """P(still buying) per row of `history` (x, t_x, T in days). BG/NBD gives 1 to every
     one-time buyer.
     """
     params, histories = _known(fit, history)
-    parts = [Histories(*part) for part in _slices(*histories)]
+    parts = [histories.part(rows) for rows in slices(len(history))]
     return np.concatenate([btyd_models.p_alive(fit.model, params, part) for part in parts])
 
 
-def expected_purchases(
-    fit: CountFit, history: pd.DataFrame, *, days: float | np.ndarray
-) -> np.ndarray:
+def expected_purchases(fit: CountFit, history: pd.DataFrame, *, days: float | NDArray) -> NDArray:
     """Expected purchase days per row of `history` (x, t_x, T in days) within the next
     `days`: one number, one for each row, or a column of them, which gives a row of the
     result each.
     """
     params, histories = _known(fit, history)
-    weeks = np.asarray(days) / 7
-    if weeks.ndim == 1:
-        parts = _slices(*histories, weeks)
-    else:
-        parts = [(*part, weeks) for part in _slices(*histories)]
-    forecasts = [
-        btyd_models.expected_purchases(fit.model, params, Histories(*part), ahead)
-        for *part, ahead in parts
-    ]
+    weeks, forecasts = np.asarray(days) / 7, []
+    for rows in slices(len(history)):
+        ahead = weeks[rows] if weeks.ndim == 1 else weeks
+        part = histories.part(rows)
+        forecasts.append(btyd_models.expected_purchases(fit.model, params, part, ahead))
     return np.concatenate(forecasts, axis=-1)
 
 
-def _slices(*columns: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+def slices(n: int) -> list[slice]:
     """Some customers at a time: an integral over 24 points of millions would fit
     neither the cache nor the memory.
     """
-    starts = range(0, max(len(columns[0]), 1), SLICE)
-    return [tuple(column[k : k + SLICE] for column in columns) for k in starts]
+    return [slice(k, k + SLICE) for k in range(0, max(n, 1), SLICE)]
 
 
-def _known(fit: CountFit, history: pd.DataFrame) -> tuple[np.ndarray, Histories]:
+def _known(fit: CountFit, history: pd.DataFrame) -> tuple[NDArray, Histories]:
     """Parameters and the history in weeks, or a refusal with the fit's own reason."""
     if fit.params is None:
         raise PlaybookError("methods.not_fitted", model=fit.model, reason=fit.reason)
@@ -156,11 +141,11 @@ def _known(fit: CountFit, history: pd.DataFrame) -> tuple[np.ndarray, Histories]
     return np.array(list(fit.params.values())), Histories(x, t_x / 7, age / 7)
 
 
-def _columns(history: pd.DataFrame) -> list[np.ndarray]:
+def _columns(history: pd.DataFrame) -> list[NDArray]:
     return [history[column].to_numpy(float) for column in ("x", "t_x", "T")]
 
 
-def _cells(history: pd.DataFrame, week_cells: bool) -> tuple[Histories, np.ndarray]:
+def _cells(history: pd.DataFrame, week_cells: bool) -> tuple[Histories, NDArray]:
     """Unique histories in weeks with their numbers of customers, in sorted order
     whatever the order of the rows.
     """
@@ -171,16 +156,14 @@ def _cells(history: pd.DataFrame, week_cells: bool) -> tuple[Histories, np.ndarr
     if not fine.all():
         raise PlaybookError("methods.bad_history", rule="purchase_history", rows=int((~fine).sum()))
     n = history["n"].to_numpy(float) if "n" in history else np.ones(len(x))
-    if not week_cells:
-        table = pd.DataFrame({"x": x, "t_x": t_x / 7, "T": age / 7, "n": n})
-        table = table.groupby(["x", "t_x", "T"], as_index=False)["n"].sum()
-        return Histories(*_columns(table)), table["n"].to_numpy()
-    wide = np.floor(age.max() / 7 + 0.5) + 1
+    unit = 7 if week_cells else 1
+    t_x, age = np.floor(t_x / unit + 0.5), np.floor(age / unit + 0.5)
+    wide = age.max() + 1
     # one exact number per history: far below 2^53
-    key = (x * wide + np.floor(t_x / 7 + 0.5)) * wide + np.floor(age / 7 + 0.5)
-    keys, where = np.unique(key, return_inverse=True)
+    keys, where = np.unique((x * wide + t_x) * wide + age, return_inverse=True)
     x, rest = np.divmod(keys, wide * wide)
-    return Histories(x, *np.divmod(rest, wide)), np.bincount(where, weights=n)
+    t_x, age = np.divmod(rest, wide)
+    return Histories(x, t_x * unit / 7, age * unit / 7), np.bincount(where, weights=n)
 
 
 @dataclass(frozen=True)
@@ -189,35 +172,27 @@ class _Sample:
 
     model: str
     histories: Histories
-    n: np.ndarray
+    n: NDArray
 
-    def total(self, params: np.ndarray) -> float:
+    def total(self, params: NDArray) -> float:
         """Log-likelihood of all customers."""
         return float(self.n @ log_likelihood(self.model, params, self.histories)[0])
 
-    def gap(self, params: np.ndarray, precision: float = 0.0) -> tuple[float, np.ndarray]:
+    def gap(self, params: NDArray, precision: float = 0.0) -> tuple[float, NDArray]:
         """Newton's estimate of the log-likelihood still to be gained (infinite off a
         maximum), and the covariance of the logs.
         """
-        at, step = np.log(params), 1e-4
 
-        def slope(point: np.ndarray) -> np.ndarray:
+        def slope(point: NDArray) -> NDArray:
             _, grad = log_likelihood(self.model, np.exp(point), self.histories)
             return grad @ self.n - precision * point
 
-        moves = np.eye(len(at)) * step
-        curve = -np.array([(slope(at + m) - slope(at - m)) / (2 * step) for m in moves])
-        if not np.isfinite(curve).all():
-            return np.inf, np.full(curve.shape, np.inf)
-        size, axes = np.linalg.eigh((curve + curve.T) / 2)
-        inverse = axes @ np.diag(1 / np.maximum(size, 1e-12)) @ axes.T
-        low, high = np.array([_BOUNDS[name] for name in MODELS[self.model]]).T
+        gap, covariance = newton_gap(slope, np.log(params), flat=1e-6)
+        low, high = _BOUNDS[self.model].T
         is_inside = ((low * 1.01 < params) & (params < high / 1.01)).all()
-        if size.min() <= 1e-6 or not is_inside:
-            return np.inf, inverse
-        return float(0.5 * slope(at) @ inverse @ slope(at)), inverse
+        return gap if is_inside else np.inf, covariance
 
-    def optimum(self, *, start: CountFit | None = None, precision: float = 0.0) -> np.ndarray:
+    def optimum(self, *, start: CountFit | None = None, precision: float = 0.0) -> NDArray:
         """Bounded L-BFGS on the logs of the parameters; a second start where the first
         does not end at an optimum.
         """
@@ -225,33 +200,36 @@ class _Sample:
 
         names, size = MODELS[self.model], self.n.sum()
         span = max(float(self.n @ self.histories.age / size), 1.0)
-        first = {"r": 0.5, "alpha": 0.5 * span, "a": 0.7, "b": 2.5, "s": 0.6, "beta": 0.5 * span}
-        second = {"r": 1.5, "alpha": 2 * span, "a": 0.1, "b": 1.0, "s": 0.2, "beta": 2 * span}
-        bounds = [tuple(np.log(_BOUNDS[name])) for name in names]
+        of_span = {"alpha": span, "beta": span}
+        starts = [
+            [guess[name] * of_span.get(name, 1) for name in names] for guess in _FACTS["starts"]
+        ]
+        if start is not None and start.params:
+            starts.insert(0, list(start.params.values()))
+        bounds = np.log(_BOUNDS[self.model])
         options = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8}
 
-        def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
+        def loss(point: NDArray) -> tuple[float, NDArray]:
             value, grad = log_likelihood(self.model, np.exp(point), self.histories)
             penalty = 0.5 * precision * point @ point
             slope = -(grad @ self.n) + precision * point
             return (-(value @ self.n) + penalty) / size, slope / size
 
         best = None
-        for guess in filter(None, (start and start.params, first, second)):
-            at = np.log([guess[name] for name in names])
+        for at in np.log(starts):
             end = minimize(loss, at, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
             best = end if best is None or end.fun < best.fun else best
             if self.gap(np.exp(best.x), precision)[0] < _CLOSE:
                 break
         return np.exp(best.x)
 
-    def lifetimes_optimum(self) -> tuple[np.ndarray | None, str]:
+    def lifetimes_optimum(self) -> tuple[NDArray | None, str]:
         """The optimum lifetimes finds, or None and why it is not one."""
 
         def fit() -> Any:
             import lifetimes
 
-            fitter = getattr(lifetimes, _LIFETIMES[self.model])(penalizer_coef=0.0)
+            fitter = getattr(lifetimes, _FACTS["lifetimes"][self.model])(penalizer_coef=0.0)
             options = {}
             # left alone it starts at random, and wanders where scipy's 2F1 never returns
             if self.model == "pareto_nbd":
@@ -275,18 +253,16 @@ def _bounded(fitter: Any) -> Any:
     own fit.
     """
     inside = type(fitter)._negative_log_likelihood
-    low, high = np.array([_BOUNDS[name] for name in MODELS["pareto_nbd"]]).T
+    low, high = _BOUNDS["pareto_nbd"].T
 
-    def loss(params: np.ndarray, *data: object) -> float:
+    def loss(params: NDArray, *data: object) -> float:
         weeks = params / [1, fitter._scale, 1, fitter._scale]
         return inside(params, *data) if ((weeks > low) & (weeks < high)).all() else np.inf
 
     return loss
 
 
-def _doubts(
-    sample: _Sample, point: np.ndarray, total: float, gap: float, repeaters: int
-) -> list[str]:
+def _doubts(sample: _Sample, point: NDArray, total: float, gap: float, repeaters: int) -> list[str]:
     """Reasons not to trust a fit, empty where it is identified. How well its parameters
     are known counts the prior.
     """

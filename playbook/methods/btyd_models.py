@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["MODELS", "Histories", "log_likelihood", "p_alive", "expected_purchases"]
 
@@ -30,14 +31,18 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 class Histories(NamedTuple):
     """One entry per customer: repeat purchase days, age at the last of them, age now."""
 
-    x: np.ndarray
-    t_x: np.ndarray
-    age: np.ndarray
+    x: NDArray
+    t_x: NDArray
+    age: NDArray
+
+    def part(self, rows: slice) -> Histories:
+        """Some of the customers."""
+        return Histories(*(column[rows] for column in self))
 
 
 def log_likelihood(
-    model: str, params: np.ndarray, histories: Histories, *, with_slope: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
+    model: str, params: NDArray, histories: Histories, *, with_slope: bool = True
+) -> tuple[NDArray, NDArray]:
     """Log-likelihood per customer and its gradient in the logs of the parameters, shape
     (parameters, customers). Without `with_slope` the costly gradient of Pareto/NBD is
     left out.
@@ -78,7 +83,7 @@ def log_likelihood(
     return common + staying - chances - (r + x) * until + np.logaddexp(0, odds), grad
 
 
-def p_alive(model: str, params: np.ndarray, histories: Histories) -> np.ndarray:
+def p_alive(model: str, params: NDArray, histories: Histories) -> NDArray:
     """P(still buying) per customer. BG/NBD gives 1 to every one-time buyer, by
     construction; NBD gives 1 to all.
     """
@@ -101,8 +106,8 @@ def p_alive(model: str, params: np.ndarray, histories: Histories) -> np.ndarray:
 
 
 def expected_purchases(
-    model: str, params: np.ndarray, histories: Histories, weeks: float | np.ndarray
-) -> np.ndarray:
+    model: str, params: NDArray, histories: Histories, weeks: float | NDArray
+) -> NDArray:
     """Expected purchase days per customer in the next `weeks`, given the history; x =
     t_x = age = 0 is a new customer.
 
@@ -136,7 +141,7 @@ def _off_one(value: float, least: float) -> float:
     return value + (least if abs(value - 1) < least else 0)
 
 
-def _rising(base: float, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rising(base: float, x: NDArray) -> tuple[NDArray, NDArray]:
     """Log of Gamma(base + x) / Gamma(base), and its derivative in base. x repeats a
     lot: each whole number once.
     """
@@ -150,12 +155,12 @@ def _rising(base: float, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pareto(
-    params: np.ndarray,
+    params: NDArray,
     histories: Histories,
-    common: np.ndarray,
-    d_r: np.ndarray,
+    common: NDArray,
+    d_r: NDArray,
     with_slope: bool,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[NDArray, NDArray]:
     """Pareto/NBD: still alive now, plus the integral over every moment of death since
     the last purchase.
     """

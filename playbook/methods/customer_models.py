@@ -22,12 +22,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from playbook.messages import say
-from playbook.methods.btyd import SLICE, CountFit, expected_purchases, fit_counts
+from playbook.methods.btyd import CountFit, expected_purchases, fit_counts, slices
 from playbook.methods.shop_clock import CALENDAR, Clock, shop_clock
 
 __all__ = ["CANDIDATES", "NAIVE", "Candidates", "poisson_deviance"]
@@ -49,7 +52,18 @@ _LEARN_PURCHASES = 50
 #: values of a trait that get a column of their own, the first aside
 _TRAIT_VALUES = 12
 
-_Answer = tuple[np.ndarray, str]
+#: forecasts by horizon, or none and why
+_Answer = tuple[list | None, str]
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """What is known at an origin, and who is to be forecast how far."""
+
+    past: pd.DataFrame
+    origin: pd.Timestamp
+    table: pd.DataFrame
+    horizons_days: tuple[int, ...]
 
 
 @dataclass
@@ -68,8 +82,6 @@ class Candidates:
     models: tuple[str, ...] = CANDIDATES
     _fits: dict = field(default_factory=dict)
     _past: dict = field(default_factory=dict)
-    _known: dict = field(default_factory=dict)
-    _clocks: dict = field(default_factory=dict)
 
     def predict(
         self,
@@ -83,34 +95,29 @@ class Candidates:
         `past` where not given.
         """
         table = self.at(past, origin) if table is None else table
-        by_model, reasons = {}, {}
-        for model in self.models:
-            if model in ("naive_rate", "cohort_curve", "features"):
-                ask = getattr(self, f"_{model}")
-                answers = [ask(past, origin, table, h) for h in horizons_days]
-                by_model[model] = [expected for expected, _ in answers]
-                reasons[model] = answers[-1][1]
-            else:
-                by_model[model], reasons[model] = self._by_fit(
-                    model, past, origin, table, horizons_days
-                )
+        now = _Moment(past, origin, table, horizons_days)
+        asked = {
+            "naive_rate": self._naive_rate,
+            "cohort_curve": self._cohort_curve,
+            "features": self._features,
+        }
+        answers = {
+            model: asked[model](now) if model in asked else self._by_fit(now, model)
+            for model in self.models
+        }
+        unknown = [np.nan] * len(horizons_days)
         forecasts = {
-            h: pd.DataFrame({m: said[k] for m, said in by_model.items()}, index=table.index)
+            h: pd.DataFrame(
+                {model: (said or unknown)[k] for model, (said, _) in answers.items()},
+                index=table.index,
+            )
             for k, h in enumerate(horizons_days)
         }
-        return table, forecasts, reasons
+        return table, forecasts, {model: reason for model, (_, reason) in answers.items()}
 
     def fit(self, past: pd.DataFrame, origin: pd.Timestamp, model: str) -> CountFit:
-        """The count model fitted to the history as of `origin`, started from the last
-        fit of the same model.
-        """
-        key = (model, origin)
-        if key not in self._fits:
-            before = [day for name, day in self._fits if name == model and day < origin]
-            start = self._fits[model, max(before)] if before else None
-            known = self.at(past, origin)
-            self._fits[key] = fit_counts(known, model=model, engine="own", start=start)
-        return self._fits[key]
+        """The count model fitted to the history as of `origin`."""
+        return self._fitted(model, origin, self.at(past, origin), model)
 
     def at(self, past: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
         """The histories models learn from as of `day`."""
@@ -124,144 +131,134 @@ class Candidates:
         """BG/NBD, MBG/NBD and Pareto/NBD on the histories in shop time, those
         identified (else NBD), the likeliest first, and that clock.
         """
-        if origin not in self._clocks:
-            known = self.at(past, origin)
-            clock = shop_clock(past, origin, known)
-            known = clock.history(known)
-            before = max(filter(origin.__gt__, self._clocks), default=None)
-            start = {} if before is None else self._clocks[before][2]
-            fits = {
-                name: fit_counts(known, model=name, engine="own", start=start.get(name))
-                for name in MORTAL
-            }
-            usable = [fit for fit in fits.values() if fit.is_identified]
-            usable = usable or [fit_counts(known, model="nbd", engine="own")]
-            likeliest = sorted(usable, key=lambda fit: -fit.log_likelihood)
-            self._clocks[origin] = likeliest, clock, fits
-        return self._clocks[origin][:2]
+        known = self.at(past, origin)
+        clock = shop_clock(past, origin, known)
+        known = clock.history(known)
+        fits = [self._fitted(name, origin, known, f"{name} in shop time") for name in MORTAL]
+        usable = [fit for fit in fits if fit.is_identified]
+        usable = usable or [fit_counts(known, model="nbd", engine="own")]
+        return sorted(usable, key=lambda fit: -fit.log_likelihood), clock
 
-    def _by_fit(
-        self,
-        model: str,
-        past: pd.DataFrame,
-        origin: pd.Timestamp,
-        table: pd.DataFrame,
-        horizons_days: tuple[int, ...],
-    ) -> tuple[list, str]:
+    def _fitted(self, model: str, origin: pd.Timestamp, known: pd.DataFrame, name: str) -> CountFit:
+        """A fit remembered under a name, started from the last one before the origin."""
+        fits = self._fits.setdefault(name, {})
+        if origin not in fits:
+            start = fits.get(max(filter(origin.__gt__, fits), default=None))
+            fits[origin] = fit_counts(known, model=model, engine="own", start=start)
+        return fits[origin]
+
+    def _by_fit(self, now: _Moment, model: str) -> _Answer:
         """What a count model, or the mean of several, expects for each horizon."""
-        fits, clock = [], CALENDAR
         if model == "seasonal":
-            fits, clock = self.in_shop_time(past, origin)
+            fits, clock = self.in_shop_time(now.past, now.origin)
         else:
-            fits = [self.fit(past, origin, model)]
+            fits, clock = [self.fit(now.past, now.origin, model)], CALENDAR
         if not fits[0].is_identified:
-            return [np.nan] * len(horizons_days), fits[0].reason
-        known, ahead = clock.history(table), clock.ahead(np.array(horizons_days))[:, None]
-        said = [expected_purchases(fit, known, days=ahead) for fit in fits]
+            return None, fits[0].reason
+        known, ahead = clock.history(now.table), clock.ahead(np.array(now.horizons_days))
+        said = [expected_purchases(fit, known, days=ahead[:, None]) for fit in fits]
         return list(np.mean(said, axis=0)), ""
 
-    def _naive_rate(
-        self, past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, h: int
-    ) -> _Answer:
-        return table["x"].to_numpy() / np.maximum(table["T"].to_numpy(), 1) * h, ""
+    def _naive_rate(self, now: _Moment) -> _Answer:
+        rate = now.table["x"].to_numpy() / np.maximum(now.table["T"].to_numpy(), 1)
+        return [rate * h for h in now.horizons_days], ""
 
-    def _cohort_curve(
-        self, past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, h: int
-    ) -> _Answer:
-        now, known = table["T"].to_numpy() / 7, self.at(past, origin)
-        unknown = np.full(len(now), np.nan)
+    def _cohort_curve(self, now: _Moment) -> _Answer:
+        known, weeks = self.at(now.past, now.origin), now.table["T"].to_numpy() / 7
         if known["T"].max() // 7 < 4:
-            return unknown, say("methods.log_too_short")
-        counts, lived = _weeks_of_age(past, origin, known)
+            return None, say("methods.log_too_short")
+        counts, lived = _weeks_of_age(now.past, now.origin, known)
         enough = lived >= max(_CURVE_CUSTOMERS, _CURVE_SHARE * len(known))
         use = np.flatnonzero(enough & (np.arange(len(lived)) >= 1))
         if len(use) < 4:
-            return unknown, say("methods.few_at_any_age")
-        total = _curve(counts, lived, use, h // 7 + 2)
+            return None, say("methods.few_at_any_age")
+        total = _curve(counts, lived, use, max(now.horizons_days) // 7 + 2)
         ages = np.arange(len(total))
-        return np.interp(now + h / 7, ages, total) - np.interp(now, ages, total), ""
+        so_far = np.interp(weeks, ages, total)
+        return [np.interp(weeks + h / 7, ages, total) - so_far for h in now.horizons_days], ""
 
-    def _features(
-        self, past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, h: int
-    ) -> _Answer:
+    def _features(self, now: _Moment) -> _Answer:
+        answers = [self._learnt(now, h) for h in now.horizons_days]
+        return [expected for expected, _ in answers], answers[-1][1]
+
+    def _learnt(self, now: _Moment, h: int) -> tuple[NDArray | float, str]:
         """Learn on up to two ended windows four weeks apart. A horizon longer than two
         fifths of the log is learnt on a shorter window and stretched by what the count
         model expects of each customer.
         """
-        span = (origin - past["day_on"].min()).days if len(past) else 0
+        past, origin, table = now.past, now.origin, now.table
+        first = past["day_on"].min()
+        span = (origin - first).days if len(past) else 0
         reach = min(h, int(span * _LEARN_SHARE) // 7 * 7)
-        starts = [origin - pd.Timedelta(days=reach + 28 * k) for k in range(2)]
         least = max(_LEARN_SHARE * span, 28)
-        starts = [s for s in starts if (s - past["day_on"].min()).days >= least]
-        unknown = np.full(len(table), np.nan)
+        starts = [origin - pd.Timedelta(days=reach + 28 * k) for k in range(2)]
+        starts = [start for start in starts if (start - first).days >= least]
         if reach < 14 or not starts:
-            return unknown, say("methods.no_ended_window")
-        features = np.concatenate([self._columns(past, s, self.at(past, s), reach) for s in starts])
-        target = np.concatenate([self._bought(past, s, reach) for s in starts])
+            return np.nan, say("methods.no_ended_window")
+        known = [self.at(past, start) for start in starts]
+        bases = [self._base(past, start) for start in starts]
+        came = [_bought(past, *then, reach) for then in zip(starts, known, strict=True)]
+        target = np.concatenate(came)
         if target.sum() < _LEARN_PURCHASES:
-            return unknown, say("methods.few_in_windows", n=int(target.sum()))
-        model = _regression()
+            return np.nan, say("methods.few_in_windows", n=int(target.sum()))
+        then = [self._columns(*at, reach) for at in zip(bases, known, strict=True)]
+        features, base = np.concatenate(then), self._base(past, origin)
         low, high = np.quantile(features, [0.001, 0.999], axis=0)
-        model.fit(features.clip(low, high), target)
-        starts_at = range(0, len(table), SLICE)
-        slices = [table.iloc[k : k + SLICE] for k in starts_at] if len(table) > SLICE else [table]
-        said = [self._columns(past, origin, rows, reach).clip(low, high) for rows in slices]
-        expected = np.concatenate([model.predict(columns) for columns in said])
+        model = _regression().fit(features.clip(low, high), target)
+        said = [self._columns(base, table.iloc[part], reach) for part in slices(len(table))]
+        expected = np.concatenate([model.predict(part.clip(low, high)) for part in said])
         if reach < h:
-            fit = self._base(past, origin)
-            whole, part = (expected_purchases(fit, table, days=d) for d in (h, reach))
+            whole, part = (expected_purchases(base, table, days=d) for d in (h, reach))
             expected = expected * (whole / part)
         return expected, ""
-
-    def _bought(self, past: pd.DataFrame, start: pd.Timestamp, days: int) -> np.ndarray:
-        """Purchases within the `days` after `start` of those who were customers then."""
-        known, day = self.at(past, start)["customer_id"], past["day_on"]
-        inside = (past["orders"] > 0) & (day > start) & (day <= start + pd.Timedelta(days=days))
-        who = past.loc[inside, "customer_id"].to_numpy()
-        return np.bincount(who, minlength=known.max() + 1)[known.to_numpy()].astype(float)
 
     def _base(self, past: pd.DataFrame, day: pd.Timestamp) -> CountFit:
         fit = self.fit(past, day, "bg_nbd")
         return fit if fit.is_identified else self.fit(past, day, "nbd")
 
-    def _columns(
-        self, past: pd.DataFrame, day: pd.Timestamp, table: pd.DataFrame, reach: int
-    ) -> np.ndarray:
-        """The features of each customer in `table` as of `day`."""
-        fit = self._base(past, day)
-        expected = expected_purchases(fit, table, days=reach) if fit.params else np.ones(len(table))
+    def _columns(self, base: CountFit, table: pd.DataFrame, reach: int) -> NDArray:
+        """The features of each customer in `table`."""
+        n = len(table)
+        expected = expected_purchases(base, table, days=reach) if base.params else np.ones(n)
         expected = np.log(np.maximum(expected, 1e-4))
-        # the same day serves several horizons and later origins
-        known = self._known.get(day)
-        if known is None or known[0] is not table:
-            known = self._known[day] = table, self._known_columns(table)
-        return np.column_stack([expected, expected**2, known[1]])
-
-    def _known_columns(self, table: pd.DataFrame) -> np.ndarray:
-        """The features that do not depend on the horizon."""
-        x, age = table["x"].to_numpy(float), table["T"].to_numpy(float)
-        idle = (table["T"] - table["t_x"]).to_numpy(float)
-        spend = np.arcsinh(table["amount"].to_numpy(float) / (x + 1))
+        x, age, t_x = table[["x", "T", "t_x"]].to_numpy(float).T
+        idle = age - t_x
         season = table["first_on"].dt.quarter.to_numpy()
         columns = [
+            expected,
+            expected**2,
             np.log1p(x),
             x == 0,
             np.log1p(idle),
             np.log1p(idle) ** 2,
             np.log1p(age),
             idle / np.maximum(age, 1),
-            np.nan_to_num(spend),
+            np.nan_to_num(np.arcsinh(table["amount"].to_numpy(float) / (x + 1))),
             *(season == quarter for quarter in (2, 3, 4)),
+            *(trait[table["customer_id"].to_numpy()] for trait in self._trait_columns),
         ]
+        return np.column_stack(columns)
+
+    @cached_property
+    def _trait_columns(self) -> list[NDArray]:
+        """For the first values of each trait, the first aside: who has it."""
+        columns = []
         for name in () if self.traits is None else self.traits:
             trait = self.traits[name]
-            own = trait.iloc[table["customer_id"].to_numpy()].to_numpy(object)
             values = sorted(trait.dropna().unique())[1:_TRAIT_VALUES]
-            columns += [own == value for value in values]
-        return np.column_stack([np.asarray(column, float) for column in columns])
+            columns += [trait.to_numpy(object) == value for value in values]
+        return columns
 
 
-def _regression() -> object:
+def _bought(past: pd.DataFrame, start: pd.Timestamp, known: pd.DataFrame, days: int) -> NDArray:
+    """Purchases within the `days` after `start` of those who were customers then."""
+    ids, day = known["customer_id"].to_numpy(), past["day_on"]
+    inside = (past["orders"] > 0) & (day > start) & (day <= start + pd.Timedelta(days=days))
+    who = past.loc[inside, "customer_id"].to_numpy()
+    return np.bincount(who, minlength=ids.max() + 1)[ids].astype(float)
+
+
+def _regression() -> Any:
     from sklearn.linear_model import PoissonRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -272,7 +269,7 @@ def _regression() -> object:
 
 def _weeks_of_age(
     past: pd.DataFrame, origin: pd.Timestamp, known: pd.DataFrame
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[NDArray, NDArray]:
     """Later purchases and customers who lived it, by week of age, both within the year
     before the origin.
     """
@@ -292,7 +289,7 @@ def _weeks_of_age(
     return counts, np.maximum(reached - too_old, 0)
 
 
-def _curve(counts: np.ndarray, lived: np.ndarray, use: np.ndarray, more: int) -> np.ndarray:
+def _curve(counts: NDArray, lived: NDArray, use: NDArray, more: int) -> NDArray:
     """Purchases per customer up to each week of age, `more` weeks beyond the oldest: the
     rates of the ages in `use`, and a power of age where there are none.
     """
@@ -311,7 +308,7 @@ def _curve(counts: np.ndarray, lived: np.ndarray, use: np.ndarray, more: int) ->
     return np.append(0, rate.cumsum())
 
 
-def poisson_deviance(actual: np.ndarray, expected: np.ndarray) -> float:
+def poisson_deviance(actual: NDArray, expected: NDArray) -> float:
     """Mean Poisson deviance, 2 (y log(y / m) - y + m). A forecast under one in a
     thousand counts as that.
     """

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 __all__ = ["Clock", "CALENDAR", "shop_clock"]
 
@@ -38,8 +39,8 @@ class Clock:
     ends a day is a day.
     """
 
-    past: np.ndarray
-    future: np.ndarray
+    past: NDArray
+    future: NDArray
 
     def history(self, table: pd.DataFrame) -> pd.DataFrame:
         """`table` (t_x and T in calendar days) with both in shop days."""
@@ -47,7 +48,7 @@ class Clock:
         idle = _read(self.past, table["T"] - table["t_x"])
         return table.assign(t_x=age - idle, T=age)
 
-    def ahead(self, days: float | np.ndarray) -> np.ndarray:
+    def ahead(self, days: float | NDArray) -> NDArray:
         """Shop days in the next `days`."""
         return _read(self.future, days)
 
@@ -55,7 +56,7 @@ class Clock:
 CALENDAR = Clock(np.zeros(1), np.zeros(1))
 
 
-def _read(clock: np.ndarray, days: float | np.ndarray) -> np.ndarray:
+def _read(clock: NDArray, days: float | NDArray) -> NDArray:
     days, last = np.asarray(days, float), len(clock) - 1
     return np.interp(days, np.arange(last + 1), clock) + np.maximum(days - last, 0)
 
@@ -85,9 +86,7 @@ def shop_clock(past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame) ->
     return Clock(_cumulated(busy), _cumulated(coming))
 
 
-def _busy_weeks(
-    by_age: np.ndarray, by_week: np.ndarray, won: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _busy_weeks(by_age: NDArray, by_week: NDArray, won: NDArray) -> tuple[NDArray, NDArray]:
     """How busy each week was (the last year's mean is 1), and the purchases that the
     customers' ages explain in it; weeks are counted back from the origin.
 
@@ -107,7 +106,7 @@ def _busy_weeks(
     return busy, explained
 
 
-def _season(by_week: np.ndarray, explained: np.ndarray) -> np.ndarray:
+def _season(by_week: NDArray, explained: NDArray) -> NDArray:
     """How busy each week of the year is, counted back from the origin; a year's own
     level is not season.
     """
@@ -119,6 +118,6 @@ def _season(by_week: np.ndarray, explained: np.ndarray) -> np.ndarray:
     return season
 
 
-def _cumulated(busy: np.ndarray) -> np.ndarray:
+def _cumulated(busy: NDArray) -> NDArray:
     """Shop days to the end of each calendar day, from the factors of weeks."""
     return np.append(0.0, np.repeat(busy, 7).cumsum())

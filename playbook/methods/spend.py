@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from playbook.messages import say
-from playbook.methods.lifetimes_fit import lifetimes_optimum
+from playbook.methods.optimum import lifetimes_optimum, newton_gap
 
 __all__ = ["SpendFit", "fit_spend", "expected_spend"]
 
@@ -69,7 +70,7 @@ def fit_spend(table: pd.DataFrame, *, model: str = "auto", engine: str = "auto")
     return _credibility(table, say("methods.gamma_not_used", why=why))
 
 
-def expected_spend(fit: SpendFit, table: pd.DataFrame) -> np.ndarray:
+def expected_spend(fit: SpendFit, table: pd.DataFrame) -> NDArray:
     """Expected money per future purchase day for each row of `table` (n, mean); the
     shop's mean where n is 0. Missing everywhere when the fit has no parameters.
     """
@@ -87,13 +88,13 @@ def expected_spend(fit: SpendFit, table: pd.DataFrame) -> np.ndarray:
     return np.where((n > 0) & np.isfinite(mean), own, shop)
 
 
-def _gamma_gamma(n: np.ndarray, mean: np.ndarray, engine: str) -> SpendFit:
+def _gamma_gamma(n: NDArray, mean: NDArray, engine: str) -> SpendFit:
     if len(n) < _FEW or np.ptp(mean) == 0:
         return SpendFit("gamma_gamma", None, False, say("methods.few_spenders", n=len(n)))
     scale = float(np.exp(np.log(mean).mean()))
     units = [1, 1, scale]
 
-    def is_optimum(params: np.ndarray) -> bool:
+    def is_optimum(params: NDArray) -> bool:
         return _gap(np.log(params / units), n, mean / scale) < _CLOSE
 
     params, note = None, ""
@@ -110,7 +111,7 @@ def _gamma_gamma(n: np.ndarray, mean: np.ndarray, engine: str) -> SpendFit:
     return SpendFit("gamma_gamma", named, not doubts, "; ".join(doubts) or note)
 
 
-def _loss(point: np.ndarray, n: np.ndarray, mean: np.ndarray) -> tuple[float, np.ndarray]:
+def _loss(point: NDArray, n: NDArray, mean: NDArray) -> tuple[float, NDArray]:
     """Mean negative log-likelihood (note 025, equation 1a) and its gradient in log p,
     log q, log v.
     """
@@ -127,23 +128,16 @@ def _loss(point: np.ndarray, n: np.ndarray, mean: np.ndarray) -> tuple[float, np
     return -value.mean(), -np.array([p * d_p.mean(), q * d_q.mean(), v * d_v.mean()])
 
 
-def _gap(point: np.ndarray, n: np.ndarray, mean: np.ndarray) -> float:
-    """Newton's estimate of the log-likelihood still to be gained; infinite off a
-    maximum.
-    """
+def _gap(point: NDArray, n: NDArray, mean: NDArray) -> float:
+    """The log-likelihood still to be gained; infinite off a maximum."""
 
-    def slope(at: np.ndarray) -> np.ndarray:
-        return _loss(at, n, mean)[1]
+    def slope(at: NDArray) -> NDArray:
+        return -len(n) * _loss(at, n, mean)[1]
 
-    moves = np.eye(3) * 1e-4
-    curve = np.array([(slope(point + m) - slope(point - m)) / 2e-4 for m in moves])
-    down = slope(point)
-    if not np.isfinite(curve).all() or np.linalg.eigvalsh((curve + curve.T) / 2).min() <= 1e-9:
-        return np.inf
-    return float(0.5 * len(n) * down @ np.linalg.solve(curve, down))
+    return newton_gap(slope, point, flat=1e-9 * len(n))[0]
 
 
-def _own(n: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def _own(n: NDArray, mean: NDArray) -> NDArray:
     from scipy.optimize import minimize
 
     bounds = [(np.log(1e-2), np.log(1e4))] * 2 + [(np.log(1e-4), np.log(1e6))]
@@ -156,7 +150,7 @@ def _own(n: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return min(ends, key=lambda end: end.fun).x
 
 
-def _by_lifetimes(n: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray | None, str]:
+def _by_lifetimes(n: NDArray, mean: NDArray) -> tuple[NDArray | None, str]:
     """The optimum lifetimes finds, or None and why."""
 
     def fit() -> Any:
