@@ -22,7 +22,6 @@ from ibis import _
 from playbook.chapters.cohort_retention import cohorts
 from playbook.chapters.ltv_modelling.ltv_race import (
     CustomerForecast,
-    LtvBacktest,
     longest_intervals,
 )
 from playbook.chapters.ltv_modelling.margin_curve import (
@@ -162,24 +161,21 @@ def ltv_table(
     customer_days: Table,
     traits: Table,
     forecast: CustomerForecast,
-    backtest: LtvBacktest,
     *,
-    as_of: dt.date,
     months: int = 12,
     by: str = "channel",
-    level: float = 0.8,
 ) -> pd.DataFrame:
     """Lifetime value to `months` per newly won customer, by channel or cohort, first
     order included.
 
     Customers won in the last two years and not left-truncated: what each brought up to
     that age, plus what is still expected of those who are younger. The columns are
-    those of the tables `ltv` and `ltv_cohorts`. The interval (`level`) holds the errors
-    of the expected part and the spread between customers. Status: `complete` (all of
+    those of the tables `ltv` and `ltv_cohorts`. The interval holds the errors of the
+    expected part and the spread between customers. Status: `complete` (all of
     it has been lived), `partial`, `not yet calibrated`.
     """
-    day, reach = pd.Timestamp(as_of), months * MONTH_DAYS
-    won = _newly_won(customer_days, traits, forecast, backtest.basis, day, reach)
+    reach = months * MONTH_DAYS
+    won = _newly_won(customer_days, traits, forecast, reach)
     left = np.maximum(reach - won["T"].to_numpy(), 0.0)
     won = won.assign(expected=_expected(forecast, won, left), is_lived=left == 0)
     won = won.assign(each_ltv=won["observed"] + won["expected"])
@@ -197,33 +193,29 @@ def ltv_table(
     table = table.reset_index().rename(columns={"each_ltv": "ltv"})
     unit = max(float(won["each"].mean()), 1e-9)
     rows = pd.DataFrame({"subject": table[by], "point": table["point"], "kind": by, "unit": unit})
-    band = longest_intervals(rows, backtest, int(reach), as_of, level)
+    band = longest_intervals(rows, forecast, int(reach))
     n, is_lived = table["n_customers"], table["is_lived"].to_numpy(bool)
-    spread = normal_width(level) * table["spread"] / np.sqrt(n)
+    spread = normal_width(forecast.level) * table["spread"] / np.sqrt(n)
     down = np.where(is_lived, 0.0, (band["point"] - band["low"]) / n)
     up = np.where(is_lived, 0.0, (band["high"] - band["point"]) / n)
     table = table.assign(
         low=table["ltv"] - np.hypot(down, spread),
         high=table["ltv"] + np.hypot(up, spread),
         horizon_months=months,
-        basis=backtest.basis,
+        basis=forecast.backtest.basis,
         status=band["status"].replace("complete", "partial").mask(is_lived, "complete"),
     )
     return table[[by, *schema("ltv_modelling.ltv").names[1:]]]
 
 
 def _newly_won(
-    customer_days: Table,
-    traits: Table,
-    forecast: CustomerForecast,
-    basis: str,
-    day: pd.Timestamp,
-    reach: float,
+    customer_days: Table, traits: Table, forecast: CustomerForecast, reach: float
 ) -> pd.DataFrame:
     """The forecast's customers who were won lately and not left-truncated, with
     channel, cohort and `observed`: the money of their first `reach` days of age.
     """
     t, born = expression(customer_days), expression(traits)
+    basis, day = forecast.backtest.basis, pd.Timestamp(forecast.backtest.as_of)
     t = t.select("customer_id", "orders", day_on=_.day_on.cast("date"), money=_[basis].cast(MONEY))
     t = t.filter(_.day_on <= ibis.literal(day.date()), _.customer_id.notnull())
     born = born.group_by("customer_id").aggregate(
@@ -307,30 +299,28 @@ def vip(
     return top[schema("ltv_modelling.vip").names]
 
 
-def ltv_predictions(
-    backtest: LtvBacktest, forecast: CustomerForecast, *, as_of: dt.date, level: float = 0.8
-) -> pd.DataFrame:
+def ltv_predictions(forecast: CustomerForecast) -> pd.DataFrame:
     """What this month says about the next 28, 56 and 91 days of today's known
     customers, to be scored when they end: one row per horizon: metric, subject,
     horizon, due_on, point, low, high, level, naive (every one keeps the rate so far),
     model. Limits are missing until calibrated.
     """
-    customers, rows = forecast.customers, []
+    customers, backtest, rows = forecast.customers, forecast.backtest, []
     rate = (customers["x"] / customers["T"].clip(lower=1)).mean() * customers["each"].mean()
     naive = float(rate) * len(customers)
     for days, worth in forecast.soon.items():
-        total = {"kind": "total", "subject": "all", "point": worth, "unit": forecast.unit}
-        band = longest_intervals(pd.DataFrame([total]), backtest, days, as_of, level).iloc[0]
+        total = pd.DataFrame([{"kind": "total", "subject": "all", "point": worth}])
+        band = longest_intervals(total, forecast, days).iloc[0]
         rows.append(
             {
                 "metric": f"known_customer_{backtest.basis}",
                 "subject": "all",
                 "horizon": f"{days} days",
-                "due_on": (pd.Timestamp(as_of) + pd.Timedelta(days=days)).date(),
+                "due_on": backtest.as_of + dt.timedelta(days),
                 "point": worth if pd.isna(band["mid"]) else band["mid"],
                 "low": band["low"],
                 "high": band["high"],
-                "level": level,
+                "level": forecast.level,
                 "naive": naive * days,
                 "model": backtest.model,
             }

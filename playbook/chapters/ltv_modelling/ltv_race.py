@@ -69,6 +69,7 @@ class LtvBacktest:
     bands: pd.DataFrame
     verdict: pd.DataFrame
     model: str
+    as_of: dt.date
     basis: str
     horizons_days: tuple[int, ...]
     share: float
@@ -128,6 +129,7 @@ def backtest_ltv(
         pd.concat(bands, ignore_index=True),
         verdict,
         model,
+        as_of,
         basis,
         horizons,
         is_judged.sum() / len(everybody),
@@ -305,7 +307,9 @@ class CustomerForecast:
     """
 
     customers: pd.DataFrame
+    backtest: LtvBacktest
     days: int
+    level: float
     soon: dict[int, float]
     clock: Clock
     curve: CountFit
@@ -322,7 +326,6 @@ def customer_forecast(
     customer_days: Table,
     backtest: LtvBacktest,
     *,
-    as_of: dt.date,
     days: int = 365,
     traits: Table | None = None,
     level: float = 0.8,
@@ -332,9 +335,9 @@ def customer_forecast(
     customer_id. It learns from all of them or, in a large shop, from `max_learnt` fixed
     by the hash of the id: more would not tell its parameters better.
     """
-    model, asked = backtest.model, {"as_of": as_of, "basis": backtest.basis}
+    model, asked = backtest.model, {"as_of": backtest.as_of, "basis": backtest.basis}
     table = shop_past.purchase_history(customer_days, **asked, traits=traits)
-    names, now = table["customer_id"], pd.Timestamp(as_of)
+    names, now = table["customer_id"], pd.Timestamp(backtest.as_of)
     learnt = shop_past.fixed_sample(names, max_learnt)
     log = shop_past.purchase_log(customer_days, names.iloc[learnt], **asked)
     log["customer_id"] = learnt[log["customer_id"]]
@@ -358,7 +361,7 @@ def customer_forecast(
     histories = engine.at(log, now)
     spend = fit_spend(shop_past.spend_rows(histories))
     each, expected = expected_spend(spend, shop_past.spend_rows(table)), said[days]
-    low, high = _count_limits(backtest, expected, days, as_of, level)
+    low, high = _count_limits(backtest, expected, days, level)
     is_mortal = curve.is_identified and curve.model != "nbd"
     customers = table.assign(
         customer_id=names,
@@ -372,7 +375,7 @@ def customer_forecast(
     ).drop(columns=["first_amount", "mean", "category"], errors="ignore")
     soon = {h: float(said[h] @ each) for h in SOON}
     caveat = "; ".join(filter(None, caveats))
-    return CustomerForecast(customers, days, soon, clock, curve, spend, caveat)
+    return CustomerForecast(customers, backtest, days, level, soon, clock, curve, spend, caveat)
 
 
 def _curve(
@@ -393,7 +396,7 @@ def _curve(
 
 
 def _count_limits(
-    backtest: LtvBacktest, expected: np.ndarray, days: int, as_of: dt.date, level: float
+    backtest: LtvBacktest, expected: np.ndarray, days: int, level: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Low and high count of each customer, from the backtested horizon next to `days`;
     missing where it is not within a week of them.
@@ -403,13 +406,12 @@ def _count_limits(
     bands = bands[(bands["model"] == backtest.model) & (bands["horizon_days"] == horizon)]
     if abs(horizon - days) >= NEAR_DAYS:
         bands = bands[:0]
-    return shop_past.count_bands(bands, shop_past.band_of(expected), as_of=as_of, level=level)
+    band = shop_past.band_of(expected)
+    return shop_past.count_bands(bands, band, as_of=backtest.as_of, level=level)
 
 
 @returns("ltv_modelling.remaining")
-def remaining_value(
-    forecast: CustomerForecast, backtest: LtvBacktest, *, as_of: dt.date, level: float = 0.8
-) -> pd.DataFrame:
+def remaining_value(forecast: CustomerForecast) -> pd.DataFrame:
     """What today's customers will still bring in the next `forecast.days`, by channel,
     and a last row `all`. The interval comes from the champion's errors at the longest
     backtested horizon up to `days` that has eight.
@@ -423,8 +425,7 @@ def remaining_value(
     for kind, names in kinds.items():
         sums = customers.groupby(names)["worth"].agg(["size", "sum"]).rename_axis("subject")
         rows = sums.reset_index().rename(columns={"size": "n_customers", "sum": "point"})
-        rows = rows.assign(kind=kind, unit=forecast.unit)
-        parts.append(longest_intervals(rows, backtest, forecast.days, as_of, level))
+        parts.append(longest_intervals(rows.assign(kind=kind), forecast, forecast.days))
     out = pd.concat(parts, ignore_index=True)
     best = out["mid"].fillna(out["point"])
     out = out.assign(remaining=best, remaining_per_customer=best / out["n_customers"])
@@ -438,17 +439,20 @@ def remaining_value(
     return out[schema("ltv_modelling.remaining").names]
 
 
-def longest_intervals(
-    rows: pd.DataFrame, backtest: LtvBacktest, days: int, as_of: dt.date, level: float
-) -> pd.DataFrame:
-    """Intervals of money (`rows`: kind, subject, point, unit) from the longest horizon
-    up to `days` that has enough errors; the shortest one otherwise, not calibrated.
+def longest_intervals(rows: pd.DataFrame, forecast: CustomerForecast, days: int) -> pd.DataFrame:
+    """Intervals of money (`rows`: kind, subject, point) from the longest horizon up to
+    `days` that has enough errors; the shortest one otherwise, not calibrated.
     """
+    backtest, levels = forecast.backtest, (forecast.level,)
     rows = rows.assign(model=backtest.model, measure="money")
+    if "unit" not in rows:
+        rows["unit"] = forecast.unit
     known = sorted((h for h in backtest.horizons_days if h <= days), reverse=True)
     for horizon in known or [min(backtest.horizons_days)]:
         asked = rows.assign(horizon_days=horizon)
-        out = evidence.predictive_intervals(asked, backtest.windows, as_of=as_of, levels=(level,))
+        out = evidence.predictive_intervals(
+            asked, backtest.windows, as_of=backtest.as_of, levels=levels
+        )
         if (out["status"] == "complete").all():
             break
     return out

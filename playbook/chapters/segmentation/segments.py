@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from playbook.chapters.ltv_modelling.ltv import purchase_history
 from playbook.chapters.segmentation.campaigns import campaign_returns
 from playbook.chapters.segmentation.membership import (
     annual_amounts,
@@ -32,7 +31,7 @@ from playbook.chapters.segmentation.membership import (
     search_tiers,
 )
 from playbook.errors import PlaybookError
-from playbook.measures.customer_windows import MONEY, hash_places
+from playbook.measures.customer_windows import MONEY, hash_places, purchase_history
 from playbook.methods.clusters import stable_clusters
 from playbook.store import expression
 
