@@ -89,10 +89,10 @@ def purchase_history(
         known = known.group_by("customer_id").aggregate(**{n: known[n].min() for n in names})
         t = t.left_join(known, "customer_id").drop("customer_id_right")
     out = t.order_by("customer_id").to_pandas()
-    first_on, last_on = pd.to_datetime(out["first_on"]), pd.to_datetime(out["last_on"])
-    days = pd.DataFrame({"first_on": first_on, "last_on": last_on, "n": out["n_days"]})
+    first_on, last_on = pd.to_datetime(out.first_on), pd.to_datetime(out.last_on)
+    days = pd.DataFrame({"first_on": first_on, "last_on": last_on, "n": out.n_days})
     money = out[["first_amount", "amount"]].astype(float)
-    history = _history(out["customer_id"], days, money, pd.Timestamp(as_of))
+    history = _history(out.customer_id, days, money, pd.Timestamp(as_of))
     return history.assign(**out[names])
 
 
@@ -102,17 +102,17 @@ def _history(
     """The columns of `purchase_history` from first_on, last_on and n (purchase days),
     first_amount and amount of each customer.
     """
-    x = days["n"].to_numpy("int64") - 1
-    later = money["amount"] - money["first_amount"]
+    x = days.n.to_numpy("int64") - 1
+    later = money.amount - money.first_amount
     return pd.DataFrame(
         {
             "customer_id": ids,
-            "first_on": days["first_on"],
+            "first_on": days.first_on,
             "x": x,
-            "t_x": (days["last_on"] - days["first_on"]).dt.days,
-            "T": (as_of - days["first_on"]).dt.days,
-            "first_amount": money["first_amount"],
-            "amount": money["amount"],
+            "t_x": (days.last_on - days.first_on).dt.days,
+            "T": (as_of - days.first_on).dt.days,
+            "first_amount": money.first_amount,
+            "amount": money.amount,
             "mean": later.where(x > 0) / np.maximum(x, 1),
         },
         copy=False,
@@ -129,8 +129,8 @@ def purchase_log(
     t = t.semi_join(ibis.memtable(ids.reset_index(drop=True)), "customer_id")
     t = t.select("customer_id", "orders", "day_on", money=t[basis].cast("float64"))
     frame = t.order_by("customer_id", "day_on", "orders", "money").to_pandas()
-    place = pd.Index(customers).get_indexer(frame["customer_id"])
-    return frame.assign(customer_id=place, day_on=pd.to_datetime(frame["day_on"]))
+    place = pd.Index(customers).get_indexer(frame.customer_id)
+    return frame.assign(customer_id=place, day_on=pd.to_datetime(frame.day_on))
 
 
 def _days(customer_days: Table, as_of: dt.date) -> ibis.Table:
@@ -176,16 +176,16 @@ def history_of(past: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
     """As purchase_history, from a frame sorted by customer and day: fast enough for a
     hundred origins.
     """
-    bought, everyone = past[past["orders"] > 0], past["customer_id"].to_numpy()
-    ids, start, n = np.unique(bought["customer_id"], return_index=True, return_counts=True)
-    when = bought["day_on"].to_numpy()
+    bought, everyone = past[past.orders > 0], past.customer_id.to_numpy()
+    ids, start, n = np.unique(bought.customer_id, return_index=True, return_counts=True)
+    when = bought.day_on.to_numpy()
     # refunds of customers without a purchase so far count for nobody
     place = np.searchsorted(ids, everyone)
-    known = (place < len(ids)) & past["money"].notna().to_numpy()
+    known = (place < len(ids)) & past.money.notna().to_numpy()
     known[known] = ids[place[known]] == everyone[known]
-    amount = np.bincount(place[known], past["money"].to_numpy()[known], len(ids))
+    amount = np.bincount(place[known], past.money.to_numpy()[known], len(ids))
     days = pd.DataFrame({"first_on": when[start], "last_on": when[start + n - 1], "n": n})
-    opening = bought["money"].to_numpy()[start]
+    opening = bought.money.to_numpy()[start]
     return _history(ids, days, pd.DataFrame({"first_amount": opening, "amount": amount}), day)
 
 
@@ -193,10 +193,10 @@ def spend_rows(history: pd.DataFrame) -> pd.DataFrame:
     """Columns n and mean for the spend model: repeat days where there are enough of
     them, else all purchase days.
     """
-    if (history["x"] > 0).sum() >= SPEND_REPEATERS:
+    if (history.x > 0).sum() >= SPEND_REPEATERS:
         return history[["x", "mean"]].rename(columns={"x": "n"})
-    n = history["x"] + 1
-    return pd.DataFrame({"n": n, "mean": history["amount"] / n})
+    n = history.x + 1
+    return pd.DataFrame({"n": n, "mean": history.amount / n})
 
 
 def tenths(expected: np.ndarray) -> np.ndarray:
@@ -283,10 +283,10 @@ def count_bands(
     narrowest whole numbers from the middle outward that held at least `level` of them;
     missing under eight origins or 100 past subjects in the band.
     """
-    due = pd.to_datetime(bands["origin_on"]) + pd.to_timedelta(bands["horizon_days"], "D")
+    due = pd.to_datetime(bands.origin_on) + pd.to_timedelta(bands.horizon_days, "D")
     ended = bands[due <= pd.Timestamp(as_of)]
     low, high = np.full(len(band), np.nan), np.full(len(band), np.nan)
-    if ended["origin_on"].nunique() < MIN_ORIGINS:
+    if ended.origin_on.nunique() < MIN_ORIGINS:
         return low, high
     tail = (1 - level) / 2
     for number, rows in ended.groupby("band"):
@@ -311,8 +311,8 @@ def band_coverage(bands: pd.DataFrame, *, levels: Sequence[float] = (0.8, 0.95))
         inside = judged = waiting = 0
         for _horizon, windows in bands.groupby("horizon_days"):
             for origin, now in windows.groupby("origin_on"):
-                low, high = count_bands(windows, now["band"].to_numpy(), as_of=origin, level=level)
-                known, bought = np.isfinite(low), now["bought"]
+                low, high = count_bands(windows, now.band.to_numpy(), as_of=origin, level=level)
+                known, bought = np.isfinite(low), now.bought
                 inside += int(now.loc[(bought >= low) & (bought <= high), "n"].sum())
                 judged += int(now.loc[known, "n"].sum())
                 waiting += int(now.loc[~known, "n"].sum())

@@ -122,7 +122,7 @@ class Candidates:
     def at(self, past: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
         """The histories models learn from as of `day`."""
         if day not in self._past:
-            self._past[day] = self.history(past[past["day_on"] <= day], day)
+            self._past[day] = self.history(past[past.day_on <= day], day)
         return self._past[day]
 
     def in_shop_time(
@@ -160,7 +160,7 @@ class Candidates:
         return list(np.mean(said, axis=0)), ""
 
     def _naive_rate(self, now: _Moment) -> _Answer:
-        rate = now.table["x"].to_numpy() / np.maximum(now.table["T"].to_numpy(), 1)
+        rate = now.table.x.to_numpy() / np.maximum(now.table["T"].to_numpy(), 1)
         return [rate * h for h in now.horizons_days], ""
 
     def _cohort_curve(self, now: _Moment) -> _Answer:
@@ -187,7 +187,7 @@ class Candidates:
         model expects of each customer.
         """
         past, origin, table = now.past, now.origin, now.table
-        first = past["day_on"].min()
+        first = past.day_on.min()
         span = (origin - first).days if len(past) else 0
         reach = min(h, int(span * _LEARN_SHARE) // 7 * 7)
         least = max(_LEARN_SHARE * span, 28)
@@ -223,7 +223,7 @@ class Candidates:
         expected = np.log(np.maximum(expected, 1e-4))
         x, age, t_x = table[["x", "T", "t_x"]].to_numpy(float).T
         idle = age - t_x
-        season = table["first_on"].dt.quarter.to_numpy()
+        season = table.first_on.dt.quarter.to_numpy()
         columns = [
             expected,
             expected**2,
@@ -233,9 +233,9 @@ class Candidates:
             np.log1p(idle) ** 2,
             np.log1p(age),
             idle / np.maximum(age, 1),
-            np.nan_to_num(np.arcsinh(table["amount"].to_numpy(float) / (x + 1))),
+            np.nan_to_num(np.arcsinh(table.amount.to_numpy(float) / (x + 1))),
             *(season == quarter for quarter in (2, 3, 4)),
-            *(trait[table["customer_id"].to_numpy()] for trait in self._trait_columns),
+            *(trait[table.customer_id.to_numpy()] for trait in self._trait_columns),
         ]
         return np.column_stack(columns)
 
@@ -252,8 +252,8 @@ class Candidates:
 
 def _bought(past: pd.DataFrame, start: pd.Timestamp, known: pd.DataFrame, days: int) -> NDArray:
     """Purchases within the `days` after `start` of those who were customers then."""
-    ids, day = known["customer_id"].to_numpy(), past["day_on"]
-    inside = (past["orders"] > 0) & (day > start) & (day <= start + pd.Timedelta(days=days))
+    ids, day = known.customer_id.to_numpy(), past.day_on
+    inside = (past.orders > 0) & (day > start) & (day <= start + pd.Timedelta(days=days))
     who = past.loc[inside, "customer_id"].to_numpy()
     return np.bincount(who, minlength=ids.max() + 1)[ids].astype(float)
 
@@ -276,8 +276,8 @@ def _weeks_of_age(
     # whole weeks lived so far
     age = known["T"].to_numpy() // 7
     n = int(age.max()) + 1
-    bought = past.loc[past["orders"] > 0, ["customer_id", "day_on"]]
-    born = pd.Series(known["first_on"].to_numpy(), known["customer_id"].to_numpy())
+    bought = past.loc[past.orders > 0, ["customer_id", "day_on"]]
+    born = pd.Series(known.first_on.to_numpy(), known.customer_id.to_numpy())
     since = bought["day_on"].to_numpy() - bought["customer_id"].map(born).to_numpy()
     days = since.astype("timedelta64[D]").astype(int)
     year = pd.Timedelta(weeks=_CURVE_WEEKS)

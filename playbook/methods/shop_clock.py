@@ -45,7 +45,7 @@ class Clock:
     def history(self, table: pd.DataFrame) -> pd.DataFrame:
         """`table` (t_x and T in calendar days) with both in shop days."""
         age = _read(self.past, table["T"])
-        idle = _read(self.past, table["T"] - table["t_x"])
+        idle = _read(self.past, table["T"] - table.t_x)
         return table.assign(t_x=age - idle, T=age)
 
     def ahead(self, days: float | NDArray) -> NDArray:
@@ -65,12 +65,12 @@ def shop_clock(past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame) ->
     """The clock as of `origin`. `past`: customer_id (a whole number), day_on, orders;
     `table`: the histories of the same customers (customer_id, T).
     """
-    ids = table["customer_id"].to_numpy()
+    ids = table.customer_id.to_numpy()
     # days back from the origin, for births and for purchases
     born = np.full(ids.max() + 1, -1)
     born[ids] = table["T"].to_numpy()
-    bought = past[past["orders"] > 0]
-    who, back = bought["customer_id"].to_numpy(), (origin - bought["day_on"]).dt.days.to_numpy()
+    bought = past[past.orders > 0]
+    who, back = bought.customer_id.to_numpy(), (origin - bought.day_on).dt.days.to_numpy()
     later = back < born[who]
     n = int(born.max()) // 7 + 1
     if n < YEAR or not later.any():

@@ -55,12 +55,12 @@ def fit_spend(table: pd.DataFrame, *, model: str = "auto", engine: str = "auto")
     where installed and converging, else own) or own. Rows with n = 0 or a missing mean
     are not used.
     """
-    table = table.loc[(table["n"] > 0) & table["mean"].notna(), ["n", "mean"]]
+    table = table.loc[(table.n > 0) & table["mean"].notna(), ["n", "mean"]]
     table = table.astype(float).sort_values(["n", "mean"])
     if model == "credibility":
         return _credibility(table, "")
     positive = table[table["mean"] > 0]
-    fit = _gamma_gamma(positive["n"].to_numpy(), positive["mean"].to_numpy(), engine)
+    fit = _gamma_gamma(positive.n.to_numpy(), positive["mean"].to_numpy(), engine)
     if model == "gamma_gamma":
         return fit
     left_out = len(table) - len(positive)
@@ -74,7 +74,7 @@ def expected_spend(fit: SpendFit, table: pd.DataFrame) -> NDArray:
     """Expected money per future purchase day for each row of `table` (n, mean); the
     shop's mean where n is 0. Missing everywhere when the fit has no parameters.
     """
-    n, mean = table["n"].to_numpy(float), table["mean"].to_numpy(float)
+    n, mean = table.n.to_numpy(float), table["mean"].to_numpy(float)
     if fit.params is None:
         return np.full(len(n), np.nan)
     if fit.model == "gamma_gamma":
@@ -169,7 +169,7 @@ def _credibility(table: pd.DataFrame, reason: str) -> SpendFit:
     squared deviations on 1 / n gives both. The top percent of deviations is capped, so
     that one huge order does not decide.
     """
-    n, mean = table["n"].to_numpy(), table["mean"].to_numpy()
+    n, mean = table.n.to_numpy(), table["mean"].to_numpy()
     if len(n) == 0:
         return SpendFit("credibility", None, False, reason or say("methods.nobody_spent"))
     shop = float(np.average(mean, weights=n))

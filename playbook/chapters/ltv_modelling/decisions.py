@@ -25,7 +25,7 @@ def ltv_decisions(
     its hold-out (`vip`), and the naive model where no other has beaten it.
     """
     terms = {"currency": currency, "due_on": due_on, "revisit_on": revisit_on}
-    paid = [] if cap is None else cap[cap["ncac"].notna()].itertuples(index=False)
+    paid = [] if cap is None else cap[cap.ncac.notna()].itertuples(index=False)
     rows = [
         propose(
             "ltv_modelling.lower_to_cap" if c.ncac > c.cap else "ltv_modelling.keep_under_cap",
@@ -41,22 +41,22 @@ def ltv_decisions(
         )
         for c in paid
     ]
-    treated = top[top["arm"] == "treat"]
+    treated = top[top.arm == "treat"]
     if len(treated):
         vip = propose(
             "ltv_modelling.vip_care",
             "VIP list",
             size=len(treated),
-            effect=(treated["worth"].sum(),),
+            effect=(treated.worth.sum(),),
             effect_kind=f"{backtest.basis}_at_stake",
             confidence="low" if backtest.caveat else "medium",
-            evidence_value=top["worth"].mean(),
+            evidence_value=top.worth.mean(),
             model=backtest.model,
             n_held_out=len(top) - len(treated),
             **terms,
         )
         rows.append(vip)
-    if backtest.caveat or backtest.verdict["is_naive"].iloc[0]:
+    if backtest.caveat or backtest.verdict.is_naive.iloc[0]:
         reason = backtest.caveat or say("ltv_modelling.naive_unbeaten")
         rows.append(propose("ltv_modelling.baseline", "", reason=reason, **terms))
     return decision_rows(rows)

@@ -100,11 +100,11 @@ def payback(
     """
     curve = margin_curve(customer_days, acquisitions, as_of=as_of, max_months=PAYBACK_MONTHS)
     cost = monthly_spend(spend, as_of)
-    covered = set(cost["cohort"])
+    covered = set(cost.cohort)
     rows = []
-    for channel in sorted(set(curve["channel"]) | set(cost["channel"])):
-        mine = curve[curve["channel"] == channel]
-        paid = cost[cost["channel"] == channel].set_index("cohort")["spend"]
+    for channel in sorted(set(curve.channel) | set(cost.channel)):
+        mine = curve[curve.channel == channel]
+        paid = cost[cost.channel == channel].set_index("cohort")["spend"]
         for cohort in sorted(set(mine["cohort"]) | set(paid.index)):
             part, spent = mine[mine["cohort"] == cohort], float(paid.get(cohort, 0.0))
             row = pay_row(part, spent, cohort in covered, level)
@@ -122,8 +122,8 @@ def tempting_ltv(history: pd.DataFrame, *, life_years: float = 3.0) -> pd.DataFr
     One row: average_order, orders_per_year (of customers older than a day), life_years,
     tempting_ltv.
     """
-    days = history["x"] + 1
-    order = history["amount"].sum() / days.sum()
+    days = history.x + 1
+    order = history.amount.sum() / days.sum()
     yearly = (days / history["T"].clip(lower=1) * 365.25)[history["T"] > 0].mean()
     row = {"average_order": order, "orders_per_year": yearly, "life_years": life_years}
     return pd.DataFrame([row | {"tempting_ltv": order * yearly * life_years}])
@@ -135,7 +135,7 @@ def model_fits(history: pd.DataFrame) -> pd.DataFrame:
     estimate that is not identified is named as such; its parameters are missing, so
     that nobody reads them as an answer.
     """
-    history = history.iloc[fixed_sample(history["customer_id"], FITTED_CUSTOMERS)]
+    history = history.iloc[fixed_sample(history.customer_id, FITTED_CUSTOMERS)]
     rows = []
     for model in MODELS:
         fit, own = (fit_counts(history, model=model, engine=e) for e in ("auto", "own"))
@@ -178,7 +178,7 @@ def ltv_table(
     won = _newly_won(customer_days, traits, forecast, reach)
     left = np.maximum(reach - won["T"].to_numpy(), 0.0)
     won = won.assign(expected=_expected(forecast, won, left), is_lived=left == 0)
-    won = won.assign(each_ltv=won["observed"] + won["expected"])
+    won = won.assign(each_ltv=won.observed + won.expected)
     groups = won.groupby(by, sort=True)
     table = (
         groups[["observed", "expected", "each_ltv"]]
@@ -191,19 +191,19 @@ def ltv_table(
         )
     )
     table = table.reset_index().rename(columns={"each_ltv": "ltv"})
-    unit = max(float(won["each"].mean()), 1e-9)
-    rows = pd.DataFrame({"subject": table[by], "point": table["point"], "kind": by, "unit": unit})
+    unit = max(float(won.each.mean()), 1e-9)
+    rows = pd.DataFrame({"subject": table[by], "point": table.point, "kind": by, "unit": unit})
     band = longest_intervals(rows, forecast, int(reach))
-    n, is_lived = table["n_customers"], table["is_lived"].to_numpy(bool)
-    spread = normal_width(forecast.level) * table["spread"] / np.sqrt(n)
-    down = np.where(is_lived, 0.0, (band["point"] - band["low"]) / n)
-    up = np.where(is_lived, 0.0, (band["high"] - band["point"]) / n)
+    n, is_lived = table.n_customers, table.is_lived.to_numpy(bool)
+    spread = normal_width(forecast.level) * table.spread / np.sqrt(n)
+    down = np.where(is_lived, 0.0, (band.point - band.low) / n)
+    up = np.where(is_lived, 0.0, (band.high - band.point) / n)
     table = table.assign(
-        low=table["ltv"] - np.hypot(down, spread),
-        high=table["ltv"] + np.hypot(up, spread),
+        low=table.ltv - np.hypot(down, spread),
+        high=table.ltv + np.hypot(up, spread),
         horizon_months=months,
         basis=forecast.backtest.basis,
-        status=band["status"].replace("complete", "partial").mask(is_lived, "complete"),
+        status=band.status.replace("complete", "partial").mask(is_lived, "complete"),
     )
     return table[[by, *schema("ltv_modelling.ltv").names[1:]]]
 
@@ -235,12 +235,12 @@ def _newly_won(
     )
     # one row per customer with a purchase, by id, as in the forecast
     lived = t.filter(_.bought).order_by("customer_id").to_pandas()
-    acquired_on = pd.to_datetime(lived["acquired_on"])
+    acquired_on = pd.to_datetime(lived.acquired_on)
     is_won = acquired_on > day - pd.Timedelta(days=WON_MONTHS * MONTH_DAYS)
-    is_won &= ~lived["is_left_truncated"].fillna(False).astype(bool)
+    is_won &= ~lived.is_left_truncated.fillna(False).astype(bool)
     customers = forecast.customers.assign(
-        observed=lived["observed"].astype(float).fillna(0.0),
-        channel=lived["channel"].fillna("unknown"),
+        observed=lived.observed.astype(float).fillna(0.0),
+        channel=lived.channel.fillna("unknown"),
         cohort=month_names(acquired_on),
     )
     return customers[is_won]
@@ -250,7 +250,7 @@ def _expected(forecast: CustomerForecast, won: pd.DataFrame, left: np.ndarray) -
     """Money expected within each customer's own number of days: the forecast, bent by
     the count model's curve.
     """
-    curve, worth = forecast.curve, won["worth"].to_numpy()
+    curve, worth = forecast.curve, won.worth.to_numpy()
     if curve.params is None:
         return worth * left / forecast.days
     history, ahead = forecast.clock.history(won), forecast.clock.ahead
@@ -264,18 +264,18 @@ def caps(ltv: pd.DataFrame, paid: pd.DataFrame, *, ratio: float = 3.0) -> pd.Dat
     and `payback`. Raises PlaybookError for values on revenue: a cap on revenue would be
     wrong by the cost of the goods.
     """
-    if (ltv["basis"] != "margin").any():
+    if (ltv.basis != "margin").any():
         raise PlaybookError("ltv_modelling.cap_needs_margin", column="basis")
-    every = paid.loc[paid["cohort"] == "all", ["channel", "ncac", "payback_months", "status"]]
+    every = paid.loc[paid.cohort == "all", ["channel", "ncac", "payback_months", "status"]]
     out = ltv[["channel", "n_customers", "ltv", "low", "high"]]
     out = out.merge(every, on="channel", how="left")
-    cap = out["ltv"] / ratio
+    cap = out.ltv / ratio
     return out.assign(
-        status=out["status"].fillna("no spend"),
+        status=out.status.fillna("no spend"),
         cap=cap,
-        cap_low=out["low"].clip(lower=0) / ratio,
-        ltv_cac=out["ltv"] / out["ncac"],
-        headroom=cap - out["ncac"],
+        cap_low=out.low.clip(lower=0) / ratio,
+        ltv_cac=out.ltv / out.ncac,
+        headroom=cap - out.ncac,
     )
 
 
@@ -291,10 +291,10 @@ def vip(
     """
     customers = forecast.customers
     n = max(int(np.ceil(share * len(customers))), 1)
-    edge = customers["worth"].nlargest(n).min()
-    top = customers[(customers["worth"] >= edge) & (customers["worth"] > 0)]
+    edge = customers.worth.nlargest(n).min()
+    top = customers[(customers.worth >= edge) & (customers.worth > 0)]
     top = top.sort_values(["worth", "customer_id"], ascending=[False, True], ignore_index=True)
-    place = hash_places(top["customer_id"]) % 10_000
+    place = hash_places(top.customer_id) % 10_000
     top = top.assign(arm=np.where(place < holdout_share * 10_000, "holdout", "treat"))
     return top[schema("ltv_modelling.vip").names]
 
@@ -306,7 +306,7 @@ def ltv_predictions(forecast: CustomerForecast) -> pd.DataFrame:
     model. Limits are missing until calibrated.
     """
     customers, backtest, rows = forecast.customers, forecast.backtest, []
-    rate = (customers["x"] / customers["T"].clip(lower=1)).mean() * customers["each"].mean()
+    rate = (customers.x / customers["T"].clip(lower=1)).mean() * customers.each.mean()
     naive = float(rate) * len(customers)
     for days, worth in forecast.soon.items():
         total = pd.DataFrame([{"kind": "total", "subject": "all", "point": worth}])
@@ -317,9 +317,9 @@ def ltv_predictions(forecast: CustomerForecast) -> pd.DataFrame:
                 "subject": "all",
                 "horizon": f"{days} days",
                 "due_on": backtest.as_of + dt.timedelta(days),
-                "point": worth if pd.isna(band["mid"]) else band["mid"],
-                "low": band["low"],
-                "high": band["high"],
+                "point": worth if pd.isna(band.mid) else band.mid,
+                "low": band.low,
+                "high": band.high,
                 "level": forecast.level,
                 "naive": naive * days,
                 "model": backtest.model,
@@ -337,11 +337,11 @@ def ltv_headline(
     """
     t = expression(customer_days).mutate(margin=_[basis])
     curve = margin_curve(t, traits, as_of=as_of, max_months=HEADLINE_MONTHS)
-    last = curve[curve["k"] == HEADLINE_MONTHS - 1].groupby("cohort")
+    last = curve[curve.k == HEADLINE_MONTHS - 1].groupby("cohort")
     sums, done = last[["n", "margin", "square"]].sum(), last["is_complete"].all()
-    n = sums["n"]
-    mean = (sums["margin"] / n).where(done)
-    error = 1.96 * np.sqrt(np.maximum(sums["square"] / n - mean**2, 0) / n)
+    n = sums.n
+    mean = (sums.margin / n).where(done)
+    error = 1.96 * np.sqrt(np.maximum(sums.square / n - mean**2, 0) / n)
     out = pd.DataFrame(
         {
             "metric": "ltv_h",

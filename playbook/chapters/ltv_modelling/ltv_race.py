@@ -101,9 +101,9 @@ def backtest_ltv(
     if len(everybody) == 0:
         raise PlaybookError("ltv_modelling.no_customer", table="customer_days")
     customers, is_judged = _chosen(everybody, max_customers, max_in_channels)
-    ids = customers["customer_id"]
+    ids = customers.customer_id
     log = shop_past.purchase_log(customer_days, ids, as_of=as_of, basis=basis)
-    first, last = log.loc[is_judged[log["customer_id"]], "day_on"].min(), pd.Timestamp(as_of)
+    first, last = log.loc[is_judged[log.customer_id], "day_on"].min(), pd.Timestamp(as_of)
     span = (last - first).days
     later = tuple(horizon for horizon, least in LATER.items() if span >= least)
     horizons = tuple(horizons_days or SOON + later)
@@ -119,9 +119,9 @@ def backtest_ltv(
     verdict = evidence.champion(losses, naive=NAIVE)
     model, caveat, bands = "nbd", "", [pd.DataFrame(columns=[*WINDOW_KEY, "band", "bought", "n"])]
     if len(verdict):
-        model, bands = verdict["model"].iloc[0], race.bands
+        model, bands = verdict.model.iloc[0], race.bands
     else:
-        n = int((log["orders"] > 0).sum())
+        n = int((log.orders > 0).sum())
         caveat = say("ltv_modelling.nothing_checked", days=span, n=n)
     return LtvBacktest(
         windows,
@@ -143,7 +143,7 @@ def _chosen(
     """The customers whose forecasts are compared, and which of them are judged: the
     others only tell their channel's errors.
     """
-    places = pd.Series(shop_past.hash_places(everybody["customer_id"])).rank(method="first")
+    places = pd.Series(shop_past.hash_places(everybody.customer_id)).rank(method="first")
     is_judged = is_chosen = places <= max_customers
     channel = _channels(everybody)
     if channel is not None:
@@ -154,8 +154,8 @@ def _chosen(
 
 def _channels(customers: pd.DataFrame) -> pd.Series | None:
     """The channel that won each customer; None where no channel is known."""
-    if "channel" in customers and customers["channel"].notna().any():
-        return customers["channel"].fillna("unknown")
+    if "channel" in customers and customers.channel.notna().any():
+        return customers.channel.fillna("unknown")
     return None
 
 
@@ -177,7 +177,7 @@ class _Competition:
         and expected purchases by horizon and model.
         """
         table = shop_past.history_of(past, origin)
-        learnt = past[self.is_judged[past["customer_id"].to_numpy()]]
+        learnt = past[self.is_judged[past.customer_id.to_numpy()]]
         table, purchases, _ = self.models.predict(learnt, origin, self.horizons, table)
         spend = fit_spend(shop_past.spend_rows(self.models.at(learnt, origin)), engine="own")
         each = expected_spend(spend, shop_past.spend_rows(table))
@@ -186,11 +186,11 @@ class _Competition:
     def compare(self, forecast: tuple, future: pd.DataFrame, horizon: int) -> pd.DataFrame:
         """One row per model, measure, kind and subject: what was forecast, what came."""
         origin, table, purchases = forecast
-        ids, n = table["customer_id"].to_numpy(), len(self.customers)
-        who, is_order = future["customer_id"].to_numpy(), future["orders"].to_numpy() > 0
+        ids, n = table.customer_id.to_numpy(), len(self.customers)
+        who, is_order = future.customer_id.to_numpy(), future.orders.to_numpy() > 0
         actual = np.bincount(who[is_order], minlength=n)[ids].astype(float)
-        money = np.bincount(who, future["money"].fillna(0).to_numpy(), minlength=n)[ids]
-        sizes = {"each": table["each"], "actual": actual, "money": money}
+        money = np.bincount(who, future.money.fillna(0).to_numpy(), minlength=n)[ids]
+        sizes = {"each": table.each, "actual": actual, "money": money}
         judged, groups, parts = self.is_judged[ids], self._groups(table), []
         for model, expected in purchases[horizon].items():
             expected = expected.to_numpy(float)
@@ -207,8 +207,8 @@ class _Competition:
         """Kind -> names, and each customer's place in them: judged customers by month
         of first order, all by channel.
         """
-        ids = table["customer_id"].to_numpy()
-        months, code = shop_past.month_codes(table["first_on"])
+        ids = table.customer_id.to_numpy()
+        months, code = shop_past.month_codes(table.first_on)
         groups = {"cohort": (months, np.where(self.is_judged[ids], code, -1))}
         channel = _channels(self.customers)
         if channel is not None:
@@ -224,13 +224,13 @@ def played_windows(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> pd.D
     losses, windows = backtest.losses, backtest.windows
     if len(losses) == 0:
         return evidence.score_intervals(windows)
-    due_on = losses["origin_on"] + pd.to_timedelta(losses["horizon_days"], "D")
+    due_on = losses.origin_on + pd.to_timedelta(losses.horizon_days, "D")
     chosen = {}
-    for origin in sorted(windows["origin_on"].unique()):
+    for origin in sorted(windows.origin_on.unique()):
         verdict = evidence.champion(losses[due_on <= origin], naive=NAIVE)
-        chosen[origin] = verdict["model"].iloc[0] if len(verdict) else "nbd"
-    is_near = windows["horizon_days"] <= max_horizon_days
-    is_played = windows["model"].isin(set(chosen.values())) & (windows["kind"] != "cohort")
+        chosen[origin] = verdict.model.iloc[0] if len(verdict) else "nbd"
+    is_near = windows.horizon_days <= max_horizon_days
+    is_played = windows.model.isin(set(chosen.values())) & (windows.kind != "cohort")
     return evidence.score_intervals(windows[is_played & is_near], only=chosen)
 
 
@@ -242,18 +242,18 @@ def model_table(backtest: LtvBacktest) -> pd.DataFrame:
     verdict, losses = backtest.verdict, backtest.losses
     if backtest.caveat:
         return verdict.assign(bias_share=np.nan, mae=np.nan, top_share=np.nan)
-    purchases = backtest.windows[backtest.windows["measure"] == "purchases"]
+    purchases = backtest.windows[backtest.windows.measure == "purchases"]
     bias = evidence.accuracy(purchases, by=["model"]).set_index("model")["bias_share"]
     means = losses.groupby("model")[["mae", "top_share"]].mean()
     out = verdict.join(bias, on="model").join(means, on="model")
-    truth = purchases[(purchases["kind"] == "total") & (purchases["model"] == "nbd")]
+    truth = purchases[(purchases.kind == "total") & (purchases.model == "nbd")]
     nothing = {
         "model": "zero",
         "n_windows": len(truth),
         "is_naive": True,
         "status": "shown, never chosen",
         "bias_share": -1.0,
-        "mae": float((truth["actual"] / truth["n_customers"]).mean()),
+        "mae": float((truth.actual / truth.n_customers).mean()),
         "is_champion": False,
     }
     return pd.concat([out, pd.DataFrame([nothing])], ignore_index=True)
@@ -267,10 +267,10 @@ def interval_coverage(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> p
     scored = played_windows(backtest, max_horizon_days=max_horizon_days)
     if len(scored) == 0 or backtest.caveat:
         return empty("ltv_modelling.coverage")
-    pooled = scored[scored["kind"].isin(["total", "decile"])].assign(kind="pooled")
+    pooled = scored[scored.kind.isin(["total", "decile"])].assign(kind="pooled")
     table = evidence.coverage(pd.concat([pooled, scored]), by=["measure", "kind", "level"])
-    bands = backtest.bands[backtest.bands["model"] == backtest.model]
-    single = shop_past.band_coverage(bands[bands["horizon_days"] <= max_horizon_days])
+    bands = backtest.bands[backtest.bands.model == backtest.model]
+    single = shop_past.band_coverage(bands[bands.horizon_days <= max_horizon_days])
     single = single.assign(measure="purchases", kind="customer")
     return pd.concat([table, single], ignore_index=True)
 
@@ -280,16 +280,16 @@ def calibration(backtest: LtvBacktest, *, level: float = 0.8) -> pd.DataFrame:
     """The champion's last window that has ended, of up to 91 days, by tenth of forecast
     worth.
     """
-    windows = backtest.windows[backtest.windows["model"] == backtest.model]
+    windows = backtest.windows[backtest.windows.model == backtest.model]
     horizon = max(h for h in backtest.horizons_days if h <= SOON[-1])
-    rows = windows[(windows["kind"] == "decile") & (windows["measure"] == "money")]
-    rows = rows[(rows["horizon_days"] == horizon) & rows["point"].notna()]
+    rows = windows[(windows.kind == "decile") & (windows.measure == "money")]
+    rows = rows[(rows.horizon_days == horizon) & rows.point.notna()]
     if len(rows) == 0:
         return empty("ltv_modelling.calibration")
-    origin = rows["origin_on"].max()
-    last = rows[rows["origin_on"] == origin]
+    origin = rows.origin_on.max()
+    last = rows[rows.origin_on == origin]
     out = evidence.predictive_intervals(last, windows, as_of=origin, levels=(level,))
-    each = out[["point", "low", "high", "actual"]].div(out["n_customers"], axis=0)
+    each = out[["point", "low", "high", "actual"]].div(out.n_customers, axis=0)
     out = out.assign(**each).rename(columns={"subject": "decile", "point": "predicted"})
     return out[schema("ltv_modelling.calibration").names]
 
@@ -319,7 +319,7 @@ class CustomerForecast:
     @property
     def unit(self) -> float:
         """Mean money per purchase, the scale of errors in money."""
-        return max(float(self.customers["each"].mean()), 1e-9)
+        return max(float(self.customers.each.mean()), 1e-9)
 
 
 def customer_forecast(
@@ -337,10 +337,10 @@ def customer_forecast(
     """
     model, asked = backtest.model, {"as_of": backtest.as_of, "basis": backtest.basis}
     table = shop_past.purchase_history(customer_days, **asked, traits=traits)
-    names, now = table["customer_id"], pd.Timestamp(backtest.as_of)
+    names, now = table.customer_id, pd.Timestamp(backtest.as_of)
     learnt = shop_past.fixed_sample(names, max_learnt)
     log = shop_past.purchase_log(customer_days, names.iloc[learnt], **asked)
-    log["customer_id"] = learnt[log["customer_id"]]
+    log["customer_id"] = learnt[log.customer_id]
     table = table.assign(customer_id=np.arange(len(table)))
     engine = Candidates(shop_past.history_of, shop_past.known_traits(table), (model,))
     horizons = (days, *SOON)
@@ -365,7 +365,7 @@ def customer_forecast(
     is_mortal = curve.is_identified and curve.model != "nbd"
     customers = table.assign(
         customer_id=names,
-        channel=table["channel"].fillna("unknown") if "channel" in table else "all",
+        channel=table.channel.fillna("unknown") if "channel" in table else "all",
         p_alive=p_alive(curve, clock.history(table)) if is_mortal else np.nan,
         purchases=expected,
         purchases_low=low,
@@ -403,7 +403,7 @@ def _count_limits(
     """
     horizon = min(backtest.horizons_days, key=lambda h: abs(h - days))
     bands = backtest.bands
-    bands = bands[(bands["model"] == backtest.model) & (bands["horizon_days"] == horizon)]
+    bands = bands[(bands.model == backtest.model) & (bands.horizon_days == horizon)]
     if abs(horizon - days) >= NEAR_DAYS:
         bands = bands[:0]
     band = shop_past.band_of(expected)
@@ -417,7 +417,7 @@ def remaining_value(forecast: CustomerForecast) -> pd.DataFrame:
     backtested horizon up to `days` that has eight.
     """
     customers = forecast.customers
-    kinds = {"channel": customers["channel"], "total": pd.Series("all", customers.index)}
+    kinds = {"channel": customers.channel, "total": pd.Series("all", customers.index)}
     # without channels there is only the total
     if (kinds["channel"] == "all").all():
         del kinds["channel"]
@@ -427,8 +427,8 @@ def remaining_value(forecast: CustomerForecast) -> pd.DataFrame:
         rows = sums.reset_index().rename(columns={"size": "n_customers", "sum": "point"})
         parts.append(longest_intervals(rows.assign(kind=kind), forecast, forecast.days))
     out = pd.concat(parts, ignore_index=True)
-    best = out["mid"].fillna(out["point"])
-    out = out.assign(remaining=best, remaining_per_customer=best / out["n_customers"])
+    best = out.mid.fillna(out.point)
+    out = out.assign(remaining=best, remaining_per_customer=best / out.n_customers)
     out = out.rename(
         columns={
             "subject": "channel",
@@ -453,6 +453,6 @@ def longest_intervals(rows: pd.DataFrame, forecast: CustomerForecast, days: int)
         out = evidence.predictive_intervals(
             asked, backtest.windows, as_of=backtest.as_of, levels=levels
         )
-        if (out["status"] == "complete").all():
+        if (out.status == "complete").all():
             break
     return out

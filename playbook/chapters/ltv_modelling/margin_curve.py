@@ -53,11 +53,11 @@ def margin_curve(
         .filter(_.acquired_on <= ibis.literal(day.date()))
     )
     steps = _margin_steps(customer_days, born, day, max_months)
-    if len(steps) and steps["n_unknown"].sum() == steps["n_rows"].sum():
+    if len(steps) and steps.n_unknown.sum() == steps.n_rows.sum():
         raise PlaybookError("ltv_modelling.no_margin", table="customer_days", column="margin")
     keys = ["channel", "cohort"]
     sizes = born.group_by(keys).aggregate(n=_.count()).order_by(keys).to_pandas()
-    ends = pd.PeriodIndex(sizes["cohort"], freq="M").to_timestamp(how="end").normalize()
+    ends = pd.PeriodIndex(sizes.cohort, freq="M").to_timestamp(how="end").normalize()
     lived = np.floor(((day - ends).days.to_numpy() + 1) / MONTH_DAYS).clip(0, max_months)
     k = np.tile(np.arange(max_months), len(sizes))
     grid = sizes.loc[sizes.index.repeat(max_months)]
@@ -110,7 +110,7 @@ def margin_by_age(
     curve = margin_curve(customer_days, acquisitions, as_of=as_of, max_months=24)
     parts = [
         _mean_curve(part, level).assign(channel=channel)
-        for channel, part in curve[curve["is_complete"]].groupby("channel", sort=True)
+        for channel, part in curve[curve.is_complete].groupby("channel", sort=True)
     ]
     return pd.concat(parts, ignore_index=True)[CURVE] if parts else pd.DataFrame(columns=CURVE)
 
@@ -120,9 +120,9 @@ def _mean_curve(part: pd.DataFrame, level: float) -> pd.DataFrame:
     got as far.
     """
     done = part.groupby("k")[["n", "add", "margin", "square"]].sum()
-    n = done["n"]
-    mean, own = (done["add"] / n).cumsum(), done["margin"] / n
-    error = np.sqrt(np.maximum(done["square"] / n - own**2, 0) / n) * normal_width(level)
+    n = done.n
+    mean, own = (done["add"] / n).cumsum(), done.margin / n
+    error = np.sqrt(np.maximum(done.square / n - own**2, 0) / n) * normal_width(level)
     return pd.DataFrame(
         {
             "month": done.index + 1,
@@ -153,9 +153,9 @@ def pay_row(part: pd.DataFrame, spent: float, is_covered: bool, level: float) ->
     """What is known for one row of `ltv.payback`, from the curve cells of one channel
     and one cohort (or all cohorts with known spend).
     """
-    n = int(part.loc[part["k"] == 0, "n"].sum())
+    n = int(part.loc[part.k == 0, "n"].sum())
     row = {"n_customers": n, "months_observed": 0, "status": "no spend"}
-    curve = _mean_curve(part[part["is_complete"]], level)
+    curve = _mean_curve(part[part.is_complete], level)
     if len(curve):
         last = curve.iloc[-1]
         row["months_observed"] = int(last["month"])

@@ -27,13 +27,13 @@ def margin_plot(
     """
     ax = new_axes(ax, size=(8, 4.6))
     colours = [c for name, c in PALETTE.items() if name not in ("light", "ink")]
-    paid = cost[cost["cohort"] == "all"].set_index("channel")
+    paid = cost[cost.cohort == "all"].set_index("channel")
     for place, (channel, part) in enumerate(curve.groupby("channel", sort=True)):
         look = {"colour": colours[place % len(colours)], "ax": ax}
         line_with_band(part, "month", "margin_per_customer", label=str(channel), **look)
-        ncac, month = paid["ncac"].get(channel), paid["payback_months"].get(channel)
+        ncac, month = paid.ncac.get(channel), paid.payback_months.get(channel)
         if pd.notna(ncac):
-            _cost_dot(ax, month, ncac, part["month"].max(), look["colour"])
+            _cost_dot(ax, month, ncac, part.month.max(), look["colour"])
     _titled(ax, "margin", money=money)
     return ax
 
@@ -50,17 +50,17 @@ def calibration_plot(frame: pd.DataFrame, *, money: str, ax: Axes | None = None)
     `calibration`.
     """
     ax = new_axes(ax)
-    place, height = np.arange(len(frame)), frame["predicted"]
-    ready = frame["low"].notna().all()
+    place, height = np.arange(len(frame)), frame.predicted
+    ready = frame.low.notna().all()
     look = {"color": PALETTE["sky"]} if ready else {"color": "white", "hatch": HATCH}
     look |= {"width": 0.7, "label": say("ltv_modelling.forecast")}
     ax.bar(place, height, edgecolor=None if ready else PALETTE["grey"], **look)
     if ready:
-        reach = np.vstack([height - frame["low"], frame["high"] - height]).clip(min=0)
+        reach = np.vstack([height - frame.low, frame.high - height]).clip(min=0)
         ax.errorbar(place, height, yerr=reach, fmt="none", ecolor=PALETTE["grey"], capsize=3)
     came = say("ltv_modelling.came")
-    ax.plot(place, frame["actual"], "o", color=PALETTE["orange"], label=came, zorder=5)
-    ax.set_xticks(place, frame["decile"])
+    ax.plot(place, frame.actual, "o", color=PALETTE["orange"], label=came, zorder=5)
+    ax.set_xticks(place, frame.decile)
     first = frame.iloc[0]
     origin = pd.Timestamp(first["origin_on"])
     _titled(ax, "calibration", money=money, days=first["horizon_days"], origin=origin)
@@ -71,9 +71,9 @@ def calibration_plot(frame: pd.DataFrame, *, money: str, ax: Axes | None = None)
 def p_alive_plot(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Mean P(alive) by number of later purchases: columns x, p_alive, n_customers."""
     ax = new_axes(ax)
-    ax.bar(frame["x"].astype(str), frame["p_alive"], color=PALETTE["green"], width=0.7)
+    ax.bar(frame.x.astype(str), frame.p_alive, color=PALETTE["green"], width=0.7)
     look = {"ha": "center", "va": "bottom", "fontsize": 8, "color": PALETTE["grey"]}
-    for place, (share, n) in enumerate(zip(frame["p_alive"], frame["n_customers"], strict=True)):
+    for place, (share, n) in enumerate(zip(frame.p_alive, frame.n_customers, strict=True)):
         ax.text(place, share, f"{n:,}", **look)
     ax.set_ylim(0, 1.08)
     _titled(ax, "alive")
@@ -90,8 +90,8 @@ def caps_plot(frame: pd.DataFrame, *, money: str, ax: Axes | None = None) -> Axe
         name = say(f"ltv_modelling.bar_{column}")
         ax.barh(place, frame[column], color=PALETTE[colour], height=0.6, label=name)
     name = say("ltv_modelling.paid_now")
-    ax.plot(frame["ncac"], place, "|", color=PALETTE["orange"], ms=18, mew=3, label=name)
-    ax.set_yticks(place, frame["channel"])
+    ax.plot(frame.ncac, place, "|", color=PALETTE["orange"], ms=18, mew=3, label=name)
+    ax.set_yticks(place, frame.channel)
     _titled(ax, "caps", money=money)
     ax.legend(loc="lower right")
     return ax
