@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.bench_ltv import refit_resampled
 from playbook.errors import PlaybookError
-from playbook.methods.btyd import expected_purchases, fit_counts, p_alive, refit_resampled
-from playbook.methods.btyd_models import MODELS, log_likelihood
+from playbook.methods.btyd import expected_purchases, fit_counts, p_alive
+from playbook.methods.btyd_models import MODELS, Histories, log_likelihood
 from playbook.methods.spend import expected_spend, fit_spend
 
 PUBLISHED = {  # CDNOW 1/10 sample, first 39 weeks: Fader, Hardie & Lee (2005) table 2; Fader & Hardie notes
@@ -126,15 +127,13 @@ def test_fitting_leaves_pandas_options_and_warning_filters_alone(sample):
 
 @pytest.mark.parametrize("model", list(MODELS))
 def test_gradients_are_the_derivatives_of_the_likelihood(model):
-    x, t_x, age = (
-        np.array([0, 1, 5, 40.0]),
-        np.array([0, 3, 20, 39.0]),
-        np.array([10, 30, 39, 40.0]),
+    customers = Histories(
+        np.array([0, 1, 5, 40.0]), np.array([0, 3, 20, 39.0]), np.array([10, 30, 39, 40.0])
     )
     at = np.log(np.array([0.4, 5.0, 0.7, 2.5])[: len(MODELS[model])])
-    grad = log_likelihood(model, np.exp(at), x, t_x, age)[1]
+    grad = log_likelihood(model, np.exp(at), customers)[1]
     for k, move in enumerate(np.eye(len(at)) * 1e-6):
-        up, down = (log_likelihood(model, np.exp(at + s * move), x, t_x, age)[0] for s in (1, -1))
+        up, down = (log_likelihood(model, np.exp(at + s * move), customers)[0] for s in (1, -1))
         np.testing.assert_allclose(grad[k], (up - down) / 2e-6, rtol=1e-5, atol=1e-7)
 
 

@@ -26,7 +26,6 @@ from playbook.chapters.cohort_retention.cohorts import (
     second_order,
 )
 from playbook.chapters.ltv_modelling.ltv import first_orders as traits_of
-from playbook.chapters.ltv_modelling.ltv import purchase_history
 from playbook.chapters.ltv_modelling.margin_curve import margin_curve
 from playbook.chapters.recommendations.recommend import buyer_groups, item_pairs
 from playbook.chapters.segmentation.membership import annual_amounts
@@ -36,7 +35,7 @@ from playbook.chapters.segmentation.segments import (
     segment_returns,
 )
 from playbook.chapters.start_here.facts import breakdown, daily, risk_indicators
-from playbook.measures.customer_windows import purchase_log
+from playbook.measures.customer_windows import purchase_history, purchase_log
 from playbook.measures.metrics import monthly_sales
 from playbook.methods.attribution import transition_counts
 from playbook.store import open_store

@@ -2,29 +2,32 @@
 logs, and every bad input.
 """
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from playbook.chapters.ltv_modelling.ltv import (
-    backtest_ltv,
-    calibration,
     caps,
-    customer_forecast,
     first_orders,
-    interval_coverage,
     ltv_predictions,
     ltv_table,
     model_fits,
-    model_table,
     payback,
-    purchase_history,
-    remaining_value,
     tempting_ltv,
     vip,
 )
+from playbook.chapters.ltv_modelling.ltv_race import (
+    backtest_ltv,
+    calibration,
+    customer_forecast,
+    interval_coverage,
+    model_table,
+    remaining_value,
+)
 from playbook.errors import PlaybookError
-from playbook.measures.customer_windows import history_of, window_losses
+from playbook.measures.customer_windows import history_of, purchase_history, window_losses
 from playbook.methods.customer_models import Candidates, poisson_deviance
 from playbook.methods.shop_clock import CALENDAR
 
@@ -47,7 +50,7 @@ def short(cdnow):
 
 @pytest.fixture(scope="module")
 def race(short):
-    return backtest_ltv(short, as_of="1997-08-31", horizons_days=(28,))
+    return backtest_ltv(short, as_of=dt.date(1997, 8, 31), horizons_days=(28,))
 
 
 DAYS = pd.DataFrame(
@@ -220,24 +223,22 @@ def test_two_runs_and_shuffled_rows_give_the_same_race(short, race):
 
 
 def test_value_of_today_carries_its_interval_and_the_list_its_holdout(short, race):
-    ahead = customer_forecast(short, race, as_of="1997-08-31", days=28)
+    ahead = customer_forecast(short, race, days=28)
     assert (ahead.customers.worth >= 0).all() and len(
         ahead.customers
     ) == short.customer_id.nunique()
-    near, far = (
-        customer_forecast(short, race, as_of="1997-08-31", days=d).customers for d in (31, 60)
-    )
+    near, far = (customer_forecast(short, race, days=d).customers for d in (31, 60))
     assert (
         near.purchases_high.notna().any() and far.purchases_high.isna().all()
     )  # no horizon of the race near 60 days
-    whole = remaining_value(ahead, race, as_of="1997-08-31").set_index("channel").loc["all"]
+    whole = remaining_value(ahead).set_index("channel").loc["all"]
     assert whole.low < whole.remaining < whole.high and whole.n_errors >= 8
     top = vip(ahead, share=0.05)
     assert set(top.arm) == {
         "treat",
         "holdout",
     } and top.worth.min() >= ahead.customers.worth.quantile(0.9)
-    assert (ltv_predictions(race, ahead, as_of="1997-08-31").point > 0).all()
+    assert (ltv_predictions(ahead).point > 0).all()
     assert 5 <= len(calibration(race)) <= 10 and len(interval_coverage(race)) > 0
 
 
@@ -267,9 +268,7 @@ def test_a_large_shop_is_judged_on_a_sample_its_channels_on_more_and_all_of_it_i
         and most["channel", "small"] == 150
         and most["channel", "large"] >= 900
     )
-    ahead = customer_forecast(
-        short, race, as_of="1997-08-31", days=28, traits=born, max_learnt=1000
-    )
+    ahead = customer_forecast(short, race, days=28, traits=born, max_learnt=1000)
     assert list(ahead.customers.customer_id) == sorted(ids) and ahead.customers.worth.notna().all()
     assert (
         ahead.customers.set_index("customer_id").channel == born.set_index("customer_id").channel
@@ -307,15 +306,15 @@ def test_hopeless_logs_say_what_cannot_be_known_and_still_deliver_the_rest(bad):
         .rename(columns={"day_on": "acquired_on"})
     )
     born = born.assign(channel="search", is_left_truncated=False)
-    ahead = customer_forecast(bad, race, as_of=as_of, traits=born)
+    ahead = customer_forecast(bad, race, traits=born)
     assert race.caveat or ahead.caveat or race.model
     fits = model_fits(purchase_history(bad, as_of=as_of))
     assert (fits.is_identified | (fits.reason != "")).all() and (
         fits.parameters[~fits.is_identified] == ""
     ).all()
-    table = ltv_table(bad, born, ahead, race, as_of=as_of)
+    table = ltv_table(bad, born, ahead)
     assert len(table) == 1 and np.isfinite(table.observed).all()
-    assert len(remaining_value(ahead, race, as_of=as_of)) == 2 and len(vip(ahead)) >= 0
+    assert len(remaining_value(ahead)) == 2 and len(vip(ahead)) >= 0
     assert (
         len(model_table(race)) >= 0
         and len(calibration(race)) >= 0
@@ -359,7 +358,7 @@ def test_a_season_seen_every_year_is_in_the_forecast_and_not_in_the_first_year_n
 
 def test_nobody_who_will_cost_money_is_on_the_list_of_the_best():
     lost = BACK.assign(revenue=-5.0)
-    ahead = customer_forecast(lost, backtest_ltv(lost, as_of="2026-04-30"), as_of="2026-04-30")
+    ahead = customer_forecast(lost, backtest_ltv(lost, as_of="2026-04-30"))
     assert len(vip(ahead)) == 0
 
 

@@ -8,8 +8,8 @@ by customer and day, so that a hundred origins stay cheap.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
-from typing import Any
 
 import ibis
 import numpy as np
@@ -17,6 +17,7 @@ import pandas as pd
 from ibis import _
 
 from playbook.methods.customer_models import poisson_deviance
+from playbook.methods.hashing import hash_places
 from playbook.methods.race import MIN_ORIGINS
 from playbook.store import expression
 
@@ -24,8 +25,12 @@ __all__ = [
     "BAND_EDGES",
     "MONEY",
     "TRAITS",
+    "Table",
     "purchase_history",
     "purchase_log",
+    "fixed_sample",
+    "known_traits",
+    "month_codes",
     "month_names",
     "history_of",
     "spend_rows",
@@ -38,15 +43,21 @@ __all__ = [
     "band_coverage",
 ]
 
-BAND_EDGES = np.geomspace(
-    0.005, 20, 25
-)  # sizes of forecast that are pooled for one customer's interval
-MONEY = "decimal(18, 6)"  # exact sums: the same whatever the order of the rows
+#: sizes of forecast that are pooled for one customer's interval
+BAND_EDGES = np.geomspace(0.005, 20, 25)
+#: past customers of a band below which its interval is not told
+BAND_CUSTOMERS = 100
+#: customers who came back below which the first purchase tells of spend too
+SPEND_REPEATERS = 30
+#: exact sums: the same whatever the order of the rows
+MONEY = "decimal(18, 6)"
 TRAITS = ("channel", "category")
+
+Table = ibis.Table | pd.DataFrame
 
 
 def purchase_history(
-    customer_days: Any, *, as_of: Any, basis: str = "revenue", traits: Any = None
+    customer_days: Table, *, as_of: dt.date, basis: str = "revenue", traits: Table | None = None
 ) -> pd.DataFrame:
     """One row per customer with a purchase up to `as_of`: customer_id, first_on, x,
     t_x, T, first_amount, amount, mean.
@@ -57,10 +68,10 @@ def purchase_history(
     (missing where x = 0). Days with refunds only count as money, never as purchases.
     Sorted by id. With `traits` (ltv.first_orders) also channel and category.
     """
-    day, t, bought = pd.Timestamp(as_of), _days(customer_days, as_of), _.orders > 0
+    bought = _.orders > 0
+    t = _days(customer_days, as_of).mutate(money=_[basis].cast(MONEY))
     t = (
-        t.mutate(money=t[basis].cast(MONEY))
-        .group_by("customer_id")
+        t.group_by("customer_id")
         .aggregate(
             first_on=_.day_on.min(where=bought).cast("timestamp"),
             last_on=_.day_on.max(where=bought).cast("timestamp"),
@@ -70,101 +81,110 @@ def purchase_history(
         )
         .filter(_.n_days > 0)
     )
-    known = None if traits is None else _one_each(traits)
-    t = t if known is None else t.left_join(known, "customer_id").drop("customer_id_right")
+    names = []
+    if traits is not None:
+        known = expression(traits)
+        names = [name for name in TRAITS if name in known.columns]
+        # one row per customer whatever `traits` repeats
+        known = known.group_by("customer_id").aggregate(**{n: known[n].min() for n in names})
+        t = t.left_join(known, "customer_id").drop("customer_id_right")
     out = t.order_by("customer_id").to_pandas()
-    first, last = pd.to_datetime(out["first_on"]), pd.to_datetime(out["last_on"])
-    x = out["n_days"].to_numpy("int64") - 1
+    first_on, last_on = pd.to_datetime(out.first_on), pd.to_datetime(out.last_on)
+    days = pd.DataFrame({"first_on": first_on, "last_on": last_on, "n": out.n_days})
+    money = out[["first_amount", "amount"]].astype(float)
+    history = _history(out.customer_id, days, money, pd.Timestamp(as_of))
+    return history.assign(**out[names])
+
+
+def _history(
+    ids: pd.Series, days: pd.DataFrame, money: pd.DataFrame, as_of: pd.Timestamp
+) -> pd.DataFrame:
+    """The columns of `purchase_history` from first_on, last_on and n (purchase days),
+    first_amount and amount of each customer.
+    """
+    x = days.n.to_numpy("int64") - 1
+    later = money.amount - money.first_amount
     return pd.DataFrame(
         {
-            "customer_id": out["customer_id"],
-            "first_on": first,
+            "customer_id": ids,
+            "first_on": days.first_on,
             "x": x,
-            "t_x": (last - first).dt.days.astype("int64"),
-            "T": (day - first).dt.days.astype("int64"),
-            "first_amount": out["first_amount"].astype(float),
-            "amount": out["amount"].astype(float),
-            "mean": (out["amount"] - out["first_amount"]).astype(float).where(x > 0)
-            / np.where(x > 0, x, 1),
-            **{
-                name: out[name]
-                for name in (known.columns if known is not None else ())
-                if name != "customer_id"
-            },
+            "t_x": (days.last_on - days.first_on).dt.days,
+            "T": (as_of - days.first_on).dt.days,
+            "first_amount": money.first_amount,
+            "amount": money.amount,
+            "mean": later.where(x > 0) / np.maximum(x, 1),
         },
         copy=False,
     )
 
 
 def purchase_log(
-    customer_days: Any, customers: pd.Series, *, as_of: Any, basis: str
+    customer_days: Table, customers: pd.Series, *, as_of: dt.date, basis: str
 ) -> pd.DataFrame:
     """customer_id (the place in `customers`), day_on, orders, money of those customers,
     sorted by customer and day.
     """
-    t = _days(customer_days, as_of)
-    t = t.semi_join(
-        ibis.memtable(customers.to_frame("customer_id").reset_index(drop=True)), "customer_id"
-    )
+    t, ids = _days(customer_days, as_of), customers.to_frame("customer_id")
+    t = t.semi_join(ibis.memtable(ids.reset_index(drop=True)), "customer_id")
     t = t.select("customer_id", "orders", "day_on", money=t[basis].cast("float64"))
     frame = t.order_by("customer_id", "day_on", "orders", "money").to_pandas()
-    place = pd.Index(customers).get_indexer(frame["customer_id"])
-    return frame.assign(customer_id=place, day_on=pd.to_datetime(frame["day_on"]))
+    place = pd.Index(customers).get_indexer(frame.customer_id)
+    return frame.assign(customer_id=place, day_on=pd.to_datetime(frame.day_on))
 
 
-def _days(customer_days: Any, as_of: Any) -> ibis.Table:
+def _days(customer_days: Table, as_of: dt.date) -> ibis.Table:
     t = expression(customer_days).mutate(day_on=_.day_on.cast("date"))
     return t.filter(_.day_on <= ibis.literal(pd.Timestamp(as_of).date()), _.customer_id.notnull())
 
 
-def _one_each(traits: Any) -> ibis.Table:
-    """One row per customer whatever `traits` repeats."""
-    t = expression(traits)
-    return t.group_by("customer_id").aggregate(
-        **{name: t[name].min() for name in TRAITS if name in t.columns}
-    )
+def fixed_sample(ids: pd.Series, most: int) -> np.ndarray:
+    """The rows of up to `most` customers, the same ones every month, in order."""
+    return np.sort(np.argsort(hash_places(ids), kind="stable")[:most])
+
+
+def known_traits(history: pd.DataFrame) -> pd.DataFrame:
+    """The traits that a purchase history carries."""
+    return history[[name for name in TRAITS if name in history]]
+
+
+def month_codes(days: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """The months of the days (`YYYY-MM`, each once, in order), and each day's place."""
+    months, code = np.unique(days.to_numpy("datetime64[M]"), return_inverse=True)
+    return months.astype(str), code
 
 
 def month_names(days: pd.Series) -> np.ndarray:
     """`YYYY-MM` of each day."""
-    months, code = np.unique(days.to_numpy("datetime64[M]"), return_inverse=True)
-    return months.astype(str).astype(object)[code]
+    months, code = month_codes(days)
+    return months.astype(object)[code]
 
 
 def history_of(past: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
     """As purchase_history, from a frame sorted by customer and day: fast enough for a
     hundred origins.
     """
-    bought = past["orders"].to_numpy() > 0
-    who, when = past["customer_id"].to_numpy()[bought], past["day_on"].to_numpy()[bought]
-    ids, start, n = np.unique(who, return_index=True, return_counts=True)
-    first, last = pd.Series(when[start]), pd.Series(when[start + n - 1])
-    place = np.searchsorted(ids, past["customer_id"].to_numpy())
-    known = (place < len(ids)) & past["money"].notna().to_numpy()
-    known[known] = ids[place[known]] == past["customer_id"].to_numpy()[known]
-    amount = np.bincount(place[known], past["money"].to_numpy()[known], len(ids))
-    opening, x = past["money"].to_numpy()[bought][start], n - 1
-    return pd.DataFrame(
-        {
-            "customer_id": ids,
-            "first_on": first,
-            "x": x,
-            "t_x": (last - first).dt.days,
-            "T": (day - first).dt.days,
-            "first_amount": opening,
-            "amount": amount,
-            "mean": np.where(x > 0, (amount - opening) / np.maximum(x, 1), np.nan),
-        }
-    )
+    bought, everyone = past[past.orders > 0], past.customer_id.to_numpy()
+    ids, start, n = np.unique(bought.customer_id, return_index=True, return_counts=True)
+    when = bought.day_on.to_numpy()
+    # refunds of customers without a purchase so far count for nobody
+    place = np.searchsorted(ids, everyone)
+    known = (place < len(ids)) & past.money.notna().to_numpy()
+    known[known] = ids[place[known]] == everyone[known]
+    amount = np.bincount(place[known], past.money.to_numpy()[known], len(ids))
+    days = pd.DataFrame({"first_on": when[start], "last_on": when[start + n - 1], "n": n})
+    opening = bought.money.to_numpy()[start]
+    return _history(ids, days, pd.DataFrame({"first_amount": opening, "amount": amount}), day)
 
 
 def spend_rows(history: pd.DataFrame) -> pd.DataFrame:
     """Columns n and mean for the spend model: repeat days where there are enough of
     them, else all purchase days.
     """
-    if (history["x"] > 0).sum() >= 30:
-        return pd.DataFrame({"n": history["x"], "mean": history["mean"]})
-    return pd.DataFrame({"n": history["x"] + 1, "mean": history["amount"] / (history["x"] + 1)})
+    if (history.x > 0).sum() >= SPEND_REPEATERS:
+        return history[["x", "mean"]].rename(columns={"x": "n"})
+    n = history.x + 1
+    return pd.DataFrame({"n": n, "mean": history.amount / n})
 
 
 def tenths(expected: np.ndarray) -> np.ndarray:
@@ -174,18 +194,17 @@ def tenths(expected: np.ndarray) -> np.ndarray:
 
 
 def window_sums(
-    model: str,
-    expected: np.ndarray,
-    each: np.ndarray,
-    actual: np.ndarray,
-    money: np.ndarray,
-    groups: dict[str, tuple[np.ndarray, np.ndarray]],
-    judged: np.ndarray,
-) -> list[dict]:
-    """Sums of forecast and outcome: of all `judged`, by tenth of the forecast worth of
-    those, and by group (`names` and each customer's place in them, -1 for none);
-    purchases and money.
+    forecast: pd.DataFrame, judged: np.ndarray, groups: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> pd.DataFrame:
+    """Sums of forecast and outcome, purchases and money: of all `judged`, by tenth of
+    the forecast worth of those, and by group (`names`, and each customer's place in
+    them, -1 for none). One row per measure, kind and subject: point, actual, unit,
+    n_customers.
+
+    `forecast`: one row per customer: expected and actual (purchases), each (money per
+    purchase), money.
     """
+    expected, each, actual, money = forecast[["expected", "each", "actual", "money"]].to_numpy().T
     worth = expected * each
     groups = {"total": (np.array(["all"]), np.where(judged, 0, -1))} | groups
     if np.isfinite(worth).all():
@@ -193,28 +212,19 @@ def window_sums(
         place[judged] = tenths(worth[judged]) - 1
         groups["decile"] = np.array([f"{k:02d}" for k in range(1, 11)]), place
     unit = max(float(each[judged].mean()), 1e-9)
+    measures = {"purchases": (expected, actual, 1.0), "money": (worth, money, unit)}
     rows = []
     for kind, (names, code) in groups.items():
-        size, n = np.bincount(code + 1, minlength=len(names) + 1)[1:], len(names) + 1
-        for measure, point, came, scale in (
-            ("purchases", expected, actual, 1.0),
-            ("money", worth, money, unit),
-        ):
+        n = len(names) + 1
+        size = np.bincount(code + 1, minlength=n)[1:]
+        for measure, (point, came, scale) in measures.items():
             points, outcomes = (np.bincount(code + 1, v, minlength=n)[1:] for v in (point, came))
             rows += [
-                {
-                    "model": model,
-                    "measure": measure,
-                    "kind": kind,
-                    "subject": names[k],
-                    "point": points[k],
-                    "actual": outcomes[k],
-                    "unit": scale,
-                    "n_customers": size[k],
-                }
+                (measure, kind, names[k], points[k], outcomes[k], scale, size[k])
                 for k in np.flatnonzero(size)
             ]
-    return rows
+    columns = ["measure", "kind", "subject", "point", "actual", "unit", "n_customers"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def window_losses(actual: np.ndarray, expected: np.ndarray) -> dict:
@@ -222,17 +232,18 @@ def window_losses(actual: np.ndarray, expected: np.ndarray) -> dict:
     tenth forecast to buy most, and the loss that chooses: deviance per purchase
     (missing where nobody bought).
     """
-    deviance, bought = poisson_deviance(actual, expected), actual.sum()
-    tenth = max(len(actual) // 10, 1)
-    edge = np.partition(expected, -tenth)[-tenth]  # customers who tie at the edge share its places
+    deviance, bought, n = poisson_deviance(actual, expected), actual.sum(), len(actual)
+    tenth = max(n // 10, 1)
+    # customers who tie at the edge share its places
+    edge = np.partition(expected, -tenth)[-tenth]
     above, at = expected > edge, expected == edge
     caught = actual[above].sum() + actual[at].sum() * (tenth - above.sum()) / at.sum()
     return {
         "deviance": deviance,
         "mae": float(np.abs(actual - expected).mean()),
-        "n_customers": len(actual),
+        "n_customers": n,
         "top_share": float(caught / bought) if bought else np.nan,
-        "loss": deviance / (bought / len(actual)) if bought else np.nan,
+        "loss": deviance / (bought / n) if bought else np.nan,
     }
 
 
@@ -251,7 +262,7 @@ def count_by_band(actual: np.ndarray, expected: np.ndarray) -> pd.DataFrame:
 
 
 def count_bands(
-    bands: pd.DataFrame, band: np.ndarray, *, as_of: Any, level: float
+    bands: pd.DataFrame, band: np.ndarray, *, as_of: dt.date, level: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Low and high count for subjects in `band`: what past subjects forecast alike did,
     windows ended by `as_of`.
@@ -260,18 +271,17 @@ def count_bands(
     narrowest whole numbers from the middle outward that held at least `level` of them;
     missing under eight origins or 100 past subjects in the band.
     """
-    due = pd.to_datetime(bands["origin_on"]) + pd.to_timedelta(bands["horizon_days"], "D")
-    seen = bands[due <= pd.Timestamp(as_of)]
+    due = pd.to_datetime(bands.origin_on) + pd.to_timedelta(bands.horizon_days, "D")
+    ended = bands[due <= pd.Timestamp(as_of)]
     low, high = np.full(len(band), np.nan), np.full(len(band), np.nan)
-    if seen["origin_on"].nunique() < MIN_ORIGINS:
+    if ended.origin_on.nunique() < MIN_ORIGINS:
         return low, high
-    for number, rows in seen.groupby("band"):
+    tail = (1 - level) / 2
+    for number, rows in ended.groupby("band"):
         counts = rows.groupby("bought")["n"].sum().sort_index()
-        if counts.sum() < 100:
+        if counts.sum() < BAND_CUSTOMERS:
             continue
-        below = counts.cumsum() / counts.sum()
-        tail = (1 - level) / 2
-        at = band == number
+        below, at = counts.cumsum() / counts.sum(), band == number
         low[at] = below.index[np.searchsorted(below.to_numpy(), tail, side="right")]
         high[at] = below.index[np.searchsorted(below.to_numpy(), 1 - tail)]
     return low, high
@@ -287,19 +297,12 @@ def band_coverage(bands: pd.DataFrame, *, levels: Sequence[float] = (0.8, 0.95))
     rows = []
     for level in levels:
         inside = judged = waiting = 0
-        for _horizon, one in bands.groupby("horizon_days"):
-            for origin, now in one.groupby("origin_on"):
-                low, high = count_bands(one, now["band"].to_numpy(), as_of=origin, level=level)
-                known = np.isfinite(low)
-                n, bought = now["n"].to_numpy(), now["bought"].to_numpy()
-                inside += int(n[known & (bought >= low) & (bought <= high)].sum())
-                judged, waiting = judged + int(n[known].sum()), waiting + int(n[~known].sum())
-        rows.append(
-            {
-                "level": level,
-                "n_intervals": judged,
-                "n_not_yet": waiting,
-                "covered_share": inside / judged if judged else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)
+        for _horizon, windows in bands.groupby("horizon_days"):
+            for origin, now in windows.groupby("origin_on"):
+                low, high = count_bands(windows, now.band.to_numpy(), as_of=origin, level=level)
+                known, bought = np.isfinite(low), now.bought
+                inside += int(now.loc[(bought >= low) & (bought <= high), "n"].sum())
+                judged += int(now.loc[known, "n"].sum())
+                waiting += int(now.loc[~known, "n"].sum())
+        rows.append((level, judged, waiting, inside / judged if judged else np.nan))
+    return pd.DataFrame(rows, columns=["level", "n_intervals", "n_not_yet", "covered_share"])

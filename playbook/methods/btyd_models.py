@@ -7,15 +7,17 @@ drop-out also possible after the first purchase); Schmittlein, Morrison & Colomb
 (1987), Management Science 33(1), in the integral form of Fader & Hardie's note 009
 (Pareto/NBD); Ehrenberg (1959), Applied Statistics 8(1) (NBD, no drop-out).
 
-A customer is (x, t_x, age): repeat purchase days, age at the last one, age now; ages in
-weeks, as are alpha and beta.
+Ages are in weeks, as are alpha and beta.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
-__all__ = ["MODELS", "log_likelihood", "p_alive", "expected_purchases"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["MODELS", "Histories", "log_likelihood", "p_alive", "expected_purchases"]
 
 MODELS = {
     "nbd": ("r", "alpha"),
@@ -26,18 +28,24 @@ MODELS = {
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 
 
+class Histories(NamedTuple):
+    """One entry per customer: repeat purchase days, age at the last of them, age now."""
+
+    x: NDArray
+    t_x: NDArray
+    age: NDArray
+
+    def part(self, rows: slice) -> Histories:
+        """Some of the customers."""
+        return Histories(*(column[rows] for column in self))
+
+
 def log_likelihood(
-    model: str,
-    params: np.ndarray,
-    x: np.ndarray,
-    t_x: np.ndarray,
-    age: np.ndarray,
-    *,
-    with_slope: bool = True,
-) -> tuple[np.ndarray, np.ndarray]:
+    model: str, params: NDArray, histories: Histories, *, with_slope: bool = True
+) -> tuple[NDArray, NDArray]:
     """Log-likelihood per customer and its gradient in the logs of the parameters, shape
-    (parameters, customers); the dear gradient of Pareto/NBD is left out without
-    `with_slope`.
+    (parameters, customers). Without `with_slope` the costly gradient of Pareto/NBD is
+    left out.
 
     BG/NBD: equation 6 of Fader, Hardie & Lee; MBG/NBD counts one more chance to drop
     out; Pareto/NBD: the integral over the time of death, by 24-point quadrature on a
@@ -45,6 +53,7 @@ def log_likelihood(
     """
     from scipy.special import expit
 
+    x, t_x, age = histories
     r, alpha = params[:2]
     until = np.log(alpha + age)
     rising, d_rising = _rising(r, x)
@@ -53,9 +62,10 @@ def log_likelihood(
         grad = np.array([r * (d_r - until), r - alpha * (r + x) / (alpha + age)])
         return common - (r + x) * until, grad
     if model == "pareto_nbd":
-        return _pareto(params, x, t_x, age, common, d_r, with_slope)
+        return _pareto(params, histories, common, d_r, with_slope)
     a, b = params[2:]
-    y = x + (model == "mbg_nbd")  # chances to drop out so far
+    # chances to drop out so far
+    y = x + (model == "mbg_nbd")
     tail = until - np.log(alpha + t_x)
     left = np.where(y > 0, b + y - 1, 1)
     odds = np.where(y > 0, np.log(a) - np.log(left) + (r + x) * tail, -np.inf)
@@ -73,12 +83,11 @@ def log_likelihood(
     return common + staying - chances - (r + x) * until + np.logaddexp(0, odds), grad
 
 
-def p_alive(
-    model: str, params: np.ndarray, x: np.ndarray, t_x: np.ndarray, age: np.ndarray
-) -> np.ndarray:
+def p_alive(model: str, params: NDArray, histories: Histories) -> NDArray:
     """P(still buying) per customer. BG/NBD gives 1 to every one-time buyer, by
     construction; NBD gives 1 to all.
     """
+    x, t_x, age = histories
     if model == "nbd":
         return np.ones(len(x))
     r, alpha = params[:2]
@@ -86,28 +95,19 @@ def p_alive(
         s, beta = params[2:]
         alive = _rising(r, x)[0] + r * np.log(alpha) + s * np.log(beta)
         alive = alive - (r + x) * np.log(alpha + age) - s * np.log(beta + age)
-        return np.exp(
-            np.minimum(alive - log_likelihood(model, params, x, t_x, age, with_slope=False)[0], 0)
-        )
+        value, _ = log_likelihood(model, params, histories, with_slope=False)
+        return np.exp(np.minimum(alive - value, 0))
     a, b = params[2:]
     y = x + (model == "mbg_nbd")
+    left = np.where(y > 0, b + y - 1, 1)
     with np.errstate(over="ignore"):
-        odds = (
-            np.exp((r + x) * np.log((alpha + age) / (alpha + t_x)))
-            * a
-            / np.where(y > 0, b + y - 1, 1)
-        )
+        odds = np.exp((r + x) * np.log((alpha + age) / (alpha + t_x))) * a / left
     return 1 / (1 + np.where(y > 0, odds, 0))
 
 
 def expected_purchases(
-    model: str,
-    params: np.ndarray,
-    x: np.ndarray,
-    t_x: np.ndarray,
-    age: np.ndarray,
-    weeks: float | np.ndarray,
-) -> np.ndarray:
+    model: str, params: NDArray, histories: Histories, weeks: float | NDArray
+) -> NDArray:
     """Expected purchase days per customer in the next `weeks`, given the history; x =
     t_x = age = 0 is a new customer.
 
@@ -115,18 +115,19 @@ def expected_purchases(
     whose terms no longer grow with x (the printed form overflows near x = 400).
     Pareto/NBD: equation 41 of note 009.
     """
+    x, _, age = histories
     r, alpha = params[:2]
     if model == "nbd":
         return (r + x) * weeks / (alpha + age)
-    alive = p_alive(model, params, x, t_x, age)
+    alive = p_alive(model, params, histories)
     if model == "pareto_nbd":
-        s, beta = params[2] + (1e-7 if abs(params[2] - 1) < 1e-7 else 0), params[3]
+        s, beta = _off_one(params[2], 1e-7), params[3]
         lasting = np.expm1((s - 1) * np.log((beta + age) / (beta + age + weeks)))
         return alive * (r + x) * (beta + age) / (alpha + age) * -lasting / (s - 1)
     from scipy.special import hyp2f1
 
-    a, b = params[2] + (1e-6 if abs(params[2] - 1) < 1e-6 else 0), params[3]
-    b = b + (model == "mbg_nbd")  # one more chance to drop out was survived
+    # MBG/NBD: one more chance to drop out was survived
+    a, b = _off_one(params[2], 1e-6), params[3] + (model == "mbg_nbd")
     c, z = a + b + x - 1, weeks / (alpha + age + weeks)
     c = np.where(np.abs(c) < 1e-6, 1e-6, c)
     pairs, where = np.unique(c + 1j * z, return_inverse=True)
@@ -135,7 +136,12 @@ def expected_purchases(
     return np.maximum(alive * c / (a - 1) * (1 - lasting), 0)
 
 
-def _rising(base: float, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _off_one(value: float, least: float) -> float:
+    """The formulas divide by value - 1: a value too near to 1 is moved."""
+    return value + (least if abs(value - 1) < least else 0)
+
+
+def _rising(base: float, x: NDArray) -> tuple[NDArray, NDArray]:
     """Log of Gamma(base + x) / Gamma(base), and its derivative in base. x repeats a
     lot: each whole number once.
     """
@@ -149,22 +155,20 @@ def _rising(base: float, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pareto(
-    params: np.ndarray,
-    x: np.ndarray,
-    t_x: np.ndarray,
-    age: np.ndarray,
-    common: np.ndarray,
-    d_r: np.ndarray,
+    params: NDArray,
+    histories: Histories,
+    common: NDArray,
+    d_r: NDArray,
     with_slope: bool,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[NDArray, NDArray]:
     """Pareto/NBD: still alive now, plus the integral over every moment of death since
     the last purchase.
     """
+    x, t_x, age = histories
     r, alpha, s, beta = params
     until = np.log(alpha + age)
-    reach = (t_x + 0.1 * age + 0.1) / (
-        x + 1
-    )  # how fast the integrand falls away from the last purchase
+    # how fast the integrand falls away from the last purchase
+    reach = (t_x + 0.1 * age + 0.1) / (x + 1)
     z = np.log1p((age - t_x) / reach)
     grown = np.exp(np.outer(0.5 * (_NODES + 1), z)) * reach
     t = t_x + grown - reach

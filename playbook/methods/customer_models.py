@@ -1,26 +1,36 @@
 """The models that compete each month to forecast every customer's purchases, all asked
 from the same past.
 
-naive_rate     the customer's own purchases per day so far, going on for ever (nothing for a one-time buyer)
-cohort_curve   purchases per customer by week of age over the last year, its tail carried on as a power of age
-nbd … pareto_nbd   buy-till-you-die models (methods/btyd), used only where the fit converged and is identified
-seasonal       the mean of BG/NBD, MBG/NBD and Pareto/NBD in shop time (methods/shop_clock): busy weeks count for more
-features       a Poisson regression (scikit-learn) on the shop's own features, learnt from windows that have ended:
-               what BG/NBD or NBD expects, frequency, recency, age, spend, first channel and category, season won in
+- naive_rate: the customer's own purchases per day so far, going on for ever (nothing
+  for a one-time buyer)
+- cohort_curve: purchases per customer by week of age over the last year, its tail
+  carried on as a power of age
+- nbd, bg_nbd, mbg_nbd, pareto_nbd: buy-till-you-die models (btyd), used only where the
+  fit converged and is identified
+- seasonal: the mean of BG/NBD, MBG/NBD and Pareto/NBD in shop time (shop_clock), where
+  busy weeks count for more. The plain mean: estimated weights lose to equal ones
+  (Claeskens et al. 2016, Int. J. of Forecasting 32(3))
+- features: a Poisson regression (scikit-learn) on the customer's features, learnt from
+  windows that have ended: what BG/NBD or NBD expects, frequency, recency, age, spend,
+  traits, season of the first purchase
 
-No prediction is set to nought by a threshold. A model that cannot forecast says why and
-predicts nothing.
+No forecast is set to nought by a threshold. A model that cannot forecast says why and
+forecasts nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from playbook.methods.btyd import SLICE, CountFit, expected_purchases, fit_counts
+from playbook.messages import say
+from playbook.methods.btyd import CountFit, expected_purchases, fit_counts, slices
 from playbook.methods.shop_clock import CALENDAR, Clock, shop_clock
 
 __all__ = ["CANDIDATES", "NAIVE", "Candidates", "poisson_deviance"]
@@ -28,27 +38,50 @@ __all__ = ["CANDIDATES", "NAIVE", "Candidates", "poisson_deviance"]
 NAIVE = ("naive_rate", "cohort_curve")
 MORTAL = ("bg_nbd", "mbg_nbd", "pareto_nbd")
 CANDIDATES = (*NAIVE, "nbd", *MORTAL, "seasonal", "features")
-_LEAST = 1e-3  # a forecast of nothing is judged as one purchase in a thousand; deviance of an outright 0 is infinite
+#: a forecast of nothing is judged as this many purchases: the deviance of an outright 0
+#: is infinite
+_LEAST = 1e-3
+#: weeks before the origin that the cohort curve is made of
+_CURVE_WEEKS = 52
+#: an age counts in the cohort curve from this many customers, and this share of all
+_CURVE_CUSTOMERS, _CURVE_SHARE = 30, 0.01
+#: the longest window to learn from, and the least log before it, as shares of the log
+_LEARN_SHARE = 0.4
+#: purchases in the ended windows below which nothing is learnt
+_LEARN_PURCHASES = 50
+#: values of a trait that get a column of their own, the first aside
+_TRAIT_VALUES = 12
+
+#: forecasts by horizon, or none and why
+_Answer = tuple[list | None, str]
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """What is known at an origin, and who is to be forecast how far."""
+
+    past: pd.DataFrame
+    origin: pd.Timestamp
+    table: pd.DataFrame
+    horizons_days: tuple[int, ...]
 
 
 @dataclass
 class Candidates:
-    """All candidate forecasts from one shop's past, with fits and histories remembered
-    between origins.
+    """All candidate forecasts from one past, with fits and histories remembered between
+    origins.
 
     Customers are whole numbers from 0; `traits` (channel, category) has one row for
     each, in that order. Models learn from the customers of the past that `predict` is
-    given; they may forecast others.
+    given; they may forecast others. `history` gives the purchase history of purchase
+    rows as of a day.
     """
 
-    history: Any  # function of (purchase rows, day) giving the purchase history as of the day
+    history: Callable[[pd.DataFrame, pd.Timestamp], pd.DataFrame]
     traits: pd.DataFrame | None = None
     models: tuple[str, ...] = CANDIDATES
-    engine: str = "own"
     _fits: dict = field(default_factory=dict)
     _past: dict = field(default_factory=dict)
-    _known: dict = field(default_factory=dict)
-    _clocks: dict = field(default_factory=dict)
 
     def predict(
         self,
@@ -62,105 +95,35 @@ class Candidates:
         `past` where not given.
         """
         table = self.at(past, origin) if table is None else table
-        why, out = {}, {h: {} for h in horizons_days}
-        for model in self.models:
-            if model in ("naive_rate", "cohort_curve", "features"):
-                for h in horizons_days:
-                    out[h][model], why[model] = getattr(self, f"_{model}")(past, origin, table, h)
-                continue
-            if model == "seasonal":
-                fits, clock = self.in_shop_time(past, origin)
-            else:
-                fits, clock = [self.fit(past, origin, model)], CALENDAR
-            known = fits[0].is_identified
-            why[model] = "" if known else fits[0].reason
-            told, ahead = clock.history(table), clock.ahead(np.array(horizons_days))[:, None]
-            # the plain mean where there are several: estimated weights lose to equal ones (Claeskens et al. 2016)
-            said = (
-                [expected_purchases(fit, told, days=ahead) for fit in fits]
-                if known
-                else [ahead * np.nan]
+        now = _Moment(past, origin, table, horizons_days)
+        asked = {
+            "naive_rate": self._naive_rate,
+            "cohort_curve": self._cohort_curve,
+            "features": self._features,
+        }
+        answers = {
+            model: asked[model](now) if model in asked else self._by_fit(now, model)
+            for model in self.models
+        }
+        unknown = [np.nan] * len(horizons_days)
+        forecasts = {
+            h: pd.DataFrame(
+                {model: (said or unknown)[k] for model, (said, _) in answers.items()},
+                index=table.index,
             )
-            for h, expected in zip(horizons_days, np.mean(said, axis=0), strict=True):
-                out[h][model] = expected if known else np.nan
-        return (
-            table,
-            {h: pd.DataFrame(columns, index=table.index) for h, columns in out.items()},
-            why,
-        )
+            for k, h in enumerate(horizons_days)
+        }
+        return table, forecasts, {model: reason for model, (_, reason) in answers.items()}
 
     def fit(self, past: pd.DataFrame, origin: pd.Timestamp, model: str) -> CountFit:
-        """The count model fitted to the history as of `origin`, started from the last
-        fit of the same model.
-        """
-        key = (model, origin)
-        if key not in self._fits:
-            before = [day for name, day in self._fits if name == model and day < origin]
-            start = self._fits[model, max(before)] if before else None
-            self._fits[key] = fit_counts(
-                self.at(past, origin), model=model, engine=self.engine, start=start
-            )
-        return self._fits[key]
+        """The count model fitted to the history as of `origin`."""
+        return self._fitted(model, origin, self.at(past, origin), model)
 
     def at(self, past: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
         """The histories models learn from as of `day`."""
         if day not in self._past:
-            self._past[day] = self.history(past[past["day_on"] <= day], day)
+            self._past[day] = self.history(past[past.day_on <= day], day)
         return self._past[day]
-
-    def _naive_rate(
-        self, past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, h: int
-    ) -> tuple:
-        return table["x"].to_numpy() / np.maximum(table["T"].to_numpy(), 1) * h, ""
-
-    def _cohort_curve(
-        self, past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, h: int
-    ) -> tuple:
-        """Purchases and customer-weeks lived by week of age, both within the 52 weeks
-        before the origin.
-        """
-        now, table = table["T"].to_numpy() / 7, self.at(past, origin)
-        age = table["T"].to_numpy() // 7  # whole weeks lived so far
-        if age.max() < 4:
-            return np.full(len(now), np.nan), "the log is shorter than four weeks"
-        bought = past.loc[past["orders"] > 0, ["customer_id", "day_on"]]
-        born = np.full(table["customer_id"].max() + 1, np.datetime64("NaT"), "datetime64[ns]")
-        born[table["customer_id"].to_numpy()] = table["first_on"].to_numpy()
-        since = bought["day_on"].to_numpy() - born[bought["customer_id"].to_numpy()]
-        lived = since.astype("timedelta64[D]").astype(int)
-        week = lived // 7
-        later = (bought["day_on"] > origin - pd.Timedelta(weeks=52)).to_numpy() & (lived > 0)
-        n = int(age.max()) + 1
-        counts = np.bincount(week[later], minlength=n)[:n]
-        seen_to = np.bincount(age, minlength=n)[::-1].cumsum()[
-            ::-1
-        ]  # customers at least this many weeks old
-        too_old = np.concatenate([seen_to[52:], np.zeros(min(52, n), int)])[
-            :n
-        ]  # they lived that week over a year ago
-        lived = np.maximum(seen_to - too_old, 0)
-        use = np.flatnonzero((lived >= max(30, 0.01 * len(table))) & (np.arange(n) >= 1))
-        if len(use) < 4:
-            return np.full(len(now), np.nan), "too few customers have been seen at any age"
-        rate = np.full(n + h // 7 + 2, np.nan)
-        rate[0] = counts[0] / max(lived[0], 1)
-        rate[use] = counts[use] / lived[use]
-        tail = use[len(use) // 2 :]
-        slope, level = np.polyfit(
-            np.log(tail + 1), np.log(rate[tail] + 1e-6), 1, w=np.sqrt(lived[tail])
-        )
-        slope = min(slope, 0.0)
-        level = np.log(np.average(rate[tail] + 1e-6, weights=lived[tail])) - slope * np.log(
-            np.exp(np.average(np.log(tail + 1), weights=lived[tail]))
-        )
-        ages = np.arange(len(rate))
-        rate = np.where(
-            np.isnan(rate) | (ages > use.max()), np.exp(level + slope * np.log(ages + 1.0)), rate
-        )
-        total = np.concatenate([[0], rate.cumsum()])
-        return np.interp(now + h / 7, np.arange(len(total)), total) - np.interp(
-            now, np.arange(len(total)), total
-        ), ""
 
     def in_shop_time(
         self, past: pd.DataFrame, origin: pd.Timestamp
@@ -168,122 +131,185 @@ class Candidates:
         """BG/NBD, MBG/NBD and Pareto/NBD on the histories in shop time, those
         identified (else NBD), the likeliest first, and that clock.
         """
-        if origin not in self._clocks:
-            known = self.at(past, origin)
-            clock = shop_clock(past, origin, known)
-            known, before = (
-                clock.history(known),
-                max(filter(origin.__gt__, self._clocks), default=None),
-            )
-            start = {} if before is None else self._clocks[before][2]
-            fits = {
-                name: fit_counts(known, model=name, engine=self.engine, start=start.get(name))
-                for name in MORTAL
-            }
-            seen = [f for f in fits.values() if f.is_identified] or [
-                fit_counts(known, model="nbd", engine="own")
-            ]
-            self._clocks[origin] = sorted(seen, key=lambda fit: -fit.log_likelihood), clock, fits
-        return self._clocks[origin][:2]
+        known = self.at(past, origin)
+        clock = shop_clock(past, origin, known)
+        known = clock.history(known)
+        fits = [self._fitted(name, origin, known, f"{name} in shop time") for name in MORTAL]
+        usable = [fit for fit in fits if fit.is_identified]
+        usable = usable or [fit_counts(known, model="nbd", engine="own")]
+        return sorted(usable, key=lambda fit: -fit.log_likelihood), clock
 
-    def _features(
-        self, past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame, h: int
-    ) -> tuple:
+    def _fitted(self, model: str, origin: pd.Timestamp, known: pd.DataFrame, name: str) -> CountFit:
+        """A fit remembered under a name, started from the last one before the origin."""
+        fits = self._fits.setdefault(name, {})
+        if origin not in fits:
+            start = fits.get(max(filter(origin.__gt__, fits), default=None))
+            fits[origin] = fit_counts(known, model=model, engine="own", start=start)
+        return fits[origin]
+
+    def _by_fit(self, now: _Moment, model: str) -> _Answer:
+        """What a count model, or the mean of several, expects for each horizon."""
+        if model == "seasonal":
+            fits, clock = self.in_shop_time(now.past, now.origin)
+        else:
+            fits, clock = [self.fit(now.past, now.origin, model)], CALENDAR
+        if not fits[0].is_identified:
+            return None, fits[0].reason
+        known, ahead = clock.history(now.table), clock.ahead(np.array(now.horizons_days))
+        said = [expected_purchases(fit, known, days=ahead[:, None]) for fit in fits]
+        return list(np.mean(said, axis=0)), ""
+
+    def _naive_rate(self, now: _Moment) -> _Answer:
+        rate = now.table.x.to_numpy() / np.maximum(now.table["T"].to_numpy(), 1)
+        return [rate * h for h in now.horizons_days], ""
+
+    def _cohort_curve(self, now: _Moment) -> _Answer:
+        known, weeks = self.at(now.past, now.origin), now.table["T"].to_numpy() / 7
+        if known["T"].max() // 7 < 4:
+            return None, say("methods.log_too_short")
+        counts, lived = _weeks_of_age(now.past, now.origin, known)
+        enough = lived >= max(_CURVE_CUSTOMERS, _CURVE_SHARE * len(known))
+        use = np.flatnonzero(enough & (np.arange(len(lived)) >= 1))
+        if len(use) < 4:
+            return None, say("methods.few_at_any_age")
+        total = _curve(counts, lived, use, max(now.horizons_days) // 7 + 2)
+        ages = np.arange(len(total))
+        so_far = np.interp(weeks, ages, total)
+        return [np.interp(weeks + h / 7, ages, total) - so_far for h in now.horizons_days], ""
+
+    def _features(self, now: _Moment) -> _Answer:
+        answers = [self._learnt(now, h) for h in now.horizons_days]
+        return [expected for expected, _ in answers], answers[-1][1]
+
+    def _learnt(self, now: _Moment, h: int) -> tuple[NDArray | float, str]:
         """Learn on up to two ended windows four weeks apart. A horizon longer than two
         fifths of the log is learnt on a shorter window and stretched by what the count
         model expects of each customer.
         """
-        from sklearn.linear_model import PoissonRegressor
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
-        span = (origin - past["day_on"].min()).days if len(past) else 0
-        reach = min(h, int(span * 0.4) // 7 * 7)
+        past, origin, table = now.past, now.origin, now.table
+        first = past.day_on.min()
+        span = (origin - first).days if len(past) else 0
+        reach = min(h, int(span * _LEARN_SHARE) // 7 * 7)
+        least = max(_LEARN_SHARE * span, 28)
         starts = [origin - pd.Timedelta(days=reach + 28 * k) for k in range(2)]
-        starts = [s for s in starts if (s - past["day_on"].min()).days >= max(0.4 * span, 28)]
+        starts = [start for start in starts if (start - first).days >= least]
         if reach < 14 or not starts:
-            return np.full(len(table), np.nan), "the log is too short to learn from an ended window"
-        bought = past[past["orders"] > 0]
-        parts, targets = [], []
-        for s in starts:
-            then = self.at(past, s)
-            window = bought[
-                (bought["day_on"] > s) & (bought["day_on"] <= s + pd.Timedelta(days=reach))
-            ]
-            n = np.bincount(
-                window["customer_id"].to_numpy(), minlength=then["customer_id"].max() + 1
-            )
-            targets.append(n[then["customer_id"].to_numpy()].astype(float))
-            parts.append(self._columns(past, s, then, reach))
-        train, target = np.concatenate(parts), np.concatenate(targets)
-        if target.sum() < 50:
-            return np.full(
-                len(table), np.nan
-            ), f"only {int(target.sum())} purchases in the ended windows"
-        model = make_pipeline(
-            StandardScaler(), PoissonRegressor(alpha=1e-3, solver="newton-cholesky", max_iter=100)
-        )
-        low, high = np.quantile(train, [0.001, 0.999], axis=0)
-        model.fit(train.clip(low, high), target)
-        slices = (
-            [table.iloc[k : k + SLICE] for k in range(0, len(table), SLICE)]
-            if len(table) > SLICE
-            else [table]
-        )
-        expected = np.concatenate(
-            [
-                model.predict(self._columns(past, origin, rows, reach).clip(low, high))
-                for rows in slices
-            ]
-        )
+            return np.nan, say("methods.no_ended_window")
+        known = [self.at(past, start) for start in starts]
+        bases = [self._base(past, start) for start in starts]
+        came = [_bought(past, *then, reach) for then in zip(starts, known, strict=True)]
+        target = np.concatenate(came)
+        if target.sum() < _LEARN_PURCHASES:
+            return np.nan, say("methods.few_in_windows", n=int(target.sum()))
+        then = [self._columns(*at, reach) for at in zip(bases, known, strict=True)]
+        features, base = np.concatenate(then), self._base(past, origin)
+        low, high = np.quantile(features, [0.001, 0.999], axis=0)
+        model = _regression().fit(features.clip(low, high), target)
+        said = [self._columns(base, table.iloc[part], reach) for part in slices(len(table))]
+        expected = np.concatenate([model.predict(part.clip(low, high)) for part in said])
         if reach < h:
-            fit = self._base(past, origin)
-            expected = expected * (
-                expected_purchases(fit, table, days=h) / expected_purchases(fit, table, days=reach)
-            )
+            whole, part = (expected_purchases(base, table, days=d) for d in (h, reach))
+            expected = expected * (whole / part)
         return expected, ""
 
     def _base(self, past: pd.DataFrame, day: pd.Timestamp) -> CountFit:
         fit = self.fit(past, day, "bg_nbd")
         return fit if fit.is_identified else self.fit(past, day, "nbd")
 
-    def _columns(
-        self, past: pd.DataFrame, day: pd.Timestamp, table: pd.DataFrame, reach: int
-    ) -> np.ndarray:
-        fit = self._base(past, day)
-        expected = expected_purchases(fit, table, days=reach) if fit.params else np.ones(len(table))
+    def _columns(self, base: CountFit, table: pd.DataFrame, reach: int) -> NDArray:
+        """The features of each customer in `table`."""
+        n = len(table)
+        expected = expected_purchases(base, table, days=reach) if base.params else np.ones(n)
         expected = np.log(np.maximum(expected, 1e-4))
-        known = self._known.get(day)  # the same day serves several horizons and later origins
-        if known is None or known[0] is not table:
-            known = self._known[day] = table, self._known_columns(table)
-        return np.column_stack([expected, expected**2, known[1]])
-
-    def _known_columns(self, table: pd.DataFrame) -> np.ndarray:
-        x, age, idle = (
-            v.to_numpy(float) for v in (table["x"], table["T"], table["T"] - table["t_x"])
-        )
-        spend, season = (
-            np.arcsinh(table["amount"].to_numpy(float) / (x + 1)),
-            table["first_on"].dt.quarter.to_numpy(),
-        )
+        x, age, t_x = table[["x", "T", "t_x"]].to_numpy(float).T
+        idle = age - t_x
+        season = table.first_on.dt.quarter.to_numpy()
         columns = [
+            expected,
+            expected**2,
             np.log1p(x),
             x == 0,
             np.log1p(idle),
             np.log1p(idle) ** 2,
             np.log1p(age),
             idle / np.maximum(age, 1),
-            np.nan_to_num(spend),
+            np.nan_to_num(np.arcsinh(table.amount.to_numpy(float) / (x + 1))),
             *(season == quarter for quarter in (2, 3, 4)),
+            *(trait[table.customer_id.to_numpy()] for trait in self._trait_columns),
         ]
-        for name in self.traits if self.traits is not None else ():
-            own = self.traits[name].iloc[table["customer_id"].to_numpy()].to_numpy(object)
-            columns += [own == level for level in sorted(self.traits[name].dropna().unique())[1:12]]
-        return np.column_stack([np.asarray(column, float) for column in columns])
+        return np.column_stack(columns)
+
+    @cached_property
+    def _trait_columns(self) -> list[NDArray]:
+        """For the first values of each trait, the first aside: who has it."""
+        columns = []
+        for name in () if self.traits is None else self.traits:
+            trait = self.traits[name]
+            values = sorted(trait.dropna().unique())[1:_TRAIT_VALUES]
+            columns += [trait.to_numpy(object) == value for value in values]
+        return columns
 
 
-def poisson_deviance(actual: np.ndarray, expected: np.ndarray) -> float:
-    """Mean Poisson deviance, 2 (y log(y / m) - y + m); a forecast under one in a
+def _bought(past: pd.DataFrame, start: pd.Timestamp, known: pd.DataFrame, days: int) -> NDArray:
+    """Purchases within the `days` after `start` of those who were customers then."""
+    ids, day = known.customer_id.to_numpy(), past.day_on
+    inside = (past.orders > 0) & (day > start) & (day <= start + pd.Timedelta(days=days))
+    who = past.loc[inside, "customer_id"].to_numpy()
+    return np.bincount(who, minlength=ids.max() + 1)[ids].astype(float)
+
+
+def _regression() -> Any:
+    from sklearn.linear_model import PoissonRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    regression = PoissonRegressor(alpha=1e-3, solver="newton-cholesky", max_iter=100)
+    return make_pipeline(StandardScaler(), regression)
+
+
+def _weeks_of_age(
+    past: pd.DataFrame, origin: pd.Timestamp, known: pd.DataFrame
+) -> tuple[NDArray, NDArray]:
+    """Later purchases and customers who lived it, by week of age, both within the year
+    before the origin.
+    """
+    # whole weeks lived so far
+    age = known["T"].to_numpy() // 7
+    n = int(age.max()) + 1
+    bought = past.loc[past.orders > 0, ["customer_id", "day_on"]]
+    born = pd.Series(known.first_on.to_numpy(), known.customer_id.to_numpy())
+    since = bought["day_on"].to_numpy() - bought["customer_id"].map(born).to_numpy()
+    days = since.astype("timedelta64[D]").astype(int)
+    year = pd.Timedelta(weeks=_CURVE_WEEKS)
+    later = (bought["day_on"] > origin - year).to_numpy() & (days > 0)
+    counts = np.bincount(days[later] // 7, minlength=n)[:n]
+    # customers at least this many weeks old, and those who lived that week over a year ago
+    reached = np.bincount(age, minlength=n)[::-1].cumsum()[::-1]
+    too_old = np.append(reached[_CURVE_WEEKS:], np.zeros(min(_CURVE_WEEKS, n), int))[:n]
+    return counts, np.maximum(reached - too_old, 0)
+
+
+def _curve(counts: NDArray, lived: NDArray, use: NDArray, more: int) -> NDArray:
+    """Purchases per customer up to each week of age, `more` weeks beyond the oldest: the
+    rates of the ages in `use`, and a power of age where there are none.
+    """
+    rate = np.full(len(lived) + more, np.nan)
+    rate[0] = counts[0] / max(lived[0], 1)
+    rate[use] = counts[use] / lived[use]
+    tail = use[len(use) // 2 :]
+    height, weight = rate[tail] + 1e-6, lived[tail]
+    slope, _ = np.polyfit(np.log(tail + 1), np.log(height), 1, w=np.sqrt(weight))
+    slope = min(slope, 0.0)
+    middle = np.exp(np.average(np.log(tail + 1), weights=weight))
+    level = np.log(np.average(height, weights=weight)) - slope * np.log(middle)
+    ages = np.arange(len(rate))
+    power = np.exp(level + slope * np.log(ages + 1.0))
+    rate = np.where(np.isnan(rate) | (ages > use.max()), power, rate)
+    return np.append(0, rate.cumsum())
+
+
+def poisson_deviance(actual: NDArray, expected: NDArray) -> float:
+    """Mean Poisson deviance, 2 (y log(y / m) - y + m). A forecast under one in a
     thousand counts as that.
     """
     m = np.maximum(expected, _LEAST)

@@ -5,77 +5,76 @@ Papers: Fader & Hardie (2013), note 025, "The Gamma-Gamma Model of Monetary Valu
 (likelihood: equation 1a; conditional mean: equation 5); Bühlmann (1967), ASTIN Bulletin
 4(3) (credibility). Gamma–gamma needs positive money and q > 1 (with q <= 1 the
 population mean does not exist and the printed formula turns negative); margins can be
-negative, and then the credibility mean, which only shrinks a customer's own mean
-towards the shop's, is used and says so.
+negative; then the credibility mean is used, which only shrinks a customer's own mean
+towards the shop's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from playbook.methods.lifetimes_fit import lifetimes_optimum
+from playbook.messages import say
+from playbook.methods.optimum import lifetimes_optimum, newton_gap
 
 __all__ = ["SpendFit", "fit_spend", "expected_spend"]
+
+#: customers without a positive mean that gamma–gamma may leave out, share
+_LEFT_OUT = 0.02
+#: customers below which gamma–gamma is not tried
+_FEW = 10
+#: log-likelihood units: an optimum found to this is found
+_CLOSE = 0.01
+#: purchase days the shop's mean weighs for, least and most
+_K_RANGE = (0.1, 50)
 
 
 @dataclass(frozen=True)
 class SpendFit:
     """One fitted spend model. `params`: p, q, v (gamma_gamma) or mean, k (credibility);
-    None where no one has spent.
-
-    `n_customers`: those the fit used; `n_left_out`: those whose mean was not positive
-    (gamma–gamma only). `correlation`: of purchases with mean spend, which gamma–gamma
-    assumes to be nil; missing under 3 customers.
+    None where no one has spent. `reason` says why gamma–gamma is not used, or what is
+    wrong with its fit.
     """
 
     model: str
     params: dict[str, float] | None
-    n_customers: int
-    n_left_out: int
-    engine: str
-    is_converged: bool
     is_identified: bool
     reason: str
-    correlation: float
 
 
 def fit_spend(table: pd.DataFrame, *, model: str = "auto", engine: str = "auto") -> SpendFit:
-    """Fit money per purchase day to `table`, one row per customer: n (purchase days
-    seen), mean (money per such day).
+    """Fit money per purchase day to `table`, one row per customer: n (purchase days so
+    far), mean (money per such day).
 
     `model`: gamma_gamma, credibility, or auto (gamma–gamma where it is identified and
-    leaves out under 2 % of the customers, else credibility). Rows with n = 0 or a
-    missing mean are not used.
+    leaves out under 2 % of the customers, else credibility). `engine`: auto (lifetimes
+    where installed and converging, else own) or own. Rows with n = 0 or a missing mean
+    are not used.
     """
-    table = (
-        table.loc[(table["n"] > 0) & table["mean"].notna(), ["n", "mean"]]
-        .astype(float)
-        .sort_values(["n", "mean"])
-    )
-    used = table[table["mean"] > 0]
-    enough = len(table) > 2 and table.nunique().min() > 1
-    correlation = float(np.corrcoef(table["n"], table["mean"])[0, 1]) if enough else np.nan
+    table = table.loc[(table.n > 0) & table["mean"].notna(), ["n", "mean"]]
+    table = table.astype(float).sort_values(["n", "mean"])
     if model == "credibility":
-        return _credibility(table, correlation, "")
-    fit = _gamma_gamma(used, len(table) - len(used), engine, correlation)
+        return _credibility(table, "")
+    positive = table[table["mean"] > 0]
+    fit = _gamma_gamma(positive.n.to_numpy(), positive["mean"].to_numpy(), engine)
     if model == "gamma_gamma":
         return fit
-    if fit.is_identified and fit.n_left_out <= 0.02 * len(table):
+    left_out = len(table) - len(positive)
+    if fit.is_identified and left_out <= _LEFT_OUT * len(table):
         return fit
-    left = f"{fit.n_left_out} of {len(table)} customers have no positive mean"
-    return _credibility(table, correlation, f"gamma–gamma is not used: {fit.reason or left}")
+    why = fit.reason or say("methods.no_positive_mean", n=left_out, of=len(table))
+    return _credibility(table, say("methods.gamma_not_used", why=why))
 
 
-def expected_spend(fit: SpendFit, table: pd.DataFrame) -> np.ndarray:
+def expected_spend(fit: SpendFit, table: pd.DataFrame) -> NDArray:
     """Expected money per future purchase day for each row of `table` (n, mean); the
-    shop's mean where n is 0.
-
-    Missing everywhere when the fit has no parameters.
+    shop's mean where n is 0. Missing everywhere when the fit has no parameters.
     """
-    n, mean = table["n"].to_numpy(float), table["mean"].to_numpy(float)
+    n, mean = table.n.to_numpy(float), table["mean"].to_numpy(float)
     if fit.params is None:
         return np.full(len(n), np.nan)
     if fit.model == "gamma_gamma":
@@ -85,48 +84,34 @@ def expected_spend(fit: SpendFit, table: pd.DataFrame) -> np.ndarray:
     else:
         shop, k = fit.params["mean"], fit.params["k"]
         weight = n / (n + k)
-    return np.where(
-        (n > 0) & np.isfinite(mean), (1 - weight) * shop + weight * np.nan_to_num(mean), shop
-    )
+    own = (1 - weight) * shop + weight * np.nan_to_num(mean)
+    return np.where((n > 0) & np.isfinite(mean), own, shop)
 
 
-def _gamma_gamma(used: pd.DataFrame, left_out: int, engine: str, correlation: float) -> SpendFit:
-    n, mean = used["n"].to_numpy(), used["mean"].to_numpy()
-    empty = SpendFit("gamma_gamma", None, len(n), left_out, "none", False, False, "", correlation)
-    if len(n) < 10 or np.ptp(mean) == 0:
-        return SpendFit(
-            **vars(empty) | {"reason": f"only {len(n)} customers with money to learn from"}
-        )
+def _gamma_gamma(n: NDArray, mean: NDArray, engine: str) -> SpendFit:
+    if len(n) < _FEW or np.ptp(mean) == 0:
+        return SpendFit("gamma_gamma", None, False, say("methods.few_spenders", n=len(n)))
     scale = float(np.exp(np.log(mean).mean()))
-    found, used_engine, reason = None, "own", ""
+    units = [1, 1, scale]
+
+    def is_optimum(params: NDArray) -> bool:
+        return _gap(np.log(params / units), n, mean / scale) < _CLOSE
+
+    params, note = None, ""
     if engine == "auto":
-        found, reason = _by_lifetimes(n, mean)
-        if found is not None and _gap(np.log(found / [1, 1, scale]), n, mean / scale) < 0.01:
-            used_engine = "lifetimes"
-        elif found is not None:
-            found, reason = None, "lifetimes stopped short of an optimum: own fit"
-    if found is None:
-        found = np.exp(_own(n, mean / scale)) * [1, 1, scale]
-    converged = _gap(np.log(found / [1, 1, scale]), n, mean / scale) < 0.01
-    why = [] if converged else ["did not converge"]
-    if found[1] <= 1:
-        why.append(f"q is {found[1]:.2f}: the mean of the population does not exist")
-    params = dict(zip("pqv", found.tolist(), strict=True))
-    reason = "; ".join(why) or reason
-    return SpendFit(
-        "gamma_gamma",
-        params,
-        len(n),
-        left_out,
-        used_engine,
-        converged,
-        not why,
-        reason,
-        correlation,
-    )
+        params, note = _by_lifetimes(n, mean)
+        if params is not None and not is_optimum(params):
+            params, note = None, say("methods.spend_lifetimes_short")
+    if params is None:
+        params = np.exp(_own(n, mean / scale)) * units
+    doubts = [] if is_optimum(params) else [say("methods.spend_not_converged")]
+    if params[1] <= 1:
+        doubts.append(say("methods.no_mean", q=params[1]))
+    named = dict(zip("pqv", params.tolist(), strict=True))
+    return SpendFit("gamma_gamma", named, not doubts, "; ".join(doubts) or note)
 
 
-def _loss(point: np.ndarray, n: np.ndarray, mean: np.ndarray) -> tuple[float, np.ndarray]:
+def _loss(point: NDArray, n: NDArray, mean: NDArray) -> tuple[float, NDArray]:
     """Mean negative log-likelihood (note 025, equation 1a) and its gradient in log p,
     log q, log v.
     """
@@ -143,21 +128,16 @@ def _loss(point: np.ndarray, n: np.ndarray, mean: np.ndarray) -> tuple[float, np
     return -value.mean(), -np.array([p * d_p.mean(), q * d_q.mean(), v * d_v.mean()])
 
 
-def _gap(point: np.ndarray, n: np.ndarray, mean: np.ndarray) -> float:
-    """Newton's estimate of the log-likelihood still to be gained; infinite off a
-    maximum.
-    """
-    moves = np.eye(3) * 1e-4
-    curve = np.array(
-        [(_loss(point + m, n, mean)[1] - _loss(point - m, n, mean)[1]) / 2e-4 for m in moves]
-    )
-    down = _loss(point, n, mean)[1]
-    if not np.isfinite(curve).all() or np.linalg.eigvalsh((curve + curve.T) / 2).min() <= 1e-9:
-        return np.inf
-    return float(0.5 * len(n) * down @ np.linalg.solve(curve, down))
+def _gap(point: NDArray, n: NDArray, mean: NDArray) -> float:
+    """The log-likelihood still to be gained; infinite off a maximum."""
+
+    def slope(at: NDArray) -> NDArray:
+        return -len(n) * _loss(at, n, mean)[1]
+
+    return newton_gap(slope, point, flat=1e-9 * len(n))[0]
 
 
-def _own(n: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def _own(n: NDArray, mean: NDArray) -> NDArray:
     from scipy.optimize import minimize
 
     bounds = [(np.log(1e-2), np.log(1e4))] * 2 + [(np.log(1e-4), np.log(1e6))]
@@ -170,10 +150,10 @@ def _own(n: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return min(ends, key=lambda end: end.fun).x
 
 
-def _by_lifetimes(n: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray | None, str]:
+def _by_lifetimes(n: NDArray, mean: NDArray) -> tuple[NDArray | None, str]:
     """The optimum lifetimes finds, or None and why."""
 
-    def fit() -> object:
+    def fit() -> Any:
         from lifetimes import GammaGammaFitter
 
         return GammaGammaFitter(penalizer_coef=0.0).fit(n, mean)
@@ -181,7 +161,7 @@ def _by_lifetimes(n: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray | None, s
     return lifetimes_optimum(fit, "pqv")
 
 
-def _credibility(table: pd.DataFrame, correlation: float, reason: str) -> SpendFit:
+def _credibility(table: pd.DataFrame, reason: str) -> SpendFit:
     """Bühlmann's k = spread within customers / spread between them, from means and
     counts alone.
 
@@ -189,18 +169,16 @@ def _credibility(table: pd.DataFrame, correlation: float, reason: str) -> SpendF
     squared deviations on 1 / n gives both. The top percent of deviations is capped, so
     that one huge order does not decide.
     """
-    n, mean = table["n"].to_numpy(), table["mean"].to_numpy()
+    n, mean = table.n.to_numpy(), table["mean"].to_numpy()
     if len(n) == 0:
-        none = reason or "nobody has spent anything"
-        return SpendFit("credibility", None, 0, 0, "own", False, False, none, correlation)
+        return SpendFit("credibility", None, False, reason or say("methods.nobody_spent"))
     shop = float(np.average(mean, weights=n))
     off = (mean - shop) ** 2
     off, slant = np.minimum(off, np.quantile(off, 0.99)), 1 / n
-    if len(n) > 9 and np.ptp(slant) > 0:
+    within, between = float(off.mean()), 0.0
+    if len(n) >= _FEW and np.ptp(slant) > 0:
         within, between = np.polyfit(slant, off, 1)
-    else:
-        within, between = float(off.mean()), 0.0
-    k = float(np.clip(within / between if between > 0 else np.inf, 0.1, 50)) if within > 0 else 0.1
-    return SpendFit(
-        "credibility", {"mean": shop, "k": k}, len(n), 0, "own", True, True, reason, correlation
-    )
+    k = _K_RANGE[0]
+    if within > 0:
+        k = float(np.clip(within / between if between > 0 else np.inf, *_K_RANGE))
+    return SpendFit("credibility", {"mean": shop, "k": k}, True, reason)

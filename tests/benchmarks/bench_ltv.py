@@ -12,8 +12,8 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from playbook.chapters.ltv_modelling.ltv import purchase_history
-from playbook.methods.btyd import expected_purchases, fit_counts, refit_resampled
+from playbook.measures.customer_windows import purchase_history
+from playbook.methods.btyd import CountFit, expected_purchases, fit_counts
 
 
 def drawn(n: int, seed: int = 1) -> pd.DataFrame:
@@ -41,6 +41,20 @@ def drawn(n: int, seed: int = 1) -> pd.DataFrame:
         day_on=lambda t: pd.Timestamp("2024-01-01") + pd.to_timedelta(t.day, "D")
     )
     return frame.assign(orders=1, units=1, revenue=10.0, margin=4.0).drop(columns="day")
+
+
+def refit_resampled(fit: CountFit, history: pd.DataFrame, *, n: int, seed: int = 0) -> pd.DataFrame:
+    """`n` bootstrap refits (customers resampled, started at the fit): one row per refit:
+    parameters, is_converged. Their spread tells how well the parameters are known; it is
+    not an interval for purchases to come.
+    """
+    rng, rows = np.random.default_rng(seed), []
+    for k in range(n):
+        drawn = rng.multinomial(len(history), np.full(len(history), 1 / len(history)))
+        sample = history.assign(n=drawn)[drawn > 0]
+        again = fit_counts(sample, model=fit.model, engine="own", start=fit)
+        rows.append({"refit": k, "is_converged": again.is_converged} | (again.params or {}))
+    return pd.DataFrame(rows)
 
 
 def main() -> None:

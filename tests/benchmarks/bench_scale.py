@@ -109,7 +109,7 @@ def timed(**parts: object) -> tuple[dict, dict]:
 
 def customers_playbook(folder: Path) -> dict:
     from playbook.chapters.cohort_retention.cohorts import cohort_retention
-    from playbook.chapters.ltv_modelling.ltv import purchase_history
+    from playbook.measures.customer_windows import purchase_history
     from playbook.chapters.segmentation.segments import rfm
     from playbook.store import open_store
 
@@ -124,7 +124,7 @@ def customers_playbook(folder: Path) -> dict:
 
 def history_playbook(folder: Path) -> dict:
     """What the fits start from; measured nowhere."""
-    from playbook.chapters.ltv_modelling.ltv import purchase_history
+    from playbook.measures.customer_windows import purchase_history
     from playbook.store import open_store
 
     days = open_store(folder, until=AS_OF).customer_days

@@ -24,16 +24,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from playbook.chapters.ltv_modelling.ltv import (
+from playbook.chapters.ltv_modelling.ltv import first_orders
+from playbook.chapters.ltv_modelling.ltv_race import (
     backtest_ltv,
     customer_forecast,
-    first_orders,
     interval_coverage,
     remaining_value,
 )
 from playbook.measures.customer_windows import history_of, window_losses
-from playbook.methods.btyd import MODELS, PRIOR_SD, CountFit, fit_counts
-from playbook.methods.btyd_models import log_likelihood
+from playbook.methods.btyd import PRIOR_SD, CountFit, fit_counts
+from playbook.methods.btyd_models import MODELS, Histories, log_likelihood
 from playbook.methods.customer_models import Candidates
 from playbook.store import open_store
 
@@ -53,7 +53,7 @@ def missed(fit: CountFit, history: pd.DataFrame, rng: np.random.Generator) -> fl
     prior = PRIOR_SD**-2 if fit.engine == "own + prior" else 0.0
 
     def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = log_likelihood(fit.model, np.exp(point), x, t_x, age)
+        value, slope = log_likelihood(fit.model, np.exp(point), Histories(x, t_x, age))
         return 0.5 * prior * point @ point - value @ n, prior * point - slope @ n
 
     own, k = np.log(list(fit.params.values())), len(fit.params)
@@ -193,8 +193,8 @@ def one_demo(seed: int) -> dict:
             shop.sales_orders, sales_lines=shop.sales_lines, products=shop.products
         ).to_pandas()
         race = backtest_ltv(shop.customer_days, as_of=shop.as_of, basis="margin", traits=traits)
-        ahead = customer_forecast(shop.customer_days, race, as_of=shop.as_of, traits=traits)
-        value = remaining_value(ahead, race, as_of=shop.as_of).set_index("channel")
+        ahead = customer_forecast(shop.customer_days, race, traits=traits)
+        value = remaining_value(ahead).set_index("channel")
         truth = pd.read_parquet(
             Path(shop.where) / "truth" / "customers.parquet", columns=["customer_id", "margin_12m"]
         )

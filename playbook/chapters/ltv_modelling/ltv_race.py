@@ -1,5 +1,5 @@
 """The monthly competition of the customer-value models: what each would have said, who
-wins, how wide to draw.
+wins, and what the winner says today.
 
 Every fortnight of the shop's past is an origin; every model sees only the rows up to
 it. The winner, the table that chose it and the coverage of its intervals are results of
@@ -8,8 +8,8 @@ their own, printed by notebook 05.
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,14 @@ import pandas as pd
 from playbook.errors import PlaybookError
 from playbook.forecasting import intervals as evidence
 from playbook.measures import customer_windows as shop_past
-from playbook.methods.btyd import MODELS, CountFit, expected_purchases, fit_counts, p_alive
+from playbook.measures.customer_windows import Table
+from playbook.messages import say
+from playbook.methods.btyd import CountFit, expected_purchases, fit_counts, p_alive
+from playbook.methods.btyd_models import MODELS
 from playbook.methods.customer_models import NAIVE, Candidates
-from playbook.methods.hashing import hash_places
 from playbook.methods.shop_clock import CALENDAR, Clock
 from playbook.methods.spend import SpendFit, expected_spend, fit_spend
+from playbook.tables import empty, returns, schema
 
 __all__ = [
     "LtvBacktest",
@@ -36,8 +39,16 @@ __all__ = [
     "longest_intervals",
 ]
 
-SOON = (28, 56, 91)  # days ahead that are forecast, logged and scored each month
-LOSSES = ["deviance", "mae", "n_customers", "top_share", "loss"]
+#: days ahead that are forecast, logged and scored each month
+SOON = (28, 56, 91)
+#: further horizons, and the days of log from which they are backtested
+LATER = {182: 364, 364: 900}
+EVERY_DAYS = 14
+MAX_ORIGINS = 36
+WEEKS_BEFORE = 8
+#: days by which a backtested horizon may differ from the one forecast
+NEAR_DAYS = 7
+WINDOW_KEY = ["origin_on", "horizon_days", "model"]
 
 
 @dataclass(frozen=True)
@@ -49,38 +60,34 @@ class LtvBacktest:
     `losses`: one row per origin, horizon and model: deviance (mean Poisson), mae,
     top_share (share of purchases by the tenth forecast to buy most), loss (deviance per
     purchase). `bands`: counts of customers by forecast size and purchases made.
-    `reasons`: origin_on, model, reason where a model could not forecast. `verdict`:
-    evidence.champion; `model` its winner. `basis`, `horizons_days`, `n_customers` (of
-    these sampled: `share`).
+    `verdict`: intervals.champion; `model` its winner. `share`: customers judged, of
+    all. `caveat`: why nothing can be checked yet; else empty.
     """
 
     windows: pd.DataFrame
     losses: pd.DataFrame
     bands: pd.DataFrame
-    reasons: pd.DataFrame
     verdict: pd.DataFrame
     model: str
+    as_of: dt.date
     basis: str
     horizons_days: tuple[int, ...]
-    n_customers: int
     share: float
-    caveat: str = ""
+    caveat: str
 
 
 def backtest_ltv(
-    customer_days: Any,
+    customer_days: Table,
     *,
-    as_of: Any,
+    as_of: dt.date,
     basis: str = "revenue",
-    traits: Any = None,
-    every_days: int = 14,
+    traits: Table | None = None,
     horizons_days: tuple[int, ...] | None = None,
-    max_origins: int = 36,
     max_customers: int = 8_000,
     max_in_channels: int = 18_000,
 ) -> LtvBacktest:
-    """Ask every candidate (methods/customer_models) from origins `every_days` apart,
-    and choose the champion.
+    """Ask every candidate (methods/customer_models) from origins a fortnight apart, and
+    choose the champion.
 
     Default horizons: 28, 56 and 91 days, 182 once the log spans a year, 364 from two
     and a half years. Shops with more than `max_customers` are judged on a sample fixed
@@ -92,92 +99,121 @@ def backtest_ltv(
     """
     everybody = shop_past.purchase_history(customer_days, as_of=as_of, basis=basis, traits=traits)
     if len(everybody) == 0:
-        raise PlaybookError(
-            "no known customer has bought anything yet",
-            table="customer_days",
-            do="check customer ids",
-        )
-    has_channel = "channel" in everybody and everybody["channel"].notna().any()
-    places = pd.Series(hash_places(everybody["customer_id"])).rank(method="first")
-    judged = (places <= max_customers).to_numpy()
-    groups = places.groupby(everybody["channel"].fillna("unknown")) if has_channel else None
-    own = has_channel and groups.rank() <= max_in_channels // groups.ngroups
-    kept = np.flatnonzero(judged | own)
-    some = everybody.iloc[kept].reset_index(drop=True)
-    names, known = some["customer_id"], some[[c for c in shop_past.TRAITS if c in some]]
-    channel = some["channel"].fillna("unknown").to_numpy(str) if has_channel else None
-    n_all, is_judged = len(everybody), judged[kept]
-    log = shop_past.purchase_log(customer_days, names, as_of=as_of, basis=basis)
-    first, last = log["day_on"][is_judged[log["customer_id"]]].min(), pd.Timestamp(as_of)
+        raise PlaybookError("ltv_modelling.no_customer", table="customer_days")
+    customers, is_judged = _chosen(everybody, max_customers, max_in_channels)
+    ids = customers.customer_id
+    log = shop_past.purchase_log(customer_days, ids, as_of=as_of, basis=basis)
+    first, last = log.loc[is_judged[log.customer_id], "day_on"].min(), pd.Timestamp(as_of)
     span = (last - first).days
-    horizons = tuple(horizons_days or SOON + (182,) * (span >= 364) + (364,) * (span >= 900))
-    models = Candidates(shop_past.history_of, known)
-    losses, bands, reasons = [], [], []
-
-    def predict(past: pd.DataFrame, origin: pd.Timestamp) -> tuple:
-        table = shop_past.history_of(past, origin)
-        learnt = past[is_judged[past["customer_id"].to_numpy()]]
-        table, purchases, why = models.predict(learnt, origin, horizons, table)
-        reasons.extend(
-            {"origin_on": origin, "model": model, "reason": text}
-            for model, text in why.items()
-            if text
-        )
-        spend = fit_spend(shop_past.spend_rows(models.at(learnt, origin)), engine="own")
-        return origin, table, purchases, expected_spend(spend, shop_past.spend_rows(table))
-
-    def compare(forecast: tuple, future: pd.DataFrame, horizon: int) -> pd.DataFrame:
-        origin, table, purchases, each = forecast
-        ids, rows = table["customer_id"].to_numpy(), []
-        who, is_order = future["customer_id"].to_numpy(), future["orders"].to_numpy() > 0
-        actual = np.bincount(who[is_order], minlength=len(kept))[ids].astype(float)
-        money = np.bincount(who, future["money"].fillna(0).to_numpy(), minlength=len(kept))[ids]
-        counted = is_judged[ids]
-        months, code = np.unique(
-            table["first_on"].to_numpy("datetime64[M]").astype(str), return_inverse=True
-        )
-        groups = {"cohort": (months, np.where(counted, code, -1))}
-        if channel is not None:
-            groups["channel"] = np.unique(channel[ids], return_inverse=True)
-        for model, column in purchases[horizon].items():
-            expected = column.to_numpy(float)
-            rows += shop_past.window_sums(model, expected, each, actual, money, groups, counted)
-            if np.isfinite(expected).all():
-                where = {"origin_on": origin, "horizon_days": horizon, "model": model}
-                losses.append(where | shop_past.window_losses(actual[counted], expected[counted]))
-                bands.append(
-                    shop_past.count_by_band(actual[counted], expected[counted]).assign(**where)
-                )
-        return pd.DataFrame(rows)
-
-    origins = evidence.origin_days(first + pd.Timedelta(weeks=8), last, every_days=every_days)[
-        -max_origins:
-    ]
+    later = tuple(horizon for horizon, least in LATER.items() if span >= least)
+    horizons = tuple(horizons_days or SOON + later)
+    race = _Competition(customers, is_judged, horizons)
+    start = first + pd.Timedelta(weeks=WEEKS_BEFORE)
+    origins = evidence.origin_days(start, last, every_days=EVERY_DAYS)[-MAX_ORIGINS:]
     windows = evidence.rolling_origin(
-        log, predict, compare, origins=origins, horizons_days=horizons, as_of=last
+        log, race.predict, race.compare, origins=origins, horizons_days=horizons, as_of=last
     )
-    table = pd.DataFrame(losses, columns=["origin_on", "horizon_days", "model", *LOSSES])
-    why = pd.DataFrame(reasons, columns=["origin_on", "model", "reason"])
-    size = {"n_customers": n_all, "share": is_judged.sum() / n_all}
-    verdict = evidence.champion(table, naive=NAIVE)
-    if len(verdict) == 0:
-        n = int((log["orders"] > 0).sum())
-        caveat = f"no forecast can be checked yet: the log spans {span} days and {n} purchase days"
-        none = pd.DataFrame(columns=["origin_on", "horizon_days", "model", "band", "bought", "n"])
-        return LtvBacktest(
-            windows, table, none, why, verdict, "nbd", basis, horizons, **size, caveat=caveat
-        )
+    losses = pd.DataFrame(
+        race.losses, columns=[*WINDOW_KEY, "deviance", "mae", "n_customers", "top_share", "loss"]
+    )
+    verdict = evidence.champion(losses, naive=NAIVE)
+    model, caveat, bands = "nbd", "", [pd.DataFrame(columns=[*WINDOW_KEY, "band", "bought", "n"])]
+    if len(verdict):
+        model, bands = verdict.model.iloc[0], race.bands
+    else:
+        n = int((log.orders > 0).sum())
+        caveat = say("ltv_modelling.nothing_checked", days=span, n=n)
     return LtvBacktest(
         windows,
-        table,
+        losses,
         pd.concat(bands, ignore_index=True),
-        why,
         verdict,
-        verdict["model"].iloc[0],
+        model,
+        as_of,
         basis,
         horizons,
-        **size,
+        is_judged.sum() / len(everybody),
+        caveat,
     )
+
+
+def _chosen(
+    everybody: pd.DataFrame, max_customers: int, max_in_channels: int
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """The customers whose forecasts are compared, and which of them are judged: the
+    others only tell their channel's errors.
+    """
+    places = pd.Series(hash_places(everybody.customer_id)).rank(method="first")
+    is_judged = is_chosen = places <= max_customers
+    channel = _channels(everybody)
+    if channel is not None:
+        groups = places.groupby(channel)
+        is_chosen = is_judged | (groups.rank() <= max_in_channels // groups.ngroups)
+    return everybody[is_chosen].reset_index(drop=True), is_judged[is_chosen].to_numpy()
+
+
+def _channels(customers: pd.DataFrame) -> pd.Series | None:
+    """The channel that won each customer; None where no channel is known."""
+    if "channel" in customers and customers.channel.notna().any():
+        return customers.channel.fillna("unknown")
+    return None
+
+
+class _Competition:
+    """All models' forecasts of `customers`, known by their place, and what became of
+    them: the two steps that a rolling origin asks for.
+    """
+
+    def __init__(
+        self, customers: pd.DataFrame, is_judged: np.ndarray, horizons_days: tuple[int, ...]
+    ) -> None:
+        self.customers, self.is_judged, self.horizons = customers, is_judged, horizons_days
+        self.models = Candidates(shop_past.history_of, shop_past.known_traits(customers))
+        self.losses: list[dict] = []
+        self.bands: list[pd.DataFrame] = []
+
+    def predict(self, past: pd.DataFrame, origin: pd.Timestamp) -> tuple:
+        """The origin, histories as of then with expected money per purchase (`each`),
+        and expected purchases by horizon and model.
+        """
+        table = shop_past.history_of(past, origin)
+        learnt = past[self.is_judged[past.customer_id.to_numpy()]]
+        table, purchases, _ = self.models.predict(learnt, origin, self.horizons, table)
+        spend = fit_spend(shop_past.spend_rows(self.models.at(learnt, origin)), engine="own")
+        each = expected_spend(spend, shop_past.spend_rows(table))
+        return origin, table.assign(each=each), purchases
+
+    def compare(self, forecast: tuple, future: pd.DataFrame, horizon: int) -> pd.DataFrame:
+        """One row per model, measure, kind and subject: what was forecast, what came."""
+        origin, table, purchases = forecast
+        ids, n = table.customer_id.to_numpy(), len(self.customers)
+        who, is_order = future.customer_id.to_numpy(), future.orders.to_numpy() > 0
+        actual = np.bincount(who[is_order], minlength=n)[ids].astype(float)
+        money = np.bincount(who, future.money.fillna(0).to_numpy(), minlength=n)[ids]
+        sizes = {"each": table.each, "actual": actual, "money": money}
+        judged, groups, parts = self.is_judged[ids], self._groups(table), []
+        for model, expected in purchases[horizon].items():
+            expected = expected.to_numpy(float)
+            customers = pd.DataFrame(sizes | {"expected": expected})
+            parts.append(shop_past.window_sums(customers, judged, groups).assign(model=model))
+            if np.isfinite(expected).all():
+                key = {"origin_on": origin, "horizon_days": horizon, "model": model}
+                came = actual[judged], expected[judged]
+                self.losses.append(key | shop_past.window_losses(*came))
+                self.bands.append(shop_past.count_by_band(*came).assign(**key))
+        return pd.concat(parts, ignore_index=True)
+
+    def _groups(self, table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Kind -> names, and each customer's place in them: judged customers by month
+        of first order, all by channel.
+        """
+        ids = table.customer_id.to_numpy()
+        months, code = shop_past.month_codes(table.first_on)
+        groups = {"cohort": (months, np.where(self.is_judged[ids], code, -1))}
+        channel = _channels(self.customers)
+        if channel is not None:
+            groups["channel"] = np.unique(channel.to_numpy(str)[ids], return_inverse=True)
+        return groups
 
 
 def played_windows(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> pd.DataFrame:
@@ -185,120 +221,77 @@ def played_windows(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> pd.D
     losses realised by then, with the intervals it would have carried: level, low, high,
     status, is_covered. NBD before any loss is known.
     """
-    losses = backtest.losses
+    losses, windows = backtest.losses, backtest.windows
     if len(losses) == 0:
-        return evidence.score_intervals(backtest.windows)
-    losses = losses.assign(
-        due_on=losses["origin_on"] + pd.to_timedelta(losses["horizon_days"], "D")
-    )
+        return evidence.score_intervals(windows)
+    due_on = losses.origin_on + pd.to_timedelta(losses.horizon_days, "D")
     chosen = {}
-    for origin in sorted(backtest.windows["origin_on"].unique()):
-        past = losses[losses["due_on"] <= origin]
-        verdict = evidence.champion(past, naive=NAIVE)
-        chosen[origin] = verdict["model"].iloc[0] if len(verdict) else "nbd"
-    windows = backtest.windows
-    windows = windows[windows["model"].isin(set(chosen.values())) & (windows["kind"] != "cohort")]
-    return evidence.score_intervals(
-        windows[windows["horizon_days"] <= max_horizon_days], only=chosen
-    )
+    for origin in sorted(windows.origin_on.unique()):
+        verdict = evidence.champion(losses[due_on <= origin], naive=NAIVE)
+        chosen[origin] = verdict.model.iloc[0] if len(verdict) else "nbd"
+    is_near = windows.horizon_days <= max_horizon_days
+    is_played = windows.model.isin(set(chosen.values())) & (windows.kind != "cohort")
+    return evidence.score_intervals(windows[is_played & is_near], only=chosen)
 
 
+@returns("ltv_modelling.backtest")
 def model_table(backtest: LtvBacktest) -> pd.DataFrame:
-    """The table that decided: one row per model: n_windows, loss (deviance per
-    purchase), over_naive_share, bias_share (purchases, summed over all origins and
-    horizons), mae, top_share, status, is_champion. The zero forecast is a row of its
-    own: it shows why mae does not decide.
+    """The table that decided. The zero forecast is a row of its own: it shows why mae
+    does not decide.
     """
-    windows, losses = backtest.windows, backtest.losses
+    verdict, losses = backtest.verdict, backtest.losses
     if backtest.caveat:
-        return backtest.verdict.assign(bias_share=np.nan, mae=np.nan, top_share=np.nan)
-    bias = evidence.accuracy(windows[windows["measure"] == "purchases"], by=["model"]).set_index(
-        "model"
-    )["bias_share"]
+        return verdict.assign(bias_share=np.nan, mae=np.nan, top_share=np.nan)
+    purchases = backtest.windows[backtest.windows.measure == "purchases"]
+    bias = evidence.accuracy(purchases, by=["model"]).set_index("model")["bias_share"]
     means = losses.groupby("model")[["mae", "top_share"]].mean()
-    out = backtest.verdict.join(bias, on="model").join(means, on="model")
-    truth = windows[
-        (windows["kind"] == "total")
-        & (windows["measure"] == "purchases")
-        & (windows["model"] == "nbd")
-    ]
+    out = verdict.join(bias, on="model").join(means, on="model")
+    truth = purchases[(purchases.kind == "total") & (purchases.model == "nbd")]
     nothing = {
         "model": "zero",
         "n_windows": len(truth),
         "is_naive": True,
         "status": "shown, never chosen",
         "bias_share": -1.0,
-        "mae": float((truth["actual"] / truth["n_customers"]).mean()),
+        "mae": float((truth.actual / truth.n_customers).mean()),
         "is_champion": False,
     }
     return pd.concat([out, pd.DataFrame([nothing])], ignore_index=True)
 
 
+@returns("ltv_modelling.coverage")
 def interval_coverage(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> pd.DataFrame:
-    """Coverage the champion's intervals had at past origins, one row per measure, kind
-    (`pooled` = totals and deciles) and level: n_intervals, n_not_yet, covered_share,
-    median_width_share; kind `customer` counts single customers.
+    """Coverage the champion's intervals had at past origins. Kind `pooled` is totals and
+    deciles; kind `customer` counts single customers.
     """
     scored = played_windows(backtest, max_horizon_days=max_horizon_days)
     if len(scored) == 0 or backtest.caveat:
-        return pd.DataFrame(
-            columns=["measure", "kind", "level", "n_intervals", "n_not_yet", "covered_share"]
-        )
-    pooled = scored[scored["kind"].isin(["total", "decile"])].assign(kind="pooled")
+        return empty("ltv_modelling.coverage")
+    pooled = scored[scored.kind.isin(["total", "decile"])].assign(kind="pooled")
     table = evidence.coverage(pd.concat([pooled, scored]), by=["measure", "kind", "level"])
-    bands = backtest.bands[backtest.bands["model"] == backtest.model]
-    bands = bands[bands["horizon_days"] <= max_horizon_days]
-    single = evidence.band_coverage(bands, levels=(0.8, 0.95)).assign(
-        measure="purchases", kind="customer"
-    )
+    bands = backtest.bands[backtest.bands.model == backtest.model]
+    single = shop_past.band_coverage(bands[bands.horizon_days <= max_horizon_days])
+    single = single.assign(measure="purchases", kind="customer")
     return pd.concat([table, single], ignore_index=True)
 
 
-def calibration(
-    backtest: LtvBacktest, *, horizon_days: int | None = None, level: float = 0.8
-) -> pd.DataFrame:
-    """The champion's last window that has ended, by tenth of forecast worth: decile,
-    predicted, low, high, actual (both per customer, money), n_customers, status.
+@returns("ltv_modelling.calibration")
+def calibration(backtest: LtvBacktest, *, level: float = 0.8) -> pd.DataFrame:
+    """The champion's last window that has ended, of up to 91 days, by tenth of forecast
+    worth.
     """
-    horizon = horizon_days or max(h for h in backtest.horizons_days if h <= 91)
-    windows = backtest.windows
-    rows = windows[
-        (windows["model"] == backtest.model)
-        & (windows["kind"] == "decile")
-        & windows["point"].notna()
-    ]
-    rows = rows[(rows["horizon_days"] == horizon) & (rows["measure"] == "money")]
+    windows = backtest.windows[backtest.windows.model == backtest.model]
+    horizon = max(h for h in backtest.horizons_days if h <= SOON[-1])
+    rows = windows[(windows.kind == "decile") & (windows.measure == "money")]
+    rows = rows[(rows.horizon_days == horizon) & rows.point.notna()]
     if len(rows) == 0:
-        columns = [
-            "decile",
-            "predicted",
-            "low",
-            "high",
-            "actual",
-            "n_customers",
-            "status",
-            "origin_on",
-            "horizon_days",
-        ]
-        return pd.DataFrame(columns=columns)
-    last = rows[rows["origin_on"] == rows["origin_on"].max()]
-    out = evidence.predictive_intervals(
-        last, windows, as_of=rows["origin_on"].max(), levels=(level,)
-    )
-    each = out[["point", "low", "high", "actual"]].div(out["n_customers"], axis=0)
-    return pd.DataFrame(
-        {
-            "decile": out["subject"],
-            "predicted": each["point"],
-            "low": each["low"],
-            "high": each["high"],
-            "actual": each["actual"],
-            "n_customers": out["n_customers"],
-            "status": out["status"],
-            "origin_on": out["origin_on"],
-            "horizon_days": out["horizon_days"],
-        }
-    )
+        return empty("ltv_modelling.calibration")
+    origin = rows.origin_on.max()
+    last = rows[rows.origin_on == origin]
+    out = evidence.predictive_intervals(last, windows, as_of=origin, levels=(level,))
+    each = out[["point", "low", "high", "actual"]].div(out.n_customers, axis=0)
+    out = out.assign(**each).rename(columns={"subject": "decile", "point": "predicted"})
+    return out[schema("ltv_modelling.calibration").names]
 
 
 @dataclass(frozen=True)
@@ -306,30 +299,35 @@ class CustomerForecast:
     """`customers`: one row per customer: customer_id, first_on, channel, x, t_x, T,
     amount, p_alive (missing where no drop-out is identified), purchases, each (money
     per purchase) and worth (money) in the next `days`, purchases_low and purchases_high
-    (`level`; missing where no backtested horizon is within a week of `days`). `soon`:
-    what all are worth in the next 28, 56 and 91 days. `curve`: the count model that
-    tells shares of a horizon, in the time of `clock` (the calendar's unless the
-    champion knows seasons); `spend`: the money model; `caveat`: what to read with it,
-    empty when all is well.
+    (missing where no backtested horizon is within a week of `days`). `soon`: what all
+    are worth in the next 28, 56 and 91 days. `curve`: the count model that tells shares
+    of a horizon, in the time of `clock` (the calendar's unless the champion knows
+    seasons); `spend`: the money model; `caveat`: what to read with it, empty when all
+    is well.
     """
 
     customers: pd.DataFrame
+    backtest: LtvBacktest
     days: int
+    level: float
     soon: dict[int, float]
     clock: Clock
     curve: CountFit
     spend: SpendFit
-    level: float
     caveat: str
+
+    @property
+    def unit(self) -> float:
+        """Mean money per purchase, the scale of errors in money."""
+        return max(float(self.customers.each.mean()), 1e-9)
 
 
 def customer_forecast(
-    customer_days: Any,
+    customer_days: Table,
     backtest: LtvBacktest,
     *,
-    as_of: Any,
     days: int = 365,
-    traits: Any = None,
+    traits: Table | None = None,
     level: float = 0.8,
     max_learnt: int = 50_000,
 ) -> CustomerForecast:
@@ -337,133 +335,124 @@ def customer_forecast(
     customer_id. It learns from all of them or, in a large shop, from `max_learnt` fixed
     by the hash of the id: more would not tell its parameters better.
     """
-    table = shop_past.purchase_history(
-        customer_days, as_of=as_of, basis=backtest.basis, traits=traits
-    )
-    names, known = table["customer_id"], table[[c for c in shop_past.TRAITS if c in table]]
+    model, asked = backtest.model, {"as_of": backtest.as_of, "basis": backtest.basis}
+    table = shop_past.purchase_history(customer_days, **asked, traits=traits)
+    names, now = table.customer_id, pd.Timestamp(backtest.as_of)
+    learnt = shop_past.fixed_sample(names, max_learnt)
+    log = shop_past.purchase_log(customer_days, names.iloc[learnt], **asked)
+    log["customer_id"] = learnt[log.customer_id]
     table = table.assign(customer_id=np.arange(len(table)))
-    kept = np.sort(np.argsort(hash_places(names), kind="stable")[:max_learnt])
-    log = shop_past.purchase_log(customer_days, names.iloc[kept], as_of=as_of, basis=backtest.basis)
-    log["customer_id"] = kept[log["customer_id"]]
-    engine = Candidates(shop_past.history_of, known, (backtest.model,))
-    horizons, now, model = (days, *SOON), pd.Timestamp(as_of), backtest.model
+    engine = Candidates(shop_past.history_of, shop_past.known_traits(table), (model,))
+    horizons = (days, *SOON)
     table, purchases, why = engine.predict(log, now, horizons, table)
-    learnt = engine.at(log, now)
-    plain, clock = engine.fit(log, now, "bg_nbd"), CALENDAR
-    if model == "seasonal":
-        (curve, *_), clock = engine.in_shop_time(log, now)
-    else:
-        for name in dict.fromkeys(
-            [model if model in MODELS else "bg_nbd", "bg_nbd", "pareto_nbd", "nbd"]
-        ):
-            curve = fit_counts(learnt, model=name, engine="own")
-            if curve.is_identified:
-                break
-    blind = f"no drop-out can be identified ({plain.reason}): P(alive) is not shown"
-    caveat = "; ".join(filter(None, [backtest.caveat, blind if curve.model == "nbd" else ""]))
+    curve, clock = _curve(engine, log, now, model)
+    caveats = [backtest.caveat]
+    if curve.model == "nbd":
+        plain = engine.fit(log, now, "bg_nbd")
+        caveats.append(say("ltv_modelling.no_drop_out", reason=plain.reason))
     said = {h: purchases[h][model].to_numpy(float) for h in horizons}
     if not all(np.isfinite(expected).all() for expected in said.values()):
+        caveats.append(say("ltv_modelling.stand_in", model=model, why=why[model], used=curve.model))
         unknown = np.full(len(table), np.nan)
         said = {
             h: expected_purchases(curve, table, days=h) if curve.params else unknown
             for h in horizons
         }
-        instead = f"{model} cannot forecast today ({why[model]}): {curve.model} is used"
-        caveat = "; ".join(filter(None, [caveat, instead]))
-    spend = fit_spend(shop_past.spend_rows(learnt))
+    histories = engine.at(log, now)
+    spend = fit_spend(shop_past.spend_rows(histories))
     each, expected = expected_spend(spend, shop_past.spend_rows(table)), said[days]
-    horizon = min(backtest.horizons_days, key=lambda h: abs(h - days))
-    bands = backtest.bands[
-        (backtest.bands["model"] == model) & (backtest.bands["horizon_days"] == horizon)
-    ]
-    low, high = evidence.count_bands(bands, shop_past.band_of(expected), as_of=as_of, level=level)
-    low, high = (low, high) if abs(horizon - days) < 7 else (np.full(len(table), np.nan),) * 2
-    out = table.assign(
+    low, high = _count_limits(backtest, expected, days, level)
+    is_mortal = curve.is_identified and curve.model != "nbd"
+    customers = table.assign(
         customer_id=names,
-        channel=table["channel"].fillna("unknown") if "channel" in table else "all",
-        p_alive=p_alive(curve, clock.history(table))
-        if curve.is_identified and curve.model != "nbd"
-        else np.nan,
+        channel=table.channel.fillna("unknown") if "channel" in table else "all",
+        p_alive=p_alive(curve, clock.history(table)) if is_mortal else np.nan,
         purchases=expected,
         purchases_low=low,
         purchases_high=high,
         each=each,
         worth=expected * each,
-    )
+    ).drop(columns=["first_amount", "mean", "category"], errors="ignore")
     soon = {h: float(said[h] @ each) for h in SOON}
-    out = out.drop(columns=["first_amount", "mean", "category"], errors="ignore")
-    return CustomerForecast(out, days, soon, clock, curve, spend, level, caveat)
+    caveat = "; ".join(filter(None, caveats))
+    return CustomerForecast(customers, backtest, days, level, soon, clock, curve, spend, caveat)
 
 
-def remaining_value(
-    forecast: CustomerForecast,
-    backtest: LtvBacktest,
-    *,
-    as_of: Any,
-    by: str = "channel",
-    level: float = 0.8,
-) -> pd.DataFrame:
-    """What today's customers will still bring in the next `forecast.days`, by channel
-    or month of first order (`cohort`).
+def _curve(
+    engine: Candidates, log: pd.DataFrame, now: pd.Timestamp, model: str
+) -> tuple[CountFit, Clock]:
+    """The count model that tells shares of a horizon: the champion or the nearest that
+    is identified, and its clock.
+    """
+    if model == "seasonal":
+        (curve, *_), clock = engine.in_shop_time(log, now)
+        return curve, clock
+    for name in (model, "bg_nbd", "pareto_nbd", "nbd"):
+        if name in MODELS:
+            curve = fit_counts(engine.at(log, now), model=name, engine="own")
+            if curve.is_identified:
+                break
+    return curve, CALENDAR
 
-    One row per group and a last one `all`: n_customers, remaining (money, the model's
-    figure moved by its own past bias), low, high, model_remaining (not moved),
-    remaining_per_customer, n_errors, status. The interval comes from the champion's
-    errors at the longest backtested horizon up to `days` that has eight.
+
+def _count_limits(
+    backtest: LtvBacktest, expected: np.ndarray, days: int, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high count of each customer, from the backtested horizon next to `days`;
+    missing where it is not within a week of them.
+    """
+    horizon = min(backtest.horizons_days, key=lambda h: abs(h - days))
+    bands = backtest.bands
+    bands = bands[(bands.model == backtest.model) & (bands.horizon_days == horizon)]
+    if abs(horizon - days) >= NEAR_DAYS:
+        bands = bands[:0]
+    band = shop_past.band_of(expected)
+    return shop_past.count_bands(bands, band, as_of=backtest.as_of, level=level)
+
+
+@returns("ltv_modelling.remaining")
+def remaining_value(forecast: CustomerForecast) -> pd.DataFrame:
+    """What today's customers will still bring in the next `forecast.days`, by channel,
+    and a last row `all`. The interval comes from the champion's errors at the longest
+    backtested horizon up to `days` that has eight.
     """
     customers = forecast.customers
-    customers = (
-        customers.assign(cohort=shop_past.month_names(customers["first_on"]))
-        if by == "cohort"
-        else customers
-    )
-    unit = max(float(customers["each"].mean()), 1e-9)
+    kinds = {"channel": customers.channel, "total": pd.Series("all", customers.index)}
+    # without channels there is only the total
+    if (kinds["channel"] == "all").all():
+        del kinds["channel"]
     parts = []
-    groups = (
-        [(by, customers[by])] if (customers[by] != "all").any() else []
-    )  # without channels there is only the total
-    for kind, names in [*groups, ("total", pd.Series("all", customers.index))]:
-        sums = customers.groupby(names)["worth"].agg(["size", "sum"])
-        rows = pd.DataFrame(
-            {
-                "model": backtest.model,
-                "measure": "money",
-                "kind": kind,
-                "subject": sums.index,
-                "point": sums["sum"],
-                "unit": unit,
-                "n_customers": sums["size"],
-            }
-        )
-        parts.append(longest_intervals(rows, backtest, forecast.days, as_of, level))
+    for kind, names in kinds.items():
+        sums = customers.groupby(names)["worth"].agg(["size", "sum"]).rename_axis("subject")
+        rows = sums.reset_index().rename(columns={"size": "n_customers", "sum": "point"})
+        parts.append(longest_intervals(rows.assign(kind=kind), forecast, forecast.days))
     out = pd.concat(parts, ignore_index=True)
-    best = out["mid"].fillna(out["point"])
-    return pd.DataFrame(
-        {
-            by: out["subject"],
-            "n_customers": out["n_customers"],
-            "remaining": best,
-            "low": out["low"],
-            "high": out["high"],
-            "model_remaining": out["point"],
-            "remaining_per_customer": best / out["n_customers"],
-            "n_errors": out["n_errors"],
-            "error_horizon_days": out["horizon_days"],
-            "status": out["status"],
+    best = out.mid.fillna(out.point)
+    out = out.assign(remaining=best, remaining_per_customer=best / out.n_customers)
+    out = out.rename(
+        columns={
+            "subject": "channel",
+            "point": "model_remaining",
+            "horizon_days": "error_horizon_days",
         }
     )
+    return out[schema("ltv_modelling.remaining").names]
 
 
-def longest_intervals(
-    rows: pd.DataFrame, backtest: LtvBacktest, days: int, as_of: Any, level: float
-) -> pd.DataFrame:
-    """Intervals from the longest horizon that has enough errors; the shortest one
-    otherwise, not calibrated.
+def longest_intervals(rows: pd.DataFrame, forecast: CustomerForecast, days: int) -> pd.DataFrame:
+    """Intervals of money (`rows`: kind, subject, point) from the longest horizon up to
+    `days` that has enough errors; the shortest one otherwise, not calibrated.
     """
+    backtest, levels = forecast.backtest, (forecast.level,)
+    rows = rows.assign(model=backtest.model, measure="money")
+    if "unit" not in rows:
+        rows["unit"] = forecast.unit
     known = sorted((h for h in backtest.horizons_days if h <= days), reverse=True)
     for horizon in known or [min(backtest.horizons_days)]:
         asked = rows.assign(horizon_days=horizon)
-        out = evidence.predictive_intervals(asked, backtest.windows, as_of=as_of, levels=(level,))
-        if (out["status"] == "complete").all():
+        out = evidence.predictive_intervals(
+            asked, backtest.windows, as_of=backtest.as_of, levels=levels
+        )
+        if (out.status == "complete").all():
             break
     return out

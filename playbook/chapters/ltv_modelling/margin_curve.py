@@ -4,12 +4,12 @@ covers what they cost.
 Paper: Lawless & Nadeau (1995), "Some Simple Robust Methods for the Analysis of
 Recurrent Events", Technometrics 37(2): the mean cumulative function. Each month of age
 is averaged over the customers who have lived it to its end, so that young cohorts never
-pull the curve down; its spread is that of the customers' own cumulative margins.
+pull the curve down. Its spread is that of the customers' own cumulative margins.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
 
 import ibis
 import numpy as np
@@ -17,20 +17,28 @@ import pandas as pd
 from ibis import _
 
 from playbook.errors import PlaybookError
+from playbook.measures.customer_windows import MONEY, Table
 from playbook.store import expression
 
-__all__ = ["MONTH_DAYS", "margin_by_age", "margin_curve", "monthly_spend", "pay_row"]
+__all__ = [
+    "MONTH_DAYS",
+    "margin_by_age",
+    "margin_curve",
+    "monthly_spend",
+    "normal_width",
+    "pay_row",
+]
 
 MONTH_DAYS = 365.25 / 12
-MONEY = "decimal(18, 6)"  # exact sums: the same whatever the order of the rows
+CURVE = ["channel", "month", "n_customers", "margin_per_customer", "low", "high"]
 
 
 def margin_curve(
-    customer_days: Any, acquisitions: Any, *, as_of: Any, max_months: int
+    customer_days: Table, acquisitions: Table, *, as_of: dt.date, max_months: int
 ) -> pd.DataFrame:
-    """channel, cohort, k: n (customers), cumulative margin and its sum of squares by
-    age month, is_complete (every customer of the cohort has lived month k to its end by
-    as-of).
+    """One row per channel, cohort and month of age k: n (customers), cumulative margin
+    and its sum of squares, is_complete (every customer of the cohort has lived month k
+    to its end by as-of).
     """
     day = pd.Timestamp(as_of)
     born = (
@@ -44,16 +52,36 @@ def margin_curve(
         )
         .filter(_.acquired_on <= ibis.literal(day.date()))
     )
+    steps = _margin_steps(customer_days, born, day, max_months)
+    if len(steps) and steps.n_unknown.sum() == steps.n_rows.sum():
+        raise PlaybookError("ltv_modelling.no_margin", table="customer_days", column="margin")
+    keys = ["channel", "cohort"]
+    sizes = born.group_by(keys).aggregate(n=_.count()).order_by(keys).to_pandas()
+    ends = pd.PeriodIndex(sizes.cohort, freq="M").to_timestamp(how="end").normalize()
+    lived = np.floor(((day - ends).days.to_numpy() + 1) / MONTH_DAYS).clip(0, max_months)
+    k = np.tile(np.arange(max_months), len(sizes))
+    grid = sizes.loc[sizes.index.repeat(max_months)]
+    grid = grid.assign(k=k, is_complete=k < np.repeat(lived, max_months))
+    out = grid.merge(steps, on=[*keys, "k"], how="left")
+    out = out.fillna({"add": 0.0, "square": 0.0})
+    out[["margin", "square"]] = out.groupby(keys)[["add", "square"]].cumsum()
+    return out
+
+
+def _margin_steps(
+    customer_days: Table, born: ibis.Table, day: pd.Timestamp, max_months: int
+) -> pd.DataFrame:
+    """What each month of age adds to the cumulative margin of a channel and cohort, and
+    to its sum of squares over customers; rows, and those of unknown margin.
+    """
     days = expression(customer_days)
     days = days.select("customer_id", day_on=_.day_on.cast("date"), margin=_.margin.cast(MONEY))
     days = days.filter(_.day_on <= ibis.literal(day.date()))
-    aged = days.inner_join(born, "customer_id")
-    aged = aged.filter(aged.day_on >= aged.acquired_on)
-    aged = aged.mutate(
-        k=(aged.day_on.delta(aged.acquired_on, unit="day") / MONTH_DAYS).floor().cast("int64")
-    )
+    aged = days.inner_join(born, "customer_id").filter(_.day_on >= _.acquired_on)
+    age = aged.day_on.delta(aged.acquired_on, unit="day") / MONTH_DAYS
     per = (
-        aged.filter(_.k < max_months)
+        aged.mutate(k=age.floor().cast("int64"))
+        .filter(_.k < max_months)
         .group_by("customer_id", "channel", "cohort", "k")
         .aggregate(
             add=_.margin.sum().fill_null(0), n_unknown=_.margin.isnull().sum(), n_rows=_.count()
@@ -63,77 +91,42 @@ def margin_curve(
     per = per.mutate(now=per.add.sum().over(until_k).cast("float64"))
     before = per.now - per.add.cast("float64")
     per = per.mutate(square=(per.now * per.now - before * before).cast("decimal(38, 6)"))
-    steps = (
-        per.group_by("channel", "cohort", "k")
-        .aggregate(
-            add=_.add.sum().cast("float64"),
-            square=_.square.sum().cast("float64"),
-            n_unknown=_.n_unknown.sum(),
-            n_rows=_.n_rows.sum(),
-        )
-        .order_by("channel", "cohort", "k")
-        .to_pandas()
+    cells = per.group_by("channel", "cohort", "k").aggregate(
+        add=_.add.sum().cast("float64"),
+        square=_.square.sum().cast("float64"),
+        n_unknown=_.n_unknown.sum(),
+        n_rows=_.n_rows.sum(),
     )
-    if len(steps) and steps["n_unknown"].sum() == steps["n_rows"].sum():
-        raise PlaybookError(
-            "payback needs margins, and no line of this shop has a cost",
-            table="customer_days",
-            column="margin",
-            do="add unit_cost to products or order_lines",
-        )
-    sizes = (
-        born.group_by("channel", "cohort")
-        .aggregate(n=_.count())
-        .order_by("channel", "cohort")
-        .to_pandas()
-    )
-    ends = pd.PeriodIndex(sizes["cohort"], freq="M").to_timestamp(how="end").normalize()
-    lived = (
-        np.floor(((day - ends).days.to_numpy() + 1) / MONTH_DAYS).clip(0, max_months).astype(int)
-    )
-    grid = sizes.loc[sizes.index.repeat(max_months)].assign(
-        k=np.tile(np.arange(max_months), len(sizes))
-    )
-    grid = grid.assign(is_complete=grid["k"].to_numpy() < np.repeat(lived, max_months))
-    out = grid.merge(steps, on=["channel", "cohort", "k"], how="left").fillna(
-        {"add": 0.0, "square": 0.0}
-    )
-    out[["margin", "square"]] = out.groupby(["channel", "cohort"])[["add", "square"]].cumsum()
-    return out
+    return cells.order_by("channel", "cohort", "k").to_pandas()
 
 
 def margin_by_age(
-    customer_days: Any, acquisitions: Any, *, as_of: Any, max_months: int = 24, level: float = 0.8
+    customer_days: Table, acquisitions: Table, *, as_of: dt.date, level: float = 0.8
 ) -> pd.DataFrame:
     """Cumulative margin per newly won customer by channel and month of age: channel,
     month (1 = the first), n_customers (who have lived it), margin_per_customer, low,
     high. Months nobody has lived to the end are not there.
     """
-    curve = margin_curve(customer_days, acquisitions, as_of=as_of, max_months=max_months)
-    frames = []
-    for channel, part in curve[curve["is_complete"]].groupby("channel", sort=True):
-        frames.append(_mean_curve(part, level).assign(channel=channel))
-    columns = ["channel", "month", "n_customers", "margin_per_customer", "low", "high"]
-    return (
-        pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
-    )
+    curve = margin_curve(customer_days, acquisitions, as_of=as_of, max_months=24)
+    parts = [
+        _mean_curve(part, level).assign(channel=channel)
+        for channel, part in curve[curve.is_complete].groupby("channel", sort=True)
+    ]
+    return pd.concat(parts, ignore_index=True)[CURVE] if parts else pd.DataFrame(columns=CURVE)
 
 
 def _mean_curve(part: pd.DataFrame, level: float) -> pd.DataFrame:
     """Each month of age from the cohorts that have lived it; the spread from those that
     got as far.
     """
-    from scipy.stats import norm
-
     done = part.groupby("k")[["n", "add", "margin", "square"]].sum()
-    mean, own = (done["add"] / done["n"]).cumsum(), done["margin"] / done["n"]
-    error = np.sqrt(np.maximum(done["square"] / done["n"] - own**2, 0) / done["n"]) * norm.ppf(
-        0.5 + level / 2
-    )
+    n = done.n
+    mean, own = (done["add"] / n).cumsum(), done.margin / n
+    error = np.sqrt(np.maximum(done.square / n - own**2, 0) / n) * normal_width(level)
     return pd.DataFrame(
         {
             "month": done.index + 1,
-            "n_customers": done["n"],
+            "n_customers": n,
             "margin_per_customer": mean,
             "low": mean - error,
             "high": mean + error,
@@ -141,7 +134,14 @@ def _mean_curve(part: pd.DataFrame, level: float) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def monthly_spend(spend: Any, as_of: Any) -> pd.DataFrame:
+def normal_width(level: float) -> float:
+    """Standard errors either side that hold `level` of a normal."""
+    from scipy.stats import norm
+
+    return float(norm.ppf(0.5 + level / 2))
+
+
+def monthly_spend(spend: Table, as_of: dt.date) -> pd.DataFrame:
     """channel, cohort (month), spend; negative bookings (credits) lower it."""
     t = expression(spend).filter(_.day_on.cast("date") <= ibis.literal(pd.Timestamp(as_of).date()))
     t = t.group_by("channel", cohort=_.day_on.cast("date").strftime("%Y-%m"))
@@ -150,48 +150,34 @@ def monthly_spend(spend: Any, as_of: Any) -> pd.DataFrame:
 
 
 def pay_row(part: pd.DataFrame, spent: float, is_covered: bool, level: float) -> dict:
-    """One row of `ltv.payback` from the curve cells of one channel and one cohort (or
-    all cohorts with known spend).
+    """What is known for one row of `ltv.payback`, from the curve cells of one channel
+    and one cohort (or all cohorts with known spend).
     """
-    n = int(part.loc[part["k"] == 0, "n"].sum())
-    row = dict.fromkeys(
-        (
-            "spend",
-            "ncac",
-            "margin_per_customer",
-            "low",
-            "high",
-            "payback_months",
-            "payback_low",
-            "payback_high",
-        ),
-        np.nan,
-    ) | {"n_customers": n, "months_observed": 0, "status": "no spend"}
-    curve = _mean_curve(part[part["is_complete"]], level)
+    n = int(part.loc[part.k == 0, "n"].sum())
+    row = {"n_customers": n, "months_observed": 0, "status": "no spend"}
+    curve = _mean_curve(part[part.is_complete], level)
     if len(curve):
         last = curve.iloc[-1]
-        row |= {"months_observed": int(last["month"])} | {
-            c: last[c] for c in ("margin_per_customer", "low", "high")
-        }
+        row["months_observed"] = int(last["month"])
+        row |= last[["margin_per_customer", "low", "high"]].to_dict()
     if not is_covered:
         return row | {"status": "spend not covered"}
-    if spent > 0:
-        row |= {
-            "spend": spent,
-            "ncac": spent / n if n else np.nan,
-            "status": "unobserved" if n else "no new customers",
-        }
-    if not spent > 0 or n == 0 or not len(curve):
+    if not spent > 0:
         return row
+    row["spend"] = spent
+    if n == 0:
+        return row | {"status": "no new customers"}
+    row["ncac"] = cost = spent / n
+    if len(curve) == 0:
+        return row | {"status": "unobserved"}
 
     def first(column: str) -> float:
-        reached = curve.loc[curve[column] >= spent / n, "month"]
-        return float(reached.iloc[0]) if len(reached) else np.nan
+        return float(curve.loc[curve[column] >= cost, "month"].min())
 
-    mid = first("margin_per_customer")
+    month = first("margin_per_customer")
     return row | {
-        "payback_months": mid,
+        "payback_months": month,
         "payback_low": first("high"),
         "payback_high": first("low"),
-        "status": "paid back" if mid == mid else "not yet",
+        "status": "not yet" if np.isnan(month) else "paid back",
     }
