@@ -30,11 +30,7 @@ def product_drivers(before: dict[str, float], after: dict[str, float]) -> pd.Dat
     names = list(before)
     a, b = (np.array([float(d[n]) for n in names]) for d in (before, after))
     if list(after) != names or not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise PlaybookError(
-            "Both months need the same factors, all of them observed",
-            table="drivers",
-            do="leave out the factor that one month lacks",
-        )
+        raise PlaybookError("methods.different_factors", table="drivers")
     change = b.prod() - a.prod()
     if (a > 0).all() and (b > 0).all():
         growth = np.log(b / a)
