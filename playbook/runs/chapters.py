@@ -159,7 +159,7 @@ def _parameters(declared: str, given: str) -> str:
     told = [
         f"- `{name}` = `{used.get(name, value)}`" + (f": {html.escape(meaning)}" if meaning else "")
         for name, value, meaning in lines
-        if name not in ("month", "store", "out", "results")
+        if name not in ("month", "store", "out", "reviewed")
     ]
     return "\n".join(told)
 

@@ -30,7 +30,7 @@ __all__ = [
     "plan_chapters",
 ]
 
-OURS = ("month", "store", "out", "results")  # the run sets these itself
+OURS = ("month", "store", "out", "reviewed")  # the run sets these itself
 NO_RESULT_DEPENDS_ON = {  # code that may change without any figure changing
     "demo",
     "sources",
@@ -132,7 +132,7 @@ def plan_chapters(
     chosen = _chosen(only, list(paths))
     _refuse_unknown(given, {name: declared[name] for name in chosen})
     where = str(Path(store).resolve()) if "://" not in store and Path(store).is_dir() else store
-    fixed = {"month": until or shop.month, "store": where, "out": str(out), "results": str(out)}
+    fixed = {"month": until or shop.month, "store": where, "out": str(out), "reviewed": str(out)}
     common = (
         shop.fingerprint,
         str(shop.as_of),
