@@ -17,7 +17,8 @@ from typing import Any
 
 import pandas as pd
 
-from playbook.chapters.monthly_review.review import WEIGHT, main_figures
+from playbook.chapters.monthly_review.decisions import WEIGHT
+from playbook.chapters.monthly_review.review import main_figures
 from playbook.measures.metrics import months_back
 from playbook.runs.answers import followup
 from playbook.runs.chapters import drawn, lesson_figures, objective_of, write_chapter

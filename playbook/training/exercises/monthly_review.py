@@ -11,14 +11,10 @@ import numpy as np
 import pandas as pd
 
 from playbook.chapters.channel_roi.channels import channel_headline, channel_months, spend_log
-from playbook.chapters.customer_journey.journey import journey_headline, returns
-from playbook.chapters.monthly_review.review import (
-    WEIGHT,
-    control_limits,
-    drivers,
-    ranked_decisions,
-    scorecard,
-)
+from playbook.chapters.customer_journey.aftersales import returns
+from playbook.chapters.customer_journey.journey import journey_headline
+from playbook.chapters.monthly_review.decisions import WEIGHT, ranked_decisions
+from playbook.chapters.monthly_review.review import control_limits, drivers, scorecard
 from playbook.chapters.start_here.facts import breakdown
 from playbook.measures.metrics import METRICS, monthly_sales, months_back
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
