@@ -250,7 +250,8 @@ def test_a_customer_has_ninety_days_to_come_back(as_of, n_ripe):
 @pytest.mark.parametrize(("n", "is_known"), [(29, False), (30, True)])
 def test_the_stars_a_late_day_costs_need_thirty_reviews(n, is_known):
     orders = [parcel(k, "2026-01-05", f"2026-01-0{5 + k % 3}") for k in range(n)]
-    stars = pd.DataFrame({"order_id": [str(k) for k in range(n)], "stars": [5.0, 4.0, 2.0] * 9 + [3.0] * (n - 27)})  # fmt: skip
+    given = [5.0, 4.0, 2.0] * 9 + [3.0] * (n - 27)
+    stars = pd.DataFrame({"order_id": [str(k) for k in range(n)], "stars": given})
     found = late_slope(pd.DataFrame(orders), stars, as_of=on("2026-01-31"))
     assert found["stars_per_day"].notna().all() == is_known
 

@@ -274,7 +274,8 @@ def test_unexpected_money_is_what_the_month_lies_off_its_expectation():
     }
     orders = drawn["sessions"] * drawn["cvr_sessions"]
     net = 20 * orders * drawn["units_per_order"] * np.exp(rng.normal(0, 0.02, 30))
-    frame = pd.concat([headline(m, v) for m, v in {**drawn, "orders": orders, "net_revenue": net}.items()])  # fmt: skip
+    drawn |= {"orders": orders, "net_revenue": net}
+    frame = pd.concat([headline(metric, amounts) for metric, amounts in drawn.items()])
     found = drivers(frame, month="2026-10")
     assert found.unexpected.sum() == pytest.approx(found.after.prod() - found.expected.prod())
     distance = np.abs(np.log(found.after / found.expected))

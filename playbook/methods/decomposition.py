@@ -40,9 +40,8 @@ def product_drivers(before: dict[str, float], after: dict[str, float]) -> pd.Dat
     else:
         parts = _shapley(a, b)
     largest = int(np.argmax(np.abs(parts)))
-    parts[largest] += (
-        change - parts.sum()
-    )  # what floating point left over, at most a few units in the last place
+    # what floating point left over, at most a few units in the last place
+    parts[largest] += change - parts.sum()
     return pd.DataFrame({"driver": names, "before": a, "after": b, "contribution": parts})
 
 
@@ -83,11 +82,5 @@ def mix_and_rate(
     overall = (a[amount].sum() / total_a + b[amount].sum() / total_b) / 2
     mix = (share_b - share_a) * ((rate_a + rate_b) / 2 - overall)
     rate = (rate_b - rate_a) * (share_a + share_b) / 2
-    return pd.DataFrame(
-        {
-            "segment": segments,
-            "mix": mix.to_numpy(),
-            "rate": rate.to_numpy(),
-            "contribution": (mix + rate).to_numpy(),
-        }
-    )
+    parts = pd.DataFrame({"mix": mix, "rate": rate, "contribution": mix + rate})
+    return parts.rename_axis("segment").reset_index()

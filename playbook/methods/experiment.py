@@ -131,7 +131,8 @@ def sample_size(
     visitors_per_day (all visitors of the page, dealt evenly over two arms).
 
     Raises:
-        PlaybookError: a share outside (0, 1), a lift of 0, or a share that the lift carries outside (0, 1).
+        PlaybookError: a share outside (0, 1), a lift of 0, or a share that the lift
+            carries outside (0, 1).
     """
     z = quantile_of_normal(1 - alpha) + NormalDist().inv_cdf(power)
     rows = []

@@ -69,12 +69,12 @@ def returns(
         views.append(_view(sold.filter(_.on <= until), back.filter(_.on <= until), view))
     table = pd.concat(views, ignore_index=True).assign(basis="order" if is_linked else "booking")
     table = _with_shares(table, level)
-    is_month = table["view"] == "month"
-    ends = pd.to_datetime(table["key"].where(is_month), format="%Y-%m") + pd.offsets.MonthEnd(0)
+    is_month = table.view == "month"
+    ends = pd.to_datetime(table.key.where(is_month), format="%Y-%m") + pd.offsets.MonthEnd(0)
     is_young = is_month & (ends > pd.Timestamp(ripe_on))
     table["status"] = np.where(is_young, "partial", "complete")
-    table["place"] = table["view"].map(VIEWS.index)
-    table["dear"] = -table["returned"].where(~is_month, 0.0)
+    table["place"] = table.view.map(VIEWS.index)
+    table["dear"] = -table.returned.where(~is_month, 0.0)
     table = table.sort_values(["place", "dear", "key"], ignore_index=True)
     return table[tables.schema("customer_journey.returns").names]
 
@@ -116,7 +116,8 @@ def payments(orders: ibis.Table, *, as_of: dt.date, level: float = 0.95) -> pd.D
     before they were paid count.
 
     Raises:
-        PlaybookError: no order carries a payment time, so an unpaid one cannot be told from an unrecorded one.
+        PlaybookError: no order carries a payment time, so an unpaid one cannot be told
+            from an unrecorded one.
     """
     first = pd.Timestamp(as_of).replace(day=1) - pd.DateOffset(months=PAYMENT_MONTHS - 1)
     last = as_of - dt.timedelta(days=GRACE_DAYS)
@@ -128,14 +129,14 @@ def payments(orders: ibis.Table, *, as_of: dt.date, level: float = 0.95) -> pd.D
         lost=_.total.sum(where=_.paid_at.isnull()).cast("float64"),
     )
     by_device = cells.order_by("month", "device").to_pandas()
-    if (by_device["unpaid"] == by_device["orders"]).all():
+    if (by_device.unpaid == by_device.orders).all():
         raise PlaybookError("customer_journey.no_payment", table="orders", column="paid_at")
     whole = by_device.groupby("month", as_index=False)[["orders", "unpaid", "lost"]].sum()
     table = pd.concat([by_device, whole.assign(device="all")])
     table = table.sort_values(["month", "device"], ignore_index=True).fillna({"lost": 0.0})
-    table["share"] = table["unpaid"] / table["orders"]
-    table["low"], table["high"] = wilson(table["unpaid"], table["orders"], level)
-    table["status"] = np.where(table["month"] == f"{as_of:%Y-%m}", "partial", "complete")
+    table["share"] = table.unpaid / table.orders
+    table["low"], table["high"] = wilson(table.unpaid, table.orders, level)
+    table["status"] = np.where(table.month == f"{as_of:%Y-%m}", "partial", "complete")
     return table[tables.schema("customer_journey.payments").names]
 
 
@@ -180,30 +181,30 @@ def _with_shares(table: pd.DataFrame, level: float) -> pd.DataFrame:
     counts, sums = ["n_lines", "n_returned"], ["sold", "returned"]
     table[counts] = table[counts].astype(float).fillna(0).astype("int64")
     table[sums] = table[sums].astype(float).fillna(0.0)
-    share = table["returned"] / table["sold"].where(table["sold"] > 0)
-    n_back = np.minimum(table["n_returned"], table["n_lines"])
-    low, high = wilson(n_back, table["n_lines"], level)
-    scale = share / (n_back / table["n_lines"]).where(n_back > 0)
+    share = table.returned / table.sold.where(table.sold > 0)
+    n_back = np.minimum(table.n_returned, table.n_lines)
+    low, high = wilson(n_back, table.n_lines, level)
+    scale = share / (n_back / table.n_lines).where(n_back > 0)
     low = (low * scale).fillna(0.0).where(share.notna())
     return table.assign(share=share, low=low, high=high * scale.fillna(1.0))
 
 
 def _topic(cases: pd.DataFrame, level: float) -> dict[str, float]:
     """One topic's month."""
-    now = cases[cases["is_now"]]
-    reopened = now["reopened"].dropna()
+    now = cases[cases.is_now]
+    reopened = now.reopened.dropna()
     low, high = wilson(reopened.sum(), len(reopened), level)
     return {
         "tickets": len(now),
-        "usual_tickets": (~cases["is_now"]).sum() / BASELINE_MONTHS,
-        "first_reply_hours": _median(now["first_reply"]),
-        "resolve_hours": _median(now["closed"]),
-        "n_waiting": int(now["first_reply"].isna().sum()),
+        "usual_tickets": (~cases.is_now).sum() / BASELINE_MONTHS,
+        "first_reply_hours": _median(now.first_reply),
+        "resolve_hours": _median(now.closed),
+        "n_waiting": int(now.first_reply.isna().sum()),
         "reopened_share": reopened.mean(),
         "low": float(low),
         "high": float(high),
-        "csat": now["csat"].mean(),
-        "n_csat": int(now["csat"].notna().sum()),
+        "csat": now.csat.mean(),
+        "n_csat": int(now.csat.notna().sum()),
     }
 
 

@@ -57,12 +57,12 @@ def funnel(
     if not rows:
         raise PlaybookError("customer_journey.no_session", table="traffic")
     table = frame_of("customer_journey.funnel", rows)
-    table["low"], table["high"] = wilson(table["reached"], table["n_sessions"], level)
-    table["p"] = two_sided_p(table["z"])
-    table["p_adjusted"] = adjusted_p(table["p"])
+    table["low"], table["high"] = wilson(table.reached, table.n_sessions, level)
+    table["p"] = two_sided_p(table.z)
+    table["p_adjusted"] = adjusted_p(table.p)
     table["status"] = "complete" if pd.Timestamp(as_of).is_month_end else "partial"
     place = {step: k for k, step in enumerate(STEPS)}
-    by_step = table["step"].map(place)
+    by_step = table.step.map(place)
     return table.assign(place=by_step).sort_values(["place", *SPLITS], ignore_index=True)[
         list(table)
     ]
@@ -73,7 +73,7 @@ def funnels(sources: Iterable[Steps], **knobs: Any) -> pd.DataFrame:
     returning visitors.
     """
     first, *others = (funnel(source.daily, **knobs) for source in sources)
-    split = [table[table["visitor"] != "all"] for table in others]
+    split = [table[table.visitor != "all"] for table in others]
     return pd.concat([first, *split], ignore_index=True)
 
 
@@ -181,7 +181,7 @@ def journey_headline(
     if late is not None:
         frames.append(late.rename(columns={"due": "n"}).assign(metric="late_share"))
     if back is not None:
-        months = back[(back["view"] == "month") & (back["basis"] == "order")]
+        months = back[(back.view == "month") & (back.basis == "order")]
         months = months.rename(columns={"key": "month", "n_lines": "n"})
         frames.append(months.assign(metric="return_share"))
     columns = ["metric", "month", "amount", "low", "high", "n", "status"]
@@ -196,7 +196,7 @@ def _month_start(as_of: dt.date) -> pd.Timestamp:
 def _window(daily: pd.DataFrame, as_of: dt.date, months: int) -> pd.DataFrame:
     """The days of the report month and of the months before it."""
     first = _month_start(as_of) - pd.DateOffset(months=months)
-    return daily[daily["day_on"].between(first, pd.Timestamp(as_of))]
+    return daily[daily.day_on.between(first, pd.Timestamp(as_of))]
 
 
 def _split(days: pd.DataFrame, start: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -62,13 +62,13 @@ def delivery(
     table = table.fillna(0).astype("int64")
     if not table.loc[list(BANDS), "orders"].sum() > 0:
         raise PlaybookError("customer_journey.no_promise", table="orders", column="promised_at")
-    table["share"] = table["orders"] / table["orders"].sum()
+    table["share"] = table.orders / table.orders.sum()
     table = table.join(_stars(parcels, reviews, level))
-    table["n_reviews"] = table["n_reviews"].fillna(0).astype("int64")
-    table["next_order_share"] = table["n_back"] / table["n_ripe"].where(table["n_ripe"] > 0)
-    table["next_low"], table["next_high"] = wilson(table["n_back"], table["n_ripe"], level)
+    table["n_reviews"] = table.n_reviews.fillna(0).astype("int64")
+    table["next_order_share"] = table.n_back / table.n_ripe.where(table.n_ripe > 0)
+    table["next_low"], table["next_high"] = wilson(table.n_back, table.n_ripe, level)
     table["status"] = np.where(table.index == OVERDUE, "partial", "complete")
-    return table[table["orders"] > 0].reset_index()[schema("customer_journey.delivery").names]
+    return table[table.orders > 0].reset_index()[schema("customer_journey.delivery").names]
 
 
 def late_slope(
@@ -88,7 +88,7 @@ def late_slope(
     cells = cells.order_by("late", "stars").to_pandas().astype(float)
     weight, total = cells["n"], cells["n"].sum()
     found = {"n": int(total), "stars_per_day": np.nan, "low": np.nan, "high": np.nan}
-    if total < LEAST_REVIEWS or cells["late"].nunique() < 2:
+    if total < LEAST_REVIEWS or cells.late.nunique() < 2:
         return pd.DataFrame([found])
     late, stars = (cells[c] - np.average(cells[c], weights=weight) for c in ("late", "stars"))
     spread = (weight * late**2).sum()
@@ -112,10 +112,10 @@ def late_months(orders: ibis.Table, *, as_of: dt.date, level: float = 0.95) -> p
     is_late = (parcels.came > parcels.promised).fill_null(True)
     months = parcels.group_by(month=_.promised.strftime("%Y-%m"))
     table = months.aggregate(due=_.count(), late=is_late.sum()).order_by("month").to_pandas()
-    table["share"] = table["late"] / table["due"]
-    table["low"], table["high"] = wilson(table["late"], table["due"], level)
+    table["share"] = table.late / table.due
+    table["low"], table["high"] = wilson(table.late, table.due, level)
     running = "" if pd.Timestamp(as_of).is_month_end else f"{as_of:%Y-%m}"
-    table["status"] = np.where(table["month"] == running, "partial", "complete")
+    table["status"] = np.where(table.month == running, "partial", "complete")
     return table
 
 
@@ -167,7 +167,7 @@ def _stars(parcels: ibis.Table, reviews: ibis.Table | None, level: float) -> pd.
         n=_.count(), total=_.stars.sum(), square=(_.stars * _.stars).sum()
     )
     table = sums.to_pandas().set_index("band")
-    n, stars = table["n"], table["total"] / table["n"]
-    variance = (table["square"] - table["total"] ** 2 / n) / (n - 1) / n
+    n, stars = table["n"], table.total / table["n"]
+    variance = (table["square"] - table.total**2 / n) / (n - 1) / n
     half = quantile_of_normal(level) * variance.where(n > 1) ** 0.5
     return pd.DataFrame({"n_reviews": n, "stars": stars, "low": stars - half, "high": stars + half})

@@ -26,22 +26,22 @@ def funnel_plot(funnel: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     intervals; log scale.
     """
     shown = funnel[(funnel[["channel", "visitor"]] == "all").all(axis=1)]
-    if (shown["device"] != "all").any():
-        shown = shown[shown["device"] != "all"]
-    steps, devices = list(dict.fromkeys(shown["step"])), sorted(shown["device"].unique())
+    if (shown.device != "all").any():
+        shown = shown[shown.device != "all"]
+    steps, devices = list(dict.fromkeys(shown.step)), sorted(shown.device.unique())
     ax = new_axes(ax)
     apart = min(0.12, 0.7 / len(devices))
     for k, device in enumerate(devices):
-        part = shown[shown["device"] == device].set_index("step").reindex(steps)
+        part = shown[shown.device == device].set_index("step").reindex(steps)
         place = np.arange(len(steps)) + (k - (len(devices) - 1) / 2) * apart
-        reach = np.vstack([part["share"] - part["low"], part["high"] - part["share"]]).clip(min=0)
+        reach = np.vstack([part.share - part.low, part.high - part.share]).clip(min=0)
         ink = PALETTE[INKS[k % len(INKS)]]
         ax.errorbar(
-            place, part["share"], yerr=reach, fmt="o", color=ink, capsize=3, ms=5, label=device
+            place, part.share, yerr=reach, fmt="o", color=ink, capsize=3, ms=5, label=device
         )
     ax.set_yscale("log")
     ax.minorticks_off()
-    ticks = [y for y in TICKS if y >= 0.5 * shown["low"].min()]
+    ticks = [y for y in TICKS if y >= 0.5 * shown.low.min()]
     ax.set_yticks(ticks, [f"{y:.1%}" if y < 0.01 else f"{y:.0%}" for y in ticks])
     ax.set_xticks(range(len(steps)), steps)
     if devices != ["all"]:
@@ -59,14 +59,14 @@ def step_trend_plot(trend: pd.DataFrame, *, step: str, device: str, ax: Axes | N
     stands on white.
     """
     ax = new_axes(ax)
-    day, share = trend["day_on"], trend["share"]
+    day, share = trend.day_on, trend.share
     band = {"color": PALETTE["blue"], "alpha": 0.15, "lw": 0}
-    ax.fill_between(day, trend["lower"], trend["upper"], **band)
-    ax.plot(day, trend["usual"], color=PALETTE["blue"], lw=1, ls="--")
+    ax.fill_between(day, trend.lower, trend.upper, **band)
+    ax.plot(day, trend.usual, color=PALETTE["blue"], lw=1, ls="--")
     ax.plot(day, share, color=PALETTE["ink"], lw=1.2)
-    is_out = (share < trend["lower"]) | (share > trend["upper"])
+    is_out = (share < trend.lower) | (share > trend.upper)
     ax.plot(day[is_out], share[is_out], "o", color=PALETTE["orange"], ms=6)
-    past = day[trend["is_baseline"]]
+    past = day[trend.is_baseline]
     if len(past):
         ax.axvspan(past.iloc[0], past.iloc[-1], color=PALETTE["light"], alpha=0.3, lw=0)
         ax.annotate(
@@ -92,7 +92,7 @@ def leaks_plot(leaks: pd.DataFrame, *, currency: str = "", ax: Axes | None = Non
     """The eight dearest leaks with their ranges, in margin where it is known, else in
     orders; gaps are hatched.
     """
-    has_price = leaks["lost_margin"].notna().any()
+    has_price = leaks.lost_margin.notna().any()
     columns = ("lost_margin", "low", "high")
     amount, low, high = columns if has_price else ("lost_orders", "orders_low", "orders_high")
     labels = []
@@ -100,7 +100,7 @@ def leaks_plot(leaks: pd.DataFrame, *, currency: str = "", ax: Axes | None = Non
         splits = (leak.device, leak.channel, leak.visitor)
         segment = " ".join(x for x in splits if x != "all") or "all"
         labels.append(say(f"customer_journey.leak_{leak.kind}", step=leak.step, segment=segment))
-    status = leaks["kind"].map({"fault": "complete", "gap": "partial"})
+    status = leaks.kind.map({"fault": "complete", "gap": "partial"})
     ax = bars_with_intervals(
         leaks.assign(label=labels, status=status).head(8),
         "label",
@@ -119,9 +119,9 @@ def leaks_plot(leaks: pd.DataFrame, *, currency: str = "", ax: Axes | None = Non
 
 def delay_stars_plot(delivery: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Mean stars by how late the parcel was, with intervals and the number of reviews."""
-    shown = delivery[delivery["stars"].notna()]
+    shown = delivery[delivery.stars.notna()]
     ax = bars_with_intervals(shown, "band", "stars", low="low", high="high", status="status", ax=ax)
-    for place, n in zip(np.arange(len(shown))[::-1], shown["n_reviews"], strict=True):
+    for place, n in zip(np.arange(len(shown))[::-1], shown.n_reviews, strict=True):
         text = say("customer_journey.n_reviews", n=n)
         ax.annotate(text, (1.03, place), va="center", fontsize=8.5, color="white")
     ax.set(
@@ -142,7 +142,7 @@ def peeking_plot(looks: pd.DataFrame, *, alpha: float = 0.05, ax: Axes | None = 
     )
     for column, colour, text, above in lines:
         ink = PALETTE[colour]
-        ax.plot(looks["day"], looks[column], color=ink, lw=2)
+        ax.plot(looks.day, looks[column], color=ink, lw=2)
         ax.annotate(
             text,
             (last["day"], last[column]),

@@ -37,7 +37,7 @@ def journey_map(
     if funnel is not None:
         figures |= _steps(funnel)
     if unpaid is not None:
-        whole = unpaid[unpaid["device"] == "all"]
+        whole = unpaid[unpaid.device == "all"]
         figures["unpaid_share"] = _latest(whole, "unpaid", "orders")
     if late is not None:
         figures["late_share"] = _latest(late, "late", "due")
@@ -47,7 +47,7 @@ def journey_map(
         figures["stars"] = _mean(parcels, "stars", "n_reviews")
         figures["next_order_share"] = _mean(parcels, "next_order_share", "n_ripe")
     if desk is not None:
-        for row in desk[desk["topic"] == "all"].itertuples():
+        for row in desk[desk.topic == "all"].itertuples():
             figures["first_reply_hours"] = (row.first_reply_hours, np.nan, row.tickets)
             figures["reopened_share"] = (row.reopened_share, np.nan, row.tickets)
     rows = []
@@ -71,12 +71,12 @@ def _steps(funnel: pd.DataFrame) -> dict[str, Figure]:
 
 def _returned(back: pd.DataFrame) -> dict[str, Figure]:
     """The return share of the last month whose returns have come in."""
-    is_month = (back["view"] == "month") & (back["basis"] == "order")
-    ripe = back[is_month & (back["status"] == "complete")]
+    is_month = (back.view == "month") & (back.basis == "order")
+    ripe = back[is_month & (back.status == "complete")]
     if ripe.empty:
         return {}
     amount, usual, _sold = _latest(ripe, "returned", "sold")
-    return {"return_share": (amount, usual, ripe["n_lines"].tail(1).sum())}
+    return {"return_share": (amount, usual, ripe.n_lines.tail(1).sum())}
 
 
 def _latest(months: pd.DataFrame, top: str, bottom: str) -> Figure:

@@ -64,8 +64,8 @@ def read_tests(
     rows = []
     for _test, arms in arm_sums(experiments, as_of=as_of).groupby("test_id", sort=True):
         control = _control(arms)
-        treated = arms[arms["arm"] != control["arm"]]
-        srm_p = sample_ratio_p(arms["n_assigned"], arms["planned_share"])
+        treated = arms[arms.arm != control["arm"]]
+        srm_p = sample_ratio_p(arms.n_assigned, arms.planned_share)
         flaw = _flaw(arms, len(treated), srm_p)
         plan = _Plan(worth_lift, min_days, ALPHA / max(len(treated), 1))
         for arm in (treated if len(treated) else arms).to_dict("records"):
@@ -85,7 +85,7 @@ def test_sizes(
     nobody buys.
     """
     whole = funnel[(funnel[list(SPLITS)] == "all").all(axis=1)]
-    for row in whole[(whole["step"] == "purchase") & (whole["reached"] > 0)].head(1).itertuples():
+    for row in whole[(whole.step == "purchase") & (whole.reached > 0)].head(1).itertuples():
         lifts = [worth_lift * times for times in (1, 2, 4)]
         per_day = row.n_sessions / as_of.day
         return sample_size(row.share, lifts, visitors_per_day=per_day, min_days=min_days)
@@ -94,16 +94,16 @@ def test_sizes(
 
 def _control(arms: pd.DataFrame) -> dict[str, Any]:
     """The arm that changes nothing, by its name; the first one where no name tells."""
-    by_name = arms["arm"].str.lower()
+    by_name = arms.arm.str.lower()
     named = [arms[by_name == name] for name in CONTROLS if (by_name == name).any()]
     return (named[0] if named else arms).iloc[0].to_dict()
 
 
 def _flaw(arms: pd.DataFrame, n_treated: int, srm_p: float) -> str:
     """The message that says why a test cannot be read; empty where it can."""
-    planned = arms["planned_share"]
+    planned = arms.planned_share
     is_short = planned.sum() < LEAST_PLANNED
-    if not n_treated or (arms["n_assigned"] == 0).any() or is_short:
+    if not n_treated or (arms.n_assigned == 0).any() or is_short:
         is_stated = planned.notna().all()
         return "customer_journey.empty_arm" if is_stated else "customer_journey.no_planned_share"
     if planned.isna().any():
