@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from playbook.messages import say
-from playbook.pictures import PALETTE, bars_with_intervals, new_axes
+from playbook.pictures import PALETTE, bars_with_intervals, line_with_band, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,9 +60,7 @@ def step_trend_plot(trend: pd.DataFrame, *, step: str, device: str, ax: Axes | N
     """
     ax = new_axes(ax)
     day, share = trend.day_on, trend.share
-    band = {"color": PALETTE["blue"], "alpha": 0.15, "lw": 0}
-    ax.fill_between(day, trend.lower, trend.upper, **band)
-    ax.plot(day, trend.usual, color=PALETTE["blue"], lw=1, ls="--")
+    line_with_band(trend, "day_on", "usual", low="lower", high="upper", ax=ax)
     ax.plot(day, share, color=PALETTE["ink"], lw=1.2)
     is_out = (share < trend.lower) | (share > trend.upper)
     ax.plot(day[is_out], share[is_out], "o", color=PALETTE["orange"], ms=6)
@@ -134,24 +132,9 @@ def delay_stars_plot(delivery: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 def peeking_plot(looks: pd.DataFrame, *, alpha: float = 0.05, ax: Axes | None = None) -> Axes:
     """Tests of no difference called a winner, by day, when one looks daily or once."""
-    ax = new_axes(ax)
-    last = looks.iloc[-1]
-    lines = (
-        ("called", "orange", say("customer_journey.peeking_daily"), 0),
-        ("on_the_day", "blue", say("customer_journey.peeking_once"), 6),
-    )
-    for column, colour, text, above in lines:
-        ink = PALETTE[colour]
-        ax.plot(looks.day, looks[column], color=ink, lw=2)
-        ax.annotate(
-            text,
-            (last["day"], last[column]),
-            xytext=(0, above),
-            textcoords="offset points",
-            ha="right",
-            va="bottom",
-            color=ink,
-        )
+    daily, once = say("customer_journey.peeking_daily"), say("customer_journey.peeking_once")
+    ax = line_with_band(looks, "day", "called", label=daily, colour="orange", ax=ax)
+    line_with_band(looks, "day", "on_the_day", label=once, ax=ax)
     ax.axhline(alpha, color=PALETTE["grey"], lw=1, ls="--")
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.set(
