@@ -87,5 +87,5 @@ def write_notebooks(folder):
         "label: str = 'x'  # a word\nis_on: bool = True  # switch",
     )
     write_notebook(folder / "05_ltv.ipynb", "3")
-    write_notebook(folder / "11_review.ipynb", "4", extra='results: str = ""  # a month folder')
+    write_notebook(folder / "11_review.ipynb", "4", extra='reviewed: str = ""  # a month folder')
     return folder

@@ -2,20 +2,25 @@
 winner.
 """
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.chapters.customer_journey.journey import read_tests
+from playbook.chapters.customer_journey.arms import arm_sums
+from playbook.chapters.customer_journey.verdicts import read_tests
 from playbook.errors import PlaybookError
 from playbook.methods.experiment import (
-    arm_sums,
     compare_means,
     peeking,
     sample_ratio_p,
     sample_size,
     smallest_lift,
 )
+
+on = dt.date.fromisoformat
+END = on("2026-04-30")
 
 
 def visitors(
@@ -54,7 +59,7 @@ def sides(row, other):
     return [{ours: float(r[theirs]) for ours, theirs in keys.items()} for r in (row, other)]
 
 
-def read(table, as_of="2026-04-30", **knobs):
+def read(table, as_of=END, **knobs):
     return read_tests(table, as_of=as_of, **knobs).iloc[0]
 
 
@@ -68,7 +73,7 @@ def test_results_equal_tea_tastings_on_the_rows(before):
     table = visitors(lift=0.1, before=before)
     metric = tt.Mean("amount", "amount_before") if before else tt.Mean("amount")
     theirs = tt.Experiment({"m": metric}, variant="arm").analyze(table, control="A")["m"]
-    sums = arm_sums(table)
+    sums = arm_sums(table, as_of=END)
     ours = compare_means(*sides(sums.iloc[0], sums.iloc[1]))
     assert ours["is_adjusted"] == before
     for key, value in (
@@ -126,7 +131,7 @@ def test_a_visitor_counts_once_and_in_one_arm_only():
     table = visitors(n_a=100, n_b=100)
     again = pd.concat([table, table.head(30)])  # exported twice
     mixed = pd.concat([again, table.head(4).assign(arm="B")])  # and four seen in both arms
-    sums = arm_sums(mixed).set_index("arm")
+    sums = arm_sums(mixed, as_of=END).set_index("arm")
     assert sums["n_assigned"].to_dict() == {"A": 96, "B": 100}
     assert sums["n_in_two_arms"].tolist() == [4, 4]
 
@@ -134,14 +139,16 @@ def test_a_visitor_counts_once_and_in_one_arm_only():
 def test_row_order_changes_no_digit():
     table = visitors(before=True)
     pd.testing.assert_frame_equal(
-        arm_sums(table), arm_sums(table.sample(frac=1, random_state=8)), check_exact=True
+        arm_sums(table, as_of=END),
+        arm_sums(table.sample(frac=1, random_state=8), as_of=END),
+        check_exact=True,
     )
 
 
 def test_a_conversion_not_observed_is_no_failure():
     table = visitors(n_a=100, n_b=100, share=0.5).astype({"is_converted": "boolean"})
     table.loc[:19, "is_converted"] = pd.NA
-    sums = arm_sums(table).set_index("arm")
+    sums = arm_sums(table, as_of=END).set_index("arm")
     assert (sums.loc["A", "n_assigned"], sums.loc["A", "n"]) == (100, 80)
 
 
@@ -188,13 +195,13 @@ def test_a_test_with_an_empty_arm_has_no_winner(gone):
 
 def test_a_running_test_is_not_read_before_its_time_whatever_its_p():
     table = visitors(20_000, 20_000, lift=0.4, days=10)
-    found = read(table, as_of="2026-03-10")
+    found = read(table, as_of=on("2026-03-10"))
     assert found["p"] < 1e-6
     assert (found["verdict"], found["reason"]) == ("keep running", "10 of 14 days")
 
 
 def test_a_running_test_waits_for_its_planned_number():
-    found = read(visitors(3_000, 3_000, lift=0.4), as_of="2026-03-21")
+    found = read(visitors(3_000, 3_000, lift=0.4), as_of=on("2026-03-21"))
     assert found["verdict"] == "keep running"
     assert "visitors per arm" in found["reason"]
 
@@ -224,7 +231,7 @@ def test_three_arms_share_the_alpha():
         .assign(visitor_id=lambda t: "c" + t["visitor_id"])
     )
     both = pd.concat([a, c]).assign(planned_share=1 / 3)
-    alone, shared = read(a), read_tests(both, as_of="2026-04-30").set_index("arm").loc["B"]
+    alone, shared = read(a), read_tests(both, as_of=on("2026-04-30")).set_index("arm").loc["B"]
     assert shared["high"] - shared["low"] > alone["high"] - alone["low"]
 
 
@@ -238,7 +245,7 @@ def test_a_verdict_is_one_of_three_words():
             share=rng.choice([0, 0.001, 0.1, 1.0]),
             seed=seed,
         )
-        words |= set(read_tests(table, as_of="2026-04-30")["verdict"])
+        words |= set(read_tests(table, as_of=on("2026-04-30"))["verdict"])
     assert words <= {"ship", "stop", "keep running"}
 
 

@@ -9,23 +9,16 @@ import pandas as pd
 import pytest
 from public_sessions import clickstream, mapping, online_shoppers
 
-from playbook.chapters.customer_journey.journey import (
-    delivery,
-    event_steps,
-    funnel,
-    journey_decisions,
-    journey_headline,
-    journey_map,
-    late_slope,
-    leaks,
-    payments,
-    returns,
-    service,
-    step_trend,
-    traffic_steps,
-)
+from playbook.chapters.customer_journey.aftersales import payments, returns, service
+from playbook.chapters.customer_journey.decisions import journey_decisions
+from playbook.chapters.customer_journey.journey import funnel, journey_headline, leaks, step_trend
+from playbook.chapters.customer_journey.parcels import delivery, late_slope
+from playbook.chapters.customer_journey.stages import journey_map
+from playbook.chapters.customer_journey.visits import event_steps, traffic_steps
 from playbook.errors import PlaybookError
 from playbook.methods.funnel import own_baseline, worst_stretch, z_against
+
+on = dt.date.fromisoformat
 
 CHAIN = {"session": 1.0, "view": 0.5, "cart": 0.2, "checkout": 0.5, "purchase": 0.8}
 
@@ -101,9 +94,9 @@ def events(*rows):
 
 def test_every_share_has_sessions_as_its_denominator():
     table = traffic()
-    found = funnel(traffic_steps(table, as_of="2026-04-30").daily, as_of="2026-04-30").set_index(
-        ["step", "device", "channel"]
-    )
+    found = funnel(
+        traffic_steps(table, as_of=on("2026-04-30")).daily, as_of=on("2026-04-30")
+    ).set_index(["step", "device", "channel"])
     april = table[pd.to_datetime(table["day_on"]).dt.month == 4]
     whole = found.xs(("all", "all"), level=("device", "channel"))
     assert (whole["n_sessions"] == april["sessions"].sum()).all()
@@ -116,21 +109,21 @@ def test_every_share_has_sessions_as_its_denominator():
 def test_shuffled_rows_give_the_same_tables():
     table = traffic()
     one, other = (
-        traffic_steps(t, as_of="2026-04-30").daily
+        traffic_steps(t, as_of=on("2026-04-30")).daily
         for t in (table, table.sample(frac=1, random_state=5))
     )
     pd.testing.assert_frame_equal(one, other)
     orders = orders_like(table)
-    a = leaks(one, as_of="2026-04-30", orders=orders)
+    a = leaks(one, as_of=on("2026-04-30"), orders=orders)
     pd.testing.assert_frame_equal(
-        a, leaks(other, as_of="2026-04-30", orders=orders.sample(frac=1, random_state=2))
+        a, leaks(other, as_of=on("2026-04-30"), orders=orders.sample(frac=1, random_state=2))
     )
 
 
 def test_fewer_sessions_than_checkouts_are_named_and_left_out():
     table = traffic()
     table.loc[7, "sessions"] = table.loc[7, "checkouts"] - 1
-    found = traffic_steps(table, as_of="2026-04-30")
+    found = traffic_steps(table, as_of=on("2026-04-30"))
     assert found.faults["rule"].tolist() == ["checkouts above sessions"]
     assert found.faults["rows"].tolist() == [1]
     assert found.daily["session"].sum() == table["sessions"].drop(7).sum()
@@ -139,16 +132,16 @@ def test_fewer_sessions_than_checkouts_are_named_and_left_out():
 def test_traffic_that_is_mostly_impossible_is_refused_by_rule():
     table = traffic().assign(sessions=1)
     with pytest.raises(PlaybookError, match="cannot carry a funnel") as caught:
-        traffic_steps(table, as_of="2026-04-30")
+        traffic_steps(table, as_of=on("2026-04-30"))
     assert "checkouts above sessions" in caught.value.rule
 
 
 def test_page_views_are_not_taken_for_sessions():
     table = traffic()
-    found = traffic_steps(table.assign(product_views=table["sessions"] * 5), as_of="2026-04-30")
+    found = traffic_steps(table.assign(product_views=table["sessions"] * 5), as_of=on("2026-04-30"))
     assert "view" not in found.daily
     assert found.faults["effect"].tolist() == ["step left out: it does not count sessions"]
-    assert funnel(found.daily, as_of="2026-04-30")["step"].unique().tolist() == [
+    assert funnel(found.daily, as_of=on("2026-04-30"))["step"].unique().tolist() == [
         "cart",
         "checkout",
         "purchase",
@@ -156,7 +149,7 @@ def test_page_views_are_not_taken_for_sessions():
 
 
 def test_a_step_nobody_recorded_is_missing_not_zero():
-    found = traffic_steps(traffic().drop(columns=["add_to_carts"]), as_of="2026-04-30")
+    found = traffic_steps(traffic().drop(columns=["add_to_carts"]), as_of=on("2026-04-30"))
     assert "cart" not in found.daily
     assert found.daily["checkout"].sum() > 0
 
@@ -172,7 +165,10 @@ def test_events_out_of_order_and_twice_change_nothing():
     messy = pd.concat([clean, clean.iloc[[3, 3, 0]]])
     messy.loc[messy["name"] == "add_to_cart", "occurred_at"] += pd.Timedelta(minutes=9)
     steps = ["session", "view", "cart", "checkout", "purchase"]
-    one, other = event_steps(clean, as_of="2026-01-31"), event_steps(messy, as_of="2026-01-31")
+    one, other = (
+        event_steps(clean, as_of=on("2026-01-31")),
+        event_steps(messy, as_of=on("2026-01-31")),
+    )
     assert one.daily[steps].sum().tolist() == other.daily[steps].sum().tolist() == [2, 2, 1, 1, 1]
     assert dict(zip(other.faults["rule"], other.faults["rows"], strict=True)) == {
         "event id repeated": 3,
@@ -181,7 +177,9 @@ def test_events_out_of_order_and_twice_change_nothing():
 
 
 def test_a_purchase_without_its_earlier_steps_still_passed_them():
-    found = event_steps(events(("ann", "2026-01-01 10:00", "purchase")), as_of="2026-01-31").daily
+    found = event_steps(
+        events(("ann", "2026-01-01 10:00", "purchase")), as_of=on("2026-01-31")
+    ).daily
     assert found[["session", "view", "cart", "checkout", "purchase"]].sum().tolist() == [
         1,
         1,
@@ -197,8 +195,8 @@ def test_without_session_ids_a_visit_ends_in_silence():
         ("ann", "2026-01-01 10:29", "view_item"),
         ("ann", "2026-01-01 11:00", "view_item"),
     )
-    assert event_steps(log, as_of="2026-01-31").daily["session"].sum() == 2
-    assert event_steps(log, as_of="2026-01-31", gap_minutes=60).daily["session"].sum() == 1
+    assert event_steps(log, as_of=on("2026-01-31")).daily["session"].sum() == 2
+    assert event_steps(log, as_of=on("2026-01-31"), gap_minutes=60).daily["session"].sum() == 1
 
 
 def test_new_and_returning_are_unknown_where_the_log_cannot_tell():
@@ -209,7 +207,7 @@ def test_new_and_returning_are_unknown_where_the_log_cannot_tell():
         ("ann", "2026-02-10", "view_item"),
         ("cat", "2026-02-11", "view_item"),
     )
-    found = event_steps(log, as_of="2026-02-28").daily
+    found = event_steps(log, as_of=on("2026-02-28")).daily
     seen = dict(zip(found["day_on"].dt.strftime("%m-%d"), found["visitor"], strict=True))
     assert seen == {
         "01-02": "unknown",
@@ -230,15 +228,15 @@ def test_the_first_days_of_a_log_enter_the_usual_of_no_kind_of_visitor():
             for day in ("02-01", "02-20", "03-10", "03-28")
         ],
     )
-    found = funnel(event_steps(log, as_of="2026-03-31").daily, as_of="2026-03-31").set_index(
-        ["step", "visitor"]
-    )
+    found = funnel(
+        event_steps(log, as_of=on("2026-03-31")).daily, as_of=on("2026-03-31")
+    ).set_index(["step", "visitor"])
     assert found.loc[("purchase", "returning"), "usual_share"] == 1.0
 
 
 def test_a_log_without_any_step_is_refused():
     with pytest.raises(PlaybookError, match="no event carries a step"):
-        event_steps(events(("ann", "2026-01-01", "page_view")), as_of="2026-01-31")
+        event_steps(events(("ann", "2026-01-01", "page_view")), as_of=on("2026-01-31"))
 
 
 # ---- the usual, and what falls below it
@@ -280,7 +278,7 @@ def test_the_planted_fault_is_the_top_leak_and_its_margin_is_right():
     table, broken = traffic(broken=("mobile", 11, 14)), {}
     orders = orders_like(table)
     found = leaks(
-        traffic_steps(table, as_of="2026-04-30").daily, as_of="2026-04-30", orders=orders
+        traffic_steps(table, as_of=on("2026-04-30")).daily, as_of=on("2026-04-30"), orders=orders
     ).iloc[0]
     assert (found["kind"], found["step"], found["device"], found["channel"]) == (
         "fault",
@@ -300,22 +298,22 @@ def test_the_planted_fault_is_the_top_leak_and_its_margin_is_right():
 
 def test_a_fault_is_told_once_not_again_for_every_channel():
     table = traffic(broken=("mobile", 5, 20))
-    found = leaks(traffic_steps(table, as_of="2026-04-30").daily, as_of="2026-04-30")
+    found = leaks(traffic_steps(table, as_of=on("2026-04-30")).daily, as_of=on("2026-04-30"))
     assert len(found[(found["kind"] == "fault") & (found["step"] == "purchase")]) == 1
 
 
 def test_a_steady_shop_has_no_fault():
     alarms = 0
     for seed in range(10):
-        daily = traffic_steps(traffic(seed=seed, sessions=150), as_of="2026-04-30").daily
-        alarms += (leaks(daily, as_of="2026-04-30")["kind"] == "fault").any()
+        daily = traffic_steps(traffic(seed=seed, sessions=150), as_of=on("2026-04-30")).daily
+        alarms += (leaks(daily, as_of=on("2026-04-30"))["kind"] == "fault").any()
     assert alarms <= 2  # at 5 % of months: more than 2 of 10 would happen once in 80
 
 
 def test_without_orders_a_leak_has_no_price():
     found = leaks(
-        traffic_steps(traffic(broken=("mobile", 11, 14)), as_of="2026-04-30").daily,
-        as_of="2026-04-30",
+        traffic_steps(traffic(broken=("mobile", 11, 14)), as_of=on("2026-04-30")).daily,
+        as_of=on("2026-04-30"),
     )
     assert found["lost_orders"].iloc[0] > 0
     assert found[["margin_per_order", "lost_margin", "low", "high"]].isna().all(axis=None)
@@ -324,17 +322,17 @@ def test_without_orders_a_leak_has_no_price():
 def test_a_segment_without_a_past_has_no_usual():
     table = traffic()
     late = table[(table["device"] == "mobile") | (pd.to_datetime(table["day_on"]) >= "2026-04-01")]
-    found = funnel(traffic_steps(late, as_of="2026-04-30").daily, as_of="2026-04-30")
+    found = funnel(traffic_steps(late, as_of=on("2026-04-30")).daily, as_of=on("2026-04-30"))
     desktop = found[(found["device"] == "desktop")]
     assert desktop[["usual_share", "z", "p"]].isna().all(axis=None)
     assert desktop["share"].notna().all()
 
 
 def test_a_running_month_is_partial_and_an_empty_one_refused():
-    daily = traffic_steps(traffic(), as_of="2026-04-15").daily
-    assert set(funnel(daily, as_of="2026-04-15")["status"]) == {"partial"}
+    daily = traffic_steps(traffic(), as_of=on("2026-04-15")).daily
+    assert set(funnel(daily, as_of=on("2026-04-15"))["status"]) == {"partial"}
     with pytest.raises(PlaybookError, match="no session in the report month"):
-        funnel(daily, as_of="2027-01-31")
+        funnel(daily, as_of=on("2027-01-31"))
 
 
 # ---- public data
@@ -347,7 +345,7 @@ def test_the_clickstream_gives_its_published_counts(shared_data):
         == (published["events"], published["users"], published["purchases"])
         == (31_106, 600, 470)
     )
-    daily = event_steps(log, as_of="2024-06-30").daily
+    daily = event_steps(log, as_of=on("2024-06-30")).daily
     assert daily[["session", "purchase"]].sum().tolist() == [published["sessions"], 470]
     assert (
         daily[["session", "view", "cart", "checkout", "purchase"]].diff(axis=1).iloc[:, 1:] <= 0
@@ -361,10 +359,12 @@ def test_the_online_shoppers_give_their_published_counts(shared_data):
         == [published["sessions"], published["purchases"]]
         == [12_330, 1_908]
     )
-    daily = traffic_steps(table, as_of="2000-12-31").daily
+    daily = traffic_steps(table, as_of=on("2000-12-31")).daily
     assert daily["session"].sum() == 12_330
     november = (
-        funnel(daily, as_of="2000-11-30").set_index(["step", "channel"]).loc[("purchase", "all")]
+        funnel(daily, as_of=on("2000-11-30"))
+        .set_index(["step", "channel"])
+        .loc[("purchase", "all")]
     )
     assert (november["n_sessions"], november["reached"]) == (2_998, 760)
 
@@ -375,7 +375,9 @@ def test_the_online_shoppers_give_their_published_counts(shared_data):
 def order(
     order_id, promised, delivered=None, customer=None, ordered="2026-01-01", status="done", **more
 ):
-    stamp = lambda day: pd.NaT if day is None else pd.Timestamp(day)
+    def stamp(day):
+        return pd.NaT if day is None else pd.Timestamp(day)
+
     return {
         "order_id": order_id,
         "customer_id": customer,
@@ -398,7 +400,7 @@ def test_a_parcel_not_yet_due_is_not_late_and_one_overdue_is():
             order("5", "2026-01-10", None, status="cancelled"),
         ]
     ).astype({"customer_id": "string"})
-    found = delivery(table, as_of="2026-01-31").set_index("band")
+    found = delivery(table, as_of=on("2026-01-31")).set_index("band")
     assert found["orders"].to_dict() == {
         "on time or early": 1,
         "3-5 days late": 1,
@@ -412,7 +414,7 @@ def test_stars_are_those_of_reviewed_orders_only():
         {"customer_id": "string"}
     )
     reviews = pd.DataFrame({"review_id": ["a", "b"], "order_id": ["0", "1"], "stars": [5.0, 3.0]})
-    found = delivery(table, as_of="2026-01-31", reviews=reviews).iloc[0]
+    found = delivery(table, as_of=on("2026-01-31"), reviews=reviews).iloc[0]
     assert (found["n_reviews"], found["stars"]) == (2, 4.0)
 
 
@@ -424,7 +426,7 @@ def test_a_customer_served_last_week_has_not_failed_to_return():
             order("3", "2026-02-05", "2026-02-05", "ann", "2026-02-01"),
         ]
     )
-    found = delivery(table, as_of="2026-05-31").iloc[0]
+    found = delivery(table, as_of=on("2026-05-31")).iloc[0]
     assert (found["orders"], found["n_ripe"], found["next_order_share"]) == (3, 2, 0.5)
 
 
@@ -433,7 +435,7 @@ def test_no_promise_at_all_is_refused_by_name():
         {"promised_at": "datetime64[us]", "customer_id": "string"}
     )
     with pytest.raises(PlaybookError, match="promised"):
-        delivery(table, as_of="2026-01-31")
+        delivery(table, as_of=on("2026-01-31"))
 
 
 def test_stars_lost_per_late_day_recover_the_planted_slope():
@@ -444,7 +446,7 @@ def test_stars_lost_per_late_day_recover_the_planted_slope():
     )
     stars = 4.5 - 0.4 * late + rng.choice([-0.5, 0.5], len(late))
     found = late_slope(
-        table, pd.DataFrame({"order_id": table["order_id"], "stars": stars}), as_of="2026-02-28"
+        table, pd.DataFrame({"order_id": table["order_id"], "stars": stars}), as_of=on("2026-02-28")
     ).iloc[0]
     assert found["low"] < -0.4 < found["high"]
     assert found["stars_per_day"] == pytest.approx(-0.4, abs=0.05)
@@ -473,7 +475,7 @@ def test_a_young_months_returns_are_partial_and_its_reasons_do_not_count():
         ("3", 1, "2026-03-10", "tea", 80.0, "return", "size"),
         ("2", 1, "2026-01-11", "cup", 50.0, "cancellation", "withdrawn"),
     )
-    found = returns(lines, back, as_of="2026-04-05")
+    found = returns(lines, back, as_of=on("2026-04-05"))
     month = found[found["view"] == "month"].set_index("key")
     assert month["status"].to_dict() == {"2026-01": "complete", "2026-03": "partial"}
     assert month.loc["2026-01", "share"] == pytest.approx(100 / 150)
@@ -487,7 +489,7 @@ def test_refunds_that_name_no_order_are_not_a_share_of_zero():
         refunded_on=dt.date(2026, 2, 20), refund_id="r1"
     )
     types = {"order_id": "string", "line_no": "Int64", "ordered_on": "datetime64[us]"}
-    found = returns(lines, back.astype(types), as_of="2026-03-31")
+    found = returns(lines, back.astype(types), as_of=on("2026-03-31"))
     assert set(found["basis"]) == {"booking"}
     month = found[found["view"] == "month"].set_index("key")
     assert month.loc["2026-02", "share"] == 0.4
@@ -507,7 +509,7 @@ def test_a_backlog_cannot_make_the_answer_look_quick():
         .assign(closed_at=pd.NaT, topic="parcel", is_reopened=False, csat=4.0)
         .astype({"closed_at": "datetime64[us]"})
     )
-    found = service(table, as_of="2026-03-31").set_index("topic").loc["parcel"]
+    found = service(table, as_of=on("2026-03-31")).set_index("topic").loc["parcel"]
     assert (found["first_reply_hours"], found["n_waiting"]) == (3.0, 1)
     assert np.isnan(found["resolve_hours"])
 
@@ -527,7 +529,7 @@ def test_an_order_of_the_last_day_may_still_be_paid():
             order("3", None, ordered="2026-03-31", paid_at=pd.NaT, total=50.0, device="mobile"),
         ]
     )
-    found = payments(table, as_of="2026-03-31").set_index("device").loc["all"]
+    found = payments(table, as_of=on("2026-03-31")).set_index("device").loc["all"]
     assert (found["orders"], found["unpaid"], found["lost"], found["status"]) == (
         2,
         1,
@@ -536,7 +538,8 @@ def test_an_order_of_the_last_day_may_still_be_paid():
     )
     with pytest.raises(PlaybookError, match="time it was paid"):
         payments(
-            table.assign(paid_at=pd.NaT).astype({"paid_at": "datetime64[us]"}), as_of="2026-03-31"
+            table.assign(paid_at=pd.NaT).astype({"paid_at": "datetime64[us]"}),
+            as_of=on("2026-03-31"),
         )
 
 
@@ -551,16 +554,16 @@ def test_the_map_keeps_what_was_not_measured_and_signs_gaps_for_the_reader():
 
 
 def test_the_trend_marks_the_broken_days_and_no_others():
-    daily = traffic_steps(traffic(broken=("mobile", 11, 14)), as_of="2026-04-30").daily
-    found = step_trend(daily, as_of="2026-04-30", step="purchase", device="mobile")
+    daily = traffic_steps(traffic(broken=("mobile", 11, 14)), as_of=on("2026-04-30")).daily
+    found = step_trend(daily, as_of=on("2026-04-30"), step="purchase", device="mobile")
     below = found[(found["share"] < found["lower"]) & ~found["is_baseline"]]
     assert below["day_on"].dt.day.tolist() == [11, 12, 13, 14]
 
 
 def test_decisions_name_the_fault_its_price_and_every_verdict():
     table = traffic(broken=("mobile", 11, 14))
-    daily = traffic_steps(table, as_of="2026-04-30").daily
-    leak = leaks(daily, as_of="2026-04-30", orders=orders_like(table))
+    daily = traffic_steps(table, as_of=on("2026-04-30")).daily
+    leak = leaks(daily, as_of=on("2026-04-30"), orders=orders_like(table))
     tests = pd.DataFrame(
         [
             {
@@ -609,8 +612,8 @@ def test_decisions_name_the_fault_its_price_and_every_verdict():
 
 def test_a_planned_test_is_revisited_when_it_has_run_and_not_before():
     leak = leaks(
-        traffic_steps(traffic(broken=("mobile", 10, 20)), as_of="2026-04-30").daily,
-        as_of="2026-04-30",
+        traffic_steps(traffic(broken=("mobile", 10, 20)), as_of=on("2026-04-30")).daily,
+        as_of=on("2026-04-30"),
     )
     plan = pd.DataFrame({"n_total": [900], "n_per_arm": [450], "lift": [0.05], "days": [77.0]})
     about = {"due_on": "2026-05-14", "revisit_on": "2026-06-14"}

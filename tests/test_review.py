@@ -6,17 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from playbook.chapters.monthly_review.cautions import caveats, risks
+from playbook.chapters.monthly_review.decisions import (
+    asks,
+    conflicts,
+    leaving,
+    ranked_decisions,
+    wanted,
+)
 from playbook.chapters.monthly_review.review import (
     anomalies,
-    asks,
-    caveats,
-    conflicts,
     control_limits,
     day_limits,
     drivers,
     mix_rate,
-    ranked_decisions,
-    risks,
     scorecard,
     team_score,
 )
@@ -373,116 +376,165 @@ def test_attainment_is_weighted_and_turned_round_for_what_should_be_low():
 
 
 def test_decisions_are_ranked_by_a_months_margin_and_unlike_effects_stand_after():
-    month = {"effect_unit": "EUR margin a month"}
+    month = {"effect_kind": "margin", "effect_period": "month"}
+    year = {"effect_kind": "margin", "effect_period": "year"}
+    once = {"effect_kind": "margin", "effect_period": "once"}
+    growth = {"effect_kind": "revenue_if_growth_repeats", "effect_period": "year"}
+    high, low = {"confidence": "high"}, {"confidence": "low"}
     table = pd.DataFrame(
         [
-            decision(decision_id="a", action="test", confidence="high"),
-            decision(
-                decision_id="b", action="raise", expected_effect=100.0, confidence="low", **month
-            ),
-            decision(
-                decision_id="c", action="raise", expected_effect=60.0, confidence="high", **month
-            ),
-            decision(decision_id="d", action="blocked"),
-            decision(
-                decision_id="e", action="enter", expected_effect=9e6, effect_unit="revenue a year"
-            ),
-            decision(
-                decision_id="f",
-                action="raise price",
-                expected_effect=480.0,
-                confidence="high",
-                effect_unit="EUR margin/year",
-            ),
-            decision(
-                decision_id="g", action="set", expected_effect=-900.0, confidence="high", **month
-            ),
-            decision(
-                decision_id="h",
-                action="order",
-                expected_effect=50.0,
-                confidence="high",
-                effect_unit="EUR margin in the period covered",
-            ),
+            decision(decision_id="a", action="test", **high),
+            decision(decision_id="b", action="raise", expected_effect=100.0, **low, **month),
+            decision(decision_id="c", action="raise", expected_effect=60.0, **high, **month),
+            decision(decision_id="d", action="blocked", status="blocked"),
+            decision(decision_id="e", action="enter", expected_effect=9e6, **growth),
+            decision(decision_id="f", action="raise price", expected_effect=480.0, **high, **year),
+            decision(decision_id="g", action="set", expected_effect=-900.0, **high, **month),
+            decision(decision_id="h", action="order", expected_effect=50.0, **high, **once),
         ]
     )
     ranked = ranked_decisions(table).decision_id.tolist()
     assert ranked == ["c", "h", "f", "b", "a", "e", "g"], (
         "what comes once counts in full, what costs comes last"
     )
-    idle = table.assign(action="go")
+    idle = table.assign(is_idle=True)
     assert ranked_decisions(idle).empty, "a month in which every chapter changes nothing"
 
 
-def test_asks_add_up_to_the_money_asked_for_and_a_price_is_no_ask():
+def test_no_label_is_read_to_rank_to_ask_or_to_find_a_conflict():
+    """Labels that say the contrary of the fields change nothing."""
+    about = {"subject_type": "sku", "subject": "mug", "notebook": "07", "size": 90.0}
     table = pd.DataFrame(
         [
             decision(
-                action="order", size=100.0, unit="EUR", owner_role="supply", due_on="2026-11-20"
+                decision_id="a",
+                action="blocked",
+                effect_unit="EUR cost at stake a year",
+                effect_kind="margin",
+                effect_period="month",
+                confidence="high",
+                expected_effect=7.0,
+                verb="order",
+                spends=True,
+                unit="orders",
+                owner_role="supply",
+                **about,
             ),
             decision(
-                action="order", size=50.0, unit="EUR", owner_role="supply", due_on="2026-11-10"
+                decision_id="b", action="hold", unit="EUR", effect_unit="EUR margin", verb="delist",
+                **about,
             ),
-            decision(action="raise", size=30.0, unit="EUR/month", owner_role="marketing"),
+        ]
+    )  # fmt: skip
+    assert ranked_decisions(table).worth.tolist()[0] == 7.0
+    assert asks(table).money.tolist() == [90.0]
+    assert conflicts(table)[["first", "second"]].to_numpy().tolist() == [["blocked", "hold"]]
+
+
+def test_asks_add_up_to_the_money_asked_for_and_a_price_is_no_ask():
+    supply = {"owner_role": "supply", "spends": True}
+    table = pd.DataFrame(
+        [
+            decision(action="order", size=100.0, due_on="2026-11-20", **supply),
+            decision(action="order", size=50.0, due_on="2026-11-10", **supply),
+            decision(action="raise", size=30.0, spends=True, owner_role="marketing"),
             decision(action="raise price", size=19.9, unit="EUR", owner_role="pricing"),
             decision(action="hold", size=70.0, unit="EUR/month", owner_role="marketing"),
             decision(action="test", size=500.0, unit="customers", owner_role="crm"),
         ]
     )
-    found = asks(table, currency="EUR").set_index("owner_role")
+    found = asks(table).set_index("owner_role")
     assert found.money.to_dict() == {"supply": 150.0, "marketing": 30.0}
     assert found.due_on["supply"] == "2026-11-10"
 
 
-def test_a_sku_ordered_and_delisted_is_a_conflict_and_so_is_too_little_cash():
+def test_an_ask_states_an_effect_only_where_all_of_its_rows_know_it():
+    known = {"spends": True, "size": 1.0, "effect_low": 1.0, "effect_high": 3.0}
     table = pd.DataFrame(
         [
-            decision(
-                subject_type="sku",
-                subject="mug",
-                action="order",
-                notebook="07",
-                size=90.0,
-                unit="EUR",
-            ),
-            decision(subject_type="sku", subject="mug", action="delist", notebook="10"),
-            decision(
-                subject_type="sku",
-                subject="cup",
-                action="order",
-                notebook="07",
-                size=20.0,
-                unit="EUR",
-            ),
+            decision(owner_role="a", **known),
+            decision(owner_role="a", **known),
+            decision(owner_role="b", **known),
+            decision(owner_role="b", spends=True, size=1.0, effect_high=5.0),
         ]
     )
+    found = asks(table).set_index("owner_role")
+    assert found.loc["a", ["effect_low", "effect_high", "n_decisions"]].tolist() == [2, 6, 2]
+    assert np.isnan(found.loc["b", "effect_low"]) and found.loc["b", "effect_high"] == 8.0
+
+
+def test_a_sku_ordered_and_delisted_is_a_conflict_and_so_is_too_little_cash():
+    mug = {"subject_type": "sku", "subject": "mug"}
+    cup = {"subject_type": "sku", "subject": "cup"}
+    order = {"action": "order", "verb": "order", "notebook": "07", "spends": True}
+    table = pd.DataFrame(
+        [
+            decision(size=90.0, **mug, **order),
+            decision(action="delist", verb="delist", notebook="10", **mug),
+            decision(size=20.0, **cup, **order),
+        ]
+    )
+    pot = pd.DataFrame({"sku": ["pot"]})
     found = conflicts(
         table,
         cash_limit=100.0,
         currency="EUR",
-        ordered=pd.DataFrame({"sku": ["pot", "jug"], "order_units": [5, 0]}),
-        leaving=pd.DataFrame({"sku": ["pot", "jug"], "action": "delist"}),
+        wanted=pot.assign(action="order", notebook="07"),
+        leaving=pot.assign(action="delist", notebook="10"),
     )
     assert found.subject.tolist() == ["mug", "pot", "110 EUR asked"]
+    assert found.notebooks.tolist() == ["07, 10", "07, 10", "all"]
+    assert conflicts(table, cash_limit=110.0, currency="EUR").subject.tolist() == ["mug"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "clash"),
+    [
+        ("order", "delist", True),
+        ("order", "clear", True),
+        ("raise", "lower", True),
+        ("raise", "pause", True),
+        ("raise", "clear", True),
+        ("launch", "delist", True),
+        ("repeat", "stop", True),
+        ("lower", "clear", False),
+        ("hold", "raise", False),
+        ("order", "raise", False),
+    ],
+)
+def test_verbs_that_cannot_both_be_carried_out(one, other, clash):
+    about = {"subject_type": "sku", "subject": "mug", "notebook": "x"}
+    rows = [decision(verb=verb, action=verb, **about) for verb in (other, one)]
+    assert len(conflicts(pd.DataFrame(rows))) == clash
+    rows[0]["subject"] = "cup"
+    assert conflicts(pd.DataFrame(rows)).empty
 
 
 def test_skus_ordered_or_bundled_that_another_chapter_holds_are_one_conflict_a_pair_of_actions():
-    table = pd.DataFrame(
-        [decision(subject_type="sku", subject="cup + pot", action="test bundle", notebook="09")]
-    )
-    leaving = pd.DataFrame(
-        {"sku": ["pot", "jug", "cup"], "action": ["quality hold", "quality hold", "leave"]}
-    )
+    bundle = {"subject": "cup + pot", "action": "test bundle", "verb": "bundle"}
+    table = pd.DataFrame([decision(subject_type="sku", notebook="09", **bundle)])
     found = conflicts(
         table,
-        leaving=leaving,
-        ordered=pd.DataFrame({"sku": ["pot", "jug", "cup"], "order_units": 5}),
+        wanted=wanted(
+            pd.DataFrame({"sku": ["pot", "jug", "cup", "tin"], "order_units": [5, 5, 5, 0]}),
+            pd.DataFrame({"a": ["cup", "tin"], "b": ["pot", "jug"]}),
+            table,
+        ),
+        leaving=leaving(
+            pd.DataFrame({"sku": ["jug"], "effect": [-1.0]}),
+            pd.DataFrame({"sku": ["pot", "jug", "tin"], "is_hold": True}),
+            pd.DataFrame({"sku": ["cup", "pot"], "action": ["leave", "scale"]}),
+        ),
     )
     assert set(zip(found["first"], found["second"], found.subject, strict=True)) == {
         ("order", "leave", "cup"),
         ("order", "quality hold", "jug, pot"),
         ("test bundle", "leave", "cup"),
         ("test bundle", "quality hold", "pot"),
+    }
+    assert set(found.notebooks) == {
+        "07_inventory_planning, 10_assortment_pricing",
+        "09, 10_assortment_pricing",
     }
 
 

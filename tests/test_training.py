@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from shops import order, write_shop
 
-from playbook.chapters.customer_journey.journey import event_steps
+from playbook.chapters.customer_journey.visits import event_steps
 from playbook.cli import main
 from playbook.demo import make_demo
 from playbook.errors import PlaybookError

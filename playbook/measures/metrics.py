@@ -47,6 +47,11 @@ class Metric:
     trap: str
     group: str
 
+    @property
+    def is_lower_better(self) -> bool:
+        """Is less of it better?"""
+        return self.direction.startswith("↓")
+
 
 def _parsed(text: str) -> dict[str, Metric]:
     found, group = {}, ""

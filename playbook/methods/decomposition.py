@@ -30,11 +30,7 @@ def product_drivers(before: dict[str, float], after: dict[str, float]) -> pd.Dat
     names = list(before)
     a, b = (np.array([float(d[n]) for n in names]) for d in (before, after))
     if list(after) != names or not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise PlaybookError(
-            "Both months need the same factors, all of them observed",
-            table="drivers",
-            do="leave out the factor that one month lacks",
-        )
+        raise PlaybookError("methods.different_factors", table="drivers")
     change = b.prod() - a.prod()
     if (a > 0).all() and (b > 0).all():
         growth = np.log(b / a)
@@ -44,9 +40,8 @@ def product_drivers(before: dict[str, float], after: dict[str, float]) -> pd.Dat
     else:
         parts = _shapley(a, b)
     largest = int(np.argmax(np.abs(parts)))
-    parts[largest] += (
-        change - parts.sum()
-    )  # what floating point left over, at most a few units in the last place
+    # what floating point left over, at most a few units in the last place
+    parts[largest] += change - parts.sum()
     return pd.DataFrame({"driver": names, "before": a, "after": b, "contribution": parts})
 
 
@@ -87,11 +82,5 @@ def mix_and_rate(
     overall = (a[amount].sum() / total_a + b[amount].sum() / total_b) / 2
     mix = (share_b - share_a) * ((rate_a + rate_b) / 2 - overall)
     rate = (rate_b - rate_a) * (share_a + share_b) / 2
-    return pd.DataFrame(
-        {
-            "segment": segments,
-            "mix": mix.to_numpy(),
-            "rate": rate.to_numpy(),
-            "contribution": (mix + rate).to_numpy(),
-        }
-    )
+    parts = pd.DataFrame({"mix": mix, "rate": rate, "contribution": mix + rate})
+    return parts.rename_axis("segment").reset_index()

@@ -17,7 +17,8 @@ import pandas as pd
 
 __all__ = ["CIRCUMSTANCES", "expected_months"]
 
-#: driver -> what is counted, by what it is divided, and how the names of the columns that explain it begin
+#: driver -> what is counted, by what it is divided, and how the names of the columns
+#: that explain it begin
 CIRCUMSTANCES = {
     "sessions": ("sessions", "", "spend "),
     "cvr_sessions": ("orders", "sessions", "unpaid_share"),
@@ -26,15 +27,10 @@ CIRCUMSTANCES = {
     "revenue_per_unit": ("net_revenue", "units", "no column"),
 }
 WAVES = (0, 2, 4)  # pairs of yearly waves
-MEMORY = (
-    0.0,
-    0.3,
-    0.9,
-)  # how much of its miss a day hands to the next; each month takes the one that fits its past
-CARRY = (
-    0.3,
-    0.8,
-)  # share of a day's spend that still works the day after, in fast channels and in slow ones
+#: how much of its miss a day hands to the next; each month takes the one that fits its past
+MEMORY = (0.0, 0.3, 0.9)
+#: share of a day's spend that still works the day after, in fast channels and in slow ones
+CARRY = (0.3, 0.8)
 RIDGE = 1.0  # days of doubt about each coefficient
 LEVEL_DAYS, MISS_MONTHS = 45, 6  # half-lives of the level and of misses that last
 FIRST = 5  # months seen before the first one that is expected
@@ -55,11 +51,12 @@ def expected_months(days: pd.DataFrame, driver: str) -> pd.DataFrame:
     if not {top_name, base_name or top_name, "promotion"} <= set(days):
         return nothing
     base = days[base_name].to_numpy(float) if base_name else np.ones(len(days))
-    seen = np.isfinite(days[top_name].to_numpy(float)) & (base > 0)
-    top, base = days[top_name].to_numpy(float)[seen], base[seen]
+    top = days[top_name].to_numpy(float)
+    is_known = np.isfinite(top) & (base > 0)
+    top, base = top[is_known], base[is_known]
     usual = np.median(top / base) if len(top) else 0.0
     months, first = np.unique(
-        pd.to_datetime(days.day_on)[seen].dt.strftime("%Y-%m"), return_index=True
+        pd.to_datetime(days.day_on)[is_known].dt.strftime("%Y-%m"), return_index=True
     )
     if not usual > 0 or len(months) <= FIRST:
         return nothing
@@ -67,24 +64,17 @@ def expected_months(days: pd.DataFrame, driver: str) -> pd.DataFrame:
     actual = np.log(np.maximum(np.add.reduceat(top, first)[FIRST:] / size, LEAST))
     guesses = {}
     for waves in WAVES:
-        guess = pd.Series(
-            _one_step(_known(days, driver, waves)[seen], top, base, first), months[FIRST:]
-        )
+        known = _known(days, driver, waves)[is_known]
+        guess = pd.Series(_one_step(known, top, base, first), months[FIRST:])
+        lasting = (actual - guess).ewm(halflife=MISS_MONTHS).mean().shift(1)
         guesses[waves, "as it is"] = guess
-        guesses[waves, "mended"] = guess + (actual - guess).ewm(halflife=MISS_MONTHS).mean().shift(
-            1
-        ).fillna(0.0)
+        guesses[waves, "mended"] = guess + lasting.fillna(0.0)
     table = pd.DataFrame(guesses)
-    trust = (table.rsub(actual, axis=0) ** 2).expanding().mean().shift(1).fillna(1.0).clip(
-        lower=1e-9
-    ) ** -2.0
+    squares = (table.rsub(actual, axis=0) ** 2).expanding().mean().shift(1)
+    trust = squares.fillna(1.0).clip(lower=1e-9) ** -2.0
     expected = (table * trust).sum(axis=1) / trust.sum(axis=1)
-    return pd.DataFrame(
-        {
-            "expected": np.exp(expected) * usual * (1.0 if base_name else size),
-            "miss": actual - expected,
-        }
-    )
+    amount = np.exp(expected) * usual * (1.0 if base_name else size)
+    return pd.DataFrame({"expected": amount, "miss": actual - expected})
 
 
 def _known(days: pd.DataFrame, driver: str, waves: int) -> np.ndarray:
@@ -99,14 +89,12 @@ def _known(days: pd.DataFrame, driver: str, waves: int) -> np.ndarray:
     columns += [wave(k * turn) for k in range(1, waves + 1) for wave in (np.sin, np.cos)]
     for name in [c for c in days if c.startswith(CIRCUMSTANCES[driver][2])]:
         known = days[name].astype(float).ffill().bfill().fillna(1.0)
-        columns += (
-            [
-                np.log1p(known.clip(lower=0).ewm(alpha=1 - kept, adjust=False).mean())
-                for kept in CARRY
-            ]
-            if name.startswith("spend ")
-            else [np.log(known.clip(lower=LEAST))]
-        )
+        if not name.startswith("spend "):
+            columns.append(np.log(known.clip(lower=LEAST)))
+            continue
+        for carried in CARRY:
+            working = known.clip(lower=0).ewm(alpha=1 - carried, adjust=False).mean()
+            columns.append(np.log1p(working))
     return np.column_stack(columns)
 
 
@@ -115,13 +103,13 @@ def _one_step(x: np.ndarray, top: np.ndarray, base: np.ndarray, first: np.ndarra
     after the first five.
     """
     y = np.log(np.clip(top / base, LEAST, 1 / LEAST))
-    found = []
+    expected = []
     for start, end in zip(first[FIRST:], [*first[FIRST + 1 :], len(y)], strict=True):
         fit = np.exp(x[:end] @ _coefficients(x[:start], y[:start])) * base[:end]
         recent = 0.5 ** (np.arange(start)[::-1] / LEVEL_DAYS)
         level = max((recent * top[:start]).sum() / (recent * fit[:start]).sum(), LEAST)
-        found.append(np.log(level * fit[start:].sum() / base[start:end].sum()))
-    return np.array(found)
+        expected.append(np.log(level * fit[start:].sum() / base[start:end].sum()))
+    return np.array(expected)
 
 
 def _coefficients(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -129,13 +117,15 @@ def _coefficients(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     now, before = both[1:], both[:-1]
     squares, steps, earlier = now.T @ now, now.T @ before, before.T @ before
     spread = x.var(axis=0)
-    doubt = RIDGE * np.where(spread > 1e-9, spread, 1.0)  # a column that never moved is left out
+    # a column that never moved is left out
+    doubt = RIDGE * np.where(spread > 1e-9, spread, 1.0)
     doubt[0] = 0.0
     best, least = np.zeros(x.shape[1]), np.inf
-    for kept in MEMORY:
-        moments = squares - kept * (steps + steps.T) + kept**2 * earlier
-        found = np.linalg.solve(moments[:-1, :-1] + np.diag(doubt), moments[:-1, -1])
-        rest = moments[-1, -1] - 2 * found @ moments[:-1, -1] + found @ moments[:-1, :-1] @ found
+    for memory in MEMORY:
+        moments = squares - memory * (steps + steps.T) + memory**2 * earlier
+        inner, outer = moments[:-1, :-1], moments[:-1, -1]
+        fit = np.linalg.solve(inner + np.diag(doubt), outer)
+        rest = moments[-1, -1] - 2 * fit @ outer + fit @ inner @ fit
         if rest < least:
-            best, least = found, rest
+            best, least = fit, rest
     return best

@@ -1,5 +1,5 @@
-"""Online experiments: who was in which arm, was the split as planned, what did the
-change do, and may one stop.
+"""Online experiments: was the split as planned, what did the change do, and may one
+stop.
 
 Welch's t on means per visitor; the interval of the relative lift is a delta-method
 interval of the logarithm (Deng, Knoblich & Lu 2018, KDD, section 3.1). CUPED: Deng, Xu,
@@ -12,111 +12,23 @@ for rates and proportions", eq. 4.14 without correction.
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING
 
-import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
 
 from playbook.errors import PlaybookError
 from playbook.methods.proportions import quantile_of_normal, share_difference
-from playbook.store import expression
 
-__all__ = ["arm_sums", "compare_means", "peeking", "sample_ratio_p", "sample_size", "smallest_lift"]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from tea_tasting.metrics import MeanResult
 
-
-def arm_sums(experiments: Any) -> pd.DataFrame:
-    """One row per test and arm, the sums a reading needs, in one query.
-
-    A visitor counts once: repeated rows of one arm are one visitor (converted if any
-    row says so, the largest amount), and a visitor seen in two arms of a test is left
-    out of both and counted in `n_in_two_arms`. An amount missing where the visitor did
-    not convert is 0; where conversion itself is missing the visitor is assigned but not
-    observed.
-
-    Columns: test_id, arm, planned_share (missing where none is stated, or several),
-    n_assigned, n (observed), converted, first_on, last_on, n_in_two_arms (of the test),
-    and of amount (x) and amount_before (y): n_x, mean_x, var_x, mean_y, var_y, cov_xy
-    (n - 1 below). The y columns are missing where any visitor with an amount lacks its
-    y. Sums are exact decimals, so the order of rows changes nothing. Sorted by test,
-    arm.
-    """
-    money = "decimal(38, 6)"  # wide enough for squares
-    t = expression(experiments)
-    if "amount_before" not in t.columns:
-        t = t.mutate(amount_before=ibis.null("float64"))
-    t = t.filter(_.test_id.notnull() & _.visitor_id.notnull() & _.arm.notnull())
-    person = t.group_by("test_id", "visitor_id").aggregate(
-        n_arms=_.arm.nunique(),
-        arm=_.arm.min(),
-        assigned_at=_.assigned_at.min(),
-        converted=_.is_converted.cast("int64").max(),
-        amount=_.amount.cast(money).max(),
-        y=_.amount_before.cast(money).max(),
-    )
-    nothing = ibis.literal(0).cast(money)
-    person = person.mutate(
-        x=(person.converted == 0).ifelse(ibis.coalesce(person.amount, nothing), person.amount)
-    )
-    planned = t.group_by("test_id", "arm").aggregate(
-        low=_.planned_share.min(), high=_.planned_share.max()
-    )
-    twice = person.group_by("test_id").aggregate(n_in_two_arms=(_.n_arms > 1).sum())
-    once = person.filter(_.n_arms == 1)
-    seen = once.x.notnull()
-    sums = once.group_by("test_id", "arm").aggregate(
-        n_assigned=_.count(),
-        n=_.converted.count(),
-        converted=_.converted.sum(),
-        first_on=_.assigned_at.min().date(),
-        last_on=_.assigned_at.max().date(),
-        n_x=seen.sum(),
-        n_y=(seen & once.y.notnull()).sum(),
-        x=once.x.sum(),
-        xx=(once.x * once.x).sum(),
-        y=once.y.sum(where=seen),
-        yy=(once.y * once.y).sum(where=seen),
-        xy=(once.x * once.y).sum(),
-    )
-    arms = (
-        planned.left_join(sums, ["test_id", "arm"])
-        .drop("test_id_right", "arm_right")
-        .inner_join(twice, "test_id")
-    )
-    found = arms.order_by("test_id", "arm").to_pandas()
-    counts = ["n_assigned", "n", "converted", "n_x", "n_y", "n_in_two_arms"]
-    found[counts] = found[counts].fillna(0).astype("int64")
-    same = np.isclose(found["low"].astype(float), found["high"].astype(float))
-    found.insert(2, "planned_share", found["low"].astype(float).where(same))
-    moments = [_moments(row) for row in found.to_dict("records")]
-    return pd.concat(
-        [
-            found.drop(columns=["low", "high", "n_y", "x", "xx", "y", "yy", "xy"]),
-            pd.DataFrame(moments, index=found.index),
-        ],
-        axis=1,
-    )
+__all__ = ["compare_means", "peeking", "sample_ratio_p", "sample_size", "smallest_lift"]
 
 
-def _moments(row: dict[str, Any]) -> dict[str, float]:
-    """Means, variances and covariance from one arm's exact sums."""
-    names = ("mean_x", "var_x", "mean_y", "var_y", "cov_xy")
-    n = row["n_x"]
-    if n < 2:
-        return dict.fromkeys(names, math.nan)
-    x, xx = Fraction(row["x"]), Fraction(row["xx"])
-    found = [float(x / n), float((xx - x * x / n) / (n - 1))]
-    if row["n_y"] < n:
-        return dict(zip(names, [*found, math.nan, math.nan, math.nan], strict=True))
-    y, yy, xy = (Fraction(row[name]) for name in ("y", "yy", "xy"))
-    found += [float(y / n), float((yy - y * y / n) / (n - 1)), float((xy - x * y / n) / (n - 1))]
-    return dict(zip(names, found, strict=True))
-
-
-def sample_ratio_p(assigned: Any, planned: Any) -> float:
+def sample_ratio_p(assigned: ArrayLike, planned: ArrayLike) -> float:
     """P of a split at least as uneven, were visitors dealt by the planned shares
     (chi-square, k - 1 degrees).
 
@@ -143,30 +55,53 @@ def compare_means(
     it. Everything but the means is missing where an arm has fewer than two visitors or
     the two have no spread; the lift also where the control's mean is not above 0.
     """
+    arms = (control, treatment)
+    plain = {
+        **dict.fromkeys(("difference", "lift", "low", "high", "p"), math.nan),
+        "control": control["mean"],
+        "treatment": treatment["mean"],
+        "is_adjusted": False,
+    }
+    if min(a["n"] for a in arms) < 2 or not sum(a["var"] for a in arms) > 0:
+        return plain
+    has_before = all(not math.isnan(a.get("mean_y", math.nan)) for a in arms)
+    is_adjusted = has_before and any(a["var_y"] > 0 for a in arms)
+    try:
+        result = _welch(control, treatment, is_adjusted, level)
+    except (ValueError, ZeroDivisionError):
+        # no logarithm: a mean of 0 (or, adjusted, below it)
+        difference = treatment["mean"] - control["mean"]
+        z = difference / math.sqrt(sum(a["var"] / a["n"] for a in arms))
+        return plain | {"difference": difference, "p": 2 * NormalDist().cdf(-abs(z))}
+    compared = plain | {
+        "control": result.control,
+        "treatment": result.treatment,
+        "difference": result.effect_size,
+        "p": result.pvalue,
+        "is_adjusted": is_adjusted,
+    }
+    if result.control > 0:
+        compared["lift"] = result.rel_effect_size
+        compared["low"] = result.rel_effect_size_ci_lower
+        compared["high"] = result.rel_effect_size_ci_upper
+    return compared
+
+
+def _welch(
+    control: dict[str, float], treatment: dict[str, float], is_adjusted: bool, level: float
+) -> MeanResult:
+    """tea-tasting's reading of two arms' sums, adjusted for y where asked."""
     import tea_tasting as tt
     from tea_tasting.aggr import Aggregates
 
-    missing = dict.fromkeys(("difference", "lift", "low", "high", "p"), float("nan"))
-    plain = {
-        "control": control["mean"],
-        "treatment": treatment["mean"],
-        **missing,
-        "is_adjusted": False,
-    }
-    arms = (control, treatment)
-    if min(a["n"] for a in arms) < 2 or not sum(a["var"] for a in arms) > 0:
-        return plain
-    is_adjusted = all(not math.isnan(a.get("mean_y", math.nan)) for a in arms) and any(
-        a["var_y"] > 0 for a in arms
-    )
     sums = [
         Aggregates(
-            count_=int(a["n"]),
-            mean_={"x": a["mean"], "y": a.get("mean_y", 0.0)},
-            var_={"x": a["var"], "y": a.get("var_y", 0.0)},
-            cov_={("x", "y"): a.get("cov_xy", 0.0)},
+            count_=int(arm["n"]),
+            mean_={"x": arm["mean"], "y": arm.get("mean_y", 0.0)},
+            var_={"x": arm["var"], "y": arm.get("var_y", 0.0)},
+            cov_={("x", "y"): arm.get("cov_xy", 0.0)},
         )
-        for a in arms
+        for arm in (control, treatment)
     ]
     metric = tt.Mean(
         "x",
@@ -176,31 +111,14 @@ def compare_means(
         equal_var=False,
         use_t=True,
     )
-    try:
-        found = metric.analyze_aggregates(*sums)
-    except (ValueError, ZeroDivisionError):  # no logarithm: a mean of 0 (or, adjusted, below it)
-        difference = treatment["mean"] - control["mean"]
-        z = difference / math.sqrt(sum(a["var"] / a["n"] for a in arms))
-        return plain | {"difference": difference, "p": 2 * NormalDist().cdf(-abs(z))}
-    has_lift = found.control > 0
-    return {
-        "control": found.control,
-        "treatment": found.treatment,
-        "difference": found.effect_size,
-        "lift": found.rel_effect_size if has_lift else math.nan,
-        "low": found.rel_effect_size_ci_lower if has_lift else math.nan,
-        "high": found.rel_effect_size_ci_upper if has_lift else math.nan,
-        "p": found.pvalue,
-        "is_adjusted": is_adjusted,
-    }
+    return metric.analyze_aggregates(*sums)
 
 
 def sample_size(
     share: float,
-    lifts: Any,
+    lifts: ArrayLike,
     *,
     visitors_per_day: float = math.nan,
-    n_arms: int = 2,
     alpha: float = 0.05,
     power: float = 0.8,
     min_days: int = 14,
@@ -210,26 +128,23 @@ def sample_size(
 
     n = (z_a/2 + z_b)^2 (p1 q1 + p2 q2) / (p2 - p1)^2 per arm (close to 16 p q /
     difference^2). `days` are whole weeks, at least `min_days`, missing without
-    visitors_per_day (all visitors of the page, dealt evenly over the arms).
+    visitors_per_day (all visitors of the page, dealt evenly over two arms).
 
     Raises:
-        PlaybookError: a share outside (0, 1), a lift of 0, or a share that the lift carries outside (0, 1).
+        PlaybookError: a share outside (0, 1), a lift of 0, or a share that the lift
+            carries outside (0, 1).
     """
     z = quantile_of_normal(1 - alpha) + NormalDist().inv_cdf(power)
     rows = []
     for lift in np.atleast_1d(lifts):
         other = share * (1 + lift)
         if not (0 < share < 1 and 0 < other < 1) or lift == 0:
-            raise PlaybookError(
-                f"a share of {share:.4g} cannot be planned with a lift of {lift:+.4g}",
-                rule="0 < share, share x (1 + lift) < 1, lift not 0",
-                do="give shares, not per cent",
-            )
+            raise PlaybookError("methods.no_plan", share=share, lift=lift)
         n = math.ceil(z**2 * (share * (1 - share) + other * (1 - other)) / (other - share) ** 2)
         days = math.nan
         if visitors_per_day > 0:
-            days = max(math.ceil(n * n_arms / visitors_per_day / 7) * 7, min_days)
-        rows.append((share, float(lift), other - share, n, n * n_arms, days, alpha, power))
+            days = max(math.ceil(2 * n / visitors_per_day / 7) * 7, min_days)
+        rows.append((share, float(lift), other - share, n, 2 * n, days, alpha, power))
     columns = ["share", "lift", "difference", "n_per_arm", "n_total", "days", "alpha", "power"]
     return pd.DataFrame(rows, columns=columns)
 

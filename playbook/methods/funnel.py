@@ -52,23 +52,22 @@ def own_baseline(successes: np.ndarray, n: np.ndarray) -> Baseline:
     stands. The spread is at least 1: days do not scatter less than chance.
     """
     x, m = np.asarray(successes, dtype=float), np.asarray(n, dtype=float)
-    seen = m > 0
-    x, m = x[seen], m[seen]
+    x, m = x[m > 0], m[m > 0]
     if not len(m):
         return Baseline(np.nan, 0.0, np.nan, 0)
-    kept = np.ones(len(m), dtype=bool)
+    is_usual = np.ones(len(m), dtype=bool)
     for _round in range(5):
-        share = x[kept].sum() / m[kept].sum()
+        share = x[is_usual].sum() / m[is_usual].sum()
         noise = np.sqrt(m * share * (1 - share))
         off = np.divide(x - m * share, noise, out=np.zeros(len(m)), where=noise > 0)
-        usual = max(1.4826 * float(np.median(np.abs(off[kept]))), 1.0)
+        usual = max(1.4826 * float(np.median(np.abs(off[is_usual]))), 1.0)
         now = (np.abs(off) <= OUT * usual) | (m < LEAST_N)
-        if not now.any() or (now == kept).all():
+        if not now.any() or (now == is_usual).all():
             break
-        kept = now
-    off = off[kept & (m >= LEAST_N)]
+        is_usual = now
+    off = off[is_usual & (m >= LEAST_N)]
     spread = max(float((off**2).sum() / (len(off) - 1)), 1.0) if len(off) > 2 else 1.0
-    return Baseline(float(share), float(m[kept].sum()), spread, int((~kept).sum()))
+    return Baseline(float(share), float(m[is_usual].sum()), spread, int((~is_usual).sum()))
 
 
 def z_against(successes: np.ndarray | float, n: np.ndarray | float, usual: Baseline) -> np.ndarray:
@@ -81,12 +80,11 @@ def z_against(successes: np.ndarray | float, n: np.ndarray | float, usual: Basel
     """
     x, m = np.asarray(successes, dtype=float), np.asarray(n, dtype=float)
     share = min(max(usual.share, 1e-12), 1 - 1e-12)
+    spread = usual.spread * (1 + m / max(usual.n, 1.0))
     with np.errstate(invalid="ignore", divide="ignore"):
         hit = np.where(x > 0, x * np.log(x / (m * share)), 0.0)
         miss = np.where(m > x, (m - x) * np.log((m - x) / (m * (1 - share))), 0.0)
-        root = np.sqrt(
-            np.maximum(2 * (hit + miss), 0.0) / (usual.spread * (1 + m / max(usual.n, 1.0)))
-        )
+        root = np.sqrt(np.maximum(2 * (hit + miss), 0.0) / spread)
     return np.where(m > 0, np.sign(x - m * share) * root, np.nan)
 
 
@@ -100,10 +98,7 @@ def worst_stretch(successes: np.ndarray, n: np.ndarray, usual: Baseline) -> Stre
     """
     from scipy.special import ndtr
 
-    x, m = (
-        np.nan_to_num(np.asarray(successes, dtype=float)),
-        np.nan_to_num(np.asarray(n, dtype=float)),
-    )
+    x, m = (np.nan_to_num(np.asarray(counts, dtype=float)) for counts in (successes, n))
     if not (usual.n > 0 and m.sum() > 0):
         return None
     first, last = np.triu_indices(len(m))
@@ -114,20 +109,13 @@ def worst_stretch(successes: np.ndarray, n: np.ndarray, usual: Baseline) -> Stre
     if not z[best] < 0:
         return None
     lost, p = float(tried[best] * usual.share - reached[best]), float(ndtr(z[best])) * len(z)
-    return Stretch(
-        int(first[best]),
-        int(last[best]),
-        lost,
-        lost_error(tried[best], usual),
-        float(z[best]),
-        min(p, 1.0),
-    )
+    error = lost_error(tried[best], usual)
+    return Stretch(int(first[best]), int(last[best]), lost, error, float(z[best]), min(p, 1.0))
 
 
 def lost_error(n: float, usual: Baseline) -> float:
     """Standard error of successes lost: the chance of the n trials themselves, and that
     of the baseline.
     """
-    return float(
-        np.sqrt(usual.spread * usual.share * (1 - usual.share) * (n + n * n / max(usual.n, 1.0)))
-    )
+    chance = usual.spread * usual.share * (1 - usual.share)
+    return float(np.sqrt(chance * (n + n * n / max(usual.n, 1.0))))

@@ -59,7 +59,7 @@ SAFE_TAGS = frozenset(
 SAFE_ATTRIBUTES = {"a": ["href"], "*": ["colspan", "rowspan", "scope", "class", "lang"]}
 FIGURE_CALL = re.compile(r"\w\.figure\(\s*[\"'](\w+)[\"']")
 SECTIONS = ("Objective", "Parameters", "Question", "Data", "Analysis", "Decision", "Sources")
-SET_BY_RUN = ("month", "store", "out", "results")
+SET_BY_RUN = ("month", "store", "out", "reviewed")
 
 
 def write_chapter(folder: Path, record: dict[str, Any], title: str, tables: list[str]) -> None:

@@ -275,7 +275,7 @@ def _save(nb: Any, target: Path, replacements: dict[str, str]) -> None:
             cell.metadata.pop(name, None)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell["id"] = f"parameters-{number}"
-            cell.source = re.sub(r"(?m)^(out|results) = .*$", r'\1 = ""', cell.source)
+            cell.source = re.sub(r"(?m)^(out|reviewed) = .*$", r'\1 = ""', cell.source)
     nb.metadata["language_info"] = {"name": "python"}
     quoted = {json.dumps(k)[1:-1]: json.dumps(v)[1:-1] for k, v in replacements.items()}
     write_text(target, _replaced(nbformat.writes(nb, indent=1), quoted) + "\n")

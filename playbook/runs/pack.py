@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from playbook.chapters.monthly_review.review import WEIGHT
+from playbook.chapters.monthly_review.decisions import WEIGHT
 from playbook.chapters.registry import chapter, place_of
 from playbook.measures.metrics import months_back
 from playbook.runs.chapter_page import drawn, lesson_figures

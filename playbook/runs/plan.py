@@ -37,7 +37,7 @@ __all__ = [
     "plan_chapters",
 ]
 
-OURS = ("month", "store", "out", "results")  # the run sets these itself
+OURS = ("month", "store", "out", "reviewed")  # the run sets these itself
 LEAST_HIDDEN = 3  # shorter texts stand in too many words to be hidden
 # rooms and modules that may change without any figure changing
 NO_RESULT_DEPENDS_ON = frozenset(
@@ -153,7 +153,7 @@ def plan_chapters(shop: Store, store: str, out: Path, wish: Wish | None = None) 
         "month": wish.until or shop.month,
         "store": _place(store),
         "out": str(out),
-        "results": str(out),
+        "reviewed": str(out),
     }
     inputs = (shop.fingerprint, str(shop.as_of), shop.is_month_complete, language())
     common = (*inputs, code_version(), library_versions())

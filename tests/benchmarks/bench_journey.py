@@ -14,17 +14,11 @@ def main() -> None:
     """One line per function: what it read, and its seconds; first calls, imports
     included.
     """
-    from playbook.chapters.customer_journey.journey import (
-        delivery,
-        event_steps,
-        funnel,
-        leaks,
-        payments,
-        read_tests,
-        returns,
-        service,
-        traffic_steps,
-    )
+    from playbook.chapters.customer_journey.aftersales import payments, returns, service
+    from playbook.chapters.customer_journey.journey import funnel, leaks
+    from playbook.chapters.customer_journey.parcels import delivery
+    from playbook.chapters.customer_journey.verdicts import read_tests
+    from playbook.chapters.customer_journey.visits import event_steps, traffic_steps
     from playbook.methods.experiment import compare_means
     from playbook.store import open_store
 

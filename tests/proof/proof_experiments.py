@@ -108,7 +108,9 @@ def demo(number: int) -> dict:
     The truth is the twin's margin less the shop's, of phones in the days of the fault.
     The tests' lifts are those the simulator states (relative lift of orders).
     """
-    from playbook.chapters.customer_journey.journey import leaks, read_tests, traffic_steps
+    from playbook.chapters.customer_journey.journey import leaks
+    from playbook.chapters.customer_journey.verdicts import read_tests
+    from playbook.chapters.customer_journey.visits import traffic_steps
     from playbook.demo import make_demo
     from playbook.store import open_store
 

@@ -7,31 +7,40 @@ still be paid.
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
 
 import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
 
+from playbook import tables
+from playbook.chapters.customer_journey.visits import filled
 from playbook.errors import PlaybookError
 from playbook.methods.proportions import wilson
 from playbook.store import expression
 
 __all__ = ["payments", "returns", "service"]
 
+VIEWS = ("month", "reason", "sku")
+LEAST_LINKED = 0.95  # share of refunded money that must name its order
+RIPE_DAYS = 60  # age at which an order's returns have come in
+BASELINE_MONTHS = 3  # months whose tickets make the usual number
+PAYMENT_MONTHS = 13  # months of payments shown
+GRACE_DAYS = 1  # days in which an order may still be paid
 
+
+@tables.returns("customer_journey.returns")
 def returns(
-    lines: Any,
-    refunds: Any,
+    lines: ibis.Table,
+    refunds: ibis.Table,
     *,
-    as_of: Any,
-    ripe_days: int = 60,
+    as_of: dt.date,
+    ripe_days: int = RIPE_DAYS,
     months: int = 12,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Money given back on goods, by month of the order, by reason and by sku: `view,
-    key, basis, n_lines, n_returned, sold, returned, share, low, high, status`.
+    """Money given back on goods, by month of the order, by reason and by sku.
 
     share = refunded amount of orders placed in the period / their revenue, `returned`
     whenever it was booked up to as-of. low and high are Wilson's of lines returned over
@@ -47,194 +56,161 @@ def returns(
     observed. `lines`: sales_lines; `refunds`: booked_refunds (order_id, line_no, sku,
     ordered_on, refunded_on, amount, kind, reason).
     """
-    day = pd.Timestamp(as_of)
-    first = (day + pd.Timedelta(days=1) - pd.DateOffset(months=months + 3)).replace(day=1).date()
     back = expression(refunds).filter(_.kind != "cancellation")
-    money = (
-        back.aggregate(
-            every=_.amount.cast("float64").sum(),
-            linked=_.amount.cast("float64").sum(where=_.ordered_on.notnull()),
-        )
-        .to_pandas()
-        .iloc[0]
-        .fillna(0.0)
-    )
-    is_linked = money["linked"] >= 0.95 * money["every"]
-    back = back.mutate(on=back.ordered_on if is_linked else back.refunded_on)
-    ripe = (day - pd.Timedelta(days=ripe_days if is_linked else 0)).date()
+    is_linked = _is_linked(back)
+    ripe_on = as_of - dt.timedelta(days=ripe_days if is_linked else 0)
+    first = pd.Timestamp(as_of) + pd.Timedelta(days=1) - pd.DateOffset(months=months + 3)
     sold = expression(lines).mutate(on=_.ordered_on)
-    sold, back = (
-        t.filter((t.on >= ibis.literal(first)) & (t.on <= ibis.literal(day.date())))
-        for t in (sold, back)
-    )
-    line_id = back.order_id + ":" + back.line_no.cast("string").fill_null("")
-    back = back.mutate(
-        line_id=ibis.coalesce(line_id, back.refund_id) if "refund_id" in back.columns else line_id
-    )
-    frames = []
-    for view in ("month", "reason", "sku"):
-        s, b = (
-            t if view == "month" else t.filter(t.on <= ibis.literal(ripe)) for t in (sold, back)
-        )
-        keys = [
-            t.on.strftime("%Y-%m")
-            if view == "month"
-            else (ibis.literal("all") if view == "reason" and t is s else t[view])
-            for t in (s, b)
-        ]
-        base = s.group_by(key=keys[0]).aggregate(n_lines=_.count(), sold=_.revenue.sum())
-        given = b.group_by(key=keys[1].fill_null("not stated")).aggregate(
-            n_returned=_.line_id.nunique(), returned=_.amount.sum()
-        )
-        base, given = (t.order_by("key").to_pandas() for t in (base, given))
-        if view == "reason":
-            whole = base.iloc[0] if len(base) else {"n_lines": 0, "sold": 0}
-            both = given.assign(n_lines=whole["n_lines"], sold=whole["sold"])
-        else:
-            both = base.merge(given, how="left", on="key")
-        frames.append(both.assign(view=view))
-    table = pd.concat(frames, ignore_index=True).assign(basis="order" if is_linked else "booking")
-    counts, sums = ["n_lines", "n_returned"], ["sold", "returned"]
-    table[counts] = table[counts].astype(float).fillna(0).astype("int64")
-    table[sums] = table[sums].astype(float).fillna(0.0)
-    table["share"] = table["returned"] / table["sold"].where(table["sold"] > 0)
-    n_back = np.minimum(table["n_returned"], table["n_lines"])
-    low, high = wilson(n_back, table["n_lines"], level)
-    scale = table["share"] / (n_back / table["n_lines"]).where(n_back > 0)
-    table["low"], table["high"] = (
-        (low * scale).fillna(0.0).where(table["share"].notna()),
-        high * scale.fillna(1.0),
-    )
-    end = pd.to_datetime(
-        table["key"].where(table["view"] == "month"), format="%Y-%m"
-    ) + pd.offsets.MonthEnd(0)
-    table["status"] = np.where(
-        (table["view"] == "month") & (end > pd.Timestamp(ripe)), "partial", "complete"
-    )
-    order = table["view"].map({"month": 0, "reason": 1, "sku": 2})
-    by_money = table["returned"].where(table["view"] != "month", 0.0)
-    table = table.assign(order=order, by_money=-by_money).sort_values(
-        ["order", "by_money", "key"], ignore_index=True
-    )
-    return table[["view", "key", "basis", *counts, *sums, "share", "low", "high", "status"]]
+    back = _with_line_id(back.mutate(on=back.ordered_on if is_linked else back.refunded_on))
+    sold, back = (t.filter(t.on.between(first.replace(day=1).date(), as_of)) for t in (sold, back))
+    views = []
+    for view in VIEWS:
+        until = as_of if view == "month" else ripe_on
+        views.append(_view(sold.filter(_.on <= until), back.filter(_.on <= until), view))
+    table = pd.concat(views, ignore_index=True).assign(basis="order" if is_linked else "booking")
+    table = _with_shares(table, level)
+    is_month = table.view == "month"
+    ends = pd.to_datetime(table.key.where(is_month), format="%Y-%m") + pd.offsets.MonthEnd(0)
+    is_young = is_month & (ends > pd.Timestamp(ripe_on))
+    table["status"] = np.where(is_young, "partial", "complete")
+    table["place"] = table.view.map(VIEWS.index)
+    table["dear"] = -table.returned.where(~is_month, 0.0)
+    table = table.sort_values(["place", "dear", "key"], ignore_index=True)
+    return table[tables.schema("customer_journey.returns").names]
 
 
-def service(
-    tickets: Any, *, as_of: Any, baseline_months: int = 3, level: float = 0.95
-) -> pd.DataFrame:
-    """One row per topic of the report month, and `all`: tickets, usual_tickets (a
-    month, over the months before), first_reply_hours and resolve_hours (medians),
-    n_waiting (no reply yet), reopened_share, low, high, csat, n_csat.
+@tables.returns("customer_journey.service")
+def service(tickets: ibis.Table, *, as_of: dt.date, level: float = 0.95) -> pd.DataFrame:
+    """The tickets of the report month by topic, beside a usual month's.
 
     A case still open has waited at least until as-of: it counts as longer than every
     answered one, so that a backlog cannot make the medians look quick; where half of
     all cases are open the median is missing.
     """
-    day = pd.Timestamp(as_of)
-    start = day.replace(day=1)
-    t = expression(tickets).filter(
-        (_.opened_at.date() <= ibis.literal(day.date()))
-        & (
-            _.opened_at.date()
-            >= ibis.literal((start - pd.DateOffset(months=baseline_months)).date())
-        )
-    )
+    start = pd.Timestamp(as_of).replace(day=1)
+    first = start - pd.DateOffset(months=BASELINE_MONTHS)
+    cases = expression(tickets).filter(_.opened_at.date().between(first.date(), as_of))
     hours = {
-        c: t[f"{c}_at"].delta(t.opened_at, unit="second") / 3600 for c in ("first_reply", "closed")
+        name: cases[f"{name}_at"].delta(cases.opened_at, unit="second") / 3600
+        for name in ("first_reply", "closed")
     }
-    is_now = t.opened_at.date() >= ibis.literal(start.date())
-    t = t.mutate(is_now=is_now, topic=t.topic.fill_null("not stated"), **hours)
-    frame = (
-        t.select(
-            "topic",
-            "is_now",
-            "first_reply",
-            "closed",
-            reopened=t.is_reopened.cast("float64"),
-            csat=t.csat.cast("float64"),
-        )
-        .order_by("topic", "first_reply", "closed")
-        .to_pandas()
+    cases = cases.select(
+        **hours,
+        topic=_.topic.fill_null("not stated"),
+        is_now=_.opened_at.date() >= start.date(),
+        reopened=_.is_reopened.cast("float64"),
+        csat=_.csat.cast("float64"),
     )
-    rows = []
-    for topic, part in [("all", frame), *frame.groupby("topic", sort=True)]:
-        now = part[part["is_now"]]
-        known = now["reopened"].dropna()
-        low, high = wilson(known.sum(), len(known), level)
-        rows.append(
-            {
-                "topic": topic,
-                "tickets": len(now),
-                "usual_tickets": (~part["is_now"]).sum() / baseline_months,
-                "first_reply_hours": _median(now["first_reply"]),
-                "resolve_hours": _median(now["closed"]),
-                "n_waiting": int(now["first_reply"].isna().sum()),
-                "reopened_share": known.mean() if len(known) else np.nan,
-                "low": float(low),
-                "high": float(high),
-                "csat": now["csat"].mean(),
-                "n_csat": int(now["csat"].notna().sum()),
-            }
-        )
-    return pd.DataFrame(rows).sort_values(
-        ["tickets", "topic"], ascending=[False, True], ignore_index=True
-    )
+    frame = cases.order_by("topic", "first_reply", "closed").to_pandas()
+    topics = [("all", frame), *frame.groupby("topic", sort=True)]
+    rows = [{"topic": topic, **_topic(part, level)} for topic, part in topics]
+    table = tables.frame_of("customer_journey.service", rows)
+    return table.sort_values(["tickets", "topic"], ascending=[False, True], ignore_index=True)
 
 
-def payments(
-    orders: Any, *, as_of: Any, months: int = 13, grace_days: int = 1, level: float = 0.95
-) -> pd.DataFrame:
-    """One row per month and device (`all` too): orders placed, unpaid (no payment),
-    share, low, high, lost (their total), status `partial` in the month of as-of until
-    `grace_days` have passed for all its orders.
+@tables.returns("customer_journey.payments")
+def payments(orders: ibis.Table, *, as_of: dt.date, level: float = 0.95) -> pd.DataFrame:
+    """Orders placed and not paid, by month and device.
 
-    Orders younger than `grace_days` may still be paid and are left out. Orders
-    cancelled before they were paid count.
+    Orders younger than a day may still be paid and are left out. Orders cancelled
+    before they were paid count.
 
     Raises:
-        PlaybookError: no order carries a payment time, so an unpaid one cannot be told from an unrecorded one.
+        PlaybookError: no order carries a payment time, so an unpaid one cannot be told
+            from an unrecorded one.
     """
-    day = pd.Timestamp(as_of)
-    first = (day.replace(day=1) - pd.DateOffset(months=months - 1)).date()
-    o = expression(orders).filter(
-        (_.ordered_on >= ibis.literal(first))
-        & (_.ordered_on <= ibis.literal((day - pd.Timedelta(days=grace_days)).date()))
-    )
-    o = o.mutate(
-        device=o.device.fill_null("unknown") if "device" in o.columns else ibis.literal("unknown")
-    )
-    cells = o.group_by("device", month=o.ordered_on.strftime("%Y-%m")).aggregate(
+    first = pd.Timestamp(as_of).replace(day=1) - pd.DateOffset(months=PAYMENT_MONTHS - 1)
+    last = as_of - dt.timedelta(days=GRACE_DAYS)
+    placed = filled(expression(orders), "device")
+    placed = placed.filter(_.ordered_on.between(first.date(), last))
+    cells = placed.group_by("device", month=_.ordered_on.strftime("%Y-%m")).aggregate(
         orders=_.count(),
         unpaid=_.paid_at.isnull().sum(),
         lost=_.total.sum(where=_.paid_at.isnull()).cast("float64"),
     )
-    cells = cells.order_by("month", "device").to_pandas()
-    if not len(cells) or (cells["unpaid"] == cells["orders"]).all():
-        raise PlaybookError(
-            "no order carries the time it was paid",
-            table="orders",
-            column="paid_at",
-            do="import paid_at, or leave this section out",
-        )
-    whole = (
-        cells.groupby("month", as_index=False)[["orders", "unpaid", "lost"]]
-        .sum()
-        .assign(device="all")
+    by_device = cells.order_by("month", "device").to_pandas()
+    if (by_device.unpaid == by_device.orders).all():
+        raise PlaybookError("customer_journey.no_payment", table="orders", column="paid_at")
+    whole = by_device.groupby("month", as_index=False)[["orders", "unpaid", "lost"]].sum()
+    table = pd.concat([by_device, whole.assign(device="all")])
+    table = table.sort_values(["month", "device"], ignore_index=True).fillna({"lost": 0.0})
+    table["share"] = table.unpaid / table.orders
+    table["low"], table["high"] = wilson(table.unpaid, table.orders, level)
+    table["status"] = np.where(table.month == f"{as_of:%Y-%m}", "partial", "complete")
+    return table[tables.schema("customer_journey.payments").names]
+
+
+def _is_linked(back: ibis.Table) -> bool:
+    """Does the source say which order (nearly) all refunded money belongs to?"""
+    amount = back.amount.cast("float64")
+    sums = back.aggregate(every=amount.sum(), linked=amount.sum(where=back.ordered_on.notnull()))
+    money = sums.to_pandas().iloc[0].fillna(0.0)
+    return bool(money["linked"] >= LEAST_LINKED * money["every"])
+
+
+def _with_line_id(back: ibis.Table) -> ibis.Table:
+    """Refunds with a name for the line they are of, or of their own where none is."""
+    line_id = back.order_id + ":" + back.line_no.cast("string").fill_null("")
+    own = back.refund_id if "refund_id" in back.columns else ibis.null("string")
+    return back.mutate(line_id=ibis.coalesce(line_id, own))
+
+
+def _view(sold: ibis.Table, back: ibis.Table, view: str) -> pd.DataFrame:
+    """Lines and money sold and given back, by month, reason or sku."""
+    if view == "month":
+        sold, back = (t.mutate(key=t.on.strftime("%Y-%m")) for t in (sold, back))
+    else:
+        # a line that was sold has no reason: every reason has all of them below it
+        every = ibis.literal("all")
+        sold = sold.mutate(key=every if view == "reason" else sold[view])
+        back = back.mutate(key=back[view])
+    base = sold.group_by("key").aggregate(n_lines=_.count(), sold=_.revenue.sum())
+    given = back.group_by(key=back.key.fill_null("not stated")).aggregate(
+        n_returned=_.line_id.nunique(), returned=_.amount.sum()
     )
-    table = (
-        pd.concat([cells, whole])
-        .sort_values(["month", "device"], ignore_index=True)
-        .fillna({"lost": 0.0})
-    )
-    table["share"] = table["unpaid"] / table["orders"]
-    table["low"], table["high"] = wilson(table["unpaid"], table["orders"], level)
-    table["status"] = np.where(table["month"] == f"{day:%Y-%m}", "partial", "complete")
-    return table[["month", "device", "orders", "unpaid", "share", "low", "high", "lost", "status"]]
+    lines, money = (t.order_by("key").to_pandas() for t in (base, given))
+    if view == "reason":
+        both = money.merge(lines.drop(columns="key").reindex([0]), how="cross")
+    else:
+        both = lines.merge(money, how="left", on="key")
+    return both.assign(view=view)
+
+
+def _with_shares(table: pd.DataFrame, level: float) -> pd.DataFrame:
+    """The share of money given back, with the interval of the lines' share."""
+    counts, sums = ["n_lines", "n_returned"], ["sold", "returned"]
+    table[counts] = table[counts].astype(float).fillna(0).astype("int64")
+    table[sums] = table[sums].astype(float).fillna(0.0)
+    share = table.returned / table.sold.where(table.sold > 0)
+    n_back = np.minimum(table.n_returned, table.n_lines)
+    low, high = wilson(n_back, table.n_lines, level)
+    scale = share / (n_back / table.n_lines).where(n_back > 0)
+    low = (low * scale).fillna(0.0).where(share.notna())
+    return table.assign(share=share, low=low, high=high * scale.fillna(1.0))
+
+
+def _topic(cases: pd.DataFrame, level: float) -> dict[str, float]:
+    """One topic's month."""
+    now = cases[cases.is_now]
+    reopened = now.reopened.dropna()
+    low, high = wilson(reopened.sum(), len(reopened), level)
+    return {
+        "tickets": len(now),
+        "usual_tickets": (~cases.is_now).sum() / BASELINE_MONTHS,
+        "first_reply_hours": _median(now.first_reply),
+        "resolve_hours": _median(now.closed),
+        "n_waiting": int(now.first_reply.isna().sum()),
+        "reopened_share": reopened.mean(),
+        "low": float(low),
+        "high": float(high),
+        "csat": now.csat.mean(),
+        "n_csat": int(now.csat.notna().sum()),
+    }
 
 
 def _median(hours: pd.Series) -> float:
     """Median with what is missing counted as longer than all; missing itself where that
     is half or more.
     """
-    found = float(np.median(hours.fillna(np.inf))) if len(hours) else np.nan
-    return found if np.isfinite(found) else np.nan
+    middle = float(np.median(hours.fillna(np.inf))) if len(hours) else np.nan
+    return middle if np.isfinite(middle) else np.nan

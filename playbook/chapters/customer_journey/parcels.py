@@ -8,7 +8,6 @@ not had the time to come back.
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 import ibis
 import numpy as np
@@ -18,133 +17,89 @@ from ibis import _
 from playbook.errors import PlaybookError
 from playbook.methods.proportions import quantile_of_normal, wilson
 from playbook.store import expression
+from playbook.tables import returns, schema
 
 __all__ = ["delivery", "late_months", "late_slope"]
 
-BANDS = (
-    "on time or early",
-    "1-2 days late",
-    "3-5 days late",
-    "6 or more days late",
-    "overdue, not delivered",
-)
+#: band of lateness -> the most days late in it
+BANDS = {
+    "on time or early": 0,
+    "1-2 days late": 2,
+    "3-5 days late": 5,
+    "6 or more days late": 10_000,
+}
+OVERDUE = "overdue, not delivered"
+BAND_MONTHS = 12  # months of promises in the bands
+SHOWN_MONTHS = 25  # months of promises in the series
+LEAST_REVIEWS = 30  # reviews below which nothing is said of the stars a late day costs
+NOT_SENT = ("cancelled", "refunded", "placed")
 
 
+@returns("customer_journey.delivery")
 def delivery(
-    orders: Any,
+    orders: ibis.Table,
     *,
-    as_of: Any,
-    reviews: Any = None,
-    months: int = 12,
+    as_of: dt.date,
+    reviews: ibis.Table | None = None,
     next_days: int = 90,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """One row per delay band of the orders promised within the last `months`, up to
-    as-of.
+    """Orders promised within the last twelve months, up to as-of, by how late they came.
 
-    Delay is the day of delivery less the day promised. orders, share; n_reviews, stars,
-    low, high (of the reviews of those orders, an order without one says nothing; normal
-    interval, missing below two); n_ripe (known customers whose parcel came at least
-    `next_days` ago), next_order_share, next_low, next_high (Wilson) ordered again by
-    then; status `partial` for parcels overdue and not delivered, which count as late
-    but are not in the past. Cancelled and refunded orders without a delivery are left
-    out.
+    Delay is the day of delivery less the day promised. Parcels overdue and not
+    delivered count as late and are `partial`, for they are not in the past. Cancelled
+    and refunded orders without a delivery are left out.
 
     Raises:
         PlaybookError: no order has both a promise and a delivery.
     """
-    day = pd.Timestamp(as_of).date()
-    start = (pd.Timestamp(day) + pd.Timedelta(days=1) - pd.DateOffset(months=months)).date()
-    o = _due(orders, start, day)
-    late = o.came.delta(o.promised, unit="day")
-    band = ibis.cases(
-        (late <= 0, BANDS[0]),
-        (late <= 2, BANDS[1]),
-        (late <= 5, BANDS[2]),
-        (late > 5, BANDS[3]),
-        else_=BANDS[4],
+    first = pd.Timestamp(as_of) + pd.Timedelta(days=1) - pd.DateOffset(months=BAND_MONTHS)
+    parcels = _banded(_due(orders, first.date(), as_of), as_of, next_days)
+    counts = parcels.group_by("band").aggregate(
+        orders=_.count(), n_ripe=_.is_ripe.sum(), n_back=(_.is_ripe & _.is_back).sum()
     )
-    ripe = (
-        o.customer_id.notnull() & (o.came <= ibis.literal(day - dt.timedelta(days=next_days)))
-    ).fill_null(False)
-    again = (o.after.delta(o.came, unit="day") <= next_days).fill_null(False)
-    o = o.mutate(band=band, is_ripe=ripe, is_back=ripe & again)
-    counts = o.group_by("band").aggregate(
-        orders=_.count(), n_ripe=_.is_ripe.sum(), n_back=_.is_back.sum()
-    )
-    found = counts.to_pandas().set_index("band").reindex(BANDS)
-    if not found["orders"].iloc[:4].sum() > 0:
-        raise PlaybookError(
-            "no order has both a promised and a delivery day",
-            table="orders",
-            column="promised_at",
-            do="import promised_at and delivered_at",
-        )
-    found[["orders", "n_ripe", "n_back"]] = (
-        found[["orders", "n_ripe", "n_back"]].fillna(0).astype("int64")
-    )
-    found["share"] = found["orders"] / found["orders"].sum()
-    found["n_reviews"], found["stars"], spread = 0, np.nan, pd.Series(np.nan, index=found.index)
-    if reviews is not None:
-        r = (
-            expression(reviews)
-            .filter(_.order_id.notnull())
-            .select("order_id", stars=_.stars.cast("float64"))
-        )
-        r = r.inner_join(o.select("order_id", "band"), "order_id")
-        stars = r.group_by("band").aggregate(
-            n=_.count(), total=_.stars.sum(), square=(_.stars * _.stars).sum()
-        )
-        stars = stars.to_pandas().set_index("band").reindex(BANDS)
-        n = stars["n"].fillna(0)
-        found["n_reviews"], found["stars"] = n.astype("int64"), stars["total"] / n
-        spread = ((stars["square"] - stars["total"] ** 2 / n) / (n - 1) / n).where(n > 1) ** 0.5
-    half = quantile_of_normal(level) * spread
-    found["low"], found["high"] = found["stars"] - half, found["stars"] + half
-    found["next_order_share"] = found["n_back"] / found["n_ripe"].where(found["n_ripe"] > 0)
-    found["next_low"], found["next_high"] = wilson(found["n_back"], found["n_ripe"], level)
-    found["status"] = ["complete"] * 4 + ["partial"]
-    return found[found["orders"] > 0].reset_index().drop(columns="n_back")
+    table = counts.to_pandas().set_index("band").reindex([*BANDS, OVERDUE])
+    table = table.fillna(0).astype("int64")
+    if not table.loc[list(BANDS), "orders"].sum() > 0:
+        raise PlaybookError("customer_journey.no_promise", table="orders", column="promised_at")
+    table["share"] = table.orders / table.orders.sum()
+    table = table.join(_stars(parcels, reviews, level))
+    table["n_reviews"] = table.n_reviews.fillna(0).astype("int64")
+    table["next_order_share"] = table.n_back / table.n_ripe.where(table.n_ripe > 0)
+    table["next_low"], table["next_high"] = wilson(table.n_back, table.n_ripe, level)
+    table["status"] = np.where(table.index == OVERDUE, "partial", "complete")
+    return table[table.orders > 0].reset_index()[schema("customer_journey.delivery").names]
 
 
-def late_slope(orders: Any, reviews: Any, *, as_of: Any, level: float = 0.95) -> pd.DataFrame:
+def late_slope(
+    orders: ibis.Table, reviews: ibis.Table, *, as_of: dt.date, level: float = 0.95
+) -> pd.DataFrame:
     """Stars lost per day of lateness: one row with n, stars_per_day, low, high.
 
     Ordinary least squares of the stars of reviewed, delivered orders on days late (0
     when on time), one row per review. Missing where fewer than 30 reviews or no late
     one exist.
     """
-    day = pd.Timestamp(as_of).date()
-    o = expression(orders).filter(_.delivered_at.notnull() & _.promised_at.notnull())
-    o = o.filter(_.delivered_at.date() <= ibis.literal(day))
-    o = o.select(
-        "order_id",
-        late=ibis.greatest(o.delivered_at.date().delta(o.promised_at.date(), unit="day"), 0),
-    )
-    r = (
-        expression(reviews)
-        .filter(_.order_id.notnull())
-        .select("order_id", stars=_.stars.cast("float64"))
-    )
-    cells = r.inner_join(o, "order_id").group_by("late", "stars").aggregate(n=_.count())
+    came = expression(orders).filter(_.delivered_at.notnull() & _.promised_at.notnull())
+    came = came.filter(_.delivered_at.date() <= as_of)
+    delay = came.delivered_at.date().delta(came.promised_at.date(), unit="day")
+    parcels = came.select("order_id", late=ibis.greatest(delay, 0))
+    cells = _reviewed(reviews, parcels).group_by("late", "stars").aggregate(n=_.count())
     cells = cells.order_by("late", "stars").to_pandas().astype(float)
-    n = cells["n"].sum()
-    nothing = {"n": int(n), "stars_per_day": np.nan, "low": np.nan, "high": np.nan}
-    if n < 30 or cells["late"].nunique() < 2:
-        return pd.DataFrame([nothing])
-    late = cells["late"] - np.average(cells["late"], weights=cells["n"])
-    stars = cells["stars"] - np.average(cells["stars"], weights=cells["n"])
-    slope = (cells["n"] * late * stars).sum() / (cells["n"] * late**2).sum()
-    error = np.sqrt(
-        (cells["n"] * (stars - slope * late) ** 2).sum() / (n - 2) / (cells["n"] * late**2).sum()
-    )
+    weight, total = cells["n"], cells["n"].sum()
+    found = {"n": int(total), "stars_per_day": np.nan, "low": np.nan, "high": np.nan}
+    if total < LEAST_REVIEWS or cells.late.nunique() < 2:
+        return pd.DataFrame([found])
+    late, stars = (cells[c] - np.average(cells[c], weights=weight) for c in ("late", "stars"))
+    spread = (weight * late**2).sum()
+    slope = (weight * late * stars).sum() / spread
+    error = np.sqrt((weight * (stars - slope * late) ** 2).sum() / (total - 2) / spread)
     half = quantile_of_normal(level) * error
-    return pd.DataFrame(
-        [nothing | {"stars_per_day": slope, "low": slope - half, "high": slope + half}]
-    )
+    found |= {"stars_per_day": slope, "low": slope - half, "high": slope + half}
+    return pd.DataFrame([found])
 
 
-def late_months(orders: Any, *, as_of: Any, months: int = 25, level: float = 0.95) -> pd.DataFrame:
+def late_months(orders: ibis.Table, *, as_of: dt.date, level: float = 0.95) -> pd.DataFrame:
     """One row per month of promise: month, due, late, share, low, high, status
     (`partial` in a month still running).
 
@@ -152,36 +107,67 @@ def late_months(orders: Any, *, as_of: Any, months: int = 25, level: float = 0.9
     overdue; late = delivered after the day promised, or overdue. An order cancelled or
     refunded without a delivery is neither.
     """
-    day = pd.Timestamp(as_of).date()
-    start = (pd.Timestamp(day).replace(day=1) - pd.DateOffset(months=months - 1)).date()
-    o = _due(orders, start, day)
-    is_late = (o.came > o.promised).fill_null(True)
-    found = o.group_by(month=o.promised.strftime("%Y-%m")).aggregate(
-        due=_.count(), late=is_late.sum()
-    )
-    found = found.order_by("month").to_pandas()
-    found["share"] = found["late"] / found["due"]
-    found["low"], found["high"] = wilson(found["late"], found["due"], level)
-    is_whole = pd.Timestamp(day) == pd.Timestamp(day) + pd.offsets.MonthEnd(0)
-    found["status"] = np.where(
-        (found["month"] == f"{day:%Y-%m}") & (not is_whole), "partial", "complete"
-    )
-    return found
+    first = pd.Timestamp(as_of).replace(day=1) - pd.DateOffset(months=SHOWN_MONTHS - 1)
+    parcels = _due(orders, first.date(), as_of)
+    is_late = (parcels.came > parcels.promised).fill_null(True)
+    months = parcels.group_by(month=_.promised.strftime("%Y-%m"))
+    table = months.aggregate(due=_.count(), late=is_late.sum()).order_by("month").to_pandas()
+    table["share"] = table.late / table.due
+    table["low"], table["high"] = wilson(table.late, table.due, level)
+    running = "" if pd.Timestamp(as_of).is_month_end else f"{as_of:%Y-%m}"
+    table["status"] = np.where(table.month == running, "partial", "complete")
+    return table
 
 
-def _due(orders: Any, start: dt.date, day: dt.date) -> ibis.Table:
-    """Orders promised from start to day, with the days they were promised and came,
-    still to be blamed or praised.
+def _due(orders: ibis.Table, first: dt.date, as_of: dt.date) -> ibis.Table:
+    """Orders promised in these days that were sent: the days they were promised and
+    came, and the day of the customer's next order.
     """
-    o = expression(orders)
-    after = o.ordered_on.lead().over(
-        ibis.window(group_by="customer_id", order_by=["ordered_at", "order_id"])
+    every = expression(orders)
+    by_customer = ibis.window(group_by="customer_id", order_by=["ordered_at", "order_id"])
+    following = every.ordered_on.lead().over(by_customer)
+    parcels = every.mutate(
+        promised=every.promised_at.date(),
+        came=every.delivered_at.date(),
+        next_on=every.customer_id.notnull().ifelse(following, ibis.null("date")),
     )
-    after = o.customer_id.notnull().ifelse(after, ibis.null("date"))
-    o = o.mutate(promised=o.promised_at.date(), came=o.delivered_at.date(), after=after)
-    o = o.filter(
-        _.promised.notnull()
-        & (_.promised >= ibis.literal(start))
-        & (_.promised <= ibis.literal(day))
+    parcels = parcels.filter(_.promised.between(first, as_of))
+    return parcels.filter(_.came.notnull() | ~_.status.isin(NOT_SENT))
+
+
+def _banded(parcels: ibis.Table, as_of: dt.date, next_days: int) -> ibis.Table:
+    """Each parcel's band, whether its customer has had `next_days` to come back, and
+    whether they did.
+    """
+    late = parcels.came.delta(parcels.promised, unit="day")
+    is_old = parcels.came <= as_of - dt.timedelta(days=next_days)
+    is_back = parcels.next_on.delta(parcels.came, unit="day") <= next_days
+    return parcels.mutate(
+        band=ibis.cases(*((late <= most, band) for band, most in BANDS.items()), else_=OVERDUE),
+        is_ripe=(parcels.customer_id.notnull() & is_old).fill_null(False),
+        is_back=is_back.fill_null(False),
     )
-    return o.filter(_.came.notnull() | ~_.status.isin(["cancelled", "refunded", "placed"]))
+
+
+def _reviewed(reviews: ibis.Table, parcels: ibis.Table) -> ibis.Table:
+    """Parcels with the stars of each of their reviews."""
+    stars = expression(reviews).filter(_.order_id.notnull())
+    stars = stars.select("order_id", stars=_.stars.cast("float64"))
+    return stars.inner_join(parcels, "order_id")
+
+
+def _stars(parcels: ibis.Table, reviews: ibis.Table | None, level: float) -> pd.DataFrame:
+    """n_reviews, stars, low and high by band: an order without a review says nothing;
+    the normal interval is missing below two.
+    """
+    if reviews is None:
+        return pd.DataFrame(columns=["n_reviews", "stars", "low", "high"], dtype=float)
+    rated = _reviewed(reviews, parcels.select("order_id", "band"))
+    sums = rated.group_by("band").aggregate(
+        n=_.count(), total=_.stars.sum(), square=(_.stars * _.stars).sum()
+    )
+    table = sums.to_pandas().set_index("band")
+    n, stars = table["n"], table.total / table["n"]
+    variance = (table["square"] - table.total**2 / n) / (n - 1) / n
+    half = quantile_of_normal(level) * variance.where(n > 1) ** 0.5
+    return pd.DataFrame({"n_reviews": n, "stars": stars, "low": stars - half, "high": stars + half})

@@ -9,81 +9,67 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from playbook.pictures import PALETTE, bars_with_intervals, new_axes
+from playbook.messages import say
+from playbook.pictures import PALETTE, bars_with_intervals, line_with_band, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["delay_stars_plot", "funnel_plot", "leaks_plot", "peeking_plot", "step_trend_plot"]
 
+INKS = ("blue", "orange", "green", "yellow", "sky", "pink", "grey", "ink")
+TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
-def funnel_plot(funnel: pd.DataFrame, *, by: str = "device", ax: Axes | None = None) -> Axes:
-    """Share of all sessions that reached each step, one row of points per segment, with
+
+def funnel_plot(funnel: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Share of all sessions that reached each step, one row of points per device, with
     intervals; log scale.
     """
-    others = [name for name in ("device", "channel", "visitor") if name != by]
-    shown = funnel[(funnel[others] == "all").all(axis=1)]
-    if (shown[by] != "all").any():
-        shown = shown[shown[by] != "all"]
-    steps, groups = list(dict.fromkeys(shown["step"])), sorted(shown[by].unique())
+    shown = funnel[(funnel[["channel", "visitor"]] == "all").all(axis=1)]
+    if (shown.device != "all").any():
+        shown = shown[shown.device != "all"]
+    steps, devices = list(dict.fromkeys(shown.step)), sorted(shown.device.unique())
     ax = new_axes(ax)
-    inks = [
-        PALETTE[name]
-        for name in ("blue", "orange", "green", "yellow", "sky", "pink", "grey", "ink")
-    ]
-    for k, group in enumerate(groups):
-        part = shown[shown[by] == group].set_index("step").reindex(steps)
-        place = np.arange(len(steps)) + (k - (len(groups) - 1) / 2) * min(0.12, 0.7 / len(groups))
-        reach = np.vstack([part["share"] - part["low"], part["high"] - part["share"]]).clip(min=0)
+    apart = min(0.12, 0.7 / len(devices))
+    for k, device in enumerate(devices):
+        part = shown[shown.device == device].set_index("step").reindex(steps)
+        place = np.arange(len(steps)) + (k - (len(devices) - 1) / 2) * apart
+        reach = np.vstack([part.share - part.low, part.high - part.share]).clip(min=0)
+        ink = PALETTE[INKS[k % len(INKS)]]
         ax.errorbar(
-            place,
-            part["share"],
-            yerr=reach,
-            fmt="o",
-            color=inks[k % len(inks)],
-            capsize=3,
-            ms=5,
-            label=group,
+            place, part.share, yerr=reach, fmt="o", color=ink, capsize=3, ms=5, label=device
         )
     ax.set_yscale("log")
     ax.minorticks_off()
-    ticks = [
-        y
-        for y in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-        if y >= 0.5 * shown["low"].min()
-    ]
+    ticks = [y for y in TICKS if y >= 0.5 * shown.low.min()]
     ax.set_yticks(ticks, [f"{y:.1%}" if y < 0.01 else f"{y:.0%}" for y in ticks])
     ax.set_xticks(range(len(steps)), steps)
-    if groups != ["all"]:
-        ax.legend(title=by)
+    if devices != ["all"]:
+        ax.legend(title=say("customer_journey.by_device"))
     ax.set(
-        xlabel="step reached",
-        ylabel="share of sessions (log scale)",
-        title="Where sessions are lost",
+        xlabel=say("customer_journey.funnel_x"),
+        ylabel=say("customer_journey.funnel_y"),
+        title=say("customer_journey.funnel_title"),
     )
     return ax
 
 
-def step_trend_plot(trend: pd.DataFrame, *, title: str = "", ax: Axes | None = None) -> Axes:
+def step_trend_plot(trend: pd.DataFrame, *, step: str, device: str, ax: Axes | None = None) -> Axes:
     """One step by day in its control band; days outside it are marked, the report month
     stands on white.
     """
     ax = new_axes(ax)
-    ax.fill_between(
-        trend["day_on"], trend["lower"], trend["upper"], color=PALETTE["blue"], alpha=0.15, lw=0
-    )
-    ax.plot(trend["day_on"], trend["usual"], color=PALETTE["blue"], lw=1, ls="--")
-    ax.plot(trend["day_on"], trend["share"], color=PALETTE["ink"], lw=1.2)
-    out = trend[(trend["share"] < trend["lower"]) | (trend["share"] > trend["upper"])]
-    ax.plot(out["day_on"], out["share"], "o", color=PALETTE["orange"], ms=6)
-    past = trend[trend["is_baseline"]]
+    day, share = trend.day_on, trend.share
+    line_with_band(trend, "day_on", "usual", low="lower", high="upper", ax=ax)
+    ax.plot(day, share, color=PALETTE["ink"], lw=1.2)
+    is_out = (share < trend.lower) | (share > trend.upper)
+    ax.plot(day[is_out], share[is_out], "o", color=PALETTE["orange"], ms=6)
+    past = day[trend.is_baseline]
     if len(past):
-        ax.axvspan(
-            past["day_on"].iloc[0], past["day_on"].iloc[-1], color=PALETTE["light"], alpha=0.3, lw=0
-        )
+        ax.axvspan(past.iloc[0], past.iloc[-1], color=PALETTE["light"], alpha=0.3, lw=0)
         ax.annotate(
-            "baseline",
-            (past["day_on"].iloc[0], 1),
+            say("customer_journey.baseline"),
+            (past.iloc[0], 1),
             xycoords=("data", "axes fraction"),
             xytext=(4, -12),
             textcoords="offset points",
@@ -93,84 +79,68 @@ def step_trend_plot(trend: pd.DataFrame, *, title: str = "", ax: Axes | None = N
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.tick_params(axis="x", rotation=30)
     ax.set(
-        xlabel="day",
-        ylabel="share of the step before",
-        title=title or "Days outside the band are not chance",
+        xlabel=say("customer_journey.trend_x"),
+        ylabel=say("customer_journey.trend_y"),
+        title=say("customer_journey.trend_title", step=step, device=device),
     )
     return ax
 
 
-def leaks_plot(
-    leaks: pd.DataFrame, *, currency: str = "", most: int = 8, ax: Axes | None = None
-) -> Axes:
-    """The dearest leaks with their ranges, in margin where it is known, else in orders;
-    gaps are hatched.
+def leaks_plot(leaks: pd.DataFrame, *, currency: str = "", ax: Axes | None = None) -> Axes:
+    """The eight dearest leaks with their ranges, in margin where it is known, else in
+    orders; gaps are hatched.
     """
-    has_price = leaks["lost_margin"].notna().any()
-    amount, low, high = (
-        ("lost_margin", "low", "high")
-        if has_price
-        else ("lost_orders", "orders_low", "orders_high")
-    )
-    split = leaks[["device", "channel", "visitor"]]
-    segment = [
-        " ".join(x for x in row if x != "all") or "all" for row in split.itertuples(index=False)
-    ]
-    shown = leaks.assign(
-        label=leaks["kind"] + ": " + leaks["step"] + ", " + segment,
-        status=leaks["kind"].map({"fault": "complete", "gap": "partial"}),
-    ).head(most)
+    has_price = leaks.lost_margin.notna().any()
+    columns = ("lost_margin", "low", "high")
+    amount, low, high = columns if has_price else ("lost_orders", "orders_low", "orders_high")
+    labels = []
+    for leak in leaks.itertuples():
+        splits = (leak.device, leak.channel, leak.visitor)
+        segment = " ".join(x for x in splits if x != "all") or "all"
+        labels.append(say(f"customer_journey.leak_{leak.kind}", step=leak.step, segment=segment))
+    status = leaks.kind.map({"fault": "complete", "gap": "partial"})
     ax = bars_with_intervals(
-        shown, "label", amount, low=low, high=high, status="status", colour="orange", ax=ax
+        leaks.assign(label=labels, status=status).head(8),
+        "label",
+        amount,
+        low=low,
+        high=high,
+        status="status",
+        colour="orange",
+        ax=ax,
     )
-    what = f"{currency} margin".strip() if has_price else "orders"
-    ax.set(
-        xlabel=f"{what} of the month short of the usual (fault) or of the best month (gap)",
-        title="What the leaks cost (hatched: gaps to the own best)",
-    )
+    in_orders = say("customer_journey.leaks_x_orders")
+    in_margin = say("customer_journey.leaks_x_margin", currency=currency).strip()
+    ax.set(xlabel=in_margin if has_price else in_orders, title=say("customer_journey.leaks_title"))
     return ax
 
 
 def delay_stars_plot(delivery: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Mean stars by how late the parcel was, with intervals and the number of reviews."""
-    shown = delivery[delivery["stars"].notna()]
+    shown = delivery[delivery.stars.notna()]
     ax = bars_with_intervals(shown, "band", "stars", low="low", high="high", status="status", ax=ax)
-    for place, row in zip(np.arange(len(shown))[::-1], shown.itertuples(), strict=True):
-        ax.annotate(
-            f"{row.n_reviews:,} reviews", (1.03, place), va="center", fontsize=8.5, color="white"
-        )
-    ax.set(xlabel="mean stars (1 to 5)", xlim=(1, 5), title="What lateness costs in stars")
+    for place, n in zip(np.arange(len(shown))[::-1], shown.n_reviews, strict=True):
+        text = say("customer_journey.n_reviews", n=n)
+        ax.annotate(text, (1.03, place), va="center", fontsize=8.5, color="white")
+    ax.set(
+        xlabel=say("customer_journey.delay_x"),
+        xlim=(1, 5),
+        title=say("customer_journey.delay_title"),
+    )
     return ax
 
 
 def peeking_plot(looks: pd.DataFrame, *, alpha: float = 0.05, ax: Axes | None = None) -> Axes:
     """Tests of no difference called a winner, by day, when one looks daily or once."""
-    ax = new_axes(ax)
-    ax.plot(looks["day"], looks["called"], color=PALETTE["orange"], lw=2)
-    ax.plot(looks["day"], looks["on_the_day"], color=PALETTE["blue"], lw=2)
+    daily, once = say("customer_journey.peeking_daily"), say("customer_journey.peeking_once")
+    ax = line_with_band(looks, "day", "called", label=daily, colour="orange", ax=ax)
+    line_with_band(looks, "day", "on_the_day", label=once, ax=ax)
     ax.axhline(alpha, color=PALETTE["grey"], lw=1, ls="--")
-    last = looks.iloc[-1]
-    ax.annotate(
-        "looking every day",
-        (last["day"], last["called"]),
-        ha="right",
-        va="bottom",
-        color=PALETTE["orange"],
-    )
-    ax.annotate(
-        "looking once, on that day",
-        (last["day"], last["on_the_day"]),
-        ha="right",
-        xytext=(0, 6),
-        textcoords="offset points",
-        va="bottom",
-        color=PALETTE["blue"],
-    )
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.set(
-        xlabel="day of the test",
-        ylabel="share of tests with a false winner",
+        xlabel=say("customer_journey.peeking_x"),
+        ylabel=say("customer_journey.peeking_y"),
         ylim=(0, None),
-        title="Tempting, not used: stopping on the first good day",
+        title=say("customer_journey.peeking_title"),
     )
     return ax

@@ -1,5 +1,5 @@
 """The customer's way in stages, each with the one or two figures that tell how it goes,
-its pain, owner and remedy.
+its pain, owner and remedy. The stages stand in `chapter.yaml`.
 """
 
 from __future__ import annotations
@@ -7,111 +7,20 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from playbook.chapters.customer_journey.visits import SPLITS
+from playbook.chapters.registry import room_facts
+from playbook.messages import say
+from playbook.tables import frame_of, returns
+
 __all__ = ["journey_map"]
 
-MAP = (  # stage, touchpoint, metric, whether more is better, pain, owner, fix
-    (
-        "consider",
-        "product page",
-        "view",
-        1,
-        "nothing of interest on landing",
-        "marketing head",
-        "match ad and page",
-    ),
-    (
-        "consider",
-        "basket",
-        "cart",
-        1,
-        "price, doubt or stock",
-        "merchandising lead",
-        "price, proof, stock on the page",
-    ),
-    (
-        "buy",
-        "checkout",
-        "checkout",
-        1,
-        "costs that appear late",
-        "product lead",
-        "show delivery cost in the basket",
-    ),
-    (
-        "buy",
-        "checkout",
-        "purchase",
-        1,
-        "the checkout fails or asks too much",
-        "product lead",
-        "mend and shorten it",
-    ),
-    (
-        "buy",
-        "payment",
-        "unpaid_share",
-        -1,
-        "payment refused or forgotten",
-        "product lead",
-        "offer another way to pay",
-    ),
-    (
-        "receive",
-        "parcel",
-        "late_share",
-        -1,
-        "later than promised",
-        "logistics lead",
-        "promise what is kept",
-    ),
-    (
-        "receive",
-        "review",
-        "stars",
-        1,
-        "late or not as shown",
-        "logistics lead",
-        "warn before it is late",
-    ),
-    (
-        "return",
-        "return",
-        "return_share",
-        -1,
-        "not as described",
-        "category head",
-        "show what it is",
-    ),
-    (
-        "ask",
-        "ticket",
-        "first_reply_hours",
-        -1,
-        "waiting for an answer",
-        "service lead",
-        "staff the peaks",
-    ),
-    (
-        "ask",
-        "ticket",
-        "reopened_share",
-        -1,
-        "answered but not solved",
-        "service lead",
-        "let the first one solve it",
-    ),
-    (
-        "come back",
-        "next order",
-        "next_order_share",
-        1,
-        "no reason to return",
-        "customer lead",
-        "segments and picks",
-    ),
-)
+USUAL_MONTHS = 3  # months before the last one that make the usual figure
+
+#: a figure: its amount, what is usual, how many it rests on
+Figure = tuple[float, float, float]
 
 
+@returns("customer_journey.journey_map")
 def journey_map(
     *,
     funnel: pd.DataFrame | None = None,
@@ -121,82 +30,69 @@ def journey_map(
     desk: pd.DataFrame | None = None,
     unpaid: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """One row per stage and measure: stage, touchpoint, metric, amount, usual, gap, n,
-    pain, owner_role, fix.
-
-    From the frames of `funnel`, `delivery`, `late_months`, `returns`, `service` and
-    `payments`; what is not given stays in the map with amount missing. `usual` is the
-    shop's own three periods before (of returns: the matured ones), `gap` is amount less
-    usual, signed so that a positive gap is good.
+    """The journey from the frames of `funnel`, `delivery`, `late_months`, `returns`,
+    `service` and `payments`; what is not given stays in the map with amount missing.
     """
-    found: dict[str, tuple[float, float, float]] = {}
+    figures: dict[str, Figure] = {}
     if funnel is not None:
-        whole = funnel[
-            (funnel[["device", "channel", "visitor"]] == "all").all(axis=1)
-        ].drop_duplicates("step")
-        found |= {r.step: (r.step_share, r.usual_share, r.n_previous) for r in whole.itertuples()}
+        figures |= _steps(funnel)
     if unpaid is not None:
-        found["unpaid_share"] = _latest(unpaid[unpaid["device"] == "all"], "unpaid", "orders")
+        whole = unpaid[unpaid.device == "all"]
+        figures["unpaid_share"] = _latest(whole, "unpaid", "orders")
     if late is not None:
-        found["late_share"] = _latest(late, "late", "due")
+        figures["late_share"] = _latest(late, "late", "due")
     if back is not None:
-        months = back[
-            (back["view"] == "month") & (back["basis"] == "order") & (back["status"] == "complete")
-        ]
-        if len(months):
-            found["return_share"] = (
-                *_latest(months, "returned", "sold")[:2],
-                float(months["n_lines"].tail(1).sum()),
-            )
+        figures |= _returned(back)
     if parcels is not None:
-        seen, ripe = parcels[parcels["n_reviews"] > 0], parcels[parcels["n_ripe"] > 0]
-        found["stars"] = (
-            _weighted(seen["stars"], seen["n_reviews"]),
-            np.nan,
-            float(seen["n_reviews"].sum()),
-        )
-        found["next_order_share"] = (
-            _weighted(ripe["next_order_share"], ripe["n_ripe"]),
-            np.nan,
-            float(ripe["n_ripe"].sum()),
-        )
-    if desk is not None and (desk["topic"] == "all").any():
-        whole = desk.set_index("topic").loc["all"]
-        found |= {
-            m: (whole[m], np.nan, whole["tickets"]) for m in ("first_reply_hours", "reopened_share")
+        figures["stars"] = _mean(parcels, "stars", "n_reviews")
+        figures["next_order_share"] = _mean(parcels, "next_order_share", "n_ripe")
+    if desk is not None:
+        for row in desk[desk.topic == "all"].itertuples():
+            figures["first_reply_hours"] = (row.first_reply_hours, np.nan, row.tickets)
+            figures["reopened_share"] = (row.reopened_share, np.nan, row.tickets)
+    rows = []
+    for stage in room_facts("customer_journey")["stages"]:
+        metric = stage["metric"]
+        amount, usual, n = map(float, figures.get(metric, (np.nan, np.nan, np.nan)))
+        words = {
+            "pain": say(f"customer_journey.pain_{metric}"),
+            "fix": say(f"customer_journey.fix_{metric}"),
         }
-    table = pd.DataFrame(
-        MAP, columns=["stage", "touchpoint", "metric", "sign", "pain", "owner_role", "fix"]
-    )
-    facts = [found.get(metric, (np.nan, np.nan, np.nan)) for metric in table["metric"]]
-    table[["amount", "usual", "n"]] = pd.DataFrame(facts, index=table.index).astype(float)
-    table["gap"] = (table["amount"] - table["usual"]) * table.pop("sign")
-    return table[
-        [
-            "stage",
-            "touchpoint",
-            "metric",
-            "amount",
-            "usual",
-            "gap",
-            "n",
-            "pain",
-            "owner_role",
-            "fix",
-        ]
-    ]
+        gap = (amount - usual) * (1 if stage["more_is_better"] else -1)
+        rows.append(stage | {"amount": amount, "usual": usual, "gap": gap, "n": n} | words)
+    return frame_of("customer_journey.journey_map", rows)
 
 
-def _latest(months: pd.DataFrame, top: str, bottom: str) -> tuple[float, float, float]:
+def _steps(funnel: pd.DataFrame) -> dict[str, Figure]:
+    """The funnel's steps over all segments."""
+    whole = funnel[(funnel[list(SPLITS)] == "all").all(axis=1)].drop_duplicates("step")
+    return {r.step: (r.step_share, r.usual_share, r.n_previous) for r in whole.itertuples()}
+
+
+def _returned(back: pd.DataFrame) -> dict[str, Figure]:
+    """The return share of the last month whose returns have come in."""
+    is_month = (back.view == "month") & (back.basis == "order")
+    ripe = back[is_month & (back.status == "complete")]
+    if ripe.empty:
+        return {}
+    amount, usual, _sold = _latest(ripe, "returned", "sold")
+    return {"return_share": (amount, usual, ripe.n_lines.tail(1).sum())}
+
+
+def _latest(months: pd.DataFrame, top: str, bottom: str) -> Figure:
     """Share of the last month, of the three before it, and the last month's bottom."""
     months = months.sort_values("month" if "month" in months else "key")
-    last, before = months.tail(1), months.iloc[-4:-1]
-    share = [
-        part[top].sum() / part[bottom].sum() if part[bottom].sum() > 0 else np.nan
-        for part in (last, before)
-    ]
-    return float(share[0]), float(share[1]), float(last[bottom].sum())
+    last, before = months.tail(1), months.iloc[-1 - USUAL_MONTHS : -1]
+    amount, usual = (_share(part[top].sum(), part[bottom].sum()) for part in (last, before))
+    return amount, usual, last[bottom].sum()
 
 
-def _weighted(amounts: pd.Series, n: pd.Series) -> float:
-    return float((amounts * n).sum() / n.sum()) if n.sum() > 0 else np.nan
+def _mean(bands: pd.DataFrame, amount: str, n: str) -> Figure:
+    """The mean over bands, each weighed by its number; there is no usual one."""
+    known = bands[bands[n] > 0]
+    total = known[n].sum()
+    return _share((known[amount] * known[n]).sum(), total), np.nan, total
+
+
+def _share(top: float, bottom: float) -> float:
+    return float(top / bottom) if bottom > 0 else np.nan

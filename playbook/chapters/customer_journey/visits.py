@@ -8,31 +8,31 @@ decides. Counts that cannot be are left out and named, never mended.
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING
 
 import ibis
 import pandas as pd
 from ibis import _
 
 from playbook.errors import PlaybookError
+from playbook.messages import say
 from playbook.store import expression
 
-__all__ = ["SPLITS", "STEPS", "Steps", "event_steps", "traffic_steps"]
+if TYPE_CHECKING:
+    from playbook.store import Store
+
+__all__ = ["SPLITS", "STEPS", "Steps", "counted_steps", "event_steps", "filled", "traffic_steps"]
 
 STEPS = ("session", "view", "cart", "checkout", "purchase")
 SPLITS = ("device", "channel", "visitor")
-TRAFFIC = dict(
-    zip(STEPS, ("sessions", "product_views", "add_to_carts", "checkouts", "buyers"), strict=True)
-)
-EVENTS = {
-    "session_start": "session",
-    "view_item": "view",
-    "add_to_cart": "cart",
-    "begin_checkout": "checkout",
-    "purchase": "purchase",
-}
+#: columns of a traffic export and names of events, in the order of STEPS
+TRAFFIC = ("sessions", "product_views", "add_to_carts", "checkouts", "buyers")
+EVENTS = ("session_start", "view_item", "add_to_cart", "begin_checkout", "purchase")
+MOST_LEFT_OUT = 0.2  # share of sessions in impossible rows from which an export is refused
+LOOKBACK_DAYS = 28  # how long a visitor is remembered
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Steps:
     faults: pd.DataFrame
 
 
-def traffic_steps(traffic: Any, *, as_of: Any) -> Steps:
+def traffic_steps(traffic: ibis.Table, *, as_of: dt.date) -> Steps:
     """The steps of a traffic export, one row per day, device and channel; regions are
     added up.
 
@@ -57,147 +57,165 @@ def traffic_steps(traffic: Any, *, as_of: Any) -> Steps:
     Raises:
         PlaybookError: no row is left, or those left out hold more than a fifth of all sessions.
     """
-    t = expression(traffic).filter(_.day_on <= ibis.literal(pd.Timestamp(as_of).date()))
-    t = t.mutate(
-        **{c: t[c] if c in t.columns else ibis.null("int64") for c in TRAFFIC.values()},
-        **{
-            c: t[c].fill_null("unknown") if c in t.columns else ibis.literal("all")
-            for c in SPLITS[:2]
-        },
-    )
+    rows = expression(traffic).filter(_.day_on <= as_of)
+    absent = {c: ibis.null("int64") for c in TRAFFIC if c not in rows.columns}
+    rows = filled(rows.mutate(**absent), *SPLITS[:2], absent="all")
     rules = {
-        "checkouts above sessions": t.checkouts > t.sessions,
-        "buyers above sessions": t.buyers > t.sessions,
-        "buyers above checkouts": t.buyers > t.checkouts,
-        "sessions missing": t.sessions.isnull(),
+        "checkouts_above_sessions": rows.checkouts > rows.sessions,
+        "buyers_above_sessions": rows.buyers > rows.sessions,
+        "buyers_above_checkouts": rows.buyers > rows.checkouts,
+        "sessions_missing": rows.sessions.isnull(),
     }
-    wrong = ibis.literal(False)
-    for broken in rules.values():
-        wrong = wrong | broken.fill_null(False)
-    t = t.mutate(is_wrong=wrong)
-    counts = (
-        t.aggregate(
-            **{name: rule.fill_null(False).sum() for name, rule in rules.items()},
-            total=t.sessions.sum(),
-            out=t.sessions.sum(where=t.is_wrong),
-        )
-        .to_pandas()
-        .iloc[0]
-    )
-    total, out = float(counts["total"] or 0), float(counts["out"] if pd.notna(counts["out"]) else 0)
-    if not total > 0 or out > 0.2 * total:
-        raise PlaybookError(
-            "the traffic table cannot carry a funnel",
-            table="traffic",
-            rule=", ".join(name for name in rules if counts[name] > 0) or "sessions above 0",
-            rows=int(sum(counts[name] for name in rules)),
-            do="export it again",
-        )
-    found = [(name, int(counts[name]), "rows left out") for name in rules if counts[name] > 0]
-    t = t.filter(~t.is_wrong)
-    daily = t.group_by("day_on", "device", "channel").aggregate(
-        **{
-            step: (t[c].count() == t.count()).ifelse(t[c].sum(), ibis.null("int64"))
-            for step, c in TRAFFIC.items()
-        }
-    )
-    daily = daily.order_by("day_on", "device", "channel").to_pandas()
-    return _steps(daily.assign(visitor="all"), found)
+    broken = {name: rule.fill_null(False) for name, rule in rules.items()}
+    rows = rows.mutate(is_wrong=ibis.or_(*broken.values()), **broken)
+    faults = _impossible(rows, list(broken))
+    good = rows.filter(~_.is_wrong)
+    keys = ["day_on", *SPLITS[:2]]
+    counts = {
+        step: (good[c].count() == good.count()).ifelse(good[c].sum(), ibis.null("int64"))
+        for step, c in zip(STEPS, TRAFFIC, strict=True)
+    }
+    daily = good.group_by(keys).aggregate(**counts).order_by(keys).to_pandas()
+    return _steps(daily.assign(visitor="all"), faults)
 
 
-def event_steps(
-    events: Any, *, as_of: Any, gap_minutes: int = 30, lookback_days: int = 28
-) -> Steps:
+def event_steps(events: ibis.Table, *, as_of: dt.date, gap_minutes: int = 30) -> Steps:
     """The steps of an event log, one row per day (of the session's first event),
     device, channel and visitor.
 
     An event id counts once. Without session_id a visit ends after `gap_minutes` of
-    silence. A visitor is `returning` when an earlier visit began at most
-    `lookback_days` before, else `new`; visits of the log's first `lookback_days` cannot
-    be told and are `unknown`. Events out of order are counted, and change nothing: the
-    furthest step decides.
+    silence. A visitor is `returning` when an earlier visit began at most 28 days
+    before, else `new`; visits of the log's first 28 days cannot be told and are
+    `unknown`. Events out of order are counted, and change nothing: the furthest step
+    decides.
 
     Raises:
         PlaybookError: no event carries a name of the funnel.
     """
-    e = expression(events).filter(_.occurred_at.date() <= ibis.literal(pd.Timestamp(as_of).date()))
-    for column in ("session_id", *SPLITS[:2]):
-        if column not in e.columns:
-            e = e.mutate(**{column: ibis.null("string")})
-    place = ibis.cases(
-        *((e.name == name, STEPS.index(step)) for name, step in EVENTS.items()), else_=0
-    )
-    once = (
-        e.mutate(place=place)
-        .group_by("event_id")
-        .aggregate(
-            visitor_id=_.visitor_id.min(),
-            at=_.occurred_at.min(),
-            session_id=_.session_id.min(),
-            place=_.place.max(),
-            device=_.device.min(),
-            channel=_.channel.min(),
-            n=_.count(),
-        )
-    )
-    by_time = ibis.window(group_by="visitor_id", order_by=["at", "event_id"])
-    silence = once.at.delta(once.at.lag().over(by_time), unit="second") > gap_minutes * 60
-    once = once.mutate(is_start=(once.session_id.isnull() & silence.fill_null(True)).cast("int64"))
-    cut = once.is_start.sum().over(
-        ibis.cumulative_window(group_by="visitor_id", order_by=["at", "event_id"])
-    )
-    once = once.mutate(
-        session_id=once.session_id.fill_null(ibis.literal("gap:") + cut.cast("string"))
-    )
-    first = {f"at_{k}": once.at.min(where=once.place == k) for k in range(1, len(STEPS))}
-    visits = once.group_by("visitor_id", "session_id").aggregate(
-        at=_.at.min(),
-        place=_.place.max(),
-        device=_.device.min(),
-        channel=_.channel.min(),
-        n_twice=(_.n - 1).sum(),
-        **first,
-    )
-    late = [
-        (visits[f"at_{b}"] < visits[f"at_{a}"]).fill_null(False)
-        for a, b in combinations(range(1, len(STEPS)), 2)
-    ]
-    before = visits.at.lag().over(ibis.window(group_by="visitor_id", order_by=["at", "session_id"]))
-    begin = visits.at.min().over(ibis.window())
-    gone = visits.at.delta(before, unit="second") / 86_400
-    visits = visits.mutate(
-        is_mixed=ibis.or_(*late),
-        day_on=visits.at.date(),
-        device=visits.device.fill_null("all"),
-        channel=visits.channel.fill_null("all"),
-        visitor=ibis.cases(  # early on only quick returns could be seen: those would bend the usual of `returning`
-            (visits.at.delta(begin, unit="second") < lookback_days * 86_400, "unknown"),
-            (gone <= lookback_days, "returning"),
-            else_="new",
-        ),
-    )
-    daily = visits.group_by("day_on", "device", "channel", "visitor").aggregate(
-        **{step: (_.place >= k).sum() for k, step in enumerate(STEPS)},
-        n_twice=_.n_twice.sum(),
+    visits = _visits(_single_events(events, as_of), gap_minutes)
+    keys = ["day_on", *SPLITS]
+    daily = visits.group_by(keys).aggregate(
+        **{step: (_.place >= place).sum() for place, step in enumerate(STEPS)},
+        n_repeated=_.n_repeated.sum(),
         n_mixed=_.is_mixed.sum(),
     )
-    daily = daily.order_by("day_on", "device", "channel", "visitor").to_pandas()
-    if not len(daily) or not daily["view"].sum():
-        raise PlaybookError(
-            "no event carries a step of the funnel",
-            table="events",
-            column="name",
-            do=f"name events {', '.join(EVENTS)}",
-        )
-    found = [
-        (rule, int(daily[c].sum()), effect)
-        for rule, c, effect in (
-            ("event id repeated", "n_twice", "counted once"),
-            ("steps out of order", "n_mixed", "furthest step decides"),
-        )
-        if daily[c].sum() > 0
+    daily = daily.order_by(keys).to_pandas()
+    if not daily["view"].sum() > 0:
+        known = ", ".join(EVENTS)
+        raise PlaybookError("customer_journey.no_step", table="events", column="name", known=known)
+    faults = [
+        _fault("repeated", daily.pop("n_repeated").sum(), "counted_once"),
+        _fault("mixed", daily.pop("n_mixed").sum(), "furthest_step"),
     ]
-    return _steps(daily.drop(columns=["n_twice", "n_mixed"]), found)
+    return _steps(daily, [fault for fault in faults if fault[1] > 0])
+
+
+def counted_steps(shop: Store) -> tuple[dict[str, Steps], list[PlaybookError]]:
+    """The steps of each source of visits the shop has, by its table, and the refusals
+    of those that cannot be counted.
+    """
+    counted, refusals = {}, []
+    for name, read in (("traffic", traffic_steps), ("events", event_steps)):
+        if shop.has(name):
+            try:
+                counted[name] = read(shop.table(name), as_of=shop.as_of)
+            except PlaybookError as refusal:
+                refusals.append(refusal)
+    return counted, refusals
+
+
+def filled(table: ibis.Table, *names: str, absent: str = "unknown") -> ibis.Table:
+    """The columns named, `unknown` where a row lacks one and `absent` where the source
+    does.
+    """
+    return table.mutate(
+        **{
+            name: table[name].fill_null("unknown")
+            if name in table.columns
+            else ibis.literal(absent)
+            for name in names
+        }
+    )
+
+
+def _impossible(rows: ibis.Table, rules: list[str]) -> list[tuple[str, int, str]]:
+    """How many rows broke each rule; refused where they hold too many sessions."""
+    counts = rows.aggregate(
+        **{name: rows[name].sum() for name in rules},
+        total=_.sessions.sum(),
+        left_out=_.sessions.sum(where=_.is_wrong),
+    )
+    n = counts.to_pandas().iloc[0].astype(float).fillna(0.0)
+    faults = [_fault(name, n[name], "rows_left_out") for name in rules if n[name] > 0]
+    if not n["total"] > 0 or n["left_out"] > MOST_LEFT_OUT * n["total"]:
+        rule = ", ".join(fault[0] for fault in faults) or say("customer_journey.rule_no_sessions")
+        raise PlaybookError(
+            "customer_journey.no_funnel", table="traffic", rule=rule, rows=int(n[rules].sum())
+        )
+    return faults
+
+
+def _single_events(events: ibis.Table, as_of: dt.date) -> ibis.Table:
+    """One row per event id: visitor, time, session, how far along the way it lies."""
+    log = expression(events).filter(_.occurred_at.date() <= as_of)
+    optional = ("session_id", *SPLITS[:2])
+    log = log.mutate(**{c: ibis.null("string") for c in optional if c not in log.columns})
+    place = ibis.cases(*((log.name == name, k) for k, name in enumerate(EVENTS)), else_=0)
+    grouped = log.mutate(place=place).group_by("event_id")
+    return grouped.aggregate(
+        at=_.occurred_at.min(),
+        place=_.place.max(),
+        n=_.count(),
+        **{c: _[c].min() for c in ("visitor_id", *optional)},
+    )
+
+
+def _visits(events: ibis.Table, gap_minutes: int) -> ibis.Table:
+    """One row per visit: day, splits, furthest step, what was wrong with its events."""
+    by_time = {"group_by": "visitor_id", "order_by": ["at", "event_id"]}
+    silence = events.at.delta(events.at.lag().over(ibis.window(**by_time)), unit="second")
+    is_start = events.session_id.isnull() & (silence > gap_minutes * 60).fill_null(True)
+    events = events.mutate(is_start=is_start.cast("int64"))
+    number = events.is_start.sum().over(ibis.cumulative_window(**by_time)).cast("string")
+    events = events.mutate(session_id=events.session_id.fill_null(ibis.literal("gap:") + number))
+    places = range(1, len(STEPS))
+    visits = events.group_by("visitor_id", "session_id").aggregate(
+        at=_.at.min(),
+        place=_.place.max(),
+        device=_.device.min().fill_null("all"),
+        channel=_.channel.min().fill_null("all"),
+        n_repeated=(_.n - 1).sum(),
+        **{f"at_{k}": events.at.min(where=events.place == k) for k in places},
+    )
+    mixed = [(visits[f"at_{b}"] < visits[f"at_{a}"]) for a, b in combinations(places, 2)]
+    return visits.mutate(
+        is_mixed=ibis.or_(*(pair.fill_null(False) for pair in mixed)),
+        day_on=visits.at.date(),
+        visitor=_visitor(visits),
+    )
+
+
+def _visitor(visits: ibis.Table) -> ibis.Value:
+    """New or returning; unknown early in the log, where only quick returns could be
+    seen: those would bend the usual share of `returning`.
+    """
+    before = visits.at.lag().over(ibis.window(group_by="visitor_id", order_by=["at", "session_id"]))
+    log_start = visits.at.min().over(ibis.window())
+    memory = LOOKBACK_DAYS * 86_400
+    return ibis.cases(
+        (visits.at.delta(log_start, unit="second") < memory, "unknown"),
+        (visits.at.delta(before, unit="second") <= memory, "returning"),
+        else_="new",
+    )
+
+
+def _fault(rule: str, rows: float, effect: str, **values: str) -> tuple[str, int, str]:
+    """What was wrong with a source, in words."""
+    return (
+        say(f"customer_journey.rule_{rule}", **values),
+        int(rows),
+        say(f"customer_journey.effect_{effect}"),
+    )
 
 
 def _steps(daily: pd.DataFrame, faults: list[tuple[str, int, str]]) -> Steps:
@@ -208,20 +226,16 @@ def _steps(daily: pd.DataFrame, faults: list[tuple[str, int, str]]) -> Steps:
     before = "session"
     for step in STEPS[1:]:
         both = daily.dropna(subset=[before, step])
-        if 2 * len(both) < len(daily) or both[step].sum() > both[before].sum():
-            if len(both):
-                why = (
-                    "is missing on most days"
-                    if 2 * len(both) < len(daily)
-                    else "does not count sessions"
-                )
-                faults.append((f"{step} beside {before}", len(both), f"step left out: it {why}"))
-            daily = daily.drop(columns=step)
-        else:
+        is_rare = 2 * len(both) < len(daily)
+        if not is_rare and both[step].sum() <= both[before].sum():
             before = step
+            continue
+        if len(both):
+            effect = "mostly_missing" if is_rare else "no_sessions"
+            faults.append(_fault("steps", len(both), effect, step=step, before=before))
+        daily = daily.drop(columns=step)
     whole = daily.dropna(subset=[step for step in STEPS if step in daily])
     if len(whole) < len(daily):
-        faults.append(("a step is missing", len(daily) - len(whole), "days left out"))
-    return Steps(
-        whole.reset_index(drop=True), pd.DataFrame(faults, columns=["rule", "rows", "effect"])
-    )
+        faults.append(_fault("a_step_missing", len(daily) - len(whole), "days_left_out"))
+    table = pd.DataFrame(faults, columns=["rule", "rows", "effect"])
+    return Steps(whole.reset_index(drop=True), table)

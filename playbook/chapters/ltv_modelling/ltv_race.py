@@ -22,6 +22,7 @@ from playbook.messages import say
 from playbook.methods.btyd import CountFit, expected_purchases, fit_counts, p_alive
 from playbook.methods.btyd_models import MODELS
 from playbook.methods.customer_models import NAIVE, Candidates
+from playbook.methods.hashing import hash_places
 from playbook.methods.shop_clock import CALENDAR, Clock
 from playbook.methods.spend import SpendFit, expected_spend, fit_spend
 from playbook.tables import empty, returns, schema

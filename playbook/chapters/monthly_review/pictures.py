@@ -4,11 +4,12 @@ past.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
 from playbook.measures.metrics import METRICS
+from playbook.messages import say
 from playbook.pictures import PALETTE, new_axes, waterfall
 
 if TYPE_CHECKING:
@@ -16,123 +17,98 @@ if TYPE_CHECKING:
 
 __all__ = ["control_plot", "drivers_plot", "scorecard_plot"]
 
+INKS = {"better": "green", "worse": "orange", "outside limits": "yellow"}
+
 
 def scorecard_plot(
-    headline: pd.DataFrame, card: pd.DataFrame, *, month: str, currency: str = "", columns: int = 3
+    headline: pd.DataFrame, card: pd.DataFrame, *, month: str, currency: str = ""
 ) -> Axes:
-    """Small multiples: each metric's months, this month's point coloured by its flag,
-    its control limits as a bar.
+    """Small multiples, three a row: each metric's months, this month's point coloured
+    by its flag, its control limits as a bar.
     """
     import matplotlib.pyplot as plt
 
     if card.empty:
         ax = new_axes(size=(6, 1.5))
-        ax.set(title="No chapter has left headline figures for this month")
+        ax.set(title=say("monthly_review.no_headline"))
         return ax
-    rows = -(-len(card) // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(9, 1.7 * rows + 0.3), squeeze=False)
-    inks = {"better": "green", "worse": "orange", "outside limits": "yellow"}
+    rows = -(-len(card) // 3)
+    figure, grid = plt.subplots(rows, 3, figsize=(9, 1.7 * rows + 0.3), squeeze=False)
+    past = headline[headline.month <= month].sort_values("month")
     for ax, row in zip(grid.flat, card.itertuples(), strict=False):
-        line = headline[(headline.metric == row.metric) & (headline.month <= month)].sort_values(
-            "month"
-        )
-        places = range(len(line))
-        if row.lower == row.lower:
-            ax.vlines(len(line) - 1, row.lower, row.upper, color=PALETTE["light"], lw=9)
-        ax.plot(places, line.amount.astype(float), color=PALETTE["grey"], lw=1.3)
-        ink = PALETTE[inks.get(row.flag, "blue")]
-        if len(line):
-            ax.plot(
-                len(line) - 1,
-                float(line.amount.iloc[-1]),
-                "o",
-                ms=6,
-                color=ink,
-                mfc="white" if row.status != "complete" else ink,
-            )
-        ax.set_title(
-            f"{row.name}\n{row.flag}",
-            fontsize=8.5,
-            color=PALETTE["ink"] if row.flag == "within limits" else ink,
-        )
-        ax.set_xticks(
-            [0, max(len(line) - 1, 0)],
-            [line.month.iloc[0], line.month.iloc[-1]] if len(line) > 1 else ["", ""],
-        )
+        _metric_plot(ax, past[past.metric == row.metric], row)
         ax.set_ylabel(currency if row.unit == "money" and currency else row.unit, fontsize=8)
-        ax.tick_params(labelsize=7.5)
-        ax.yaxis.get_major_locator().set_params(nbins=3)
-    for ax in list(grid.flat)[len(card) :]:
+    for ax in grid.flat[len(card) :]:
         ax.set_visible(False)
     figure.suptitle(
-        "This month (dot) against what its own past leads one to expect (bar)",
-        x=0.01,
-        ha="left",
-        fontsize=12,
-        fontweight="bold",
+        say("monthly_review.scorecard_title"), x=0.01, ha="left", fontsize=12, fontweight="bold"
     )
     return grid.flat[0]
+
+
+def _metric_plot(ax: Axes, months: pd.DataFrame, row: NamedTuple) -> None:
+    """One metric's months with this month's limits and point."""
+    amounts, last = months.amount.astype(float).to_numpy(), len(months) - 1
+    if pd.notna(row.lower):
+        ax.vlines(last, row.lower, row.upper, color=PALETTE["light"], lw=9)
+    ax.plot(amounts, color=PALETTE["grey"], lw=1.3)
+    ink = PALETTE[INKS.get(row.flag, "blue")]
+    if len(months):
+        inside = ink if row.status == "complete" else "white"
+        ax.plot(last, amounts[-1], "o", ms=6, color=ink, mfc=inside)
+    title = PALETTE["ink"] if row.flag == "within limits" else ink
+    ax.set_title(f"{row.name}\n{row.flag}", fontsize=8.5, color=title)
+    ends = [months.month.iloc[0], months.month.iloc[-1]] if len(months) > 1 else ["", ""]
+    ax.set_xticks([0, max(last, 0)], ends)
+    ax.tick_params(labelsize=7.5)
+    ax.yaxis.get_major_locator().set_params(nbins=3)
 
 
 def drivers_plot(drivers: pd.DataFrame, *, currency: str, ax: Axes | None = None) -> Axes:
     """From last month's net revenue to this month's, one step per driver."""
     ax = new_axes(ax, size=(8, max(2.2, 0.42 * (len(drivers) + 2) + 1.0)))
     if drivers.empty:
-        ax.set(title="A month lacks a driver, so the change cannot be shared out")
+        ax.set(title=say("monthly_review.no_drivers"))
         return ax
-    start, end = drivers.before.prod(), drivers.after.prod()
     names = [
         METRICS[d].name.lower() if d in METRICS else d.replace("_", " ") for d in drivers.driver
     ]
+    ends = say("monthly_review.last_month"), say("monthly_review.this_month")
     steps = pd.DataFrame(
         {
-            "label": ["last month", *names, "this month"],
-            "amount": [start, *drivers.contribution, end],
+            "label": [ends[0], *names, ends[1]],
+            "amount": [drivers.before.prod(), *drivers.contribution, drivers.after.prod()],
             "is_total": [True, *[False] * len(drivers), True],
         }
     )
     ax = waterfall(steps, "label", "amount", total="is_total", ax=ax)
-    ax.set(xlabel=f"net revenue, {currency}", title="What moved net revenue")
+    ax.set(
+        xlabel=say("monthly_review.drivers_x", currency=currency),
+        title=say("monthly_review.drivers_title"),
+    )
     return ax
 
 
 def control_plot(
-    daily: pd.DataFrame, limits: pd.DataFrame, *, month: str, days: int = 90, ax: Axes | None = None
+    daily: pd.DataFrame, limits: pd.DataFrame, *, month: str, ax: Axes | None = None
 ) -> Axes:
-    """Orders per day of the last `days`, the month's `limits` (review.day_limits) as a
+    """Orders per day of the last ninety, the month's `limits` (review.day_limits) as a
     band, days outside them marked and promotions shaded.
     """
     ax = new_axes(ax, size=(8, 3))
-    shown = daily.assign(day_on=pd.to_datetime(daily.day_on)).tail(days)
+    shown = daily.assign(day_on=pd.to_datetime(daily.day_on)).tail(90)
     ax.plot(shown.day_on, shown.orders.astype(float), color=PALETTE["grey"], lw=1.3)
-    for row in shown[shown.is_promotion.astype(bool)].itertuples():
-        ax.axvspan(
-            row.day_on, row.day_on + pd.Timedelta(days=1), color=PALETTE["yellow"], alpha=0.15, lw=0
-        )
+    shade = {"color": PALETTE["yellow"], "alpha": 0.15, "lw": 0}
+    for day in shown.day_on[shown.is_promotion.astype(bool)]:
+        ax.axvspan(day, day + pd.Timedelta(days=1), **shade)
+    ax.set(xlabel=say("monthly_review.days_x"), ylabel=say("monthly_review.days_y"), ylim=(0, None))
     if limits.empty:
-        ax.set(
-            xlabel="day (promotions shaded)",
-            ylabel="orders",
-            ylim=(0, None),
-            title="Orders by day: too short a history for limits",
-        )
+        ax.set(title=say("monthly_review.days_too_short"))
         return ax
-    ax.fill_between(
-        limits.day_on,
-        limits.lower.clip(lower=0),
-        limits.upper,
-        color=PALETTE["blue"],
-        alpha=0.15,
-        lw=0,
-    )
+    band = shade | {"color": PALETTE["blue"]}
+    ax.fill_between(limits.day_on, limits.lower.clip(lower=0), limits.upper, **band)
     marked = limits[(limits.amount < limits.lower) | (limits.amount > limits.upper)]
     ax.plot(marked.day_on, marked.amount, "o", color=PALETTE["orange"], ms=6)
-    ax.set(
-        xlabel="day (promotions shaded)",
-        ylabel="orders",
-        ylim=(0, None),
-        title=f"Orders of {len(marked)} days of {month} lie outside their limits (band)"
-        if len(marked)
-        else "No day's orders lie outside their limits (band)",
-    )
+    outside = say("monthly_review.days_outside", n=len(marked), month=month)
+    ax.set(title=outside if len(marked) else say("monthly_review.days_inside"))
     return ax

@@ -12,12 +12,9 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from playbook.chapters.customer_journey.journey import (
-    event_steps,
-    funnel,
-    late_slope,
-    traffic_steps,
-)
+from playbook.chapters.customer_journey.journey import funnel
+from playbook.chapters.customer_journey.parcels import late_slope
+from playbook.chapters.customer_journey.visits import event_steps, traffic_steps
 from playbook.methods.experiment import sample_ratio_p, sample_size
 from playbook.training.compare import same
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip

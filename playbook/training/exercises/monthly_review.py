@@ -11,16 +11,13 @@ import numpy as np
 import pandas as pd
 
 from playbook.chapters.channel_roi.channels import channel_headline, channel_months, spend_log
-from playbook.chapters.customer_journey.journey import journey_headline, returns
-from playbook.chapters.monthly_review.review import (
-    WEIGHT,
-    control_limits,
-    drivers,
-    ranked_decisions,
-    scorecard,
-)
+from playbook.chapters.customer_journey.aftersales import returns
+from playbook.chapters.customer_journey.journey import journey_headline
+from playbook.chapters.monthly_review.decisions import WEIGHT, ranked_decisions
+from playbook.chapters.monthly_review.review import control_limits, drivers, scorecard
 from playbook.chapters.start_here.facts import breakdown
 from playbook.measures.metrics import METRICS, monthly_sales, months_back
+from playbook.tables import schema
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
 
 __all__ = ["EXERCISES"]
@@ -237,6 +234,16 @@ def _acts_on_some(shop: Any, answer: Any) -> bool:
     return named < still_filling(shop)
 
 
+#: decision, effect and cost in hundredths of the month's margin
+PROPOSALS = (
+    ("raise the search budget", 6.0, "month", 0.0, "low"),
+    ("mend the payment step", 3.0, "month", 0.5, "high"),
+    ("free returns for members", 5.0, "month", 3.5, "high"),
+    ("delist the tail", 12.0, "year", 0.0, "high"),
+    ("repeat the promotion", 4.5, "month", 1.2, "medium"),
+)
+
+
 @functools.cache
 def proposals(shop: Any) -> pd.DataFrame:
     """Five proposals made up from the shop's own margin of the month: decision, effect
@@ -246,14 +253,7 @@ def proposals(shop: Any) -> pd.DataFrame:
     margin = series[(series.metric == "cm") & (series.month == shop.month)].amount.abs()
     if margin.empty or not margin.iloc[0] > 0:
         raise NotApplicable("This shop knows no margin for the month.")
-    rows = [
-        ("raise the search budget", 6.0, "month", 0.0, "low"),
-        ("mend the payment step", 3.0, "month", 0.5, "high"),
-        ("free returns for members", 5.0, "month", 3.5, "high"),
-        ("delist the tail", 12.0, "year", 0.0, "high"),
-        ("repeat the promotion", 4.5, "month", 1.2, "medium"),
-    ]
-    table = pd.DataFrame(rows, columns=["decision", "effect", "unit", "cost", "confidence"])
+    table = pd.DataFrame(PROPOSALS, columns=["decision", "effect", "unit", "cost", "confidence"])
     scale = margin.iloc[0] / 100
     return table.assign(
         effect=(table.effect * scale).round(2),
@@ -266,13 +266,14 @@ def ranking(shop: Any) -> list[str]:
     table = proposals(shop)
     rows = table.assign(
         expected_effect=table.effect - table.cost,
-        effect_unit=table.unit,
-        action=table.decision,
+        effect_kind="margin",
+        effect_period=[period for _, _, period, _, _ in PROPOSALS],
         decision_id=table.decision,
         status="proposed",
         due_on="",
     )
-    return list(ranked_decisions(rows).decision)
+    rows = rows.reindex(columns=schema("monthly_review.decisions").names)
+    return list(ranked_decisions(rows).decision_id)
 
 
 def _ranking(

@@ -1,0 +1,100 @@
+"""The decision rows in which chapter 08 ends: their kinds stand in `chapter.yaml`."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from playbook.chapters.customer_journey.visits import SPLITS
+from playbook.decisions import decision_rows, propose
+from playbook.messages import say
+
+__all__ = ["journey_decisions"]
+
+MOST_LEAKS = 3  # leaks that become decisions, the dearest first
+
+
+def journey_decisions(
+    leaks: pd.DataFrame,
+    tests: pd.DataFrame,
+    *,
+    plan: pd.DataFrame | None = None,
+    monthly_margin: float | None = None,
+    currency: str = "",
+    due_on: str | None = None,
+    revisit_on: str | None = None,
+) -> pd.DataFrame:
+    """The chapter's decision rows, in the fields of `Decision`.
+
+    The dearest leaks become `mend` (faults) and `test a fix` (gaps); every test gets
+    its verdict, and the next one is revisited when it has run. A test that ships is
+    worth its lift times `monthly_margin`, the margin of a month's orders, where both
+    are known, as is its range.
+    """
+    common = {"due_on": due_on, "revisit_on": revisit_on, "currency": currency}
+    rows = [_leak(leak, common) for leak in leaks.head(MOST_LEAKS).itertuples()]
+    margin = np.nan if monthly_margin is None else float(monthly_margin)
+    rows += [_test(test, margin, common) for test in tests.itertuples()]
+    if plan is not None and len(plan) and len(leaks):
+        rows.append(_next_test(leaks["step"].iloc[0], plan.iloc[0], common))
+    return decision_rows(rows)
+
+
+def _leak(leak: NamedTuple, common: dict[str, Any]) -> dict[str, Any]:
+    """A fault to mend or a gap to test a fix for, priced where orders have a margin."""
+    segment = " ".join(x for x in (getattr(leak, name) for name in SPLITS) if x != "all")
+    where = segment or say("customer_journey.whole_shop")
+    is_priced = pd.notna(leak.lost_margin)
+    in_orders = (leak.lost_orders, leak.orders_low, leak.orders_high)
+    return propose(
+        f"customer_journey.{leak.kind}",
+        f"{leak.step}, {where}",
+        size=leak.lost_orders,
+        effect=(leak.lost_margin, leak.low, leak.high) if is_priced else in_orders,
+        effect_kind="margin" if is_priced else "orders",
+        evidence_value=leak.step_share,
+        threshold=leak.reference_share,
+        first_on=leak.first_on,
+        last_on=leak.last_on,
+        **common,
+    )
+
+
+def _test(test: NamedTuple, margin: float, common: dict[str, Any]) -> dict[str, Any]:
+    """A test's verdict, its lift priced where it ships and the month's margin is known."""
+    is_priced = test.verdict == "ship" and not np.isnan(margin)
+    if is_priced:
+        lifts = (test.lift, test.low, test.high)
+        common = common | {
+            "effect": [lift * margin for lift in lifts],
+            "effect_kind": "margin",
+            "effect_period": "month",
+        }
+    return propose(
+        f"customer_journey.{test.verdict}",
+        f"{test.test_id}: {test.arm}",
+        size=test.n_control + test.n_arm,
+        evidence_value=test.lift,
+        reason=test.reason,
+        **common,
+    )
+
+
+def _next_test(step: str, plan: pd.Series, common: dict[str, Any]) -> dict[str, Any]:
+    """The test to plan, revisited when it has run (missing where nobody knows when)."""
+    ends_on = pd.Timestamp(common["due_on"]) + pd.to_timedelta(plan.days, unit="D")
+    if pd.notna(ends_on):
+        later = max(str(common["revisit_on"]), f"{ends_on:%Y-%m-%d}")
+        common = common | {"revisit_on": later}
+    return propose(
+        "customer_journey.next_test",
+        step,
+        step=step,
+        days=plan.days,
+        size=float(plan.n_total),
+        evidence_value=float(plan.n_per_arm),
+        threshold=plan.lift,
+        **common,
+    )
