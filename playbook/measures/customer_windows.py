@@ -17,7 +17,7 @@ import pandas as pd
 from ibis import _
 
 from playbook.methods.customer_models import poisson_deviance
-from playbook.methods.race import MIN_ORIGINS
+from playbook.methods.backtest import MIN_ORIGINS
 from playbook.store import expression
 
 __all__ = [

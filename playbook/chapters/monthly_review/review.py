@@ -18,7 +18,7 @@ from playbook.forecasting.series import forecast_series
 from playbook.measures.metrics import METRICS, months_back
 from playbook.methods.decomposition import mix_and_rate, product_drivers
 from playbook.methods.expectation import expected_months
-from playbook.methods.race import amount_at
+from playbook.methods.backtest import amount_at
 
 __all__ = [
     "anomalies",
