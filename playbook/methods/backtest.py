@@ -166,8 +166,9 @@ def origin_days(first: Any, last: Any, *, every_days: int = 14) -> list[pd.Times
     """Days to stand on, `every_days` apart, counted back from `last`, none before
     `first`; in order.
     """
-    n = max((pd.Timestamp(last) - pd.Timestamp(first)).days // every_days + 1, 0)
-    return list(pd.date_range(end=last, periods=n, freq=f"{every_days}D"))
+    first, last = pd.Timestamp(first), pd.Timestamp(last)
+    n = max((last - first).days // every_days + 1, 0)
+    return [last - pd.Timedelta(days=every_days * k) for k in reversed(range(n))]
 
 
 def rolling_origin(
