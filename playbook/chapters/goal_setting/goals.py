@@ -17,6 +17,7 @@ import ibis
 import numpy as np
 import pandas as pd
 
+from playbook.chapters.goal_setting.sections import Table, if_known
 from playbook.forecasting.series import Forecast, forecast_series, reach
 from playbook.measures.metrics import METRICS
 from playbook.measures.revenue_days import by_month
@@ -32,6 +33,7 @@ __all__ = [
     "goal_headline",
     "goal_predictions",
     "goal_verdicts",
+    "month_start",
     "okr",
     "people_series",
     "revenue_forecast",
@@ -94,8 +96,8 @@ def _last_whole_month(as_of: dt.date) -> pd.Period:
 def people_series(
     *,
     as_of: dt.date,
-    traffic: ibis.Table | pd.DataFrame | None = None,
-    customer_days: ibis.Table | pd.DataFrame | None = None,
+    traffic: Table | None = None,
+    customer_days: Table | None = None,
 ) -> pd.DataFrame:
     """Monthly series of users and brand: metric, month, amount. sessions and
     brand_share (direct ones over all) from `traffic`; buyers and returning_buyer_share
@@ -313,6 +315,7 @@ def goal_verdicts(sheet: pd.DataFrame, *, least: float = 0.2, most: float = 0.8)
     return sheet.assign(action=action, reason=reason)
 
 
+@if_known
 @returns("goal_setting.okr")
 def okr(sheet: pd.DataFrame) -> pd.DataFrame:
     """The sheet's goals of the quarter as objectives and key results."""
@@ -369,7 +372,7 @@ def goal_headline(
 
 @returns("goal_setting.break_even")
 def break_even(
-    sales_orders: ibis.Table | pd.DataFrame, *, fixed: float, as_of: dt.date, months: int = 3
+    sales_orders: Table, *, fixed: float, as_of: dt.date, months: int = 3
 ) -> pd.DataFrame:
     """Orders a month must have to pay for itself.
 
@@ -379,9 +382,8 @@ def break_even(
     orders then lose more.
     """
     orders = expression(sales_orders)
-    start = ibis.literal(month_start(as_of, months))
-    margin = orders.filter(orders.ordered_on.between(start, ibis.literal(as_of))).margin
-    margin = margin.cast("float64")
+    is_recent = orders.ordered_on.between(month_start(as_of, months), as_of)
+    margin = orders.filter(is_recent).margin.cast("float64")
     sums = margin.as_table().aggregate(n=margin.count(), mean=margin.mean(), spread=margin.std())
     n, mean, spread = sums.to_pandas().iloc[0]
     row = {"fixed": fixed, "cm_per_order": mean if n else np.nan, "n_orders": int(n)}

@@ -10,7 +10,7 @@ import pandas as pd
 
 from playbook.chapters.goal_setting import business, goals
 from playbook.chapters.goal_setting.sections import if_known
-from playbook.forecasting.series import Forecast
+from playbook.forecasting.series import Forecast, covered_share
 from playbook.measures.metrics import monthly_sales
 from playbook.measures.revenue_days import by_month, daily_revenue, promotion_calendar
 from playbook.messages import say
@@ -24,10 +24,14 @@ __all__ = [
     "KINDS",
     "OwnSales",
     "backtest",
+    "coverage",
     "fan",
+    "notes",
     "own_sales",
     "paced",
+    "past",
     "planned",
+    "publish",
     "reconciled",
     "smart",
     "swings",
@@ -147,12 +151,32 @@ def fan(own: OwnSales) -> pd.DataFrame:
 
 
 @if_known
+def notes(own: OwnSales) -> str:
+    """What limits the forecast of the next month."""
+    return "\n".join(own.next_month.notes)
+
+
+@if_known
+def past(own: OwnSales) -> pd.DataFrame:
+    """What came before, in the forecast's periods."""
+    return own.months if own.quarter.frequency == "month" else own.daily.tail(120)
+
+
+@if_known
 @returns("goal_setting.backtest")
 def backtest(own: OwnSales) -> pd.DataFrame:
     """What each candidate was worth on past months."""
     return own.next_month.backtest.assign(horizon="month")
 
 
+@if_known
+@returns("goal_setting.coverage")
+def coverage(own: OwnSales, *, seed: int) -> pd.DataFrame:
+    """How often the interval of a month ahead held."""
+    return covered_share(own.next_month, seed=seed)
+
+
+@if_known
 def targets_ahead(own: OwnSales) -> pd.DataFrame | None:
     """The shop's own revenue targets of the months ahead: period_on, target."""
     if own.targets is None or own.quarter.frequency != "month":
@@ -221,3 +245,15 @@ def swings(own: OwnSales) -> pd.DataFrame | None:
     if len(own.drivers) < PLAN_MONTHS:
         return None
     return driver_tree.tornado(own.drivers, goals.TREES[own.tree])
+
+
+@if_known
+def publish(own: OwnSales, results: Results, sheet: pd.DataFrame, paced: pd.DataFrame) -> None:
+    """Keep what later months read: accepted targets, predictions, headline figures."""
+    shop = own.shop
+    results.table("target_rows", goals.target_rows(sheet))
+    results.predict(goals.goal_predictions(sheet, level=own.quarter.level))
+    figures = goals.goal_headline(
+        sheet, paced, month=shop.month, is_complete=shop.is_month_complete
+    )
+    results.headline(figures)

@@ -6,12 +6,15 @@ import functools
 from collections.abc import Callable
 from typing import TypeVar
 
+import ibis
 import pandas as pd
 
 from playbook.runs.results import Results
 
-__all__ = ["draw", "if_known", "keep"]
+__all__ = ["draw", "given", "if_known", "keep", "Table"]
 
+#: a table of the store, or a frame in its columns
+Table = ibis.Table | pd.DataFrame
 Given = TypeVar("Given")
 
 
@@ -27,6 +30,12 @@ def if_known(function: Callable[..., Given]) -> Callable[..., Given | None]:
     return given
 
 
+def given(results: Results, table: str, *, section: str, owner_role: str) -> Table | None:
+    """A table of the shop, or None and the section noted as blocked."""
+    is_there = results.needs(table, section=section, owner_role=owner_role)
+    return results.shop.get(table) if is_there else None
+
+
 def keep(
     results: Results,
     name: str,
@@ -34,16 +43,20 @@ def keep(
     shown: list[str] | None = None,
     *,
     digits: int = 2,
+    form: str = "",
+    rows: str = "",
     otherwise: str = "",
 ) -> pd.DataFrame | None:
-    """Keep a result table and print its columns `shown` (all unless given), or print
-    `otherwise` where the section has none.
+    """Keep a result table and print it (its columns `shown`, and the `rows` of a query;
+    numbers to `digits` or in a `form`), or print `otherwise` where the section has none.
     """
-    if frame is None:
-        print(otherwise, end="\n" * bool(otherwise))
-    else:
+    if frame is not None:
         results.table(name, frame)
-        print(frame[shown or list(frame)].round(digits).to_string(index=False))
+        table = (frame.query(rows) if rows else frame)[shown or list(frame)]
+        table = table if form else table.round(digits)
+        print(table.to_string(index=False, float_format=form.format if form else None))
+    elif otherwise:
+        print(otherwise)
     return frame
 
 
