@@ -218,7 +218,7 @@ def smart_sheet(
             row = {"source": "targets", "target": values.iloc[-1], "status": status}
             rows.append({"metric": metric, "goal_kind": "", "horizon": ""} | row)
     sheet = pd.DataFrame(rows).reindex(columns=schema("goal_setting.smart").names[:-2])
-    return sheet.assign(owner_role=sheet["metric"].map(owners).fillna(""))
+    return sheet.assign(owner_role=[owners.get(metric, "") for metric in sheet["metric"]])
 
 
 def _wanted(targets: pd.DataFrame | None) -> tuple[dict[str, pd.Series], dict[str, str]]:
