@@ -15,7 +15,7 @@ import pandas as pd
 from ibis import _
 
 from playbook.chapters.goal_setting.goals import month_start
-from playbook.chapters.goal_setting.sections import Table, if_known
+from playbook.chapters.goal_setting.sections import Table
 from playbook.chapters.registry import room_facts
 from playbook.errors import PlaybookError
 from playbook.messages import say
@@ -119,7 +119,6 @@ def order_rates(cost_rates: Table | None, *, as_of: dt.date) -> dict[str, float]
     }
 
 
-@if_known
 @returns("goal_setting.value_proposition")
 def value_proposition(
     personas: pd.DataFrame,

@@ -17,7 +17,7 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from playbook.chapters.goal_setting.sections import Table, if_known
+from playbook.chapters.goal_setting.sections import Table
 from playbook.forecasting.series import Forecast, forecast_series, reach
 from playbook.measures.metrics import METRICS
 from playbook.measures.revenue_days import by_month
@@ -315,7 +315,6 @@ def goal_verdicts(sheet: pd.DataFrame, *, least: float = 0.2, most: float = 0.8)
     return sheet.assign(action=action, reason=reason)
 
 
-@if_known
 @returns("goal_setting.okr")
 def okr(sheet: pd.DataFrame) -> pd.DataFrame:
     """The sheet's goals of the quarter as objectives and key results."""

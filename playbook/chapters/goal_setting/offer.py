@@ -11,25 +11,21 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from playbook.chapters.goal_setting import business, goals, team
+from playbook.chapters.goal_setting import business, goals
 from playbook.chapters.goal_setting.sales import OwnSales
-from playbook.chapters.goal_setting.sections import Table, if_known
 from playbook.chapters.market_research import market, personas
 from playbook.runs.results import Results
 from playbook.store import Store
 
 __all__ = [
     "MarketPlace",
+    "asked",
     "break_even",
     "by_category",
-    "capacity",
-    "earning",
     "first_range",
     "market_place",
     "models",
-    "nps",
     "people",
-    "service",
 ]
 
 
@@ -85,13 +81,10 @@ def people(
     return None
 
 
-@if_known
-def nps(own: OwnSales) -> pd.DataFrame | None:
-    """The net promoter score of the newest survey."""
-    question = "recommend_0_10"
-    if not own.shop.has("survey") or question not in own.shop.survey.columns:
-        return None
-    return personas.net_promoter(own.shop.survey, question=question)
+def asked(shop: Store, question: str) -> ibis.Table | None:
+    """The survey where it asks this question."""
+    survey = shop.get("survey")
+    return survey if survey is not None and question in survey.columns else None
 
 
 def models(
@@ -136,53 +129,21 @@ def break_even(
     return business.model_break_even(models, fixed=fixed)
 
 
-@if_known
-def earning(even: pd.DataFrame) -> pd.DataFrame | None:
-    """A break-even that own orders reach."""
-    return even if even["status"].iloc[0] == "complete" else None
-
-
 def first_range(
     own: OwnSales | None, place: MarketPlace, people: pd.DataFrame | None
 ) -> pd.DataFrame | None:
     """A first range, before the first order only."""
-    if own is not None or (place.concentrated is None and people is None):
-        return None
-    return business.launch_plan(place.concentrated, people)
+    is_needed = own is None and not (place.concentrated is None and people is None)
+    return business.launch_plan(place.concentrated, people) if is_needed else None
 
 
-@if_known
-def by_category(own: OwnSales, place: MarketPlace, *, goal_growth: float) -> pd.DataFrame | None:
+def by_category(shop: Store, place: MarketPlace, *, goal_growth: float) -> pd.DataFrame | None:
     """The goal by category."""
     if place.growth is None:
         return None
     verdicts = market.category_verdicts(
         place.growth,
         concentrated=place.concentrated,
-        margins=market.category_margins(place.lines, as_of=own.shop.as_of),
+        margins=market.category_margins(place.lines, as_of=shop.as_of),
     )
     return business.product_plan(place.growth, goal_growth=goal_growth, verdicts=verdicts)
-
-
-@if_known
-def service(own: OwnSales) -> pd.DataFrame:
-    """What the shop can promise."""
-    shop = own.shop
-    return business.service_plan(
-        shop.orders, as_of=shop.as_of, tickets=shop.get("tickets"), refunds=shop.booked_refunds
-    )
-
-
-@if_known
-def capacity(own: OwnSales, staff: Table | None, *, goal_growth: float) -> pd.DataFrame | None:
-    """People for the orders and tickets of a month, now and at the goal."""
-    if staff is None:
-        return None
-    n_orders, n_tickets = own.wide["orders"].tail(3).mean(), np.nan
-    if own.shop.has("tickets"):
-        n_tickets = own.shop.tickets.count().to_pandas() / max(len(own.wide), 1)
-    load = {
-        "supply-chain head": ("orders", n_orders, n_orders * (1 + goal_growth)),
-        "customer-service lead": ("tickets", n_tickets, n_tickets * (1 + goal_growth)),
-    }
-    return team.capacity(staff, workload=load)

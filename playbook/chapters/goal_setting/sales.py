@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from playbook.chapters.goal_setting import business, goals
-from playbook.chapters.goal_setting.sections import if_known
-from playbook.forecasting.series import Forecast, covered_share
+from playbook.chapters.goal_setting import goals
+from playbook.forecasting.series import Forecast
 from playbook.measures.metrics import monthly_sales
 from playbook.measures.revenue_days import by_month, daily_revenue, promotion_calendar
 from playbook.messages import say
@@ -21,38 +21,19 @@ from playbook.store.reconcile import ledger
 from playbook.tables import frame_of, returns
 
 __all__ = [
-    "KINDS",
     "OwnSales",
-    "backtest",
-    "coverage",
     "fan",
-    "notes",
+    "months_to_plan_from",
     "own_sales",
     "paced",
-    "past",
-    "planned",
-    "publish",
     "reconciled",
     "smart",
-    "swings",
     "targets_ahead",
-    "tempting",
     "tree",
+    "workload",
 ]
 
-#: metrics that get goals: users, sales, brand
-KINDS = (
-    "net_revenue",
-    "orders",
-    "aov",
-    "cm",
-    "new_customers",
-    "sessions",
-    "cvr_sessions",
-    "brand_share",
-    "returning_buyer_share",
-)
-#: months a tree and scenarios need, and days before the month its own forecast needs
+#: months a tree and a plan need, days before the month that its own forecast needs
 TREE_MONTHS, PLAN_MONTHS, PACE_DAYS = 12, 6, 60
 
 
@@ -73,6 +54,17 @@ class OwnSales:
     next_month: Forecast
     quarter: Forecast
     targets: pd.DataFrame | None
+
+    @property
+    def past(self) -> pd.DataFrame:
+        """What came before, in the forecast's periods."""
+        return self.months if self.quarter.frequency == "month" else self.daily.tail(120)
+
+    @property
+    def cm_share(self) -> float:
+        """Mean contribution margin share of the last year; missing where unknown."""
+        margin = self.wide.get("cm", pd.Series(dtype=float))
+        return (margin / self.wide["net_revenue"]).tail(12).mean()
 
 
 def own_sales(shop: Store, results: Results, *, level: float) -> OwnSales | None:
@@ -120,7 +112,6 @@ def _metrics(shop: Store) -> pd.DataFrame:
     return series.drop_duplicates(["metric", "month"])
 
 
-@if_known
 def reconciled(own: OwnSales) -> str:
     """The days read against the ledger's last row."""
     shop, walk = own.shop, ledger(own.shop).drop_duplicates("reason").set_index("reason")
@@ -134,14 +125,6 @@ def reconciled(own: OwnSales) -> str:
     )
 
 
-@if_known
-def tempting(own: OwnSales) -> str:
-    """The target nobody should set."""
-    last_year = own.months["amount"].tail(12).iloc[0]
-    return say("goal_setting.tempting", amount=1.1 * last_year, currency=own.shop.currency)
-
-
-@if_known
 @returns("goal_setting.forecast")
 def fan(own: OwnSales) -> pd.DataFrame:
     """The forecast of the next three months, period by period."""
@@ -150,33 +133,6 @@ def fan(own: OwnSales) -> pd.DataFrame:
     return frame_of("goal_setting.forecast", periods)
 
 
-@if_known
-def notes(own: OwnSales) -> str:
-    """What limits the forecast of the next month."""
-    return "\n".join(own.next_month.notes)
-
-
-@if_known
-def past(own: OwnSales) -> pd.DataFrame:
-    """What came before, in the forecast's periods."""
-    return own.months if own.quarter.frequency == "month" else own.daily.tail(120)
-
-
-@if_known
-@returns("goal_setting.backtest")
-def backtest(own: OwnSales) -> pd.DataFrame:
-    """What each candidate was worth on past months."""
-    return own.next_month.backtest.assign(horizon="month")
-
-
-@if_known
-@returns("goal_setting.coverage")
-def coverage(own: OwnSales, *, seed: int) -> pd.DataFrame:
-    """How often the interval of a month ahead held."""
-    return covered_share(own.next_month, seed=seed)
-
-
-@if_known
 def targets_ahead(own: OwnSales) -> pd.DataFrame | None:
     """The shop's own revenue targets of the months ahead: period_on, target."""
     if own.targets is None or own.quarter.frequency != "month":
@@ -186,7 +142,6 @@ def targets_ahead(own: OwnSales) -> pd.DataFrame | None:
     return ahead.assign(target=[goals.target_of(own.targets, "net_revenue", m) for m in months])
 
 
-@if_known
 def tree(own: OwnSales, *, goal_growth: float) -> pd.DataFrame | None:
     """The goal of the next three months solved backwards; None with under a year."""
     if len(own.drivers) < TREE_MONTHS:
@@ -197,24 +152,21 @@ def tree(own: OwnSales, *, goal_growth: float) -> pd.DataFrame | None:
     return driver_tree.driver_tree(base, goal, history=own.drivers)
 
 
-@if_known
-def smart(own: OwnSales, *, ask: float, level: float, least: float, most: float) -> pd.DataFrame:
-    """Goals of every kind over every horizon, with a chance and a verdict beside each."""
+def smart(own: OwnSales, kinds: list[str], *, ask: float, level: float) -> pd.DataFrame:
+    """Goals on these metrics over every horizon, with a chance beside each."""
     ratios = own.drivers.melt("month", var_name="metric", value_name="amount")
     series = pd.concat([own.metrics, ratios]).drop_duplicates(["metric", "month"])
     ready = {"month": own.next_month, "quarter": own.quarter}
-    sheet = goals.smart_sheet(
-        series[series["metric"].isin(KINDS)],
+    return goals.smart_sheet(
+        series[series["metric"].isin(kinds)],
         as_of=own.shop.as_of,
         targets=own.targets,
         ask=ask,
         level=level,
         revenue=ready if own.shop.is_month_complete else None,
     )
-    return goals.goal_verdicts(sheet, least=least, most=most)
 
 
-@if_known
 def paced(own: OwnSales) -> pd.DataFrame | None:
     """The month against its target or, without one, against what was to be expected
     before it began; None where neither is known.
@@ -227,33 +179,18 @@ def paced(own: OwnSales) -> pd.DataFrame | None:
     return pacing.pacing(own.daily, as_of=own.shop.as_of, target=target) if target else None
 
 
-@if_known
-def planned(own: OwnSales) -> pd.DataFrame | None:
-    """Three months to plan with; None with under half a year."""
-    if len(own.drivers) < PLAN_MONTHS:
-        return None
-    fixed = business.order_rates(own.shop.get("cost_rates"), as_of=own.shop.as_of)["fixed"]
-    cm = own.wide.get("cm", pd.Series(dtype=float)) / own.wide["net_revenue"]
-    return driver_tree.scenarios(
-        own.drivers, goals.TREES[own.tree], cm_share=cm.tail(12).mean(), fixed=fixed
-    )
+def months_to_plan_from(own: OwnSales) -> pd.DataFrame | None:
+    """The drivers by month; None with under half a year of them."""
+    return own.drivers if len(own.drivers) >= PLAN_MONTHS else None
 
 
-@if_known
-def swings(own: OwnSales) -> pd.DataFrame | None:
-    """What each driver alone moves; None with under half a year."""
-    if len(own.drivers) < PLAN_MONTHS:
-        return None
-    return driver_tree.tornado(own.drivers, goals.TREES[own.tree])
-
-
-@if_known
-def publish(own: OwnSales, results: Results, sheet: pd.DataFrame, paced: pd.DataFrame) -> None:
-    """Keep what later months read: accepted targets, predictions, headline figures."""
-    shop = own.shop
-    results.table("target_rows", goals.target_rows(sheet))
-    results.predict(goals.goal_predictions(sheet, level=own.quarter.level))
-    figures = goals.goal_headline(
-        sheet, paced, month=shop.month, is_complete=shop.is_month_complete
-    )
-    results.headline(figures)
+def workload(own: OwnSales, *, goal_growth: float) -> dict[str, tuple[str, float, float]]:
+    """Orders and tickets of a month, now and at the goal, by the role that handles them."""
+    n_orders, n_tickets, shop = own.wide["orders"].tail(3).mean(), np.nan, own.shop
+    if shop.has("tickets"):
+        n_tickets = shop.tickets.count().to_pandas() / max(len(own.wide), 1)
+    work = {
+        "supply-chain head": ("orders", n_orders),
+        "customer-service lead": ("tickets", n_tickets),
+    }
+    return {role: (what, n, n * (1 + goal_growth)) for role, (what, n) in work.items()}

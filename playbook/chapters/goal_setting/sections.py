@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,27 +10,20 @@ import pandas as pd
 
 from playbook.runs.results import Results
 
-__all__ = ["draw", "given", "if_known", "keep", "Table"]
+__all__ = ["Table", "draw", "given", "keep", "of"]
 
 #: a table of the store, or a frame in its columns
 Table = ibis.Table | pd.DataFrame
-Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 
-def if_known(function: Callable[..., Given]) -> Callable[..., Given | None]:
-    """Lets a function give None where its first argument is None: its section is left
-    out.
-    """
-
-    @functools.wraps(function)
-    def given(first: object, *args: object, **knobs: object) -> Given | None:
-        return None if first is None else function(first, *args, **knobs)
-
-    return given
+def of(data: object, make: Callable[..., Made], *more: object, **knobs: object) -> Made | None:
+    """What `make` makes of the data; None where there is none."""
+    return None if data is None else make(data, *more, **knobs)
 
 
 def given(results: Results, table: str, *, section: str, owner_role: str) -> Table | None:
-    """A table of the shop, or None and the section noted as blocked."""
+    """A table of the shop; or None, and the section noted as blocked."""
     is_there = results.needs(table, section=section, owner_role=owner_role)
     return results.shop.get(table) if is_there else None
 
@@ -61,8 +53,8 @@ def keep(
 
 
 def draw(
-    results: Results, name: str, plot: Callable[..., object], frame: object, **knobs: object
+    results: Results, name: str, data: object, plot: Callable[..., object], **knobs: object
 ) -> None:
-    """Keep the picture of a table, where there is one."""
-    if frame is not None:
-        results.figure(name, plot(frame, **knobs))
+    """Keep the picture of some data, where there is any."""
+    if data is not None:
+        results.figure(name, plot(data, **knobs))

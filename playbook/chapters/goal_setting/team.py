@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from playbook.chapters.goal_setting.sections import Table, if_known
+from playbook.chapters.goal_setting.sections import Table
 from playbook.chapters.registry import room_facts
 from playbook.messages import say
 from playbook.store import expression
@@ -20,7 +20,6 @@ from playbook.tables import frame_of, returns
 __all__ = ["cadence", "capacity", "raci_verdicts", "role_scorecards"]
 
 
-@if_known
 @returns("goal_setting.cadence")
 def cadence(team: Table) -> pd.DataFrame:
     """How often who looks at what; the roles are those of `team`."""
@@ -36,7 +35,6 @@ def cadence(team: Table) -> pd.DataFrame:
     return frame_of("goal_setting.cadence", rows)
 
 
-@if_known
 @returns("goal_setting.raci")
 def raci_verdicts(team: Table) -> pd.DataFrame:
     """Who is in on each duty, and whether that is `ok`.
@@ -59,7 +57,6 @@ def _verdict(accountable: list[str]) -> str:
     return "ok" if n == 1 else say("goal_setting.many_accountable", n=n, roles=roles)
 
 
-@if_known
 @returns("goal_setting.kpi_weights")
 def role_scorecards(team: Table, *, sheet: pd.DataFrame | None = None) -> pd.DataFrame:
     """What each role is measured on.
