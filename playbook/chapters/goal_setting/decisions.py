@@ -37,7 +37,7 @@ def goal_decisions(
     rows += _pacing(paced, tolerance) if paced is not None else []
     rows += _duties(raci) if raci is not None else []
     out = decision_rows(rows)
-    out["due_on"] = out["due_on"].fillna(pd.Timestamp(due_on))
+    out["due_on"] = out["due_on"].astype(object).fillna(pd.Timestamp(due_on))
     return out
 
 
