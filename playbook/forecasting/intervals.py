@@ -16,7 +16,6 @@ one origin share a shock, errors of overlapping windows share days: both count.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +28,7 @@ from playbook.measures.customer_windows import band_coverage, count_bands  # noq
 from playbook.methods.backtest import (  # noqa: F401
     KEY,
     MIN_ORIGINS,
+    Day,
     origin_days,
     rolling_origin,
 )
@@ -48,7 +48,6 @@ HALF_LIFE = 13.0
 #: errors from which on their own quantile is believed at all
 MANY_ERRORS = 60
 
-Day = pd.Timestamp | dt.date | str
 Offsets = dict[str, float]
 
 

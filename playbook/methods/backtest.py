@@ -18,6 +18,7 @@ and the share covered is always to be printed beside the interval.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,7 @@ __all__ = [
     "run_race",
 ]
 
+Day = pd.Timestamp | dt.date | str
 #: realised errors below which a spread counts as not calibrated
 MIN_ORIGINS = 8
 #: how much one miss of an interval raises the share the next one asks for
@@ -162,7 +164,7 @@ def champion_table(
     )
 
 
-def origin_days(first: Any, last: Any, *, every_days: int = 14) -> list[pd.Timestamp]:
+def origin_days(first: Day, last: Day, *, every_days: int = 14) -> list[pd.Timestamp]:
     """Days to stand on, `every_days` apart, counted back from `last`, none before
     `first`; in order.
     """
@@ -176,9 +178,9 @@ def rolling_origin(
     predict: Callable[[pd.DataFrame, pd.Timestamp], Any],
     compare: Callable[[Any, pd.DataFrame, int], pd.DataFrame],
     *,
-    origins: Sequence[Any],
+    origins: Sequence[Day],
     horizons_days: Sequence[int],
-    as_of: Any,
+    as_of: Day,
     day: str = "day_on",
 ) -> pd.DataFrame:
     """Forecast from every origin with the rows up to it only, and compare with the rows
