@@ -32,7 +32,6 @@ from playbook.measures.revenue_days import by_month, daily_revenue, promotion_ca
 from playbook.methods.driver_tree import driver_tree, scenarios, tornado
 from playbook.methods.pacing import pacing
 
-
 OCTOBER = dt.date(2026, 10, 31)
 
 
