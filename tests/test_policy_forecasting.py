@@ -254,13 +254,13 @@ def test_growth_and_trend_are_means_of_four_corners():
     assert season.growth_path(amounts, year, 1)[0] == pytest.approx(np.mean(paths))
     cleaned = season.Cleaned(amounts, np.ones(16), np.ones(1), np.ones(1), None)
     assert season.trend_path(cleaned, year)[0] == pytest.approx(np.mean(trends))
-    weight = (1 - 2 / (year / 4 + 1)) ** whole_age
-    assert season.level_path(cleaned, year)[0] == pytest.approx(np.average(amounts, weights=weight))
+    weight = (1 - 2 / (20 / 4 + 1)) ** whole_age
+    assert season.level_path(cleaned, 20)[0] == pytest.approx(np.average(amounts, weights=weight))
 
 
 def test_growth_needs_five_quarters():
-    assert season.growth_path(np.arange(1.0, 10.0), 8, 1) is None
-    assert season.growth_path(np.arange(1.0, 11.0), 8, 1) is not None
+    assert season.growth_path(np.arange(1.0, 15.0), 12, 1) is None
+    assert season.growth_path(np.arange(1.0, 16.0), 12, 1) is not None
 
 
 def test_scenarios_take_the_20th_and_80th_percentile_of_a_year():
