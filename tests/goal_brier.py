@@ -5,7 +5,8 @@ Weather Review 78) for them.
 import numpy as np
 import pandas as pd
 
-from playbook.forecasting.series import MIN_ORIGINS, Forecast, _chances, link_errors
+from playbook.forecasting.series import Forecast, chances
+from playbook.methods.backtest import MIN_ORIGINS, link_errors
 
 
 def goal_brier(
@@ -33,7 +34,7 @@ def goal_brier(
         earlier = past.iloc[: row.n_errors]
         bars = row.year_before * (1 + np.asarray(growth))
         need = link_errors(bars, row.point, row.scale, forecast.is_log)
-        for goal, bar, chance in zip(growth, bars, _chances(earlier["error"], need), strict=True):
+        for goal, bar, chance in zip(growth, bars, chances(earlier["error"], need), strict=True):
             climate = (earlier["actual"] >= earlier["year_before"] * (1 + goal)).mean()
             rows.append((goal, chance, row.actual >= bar, climate))
     frame = pd.DataFrame(rows, columns=["growth", "p_mean", "met_share", "climate"]).astype(float)

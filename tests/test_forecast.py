@@ -9,7 +9,7 @@ from goal_brier import goal_brier
 
 from playbook.errors import PlaybookError
 from playbook.forecasting.series import covered_share, forecast_series, reach
-from playbook.methods.race import half_widths
+from playbook.methods.backtest import half_widths
 from playbook.methods.season import season_index
 
 

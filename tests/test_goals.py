@@ -18,21 +18,21 @@ from playbook.chapters.goal_setting.business import (
 from playbook.chapters.goal_setting.decisions import goal_decisions
 from playbook.chapters.goal_setting.goals import (
     break_even,
-    by_month,
-    daily_revenue,
     driver_history,
     goal_verdicts,
     okr,
     people_series,
-    promotion_calendar,
     revenue_forecast,
     smart_sheet,
     target_rows,
 )
 from playbook.chapters.goal_setting.team import capacity, raci_verdicts, role_scorecards
 from playbook.errors import PlaybookError
+from playbook.measures.revenue_days import by_month, daily_revenue, promotion_calendar
 from playbook.methods.driver_tree import driver_tree, scenarios, tornado
 from playbook.methods.pacing import pacing
+
+OCTOBER = dt.date(2026, 10, 31)
 
 
 def orders(*rows):
@@ -121,12 +121,12 @@ def test_drivers_of_a_month_multiply_to_its_revenue_with_traffic_with_buyers_and
 
 
 def test_months_are_forecast_by_month_with_two_years_and_by_day_with_less_or_inside_a_month():
-    found, already = revenue_forecast(shop_days(), as_of="2026-10-31", months=1)
+    found, already = revenue_forecast(shop_days(), as_of=OCTOBER, months=1)
     assert (found.frequency, already) == ("month", 0.0)
-    young, _ = revenue_forecast(shop_days("2026-01-01"), as_of="2026-10-31", months=1)
+    young, _ = revenue_forecast(shop_days("2026-01-01"), as_of=OCTOBER, months=1)
     assert young.frequency == "day" and young.total["n_periods"].iloc[0] == 30
     days = shop_days(last="2026-10-14")
-    inside, already = revenue_forecast(days, as_of="2026-10-14", months=1)
+    inside, already = revenue_forecast(days, as_of=dt.date(2026, 10, 14), months=1)
     assert inside.total["n_periods"].iloc[0] == 17
     assert already == pytest.approx(days.tail(14)["amount"].sum())
 
@@ -154,7 +154,7 @@ def test_smart_goals_have_a_base_a_chance_an_owner_and_a_day():
             "owner_role": ["general manager"],
         }
     )
-    sheet = smart_sheet(monthly("net_revenue"), as_of="2026-10-31", targets=targets)
+    sheet = smart_sheet(monthly("net_revenue"), as_of=OCTOBER, targets=targets)
     row = sheet.set_index("horizon").loc["month"]
     assert (
         row["source"] == "targets"
@@ -177,7 +177,7 @@ def test_a_goal_beyond_any_past_growth_an_unknown_metric_and_a_short_history_are
         }
     )
     sheet = goal_verdicts(
-        smart_sheet(series, as_of="2026-10-31", targets=targets, horizons={"month": 1})
+        smart_sheet(series, as_of=OCTOBER, targets=targets, horizons={"month": 1})
     )
     by = sheet.set_index("metric")
     assert by.loc["net_revenue", "is_beyond_past"] and by.loc["net_revenue", "action"] == "lower"
@@ -192,14 +192,14 @@ def test_for_a_share_that_should_fall_the_chance_is_that_of_staying_below():
     t = monthly("return_share", growth=0.0, level=0.06)
     for value, chance in ((0.12, 1), (0.01, 0)):
         targets = pd.DataFrame({"month": ["2026-11"], "metric": ["return_share"], "value": [value]})
-        sheet = smart_sheet(t, as_of="2026-10-31", targets=targets, horizons={"month": 1})
+        sheet = smart_sheet(t, as_of=OCTOBER, targets=targets, horizons={"month": 1})
         assert sheet["p_reach"].iloc[0] == pytest.approx(chance, abs=0.02)
 
 
 def test_okr_and_target_rows_carry_what_was_accepted():
     sheet = smart_sheet(
         pd.concat([monthly("net_revenue"), monthly("repeat_share", level=0.2, growth=0.0)]),
-        as_of="2026-10-31",
+        as_of=OCTOBER,
     )
     assert set(okr(sheet)["objective"]) == {"Sales that pay", "People come back by themselves"}
     rows = target_rows(sheet)
@@ -234,15 +234,15 @@ def test_scenarios_multiply_their_drivers_and_the_tornado_is_widest_first():
 
 def test_break_even_is_fixed_cost_over_margin_per_order_and_a_losing_order_never_breaks_even():
     t = orders(("2026-10-01", 50.0, 18.0), ("2026-10-02", 60.0, 22.0))
-    row = break_even(t, fixed=1000.0, as_of="2026-10-31", months=1).iloc[0]
+    row = break_even(t, fixed=1000.0, as_of=OCTOBER, months=1).iloc[0]
     assert row["cm_per_order"] == 20 and row["orders_needed"] == pytest.approx(50)
     assert row["safety_share"] == pytest.approx(2 / 50 - 1)
     assert (
-        break_even(t.assign(margin=[-1.0, -2]), fixed=1.0, as_of="2026-10-31")["status"].iloc[0]
+        break_even(t.assign(margin=[-1.0, -2]), fixed=1.0, as_of=OCTOBER)["status"].iloc[0]
         == "never"
     )
     assert (
-        break_even(t.assign(margin=[None, None]), fixed=1.0, as_of="2026-10-31")["status"].iloc[0]
+        break_even(t.assign(margin=[None, None]), fixed=1.0, as_of=OCTOBER)["status"].iloc[0]
         == "blocked"
     )
 
@@ -332,7 +332,7 @@ def test_the_service_promise_is_what_nine_in_ten_got_and_overdue_parcels_count_a
             "promised_at": [at + pd.Timedelta(days=3)] * 3,
         }
     )
-    out = service_plan(t, as_of="2026-10-31").set_index("promise")
+    out = service_plan(t, as_of=OCTOBER).set_index("promise")
     assert out.loc["late or overdue (share)", "now"] == pytest.approx(2 / 3)
     assert out.loc["delivered within, nine in ten (days)", "n"] == 2
 
@@ -387,9 +387,7 @@ def test_returning_buyers_bought_in_the_year_before_the_month_and_the_first_year
         columns=["customer_id", "day_on"],
     ).assign(orders=1)
     days["day_on"] = pd.to_datetime(days["day_on"]).dt.date
-    out = people_series(as_of="2026-10-31", customer_days=days).set_index(["metric", "month"])[
-        "amount"
-    ]
+    out = people_series(as_of=OCTOBER, customer_days=days).set_index(["metric", "month"])["amount"]
     assert out[("buyers", "2026-10")] == 2
     assert out[("returning_buyer_share", "2025-11")] == 0  # a was last seen more than a year before
     assert out[("returning_buyer_share", "2026-10")] == 0.5
@@ -404,9 +402,7 @@ def test_brand_share_is_direct_sessions_over_all():
             for c, n in (("direct", 30), ("search", 70))
         ]
     )
-    out = people_series(as_of="2026-10-31", traffic=traffic).set_index(["metric", "month"])[
-        "amount"
-    ]
+    out = people_series(as_of=OCTOBER, traffic=traffic).set_index(["metric", "month"])["amount"]
     assert (
         out[("brand_share", "2026-10")] == pytest.approx(0.3)
         and out[("sessions", "2026-09")] == 3000
@@ -428,11 +424,11 @@ def test_fixed_cost_is_the_newest_overhead_in_force_and_the_mean_month_of_advert
             "spend": [99.0, 30.0, 60.0],
         }
     )
-    assert monthly_fixed_cost(rates, as_of="2026-10-31", ad_spend=spend) == {
+    assert monthly_fixed_cost(rates, as_of=OCTOBER, ad_spend=spend) == {
         "overhead": 120.0,
         "marketing": 30.0,
     }
-    assert np.isnan(monthly_fixed_cost(rates.head(0), as_of="2026-10-31")["overhead"])
+    assert np.isnan(monthly_fixed_cost(rates.head(0), as_of=OCTOBER)["overhead"])
 
 
 def test_before_launch_break_even_and_range_come_from_assumptions_and_answers():
@@ -457,9 +453,7 @@ def test_before_launch_break_even_and_range_come_from_assumptions_and_answers():
 
 
 def test_decisions_name_goal_driver_model_pacing_and_duty_with_owner_and_day():
-    sheet = goal_verdicts(
-        smart_sheet(monthly("net_revenue"), as_of="2026-10-31", horizons={"month": 1})
-    )
+    sheet = goal_verdicts(smart_sheet(monthly("net_revenue"), as_of=OCTOBER, horizons={"month": 1}))
     tree = driver_tree({"orders": 100.0, "aov": 50.0}, 6000.0)
     paced = pd.DataFrame(
         {
@@ -469,16 +463,21 @@ def test_decisions_name_goal_driver_model_pacing_and_duty_with_owner_and_day():
             "pacing": [0.5],
         }
     )
-    duties = pd.DataFrame({"kpi": ["cm"], "verdict": ["2 accountable: a, b"]})
+    duties = pd.DataFrame(
+        {
+            "kpi": ["cm", "aov"],
+            "accountable": ["a, b", "category head"],
+            "verdict": ["2 accountable: a, b", "ok"],
+        }
+    )
     rows = goal_decisions(
         sheet,
         tree=tree,
         models=business_models(models(), basket=10.0),
         paced=paced,
         raci=duties,
-        owners={"aov": "category head"},
-        due_on="2026-11-14",
-        revisit_on="2026-11-30",
+        currency="EUR",
+        due_on=dt.date(2026, 11, 14),
     ).set_index("subject")
     assert rows.loc["net_revenue next month", "action"] == "set target"
     assert rows.loc["driver aov", "owner_role"] == "category head"

@@ -1,102 +1,54 @@
 """Evidence: what a forecast was worth on the shop's own past, and how wide its interval
 has to be.
 
-*Rolling origin*: stand at an earlier day, see only the rows up to it, forecast, compare with what came. *Calibrated*:
-an interval's centre and width come from errors realised before the day it is made (never from how well parameters are
-known), and its coverage so far is printed beside it. Errors are taken on the scale asinh(amount / unit), which is a
-log ratio for large amounts and an ordinary difference near and below zero, so refunds larger than purchases do no
-harm.
+*Calibrated*: an interval's centre and width come from errors realised before the day it
+is made (never from how well parameters are known), and its coverage so far is printed
+beside it. Errors are taken on the scale asinh(amount / unit), which is a log ratio for
+large amounts and an ordinary difference near and below zero, so refunds larger than
+purchases do no harm.
 
-Sources: Tashman (2000), Int. J. of Forecasting 16(4) (rolling origins); the delta
-method for the noise of a count on a transformed scale; Student's t while windows are
-few, the errors' own quantiles (as in conformal prediction; Lei et al., 2018, JASA 113)
-as they add up; the level asked for follows the intervals' own hits and misses (adaptive
-conformal inference). Errors of one origin share a shock, errors of overlapping windows
-share days: both count.
+Sources: the delta method for the noise of a count on a transformed scale; Student's t
+while windows are few, the errors' own quantiles (as in conformal prediction; Lei et
+al., 2018, JASA 113) as they add up; the level asked for follows the intervals' own hits
+and misses (adaptive conformal inference; Gibbs & Candès 2021, NeurIPS 34). Errors of
+one origin share a shock, errors of overlapping windows share days: both count.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from playbook.measures.customer_windows import band_coverage, count_bands
-from playbook.methods.race import MIN_ORIGINS
+# the customers' race still asks for these names here
+from playbook.measures.customer_windows import band_coverage, count_bands  # noqa: F401
+from playbook.methods.backtest import (  # noqa: F401
+    KEY,
+    MIN_ORIGINS,
+    Day,
+    origin_days,
+    rolling_origin,
+)
+from playbook.methods.backtest import champion_table as champion  # noqa: F401
 
-__all__ = [
-    "MIN_ORIGINS",
-    "NOT_YET",
-    "origin_days",
-    "rolling_origin",
-    "accuracy",
-    "champion",
-    "predictive_intervals",
-    "score_intervals",
-    "coverage",
-    "count_bands",
-    "band_coverage",
-]
+__all__ = ["NOT_YET", "accuracy", "coverage", "predictive_intervals", "score_intervals"]
 
 NOT_YET = "not yet calibrated"
-CLAIM = 4  # windows of the past that a model's own claim outweighs: its errors repeat less often than they look
-STEP_SIZE = 0.1  # how far an origin's share of misses moves the level asked for: many subjects' at once, surer than one
-KEY = ["model", "measure", "horizon_days", "kind"]  # errors are pooled within these
+#: windows of the past that a model's own claim outweighs: its errors repeat less often
+#: than they look
+CLAIM = 4
+#: how far an origin's share of misses moves the level asked for: many subjects' at
+#: once, surer than one
+STEP_SIZE = 0.1
+#: origins after which an error counts half
+HALF_LIFE = 13.0
+#: errors from which on their own quantile is believed at all
+MANY_ERRORS = 60
 
-
-def origin_days(first: Any, last: Any, *, every_days: int = 14) -> list[pd.Timestamp]:
-    """Days to stand on, `every_days` apart, counted back from `last`, none before
-    `first`; in order.
-    """
-    first, last = pd.Timestamp(first), pd.Timestamp(last)
-    n = max((last - first).days // every_days + 1, 0)
-    return [last - pd.Timedelta(days=every_days * k) for k in range(n)][::-1]
-
-
-def rolling_origin(
-    log: pd.DataFrame,
-    predict: Callable[[pd.DataFrame, pd.Timestamp], Any],
-    compare: Callable[[Any, pd.DataFrame, int], pd.DataFrame],
-    *,
-    origins: Sequence[Any],
-    horizons_days: Sequence[int],
-    as_of: Any,
-    day: str = "day_on",
-) -> pd.DataFrame:
-    """Forecast from every origin with the rows up to it only, and compare with the rows
-    after it.
-
-    `predict(past, origin)` never sees a later row; `compare(forecast, future,
-    horizon_days)` gets the rows of the next `horizon_days` and returns one row per
-    model, measure, kind and subject: point, actual, unit. The result adds origin_on,
-    horizon_days, due_on. A window that ends after `as_of` is left out, never counted as
-    zero.
-    """
-    as_of, days = pd.Timestamp(as_of), pd.to_datetime(log[day])
-    log = log.loc[days <= as_of].assign(**{day: days})
-    frames = []
-    for origin in map(pd.Timestamp, sorted(origins)):
-        horizons = [h for h in horizons_days if origin + dt.timedelta(days=int(h)) <= as_of]
-        if not horizons:
-            continue
-        forecast = predict(log[log[day] <= origin], origin)
-        for horizon in horizons:
-            due = origin + pd.Timedelta(days=int(horizon))
-            frame = compare(forecast, log[(log[day] > origin) & (log[day] <= due)], int(horizon))
-            frames.append(frame.assign(origin_on=origin, horizon_days=int(horizon), due_on=due))
-    if not frames:
-        return pd.DataFrame(
-            columns=["origin_on", "due_on", *KEY, "subject", "point", "actual", "unit"]
-        )
-    front = ["origin_on", "due_on", *KEY, "subject", "point", "actual", "unit"]
-    out = pd.concat(frames, ignore_index=True)
-    out = out[front + [column for column in out.columns if column not in front]]
-    return out.sort_values(["origin_on", *KEY, "subject"], kind="stable", ignore_index=True)
+Offsets = dict[str, float]
 
 
 def accuracy(
@@ -119,56 +71,12 @@ def accuracy(
     return out.reset_index()
 
 
-def champion(losses: pd.DataFrame, *, naive: Sequence[str], loss: str = "loss") -> pd.DataFrame:
-    """Who wins the backtest: one row per model, best first: loss, difference to the
-    best naive model, is_champion.
-
-    `losses`: one row per model and origin (columns model, origin_on, horizon_days,
-    `loss`). Models are compared on the origins all eligible models have; a model that
-    could not forecast at more than a fifth of the origins, or at the last one, is not
-    eligible. Ties go to the name that comes first. No rows where no window has ended
-    yet.
-    """
-    if losses.empty or losses[loss].isna().all():
-        columns = [
-            "model",
-            "n_windows",
-            "loss",
-            "is_naive",
-            "over_naive_share",
-            "status",
-            "is_champion",
-        ]
-        return pd.DataFrame(columns=columns)
-    wide = losses.pivot_table(
-        index=["origin_on", "horizon_days"], columns="model", values=loss
-    ).dropna(how="all")
-    missing = wide.isna().mean()
-    last = wide.index.get_level_values(0).max()
-    gone = wide[wide.index.get_level_values(0) == last].isna().any()
-    eligible = [m for m in wide.columns if missing[m] <= 0.2 and not gone[m]]
-    if not eligible:
-        return champion(losses[:0], naive=naive, loss=loss)
-    common = wide[eligible].dropna()
-    table = pd.DataFrame({"model": wide.columns, "n_windows": wide.notna().sum().to_numpy()})
-    table["loss"] = table["model"].map(common.mean())
-    table["is_naive"] = table["model"].isin(naive)
-    floor = table.loc[table["is_naive"], "loss"].min()
-    table["over_naive_share"] = table["loss"] / floor - 1 if floor > 0 else np.nan
-    table["status"] = np.where(
-        table["loss"].notna(), "complete", "could not forecast at every origin"
-    )
-    table = table.sort_values(["loss", "model"], ignore_index=True)
-    return table.assign(is_champion=table.index == 0)
-
-
 def predictive_intervals(
     forecast: pd.DataFrame,
     backtest: pd.DataFrame,
     *,
-    as_of: Any,
+    as_of: Day,
     levels: Sequence[float] = (0.8, 0.95),
-    half_life_origins: float = 13.0,
 ) -> pd.DataFrame:
     """Intervals for `forecast` from the errors of `backtest` that had been realised by
     `as_of`.
@@ -180,30 +88,25 @@ def predictive_intervals(
     weigh more. What a channel differs by for good is told from its errors at every
     horizon in `backtest`.
     """
-    seen = backtest[
-        (pd.to_datetime(backtest["due_on"]) <= pd.Timestamp(as_of)) & backtest["point"].notna()
-    ]
-    pools = dict(tuple(seen.groupby(KEY, sort=True))) if len(seen) else {}
-    parts = []
+    now = pd.Timestamp(as_of)
+    pools = _pools(backtest[pd.to_datetime(backtest["due_on"]) <= now])
+    lasting, parts = _lasting(pools), []
     for key, rows in forecast.groupby(KEY, sort=True):
-        n, spread, record = pools[key]["origin_on"].nunique() if key in pools else 0, None, []
-        if n >= MIN_ORIGINS:
-            lasting = _lasting(pools, key, half_life_origins)
-            spread = _spread(pools[key], half_life_origins, lasting(as_of))
-            record = _scored(pools[key], levels, half_life_origins, lasting, wanted=())[1]
-        parts.extend(
-            _limits(rows, spread, level, n, _asked(record, as_of, level)) for level in levels
-        )
-    columns = [*forecast.columns, "level", "low", "mid", "high", "n_errors", "status"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+        n, spread, record = 0, None, []
+        if key in pools:
+            n, spread = _known(pools[key], lasting(key, now))
+        if spread is not None:
+            record = _scored(pools[key], levels, lasting, wanted=())[1]
+        parts += [_limits(rows, spread, level, n, _asked(record, now, level)) for level in levels]
+    nothing = [_limits(forecast, None, np.nan, 0, np.nan)]
+    return pd.concat(parts or nothing, ignore_index=True)
 
 
 def score_intervals(
     backtest: pd.DataFrame,
     *,
     levels: Sequence[float] = (0.8, 0.95),
-    half_life_origins: float = 13.0,
-    only: dict[Any, str] | None = None,
+    only: dict[pd.Timestamp, str] | None = None,
 ) -> pd.DataFrame:
     """Every past forecast with the interval it would have carried that day, and whether
     the outcome lay in it.
@@ -212,31 +115,24 @@ def score_intervals(
     calibrated) to the rows of `backtest`. `only`: the one model to score at each origin
     (all errors of a model still count).
     """
-    known, parts = backtest[backtest["point"].notna()], []
-    pools, told = dict(tuple(known.groupby(KEY, sort=True))), {}
+    pools = _pools(backtest)
+    lasting, parts = _lasting(pools), []
     for key, pool in pools.items():
-        wanted = (
-            None if only is None else [origin for origin, name in only.items() if name == key[0]]
-        )
-        if wanted is None or wanted:
-            needed = pool if wanted is None else pool[pool["origin_on"] <= max(wanted)]
-            lasting = told.setdefault(
-                (key[0], key[1], key[3]), _lasting(pools, key, half_life_origins)
-            )
-            parts += _scored(needed, levels, half_life_origins, lasting, wanted=wanted)[0]
-    if not parts:
-        empty = dict.fromkeys(("level", "low", "mid", "high", "n_errors"), np.nan)
-        return backtest.assign(
-            **empty, status=NOT_YET, is_covered=pd.array([pd.NA] * len(backtest), "boolean")
-        )
-    out = pd.concat(parts, ignore_index=True)
-    inside = (out["actual"] >= out["low"]) & (out["actual"] <= out["high"])
-    return out.assign(is_covered=inside.astype("boolean").where(out["status"] == "complete"))
+        origins = set(pool["origin_on"])
+        wanted = origins if only is None else {day for day, name in only.items() if name == key[0]}
+        if wanted:
+            pool = pool[pool["origin_on"] <= max(wanted)]
+            parts += _scored(pool, levels, lasting, wanted=wanted)[0]
+    nothing = [_limits(backtest, None, np.nan, 0, np.nan)]
+    out = pd.concat(parts or nothing, ignore_index=True)
+    is_inside = (out["actual"] >= out["low"]) & (out["actual"] <= out["high"])
+    is_covered = is_inside.astype("boolean").where(out["status"] == "complete")
+    return out.assign(is_covered=is_covered)
 
 
 def coverage(scored: pd.DataFrame, *, by: Sequence[str] = ("level",)) -> pd.DataFrame:
     """One row per `by`: n_intervals scored, n_not_yet, covered_share (missing where
-    none), mean_width_share.
+    none), median_width_share (width over the forecast).
     """
     scored = scored.assign(
         width=(scored["high"] - scored["low"]) / scored["point"].where(scored["point"] > 0),
@@ -251,6 +147,11 @@ def coverage(scored: pd.DataFrame, *, by: Sequence[str] = ("level",)) -> pd.Data
     return out.astype({"covered_share": float}).reset_index()
 
 
+def _pools(backtest: pd.DataFrame) -> dict[tuple, pd.DataFrame]:
+    """Errors that are pooled, by the values of `KEY`."""
+    return dict(tuple(backtest[backtest["point"].notna()].groupby(KEY, sort=True)))
+
+
 def _scaled(frame: pd.DataFrame, column: str) -> np.ndarray:
     return np.arcsinh(frame[column].to_numpy(float) / frame["unit"].to_numpy(float))
 
@@ -262,42 +163,10 @@ def _noise(frame: pd.DataFrame) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Spread:
-    """Past errors of one pool: their centre, the variance of what all subjects of an
-    origin share (widened for few independent windows), of what they do not (tau + phi *
-    noise), and how many standard errors hold a level.
-    """
-
-    centre: float
-    offsets: dict[str, float]
-    shared: float
-    tau: float
-    phi: float
-    free: float
-    trust: float
-    sizes: np.ndarray
-    weight: np.ndarray
-    n: int
-
-    def reach(self, level: float) -> float:
-        """Student's t for few windows, giving way to the past errors' own quantile as
-        independent windows add up.
-        """
-        from scipy.stats import t
-
-        wide = float(t.ppf(0.5 + level / 2, self.free))
-        if self.trust == 0:
-            return wide
-        order = np.argsort(self.sizes, kind="stable")
-        so_far = self.weight[order].cumsum()
-        own = self.sizes[order][min(np.searchsorted(so_far, level * so_far[-1]), len(order) - 1)]
-        return self.trust * float(own) + (1 - self.trust) * wide
-
-
-@dataclass(frozen=True)
 class _Past:
-    """Errors of one pool, row by row, and by origin what all subjects share; `alone`:
-    windows worth, side by side.
+    """Errors of one pool, row by row (`at`: the place of a row's origin), and by origin
+    their weight by `age` and what all subjects have in `common`; `alone`: windows
+    worth, side by side. What they do not share has the variance tau + phi * noise.
     """
 
     n: int
@@ -312,119 +181,125 @@ class _Past:
     phi: float
 
 
-def _past(pool: pd.DataFrame, half_life: float) -> _Past:
+def _past(pool: pd.DataFrame) -> _Past:
     """Errors of neighbouring origins share days: n windows of h days, g apart, are
     worth about 1 + (n - 1) g / h.
     """
     origins = np.sort(pool["origin_on"].unique())
-    n = len(origins)
-    at = np.searchsorted(origins, pool["origin_on"].to_numpy())
-    age = 0.5 ** ((n - 1 - np.arange(n)) / half_life)
-    apart = float(np.median(np.diff(origins) / np.timedelta64(1, "D"))) / float(
-        pool["horizon_days"].iloc[0]
-    )
+    n, at = len(origins), np.searchsorted(origins, pool["origin_on"].to_numpy())
+    age = 0.5 ** ((n - 1 - np.arange(n)) / HALF_LIFE)
+    days_apart = float(np.median(np.diff(origins) / np.timedelta64(1, "D")))
+    apart = days_apart / float(pool["horizon_days"].iloc[0])
     alone = max(1 + (age.sum() ** 2 / (age**2).sum() - 1) * min(1.0, apart), 1.5)
     error, noise = _scaled(pool, "actual") - _scaled(pool, "point"), _noise(pool)
     trust = 1 / (noise + noise.mean())
     common = np.bincount(at, error * trust, n) / np.bincount(at, trust, n)
     tau, phi, each = 0.0, 1.0, len(pool) / n
     if each > 1.5:
-        tau, phi = _two_parts((error - common[at]) ** 2 * each / (each - 1), noise, age[at])
+        square = (error - common[at]) ** 2 * each / (each - 1)
+        tau, phi = _two_parts(square, noise, age[at])
     return _Past(n, at, age, alone, error, noise, trust, common, tau, phi)
 
 
-def _spread(pool: pd.DataFrame, half_life: float, offsets: dict[str, float]) -> _Spread:
-    p = _past(pool, half_life)
-    common_noise = (
-        np.bincount(p.at, p.trust**2 * p.noise, p.n) / np.bincount(p.at, p.trust, p.n) ** 2
-    )
-    believed = p.alone / (p.alone + CLAIM)
-    centre = float(np.average(p.common, weights=p.age)) * believed
-    shared = max(float(np.average((p.common - centre) ** 2 - common_noise, weights=p.age)), 0.0)
-    error = (
-        p.error - pool["subject"].map(offsets).fillna(0.0).to_numpy(float) if offsets else p.error
-    )
-    sizes = np.abs(error - centre) / np.sqrt(shared + p.tau + p.phi * p.noise)
-    wider = (1 + believed**2 / p.alone) / (
-        1 - believed * (2 - believed) / p.alone
-    )  # as far as the centre is a guess
-    believe = min(1.0, (p.alone - 1) / 6) if len(pool) >= 60 else 0.0
-    return _Spread(
-        centre,
-        offsets,
-        shared * wider,
-        p.tau,
-        p.phi,
-        max(p.alone, 2.0),
-        believe,
-        sizes,
-        p.age[p.at],
-        p.n,
-    )
+@dataclass(frozen=True)
+class _Spread:
+    """What past errors say of the next: their centre, the lasting `offsets` of
+    subjects, the variance all subjects of an origin share (widened for few independent
+    windows), and the errors' `sizes` in standard deviations.
+    """
+
+    past: _Past
+    offsets: Offsets
+    centre: float
+    shared: float
+    sizes: np.ndarray
+
+    def reach(self, level: float) -> float:
+        """Student's t for few windows, giving way to the past errors' own quantile as
+        independent windows add up.
+        """
+        from scipy.stats import t
+
+        wide = float(t.ppf(0.5 + level / 2, max(self.past.alone, 2.0)))
+        if len(self.sizes) < MANY_ERRORS:
+            return wide
+        trust = min(1.0, (self.past.alone - 1) / 6)
+        order = np.argsort(self.sizes, kind="stable")
+        so_far = self.past.age[self.past.at][order].cumsum()
+        place = min(np.searchsorted(so_far, level * so_far[-1]), len(order) - 1)
+        return trust * float(self.sizes[order][place]) + (1 - trust) * wide
 
 
-def _lasting(
-    pools: dict[tuple, pd.DataFrame], key: tuple, half_life: float
-) -> Callable[[Any], dict[str, float]]:
+def _spread(pool: pd.DataFrame, offsets: Offsets) -> _Spread:
+    past = _past(pool)
+    weight = np.bincount(past.at, past.trust, past.n)
+    common_noise = np.bincount(past.at, past.trust**2 * past.noise, past.n) / weight**2
+    believed = past.alone / (past.alone + CLAIM)
+    centre = float(np.average(past.common, weights=past.age)) * believed
+    squares = (past.common - centre) ** 2 - common_noise
+    shared = max(float(np.average(squares, weights=past.age)), 0.0)
+    own = shared + past.tau + past.phi * past.noise
+    sizes = np.abs(past.error - _own(pool, offsets) - centre) / np.sqrt(own)
+    # wider as far as the centre is a guess
+    wider = (1 + believed**2 / past.alone) / (1 - believed * (2 - believed) / past.alone)
+    return _Spread(past, offsets, centre, shared * wider, sizes)
+
+
+def _known(pool: pd.DataFrame, offsets: Offsets) -> tuple[int, _Spread | None]:
+    """Origins of a pool, and the spread of its errors where they are enough."""
+    n = pool["origin_on"].nunique()
+    return n, _spread(pool, offsets) if n >= MIN_ORIGINS else None
+
+
+def _own(rows: pd.DataFrame, offsets: Offsets) -> np.ndarray | float:
+    return rows["subject"].map(offsets).fillna(0.0).to_numpy(float) if offsets else 0.0
+
+
+def _lasting(pools: dict[tuple, pd.DataFrame]) -> Callable[[tuple, pd.Timestamp], Offsets]:
     """What each channel differs by from the rest for good, as known on a day (nothing
     for other kinds: tenths hold new people each time). Every horizon tells it; each
     weighs by its windows worth, so that short ones say most.
     """
-    model, measure, _, kind = key
-    family = [
-        pool
-        for (m, what, _, k), pool in pools.items()
-        if (m, what, k) == (model, measure, "channel")
-    ]
 
     @cache
-    def known(day: Any) -> dict[str, float]:
-        seen = [pool[pool["due_on"] <= pd.Timestamp(day)] for pool in family if kind == "channel"]
-        seen = [
-            (pool, _past(pool, half_life))
-            for pool in seen
-            if pool["origin_on"].nunique() >= MIN_ORIGINS
+    def known(model: str, measure: str, day: pd.Timestamp) -> Offsets:
+        family = [
+            pool[pool["due_on"] <= day]
+            for (of_model, of_measure, _, kind), pool in pools.items()
+            if (of_model, of_measure, kind) == (model, measure, "channel")
         ]
-        if not seen:
+        family = [pool for pool in family if pool["origin_on"].nunique() >= MIN_ORIGINS]
+        if not family:
             return {}
-        own = pd.DataFrame(
-            [
-                _offsets(
-                    pool["subject"],
-                    p.error - p.common[p.at],
-                    p.trust * p.age[p.at],
-                    p.phi * p.noise / p.alone,
-                )
-                for pool, p in seen
-            ]
-        ).fillna(0.0)
-        return dict(
-            zip(
-                own.columns,
-                np.average(own, axis=0, weights=[p.alone for _, p in seen]),
-                strict=True,
-            )
-        )
+        pasts = [_past(pool) for pool in family]
+        rows = [_offsets(pool["subject"], past) for pool, past in zip(family, pasts, strict=True)]
+        table = pd.DataFrame(rows).fillna(0.0)
+        means = np.average(table, axis=0, weights=[past.alone for past in pasts])
+        return dict(zip(table.columns, means, strict=True))
 
-    return known
+    def lasting(key: tuple, day: pd.Timestamp) -> Offsets:
+        model, measure, _, kind = key
+        return known(model, measure, day) if kind == "channel" else {}
+
+    return lasting
 
 
-def _offsets(
-    subject: pd.Series, gap: np.ndarray, weight: np.ndarray, noise: np.ndarray
-) -> dict[str, float]:
+def _offsets(subject: pd.Series, past: _Past) -> Offsets:
     """Lasting difference of each subject from the rest, shrunk as far as its noise asks
     (empirical Bayes).
     """
-    rows = pd.DataFrame({"gap": gap * weight, "weight": weight, "noise": noise}).groupby(
-        subject.to_numpy()
-    )
+    weight = past.trust * past.age[past.at]
+    gap = (past.error - past.common[past.at]) * weight
+    noise = past.phi * past.noise / past.alone
+    rows = pd.DataFrame({"gap": gap, "weight": weight, "noise": noise})
+    rows = rows.groupby(subject.to_numpy())
     own, unsure = rows["gap"].sum() / rows["weight"].sum(), rows["noise"].mean()
     real = max(float(np.average(own**2 - unsure, weights=1 / unsure)), 0.0)
     return (own * real / (real + unsure)).to_dict()
 
 
 def _two_parts(square: np.ndarray, noise: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
-    """Squared errors as tau + phi * noise, weighted: + tau >= 0, and phi >= 1: noise
+    """Squared errors as tau + phi * noise, weighted: tau >= 0, and phi >= 1: noise
     cannot be less than Poisson's.
     """
     from scipy.optimize import nnls
@@ -438,42 +313,33 @@ def _two_parts(square: np.ndarray, noise: np.ndarray, weight: np.ndarray) -> tup
 def _scored(
     pool: pd.DataFrame,
     levels: Sequence[float],
-    half_life: float,
-    lasting: Callable[[Any], dict[str, float]],
+    lasting: Callable[[tuple, pd.Timestamp], Offsets],
     *,
-    wanted: Sequence[Any] | None,
+    wanted: Sequence[pd.Timestamp] | set[pd.Timestamp],
 ) -> tuple[list[pd.DataFrame], list[tuple]]:
-    """The origins of one pool with the limits they would have carried (`wanted` ones;
-    None: all), and what became of all of them: day due, level, share of subjects
-    outside.
+    """The origins of one pool with the limits they would have carried (`wanted` ones),
+    and what became of all of them: day due, level, share of subjects outside.
     """
     parts, record, due = [], [], pool["due_on"].to_numpy()
+    key = tuple(pool[KEY].iloc[0])
     for origin, rows in pool.groupby("origin_on", sort=True):
-        seen = pool[due <= origin]
-        n = seen["origin_on"].nunique()
-        spread = _spread(seen, half_life, lasting(origin)) if n >= MIN_ORIGINS else None
+        n, spread = _known(pool[due <= origin], lasting(key, origin))
         for level in levels:
             asked, actual = _asked(record, origin, level), rows["actual"].to_numpy(float)
-            if wanted is None or origin in wanted:
+            if origin in wanted:
                 parts.append(_limits(rows, spread, level, n, asked))
             if spread is not None:
                 low, _, high = _band(rows, spread, asked)
-                record.append(
-                    (
-                        rows["due_on"].iloc[0],
-                        level,
-                        float(((actual < low) | (actual > high)).mean()),
-                    )
-                )
+                share_outside = float(((actual < low) | (actual > high)).mean())
+                record.append((rows["due_on"].iloc[0], level, share_outside))
     return parts, record
 
 
-def _asked(record: list[tuple], day: Any, level: float) -> float:
-    """The level to ask for so that `level` holds (adaptive conformal inference; Gibbs &
-    Candès 2021, NeurIPS 34): each realised origin with too many subjects outside raises
-    it, each with too few lowers it.
+def _asked(record: list[tuple], day: pd.Timestamp, level: float) -> float:
+    """The level to ask for so that `level` holds: each realised origin with too many
+    subjects outside raises it, each with too few lowers it.
     """
-    outside = [share for due, own, share in record if own == level and due <= pd.Timestamp(day)]
+    outside = [share for due, own, share in record if own == level and due <= day]
     asked = level + STEP_SIZE * sum(share - (1 - level) for share in outside)
     return float(np.clip(asked, level - (1 - level), level + 0.9 * (1 - level)))
 
@@ -481,13 +347,12 @@ def _asked(record: list[tuple], day: Any, level: float) -> float:
 def _band(
     rows: pd.DataFrame, spread: _Spread, asked: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    wide = spread.reach(asked) * np.sqrt(spread.shared + spread.tau + spread.phi * _noise(rows))
-    own = rows["subject"].map(spread.offsets).fillna(0.0).to_numpy(float) if spread.offsets else 0.0
-    middle, unit = _scaled(rows, "point") + spread.centre + own, rows["unit"].to_numpy(float)
+    past, unit = spread.past, rows["unit"].to_numpy(float)
+    wide = spread.reach(asked) * np.sqrt(spread.shared + past.tau + past.phi * _noise(rows))
+    middle = _scaled(rows, "point") + spread.centre + _own(rows, spread.offsets)
     low, high = unit * np.sinh(middle - wide), unit * np.sinh(middle + wide)
-    if (
-        rows["measure"].iloc[0] == "purchases"
-    ):  # a count is whole, each standing for half a purchase either side
+    # a count is whole, each standing for half a purchase either side
+    if rows["measure"].iloc[0] == "purchases":
         low, high = np.round(np.maximum(low, 0)), np.round(high)
     return low, unit * np.sinh(middle), high
 
@@ -495,9 +360,8 @@ def _band(
 def _limits(
     rows: pd.DataFrame, spread: _Spread | None, level: float, n: int, asked: float
 ) -> pd.DataFrame:
-    if spread is None:
-        return rows.assign(
-            level=level, low=np.nan, mid=np.nan, high=np.nan, n_errors=n, status=NOT_YET
-        )
-    low, mid, high = _band(rows, spread, asked)
-    return rows.assign(level=level, low=low, mid=mid, high=high, n_errors=n, status="complete")
+    low = mid = high = np.nan
+    if spread is not None:
+        low, mid, high = _band(rows, spread, asked)
+    status = NOT_YET if spread is None else "complete"
+    return rows.assign(level=level, low=low, mid=mid, high=high, n_errors=n, status=status)

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
+from playbook.methods.backtest import MIN_ORIGINS
 from playbook.methods.customer_models import poisson_deviance
 from playbook.methods.hashing import hash_places
-from playbook.methods.race import MIN_ORIGINS
 from playbook.store import expression
 
 __all__ = [

@@ -2,7 +2,8 @@
 with every table by its id.
 
 *Maturity* is the number of days after a period's end before its figure may be judged (`win`: the platform's
-attribution window; `h`: the stated horizon; `par`: the shop sets it). The entries stand in `metrics.txt`, a line each;
+attribution window; `h`: the stated horizon; `par`: the shop sets it). The entries stand in `metrics.txt`, a line each,
+with a last cell where a goal's months add up (`flow`) or it is about `users` or `brand`;
 `data/METRICS.md` is written from there.
 """
 
@@ -34,7 +35,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Metric:
-    """One entry: direction ↑ (better high), ↓ (better low) or ↔ (neither alone)."""
+    """One entry: direction ↑ (better high), ↓ (better low) or ↔ (neither alone).
+
+    `is_flow`: months add up (of a ratio they are averaged). `goal_kind`: what a goal set
+    on it is about, `users`, `sales` or `brand`.
+    """
 
     id: str
     name: str
@@ -46,6 +51,13 @@ class Metric:
     maturity: str
     trap: str
     group: str
+    is_flow: bool = False
+    goal_kind: str = "sales"
+
+    @property
+    def is_lower_better(self) -> bool:
+        """Whether less of it is better."""
+        return self.direction.startswith("↓")
 
     @property
     def is_lower_better(self) -> bool:
@@ -61,7 +73,11 @@ def _parsed(text: str) -> dict[str, Metric]:
             continue
         cells = [c.strip() for c in line.split(" | ")]
         english, _dot, chinese = cells[1].partition(" · ")
-        found[cells[0]] = Metric(cells[0], english, chinese, *cells[2:8], group)
+        kinds = cells[8].split() if len(cells) > 8 else []
+        kind = next((name for name in kinds if name != "flow"), "sales")
+        found[cells[0]] = Metric(
+            cells[0], english, chinese, *cells[2:8], group, "flow" in kinds, kind
+        )
     return found
 
 

@@ -15,6 +15,9 @@ from playbook.errors import PlaybookError
 
 __all__ = ["driver_tree", "scenarios", "tornado"]
 
+#: quantiles of a driver's own months that count as its low and high
+LOW, HIGH = 0.2, 0.8
+
 
 def driver_tree(
     base: dict[str, float],
@@ -35,44 +38,33 @@ def driver_tree(
     """
     names = list(base)
     values = np.array([float(base[name]) for name in names])
-    weighed = np.array(
-        [1.0 if weights is None else float(weights.get(name, 0.0)) for name in names]
-    )
-    strange = sorted(set(weights or {}) - set(names))
-    if not (np.isfinite(values).all() and (values > 0).all() and np.isfinite(goal) and goal > 0):
+    if not (np.isfinite([*values, goal]).all() and (values > 0).all() and goal > 0):
+        raise PlaybookError("methods.drivers_not_positive", table="tree")
+    weights = dict.fromkeys(names, 1.0) if weights is None else weights
+    if strange := sorted(set(weights) - set(names)):
         raise PlaybookError(
-            "A goal can only be solved from drivers above zero", table="tree", do="wait for sales"
+            "methods.unknown_driver", table="tree", named=", ".join(strange), known=", ".join(names)
         )
-    if strange or weighed.sum() <= 0:
-        raise PlaybookError(
-            f"Weights must name drivers: {', '.join(strange) or 'all are zero'}",
-            table="tree",
-            do=f"choose from {', '.join(names)}",
-        )
-    ratio = goal / values.prod()
+    weighed = np.array([float(weights.get(name, 0.0)) for name in names])
+    if weighed.sum() <= 0:
+        raise PlaybookError("methods.no_weights", table="tree")
+    ratio, gap = goal / values.prod(), goal - values.prod()
     needed = values * ratio ** (weighed / weighed.sum())
     needed[-1] = goal / np.prod(needed[:-1])
-    gap = goal - values.prod()
-    each = np.log(needed / values)
-    share = each / each.sum() if abs(each.sum()) > 1e-15 else np.zeros(len(each))
-    effect = gap * share
+    log_change = np.log(needed / values)
+    moved = log_change.sum()
+    effect = gap * (log_change / moved if abs(moved) > 1e-15 else np.zeros(len(names)))
     effect[-1] = gap - effect[:-1].sum()
-    best = np.array(
-        [history[n].max() if history is not None and n in history else np.nan for n in names]
-    )
-    return pd.DataFrame(
-        {
-            "driver": names,
-            "base": values,
-            "needed": needed,
-            "change": needed / values - 1,
-            "needed_alone": values * ratio,
-            "effect": effect,
-            "best_so_far": best,
-            "is_beyond_past": pd.array(
-                np.where(np.isnan(best), None, needed > best), dtype="boolean"
-            ),
-        }
+    tree = pd.DataFrame({"driver": names, "base": values, "needed": needed})
+    best = pd.DataFrame(history).max().reindex(names).to_numpy(float)
+    is_beyond = pd.array(needed > best, dtype="boolean")
+    is_beyond[np.isnan(best)] = pd.NA
+    return tree.assign(
+        change=needed / values - 1,
+        needed_alone=values * ratio,
+        effect=effect,
+        best_so_far=best,
+        is_beyond_past=is_beyond,
     )
 
 
@@ -91,21 +83,11 @@ def scenarios(
     `months` months, so together they are rarer than either. cm = revenue x cm_share,
     profit = cm - fixed; missing where those are not known.
     """
-    t = history.tail(months)[list(drivers)]
-    rows = []
-    for name, at in (("low", 0.2), ("middle", 0.5), ("high", 0.8)):
-        chosen = t.quantile(at)
-        revenue = float(chosen.prod())
-        rows.append(
-            {
-                "scenario": name,
-                **chosen,
-                "revenue": revenue,
-                "cm": revenue * cm_share,
-                "profit": revenue * cm_share - fixed,
-            }
-        )
-    return pd.DataFrame(rows)
+    plan = history.tail(months)[list(drivers)].quantile([LOW, 0.5, HIGH])
+    revenue = plan.prod(axis=1)
+    plan = plan.assign(revenue=revenue, cm=revenue * cm_share, profit=revenue * cm_share - fixed)
+    plan.insert(0, "scenario", ["low", "middle", "high"])
+    return plan.reset_index(drop=True)
 
 
 def tornado(history: pd.DataFrame, drivers: tuple[str, ...], *, months: int = 12) -> pd.DataFrame:
@@ -113,20 +95,10 @@ def tornado(history: pd.DataFrame, drivers: tuple[str, ...], *, months: int = 12
     80th percentile of the newest `months`, the others at their median), base, swing;
     widest first.
     """
-    t = history.tail(months)[list(drivers)]
-    middle = t.median()
-    rows = []
-    for name in drivers:
-        ends = [float(middle.drop(name).prod() * t[name].quantile(at)) for at in (0.2, 0.8)]
-        rows.append(
-            {
-                "driver": name,
-                "low": ends[0],
-                "high": ends[1],
-                "base": float(middle.prod()),
-                "swing": abs(ends[1] - ends[0]),
-            }
-        )
-    return pd.DataFrame(rows).sort_values(
-        ["swing", "driver"], ascending=[False, True], ignore_index=True
-    )
+    recent = history.tail(months)[list(drivers)]
+    middle, ends = recent.median(), recent.quantile([LOW, HIGH])
+    others = [middle.drop(name).prod() for name in drivers]
+    low, high = others * ends.loc[LOW], others * ends.loc[HIGH]
+    swings = pd.DataFrame({"driver": list(drivers), "low": low.array, "high": high.array})
+    swings = swings.assign(base=middle.prod(), swing=(swings["high"] - swings["low"]).abs())
+    return swings.sort_values(["swing", "driver"], ascending=[False, True], ignore_index=True)

@@ -15,6 +15,9 @@ import pandas as pd
 
 __all__ = ["pacing"]
 
+#: whole past months from which on a course within the month is believed
+MIN_MONTHS = 3
+
 
 def pacing(
     daily: pd.DataFrame, *, as_of: dt.date | str, target: float, months: int = 12
@@ -30,32 +33,27 @@ def pacing(
     """
     as_of = pd.Timestamp(as_of)
     month = pd.Period(as_of, "M")
-    t = daily.set_index("period_on")["amount"].astype(float)
-    past = t[(t.index < month.start_time) & (t.index >= (month - months).start_time)]
+    amounts = daily.set_index("period_on")["amount"].astype(float)
+    past = amounts[(month - months).start_time : month.start_time - pd.Timedelta(days=1)]
     days = pd.date_range(month.start_time, month.end_time.normalize())
     week = past.groupby(past.index.day_of_week).mean().reindex(range(7))
-    week = (
-        (week / week.mean()).fillna(1.0).clip(lower=0)
-        if past.sum() > 0
-        else pd.Series(1.0, index=range(7))
-    )
-    spread = [
-        (_course(part, week), part)
+    level = week.mean() if past.sum() > 0 else np.nan
+    week = (week / level).fillna(1.0).clip(lower=0)
+    courses = [
+        _course(part, week)
         for p, part in past.groupby(past.index.to_period("M"))
         if len(part) == p.days_in_month and part.sum() > 0
     ]
-    at = np.arange(1, len(days) + 1) / len(days)
+    at = _shares(len(days))
     shape = np.cumsum(week.reindex(days.day_of_week).to_numpy())
     shape = shape / shape[-1]
     low = high = np.full(len(days), np.nan)
-    if len(spread) >= 3:
-        drift = np.array(
-            [np.interp(at, np.arange(1, len(c) + 1) / len(c), c) for c, _part in spread]
-        )
+    if len(courses) >= MIN_MONTHS:
+        drift = np.array([np.interp(at, _shares(len(c)), c) for c in courses])
         middle = drift.mean(axis=0)
         shape = shape * middle / middle[-1]
         low, high = np.quantile(drift / middle, [0.05, 0.95], axis=0)
-    actual = t.reindex(days).where(days <= as_of).cumsum().to_numpy()
+    actual = amounts.reindex(days).where(days <= as_of).cumsum().to_numpy()
     expected = target * shape
     return pd.DataFrame(
         {
@@ -69,6 +67,11 @@ def pacing(
             "status": np.where(days <= as_of, "complete", "unobserved"),
         }
     )
+
+
+def _shares(n: int) -> np.ndarray:
+    """Share of the month that is over at the end of each of its n days."""
+    return np.arange(1, n + 1) / n
 
 
 def _course(part: pd.Series, week: pd.Series) -> np.ndarray:

@@ -33,8 +33,12 @@ __all__ = [
 ]
 
 CORNERS = tuple((memory, damping) for memory in (0.25, 0.75) for damping in (0.9, 1.0))
-RIDGE = 2.0  # an effect seen in one full period keeps a third of its size, in six periods three quarters
+#: an effect seen in one full period keeps a third of its size, in six three quarters
+RIDGE = 2.0
+#: seasons back that the season's index rests on
 KEPT_SEASONS = 5
+#: a season's index under which a period counts as closed
+CLOSED = 0.02
 
 
 @dataclass(frozen=True)
@@ -55,17 +59,17 @@ def _moving_mean(amounts: np.ndarray, width: int, *, full: bool) -> np.ndarray:
     where it is not `full`.
     """
     kernel = np.ones(width) if width % 2 else np.r_[0.5, np.ones(width - 1), 0.5]
-    seen = np.isfinite(amounts)
-    weight = np.convolve(seen, kernel, "full")[len(kernel) // 2 :][: len(amounts)]
-    total = np.convolve(np.where(seen, amounts, 0.0), kernel, "full")[len(kernel) // 2 :][
-        : len(amounts)
-    ]
-    enough = weight > (0.75 * width if full else 0)
-    out = np.divide(total, weight, out=np.full(len(amounts), np.nan), where=enough)
+    n, half = len(amounts), len(kernel) // 2
+    known = np.isfinite(amounts)
+    weight, total = (
+        np.convolve(part, kernel, "full")[half : half + n]
+        for part in (known, np.where(known, amounts, 0.0))
+    )
+    is_enough = weight > (0.75 * width if full else 0)
+    mean = np.divide(total, weight, out=np.full(n, np.nan), where=is_enough)
     if full:
-        half = len(kernel) // 2
-        out[:half], out[len(amounts) - half :] = np.nan, np.nan
-    return out
+        mean[:half], mean[n - half :] = np.nan, np.nan
+    return mean
 
 
 def season_index(amounts: np.ndarray, period: int) -> np.ndarray:
@@ -80,9 +84,9 @@ def season_index(amounts: np.ndarray, period: int) -> np.ndarray:
     if period < 2 or n < 2 * period:
         return flat
     base = _moving_mean(amounts, period, full=True)
-    use = np.isfinite(base) & np.isfinite(amounts) & (np.arange(n) >= n - KEPT_SEASONS * period)
-    at = np.arange(n) % period
-    top, bottom = (np.bincount(at[use], part[use], period) for part in (amounts, base))
+    is_used = np.isfinite(base + amounts) & (np.arange(n) >= n - KEPT_SEASONS * period)
+    position = np.arange(n)[is_used] % period
+    top, bottom = (np.bincount(position, part[is_used], period) for part in (amounts, base))
     index = np.divide(top, bottom, out=flat.copy(), where=bottom > 0)
     return np.maximum(index, 0.0) / index.mean() if index.mean() > 0 else flat
 
@@ -98,12 +102,11 @@ def _full_index(amounts: np.ndarray, week: int, year: int, ahead: int) -> np.nda
     weekly = season_index(amounts, week)[position % week]
     if n < 2 * year:
         return weekly
-    # Blocks end with the last day, so the newest week is whole; a closed weekday (index 0) carries nothing.
+    # blocks end with the last day, so the newest week is whole
     skip = n % week
-    sums = np.nansum(amounts[skip:].reshape(-1, week), axis=1)
-    yearly = season_index(sums, year // week)
-    block = np.where(position < skip, -1, (position - skip) // week)
-    return weekly * yearly[block % (year // week)]
+    weeks = np.nansum(amounts[skip:].reshape(-1, week), axis=1)
+    yearly = season_index(weeks, year // week)
+    return weekly * yearly[(position - skip) // week % (year // week)]
 
 
 def clean_series(
@@ -117,30 +120,39 @@ def clean_series(
     """
     n, ahead = len(amounts), len(future)
     effect, effects = np.ones(n), np.zeros(calendar.shape[1])
-    # A wide window for days, so that a promotion of some days does not pass for the level it is measured against.
+    # a wide window for days, so that a promotion of some days does not pass for the
+    # level it is measured against
     window = 4 * week + 1 if week < year else 2 * (week // 2) + 1
     for _ in range(8 if calendar.shape[1] else 1):
         bare = amounts / effect
         index = _full_index(bare, week, year, ahead)
-        open_ = index[:n] > 0.02
-        level = _moving_mean(
-            np.where(open_, bare / np.where(open_, index[:n], 1.0), np.nan), window, full=False
-        )
+        adjusted, is_open = _adjusted(bare, index[:n])
+        level = _moving_mean(np.where(is_open, adjusted, np.nan), window, full=False)
         if not calendar.shape[1]:
             break
         base = level * index[:n]
-        use = np.isfinite(amounts) & np.isfinite(base) & (base > 0)
-        if use.sum() > calendar.shape[1] + 2:
-            x, weight = calendar[use], base[use] / base[use].mean()
-            gram = (x * weight[:, None]).T @ x + RIDGE * np.eye(x.shape[1])
-            effects = np.linalg.solve(gram, x.T @ (weight * (amounts[use] / base[use] - 1)))
-            effect = np.maximum(1 + calendar @ effects, 0.05)
+        is_used = np.isfinite(amounts) & (base > 0)
+        if is_used.sum() > calendar.shape[1] + 2:
+            effects = _ridge(calendar[is_used], amounts[is_used], base[is_used])
+            effect = _factor(calendar, effects)
     bare = amounts / effect
     if np.isnan(bare).any():
-        seen = np.isfinite(level)
-        filled = np.interp(np.arange(n), np.flatnonzero(seen), level[seen]) * index[:n]
+        known = np.isfinite(level)
+        filled = np.interp(np.arange(n), np.flatnonzero(known), level[known]) * index[:n]
         bare = np.where(np.isfinite(bare), bare, filled)
-    return Cleaned(bare, index[:n], index[n:], np.maximum(1 + future @ effects, 0.05), effects)
+    return Cleaned(bare, index[:n], index[n:], _factor(future, effects), effects)
+
+
+def _ridge(shares: np.ndarray, amounts: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Effects of full periods on the level `base`, weighted by it."""
+    weight = base / base.mean()
+    gram = (shares * weight[:, None]).T @ shares + RIDGE * np.eye(shares.shape[1])
+    return np.linalg.solve(gram, shares.T @ (weight * (amounts / base - 1)))
+
+
+def _factor(shares: np.ndarray, effects: np.ndarray) -> np.ndarray:
+    """What the calendar multiplies each period's level by."""
+    return np.maximum(1 + shares @ effects, 0.05)
 
 
 def growth_path(amounts: np.ndarray, year: int, ahead: int) -> np.ndarray | None:
@@ -177,28 +189,26 @@ def _level_and_slope(adjusted: np.ndarray, weight: np.ndarray) -> tuple[float, f
     return mean + slope * mean_age, slope
 
 
-def _adjusted(cleaned: Cleaned) -> tuple[np.ndarray, np.ndarray]:
-    """Season divided out, with the weight of each period: a closed weekday says nothing
-    about the level.
+def _adjusted(amounts: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Season divided out (0 where closed), and whether each period is open: a closed
+    weekday says nothing about the level.
     """
-    known = cleaned.index > 0.02
-    return np.where(
-        known, cleaned.amounts / np.where(known, cleaned.index, 1.0), 0.0
-    ), known.astype(float)
+    is_open = index > CLOSED
+    return np.where(is_open, amounts / np.where(is_open, index, 1.0), 0.0), is_open
 
 
 def trend_path(cleaned: Cleaned, year: int) -> np.ndarray:
     """Level and damped slope of the season-adjusted series, on its season; NaN with
     fewer than three periods.
     """
-    adjusted, known = _adjusted(cleaned)
+    adjusted, is_open = _adjusted(cleaned.amounts, cleaned.index)
     steps = np.arange(1, len(cleaned.future_index) + 1)
-    if known.sum() < 3:
+    if is_open.sum() < 3:
         return np.full(len(steps), np.nan)
     age = np.arange(len(adjusted))[::-1]
     paths = []
     for memory, damping in CORNERS:
-        weight = np.power(1 - 2 / (max(memory * year, 2) + 1), age) * known
+        weight = np.power(1 - 2 / (max(memory * year, 2) + 1), age) * is_open
         level, slope = _level_and_slope(adjusted, weight)
         paths.append(level + slope * np.cumsum(np.power(damping ** (1 / year), steps)))
     return np.mean(paths, axis=0) * cleaned.future_index
@@ -208,8 +218,8 @@ def level_path(cleaned: Cleaned, year: int) -> np.ndarray:
     """The season-adjusted level of the last weeks (memory of a quarter of a year)
     without any slope.
     """
-    adjusted, known = _adjusted(cleaned)
-    weight = np.power(1 - 2 / (max(year / 4, 2) + 1), np.arange(len(adjusted))[::-1]) * known
+    adjusted, is_open = _adjusted(cleaned.amounts, cleaned.index)
+    weight = np.power(1 - 2 / (max(year / 4, 2) + 1), np.arange(len(adjusted))[::-1]) * is_open
     mean = (weight * adjusted).sum() / weight.sum() if weight.sum() > 0 else np.nan
     return mean * cleaned.future_index
 
@@ -224,13 +234,12 @@ def model_paths(
     """
     n, ahead = len(amounts), len(effects) - len(amounts)
     nothing = np.full(ahead, np.nan)
-    seen = amounts[np.isfinite(amounts)]
     cleaned = clean_series(amounts, effects[:n], effects[n:], week=week, year=year)
     lift = cleaned.future_effect
     grown = growth_path(cleaned.amounts, year, ahead)
     trend, level = trend_path(cleaned, year) * lift, level_path(cleaned, year) * lift
     known = {
-        "naive": np.full(ahead, seen[-1] if len(seen) else np.nan),
+        "naive": np.full(ahead, amounts[np.isfinite(amounts)][-1]),
         "seasonal_naive": amounts[n - week + np.arange(ahead) % week] if n >= week else nothing,
         "level": level,
         "trend": trend,
@@ -242,7 +251,7 @@ def model_paths(
     unknown = set(models) - set(known)
     if unknown:
         raise PlaybookError(
-            f"No model named {', '.join(sorted(unknown))}", do=f"choose from {', '.join(known)}"
+            "methods.unknown_model", named=", ".join(sorted(unknown)), known=", ".join(known)
         )
     return np.stack([known[name] for name in models])
 
@@ -257,9 +266,8 @@ def _ets(amounts: np.ndarray, year: int, ahead: int) -> np.ndarray:
 
     season = "mul" if len(amounts) >= 2 * year and amounts.min() > 0 else None
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # its convergence notes come once per origin; the backtest judges the result
+        # its convergence notes come once per origin; the backtest judges the result
+        warnings.simplefilter("ignore")
         fit = ExponentialSmoothing(
             amounts,
             trend="add",

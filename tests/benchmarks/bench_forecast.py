@@ -28,9 +28,9 @@ def main() -> None:
     for frequency, n, horizon in CASES:
         rng = np.random.default_rng(7)
         at = pd.period_range(
-            "2020-01-01", periods=n + horizon, freq=FREQUENCIES[frequency][0]
+            "2020-01-01", periods=n + horizon, freq=FREQUENCIES[frequency].code
         ).start_time
-        season = 1 + 0.3 * np.sin(2 * np.pi * np.arange(n) / FREQUENCIES[frequency][2])
+        season = 1 + 0.3 * np.sin(2 * np.pi * np.arange(n) / FREQUENCIES[frequency].year)
         history = pd.DataFrame(
             {"period_on": at[:n], "amount": 1000 * season * np.exp(rng.normal(0, 0.2, n))}
         )

@@ -28,7 +28,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from playbook.chapters.goal_setting.goals import daily_revenue, revenue_forecast
+from playbook.chapters.goal_setting.goals import revenue_forecast
+from playbook.measures.revenue_days import daily_revenue
 from playbook.chapters.monthly_review.review import TREE, anomalies, drivers, scorecard
 from playbook.chapters.start_here.facts import daily
 from playbook.demo import make_demo
@@ -144,7 +145,7 @@ def judged(seed: int) -> dict:
             row["news_by_node"][node] = row["news_by_node"].get(node, 0) + int(
                 why["rank"].idxmin() == node
             )
-    forecast, _ = revenue_forecast(net, as_of=f"{pd.Period(LAST).end_time:%Y-%m-%d}", level=0.8)
+    forecast, _ = revenue_forecast(net, as_of=pd.Period(LAST).end_time.date(), level=0.8)
     held = forecast.origins.is_covered.dropna()
     ratio = forecast.backtest.set_index("model").at["chosen", "mae_ratio"]
     return row | {

@@ -1,5 +1,4 @@
-"""Goals: what can be reached, what must be true for it, whether the month is on its
-way, and when money is made.
+"""Goals: what can be reached, what must be true for it, and when money is made.
 
 A *goal* is a figure with a day; its *chance* (p_reach) is the share of the calibrated
 forecast distribution at or above it, so a goal is as good as the backtest behind it. A
@@ -12,33 +11,35 @@ in the shop's currency.
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from statistics import NormalDist
 
 import ibis
 import numpy as np
 import pandas as pd
 
+from playbook.chapters.goal_setting.sections import Table
 from playbook.forecasting.series import Forecast, forecast_series, reach
 from playbook.measures.metrics import METRICS
-from playbook.measures.revenue_days import by_month, daily_revenue, promotion_calendar
+from playbook.measures.revenue_days import by_month
+from playbook.messages import say
 from playbook.store import expression
+from playbook.tables import frame_of, returns, schema
 
 __all__ = [
-    "daily_revenue",
-    "by_month",
-    "revenue_forecast",
-    "promotion_calendar",
-    "driver_history",
-    "smart_sheet",
-    "goal_verdicts",
-    "okr",
-    "target_rows",
-    "target_of",
-    "goal_predictions",
-    "goal_headline",
-    "break_even",
-    "people_series",
+    "HORIZONS",
     "TREES",
+    "break_even",
+    "driver_history",
+    "goal_headline",
+    "goal_predictions",
+    "goal_verdicts",
+    "month_start",
+    "okr",
+    "people_series",
+    "revenue_forecast",
+    "smart_sheet",
+    "target_of",
+    "target_rows",
 ]
 
 #: trees by preference: the drivers multiply to revenue
@@ -47,31 +48,24 @@ TREES = {
     "buyers": ("buyers", "orders_per_buyer", "aov"),
     "orders": ("orders", "aov"),
 }
-FLOWS = {
-    "net_revenue",
-    "orders",
-    "new_customers",
-    "cm",
-    "gross_sales",
-    "paid_amount",
-    "gmv",
-    "buyers",
-    "sessions",
-}
-LOWER_IS_BETTER = {
-    "return_share",
-    "refund_share_booked",
-    "discount_share",
-    "ncac",
-    "late_share",
-    "cart_abandon_share",
-}
+#: horizon of a goal -> its months
+HORIZONS = {"month": 1, "quarter": 3, "year": 12}
+#: whole months from which on a month is forecast from months, not from days
+MONTHS_FOR_MONTHS = 24
+#: observed months a goal needs
+MIN_MONTHS = 3
+#: chance under which a goal beyond any past growth is lowered
+EVEN = 0.5
+#: days a buyer counts as returning after an order
+RETURN_DAYS = 365
+#: level of the interval of the margin per order
+MARGIN_LEVEL = 0.9
 
 
 def revenue_forecast(
     daily: pd.DataFrame,
     *,
-    as_of: dt.date | str,
+    as_of: dt.date,
     months: int = 1,
     level: float = 0.8,
     calendar: pd.DataFrame | None = None,
@@ -84,84 +78,82 @@ def revenue_forecast(
     is forecast. By month where two years of whole months are there and no month is
     running, else by day: a yearly season cannot be known from less, a weekly one can.
     """
-    as_of = pd.Timestamp(as_of)
-    monthly = by_month(daily)
-    if as_of.is_month_end and len(monthly) >= 24:
+    now, monthly = pd.Timestamp(as_of), by_month(daily)
+    if now.is_month_end and len(monthly) >= MONTHS_FOR_MONTHS:
         return forecast_series(monthly, frequency="month", horizon=months, level=level), 0.0
-    start = as_of + pd.Timedelta(days=1) if as_of.is_month_end else as_of.replace(day=1)
-    end = start + pd.DateOffset(months=months) - pd.Timedelta(days=1)
-    horizon = (end - as_of).days
-    done = daily.loc[(daily["period_on"] >= start) & (daily["period_on"] <= as_of), "amount"].sum()
-    found = forecast_series(daily, frequency="day", horizon=horizon, level=level, calendar=calendar)
-    return found, float(done)
+    last = _last_whole_month(as_of)
+    done = daily.loc[daily["period_on"].between(last.end_time, now), "amount"].sum()
+    horizon = ((last + months).end_time.normalize() - now).days
+    ahead = forecast_series(daily, frequency="day", horizon=horizon, level=level, calendar=calendar)
+    return ahead, float(done)
+
+
+def _last_whole_month(as_of: dt.date) -> pd.Period:
+    now = pd.Timestamp(as_of)
+    return pd.Period(now, "M") - int(not now.is_month_end)
 
 
 def people_series(
     *,
-    as_of: dt.date | str,
-    traffic: Any = None,
-    customer_days: Any = None,
-    brand_channels: tuple[str, ...] = ("direct",),
+    as_of: dt.date,
+    traffic: Table | None = None,
+    customer_days: Table | None = None,
 ) -> pd.DataFrame:
     """Monthly series of users and brand: metric, month, amount. sessions and
-    brand_share (those of `brand_channels` over all) from `traffic`; buyers and
-    returning_buyer_share (buyers of the month who also bought in the 365 days before
-    it) from `customer_days`. Months the table does not cover whole are left out; so is
+    brand_share (direct ones over all) from `traffic`; buyers and returning_buyer_share
+    (buyers of the month who also bought in the 365 days before it) from
+    `customer_days`. Months the table does not cover whole are left out; so is
     returning_buyer_share in the first year of the log, when earlier orders may lie
     before it.
     """
-    end, parts = pd.Timestamp(as_of), []
+    parts = [pd.DataFrame(columns=["metric", "month", "amount"])]
     if traffic is not None:
-        t = expression(traffic)
-        t = t.filter(t.day_on <= ibis.literal(end.date()))
-        is_brand = (
-            t.channel.isin(list(brand_channels)) if "channel" in t.columns else ibis.literal(False)
-        )
-        daily = t.group_by(period_on=t.day_on).aggregate(
-            sessions=t.sessions.sum().cast("float64"),
-            brand=t.sessions.sum(where=is_brand).cast("float64"),
-        )
-        daily = daily.order_by("period_on").to_pandas()
-        daily["period_on"] = pd.to_datetime(daily["period_on"])
-        months = by_month(daily, columns=("sessions", "brand"))
-        parts.append(months.assign(metric="sessions", amount=months["sessions"]))
-        if months["brand"].fillna(0).sum() > 0:
-            parts.append(
-                months.assign(metric="brand_share", amount=months["brand"] / months["sessions"])
-            )
+        parts += _traffic_series(expression(traffic), as_of)
     if customer_days is not None:
-        c = expression(customer_days)
-        c = c.filter((c.orders > 0) & (c.day_on <= ibis.literal(end.date())))
-        before = c.day_on.max().over(
-            ibis.window(group_by="customer_id", order_by="day_on", preceding=(None, 1))
-        )
-        month = c.day_on.truncate("M")
-        each = (
-            c.mutate(month=month, before=before)
-            .group_by("customer_id", "month")
-            .aggregate(before=lambda t: t.before.min(), first=lambda t: t.day_on.min())
-        )
-        gap = each.month.delta(each.before, unit="day")
-        found = each.group_by("month").aggregate(
-            buyers=each.count(),
-            back=(each.before.notnull() & (each.before < each.month) & (gap <= 365)).sum(),
-        )
-        found = found.order_by("month").to_pandas()
-        at = pd.PeriodIndex(pd.to_datetime(found["month"]), freq="M")
-        found = found.assign(month=at.astype(str), period_on=at.start_time)[
-            at.end_time.normalize() <= end
-        ]
-        parts.append(found.assign(metric="buyers", amount=found["buyers"].astype(float)))
-        late = found[found["period_on"] >= found["period_on"].min() + pd.DateOffset(years=1)]
-        parts.append(
-            late.assign(metric="returning_buyer_share", amount=late["back"] / late["buyers"])
-        )
-    columns = ["metric", "month", "amount"]
-    return (
-        pd.concat([part[columns] for part in parts], ignore_index=True)
-        if parts
-        else pd.DataFrame(columns=columns)
+        parts += _buyer_series(expression(customer_days), as_of)
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def _traffic_series(traffic: ibis.Table, as_of: dt.date) -> list[pd.DataFrame]:
+    visits = traffic.filter(traffic.day_on <= ibis.literal(as_of))
+    is_direct = visits.channel == "direct" if "channel" in visits.columns else ibis.literal(False)
+    daily = visits.group_by(period_on=visits.day_on).aggregate(
+        sessions=visits.sessions.sum().cast("float64"),
+        brand=visits.sessions.sum(where=is_direct).cast("float64"),
     )
+    daily = daily.order_by("period_on").to_pandas()
+    daily["period_on"] = pd.to_datetime(daily["period_on"])
+    months = by_month(daily, columns=("sessions", "brand"))
+    parts = [_series("sessions", months, months["sessions"])]
+    if months["brand"].sum() > 0:
+        parts.append(_series("brand_share", months, months["brand"] / months["sessions"]))
+    return parts
+
+
+def _buyer_series(customer_days: ibis.Table, as_of: dt.date) -> list[pd.DataFrame]:
+    days = customer_days.filter(
+        (customer_days.orders > 0) & (customer_days.day_on <= ibis.literal(as_of))
+    )
+    earlier = ibis.window(group_by="customer_id", order_by="day_on", preceding=(None, 1))
+    days = days.mutate(month=days.day_on.truncate("M"), before=days.day_on.max().over(earlier))
+    buyers = days.group_by("customer_id", "month").aggregate(before=days.before.min())
+    gap = buyers.month.delta(buyers.before, unit="day")
+    is_back = buyers.before.notnull() & (buyers.before < buyers.month) & (gap <= RETURN_DAYS)
+    counts = buyers.group_by("month").aggregate(buyers=buyers.count(), back=is_back.sum())
+    counts = counts.order_by("month").to_pandas()
+    month = pd.PeriodIndex(pd.to_datetime(counts["month"]), freq="M")
+    is_later = month.asi8 >= month.asi8[:1] + 12
+    counts = counts.assign(month=month.astype(str), is_later=is_later)
+    counts = counts[month <= _last_whole_month(as_of)]
+    later = counts[counts["is_later"]]
+    return [
+        _series("buyers", counts, counts["buyers"].astype(float)),
+        _series("returning_buyer_share", later, later["back"] / later["buyers"]),
+    ]
+
+
+def _series(metric: str, months: pd.DataFrame, amount: pd.Series) -> pd.DataFrame:
+    return pd.DataFrame({"metric": metric, "month": months["month"], "amount": amount})
 
 
 def driver_history(monthly: pd.DataFrame) -> tuple[str, pd.DataFrame]:
@@ -172,38 +164,31 @@ def driver_history(monthly: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     ratios of the month's own sums, so they multiply to revenue exactly. A month in
     which a driver would divide by zero is missing.
     """
-    t = monthly.sort_values("month", ignore_index=True).astype({"revenue": float, "orders": float})
-    full = [name for name in ("sessions", "buyers") if name in t and t[name].notna().sum() >= 2]
-    tree = "traffic" if "sessions" in full else "buyers" if "buyers" in full else "orders"
-    t = t[t[full[0]].notna()].reset_index(drop=True) if full else t
-    out = pd.DataFrame({"month": t["month"], "revenue": t["revenue"]})
-    per_order = t["orders"].where(t["orders"] > 0)
-    if tree == "traffic":
-        out["sessions"] = t["sessions"].astype(float)
-        out["cvr_sessions"] = t["orders"] / out["sessions"].where(out["sessions"] > 0)
-    elif tree == "buyers":
-        out["buyers"] = t["buyers"].astype(float)
-        out["orders_per_buyer"] = t["orders"] / out["buyers"].where(out["buyers"] > 0)
-    else:
-        out["orders"] = t["orders"]
-    out["aov"] = t["revenue"] / per_order
-    return tree, out
+    counts = monthly.reindex(columns=["month", "revenue", "orders", "sessions", "buyers"])
+    counts = counts.set_index("month").astype(float).sort_index()
+    is_fed = counts.notna().sum() >= 2
+    tree = next((name for name, (first, *_) in TREES.items() if is_fed[first]), "orders")
+    first, *ratios = TREES[tree]
+    counts = counts[counts[first].notna()]
+    positive = counts.where(counts > 0)
+    out = counts[["revenue", first]].copy()
+    if len(ratios) == 2:
+        out[ratios[0]] = counts["orders"] / positive[first]
+    return tree, out.assign(aov=counts["revenue"] / positive["orders"]).reset_index()
 
 
 def smart_sheet(
     series: pd.DataFrame,
     *,
-    as_of: dt.date | str,
+    as_of: dt.date,
     targets: pd.DataFrame | None = None,
-    horizons: dict[str, int] | None = None,
-    owners: dict[str, str] | None = None,
+    horizons: dict[str, int] = HORIZONS,
     ask: float = 0.6,
     level: float = 0.8,
     revenue: dict[str, Forecast] | None = None,
 ) -> pd.DataFrame:
-    """SMART: one row per metric and horizon: metric, goal_kind, horizon, base,
-    forecast, low, high, naive, target, source, due_on, owner_role, p_reach, growth,
-    best_growth, is_beyond_past, n_errors, status.
+    """SMART: one row per metric and horizon in the columns of the table `smart`, without
+    the verdict.
 
     `series`: metric, month, amount of whole months. Flows are summed over the horizon,
     ratios averaged; base is the same months a year before. Targets come from `targets`
@@ -211,336 +196,209 @@ def smart_sheet(
     `targets`), else the figure reached with chance `ask` is proposed (`proposed`).
     `revenue`: forecasts of net_revenue already made, by horizon (a young shop's come
     from its days). best_growth is the largest growth on a year before that the metric
-    ever had over as many months. Status: `complete`, `not calibrated` (no chance
-    stated), `short history`, `unknown metric`.
+    ever had over as many months.
     """
-    as_of, horizons = pd.Timestamp(as_of), horizons or {"month": 1, "quarter": 3, "year": 12}
-    wanted = (
-        {}
-        if targets is None
-        else {
-            m: part.set_index("month")["value"].astype(float)
-            for m, part in targets.groupby("metric", sort=True)
-        }
-    )
-    owner = (
-        {}
-        if targets is None or "owner_role" not in targets
-        else dict(
-            targets.dropna(subset=["owner_role"])
-            .sort_values("month")
-            .groupby("metric")["owner_role"]
-            .last()
-        )
-    )
-    owner |= owners or {}
-    last = pd.Period(as_of, "M") if as_of.is_month_end else pd.Period(as_of, "M") - 1
-    rows = []
+    last, rows = _last_whole_month(as_of), []
+    wanted, owners = _wanted(targets)
     for metric, part in series.groupby("metric", sort=True):
-        history = part.assign(period_on=pd.PeriodIndex(part["month"], freq="M").start_time)[
-            ["period_on", "amount"]
-        ]
-        history = history[history["period_on"] <= last.start_time].dropna()
+        amounts = part.set_index(pd.PeriodIndex(part["month"], freq="M"))["amount"].sort_index()
+        amounts = amounts[:last].dropna()
+        ready = (revenue or {}) if metric == "net_revenue" else {}
         for horizon, n in horizons.items():
-            due = [str(last + k) for k in range(1, n + 1)]
-            row = {
-                "metric": metric,
-                "goal_kind": _kind(metric),
-                "horizon": horizon,
-                "status": "short history",
-                "owner_role": owner.get(metric, ""),
-                "due_on": (last + n).end_time.normalize(),
-            }
-            if len(history) >= 3:
-                ready = (revenue or {}).get(horizon) if metric == "net_revenue" else None
-                row |= _goal(metric, history, due, n, wanted.get(metric), ask, level, ready)
-            rows.append(row)
-    columns = [
-        "metric",
-        "goal_kind",
-        "horizon",
-        "base",
-        "forecast",
-        "low",
-        "high",
-        "naive",
-        "target",
-        "source",
-        "due_on",
-        "owner_role",
-        "p_reach",
-        "growth",
-        "best_growth",
-        "is_beyond_past",
-        "n_errors",
-        "status",
-    ]
-    rows += [
-        {
-            "metric": m,
-            "goal_kind": "",
-            "horizon": "",
-            "owner_role": owner.get(m, ""),
-            "source": "targets",
-            "target": v.iloc[-1],
-            "status": "unknown metric" if m not in METRICS else "no history",
-        }
-        for m, v in wanted.items()
-        if m not in set(series["metric"])
-    ]
-    return pd.DataFrame(rows).reindex(columns=columns)
+            due = pd.period_range(last + 1, periods=n)
+            row = {"horizon": horizon, "due_on": due[-1].end_time.normalize()}
+            if len(amounts) >= MIN_MONTHS:
+                forecast = ready.get(horizon) or _forecast(amounts, n, level)
+                row |= _goal(metric, amounts, due, forecast, wanted.get(metric), ask)
+            kind = _entry(metric, "goal_kind", "sales")
+            rows.append({"metric": metric, "goal_kind": kind, "status": "short history"} | row)
+    for metric, values in wanted.items():
+        if metric not in set(series["metric"]):
+            status = "no history" if metric in METRICS else "unknown metric"
+            row = {"source": "targets", "target": values.iloc[-1], "status": status}
+            rows.append({"metric": metric, "goal_kind": "", "horizon": ""} | row)
+    sheet = pd.DataFrame(rows).reindex(columns=schema("goal_setting.smart").names[:-2])
+    return sheet.assign(owner_role=[owners.get(metric, "") for metric in sheet["metric"]])
 
 
-def _kind(metric: str) -> str:
-    if metric in {"new_customers", "sessions", "visitors", "buyers", "activation_30d"}:
-        return "users"
-    return (
-        "brand"
-        if metric in {"brand_share", "repeat_share", "nps", "returning_buyer_share", "csat"}
-        else "sales"
-    )
+def _wanted(targets: pd.DataFrame | None) -> tuple[dict[str, pd.Series], dict[str, str]]:
+    """The shop's own targets, metric -> value by month, and their newest owners."""
+    if targets is None:
+        return {}, {}
+    by_metric = targets.sort_values("month", kind="stable").groupby("metric", sort=True)
+    values = {m: part.set_index("month")["value"].astype(float) for m, part in by_metric}
+    owners = by_metric["owner_role"].last().dropna() if "owner_role" in targets else {}
+    return values, dict(owners)
+
+
+def _forecast(amounts: pd.Series, n: int, level: float) -> Forecast:
+    history = pd.DataFrame({"period_on": amounts.index.start_time, "amount": amounts.array})
+    return forecast_series(history, frequency="month", horizon=n, level=level)
+
+
+def _entry(metric: str, fact: str, otherwise: object) -> object:
+    """What the dictionary says of a metric; `otherwise` for one it does not know."""
+    return getattr(METRICS.get(metric), fact, otherwise)
 
 
 def _goal(
     metric: str,
-    history: pd.DataFrame,
-    due: list[str],
-    n: int,
+    amounts: pd.Series,
+    due: pd.PeriodIndex,
+    forecast: Forecast,
     wanted: pd.Series | None,
     ask: float,
-    level: float,
-    ready: Forecast | None,
 ) -> dict[str, object]:
-    """Base, forecast, target and chance of one metric over the next n months."""
-    found = ready or forecast_series(history, frequency="month", horizon=n, level=level)
-    total, scale = found.total.iloc[0], 1 if metric in FLOWS else n
-    past = pd.Series(
-        history["amount"].to_numpy(float), index=pd.PeriodIndex(history["period_on"], freq="M")
-    )
-    past = past.sort_index()
-    sums = past.rolling(n).sum() / scale
-    growth = sums / sums.shift(12) - 1
-    row = {
-        "base": total["year_before"] / scale,
+    """Base, forecast, target and chance of one metric over the months due."""
+    total, n, months = forecast.total.iloc[0], len(due), list(due.astype(str))
+    scale = 1 if _entry(metric, "is_flow", False) else n
+    is_lower_better = _entry(metric, "is_lower_better", False)
+    sums = amounts.rolling(n).sum() / scale
+    best_growth, base = (sums / sums.shift(12) - 1).max(), total["year_before"] / scale
+    source, target = "proposed", np.nan
+    if wanted is not None and set(months) <= set(wanted.index):
+        source, target = "targets", wanted[months].sum() / scale
+    elif total["status"] == "complete":
+        target = _reached_with(forecast, 1 - ask if is_lower_better else ask) / scale
+    chance = reach(forecast, [target * scale])["p_reach"].iloc[0]
+    growth = target / base - 1 if base else np.nan
+    is_beyond = bool(growth > best_growth and not is_lower_better)
+    return {
+        "base": base,
         "forecast": total["mid"] / scale,
         "low": total["low"] / scale,
         "high": total["high"] / scale,
         "naive": total["seasonal_naive"] / scale,
+        "target": target,
+        "source": source,
+        "p_reach": 1 - chance if is_lower_better else chance,
+        "growth": growth,
+        "best_growth": best_growth,
+        "is_beyond_past": is_beyond if np.isfinite([growth, best_growth]).all() else None,
         "n_errors": total["n_errors"],
-        "best_growth": growth.max(),
         "status": total["status"],
-        "source": "proposed",
     }
-    down = metric in LOWER_IS_BETTER
-    if wanted is not None and set(due) <= set(wanted.index):
-        row["source"], row["target"] = "targets", wanted[due].sum() / scale
-    elif total["status"] == "complete":
-        row["target"] = _reached_with(found, 1 - ask if down else ask) / scale
-    target = row.get("target", np.nan)
-    chance = reach(found, [target * scale])["p_reach"].iloc[0] if np.isfinite(target) else np.nan
-    row["p_reach"] = 1 - chance if down else chance
-    row["growth"] = target / row["base"] - 1 if row["base"] and np.isfinite(row["base"]) else np.nan
-    known = np.isfinite(row["growth"]) and np.isfinite(row["best_growth"])
-    row["is_beyond_past"] = bool(not down and row["growth"] > row["best_growth"]) if known else None
-    return row
 
 
-def _reached_with(found: Forecast, chance: float) -> float:
+def _reached_with(forecast: Forecast, chance: float) -> float:
     """The total that is reached with the given chance, read off the forecast
     distribution (within a fifth to five times the forecast).
     """
-    bars = found.total["mid"].iloc[0] * np.geomspace(0.2, 5, 1601)
-    return float(np.interp(-chance, -reach(found, bars)["p_reach"], bars))
+    bars = forecast.total["mid"].iloc[0] * np.geomspace(0.2, 5, 1601)
+    return float(np.interp(-chance, -reach(forecast, bars)["p_reach"], bars))
 
 
+@returns("goal_setting.smart")
 def goal_verdicts(sheet: pd.DataFrame, *, least: float = 0.2, most: float = 0.8) -> pd.DataFrame:
     """Set, lower or raise, per goal: the sheet's columns with action and reason.
 
     Lower under `least` chance or beyond any past growth; raise above `most`; set
     between; `research` while no chance can be stated.
     """
-    t = sheet.copy()
-    beyond = t["is_beyond_past"].fillna(False).astype(bool)
-    p = t["p_reach"].astype(float)
-    t["action"] = np.select(
-        [p.isna(), (p < least) | (beyond & (p < 0.5)), p > most],
+    is_beyond = sheet["is_beyond_past"].fillna(False).astype(bool)
+    chance = sheet["p_reach"].astype(float)
+    is_low, is_high, is_unknown = chance < least, chance > most, chance.isna()
+    action = np.select(
+        [is_unknown, is_low | (is_beyond & (chance < EVEN)), is_high],
         ["research", "lower", "raise"],
         "set",
     )
-    reason = np.select(
-        [t["status"] == "unknown metric", p.isna(), beyond, p < least, p > most],
-        [
-            "no such metric in the dictionary",
-            "no calibrated forecast yet",
-            "beyond any growth this metric has had",
-            "hardly ever reached",
-            "nearly certain: asks for nothing",
-        ],
-        "a real ask with a real chance",
-    )
-    return t.assign(reason=reason)
-
-
-def okr(sheet: pd.DataFrame, *, horizon: str = "quarter") -> pd.DataFrame:
-    """The sheet's goals of one horizon as objectives and key results: objective,
-    key_result, from_value, to_value, due_on, owner_role, p_reach.
-    """
-    words = {
-        "users": "More people buy from us",
-        "sales": "Sales that pay",
-        "brand": "People come back by themselves",
+    reasons = {
+        "goal_setting.reason_unknown_metric": sheet["status"] == "unknown metric",
+        "goal_setting.reason_no_chance": is_unknown,
+        "goal_setting.reason_beyond_past": is_beyond,
+        "goal_setting.reason_hardly": is_low,
+        "goal_setting.reason_certain": is_high,
     }
-    t = sheet[(sheet["horizon"] == horizon) & sheet["target"].notna()].sort_values(
-        ["goal_kind", "metric"]
+    real = say("goal_setting.reason_real")
+    reason = np.select(list(reasons.values()), [say(name) for name in reasons], real)
+    return sheet.assign(action=action, reason=reason)
+
+
+@returns("goal_setting.okr")
+def okr(sheet: pd.DataFrame) -> pd.DataFrame:
+    """The sheet's goals of the quarter as objectives and key results."""
+    goals = sheet[(sheet["horizon"] == "quarter") & sheet["target"].notna()]
+    goals = goals.sort_values(["goal_kind", "metric"], ignore_index=True).assign(
+        objective=lambda t: t["goal_kind"].map(lambda kind: say(f"goal_setting.objective_{kind}")),
+        key_result=lambda t: t["metric"].map(lambda metric: _entry(metric, "name", metric)),
     )
-    names = t["metric"].map(lambda m: METRICS[m].name if m in METRICS else m)
-    return pd.DataFrame(
-        {
-            "objective": t["goal_kind"].map(words),
-            "key_result": names,
-            "from_value": t["base"],
-            "to_value": t["target"],
-            "due_on": t["due_on"],
-            "owner_role": t["owner_role"],
-            "p_reach": t["p_reach"],
-        }
-    ).reset_index(drop=True)
+    goals = goals.rename(columns={"base": "from_value", "target": "to_value"})
+    return frame_of("goal_setting.okr", goals)
 
 
+@returns("goal_setting.target_rows")
 def target_rows(sheet: pd.DataFrame) -> pd.DataFrame:
-    """Accepted goals of one month as rows of the `targets` table: month, metric, value,
-    base, owner_role.
-    """
-    t = sheet[(sheet["horizon"] == "month") & sheet["target"].notna()]
-    return pd.DataFrame(
-        {
-            "month": pd.to_datetime(t["due_on"]).dt.strftime("%Y-%m"),
-            "metric": t["metric"],
-            "value": t["target"],
-            "base": t["base"],
-            "owner_role": t["owner_role"],
-        }
-    ).reset_index(drop=True)
+    """Accepted goals of the next month as rows of the shop's table `targets`."""
+    goals = sheet[(sheet["horizon"] == "month") & sheet["target"].notna()]
+    month = pd.to_datetime(goals["due_on"]).dt.strftime("%Y-%m")
+    goals = goals.assign(month=month, value=goals["target"])
+    return frame_of("goal_setting.target_rows", goals.reset_index(drop=True))
 
 
 def target_of(targets: pd.DataFrame | None, metric: str, month: str) -> float | None:
     """The shop's own target of a metric for a month, None where it has none."""
     if targets is None:
         return None
-    found = targets.loc[(targets["metric"] == metric) & (targets["month"] == month), "value"]
-    return float(found.iloc[0]) if len(found) else None
+    values = targets.loc[(targets["metric"] == metric) & (targets["month"] == month), "value"]
+    return float(values.iloc[0]) if len(values) else None
 
 
 def goal_predictions(sheet: pd.DataFrame, *, level: float) -> pd.DataFrame:
-    """The sheet's forecasts in the columns the track record scores: metric, subject,
-    horizon, due_on, point, low, high, level, naive, model. Uncalibrated ones are left
-    out: there is no interval to score.
+    """The sheet's forecasts in the columns the track record scores, and the sheet's own.
+    Uncalibrated ones are left out: there is no interval to score.
     """
-    t = sheet[sheet["low"].notna()]
-    return pd.DataFrame(
-        {
-            "metric": t["metric"],
-            "subject": "shop",
-            "horizon": t["horizon"],
-            "due_on": t["due_on"],
-            "point": t["forecast"],
-            "low": t["low"],
-            "high": t["high"],
-            "level": level,
-            "naive": t["naive"],
-            "model": "forecast",
-        }
-    ).reset_index(drop=True)
+    forecasts = sheet[sheet["low"].notna()].rename(columns={"forecast": "point"})
+    return forecasts.assign(subject="shop", level=level, model="forecast")
 
 
 def goal_headline(
-    sheet: pd.DataFrame, paced: pd.DataFrame | None, *, month: str, is_complete: bool = True
+    sheet: pd.DataFrame, paced: pd.DataFrame | None, *, month: str, is_complete: bool
 ) -> pd.DataFrame:
     """The chapter's figures for the scorecard: p_reach of next month's revenue target
-    and the month's pacing index; columns metric, month, amount, low, high, n, status
+    and the month's pacing index; columns metric, amount, n, month, low, high, status
     (partial inside a running month).
     """
+    goal = sheet[(sheet["metric"] == "net_revenue") & (sheet["horizon"] == "month")]
+    rows = [("p_reach", g.p_reach, g.n_errors) for g in goal.itertuples() if pd.notna(g.p_reach)]
+    if paced is not None:
+        index = paced.loc[paced["actual"].notna(), "pacing"].tail(1)
+        rows += [("pacing", amount, len(paced)) for amount in index]
+    figures = pd.DataFrame(rows, columns=["metric", "amount", "n"]).astype({"n": float})
     status = "complete" if is_complete else "partial"
-    goal = sheet[
-        (sheet["metric"] == "net_revenue")
-        & (sheet["horizon"] == "month")
-        & sheet["p_reach"].notna()
-    ]
-    rows = [
-        ("p_reach", month, g.p_reach, np.nan, np.nan, float(g.n_errors), status)
-        for g in goal.itertuples()
-    ]
-    now = paced[paced["actual"].notna()].tail(1) if paced is not None else sheet.head(0)
-    rows += [
-        ("pacing", month, p.pacing, np.nan, np.nan, float(len(paced)), status)
-        for p in now.itertuples()
-    ]
-    return pd.DataFrame(rows, columns=["metric", "month", "amount", "low", "high", "n", "status"])
+    return figures.assign(month=month, low=np.nan, high=np.nan, status=status)
 
 
+@returns("goal_setting.break_even")
 def break_even(
-    sales_orders: Any,
-    *,
-    fixed: float,
-    as_of: dt.date | str,
-    months: int = 3,
-    level: float = 0.9,
-    marketing: float = 0.0,
+    sales_orders: Table, *, fixed: float, as_of: dt.date, months: int = 3
 ) -> pd.DataFrame:
-    """Orders a month must have: fixed, cm_per_order, low, high, orders_needed,
-    needed_low, needed_high, orders_now, safety_share, n_orders, status; one row.
+    """Orders a month must have to pay for itself.
 
     cm_per_order is the mean contribution margin of the newest `months` months' orders
-    with a normal interval; `fixed` is overhead a month and `marketing` the advertising
-    counted as fixed. Status `blocked` without margins, `never` when an order loses
-    money: more orders then lose more.
+    with a normal interval; `fixed` is overhead a month and advertising counted as
+    fixed. Status `blocked` without margins, `never` when an order loses money: more
+    orders then lose more.
     """
-    as_of = pd.Timestamp(as_of)
-    start = (as_of + pd.Timedelta(days=1) - pd.DateOffset(months=months)).date()
-    t = expression(sales_orders)
-    t = t.filter(t.ordered_on.between(ibis.literal(start), ibis.literal(as_of.date())))
-    money = t.margin.cast("float64")
-    n, mean, spread = (
-        t.aggregate(n=money.count(), mean=money.mean(), spread=money.std()).to_pandas().iloc[0]
-    )
-    row = {
-        "fixed": fixed + marketing,
-        "cm_per_order": mean if n else np.nan,
-        "n_orders": int(n),
-        "status": "blocked",
-    }
+    orders = expression(sales_orders)
+    is_recent = orders.ordered_on.between(month_start(as_of, months), as_of)
+    margin = orders.filter(is_recent).margin.cast("float64")
+    sums = margin.as_table().aggregate(n=margin.count(), mean=margin.mean(), spread=margin.std())
+    n, mean, spread = sums.to_pandas().iloc[0]
+    row = {"fixed": fixed, "cm_per_order": mean if n else np.nan, "n_orders": int(n)}
+    row["status"] = "blocked"
     if n >= 2 and np.isfinite(fixed):
-        from statistics import NormalDist
+        half = NormalDist().inv_cdf((1 + MARGIN_LEVEL) / 2) * spread / np.sqrt(n)
+        row |= {"low": mean - half, "high": mean + half, "orders_now": n / months}
+        row["status"] = "complete" if mean > 0 else "never"
+    if row["status"] == "complete":
+        row["orders_needed"] = needed = fixed / mean
+        row["needed_low"] = fixed / row["high"]
+        row["needed_high"] = fixed / row["low"] if row["low"] > 0 else np.inf
+        row["safety_share"] = row["orders_now"] / needed - 1 if needed > 0 else np.nan
+    return frame_of("goal_setting.break_even", [row])
 
-        half = NormalDist().inv_cdf((1 + level) / 2) * spread / np.sqrt(n)
-        row |= {
-            "low": mean - half,
-            "high": mean + half,
-            "orders_now": n / months,
-            "status": "never",
-        }
-        if mean > 0:
-            row |= {
-                "orders_needed": row["fixed"] / mean,
-                "needed_low": row["fixed"] / (mean + half),
-                "needed_high": row["fixed"] / (mean - half) if mean > half else np.inf,
-                "status": "complete",
-            }
-            row["safety_share"] = (
-                row["orders_now"] / row["orders_needed"] - 1 if row["orders_needed"] > 0 else np.nan
-            )
-    return pd.DataFrame([row]).reindex(
-        columns=[
-            "fixed",
-            "cm_per_order",
-            "low",
-            "high",
-            "orders_needed",
-            "needed_low",
-            "needed_high",
-            "orders_now",
-            "safety_share",
-            "n_orders",
-            "status",
-        ]
-    )
+
+def month_start(as_of: dt.date, months: int) -> dt.date:
+    """First day of the newest `months` months that end with `as_of`."""
+    return (pd.Timestamp(as_of) + pd.Timedelta(days=1) - pd.DateOffset(months=months)).date()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from playbook.messages import say
 from playbook.pictures import PALETTE, new_axes
 
 if TYPE_CHECKING:
@@ -18,11 +19,10 @@ __all__ = ["break_even_plot", "fan_plot", "models_plot", "pacing_plot", "tornado
 
 
 def fan_plot(
-    history: pd.DataFrame,
     periods: pd.DataFrame,
     *,
+    past: pd.DataFrame,
     targets: pd.DataFrame | None = None,
-    shown: int = 24,
     currency: str = "money",
     level: float = 0.8,
     ax: Axes | None = None,
@@ -30,66 +30,41 @@ def fan_plot(
     """The past as a line, the forecast with its calibrated band, seasonal naive dotted,
     the targets as marks.
     """
-    ax = new_axes(ax)
-    past = history.tail(shown)
-    ax.plot(past["period_on"], past["amount"], color=PALETTE["ink"], lw=1.8, label="net revenue")
-    ahead = pd.concat(
-        [past.tail(1).rename(columns={"amount": "mid"})[["period_on", "mid"]], periods],
-        ignore_index=True,
-    )
-    ahead["low"], ahead["high"] = (
-        ahead["low"].fillna(ahead["mid"]),
-        ahead["high"].fillna(ahead["mid"]),
-    )
-    ax.plot(ahead["period_on"], ahead["mid"], color=PALETTE["blue"], lw=2, label="forecast")
-    ax.fill_between(
+    ax, past = new_axes(ax), past.tail(24)
+    periods = periods.assign(period_on=pd.to_datetime(periods["period"]))
+    ahead = pd.concat([past.tail(1).rename(columns={"amount": "mid"}), periods], ignore_index=True)
+    limits = ahead[["low", "high"]].T.fillna(ahead["mid"]).T
+    _line(ax, past, "amount", "ink", say("goal_setting.label_net_revenue"))
+    _line(ax, ahead, "mid", "blue", say("goal_setting.label_forecast"))
+    _band(
+        ax,
         ahead["period_on"],
-        ahead["low"],
-        ahead["high"],
-        color=PALETTE["blue"],
-        alpha=0.18,
-        lw=0,
-        label=f"{level:.0%} interval",
+        limits["low"],
+        limits["high"],
+        say("goal_setting.label_interval", level=level),
     )
     if periods["seasonal_naive"].notna().any():
-        ax.plot(
-            periods["period_on"],
-            periods["seasonal_naive"],
-            color=PALETTE["grey"],
-            lw=1.2,
-            ls=":",
-            label="seasonal naive",
-        )
-    if targets is not None and len(targets):
-        ax.plot(
-            targets["period_on"], targets["target"], "D", color=PALETTE["orange"], label="target"
-        )
+        naive = say("goal_setting.label_seasonal_naive")
+        _line(ax, periods, "seasonal_naive", "grey", naive, ls=":")
+    if targets is not None:
+        label = say("goal_setting.label_target")
+        _line(ax, targets, "target", "orange", label, ls="", marker="D")
+    ax.set_ylim(min(0, past["amount"].min()))
     ax.legend(loc="upper left", fontsize=8.5)
-    ax.set(
-        xlabel="",
-        ylabel=f"{currency} a period",
-        ylim=(min(0, past["amount"].min()), None),
-        title="What comes next, as wide as past errors say",
-    )
-    ax.yaxis.set_major_formatter("{x:,.0f}")
-    return ax
+    return _titled(ax, "fan", "", say("goal_setting.axis_period", currency=currency))
 
 
 def tornado_plot(swings: pd.DataFrame, *, currency: str = "money", ax: Axes | None = None) -> Axes:
     """What each driver alone moves, widest on top."""
     ax = new_axes(ax, size=(8, max(2.2, 0.5 * len(swings) + 1.2)))
-    places = np.arange(len(swings))[::-1]
-    for column, ink in (("low", PALETTE["orange"]), ("high", PALETTE["green"])):
-        ax.barh(places, swings[column] - swings["base"], left=swings["base"], color=ink, height=0.6)
-    ax.axvline(swings["base"].iloc[0], color=PALETTE["ink"], lw=1)
+    places, base = np.arange(len(swings))[::-1], swings["base"]
+    for column, ink in (("low", "orange"), ("high", "green")):
+        ax.barh(places, swings[column] - base, left=base, color=PALETTE[ink], height=0.6)
+    ax.axvline(base.iloc[0], color=PALETTE["ink"], lw=1)
     ax.set_yticks(places, swings["driver"])
     ax.grid(axis="y", visible=False)
-    ax.set(
-        xlabel=f"revenue of a month, {currency}, with the driver at its own 20th and 80th percentile",
-        title="Which driver moves the month most",
-    )
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    return ax
+    return _titled(ax, "tornado", say("goal_setting.axis_tornado", currency=currency))
 
 
 def pacing_plot(paced: pd.DataFrame, *, currency: str = "money", ax: Axes | None = None) -> Axes:
@@ -97,35 +72,20 @@ def pacing_plot(paced: pd.DataFrame, *, currency: str = "money", ax: Axes | None
     straight line (tempting, not used).
     """
     ax = new_axes(ax)
-    ax.plot(
-        paced["day_on"],
-        paced["linear"],
-        color=PALETTE["grey"],
-        lw=1.2,
-        ls=":",
-        label="straight line (tempting, not used)",
-    )
-    ax.plot(
-        paced["day_on"], paced["expected"], color=PALETTE["blue"], lw=2, label="own days' profile"
-    )
+    paced = paced.rename(columns={"day_on": "period_on"})
+    for column, ink, style in (
+        ("linear", "grey", ":"),
+        ("expected", "blue", "-"),
+        ("actual", "orange", "-"),
+    ):
+        _line(ax, paced, column, ink, say(f"goal_setting.label_{column}"), ls=style)
     if paced["low"].notna().any():
-        ax.fill_between(
-            paced["day_on"],
-            paced["expected"] * paced["low"],
-            paced["expected"] * paced["high"],
-            color=PALETTE["blue"],
-            alpha=0.15,
-            lw=0,
-            label="nine in ten past months",
-        )
-    ax.plot(paced["day_on"], paced["actual"], color=PALETTE["orange"], lw=2.2, label="actual")
+        low, high = (paced["expected"] * paced[bound] for bound in ("low", "high"))
+        _band(ax, paced["period_on"], low, high, say("goal_setting.label_band"))
     ax.legend(loc="upper left", fontsize=8.5)
-    ax.set(
-        xlabel="day", ylabel=f"{currency} to date", title="Is the month on its way to its target?"
-    )
-    ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.tick_params(axis="x", labelrotation=30)
-    return ax
+    to_date = say("goal_setting.axis_to_date", currency=currency)
+    return _titled(ax, "pacing", say("goal_setting.axis_day"), to_date)
 
 
 def break_even_plot(
@@ -134,45 +94,27 @@ def break_even_plot(
     """Profit of a month by its number of orders, with the band of the margin per order
     and today's volume.
     """
-    ax = new_axes(ax)
-    row = point.iloc[0]
-    most = 1.4 * np.nanmax([row["orders_needed"], row["orders_now"], 1.0])
-    x = np.linspace(0, most, 50)
-    ax.plot(x, x * row["cm_per_order"] - row["fixed"], color=PALETTE["blue"], lw=2)
-    if np.isfinite(row["low"]):
-        ax.fill_between(
-            x,
-            x * row["low"] - row["fixed"],
-            x * row["high"] - row["fixed"],
-            color=PALETTE["blue"],
-            alpha=0.18,
-            lw=0,
-        )
+    ax, row = new_axes(ax), point.iloc[0]
+    orders = np.linspace(0, 1.4 * np.nanmax([row["orders_needed"], row["orders_now"], 1.0]), 50)
+    mid, low, high = (orders * row[name] - row["fixed"] for name in ("cm_per_order", "low", "high"))
+    ax.plot(orders, mid, color=PALETTE["blue"], lw=2)
+    _band(ax, orders, low, high)
     ax.axhline(0, color=PALETTE["grey"], lw=1)
-    for name, ink, word in (
-        ("orders_needed", PALETTE["orange"], "break-even"),
-        ("orders_now", PALETTE["green"], "now"),
-    ):
-        if np.isfinite(row[name]):
-            ax.axvline(row[name], color=ink, lw=1.4, ls="--")
-            ax.annotate(
-                f"{word} {row[name]:,.0f}",
-                (row[name], ax.get_ylim()[0]),
-                color=ink,
-                rotation=90,
-                fontsize=8.5,
-                xytext=(3, 6),
-                textcoords="offset points",
-                va="bottom",
-            )
-    ax.set(
-        xlabel="orders a month",
-        ylabel=f"profit a month, {currency}",
-        title="When the month pays for itself",
-    )
+    for name, ink in (("orders_needed", "orange"), ("orders_now", "green")):
+        ax.axvline(row[name], color=PALETTE[ink], lw=1.4, ls="--")
+        ax.annotate(
+            say(f"goal_setting.label_{name}", n=row[name]),
+            (row[name], ax.get_ylim()[0]),
+            color=PALETTE[ink],
+            rotation=90,
+            fontsize=8.5,
+            xytext=(3, 6),
+            textcoords="offset points",
+            va="bottom",
+        )
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.yaxis.set_major_formatter("{x:,.0f}")
-    return ax
+    profit = say("goal_setting.axis_profit", currency=currency)
+    return _titled(ax, "break_even", say("goal_setting.axis_orders"), profit)
 
 
 def models_plot(models: pd.DataFrame, *, currency: str = "money", ax: Axes | None = None) -> Axes:
@@ -182,41 +124,38 @@ def models_plot(models: pd.DataFrame, *, currency: str = "money", ax: Axes | Non
     shown = models[models["cm_per_order"].notna()]
     ax = new_axes(ax, size=(8, max(2.2, 0.6 * len(shown) + 1.3)))
     places = np.arange(len(shown))[::-1]
-    ax.barh(
-        places + 0.25,
-        shown["gross_margin"],
-        height=0.24,
-        color=PALETTE["light"],
-        label="gross margin",
-    )
-    ax.barh(
-        places,
-        shown["cm_before_cac"],
-        height=0.24,
-        color=PALETTE["sky"],
-        label="after platform, payment, fulfilment",
-    )
-    ax.barh(
-        places - 0.25,
-        shown["cm_per_order"],
-        height=0.24,
-        color=PALETTE["green"],
-        label="after acquisition",
-    )
+    for column, ink, shift in (
+        ("gross_margin", "light", 0.25),
+        ("cm_before_cac", "sky", 0.0),
+        ("cm_per_order", "green", -0.25),
+    ):
+        label = say(f"goal_setting.label_{column}")
+        ax.barh(places + shift, shown[column], height=0.24, color=PALETTE[ink], label=label)
     ax.axvline(0, color=PALETTE["grey"], lw=1)
-    ax.set_yticks(
-        places,
-        [
-            f"{m}\n{d:.0f} cash days"
-            for m, d in zip(shown["model"], shown["cash_days"], strict=True)
-        ],
-    )
+    names = [
+        say("goal_setting.label_model", model=row.model, days=row.cash_days)
+        for row in shown.itertuples()
+    ]
+    ax.set_yticks(places, names)
     ax.grid(axis="y", visible=False)
-    ax.legend(
-        fontsize=8.5,
-        ncols=3,
-        loc="upper center",
-        bbox_to_anchor=(0.45, -0.16 if len(shown) > 2 else -0.3),
-    )
-    ax.set(xlabel=f"{currency} per order", title="The same basket through each model")
+    below = -0.16 if len(shown) > 2 else -0.3
+    ax.legend(fontsize=8.5, ncols=3, loc="upper center", bbox_to_anchor=(0.45, below))
+    return _titled(ax, "models", say("goal_setting.axis_per_order", currency=currency))
+
+
+def _line(ax: Axes, frame: pd.DataFrame, column: str, ink: str, label: str, **style: str) -> None:
+    ax.plot(frame["period_on"], frame[column], color=PALETTE[ink], lw=2, label=label, **style)
+
+
+def _band(
+    ax: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, label: str | None = None
+) -> None:
+    ax.fill_between(x, low, high, color=PALETTE["blue"], alpha=0.18, lw=0, label=label)
+
+
+def _titled(ax: Axes, name: str, xlabel: str, ylabel: str = "") -> Axes:
+    """The picture's title and labels; a labelled height is in thousands."""
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=say(f"goal_setting.title_{name}"))
+    if ylabel:
+        ax.yaxis.set_major_formatter("{x:,.0f}")
     return ax

@@ -15,9 +15,9 @@ from playbook.chapters.registry import room_facts
 from playbook.errors import PlaybookError
 from playbook.forecasting.series import forecast_series
 from playbook.measures.metrics import METRICS, months_back
+from playbook.methods.backtest import amount_at
 from playbook.methods.decomposition import mix_and_rate, product_drivers
 from playbook.methods.expectation import expected_months
-from playbook.methods.race import amount_at
 from playbook.tables import empty, frame_of, returns, schema
 
 __all__ = [

@@ -12,6 +12,7 @@ from ibis import _
 
 from playbook.chapters.goal_setting import business, goals
 from playbook.chapters.goal_setting.team import raci_verdicts
+from playbook.measures.revenue_days import daily_revenue
 from playbook.methods.driver_tree import driver_tree
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
 
@@ -27,7 +28,7 @@ def past_errors(shop: Any) -> pd.DataFrame:
     (mean of the four weeks before), actual, ratio (actual over forecast).
     """
     orders = shop.sales_orders
-    daily = goals.daily_revenue(
+    daily = daily_revenue(
         orders, as_of=shop.as_of, observed_from=shop.observed_from, refunds=shop.booked_refunds
     )
     weeks = daily.set_index("period_on").amount.iloc[-7 * (len(daily) // 7) :]

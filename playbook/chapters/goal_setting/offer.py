@@ -1,0 +1,149 @@
+"""What the shop offers, to whom, through which model and with how many people: the
+tables of other chapters and of the store put together for chapter 02. Each part is None
+where its data is missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import ibis
+import numpy as np
+import pandas as pd
+
+from playbook.chapters.goal_setting import business, goals
+from playbook.chapters.goal_setting.sales import OwnSales
+from playbook.chapters.market_research import market, personas
+from playbook.runs.results import Results
+from playbook.store import Store
+
+__all__ = [
+    "MarketPlace",
+    "asked",
+    "break_even",
+    "by_category",
+    "first_range",
+    "market_place",
+    "models",
+    "people",
+]
+
+
+@dataclass(frozen=True)
+class MarketPlace:
+    """Own `lines` with their category and the `growth` of each; `gaps` of own prices to
+    competitors'; how `concentrated` sellers are.
+    """
+
+    lines: ibis.Table | None
+    growth: pd.DataFrame | None
+    gaps: pd.DataFrame | None
+    concentrated: pd.DataFrame | None
+
+
+def market_place(shop: Store, results: Results, own: OwnSales | None, *, seed: int) -> MarketPlace:
+    """The market as chapter 01 reads it."""
+    lines = growth = gaps = concentrated = own_year = None
+    if own is not None and results.needs(
+        "products.category", section="plan_by_category", owner_role="category head"
+    ):
+        lines = market.with_category(shop.sales_lines, shop.products)
+        growth = market.growth_by(lines, as_of=shop.as_of, by="category")
+        if growth["n_months"].iloc[0] == 12:
+            own_year = growth.rename(columns={"revenue": "amount"})
+    if shop.has("prices"):
+        gaps, _ = market.price_position(
+            shop.prices, as_of=shop.as_of, currency=shop.currency, products=shop.get("products")
+        )
+    if shop.has("competitors"):
+        concentrated = market.concentration(shop.competitors, own=own_year, seed=seed)
+    return MarketPlace(lines, growth, gaps, concentrated)
+
+
+def people(
+    shop: Store, results: Results, place: MarketPlace, *, by: str, pain: str, seed: int
+) -> pd.DataFrame | None:
+    """Personas and their pains: from behaviour, before launch from the survey's
+    questions `by` and `pain`.
+    """
+    if place.lines is not None and shop.has("orders.customer_id"):
+        kinds = personas.personas(place.lines, shop.sales_orders, seed=seed, n_resamples=0)
+        hurts = personas.pains(
+            place.lines,
+            as_of=shop.as_of,
+            refunds=shop.booked_refunds,
+            reviews=shop.get("reviews"),
+        )
+        pains = personas.persona_pains(kinds.profile, hurts)
+        return kinds.described.merge(pains, on="persona", how="left")
+    if results.needs("survey", section="value_proposition", owner_role="category head"):
+        return personas.survey_personas(shop.survey, by=by, pain=pain)
+    return None
+
+
+def asked(shop: Store, question: str) -> ibis.Table | None:
+    """The survey where it asks this question."""
+    survey = shop.get("survey")
+    return survey if survey is not None and question in survey.columns else None
+
+
+def models(
+    shop: Store,
+    results: Results,
+    own: OwnSales | None,
+    *,
+    basket: float,
+    orders_per_customer: float,
+) -> pd.DataFrame | None:
+    """Each business model with the shop's own basket and rates; `basket` and
+    `orders_per_customer` win over them where they are not 0.
+    """
+    if not results.needs(
+        "business_models", section="business_models", owner_role="general manager"
+    ):
+        return None
+    orders = None if own is None else shop.sales_orders
+    known = business.own_basket(orders, as_of=shop.as_of)
+    return business.business_models(
+        shop.business_models,
+        basket=basket or known["basket"] or business.typical_price(shop.get("competitors")),
+        orders_per_customer=orders_per_customer or known["orders_per_customer"],
+        **business.order_rates(shop.get("cost_rates"), as_of=shop.as_of),
+    )
+
+
+def break_even(
+    shop: Store, results: Results, own: OwnSales | None, models: pd.DataFrame | None
+) -> pd.DataFrame | None:
+    """From own margins; before the first order from the best model's assumptions."""
+    has_rates = results.needs("cost_rates", section="break_even", owner_role="finance")
+    if has_rates and own is not None:
+        cost = business.monthly_fixed_cost(
+            shop.cost_rates, as_of=shop.as_of, ad_spend=shop.get("ad_spend")
+        )
+        fixed = cost["overhead"] + np.nan_to_num(cost["marketing"])
+        return goals.break_even(shop.sales_orders, fixed=fixed, as_of=shop.as_of)
+    if models is None:
+        return None
+    fixed = business.order_rates(shop.get("cost_rates"), as_of=shop.as_of)["fixed"]
+    return business.model_break_even(models, fixed=fixed)
+
+
+def first_range(
+    own: OwnSales | None, place: MarketPlace, people: pd.DataFrame | None
+) -> pd.DataFrame | None:
+    """A first range, before the first order only."""
+    is_needed = own is None and not (place.concentrated is None and people is None)
+    return business.launch_plan(place.concentrated, people) if is_needed else None
+
+
+def by_category(shop: Store, place: MarketPlace, *, goal_growth: float) -> pd.DataFrame | None:
+    """The goal by category."""
+    if place.growth is None:
+        return None
+    verdicts = market.category_verdicts(
+        place.growth,
+        concentrated=place.concentrated,
+        margins=market.category_margins(place.lines, as_of=shop.as_of),
+    )
+    return business.product_plan(place.growth, goal_growth=goal_growth, verdicts=verdicts)
