@@ -1,11 +1,14 @@
 """Which items go with which, learnt from who bought what, and how good a list of k
 items was.
 
-EASE: Steck, H. (2019), "Embarrassingly shallow autoencoders for sparse data", The Web Conference, eq. 8: a linear
-item-to-item model with a zero diagonal has the closed form B = I - P diag(1/P), P = (X'X + ridge I)^-1.
-Cosine neighbours: Sarwar et al. (2001), "Item-based collaborative filtering", WWW 10, section 3.1.1.
-Memory is that of dense items x items matrices of 4-byte numbers, so callers cut the catalogue first (4,000 items:
-0.06 GB each). Counts of buyers are exact in them up to 16 million, and the ridge keeps the inverse well-conditioned.
+EASE: Steck, H. (2019), "Embarrassingly shallow autoencoders for sparse data", The Web
+Conference, eq. 8: a linear item-to-item model with a zero diagonal has the closed form
+B = I - P diag(1/P), P = (X'X + ridge I)^-1. Cosine neighbours: Sarwar et al. (2001),
+"Item-based collaborative filtering", WWW 10, section 3.1.1.
+
+Memory is that of dense items x items matrices of 4-byte numbers, so callers cut the
+catalogue first (4,000 items: 0.06 GB each). Counts of buyers are exact in them up to 16
+million, and the ridge keeps the inverse well-conditioned.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 __all__ = [
+    "RIDGE",
     "ListQuality",
     "cosine_weights",
     "ease_weights",
@@ -28,18 +32,20 @@ __all__ = [
     "top_items",
 ]
 
-MOST_ITEMS = (
-    15_000  # three dense matrices of this side are 2.7 GB: past it a dense model is the wrong tool
-)
+#: three dense matrices of this side are 2.7 GB: past it a dense model is the wrong tool
+MOST_ITEMS = 15_000
+#: strength of the L2 penalty, in buyers
+RIDGE = 300.0
 
 
-def ease_weights(bought: csr_matrix, *, ridge: float = 300.0) -> np.ndarray:
+def ease_weights(bought: csr_matrix, *, ridge: float = RIDGE) -> np.ndarray:
     """Item-to-item weights of EASE: entry (i, j) is how far having bought i speaks for
     j; the diagonal is 0.
 
     Args:
         bought: customers x items, 1 where bought at least once.
-        ridge: strength of the L2 penalty, in buyers; an item with far fewer buyers hardly speaks.
+        ridge: strength of the L2 penalty, in buyers; an item with far fewer buyers
+            hardly speaks.
 
     Raises:
         PlaybookError: ridge not above 0, or more items than a dense matrix can hold.
@@ -47,21 +53,14 @@ def ease_weights(bought: csr_matrix, *, ridge: float = 300.0) -> np.ndarray:
     from scipy.linalg import lapack
 
     if not ridge > 0:
-        raise PlaybookError(
-            f"EASE needs a ridge above 0, not {ridge!r}",
-            rule="ridge > 0",
-            do="give one, such as 300",
-        )
+        raise PlaybookError("methods.no_ridge", ridge=ridge, usual=RIDGE)
     gram = _gram(bought)
     gram[np.diag_indices_from(gram)] += ridge
-    factor, failed = lapack.spotrf(
-        gram.T, lower=1, overwrite_a=1
-    )  # symmetric: its transpose lies as LAPACK reads
+    # symmetric: its transpose lies as LAPACK reads
+    factor, failed = lapack.spotrf(gram.T, lower=1, overwrite_a=1)
     inverse, failed_too = lapack.spotri(factor, lower=1, overwrite_c=1)
     if failed or failed_too:
-        raise PlaybookError(
-            "the item matrix has no inverse", rule="positive definite", do="raise the ridge"
-        )
+        raise PlaybookError("methods.no_inverse", ridge=ridge)
     weights = np.tril(inverse, -1)
     weights += weights.T
     weights /= -np.diag(inverse)
@@ -93,11 +92,10 @@ def top_items(scores: np.ndarray, k: int, *, blocked: np.ndarray | None = None) 
     ranked = np.asarray(scores, dtype=float) - np.linspace(0, 1e-9, scores.shape[1])
     if blocked is not None:
         ranked[blocked] = -np.inf
-    some = np.argpartition(-ranked, k - 1, axis=1)[:, :k]
-    found = np.take_along_axis(ranked, some, axis=1)
-    order = np.lexsort((some, -found), axis=1)
-    some, found = np.take_along_axis(some, order, axis=1), np.take_along_axis(found, order, axis=1)
-    return np.where(np.isneginf(found), -1, some)
+    top = np.argpartition(-ranked, k - 1, axis=1)[:, :k]
+    order = np.lexsort((top, -np.take_along_axis(ranked, top, axis=1)), axis=1)
+    top = np.take_along_axis(top, order, axis=1)
+    return np.where(np.isneginf(np.take_along_axis(ranked, top, axis=1)), -1, top)
 
 
 class ListQuality(NamedTuple):
@@ -142,9 +140,5 @@ def list_quality(hits: np.ndarray, n_wanted: np.ndarray, k: int) -> ListQuality:
 def _gram(bought: csr_matrix) -> np.ndarray:
     """Buyers in common of every two items, dense; refused where it would not fit."""
     if bought.shape[1] > MOST_ITEMS:
-        raise PlaybookError(
-            f"{bought.shape[1]:,} items are too many for a dense item-to-item model",
-            rule=f"at most {MOST_ITEMS:,} items",
-            do="cut the catalogue to the items with most buyers",
-        )
+        raise PlaybookError("methods.too_many_items", n=bought.shape[1], most=MOST_ITEMS)
     return (bought.T @ bought).astype(np.float32).toarray()

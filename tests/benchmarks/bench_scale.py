@@ -332,7 +332,7 @@ def bg_nbd_lifetimes(folder: Path) -> dict:
 
 
 def pairs_playbook(folder: Path) -> dict:
-    from playbook.chapters.recommendations.recommend import item_pairs
+    from playbook.chapters.recommendations.pairs import item_pairs
     from playbook.store import open_store
 
     return timed(

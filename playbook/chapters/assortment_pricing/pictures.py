@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from playbook.messages import say
 from playbook.pictures import PALETTE, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "quadrant_plot",
-    "tail_plot",
     "elasticity_plot",
     "price_quantity_plot",
     "promotion_plot",
     "promotions_plot",
+    "quadrant_plot",
+    "tail_plot",
 ]
 
 ROLE_INK = {
@@ -36,28 +37,21 @@ ROLE_INK = {
 def quadrant_plot(roles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Margin share over units a year, by role; without margins, price over units."""
     ax = new_axes(ax)
-    known = roles["margin_share"].notna().any()
-    y = "margin_share" if known else "price_paid"
+    y = "margin_share" if roles["margin_share"].notna().any() else "price_paid"
     for role, ink in ROLE_INK.items():
         part = roles[roles["role"] == role]
         if len(part):
-            ax.scatter(
-                part["units"].clip(lower=1),
-                part[y],
-                s=14,
-                color=PALETTE[ink],
-                alpha=0.75,
-                label=role,
-            )
+            units, colour = part["units"].clip(lower=1), PALETTE[ink]
+            ax.scatter(units, part[y], s=14, color=colour, alpha=0.75, label=role)
     ax.axvline(roles["units"].median(), color=PALETTE["light"], lw=1)
     ax.axhline(roles[y].median(), color=PALETTE["light"], lw=1)
     ax.set(
         xscale="log",
-        xlabel="units in the last year (log)",
-        ylabel="margin share" if known else "price paid",
-        title="Right sells fast, up earns well: each sku by its role",
+        xlabel=say("assortment_pricing.units_year_axis"),
+        ylabel=say(f"assortment_pricing.axis_{y}"),
+        title=say("assortment_pricing.quadrant_title"),
     )
-    if known:
+    if y == "margin_share":
         ax.yaxis.set_major_formatter("{x:.0%}")
     else:
         ax.set_yscale("log")
@@ -76,7 +70,7 @@ def tail_plot(year: pd.DataFrame, *, tail_share: float = 0.01, ax: Axes | None =
     ax.plot(np.arange(1, len(share) + 1), share, color=PALETTE["blue"], lw=2)
     ax.axhline(1 - tail_share, color=PALETTE["orange"], lw=1, ls="--")
     ax.annotate(
-        f"below the line: all but the last {tail_share:.0%}",
+        say("assortment_pricing.tail_label", share=tail_share),
         (1, 1 - tail_share),
         xytext=(0, -4),
         va="top",
@@ -86,10 +80,10 @@ def tail_plot(year: pd.DataFrame, *, tail_share: float = 0.01, ax: Axes | None =
     )
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.set(
-        xlabel="skus, best first",
-        ylabel=f"cumulated share of {basis}",
+        xlabel=say("assortment_pricing.best_first_axis"),
+        ylabel=say(f"assortment_pricing.cumulated_{basis}"),
         ylim=(0, 1.05),
-        title="The tail: many skus share the last few percent",
+        title=say("assortment_pricing.tail_title"),
     )
     return ax
 
@@ -100,12 +94,8 @@ def elasticity_plot(
     """Estimates with intervals of `level`, tightest first; refused skus are counted,
     not drawn.
     """
-    shown = (
-        frame[frame["is_identifiable"]]
-        .sort_values(["se", "sku"])
-        .head(most)
-        .sort_values(["estimate", "sku"])
-    )
+    tightest = frame[frame["is_identifiable"]].sort_values(["se", "sku"]).head(most)
+    shown = tightest.sort_values(["estimate", "sku"])
     ax = new_axes(ax, size=(8, max(2.4, 0.22 * len(shown) + 1.4)))
     places = np.arange(len(shown))
     ax.hlines(places, shown["low"], shown["high"], color=PALETTE["sky"], lw=2)
@@ -114,9 +104,9 @@ def elasticity_plot(
     ax.set_yticks(places, shown["sku"], fontsize=7)
     refused = int((~frame["is_identifiable"]).sum())
     ax.set(
-        xlabel=f"price elasticity, {level:.0%} interval ({refused} skus refused as not identifiable)",
-        ylabel="sku",
-        title="Left of the line a lower price raises revenue",
+        xlabel=say("assortment_pricing.elasticity_axis", level=level, n=refused),
+        ylabel=say("assortment_pricing.sku_axis"),
+        title=say("assortment_pricing.elasticity_title"),
     )
     return ax
 
@@ -132,9 +122,9 @@ def price_quantity_plot(
     line = frame.sort_values("price")
     ax.plot(line["price"], line["fit"], color=PALETTE["blue"], lw=2)
     ax.set(
-        xlabel=f"regular price, {currency}",
-        ylabel="units a week, season taken out",
-        title=f"{sku}: what price moves outside promotions tell about demand",
+        xlabel=say("assortment_pricing.price_axis", currency=currency),
+        ylabel=say("assortment_pricing.units_week_axis"),
+        title=say("assortment_pricing.price_quantity_title", sku=sku),
     )
     return ax
 
@@ -146,21 +136,16 @@ def promotion_plot(days: pd.DataFrame, *, name: str = "", ax: Axes | None = None
     ax = new_axes(ax)
     ax.plot(days["day_on"], days["actual"], color=PALETTE["blue"], lw=1.8)
     ax.plot(days["day_on"], days["baseline"], color=PALETTE["grey"], lw=1.8, ls="--")
-    on = days[days["is_promo"]]
-    if len(on):
-        ax.axvspan(
-            on["day_on"].min(),
-            on["day_on"].max() + pd.Timedelta(days=1),
-            color=PALETTE["yellow"],
-            alpha=0.15,
-            lw=0,
-        )
+    promo_days = days.loc[days["is_promo"], "day_on"]
+    if len(promo_days):
+        end = promo_days.max() + pd.Timedelta(days=1)
+        ax.axvspan(promo_days.min(), end, color=PALETTE["yellow"], alpha=0.15, lw=0)
     ax.tick_params(axis="x", rotation=30)
     ax.set(
-        xlabel="day",
-        ylabel="units a day",
+        xlabel=say("assortment_pricing.day_axis"),
+        ylabel=say("assortment_pricing.units_day_axis"),
         ylim=(0, None),
-        title=f"{name}: sold (line) and without the promotion (dashed)",
+        title=say("assortment_pricing.promotion_title", name=name),
     )
     return ax
 
@@ -175,8 +160,8 @@ def promotions_plot(frame: pd.DataFrame, *, currency: str = "", ax: Axes | None 
     ax.axvline(0, color=PALETTE["ink"], lw=0.8)
     ax.set_yticks(places, frame["promo_id"])
     ax.set(
-        xlabel=f"incremental margin, {currency} (90% interval); orange: cost of the promotion",
+        xlabel=say("assortment_pricing.incremental_axis", currency=currency),
         ylabel="",
-        title="A promotion pays when its interval lies right of its cost",
+        title=say("assortment_pricing.promotions_title"),
     )
     return ax
