@@ -171,7 +171,7 @@ def _estimated(
 ) -> _Promotion:
     """The effect of one promotion, estimated from the daily sums of its sets."""
     cells = pd.MultiIndex.from_product([range(3), day])
-    grid = sums.set_index(["part", "day_on"]).reindex(cells).fillna(0.0)
+    grid = sums.drop(columns="promo_id").set_index(["part", "day_on"]).reindex(cells).fillna(0.0)
     names = ("units", "goods", "revenue", "unknown", "on", "all")
     units, goods, revenue, unknown, on, everything = (
         grid[name].to_numpy(float).reshape(3, -1) for name in names

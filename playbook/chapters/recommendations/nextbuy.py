@@ -128,9 +128,11 @@ def purchases(
             table="order_lines",
             column=", ".join(missing) or "ordered_on",
         )
-    t = t.mutate(at=t[day].cast("timestamp"))
-    t = t.filter([t[column].notnull() for column in keys], t.at <= ibis.literal(moment(as_of)))
-    return t.filter(_.is_product) if "is_product" in t.columns else t
+    is_product = {} if "is_product" in t.columns else {"is_product": True}
+    t = t.mutate(at=t[day].cast("timestamp"), **is_product)
+    is_past = _.at <= ibis.literal(moment(as_of))
+    t = t.filter(_.is_product & _.sku.notnull() & _.order_id.notnull() & is_past)
+    return t.filter(_.customer_id.notnull()) if needs_customer else t
 
 
 def split_at(
