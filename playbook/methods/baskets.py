@@ -15,11 +15,17 @@ import pandas as pd
 from playbook.errors import PlaybookError
 from playbook.methods.proportions import wilson
 
+Array = np.ndarray
+
 __all__ = ["pair_rules"]
 
 
 def pair_rules(
-    lines: pd.DataFrame, *, min_support: float = 0.005, min_n: int = 1, level: float = 0.95
+    lines: pd.DataFrame,
+    *,
+    min_support: float = 0.005,
+    min_n: int = 1,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """One row per ordered pair (a, b): baskets with a that also hold b.
 
@@ -77,8 +83,8 @@ def pair_rules(
 
 
 def _count_pairs(
-    basket: np.ndarray, item: np.ndarray, shape: tuple[int, int], least: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    basket: Array, item: Array, shape: tuple[int, int], least: int
+) -> tuple[Array, Array, Array, Array]:
     """Frequent unordered pairs (i, j, baskets of both), and the baskets per item."""
     from scipy import sparse
 
@@ -91,4 +97,9 @@ def _count_pairs(
     held = held[:, frequent]
     both = sparse.triu(held.T @ held, k=1).tocoo()
     enough = both.data >= least
-    return frequent[both.row[enough]], frequent[both.col[enough]], both.data[enough], n_item
+    return (
+        frequent[both.row[enough]],
+        frequent[both.col[enough]],
+        both.data[enough],
+        n_item,
+    )

@@ -22,6 +22,8 @@ from playbook.errors import PlaybookError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+Array = np.ndarray
+
 __all__ = [
     "RIDGE",
     "ListQuality",
@@ -38,7 +40,7 @@ MOST_ITEMS = 15_000
 RIDGE = 300.0
 
 
-def ease_weights(bought: csr_matrix, *, ridge: float = RIDGE) -> np.ndarray:
+def ease_weights(bought: csr_matrix, *, ridge: float = RIDGE) -> Array:
     """Item-to-item weights of EASE: entry (i, j) is how far having bought i speaks for
     j; the diagonal is 0.
 
@@ -67,7 +69,7 @@ def ease_weights(bought: csr_matrix, *, ridge: float = RIDGE) -> np.ndarray:
     return weights
 
 
-def cosine_weights(bought: csr_matrix) -> np.ndarray:
+def cosine_weights(bought: csr_matrix) -> Array:
     """Item-to-item cosine of the sets of buyers, 0 on the diagonal and for items
     without a buyer.
     """
@@ -80,7 +82,7 @@ def cosine_weights(bought: csr_matrix) -> np.ndarray:
     return gram
 
 
-def top_items(scores: np.ndarray, k: int, *, blocked: np.ndarray | None = None) -> np.ndarray:
+def top_items(scores: Array, k: int, *, blocked: Array | None = None) -> Array:
     """Column numbers of the k highest scores of each row, best first; -1 where fewer
     than k are allowed.
 
@@ -103,12 +105,12 @@ class ListQuality(NamedTuple):
     first k places.
     """
 
-    recall: np.ndarray
-    hit: np.ndarray
-    average_precision: np.ndarray
+    recall: Array
+    hit: Array
+    average_precision: Array
 
 
-def list_hits(lists: np.ndarray, wanted: csr_matrix) -> np.ndarray:
+def list_hits(lists: Array, wanted: csr_matrix) -> Array:
     """Customers x places, True where the item listed there was wanted; empty places
     (-1) never hit.
     """
@@ -119,7 +121,7 @@ def list_hits(lists: np.ndarray, wanted: csr_matrix) -> np.ndarray:
     return hits
 
 
-def list_quality(hits: np.ndarray, n_wanted: np.ndarray, k: int) -> ListQuality:
+def list_quality(hits: Array, n_wanted: Array, k: int) -> ListQuality:
     """How much of what each customer went on to buy stood in the first k places of the
     list.
 
@@ -133,11 +135,13 @@ def list_quality(hits: np.ndarray, n_wanted: np.ndarray, k: int) -> ListQuality:
     precision = np.cumsum(first, axis=1) / np.arange(1, first.shape[1] + 1)
     any_hit = np.where(n_wanted > 0, first.any(axis=1), np.nan)
     return ListQuality(
-        first.sum(axis=1) / bottom, any_hit, (precision * first).sum(axis=1) / bottom
+        first.sum(axis=1) / bottom,
+        any_hit,
+        (precision * first).sum(axis=1) / bottom,
     )
 
 
-def _gram(bought: csr_matrix) -> np.ndarray:
+def _gram(bought: csr_matrix) -> Array:
     """Buyers in common of every two items, dense; refused where it would not fit."""
     if bought.shape[1] > MOST_ITEMS:
         raise PlaybookError("methods.too_many_items", n=bought.shape[1], most=MOST_ITEMS)

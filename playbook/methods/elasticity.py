@@ -19,6 +19,8 @@ import pandas as pd
 from playbook.messages import say
 from playbook.methods.uncensored import level_around, season_of
 
+Array = np.ndarray
+
 __all__ = ["price_elasticity", "price_response", "regular_prices"]
 
 #: mean of 1,851 published elasticities (Bijmolt, van Heerde & Pieters, JMR 2005, 42:2)
@@ -37,13 +39,13 @@ FURTHEST_PRICE, MOST_RESPONSE = 0.6, 6.0
 
 
 def price_elasticity(
-    units: np.ndarray,
-    exposure: np.ndarray,
-    price: np.ndarray,
-    week: np.ndarray,
+    units: Array,
+    exposure: Array,
+    price: Array,
+    week: Array,
     *,
-    group: np.ndarray,
-    promo: np.ndarray,
+    group: Array,
+    promo: Array,
     confidence: float = 0.95,
     widest: float = WIDEST,
 ) -> pd.DataFrame:
@@ -66,7 +68,10 @@ def price_elasticity(
     moved = np.abs(np.diff(log_price, axis=1, prepend=log_price[:, :1])) > SAME_PRICE
     known &= ~moved
     log_price = np.where(known, log_price, 0.0)
-    exposure, units = np.where(known, exposure, 0.0), np.where(known, units, 0.0)
+    exposure, units = (
+        np.where(known, exposure, 0.0),
+        np.where(known, units, 0.0),
+    )
     offset = _expected_units(units, exposure, week, group, promo)
     n_prices = _price_points(log_price, known & (promo < LEAST_PROMO))
     beta, variance, df = _clustered_poisson(units, offset, _design(log_price, known, promo), known)
@@ -99,19 +104,19 @@ def _refusal(code: str) -> str:
     return say(f"methods.elasticity_{code}", prices=MIN_PRICES, units=MIN_UNITS)
 
 
-def _is_varied(log_price: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _is_varied(log_price: Array, known: Array) -> Array:
     highest = np.where(known, log_price, -np.inf).max(axis=1, initial=-np.inf)
     lowest = np.where(known, log_price, np.inf).min(axis=1, initial=np.inf)
     return highest - lowest > SAME_PRICE
 
 
 def _expected_units(
-    units: np.ndarray,
-    exposure: np.ndarray,
-    week: np.ndarray,
-    group: np.ndarray,
-    promo: np.ndarray,
-) -> np.ndarray:
+    units: Array,
+    exposure: Array,
+    week: Array,
+    group: Array,
+    promo: Array,
+) -> Array:
     """What season and the weeks of the *other* skus lead one to expect."""
     season, uplift = season_of(units, exposure, week, group=group, promo=promo, own="left out")
     seasonal = exposure * season[:, week]
@@ -121,20 +126,22 @@ def _expected_units(
     return np.maximum(seasonal * shop, 1e-12)
 
 
-def _design(log_price: np.ndarray, known: np.ndarray, promo: np.ndarray) -> np.ndarray:
+def _design(log_price: Array, known: Array, promo: Array) -> Array:
     """(sku, week, regressor): price, own level, a trend that bends once a year, promotion."""
     n_weeks = log_price.shape[1]
     slow = np.linspace(-1, 1, n_weeks)
     knots = np.linspace(-1, 1, 2 + max(n_weeks // 52, 1))[1:-1]
-    trends = [np.ones_like(slow), slow, *(np.maximum(slow - knot, 0) for knot in knots)]
+    trends = [
+        np.ones_like(slow),
+        slow,
+        *(np.maximum(slow - knot, 0) for knot in knots),
+    ]
     centred = np.where(known, log_price - _mean(log_price, known), 0.0)
     flat = [np.broadcast_to(trend, promo.shape) for trend in trends]
     return np.stack([centred, *flat, promo], axis=2)
 
 
-def price_response(
-    units: np.ndarray, scale: np.ndarray, price: np.ndarray
-) -> tuple[float, np.ndarray]:
+def price_response(units: Array, scale: Array, price: Array) -> tuple[float, Array]:
     """One elasticity for all skus (positive: dearer sells less), for what a price move
     does to a forecast, and the factor on demand of each week's price against the last
     one, (sku, week).
@@ -151,7 +158,10 @@ def price_response(
     # one number needs no more than the skus that sold most
     best = np.argsort(-units.sum(axis=1), kind="stable")[:2_000]
     use, at = (known & (scale > 0))[best], logs[best]
-    units, scale = np.where(use, units[best], 0.0), np.where(use, scale[best], 0.0)
+    units, scale = (
+        np.where(use, units[best], 0.0),
+        np.where(use, scale[best], 0.0),
+    )
     response = USUAL_RESPONSE
     for _ in range(6):
         priced = scale * np.exp(-response * at)
@@ -163,7 +173,7 @@ def price_response(
     return response, np.exp(-response * (logs - logs[:, -1:]))
 
 
-def regular_prices(price: np.ndarray, promo: np.ndarray) -> np.ndarray:
+def regular_prices(price: Array, promo: Array) -> Array:
     """Weekly regular price: what was asked in weeks without promotion, carried forward,
     then back; (sku, week).
 
@@ -179,7 +189,7 @@ def regular_prices(price: np.ndarray, promo: np.ndarray) -> np.ndarray:
     return steady
 
 
-def _price_points(log_price: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _price_points(log_price: Array, known: Array) -> Array:
     """Prices more than one percent apart that were each asked for at least three weeks."""
     count = np.zeros(len(log_price), dtype=int)
     for i, row in enumerate(log_price):
@@ -191,8 +201,8 @@ def _price_points(log_price: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _clustered_poisson(
-    y: np.ndarray, offset: np.ndarray, design: np.ndarray, known: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    y: Array, offset: Array, design: Array, known: Array
+) -> tuple[Array, Array, Array]:
     """Poisson regressions side by side: first coefficient, its variance, degrees of
     freedom; one per row of y. Errors are clustered by four-week blocks.
     """
@@ -220,8 +230,8 @@ def _clustered_poisson(
 
 
 def _poisson_fits(
-    y: np.ndarray, offset: np.ndarray, design: np.ndarray, known: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    y: Array, offset: Array, design: Array, known: Array
+) -> tuple[Array, Array, Array]:
     """Coefficients, fitted means and Hessians of the regressions, by Newton's method."""
     k = design.shape[2]
     unit = np.eye(k)
@@ -244,7 +254,7 @@ def _poisson_fits(
     return beta, mean, hessian
 
 
-def _mean(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _mean(values: Array, known: Array) -> Array:
     """Mean of the known weeks of each row, (sku, 1)."""
     n_known = np.maximum(known.sum(axis=1, keepdims=True), 1)
     return np.where(known, values, 0).sum(axis=1, keepdims=True) / n_known

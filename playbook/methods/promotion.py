@@ -21,6 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+Array = np.ndarray
+
 __all__ = ["PromotionEffect", "baseline", "placebo_reach", "promotion_effect"]
 
 #: annual harmonics, and the days of log they need
@@ -49,16 +51,16 @@ class PromotionEffect:
     - base: (set, day) in units
     """
 
-    actual: np.ndarray
-    expected: np.ndarray
-    units: np.ndarray
-    margin: np.ndarray
-    margin_error: np.ndarray
+    actual: Array
+    expected: Array
+    units: Array
+    margin: Array
+    margin_error: Array
     total_error: float
     placebo_bias: float
     n_placebo: int
-    usual: np.ndarray
-    base: np.ndarray
+    usual: Array
+    base: Array
 
     def interval(self, confidence: float = 0.9) -> tuple[float, float]:
         """Low and high of the incremental margin before the promotion's own cost;
@@ -79,11 +81,11 @@ def placebo_reach(n_placebo: int, confidence: float) -> float:
 
 
 def promotion_effect(
-    units: np.ndarray,
-    margin: np.ndarray,
-    normal_margin: np.ndarray,
-    covered: np.ndarray,
-    day: np.ndarray,
+    units: Array,
+    margin: Array,
+    normal_margin: Array,
+    covered: Array,
+    day: Array,
     *,
     first: int,
     last: int,
@@ -110,11 +112,11 @@ def promotion_effect(
     base = np.array([fit[0] for fit in fits])
     starts = [fit[1] for fit in fits]
 
-    def parts(flow: np.ndarray, at: int) -> np.ndarray:
+    def parts(flow: Array, at: int) -> Array:
         after = flow[:, at + length : at + span].sum()
         return np.r_[flow[:, at : at + length].sum(axis=1), after]
 
-    def earned_above(usual_units: np.ndarray) -> np.ndarray:
+    def earned_above(usual_units: Array) -> Array:
         return margin - usual_units * normal_margin[:, None]
 
     expected = base[:, whole].sum()
@@ -139,7 +141,7 @@ def promotion_effect(
     )
 
 
-def _spread(errors: np.ndarray) -> np.ndarray:
+def _spread(errors: Array) -> Array:
     """Standard deviation over windows; missing where there is at most one."""
     if len(errors) < 2:
         return np.full(errors.shape[1:], np.nan)
@@ -147,12 +149,12 @@ def _spread(errors: np.ndarray) -> np.ndarray:
 
 
 def baseline(
-    y: np.ndarray,
-    design: np.ndarray,
-    covered: np.ndarray,
-    known: np.ndarray,
-    start: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+    y: Array,
+    design: Array,
+    covered: Array,
+    known: Array,
+    start: Array | None = None,
+) -> tuple[Array, Array]:
     """Expected units of every day from the days in `known`, and the coefficients (to
     start the next fit from).
 
@@ -168,7 +170,7 @@ def baseline(
     known_x, target = x[use], y[use]
     log_mean = np.log(max(target.mean(), 1e-6)) if use.any() else -14.0
 
-    def fitted(rows: np.ndarray) -> np.ndarray:
+    def fitted(rows: Array) -> Array:
         return np.exp(np.clip(log_mean + rows @ beta, -30, 30))
 
     beta = np.zeros(x.shape[1]) if start is None else start
@@ -177,7 +179,10 @@ def baseline(
         mean = fitted(known_x)
         # noisier days than Poisson let the ridge speak louder
         if step == settled:
-            spread = max(float((np.square(target - mean) / np.maximum(mean, 0.1)).mean()), 1.0)
+            spread = max(
+                float((np.square(target - mean) / np.maximum(mean, 0.1)).mean()),
+                1.0,
+            )
         score = known_x.T @ (target - mean) / spread - penalty * beta
         hessian = (known_x * (mean / spread)[:, None]).T @ known_x + np.diag(penalty)
         move = np.linalg.solve(hessian, score)
@@ -187,7 +192,7 @@ def baseline(
     return fitted(x), beta
 
 
-def _design(day: np.ndarray) -> np.ndarray:
+def _design(day: Array) -> Array:
     """Day x (weekdays, annual waves, slow spline, quick spline)."""
     number = day.astype("datetime64[D]").astype(int)
     place = np.arange(len(day))[:, None]
@@ -198,18 +203,24 @@ def _design(day: np.ndarray) -> np.ndarray:
         np.maximum(1 - np.abs(place / apart - np.arange(len(day) // apart + 2)), 0)
         for apart in (KNOT_DAYS, PASSING_DAYS)
     )
-    parts = [weekday, np.cos(angle), np.sin(angle), slow, PASSING_SPREAD * quick]
+    parts = [
+        weekday,
+        np.cos(angle),
+        np.sin(angle),
+        slow,
+        PASSING_SPREAD * quick,
+    ]
     return np.concatenate(parts, axis=1)
 
 
 def _placebos(
-    units: np.ndarray,
-    covered: np.ndarray,
-    design: np.ndarray,
-    window: np.ndarray,
+    units: Array,
+    covered: Array,
+    design: Array,
+    window: Array,
     span: int,
-    starts: list[np.ndarray],
-) -> Iterator[tuple[int, np.ndarray]]:
+    starts: list[Array],
+) -> Iterator[tuple[int, Array]]:
     """Windows where this promotion was not, each with a baseline (set, day) that did
     not see it.
     """

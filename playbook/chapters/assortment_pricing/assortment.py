@@ -24,6 +24,8 @@ from playbook.methods.uncensored import level_around
 from playbook.store import expression
 from playbook.tables import returns, schema
 
+Table = ibis.Table | pd.DataFrame
+
 __all__ = [
     "OFF_SALE",
     "capital_cost",
@@ -44,7 +46,12 @@ __all__ = [
 #: stages in which there is nothing to drop and no price to move
 OFF_SALE = ("withdrawn", "never on sale")
 #: where the rules of the roles begin
-IMAGE_QUANTILE, TRAFFIC_QUANTILE, PROFIT_QUANTILE, CAMPAIGN_SHARE = 0.90, 0.75, 0.60, 0.5
+IMAGE_QUANTILE, TRAFFIC_QUANTILE, PROFIT_QUANTILE, CAMPAIGN_SHARE = (
+    0.90,
+    0.75,
+    0.60,
+    0.5,
+)
 #: orders that a share of new buyers needs
 MIN_ORDERS = 20
 #: weeks a sku is new, and weeks its trend compares with as many before
@@ -60,7 +67,7 @@ MATURE_DAYS, YEAR_DAYS = 60, 365
 MONTHS_SHOWN = 25
 
 
-def variable_cost_share(sales_orders: ibis.Table | pd.DataFrame, *, as_of: dt.date) -> float:
+def variable_cost_share(sales_orders: Table, *, as_of: dt.date) -> float:
     """Fees and fulfilment of the last year as a share of revenue; missing where no
     order has a margin.
     """
@@ -72,7 +79,7 @@ def variable_cost_share(sales_orders: ibis.Table | pd.DataFrame, *, as_of: dt.da
     return float((revenue - cost - margin) / revenue) if revenue > 0 else float("nan")
 
 
-def category_of(sku: pd.Series, products: ibis.Table | pd.DataFrame | None) -> pd.Series:
+def category_of(sku: pd.Series, products: Table | None) -> pd.Series:
     """The category of each sku; missing where it has none, or without products."""
     if products is None:
         return pd.Series(None, sku.index, dtype=object)
@@ -81,12 +88,12 @@ def category_of(sku: pd.Series, products: ibis.Table | pd.DataFrame | None) -> p
 
 
 def sku_year(
-    sales_lines: ibis.Table | pd.DataFrame,
-    sales_orders: ibis.Table | pd.DataFrame,
+    sales_lines: Table,
+    sales_orders: Table,
     *,
     as_of: dt.date,
     days: int = YEAR_DAYS,
-    products: ibis.Table | pd.DataFrame | None = None,
+    products: Table | None = None,
     variable_share: float = 0.0,
 ) -> pd.DataFrame:
     """One row per product sku sold in the last `days`: sku, title, category, units,
@@ -113,15 +120,32 @@ def sku_year(
         n_first=t.order_id.nunique(where=t.is_first),
     )
     year = sums.order_by("sku").to_pandas()
-    margin = year["revenue"] * (1 - variable_share) - year["goods_cost"]
-    year["margin"] = margin.where(year["n_unknown"] == 0)
-    year["margin_share"] = year["margin"] / _positive(year["revenue"])
-    year["price_paid"] = year["revenue"] / _positive(year["units"])
-    year["discounted_share"] = year["cut_units"].fillna(0).astype(float) / year["units"]
-    year["new_buyer_share"] = year["n_first"] / _positive(year["n_known"])
-    year["category"] = category_of(year["sku"], products)
-    columns = ["sku", "title", "category", "units", "n_orders", "n_buyers", "revenue", "margin"]
-    return year[[*columns, "margin_share", "price_paid", "discounted_share", "new_buyer_share"]]
+    margin = year.revenue * (1 - variable_share) - year.goods_cost
+    year["margin"] = margin.where(year.n_unknown == 0)
+    year["margin_share"] = year.margin / _positive(year.revenue)
+    year["price_paid"] = year.revenue / _positive(year.units)
+    year["discounted_share"] = year.cut_units.fillna(0).astype(float) / year.units
+    year["new_buyer_share"] = year.n_first / _positive(year.n_known)
+    year["category"] = category_of(year.sku, products)
+    columns = [
+        "sku",
+        "title",
+        "category",
+        "units",
+        "n_orders",
+        "n_buyers",
+        "revenue",
+        "margin",
+    ]
+    return year[
+        [
+            *columns,
+            "margin_share",
+            "price_paid",
+            "discounted_share",
+            "new_buyer_share",
+        ]
+    ]
 
 
 def _positive(amount: pd.Series) -> pd.Series:
@@ -129,7 +153,7 @@ def _positive(amount: pd.Series) -> pd.Series:
     return amount.where(amount > 0)
 
 
-def sku_views(events: ibis.Table | pd.DataFrame, *, as_of: dt.date) -> pd.Series:
+def sku_views(events: Table, *, as_of: dt.date) -> pd.Series:
     """Visitors who looked at each sku in the last `VIEW_DAYS`, by sku in rising order; a
     sku nobody looked at has no row.
     """
@@ -153,7 +177,7 @@ def capital_cost(goods: pd.DataFrame, cost_rates: ibis.Table) -> pd.Series:
     """A year's capital on the stock of each sku, money: 0 where the shop states no rate."""
     rates = cost_rates.filter(_.kind == "capital_share_per_year").order_by("from_on")
     latest = rates.to_pandas()["value"].astype(float).iloc[-1:].sum()
-    return goods["on_hand"] * goods["unit_cost"] * latest
+    return goods.on_hand * goods.unit_cost * latest
 
 
 @returns("assortment_pricing.roles")
@@ -173,16 +197,15 @@ def roles(
     median. profit 利润款: margin share at or above the 60th percentile. core 常规: the rest.
     Rules that need a cost are skipped without one.
     """
-    sku, share, price = year["sku"], year["margin_share"], year["price_paid"]
+    sku, share, price = year.sku, year.margin_share, year.price_paid
     has_views = views is not None and len(views) > 0
-    new_buyers = year["new_buyer_share"].where(year["n_orders"] >= MIN_ORDERS)
+    new_buyers = year.new_buyer_share.where(year.n_orders >= MIN_ORDERS)
     draw = sku.map(views) if has_views else new_buyers
     high = sku.map({} if elasticity is None else elasticity.set_index("sku")["high"])
     tests = {
         "clearance": sku.map({} if stock_days is None else stock_days) > clear_days,
-        "image": (price >= price.quantile(IMAGE_QUANTILE))
-        & (year["units"] < year["units"].median()),
-        "campaign": (year["discounted_share"] >= CAMPAIGN_SHARE) & ~(high >= -1),
+        "image": (price >= price.quantile(IMAGE_QUANTILE)) & (year.units < year.units.median()),
+        "campaign": (year.discounted_share >= CAMPAIGN_SHARE) & ~(high >= -1),
         "traffic": (draw > draw.quantile(TRAFFIC_QUANTILE)) & (share < share.median()),
         "profit": share >= share.quantile(PROFIT_QUANTILE),
     }
@@ -195,9 +218,7 @@ def roles(
 
 
 @returns("assortment_pricing.lifecycle")
-def lifecycle(
-    panel: DemandPanel, law: DemandLaw, *, products: ibis.Table | pd.DataFrame | None = None
-) -> pd.DataFrame:
+def lifecycle(panel: DemandPanel, law: DemandLaw, *, products: Table | None = None) -> pd.DataFrame:
     """The stage of life of each sku: withdrawn (products.is_active is false), never on
     sale, new, growing, mature, declining, ended. A change counts when its interval
     leaves 0.
@@ -256,11 +277,17 @@ def transfer_share(panel: DemandPanel) -> dict[str, float]:
     scores = (weight * x * (y - share * x)).sum(axis=1)
     se = np.sqrt((scores**2).sum() * active / (active - 1)) / total
     wide = float(student.ppf((1 + LEVEL) / 2, active - 1)) * se
-    ends = {"share": float(share), "low": float(share - wide), "high": float(share + wide)}
+    ends = {
+        "share": float(share),
+        "low": float(share - wide),
+        "high": float(share + wide),
+    }
     return ends | {"n": int((weight > 0).sum())}
 
 
-def _category_weeks(panel: DemandPanel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _category_weeks(
+    panel: DemandPanel,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(category, week): units above usual and units hidden by stock-outs, each over the
     usual units and less its category's mean, and the weight of the week.
     """
@@ -297,22 +324,26 @@ def delist(
     `effect` is the margin a year of dropping the sku: what neighbours keep, less its
     own, plus its holding cost.
     """
-    stage = year["sku"].map(lifecycle.set_index("sku")["stage"])
-    may_go = year["margin"].notna() & ~stage.isin(["new", *OFF_SALE])
+    stage = year.sku.map(lifecycle.set_index("sku")["stage"])
+    may_go = year.margin.notna() & ~stage.isin(["new", *OFF_SALE])
     tail = year.assign(stage=stage)[may_go].sort_values(["margin", "sku"], ignore_index=True)
-    gains = tail["margin"].clip(lower=0)
+    gains = tail.margin.clip(lower=0)
     tail["cum_share"] = gains.cumsum() / max(gains.sum(), 1e-9)
-    tail = tail[tail["cum_share"] <= tail_share].reset_index(drop=True)
-    tail["stock_days"] = np.nan if stock_days is None else tail["sku"].map(stock_days)
-    saved = 0.0 if holding is None else tail["sku"].map(holding).fillna(0.0)
+    tail = tail[tail.cum_share <= tail_share].reset_index(drop=True)
+    tail["stock_days"] = np.nan if stock_days is None else tail.sku.map(stock_days)
+    saved = 0.0 if holding is None else tail.sku.map(holding).fillna(0.0)
     # where nothing is known of the neighbours, they keep nothing or everything
     unknown = {"share": 0.0, "low": 0.0, "high": 1.0}
-    for name, key in (("effect", "share"), ("effect_low", "low"), ("effect_high", "high")):
+    for name, key in (
+        ("effect", "share"),
+        ("effect_low", "low"),
+        ("effect_high", "high"),
+    ):
         is_known = np.isfinite(transfer[key])
         moved = np.clip(transfer[key], 0, 1) if is_known else unknown[key]
-        tail[name] = saved - tail["margin"] * (1 - moved)
+        tail[name] = saved - tail.margin * (1 - moved)
     tail["transfer_share"] = transfer["share"]
-    sure = [tail["effect_low"] > 0, tail["effect_high"] > 0]
+    sure = [tail.effect_low > 0, tail.effect_high > 0]
     tail["confidence"] = np.select(sure, ["high", "medium"], "low")
     return tail[schema("assortment_pricing.delist").names]
 
@@ -320,7 +351,7 @@ def delist(
 @returns("assortment_pricing.new_items")
 def new_items(
     views: pd.Series,
-    sales_lines: ibis.Table | pd.DataFrame,
+    sales_lines: Table,
     *,
     lifecycle: pd.DataFrame,
     as_of: dt.date,
@@ -334,27 +365,27 @@ def new_items(
     sold = lines.group_by("sku").aggregate(n_orders=lines.order_id.nunique()).to_pandas()
     found = views.rename("views").to_frame().join(sold.set_index("sku"))
     found = found.fillna({"n_orders": 0}).rename_axis("sku").reset_index()
-    found["conversion"] = found["n_orders"] / _positive(found["views"])
-    hits = np.minimum(found["n_orders"], found["views"])
-    found["low"], found["high"] = wilson(hits, found["views"])
-    much = found["views"] >= found["views"].median()
-    good = found["conversion"] >= found["conversion"].median()
+    found["conversion"] = found.n_orders / _positive(found.views)
+    hits = np.minimum(found.n_orders, found.views)
+    found["low"], found["high"] = wilson(hits, found.views)
+    much = found.views >= found.views.median()
+    good = found.conversion >= found.conversion.median()
     found["action"] = np.select(
-        [found["views"] < MIN_VIEWS, much & good, much, good],
+        [found.views < MIN_VIEWS, much & good, much, good],
         ["buy traffic", "scale", "fix page and price", "buy traffic"],
         "leave",
     )
-    new = lifecycle.loc[lifecycle["stage"] == "new", "sku"]
-    return found[found["sku"].isin(new)].reset_index(drop=True)
+    new = lifecycle.loc[lifecycle.stage == "new", "sku"]
+    return found[found.sku.isin(new)].reset_index(drop=True)
 
 
 @returns("assortment_pricing.quality")
 def quality_hold(
-    sales_lines: ibis.Table | pd.DataFrame,
-    booked_refunds: ibis.Table | pd.DataFrame,
+    sales_lines: Table,
+    booked_refunds: Table,
     *,
     as_of: dt.date,
-    products: ibis.Table | pd.DataFrame | None = None,
+    products: Table | None = None,
     times: float = 2.0,
 ) -> pd.DataFrame:
     """Units returned of each sku's mature sales; on hold when even the low end of the
@@ -378,13 +409,13 @@ def quality_hold(
     found = found.sort_values("sku", ignore_index=True)
     found["n_returned"] = found[["n_returned", "n_units"]].min(axis=1)
     missing = "all" if products is None else "none"
-    found["category"] = category_of(found["sku"], products).fillna(missing)
+    found["category"] = category_of(found.sku, products).fillna(missing)
     sums = found.groupby("category")[["n_returned", "n_units"]].transform("sum")
-    others = sums["n_units"] - found["n_units"]
-    found["return_share"] = found["n_returned"] / _positive(found["n_units"])
-    found["category_share"] = (sums["n_returned"] - found["n_returned"]) / _positive(others)
-    found["low"], found["high"] = wilson(found["n_returned"], found["n_units"])
-    found["is_hold"] = found["low"] > times * found["category_share"]
+    others = sums.n_units - found.n_units
+    found["return_share"] = found.n_returned / _positive(found.n_units)
+    found["category_share"] = (sums.n_returned - found.n_returned) / _positive(others)
+    found["low"], found["high"] = wilson(found.n_returned, found.n_units)
+    found["is_hold"] = found.low > times * found.category_share
     return found[schema("assortment_pricing.quality").names]
 
 
@@ -398,7 +429,10 @@ def range_kpis(panel: DemandPanel, *, as_of: dt.date) -> pd.DataFrame:
     for name in sorted(set(month))[-MONTHS_SHOWN:]:
         at = np.flatnonzero(month == name)
         on_sale = (panel.exposure[:, at] > 0).any(axis=1)
-        n, n_sold = on_sale.sum(), ((panel.units[:, at] > 0).any(axis=1) & on_sale).sum()
+        n, n_sold = (
+            on_sale.sum(),
+            ((panel.units[:, at] > 0).any(axis=1) & on_sale).sum(),
+        )
         is_over = pd.Timestamp(as_of) >= pd.Timestamp(name) + pd.offsets.MonthEnd(0)
         low, high = wilson(n_sold, n)
         rows.append(

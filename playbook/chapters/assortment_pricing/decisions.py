@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from playbook.decisions import decision_rows, propose
@@ -33,32 +34,56 @@ def range_decisions(
     leaves their cost (the largest first, due before their day comes round), sure
     delistings, holds by units returned, new items by views.
     """
-    promotions = [
-        _promotion(row, as_of, currency)
-        for row in review[review["verdict"] != "undecided"].itertuples()
-    ]
+    prices = _largest(moves[moves.action != "keep"], "gain")
+    holds = _largest(quality[quality.is_hold.astype(bool)], "n_returned")
+    items = _largest(fresh[fresh.action != "leave"], "views")
+    review = review[review.verdict != "undecided"]
+    promotions = [_promotion(row, as_of, currency) for row in review.itertuples()]
     rows = [
-        *(
-            _price(row, as_of, currency)
-            for row in _largest(moves, moves["action"] != "keep", "gain")
-        ),
+        *(_price(row, as_of, currency) for row in prices),
         *sorted(promotions, key=lambda row: -row["expected_effect"])[:MOST],
-        *(
-            _delisting(row, as_of, currency)
-            for row in tail[tail["confidence"] == "high"].head(MOST).itertuples()
-        ),
-        *(_hold(row, as_of) for row in _largest(quality, quality["is_hold"], "n_returned")),
-        *(_new_item(row, as_of) for row in _largest(fresh, fresh["action"] != "leave", "views")),
     ]
+    for row in tail[tail.confidence == "high"].head(MOST).itertuples():
+        effect = (row.effect, row.effect_low, row.effect_high)
+        known = {
+            "effect": effect,
+            "evidence_value": row.margin,
+            "currency": currency,
+        }
+        rows.append(
+            propose(
+                "assortment_pricing.delist",
+                row.sku,
+                **known,
+                **_days(as_of, 30, 90),
+            )
+        )
+    for row in holds:
+        known = {"size": row.n_returned, "evidence_value": row.return_share}
+        known |= {"threshold": 2 * row.category_share, **_days(as_of, 7, 60)}
+        rows.append(propose("assortment_pricing.quality_hold", row.sku, **known))
+    for row in items:
+        known = {
+            "action": row.action,
+            "size": row.views,
+            "evidence_value": row.conversion,
+        }
+        rows.append(
+            propose(
+                "assortment_pricing.new_item",
+                row.sku,
+                **known,
+                **_days(as_of, 14, 45),
+            )
+        )
     return decision_rows(rows)
 
 
-def _largest(table: pd.DataFrame, is_meant: pd.Series, by: str) -> Any:
-    """The rows meant with the largest amounts, ties in the order of their skus."""
-    rows = table[is_meant.astype(bool)]
-    if len(rows):
-        rows = rows.sort_values([by, "sku"], ascending=[False, True])
-    return rows.head(MOST).itertuples()
+def _largest(table: pd.DataFrame, by: str) -> list[Any]:
+    """The rows with the largest amounts, ties in the order of their skus."""
+    if len(table):
+        table = table.sort_values([by, "sku"], ascending=[False, True])
+    return list(table.head(MOST).itertuples())
 
 
 def _days(as_of: dt.date, due: int, revisit: int) -> dict[str, str]:
@@ -83,9 +108,9 @@ def _price(row: Any, as_of: dt.date, currency: str) -> dict[str, Any]:
 
 def _promotion(row: Any, as_of: dt.date, currency: str) -> dict[str, Any]:
     """What another one like it would bring, or the loss that is avoided."""
-    cost = 0.0 if pd.isna(row.cost) else row.cost
     sign = 1 if row.verdict == "repeat" else -1
-    effects = sorted((x - cost) * sign for x in (row.low, row.incremental_margin, row.high))
+    results = (row.low, row.incremental_margin, row.high)
+    low, middle, high = sorted((x - np.nan_to_num(row.cost)) * sign for x in results)
     again = pd.Timestamp(row.starts_on) + pd.DateOffset(years=1)
     left = (again - pd.Timestamp(as_of)).days
     due = max(min(left - LEAD_DAYS, WITHIN_DAYS), 1) if left > 0 else WITHIN_DAYS
@@ -93,41 +118,8 @@ def _promotion(row: Any, as_of: dt.date, currency: str) -> dict[str, Any]:
         f"assortment_pricing.promotion_{row.verdict}",
         row.promo_id,
         size=row.cost,
-        effect=(effects[1], effects[0], effects[2]),
+        effect=(middle, low, high),
         evidence_value=row.promo_roi,
         currency=currency,
         **_days(as_of, due, 120),
-    )
-
-
-def _delisting(row: Any, as_of: dt.date, currency: str) -> dict[str, Any]:
-    return propose(
-        "assortment_pricing.delist",
-        row.sku,
-        effect=(row.effect, row.effect_low, row.effect_high),
-        evidence_value=row.margin,
-        currency=currency,
-        **_days(as_of, 30, 90),
-    )
-
-
-def _hold(row: Any, as_of: dt.date) -> dict[str, Any]:
-    return propose(
-        "assortment_pricing.quality_hold",
-        row.sku,
-        size=row.n_returned,
-        evidence_value=row.return_share,
-        threshold=2 * row.category_share,
-        **_days(as_of, 7, 60),
-    )
-
-
-def _new_item(row: Any, as_of: dt.date) -> dict[str, Any]:
-    return propose(
-        "assortment_pricing.new_item",
-        row.sku,
-        action=row.action,
-        size=row.views,
-        evidence_value=row.conversion,
-        **_days(as_of, 14, 45),
     )

@@ -19,6 +19,9 @@ from playbook.messages import say
 from playbook.methods.elasticity import price_elasticity, regular_prices
 from playbook.tables import returns, schema
 
+Array = np.ndarray
+Table = ibis.Table | pd.DataFrame
+
 __all__ = ["elasticities", "price_list"]
 
 #: draws of each elasticity, and the prices tried in the corridor
@@ -31,8 +34,8 @@ LEAST_ELASTIC, LEAST_MOVE = -0.1, 0.005
 def elasticities(
     panel: DemandPanel,
     *,
-    prices: ibis.Table | pd.DataFrame | None = None,
-    sales_lines: ibis.Table | pd.DataFrame | None = None,
+    prices: Table | None = None,
+    sales_lines: Table | None = None,
 ) -> pd.DataFrame:
     """Own-price elasticity of each sku.
 
@@ -78,40 +81,45 @@ def price_list(
     money = year[["sku", "units", "margin", "price_paid"]]
     table = elasticity.rename(columns={"estimate": "elasticity", "price_now": "now"})
     table = table.merge(money, on="sku", how="left")
-    stage = table["sku"].map({} if lifecycle is None else lifecycle.set_index("sku")["stage"])
-    may_move = table["is_identifiable"] & table["margin"].notna() & ~stage.isin(OFF_SALE)
-    may_move &= (table["units"] > 0) & (table["now"] > 0)
+    stage = table.sku.map({} if lifecycle is None else lifecycle.set_index("sku")["stage"])
+    may_move = table.is_identifiable & table.margin.notna() & ~stage.isin(OFF_SALE)
+    may_move &= (table.units > 0) & (table.now > 0)
     table["low_price"], table["high_price"] = _corridor(table, corridor, competitor, most_above)
     plan, gain = _best_prices(table, may_move.to_numpy(), sure)
-    moved = may_move & (np.abs(plan / table["now"] - 1) > LEAST_MOVE)
-    table["plan"] = table["now"].mask(moved, plan)
-    table["move_share"] = table["plan"] / table["now"] - 1
+    moved = may_move & (np.abs(plan / table.now - 1) > LEAST_MOVE)
+    table["plan"] = table.now.mask(moved, plan)
+    table["move_share"] = table.plan / table.now - 1
     gain_low, gain_high = np.quantile(gain, [0.1, 0.9], axis=1)
-    gains = {"gain": gain.mean(axis=1), "gain_low": gain_low, "gain_high": gain_high}
+    gains = {
+        "gain": gain.mean(axis=1),
+        "gain_low": gain_low,
+        "gain_high": gain_high,
+    }
     for name, part in (gains | {"chance": (gain > 0).mean(axis=1)}).items():
         table[name] = np.where(may_move, part, np.nan)
-    actions = [moved & (plan > table["now"]), moved]
+    actions = [moved & (plan > table.now), moved]
     table["action"] = np.select(actions, ["raise", "lower"], "keep")
     table["reason"] = _reasons(table, moved, stage)
     return table[schema("assortment_pricing.price_list").names]
 
 
 def _corridor(
-    table: pd.DataFrame, corridor: float, competitor: pd.DataFrame | None, most_above: float
-) -> tuple[np.ndarray, np.ndarray]:
+    table: pd.DataFrame,
+    corridor: float,
+    competitor: pd.DataFrame | None,
+    most_above: float,
+) -> tuple[Array, Array]:
     """Lowest and highest price that may be asked."""
-    now = table["now"].to_numpy(float)
+    now = table.now.to_numpy(float)
     low, high = now * (1 - corridor), now * (1 + corridor)
     if competitor is not None and len(competitor):
-        median = table["sku"].map(competitor.set_index("sku")["median_price"]).to_numpy(float)
+        median = table.sku.map(competitor.set_index("sku")["median_price"]).to_numpy(float)
         cap = median * (1 + most_above)
         high = np.where(np.isfinite(cap), np.maximum(np.minimum(high, cap), low), high)
     return low, high
 
 
-def _best_prices(
-    table: pd.DataFrame, may_move: np.ndarray, sure: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _best_prices(table: pd.DataFrame, may_move: Array, sure: float) -> tuple[Array, Array]:
     """The price of each sku with the highest mean gain that is sure enough, else today's,
     and its gain a year by draw, (sku, draw).
     """
@@ -139,19 +147,22 @@ def _best_prices(
         gain = units[:, None] * (sold * (price * net - cost)[:, None] - (paid - cost)[:, None])
         better = may_move & (gain.mean(axis=1) > best.mean(axis=1))
         better &= (gain > 0).mean(axis=1) >= sure
-        best, plan = np.where(better[:, None], gain, best), np.where(better, price, plan)
+        best, plan = (
+            np.where(better[:, None], gain, best),
+            np.where(better, price, plan),
+        )
     return plan, best
 
 
-def _reasons(table: pd.DataFrame, moved: pd.Series, stage: pd.Series) -> np.ndarray:
+def _reasons(table: pd.DataFrame, moved: pd.Series, stage: pd.Series) -> Array:
     """Why each price moves, or why it stays."""
     off_sale = [say(f"assortment_pricing.off_{name.replace(' ', '_')}") for name in OFF_SALE]
     why = np.where(
-        table["margin"].isna(),
+        table.margin.isna(),
         say("assortment_pricing.no_margin"),
         say("assortment_pricing.no_sure_gain"),
     )
-    why = np.where(table["is_identifiable"], why, table["reason"])
+    why = np.where(table.is_identifiable, why, table.reason)
     is_off = [stage == name for name in OFF_SALE]
     gained = say("assortment_pricing.margin_gained")
     return np.select([moved, *is_off], [gained, *off_sale], why)

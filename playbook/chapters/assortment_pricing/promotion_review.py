@@ -22,9 +22,16 @@ import pandas as pd
 from ibis import _
 
 from playbook.chapters.assortment_pricing.assortment import category_of
-from playbook.methods.promotion import PromotionEffect, placebo_reach, promotion_effect
+from playbook.methods.promotion import (
+    PromotionEffect,
+    placebo_reach,
+    promotion_effect,
+)
 from playbook.store import expression
 from playbook.tables import frame_of
+
+Array = np.ndarray
+Table = ibis.Table | pd.DataFrame
 
 __all__ = ["promotion_review"]
 
@@ -51,20 +58,20 @@ class _Promotion:
 
     facts: dict[str, Any]
     day: pd.DatetimeIndex
-    units: np.ndarray
+    units: Array
     first: int
     last: int
     n_skus: int
     effect: PromotionEffect
-    size: np.ndarray
+    size: Array
 
 
 def promotion_review(
-    sku_days: ibis.Table | pd.DataFrame,
-    promotions: ibis.Table | pd.DataFrame,
+    sku_days: Table,
+    promotions: Table,
     *,
     as_of: dt.date,
-    products: ibis.Table | pd.DataFrame | None = None,
+    products: Table | None = None,
     variable_share: float = 0.0,
     after_days: int = 14,
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
@@ -85,11 +92,11 @@ def promotion_review(
     usual = _usual_sales(t, products)
     calendar = _calendar(promotions, as_of)
     sets = {str(row["promo_id"]): _sets(row, usual) for row in calendar}
-    sets = {name: table for name, table in sets.items() if (table["part"] == 0).any()}
+    sets = {name: table for name, table in sets.items() if (table.part == 0).any()}
     if not sets:
         return frame_of("assortment_pricing.promo", []), {}
     sums = _daily_sums(t, sets)
-    day = pd.date_range(sums["day_on"].min(), pd.Timestamp(as_of))
+    day = pd.date_range(sums.day_on.min(), pd.Timestamp(as_of))
     parts = dict(tuple(sums.groupby("promo_id")))
     found = [
         _estimated(facts, sets[name], parts[name], day, variable_share, after_days)
@@ -108,23 +115,27 @@ def promotion_review(
     return frame_of("assortment_pricing.promo", rows), course
 
 
-def _calendar(promotions: ibis.Table | pd.DataFrame, as_of: dt.date) -> list[dict[str, Any]]:
+def _calendar(promotions: Table, as_of: dt.date) -> list[dict[str, Any]]:
     """The promotions that ended by as-of and are not too old to be pooled, in order."""
     calendar = expression(promotions).to_pandas()
     for column in ("starts_on", "ends_on"):
         calendar[column] = pd.to_datetime(calendar[column])
-    starts, ends, today = calendar["starts_on"], calendar["ends_on"], pd.Timestamp(as_of)
+    starts, ends, today = (
+        calendar.starts_on,
+        calendar.ends_on,
+        pd.Timestamp(as_of),
+    )
     oldest = today - pd.DateOffset(months=max(MONTHS, POOL_MONTHS))
     calendar = calendar[(ends >= starts) & (ends <= today) & (ends > oldest)]
     return calendar.sort_values(["starts_on", "promo_id"]).to_dict("records")
 
 
-def _usual_sales(t: ibis.Table, products: ibis.Table | pd.DataFrame | None) -> pd.DataFrame:
+def _usual_sales(t: ibis.Table, products: Table | None) -> pd.DataFrame:
     """One row per sku: units a day outside promotions, and its category."""
     n_days = t.units.count(where=~t.is_on_promo).nullif(0)
     units = t.units.sum(where=~t.is_on_promo).fill_null(0).cast("float64")
     usual = t.group_by("sku").aggregate(usual=units / n_days).order_by("sku").to_pandas()
-    category = category_of(usual["sku"], products).fillna("none")
+    category = category_of(usual.sku, products).fillna("none")
     return usual.fillna({"usual": 0.0}).assign(category=category)
 
 
@@ -134,8 +145,8 @@ def _sets(facts: dict[str, Any], usual: pd.DataFrame) -> pd.DataFrame:
     """
     named = facts.get("skus")
     listed = "" if pd.isna(named) else str(named).replace(",", " ")
-    chosen = usual["sku"].isin(listed.split()) | (not listed.strip())
-    near = usual["category"].isin(usual.loc[chosen, "category"])
+    chosen = usual.sku.isin(listed.split()) | (not listed.strip())
+    near = usual.category.isin(usual.loc[chosen, "category"])
     part = np.select([chosen, near], [0, 1], 2)
     return usual.assign(promo_id=str(facts["promo_id"]), part=part)
 
@@ -153,7 +164,7 @@ def _daily_sums(t: ibis.Table, sets: dict[str, pd.DataFrame]) -> pd.DataFrame:
         all=_exact_sum(j.usual),
     )
     sums = sums.order_by("promo_id", "part", "day_on").to_pandas()
-    return sums.assign(day_on=pd.to_datetime(sums["day_on"]))
+    return sums.assign(day_on=pd.to_datetime(sums.day_on))
 
 
 def _exact_sum(amounts: ibis.Value) -> ibis.Value:
@@ -192,16 +203,14 @@ def _estimated(
         last=last,
         after_days=after_days,
     )
-    promoted = sets["part"] == 0
-    weight = sets.loc[promoted, "usual"].sum() / max(sets["usual"].sum(), 1e-9)
+    promoted = sets.part == 0
+    weight = sets.loc[promoted, "usual"].sum() / max(sets.usual.sum(), 1e-9)
     n_days = (facts["ends_on"] - facts["starts_on"]).days + 1
     size = weight * n_days * effect.usual
     return _Promotion(facts, day, units, first, last, int(promoted.sum()), effect, size)
 
 
-def _normal_margin(
-    units: np.ndarray, margin: np.ndarray, covered: np.ndarray, first: int
-) -> np.ndarray:
+def _normal_margin(units: Array, margin: Array, covered: Array, first: int) -> Array:
     """Margin a unit of each set in its last ordinary days before the promotion."""
     normal = np.zeros(3)
     for part in range(3):
@@ -213,7 +222,7 @@ def _normal_margin(
     return normal
 
 
-def _shrunk(found: list[_Promotion]) -> tuple[np.ndarray, np.ndarray]:
+def _shrunk(found: list[_Promotion]) -> tuple[Array, Array]:
     """Margin by promotion and part with its error, the side effects (parts 1 to 3)
     shrunk to the shop's usual ones.
     """
@@ -222,7 +231,10 @@ def _shrunk(found: list[_Promotion]) -> tuple[np.ndarray, np.ndarray]:
     size = np.array([promo.size for promo in found])
     for part in range(1, 4):
         with np.errstate(invalid="ignore", divide="ignore"):
-            own, noise = margin[:, part] / size[:, part], (error[:, part] / size[:, part]) ** 2
+            own, noise = (
+                margin[:, part] / size[:, part],
+                (error[:, part] / size[:, part]) ** 2,
+            )
         use = np.isfinite(own) & np.isfinite(noise) & (noise > 0) & (size[:, part] > 0)
         if use.sum() >= MIN_POOLED:
             middle, variance = _random_effects(own[use], noise[use])
@@ -231,7 +243,7 @@ def _shrunk(found: list[_Promotion]) -> tuple[np.ndarray, np.ndarray]:
     return margin, error
 
 
-def _random_effects(own: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _random_effects(own: Array, noise: Array) -> tuple[Array, Array]:
     """Each effect drawn towards the mean of all, and its variance (DerSimonian & Laird
     1986).
     """
@@ -259,8 +271,12 @@ def _course(promo: _Promotion, after_days: int) -> pd.DataFrame:
     )
 
 
-def _row(promo: _Promotion, margin: np.ndarray, error: np.ndarray, is_over: bool) -> dict[str, Any]:
-    effect, first, length = promo.effect, promo.first, promo.last - promo.first + 1
+def _row(promo: _Promotion, margin: Array, error: Array, is_over: bool) -> dict[str, Any]:
+    effect, first, length = (
+        promo.effect,
+        promo.first,
+        promo.last - promo.first + 1,
+    )
     before = promo.units[0, max(first - length, 0) : first].sum()
     total = float(margin.sum())
     half = placebo_reach(effect.n_placebo, CONFIDENCE) * np.sqrt((error**2).sum())

@@ -38,7 +38,7 @@ def recommend_decisions(
     """
     days: dict[str, Any] = {"due_on": due_on, "revisit_on": revisit_on}
     rows = [] if board is None else _list_rows(board.winner, plan, days)
-    is_offered = offers["extra_needed"].notna() & ~offers["is_unsafe"].astype(bool)
+    is_offered = offers.extra_needed.notna() & ~offers.is_unsafe.astype(bool)
     for offer in offers[is_offered].head(MOST_BUNDLES).itertuples():
         rows.append(
             propose(
@@ -54,11 +54,19 @@ def recommend_decisions(
             )
         )
     if len(unsafe):
-        counts = sorted(unsafe["reason"].value_counts().items())
+        counts = sorted(unsafe.reason.value_counts().items())
         reasons = [say(f"recommendations.off_{why.replace(' ', '_')}", n=n) for why, n in counts]
-        size = float(unsafe["sku"].nunique())
+        size = float(unsafe.sku.nunique())
         reason = ", ".join(reasons)
-        rows.append(propose("recommendations.take_off", "lists", size=size, reason=reason, **days))
+        rows.append(
+            propose(
+                "recommendations.take_off",
+                "lists",
+                size=size,
+                reason=reason,
+                **days,
+            )
+        )
     return decision_rows(rows)
 
 
@@ -69,11 +77,18 @@ def _list_rows(
     rows = []
     for best in winner[winner["items"] == "new"].itertuples():
         if best.is_better and len(plan):
-            ends = pd.Timestamp(days["due_on"]) + pd.Timedelta(days=plan["days"].iloc[0])
+            ends = pd.Timestamp(days["due_on"]) + pd.Timedelta(days=plan.days.iloc[0])
             days = days | {"revisit_on": str(ends.date())}
         kind = "recommendations.list_test" if best.is_better else "recommendations.keep_popularity"
-        size = float(plan["n_total"].iloc[0]) if len(plan) else None
+        size = float(plan.n_total.iloc[0]) if len(plan) else None
         rows.append(
-            propose(kind, "", rival=best.rival, size=size, evidence_value=best.gain, **days)
+            propose(
+                kind,
+                "",
+                rival=best.rival,
+                size=size,
+                evidence_value=best.gain,
+                **days,
+            )
         )
     return rows

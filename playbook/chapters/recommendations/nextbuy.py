@@ -18,11 +18,18 @@ import pandas as pd
 from ibis import _
 
 from playbook.errors import PlaybookError
-from playbook.methods.ease import ease_weights, list_hits, list_quality, top_items
+from playbook.methods.ease import (
+    ease_weights,
+    list_hits,
+    list_quality,
+    top_items,
+)
 from playbook.store import expression
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+
+Array = np.ndarray
 
 __all__ = [
     "KINDS",
@@ -77,10 +84,10 @@ class Split:
     items: pd.Index
     customers: pd.Index
     bought: csr_matrix
-    trend: np.ndarray
+    trend: Array
     wanted: csr_matrix
-    n_wanted: np.ndarray
-    n_repeat: np.ndarray
+    n_wanted: Array
+    n_repeat: Array
     n_customers: int
     n_items_cut: int
 
@@ -96,7 +103,7 @@ class Blend:
     own_weight: float = 4.0
     is_tuned: bool = False
 
-    def scores(self, own: np.ndarray, learnt: np.ndarray, trend: np.ndarray) -> np.ndarray:
+    def scores(self, own: Array, learnt: Array, trend: Array) -> Array:
         """Customers x items from own past orders and what EASE learnt."""
         return own + self.own_weight * learnt * trend**self.trend_power
 
@@ -113,7 +120,10 @@ def moment(as_of: dt.date) -> dt.datetime:
 
 
 def purchases(
-    lines: ibis.Table | pd.DataFrame, as_of: dt.date, *, needs_customer: bool = True
+    lines: ibis.Table | pd.DataFrame,
+    as_of: dt.date,
+    *,
+    needs_customer: bool = True,
 ) -> ibis.Table:
     """Lines of products with a sku, up to as-of, with `at` (the local day where there
     is one).
@@ -152,11 +162,13 @@ def split_at(
     keys = ["customer_id", "sku"]
     later = t.filter(_.is_late).select(*keys).distinct().order_by(*keys).to_pandas()
     later = later.merge(before[[*keys, "n"]], how="left")
-    people = pd.Index(before["customer_id"].unique())
-    both = people if split == "none" else people[people.isin(later["customer_id"])]
+    people = pd.Index(before.customer_id.unique())
+    both = people if split == "none" else people[people.isin(later.customer_id)]
     if both.empty:
         raise PlaybookError(
-            "recommendations.no_repeat_customers", table="order_lines", column="customer_id"
+            "recommendations.no_repeat_customers",
+            table="order_lines",
+            column="customer_id",
         )
     judged = both
     if len(both) > max_customers:
@@ -166,18 +178,21 @@ def split_at(
     # a stable sort: ties go by sku
     items = by_sku.index[np.argsort(-n_buyers.to_numpy(), kind="stable")[:max_items]]
     customers = judged.append(people[~people.isin(judged)])
-    known = before[before["sku"].isin(items)]
-    later = later[later["customer_id"].isin(judged)]
-    row = judged.get_indexer(later["customer_id"])
-    listed = later["sku"].isin(items)
+    known = before[before.sku.isin(items)]
+    later = later[later.customer_id.isin(judged)]
+    row = judged.get_indexer(later.customer_id)
+    listed = later.sku.isin(items)
     return Split(
         items,
         customers,
-        _sparse(known["n"], known, customers, items),
-        _trend(by_sku.loc[items], (cut - before["first"].min()) / pd.Timedelta(days=1)),
+        _sparse(known.n, known, customers, items),
+        _trend(
+            by_sku.loc[items],
+            (cut - before["first"].min()) / pd.Timedelta(days=1),
+        ),
         _sparse(listed[listed], later[listed], judged, items),
         np.bincount(row, minlength=len(judged)),
-        np.bincount(row[later["n"].notna()], minlength=len(judged)),
+        np.bincount(row[later.n.notna()], minlength=len(judged)),
         len(both),
         len(by_sku) - len(items),
     )
@@ -187,7 +202,7 @@ def _dealt(t: ibis.Table, cut: dt.datetime, rng: np.random.Generator) -> ibis.Ta
     """The lines with as many orders marked late as came after the cut, dealt by chance."""
     orders = t.group_by("order_id").aggregate(at=_.at.max()).order_by("order_id").to_pandas()
     is_late = rng.permutation(orders["at"] > cut)
-    dealt = pd.DataFrame({"order_id": orders["order_id"], "is_late": is_late})
+    dealt = pd.DataFrame({"order_id": orders.order_id, "is_late": is_late})
     return t.inner_join(ibis.memtable(dealt), "order_id")
 
 
@@ -206,10 +221,10 @@ def _orders_before(t: ibis.Table, cut: dt.datetime) -> pd.DataFrame:
     return found.order_by("customer_id", "sku").to_pandas()
 
 
-def _trend(orders: pd.DataFrame, span_days: float) -> np.ndarray:
+def _trend(orders: pd.DataFrame, span_days: float) -> Array:
     """Recent orders of an item over what its whole history leads one to expect."""
-    usual = orders["n"] * RECENT_DAYS / max(span_days, RECENT_DAYS)
-    return ((orders["n_recent"] + 1) / (usual + 1)).clip(LEAST_TREND, MOST_TREND).to_numpy()
+    usual = orders.n * RECENT_DAYS / max(span_days, RECENT_DAYS)
+    return ((orders.n_recent + 1) / (usual + 1)).clip(LEAST_TREND, MOST_TREND).to_numpy()
 
 
 def _sparse(
@@ -217,13 +232,16 @@ def _sparse(
 ) -> csr_matrix:
     from scipy.sparse import csr_matrix
 
-    places = customers.get_indexer(pairs["customer_id"]), items.get_indexer(pairs["sku"])
+    places = (
+        customers.get_indexer(pairs.customer_id),
+        items.get_indexer(pairs.sku),
+    )
     matrix = csr_matrix((cells.to_numpy(float), places), shape=(len(customers), len(items)))
     matrix.sum_duplicates()
     return matrix
 
 
-def wanted_of(data: Split, kind: str) -> tuple[csr_matrix, np.ndarray]:
+def wanted_of(data: Split, kind: str) -> tuple[csr_matrix, Array]:
     """What the judged customers went on to buy of one kind of items, and how many items
     that was.
     """
@@ -238,19 +256,19 @@ def wanted_of(data: Split, kind: str) -> tuple[csr_matrix, np.ndarray]:
 def lists_of(
     data: Split,
     models: tuple[str, ...],
-    weights: dict[str, np.ndarray],
+    weights: dict[str, Array],
     blend: Blend,
     *,
     depth: int = DEPTH,
-    safe: np.ndarray | None = None,
-) -> dict[tuple[str, str], np.ndarray]:
+    safe: Array | None = None,
+) -> dict[tuple[str, str], Array]:
     """The judged customers' lists per model and kind: of all items, of those they had
     bought (repeat), of others (new). Only items marked `safe` are listed.
 
     Columns are sorted by buyers and ties go to the lower column, so popularity is the
     order of no scores at all.
     """
-    lists: dict[tuple[str, str], list[np.ndarray]] = {}
+    lists: dict[tuple[str, str], list[Array]] = {}
     for start in range(0, len(data.n_wanted), BLOCK):
         sparse = data.bought[start : min(start + BLOCK, len(data.n_wanted))]
         own = sparse.toarray()
@@ -258,7 +276,11 @@ def lists_of(
         scores |= {name: sparse.sign() @ matrix for name, matrix in weights.items()}
         scores["blend"] = blend.scores(own, scores["ease"], data.trend)
         unsafe = np.zeros(own.shape, bool) if safe is None else np.broadcast_to(~safe, own.shape)
-        blocked = {"all": unsafe, "repeat": unsafe | (own <= 0), "new": unsafe | (own > 0)}
+        blocked = {
+            "all": unsafe,
+            "repeat": unsafe | (own <= 0),
+            "new": unsafe | (own > 0),
+        }
         for model in models:
             for kind in KINDS:
                 top = top_items(scores[model], depth, blocked=blocked[kind])
@@ -282,7 +304,10 @@ def tuned(t: ibis.Table, cut: dt.datetime, holdout_days: int, k: int, max_items:
     if inner.n_customers < MIN_TUNING_CUSTOMERS:
         return PLAIN_BLEND
     sparse = inner.bought[: len(inner.n_wanted)]
-    own, learnt = sparse.toarray(), sparse.sign() @ ease_weights(inner.bought.sign())
+    own, learnt = (
+        sparse.toarray(),
+        sparse.sign() @ ease_weights(inner.bought.sign()),
+    )
     blocked = {"new": own > 0, "all": None}
 
     def recall(kind: str, blend: Blend) -> float:

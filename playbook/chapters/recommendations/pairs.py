@@ -10,7 +10,11 @@ import ibis
 import pandas as pd
 from ibis import _
 
-from playbook.chapters.recommendations.nextbuy import MAX_ITEMS, moment, purchases
+from playbook.chapters.recommendations.nextbuy import (
+    MAX_ITEMS,
+    moment,
+    purchases,
+)
 from playbook.methods.baskets import pair_rules
 from playbook.methods.proportions import wilson
 from playbook.tables import returns
@@ -45,10 +49,10 @@ def item_pairs(
     held = held.select(basket=_.order_id, item=_.sku).distinct().order_by("basket", "item")
     rules = pair_rules(held.to_pandas(), min_support=min_support, min_n=min_n, level=level)
     n_baskets = int(t.order_id.nunique().to_pandas())
-    if len(rules) and n_baskets != rules["n_baskets"].iloc[0]:
+    if len(rules) and n_baskets != rules.n_baskets.iloc[0]:
         rules = _among_all(rules, n_baskets)
-        rules = rules[rules["support"] >= min_support].reset_index(drop=True)
-    margin = rules["b"].map(paired.set_index("sku")["margin"]).astype(float)
+        rules = rules[rules.support >= min_support].reset_index(drop=True)
+    margin = rules.b.map(paired.set_index("sku")["margin"]).astype(float)
     return rules.assign(margin=margin, items_cut=max(len(items) - max_items, 0))
 
 
@@ -60,20 +64,22 @@ def _goods_margin(t: ibis.Table) -> pd.DataFrame:
     )
     t = t.mutate(goods_margin=revenue - cost)
     items = t.group_by("sku").aggregate(
-        n=_.order_id.nunique(), sum=_.goods_margin.sum(), n_unknown=_.goods_margin.isnull().sum()
+        n=_.order_id.nunique(),
+        sum=_.goods_margin.sum(),
+        n_unknown=_.goods_margin.isnull().sum(),
     )
     items = items.order_by(ibis.desc("n"), "sku").to_pandas()
-    return items.assign(margin=(items["sum"] / items["n"]).where(items["n_unknown"] == 0))
+    return items.assign(margin=(items["sum"] / items.n).where(items.n_unknown == 0))
 
 
 def _among_all(rules: pd.DataFrame, n_baskets: int) -> pd.DataFrame:
     """The rules among all orders: those of rare items only are orders too."""
-    more = n_baskets / rules["n_baskets"]
+    more = n_baskets / rules.n_baskets
     return rules.assign(
         n_baskets=n_baskets,
-        support=rules["support"] / more,
-        pair_lift=rules["pair_lift"] * more,
-        lift_low=rules["lift_low"] * more,
+        support=rules.support / more,
+        pair_lift=rules.pair_lift * more,
+        lift_low=rules.lift_low * more,
     )
 
 
@@ -84,7 +90,10 @@ def strongest_first(pairs: pd.DataFrame, by: str = "lift_low") -> pd.DataFrame:
 
 @returns("recommendations.bundles")
 def bundles(
-    pairs: pd.DataFrame, *, discount_share: float = 0.05, unsafe: pd.DataFrame | None = None
+    pairs: pd.DataFrame,
+    *,
+    discount_share: float = 0.05,
+    unsafe: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Pairs that go together beyond chance (`lift_low` of both directions above
     `MIN_LIFT`), those that most surely belong together first.
@@ -95,25 +104,29 @@ def bundles(
     back = pairs[["a", "b", "margin", "lift_low"]]
     two = pairs.merge(back, left_on=["a", "b"], right_on=["b", "a"], suffixes=("", "_other"))
     lowest = two[["lift_low", "lift_low_other"]].min(axis=1)
-    two = two[(two["a"] < two["b"]) & (lowest > MIN_LIFT)]
-    margin = two["margin"] + two["margin_other"]
+    two = two[(two.a < two.b) & (lowest > MIN_LIFT)]
+    margin = two.margin + two.margin_other
     discount = margin * discount_share
-    needed = (two["n"] * discount / (margin - discount)).where(margin > 0)
-    n_single = two["n_a"] + two["n_b"] - 2 * two["n"]
+    needed = (two.n * discount / (margin - discount)).where(margin > 0)
+    n_single = two.n_a + two.n_b - 2 * two.n
     offers = two[["a", "b", "n", "pair_lift", "lift_low"]].assign(
-        attach_share=two["n"] / (two["n"] + n_single),
+        attach_share=two.n / (two.n + n_single),
         margin=margin,
         discount=discount,
         extra_needed=needed,
         extra_needed_share=(needed / n_single).where(n_single > 0),
-        is_unsafe=two[["a", "b"]].isin([] if unsafe is None else set(unsafe["sku"])).any(axis=1),
+        is_unsafe=two[["a", "b"]].isin([] if unsafe is None else set(unsafe.sku)).any(axis=1),
     )
     return strongest_first(offers)
 
 
 @returns("recommendations.replenishment")
 def replenishment(
-    lines: ibis.Table | pd.DataFrame, *, as_of: dt.date, window_days: int = 120, level: float = 0.95
+    lines: ibis.Table | pd.DataFrame,
+    *,
+    as_of: dt.date,
+    window_days: int = 120,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """How surely and how soon an item is bought again, highest share first.
 
@@ -134,7 +147,7 @@ def replenishment(
         late_days=starts.wait.quantile(0.75, where=soon),
     )
     found = by_sku.filter(_.n_starts >= MIN_STARTS).order_by("sku").to_pandas()
-    low, high = wilson(found["n_rebuys"], found["n_starts"], level)
-    share = found["n_rebuys"] / found["n_starts"]
+    low, high = wilson(found.n_rebuys, found.n_starts, level)
+    share = found.n_rebuys / found.n_starts
     found = found.assign(rebuy_share=share, low=low, high=high)
     return found.sort_values(["rebuy_share", "sku"], ascending=[False, True], ignore_index=True)

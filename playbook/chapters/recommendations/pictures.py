@@ -10,12 +10,23 @@ import pandas as pd
 
 from playbook.chapters.recommendations.pairs import strongest_first
 from playbook.messages import say
-from playbook.pictures import PALETTE, bars_with_intervals, heat, line_with_band, new_axes
+from playbook.pictures import (
+    PALETTE,
+    bars_with_intervals,
+    heat,
+    line_with_band,
+    new_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["hit_curve_plot", "leaderboard_plot", "pair_heat_plot", "split_lesson_plot"]
+__all__ = [
+    "hit_curve_plot",
+    "leaderboard_plot",
+    "pair_heat_plot",
+    "split_lesson_plot",
+]
 
 INKS = {
     "popularity": "grey",
@@ -33,11 +44,11 @@ def hit_curve_plot(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax)
     shown = curve[curve["items"] == "new"]
     last = shown.sort_values("k").groupby("model").tail(1).sort_values("hit_k")
-    gap = 0.045 * (shown["high"].max() if len(shown) else 1.0)
+    gap = 0.045 * (shown.high.max() if len(shown) else 1.0)
     height = -1.0
     for row in last.itertuples():
         ink = INKS[row.model]
-        part = shown[shown["model"] == row.model]
+        part = shown[shown.model == row.model]
         line_with_band(part, "k", "hit_k", low="low", high="high", colour=ink, ax=ax)
         # names at the right end, pushed apart where lines meet
         height = max(row.hit_k, height + gap)
@@ -65,11 +76,11 @@ def hit_curve_plot(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def leaderboard_plot(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Recall of each model on new items, with intervals, best first."""
     shown = table[table["items"] == "new"].sort_values("recall_k", ascending=False)
-    shown = shown.assign(label=shown["model"].str.replace("_", " "))
+    shown = shown.assign(label=shown.model.str.replace("_", " "))
     ax = bars_with_intervals(shown, "label", "recall_k", low="low", high="high", ax=ax)
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.set(
-        xlabel=say("recommendations.recall_at_axis", k=table["k"].max()),
+        xlabel=say("recommendations.recall_at_axis", k=table.k.max()),
         title=say("recommendations.leaderboard_title"),
     )
     return ax

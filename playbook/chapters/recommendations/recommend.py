@@ -35,12 +35,27 @@ from playbook.chapters.recommendations.nextbuy import (
     wanted_of,
 )
 from playbook.errors import PlaybookError
-from playbook.methods.ease import RIDGE, cosine_weights, ease_weights, list_hits, list_quality
+from playbook.methods.ease import (
+    RIDGE,
+    cosine_weights,
+    ease_weights,
+    list_hits,
+    list_quality,
+)
 from playbook.methods.proportions import quantile_of_normal, wilson
 from playbook.store import expression
 from playbook.tables import frame_of, returns
 
-__all__ = ["Leaderboard", "buyer_groups", "leaderboard", "picks", "unsafe_items"]
+Array = np.ndarray
+Table = ibis.Table | pd.DataFrame
+
+__all__ = [
+    "Leaderboard",
+    "buyer_groups",
+    "leaderboard",
+    "picks",
+    "unsafe_items",
+]
 
 BASELINES = ("popularity", "buy_again")
 RIVALS = tuple(model for model in MODELS if model not in BASELINES)
@@ -68,7 +83,7 @@ class Leaderboard:
 
 
 def leaderboard(
-    lines: ibis.Table | pd.DataFrame,
+    lines: Table,
     *,
     as_of: dt.date,
     holdout_days: int = 90,
@@ -110,7 +125,13 @@ def leaderboard(
             coverage = {m: _n_shown(shown[m][n_wanted > 0, :k]) for m in MODELS}
             of = len(data.items) + data.n_items_cut
             for row in _judged(hits, n_wanted, k, level):
-                rows.append({**row, "items": kind, "coverage": coverage[row["model"]] / of})
+                rows.append(
+                    {
+                        **row,
+                        "items": kind,
+                        "coverage": coverage[row["model"]] / of,
+                    }
+                )
             curves += [_curve(hits[m][n_wanted > 0], level, model=m, items=kind) for m in MODELS]
     table = frame_of("recommendations.leaderboard", rows)
     winners = [_winner(part) for _kind, part in table.groupby("items", sort=False)]
@@ -123,14 +144,12 @@ def leaderboard(
     )
 
 
-def _n_shown(lists: np.ndarray) -> int:
+def _n_shown(lists: Array) -> int:
     """Distinct items on any of the lists."""
     return int((np.unique(lists) >= 0).sum())
 
 
-def _judged(
-    hits: dict[str, np.ndarray], n_wanted: np.ndarray, k: int, level: float
-) -> list[dict[str, Any]]:
+def _judged(hits: dict[str, Array], n_wanted: Array, k: int, level: float) -> list[dict[str, Any]]:
     """Each model's recall, hits and precision at k, and its gain over the better
     baseline, customer by customer.
     """
@@ -161,7 +180,7 @@ def _judged(
     return rows
 
 
-def _mean(amounts: np.ndarray, level: float) -> tuple[float, float, float]:
+def _mean(amounts: Array, level: float) -> tuple[float, float, float]:
     """Low, mean and high over the customers that have an amount."""
     known = amounts[~np.isnan(amounts)]
     mean = float(known.mean())
@@ -172,12 +191,17 @@ def _mean(amounts: np.ndarray, level: float) -> tuple[float, float, float]:
 
 
 @returns("recommendations.hit_curve")
-def _curve(hits: np.ndarray, level: float, *, model: str, items: str) -> pd.DataFrame:
+def _curve(hits: Array, level: float, *, model: str, items: str) -> pd.DataFrame:
     """Hits of one model's lists at every depth."""
     n_hit = np.logical_or.accumulate(hits, axis=1).sum(axis=0)
     low, high = wilson(n_hit, len(hits), level)
     depth = np.arange(1, len(n_hit) + 1)
-    columns = {"model": model, "items": items, "k": depth, "hit_k": n_hit / len(hits)}
+    columns = {
+        "model": model,
+        "items": items,
+        "k": depth,
+        "hit_k": n_hit / len(hits),
+    }
     return pd.DataFrame(columns | {"low": low, "high": high, "n_customers": len(hits)})
 
 
@@ -185,11 +209,11 @@ def _winner(part: pd.DataFrame) -> dict[str, Any]:
     """The best rival of one kind of items if it surely beats the baseline, else the
     baseline.
     """
-    rivals = part[part["model"].isin(RIVALS)]
+    rivals = part[part.model.isin(RIVALS)]
     best = rivals.sort_values(["recall_k", "model"], ascending=[False, True]).iloc[0]
-    beats = bool(best["gain_low"] > 0)
-    model = best["model"] if beats else best["baseline"]
-    return {**best, "model": model, "rival": best["model"], "is_better": beats}
+    beats = bool(best.gain_low > 0)
+    model = best.model if beats else best.baseline
+    return {**best, "model": model, "rival": best.model, "is_better": beats}
 
 
 def _setting(data: Split, cut: dt.datetime, blend: Blend) -> pd.DataFrame:
@@ -209,11 +233,11 @@ def _setting(data: Split, cut: dt.datetime, blend: Blend) -> pd.DataFrame:
 
 @returns("recommendations.filtered")
 def unsafe_items(
-    sku_days: ibis.Table | pd.DataFrame,
+    sku_days: Table,
     *,
     as_of: dt.date,
-    refunds: ibis.Table | pd.DataFrame | None = None,
-    products: ibis.Table | pd.DataFrame | None = None,
+    refunds: Table | None = None,
+    products: Table | None = None,
     quiet_days: int = 90,
     returns_factor: float = 2.0,
     level: float = 0.95,
@@ -229,17 +253,23 @@ def unsafe_items(
     """
     today = moment(as_of).date()
     sku = _sku_sums(sku_days, today, quiet_days)
-    share = (sku["margin"] / sku["revenue"].where(sku["revenue"] > 0)).where(sku["n_unknown"] == 0)
-    units = sku["units"].fillna(0)
-    is_old = pd.to_datetime(sku["born"]) <= pd.Timestamp(today) - pd.Timedelta(days=quiet_days)
+    share = (sku.margin / sku.revenue.where(sku.revenue > 0)).where(sku.n_unknown == 0)
+    units = sku.units.fillna(0)
+    is_old = pd.to_datetime(sku.born) <= pd.Timestamp(today) - pd.Timedelta(days=quiet_days)
     frames = [
-        _hit(sku, "out of stock", sku["on_hand"], sku["on_hand"] <= 0, 0.0),
-        _hit(sku, "sells at a loss", share, share < MIN_MARGIN_SHARE, MIN_MARGIN_SHARE),
+        _hit(sku, "out of stock", sku.on_hand, sku.on_hand <= 0, 0.0),
+        _hit(
+            sku,
+            "sells at a loss",
+            share,
+            share < MIN_MARGIN_SHARE,
+            MIN_MARGIN_SHARE,
+        ),
         _hit(sku, "gone quiet", units, is_old & (units == 0), 1.0),
     ]
     if refunds is not None:
         n_back = _returned(sku, refunds, today)
-        sold = sku["units_ripe"].astype(float)
+        sold = sku.units_ripe.astype(float)
         low, _high = wilson(n_back, sold, level)
         limit = returns_factor * n_back.sum() / sold.sum() if sold.sum() else np.nan
         back_share = n_back / sold.where(sold > 0)
@@ -250,7 +280,7 @@ def unsafe_items(
     return pd.concat(frames).sort_values(["sku", "reason"], ignore_index=True)
 
 
-def _sku_sums(sku_days: ibis.Table | pd.DataFrame, today: dt.date, quiet_days: int) -> pd.DataFrame:
+def _sku_sums(sku_days: Table, today: dt.date, quiet_days: int) -> pd.DataFrame:
     """One row per sku: latest known stock, first day, sums of the last `quiet_days`,
     and units old enough for their returns to be in.
     """
@@ -270,28 +300,28 @@ def _sku_sums(sku_days: ibis.Table | pd.DataFrame, today: dt.date, quiet_days: i
     return sums.fillna({"n_unknown": 0, "units_ripe": 0})
 
 
-def _returned(sku: pd.DataFrame, refunds: ibis.Table | pd.DataFrame, today: dt.date) -> pd.Series:
+def _returned(sku: pd.DataFrame, refunds: Table, today: dt.date) -> pd.Series:
     """Units returned of sales old enough, never more than were sold."""
     ripe = _.ordered_on <= ibis.literal(today - dt.timedelta(days=MATURITY_DAYS))
     back = expression(refunds).filter((_.kind == "return") & _.sku.notnull() & ripe)
     counted = back.group_by("sku").aggregate(n=_.quantity.fill_null(1).sum()).to_pandas()
-    n_back = sku["sku"].map(counted.set_index("sku")["n"]).fillna(0).astype(float)
-    return np.minimum(n_back, sku["units_ripe"].astype(float))
+    n_back = sku.sku.map(counted.set_index("sku")["n"]).fillna(0).astype(float)
+    return np.minimum(n_back, sku.units_ripe.astype(float))
 
 
 def _hit(sku: pd.DataFrame, reason: str, found: Any, is_hit: Any, threshold: float) -> pd.DataFrame:
     """The skus a reason is true of; not known is not true."""
     rows = sku[["sku"]].assign(reason=reason, found=found, threshold=threshold)
-    rows["found"] = rows["found"].astype(float)
+    rows["found"] = rows.found.astype(float)
     return rows[pd.Series(is_hit, rows.index).fillna(False).astype(bool)]
 
 
 @returns("recommendations.picks")
 def picks(
-    lines: ibis.Table | pd.DataFrame,
+    lines: Table,
     *,
     as_of: dt.date,
-    segments: ibis.Table | pd.DataFrame | None = None,
+    segments: Table | None = None,
     unsafe: pd.DataFrame | None = None,
     n: int = 5,
     blend: Blend = PLAIN_BLEND,
@@ -304,7 +334,7 @@ def picks(
     one. Nothing about one person leaves this function.
     """
     data = split_at(purchases(lines, as_of), moment(as_of), "none")
-    safe = ~data.items.isin([] if unsafe is None else unsafe["sku"])
+    safe = ~data.items.isin([] if unsafe is None else unsafe.sku)
     weights = {"ease": ease_weights(data.bought.sign())}
     lists = lists_of(data, ("blend",), weights, blend, depth=n, safe=safe)
     segment = pd.Series("known customers", index=data.customers)
@@ -314,7 +344,13 @@ def picks(
         segment = by_customer.reindex(data.customers)
     popular = {"segment": "everybody", "rule": "popular", "listed_share": 1.0}
     frames = [
-        pd.DataFrame({"sku": data.items[safe][:n], **popular, "n_customers": data.n_customers})
+        pd.DataFrame(
+            {
+                "sku": data.items[safe][:n],
+                **popular,
+                "n_customers": data.n_customers,
+            }
+        )
     ]
     for rule, kind in (("buy_again", "repeat"), ("discover", "new")):
         top = _most_listed(lists["blend", kind], segment, n)
@@ -326,19 +362,19 @@ def picks(
     return found[columns].sort_values(["segment", "rule", "rank"], ignore_index=True)
 
 
-def _most_listed(lists: np.ndarray, segment: pd.Series, n: int) -> pd.DataFrame:
+def _most_listed(lists: Array, segment: pd.Series, n: int) -> pd.DataFrame:
     """Per segment the n items on most lists: segment, item, listed_share, n_customers."""
     rows, places = np.nonzero(lists >= 0)
     listed = pd.DataFrame({"segment": segment.to_numpy()[rows], "item": lists[rows, places]})
     counted = listed.dropna().value_counts(sort=False).rename("n_listed").reset_index()
     counted = counted.sort_values(["segment", "n_listed", "item"], ascending=[True, False, True])
     top = counted.groupby("segment").head(n)
-    n_judged = top["segment"].map(segment.iloc[: len(lists)].value_counts())
-    n_customers = top["segment"].map(segment.value_counts())
-    return top.assign(listed_share=top["n_listed"] / n_judged, n_customers=n_customers)
+    n_judged = top.segment.map(segment.iloc[: len(lists)].value_counts())
+    n_customers = top.segment.map(segment.value_counts())
+    return top.assign(listed_share=top.n_listed / n_judged, n_customers=n_customers)
 
 
-def buyer_groups(customer_days: ibis.Table | pd.DataFrame, *, as_of: dt.date) -> pd.DataFrame:
+def buyer_groups(customer_days: Table, *, as_of: dt.date) -> pd.DataFrame:
     """One row per known customer with an order by as-of: customer_id, segment.
 
     `new`: first order within `NEW_DAYS`; `once`: one older order day; `regular`:
