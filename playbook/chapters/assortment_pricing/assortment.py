@@ -28,9 +28,7 @@ Table = ibis.Table | pd.DataFrame
 
 __all__ = [
     "OFF_SALE",
-    "capital_cost",
     "category_of",
-    "days_of_stock",
     "delist",
     "lifecycle",
     "new_items",
@@ -71,12 +69,17 @@ def variable_cost_share(sales_orders: Table, *, as_of: dt.date) -> float:
     """Fees and fulfilment of the last year as a share of revenue; missing where no
     order has a margin.
     """
-    t = expression(sales_orders)
-    recent = t.ordered_on.cast("date") > as_of - dt.timedelta(days=YEAR_DAYS)
-    t = t.filter(recent & t.margin.notnull() & t.cost.notnull())
+    t = _ordered_within(sales_orders, as_of, YEAR_DAYS)
+    t = t.filter(_.margin.notnull() & _.cost.notnull())
     sums = t.aggregate(revenue=t.revenue.sum(), cost=t.cost.sum(), margin=t.margin.sum())
     revenue, cost, margin = sums.to_pandas().iloc[0].astype(float)
     return float((revenue - cost - margin) / revenue) if revenue > 0 else float("nan")
+
+
+def _ordered_within(table: Table, until: dt.date, days: int) -> ibis.Table:
+    """The rows ordered in the `days` that end on a day."""
+    day = _.ordered_on.cast("date")
+    return expression(table).filter((day > until - dt.timedelta(days=days)) & (day <= until))
 
 
 def category_of(sku: pd.Series, products: Table | None) -> pd.Series:
@@ -96,17 +99,16 @@ def sku_year(
     products: Table | None = None,
     variable_share: float = 0.0,
 ) -> pd.DataFrame:
-    """One row per product sku sold in the last `days`: sku, title, category, units,
-    n_orders, n_buyers, revenue, margin (missing where a cost is), margin_share,
-    price_paid, discounted_share (of units), new_buyer_share (of orders with a known
-    customer, those that are the customer's first).
+    """One row per product sku sold in the last `days`: sku, units, n_orders, n_buyers,
+    title, revenue, goods_cost, n_unknown (lines without a cost), cut_units (under a
+    discount or promotion), n_known and n_first (orders of a known customer, and those
+    that are the customer's first), margin (missing where a cost is), margin_share,
+    price_paid, discounted_share (of units), new_buyer_share (of known), category.
     """
-    lines, orders = expression(sales_lines), expression(sales_orders)
-    day = lines.ordered_on.cast("date")
-    recent = (day > as_of - dt.timedelta(days=days)) & (day <= as_of)
-    lines = lines.filter(recent & lines.is_product & lines.sku.notnull() & ~lines.is_gift)
-    first = orders.filter(orders.customer_id.notnull()).select("order_id", "is_first")
-    t = lines.left_join(first, "order_id")
+    lines = _ordered_within(sales_lines, as_of, days)
+    lines = lines.filter(_.is_product & _.sku.notnull() & ~_.is_gift)
+    known = expression(sales_orders).filter(_.customer_id.notnull())
+    t = lines.left_join(known.select("order_id", "is_first"), "order_id")
     sums = t.group_by("sku").aggregate(
         units=t.quantity.sum(),
         n_orders=t.order_id.nunique(),
@@ -127,25 +129,7 @@ def sku_year(
     year["discounted_share"] = year.cut_units.fillna(0).astype(float) / year.units
     year["new_buyer_share"] = year.n_first / _positive(year.n_known)
     year["category"] = category_of(year.sku, products)
-    columns = [
-        "sku",
-        "title",
-        "category",
-        "units",
-        "n_orders",
-        "n_buyers",
-        "revenue",
-        "margin",
-    ]
-    return year[
-        [
-            *columns,
-            "margin_share",
-            "price_paid",
-            "discounted_share",
-            "new_buyer_share",
-        ]
-    ]
+    return year
 
 
 def _positive(amount: pd.Series) -> pd.Series:
@@ -163,21 +147,6 @@ def sku_views(events: Table, *, as_of: dt.date) -> pd.Series:
     )
     by_sku = t.group_by("sku").aggregate(views=t.visitor_id.nunique())
     return by_sku.to_pandas().set_index("sku")["views"].sort_index()
-
-
-def days_of_stock(on_hand: pd.Series, panel: DemandPanel, law: DemandLaw) -> pd.Series:
-    """Days the stock of each sku lasts at its demand of the next eight weeks; a sku
-    whose stock is unknown has no row.
-    """
-    daily = pd.Series(law.mean(8).mean(axis=1) / 7, index=panel.sku)
-    return (on_hand / daily.clip(lower=1e-3)).dropna()
-
-
-def capital_cost(goods: pd.DataFrame, cost_rates: ibis.Table) -> pd.Series:
-    """A year's capital on the stock of each sku, money: 0 where the shop states no rate."""
-    rates = cost_rates.filter(_.kind == "capital_share_per_year").order_by("from_on")
-    latest = rates.to_pandas()["value"].astype(float).iloc[-1:].sum()
-    return goods.on_hand * goods.unit_cost * latest
 
 
 @returns("assortment_pricing.roles")
@@ -227,17 +196,18 @@ def lifecycle(panel: DemandPanel, law: DemandLaw, *, products: Table | None = No
 
     scale = panel.exposure * law.season[:, panel.week]
     late, early = slice(-WINDOW, None), slice(-2 * WINDOW, -WINDOW)
-    sold, earlier = (panel.units[:, part].sum(axis=1) for part in (late, early))
-    shown, shown_earlier = (scale[:, part].sum(axis=1) for part in (late, early))
-    trend = np.log((sold + 0.5) / (shown + 1e-9)) - np.log((earlier + 0.5) / (shown_earlier + 1e-9))
-    noise = 1 / (sold + 0.5) + 1 / (earlier + 0.5) + 2 * law.dispersion / WINDOW
+    (sold, before), (shown, shown_before) = (
+        [flow[:, part].sum(axis=1) for part in (late, early)] for flow in (panel.units, scale)
+    )
+    trend = np.log((sold + 0.5) / (shown + 1e-9)) - np.log((before + 0.5) / (shown_before + 1e-9))
+    noise = 1 / (sold + 0.5) + 1 / (before + 0.5) + 2 * law.dispersion / WINDOW
     wide = norm.ppf((1 + LEVEL) / 2) * np.sqrt(noise)
     on_sale = panel.exposure > 0
     first = np.where(on_sale.any(axis=1), on_sale.argmax(axis=1), on_sale.shape[1])
     age = on_sale.shape[1] - first
-    judged = (shown > 1) & (shown_earlier > 1) & (age > NEW_WEEKS)
-    usual = earlier / np.maximum(shown_earlier, 1e-9) * shown
-    ended = (sold == 0) & (shown > WINDOW / 2) & ((usual >= 3) | (earlier <= 1))
+    judged = (shown > 1) & (shown_before > 1) & (age > NEW_WEEKS)
+    usual = before / np.maximum(shown_before, 1e-9) * shown
+    ended = (sold == 0) & (shown > WINDOW / 2) & ((usual >= 3) | (before <= 1))
     withdrawn = (
         [] if products is None else expression(products).filter(~_.is_active).sku.to_pandas()
     )
@@ -359,10 +329,8 @@ def new_items(
     """New skus by traffic (`sku_views`) and conversion, against the medians of all.
     Under `MIN_VIEWS` the answer is to buy traffic.
     """
-    lines = expression(sales_lines)
-    day = lines.ordered_on.cast("date")
-    lines = lines.filter((day > as_of - dt.timedelta(days=VIEW_DAYS)) & (day <= as_of))
-    sold = lines.group_by("sku").aggregate(n_orders=lines.order_id.nunique()).to_pandas()
+    lines = _ordered_within(sales_lines, as_of, VIEW_DAYS)
+    sold = lines.group_by("sku").aggregate(n_orders=_.order_id.nunique()).to_pandas()
     found = views.rename("views").to_frame().join(sold.set_index("sku"))
     found = found.fillna({"n_orders": 0}).rename_axis("sku").reset_index()
     found["conversion"] = found.n_orders / _positive(found.views)
@@ -392,19 +360,12 @@ def quality_hold(
     share is above `times` that of the others of its category. Younger orders are not
     counted.
     """
-    lines, refunds = expression(sales_lines), expression(booked_refunds)
-    until = as_of - dt.timedelta(days=MATURE_DAYS)
-    day = lines.ordered_on.cast("date")
-    lines = lines.filter(
-        lines.is_product
-        & lines.sku.notnull()
-        & (day <= until)
-        & (day > until - dt.timedelta(days=YEAR_DAYS))
-    )
-    sold = lines.group_by("sku").aggregate(n_units=lines.quantity.sum()).to_pandas()
-    back = refunds.filter((refunds.kind == "return") & refunds.sku.notnull())
-    back = back.semi_join(lines.select("order_id").distinct(), "order_id")
-    back = back.group_by("sku").aggregate(n_returned=_.quantity.fill_null(1).sum()).to_pandas()
+    lines = _ordered_within(sales_lines, as_of - dt.timedelta(days=MATURE_DAYS), YEAR_DAYS)
+    lines = lines.filter(_.is_product & _.sku.notnull())
+    sold = lines.group_by("sku").aggregate(n_units=_.quantity.sum()).to_pandas()
+    back = expression(booked_refunds).filter((_.kind == "return") & _.sku.notnull())
+    back = back.semi_join(lines, "order_id").group_by("sku")
+    back = back.aggregate(n_returned=_.quantity.fill_null(1).sum()).to_pandas()
     found = sold.merge(back, on="sku", how="left").fillna({"n_returned": 0})
     found = found.sort_values("sku", ignore_index=True)
     found["n_returned"] = found[["n_returned", "n_units"]].min(axis=1)
