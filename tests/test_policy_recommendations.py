@@ -178,7 +178,9 @@ def test_three_bundles_are_tested_at_a_time_with_the_orders_they_need():
     offers = names.assign(discount=1.5, lift_low=2.0, n=1_234, extra_needed=56.7)
     rows = recommend_decisions(None, offers, pd.DataFrame(), pd.DataFrame(), currency="EUR")
     assert rows["subject"].tolist() == ["a + e", "b + f", "c + g"]
-    assert rows["reason"].iloc[0] == "bought together in 1,234 orders; earns only past 57 further ones"
+    assert (
+        rows["reason"].iloc[0] == "bought together in 1,234 orders; earns only past 57 further ones"
+    )
     assert rows.loc[0, ["unit", "threshold", "effect_unit"]].tolist() == [
         "EUR off the pair",
         1.5,
