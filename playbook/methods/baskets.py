@@ -58,7 +58,11 @@ def pair_rules(
     total = len(baskets)
     least = max(math.ceil(round(min_support * total, 9)), min_n, 1)
     one, other, n_both, n_item = _count_pairs(basket, item, (total, len(items)), least)
-    a, b, n = np.r_[one, other], np.r_[other, one], np.r_[n_both, n_both]
+    a, b, n = (
+        np.r_[one, other],
+        np.r_[other, one],
+        np.r_[n_both, n_both],
+    )
     low, high = wilson(n, n_item[a], level)
     # without a basket there are no rows to divide
     share_b = n_item[b] / max(total, 1)

@@ -144,5 +144,9 @@ def list_quality(hits: Array, n_wanted: Array, k: int) -> ListQuality:
 def _gram(bought: csr_matrix) -> Array:
     """Buyers in common of every two items, dense; refused where it would not fit."""
     if bought.shape[1] > MOST_ITEMS:
-        raise PlaybookError("methods.too_many_items", n=bought.shape[1], most=MOST_ITEMS)
+        raise PlaybookError(
+            "methods.too_many_items",
+            n=bought.shape[1],
+            most=MOST_ITEMS,
+        )
     return (bought.T @ bought).astype(np.float32).toarray()

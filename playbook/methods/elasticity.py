@@ -63,7 +63,8 @@ def price_elasticity(
 
     known = np.isfinite(price) & (price > 0) & (exposure > 0) & np.isfinite(units)
     log_price = np.log(np.where(known, price, 1.0))
-    is_varied = _is_varied(log_price, known)
+    asked = pd.DataFrame(log_price).where(known)
+    is_varied = (asked.max(axis=1) - asked.min(axis=1) > SAME_PRICE).to_numpy()
     # the week of a move has both prices in it
     moved = np.abs(np.diff(log_price, axis=1, prepend=log_price[:, :1])) > SAME_PRICE
     known &= ~moved
@@ -87,27 +88,31 @@ def price_elasticity(
         "too_wide": 2 * wide > widest,
     }
     refusal = np.select(list(refusals.values()), list(refusals), default="")
-    found = pd.DataFrame({"estimate": beta, "low": beta - wide, "high": beta + wide, "se": se})
-    told = {code: _refusal(code) for code in refusals} | {"": ""}
+    found = pd.DataFrame(
+        {
+            "estimate": beta,
+            "low": beta - wide,
+            "high": beta + wide,
+            "se": se,
+        }
+    )
     found[refusal != ""] = np.nan
     return found.assign(
         n_prices=n_prices,
         n_weeks=known.sum(axis=1),
         n_units=n_units,
         is_identifiable=refusal == "",
-        reason=[told[code] for code in refusal],
+        reason=[code and _refusal(code) for code in refusal],
     )
 
 
 def _refusal(code: str) -> str:
     """Why an elasticity is not identifiable."""
-    return say(f"methods.elasticity_{code}", prices=MIN_PRICES, units=MIN_UNITS)
-
-
-def _is_varied(log_price: Array, known: Array) -> Array:
-    highest = np.where(known, log_price, -np.inf).max(axis=1, initial=-np.inf)
-    lowest = np.where(known, log_price, np.inf).min(axis=1, initial=np.inf)
-    return highest - lowest > SAME_PRICE
+    return say(
+        f"methods.elasticity_{code}",
+        prices=MIN_PRICES,
+        units=MIN_UNITS,
+    )
 
 
 def _expected_units(
@@ -118,7 +123,14 @@ def _expected_units(
     promo: Array,
 ) -> Array:
     """What season and the weeks of the *other* skus lead one to expect."""
-    season, uplift = season_of(units, exposure, week, group=group, promo=promo, own="left out")
+    season, uplift = season_of(
+        units,
+        exposure,
+        week,
+        group=group,
+        promo=promo,
+        own="left out",
+    )
     seasonal = exposure * season[:, week]
     scale = seasonal * (1 + (uplift[:, None] - 1) * promo)
     base = level_around(units, scale, half_width=26) * scale
@@ -166,7 +178,11 @@ def price_response(units: Array, scale: Array, price: Array) -> tuple[float, Arr
     for _ in range(6):
         priced = scale * np.exp(-response * at)
         mean = level_around(units, priced, half_width=13) * priced
-        move = np.where(use, at - level_around(mean * at, mean, half_width=13), 0.0)
+        move = np.where(
+            use,
+            at - level_around(mean * at, mean, half_width=13),
+            0.0,
+        )
         gap = ((mean - units) * move).sum() + OVERDISPERSION * (USUAL_RESPONSE - response)
         response += gap / ((mean * move**2).sum() + OVERDISPERSION)
     response = float(np.clip(response, 0.0, MOST_RESPONSE))

@@ -23,7 +23,12 @@ import numpy as np
 
 Array = np.ndarray
 
-__all__ = ["PromotionEffect", "baseline", "placebo_reach", "promotion_effect"]
+__all__ = [
+    "PromotionEffect",
+    "baseline",
+    "placebo_reach",
+    "promotion_effect",
+]
 
 #: annual harmonics, and the days of log they need
 WAVES, SEASON_DAYS = 5, 540
@@ -200,7 +205,10 @@ def _design(day: Array) -> Array:
     n_waves = WAVES if len(day) >= SEASON_DAYS else 0
     angle = 2 * np.pi * number[:, None] / 365.25 * np.arange(1, n_waves + 1)
     slow, quick = (
-        np.maximum(1 - np.abs(place / apart - np.arange(len(day) // apart + 2)), 0)
+        np.maximum(
+            1 - np.abs(place / apart - np.arange(len(day) // apart + 2)),
+            0,
+        )
         for apart in (KNOT_DAYS, PASSING_DAYS)
     )
     parts = [

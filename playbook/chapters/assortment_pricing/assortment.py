@@ -71,7 +71,11 @@ def variable_cost_share(sales_orders: Table, *, as_of: dt.date) -> float:
     """
     t = _ordered_within(sales_orders, as_of, YEAR_DAYS)
     t = t.filter(_.margin.notnull() & _.cost.notnull())
-    sums = t.aggregate(revenue=t.revenue.sum(), cost=t.cost.sum(), margin=t.margin.sum())
+    sums = t.aggregate(
+        revenue=t.revenue.sum(),
+        cost=t.cost.sum(),
+        margin=t.margin.sum(),
+    )
     revenue, cost, margin = sums.to_pandas().iloc[0].astype(float)
     return float((revenue - cost - margin) / revenue) if revenue > 0 else float("nan")
 
@@ -187,7 +191,12 @@ def roles(
 
 
 @returns("assortment_pricing.lifecycle")
-def lifecycle(panel: DemandPanel, law: DemandLaw, *, products: Table | None = None) -> pd.DataFrame:
+def lifecycle(
+    panel: DemandPanel,
+    law: DemandLaw,
+    *,
+    products: Table | None = None,
+) -> pd.DataFrame:
     """The stage of life of each sku: withdrawn (products.is_active is false), never on
     sale, new, growing, mature, declining, ended. A change counts when its interval
     leaves 0.
@@ -220,7 +229,11 @@ def lifecycle(panel: DemandPanel, law: DemandLaw, *, products: Table | None = No
         "declining": judged & (trend + wide < 0),
     }
     stage = np.select(list(stages.values()), list(stages), "mature")
-    change = {"trend": trend, "low": trend - wide, "high": trend + wide}
+    change = {
+        "trend": trend,
+        "low": trend - wide,
+        "high": trend + wide,
+    }
     change = {name: np.where(judged, np.expm1(part), np.nan) for name, part in change.items()}
     return pd.DataFrame({"sku": panel.sku, "stage": stage, "age_weeks": age, **change})
 
@@ -269,7 +282,10 @@ def _category_weeks(
     usual, sold = into @ (around * panel.exposure), into @ panel.units
     hidden = into @ np.where(started, around * (1 - panel.exposure), 0)
     use, floor = usual > 5, np.maximum(usual, 1e-9)
-    weight, all_usual = usual * use, np.maximum(usual.sum(axis=0), 1e-9)
+    weight, all_usual = (
+        usual * use,
+        np.maximum(usual.sum(axis=0), 1e-9),
+    )
     y = (sold / floor - sold.sum(axis=0) / all_usual) * use
     x = hidden / floor * use
     x = (x - (x * usual).sum(axis=0) / all_usual) * use
@@ -386,25 +402,17 @@ def range_kpis(panel: DemandPanel, *, as_of: dt.date) -> pd.DataFrame:
     the month included. In the scorecard's columns.
     """
     month = (panel.starts + pd.Timedelta(days=6)).strftime("%Y-%m")
-    rows = []
-    for name in sorted(set(month))[-MONTHS_SHOWN:]:
-        at = np.flatnonzero(month == name)
-        on_sale = (panel.exposure[:, at] > 0).any(axis=1)
-        n, n_sold = (
-            on_sale.sum(),
-            ((panel.units[:, at] > 0).any(axis=1) & on_sale).sum(),
-        )
-        is_over = pd.Timestamp(as_of) >= pd.Timestamp(name) + pd.offsets.MonthEnd(0)
-        low, high = wilson(n_sold, n)
-        rows.append(
-            {
-                "metric": "active_sku_share",
-                "month": name,
-                "amount": n_sold / n if n else np.nan,
-                "low": float(low),
-                "high": float(high),
-                "n": float(n),
-                "status": "complete" if is_over else "partial",
-            }
-        )
-    return pd.DataFrame(rows)
+    on_sale = pd.DataFrame(panel.exposure.T > 0).groupby(month).any()
+    sold = pd.DataFrame(panel.units.T > 0).groupby(month).any() & on_sale
+    n, n_sold = on_sale.sum(axis=1), sold.sum(axis=1)
+    low, high = wilson(n_sold, n)
+    is_over = pd.to_datetime(n.index) + pd.offsets.MonthEnd(0) <= pd.Timestamp(as_of)
+    found = pd.DataFrame({"month": n.index, "amount": n_sold / _positive(n)})
+    found = found.assign(
+        low=low,
+        high=high,
+        n=n.astype(float),
+        metric="active_sku_share",
+    )
+    found["status"] = np.where(is_over, "complete", "partial")
+    return found.tail(MONTHS_SHOWN).reset_index(drop=True)

@@ -59,8 +59,14 @@ def range_decisions(
             )
         )
     for row in holds:
-        known = {"size": row.n_returned, "evidence_value": row.return_share}
-        known |= {"threshold": 2 * row.category_share, **_days(as_of, 7, 60)}
+        known = {
+            "size": row.n_returned,
+            "evidence_value": row.return_share,
+        }
+        known |= {
+            "threshold": 2 * row.category_share,
+            **_days(as_of, 7, 60),
+        }
         rows.append(propose("assortment_pricing.quality_hold", row.sku, **known))
     for row in items:
         known = {

@@ -42,7 +42,14 @@ def quadrant_plot(roles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         part = roles[roles.role == role]
         if len(part):
             units, colour = part.units.clip(lower=1), PALETTE[ink]
-            ax.scatter(units, part[y], s=14, color=colour, alpha=0.75, label=role)
+            ax.scatter(
+                units,
+                part[y],
+                s=14,
+                color=colour,
+                alpha=0.75,
+                label=role,
+            )
     ax.axvline(roles.units.median(), color=PALETTE["light"], lw=1)
     ax.axhline(roles[y].median(), color=PALETTE["light"], lw=1)
     ax.set(
@@ -65,13 +72,23 @@ def quadrant_plot(roles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def tail_plot(year: pd.DataFrame, *, tail_share: float = 0.01, ax: Axes | None = None) -> Axes:
+def tail_plot(
+    year: pd.DataFrame,
+    *,
+    tail_share: float = 0.01,
+    ax: Axes | None = None,
+) -> Axes:
     """Cumulated margin (revenue without costs) over skus, loss-makers last."""
     ax = new_axes(ax)
     basis = "margin" if year.margin.notna().any() else "revenue"
     amount = np.sort(year[basis].dropna().to_numpy(float))[::-1]
     share = amount.cumsum() / max(amount.clip(min=0).sum(), 1e-9)
-    ax.plot(np.arange(1, len(share) + 1), share, color=PALETTE["blue"], lw=2)
+    ax.plot(
+        np.arange(1, len(share) + 1),
+        share,
+        color=PALETTE["blue"],
+        lw=2,
+    )
     ax.axhline(1 - tail_share, color=PALETTE["orange"], lw=1, ls="--")
     ax.annotate(
         say("assortment_pricing.tail_label", share=tail_share),
@@ -112,7 +129,11 @@ def elasticity_plot(
     ax.set_yticks(places, shown.sku, fontsize=7)
     refused = int((~frame.is_identifiable).sum())
     ax.set(
-        xlabel=say("assortment_pricing.elasticity_axis", level=level, n=refused),
+        xlabel=say(
+            "assortment_pricing.elasticity_axis",
+            level=level,
+            n=refused,
+        ),
         ylabel=say("assortment_pricing.sku_axis"),
         title=say("assortment_pricing.elasticity_title"),
     )
@@ -130,7 +151,13 @@ def price_quantity_plot(
     price, units, fit).
     """
     ax = new_axes(ax)
-    ax.scatter(frame.price, frame.units, s=18, color=PALETTE["sky"], alpha=0.7)
+    ax.scatter(
+        frame.price,
+        frame.units,
+        s=18,
+        color=PALETTE["sky"],
+        alpha=0.7,
+    )
     line = frame.sort_values("price")
     ax.plot(line.price, line.fit, color=PALETTE["blue"], lw=2)
     ax.set(
@@ -147,11 +174,23 @@ def promotion_plot(days: pd.DataFrame, *, name: str = "", ax: Axes | None = None
     """
     ax = new_axes(ax)
     ax.plot(days.day_on, days.actual, color=PALETTE["blue"], lw=1.8)
-    ax.plot(days.day_on, days.baseline, color=PALETTE["grey"], lw=1.8, ls="--")
+    ax.plot(
+        days.day_on,
+        days.baseline,
+        color=PALETTE["grey"],
+        lw=1.8,
+        ls="--",
+    )
     promo_days = days.loc[days.is_promo, "day_on"]
     if len(promo_days):
         end = promo_days.max() + pd.Timedelta(days=1)
-        ax.axvspan(promo_days.min(), end, color=PALETTE["yellow"], alpha=0.15, lw=0)
+        ax.axvspan(
+            promo_days.min(),
+            end,
+            color=PALETTE["yellow"],
+            alpha=0.15,
+            lw=0,
+        )
     ax.tick_params(axis="x", rotation=30)
     ax.set(
         xlabel=say("assortment_pricing.day_axis"),

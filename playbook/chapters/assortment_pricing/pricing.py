@@ -16,7 +16,10 @@ from playbook.errors import PlaybookError
 from playbook.measures.demand_panel import DemandPanel
 from playbook.measures.price_moves import line_prices, posted_prices
 from playbook.messages import say
-from playbook.methods.elasticity import price_elasticity, regular_prices
+from playbook.methods.elasticity import (
+    price_elasticity,
+    regular_prices,
+)
 from playbook.tables import returns, schema
 
 Array = np.ndarray
@@ -115,7 +118,11 @@ def _corridor(
     if competitor is not None and len(competitor):
         median = table.sku.map(competitor.set_index("sku")["median_price"]).to_numpy(float)
         cap = median * (1 + most_above)
-        high = np.where(np.isfinite(cap), np.maximum(np.minimum(high, cap), low), high)
+        high = np.where(
+            np.isfinite(cap),
+            np.maximum(np.minimum(high, cap), low),
+            high,
+        )
     return low, high
 
 

@@ -21,7 +21,9 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from playbook.chapters.assortment_pricing.assortment import category_of
+from playbook.chapters.assortment_pricing.assortment import (
+    category_of,
+)
 from playbook.methods.promotion import (
     PromotionEffect,
     placebo_reach,
@@ -99,7 +101,14 @@ def promotion_review(
     day = pd.date_range(sums.day_on.min(), pd.Timestamp(as_of))
     parts = dict(tuple(sums.groupby("promo_id")))
     found = [
-        _estimated(facts, sets[name], parts[name], day, variable_share, after_days)
+        _estimated(
+            facts,
+            sets[name],
+            parts[name],
+            day,
+            variable_share,
+            after_days,
+        )
         for facts in calendar
         if (name := str(facts["promo_id"])) in sets
     ]
@@ -207,7 +216,16 @@ def _estimated(
     weight = sets.loc[promoted, "usual"].sum() / max(sets.usual.sum(), 1e-9)
     n_days = (facts["ends_on"] - facts["starts_on"]).days + 1
     size = weight * n_days * effect.usual
-    return _Promotion(facts, day, units, first, last, int(promoted.sum()), effect, size)
+    return _Promotion(
+        facts,
+        day,
+        units,
+        first,
+        last,
+        int(promoted.sum()),
+        effect,
+        size,
+    )
 
 
 def _normal_margin(units: Array, margin: Array, covered: Array, first: int) -> Array:

@@ -36,7 +36,10 @@ def recommend_decisions(
     best sellers stay. The surest bundles of safe items are tested, and what is unsafe
     comes off every list.
     """
-    days: dict[str, Any] = {"due_on": due_on, "revisit_on": revisit_on}
+    days: dict[str, Any] = {
+        "due_on": due_on,
+        "revisit_on": revisit_on,
+    }
     rows = [] if board is None else _list_rows(board.winner, plan, days)
     is_offered = offers.extra_needed.notna() & ~offers.is_unsafe.astype(bool)
     for offer in offers[is_offered].head(MOST_BUNDLES).itertuples():

@@ -55,7 +55,11 @@ DEPTH = 20
 #: customers scored at a time: a dense block of 4,000 items is 64 MB
 BLOCK = 2_000
 #: items and customers of the validation split
-TUNING_ITEMS, TUNING_CUSTOMERS, MIN_TUNING_CUSTOMERS = 2_000, 2_000, 50
+TUNING_ITEMS, TUNING_CUSTOMERS, MIN_TUNING_CUSTOMERS = (
+    2_000,
+    2_000,
+    50,
+)
 #: what counts as recent when an item's trend is read
 RECENT_DAYS = 30
 #: an item's trend stays within these
@@ -131,7 +135,10 @@ def purchases(
     t = expression(lines)
     keys = ["order_id", "sku"] + ["customer_id"] * needs_customer
     missing = [column for column in keys if column not in t.columns]
-    day = next((c for c in ("ordered_on", "ordered_at") if c in t.columns), None)
+    day = next(
+        (c for c in ("ordered_on", "ordered_at") if c in t.columns),
+        None,
+    )
     if day is None or missing:
         raise PlaybookError(
             "recommendations.lines_incomplete",
@@ -228,7 +235,10 @@ def _trend(orders: pd.DataFrame, span_days: float) -> Array:
 
 
 def _sparse(
-    cells: pd.Series, pairs: pd.DataFrame, customers: pd.Index, items: pd.Index
+    cells: pd.Series,
+    pairs: pd.DataFrame,
+    customers: pd.Index,
+    items: pd.Index,
 ) -> csr_matrix:
     from scipy.sparse import csr_matrix
 
@@ -236,7 +246,10 @@ def _sparse(
         customers.get_indexer(pairs.customer_id),
         items.get_indexer(pairs.sku),
     )
-    matrix = csr_matrix((cells.to_numpy(float), places), shape=(len(customers), len(items)))
+    matrix = csr_matrix(
+        (cells.to_numpy(float), places),
+        shape=(len(customers), len(items)),
+    )
     matrix.sum_duplicates()
     return matrix
 
@@ -288,7 +301,13 @@ def lists_of(
     return {key: np.concatenate(blocks) for key, blocks in lists.items()}
 
 
-def tuned(t: ibis.Table, cut: dt.datetime, holdout_days: int, k: int, max_items: int) -> Blend:
+def tuned(
+    t: ibis.Table,
+    cut: dt.datetime,
+    holdout_days: int,
+    k: int,
+    max_items: int,
+) -> Blend:
     """The blend that does best on a validation stretch before the cut; the plain one
     where too few customers can be judged. The test stretch is never looked at.
     """
@@ -312,7 +331,11 @@ def tuned(t: ibis.Table, cut: dt.datetime, holdout_days: int, k: int, max_items:
 
     def recall(kind: str, blend: Blend) -> float:
         wanted, n_wanted = wanted_of(inner, kind)
-        lists = top_items(blend.scores(own, learnt, inner.trend), k, blocked=blocked[kind])
+        lists = top_items(
+            blend.scores(own, learnt, inner.trend),
+            k,
+            blocked=blocked[kind],
+        )
         recalls = list_quality(list_hits(lists, wanted), n_wanted, k).recall[n_wanted > 0]
         return float(recalls.mean()) if len(recalls) else 0.0
 

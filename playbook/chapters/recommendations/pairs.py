@@ -19,7 +19,12 @@ from playbook.methods.baskets import pair_rules
 from playbook.methods.proportions import wilson
 from playbook.tables import returns
 
-__all__ = ["bundles", "item_pairs", "replenishment", "strongest_first"]
+__all__ = [
+    "bundles",
+    "item_pairs",
+    "replenishment",
+    "strongest_first",
+]
 
 #: times as often as chance a pair has to be bought together, to be offered as a bundle
 MIN_LIFT = 1.5
@@ -47,7 +52,12 @@ def item_pairs(
     paired = items.head(max_items)
     held = t.inner_join(ibis.memtable(paired[["sku"]]), "sku") if len(items) > max_items else t
     held = held.select(basket=_.order_id, item=_.sku).distinct().order_by("basket", "item")
-    rules = pair_rules(held.to_pandas(), min_support=min_support, min_n=min_n, level=level)
+    rules = pair_rules(
+        held.to_pandas(),
+        min_support=min_support,
+        min_n=min_n,
+        level=level,
+    )
     n_baskets = int(t.order_id.nunique().to_pandas())
     if len(rules) and n_baskets != rules.n_baskets.iloc[0]:
         rules = _among_all(rules, n_baskets)
@@ -85,7 +95,11 @@ def _among_all(rules: pd.DataFrame, n_baskets: int) -> pd.DataFrame:
 
 def strongest_first(pairs: pd.DataFrame, by: str = "lift_low") -> pd.DataFrame:
     """Pairs by falling lift, ties in the order of their skus."""
-    return pairs.sort_values([by, "a", "b"], ascending=[False, True, True], ignore_index=True)
+    return pairs.sort_values(
+        [by, "a", "b"],
+        ascending=[False, True, True],
+        ignore_index=True,
+    )
 
 
 @returns("recommendations.bundles")
@@ -102,7 +116,12 @@ def bundles(
     both unasked. `unsafe` holds the skus that are not offered.
     """
     back = pairs[["a", "b", "margin", "lift_low"]]
-    two = pairs.merge(back, left_on=["a", "b"], right_on=["b", "a"], suffixes=("", "_other"))
+    two = pairs.merge(
+        back,
+        left_on=["a", "b"],
+        right_on=["b", "a"],
+        suffixes=("", "_other"),
+    )
     lowest = two[["lift_low", "lift_low_other"]].min(axis=1)
     two = two[(two.a < two.b) & (lowest > MIN_LIFT)]
     margin = two.margin + two.margin_other
@@ -150,4 +169,8 @@ def replenishment(
     low, high = wilson(found.n_rebuys, found.n_starts, level)
     share = found.n_rebuys / found.n_starts
     found = found.assign(rebuy_share=share, low=low, high=high)
-    return found.sort_values(["rebuy_share", "sku"], ascending=[False, True], ignore_index=True)
+    return found.sort_values(
+        ["rebuy_share", "sku"],
+        ascending=[False, True],
+        ignore_index=True,
+    )

@@ -49,7 +49,15 @@ def hit_curve_plot(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     for row in last.itertuples():
         ink = INKS[row.model]
         part = shown[shown.model == row.model]
-        line_with_band(part, "k", "hit_k", low="low", high="high", colour=ink, ax=ax)
+        line_with_band(
+            part,
+            "k",
+            "hit_k",
+            low="low",
+            high="high",
+            colour=ink,
+            ax=ax,
+        )
         # names at the right end, pushed apart where lines meet
         height = max(row.hit_k, height + gap)
         ax.annotate(
@@ -103,7 +111,10 @@ def pair_heat_plot(pairs: pd.DataFrame, *, most: int = 12, ax: Axes | None = Non
 
 
 def split_lesson_plot(
-    later: pd.DataFrame, by_chance: pd.DataFrame, *, ax: Axes | None = None
+    later: pd.DataFrame,
+    by_chance: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
 ) -> Axes:
     """The same models judged on a later stretch of time, and on orders dealt by chance:
     their recall on all items.
@@ -115,7 +126,12 @@ def split_lesson_plot(
         }
     )
     ax = new_axes(ax)
-    recall.plot.bar(ax=ax, color=[PALETTE["blue"], PALETTE["orange"]], width=0.76, rot=0)
+    recall.plot.bar(
+        ax=ax,
+        color=[PALETTE["blue"], PALETTE["orange"]],
+        width=0.76,
+        rot=0,
+    )
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.legend(title=say("recommendations.split_legend"))
     ax.set(

@@ -44,7 +44,7 @@ from playbook.methods.ease import (
 )
 from playbook.methods.proportions import quantile_of_normal, wilson
 from playbook.store import expression
-from playbook.tables import frame_of, returns
+from playbook.tables import frame_of, returns, schema
 
 Array = np.ndarray
 Table = ibis.Table | pd.DataFrame
@@ -111,10 +111,19 @@ def leaderboard(
         raise PlaybookError("recommendations.no_split", split=split)
     t = purchases(lines, as_of)
     cut = moment(as_of) - dt.timedelta(days=holdout_days)
-    data = split_at(t, cut, split, max_items=max_items, max_customers=max_customers)
+    data = split_at(
+        t,
+        cut,
+        split,
+        max_items=max_items,
+        max_customers=max_customers,
+    )
     blend = tuned(t.filter(_.at <= cut), cut, holdout_days, k, max_items)
     sold = data.bought.sign()
-    weights = {"item_to_item": cosine_weights(sold), "ease": ease_weights(sold)}
+    weights = {
+        "item_to_item": cosine_weights(sold),
+        "ease": ease_weights(sold),
+    }
     lists = lists_of(data, MODELS, weights, blend)
     rows, curves = [], []
     for kind in KINDS:
@@ -213,7 +222,12 @@ def _winner(part: pd.DataFrame) -> dict[str, Any]:
     best = rivals.sort_values(["recall_k", "model"], ascending=[False, True]).iloc[0]
     beats = bool(best.gain_low > 0)
     model = best.model if beats else best.baseline
-    return {**best, "model": model, "rival": best.model, "is_better": beats}
+    return {
+        **best,
+        "model": model,
+        "rival": best.model,
+        "is_better": beats,
+    }
 
 
 def _setting(data: Split, cut: dt.datetime, blend: Blend) -> pd.DataFrame:
@@ -228,7 +242,10 @@ def _setting(data: Split, cut: dt.datetime, blend: Blend) -> pd.DataFrame:
         "tuned inside training": blend.is_tuned,
         "ridge": RIDGE,
     }
-    return frame_of("recommendations.setting", [(name, str(v)) for name, v in facts.items()])
+    return frame_of(
+        "recommendations.setting",
+        [(name, str(v)) for name, v in facts.items()],
+    )
 
 
 @returns("recommendations.filtered")
@@ -309,7 +326,13 @@ def _returned(sku: pd.DataFrame, refunds: Table, today: dt.date) -> pd.Series:
     return np.minimum(n_back, sku.units_ripe.astype(float))
 
 
-def _hit(sku: pd.DataFrame, reason: str, found: Any, is_hit: Any, threshold: float) -> pd.DataFrame:
+def _hit(
+    sku: pd.DataFrame,
+    reason: str,
+    found: Any,
+    is_hit: Any,
+    threshold: float,
+) -> pd.DataFrame:
     """The skus a reason is true of; not known is not true."""
     rows = sku[["sku"]].assign(reason=reason, found=found, threshold=threshold)
     rows["found"] = rows.found.astype(float)
@@ -336,36 +359,43 @@ def picks(
     data = split_at(purchases(lines, as_of), moment(as_of), "none")
     safe = ~data.items.isin([] if unsafe is None else unsafe.sku)
     weights = {"ease": ease_weights(data.bought.sign())}
-    lists = lists_of(data, ("blend",), weights, blend, depth=n, safe=safe)
-    segment = pd.Series("known customers", index=data.customers)
+    lists = lists_of(
+        data,
+        ("popularity", "blend"),
+        weights,
+        blend,
+        depth=n,
+        safe=safe,
+    )
+    everybody = pd.Series("everybody", index=data.customers)
+    segment = everybody.replace("everybody", "known customers")
     if segments is not None:
         table = expression(segments).select("customer_id", "segment").to_pandas()
         by_customer = table.drop_duplicates("customer_id").set_index("customer_id")["segment"]
         segment = by_customer.reindex(data.customers)
-    popular = {"segment": "everybody", "rule": "popular", "listed_share": 1.0}
-    frames = [
-        pd.DataFrame(
-            {
-                "sku": data.items[safe][:n],
-                **popular,
-                "n_customers": data.n_customers,
-            }
-        )
-    ]
-    for rule, kind in (("buy_again", "repeat"), ("discover", "new")):
-        top = _most_listed(lists["blend", kind], segment, n)
-        top["sku"] = data.items[top["item"]]
-        frames.append(top.assign(rule=rule))
-    found = pd.concat(frames, ignore_index=True)
-    found["rank"] = found.groupby(["segment", "rule"]).cumcount() + 1
-    columns = ["segment", "rule", "rank", "sku", "listed_share", "n_customers"]
-    return found[columns].sort_values(["segment", "rule", "rank"], ignore_index=True)
+    found = pd.concat(
+        [
+            _most_listed(lists["popularity", "all"], everybody, n).assign(rule="popular"),
+            _most_listed(lists["blend", "repeat"], segment, n).assign(rule="buy_again"),
+            _most_listed(lists["blend", "new"], segment, n).assign(rule="discover"),
+        ],
+        ignore_index=True,
+    )
+    rank = found.groupby(["segment", "rule"]).cumcount() + 1
+    found = found.assign(rank=rank, sku=data.items[found["item"]])
+    found = found.sort_values(["segment", "rule", "rank"], ignore_index=True)
+    return found[schema("recommendations.picks").names]
 
 
 def _most_listed(lists: Array, segment: pd.Series, n: int) -> pd.DataFrame:
     """Per segment the n items on most lists: segment, item, listed_share, n_customers."""
     rows, places = np.nonzero(lists >= 0)
-    listed = pd.DataFrame({"segment": segment.to_numpy()[rows], "item": lists[rows, places]})
+    listed = pd.DataFrame(
+        {
+            "segment": segment.to_numpy()[rows],
+            "item": lists[rows, places],
+        }
+    )
     counted = listed.dropna().value_counts(sort=False).rename("n_listed").reset_index()
     counted = counted.sort_values(["segment", "n_listed", "item"], ascending=[True, False, True])
     top = counted.groupby("segment").head(n)
@@ -384,12 +414,17 @@ def buyer_groups(customer_days: Table, *, as_of: dt.date) -> pd.DataFrame:
     today = ibis.literal(moment(as_of).date())
     days = expression(customer_days).filter((_.orders > 0) & (_.day_on <= today))
     known = days.group_by("customer_id").aggregate(
-        n=_.day_on.nunique(), first=_.day_on.min(), last=_.day_on.max()
+        n=_.day_on.nunique(),
+        first=_.day_on.min(),
+        last=_.day_on.max(),
     )
     segment = ibis.cases(
         (today.delta(known["first"], unit="day") < NEW_DAYS, "new"),
         (known.n == 1, "once"),
-        (today.delta(known["last"], unit="day") < QUIET_DAYS, "regular"),
+        (
+            today.delta(known["last"], unit="day") < QUIET_DAYS,
+            "regular",
+        ),
         else_="quiet",
     )
     return known.select("customer_id", segment=segment).order_by("customer_id").to_pandas()
