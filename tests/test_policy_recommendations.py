@@ -64,7 +64,7 @@ def test_an_item_is_quiet_after_ninety_days_without_a_sale(born, sold, hit):
 
 @pytest.mark.parametrize("n_back, age, hit", [(16, 60, False), (17, 60, True), (17, 59, False)])
 def test_often_returned_is_surely_above_twice_the_shops_share_of_mature_sales(n_back, age, hit):
-    # 17 of 100: Wilson's low end .109 above 2 x 517 / 10,100 = .102; 16: .101 below 2 x 516 / 10,100
+    # Wilson, 17 of 100: low end .109 above 2 x 517 / 10,100 = .102; 16: .101 below it
     table = pd.concat([day_of("a", age, 100), day_of("b", 70, 10_000)])
     back = {"sku": ["a", "b"], "quantity": [n_back, 500], "ordered_on": [ago(age), ago(70)]}
     found = reasons(table, refunds=pd.DataFrame(back).assign(kind="return"))
@@ -98,9 +98,10 @@ def starts(n, waits):
 def test_reminders_need_fifty_starts_and_tell_the_quartiles_of_the_wait():
     # the second day of each is a start too, unless it lies within the window of as-of
     assert replenishment(starts(49, [200]), as_of=AS_OF).empty
-    found = replenishment(starts(50, [181, 200]), as_of=AS_OF, window_days=205).iloc[0]
+    waits = list(range(151, 201))
+    found = replenishment(starts(50, waits), as_of=AS_OF, window_days=205).iloc[0]
     assert found["n_starts"] == 50
-    assert found[["early_days", "rebuy_days", "late_days"]].tolist() == [181, 190.5, 200]
+    assert found[["early_days", "rebuy_days", "late_days"]].tolist() == [163.25, 175.5, 187.75]
 
 
 @pytest.mark.parametrize("wait, n_rebuys", [(119, 50), (120, 50), (121, 0)])
@@ -121,7 +122,7 @@ def test_the_trend_is_recent_orders_over_what_history_leads_one_to_expect():
     lines = pd.concat([orders(*part) for part in parts])
     data = split_at(purchases(lines, AS_OF), moment(AS_OF), "none")
     trend = dict(zip(data.items, data.trend, strict=True))
-    # 300 days: a (3 + 1) / (8 x 30 / 300 + 1); b 21 / 3 and c 1 / 41 are cut; a day 30 days ago is old
+    # 300 days: a (3 + 1) / (8 x 30 / 300 + 1); b 21 / 3, c 1 / 41 are cut; 30 days ago is old
     assert trend["a"] == pytest.approx(4 / 1.8, rel=1e-3)
     assert trend["d"] == pytest.approx(1 / 1.8, rel=1e-3)
     assert (trend["b"], trend["c"]) == (5.0, 0.05)

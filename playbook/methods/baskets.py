@@ -21,11 +21,7 @@ __all__ = ["pair_rules"]
 
 
 def pair_rules(
-    lines: pd.DataFrame,
-    *,
-    min_support: float = 0.005,
-    min_n: int = 1,
-    level: float = 0.95,
+    lines: pd.DataFrame, *, min_support: float = 0.005, min_n: int = 1, level: float = 0.95
 ) -> pd.DataFrame:
     """One row per ordered pair (a, b): baskets with a that also hold b.
 

@@ -69,10 +69,8 @@ def price_elasticity(
     moved = np.abs(np.diff(log_price, axis=1, prepend=log_price[:, :1])) > SAME_PRICE
     known &= ~moved
     log_price = np.where(known, log_price, 0.0)
-    exposure, units = (
-        np.where(known, exposure, 0.0),
-        np.where(known, units, 0.0),
-    )
+    exposure = np.where(known, exposure, 0.0)
+    units = np.where(known, units, 0.0)
     offset = _expected_units(units, exposure, week, group, promo)
     n_prices = _price_points(log_price, known & (promo < LEAST_PROMO))
     beta, variance, df = _clustered_poisson(units, offset, _design(log_price, known, promo), known)
@@ -88,14 +86,8 @@ def price_elasticity(
         "too_wide": 2 * wide > widest,
     }
     refusal = np.select(list(refusals.values()), list(refusals), default="")
-    found = pd.DataFrame(
-        {
-            "estimate": beta,
-            "low": beta - wide,
-            "high": beta + wide,
-            "se": se,
-        }
-    )
+    ends = {"low": beta - wide, "high": beta + wide}
+    found = pd.DataFrame({"estimate": beta, **ends, "se": se})
     found[refusal != ""] = np.nan
     return found.assign(
         n_prices=n_prices,

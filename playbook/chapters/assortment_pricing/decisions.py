@@ -45,43 +45,17 @@ def range_decisions(
     ]
     for row in tail[tail.confidence == "high"].head(MOST).itertuples():
         effect = (row.effect, row.effect_low, row.effect_high)
-        known = {
-            "effect": effect,
-            "evidence_value": row.margin,
-            "currency": currency,
-        }
-        rows.append(
-            propose(
-                "assortment_pricing.delist",
-                row.sku,
-                **known,
-                **_days(as_of, 30, 90),
-            )
-        )
+        known = {"effect": effect, "evidence_value": row.margin, "currency": currency}
+        known |= _days(as_of, 30, 90)
+        rows.append(propose("assortment_pricing.delist", row.sku, **known))
     for row in holds:
-        known = {
-            "size": row.n_returned,
-            "evidence_value": row.return_share,
-        }
-        known |= {
-            "threshold": 2 * row.category_share,
-            **_days(as_of, 7, 60),
-        }
+        known = {"size": row.n_returned, "evidence_value": row.return_share}
+        known |= {"threshold": 2 * row.category_share, **_days(as_of, 7, 60)}
         rows.append(propose("assortment_pricing.quality_hold", row.sku, **known))
     for row in items:
-        known = {
-            "action": row.action,
-            "size": row.views,
-            "evidence_value": row.conversion,
-        }
-        rows.append(
-            propose(
-                "assortment_pricing.new_item",
-                row.sku,
-                **known,
-                **_days(as_of, 14, 45),
-            )
-        )
+        known = {"action": row.action, "size": row.views, "evidence_value": row.conversion}
+        known |= _days(as_of, 14, 45)
+        rows.append(propose("assortment_pricing.new_item", row.sku, **known))
     return decision_rows(rows)
 
 

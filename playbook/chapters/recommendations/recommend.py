@@ -111,13 +111,8 @@ def leaderboard(
         raise PlaybookError("recommendations.no_split", split=split)
     t = purchases(lines, as_of)
     cut = moment(as_of) - dt.timedelta(days=holdout_days)
-    data = split_at(
-        t,
-        cut,
-        split,
-        max_items=max_items,
-        max_customers=max_customers,
-    )
+    most = {"max_items": max_items, "max_customers": max_customers}
+    data = split_at(t, cut, split, **most)
     blend = tuned(t.filter(_.at <= cut), cut, holdout_days, k, max_items)
     sold = data.bought.sign()
     weights = {
@@ -128,20 +123,15 @@ def leaderboard(
     rows, curves = [], []
     for kind in KINDS:
         wanted, n_wanted = wanted_of(data, kind)
-        if (n_wanted > 0).any():
-            shown = {model: lists[model, kind] for model in MODELS}
-            hits = {model: list_hits(shown[model], wanted) for model in MODELS}
-            coverage = {m: _n_shown(shown[m][n_wanted > 0, :k]) for m in MODELS}
-            of = len(data.items) + data.n_items_cut
-            for row in _judged(hits, n_wanted, k, level):
-                rows.append(
-                    {
-                        **row,
-                        "items": kind,
-                        "coverage": coverage[row["model"]] / of,
-                    }
-                )
-            curves += [_curve(hits[m][n_wanted > 0], level, model=m, items=kind) for m in MODELS]
+        buyers = n_wanted > 0
+        if not buyers.any():
+            continue
+        hits = {model: list_hits(lists[model, kind], wanted) for model in MODELS}
+        for row in _judged(hits, n_wanted, k, level):
+            shown = np.unique(lists[row["model"], kind][buyers, :k])
+            coverage = (shown >= 0).sum() / (len(data.items) + data.n_items_cut)
+            rows.append({**row, "items": kind, "coverage": coverage})
+        curves += [_curve(hits[m][buyers], level, model=m, items=kind) for m in MODELS]
     table = frame_of("recommendations.leaderboard", rows)
     winners = [_winner(part) for _kind, part in table.groupby("items", sort=False)]
     return Leaderboard(
@@ -151,11 +141,6 @@ def leaderboard(
         frame_of("recommendations.winner", winners),
         blend,
     )
-
-
-def _n_shown(lists: Array) -> int:
-    """Distinct items on any of the lists."""
-    return int((np.unique(lists) >= 0).sum())
 
 
 def _judged(hits: dict[str, Array], n_wanted: Array, k: int, level: float) -> list[dict[str, Any]]:
