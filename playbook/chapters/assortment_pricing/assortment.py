@@ -44,7 +44,12 @@ __all__ = [
 #: stages in which there is nothing to drop and no price to move
 OFF_SALE = ("withdrawn", "never on sale")
 #: where the rules of the roles begin
-IMAGE_QUANTILE, TRAFFIC_QUANTILE, PROFIT_QUANTILE, CAMPAIGN_SHARE = (
+(
+    IMAGE_QUANTILE,
+    TRAFFIC_QUANTILE,
+    PROFIT_QUANTILE,
+    CAMPAIGN_SHARE,
+) = (
     0.90,
     0.75,
     0.60,
@@ -170,7 +175,11 @@ def roles(
     median. profit 利润款: margin share at or above the 60th percentile. core 常规: the rest.
     Rules that need a cost are skipped without one.
     """
-    sku, share, price = year.sku, year.margin_share, year.price_paid
+    sku, share, price = (
+        year.sku,
+        year.margin_share,
+        year.price_paid,
+    )
     has_views = views is not None and len(views) > 0
     new_buyers = year.new_buyer_share.where(year.n_orders >= MIN_ORDERS)
     draw = sku.map(views) if has_views else new_buyers
@@ -204,7 +213,10 @@ def lifecycle(
     from scipy.stats import norm
 
     scale = panel.exposure * law.season[:, panel.week]
-    late, early = slice(-WINDOW, None), slice(-2 * WINDOW, -WINDOW)
+    late, early = (
+        slice(-WINDOW, None),
+        slice(-2 * WINDOW, -WINDOW),
+    )
     (sold, before), (shown, shown_before) = (
         [flow[:, part].sum(axis=1) for part in (late, early)] for flow in (panel.units, scale)
     )
@@ -212,7 +224,11 @@ def lifecycle(
     noise = 1 / (sold + 0.5) + 1 / (before + 0.5) + 2 * law.dispersion / WINDOW
     wide = norm.ppf((1 + LEVEL) / 2) * np.sqrt(noise)
     on_sale = panel.exposure > 0
-    first = np.where(on_sale.any(axis=1), on_sale.argmax(axis=1), on_sale.shape[1])
+    first = np.where(
+        on_sale.any(axis=1),
+        on_sale.argmax(axis=1),
+        on_sale.shape[1],
+    )
     age = on_sale.shape[1] - first
     judged = (shown > 1) & (shown_before > 1) & (age > NEW_WEEKS)
     usual = before / np.maximum(shown_before, 1e-9) * shown
@@ -235,7 +251,14 @@ def lifecycle(
         "high": trend + wide,
     }
     change = {name: np.where(judged, np.expm1(part), np.nan) for name, part in change.items()}
-    return pd.DataFrame({"sku": panel.sku, "stage": stage, "age_weeks": age, **change})
+    return pd.DataFrame(
+        {
+            "sku": panel.sku,
+            "stage": stage,
+            "age_weeks": age,
+            **change,
+        }
+    )
 
 
 def transfer_share(panel: DemandPanel) -> dict[str, float]:
@@ -248,7 +271,12 @@ def transfer_share(panel: DemandPanel) -> dict[str, float]:
     """
     from scipy.stats import t as student
 
-    nothing = {"share": np.nan, "low": np.nan, "high": np.nan, "n": 0}
+    nothing = {
+        "share": np.nan,
+        "low": np.nan,
+        "high": np.nan,
+        "n": 0,
+    }
     if not panel.is_stock_known:
         return nothing
     y, x, weight = _category_weeks(panel)
@@ -279,7 +307,10 @@ def _category_weeks(
     _names, group = np.unique(panel.category.astype(str), return_inverse=True)
     into = np.zeros((group.max() + 1, len(group)))
     into[group, np.arange(len(group))] = 1
-    usual, sold = into @ (around * panel.exposure), into @ panel.units
+    usual, sold = (
+        into @ (around * panel.exposure),
+        into @ panel.units,
+    )
     hidden = into @ np.where(started, around * (1 - panel.exposure), 0)
     use, floor = usual > 5, np.maximum(usual, 1e-9)
     weight, all_usual = (
@@ -356,7 +387,12 @@ def new_items(
     good = found.conversion >= found.conversion.median()
     found["action"] = np.select(
         [found.views < MIN_VIEWS, much & good, much, good],
-        ["buy traffic", "scale", "fix page and price", "buy traffic"],
+        [
+            "buy traffic",
+            "scale",
+            "fix page and price",
+            "buy traffic",
+        ],
         "leave",
     )
     new = lifecycle.loc[lifecycle.stage == "new", "sku"]
@@ -376,7 +412,11 @@ def quality_hold(
     share is above `times` that of the others of its category. Younger orders are not
     counted.
     """
-    lines = _ordered_within(sales_lines, as_of - dt.timedelta(days=MATURE_DAYS), YEAR_DAYS)
+    lines = _ordered_within(
+        sales_lines,
+        as_of - dt.timedelta(days=MATURE_DAYS),
+        YEAR_DAYS,
+    )
     lines = lines.filter(_.is_product & _.sku.notnull())
     sold = lines.group_by("sku").aggregate(n_units=_.quantity.sum()).to_pandas()
     back = expression(booked_refunds).filter((_.kind == "return") & _.sku.notnull())

@@ -192,7 +192,14 @@ def _estimated(
     """The effect of one promotion, estimated from the daily sums of its sets."""
     cells = pd.MultiIndex.from_product([range(3), day])
     grid = sums.drop(columns="promo_id").set_index(["part", "day_on"]).reindex(cells).fillna(0.0)
-    names = ("units", "goods", "revenue", "unknown", "on", "all")
+    names = (
+        "units",
+        "goods",
+        "revenue",
+        "unknown",
+        "on",
+        "all",
+    )
     units, goods, revenue, unknown, on, everything = (
         grid[name].to_numpy(float).reshape(3, -1) for name in names
     )
@@ -270,7 +277,10 @@ def _random_effects(own: Array, noise: Array) -> tuple[Array, Array]:
     excess = (w * (own - centre) ** 2).sum() - (len(own) - 1)
     between = max(excess / (w.sum() - (w**2).sum() / w.sum()), 0.0)
     w = 1 / (noise + between)
-    centre, unsure = (w * own).sum() / w.sum(), between + 1 / w.sum()
+    centre, unsure = (
+        (w * own).sum() / w.sum(),
+        between + 1 / w.sum(),
+    )
     trust = unsure / (unsure + noise)
     return centre + trust * (own - centre), trust * noise
 
@@ -289,7 +299,12 @@ def _course(promo: _Promotion, after_days: int) -> pd.DataFrame:
     )
 
 
-def _row(promo: _Promotion, margin: Array, error: Array, is_over: bool) -> dict[str, Any]:
+def _row(
+    promo: _Promotion,
+    margin: Array,
+    error: Array,
+    is_over: bool,
+) -> dict[str, Any]:
     effect, first, length = (
         promo.effect,
         promo.first,
@@ -317,7 +332,13 @@ def _row(promo: _Promotion, margin: Array, error: Array, is_over: bool) -> dict[
         "low": low,
         "high": high,
         "cost": cost,
-        **dict(zip(("promo_roi", "roi_low", "roi_high"), roi, strict=True)),
+        **dict(
+            zip(
+                ("promo_roi", "roi_low", "roi_high"),
+                roi,
+                strict=True,
+            )
+        ),
         "naive_units": float(effect.actual[0] - before),
         "placebo_bias": effect.placebo_bias,
         "n_placebo": effect.n_placebo,
