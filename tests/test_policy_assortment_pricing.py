@@ -21,8 +21,11 @@ from playbook.chapters.assortment_pricing.assortment import (
 from playbook.chapters.assortment_pricing.decisions import range_decisions
 from playbook.chapters.assortment_pricing.pricing import price_list
 from playbook.chapters.assortment_pricing.promotion_review import (
+    _calendar,
     _normal_margin,
     _random_effects,
+    _row,
+    _shrunk,
     _verdict,
     promotion_review,
 )
@@ -318,6 +321,38 @@ def test_side_effects_are_drawn_together_as_dersimonian_and_laird_have_it():
     trust = 2.75 / 3.75
     assert middle.tolist() == pytest.approx([1.5 - 1.5 * trust] * 2 + [1.5 + 1.5 * trust] * 2)
     assert variance.tolist() == pytest.approx([trust] * 4)
+
+
+def measured(margin, n_placebo=8):
+    """A promotion of five days as its review sees it."""
+    effect = SimpleNamespace(margin=np.array(margin), margin_error=np.ones(4), n_placebo=n_placebo)
+    effect.actual = effect.expected = effect.units = np.array([9.0, 0, 0])
+    effect.placebo_bias = 0.0
+    facts = {"promo_id": "p", "starts_on": ago(9), "ends_on": ago(5), "cost": 10.0}
+    more = {"first": 5, "last": 9, "n_skus": 1, "size": np.ones(4), "units": np.ones((3, 20))}
+    return SimpleNamespace(effect=effect, facts=facts, **more)
+
+
+@pytest.mark.parametrize("n, is_pooled", [(4, False), (5, True)])
+def test_side_effects_of_five_promotions_are_pooled(n, is_pooled):
+    own = [measured([7.0, k, 0.0, 0.0]) for k in range(n)]
+    margin, _error = _shrunk(own)
+    assert margin[:, 0].tolist() == [7.0] * n
+    assert (np.ptp(margin[:, 1]) < n - 1) == is_pooled
+
+
+def test_the_interval_of_a_promotion_holds_nine_tenths():
+    row = _row(measured([100.0, -5, 3, -2]), np.array([100.0, -5, 3, -2]), np.ones(4) * 2, True)
+    # 1.895: Student's t with 7 degrees of freedom; four errors of 2 are 4 together
+    assert row["high"] - row["low"] == pytest.approx(2 * 1.895 * 4, abs=0.01)
+    assert row["promo_roi"] == pytest.approx((96 - 10) / 10)
+    assert row["naive_units"] == 9 - 5
+
+
+def test_promotions_of_eighteen_months_are_pooled():
+    ends = pd.to_datetime(["2025-04-30", "2025-05-01", "2026-10-31", "2026-11-01"])
+    calendar = pd.DataFrame({"promo_id": list("abcd"), "starts_on": ends, "ends_on": ends})
+    assert [row["promo_id"] for row in _calendar(calendar, AS_OF)] == ["b", "c"]
 
 
 def test_normal_margin_is_that_of_the_last_ordinary_days():

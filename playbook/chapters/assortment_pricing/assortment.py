@@ -44,17 +44,8 @@ __all__ = [
 #: stages in which there is nothing to drop and no price to move
 OFF_SALE = ("withdrawn", "never on sale")
 #: where the rules of the roles begin
-(
-    IMAGE_QUANTILE,
-    TRAFFIC_QUANTILE,
-    PROFIT_QUANTILE,
-    CAMPAIGN_SHARE,
-) = (
-    0.90,
-    0.75,
-    0.60,
-    0.5,
-)
+IMAGE_QUANTILE, TRAFFIC_QUANTILE, PROFIT_QUANTILE = 0.90, 0.75, 0.60
+CAMPAIGN_SHARE = 0.5
 #: orders that a share of new buyers needs
 MIN_ORDERS = 20
 #: weeks a sku is new, and weeks its trend compares with as many before
