@@ -11,22 +11,21 @@ import pytest
 
 from playbook.chapters.assortment_pricing.assortment import (
     delist,
-    elasticities,
     lifecycle,
     new_items,
-    price_gap,
-    price_list,
-    promotion_review,
     quality_hold,
-    range_decisions,
     range_kpis,
     roles,
     sku_views,
     sku_year,
     transfer_share,
 )
+from playbook.chapters.assortment_pricing.decisions import range_decisions
+from playbook.chapters.assortment_pricing.pricing import elasticities, price_list
+from playbook.chapters.assortment_pricing.promotion_review import promotion_review
 from playbook.chapters.inventory_planning.inventory import demand_law, demand_panel
 from playbook.errors import PlaybookError
+from playbook.measures.price_moves import price_gap
 
 AS_OF = dt.date(2026, 10, 31)
 LAST = pd.Timestamp(AS_OF)

@@ -27,7 +27,8 @@ from playbook.chapters.cohort_retention.cohorts import (
 )
 from playbook.chapters.ltv_modelling.ltv import first_orders as traits_of
 from playbook.chapters.ltv_modelling.margin_curve import margin_curve
-from playbook.chapters.recommendations.recommend import buyer_groups, item_pairs
+from playbook.chapters.recommendations.pairs import item_pairs
+from playbook.chapters.recommendations.recommend import buyer_groups
 from playbook.chapters.segmentation.membership import annual_amounts
 from playbook.chapters.segmentation.segments import (
     rfm,

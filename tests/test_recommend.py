@@ -8,19 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from playbook.chapters.recommendations.decisions import recommend_decisions
 from playbook.chapters.recommendations.nextbuy import moment, purchases, split_at
+from playbook.chapters.recommendations.pairs import bundles, item_pairs, replenishment
 from playbook.chapters.recommendations.recommend import (
     Leaderboard,
-    bundles,
     buyer_groups,
-    item_pairs,
     leaderboard,
     picks,
-    recommend_decisions,
-    replenishment,
     unsafe_items,
 )
 from playbook.errors import PlaybookError
+from playbook.tables import empty
 
 
 def shop(people=300, seed=1, days=365, repeat=0.5):
@@ -111,8 +110,8 @@ def test_recall_of_popularity_by_hand():
 def test_nothing_after_the_cut_reaches_training():
     lines, cut = shop(), moment(AS_OF) - dt.timedelta(days=90)
     past = lines[lines["ordered_on"] <= cut.date()]
-    whole = split_at(purchases(lines, AS_OF), cut, 4_000, 20_000, 0, "time")
-    alone = split_at(purchases(past, AS_OF), cut, 4_000, 20_000, 0, "none")
+    whole = split_at(purchases(lines, AS_OF), cut)
+    alone = split_at(purchases(past, AS_OF), cut, "none")
     assert whole.items.tolist() == alone.items.tolist()
     assert (
         whole.bought.sum()
@@ -386,7 +385,7 @@ def test_where_nothing_beats_the_best_sellers_the_decision_says_so():
         ]
     )
     board = Leaderboard(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), winner)
-    offers = pd.DataFrame(columns=["a", "b", "extra_needed"])
+    offers = empty("recommendations.bundles")
     unsafe = pd.DataFrame({"sku": ["a", "b"], "reason": ["out of stock", "gone quiet"]})
     found = recommend_decisions(board, offers, unsafe, pd.DataFrame(), due_on="2026-01-14")
     assert found["action"].tolist() == ["keep popularity", "take off"]

@@ -59,11 +59,6 @@ class Metric:
         """Whether less of it is better."""
         return self.direction.startswith("↓")
 
-    @property
-    def is_lower_better(self) -> bool:
-        """Is less of it better?"""
-        return self.direction.startswith("↓")
-
 
 def _parsed(text: str) -> dict[str, Metric]:
     found, group = {}, ""

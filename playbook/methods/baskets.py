@@ -15,6 +15,8 @@ import pandas as pd
 from playbook.errors import PlaybookError
 from playbook.methods.proportions import wilson
 
+Array = np.ndarray
+
 __all__ = ["pair_rules"]
 
 
@@ -29,30 +31,38 @@ def pair_rules(
     most, and rare items cost nothing.
 
     Args:
-        lines: basket (any id) and item (any id), a row per line, in any order; rows without either are left out.
+        lines: basket (any id) and item (any id), a row per line, in any order; rows
+            without either are left out.
         min_support: least share of all baskets that hold both.
         min_n: least number of baskets that hold both, whatever the share.
         level: of the interval of confidence.
 
     Returns:
-        `a, b` (items), `n` (baskets with both), `n_a`, `n_b`, `n_baskets`, `support` = n / baskets, `confidence` =
-        n / n_a, `confidence_low`, `confidence_high` (Wilson), `pair_lift` = confidence / share of b, `lift_low` =
-        confidence_low / share of b, sorted by a, then b. Empty where no pair is frequent.
+        a, b (items), n (baskets with both), n_a, n_b, n_baskets, support = n / baskets,
+        confidence = n / n_a, confidence_low, confidence_high (Wilson), pair_lift =
+        confidence / share of b, lift_low = confidence_low / share of b, sorted by a,
+        then b. Empty where no pair is frequent.
 
     Raises:
         PlaybookError: min_support outside (0, 1].
     """
     if not 0 < min_support <= 1:
-        raise PlaybookError(f"{min_support!r} is no share of baskets", rule="0 < min_support <= 1")
+        raise PlaybookError("methods.no_share_of_baskets", min_support=min_support)
     known = lines[["basket", "item"]].dropna()
     basket, baskets = pd.factorize(known["basket"])
     item, items = pd.factorize(known["item"])
-    least = max(math.ceil(round(min_support * len(baskets), 9)), min_n, 1)
-    pairs, n_item = _count_pairs(basket, item, len(baskets), len(items), least)
-    a, b, n = np.r_[pairs[0], pairs[1]], np.r_[pairs[1], pairs[0]], np.r_[pairs[2], pairs[2]]
-    low, high = wilson(n, n_item[a], level)
     total = len(baskets)
-    share_b = n_item[b] / total if total else n_item[b]
+    least = max(math.ceil(round(min_support * total, 9)), min_n, 1)
+    one, other, n_both, n_item = _count_pairs(basket, item, (total, len(items)), least)
+    a, b, n = (
+        np.r_[one, other],
+        np.r_[other, one],
+        np.r_[n_both, n_both],
+    )
+    low, high = wilson(n, n_item[a], level)
+    # without a basket there are no rows to divide
+    share_b = n_item[b] / max(total, 1)
+    confidence = n / n_item[a]
     rules = pd.DataFrame(
         {
             "a": items.take(a),
@@ -61,11 +71,11 @@ def pair_rules(
             "n_a": n_item[a].astype("int64"),
             "n_b": n_item[b].astype("int64"),
             "n_baskets": np.int64(total),
-            "support": n / total if total else n.astype(float),
-            "confidence": n / n_item[a],
+            "support": n / max(total, 1),
+            "confidence": confidence,
             "confidence_low": low,
             "confidence_high": high,
-            "pair_lift": n / n_item[a] / share_b,
+            "pair_lift": confidence / share_b,
             "lift_low": low / share_b,
         }
     )
@@ -73,19 +83,23 @@ def pair_rules(
 
 
 def _count_pairs(
-    basket: np.ndarray, item: np.ndarray, n_baskets: int, n_items: int, least: int
-) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-    """Frequent unordered pairs (i, j, n) and the baskets per item."""
+    basket: Array, item: Array, shape: tuple[int, int], least: int
+) -> tuple[Array, Array, Array, Array]:
+    """Frequent unordered pairs (i, j, baskets of both), and the baskets per item."""
     from scipy import sparse
 
-    held = sparse.csr_matrix(
-        (np.ones(len(basket), dtype=np.int32), (basket, item)), shape=(n_baskets, n_items)
-    )
+    cells = np.ones(len(basket), dtype=np.int32)
+    held = sparse.csr_matrix((cells, (basket, item)), shape=shape)
     held.sum_duplicates()
     held.data[:] = 1
-    n_item = np.bincount(held.indices, minlength=n_items)
+    n_item = np.bincount(held.indices, minlength=shape[1])
     frequent = np.flatnonzero(n_item >= least)
     held = held[:, frequent]
     both = sparse.triu(held.T @ held, k=1).tocoo()
     enough = both.data >= least
-    return (frequent[both.row[enough]], frequent[both.col[enough]], both.data[enough]), n_item
+    return (
+        frequent[both.row[enough]],
+        frequent[both.col[enough]],
+        both.data[enough],
+        n_item,
+    )

@@ -1,11 +1,14 @@
 """Which items go with which, learnt from who bought what, and how good a list of k
 items was.
 
-EASE: Steck, H. (2019), "Embarrassingly shallow autoencoders for sparse data", The Web Conference, eq. 8: a linear
-item-to-item model with a zero diagonal has the closed form B = I - P diag(1/P), P = (X'X + ridge I)^-1.
-Cosine neighbours: Sarwar et al. (2001), "Item-based collaborative filtering", WWW 10, section 3.1.1.
-Memory is that of dense items x items matrices of 4-byte numbers, so callers cut the catalogue first (4,000 items:
-0.06 GB each). Counts of buyers are exact in them up to 16 million, and the ridge keeps the inverse well-conditioned.
+EASE: Steck, H. (2019), "Embarrassingly shallow autoencoders for sparse data", The Web
+Conference, eq. 8: a linear item-to-item model with a zero diagonal has the closed form
+B = I - P diag(1/P), P = (X'X + ridge I)^-1. Cosine neighbours: Sarwar et al. (2001),
+"Item-based collaborative filtering", WWW 10, section 3.1.1.
+
+Memory is that of dense items x items matrices of 4-byte numbers, so callers cut the
+catalogue first (4,000 items: 0.06 GB each). Counts of buyers are exact in them up to 16
+million, and the ridge keeps the inverse well-conditioned.
 """
 
 from __future__ import annotations
@@ -19,7 +22,10 @@ from playbook.errors import PlaybookError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+Array = np.ndarray
+
 __all__ = [
+    "RIDGE",
     "ListQuality",
     "cosine_weights",
     "ease_weights",
@@ -28,18 +34,20 @@ __all__ = [
     "top_items",
 ]
 
-MOST_ITEMS = (
-    15_000  # three dense matrices of this side are 2.7 GB: past it a dense model is the wrong tool
-)
+#: three dense matrices of this side are 2.7 GB: past it a dense model is the wrong tool
+MOST_ITEMS = 15_000
+#: strength of the L2 penalty, in buyers
+RIDGE = 300.0
 
 
-def ease_weights(bought: csr_matrix, *, ridge: float = 300.0) -> np.ndarray:
+def ease_weights(bought: csr_matrix, *, ridge: float = RIDGE) -> Array:
     """Item-to-item weights of EASE: entry (i, j) is how far having bought i speaks for
     j; the diagonal is 0.
 
     Args:
         bought: customers x items, 1 where bought at least once.
-        ridge: strength of the L2 penalty, in buyers; an item with far fewer buyers hardly speaks.
+        ridge: strength of the L2 penalty, in buyers; an item with far fewer buyers
+            hardly speaks.
 
     Raises:
         PlaybookError: ridge not above 0, or more items than a dense matrix can hold.
@@ -47,28 +55,21 @@ def ease_weights(bought: csr_matrix, *, ridge: float = 300.0) -> np.ndarray:
     from scipy.linalg import lapack
 
     if not ridge > 0:
-        raise PlaybookError(
-            f"EASE needs a ridge above 0, not {ridge!r}",
-            rule="ridge > 0",
-            do="give one, such as 300",
-        )
+        raise PlaybookError("methods.no_ridge", ridge=ridge, usual=RIDGE)
     gram = _gram(bought)
     gram[np.diag_indices_from(gram)] += ridge
-    factor, failed = lapack.spotrf(
-        gram.T, lower=1, overwrite_a=1
-    )  # symmetric: its transpose lies as LAPACK reads
+    # symmetric: its transpose lies as LAPACK reads
+    factor, failed = lapack.spotrf(gram.T, lower=1, overwrite_a=1)
     inverse, failed_too = lapack.spotri(factor, lower=1, overwrite_c=1)
     if failed or failed_too:
-        raise PlaybookError(
-            "the item matrix has no inverse", rule="positive definite", do="raise the ridge"
-        )
+        raise PlaybookError("methods.no_inverse", ridge=ridge)
     weights = np.tril(inverse, -1)
     weights += weights.T
     weights /= -np.diag(inverse)
     return weights
 
 
-def cosine_weights(bought: csr_matrix) -> np.ndarray:
+def cosine_weights(bought: csr_matrix) -> Array:
     """Item-to-item cosine of the sets of buyers, 0 on the diagonal and for items
     without a buyer.
     """
@@ -81,7 +82,7 @@ def cosine_weights(bought: csr_matrix) -> np.ndarray:
     return gram
 
 
-def top_items(scores: np.ndarray, k: int, *, blocked: np.ndarray | None = None) -> np.ndarray:
+def top_items(scores: Array, k: int, *, blocked: Array | None = None) -> Array:
     """Column numbers of the k highest scores of each row, best first; -1 where fewer
     than k are allowed.
 
@@ -93,11 +94,10 @@ def top_items(scores: np.ndarray, k: int, *, blocked: np.ndarray | None = None) 
     ranked = np.asarray(scores, dtype=float) - np.linspace(0, 1e-9, scores.shape[1])
     if blocked is not None:
         ranked[blocked] = -np.inf
-    some = np.argpartition(-ranked, k - 1, axis=1)[:, :k]
-    found = np.take_along_axis(ranked, some, axis=1)
-    order = np.lexsort((some, -found), axis=1)
-    some, found = np.take_along_axis(some, order, axis=1), np.take_along_axis(found, order, axis=1)
-    return np.where(np.isneginf(found), -1, some)
+    top = np.argpartition(-ranked, k - 1, axis=1)[:, :k]
+    order = np.lexsort((top, -np.take_along_axis(ranked, top, axis=1)), axis=1)
+    top = np.take_along_axis(top, order, axis=1)
+    return np.where(np.isneginf(np.take_along_axis(ranked, top, axis=1)), -1, top)
 
 
 class ListQuality(NamedTuple):
@@ -105,12 +105,12 @@ class ListQuality(NamedTuple):
     first k places.
     """
 
-    recall: np.ndarray
-    hit: np.ndarray
-    average_precision: np.ndarray
+    recall: Array
+    hit: Array
+    average_precision: Array
 
 
-def list_hits(lists: np.ndarray, wanted: csr_matrix) -> np.ndarray:
+def list_hits(lists: Array, wanted: csr_matrix) -> Array:
     """Customers x places, True where the item listed there was wanted; empty places
     (-1) never hit.
     """
@@ -121,7 +121,7 @@ def list_hits(lists: np.ndarray, wanted: csr_matrix) -> np.ndarray:
     return hits
 
 
-def list_quality(hits: np.ndarray, n_wanted: np.ndarray, k: int) -> ListQuality:
+def list_quality(hits: Array, n_wanted: Array, k: int) -> ListQuality:
     """How much of what each customer went on to buy stood in the first k places of the
     list.
 
@@ -135,16 +135,18 @@ def list_quality(hits: np.ndarray, n_wanted: np.ndarray, k: int) -> ListQuality:
     precision = np.cumsum(first, axis=1) / np.arange(1, first.shape[1] + 1)
     any_hit = np.where(n_wanted > 0, first.any(axis=1), np.nan)
     return ListQuality(
-        first.sum(axis=1) / bottom, any_hit, (precision * first).sum(axis=1) / bottom
+        first.sum(axis=1) / bottom,
+        any_hit,
+        (precision * first).sum(axis=1) / bottom,
     )
 
 
-def _gram(bought: csr_matrix) -> np.ndarray:
+def _gram(bought: csr_matrix) -> Array:
     """Buyers in common of every two items, dense; refused where it would not fit."""
     if bought.shape[1] > MOST_ITEMS:
         raise PlaybookError(
-            f"{bought.shape[1]:,} items are too many for a dense item-to-item model",
-            rule=f"at most {MOST_ITEMS:,} items",
-            do="cut the catalogue to the items with most buyers",
+            "methods.too_many_items",
+            n=bought.shape[1],
+            most=MOST_ITEMS,
         )
     return (bought.T @ bought).astype(np.float32).toarray()

@@ -16,26 +16,38 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from playbook.messages import say
 from playbook.methods.uncensored import level_around, season_of
+
+Array = np.ndarray
 
 __all__ = ["price_elasticity", "price_response", "regular_prices"]
 
-USUAL_RESPONSE = (
-    2.62  # mean of 1,851 published elasticities (Bijmolt, van Heerde & Pieters, JMR 2005, 42:2)
-)
-MIN_PRICES, MIN_WEEKS_AT_PRICE, MIN_UNITS, SAME_PRICE = 3, 3, 50, 0.01
+#: mean of 1,851 published elasticities (Bijmolt, van Heerde & Pieters, JMR 2005, 42:2)
+USUAL_RESPONSE = 2.62
+MIN_PRICES, MIN_WEEKS_AT_PRICE, MIN_UNITS = 3, 3, 50
+#: logs of prices that differ by less are one price
+SAME_PRICE = 0.01
+#: a week with less of it on promotion is an ordinary one
+LEAST_PROMO = 0.05
+#: the widest interval of an elasticity that is still told
+WIDEST = 3.0
+#: what weekly counts vary over Poisson
+OVERDISPERSION = 3
+#: furthest log price from a sku's usual one, and the largest response to a price
+FURTHEST_PRICE, MOST_RESPONSE = 0.6, 6.0
 
 
 def price_elasticity(
-    units: np.ndarray,
-    exposure: np.ndarray,
-    price: np.ndarray,
-    week: np.ndarray,
+    units: Array,
+    exposure: Array,
+    price: Array,
+    week: Array,
     *,
-    group: np.ndarray,
-    promo: np.ndarray,
+    group: Array,
+    promo: Array,
     confidence: float = 0.95,
-    widest: float = 3.0,
+    widest: float = WIDEST,
 ) -> pd.DataFrame:
     """One row per sku: estimate, low, high, se, n_prices, n_weeks, n_units,
     is_identifiable, reason.
@@ -50,82 +62,90 @@ def price_elasticity(
     from scipy.stats import t as student
 
     known = np.isfinite(price) & (price > 0) & (exposure > 0) & np.isfinite(units)
-    moved = np.abs(np.diff(np.log(np.where(known, price, 1.0)), axis=1, prepend=0.0)) > SAME_PRICE
-    logs = np.where(known, np.log(np.where(known, price, 1.0)), np.nan)
-    varied = (
-        np.fmax.reduce(logs, axis=1, initial=-np.inf) - np.fmin.reduce(logs, axis=1, initial=np.inf)
-        > SAME_PRICE
-    )
-    known &= ~(moved & (np.arange(units.shape[1]) > 0))  # the week of a move has both prices in it
-    exposure, units = np.where(known, exposure, 0.0), np.where(known, units, 0.0)
     log_price = np.log(np.where(known, price, 1.0))
-    season, uplift = season_of(units, exposure, week, group=group, promo=promo, own="left out")
-    lift = 1 + (uplift[:, None] - 1) * promo
-    scale = exposure * season[:, week] * lift
+    asked = pd.DataFrame(log_price).where(known)
+    is_varied = (asked.max(axis=1) - asked.min(axis=1) > SAME_PRICE).to_numpy()
+    # the week of a move has both prices in it
+    moved = np.abs(np.diff(log_price, axis=1, prepend=log_price[:, :1])) > SAME_PRICE
+    known &= ~moved
+    log_price = np.where(known, log_price, 0.0)
+    exposure = np.where(known, exposure, 0.0)
+    units = np.where(known, units, 0.0)
+    offset = _expected_units(units, exposure, week, group, promo)
+    n_prices = _price_points(log_price, known & (promo < LEAST_PROMO))
+    beta, variance, df = _clustered_poisson(units, offset, _design(log_price, known, promo), known)
+    se = np.sqrt(variance)
+    wide = student.ppf((1 + confidence) / 2, df) * se
+    n_units = units.sum(axis=1)
+    refusals = {
+        "all_equal": ~is_varied,
+        "only_promotions": n_prices < 2,
+        "few_prices": n_prices < MIN_PRICES,
+        "few_units": n_units < MIN_UNITS,
+        "no_estimate": ~(np.isfinite(beta) & np.isfinite(se)),
+        "too_wide": 2 * wide > widest,
+    }
+    refusal = np.select(list(refusals.values()), list(refusals), default="")
+    ends = {"low": beta - wide, "high": beta + wide}
+    found = pd.DataFrame({"estimate": beta, **ends, "se": se})
+    found[refusal != ""] = np.nan
+    return found.assign(
+        n_prices=n_prices,
+        n_weeks=known.sum(axis=1),
+        n_units=n_units,
+        is_identifiable=refusal == "",
+        reason=[code and _refusal(code) for code in refusal],
+    )
+
+
+def _refusal(code: str) -> str:
+    """Why an elasticity is not identifiable."""
+    return say(
+        f"methods.elasticity_{code}",
+        prices=MIN_PRICES,
+        units=MIN_UNITS,
+    )
+
+
+def _expected_units(
+    units: Array,
+    exposure: Array,
+    week: Array,
+    group: Array,
+    promo: Array,
+) -> Array:
+    """What season and the weeks of the *other* skus lead one to expect."""
+    season, uplift = season_of(
+        units,
+        exposure,
+        week,
+        group=group,
+        promo=promo,
+        own="left out",
+    )
+    seasonal = exposure * season[:, week]
+    scale = seasonal * (1 + (uplift[:, None] - 1) * promo)
     base = level_around(units, scale, half_width=26) * scale
     shop = (units.sum(axis=0) - units + 20) / (base.sum(axis=0) - base + 20)
-    offset = np.maximum(exposure * season[:, week] * shop, 1e-12)
-
-    usual = promo < 0.05
-    n_prices = _price_points(log_price, known & usual)
-    slow = np.linspace(-1, 1, units.shape[1])
-    bends = np.maximum(
-        slow[None, :] - np.linspace(-1, 1, 2 + max(units.shape[1] // 52, 1))[1:-1, None], 0
-    )
-    centred = np.where(known, log_price - _mean(log_price, known)[:, None], 0.0)
-    flat = [np.broadcast_to(part, units.shape) for part in (np.ones_like(slow), slow, *bends)]
-    design = np.stack([centred, *flat, promo], axis=2)
-    beta, variance, df = _clustered_poisson(
-        units, offset, design, known, np.arange(units.shape[1]) // 4
-    )
-    wide = student.ppf((1 + confidence) / 2, df)
-    se = np.sqrt(variance)
-
-    n_units = units.sum(axis=1)
-    reason = np.select(
-        [
-            ~varied,
-            (n_prices < 2) & varied,
-            n_prices < MIN_PRICES,
-            n_units < MIN_UNITS,
-            ~(np.isfinite(beta) & np.isfinite(se)),
-            2 * wide * se > widest,
-        ],
-        [
-            "all prices equal",
-            "prices moved only in promotions",
-            f"fewer than {MIN_PRICES} regular prices",
-            f"fewer than {MIN_UNITS} units",
-            "no estimate",
-            "interval too wide",
-        ],
-        default="",
-    )
-    good = reason == ""
-    keep = lambda part: np.where(good, part, np.nan)
-    return pd.DataFrame(
-        {
-            "estimate": keep(beta),
-            "low": keep(beta - wide * se),
-            "high": keep(beta + wide * se),
-            "se": keep(se),
-            "n_prices": n_prices,
-            "n_weeks": known.sum(axis=1),
-            "n_units": n_units,
-            "is_identifiable": good,
-            "reason": reason,
-        }
-    )
+    return np.maximum(seasonal * shop, 1e-12)
 
 
-def price_response(
-    units: np.ndarray,
-    scale: np.ndarray,
-    price: np.ndarray,
-    *,
-    half_width: int = 13,
-    most: int = 2_000,
-) -> tuple[float, np.ndarray]:
+def _design(log_price: Array, known: Array, promo: Array) -> Array:
+    """(sku, week, regressor): price, own level, a trend that bends once a year, promotion."""
+    n_weeks = log_price.shape[1]
+    slow = np.linspace(-1, 1, n_weeks)
+    knots = np.linspace(-1, 1, 2 + max(n_weeks // 52, 1))[1:-1]
+    trends = [
+        np.ones_like(slow),
+        slow,
+        *(np.maximum(slow - knot, 0) for knot in knots),
+    ]
+    centred = np.where(known, log_price - _mean(log_price, known), 0.0)
+    flat = [np.broadcast_to(trend, promo.shape) for trend in trends]
+    return np.stack([centred, *flat, promo], axis=2)
+
+
+def price_response(units: Array, scale: Array, price: Array) -> tuple[float, Array]:
     """One elasticity for all skus (positive: dearer sells less), for what a price move
     does to a forecast, and the factor on demand of each week's price against the last
     one, (sku, week).
@@ -137,35 +157,38 @@ def price_response(
     """
     known = np.isfinite(price) & (price > 0)
     logs = np.log(np.where(known, price, 1.0))
-    logs = np.where(known, np.clip(logs - _mean(logs, known)[:, None], -0.6, 0.6), 0.0)
+    away = np.clip(logs - _mean(logs, known), -FURTHEST_PRICE, FURTHEST_PRICE)
+    logs = np.where(known, away, 0.0)
     # one number needs no more than the skus that sold most
-    some = np.argsort(-units.sum(axis=1), kind="stable")[:most]
-    use, at = (known & (scale > 0))[some], logs[some]
-    units, scale, response = (
-        np.where(use, units[some], 0.0),
-        np.where(use, scale[some], 0.0),
-        USUAL_RESPONSE,
+    best = np.argsort(-units.sum(axis=1), kind="stable")[:2_000]
+    use, at = (known & (scale > 0))[best], logs[best]
+    units, scale = (
+        np.where(use, units[best], 0.0),
+        np.where(use, scale[best], 0.0),
     )
+    response = USUAL_RESPONSE
     for _ in range(6):
         priced = scale * np.exp(-response * at)
-        mean = level_around(units, priced, half_width=half_width) * priced
-        move = np.where(use, at - level_around(mean * at, mean, half_width=half_width), 0.0)
-        gap = ((mean - units) * move).sum() + 3 * (
-            USUAL_RESPONSE - response
-        )  # 3: what weekly counts vary over Poisson
-        response += gap / ((mean * move**2).sum() + 3)
-    response = float(np.clip(response, 0.0, 6.0))
+        mean = level_around(units, priced, half_width=13) * priced
+        move = np.where(
+            use,
+            at - level_around(mean * at, mean, half_width=13),
+            0.0,
+        )
+        gap = ((mean - units) * move).sum() + OVERDISPERSION * (USUAL_RESPONSE - response)
+        response += gap / ((mean * move**2).sum() + OVERDISPERSION)
+    response = float(np.clip(response, 0.0, MOST_RESPONSE))
     return response, np.exp(-response * (logs - logs[:, -1:]))
 
 
-def regular_prices(price: np.ndarray, promo: np.ndarray) -> np.ndarray:
+def regular_prices(price: Array, promo: Array) -> Array:
     """Weekly regular price: what was asked in weeks without promotion, carried forward,
     then back; (sku, week).
 
     Averages of what was paid wobble with coupons and partial weeks: moves under one
     percent are taken out.
     """
-    asked = np.where((promo < 0.05) & (price > 0), price, np.nan)
+    asked = np.where((promo < LEAST_PROMO) & (price > 0), price, np.nan)
     filled = pd.DataFrame(asked.T).ffill().bfill().to_numpy().T
     steady = filled.copy()
     for t in range(1, steady.shape[1]):
@@ -174,67 +197,72 @@ def regular_prices(price: np.ndarray, promo: np.ndarray) -> np.ndarray:
     return steady
 
 
-def _price_points(log_price: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _price_points(log_price: Array, known: Array) -> Array:
     """Prices more than one percent apart that were each asked for at least three weeks."""
     count = np.zeros(len(log_price), dtype=int)
-    for i in range(len(log_price)):
-        seen = np.sort(log_price[i, known[i]])
-        if len(seen):
-            edges = np.flatnonzero(np.diff(seen) > SAME_PRICE)
-            count[i] = (
-                np.diff(np.concatenate([[-1], edges, [len(seen) - 1]])) >= MIN_WEEKS_AT_PRICE
-            ).sum()
+    for i, row in enumerate(log_price):
+        asked = np.sort(row[known[i]])
+        steps = np.flatnonzero(np.diff(asked) > SAME_PRICE) + 1
+        n_weeks = np.diff(np.r_[0, steps, len(asked)])
+        count[i] = (n_weeks >= MIN_WEEKS_AT_PRICE).sum()
     return count
 
 
 def _clustered_poisson(
-    y: np.ndarray, offset: np.ndarray, design: np.ndarray, known: np.ndarray, cluster: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    y: Array, offset: Array, design: Array, known: Array
+) -> tuple[Array, Array, Array]:
     """Poisson regressions side by side: first coefficient, its variance, degrees of
-    freedom; one per row of y.
+    freedom; one per row of y. Errors are clustered by four-week blocks.
     """
-    n, _, k = design.shape
-    ridge = 1e-4 * np.eye(k)  # keeps a dummy that never varies from breaking the rest
-    beta = np.zeros((n, k))
+    beta, mean, hessian = _poisson_fits(y, offset, design, known)
+    k = design.shape[2]
+    bread = np.linalg.inv(hessian)[:, 0, :]
+    residual = np.where(known, y - mean, 0.0)
+    block = np.arange(y.shape[1]) // 4
+    scores = np.zeros((len(y), int(block.max()) + 1, k))
+    np.add.at(scores, (slice(None), block), design * residual[:, :, None])
+    n_blocks = (np.abs(scores).sum(axis=2) > 0).sum(axis=1)
+    weeks = known.sum(axis=1)
+    spare = np.maximum(weeks - k, 1)
+    fix = n_blocks / np.maximum(n_blocks - 1, 1) * (weeks - 1) / spare
+    clustered = (np.einsum("ik,igk->ig", bread, scores) ** 2).sum(axis=1) * fix
+    # model variance: squared errors grow as mean + φ·mean², weeks independent
+    excess = np.where(known, residual**2 - mean, 0).sum(axis=1)
+    phi = np.clip(excess / np.maximum((mean**2).sum(axis=1), 1e-9), 0, None)[:, None]
+    spread = np.where(known, mean + phi * mean**2, 0)
+    model = (np.einsum("ik,itk->it", bread, design) ** 2 * spread).sum(axis=1) * (weeks / spare)
+    variance = np.maximum(clustered, model)
+    bad = (weeks <= k + 2) | (n_blocks <= k)
+    beta, variance = (np.where(bad, np.nan, part) for part in (beta[:, 0], variance))
+    return beta, variance, np.maximum(n_blocks - k, 1)
+
+
+def _poisson_fits(
+    y: Array, offset: Array, design: Array, known: Array
+) -> tuple[Array, Array, Array]:
+    """Coefficients, fitted means and Hessians of the regressions, by Newton's method."""
+    k = design.shape[2]
+    unit = np.eye(k)
+    # keeps a dummy that never varies from breaking the rest
+    ridge = 1e-4 * unit
+    beta = np.zeros((len(y), k))
     total = np.maximum((offset * known).sum(axis=1), 1e-12)
     beta[:, 1] = np.log(np.maximum(y.sum(axis=1), 0.5) / total)
     for _ in range(40):
-        mean = np.where(
-            known, offset * np.exp(np.clip(np.einsum("itk,ik->it", design, beta), -15, 15)), 0.0
-        )
+        power = np.clip(np.einsum("itk,ik->it", design, beta), -15, 15)
+        mean = np.where(known, offset * np.exp(power), 0.0)
         hessian = np.einsum("itk,it,itl->ikl", design, mean, design)
-        hessian = (
-            hessian + ridge + 1e-9 * np.eye(k) * np.trace(hessian, axis1=1, axis2=2)[:, None, None]
-        )
+        size = np.trace(hessian, axis1=1, axis2=2)[:, None, None]
+        hessian = hessian + ridge + 1e-9 * unit * size
         slope = np.einsum("itk,it->ik", design, np.where(known, y - mean, 0.0))
         step = np.linalg.solve(hessian, slope[..., None])[..., 0]
         beta += np.clip(step, -2, 2)
         if np.abs(step).max() < 1e-8:
             break
-    bread = np.linalg.inv(hessian)
-    residual = np.where(known, y - mean, 0.0)
-    groups = int(cluster.max()) + 1
-    scores = np.zeros((n, groups, k))
-    np.add.at(scores, (slice(None), cluster), design * residual[:, :, None])
-    n_clusters = (np.abs(scores).sum(axis=2) > 0).sum(axis=1)
-    weeks = known.sum(axis=1)
-    fix = n_clusters / np.maximum(n_clusters - 1, 1) * (weeks - 1) / np.maximum(weeks - k, 1)
-    reach = np.einsum("ik,igk->ig", bread[:, 0, :], scores)
-    clustered = (reach**2).sum(axis=1) * fix
-    # model variance: squared errors grow as mean + φ·mean², weeks independent
-    pearson = np.where(known, residual**2 - mean, 0).sum(axis=1) / np.maximum(
-        (mean**2).sum(axis=1), 1e-9
-    )
-    spread = np.where(known, mean + np.clip(pearson, 0, None)[:, None] * mean**2, 0)
-    model = (np.einsum("ik,itk->it", bread[:, 0, :], design) ** 2 * spread).sum(axis=1)
-    model *= weeks / np.maximum(weeks - k, 1)
-    bad = (weeks <= k + 2) | (n_clusters <= k)
-    return (
-        np.where(bad, np.nan, beta[:, 0]),
-        np.where(bad, np.nan, np.maximum(clustered, model)),
-        np.maximum(n_clusters - k, 1),
-    )
+    return beta, mean, hessian
 
 
-def _mean(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    return np.where(known, values, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+def _mean(values: Array, known: Array) -> Array:
+    """Mean of the known weeks of each row, (sku, 1)."""
+    n_known = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return np.where(known, values, 0).sum(axis=1, keepdims=True) / n_known

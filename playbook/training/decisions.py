@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from playbook.chapters.assortment_pricing import assortment
+from playbook.chapters.assortment_pricing import assortment, pricing
 from playbook.chapters.channel_roi import channels
 from playbook.chapters.inventory_planning import inventory
 from playbook.chapters.ltv_modelling import ltv
@@ -27,6 +27,7 @@ from playbook.chapters.segmentation import campaigns, segments
 from playbook.demo.make import write_folder
 from playbook.demo.shop import Shop
 from playbook.errors import PlaybookError
+from playbook.measures.price_moves import price_gap
 from playbook.store.open import open_folder  # the simulator wrote these tables: no check
 
 __all__ = [
@@ -234,11 +235,11 @@ def price_moves(shop: Any) -> pd.DataFrame:
         variable_share=share if np.isfinite(share) else 0.0,
     )
     posted = shop.get("prices")
-    found = assortment.elasticities(
+    found = pricing.elasticities(
         panel, prices=posted, sales_lines=None if posted is not None else shop.sales_lines
     )
-    gap = assortment.price_gap(posted, as_of=shop.as_of) if posted is not None else None
-    return assortment.price_list(found, year, competitor=gap)
+    gap = price_gap(posted, as_of=shop.as_of) if posted is not None else None
+    return pricing.price_list(found, year, competitor=gap)
 
 
 def prices(shop: Any) -> dict[str, float]:

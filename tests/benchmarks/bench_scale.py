@@ -109,8 +109,8 @@ def timed(**parts: object) -> tuple[dict, dict]:
 
 def customers_playbook(folder: Path) -> dict:
     from playbook.chapters.cohort_retention.cohorts import cohort_retention
-    from playbook.measures.customer_windows import purchase_history
     from playbook.chapters.segmentation.segments import rfm
+    from playbook.measures.customer_windows import purchase_history
     from playbook.store import open_store
 
     return timed(
@@ -331,7 +331,7 @@ def bg_nbd_lifetimes(folder: Path) -> dict:
 
 
 def pairs_playbook(folder: Path) -> dict:
-    from playbook.chapters.recommendations.recommend import item_pairs
+    from playbook.chapters.recommendations.pairs import item_pairs
     from playbook.store import open_store
 
     return timed(

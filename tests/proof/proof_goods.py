@@ -33,7 +33,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from proof_inventory import DRAWS, LEAD, PLAYERS, WEEKS, Game, played, table
 
-from playbook.chapters.assortment_pricing import assortment
+from playbook.chapters.assortment_pricing import assortment, pricing, promotion_review
 from playbook.chapters.inventory_planning import inventory
 from playbook.demo import PRESETS, Shop
 from playbook.demo.habits import Plan
@@ -275,7 +275,7 @@ def backtest(panel: inventory.DemandPanel) -> dict:
 def elasticity(shop: Shop, store: object, panel: inventory.DemandPanel) -> dict:
     """Coverage of 95 % intervals, of those told and with no limit on their width."""
     truth = shop.truth["skus"].set_index("sku")["elasticity"].reindex(panel.sku).to_numpy()
-    found = assortment.elasticities(panel, prices=store.prices)
+    found = pricing.elasticities(panel, prices=store.prices)
     regular = regular_prices(posted_prices(panel, store.prices), panel.promo)
     wide = price_elasticity(
         panel.units,
@@ -314,7 +314,7 @@ def promotions(shop: Shop, store: object, products: object) -> dict:
     are over.
     """
     share = assortment.variable_cost_share(store.sales_orders, as_of=store.as_of)
-    review, _ = assortment.promotion_review(
+    review, _ = promotion_review.promotion_review(
         store.sku_days, store.promotions, as_of=store.as_of, products=products, variable_share=share
     )
     review = review[(review["status"] == "complete") & review["low"].notna()].set_index("promo_id")

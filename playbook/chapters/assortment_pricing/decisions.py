@@ -5,9 +5,19 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from playbook.decisions import decision_rows, propose
+
 __all__ = ["range_decisions"]
+
+#: rows of each kind
+MOST = 10
+#: a price move above this chance of a gain is sure
+HIGH_CHANCE = 0.95
+#: a promotion is decided this long before its day comes round, and within a month
+LEAD_DAYS, WITHIN_DAYS = 7, 30
 
 
 def range_decisions(
@@ -19,129 +29,77 @@ def range_decisions(
     *,
     as_of: dt.date,
     currency: str,
-    most: int = 10,
 ) -> pd.DataFrame:
     """Rows in the decision schema: price moves by gain, promotions whose interval
     leaves their cost (the largest first, due before their day comes round), sure
     delistings, holds by units returned, new items by views.
     """
-    ahead = lambda days: str(as_of + dt.timedelta(days=days))
-    rows: list[dict[str, Any]] = []
+    prices = _largest(moves[moves.action != "keep"], "gain")
+    holds = _largest(quality[quality.is_hold.astype(bool)], "n_returned")
+    items = _largest(fresh[fresh.action != "leave"], "views")
+    review = review[review.verdict != "undecided"]
+    promotions = [_promotion(row, as_of, currency) for row in review.itertuples()]
+    rows = [
+        *(_price(row, as_of, currency) for row in prices),
+        *sorted(promotions, key=lambda row: -row["expected_effect"])[:MOST],
+    ]
+    for row in tail[tail.confidence == "high"].head(MOST).itertuples():
+        effect = (row.effect, row.effect_low, row.effect_high)
+        known = {"effect": effect, "evidence_value": row.margin, "currency": currency}
+        known |= _days(as_of, 30, 90)
+        rows.append(propose("assortment_pricing.delist", row.sku, **known))
+    for row in holds:
+        known = {"size": row.n_returned, "evidence_value": row.return_share}
+        known |= {"threshold": 2 * row.category_share, **_days(as_of, 7, 60)}
+        rows.append(propose("assortment_pricing.quality_hold", row.sku, **known))
+    for row in items:
+        known = {"action": row.action, "size": row.views, "evidence_value": row.conversion}
+        known |= _days(as_of, 14, 45)
+        rows.append(propose("assortment_pricing.new_item", row.sku, **known))
+    return decision_rows(rows)
 
-    def top(t: pd.DataFrame, by: str) -> pd.DataFrame:
-        return (t.sort_values([by, "sku"], ascending=[False, True]) if len(t) else t).head(most)
 
-    for _, r in top(moves[moves["action"] != "keep"], "gain").iterrows():
-        rows.append(
-            {
-                "subject_type": "sku",
-                "subject": r["sku"],
-                "action": f"{r['action']} price",
-                "size": r["plan"],
-                "unit": currency,
-                "expected_effect": r["gain"],
-                "effect_low": r["gain_low"],
-                "effect_high": r["gain_high"],
-                "effect_unit": f"{currency} margin/year",
-                "confidence": "high" if r["chance"] > 0.95 else "medium",
-                "evidence_metric": "elasticity",
-                "evidence_value": r["elasticity"],
-                "reason": r["reason"],
-                "owner_role": "pricing",
-                "due_on": ahead(7),
-                "revisit_on": ahead(63),
-                "stop_rule": "margin a week under its interval for four weeks",
-            }
-        )
-    judged: list[dict[str, Any]] = []
-    for _, r in review[review["verdict"] != "undecided"].iterrows():
-        is_again = (
-            r["verdict"] == "repeat"
-        )  # what another one like it would bring, or the loss that is avoided
-        cost = r["cost"] if r["cost"] == r["cost"] else 0.0
-        low, middle, high = sorted(
-            (x - cost) * (1 if is_again else -1)
-            for x in (r["low"], r["incremental_margin"], r["high"])
-        )
-        left = (pd.Timestamp(r["starts_on"]) + pd.DateOffset(years=1) - pd.Timestamp(as_of)).days
-        judged.append(
-            {
-                "subject_type": "category",
-                "subject": r["promo_id"],
-                "action": f"{r['verdict']} promotion",
-                "size": r["cost"],
-                "unit": currency,
-                "expected_effect": middle,
-                "effect_low": low,
-                "effect_high": high,
-                "effect_unit": f"{currency} margin" + ("" if is_again else " not lost"),
-                "confidence": "high",
-                "evidence_metric": "promo_roi",
-                "evidence_value": r["promo_roi"],
-                "threshold": 0.0,
-                "reason": "against placebo windows",
-                "owner_role": "category head",
-                "due_on": ahead(max(min(left - 7, 30), 1) if left > 0 else 30),
-                "revisit_on": ahead(120),
-                "stop_rule": "a repeat with a hold-out says otherwise",
-            }
-        )
-    rows += sorted(judged, key=lambda row: -row["expected_effect"])[:most]
-    for _, r in tail[tail["confidence"] == "high"].head(most).iterrows():
-        rows.append(
-            {
-                "subject_type": "sku",
-                "subject": r["sku"],
-                "action": "delist",
-                "expected_effect": r["effect"],
-                "effect_low": r["effect_low"],
-                "effect_high": r["effect_high"],
-                "effect_unit": f"{currency} margin/year",
-                "confidence": r["confidence"],
-                "evidence_metric": "cm",
-                "evidence_value": r["margin"],
-                "reason": "tail of the range",
-                "owner_role": "category head",
-                "due_on": ahead(30),
-                "revisit_on": ahead(90),
-                "stop_rule": "buyers ask for it",
-            }
-        )
-    for _, r in top(quality[quality["is_hold"].astype(bool)], "n_returned").iterrows():
-        rows.append(
-            {
-                "subject_type": "sku",
-                "subject": r["sku"],
-                "action": "quality hold",
-                "size": r["n_returned"],
-                "unit": "units",
-                "confidence": "high",
-                "evidence_metric": "return_share",
-                "evidence_value": r["return_share"],
-                "threshold": 2 * r["category_share"],
-                "reason": "returns above twice the category's",
-                "owner_role": "quality head",
-                "due_on": ahead(7),
-                "revisit_on": ahead(60),
-                "stop_rule": "the cause is found and the next batch returns less",
-            }
-        )
-    for _, r in top(fresh[fresh["action"] != "leave"], "views").iterrows():
-        rows.append(
-            {
-                "subject_type": "sku",
-                "subject": r["sku"],
-                "action": r["action"],
-                "confidence": "low",
-                "unit": "views",
-                "size": r["views"],
-                "evidence_metric": "cvr_visitors",
-                "evidence_value": r["conversion"],
-                "reason": "new item, traffic × conversion",
-                "owner_role": "category head",
-                "due_on": ahead(14),
-                "revisit_on": ahead(45),
-                "stop_rule": "conversion under the median after sixty days",
-            }
-        )
-    return pd.DataFrame(rows)
+def _largest(table: pd.DataFrame, by: str) -> list[Any]:
+    """The rows with the largest amounts, ties in the order of their skus."""
+    if len(table):
+        table = table.sort_values([by, "sku"], ascending=[False, True])
+    return list(table.head(MOST).itertuples())
+
+
+def _days(as_of: dt.date, due: int, revisit: int) -> dict[str, str]:
+    """When a row is due and looked at again, in days after as-of."""
+    ahead = {"due_on": due, "revisit_on": revisit}
+    return {name: str(as_of + dt.timedelta(days=days)) for name, days in ahead.items()}
+
+
+def _price(row: Any, as_of: dt.date, currency: str) -> dict[str, Any]:
+    return propose(
+        f"assortment_pricing.price_{row.action}",
+        row.sku,
+        size=row.plan,
+        effect=(row.gain, row.gain_low, row.gain_high),
+        confidence="high" if row.chance > HIGH_CHANCE else "medium",
+        evidence_value=row.elasticity,
+        reason=row.reason,
+        currency=currency,
+        **_days(as_of, 7, 63),
+    )
+
+
+def _promotion(row: Any, as_of: dt.date, currency: str) -> dict[str, Any]:
+    """What another one like it would bring, or the loss that is avoided."""
+    sign = 1 if row.verdict == "repeat" else -1
+    results = (row.low, row.incremental_margin, row.high)
+    low, middle, high = sorted((x - np.nan_to_num(row.cost)) * sign for x in results)
+    again = pd.Timestamp(row.starts_on) + pd.DateOffset(years=1)
+    left = (again - pd.Timestamp(as_of)).days
+    due = max(min(left - LEAD_DAYS, WITHIN_DAYS), 1) if left > 0 else WITHIN_DAYS
+    return propose(
+        f"assortment_pricing.promotion_{row.verdict}",
+        row.promo_id,
+        size=row.cost,
+        effect=(middle, low, high),
+        evidence_value=row.promo_roi,
+        currency=currency,
+        **_days(as_of, due, 120),
+    )

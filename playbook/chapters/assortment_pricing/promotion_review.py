@@ -1,7 +1,7 @@
 """A shop's promotions, one by one: which days and skus, what would have been, what it
 cost, and whether it paid.
 
-The effect itself is estimated in promotion.py; here its inputs are gathered from
+The effect itself is estimated in `methods.promotion`; here its inputs are gathered from
 `sku_days` and the calendar, and its parts turned into money: promo_roi = (incremental
 margin − cost of the promotion) / cost. The discount is inside the margin earned and in
 no cost, so it is counted once. What a promotion does to other skus and to the days
@@ -13,226 +13,205 @@ effects, DerSimonian & Laird, Controlled Clinical Trials 1986).
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import Any
 
 import ibis
 import numpy as np
 import pandas as pd
+from ibis import _
 
-from playbook.methods.promotion import PromotionEffect, promotion_effect
+from playbook.chapters.assortment_pricing.assortment import (
+    category_of,
+)
+from playbook.methods.promotion import (
+    PromotionEffect,
+    placebo_reach,
+    promotion_effect,
+)
 from playbook.store import expression
+from playbook.tables import frame_of
+
+Array = np.ndarray
+Table = ibis.Table | pd.DataFrame
 
 __all__ = ["promotion_review"]
 
-COLUMNS = [
-    "promo_id",
-    "starts_on",
-    "ends_on",
-    "n_skus",
-    "depth_share",
-    "actual_units",
-    "baseline_units",
-    "incremental_units",
-    "direct_margin",
-    "cannibalised_margin",
-    "halo_margin",
-    "pulled_margin",
-    "incremental_margin",
-    "low",
-    "high",
-    "cost",
-    "promo_roi",
-    "roi_low",
-    "roi_high",
-    "naive_units",
-    "placebo_bias",
-    "n_placebo",
-    "status",
-    "verdict",
-]
+#: promotions of so many months are shown, and of so many their side effects pooled
+MONTHS, POOL_MONTHS = 13, 18
+#: promotions whose side effects must be known before they are pooled
+MIN_POOLED = 5
+CONFIDENCE = 0.9
+#: a set's day counts as ordinary when less than this of its sales was on promotion
+QUIET_SHARE = 0.05
+#: days before the promotion from which normal margin is read, and ordinary ones it needs
+MARGIN_DAYS, MIN_QUIET_DAYS = 56, 14
+
+
+@dataclass(frozen=True)
+class _Promotion:
+    """One promotion of the calendar with the days of its three sets (promoted, same
+    categories, rest) and the effect estimated from them.
+
+    `facts` is its row of the calendar; `units` is (set, day); `first` and `last` are its
+    places in `day`; `size` (part,) is the share of its skus in what the shop usually
+    sells, times its days and the usual margin of each part.
+    """
+
+    facts: dict[str, Any]
+    day: pd.DatetimeIndex
+    units: Array
+    first: int
+    last: int
+    n_skus: int
+    effect: PromotionEffect
+    size: Array
 
 
 def promotion_review(
-    sku_days: Any,
-    promotions: Any,
+    sku_days: Table,
+    promotions: Table,
     *,
     as_of: dt.date,
-    products: Any = None,
+    products: Table | None = None,
     variable_share: float = 0.0,
-    months: int = 13,
-    pool_months: int = 18,
     after_days: int = 14,
-    confidence: float = 0.9,
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
-    """One row per promotion that ended in the last `months`, newest last, and the daily
-    counterfactual of each (day_on, actual, baseline of the promoted skus).
-    incremental_margin is direct less cannibalised plus halo less margin pulled forward,
-    before the promotion's cost; side effects are pooled over `pool_months`; low, high
-    from placebo windows. status is `partial` while after-days are still to come.
-    naive_units is tempting: promoted units less those of as many days just before.
-    verdict: undecided while the interval holds the cost; repeat above it; below it
-    stop, or change where it surely earned something (a cheaper one could pay). Margins
-    are missing where a cost is.
+    """The result table `promo`, one row per promotion that ended in the last 13 months,
+    newest last, and the daily counterfactual of each (day_on, actual, baseline of the
+    promoted skus, is_promo).
+
+    Incremental margin is direct less cannibalised plus halo less margin pulled forward,
+    before the promotion's cost; side effects are pooled over 18 months; low, high from
+    placebo windows. status is `partial` while after-days are still to come. naive_units
+    is tempting: promoted units less those of as many days just before. verdict:
+    undecided while the interval holds the cost; repeat above it; below it stop, or
+    change where it surely earned something (a cheaper one could pay). Margins are
+    missing where a cost is.
     """
     t = expression(sku_days)
-    t = t.mutate(day_on=t.day_on.cast("date")).filter(t.day_on.cast("date") <= as_of)
+    t = t.mutate(day_on=_.day_on.cast("date")).filter(_.day_on <= as_of)
+    usual = _usual_sales(t, products)
+    calendar = _calendar(promotions, as_of)
+    sets = {str(row["promo_id"]): _sets(row, usual) for row in calendar}
+    sets = {name: table for name, table in sets.items() if (table.part == 0).any()}
+    if not sets:
+        return frame_of("assortment_pricing.promo", []), {}
+    sums = _daily_sums(t, sets)
+    day = pd.date_range(sums.day_on.min(), pd.Timestamp(as_of))
+    parts = dict(tuple(sums.groupby("promo_id")))
+    found = [
+        _estimated(
+            facts,
+            sets[name],
+            parts[name],
+            day,
+            variable_share,
+            after_days,
+        )
+        for facts in calendar
+        if (name := str(facts["promo_id"])) in sets
+    ]
+    moved, errors = _shrunk(found)
+    since = pd.Timestamp(as_of) - pd.DateOffset(months=MONTHS)
+    rows, course = [], {}
+    for promo, margin, error in zip(found, moved, errors, strict=True):
+        if promo.facts["ends_on"] > since:
+            seen_on = promo.facts["ends_on"] + pd.Timedelta(days=after_days)
+            is_over = pd.Timestamp(as_of) >= seen_on
+            rows.append(_row(promo, margin, error, is_over))
+            course[promo.facts["promo_id"]] = _course(promo, after_days)
+    return frame_of("assortment_pricing.promo", rows), course
+
+
+def _calendar(promotions: Table, as_of: dt.date) -> list[dict[str, Any]]:
+    """The promotions that ended by as-of and are not too old to be pooled, in order."""
     calendar = expression(promotions).to_pandas()
     for column in ("starts_on", "ends_on"):
         calendar[column] = pd.to_datetime(calendar[column])
-    oldest = pd.Timestamp(as_of) - pd.DateOffset(months=max(months, pool_months))
-    known = calendar["ends_on"].notna() & (calendar["ends_on"] >= calendar["starts_on"])
-    calendar = calendar[
-        known & (calendar["ends_on"] <= pd.Timestamp(as_of)) & (calendar["ends_on"] > oldest)
-    ]
-    calendar = calendar.sort_values(["starts_on", "promo_id"])
-    usual = (
-        t.group_by("sku")
-        .aggregate(
-            usual=t.units.sum(where=~t.is_on_promo).fill_null(0).cast("float64")
-            / t.units.count(where=~t.is_on_promo).nullif(0)
-        )
-        .order_by("sku")
-        .to_pandas()
+    starts, ends, today = (
+        calendar.starts_on,
+        calendar.ends_on,
+        pd.Timestamp(as_of),
     )
-    usual["usual"] = usual["usual"].fillna(0.0)
-    usual["category"] = "all"
-    if products is not None:
-        p = (
-            expression(products)
-            .select("sku", "category")
-            .to_pandas()
-            .drop_duplicates("sku")
-            .set_index("sku")
-        )
-        usual["category"] = usual["sku"].map(p["category"]).fillna("none")
-    parts = []
-    for promo in calendar.to_dict("records"):
-        listed = (
-            str(promo.get("skus") or "").replace(",", " ").split()
-            if pd.notna(promo.get("skus"))
-            else []
-        )
-        chosen = usual["sku"].isin(listed) if listed else pd.Series(True, usual.index)
-        if chosen.any():
-            near = usual["category"].isin(set(usual.loc[chosen, "category"]))
-            part = np.select([chosen, near], [0, 1], 2)
-            parts.append((promo, usual.assign(promo_id=str(promo["promo_id"]), part=part)))
-    if not parts:
-        return pd.DataFrame(columns=COLUMNS), {}
-    found, days, effects, sizes = (
-        _daily(t, [sets for _, sets in parts], as_of, variable_share),
-        {},
-        [],
-        [],
-    )
-    for promo, sets in parts:
-        effect, days[promo["promo_id"]], naive = _effect(
-            found[str(promo["promo_id"])], promo, after_days
-        )
-        weight = sets.loc[sets["part"] == 0, "usual"].sum() / max(sets["usual"].sum(), 1e-9)
-        effects.append((promo, int((sets["part"] == 0).sum()), effect, naive))
-        sizes.append(weight * ((promo["ends_on"] - promo["starts_on"]).days + 1) * effect.usual)
-    moved, errors = _shrunk([e[2] for e in effects], np.array(sizes))
-    since = pd.Timestamp(as_of) - pd.DateOffset(months=months)
-    rows = [
-        _row(*each, moved[i], errors[i], confidence, as_of, after_days)
-        for i, each in enumerate(effects)
-        if each[0]["ends_on"] > since
-    ]
-    found = pd.DataFrame(rows, columns=COLUMNS)
-    return found, {name: frame for name, frame in days.items() if name in set(found["promo_id"])}
+    oldest = today - pd.DateOffset(months=max(MONTHS, POOL_MONTHS))
+    calendar = calendar[(ends >= starts) & (ends <= today) & (ends > oldest)]
+    return calendar.sort_values(["starts_on", "promo_id"]).to_dict("records")
 
 
-def _shrunk(effects: list[PromotionEffect], size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Margin by promotion and part with its error, the side effects (parts 1 to 3)
-    shrunk to the shop's usual ones.
+def _usual_sales(t: ibis.Table, products: Table | None) -> pd.DataFrame:
+    """One row per sku: units a day outside promotions, and its category."""
+    n_days = t.units.count(where=~t.is_on_promo).nullif(0)
+    units = t.units.sum(where=~t.is_on_promo).fill_null(0).cast("float64")
+    usual = t.group_by("sku").aggregate(usual=units / n_days).order_by("sku").to_pandas()
+    category = category_of(usual.sku, products).fillna("none")
+    return usual.fillna({"usual": 0.0}).assign(category=category)
+
+
+def _sets(facts: dict[str, Any], usual: pd.DataFrame) -> pd.DataFrame:
+    """Every sku with its part: 0 promoted, 1 of the same categories, 2 the rest. A
+    promotion that names no sku is on all of them.
     """
-    margin, error = (
-        np.array([getattr(e, name) for e in effects]) for name in ("margin", "margin_error")
+    named = facts.get("skus")
+    listed = "" if pd.isna(named) else str(named).replace(",", " ")
+    chosen = usual.sku.isin(listed.split()) | (not listed.strip())
+    near = usual.category.isin(usual.loc[chosen, "category"])
+    part = np.select([chosen, near], [0, 1], 2)
+    return usual.assign(promo_id=str(facts["promo_id"]), part=part)
+
+
+def _daily_sums(t: ibis.Table, sets: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Sums of each promotion's three sets by day, from one query."""
+    members = pd.concat(sets.values())[["promo_id", "sku", "part", "usual"]]
+    j = t.inner_join(ibis.memtable(members), "sku")
+    sums = j.group_by("promo_id", "part", "day_on").aggregate(
+        units=j.units.sum().cast("float64"),
+        goods=j.margin.sum().cast("float64"),
+        revenue=j.revenue.sum().cast("float64"),
+        unknown=((j.units > 0) & j.margin.isnull()).ifelse(1, 0).sum(),
+        on=_exact_sum(j.is_on_promo.ifelse(j.usual, 0.0)),
+        all=_exact_sum(j.usual),
     )
-    for part in range(1, 4):
-        with np.errstate(invalid="ignore", divide="ignore"):
-            own, noise = margin[:, part] / size[:, part], (error[:, part] / size[:, part]) ** 2
-        use = np.isfinite(own) & np.isfinite(noise) & (noise > 0) & (size[:, part] > 0)
-        if use.sum() < 5:
-            continue
-        w, r = 1 / noise[use], own[use]
-        centre = (w * r).sum() / w.sum()
-        between = max(
-            ((w * (r - centre) ** 2).sum() - (len(r) - 1)) / (w.sum() - (w**2).sum() / w.sum()), 0.0
-        )
-        w = 1 / (noise[use] + between)
-        centre, unsure = (w * r).sum() / w.sum(), between + 1 / w.sum()
-        trust = unsure / (unsure + noise[use])
-        margin[use, part] = (centre + trust * (r - centre)) * size[use, part]
-        error[use, part] = np.sqrt(trust * noise[use]) * size[use, part]
-    return margin, error
+    sums = sums.order_by("promo_id", "part", "day_on").to_pandas()
+    return sums.assign(day_on=pd.to_datetime(sums.day_on))
 
 
-def _daily(
-    t: ibis.Table, sets: list[pd.DataFrame], as_of: dt.date, variable_share: float
-) -> dict[str, dict[str, Any]]:
-    """Units, margin and share on promotion of each promotion's three sets by day, from
-    one query.
-    """
-    member = ibis.memtable(pd.concat(sets)[["promo_id", "sku", "part", "usual"]])
-    j = t.inner_join(member, "sku")
-    long = (
-        j.group_by("promo_id", "part", "day_on")
-        .aggregate(
-            units=j.units.sum().cast("float64"),
-            goods=j.margin.sum().cast("float64"),
-            revenue=j.revenue.sum().cast("float64"),
-            unknown=((j.units > 0) & j.margin.isnull()).ifelse(1, 0).sum(),
-            on=j.is_on_promo.ifelse(j.usual, 0.0)
-            .round(9)
-            .cast("decimal(38, 9)")
-            .sum()
-            .cast("float64"),
-            all=j.usual.round(9).cast("decimal(38, 9)").sum().cast("float64"),
-        )
-        .order_by("promo_id", "part", "day_on")
-        .to_pandas()
+def _exact_sum(amounts: ibis.Value) -> ibis.Value:
+    """A sum that no order of rows can change."""
+    return amounts.round(9).cast("decimal(38, 9)").sum().cast("float64")
+
+
+def _estimated(
+    facts: dict[str, Any],
+    sets: pd.DataFrame,
+    sums: pd.DataFrame,
+    day: pd.DatetimeIndex,
+    variable_share: float,
+    after_days: int,
+) -> _Promotion:
+    """The effect of one promotion, estimated from the daily sums of its sets."""
+    cells = pd.MultiIndex.from_product([range(3), day])
+    grid = sums.drop(columns="promo_id").set_index(["part", "day_on"]).reindex(cells).fillna(0.0)
+    names = (
+        "units",
+        "goods",
+        "revenue",
+        "unknown",
+        "on",
+        "all",
     )
-    long["day_on"] = pd.to_datetime(long["day_on"])
-    day, found = pd.date_range(long["day_on"].min(), pd.Timestamp(as_of)), {}
-    for name, rows in long.groupby("promo_id"):
-        grid = {
-            c: rows.pivot(index="part", columns="day_on", values=c)
-            .reindex(index=[0, 1, 2], columns=day)
-            .fillna(0.0)
-            .to_numpy(float)
-            for c in ("units", "goods", "revenue", "unknown", "on", "all")
-        }
-        margin = np.where(
-            grid["unknown"] > 0, np.nan, grid["goods"] - variable_share * grid["revenue"]
-        )
-        covered = np.clip(grid["on"] / np.maximum(grid["all"], 1e-9), 0, 1)
-        found[name] = {"units": grid["units"], "margin": margin, "covered": covered, "day": day}
-    return found
-
-
-def _effect(
-    found: dict, promo: dict, after_days: int
-) -> tuple[PromotionEffect, pd.DataFrame, float]:
-    day = found["day"]
-    first = int(day.get_indexer([max(promo["starts_on"], day[0])])[0])
-    last = int(day.get_indexer([promo["ends_on"]])[0])
-    covered = found["covered"].copy()
+    units, goods, revenue, unknown, on, everything = (
+        grid[name].to_numpy(float).reshape(3, -1) for name in names
+    )
+    margin = np.where(unknown > 0, np.nan, goods - variable_share * revenue)
+    covered = np.clip(on / np.maximum(everything, 1e-9), 0, 1)
+    first = int(day.get_indexer([max(facts["starts_on"], day[0])])[0])
+    last = int(day.get_indexer([facts["ends_on"]])[0])
     covered[0, first : last + 1] = 0.0
-    quiet = (covered < 0.05) & (np.arange(len(day)) < first)
-    normal = np.full(3, np.nan)
-    for part in range(3):
-        use = (
-            np.flatnonzero(quiet[part])[-56:]
-            if quiet[part].sum() >= 14
-            else np.arange(max(first - 56, 0), first)
-        )
-        sold = found["units"][part, use].sum()
-        normal[part] = found["margin"][part, use].sum() / sold if sold > 0 else 0.0
+    normal = _normal_margin(units, margin, covered, first)
     effect = promotion_effect(
-        found["units"],
-        found["margin"],
+        units,
+        margin,
         normal,
         covered,
         day.to_numpy(),
@@ -240,62 +219,107 @@ def _effect(
         last=last,
         after_days=after_days,
     )
-    shown = slice(max(first - 28, 0), last + after_days + 1)
-    frame = pd.DataFrame(
+    promoted = sets.part == 0
+    weight = sets.loc[promoted, "usual"].sum() / max(sets.usual.sum(), 1e-9)
+    n_days = (facts["ends_on"] - facts["starts_on"]).days + 1
+    size = weight * n_days * effect.usual
+    return _Promotion(
+        facts,
+        day,
+        units,
+        first,
+        last,
+        int(promoted.sum()),
+        effect,
+        size,
+    )
+
+
+def _normal_margin(units: Array, margin: Array, covered: Array, first: int) -> Array:
+    """Margin a unit of each set in its last ordinary days before the promotion."""
+    normal = np.zeros(3)
+    for part in range(3):
+        use = np.flatnonzero(covered[part, :first] < QUIET_SHARE)[-MARGIN_DAYS:]
+        if len(use) < MIN_QUIET_DAYS:
+            use = np.arange(max(first - MARGIN_DAYS, 0), first)
+        sold = units[part, use].sum()
+        normal[part] = margin[part, use].sum() / sold if sold > 0 else 0.0
+    return normal
+
+
+def _shrunk(found: list[_Promotion]) -> tuple[Array, Array]:
+    """Margin by promotion and part with its error, the side effects (parts 1 to 3)
+    shrunk to the shop's usual ones.
+    """
+    margin = np.array([promo.effect.margin for promo in found])
+    error = np.array([promo.effect.margin_error for promo in found])
+    size = np.array([promo.size for promo in found])
+    for part in range(1, 4):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            own, noise = (
+                margin[:, part] / size[:, part],
+                (error[:, part] / size[:, part]) ** 2,
+            )
+        use = np.isfinite(own) & np.isfinite(noise) & (noise > 0) & (size[:, part] > 0)
+        if use.sum() >= MIN_POOLED:
+            middle, variance = _random_effects(own[use], noise[use])
+            margin[use, part] = middle * size[use, part]
+            error[use, part] = np.sqrt(variance) * size[use, part]
+    return margin, error
+
+
+def _random_effects(own: Array, noise: Array) -> tuple[Array, Array]:
+    """Each effect drawn towards the mean of all, and its variance (DerSimonian & Laird
+    1986).
+    """
+    w = 1 / noise
+    centre = (w * own).sum() / w.sum()
+    excess = (w * (own - centre) ** 2).sum() - (len(own) - 1)
+    between = max(excess / (w.sum() - (w**2).sum() / w.sum()), 0.0)
+    w = 1 / (noise + between)
+    centre, unsure = (
+        (w * own).sum() / w.sum(),
+        between + 1 / w.sum(),
+    )
+    trust = unsure / (unsure + noise)
+    return centre + trust * (own - centre), trust * noise
+
+
+def _course(promo: _Promotion, after_days: int) -> pd.DataFrame:
+    """The promoted skus by day, from four weeks before to the end of the after-days."""
+    shown = slice(max(promo.first - 28, 0), promo.last + after_days + 1)
+    day = promo.day[shown]
+    return pd.DataFrame(
         {
-            "day_on": day[shown],
-            "actual": found["units"][0, shown],
-            "baseline": effect.base[0, shown],
+            "day_on": day,
+            "actual": promo.units[0, shown],
+            "baseline": promo.effect.base[0, shown],
+            "is_promo": (day >= promo.facts["starts_on"]) & (day <= promo.facts["ends_on"]),
         }
     )
-    frame["is_promo"] = (frame["day_on"] >= promo["starts_on"]) & (
-        frame["day_on"] <= promo["ends_on"]
-    )
-    length = last - first + 1
-    before = found["units"][0, max(first - length, 0) : first].sum()
-    return effect, frame, float(found["units"][0, first : last + 1].sum() - before)
 
 
 def _row(
-    promo: dict,
-    n_skus: int,
-    effect: PromotionEffect,
-    naive: float,
-    margin: np.ndarray,
-    error: np.ndarray,
-    confidence: float,
-    as_of: dt.date,
-    after_days: int,
+    promo: _Promotion,
+    margin: Array,
+    error: Array,
+    is_over: bool,
 ) -> dict[str, Any]:
-    from scipy.stats import t as student
-
-    total, low, high = float(margin.sum()), np.nan, np.nan
-    if effect.n_placebo >= 8:
-        wide = float(
-            student.ppf((1 + confidence) / 2, effect.n_placebo - 1) * np.sqrt((error**2).sum())
-        )
-        low, high = total - wide, total + wide
-    cost = float(promo["cost"]) if pd.notna(promo.get("cost")) else np.nan
+    effect, first, length = (
+        promo.effect,
+        promo.first,
+        promo.last - promo.first + 1,
+    )
+    before = promo.units[0, max(first - length, 0) : first].sum()
+    total = float(margin.sum())
+    half = placebo_reach(effect.n_placebo, CONFIDENCE) * np.sqrt((error**2).sum())
+    low, high = float(total - half), float(total + half)
+    numbers = {name: promo.facts.get(name) for name in ("cost", "depth_share")}
+    cost, depth = (np.nan if pd.isna(v) else float(v) for v in numbers.values())
     roi = [(part - cost) / cost if cost > 0 else np.nan for part in (total, low, high)]
-    spent = 0.0 if np.isnan(cost) else cost
-    seen = pd.Timestamp(as_of) >= promo["ends_on"] + pd.Timedelta(days=after_days)
-    verdict = "undecided"
-    if np.isfinite(low) and seen:
-        verdict = (
-            "repeat"
-            if low > spent
-            else verdict
-            if high >= spent
-            else "change"
-            if low > 0
-            else "stop"
-        )
-    depth = float(promo["depth_share"]) if pd.notna(promo.get("depth_share")) else np.nan
     return {
-        "promo_id": promo["promo_id"],
-        "starts_on": promo["starts_on"],
-        "ends_on": promo["ends_on"],
-        "n_skus": n_skus,
+        **{name: promo.facts[name] for name in ("promo_id", "starts_on", "ends_on")},
+        "n_skus": promo.n_skus,
         "depth_share": depth,
         "actual_units": effect.actual[0],
         "baseline_units": effect.expected[0],
@@ -308,12 +332,26 @@ def _row(
         "low": low,
         "high": high,
         "cost": cost,
-        "promo_roi": roi[0],
-        "roi_low": roi[1],
-        "roi_high": roi[2],
-        "naive_units": naive,
+        **dict(
+            zip(
+                ("promo_roi", "roi_low", "roi_high"),
+                roi,
+                strict=True,
+            )
+        ),
+        "naive_units": float(effect.actual[0] - before),
         "placebo_bias": effect.placebo_bias,
         "n_placebo": effect.n_placebo,
-        "status": "complete" if seen else "partial",
-        "verdict": verdict,
+        "status": "complete" if is_over else "partial",
+        "verdict": _verdict(low, high, cost) if is_over else "undecided",
     }
+
+
+def _verdict(low: float, high: float, cost: float) -> str:
+    """What becomes of a promotion: an interval that holds its cost decides nothing."""
+    spent = np.nan_to_num(cost)
+    if np.isnan(low) or low <= spent <= high:
+        return "undecided"
+    if low > spent:
+        return "repeat"
+    return "change" if low > 0 else "stop"

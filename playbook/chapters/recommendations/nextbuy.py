@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import ibis
 import numpy as np
@@ -18,12 +18,26 @@ import pandas as pd
 from ibis import _
 
 from playbook.errors import PlaybookError
-from playbook.methods.ease import ease_weights, list_hits, list_quality, top_items
+from playbook.methods.ease import (
+    ease_weights,
+    list_hits,
+    list_quality,
+    top_items,
+)
 from playbook.store import expression
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+Array = np.ndarray
 
 __all__ = [
     "KINDS",
+    "MAX_CUSTOMERS",
+    "MAX_ITEMS",
     "MODELS",
+    "PLAIN_BLEND",
+    "Blend",
     "Split",
     "lists_of",
     "moment",
@@ -35,227 +49,256 @@ __all__ = [
 
 KINDS = ("all", "repeat", "new")
 MODELS = ("popularity", "buy_again", "item_to_item", "ease", "blend")
-DEPTH = 20  # longest list drawn in the curves
-BLOCK = 2_000  # customers scored at a time: a dense block of 4,000 items is 64 MB
-RECENT_DAYS = 30  # what counts as recent when an item's trend is read
-OWN_WEIGHTS = (
-    1.0,
-    2.0,
-    4.0,
-    8.0,
-)  # how many own past orders one unit of EASE is worth, tried on the validation split
-TREND_POWERS = (0.0, 0.5, 1.0)  # how far a recent rise or fall of an item counts, tried there too
+MAX_ITEMS, MAX_CUSTOMERS = 4_000, 20_000
+#: longest list drawn in the curves
+DEPTH = 20
+#: customers scored at a time: a dense block of 4,000 items is 64 MB
+BLOCK = 2_000
+#: items and customers of the validation split
+TUNING_ITEMS, TUNING_CUSTOMERS, MIN_TUNING_CUSTOMERS = (
+    2_000,
+    2_000,
+    50,
+)
+#: what counts as recent when an item's trend is read
+RECENT_DAYS = 30
+#: an item's trend stays within these
+LEAST_TREND, MOST_TREND = 0.05, 5.0
+#: how many own past orders one unit of EASE is worth, tried on the validation split
+OWN_WEIGHTS = (1.0, 2.0, 4.0, 8.0)
+#: how far a recent rise or fall of an item counts, tried there too
+TREND_POWERS = (0.0, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Training and test of one cut: customers in both x items, and the whole training
-    matrix to learn from.
+    """Training and test of one cut.
+
+    - items: skus, those with most buyers first
+    - customers: of the training stretch, the judged ones first
+    - bought: customers x items, orders that held the item
+    - trend: per item, recent orders over what its whole history leads one to expect
+    - wanted: judged customers x items, bought in the test
+    - n_wanted: distinct items bought in the test, also those outside the catalogue
+    - n_repeat: of them, bought before the cut
+    - n_customers: customers in both stretches, before sampling
+    - n_items_cut: items left out of the catalogue
     """
 
-    items: pd.Index  # most buyers first
-    customers: pd.Index  # the judged ones first
-    bought: Any  # customers x items: orders that held the item
-    trend: (
-        np.ndarray
-    )  # per item: recent orders over what its whole history would lead one to expect
-    wanted: Any  # judged customers x items: bought in the test
-    n_wanted: np.ndarray  # distinct items bought in the test, those outside the catalogue included
-    n_repeat: np.ndarray  # of them, bought before the cut
-    n_customers: int  # customers in both stretches, before sampling
+    items: pd.Index
+    customers: pd.Index
+    bought: csr_matrix
+    trend: Array
+    wanted: csr_matrix
+    n_wanted: Array
+    n_repeat: Array
+    n_customers: int
     n_items_cut: int
 
 
-def moment(as_of: Any) -> dt.datetime:
+@dataclass(frozen=True)
+class Blend:
+    """How the blend mixes own orders with EASE: `own_weight` x EASE x trend **
+    `trend_power`. `is_tuned` is false for the plain values used where nothing could be
+    tried.
+    """
+
+    trend_power: float = 0.5
+    own_weight: float = 4.0
+    is_tuned: bool = False
+
+    def scores(self, own: Array, learnt: Array, trend: Array) -> Array:
+        """Customers x items from own past orders and what EASE learnt."""
+        return own + self.own_weight * learnt * trend**self.trend_power
+
+
+PLAIN_BLEND = Blend()
+
+
+def moment(as_of: dt.date) -> dt.datetime:
     """As-of as a moment: a plain day means its end."""
-    moment = pd.Timestamp(as_of)
-    if moment == moment.normalize():
-        moment += pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
-    return moment.to_pydatetime()
+    given = pd.Timestamp(as_of)
+    if given == given.normalize():
+        given += pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
+    return given.to_pydatetime()
 
 
-def purchases(lines: Any, as_of: Any, *, needs_customer: bool = True) -> ibis.Table:
+def purchases(
+    lines: ibis.Table | pd.DataFrame,
+    as_of: dt.date,
+    *,
+    needs_customer: bool = True,
+) -> ibis.Table:
     """Lines of products with a sku, up to as-of, with `at` (the local day where there
     is one).
     """
     t = expression(lines)
-    when = next((c for c in ("ordered_on", "ordered_at") if c in t.columns), None)
-    gone = [
-        c for c in ("order_id", "sku", *(["customer_id"] * needs_customer)) if c not in t.columns
-    ]
-    if when is None or gone:
+    keys = ["order_id", "sku"] + ["customer_id"] * needs_customer
+    missing = [column for column in keys if column not in t.columns]
+    day = next(
+        (c for c in ("ordered_on", "ordered_at") if c in t.columns),
+        None,
+    )
+    if day is None or missing:
         raise PlaybookError(
-            "the lines lack what recommendations need",
+            "recommendations.lines_incomplete",
             table="order_lines",
-            column=", ".join(gone) or "ordered_on",
-            do="give order_id, customer_id, sku and a date",
+            column=", ".join(missing) or "ordered_on",
         )
-    t = t.mutate(
-        at=t[when].cast("timestamp"),
-        **({"is_product": True} if "is_product" not in t.columns else {}),
-    )
-    t = t.filter(
-        _.is_product
-        & _.sku.notnull()
-        & _.order_id.notnull()
-        & (_.at <= ibis.literal(moment(as_of)))
-    )
+    is_product = {} if "is_product" in t.columns else {"is_product": True}
+    t = t.mutate(at=t[day].cast("timestamp"), **is_product)
+    is_past = _.at <= ibis.literal(moment(as_of))
+    t = t.filter(_.is_product & _.sku.notnull() & _.order_id.notnull() & is_past)
     return t.filter(_.customer_id.notnull()) if needs_customer else t
 
 
 def split_at(
-    t: ibis.Table, cut: dt.datetime, max_items: int, max_customers: int, seed: int, split: str
+    t: ibis.Table,
+    cut: dt.datetime,
+    split: str = "time",
+    *,
+    max_items: int = MAX_ITEMS,
+    max_customers: int = MAX_CUSTOMERS,
 ) -> Split:
-    """Training and test as sparse matrices; `none` learns from everything and wants
-    nothing.
+    """Training and test as sparse matrices. `time` tests on what came after the cut,
+    `random` on as many orders dealt by chance; `none` learns from everything.
     """
-    rng = np.random.default_rng(seed)
-    is_late = _.at > ibis.literal(cut)
-    if split == "random":
-        orders = t.group_by("order_id").aggregate(at=_.at.max()).order_by("order_id").to_pandas()
-        dealt = rng.permutation(orders["at"] > cut)
-        t = t.inner_join(
-            ibis.memtable(pd.DataFrame({"order_id": orders.order_id, "is_dealt": dealt})),
-            "order_id",
+    rng = np.random.default_rng(0)
+    t = _dealt(t, cut, rng) if split == "random" else t.mutate(is_late=_.at > ibis.literal(cut))
+    before = _orders_before(t, cut)
+    keys = ["customer_id", "sku"]
+    later = t.filter(_.is_late).select(*keys).distinct().order_by(*keys).to_pandas()
+    later = later.merge(before[[*keys, "n"]], how="left")
+    people = pd.Index(before.customer_id.unique())
+    both = people if split == "none" else people[people.isin(later.customer_id)]
+    if both.empty:
+        raise PlaybookError(
+            "recommendations.no_repeat_customers",
+            table="order_lines",
+            column="customer_id",
         )
-        is_late = _.is_dealt
+    judged = both
+    if len(both) > max_customers:
+        judged = both[np.sort(rng.choice(len(both), max_customers, replace=False))]
+    by_sku = before.groupby("sku")[["n", "n_recent"]].sum()
+    n_buyers = before.groupby("sku").size()
+    # a stable sort: ties go by sku
+    items = by_sku.index[np.argsort(-n_buyers.to_numpy(), kind="stable")[:max_items]]
+    customers = judged.append(people[~people.isin(judged)])
+    known = before[before.sku.isin(items)]
+    later = later[later.customer_id.isin(judged)]
+    row = judged.get_indexer(later.customer_id)
+    listed = later.sku.isin(items)
+    return Split(
+        items,
+        customers,
+        _sparse(known.n, known, customers, items),
+        _trend(
+            by_sku.loc[items],
+            (cut - before["first"].min()) / pd.Timedelta(days=1),
+        ),
+        _sparse(listed[listed], later[listed], judged, items),
+        np.bincount(row, minlength=len(judged)),
+        np.bincount(row[later.n.notna()], minlength=len(judged)),
+        len(both),
+        len(by_sku) - len(items),
+    )
+
+
+def _dealt(t: ibis.Table, cut: dt.datetime, rng: np.random.Generator) -> ibis.Table:
+    """The lines with as many orders marked late as came after the cut, dealt by chance."""
+    orders = t.group_by("order_id").aggregate(at=_.at.max()).order_by("order_id").to_pandas()
+    is_late = rng.permutation(orders["at"] > cut)
+    dealt = pd.DataFrame({"order_id": orders.order_id, "is_late": is_late})
+    return t.inner_join(ibis.memtable(dealt), "order_id")
+
+
+def _orders_before(t: ibis.Table, cut: dt.datetime) -> pd.DataFrame:
+    """One row per customer and sku of the training lines: orders, recent ones, first day."""
     recent = ibis.literal(cut - dt.timedelta(days=RECENT_DAYS))
-    pairs = (
-        t.filter(~is_late)
+    found = (
+        t.filter(~_.is_late)
         .group_by("customer_id", "sku")
         .aggregate(
             n=_.order_id.nunique(),
             n_recent=_.order_id.nunique(where=_.at > recent),
             first=_.at.min(),
         )
-        .order_by("customer_id", "sku")
-        .to_pandas()
     )
-    later = (
-        t.filter(is_late)
-        .select("customer_id", "sku")
-        .distinct()
-        .order_by("customer_id", "sku")
-        .to_pandas()
-    )
-    person, everybody = pd.factorize(pairs["customer_id"])
-    thing, things = pd.factorize(pairs["sku"], sort=True)
-    later_person = pd.Index(everybody).get_indexer(later["customer_id"])
-    both = (
-        np.arange(len(everybody)) if split == "none" else np.unique(later_person[later_person >= 0])
-    )
-    if not len(both):
-        raise PlaybookError(
-            "no known customer bought both before and after the cut",
-            table="order_lines",
-            column="customer_id",
-            do="shorten the hold-out, or show pairs and popularity only",
-        )
-    judged = (
-        both
-        if len(both) <= max_customers
-        else both[np.sort(rng.choice(len(both), max_customers, replace=False))]
-    )
-    others = np.setdiff1d(np.arange(len(everybody)), judged)
-    row_of = np.empty(len(everybody), dtype=int)
-    row_of[np.r_[judged, others]] = np.arange(len(everybody))
-    by_buyers = np.argsort(
-        -np.bincount(thing, minlength=len(things)), kind="stable"
-    )  # ties by sku: things are sorted
-    column_of = np.full(len(things) + 1, -1)  # the last one: a sku never sold
-    column_of[by_buyers[:max_items]] = np.arange(min(max_items, len(things)))
-    row, column, n = row_of[person], column_of[thing], pairs["n"].to_numpy(float)
-    kept, n_items = column >= 0, min(max_items, len(things))
-    n_orders, n_recent = (
-        np.bincount(column[kept], x[kept], minlength=n_items) for x in (n, pairs["n_recent"])
-    )
-    span = max((cut - pairs["first"].min()) / pd.Timedelta(days=1), RECENT_DAYS)
-    later_thing = pd.Index(things).get_indexer(later["sku"])
-    is_judged = (later_person >= 0) & (row_of[later_person] < len(judged))
-    later_person, later_thing = later_person[is_judged], later_thing[is_judged]
-    later_row = row_of[later_person]
-    had = np.isin(
-        later_person * (len(things) + 1) + later_thing, person * (len(things) + 1) + thing
-    )
-    later_column = column_of[later_thing]
-    known = later_column >= 0
-    return Split(
-        pd.Index(things)[by_buyers[:max_items]],
-        pd.Index(everybody)[np.r_[judged, others]],
-        _sparse(n[kept], row[kept], column[kept], (len(everybody), n_items)),
-        np.clip((n_recent + 1) / (n_orders * RECENT_DAYS / span + 1), 0.05, 5.0),
-        _sparse(
-            np.ones(known.sum()), later_row[known], later_column[known], (len(judged), n_items)
-        ),
-        np.bincount(later_row, minlength=len(judged)),
-        np.bincount(later_row[had], minlength=len(judged)),
-        len(both),
-        len(things) - n_items,
-    )
+    return found.order_by("customer_id", "sku").to_pandas()
 
 
-def _sparse(cells: np.ndarray, row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> Any:
+def _trend(orders: pd.DataFrame, span_days: float) -> Array:
+    """Recent orders of an item over what its whole history leads one to expect."""
+    usual = orders.n * RECENT_DAYS / max(span_days, RECENT_DAYS)
+    return ((orders.n_recent + 1) / (usual + 1)).clip(LEAST_TREND, MOST_TREND).to_numpy()
+
+
+def _sparse(
+    cells: pd.Series,
+    pairs: pd.DataFrame,
+    customers: pd.Index,
+    items: pd.Index,
+) -> csr_matrix:
     from scipy.sparse import csr_matrix
 
-    matrix = csr_matrix((cells, (row, column)), shape=shape)
+    places = (
+        customers.get_indexer(pairs.customer_id),
+        items.get_indexer(pairs.sku),
+    )
+    matrix = csr_matrix(
+        (cells.to_numpy(float), places),
+        shape=(len(customers), len(items)),
+    )
     matrix.sum_duplicates()
     return matrix
 
 
-def wanted_of(data: Split, kind: str) -> tuple[Any, np.ndarray]:
+def wanted_of(data: Split, kind: str) -> tuple[csr_matrix, Array]:
     """What the judged customers went on to buy of one kind of items, and how many items
     that was.
     """
-    before = data.bought[: len(data.n_wanted)].sign()
-    repeat = data.wanted.multiply(before).tocsr()
-    return {
-        "all": (data.wanted, data.n_wanted),
-        "repeat": (repeat, data.n_repeat),
-        "new": ((data.wanted - repeat).tocsr(), data.n_wanted - data.n_repeat),
-    }[kind]
+    if kind == "all":
+        return data.wanted, data.n_wanted
+    repeat = data.wanted.multiply(data.bought[: len(data.n_wanted)].sign()).tocsr()
+    if kind == "repeat":
+        return repeat, data.n_repeat
+    return (data.wanted - repeat).tocsr(), data.n_wanted - data.n_repeat
 
 
 def lists_of(
     data: Split,
     models: tuple[str, ...],
-    weights: dict[str, np.ndarray],
-    power: float,
-    own_weight: float,
+    weights: dict[str, Array],
+    blend: Blend,
     *,
-    kinds: tuple[str, ...] = KINDS,
     depth: int = DEPTH,
-    safe: np.ndarray | None = None,
-) -> dict[tuple[str, str], np.ndarray]:
+    safe: Array | None = None,
+) -> dict[tuple[str, str], Array]:
     """The judged customers' lists per model and kind: of all items, of those they had
-    bought (repeat), of others (new).
+    bought (repeat), of others (new). Only items marked `safe` are listed.
 
     Columns are sorted by buyers and ties go to the lower column, so popularity is the
     order of no scores at all.
     """
-    found: dict[tuple[str, str], list[np.ndarray]] = {
-        (model, kind): [] for model in models for kind in kinds
-    }
+    lists: dict[tuple[str, str], list[Array]] = {}
     for start in range(0, len(data.n_wanted), BLOCK):
-        own = data.bought[start : min(start + BLOCK, len(data.n_wanted))]
-        dense, learnt = (
-            own.toarray(),
-            {name: own.sign() @ matrix for name, matrix in weights.items()},
-        )
-        had = dense > 0
-        unsafe = (
-            np.zeros(dense.shape, bool) if safe is None else np.broadcast_to(~safe, dense.shape)
-        )
-        blocked = {"all": unsafe, "repeat": unsafe | ~had, "new": unsafe | had}
+        sparse = data.bought[start : min(start + BLOCK, len(data.n_wanted))]
+        own = sparse.toarray()
+        scores = {"popularity": np.zeros(own.shape), "buy_again": own}
+        scores |= {name: sparse.sign() @ matrix for name, matrix in weights.items()}
+        scores["blend"] = blend.scores(own, scores["ease"], data.trend)
+        unsafe = np.zeros(own.shape, bool) if safe is None else np.broadcast_to(~safe, own.shape)
+        blocked = {
+            "all": unsafe,
+            "repeat": unsafe | (own <= 0),
+            "new": unsafe | (own > 0),
+        }
         for model in models:
-            if model == "blend":
-                scores = dense + own_weight * learnt["ease"] * data.trend**power
-            else:
-                scores = learnt.get(model, dense if model == "buy_again" else np.zeros(dense.shape))
-            for kind in kinds:
-                found[model, kind].append(
-                    top_items(scores, min(depth, len(data.items)), blocked=blocked[kind])
-                )
-    return {key: np.concatenate(part) for key, part in found.items()}
+            for kind in KINDS:
+                top = top_items(scores[model], depth, blocked=blocked[kind])
+                lists.setdefault((model, kind), []).append(top)
+    return {key: np.concatenate(blocks) for key, blocks in lists.items()}
 
 
 def tuned(
@@ -264,31 +307,38 @@ def tuned(
     holdout_days: int,
     k: int,
     max_items: int,
-    ridge: float,
-    seed: int,
-) -> tuple[float, float, bool]:
-    """Trend power and own weight that do best on a validation stretch before the cut;
-    the middle ones where too few customers (50) can be judged. The test stretch is
-    never looked at.
+) -> Blend:
+    """The blend that does best on a validation stretch before the cut; the plain one
+    where too few customers can be judged. The test stretch is never looked at.
     """
     try:
         inner = split_at(
-            t, cut - dt.timedelta(days=holdout_days), min(max_items, 2_000), BLOCK, seed, "time"
+            t,
+            cut - dt.timedelta(days=holdout_days),
+            max_items=min(max_items, TUNING_ITEMS),
+            max_customers=TUNING_CUSTOMERS,
         )
     except PlaybookError:
-        return 0.5, 4.0, False
-    if inner.n_customers < 50:
-        return 0.5, 4.0, False
-    weights = ease_weights(inner.bought.sign(), ridge=ridge)
-    own = inner.bought[: len(inner.n_wanted)]
-    learnt, own, had = own.sign() @ weights, own.toarray(), own.toarray() > 0
+        return PLAIN_BLEND
+    if inner.n_customers < MIN_TUNING_CUSTOMERS:
+        return PLAIN_BLEND
+    sparse = inner.bought[: len(inner.n_wanted)]
+    own, learnt = (
+        sparse.toarray(),
+        sparse.sign() @ ease_weights(inner.bought.sign()),
+    )
+    blocked = {"new": own > 0, "all": None}
 
-    def recall(kind: str, power: float, own_weight: float) -> float:
+    def recall(kind: str, blend: Blend) -> float:
         wanted, n_wanted = wanted_of(inner, kind)
-        scores = own + own_weight * learnt * inner.trend**power
-        lists = top_items(scores, min(k, len(inner.items)), blocked=had if kind == "new" else None)
-        seen = list_quality(list_hits(lists, wanted), n_wanted, k).recall
-        return float(seen[n_wanted > 0].mean()) if (n_wanted > 0).any() else 0.0
+        lists = top_items(
+            blend.scores(own, learnt, inner.trend),
+            k,
+            blocked=blocked[kind],
+        )
+        recalls = list_quality(list_hits(lists, wanted), n_wanted, k).recall[n_wanted > 0]
+        return float(recalls.mean()) if len(recalls) else 0.0
 
-    power = max(TREND_POWERS, key=lambda p: recall("new", p, 4.0))
-    return power, max(OWN_WEIGHTS, key=lambda w: recall("all", power, w)), True
+    power = max(TREND_POWERS, key=lambda p: recall("new", Blend(p)))
+    weight = max(OWN_WEIGHTS, key=lambda w: recall("all", Blend(power, w)))
+    return Blend(power, weight, is_tuned=True)

@@ -14,12 +14,12 @@ from ibis import _
 from playbook.chapters.assortment_pricing.assortment import (
     delist,
     lifecycle,
-    promotion_review,
     range_kpis,
     roles,
     sku_year,
     variable_cost_share,
 )
+from playbook.chapters.assortment_pricing.promotion_review import promotion_review
 from playbook.chapters.inventory_planning.inventory import demand_law, demand_panel
 from playbook.training.compare import same
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip

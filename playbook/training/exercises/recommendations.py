@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from playbook.chapters.recommendations.recommend import item_pairs, leaderboard, unsafe_items
+from playbook.chapters.recommendations.pairs import item_pairs
+from playbook.chapters.recommendations.recommend import leaderboard, unsafe_items
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
 
 __all__ = ["EXERCISES"]

@@ -1,0 +1,175 @@
+"""Prices: what a move would do, and which price moves.
+
+*Elasticity* is the change of units per change of price with everything else as it was;
+where prices moved too little it is "not identifiable", and no price is moved on it.
+Beyond the corridor nobody knows.
+"""
+
+from __future__ import annotations
+
+import ibis
+import numpy as np
+import pandas as pd
+
+from playbook.chapters.assortment_pricing.assortment import OFF_SALE
+from playbook.errors import PlaybookError
+from playbook.measures.demand_panel import DemandPanel
+from playbook.measures.price_moves import line_prices, posted_prices
+from playbook.messages import say
+from playbook.methods.elasticity import (
+    price_elasticity,
+    regular_prices,
+)
+from playbook.tables import returns, schema
+
+Array = np.ndarray
+Table = ibis.Table | pd.DataFrame
+
+__all__ = ["elasticities", "price_list"]
+
+#: draws of each elasticity, and the prices tried in the corridor
+N_DRAWS, N_PRICES, PRICE_STEP = 400, 21, 0.1
+#: no draw is less elastic than this, and no smaller move is worth a label
+LEAST_ELASTIC, LEAST_MOVE = -0.1, 0.005
+
+
+@returns("assortment_pricing.elasticity")
+def elasticities(
+    panel: DemandPanel,
+    *,
+    prices: Table | None = None,
+    sales_lines: Table | None = None,
+) -> pd.DataFrame:
+    """Own-price elasticity of each sku.
+
+    Prices come from the shop's own rows of `prices` where given, else from the price
+    before discount on `sales_lines`, carried over weeks without a sale.
+    """
+    if prices is None and sales_lines is None:
+        raise PlaybookError("assortment_pricing.no_prices", table="prices")
+    asked = line_prices(panel, sales_lines) if prices is None else posted_prices(panel, prices)
+    regular = regular_prices(asked, panel.promo)
+    found = price_elasticity(
+        panel.units,
+        panel.exposure,
+        regular,
+        panel.week,
+        group=pd.factorize(panel.category, sort=True)[0],
+        promo=panel.promo,
+    )
+    found.insert(0, "sku", panel.sku)
+    return found.assign(price_now=regular[:, -1])
+
+
+@returns("assortment_pricing.price_list")
+def price_list(
+    elasticity: pd.DataFrame,
+    year: pd.DataFrame,
+    *,
+    corridor: float = 0.10,
+    competitor: pd.DataFrame | None = None,
+    most_above: float = 0.15,
+    sure: float = 0.8,
+    lifecycle: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Price moves inside a corridor by expected margin; the corridor ends at
+    `most_above` over the competitors' median.
+
+    Units follow (price / now)^ε with ε drawn from its estimate (kept below −0.1);
+    margin a unit is price less the cost and fees implied by the year's margin. A price
+    moves only if its gain is positive in `sure` of the draws; skus off sale
+    (`lifecycle`), without an identified elasticity or a margin keep their price and say
+    why.
+    """
+    money = year[["sku", "units", "margin", "price_paid"]]
+    table = elasticity.rename(columns={"estimate": "elasticity", "price_now": "now"})
+    table = table.merge(money, on="sku", how="left")
+    stage = table.sku.map({} if lifecycle is None else lifecycle.set_index("sku")["stage"])
+    may_move = table.is_identifiable & table.margin.notna() & ~stage.isin(OFF_SALE)
+    may_move &= (table.units > 0) & (table.now > 0)
+    table["low_price"], table["high_price"] = _corridor(table, corridor, competitor, most_above)
+    plan, gain = _best_prices(table, may_move.to_numpy(), sure)
+    moved = may_move & (np.abs(plan / table.now - 1) > LEAST_MOVE)
+    table["plan"] = table.now.mask(moved, plan)
+    table["move_share"] = table.plan / table.now - 1
+    gain_low, gain_high = np.quantile(gain, [0.1, 0.9], axis=1)
+    gains = {
+        "gain": gain.mean(axis=1),
+        "gain_low": gain_low,
+        "gain_high": gain_high,
+    }
+    for name, part in (gains | {"chance": (gain > 0).mean(axis=1)}).items():
+        table[name] = np.where(may_move, part, np.nan)
+    actions = [moved & (plan > table.now), moved]
+    table["action"] = np.select(actions, ["raise", "lower"], "keep")
+    table["reason"] = _reasons(table, moved, stage)
+    return table[schema("assortment_pricing.price_list").names]
+
+
+def _corridor(
+    table: pd.DataFrame,
+    corridor: float,
+    competitor: pd.DataFrame | None,
+    most_above: float,
+) -> tuple[Array, Array]:
+    """Lowest and highest price that may be asked."""
+    now = table.now.to_numpy(float)
+    low, high = now * (1 - corridor), now * (1 + corridor)
+    if competitor is not None and len(competitor):
+        median = table.sku.map(competitor.set_index("sku")["median_price"]).to_numpy(float)
+        cap = median * (1 + most_above)
+        high = np.where(
+            np.isfinite(cap),
+            np.maximum(np.minimum(high, cap), low),
+            high,
+        )
+    return low, high
+
+
+def _best_prices(table: pd.DataFrame, may_move: Array, sure: float) -> tuple[Array, Array]:
+    """The price of each sku with the highest mean gain that is sure enough, else today's,
+    and its gain a year by draw, (sku, draw).
+    """
+    columns = [
+        "now",
+        "low_price",
+        "high_price",
+        "elasticity",
+        "se",
+        "units",
+        "price_paid",
+        "margin",
+    ]
+    now, low, high, mean, se, units, paid, margin = (table[c].to_numpy(float) for c in columns)
+    noise = np.random.default_rng(7).standard_normal((1, N_DRAWS))
+    drawn = np.minimum(mean[:, None] + se[:, None] * noise, LEAST_ELASTIC)
+    # what of a posted price is really paid, discounts as before
+    net = paid / now
+    cost = paid - margin / np.maximum(units, 1)
+    best, plan = np.zeros((len(table), N_DRAWS)), now
+    for part in np.linspace(0, 1, N_PRICES):
+        rounded = np.round((low + part * (high - low)) / PRICE_STEP) * PRICE_STEP
+        price = np.clip(rounded, low, high)
+        sold = (price / now)[:, None] ** drawn
+        gain = units[:, None] * (sold * (price * net - cost)[:, None] - (paid - cost)[:, None])
+        better = may_move & (gain.mean(axis=1) > best.mean(axis=1))
+        better &= (gain > 0).mean(axis=1) >= sure
+        best, plan = (
+            np.where(better[:, None], gain, best),
+            np.where(better, price, plan),
+        )
+    return plan, best
+
+
+def _reasons(table: pd.DataFrame, moved: pd.Series, stage: pd.Series) -> Array:
+    """Why each price moves, or why it stays."""
+    off_sale = [say(f"assortment_pricing.off_{name.replace(' ', '_')}") for name in OFF_SALE]
+    why = np.where(
+        table.margin.isna(),
+        say("assortment_pricing.no_margin"),
+        say("assortment_pricing.no_sure_gain"),
+    )
+    why = np.where(table.is_identifiable, why, table.reason)
+    is_off = [stage == name for name in OFF_SALE]
+    gained = say("assortment_pricing.margin_gained")
+    return np.select([moved, *is_off], [gained, *off_sale], why)

@@ -1,0 +1,176 @@
+"""What goes beside what: pairs of items bought together, bundles of them, and items
+that are bought again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import ibis
+import pandas as pd
+from ibis import _
+
+from playbook.chapters.recommendations.nextbuy import (
+    MAX_ITEMS,
+    moment,
+    purchases,
+)
+from playbook.methods.baskets import pair_rules
+from playbook.methods.proportions import wilson
+from playbook.tables import returns
+
+__all__ = [
+    "bundles",
+    "item_pairs",
+    "replenishment",
+    "strongest_first",
+]
+
+#: times as often as chance a pair has to be bought together, to be offered as a bundle
+MIN_LIFT = 1.5
+#: buying days with a full window behind them that a rebuy share needs
+MIN_STARTS = 50
+
+
+@returns("recommendations.pairs")
+def item_pairs(
+    lines: ibis.Table | pd.DataFrame,
+    *,
+    as_of: dt.date,
+    min_support: float = 0.001,
+    min_n: int = 20,
+    max_items: int = MAX_ITEMS,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Pairs of skus bought in one order, by `methods.baskets.pair_rules`.
+
+    Pairs in fewer than `min_n` orders are left out: lift on few orders is luck. Only
+    the `max_items` items in most orders are paired.
+    """
+    t = purchases(lines, as_of, needs_customer=False)
+    items = _goods_margin(t)
+    paired = items.head(max_items)
+    held = t.inner_join(ibis.memtable(paired[["sku"]]), "sku") if len(items) > max_items else t
+    held = held.select(basket=_.order_id, item=_.sku).distinct().order_by("basket", "item")
+    rules = pair_rules(
+        held.to_pandas(),
+        min_support=min_support,
+        min_n=min_n,
+        level=level,
+    )
+    n_baskets = int(t.order_id.nunique().to_pandas())
+    if len(rules) and n_baskets != rules.n_baskets.iloc[0]:
+        rules = _among_all(rules, n_baskets)
+        rules = rules[rules.support >= min_support].reset_index(drop=True)
+    margin = rules.b.map(paired.set_index("sku")["margin"]).astype(float)
+    return rules.assign(margin=margin, items_cut=max(len(items) - max_items, 0))
+
+
+def _goods_margin(t: ibis.Table) -> pd.DataFrame:
+    """One row per sku, those in most orders first: orders and goods margin an order."""
+    revenue, cost = (
+        t[name].cast("float64") if name in t.columns else ibis.null("float64")
+        for name in ("revenue", "cost")
+    )
+    t = t.mutate(goods_margin=revenue - cost)
+    items = t.group_by("sku").aggregate(
+        n=_.order_id.nunique(),
+        sum=_.goods_margin.sum(),
+        n_unknown=_.goods_margin.isnull().sum(),
+    )
+    items = items.order_by(ibis.desc("n"), "sku").to_pandas()
+    return items.assign(margin=(items["sum"] / items.n).where(items.n_unknown == 0))
+
+
+def _among_all(rules: pd.DataFrame, n_baskets: int) -> pd.DataFrame:
+    """The rules among all orders: those of rare items only are orders too."""
+    more = n_baskets / rules.n_baskets
+    return rules.assign(
+        n_baskets=n_baskets,
+        support=rules.support / more,
+        pair_lift=rules.pair_lift * more,
+        lift_low=rules.lift_low * more,
+    )
+
+
+def strongest_first(pairs: pd.DataFrame, by: str = "lift_low") -> pd.DataFrame:
+    """Pairs by falling lift, ties in the order of their skus."""
+    return pairs.sort_values(
+        [by, "a", "b"],
+        ascending=[False, True, True],
+        ignore_index=True,
+    )
+
+
+@returns("recommendations.bundles")
+def bundles(
+    pairs: pd.DataFrame,
+    *,
+    discount_share: float = 0.05,
+    unsafe: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Pairs that go together beyond chance (`lift_low` of both directions above
+    `MIN_LIFT`), those that most surely belong together first.
+
+    The discount is given to everybody who takes both, also to the `n` orders that took
+    both unasked. `unsafe` holds the skus that are not offered.
+    """
+    back = pairs[["a", "b", "margin", "lift_low"]]
+    two = pairs.merge(
+        back,
+        left_on=["a", "b"],
+        right_on=["b", "a"],
+        suffixes=("", "_other"),
+    )
+    lowest = two[["lift_low", "lift_low_other"]].min(axis=1)
+    two = two[(two.a < two.b) & (lowest > MIN_LIFT)]
+    margin = two.margin + two.margin_other
+    discount = margin * discount_share
+    needed = (two.n * discount / (margin - discount)).where(margin > 0)
+    n_single = two.n_a + two.n_b - 2 * two.n
+    offers = two[["a", "b", "n", "pair_lift", "lift_low"]].assign(
+        attach_share=two.n / (two.n + n_single),
+        margin=margin,
+        discount=discount,
+        extra_needed=needed,
+        extra_needed_share=(needed / n_single).where(n_single > 0),
+        is_unsafe=two[["a", "b"]].isin([] if unsafe is None else set(unsafe.sku)).any(axis=1),
+    )
+    return strongest_first(offers)
+
+
+@returns("recommendations.replenishment")
+def replenishment(
+    lines: ibis.Table | pd.DataFrame,
+    *,
+    as_of: dt.date,
+    window_days: int = 120,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """How surely and how soon an item is bought again, highest share first.
+
+    A start is a customer's day with the sku, at least `window_days` before as-of.
+    Younger starts are left out, or quick rebuyers alone would be seen. A reminder is
+    due shortly before `rebuy_days`. Skus with fewer than `MIN_STARTS` starts are absent.
+    """
+    days = purchases(lines, as_of).select("customer_id", "sku", day=_.at.date()).distinct()
+    after = days.day.lead().over(ibis.window(group_by=["customer_id", "sku"], order_by="day"))
+    last = ibis.literal(moment(as_of).date() - dt.timedelta(days=window_days))
+    starts = days.mutate(wait=after.delta(days.day, unit="day")).filter(_.day <= last)
+    soon = starts.wait <= window_days
+    by_sku = starts.group_by("sku").aggregate(
+        n_starts=_.count(),
+        n_rebuys=soon.fill_null(False).sum(),
+        rebuy_days=starts.wait.median(where=soon),
+        early_days=starts.wait.quantile(0.25, where=soon),
+        late_days=starts.wait.quantile(0.75, where=soon),
+    )
+    found = by_sku.filter(_.n_starts >= MIN_STARTS).order_by("sku").to_pandas()
+    low, high = wilson(found.n_rebuys, found.n_starts, level)
+    share = found.n_rebuys / found.n_starts
+    found = found.assign(rebuy_share=share, low=low, high=high)
+    return found.sort_values(
+        ["rebuy_share", "sku"],
+        ascending=[False, True],
+        ignore_index=True,
+    )
