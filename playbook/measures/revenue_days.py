@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
+from playbook.measures.sums import sums_by, total
 from playbook.store import expression
 
 __all__ = ["by_month", "daily_revenue", "promotion_calendar", "sums_by_day"]
@@ -41,9 +42,9 @@ def daily_revenue(
     nothing. `refunds` lower the day they were booked on.
     """
     days = pd.date_range(observed_from, as_of, name="period_on")
-    sold = sums_by_day(sales_orders, "ordered_on", days, amount=_.revenue.sum().cast("float64"), orders=_.count())
+    sold = sums_by_day(sales_orders, "ordered_on", days, amount=total("revenue"), orders=_.count())
     if refunds is not None:
-        back = sums_by_day(refunds, "refunded_on", days, amount=_.amount.sum().cast("float64"))
+        back = sums_by_day(refunds, "refunded_on", days, amount=total("amount"))
         sold["amount"] -= back["amount"]
     return sold.reset_index().astype({"orders": "int64"})
 
@@ -54,8 +55,7 @@ def sums_by_day(
     """The sums of a table by its column `day`, one row for each of `days`; 0 on a day
     without rows.
     """
-    by_day = expression(table).group_by(day_on=_[day]).aggregate(**sums)
-    frame = by_day.order_by("day_on").to_pandas().set_index("day_on")
+    frame = sums_by(expression(table), day, **sums).set_index(day)
     return frame.set_index(pd.to_datetime(frame.index)).reindex(days).fillna(0.0)
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 from ibis import _
 
 from playbook.errors import PlaybookError
+from playbook.measures.sums import Table, sums_by, total
 from playbook.messages import say
 from playbook.methods.proportions import quantile_of_normal
 from playbook.store import expression
@@ -36,8 +37,6 @@ __all__ = [
     "price_position",
     "with_category",
 ]
-
-Table = ibis.Table | pd.DataFrame
 
 NO_CATEGORY = "(no category)"
 #: a group with fewer orders on either side is `few`
@@ -126,13 +125,10 @@ def growth_by(
         raise PlaybookError("market_research.no_group", by=by, column=by)
     table = _totals(periods.rows, by)
     now, past = table["now"], table["past"]
-    known = (now > 0) & (past > 0)
-    ratio = (now / past.where(past > 0)).where(known)
-    spread = np.sqrt(
-        table["squares_now"] / now.where(known) ** 2
-        + table["squares_past"] / past.where(known) ** 2
-    )
-    reach = np.exp(quantile_of_normal(level) * spread)
+    is_known = (now > 0) & (past > 0)
+    ratio = now.where(is_known) / past.where(is_known)
+    variance = table["squares_now"] / now**2 + table["squares_past"] / past**2
+    reach = np.exp(quantile_of_normal(level) * np.sqrt(variance))
     few = table[["n_now", "n_past"]].min(axis=1) < min_orders
     share = now / now.sum()
     growth = pd.DataFrame(
@@ -187,17 +183,9 @@ def category_margins(lines: Table, *, as_of: dt.date, months: int = 12) -> pd.Da
     """
     rows = _compared(lines, as_of, months).rows
     cost = rows.cost.cast("float64") if "cost" in rows.columns else ibis.null("float64")
-    sums = (
-        rows.mutate(cost=cost)
-        .filter(_.is_now)
-        .group_by("category")
-        .aggregate(
-            revenue=_.revenue.sum().cast("float64"),
-            cost=_.cost.sum(),
-            cost_coverage=_.cost.count() / _.count(),
-        )
-    )
-    table = sums.order_by("category").to_pandas()
+    rows, coverage = rows.mutate(cost=cost).filter(_.is_now), _.cost.count() / _.count()
+    sums = {"revenue": total("revenue"), "cost": _.cost.sum(), "cost_coverage": coverage}
+    table = sums_by(rows, "category", **sums)
     is_whole = (table["cost_coverage"] == 1) & (table["revenue"] > 0)
     table["margin_share"] = (1 - table["cost"] / table["revenue"]).where(is_whole)
     return table[["category", "margin_share", "cost_coverage"]]
@@ -216,14 +204,10 @@ def price_mix(lines: Table, *, as_of: dt.date, months: int = 12) -> pd.DataFrame
     every category's falls (Simpson 1951): then `mix` carries the rise.
     """
     periods = _compared(lines, as_of, months)
-    sums = periods.rows.group_by("category", "is_now").aggregate(
-        units=_.quantity.sum().cast("float64"), revenue=_.revenue.sum().cast("float64")
-    )
-    wide = sums.order_by("category", "is_now").to_pandas()
+    sums = {"units": total("quantity"), "revenue": total("revenue")}
+    wide = sums_by(periods.rows, "category", "is_now", **sums)
     wide = wide.pivot(index="category", columns="is_now").fillna(0.0)
-    units, revenue = (
-        wide[name].reindex(columns=[False, True], fill_value=0.0) for name in ("units", "revenue")
-    )
+    units, revenue = (wide[name].reindex(columns=[False, True], fill_value=0.0) for name in sums)
     share = units / units.sum()
     price = revenue / units.where(units > 0)
     # a category sold in one period only changes the mix, not the price
@@ -276,20 +260,19 @@ def concentration(
         drawn = rng.uniform(low, np.maximum(high, low), (N_DRAWS, len(sellers)))
         hhi = ((drawn / drawn.sum(axis=1, keepdims=True)) ** 2).sum(axis=1)
         rows.append(
-            {
-                "category": category,
-                "hhi": (share**2).sum(),
-                "hhi_low": np.quantile(hhi, RANGE[0]),
-                "hhi_high": np.quantile(hhi, RANGE[1]),
-                "cr5": share[:5].sum(),
-                "n_sellers": len(sellers),
-                "own_share": mine / sales.sum(),
-                "sales_low": low.sum(),
-                "sales_high": high.sum(),
-                "median_price": part["price"].median(),
-                "from_month": part["month"].min(),
-                "to_month": part["month"].max(),
-            }
+            (
+                category,
+                (share**2).sum(),
+                *np.quantile(hhi, RANGE),
+                share[:5].sum(),
+                len(sellers),
+                mine / sales.sum(),
+                low.sum(),
+                high.sum(),
+                part["price"].median(),
+                part["month"].min(),
+                part["month"].max(),
+            )
         )
     return frame_of("market_research.concentration", rows)
 
@@ -386,12 +369,15 @@ def _sold_by_price(lines: ibis.Table) -> pd.DataFrame:
     paid = (lines.revenue.cast("float64") / lines.quantity.cast("float64")).round(2)
     lines = lines.mutate(paid=paid, cost=cost).filter((_.quantity > 0) & (_.revenue > 0))
     margin = (_.revenue.cast("float64") - _.cost).sum()
-    sold = lines.group_by("category", "paid").aggregate(
-        units=_.quantity.sum().cast("float64"),
-        revenue=_.revenue.sum().cast("float64"),
-        margin=(_.cost.isnull().sum() == 0).ifelse(margin, ibis.null("float64")),
+    is_known = _.cost.isnull().sum() == 0
+    return sums_by(
+        lines,
+        "category",
+        "paid",
+        units=total("quantity"),
+        revenue=total("revenue"),
+        margin=is_known.ifelse(margin, ibis.null("float64")),
     )
-    return sold.order_by("category", "paid").to_pandas()
 
 
 def _bands(sold: pd.DataFrame, market: np.ndarray) -> pd.DataFrame:
@@ -409,7 +395,9 @@ def _bands(sold: pd.DataFrame, market: np.ndarray) -> pd.DataFrame:
         edges = sold["paid"].to_numpy()[at.clip(0, len(sold) - 1)]
     band = np.searchsorted(edges, sold["paid"], side="left")
     amounts = ["units", "revenue", "margin"]
-    sums = sold.groupby(band)[amounts].agg(np.sum).reindex(range(N_BANDS))
+    sums = (
+        sold.groupby(band)[amounts].agg(lambda part: part.sum(skipna=False)).reindex(range(N_BANDS))
+    )
     share = (sums / sums.sum()).fillna({"units": 0.0, "revenue": 0.0})
     bands = share.add_suffix("_share").assign(
         band=np.arange(1, N_BANDS + 1),

@@ -25,19 +25,12 @@ __all__ = [
 ]
 
 SHARE = "{x:.0%}"
-BANDS = ("#D7E8F4", "#9CC7E4", "#4E9BC9", "#0B5A8A", "#083D5E")
+#: the cheapest band is the lightest
+BANDS = ["#D7E8F4", "#9CC7E4", "#4E9BC9", "#0B5A8A", "#083D5E"]
 MEASURES = ("SOM", "SAM", "TAM")
 #: approach -> its colour, and how far its line lies from the middle of the measure
 APPROACHES = {"bottom-up": ("green", 0.13), "top-down": ("blue", -0.13)}
-UNSURE = {"hatch": HATCH, "facecolor": "white", "edgecolor": PALETTE["grey"]}
-
-
-def _whiskers(ax: Axes, frame: pd.DataFrame, amount: str, **at: pd.Series) -> None:
-    """The interval from low to high around an amount, along the axis that is not `at`."""
-    reach = np.vstack([frame[amount] - frame["low"], frame["high"] - frame[amount]])
-    along = "y" if "x" in at else "x"
-    error = {f"{along}err": np.nan_to_num(reach).clip(min=0), along: frame[amount]}
-    ax.errorbar(**at, **error, fmt="none", ecolor=PALETTE["ink"], capsize=3, lw=1)
+WHISKERS = {"ecolor": PALETTE["ink"], "capsize": 3, "elinewidth": 1}
 
 
 def growth_share_plot(growth: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -46,41 +39,23 @@ def growth_share_plot(growth: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     ax = new_axes(ax)
     shown = growth[growth["growth"].notna()].sort_values("growth")
-    area = 80 + 900 * shown["revenue"] / max(shown["revenue"].max(), 1e-9)
-    is_sure = shown["status"] == "complete"
     ax.vlines(shown["share"], shown["low"], shown["high"], color=PALETTE["grey"], lw=1)
-    for is_drawn, ink, hatch in ((is_sure, PALETTE["blue"], None), (~is_sure, "white", HATCH)):
-        ax.scatter(
-            "share",
-            "growth",
-            s=area[is_drawn],
-            data=shown[is_drawn],
-            color=ink,
-            alpha=0.55,
-            edgecolor=PALETTE["grey"],
-            hatch=hatch,
-        )
-    for name, at in zip(shown["category"], _places(shown), strict=True):
-        ax.annotate(
-            name,
-            at,
-            fontsize=8.5,
-            va="center",
-            xytext=(13, 0),
-            textcoords="offset points",
-            color=PALETTE["ink"],
-        )
+    area = 80 + 900 * shown["revenue"] / shown["revenue"].max()
+    is_sure = shown["status"] == "complete"
+    for is_drawn, ink, hatch in (
+        (is_sure, PALETTE["blue"], None),
+        (~is_sure, "white", HATCH),
+    ):
+        style = {"color": ink, "hatch": hatch, "edgecolor": PALETTE["grey"], "alpha": 0.55}
+        ax.scatter("share", "growth", s=area[is_drawn], data=shown[is_drawn], **style)
+    for name, place in zip(shown["category"], _places(shown), strict=True):
+        ax.annotate(name, place, (13, 0), textcoords="offset points", va="center", fontsize=8.5)
     ax.axhline(0, color=PALETTE["grey"], lw=1)
-    basis = growth["basis"].iloc[0] if len(growth) else ""
-    ax.set(
-        xlabel=say("market_research.axis_share_of_revenue"),
-        ylabel=say("market_research.axis_growth_on", basis=basis),
-        title=say("market_research.title_growth_share"),
-    )
-    ax.xaxis.set_major_formatter(SHARE)
     ax.yaxis.set_major_formatter(SHARE)
     ax.margins(x=0.16)
-    return ax
+    basis = growth["basis"].max() if len(growth) else ""
+    ax.set_ylabel(say("market_research.axis_growth_on", basis=basis))
+    return _worded(ax, "growth_share")
 
 
 def _places(shown: pd.DataFrame) -> list[tuple[float, float]]:
@@ -94,16 +69,25 @@ def _places(shown: pd.DataFrame) -> list[tuple[float, float]]:
     return places
 
 
+def _worded(ax: Axes, picture: str, **values: object) -> Axes:
+    """The axes with the picture's title and the name of its x axis, which is a share."""
+    ax.set_title(say(f"market_research.title_{picture}", **values))
+    ax.set_xlabel(say(f"market_research.axis_{picture}"))
+    ax.xaxis.set_major_formatter(SHARE)
+    return ax
+
+
 def growth_plot(growth: pd.DataFrame, *, by: str, ax: Axes | None = None) -> Axes:
     """Growth of the twelve largest groups with its interval, largest first."""
     shown = growth[growth["growth"].notna()].head(12)
     ax = bars_with_intervals(shown, by, "growth", low="low", high="high", status="status", ax=ax)
-    ax.set(
-        xlabel=say("market_research.axis_growth"),
-        title=say("market_research.title_growth", by=by),
-    )
-    ax.xaxis.set_major_formatter(SHARE)
-    return ax
+    return _worded(ax, "growth", by=by)
+
+
+def _reach(frame: pd.DataFrame, amount: str) -> np.ndarray:
+    """How far an amount's interval reaches down and up."""
+    reach = [frame[amount] - frame["low"], frame["high"] - frame[amount]]
+    return np.nan_to_num(reach).clip(min=0)
 
 
 def season_plot(
@@ -113,23 +97,25 @@ def season_plot(
     where a month was seen once.
     """
     ax = new_axes(ax)
-    n_years = 0
-    if season["index"].notna().any():
-        n_years = int(season["n_years"].max())
-        name = say("market_research.legend_own")
-        bars = ax.bar("month_no", "index", data=season, color=PALETTE["sky"], width=0.7, label=name)
-        _whiskers(ax, season, "index", x=season["month_no"])
-        for bar, status in zip(bars, season["status"], strict=True):
-            if status != "complete":
-                bar.set(**UNSURE)
-    if market is not None and market["index"].notna().any():
+    bars = ax.bar(
+        "month_no",
+        "index",
+        yerr=_reach(season, "index"),
+        data=season.fillna({"index": 0.0}),
+        color=PALETTE["sky"],
+        error_kw=WHISKERS,
+        label=say("market_research.legend_own"),
+    )
+    for bar, status in zip(bars, season["status"], strict=True):
+        if status == "partial":
+            bar.set(hatch=HATCH, facecolor="white", edgecolor=PALETTE["grey"])
+    if market is not None:
         name = say("market_research.legend_market")
-        ink = PALETTE["orange"]
-        ax.plot("month_no", "index", data=market, color=ink, lw=2, marker="o", label=name)
-    if n_years or market is not None:
-        ax.legend()
+        ax.plot("month_no", "index", "o-", data=market, color=PALETTE["orange"], lw=2, label=name)
+    ax.legend()
     ax.axhline(1, color=PALETTE["grey"], lw=1)
     ax.set_xticks(range(1, 13), say("market_research.months").split())
+    n_years = season["n_years"].where(season["index"].notna(), 0).max()
     ax.set(
         xlabel=say("market_research.axis_month"),
         ylabel=say("market_research.axis_index"),
@@ -145,12 +131,8 @@ def band_plot(bands: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     largest = bands.groupby("category")["n_units"].sum().nlargest(8).index[::-1]
     grid = bands.pivot(index="category", columns="band", values="units_share").loc[largest]
     ax = new_axes(ax, size=(8, max(2.4, 0.5 * len(grid) + 1.4)))
-    left = np.zeros(len(grid))
-    for band, ink in zip(grid.columns, BANDS, strict=False):
-        part = grid[band].fillna(0).to_numpy()
-        name = say("market_research.legend_band", band=band)
-        ax.barh(grid.index, part, left=left, height=0.62, color=ink, label=name, edgecolor="white")
-        left += part
+    names = [say("market_research.legend_band", band=band) for band in grid]
+    grid.set_axis(names, axis=1).plot.barh(stacked=True, color=BANDS, width=0.62, ax=ax)
     has_offers = bands["offers_share"].notna().any()
     if has_offers:
         for cut in bands.groupby("band")["offers_share"].mean().cumsum()[:-1]:
@@ -158,10 +140,8 @@ def band_plot(bands: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.grid(visible=False)
     below = -0.42 if len(grid) < 4 else -0.3
     ax.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, below), fontsize=8.5)
-    title = say(f"market_research.title_bands_{'and_offers' if has_offers else 'alone'}")
-    ax.set(xlabel=say("market_research.axis_units"), title=title)
-    ax.xaxis.set_major_formatter(SHARE)
-    return ax
+    ax.set_ylabel("")
+    return _worded(ax, "bands_and_offers" if has_offers else "bands")
 
 
 def size_plot(size: pd.DataFrame, *, currency: str, ax: Axes | None = None) -> Axes:
@@ -170,9 +150,9 @@ def size_plot(size: pd.DataFrame, *, currency: str, ax: Axes | None = None) -> A
     for approach, part in size.groupby("approach"):
         colour, shift = APPROACHES[approach]
         ink = PALETTE[colour]
-        at = part["measure"].map(MEASURES.index) + shift
-        ax.hlines(at, part["low"], part["high"], color=ink, lw=6, alpha=0.55)
-        ax.plot(part["mid"], at, "o", color=ink, label=approach)
+        places = part["measure"].map(MEASURES.index) + shift
+        ax.hlines(places, part["low"], part["high"], color=ink, lw=6, alpha=0.55)
+        ax.plot(part["mid"], places, "o", color=ink, label=approach)
     ax.set_yticks(range(len(MEASURES)), MEASURES)
     ax.set_xscale("log")
     ax.legend(loc="lower right")
@@ -189,15 +169,17 @@ def personas_plot(described: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     ax = new_axes(ax, size=(8, max(2.4, 0.55 * len(described) + 1.3)))
     worth = "cm_share" if described["cm_share"].notna().all() else "revenue_share"
-    places = np.arange(len(described))[::-1]
-    bars = (("customers_share", 0.19, "blue"), (worth, -0.19, "yellow"))
-    for column, shift, ink in bars:
-        name = say(f"market_research.legend_{column}")
-        ax.barh(places + shift, described[column], height=0.36, color=PALETTE[ink], label=name)
-    _whiskers(ax, described, "customers_share", y=places + 0.19)
-    ax.set_yticks(places, described["persona"] + " · " + described["label"])
+    shares = {"customers_share": "blue", worth: "yellow"}
+    names = [say(f"market_research.legend_{column}") for column in shares]
+    shown = described[[*shares]].set_axis(names, axis=1)
+    shown.index = described["persona"] + " · " + described["label"]
+    shown.plot.barh(
+        ax=ax,
+        width=0.74,
+        color=[PALETTE[ink] for ink in shares.values()],
+        xerr={names[0]: _reach(described, "customers_share")},
+        error_kw=WHISKERS,
+    )
+    ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.legend()
-    ax.set(xlabel=say("market_research.axis_share"), title=say("market_research.title_personas"))
-    ax.xaxis.set_major_formatter(SHARE)
-    return ax
+    return _worded(ax, "personas")

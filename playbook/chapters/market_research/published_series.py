@@ -75,7 +75,7 @@ def market_share(
     table = pd.DataFrame(
         {
             "market": published["value"].to_numpy(float) * unit_factor,
-            "vintage": published["published_on"].to_numpy(),
+            "vintage": pd.to_datetime(published["published_on"]).dt.as_unit("us").to_numpy(),
         },
         index=pd.PeriodIndex(days, freq=code),
     )

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from playbook.chapters.start_here.facts import in_months
 from playbook.measures.metrics import METRICS
+from playbook.measures.sums import in_months
 from playbook.messages import say
 from playbook.tables import empty, frame_of, returns
 

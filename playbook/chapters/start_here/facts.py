@@ -13,12 +13,13 @@ from ibis import _
 from playbook.measures.ad_spend import read_extract
 from playbook.measures.metrics import months_back
 from playbook.measures.revenue_days import promotion_calendar, sums_by_day
-from playbook.tables import returns
+from playbook.measures.sums import in_months, sums_by, total
+from playbook.tables import returns, schema
 
 if TYPE_CHECKING:
     from playbook.store import Store
 
-__all__ = ["breakdown", "daily", "in_months", "risk_indicators"]
+__all__ = ["breakdown", "daily", "risk_indicators"]
 
 #: so many orders of one customer on one day are a sign of fake orders
 BURST_ORDERS = 5
@@ -27,11 +28,6 @@ PACE_MONTHS = 6
 RISK_MONTHS = 13
 #: an order in one of these is on its way or has arrived
 SENT = ("paid", "shipped", "done")
-
-
-def in_months(table: ibis.Table, day: str, months: list[str]) -> ibis.Table:
-    """The rows of these months by the column `day`, with `month` (YYYY-MM)."""
-    return table.mutate(month=table[day].strftime("%Y-%m")).filter(_.month.isin(months))
 
 
 @returns("start_here.breakdown")
@@ -43,37 +39,32 @@ def breakdown(shop: Store) -> pd.DataFrame:
     orders = in_months(shop.sales_orders, "ordered_on", months)
     is_guest, is_first = orders.customer_id.isnull(), orders.is_first
     customer_type = ibis.cases((is_guest, "guest"), (is_first, "new"), else_="returning")
-    known = [name for name in ("channel", "region") if shop.has(f"orders.{name}")]
-    segments = {name: orders[name] for name in known} | {"customer_type": customer_type}
-    sums = {"orders": _.count(), "units": _.units.sum(), "margin": _.margin.sum()}
-    frames = [_by_segment(shop, orders, *item, sums) for item in segments.items()]
+    orders = orders.mutate(customer_type=customer_type)
+    dimensions = [name for name in ("channel", "region") if shop.has(f"orders.{name}")]
+    frames = [_by_segment(orders, name) for name in (*dimensions, "customer_type")]
     if shop.has("products.category"):
         lines = in_months(shop.sales_lines, "ordered_on", months).filter(_.is_product)
         lines = lines.left_join(shop.products.select("sku", "category"), "sku")
-        sums = {
-            "orders": _.order_id.nunique(),
-            "units": _.quantity.sum(),
-            "margin": _.revenue.sum() - _.cost.sum(),
-        }
-        frames.append(_by_segment(shop, lines, "category", lines.category, sums))
+        n_orders, margin = _.order_id.nunique(), (_.revenue.sum() - _.cost.sum()).cast("float64")
+        sums = {"orders": n_orders, "units": total("quantity"), "margin": margin}
+        frames.append(_by_segment(lines, "category", **sums))
     return pd.concat(frames, ignore_index=True)
 
 
-def _by_segment(
-    shop: Store, rows: ibis.Table, dimension: str, segment: ibis.Value, sums: dict[str, ibis.Value]
-) -> pd.DataFrame:
+def _by_segment(rows: ibis.Table, dimension: str, **sums: ibis.Value) -> pd.DataFrame:
     """Sums of the rows by month and segment; a segment not given is `unknown`."""
-    segment = segment.fill_null("unknown")
-    by_segment = rows.group_by(segment=segment, month=_.month).aggregate(
-        orders=sums["orders"],
-        units=sums["units"].cast("float64"),
-        revenue=_.revenue.sum().cast("float64"),
-        margin=sums["margin"].cast("float64"),
+    own = {"orders": _.count(), "units": total("units"), "margin": total("margin")} | sums
+    rows = rows.mutate(segment=_[dimension].fill_null("unknown"))
+    by_segment = sums_by(
+        rows,
+        "month",
+        "segment",
+        revenue=total("revenue"),
         n_customers=_.customer_id.nunique(),
+        **own,
     )
-    frame = shop.con.execute(by_segment.order_by("month", "segment"))
-    frame.insert(0, "dimension", dimension)
-    return frame
+    by_segment["dimension"] = dimension
+    return by_segment[schema("start_here.breakdown").names]
 
 
 @returns("start_here.daily")
@@ -84,15 +75,9 @@ def daily(shop: Store, *, months: int = 37) -> pd.DataFrame:
     """
     start = max(pd.Timestamp(months_back(shop.month, months)[0]), pd.Timestamp(shop.observed_from))
     days = pd.date_range(start, shop.as_of, freq="D", name="day_on")
-    table = sums_by_day(
-        shop.sales_orders,
-        "ordered_on",
-        days,
-        orders=_.count(),
-        units=_.units.sum().cast("float64"),
-        revenue=_.revenue.sum().cast("float64"),
-    )
-    refunds = sums_by_day(shop.booked_refunds, "refunded_on", days, amount=_.amount.sum().cast("float64"))
+    sums = {"orders": _.count(), "units": total("units"), "revenue": total("revenue")}
+    table = sums_by_day(shop.sales_orders, "ordered_on", days, **sums)
+    refunds = sums_by_day(shop.booked_refunds, "refunded_on", days, amount=total("amount"))
     table["net_revenue"] = table.revenue - refunds.amount
     visits, spend = _visits(shop, days), _spend(shop, days)
     table["sessions"] = visits.sum(axis=1, min_count=1)
@@ -137,11 +122,8 @@ def _visits(shop: Store, days: pd.DatetimeIndex) -> pd.DataFrame:
     """Sessions by day, one column per channel; missing where the extract has none."""
     if not shop.has("traffic"):
         return pd.DataFrame(index=days)
-    channel = _.channel.fill_null("unknown")
-    sums = shop.traffic.group_by("day_on", channel=channel).aggregate(
-        sessions=_.sessions.sum().cast("float64")
-    )
-    visits = shop.con.execute(sums.order_by("day_on", "channel"))
+    visits = shop.traffic.mutate(channel=_.channel.fill_null("unknown"))
+    visits = sums_by(visits, "day_on", "channel", sessions=total("sessions"))
     visits["day_on"] = pd.to_datetime(visits.day_on)
     return visits.pivot(index="day_on", columns="channel", values="sessions").reindex(days)
 
@@ -150,14 +132,15 @@ def _in_stock(shop: Store) -> pd.Series:
     """Share of the range that was in stock, by month: each sku counts as it sold on its
     stocked days of late.
     """
-    days = shop.sku_days.mutate(month=_.day_on.strftime("%Y-%m"))
-    by_sku = days.group_by("month", "sku").aggregate(
-        sold=_.units.sum(where=_.is_stocked).fill_null(0).cast("float64"),
-        stocked=_.is_stocked.sum().cast("float64"),
+    by_sku = sums_by(
+        shop.sku_days.mutate(month=_.day_on.strftime("%Y-%m")),
+        "month",
+        "sku",
+        sold=_.units.sum(where=_.is_stocked).cast("float64"),
+        stocked=total("is_stocked"),
         days=_.count().cast("float64"),
     )
-    wide = shop.con.execute(by_sku.order_by("month", "sku"))
-    wide = wide.pivot(index="month", columns="sku").fillna(0.0)
+    wide = by_sku.pivot(index="month", columns="sku").fillna(0.0)
     late = wide[["sold", "stocked"]].rolling(PACE_MONTHS, min_periods=1).sum()
     pace = (late.sold / late.stocked.where(late.stocked > 0)).fillna(0.0)
     return (pace * wide.stocked).sum(axis=1) / (pace * wide.days).sum(axis=1)
@@ -186,7 +169,7 @@ def risk_indicators(shop: Store) -> pd.DataFrame:
     if shop.has("refunds"):
         parts |= _refund_shares(shop, months)
     parts["customer-days with five orders or more"] = _bursts(orders)
-    frames = [shop.con.execute(part).assign(indicator=name) for name, part in parts.items()]
+    frames = [part.to_pandas().assign(indicator=name) for name, part in parts.items()]
     table = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
     table = table[table.amount.notna()].sort_values(["indicator", "month"], ignore_index=True)
     return table[["indicator", "month", "amount", "n"]]
@@ -208,7 +191,7 @@ def _late_share(orders: ibis.Table, end: ibis.Value) -> ibis.Table:
 def _top_share(lines: ibis.Table, key: str) -> ibis.Table:
     """Share of revenue of the largest one; sums are exact, so their order is no matter."""
     held = lines.filter(_[key].notnull()).group_by("month", key).aggregate(revenue=_.revenue.sum())
-    share = _.revenue.max().cast("float64") / _.revenue.sum().cast("float64").nullif(0)
+    share = _.revenue.max().cast("float64") / total("revenue").nullif(0)
     return _by_month(held, share)
 
 
@@ -221,12 +204,11 @@ def _bursts(orders: ibis.Table) -> ibis.Table:
 
 def _refund_shares(shop: Store, months: list[str]) -> dict[str, ibis.Table]:
     """Refunds booked over sales, and charge-backs over orders, by month."""
+    charged = (_.kind == "chargeback").sum()
     refunds = in_months(shop.booked_refunds, "refunded_on", months).group_by("month")
-    refunds = refunds.aggregate(
-        n=_.count(), refunded=_.amount.sum().cast("float64"), charged=(_.kind == "chargeback").sum()
-    )
+    refunds = refunds.aggregate(n=_.count(), refunded=total("amount"), charged=charged)
     sales = in_months(shop.sales_orders, "ordered_on", months).group_by("month")
-    sales = sales.aggregate(sales=_.revenue.sum().cast("float64"), orders=_.count())
+    sales = sales.aggregate(sales=total("revenue"), orders=_.count())
     both = refunds.inner_join(sales, "month").order_by("month")
     shares = {
         "refunds booked share": both.refunded / both.sales,
