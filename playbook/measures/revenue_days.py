@@ -45,7 +45,7 @@ def daily_revenue(
     sold = sums_by_day(sales_orders, "ordered_on", days, amount=total("revenue"), orders=_.count())
     if refunds is not None:
         back = sums_by_day(refunds, "refunded_on", days, amount=total("amount"))
-        sold["amount"] -= back["amount"]
+        sold["amount"] -= back.amount
     return sold.reset_index().astype({"orders": "int64"})
 
 
@@ -63,7 +63,7 @@ def by_month(daily: pd.DataFrame, *, columns: tuple[str, ...] = ("amount",)) -> 
     """Whole months only: month (YYYY-MM), period_on (its first day) and the sums of
     `columns`. A first month counts as whole when the log starts within its first days.
     """
-    days = daily["period_on"]
+    days = daily.period_on
     sums = daily.groupby(pd.PeriodIndex(days, freq="M"))[list(columns)].sum()
     starts, ends = sums.index.start_time, sums.index.end_time.normalize()
     sums.insert(0, "month", sums.index.astype(str))
@@ -84,10 +84,10 @@ def promotion_calendar(
     """
     days = pd.date_range(first, last)
     plan = expression(promotions).select("starts_on", "ends_on", "depth_share").to_pandas()
-    depth = plan["depth_share"].astype(float)
+    depth = plan.depth_share.astype(float)
     depth = depth.fillna(depth.median()).fillna(1.0)
     during, after = np.zeros(len(days)), np.zeros(len(days))
-    starts, ends = pd.to_datetime(plan["starts_on"]), pd.to_datetime(plan["ends_on"])
+    starts, ends = pd.to_datetime(plan.starts_on), pd.to_datetime(plan.ends_on)
     for start, end, deep in zip(starts, ends, depth, strict=True):
         runs = (days >= start) & (days <= end)
         is_after = (days > end) & (days <= end + AFTER_PROMOTION)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy import ndarray as Array
 
 __all__ = ["Classes", "class_stability", "memberships", "number_of_classes"]
 
@@ -25,7 +26,7 @@ START_ROWS, START_STEPS = 4000, 20
 #: pseudo-counts of a class, spread over the columns, that keep chances away from 0
 PRIOR = 0.5
 
-Start = tuple[np.ndarray, np.ndarray]
+Start = tuple[Array, Array]
 
 
 @dataclass(frozen=True)
@@ -34,20 +35,18 @@ class Classes:
     largest class first.
     """
 
-    shares: np.ndarray
-    chances: np.ndarray
+    shares: Array
+    chances: Array
     log_likelihood: float
     bic: float
 
 
-def memberships(counts: np.ndarray, classes: Classes) -> np.ndarray:
+def memberships(counts: Array, classes: Classes) -> Array:
     """P(class | row) for every row of counts: shape (rows, k)."""
     return _responsibilities(counts, classes.shares, classes.chances)[0]
 
 
-def number_of_classes(
-    counts: np.ndarray, n_people: np.ndarray, *, most: int, seed: int
-) -> list[Classes]:
+def number_of_classes(counts: Array, n_people: Array, *, most: int, seed: int) -> list[Classes]:
     """One fit for each k from 1 on; stops once BIC has risen twice in a row. The choice
     is the least BIC.
 
@@ -69,8 +68,8 @@ def number_of_classes(
 
 
 def class_stability(
-    counts: np.ndarray, n_people: np.ndarray, classes: Classes, *, seed: int, n_resamples: int = 20
-) -> tuple[np.ndarray, np.ndarray]:
+    counts: Array, n_people: Array, classes: Classes, *, seed: int, n_resamples: int = 20
+) -> tuple[Array, Array]:
     """Jaccard overlap (k,) of each class with its best match, averaged over resamples
     of people, and the matched shares (n_resamples, k). Every resample is fitted from
     fresh starts: a warm start would only find itself again.
@@ -98,8 +97,8 @@ def class_stability(
 
 
 def _fit(
-    counts: np.ndarray,
-    n_people: np.ndarray,
+    counts: Array,
+    n_people: Array,
     k: int,
     *,
     seed: int,
@@ -127,9 +126,7 @@ def _fit(
     return Classes(shares[order], chances[order], log_likelihood, float(bic))
 
 
-def _random_start(
-    counts: np.ndarray, n_people: np.ndarray, k: int, rng: np.random.Generator
-) -> Start:
+def _random_start(counts: Array, n_people: Array, k: int, rng: np.random.Generator) -> Start:
     """Classes around k people of whom much is known, each mixed with the average
     person.
     """
@@ -150,9 +147,7 @@ def _merged(classes: Classes) -> Start:
     return np.delete(shares, b), np.delete(chances, b, axis=0)
 
 
-def _em(
-    counts: np.ndarray, n_people: np.ndarray, start: Start, n_steps: int
-) -> tuple[np.ndarray, np.ndarray, float]:
+def _em(counts: Array, n_people: Array, start: Start, n_steps: int) -> tuple[Array, Array, float]:
     """Shares, chances and log-likelihood after at most `n_steps` steps of EM."""
     shares, chances = start
     last = -np.inf
@@ -169,9 +164,7 @@ def _em(
     return shares, chances, log_likelihood
 
 
-def _responsibilities(
-    counts: np.ndarray, shares: np.ndarray, chances: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _responsibilities(counts: Array, shares: Array, chances: Array) -> tuple[Array, Array]:
     """P(class | row), and the logarithm of each row's density."""
     joint = counts @ np.log(chances).T + np.log(shares)
     top = joint.max(axis=1, keepdims=True)
@@ -180,5 +173,5 @@ def _responsibilities(
     return parts / total, (top + np.log(total))[:, 0]
 
 
-def _normed(rows: np.ndarray) -> np.ndarray:
+def _normed(rows: Array) -> Array:
     return rows / rows.sum(axis=1, keepdims=True)

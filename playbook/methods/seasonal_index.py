@@ -36,10 +36,10 @@ def seasonal_index(monthly: pd.DataFrame) -> pd.DataFrame:
     season["n_years"] = n_years
     if n_years.min() < 1:
         return season.assign(status="not identifiable")
-    ratio_of_sums = by_month["amount"].sum() / by_month["centred_mean"].sum()
+    ratio_of_sums = by_month.amount.sum() / by_month.centred_mean.sum()
     scale = ratio_of_sums.mean()
     freedom = int((n_years - 1).sum())
-    squares = (months["ratio"] - by_month["ratio"].transform("mean")) ** 2
+    squares = (months.ratio - by_month.ratio.transform("mean")) ** 2
     spread = np.sqrt(squares.sum() / freedom) if freedom else np.nan
     half = student.ppf(0.95, max(freedom, 1)) * spread / np.sqrt(n_years) / scale
     index = season["month_no"].map(ratio_of_sums) / scale
@@ -49,13 +49,13 @@ def seasonal_index(monthly: pd.DataFrame) -> pd.DataFrame:
 
 def _with_centred_mean(monthly: pd.DataFrame) -> pd.DataFrame:
     """The months that have a positive centred mean: amount, centred_mean, month_no, ratio."""
-    period = pd.PeriodIndex(monthly["month"], freq="M")
-    amount = pd.Series(monthly["amount"].to_numpy(float), index=period).sort_index()
+    period = pd.PeriodIndex(monthly.month, freq="M")
+    amount = pd.Series(monthly.amount.to_numpy(float), index=period).sort_index()
     if len(amount):
         amount = amount.reindex(pd.period_range(period.min(), period.max(), freq="M"))
     mean = amount.rolling(12).mean()
     months = pd.DataFrame({"amount": amount, "centred_mean": (mean + mean.shift(-1)).shift(-5) / 2})
     months["month_no"] = amount.index.month
     months = months.dropna()
-    months = months[months["centred_mean"] > 0]
-    return months.assign(ratio=months["amount"] / months["centred_mean"])
+    months = months[months.centred_mean > 0]
+    return months.assign(ratio=months.amount / months.centred_mean)

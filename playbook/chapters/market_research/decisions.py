@@ -34,15 +34,15 @@ def market_decisions(
     """
     revenue = pd.Series(dtype=float) if growth is None else growth.set_index("category")["revenue"]
     rows = _categories(verdicts, revenue, currency)
-    if bands is not None and bands["gap_share"].min() < -LEAST_GAP:
-        rows.append(_band(bands.loc[bands["gap_share"].idxmin()]))
+    if bands is not None and bands.gap_share.min() < -LEAST_GAP:
+        rows.append(_band(bands.loc[bands.gap_share.idxmin()]))
     if people is not None and len(people) > 1:
         rows.append(_persona(people))
     return decision_rows(rows).assign(due_on=due_on, revisit_on=revisit_on)
 
 
 def _categories(verdicts: pd.DataFrame, revenue: pd.Series, currency: str) -> list[dict[str, Any]]:
-    is_open = verdicts["action"] == "research"
+    is_open = verdicts.action == "research"
     rows = []
     for verdict in verdicts[~is_open].itertuples():
         base = revenue.get(verdict.category, np.nan)
@@ -59,38 +59,38 @@ def _categories(verdicts: pd.DataFrame, revenue: pd.Series, currency: str) -> li
         rows.append(row)
     research = verdicts[is_open]
     if len(research):
-        names, reason = ", ".join(research["category"]), research["reason"].iloc[0]
+        names, reason = ", ".join(research.category), research.reason.iloc[0]
         size = float(len(research))
         rows.append(propose("market_research.research", names, size=size, reason=reason))
     return rows
 
 
 def _band(band: pd.Series) -> dict[str, Any]:
-    is_top = pd.isna(band["high_price"])
-    prices = {"low": band["low_price"], "high": band["high_price"]}
+    is_top = pd.isna(band.high_price)
+    prices = {"low": band.low_price, "high": band.high_price}
     subject = say(
-        f"market_research.band_{'top' if is_top else 'within'}", category=band["category"], **prices
+        f"market_research.band_{'top' if is_top else 'within'}", category=band.category, **prices
     )
     return propose(
         "market_research.fill_band",
         subject,
-        size=-band["gap_share"],
-        evidence_value=band["units_share"],
-        threshold=band["offers_share"],
+        size=-band.gap_share,
+        evidence_value=band.units_share,
+        threshold=band.offers_share,
     )
 
 
 def _persona(people: pd.DataFrame) -> dict[str, Any]:
     """The persona whose share of margin (or revenue) exceeds its share of customers most."""
-    worth = "cm_share" if people["cm_share"].notna().all() else "revenue_share"
-    lead = people[worth] - people["customers_share"]
+    worth = "cm_share" if people.cm_share.notna().all() else "revenue_share"
+    lead = people[worth] - people.customers_share
     best = people.loc[lead.idxmax()]
     return propose(
         "market_research.serve_first",
         f"{best['persona']} {best['label']}",
-        size=best["customers"],
-        confidence="high" if best["stability"] > STABLE else "low",
+        size=best.customers,
+        confidence="high" if best.stability > STABLE else "low",
         evidence_metric=worth,
         evidence_value=best[worth],
-        threshold=best["customers_share"],
+        threshold=best.customers_share,
     )

@@ -124,16 +124,16 @@ def growth_by(
     if by not in periods.rows.columns:
         raise PlaybookError("market_research.no_group", by=by, column=by)
     table = _totals(periods.rows, by)
-    now, past = table["now"], table["past"]
+    now, past = table.now, table.past
     is_known = (now > 0) & (past > 0)
     ratio = now.where(is_known) / past.where(is_known)
-    variance = table["squares_now"] / now**2 + table["squares_past"] / past**2
+    variance = table.squares_now / now**2 + table.squares_past / past**2
     reach = np.exp(quantile_of_normal(level) * np.sqrt(variance))
     few = table[["n_now", "n_past"]].min(axis=1) < min_orders
     share = now / now.sum()
     growth = pd.DataFrame(
         {
-            by: table["group"],
+            by: table.group,
             "revenue": now,
             "revenue_before": past,
             "growth": ratio - 1,
@@ -141,7 +141,7 @@ def growth_by(
             "high": ratio * reach - 1,
             "share": share,
             "share_difference": share - past / past.sum(),
-            "n_orders": table["n_now"],
+            "n_orders": table.n_now,
             "n_months": periods.n_months,
             "basis": periods.basis,
             "status": np.select([past <= 0, now <= 0, few], ["new", "gone", "few"], "complete"),
@@ -186,8 +186,8 @@ def category_margins(lines: Table, *, as_of: dt.date, months: int = 12) -> pd.Da
     rows, coverage = rows.mutate(cost=cost).filter(_.is_now), _.cost.count() / _.count()
     sums = {"revenue": total("revenue"), "cost": _.cost.sum(), "cost_coverage": coverage}
     table = sums_by(rows, "category", **sums)
-    is_whole = (table["cost_coverage"] == 1) & (table["revenue"] > 0)
-    table["margin_share"] = (1 - table["cost"] / table["revenue"]).where(is_whole)
+    is_whole = (table.cost_coverage == 1) & (table.revenue > 0)
+    table["margin_share"] = (1 - table.cost / table.revenue).where(is_whole)
     return table[["category", "margin_share", "cost_coverage"]]
 
 
@@ -228,8 +228,8 @@ def price_mix(lines: Table, *, as_of: dt.date, months: int = 12) -> pd.DataFrame
 
 def newest_year(competitors: pd.DataFrame) -> pd.DataFrame:
     """The rows of the newest twelve months (column `month`, YYYY-MM)."""
-    before = pd.Period(competitors["month"].max(), "M") - 12
-    return competitors[competitors["month"] > str(before)]
+    before = pd.Period(competitors.month.max(), "M") - 12
+    return competitors[competitors.month > str(before)]
 
 
 @returns("market_research.concentration")
@@ -251,12 +251,12 @@ def concentration(
         sellers = part.groupby("seller", sort=True)[["sales_low", "sales_high"]].sum()
         mine = np.nan
         if own is not None:
-            mine = own.loc[own["category"] == category, "amount"].sum()
+            mine = own.loc[own.category == category, "amount"].sum()
         if mine > 0:
             sellers.loc["own"] = [mine, mine]
         sales = sellers.mean(axis=1)
         share = np.sort(sales.to_numpy())[::-1] / sales.sum()
-        low, high = sellers["sales_low"], sellers["sales_high"]
+        low, high = sellers.sales_low, sellers.sales_high
         drawn = rng.uniform(low, np.maximum(high, low), (N_DRAWS, len(sellers)))
         hhi = ((drawn / drawn.sum(axis=1, keepdims=True)) ** 2).sum(axis=1)
         rows.append(
@@ -269,9 +269,9 @@ def concentration(
                 mine / sales.sum(),
                 low.sum(),
                 high.sum(),
-                part["price"].median(),
-                part["month"].min(),
-                part["month"].max(),
+                part.price.median(),
+                part.month.min(),
+                part.month.max(),
             )
         )
     return frame_of("market_research.concentration", rows)
@@ -289,33 +289,33 @@ def price_position(
     """
     table, foreign = _in_own_currency(expression(prices).to_pandas(), currency)
     today = pd.Timestamp(as_of)
-    table = table[pd.to_datetime(table["from_on"]) <= today]
+    table = table[pd.to_datetime(table.from_on) <= today]
     if "until_on" in table:
-        until = pd.to_datetime(table["until_on"])
+        until = pd.to_datetime(table.until_on)
         table = table[until.isna() | (until >= today)]
-    table = table.assign(price=table["price"].astype(float))
+    table = table.assign(price=table.price.astype(float))
     table = table.sort_values(["sku", "seller", "from_on"])
     table = table.drop_duplicates(["sku", "seller"], keep="last")
-    is_own = table["seller"] == "own"
+    is_own = table.seller == "own"
     position = (
         table[~is_own]
-        .groupby("sku")["price"]
-        .agg(
+        .groupby("sku")
+        .price.agg(
             competitor_low="min",
             competitor_median="median",
             competitor_high="max",
             n_sellers="count",
         )
     )
-    position["own_price"] = table[is_own].set_index("sku")["price"]
+    position["own_price"] = table[is_own].set_index("sku").price
     position = position.reset_index()
     position["category"] = NO_CATEGORY
     if products is not None:
         category = expression(products).select("sku", "category").to_pandas()
-        category = category.set_index("sku")["category"]
-        position["category"] = position["sku"].map(category).fillna(NO_CATEGORY)
-    middle = position["competitor_median"]
-    position["gap_share"] = position["own_price"] / middle.where(middle > 0) - 1
+        category = category.set_index("sku").category
+        position["category"] = position.sku.map(category).fillna(NO_CATEGORY)
+    middle = position.competitor_median
+    position["gap_share"] = position.own_price / middle.where(middle > 0) - 1
     columns = schema("market_research.price_position").names
     return position[columns].sort_values("sku", ignore_index=True), foreign
 
@@ -354,12 +354,12 @@ def price_bands(lines: Table, *, offers: pd.DataFrame | None = None) -> pd.DataF
     for category, part in sold.groupby("category", sort=True):
         market = np.array([])
         if offers is not None:
-            market = offers.loc[offers["category"] == category, "price"].to_numpy(float)
+            market = offers.loc[offers.category == category, "price"].to_numpy(float)
         if len(market) < N_BANDS:
             market = np.array([])
         frames.append(_bands(part, market).assign(category=category))
     bands = pd.concat(frames, ignore_index=True)
-    bands["gap_share"] = bands["units_share"] - bands["offers_share"]
+    bands["gap_share"] = bands.units_share - bands.offers_share
     return bands[schema("market_research.price_bands").names]
 
 
@@ -391,9 +391,9 @@ def _bands(sold: pd.DataFrame, market: np.ndarray) -> pd.DataFrame:
         held = np.bincount(np.searchsorted(edges, market, side="left"), minlength=N_BANDS)
         offers_share = held / len(market)
     else:
-        at = np.searchsorted(sold["units"].cumsum() / sold["units"].sum(), cuts)
-        edges = sold["paid"].to_numpy()[at.clip(0, len(sold) - 1)]
-    band = np.searchsorted(edges, sold["paid"], side="left")
+        at = np.searchsorted(sold.units.cumsum() / sold.units.sum(), cuts)
+        edges = sold.paid.to_numpy()[at.clip(0, len(sold) - 1)]
+    band = np.searchsorted(edges, sold.paid, side="left")
     amounts = ["units", "revenue", "margin"]
     sums = (
         sold.groupby(band)[amounts].agg(lambda part: part.sum(skipna=False)).reindex(range(N_BANDS))
@@ -406,7 +406,7 @@ def _bands(sold: pd.DataFrame, market: np.ndarray) -> pd.DataFrame:
         n_units=sums["units"].fillna(0.0),
         offers_share=offers_share,
     )
-    if sold["margin"].isna().any():
+    if sold.margin.isna().any():
         bands["margin_share"] = np.nan
     return bands
 
@@ -483,8 +483,8 @@ def market_headline(concentrated: pd.DataFrame | None, *, month: str) -> pd.Data
     """
     if concentrated is None or concentrated.empty:
         return pd.DataFrame(columns=HEADLINE)
-    weight = concentrated["sales_low"] + concentrated["sales_high"]
+    weight = concentrated.sales_low + concentrated.sales_high
     columns = ("hhi", "hhi_low", "hhi_high")
     mean = (np.average(concentrated[column], weights=weight) for column in columns)
-    n_sellers = float(concentrated["n_sellers"].sum())
+    n_sellers = float(concentrated.n_sellers.sum())
     return pd.DataFrame([("hhi", month, *mean, n_sellers, "complete")], columns=HEADLINE)

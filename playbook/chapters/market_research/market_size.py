@@ -18,6 +18,8 @@ from playbook.tables import frame_of, returns
 __all__ = ["market_size", "size_steps"]
 
 Range = tuple[float, float]
+#: what one seller can win lies in the middle half of the sellers' own shares
+MIDDLE_HALF = [0.25, 0.75]
 STEPS = ["approach", "measure", "factor", "low", "high"]
 
 
@@ -31,7 +33,7 @@ def market_size(steps: pd.DataFrame) -> pd.DataFrame:
     quadrature, as for independent factors. Raises PlaybookError for a range that is not
     positive.
     """
-    is_bad = ~((steps["low"] > 0) & (steps["high"] >= steps["low"]))
+    is_bad = ~((steps.low > 0) & (steps.high >= steps.low))
     if is_bad.any():
         raise PlaybookError(
             "market_research.bad_range",
@@ -44,11 +46,11 @@ def market_size(steps: pd.DataFrame) -> pd.DataFrame:
         low, high = (np.log(part[end].to_numpy(float)) for end in ("low", "high"))
         mid = np.cumsum((low + high) / 2)
         half = np.sqrt(np.cumsum(((high - low) / 2) ** 2))
-        ends = np.flatnonzero(part["measure"] != part["measure"].shift(-1))
+        ends = np.flatnonzero(part.measure != part.measure.shift(-1))
         for last in ends:
             range_ = np.exp(mid[last] + half[last] * np.array([-1, 0, 1]))
-            basis = " × ".join(map(str, part["factor"].iloc[: last + 1]))
-            rows.append((approach, part["measure"].iloc[last], *range_, last + 1, basis))
+            basis = " × ".join(map(str, part.factor.iloc[: last + 1]))
+            rows.append((approach, part.measure.iloc[last], *range_, last + 1, basis))
     return frame_of("market_research.market_size", rows)
 
 
@@ -73,39 +75,37 @@ def size_steps(
     the middle half of the sellers' own shares. Ranges are the reader's own, stated as
     parameters; an approach without its table gives no rows.
     """
-    rows: list[tuple] = []
+    steps: list[tuple[str, str, str, Range]] = []
     if series is not None and len(series):
-        days = pd.to_datetime(series["period_on"])
-        is_recent = days > days.max() - pd.DateOffset(years=1)
-        total = float(series["value"][is_recent].astype(float).sum()) * factor
-        rows += [
-            ("top-down", "TAM", say("market_research.factor_series"), total, total),
-            ("top-down", "TAM", say("market_research.factor_trade"), *share_of_series),
-            ("top-down", "SAM", say("market_research.factor_reachable"), *reachable),
-            ("top-down", "SOM", say("market_research.factor_winnable"), *winnable),
+        days = pd.to_datetime(series.period_on)
+        year = series.value[days > days.max() - pd.DateOffset(years=1)]
+        total = float(year.astype(float).sum()) * factor
+        steps += [
+            ("top-down", "TAM", "series", (total, total)),
+            ("top-down", "TAM", "trade", share_of_series),
+            ("top-down", "SAM", "reachable", reachable),
+            ("top-down", "SOM", "winnable", winnable),
         ]
     if competitors is not None and len(competitors):
-        low, high, own_share = _listed_sellers(competitors)
-        least, most = np.quantile(own_share, [0.25, 0.75]) * covered
-        rows += [
-            ("bottom-up", "TAM", say("market_research.factor_sellers"), low, high),
-            (
-                "bottom-up",
-                "TAM",
-                say("market_research.factor_covered"),
-                1 / covered[1],
-                1 / covered[0],
-            ),
-            ("bottom-up", "SAM", say("market_research.factor_reachable"), *reachable),
-            ("bottom-up", "SOM", say("market_research.factor_seller"), least, max(least, most)),
+        sales, own_share = _listed_sellers(competitors)
+        least, most = np.quantile(own_share, MIDDLE_HALF) * covered
+        steps += [
+            ("bottom-up", "TAM", "sellers", sales),
+            ("bottom-up", "TAM", "covered", (1 / covered[1], 1 / covered[0])),
+            ("bottom-up", "SAM", "reachable", reachable),
+            ("bottom-up", "SOM", "seller", (least, max(least, most))),
         ]
+    rows = [
+        (approach, measure, say(f"market_research.factor_{code}"), *ends)
+        for approach, measure, code, ends in steps
+    ]
     return pd.DataFrame(rows, columns=STEPS)
 
 
-def _listed_sellers(competitors: pd.DataFrame) -> tuple[float, float, pd.Series]:
+def _listed_sellers(competitors: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """What the listed sellers sold in a year (low, high), and each one's share of it."""
     year = newest_year(competitors)
-    sales = year.groupby("seller", sort=True)[["sales_low", "sales_high"]].sum().astype(float)
-    sales = sales * 12 / year["month"].nunique()
+    sales = year.groupby("seller", sort=True)[["sales_low", "sales_high"]].sum()
+    sales = sales.astype(float) * 12 / year.month.nunique()
     middle = sales.mean(axis=1)
-    return *sales.sum(), middle / middle.sum()
+    return sales.sum(), middle / middle.sum()

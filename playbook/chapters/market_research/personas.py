@@ -88,8 +88,8 @@ def pains(lines: Table, *, as_of: dt.date, **sources: Table | None) -> pd.DataFr
     if not parts:
         return empty("market_research.pains")
     table = pd.concat(parts, ignore_index=True)
-    n = table["n"].to_numpy(float)
-    base = np.maximum(table["n_base"].to_numpy(float), n)
+    n = table.n.to_numpy(float)
+    base = np.maximum(table.n_base.to_numpy(float), n)
     table["share"] = n / np.where(base > 0, base, np.nan)
     table["low"], table["high"] = wilson(n, base)
     table["status"] = _status(base)
@@ -162,7 +162,7 @@ def survey_answers(survey: Table, *, questions: tuple[str, ...] = ()) -> pd.Data
         _check_question(question, asked)
     weight = pd.Series(1.0, index=table.index)
     if "weight" in table:
-        weight = table["weight"].astype(float).fillna(1.0)
+        weight = table.weight.astype(float).fillna(1.0)
     if (weight < 0).any():
         raise PlaybookError("market_research.negative_weight", table="survey", column="weight")
     frames = [_answers(table[question], weight) for question in questions or asked]
@@ -216,12 +216,12 @@ def net_promoter(survey: Table, *, question: str) -> pd.DataFrame:
     Weighted as in `survey_answers`.
     """
     answers = survey_answers(survey, questions=(question,))
-    points, share = answers["answer"].astype(float), answers["share"]
+    points, share = answers.answer.astype(float), answers.share
     vote = (points >= PROMOTER).astype(float) - (points <= DETRACTOR)
     score = float((vote * share).sum())
     variance = max((vote**2 * share).sum() - score**2, 0.0)
-    half = quantile_of_normal(0.95) * np.sqrt(variance / answers["n_effective"].max())
-    n = int(answers["n"].head(1).sum())
+    half = quantile_of_normal(0.95) * np.sqrt(variance / answers.n_effective.max())
+    n = int(answers.n.head(1).sum())
     row = {
         "nps": 100 * score,
         "low": 100 * max(score - half, -1),
@@ -281,9 +281,9 @@ def habits(orders: Table) -> pd.DataFrame:
         known = orders.mutate(level=fact).filter(_.level.notnull())
         parts.append(sums_by(known, "level", n=_.count()).assign(dimension=dimension))
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    table["n_base"] = table.groupby("dimension")["n"].transform("sum")
-    table["share"] = table["n"] / table["n_base"]
-    table["low"], table["high"] = wilson(table["n"], table["n_base"])
+    table["n_base"] = table.groupby("dimension").n.transform("sum")
+    table["share"] = table.n / table.n_base
+    table["low"], table["high"] = wilson(table.n, table.n_base)
     table = table[schema("market_research.habits").names]
     return table.sort_values(["dimension", "level"], ignore_index=True)
 
@@ -314,14 +314,14 @@ def bought_together(lines: Table, *, min_orders: int = MIN_PAIRS) -> pd.DataFram
     lift = P(both) / (P(one) P(other)) among orders.
     """
     held = expression(lines).select("order_id", "category").distinct()
-    n_each = sums_by(held, "category", n=_.count()).set_index("category")["n"]
+    n_each = sums_by(held, "category", n=_.count()).set_index("category").n
     other = held.select("order_id", with_category=_.category)
     both = held.inner_join(other, "order_id").filter(_.category != _.with_category)
     pairs = sums_by(both, "category", "with_category", n_orders=_.count())
-    pairs = pairs[pairs["n_orders"] >= min_orders]
+    pairs = pairs[pairs.n_orders >= min_orders]
     n_orders = int(held.order_id.nunique().to_pandas())
-    pairs["share"] = pairs["n_orders"] / pairs["category"].map(n_each)
-    pairs["lift"] = pairs["share"] / (pairs["with_category"].map(n_each) / n_orders)
+    pairs["share"] = pairs.n_orders / pairs.category.map(n_each)
+    pairs["lift"] = pairs.share / (pairs.with_category.map(n_each) / n_orders)
     order = ["lift", "category", "with_category"]
     return pairs.sort_values(order, ascending=[False, True, True], ignore_index=True)
 
@@ -358,7 +358,7 @@ def personas(
     most = min(MOST_PERSONAS, wide.shape[1])
     fits = number_of_classes(counts, n_people, most=most, seed=seed)
     choice = pd.DataFrame({"k": range(1, len(fits) + 1), "bic": [fit.bic for fit in fits]})
-    k = int(choice["k"][choice["bic"] < choice["bic"].min() + CLEARLY].iloc[0])
+    k = int(choice.k[choice.bic < choice.bic.min() + CLEARLY].iloc[0])
     classes = fits[k - 1]
     stability, shares = np.full(k, np.nan), np.full((1, k), np.nan)
     if n_resamples:
@@ -384,7 +384,7 @@ def personas(
     described = described.join(_value(member, expression(orders)))
     described = described.join(_favourites(profile)).rename_axis("persona").reset_index()
     columns = [c for c in schema("market_research.personas").names if c != "pain"]
-    choice["is_chosen"] = choice["k"] == k
+    choice["is_chosen"] = choice.k == k
     return Personas(described[columns], member, choice, profile)
 
 
@@ -404,24 +404,24 @@ def _value(member: pd.DataFrame, orders: ibis.Table) -> pd.DataFrame:
     """
     known = orders.filter(_.customer_id.notnull())
     each = _customers(known).reindex(member.index)
-    last_on = pd.to_datetime(each["last_on"])
+    last_on = pd.to_datetime(each.last_on)
     recency = (last_on.max() - last_on).dt.days
     customers = member.sum()
     n_orders, revenue, margin, days = (
         member.mul(amount, axis=0).sum()
-        for amount in (each["orders"], each["revenue"], each["margin"], recency)
+        for amount in (each.orders, each.revenue, each.margin, recency)
     )
     value = pd.DataFrame(
         {
             "customers": customers,
-            "revenue_share": revenue / each["revenue"].sum(),
-            "cm_share": margin / each["margin"].sum(),
+            "revenue_share": revenue / each.revenue.sum(),
+            "cm_share": margin / each.margin.sum(),
             "recency_days": days / customers,
             "frequency": n_orders / customers,
             "basket": revenue / n_orders,
         }
     )
-    if each["margin"].isna().any():
+    if each.margin.isna().any():
         value["cm_share"] = np.nan
     return value.assign(
         channel=_most_favoured(member, known, "channel"),
@@ -461,7 +461,7 @@ def _most_favoured(member: pd.DataFrame, orders: ibis.Table, column: str) -> lis
 
 def _favourites(profile: pd.DataFrame) -> pd.DataFrame:
     """By persona the levels it favours most (label), and by how much (evidence)."""
-    is_favoured = (profile["lift"] > FAVOURS) & (profile["share"] > AT_LEAST)
+    is_favoured = (profile.lift > FAVOURS) & (profile.share > AT_LEAST)
     order = ["lift", "level"]
     rows = {}
     for persona, levels in profile.groupby("persona", sort=False):
@@ -474,7 +474,7 @@ def _favourites(profile: pd.DataFrame) -> pd.DataFrame:
             say("market_research.evidence", level=row.level, share=row.share, lift=row.lift)
             for row in best.itertuples()
         ]
-        label = " + ".join(map(str, best["level"])) or say("market_research.everything")
+        label = " + ".join(map(str, best.level)) or say("market_research.everything")
         rows[persona] = {"label": label, "evidence": ", ".join(evidence)}
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -489,12 +489,12 @@ def persona_pains(profile: pd.DataFrame, pains: pd.DataFrame) -> pd.DataFrame:
     Return reasons say what hurt and come before low stars, which only say that
     something did. Pains on few cases are left out.
     """
-    pains = pains[(pains["status"] == "complete") & (pains["n"] > 0)]
-    reasons = pains[pains["source"] == "return reason"]
+    pains = pains[(pains.status == "complete") & (pains.n > 0)]
+    reasons = pains[pains.source == "return reason"]
     pains = reasons if len(reasons) else pains
     met = profile.merge(pains, left_on="level", right_on="category", suffixes=("", "_pain"))
-    met["expected_share"] = met["share"] * met["share_pain"]
-    sums = met.groupby(["persona", "pain", "source"], as_index=False)["expected_share"].sum()
+    met["expected_share"] = met.share * met.share_pain
+    sums = met.groupby(["persona", "pain", "source"], as_index=False).expected_share.sum()
     sums = sums.sort_values(["persona", "expected_share", "pain"], ascending=[True, False, True])
     return sums.drop_duplicates("persona").reset_index(drop=True)
 
@@ -502,8 +502,8 @@ def persona_pains(profile: pd.DataFrame, pains: pd.DataFrame) -> pd.DataFrame:
 @returns("market_research.personas")
 def with_pain(kinds: Personas, pains: pd.DataFrame) -> pd.DataFrame:
     """The personas, each with the pain it meets most."""
-    worst = persona_pains(kinds.profile, pains).set_index("persona")["pain"]
-    return kinds.described.assign(pain=kinds.described["persona"].map(worst))
+    worst = persona_pains(kinds.profile, pains).set_index("persona").pain
+    return kinds.described.assign(pain=kinds.described.persona.map(worst))
 
 
 def with_price_band(lines: Table) -> ibis.Table:

@@ -38,31 +38,31 @@ def growth_share_plot(growth: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     revenue; hatched rows rest on few.
     """
     ax = new_axes(ax)
-    shown = growth[growth["growth"].notna()].sort_values("growth")
-    ax.vlines(shown["share"], shown["low"], shown["high"], color=PALETTE["grey"], lw=1)
-    area = 80 + 900 * shown["revenue"] / shown["revenue"].max()
-    is_sure = shown["status"] == "complete"
+    shown = growth[growth.growth.notna()].sort_values("growth")
+    ax.vlines(shown.share, shown.low, shown.high, color=PALETTE["grey"], lw=1)
+    area = 80 + 900 * shown.revenue / shown.revenue.max()
+    is_sure = shown.status == "complete"
     for is_drawn, ink, hatch in (
         (is_sure, PALETTE["blue"], None),
         (~is_sure, "white", HATCH),
     ):
         style = {"color": ink, "hatch": hatch, "edgecolor": PALETTE["grey"], "alpha": 0.55}
         ax.scatter("share", "growth", s=area[is_drawn], data=shown[is_drawn], **style)
-    for name, place in zip(shown["category"], _places(shown), strict=True):
+    for name, place in zip(shown.category, _places(shown), strict=True):
         ax.annotate(name, place, (13, 0), textcoords="offset points", va="center", fontsize=8.5)
     ax.axhline(0, color=PALETTE["grey"], lw=1)
     ax.yaxis.set_major_formatter(SHARE)
     ax.margins(x=0.16)
-    basis = growth["basis"].max() if len(growth) else ""
+    basis = growth.basis.max() if len(growth) else ""
     ax.set_ylabel(say("market_research.axis_growth_on", basis=basis))
     return _worded(ax, "growth_share")
 
 
 def _places(shown: pd.DataFrame) -> list[tuple[float, float]]:
     """Where names go: each moves up until no name of a bubble nearby is in its way."""
-    step = 0.045 * max(shown["high"].max() - shown["low"].min(), 1e-9)
+    step = 0.045 * max(shown.high.max() - shown.low.min(), 1e-9)
     places: list[tuple[float, float]] = []
-    for share, height in zip(shown["share"], shown["growth"], strict=True):
+    for share, height in zip(shown.share, shown.growth, strict=True):
         while any(abs(share - x) < 0.08 and abs(height - y) < step for x, y in places):
             height += step / 4
         places.append((share, height))
@@ -79,14 +79,14 @@ def _worded(ax: Axes, picture: str, **values: object) -> Axes:
 
 def growth_plot(growth: pd.DataFrame, *, by: str, ax: Axes | None = None) -> Axes:
     """Growth of the twelve largest groups with its interval, largest first."""
-    shown = growth[growth["growth"].notna()].head(12)
+    shown = growth[growth.growth.notna()].head(12)
     ax = bars_with_intervals(shown, by, "growth", low="low", high="high", status="status", ax=ax)
     return _worded(ax, "growth", by=by)
 
 
 def _reach(frame: pd.DataFrame, amount: str) -> np.ndarray:
     """How far an amount's interval reaches down and up."""
-    reach = [frame[amount] - frame["low"], frame["high"] - frame[amount]]
+    reach = [frame[amount] - frame.low, frame.high - frame[amount]]
     return np.nan_to_num(reach).clip(min=0)
 
 
@@ -106,7 +106,7 @@ def season_plot(
         error_kw=WHISKERS,
         label=say("market_research.legend_own"),
     )
-    for bar, status in zip(bars, season["status"], strict=True):
+    for bar, status in zip(bars, season.status, strict=True):
         if status == "partial":
             bar.set(hatch=HATCH, facecolor="white", edgecolor=PALETTE["grey"])
     if market is not None:
@@ -115,7 +115,7 @@ def season_plot(
     ax.legend()
     ax.axhline(1, color=PALETTE["grey"], lw=1)
     ax.set_xticks(range(1, 13), say("market_research.months").split())
-    n_years = season["n_years"].where(season["index"].notna(), 0).max()
+    n_years = season.n_years.where(season["index"].notna(), 0).max()
     ax.set(
         xlabel=say("market_research.axis_month"),
         ylabel=say("market_research.axis_index"),
@@ -128,14 +128,14 @@ def band_plot(bands: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Units sold by price band in the eight largest categories; the line marks the
     share of the market's offers in each band.
     """
-    largest = bands.groupby("category")["n_units"].sum().nlargest(8).index[::-1]
+    largest = bands.groupby("category").n_units.sum().nlargest(8).index[::-1]
     grid = bands.pivot(index="category", columns="band", values="units_share").loc[largest]
     ax = new_axes(ax, size=(8, max(2.4, 0.5 * len(grid) + 1.4)))
     names = [say("market_research.legend_band", band=band) for band in grid]
     grid.set_axis(names, axis=1).plot.barh(stacked=True, color=BANDS, width=0.62, ax=ax)
-    has_offers = bands["offers_share"].notna().any()
+    has_offers = bands.offers_share.notna().any()
     if has_offers:
-        for cut in bands.groupby("band")["offers_share"].mean().cumsum()[:-1]:
+        for cut in bands.groupby("band").offers_share.mean().cumsum()[:-1]:
             ax.axvline(cut, color=PALETTE["orange"], lw=1.4, ls="--")
     ax.grid(visible=False)
     below = -0.42 if len(grid) < 4 else -0.3
@@ -150,9 +150,9 @@ def size_plot(size: pd.DataFrame, *, currency: str, ax: Axes | None = None) -> A
     for approach, part in size.groupby("approach"):
         colour, shift = APPROACHES[approach]
         ink = PALETTE[colour]
-        places = part["measure"].map(MEASURES.index) + shift
-        ax.hlines(places, part["low"], part["high"], color=ink, lw=6, alpha=0.55)
-        ax.plot(part["mid"], places, "o", color=ink, label=approach)
+        places = part.measure.map(MEASURES.index) + shift
+        ax.hlines(places, part.low, part.high, color=ink, lw=6, alpha=0.55)
+        ax.plot(part.mid, places, "o", color=ink, label=approach)
     ax.set_yticks(range(len(MEASURES)), MEASURES)
     ax.set_xscale("log")
     ax.legend(loc="lower right")
@@ -168,11 +168,11 @@ def personas_plot(described: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     margin (or revenue).
     """
     ax = new_axes(ax, size=(8, max(2.4, 0.55 * len(described) + 1.3)))
-    worth = "cm_share" if described["cm_share"].notna().all() else "revenue_share"
+    worth = "cm_share" if described.cm_share.notna().all() else "revenue_share"
     shares = {"customers_share": "blue", worth: "yellow"}
     names = [say(f"market_research.legend_{column}") for column in shares]
     shown = described[[*shares]].set_axis(names, axis=1)
-    shown.index = described["persona"] + " · " + described["label"]
+    shown.index = described.persona + " · " + described.label
     shown.plot.barh(
         ax=ax,
         width=0.74,

@@ -28,21 +28,21 @@ def newest_vintage(market_series: pd.DataFrame, name: str = "") -> tuple[pd.Data
     `thousand`, `billion` or a trailing M in the unit set the factor. Raises
     PlaybookError naming the series there are when the one asked for is not.
     """
-    unit = market_series["unit"].fillna("") if "unit" in market_series else ""
+    unit = market_series.unit.fillna("") if "unit" in market_series else ""
     table = market_series.assign(unit=unit)
-    is_money = ~table["unit"].str.contains(NO_MONEY, case=False)
+    is_money = ~table.unit.str.contains(NO_MONEY, case=False)
     chosen = name or min(table.loc[is_money, "series"], default="")
-    if chosen not in set(table["series"]):
+    if chosen not in set(table.series):
         raise PlaybookError(
             "market_research.no_series",
             name=chosen,
-            known=", ".join(sorted(table["series"].unique())),
+            known=", ".join(sorted(table.series.unique())),
             table="market_series",
             column="series",
         )
-    table = _by_vintage(table[table["series"] == chosen])
+    table = _by_vintage(table[table.series == chosen])
     table = table.drop_duplicates("period_on", keep="last").reset_index(drop=True)
-    unit = table["unit"].iloc[-1].lower()
+    unit = table.unit.iloc[-1].lower()
     factor = next((f for word, f in FACTORS.items() if re.search(word, unit)), 1.0)
     return table[["period_on", "series", "value", "published_on", "unit"]], factor
 
@@ -54,9 +54,9 @@ def series_revisions(market_series: pd.DataFrame) -> pd.DataFrame:
     """
     table = _by_vintage(market_series.dropna(subset=["value"]))
     before = table.groupby(["series", "period_on"])[["value", "published_on"]].shift()
-    table["first_value"], table["first_published_on"] = before["value"], before["published_on"]
-    revised = table[table["first_value"].notna() & (table["value"] != table["first_value"])]
-    revised = revised.assign(change_share=revised["value"] / revised["first_value"] - 1)
+    table["first_value"], table["first_published_on"] = before.value, before.published_on
+    revised = table[table.first_value.notna() & (table.value != table.first_value)]
+    revised = revised.assign(change_share=revised.value / revised.first_value - 1)
     return revised[schema("market_research.revisions").names].reset_index(drop=True)
 
 
@@ -69,25 +69,25 @@ def market_share(
     `own`: month, amount (whole months). `published`: one series at its newest vintage;
     `unit_factor` turns one unit of it into the shop's currency.
     """
-    days = pd.to_datetime(published["period_on"])
+    days = pd.to_datetime(published.period_on)
     is_quarterly = days.diff().dt.days.median() > LONGEST_MONTH
     code, n_months = ("Q", 3) if is_quarterly else ("M", 1)
     table = pd.DataFrame(
         {
-            "market": published["value"].to_numpy(float) * unit_factor,
-            "vintage": pd.to_datetime(published["published_on"]).dt.as_unit("us").to_numpy(),
+            "market": published.value.to_numpy(float) * unit_factor,
+            "vintage": pd.to_datetime(published.published_on).dt.as_unit("us").to_numpy(),
         },
         index=pd.PeriodIndex(days, freq=code),
     )
-    sales = own.groupby(pd.PeriodIndex(own["month"], freq="M").asfreq(code))["amount"]
+    sales = own.groupby(pd.PeriodIndex(own.month, freq="M").asfreq(code)).amount
     table["own"] = sales.sum().where(sales.count() == n_months).reindex(table.index)
-    table["share"] = table["own"] / table["market"]
+    table["share"] = table.own / table.market
     for name in ("own", "market"):
         year_before = table[name].reindex(table.index - 12 // n_months).to_numpy()
         table[f"{name}_growth"] = table[name] / year_before - 1
-    table["growth_gap"] = table["own_growth"] - table["market_growth"]
+    table["growth_gap"] = table.own_growth - table.market_growth
     table["period_on"] = table.index.start_time
-    known = table[table["own"].notna()]
+    known = table[table.own.notna()]
     return known[schema("market_research.market_share").names].reset_index(drop=True)
 
 
