@@ -85,9 +85,7 @@ def pains(lines: Table, *, as_of: dt.date, **sources: Table | None) -> pd.DataFr
         if (table := sources.get(name)) is not None:
             table = expression(table).filter(_[day].cast("date").between(*span))
             parts.append(count(lines, table))
-    if not parts:
-        return empty("market_research.pains")
-    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True) if parts else empty("market_research.pains")
     n = table.n.to_numpy(float)
     base = np.maximum(table.n_base.to_numpy(float), n)
     table["share"] = n / np.where(base > 0, base, np.nan)
@@ -320,8 +318,8 @@ def bought_together(lines: Table, *, min_orders: int = MIN_PAIRS) -> pd.DataFram
     pairs = sums_by(both, "category", "with_category", n_orders=_.count())
     pairs = pairs[pairs.n_orders >= min_orders]
     n_orders = int(held.order_id.nunique().to_pandas())
-    pairs["share"] = pairs.n_orders / pairs.category.map(n_each)
-    pairs["lift"] = pairs.share / (pairs.with_category.map(n_each) / n_orders)
+    pairs["share"] = pairs.n_orders / n_each[pairs.category].to_numpy()
+    pairs["lift"] = pairs.share / (n_each[pairs.with_category].to_numpy() / n_orders)
     order = ["lift", "category", "with_category"]
     return pairs.sort_values(order, ascending=[False, True, True], ignore_index=True)
 
