@@ -72,7 +72,7 @@ def test_growth_compares_the_same_months_and_marks_new_and_thin_categories():
         ("2026-10-05", "o2", "a", "tea", 1, 150),
         ("2026-10-06", "o3", None, "pots", 1, 50),
     )
-    out = growth_by(t, as_of=AS_OF, by="category", months=1, min_orders=2).set_index("category")
+    out = growth_by(t, as_of=AS_OF, by="category", months=1).set_index("category")
     assert out.loc["tea", "growth"] == pytest.approx(0.5)
     assert (out.loc["tea", "status"], out.loc["pots", "status"]) == ("few", "new")
     assert np.isnan(out.loc["pots", "growth"])

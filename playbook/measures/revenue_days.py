@@ -17,7 +17,12 @@ from ibis import _
 from playbook.measures.sums import sums_by, total
 from playbook.store import expression
 
-__all__ = ["by_month", "daily_revenue", "promotion_calendar", "sums_by_day"]
+__all__ = [
+    "by_month",
+    "daily_revenue",
+    "promotion_calendar",
+    "sums_by_day",
+]
 
 #: a first month that lacks no more days than this counts as whole
 LATE_START = pd.Timedelta(days=3)
@@ -42,7 +47,13 @@ def daily_revenue(
     nothing. `refunds` lower the day they were booked on.
     """
     days = pd.date_range(observed_from, as_of, name="period_on")
-    sold = sums_by_day(sales_orders, "ordered_on", days, amount=total("revenue"), orders=_.count())
+    sold = sums_by_day(
+        sales_orders,
+        "ordered_on",
+        days,
+        amount=total("revenue"),
+        orders=_.count(),
+    )
     if refunds is not None:
         back = sums_by_day(refunds, "refunded_on", days, amount=total("amount"))
         sold["amount"] -= back.amount
@@ -50,7 +61,10 @@ def daily_revenue(
 
 
 def sums_by_day(
-    table: ibis.Table, day: str, days: pd.DatetimeIndex, **sums: ibis.Value
+    table: ibis.Table,
+    day: str,
+    days: pd.DatetimeIndex,
+    **sums: ibis.Value,
 ) -> pd.DataFrame:
     """The sums of a table by its column `day`, one row for each of `days`; 0 on a day
     without rows.
@@ -65,7 +79,10 @@ def by_month(daily: pd.DataFrame, *, columns: tuple[str, ...] = ("amount",)) -> 
     """
     days = daily.period_on
     sums = daily.groupby(pd.PeriodIndex(days, freq="M"))[list(columns)].sum()
-    starts, ends = sums.index.start_time, sums.index.end_time.normalize()
+    starts, ends = (
+        sums.index.start_time,
+        sums.index.end_time.normalize(),
+    )
     sums.insert(0, "month", sums.index.astype(str))
     sums.insert(1, "period_on", starts)
     is_whole = (ends <= days.max()) & (starts >= days.min() - LATE_START)
@@ -87,7 +104,10 @@ def promotion_calendar(
     depth = plan.depth_share.astype(float)
     depth = depth.fillna(depth.median()).fillna(1.0)
     during, after = np.zeros(len(days)), np.zeros(len(days))
-    starts, ends = pd.to_datetime(plan.starts_on), pd.to_datetime(plan.ends_on)
+    starts, ends = (
+        pd.to_datetime(plan.starts_on),
+        pd.to_datetime(plan.ends_on),
+    )
     for start, end, deep in zip(starts, ends, depth, strict=True):
         runs = (days >= start) & (days <= end)
         is_after = (days > end) & (days <= end + AFTER_PROMOTION)
@@ -95,5 +115,9 @@ def promotion_calendar(
         after = np.maximum(after, deep * is_after)
     top = max(depth.max(), 1e-9) if len(depth) else 1.0
     return pd.DataFrame(
-        {"period_on": days, "promotion": during / top, "after_promotion": after / top}
+        {
+            "period_on": days,
+            "promotion": during / top,
+            "after_promotion": after / top,
+        }
     )

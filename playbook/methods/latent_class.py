@@ -19,7 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray as Array
 
-__all__ = ["Classes", "class_stability", "memberships", "number_of_classes"]
+__all__ = [
+    "Classes",
+    "class_stability",
+    "memberships",
+    "number_of_classes",
+]
 
 #: distinct rows a start is judged on, and the steps it is given
 START_ROWS, START_STEPS = 4000, 20
@@ -61,14 +66,26 @@ def number_of_classes(counts: Array, n_people: Array, *, most: int, seed: int) -
             break
     likely = int(np.argmin([fit.bic for fit in fits])) + 1
     for k in range(min(likely + 1, len(fits) - 1), max(likely - 2, 1), -1):
-        merged = _fit(counts, n_people, k, seed=seed, n_starts=0, start=_merged(fits[k]))
+        merged = _fit(
+            counts,
+            n_people,
+            k,
+            seed=seed,
+            n_starts=0,
+            start=_merged(fits[k]),
+        )
         if merged.log_likelihood > fits[k - 1].log_likelihood:
             fits[k - 1] = merged
     return fits
 
 
 def class_stability(
-    counts: Array, n_people: Array, classes: Classes, *, seed: int, n_resamples: int = 20
+    counts: Array,
+    n_people: Array,
+    classes: Classes,
+    *,
+    seed: int,
+    n_resamples: int = 20,
 ) -> tuple[Array, Array]:
     """Jaccard overlap (k,) of each class with its best match, averaged over resamples
     of people, and the matched shares (n_resamples, k). Every resample is fitted from

@@ -54,7 +54,12 @@ def _with_centred_mean(monthly: pd.DataFrame) -> pd.DataFrame:
     if len(amount):
         amount = amount.reindex(pd.period_range(period.min(), period.max(), freq="M"))
     mean = amount.rolling(12).mean()
-    months = pd.DataFrame({"amount": amount, "centred_mean": (mean + mean.shift(-1)).shift(-5) / 2})
+    months = pd.DataFrame(
+        {
+            "amount": amount,
+            "centred_mean": (mean + mean.shift(-1)).shift(-5) / 2,
+        }
+    )
     months["month_no"] = amount.index.month
     months = months.dropna()
     months = months[months.centred_mean > 0]

@@ -52,16 +52,30 @@ def _categories(verdicts: pd.DataFrame, revenue: pd.Series, currency: str) -> li
             action=verdict.action,
             reason=verdict.reason,
             size=base,
-            effect=(base * verdict.growth, base * verdict.low, base * verdict.high),
+            effect=(
+                base * verdict.growth,
+                base * verdict.low,
+                base * verdict.high,
+            ),
             evidence_value=verdict.hhi,
             currency=currency,
         )
         rows.append(row)
     research = verdicts[is_open]
     if len(research):
-        names, reason = ", ".join(research.category), research.reason.iloc[0]
+        names, reason = (
+            ", ".join(research.category),
+            research.reason.iloc[0],
+        )
         size = float(len(research))
-        rows.append(propose("market_research.research", names, size=size, reason=reason))
+        rows.append(
+            propose(
+                "market_research.research",
+                names,
+                size=size,
+                reason=reason,
+            )
+        )
     return rows
 
 
@@ -69,7 +83,9 @@ def _band(band: pd.Series) -> dict[str, Any]:
     is_top = pd.isna(band.high_price)
     prices = {"low": band.low_price, "high": band.high_price}
     subject = say(
-        f"market_research.band_{'top' if is_top else 'within'}", category=band.category, **prices
+        f"market_research.band_{'top' if is_top else 'within'}",
+        category=band.category,
+        **prices,
     )
     return propose(
         "market_research.fill_band",

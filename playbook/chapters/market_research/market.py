@@ -11,7 +11,6 @@ in published_series.py, the people who buy in personas.py.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 
 import ibis
 import numpy as np
@@ -61,18 +60,10 @@ def with_category(lines: Table, products: Table | None) -> ibis.Table:
     return joined.drop("sku_right").mutate(category=_.category.fill_null(NO_CATEGORY))
 
 
-@dataclass(frozen=True)
-class _Periods:
+def _compared(sales: Table, as_of: dt.date, months: int) -> tuple[ibis.Table, dict[str, object]]:
     """The rows of the newest whole months and of those they are compared with
-    (`is_now`), how many months, and what they are compared with.
+    (`is_now`); how many months (n_months), and what they are compared with (basis).
     """
-
-    rows: ibis.Table
-    n_months: int
-    basis: str
-
-
-def _compared(sales: Table, as_of: dt.date, months: int) -> _Periods:
     table, today = expression(sales), pd.Timestamp(as_of)
     table = table.filter(table.ordered_on <= ibis.literal(today.date()))
     first = table.ordered_on.min().to_pandas()
@@ -90,9 +81,13 @@ def _compared(sales: Table, as_of: dt.date, months: int) -> _Periods:
         stop = today.replace(day=1)
     start = stop - pd.DateOffset(months=n_months)
     is_now = _within(table, start, stop)
-    is_past = _within(table, *(day - pd.DateOffset(months=back) for day in (start, stop)))
+    is_past = _within(
+        table,
+        *(day - pd.DateOffset(months=back) for day in (start, stop)),
+    )
     basis = say(f"market_research.basis_{'year' if has_year else 'months'}")
-    return _Periods(table.filter(is_now | is_past).mutate(is_now=is_now), n_months, basis)
+    rows = table.filter(is_now | is_past).mutate(is_now=is_now)
+    return rows, {"n_months": n_months, "basis": basis}
 
 
 def _within(table: ibis.Table, start: pd.Timestamp, stop: pd.Timestamp) -> ibis.Value:
@@ -108,7 +103,6 @@ def growth_by(
     by: str,
     months: int = 12,
     level: float = 0.9,
-    min_orders: int = MIN_ORDERS,
 ) -> pd.DataFrame:
     """Sales of the newest whole months against those before, one row per `by`, largest
     first; the columns are those of `category_growth` with `by` in place of the
@@ -117,19 +111,19 @@ def growth_by(
     `sales`: lines or orders with ordered_on, order_id, revenue, `by` and, where known,
     customer_id. The interval takes buyers as independent (their squared sums: the
     variance of a compound Poisson total) and the two periods as well. Status:
-    `complete`, `few` (under `min_orders` orders on either side), `new` or `gone`
+    `complete`, `few` (under thirty orders on either side), `new` or `gone`
     (growth missing).
     """
-    periods = _compared(sales, as_of, months)
-    if by not in periods.rows.columns:
+    rows, compared = _compared(sales, as_of, months)
+    if by not in rows.columns:
         raise PlaybookError("market_research.no_group", by=by, column=by)
-    table = _totals(periods.rows, by)
+    table = _totals(rows, by)
     now, past = table.now, table.past
     is_known = (now > 0) & (past > 0)
     ratio = now.where(is_known) / past.where(is_known)
     variance = table.squares_now / now**2 + table.squares_past / past**2
     reach = np.exp(quantile_of_normal(level) * np.sqrt(variance))
-    few = table[["n_now", "n_past"]].min(axis=1) < min_orders
+    few = table[["n_now", "n_past"]].min(axis=1) < MIN_ORDERS
     share = now / now.sum()
     growth = pd.DataFrame(
         {
@@ -142,9 +136,12 @@ def growth_by(
             "share": share,
             "share_difference": share - past / past.sum(),
             "n_orders": table.n_now,
-            "n_months": periods.n_months,
-            "basis": periods.basis,
-            "status": np.select([past <= 0, now <= 0, few], ["new", "gone", "few"], "complete"),
+            **compared,
+            "status": np.select(
+                [past <= 0, now <= 0, few],
+                ["new", "gone", "few"],
+                "complete",
+            ),
         }
     )
     return growth.sort_values(["revenue", by], ascending=[False, True], ignore_index=True)
@@ -181,10 +178,17 @@ def category_margins(lines: Table, *, as_of: dt.date, months: int = 12) -> pd.Da
     - margin_share: share of revenue; missing where a line has no cost
     - cost_coverage: share of lines that have a cost
     """
-    rows = _compared(lines, as_of, months).rows
+    rows, _periods = _compared(lines, as_of, months)
     cost = rows.cost.cast("float64") if "cost" in rows.columns else ibis.null("float64")
-    rows, coverage = rows.mutate(cost=cost).filter(_.is_now), _.cost.count() / _.count()
-    sums = {"revenue": total("revenue"), "cost": _.cost.sum(), "cost_coverage": coverage}
+    rows, coverage = (
+        rows.mutate(cost=cost).filter(_.is_now),
+        _.cost.count() / _.count(),
+    )
+    sums = {
+        "revenue": total("revenue"),
+        "cost": _.cost.sum(),
+        "cost_coverage": coverage,
+    }
     table = sums_by(rows, "category", **sums)
     is_whole = (table.cost_coverage == 1) & (table.revenue > 0)
     table["margin_share"] = (1 - table.cost / table.revenue).where(is_whole)
@@ -203,9 +207,9 @@ def price_mix(lines: Table, *, as_of: dt.date, months: int = 12) -> pd.DataFrame
     decomposition, 1920), so neither period's mix is favoured. A mean may rise while
     every category's falls (Simpson 1951): then `mix` carries the rise.
     """
-    periods = _compared(lines, as_of, months)
+    rows, compared = _compared(lines, as_of, months)
     sums = {"units": total("quantity"), "revenue": total("revenue")}
-    wide = sums_by(periods.rows, "category", "is_now", **sums)
+    wide = sums_by(rows, "category", "is_now", **sums)
     wide = wide.pivot(index="category", columns="is_now").fillna(0.0)
     units, revenue = (wide[name].reindex(columns=[False, True], fill_value=0.0) for name in sums)
     share = units / units.sum()
@@ -220,8 +224,7 @@ def price_mix(lines: Table, *, as_of: dt.date, months: int = 12) -> pd.DataFrame
         "change": after - before,
         "same_mix": same_mix,
         "mix": (price.mean(axis=1) * (share[True] - share[False])).sum(),
-        "n_months": periods.n_months,
-        "basis": periods.basis,
+        **compared,
     }
     return pd.DataFrame([row])
 
@@ -234,7 +237,10 @@ def newest_year(competitors: pd.DataFrame) -> pd.DataFrame:
 
 @returns("market_research.concentration")
 def concentration(
-    competitors: Table, *, own: pd.DataFrame | None = None, seed: int = 0
+    competitors: Table,
+    *,
+    own: pd.DataFrame | None = None,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """How concentrated each category is, over the newest twelve months.
 
@@ -278,7 +284,11 @@ def concentration(
 
 
 def price_position(
-    prices: Table, *, as_of: dt.date, currency: str, products: Table | None = None
+    prices: Table,
+    *,
+    as_of: dt.date,
+    currency: str,
+    products: Table | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Own price beside competitors' on the same sku, and what was left out.
 
@@ -388,7 +398,10 @@ def _bands(sold: pd.DataFrame, market: np.ndarray) -> pd.DataFrame:
     offers_share = np.nan
     if len(market):
         edges = np.quantile(market, cuts)
-        held = np.bincount(np.searchsorted(edges, market, side="left"), minlength=N_BANDS)
+        held = np.bincount(
+            np.searchsorted(edges, market, side="left"),
+            minlength=N_BANDS,
+        )
         offers_share = held / len(market)
     else:
         at = np.searchsorted(sold.units.cumsum() / sold.units.sum(), cuts)
@@ -434,7 +447,11 @@ def category_verdicts(
     table = pd.concat(facts, axis=1).sort_index()
     table = table.join(_by_category(margins, ["margin_share"]))
     rows = [
-        {"category": category, **_verdict(fact, hurdle, hhi_limit), **fact.drop("status")}
+        {
+            "category": category,
+            **_verdict(fact, hurdle, hhi_limit),
+            **fact.drop("status"),
+        }
         for category, fact in table.iterrows()
     ]
     return frame_of("market_research.verdicts", rows)
@@ -459,15 +476,24 @@ def _verdict(fact: pd.Series, hurdle: float, hhi_limit: float) -> dict[str, str]
         "thin": not fact["margin_share"] >= hurdle,
     }
     if is_known and fact["high"] < 0 and fact["margin_share"] < hurdle:
-        return {"action": "exit", "reason": say("market_research.why_exit")}
+        return {
+            "action": "exit",
+            "reason": say("market_research.why_exit"),
+        }
     if any(unknown.values()):
         return {
             "action": "research",
-            "reason": say("market_research.why_research", what=_listed("unknown", unknown)),
+            "reason": say(
+                "market_research.why_research",
+                what=_listed("unknown", unknown),
+            ),
         }
     if any(against.values()):
         return {"action": "hold", "reason": _listed("against", against)}
-    return {"action": "enter", "reason": say("market_research.why_enter")}
+    return {
+        "action": "enter",
+        "reason": say("market_research.why_enter"),
+    }
 
 
 def _listed(kind: str, facts: dict[str, bool]) -> str:

@@ -50,7 +50,15 @@ def market_size(steps: pd.DataFrame) -> pd.DataFrame:
         for last in ends:
             range_ = np.exp(mid[last] + half[last] * np.array([-1, 0, 1]))
             basis = " × ".join(map(str, part.factor.iloc[: last + 1]))
-            rows.append((approach, part.measure.iloc[last], *range_, last + 1, basis))
+            rows.append(
+                (
+                    approach,
+                    part.measure.iloc[last],
+                    *range_,
+                    last + 1,
+                    basis,
+                )
+            )
     return frame_of("market_research.market_size", rows)
 
 
@@ -91,18 +99,30 @@ def size_steps(
         least, most = np.quantile(own_share, MIDDLE_HALF) * covered
         steps += [
             ("bottom-up", "TAM", "sellers", sales),
-            ("bottom-up", "TAM", "covered", (1 / covered[1], 1 / covered[0])),
+            (
+                "bottom-up",
+                "TAM",
+                "covered",
+                (1 / covered[1], 1 / covered[0]),
+            ),
             ("bottom-up", "SAM", "reachable", reachable),
             ("bottom-up", "SOM", "seller", (least, max(least, most))),
         ]
     rows = [
-        (approach, measure, say(f"market_research.factor_{code}"), *ends)
+        (
+            approach,
+            measure,
+            say(f"market_research.factor_{code}"),
+            *ends,
+        )
         for approach, measure, code, ends in steps
     ]
     return pd.DataFrame(rows, columns=STEPS)
 
 
-def _listed_sellers(competitors: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+def _listed_sellers(
+    competitors: pd.DataFrame,
+) -> tuple[pd.Series, pd.Series]:
     """What the listed sellers sold in a year (low, high), and each one's share of it."""
     year = newest_year(competitors)
     sales = year.groupby("seller", sort=True)[["sales_low", "sales_high"]].sum()

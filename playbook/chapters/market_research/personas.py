@@ -22,7 +22,11 @@ from ibis import _
 from playbook.errors import PlaybookError
 from playbook.measures.sums import Table, counts_by, sums_by, total
 from playbook.messages import say
-from playbook.methods.latent_class import class_stability, memberships, number_of_classes
+from playbook.methods.latent_class import (
+    class_stability,
+    memberships,
+    number_of_classes,
+)
 from playbook.methods.proportions import quantile_of_normal, wilson
 from playbook.store import expression
 from playbook.tables import empty, returns, schema
@@ -108,7 +112,10 @@ def _return_reasons(lines: ibis.Table, refunds: ibis.Table) -> pd.DataFrame:
     of_line = lines.select("order_id", "line_no", line_category=_.category)
     refunds = refunds.left_join(of_line, ["order_id", "line_no"])
     refunds = refunds.left_join(_category_of_sku(lines), "sku")
-    category, reason = _.line_category.fill_null(_.category), _.reason.fill_null("(no reason)")
+    category, reason = (
+        _.line_category.fill_null(_.category),
+        _.reason.fill_null("(no reason)"),
+    )
     known = refunds.mutate(category=category, pain=reason).filter(_.category.notnull())
     counts = known.group_by("category", "pain").aggregate(n=_.refund_id.nunique())
     sold = lines.group_by("category").aggregate(n_base=_.count())
@@ -120,7 +127,12 @@ def _ticket_topics(lines: ibis.Table, tickets: ibis.Table) -> pd.DataFrame:
     n_orders = int(lines.order_id.nunique().to_pandas())
     topics = tickets.mutate(pain=_.topic.fill_null("(no topic)"))
     table = sums_by(topics, "pain", n=_.count())
-    return table.assign(source="ticket topic", category="all", n_base=n_orders, base="orders")
+    return table.assign(
+        source="ticket topic",
+        category="all",
+        n_base=n_orders,
+        base="orders",
+    )
 
 
 def _low_reviews(lines: ibis.Table, reviews: ibis.Table) -> pd.DataFrame:
@@ -129,7 +141,12 @@ def _low_reviews(lines: ibis.Table, reviews: ibis.Table) -> pd.DataFrame:
     else:
         reviews = reviews.mutate(category=ibis.null("string"))
     reviews = reviews.mutate(category=_.category.fill_null("all"))
-    table = sums_by(reviews, "category", n=(_.stars <= LOW_STARS).sum(), n_base=_.count())
+    table = sums_by(
+        reviews,
+        "category",
+        n=(_.stars <= LOW_STARS).sum(),
+        n_base=_.count(),
+    )
     return table.assign(source="review", pain="1 or 2 stars", base="reviews")
 
 
@@ -162,7 +179,11 @@ def survey_answers(survey: Table, *, questions: tuple[str, ...] = ()) -> pd.Data
     if "weight" in table:
         weight = table.weight.astype(float).fillna(1.0)
     if (weight < 0).any():
-        raise PlaybookError("market_research.negative_weight", table="survey", column="weight")
+        raise PlaybookError(
+            "market_research.negative_weight",
+            table="survey",
+            column="weight",
+        )
     frames = [_answers(table[question], weight) for question in questions or asked]
     order = ["question", "share", "answer"]
     answers = pd.concat(frames, ignore_index=True)
@@ -173,7 +194,10 @@ def _check_question(question: str, asked: list[str]) -> None:
     if question not in asked:
         known = ", ".join(asked)
         raise PlaybookError(
-            "market_research.no_question", question=question, known=known, table="survey"
+            "market_research.no_question",
+            question=question,
+            known=known,
+            table="survey",
         )
 
 
@@ -185,7 +209,10 @@ def _answers(answers: pd.Series, weight: pd.Series) -> pd.DataFrame:
     words = [f"{value:g}" if isinstance(value, float) else str(value) for value in given]
     weight = weight[given.index].sort_values()
     words = pd.Series(words, index=given.index, dtype=object)[weight.index]
-    total, squares = weight.to_numpy().sum(), (weight.to_numpy() ** 2).sum()
+    total, squares = (
+        weight.to_numpy().sum(),
+        (weight.to_numpy() ** 2).sum(),
+    )
     n_effective = total**2 / squares if squares > 0 else 0.0
     sums = weight.groupby(words).agg(lambda part: part.to_numpy().sum())
     share = sums / (total if total > 0 else np.nan)
@@ -288,7 +315,10 @@ def habits(orders: Table) -> pd.DataFrame:
 
 def _facts(orders: ibis.Table) -> dict[str, ibis.Value]:
     """Dimension -> the level of an order in it."""
-    hour, weekday = orders.ordered_at.hour(), orders.ordered_on.day_of_week.index()
+    hour, weekday = (
+        orders.ordered_at.hour(),
+        orders.ordered_on.day_of_week.index(),
+    )
     days = [(weekday == i, f"{i + 1} {name}") for i, name in enumerate(WEEKDAYS)]
     facts = {"weekday": ibis.cases(*days)}
     # a log of days has no hours: all orders stand at midnight
@@ -300,7 +330,11 @@ def _facts(orders: ibis.Table) -> dict[str, ibis.Value]:
             facts[name] = orders[name].cast("string")
     if "n_lines" in orders.columns:
         n = orders.n_lines
-        facts["basket"] = ibis.cases((n == 1, "one line"), (n <= 3, "2-3 lines"), else_="4 or more")
+        facts["basket"] = ibis.cases(
+            (n == 1, "one line"),
+            (n <= 3, "2-3 lines"),
+            else_="4 or more",
+        )
     return facts
 
 
@@ -339,7 +373,12 @@ class Personas:
 
 
 def personas(
-    lines: Table, orders: Table, *, by: str = "category", n_resamples: int = 6, seed: int = 0
+    lines: Table,
+    orders: Table,
+    *,
+    by: str = "category",
+    n_resamples: int = 6,
+    seed: int = 0,
 ) -> Personas:
     """Kinds of buyers by what they buy (`by`, a column of `lines`), as classes of a
     multinomial mixture.
@@ -361,11 +400,17 @@ def personas(
     stability, shares = np.full(k, np.nan), np.full((1, k), np.nan)
     if n_resamples:
         stability, shares = class_stability(
-            counts, n_people, classes, seed=seed, n_resamples=n_resamples
+            counts,
+            n_people,
+            classes,
+            seed=seed,
+            n_resamples=n_resamples,
         )
     names = [f"P{i}" for i in range(1, k + 1)]
     member = pd.DataFrame(
-        memberships(counts, classes)[which.ravel()], index=wide.index, columns=names
+        memberships(counts, classes)[which.ravel()],
+        index=wide.index,
+        columns=names,
     )
     mean = n_people @ counts / (n_people @ counts).sum()
     profile = pd.DataFrame(
@@ -377,7 +422,10 @@ def personas(
         }
     )
     low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    described = pd.DataFrame({"customers_share": classes.shares, "low": low, "high": high}, names)
+    described = pd.DataFrame(
+        {"customers_share": classes.shares, "low": low, "high": high},
+        names,
+    )
     described["stability"] = stability
     described = described.join(_value(member, expression(orders)))
     described = described.join(_favourites(profile)).rename_axis("persona").reset_index()
@@ -391,7 +439,10 @@ def _lines_per_customer(lines: ibis.Table, by: str) -> pd.DataFrame:
     wide = counts_by(lines, "customer_id", by)
     if len(wide) < MIN_CUSTOMERS:
         raise PlaybookError(
-            "market_research.few_customers", n=len(wide), least=MIN_CUSTOMERS, table="orders"
+            "market_research.few_customers",
+            rows=len(wide),
+            least=MIN_CUSTOMERS,
+            table="orders",
         )
     return wide
 
@@ -469,11 +520,19 @@ def _favourites(profile: pd.DataFrame) -> pd.DataFrame:
             .head(MOST_NAMES)
         )
         evidence = [
-            say("market_research.evidence", level=row.level, share=row.share, lift=row.lift)
+            say(
+                "market_research.evidence",
+                level=row.level,
+                share=row.share,
+                lift=row.lift,
+            )
             for row in best.itertuples()
         ]
         label = " + ".join(map(str, best.level)) or say("market_research.everything")
-        rows[persona] = {"label": label, "evidence": ", ".join(evidence)}
+        rows[persona] = {
+            "label": label,
+            "evidence": ", ".join(evidence),
+        }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -490,10 +549,18 @@ def persona_pains(profile: pd.DataFrame, pains: pd.DataFrame) -> pd.DataFrame:
     pains = pains[(pains.status == "complete") & (pains.n > 0)]
     reasons = pains[pains.source == "return reason"]
     pains = reasons if len(reasons) else pains
-    met = profile.merge(pains, left_on="level", right_on="category", suffixes=("", "_pain"))
+    met = profile.merge(
+        pains,
+        left_on="level",
+        right_on="category",
+        suffixes=("", "_pain"),
+    )
     met["expected_share"] = met.share * met.share_pain
     sums = met.groupby(["persona", "pain", "source"], as_index=False).expected_share.sum()
-    sums = sums.sort_values(["persona", "expected_share", "pain"], ascending=[True, False, True])
+    sums = sums.sort_values(
+        ["persona", "expected_share", "pain"],
+        ascending=[True, False, True],
+    )
     return sums.drop_duplicates("persona").reset_index(drop=True)
 
 
@@ -514,7 +581,10 @@ def with_price_band(lines: Table) -> ibis.Table:
     cuts = [price.quantile(k / PRICE_BANDS).to_pandas() for k in range(1, PRICE_BANDS)]
     edges = sorted({round(float(cut), 2) for cut in cuts})
     bands = [
-        (price <= edge, say("market_research.price_up_to", n=n, edge=edge))
+        (
+            price <= edge,
+            say("market_research.price_up_to", n=n, edge=edge),
+        )
         for n, edge in enumerate(edges, start=1)
     ]
     last = say("market_research.price_above", n=len(edges) + 1, edge=edges[-1])

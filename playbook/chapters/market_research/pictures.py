@@ -10,7 +10,12 @@ import numpy as np
 import pandas as pd
 
 from playbook.messages import say
-from playbook.pictures import HATCH, PALETTE, bars_with_intervals, new_axes
+from playbook.pictures import (
+    HATCH,
+    PALETTE,
+    bars_with_intervals,
+    new_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,10 +51,28 @@ def growth_share_plot(growth: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         (is_sure, PALETTE["blue"], None),
         (~is_sure, "white", HATCH),
     ):
-        style = {"color": ink, "hatch": hatch, "edgecolor": PALETTE["grey"], "alpha": 0.55}
-        ax.scatter("share", "growth", s=area[is_drawn], data=shown[is_drawn], **style)
+        style = {
+            "color": ink,
+            "hatch": hatch,
+            "edgecolor": PALETTE["grey"],
+            "alpha": 0.55,
+        }
+        ax.scatter(
+            "share",
+            "growth",
+            s=area[is_drawn],
+            data=shown[is_drawn],
+            **style,
+        )
     for name, place in zip(shown.category, _places(shown), strict=True):
-        ax.annotate(name, place, (13, 0), textcoords="offset points", va="center", fontsize=8.5)
+        ax.annotate(
+            name,
+            place,
+            (13, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+        )
     ax.axhline(0, color=PALETTE["grey"], lw=1)
     ax.yaxis.set_major_formatter(SHARE)
     ax.margins(x=0.16)
@@ -80,7 +103,15 @@ def _worded(ax: Axes, picture: str, **values: object) -> Axes:
 def growth_plot(growth: pd.DataFrame, *, by: str, ax: Axes | None = None) -> Axes:
     """Growth of the twelve largest groups with its interval, largest first."""
     shown = growth[growth.growth.notna()].head(12)
-    ax = bars_with_intervals(shown, by, "growth", low="low", high="high", status="status", ax=ax)
+    ax = bars_with_intervals(
+        shown,
+        by,
+        "growth",
+        low="low",
+        high="high",
+        status="status",
+        ax=ax,
+    )
     return _worded(ax, "growth", by=by)
 
 
@@ -91,7 +122,10 @@ def _reach(frame: pd.DataFrame, amount: str) -> np.ndarray:
 
 
 def season_plot(
-    season: pd.DataFrame, *, market: pd.DataFrame | None = None, ax: Axes | None = None
+    season: pd.DataFrame,
+    *,
+    market: pd.DataFrame | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Seasonal index of each month with its interval, beside the market's; hatched
     where a month was seen once.
@@ -108,10 +142,22 @@ def season_plot(
     )
     for bar, status in zip(bars, season.status, strict=True):
         if status == "partial":
-            bar.set(hatch=HATCH, facecolor="white", edgecolor=PALETTE["grey"])
+            bar.set(
+                hatch=HATCH,
+                facecolor="white",
+                edgecolor=PALETTE["grey"],
+            )
     if market is not None:
         name = say("market_research.legend_market")
-        ax.plot("month_no", "index", "o-", data=market, color=PALETTE["orange"], lw=2, label=name)
+        ax.plot(
+            "month_no",
+            "index",
+            "o-",
+            data=market,
+            color=PALETTE["orange"],
+            lw=2,
+            label=name,
+        )
     ax.legend()
     ax.axhline(1, color=PALETTE["grey"], lw=1)
     ax.set_xticks(range(1, 13), say("market_research.months").split())
@@ -139,7 +185,12 @@ def band_plot(bands: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             ax.axvline(cut, color=PALETTE["orange"], lw=1.4, ls="--")
     ax.grid(visible=False)
     below = -0.42 if len(grid) < 4 else -0.3
-    ax.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, below), fontsize=8.5)
+    ax.legend(
+        ncols=5,
+        loc="lower center",
+        bbox_to_anchor=(0.5, below),
+        fontsize=8.5,
+    )
     ax.set_ylabel("")
     return _worded(ax, "bands_and_offers" if has_offers else "bands")
 

@@ -54,7 +54,10 @@ def series_revisions(market_series: pd.DataFrame) -> pd.DataFrame:
     """
     table = _by_vintage(market_series.dropna(subset=["value"]))
     before = table.groupby(["series", "period_on"])[["value", "published_on"]].shift()
-    table["first_value"], table["first_published_on"] = before.value, before.published_on
+    table["first_value"], table["first_published_on"] = (
+        before.value,
+        before.published_on,
+    )
     revised = table[table.first_value.notna() & (table.value != table.first_value)]
     revised = revised.assign(change_share=revised.value / revised.first_value - 1)
     return revised[schema("market_research.revisions").names].reset_index(drop=True)
@@ -62,7 +65,10 @@ def series_revisions(market_series: pd.DataFrame) -> pd.DataFrame:
 
 @returns("market_research.market_share")
 def market_share(
-    own: pd.DataFrame, published: pd.DataFrame, *, unit_factor: float = 1.0
+    own: pd.DataFrame,
+    published: pd.DataFrame,
+    *,
+    unit_factor: float = 1.0,
 ) -> pd.DataFrame:
     """The shop's part of its market, in the periods both cover whole.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import ibis
 import numpy as np
@@ -13,10 +12,8 @@ from ibis import _
 from playbook.measures.metrics import METRICS
 from playbook.measures.sums import in_months
 from playbook.messages import say
+from playbook.store import Store
 from playbook.tables import empty, frame_of, returns
-
-if TYPE_CHECKING:
-    from playbook.store import Store
 
 __all__ = ["dashboard_walk", "month_steps"]
 
@@ -33,22 +30,20 @@ def month_steps(shop: Store) -> pd.DataFrame:
     - amount, orders: what it moves, both positive
     """
     orders = in_months(shop.orders, "ordered_on", [shop.month])
-    is_counted = _.status.isin(list(shop.counted_statuses))
+    is_counted = _.status.isin(shop.counted_statuses)
     is_cancelled = _.status == "cancelled"
     is_paid_back = is_cancelled & _.paid_at.notnull()
-    steps = {
-        "cancelled": (_.total, is_cancelled),
-        "unpaid": (_.total, _.status == "placed"),
-        "cancelled_after_payment": (_.total, is_paid_back),
-        "tax_of_cancelled_after_payment": (_.tax, is_paid_back),
+    left_out = {
+        "cancelled": is_cancelled,
+        "unpaid": _.status == "placed",
+        "cancelled_after_payment": is_paid_back,
     }
+    sums = {name: _.total.sum(where=is_out) for name, is_out in left_out.items()}
+    counts = {name: is_out.sum() for name, is_out in left_out.items()}
+    sums["tax_of_cancelled_after_payment"] = _.tax.sum(where=is_paid_back)
     for name in ("shipping", "tax", "discount"):
-        steps[name] = (_[name], ibis.literal(True))
-        steps[f"{name}_of_counted"] = (_[name], is_counted)
-    sums = {name: amount.sum(where=where) for name, (amount, where) in steps.items()}
-    counts = {
-        name: steps[name][1].sum() for name in ("cancelled", "unpaid", "cancelled_after_payment")
-    }
+        sums[name] = _[name].sum()
+        sums[f"{name}_of_counted"] = _[name].sum(where=is_counted)
     walk = pd.DataFrame({"amount": shop.con.execute(orders.aggregate(**sums)).iloc[0]})
     walk["orders"] = shop.con.execute(orders.aggregate(**counts)).iloc[0]
     booked = _refunded(shop, shop.booked_refunds)
@@ -86,7 +81,15 @@ def dashboard_walk(shop: Store, ours: pd.DataFrame, walk: pd.DataFrame) -> pd.Da
         is_count = metric in METRICS and METRICS[metric].unit == "count"
         moves = steps["orders" if is_count else "amount"]
         gap = shown - own
-        rows.append((metric, shown, own, gap, *_explained(gap, moves[moves.abs() >= CENT])))
+        rows.append(
+            (
+                metric,
+                shown,
+                own,
+                gap,
+                *_explained(gap, moves[moves.abs() >= CENT]),
+            )
+        )
     return frame_of("start_here.control_walk", rows)
 
 

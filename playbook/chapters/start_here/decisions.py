@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from playbook.decisions import decision_rows, propose
-
-if TYPE_CHECKING:
-    from playbook.store import Store
-    from playbook.store.readiness import Verdict
+from playbook.store import Store
+from playbook.store.readiness import Verdict
 
 __all__ = ["data_decisions"]
 

@@ -4,20 +4,19 @@ and as signs of risk. The monthly review opens no raw table; it reads these fact
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import ibis
 import pandas as pd
 from ibis import _
 
 from playbook.measures.ad_spend import read_extract
 from playbook.measures.metrics import months_back
-from playbook.measures.revenue_days import promotion_calendar, sums_by_day
+from playbook.measures.revenue_days import (
+    promotion_calendar,
+    sums_by_day,
+)
 from playbook.measures.sums import in_months, sums_by, total
+from playbook.store import Store
 from playbook.tables import returns, schema
-
-if TYPE_CHECKING:
-    from playbook.store import Store
 
 __all__ = ["breakdown", "daily", "risk_indicators"]
 
@@ -45,15 +44,26 @@ def breakdown(shop: Store) -> pd.DataFrame:
     if shop.has("products.category"):
         lines = in_months(shop.sales_lines, "ordered_on", months).filter(_.is_product)
         lines = lines.left_join(shop.products.select("sku", "category"), "sku")
-        n_orders, margin = _.order_id.nunique(), (_.revenue.sum() - _.cost.sum()).cast("float64")
-        sums = {"orders": n_orders, "units": total("quantity"), "margin": margin}
+        n_orders, margin = (
+            _.order_id.nunique(),
+            (_.revenue.sum() - _.cost.sum()).cast("float64"),
+        )
+        sums = {
+            "orders": n_orders,
+            "units": total("quantity"),
+            "margin": margin,
+        }
         frames.append(_by_segment(lines, "category", **sums))
     return pd.concat(frames, ignore_index=True)
 
 
 def _by_segment(rows: ibis.Table, dimension: str, **sums: ibis.Value) -> pd.DataFrame:
     """Sums of the rows by month and segment; a segment not given is `unknown`."""
-    own = {"orders": _.count(), "units": total("units"), "margin": total("margin")} | sums
+    own = {
+        "orders": _.count(),
+        "units": total("units"),
+        "margin": total("margin"),
+    } | sums
     rows = rows.mutate(segment=_[dimension].fill_null("unknown"))
     by_segment = sums_by(
         rows,
@@ -73,9 +83,16 @@ def daily(shop: Store, *, months: int = 37) -> pd.DataFrame:
     known of each day. A day without orders counts as 0: chapter 00 shows which of them
     are gaps.
     """
-    start = max(pd.Timestamp(months_back(shop.month, months)[0]), pd.Timestamp(shop.observed_from))
+    start = max(
+        pd.Timestamp(months_back(shop.month, months)[0]),
+        pd.Timestamp(shop.observed_from),
+    )
     days = pd.date_range(start, shop.as_of, freq="D", name="day_on")
-    sums = {"orders": _.count(), "units": total("units"), "revenue": total("revenue")}
+    sums = {
+        "orders": _.count(),
+        "units": total("units"),
+        "revenue": total("revenue"),
+    }
     table = sums_by_day(shop.sales_orders, "ordered_on", days, **sums)
     refunds = sums_by_day(shop.booked_refunds, "refunded_on", days, amount=total("amount"))
     table["net_revenue"] = table.revenue - refunds.amount
@@ -93,7 +110,12 @@ def daily(shop: Store, *, months: int = 37) -> pd.DataFrame:
 def _promotions(shop: Store, days: pd.DatetimeIndex) -> pd.DataFrame:
     """Is a promotion running, and how deep it and the one before it are, by day."""
     plan = pd.DataFrame(
-        {"is_promotion": False, "promotion": 0.0, "after_promotion": 0.0}, index=days
+        {
+            "is_promotion": False,
+            "promotion": 0.0,
+            "after_promotion": 0.0,
+        },
+        index=days,
     )
     promotions = shop.get("promotions")
     if promotions is None:
@@ -161,7 +183,11 @@ def risk_indicators(shop: Store) -> pd.DataFrame:
     parts = {"cancelled share": _by_month(orders, (_.status == "cancelled").mean())}
     if shop.has("orders.promised_at") and shop.has("orders.delivered_at"):
         parts["late share"] = _late_share(orders, ibis.literal(shop.as_of_end))
-    for name, key in (("sku", "sku"), ("channel", "channel"), ("customer", "customer_id")):
+    for name, key in (
+        ("sku", "sku"),
+        ("channel", "channel"),
+        ("customer", "customer_id"),
+    ):
         parts[f"top {name} share"] = _top_share(lines, key)
     if shop.has("products.supplier_id"):
         supplied = lines.inner_join(shop.products.select("sku", "supplier_id"), "sku")

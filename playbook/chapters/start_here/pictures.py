@@ -32,10 +32,21 @@ def rows_per_day_plot(days: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     top = max(float(days.orders.max() or 0), 1.0)
     for verdict, (hatch, ink) in EMPTY_DAYS.items():
         at = places[days.verdict == verdict]
-        ax.bar(at, top, color="white", hatch=hatch, lw=0, edgecolor=PALETTE[ink])
+        ax.bar(
+            at,
+            top,
+            color="white",
+            hatch=hatch,
+            lw=0,
+            edgecolor=PALETTE[ink],
+        )
     n_gaps = int((days.verdict == "missing").sum())
     title = say("start_here.title_gaps", n=n_gaps) if n_gaps else say("start_here.title_no_gaps")
-    ax.set(xlabel=say("start_here.axis_day"), ylabel=say("start_here.axis_orders"), title=title)
+    ax.set(
+        xlabel=say("start_here.axis_day"),
+        ylabel=say("start_here.axis_orders"),
+        title=title,
+    )
     return ax
 
 
