@@ -47,7 +47,7 @@ def _categories(verdicts: pd.DataFrame, revenue: pd.Series, currency: str) -> li
     for verdict in verdicts[~is_open].itertuples():
         base = revenue.get(verdict.category, np.nan)
         row = propose(
-            f"market_research.{'hold' if verdict.action == 'hold' else 'move'}_category",
+            f"market_research.category_{'hold' if verdict.action == 'hold' else 'move'}",
             verdict.category,
             action=verdict.action,
             reason=verdict.reason,

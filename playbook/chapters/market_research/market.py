@@ -498,7 +498,7 @@ def _verdict(fact: pd.Series, hurdle: float, hhi_limit: float) -> dict[str, str]
 
 def _listed(kind: str, facts: dict[str, bool]) -> str:
     return ", ".join(
-        say(f"market_research.{kind}_{code}") for code, holds in facts.items() if holds
+        say(f"market_research.fact_{kind}_{code}") for code, holds in facts.items() if holds
     )
 
 

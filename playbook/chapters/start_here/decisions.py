@@ -20,11 +20,11 @@ def data_decisions(shop: Store, judged: Verdict, days: pd.DataFrame | None) -> p
     `judged`: what `verdict` says. `days`: the days of the month (day_on, verdict); None
     where the shop has no orders yet.
     """
-    kind = "stop_month" if judged.status == "stop" else "use_month"
+    kind = "stop" if judged.status == "stop" else "use"
     why = {"reason": "; ".join(judged.reasons)} if judged.reasons else {}
     rows = [
         propose(
-            f"start_here.{kind}",
+            f"start_here.month_{kind}",
             f"{shop.name} {shop.month}",
             action=judged.status,
             evidence_value=float((judged.gates.verdict == "go").mean()),
