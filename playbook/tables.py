@@ -7,6 +7,7 @@ table (`returns`), its empty frame (`empty`) and the test of its columns.
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import textwrap
 from collections.abc import Callable, Mapping
@@ -27,7 +28,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Schema:
     """One result table: its name (`room.table`), its grain, and column -> what it holds.
 
-    `optional` are columns that come only where their source is there.
+    `optional` are columns that come only where their source is there; a name with `*`
+    stands for one column per channel or the like.
     """
 
     name: str
@@ -44,10 +46,13 @@ class Schema:
         """What is wrong with the columns of a frame; empty when nothing is."""
         found = [str(c) for c in frame.columns]
         missing = [c for c in self.columns if c not in found]
-        unknown = [c for c in found if c not in self.columns and c not in self.optional]
+        unknown = [c for c in found if c not in self.columns and not self._is_optional(c)]
         told = [f"misses {', '.join(missing)}"] * bool(missing)
         told += [f"has {', '.join(unknown)} that nobody describes"] * bool(unknown)
         return f"{self.name} {' and '.join(told)}" if told else ""
+
+    def _is_optional(self, column: str) -> bool:
+        return any(fnmatch.fnmatchcase(column, pattern) for pattern in self.optional)
 
 
 @functools.cache

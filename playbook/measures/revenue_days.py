@@ -8,98 +8,116 @@ add up to the ledger's last row.
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
+import ibis
 import numpy as np
 import pandas as pd
+from ibis import _
 
+from playbook.measures.sums import sums_by, total
 from playbook.store import expression
 
-__all__ = ["by_month", "daily_revenue", "promotion_calendar"]
+__all__ = [
+    "by_month",
+    "daily_revenue",
+    "promotion_calendar",
+    "sums_by_day",
+]
+
+#: a first month that lacks no more days than this counts as whole
+LATE_START = pd.Timedelta(days=3)
+#: how long demand pulled forward by a promotion is missing after it
+AFTER_PROMOTION = pd.Timedelta(days=14)
 
 
 def daily_revenue(
-    sales_orders: Any, *, as_of: dt.date | str, observed_from: dt.date | str, refunds: Any = None
+    sales_orders: ibis.Table | pd.DataFrame,
+    *,
+    as_of: dt.date | str,
+    observed_from: dt.date | str,
+    refunds: ibis.Table | None = None,
 ) -> pd.DataFrame:
-    """One row per day from `observed_from` to `as_of`: period_on, amount (net revenue),
-    orders.
+    """One row per day from `observed_from` to `as_of`:
+
+    - period_on: the day
+    - amount: net revenue
+    - orders: number of orders
 
     A day inside the log without an order is a zero: the shop was there and sold
     nothing. `refunds` lower the day they were booked on.
     """
-    t = expression(sales_orders)
-    sold = t.group_by(day=t.ordered_on).aggregate(
-        sold=t.revenue.sum().cast("float64"), orders=t.count()
+    days = pd.date_range(observed_from, as_of, name="period_on")
+    sold = sums_by_day(
+        sales_orders,
+        "ordered_on",
+        days,
+        amount=total("revenue"),
+        orders=_.count(),
     )
-    sold = sold.order_by("day").to_pandas().set_index("day")
-    back = pd.Series(dtype=float)
     if refunds is not None:
-        r = expression(refunds)
-        booked = (
-            r.group_by(day=r.refunded_on)
-            .aggregate(back=r.amount.sum().cast("float64"))
-            .order_by("day")
-        )
-        back = booked.to_pandas().set_index("day")["back"].astype(float)
-    days = pd.date_range(observed_from, as_of)
-    for part in (sold, back):
-        part.index = pd.to_datetime(part.index)
-    sold = sold.reindex(days, fill_value=0)
-    amount = sold["sold"].to_numpy(float) - back.reindex(days, fill_value=0.0).to_numpy(float)
-    return pd.DataFrame(
-        {"period_on": days, "amount": amount, "orders": sold["orders"].to_numpy("int64")}
-    )
+        back = sums_by_day(refunds, "refunded_on", days, amount=total("amount"))
+        sold["amount"] -= back.amount
+    return sold.reset_index().astype({"orders": "int64"})
+
+
+def sums_by_day(
+    table: ibis.Table,
+    day: str,
+    days: pd.DatetimeIndex,
+    **sums: ibis.Value,
+) -> pd.DataFrame:
+    """The sums of a table by its column `day`, one row for each of `days`; 0 on a day
+    without rows.
+    """
+    frame = sums_by(expression(table), day, **sums).set_index(day)
+    return frame.set_index(pd.to_datetime(frame.index)).reindex(days).fillna(0.0)
 
 
 def by_month(daily: pd.DataFrame, *, columns: tuple[str, ...] = ("amount",)) -> pd.DataFrame:
     """Whole months only: month (YYYY-MM), period_on (its first day) and the sums of
-    `columns`. A first month counts as whole when the log starts within its first three
-    days.
+    `columns`. A first month counts as whole when the log starts within its first days.
     """
-    period = pd.PeriodIndex(daily["period_on"], freq="M")
-    sums = daily.groupby(period)[list(columns)].sum()
-    first, last = daily["period_on"].min(), daily["period_on"].max()
-    whole = (sums.index.end_time.normalize() <= last) & (
-        sums.index.start_time >= first - pd.Timedelta(days=3)
+    days = daily.period_on
+    sums = daily.groupby(pd.PeriodIndex(days, freq="M"))[list(columns)].sum()
+    starts, ends = (
+        sums.index.start_time,
+        sums.index.end_time.normalize(),
     )
-    out = sums[whole]
-    return pd.DataFrame(
-        {
-            "month": out.index.astype(str),
-            "period_on": out.index.start_time,
-            **{c: out[c].to_numpy() for c in columns},
-        }
-    )
+    sums.insert(0, "month", sums.index.astype(str))
+    sums.insert(1, "period_on", starts)
+    is_whole = (ends <= days.max()) & (starts >= days.min() - LATE_START)
+    return sums[is_whole].reset_index(drop=True)
 
 
 def promotion_calendar(
-    promotions: Any, *, first: dt.date | str, last: dt.date | str
+    promotions: ibis.Table, *, first: dt.date | str, last: dt.date | str
 ) -> pd.DataFrame:
-    """One row per day: period_on, promotion (deepest discount running, as a share of
-    the deepest ever) and after_promotion (the fortnight after one, when demand that was
-    pulled forward is missing).
+    """One row per day from `first` to `last`:
+
+    - period_on: the day
+    - promotion: deepest discount running, as a share of the deepest ever
+    - after_promotion: the same for the fortnight after a promotion, when demand that
+      was pulled forward is missing
     """
     days = pd.date_range(first, last)
-    out = pd.DataFrame({"period_on": days, "promotion": 0.0, "after_promotion": 0.0})
-    t = (
-        expression(promotions)
-        .select("promo_id", "starts_on", "ends_on", "depth_share")
-        .order_by("promo_id")
+    plan = expression(promotions).select("starts_on", "ends_on", "depth_share").to_pandas()
+    depth = plan.depth_share.astype(float)
+    depth = depth.fillna(depth.median()).fillna(1.0)
+    during, after = np.zeros(len(days)), np.zeros(len(days))
+    starts, ends = (
+        pd.to_datetime(plan.starts_on),
+        pd.to_datetime(plan.ends_on),
     )
-    t = t.to_pandas()
-    depth = (
-        t["depth_share"].astype(float).fillna(t["depth_share"].astype(float).median()).fillna(1.0)
-    )
-    for start, end, deep in zip(
-        pd.to_datetime(t["starts_on"]), pd.to_datetime(t["ends_on"]), depth, strict=True
-    ):
-        during, after = (
-            (days >= start) & (days <= end),
-            (days > end) & (days <= end + pd.Timedelta(days=14)),
-        )
-        out.loc[during, "promotion"] = np.maximum(out.loc[during, "promotion"], deep)
-        out.loc[after, "after_promotion"] = np.maximum(out.loc[after, "after_promotion"], deep)
+    for start, end, deep in zip(starts, ends, depth, strict=True):
+        runs = (days >= start) & (days <= end)
+        is_after = (days > end) & (days <= end + AFTER_PROMOTION)
+        during = np.maximum(during, deep * runs)
+        after = np.maximum(after, deep * is_after)
     top = max(depth.max(), 1e-9) if len(depth) else 1.0
-    return out.assign(
-        promotion=out["promotion"] / top, after_promotion=out["after_promotion"] / top
+    return pd.DataFrame(
+        {
+            "period_on": days,
+            "promotion": during / top,
+            "after_promotion": after / top,
+        }
     )

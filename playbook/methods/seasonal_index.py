@@ -12,49 +12,55 @@ import pandas as pd
 __all__ = ["seasonal_index"]
 
 
-def seasonal_index(monthly: pd.DataFrame, *, level: float = 0.9) -> pd.DataFrame:
-    """One row per month of the year: month_no, index (1 is an average month, trend
-    taken out), low, high, n_years, status.
+def seasonal_index(monthly: pd.DataFrame) -> pd.DataFrame:
+    """One row per month of the year:
+
+    - month_no: 1 to 12
+    - index: 1 is an average month, trend taken out
+    - low, high: 90 % interval of the index; missing for months seen once in all
+    - n_years: how many years stand behind the month
+    - status: `complete`, `partial` (seen once) or `not identifiable`
 
     `monthly`: month (YYYY-MM), amount; whole months only. The index is the sum of the
-    month's amounts over the sum of their centred twelve-month means; the interval is
-    Student's t, the spread between years pooled over the months. With one year of
-    months there is no centred mean for all of them: `not identifiable` and missing.
-    Seen once: `partial`.
+    month's amounts over the sum of their centred twelve-month means. The interval is
+    Student's t; the spread between years is pooled over the twelve months, because
+    years per month are few. With one year of months there is no centred mean for all
+    of them: `not identifiable` and missing.
     """
     from scipy.stats import t as student
 
-    found = pd.DataFrame({"month_no": range(1, 13)})
-    series = pd.Series(
-        monthly["amount"].to_numpy(float), index=pd.PeriodIndex(monthly["month"], freq="M")
-    ).sort_index()
-    if len(series):
-        series = series.reindex(pd.period_range(series.index.min(), series.index.max(), freq="M"))
-    base = (
-        (series.rolling(12).mean() + series.rolling(12).mean().shift(-1)).shift(-5) / 2
-        if len(series)
-        else series
+    months = _with_centred_mean(monthly)
+    by_month = months.groupby("month_no")
+    season = pd.DataFrame({"month_no": range(1, 13)}).assign(index=np.nan, low=np.nan, high=np.nan)
+    n_years = season["month_no"].map(by_month.size()).fillna(0).astype("int64")
+    season["n_years"] = n_years
+    if n_years.min() < 1:
+        return season.assign(status="not identifiable")
+    ratio_of_sums = by_month.amount.sum() / by_month.centred_mean.sum()
+    scale = ratio_of_sums.mean()
+    freedom = int((n_years - 1).sum())
+    squares = (months.ratio - by_month.ratio.transform("mean")) ** 2
+    spread = np.sqrt(squares.sum() / freedom) if freedom else np.nan
+    half = student.ppf(0.95, max(freedom, 1)) * spread / np.sqrt(n_years) / scale
+    index = season["month_no"].map(ratio_of_sums) / scale
+    status = np.where(n_years >= 2, "complete", "partial")
+    return season.assign(index=index, low=index - half, high=index + half, status=status)
+
+
+def _with_centred_mean(monthly: pd.DataFrame) -> pd.DataFrame:
+    """The months that have a positive centred mean: amount, centred_mean, month_no, ratio."""
+    period = pd.PeriodIndex(monthly.month, freq="M")
+    amount = pd.Series(monthly.amount.to_numpy(float), index=period).sort_index()
+    if len(amount):
+        amount = amount.reindex(pd.period_range(period.min(), period.max(), freq="M"))
+    mean = amount.rolling(12).mean()
+    months = pd.DataFrame(
+        {
+            "amount": amount,
+            "centred_mean": (mean + mean.shift(-1)).shift(-5) / 2,
+        }
     )
-    use = pd.DataFrame({"amount": series, "base": base, "month_no": series.index.month}).dropna()
-    use = use[use["base"] > 0].assign(ratio=lambda f: f["amount"] / f["base"])
-    by_month = use.groupby("month_no")
-    found["n_years"] = found["month_no"].map(by_month.size()).fillna(0).astype("int64")
-    if (found["n_years"] < 1).any():
-        return found.assign(index=np.nan, low=np.nan, high=np.nan, status="not identifiable")[
-            ["month_no", "index", "low", "high", "n_years", "status"]
-        ]
-    index = by_month["amount"].sum() / by_month["base"].sum()
-    scale = index.mean()
-    free = int(
-        (found["n_years"] - 1).sum()
-    )  # years per month are few: the spread is pooled over the twelve
-    pooled = (
-        np.sqrt(((use["ratio"] - by_month["ratio"].transform("mean")) ** 2).sum() / free)
-        if free
-        else np.nan
-    )
-    reach = student.ppf(0.5 + level / 2, max(free, 1)) * pooled / np.sqrt(found["n_years"]) / scale
-    found["index"] = found["month_no"].map(index) / scale
-    found["low"], found["high"] = found["index"] - reach, found["index"] + reach
-    found["status"] = np.where(found["n_years"] >= 2, "complete", "partial")
-    return found[["month_no", "index", "low", "high", "n_years", "status"]]
+    months["month_no"] = amount.index.month
+    months = months.dropna()
+    months = months[months.centred_mean > 0]
+    return months.assign(ratio=months.amount / months.centred_mean)

@@ -1,18 +1,16 @@
-"""The market: growing or not, in which season, how concentrated, at which prices; where
-to enter, hold or leave.
+"""The market: growing or not, how concentrated, at which prices; where to enter, hold
+or leave.
 
 The shop's own sales are not the market: every table says which of the two it shows.
 Growth compares whole months with the same months a year before; where that past is
 missing, with the months just before, and then the season is still in it (`basis`).
-Money is before refunds. Sizes (TAM, SAM, SOM) are in methods/market_size.py, published
-series and their revisions in methods/published_series.py, the people who buy in
-personas.py.
+Money is before refunds. Sizes (TAM, SAM, SOM) are in market_size.py, published series
+in published_series.py, the people who buy in personas.py.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 import ibis
 import numpy as np
@@ -20,26 +18,37 @@ import pandas as pd
 from ibis import _
 
 from playbook.errors import PlaybookError
+from playbook.measures.sums import Table, sums_by, total
+from playbook.messages import say
 from playbook.methods.proportions import quantile_of_normal
 from playbook.store import expression
+from playbook.tables import frame_of, returns, schema
 
 __all__ = [
-    "with_category",
-    "growth_by",
     "category_margins",
-    "price_mix",
-    "market_share",
-    "concentration",
-    "price_position",
-    "price_bands",
     "category_verdicts",
+    "concentration",
+    "growth_by",
     "market_headline",
+    "newest_year",
+    "price_bands",
+    "price_mix",
+    "price_position",
+    "with_category",
 ]
 
 NO_CATEGORY = "(no category)"
+#: a group with fewer orders on either side is `few`
+MIN_ORDERS = 30
+#: a first month that starts on this day of the month or before counts as whole
+LATEST_START = 3
+N_BANDS = 4
+#: a concentration's range: how often each seller's sales are drawn, and its ends
+N_DRAWS, RANGE = 400, (0.05, 0.95)
+HEADLINE = ["metric", "month", "amount", "low", "high", "n", "status"]
 
 
-def with_category(lines: Any, products: Any) -> ibis.Table:
+def with_category(lines: Table, products: Table | None) -> ibis.Table:
     """Sales lines that are products, with `category` of their sku ("(no category)"
     where none is known).
     """
@@ -47,366 +56,301 @@ def with_category(lines: Any, products: Any) -> ibis.Table:
     lines = lines.filter(lines.is_product) if "is_product" in lines.columns else lines
     if products is None:
         return lines.mutate(category=ibis.literal(NO_CATEGORY))
-    joined = lines.left_join(expression(products).select("sku", "category"), "sku").drop(
-        "sku_right"
-    )
-    return joined.mutate(category=joined.category.fill_null(NO_CATEGORY))
+    joined = lines.left_join(expression(products).select("sku", "category"), "sku")
+    return joined.drop("sku_right").mutate(category=_.category.fill_null(NO_CATEGORY))
 
 
-def _compared(sales: Any, as_of: pd.Timestamp, months: int) -> tuple[ibis.Table, dict[str, object]]:
-    """The rows of the newest whole months and those they are compared with (`part`:
-    now, before); n_months, basis.
+def _compared(sales: Table, as_of: dt.date, months: int) -> tuple[ibis.Table, dict[str, object]]:
+    """The rows of the newest whole months and of those they are compared with
+    (`is_now`); how many months (n_months), and what they are compared with (basis).
     """
-    t = expression(sales)
-    t = t.filter(t.ordered_on <= ibis.literal(as_of.date()))
-    first = t.aggregate(first=t.ordered_on.min()).to_pandas()["first"].iloc[0]
+    table, today = expression(sales), pd.Timestamp(as_of)
+    table = table.filter(table.ordered_on <= ibis.literal(today.date()))
+    first = table.ordered_on.min().to_pandas()
     if pd.isna(first):
-        raise PlaybookError(
-            "There are no sales to compare", table="order_lines", do="choose a later month"
-        )
-    first, running = pd.Timestamp(first), not as_of.is_month_end
-    whole = (as_of.year - first.year) * 12 + as_of.month - first.month + (first.day <= 3) - running
-    end = as_of.replace(day=1) - pd.Timedelta(days=1) if running and whole > 12 else as_of
-    spans = max(min(months, whole - 12 if whole > 12 else whole // 2), 1)
-    back = 12 if whole > 12 else spans
-    start = (end + pd.Timedelta(days=1) - pd.DateOffset(months=spans)).normalize()
-    before, before_end = (
-        start - pd.DateOffset(months=back),
-        (end + pd.Timedelta(days=1) - pd.DateOffset(months=back) - pd.Timedelta(days=1)),
+        raise PlaybookError("market_research.no_sales", table="order_lines")
+    first, is_running = pd.Timestamp(first), not today.is_month_end
+    whole = (today.year - first.year) * 12 + today.month - first.month
+    whole += int(first.day <= LATEST_START) - is_running
+    has_year = whole > 12
+    n_months = max(min(months, whole - 12 if has_year else whole // 2), 1)
+    back = 12 if has_year else n_months
+    # the day after the newest whole month, or after today where the log is too short
+    stop = today + pd.Timedelta(days=1)
+    if is_running and has_year:
+        stop = today.replace(day=1)
+    start = stop - pd.DateOffset(months=n_months)
+    is_now = _within(table, start, stop)
+    is_past = _within(
+        table,
+        *(day - pd.DateOffset(months=back) for day in (start, stop)),
     )
-    now_, past = (
-        t.ordered_on.between(ibis.literal(a.date()), ibis.literal(b.date()))
-        for a, b in ((start, end), (before, before_end))
+    basis = say(f"market_research.basis_{'year' if has_year else 'months'}")
+    rows = table.filter(is_now | is_past).mutate(is_now=is_now)
+    return rows, {"n_months": n_months, "basis": basis}
+
+
+def _within(table: ibis.Table, start: pd.Timestamp, stop: pd.Timestamp) -> ibis.Value:
+    return (table.ordered_on >= ibis.literal(start.date())) & (
+        table.ordered_on < ibis.literal(stop.date())
     )
-    basis = (
-        "a year before" if back == 12 and whole > 12 else "the months before: season not removed"
-    )
-    return t.mutate(part=now_.ifelse("now", past.ifelse("before", "out"))).filter(
-        _.part != "out"
-    ), {"n_months": spans, "basis": basis}
 
 
 def growth_by(
-    sales: Any,
+    sales: Table,
     *,
-    as_of: dt.date | str,
+    as_of: dt.date,
     by: str,
     months: int = 12,
     level: float = 0.9,
-    min_orders: int = 30,
 ) -> pd.DataFrame:
-    """One row per `by`, largest first: revenue, revenue_before, growth, low, high,
-    share, share_difference, n_orders, n_months, basis, status.
+    """Sales of the newest whole months against those before, one row per `by`, largest
+    first; the columns are those of `category_growth` with `by` in place of the
+    category.
 
     `sales`: lines or orders with ordered_on, order_id, revenue, `by` and, where known,
     customer_id. The interval takes buyers as independent (their squared sums: the
     variance of a compound Poisson total) and the two periods as well. Status:
-    `complete`, `few` (under `min_orders` orders on either side), `new` or `gone`
+    `complete`, `few` (under thirty orders on either side), `new` or `gone`
     (growth missing).
     """
-    t, facts = _compared(sales, pd.Timestamp(as_of), months)
-    if by not in t.columns:
-        raise PlaybookError(f"Growth by {by} needs that column", column=by, do="join it first")
-    buyer = t.customer_id.fill_null(t.order_id) if "customer_id" in t.columns else t.order_id
-    money = t.revenue.cast("decimal(18, 4)").round(2).cast("decimal(18, 2)")
-    kept = t.select(
-        "order_id", "part", group=t[by].fill_null(f"(no {by})"), buyer=buyer, money=money
-    )
-    each = kept.group_by("group", "part", "buyer").aggregate(
-        x=kept.money.sum().cast("decimal(18, 2)")
-    )
-    sums = each.group_by("group", "part").aggregate(
-        total=each.x.sum().cast("float64"), squares=(each.x * each.x).sum().cast("float64")
-    )
-    n = kept.group_by("group", "part").aggregate(n=kept.order_id.nunique())
-    table = sums.inner_join(n, ["group", "part"]).order_by("group", "part").to_pandas()
-    wide = table.pivot(index="group", columns="part", values=["total", "squares", "n"])
-    wide = wide.reindex(
-        columns=pd.MultiIndex.from_product([["total", "squares", "n"], ["now", "before"]])
-    ).fillna(0.0)
-    now, past = wide["total", "now"], wide["total", "before"]
-    n_now, n_past = wide["n", "now"], wide["n", "before"]
-    known = (now > 0) & (past > 0)
-    ratio = (now / past.where(past > 0)).where(known)
-    spread = np.sqrt(
-        wide["squares", "now"] / now.where(known) ** 2
-        + wide["squares", "before"] / past.where(known) ** 2
-    )
-    reach = np.exp(quantile_of_normal(level) * spread)
-    out = pd.DataFrame(
+    rows, compared = _compared(sales, as_of, months)
+    if by not in rows.columns:
+        raise PlaybookError("market_research.no_group", by=by, column=by)
+    table = _totals(rows, by)
+    now, past = table.now, table.past
+    is_known = (now > 0) & (past > 0)
+    ratio = now.where(is_known) / past.where(is_known)
+    variance = table.squares_now / now**2 + table.squares_past / past**2
+    reach = np.exp(quantile_of_normal(level) * np.sqrt(variance))
+    few = table[["n_now", "n_past"]].min(axis=1) < MIN_ORDERS
+    share = now / now.sum()
+    growth = pd.DataFrame(
         {
-            by: wide.index,
+            by: table.group,
             "revenue": now,
             "revenue_before": past,
             "growth": ratio - 1,
             "low": ratio / reach - 1,
             "high": ratio * reach - 1,
-            "share": now / now.sum(),
-            "share_difference": now / now.sum() - past / past.sum(),
-            "n_orders": n_now.astype("int64"),
-            **facts,
+            "share": share,
+            "share_difference": share - past / past.sum(),
+            "n_orders": table.n_now,
+            **compared,
+            "status": np.select(
+                [past <= 0, now <= 0, few],
+                ["new", "gone", "few"],
+                "complete",
+            ),
         }
     )
-    few = np.minimum(n_now, n_past) < min_orders
-    out["status"] = np.select([past <= 0, now <= 0, few], ["new", "gone", "few"], "complete")
-    return out.sort_values(["revenue", by], ascending=[False, True], ignore_index=True)
+    return growth.sort_values(["revenue", by], ascending=[False, True], ignore_index=True)
 
 
-def category_margins(lines: Any, *, as_of: dt.date | str, months: int = 12) -> pd.DataFrame:
-    """Goods margin by category over the newest months: category, margin_share (of
-    revenue; missing where a line has no cost), cost_coverage (share of lines that have
-    one).
-    """
-    t, _facts = _compared(lines, pd.Timestamp(as_of), months)
-    t = t.filter(t.part == "now")
-    cost = t.cost.cast("float64") if "cost" in t.columns else ibis.null("float64")
-    sums = (
-        t.mutate(c=cost)
-        .group_by("category")
-        .aggregate(
-            revenue=_.revenue.sum().cast("float64"), cost=_.c.sum(), known=_.c.count(), n=_.count()
-        )
+def _totals(rows: ibis.Table, by: str) -> pd.DataFrame:
+    """By group, now and in the past: revenue, its squares summed over buyers, orders."""
+    buyer = rows.order_id
+    if "customer_id" in rows.columns:
+        buyer = rows.customer_id.fill_null(buyer)
+    money = rows.revenue.cast("decimal(18, 4)").round(2).cast("decimal(18, 2)")
+    group = rows[by].fill_null(f"(no {by})")
+    rows = rows.select("order_id", "is_now", group=group, buyer=buyer, money=money)
+    when = {"now": rows.is_now, "past": ~rows.is_now}
+    sums = {
+        name: rows.money.sum(where=is_in).cast("decimal(18, 2)") for name, is_in in when.items()
+    }
+    buyers = rows.group_by("group", "buyer").aggregate(**sums)
+    totals = buyers.group_by("group").aggregate(
+        **{name: buyers[name].sum().cast("float64") for name in when},
+        **{f"squares_{name}": (buyers[name] * buyers[name]).sum().cast("float64") for name in when},
     )
-    out = sums.order_by("category").to_pandas()
-    whole = (out["known"] == out["n"]) & (out["revenue"] > 0)
-    out["margin_share"] = (1 - out["cost"] / out["revenue"]).where(whole)
-    return out.assign(cost_coverage=out["known"] / out["n"])[
-        ["category", "margin_share", "cost_coverage"]
-    ]
+    orders = rows.group_by("group").aggregate(
+        **{f"n_{name}": rows.order_id.nunique(where=is_in) for name, is_in in when.items()}
+    )
+    table = totals.inner_join(orders, "group").order_by("group").to_pandas()
+    return table.fillna(0.0)
 
 
-def price_mix(
-    lines: Any, *, as_of: dt.date | str, by: str = "category", months: int = 12
-) -> pd.DataFrame:
-    """Why the mean revenue per unit changed: one row of before, after, change, same_mix
-    and mix (the last two sum to the change, in money per unit), n_months, basis.
+def category_margins(lines: Table, *, as_of: dt.date, months: int = 12) -> pd.DataFrame:
+    """Goods margin by category over the newest months:
 
-    same_mix holds each group's share of units at the mean of both periods (Bennet's
+    - category: its name
+    - margin_share: share of revenue; missing where a line has no cost
+    - cost_coverage: share of lines that have a cost
+    """
+    rows, _periods = _compared(lines, as_of, months)
+    cost = rows.cost.cast("float64") if "cost" in rows.columns else ibis.null("float64")
+    rows, coverage = (
+        rows.mutate(cost=cost).filter(_.is_now),
+        _.cost.count() / _.count(),
+    )
+    sums = {
+        "revenue": total("revenue"),
+        "cost": _.cost.sum(),
+        "cost_coverage": coverage,
+    }
+    table = sums_by(rows, "category", **sums)
+    is_whole = (table.cost_coverage == 1) & (table.revenue > 0)
+    table["margin_share"] = (1 - table.cost / table.revenue).where(is_whole)
+    return table[["category", "margin_share", "cost_coverage"]]
+
+
+def price_mix(lines: Table, *, as_of: dt.date, months: int = 12) -> pd.DataFrame:
+    """Why the mean revenue per unit changed, in one row:
+
+    - before, after, change: mean revenue per unit, and its change
+    - same_mix, mix: the parts of the change at the same mix and from another mix of
+      categories; they sum to it
+    - n_months, basis: what was compared
+
+    same_mix holds each category's share of units at the mean of both periods (Bennet's
     decomposition, 1920), so neither period's mix is favoured. A mean may rise while
-    every group's falls (Simpson 1951): then `mix` carries the rise.
+    every category's falls (Simpson 1951): then `mix` carries the rise.
     """
-    t, facts = _compared(lines, pd.Timestamp(as_of), months)
-    sums = (
-        t.mutate(group=t[by].fill_null(f"(no {by})"))
-        .group_by("group", "part")
-        .aggregate(units=_.quantity.sum().cast("float64"), revenue=_.revenue.sum().cast("float64"))
-    )
-    wide = (
-        sums.order_by("group", "part").to_pandas().pivot(index="group", columns="part").fillna(0.0)
-    )
-    wide = wide.reindex(
-        columns=pd.MultiIndex.from_product([["units", "revenue"], ["now", "before"]]),
-        fill_value=0.0,
-    )
-    share = wide["units"] / wide["units"].sum()
-    price = wide["revenue"] / wide["units"].where(wide["units"] > 0)
-    price = price.T.fillna(
-        price.T.bfill().ffill()
-    ).T  # a group sold in one period only changes the mix, not the price
-    after, past = ((share[k] * price[k]).sum() for k in ("now", "before"))
-    same = (share.mean(axis=1) * (price["now"] - price["before"])).sum()
-    return pd.DataFrame(
-        [
-            {
-                "before": past,
-                "after": after,
-                "change": after - past,
-                "same_mix": same,
-                "mix": (price.mean(axis=1) * (share["now"] - share["before"])).sum(),
-                **facts,
-            }
-        ]
-    )
+    rows, compared = _compared(lines, as_of, months)
+    sums = {"units": total("quantity"), "revenue": total("revenue")}
+    wide = sums_by(rows, "category", "is_now", **sums)
+    wide = wide.pivot(index="category", columns="is_now").fillna(0.0)
+    units, revenue = (wide[name].reindex(columns=[False, True], fill_value=0.0) for name in sums)
+    share = units / units.sum()
+    price = revenue / units.where(units > 0)
+    # a category sold in one period only changes the mix, not the price
+    price = price.bfill(axis=1).ffill(axis=1)
+    before, after = (share * price).sum()
+    same_mix = (share.mean(axis=1) * (price[True] - price[False])).sum()
+    row = {
+        "before": before,
+        "after": after,
+        "change": after - before,
+        "same_mix": same_mix,
+        "mix": (price.mean(axis=1) * (share[True] - share[False])).sum(),
+        **compared,
+    }
+    return pd.DataFrame([row])
 
 
-def market_share(
-    own: pd.DataFrame,
-    market_series: Any,
-    *,
-    series: str,
-    unit_factor: float = 1.0,
-    share_of_series: float = 1.0,
-) -> pd.DataFrame:
-    """One row per period both cover whole: period_on, own, market, share, own_growth,
-    market_growth, growth_gap, vintage.
-
-    `own`: month, amount (whole months). The newest vintage of each period is used and
-    named. `unit_factor` turns one unit of the series into the shop's currency,
-    `share_of_series` is the part of it that is this shop's market; growth is on the
-    same period a year before, missing where that is not there. Raises PlaybookError for
-    a series not there.
-    """
-    t = expression(market_series)
-    t = t.filter(t.series == series).order_by("period_on").to_pandas()
-    if t.empty:
-        raise PlaybookError(
-            f"There is no series {series!r}",
-            table="market_series",
-            column="series",
-            do="choose one of the table's series",
-        )
-    t = t.sort_values(["period_on", "published_on"], na_position="first").drop_duplicates(
-        "period_on", keep="last"
-    )
-    gap = np.median(
-        np.diff(pd.to_datetime(t["period_on"]).to_numpy()).astype("timedelta64[D]").astype(int)
-    )
-    code, n_months = ("Q", 3) if gap > 45 else ("M", 1)
-    at = pd.PeriodIndex(pd.to_datetime(t["period_on"]), freq=code)
-    period = pd.PeriodIndex(own["month"], freq="M").asfreq(code)
-    mine = own.groupby(period)["amount"].agg(["sum", "count"])
-    mine = mine["sum"].where(mine["count"] == n_months)
-    out = pd.DataFrame(
-        {
-            "market": t["value"].to_numpy(float) * unit_factor * share_of_series,
-            "vintage": t["published_on"].to_numpy(),
-        },
-        index=at,
-    )
-    out["own"] = mine.reindex(out.index)
-    out["share"] = out["own"] / out["market"]
-    back = 12 // n_months
-    for name in ("own", "market"):
-        out[f"{name}_growth"] = out[name] / out[name].reindex(out.index - back).to_numpy() - 1
-    out["growth_gap"] = out["own_growth"] - out["market_growth"]
-    out.insert(0, "period_on", out.index.start_time)
-    kept = out[out["own"].notna()]
-    return kept[
-        [
-            "period_on",
-            "own",
-            "market",
-            "share",
-            "own_growth",
-            "market_growth",
-            "growth_gap",
-            "vintage",
-        ]
-    ].reset_index(drop=True)
+def newest_year(competitors: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the newest twelve months (column `month`, YYYY-MM)."""
+    before = pd.Period(competitors.month.max(), "M") - 12
+    return competitors[competitors.month > str(before)]
 
 
+@returns("market_research.concentration")
 def concentration(
-    competitors: Any,
+    competitors: Table,
     *,
     own: pd.DataFrame | None = None,
-    months: int = 12,
-    n_draws: int = 400,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """One row per category, of the newest `months`: hhi, hhi_low, hhi_high, cr5,
-    own_share, n_sellers, sales_low, sales_high, median_price, from_month, to_month.
+    """How concentrated each category is, over the newest twelve months.
 
-    hhi is the sum of squared shares (0 to 1), cr5 the share of the five largest, both
-    of mid estimates; the range draws every seller's sales within low and high (uniform,
-    seeded). Above .25 is commonly called concentrated. `own` (category, amount over the
-    same months) makes the shop one of the sellers; else own_share is missing.
+    The range draws every seller's sales within low and high (uniform, seeded). An hhi
+    above .25 is commonly called concentrated. `own` (category, amount over the same
+    months) makes the shop one of the sellers; else own_share is missing.
     """
-    t = expression(competitors).to_pandas()
-    t = t[t["month"] > str(pd.Period(t["month"].max(), "M") - months)]
-    t = t.assign(
-        low=t["sales_low"].astype(float),
-        high=t["sales_high"].astype(float),
-        price=t["price"].astype(float),
-    )
+    table = newest_year(expression(competitors).to_pandas())
+    numbers = table[["sales_low", "sales_high", "price"]].astype(float)
+    table = table.assign(**numbers).sort_values(["category", "seller", "month"])
     rng = np.random.default_rng(seed)
     rows = []
-    for category, part in t.sort_values(["category", "seller", "month"]).groupby(
-        "category", sort=True
-    ):
-        seller = part.groupby("seller", sort=True)[["low", "high"]].sum()
-        mine = np.nan if own is None else own.loc[own["category"] == category, "amount"].sum()
+    for category, part in table.groupby("category", sort=True):
+        sellers = part.groupby("seller", sort=True)[["sales_low", "sales_high"]].sum()
+        mine = np.nan
+        if own is not None:
+            mine = own.loc[own.category == category, "amount"].sum()
         if mine > 0:
-            seller.loc["own"] = [mine, mine]
-        share = np.sort(seller.mean(axis=1).to_numpy())[::-1] / seller.mean(axis=1).sum()
-        drawn = rng.uniform(
-            seller["low"], np.maximum(seller["high"], seller["low"]), (n_draws, len(seller))
-        )
+            sellers.loc["own"] = [mine, mine]
+        sales = sellers.mean(axis=1)
+        share = np.sort(sales.to_numpy())[::-1] / sales.sum()
+        low, high = sellers.sales_low, sellers.sales_high
+        drawn = rng.uniform(low, np.maximum(high, low), (N_DRAWS, len(sellers)))
         hhi = ((drawn / drawn.sum(axis=1, keepdims=True)) ** 2).sum(axis=1)
         rows.append(
-            {
-                "category": category,
-                "hhi": (share**2).sum(),
-                "hhi_low": np.quantile(hhi, 0.05),
-                "hhi_high": np.quantile(hhi, 0.95),
-                "cr5": share[:5].sum(),
-                "n_sellers": len(seller),
-                "own_share": mine / seller.mean(axis=1).sum(),
-                "sales_low": seller["low"].sum(),
-                "sales_high": seller["high"].sum(),
-                "median_price": part["price"].median(),
-                "from_month": part["month"].min(),
-                "to_month": part["month"].max(),
-            }
+            (
+                category,
+                (share**2).sum(),
+                *np.quantile(hhi, RANGE),
+                share[:5].sum(),
+                len(sellers),
+                mine / sales.sum(),
+                low.sum(),
+                high.sum(),
+                part.price.median(),
+                part.month.min(),
+                part.month.max(),
+            )
         )
-    return pd.DataFrame(rows)
+    return frame_of("market_research.concentration", rows)
 
 
 def price_position(
-    prices: Any, *, as_of: dt.date | str, currency: str, products: Any = None
+    prices: Table,
+    *,
+    as_of: dt.date,
+    currency: str,
+    products: Table | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Own price beside competitors' on the same sku, and what was left out.
 
-    First frame, one row per sku with both: sku, category, own_price, competitor_low,
-    competitor_median, competitor_high, n_sellers, gap_share (own over their median less
-    1). Second: currency, n_rows of prices in another currency than the shop's: a price
-    is never converted one to one. Raises PlaybookError where currencies are mixed and
-    the shop's is not known.
+    First frame: the table `price_position`, one row per sku with both. Second:
+    currency, n_rows of prices in another currency than the shop's: a price is never
+    converted one to one. Raises PlaybookError where currencies are mixed and the shop's
+    is not known.
     """
-    day = pd.Timestamp(as_of)
-    t = expression(prices).to_pandas()
-    money = t["currency"] if "currency" in t else pd.Series(None, index=t.index, dtype=object)
+    table, foreign = _in_own_currency(expression(prices).to_pandas(), currency)
+    today = pd.Timestamp(as_of)
+    table = table[pd.to_datetime(table.from_on) <= today]
+    if "until_on" in table:
+        until = pd.to_datetime(table.until_on)
+        table = table[until.isna() | (until >= today)]
+    table = table.assign(price=table.price.astype(float))
+    table = table.sort_values(["sku", "seller", "from_on"])
+    table = table.drop_duplicates(["sku", "seller"], keep="last")
+    is_own = table.seller == "own"
+    position = (
+        table[~is_own]
+        .groupby("sku")
+        .price.agg(
+            competitor_low="min",
+            competitor_median="median",
+            competitor_high="max",
+            n_sellers="count",
+        )
+    )
+    position["own_price"] = table[is_own].set_index("sku").price
+    position = position.reset_index()
+    position["category"] = NO_CATEGORY
+    if products is not None:
+        category = expression(products).select("sku", "category").to_pandas()
+        category = category.set_index("sku").category
+        position["category"] = position.sku.map(category).fillna(NO_CATEGORY)
+    middle = position.competitor_median
+    position["gap_share"] = position.own_price / middle.where(middle > 0) - 1
+    columns = schema("market_research.price_position").names
+    return position[columns].sort_values("sku", ignore_index=True), foreign
+
+
+def _in_own_currency(prices: pd.DataFrame, currency: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The prices in the shop's currency, and how many rows are in each other one."""
+    money = pd.Series(None, index=prices.index, dtype=object)
+    money = prices.get("currency", money)
     kinds = sorted(money.dropna().unique())
     if len(kinds) > 1 and currency not in kinds:
         raise PlaybookError(
-            f"Prices are in {', '.join(kinds)} and none is the shop's currency {currency}",
+            "market_research.foreign_prices",
+            known=", ".join(kinds),
+            currency=currency,
             table="prices",
             column="currency",
-            do="name the shop's currency in shop.yaml",
         )
-    foreign = money.notna() & (money != currency) & (currency in kinds)
-    left_out = (
-        money[foreign]
-        .value_counts()
-        .sort_index()
-        .rename_axis("currency")
-        .rename("n_rows")
-        .reset_index()
-    )
-    t = t[~foreign & (pd.to_datetime(t["from_on"]) <= day)]
-    t = t[t["until_on"].isna() | (pd.to_datetime(t["until_on"]) >= day)] if "until_on" in t else t
-    t = t.assign(price=t["price"].astype(float)).sort_values(["sku", "seller", "from_on"])
-    t = t.drop_duplicates(["sku", "seller"], keep="last")
-    own = t[t["seller"] == "own"].set_index("sku")["price"]
-    others = t[t["seller"] != "own"].groupby("sku")["price"].agg(["min", "median", "max", "count"])
-    others.columns = ["competitor_low", "competitor_median", "competitor_high", "n_sellers"]
-    out = others.assign(own_price=own).reset_index()
-    out["category"] = NO_CATEGORY
-    if products is not None:
-        known = (
-            expression(products).select("sku", "category").to_pandas().set_index("sku")["category"]
-        )
-        out["category"] = out["sku"].map(known).fillna(NO_CATEGORY)
-    out["gap_share"] = (
-        out["own_price"] / out["competitor_median"].where(out["competitor_median"] > 0) - 1
-    )
-    order = [
-        "sku",
-        "category",
-        "own_price",
-        "competitor_low",
-        "competitor_median",
-        "competitor_high",
-        "n_sellers",
-    ]
-    return out[[*order, "gap_share"]].sort_values("sku", ignore_index=True), left_out
+    is_foreign = money.notna() & (money != currency) & (currency in kinds)
+    n_rows = money[is_foreign].value_counts().sort_index().rename_axis("currency")
+    return prices[~is_foreign], n_rows.rename("n_rows").reset_index()
 
 
-def price_bands(
-    lines: Any, *, offers: pd.DataFrame | None = None, n_bands: int = 4
-) -> pd.DataFrame:
-    """Where in the price range units are sold, by category: category, band (1
-    cheapest), low_price, high_price, units_share, revenue_share, margin_share, n_units,
-    offers_share, gap_share.
+@returns("market_research.price_bands")
+def price_bands(lines: Table, *, offers: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Where in the price range units are sold, by category.
 
     Band edges are quantiles of the competitors' offers of the category (`offers`:
     category, price), so that each band holds the same share of the market's offers
@@ -415,63 +359,72 @@ def price_bands(
     band the shop leaves to others. `lines` carry category, quantity, revenue and, where
     known, cost; margin_share is missing where a cost is.
     """
-    t = expression(lines)
-    cost = t.cost.cast("float64") if "cost" in t.columns else ibis.null("float64")
-    t = t.filter((t.quantity > 0) & (t.revenue > 0)).mutate(
-        paid=(t.revenue.cast("float64") / t.quantity.cast("float64")).round(2), cost=cost
-    )
-    sold = t.group_by("category", "paid").aggregate(
-        units=t.quantity.sum().cast("float64"),
-        revenue=t.revenue.sum().cast("float64"),
-        margin=(t.cost.isnull().sum() == 0).ifelse(
-            (t.revenue.cast("float64") - t.cost).sum(), ibis.null("float64")
-        ),
-    )
-    sold = sold.order_by("category", "paid").to_pandas()
-    rows = []
+    sold = _sold_by_price(expression(lines))
+    frames = []
     for category, part in sold.groupby("category", sort=True):
-        market = (
-            np.array([])
-            if offers is None
-            else offers.loc[offers["category"] == category, "price"].to_numpy(float)
-        )
-        cuts = np.linspace(0, 1, n_bands + 1)[1:-1]
-        if len(market) >= n_bands:
-            edges = np.quantile(market, cuts)
-        else:
-            market, paid = np.array([]), part["paid"].to_numpy()
-            edges = paid[
-                np.searchsorted(part["units"].cumsum() / part["units"].sum(), cuts).clip(
-                    0, len(part) - 1
-                )
-            ]
-        band = np.searchsorted(edges, part["paid"], side="left")
-        sums = part.groupby(band)[["units", "revenue", "margin"]].agg(lambda x: x.sum(skipna=False))
-        sums = sums.reindex(range(n_bands)).fillna({"units": 0.0, "revenue": 0.0})
-        held = np.bincount(np.searchsorted(edges, market, side="left"), minlength=n_bands) / max(
-            len(market), 1
-        )
-        share = sums / sums.sum(skipna=True)
-        rows.append(
-            pd.DataFrame(
-                {
-                    "category": category,
-                    "band": np.arange(1, n_bands + 1),
-                    "low_price": np.r_[0, edges],
-                    "high_price": np.r_[edges, np.inf],
-                    "units_share": share["units"],
-                    "revenue_share": share["revenue"],
-                    "margin_share": share["margin"] if part["margin"].notna().all() else np.nan,
-                    "n_units": sums["units"],
-                    "offers_share": held if len(market) else np.nan,
-                }
-            )
-        )
-    out = pd.concat(rows, ignore_index=True)
-    out["high_price"] = out["high_price"].replace(np.inf, np.nan)  # the top band is open
-    return out.assign(gap_share=out["units_share"] - out["offers_share"])
+        market = np.array([])
+        if offers is not None:
+            market = offers.loc[offers.category == category, "price"].to_numpy(float)
+        if len(market) < N_BANDS:
+            market = np.array([])
+        frames.append(_bands(part, market).assign(category=category))
+    bands = pd.concat(frames, ignore_index=True)
+    bands["gap_share"] = bands.units_share - bands.offers_share
+    return bands[schema("market_research.price_bands").names]
 
 
+def _sold_by_price(lines: ibis.Table) -> pd.DataFrame:
+    """Units, revenue and margin by category and price paid per unit, cheapest first."""
+    cost = lines.cost.cast("float64") if "cost" in lines.columns else ibis.null("float64")
+    paid = (lines.revenue.cast("float64") / lines.quantity.cast("float64")).round(2)
+    lines = lines.mutate(paid=paid, cost=cost).filter((_.quantity > 0) & (_.revenue > 0))
+    margin = (_.revenue.cast("float64") - _.cost).sum()
+    is_known = _.cost.isnull().sum() == 0
+    return sums_by(
+        lines,
+        "category",
+        "paid",
+        units=total("quantity"),
+        revenue=total("revenue"),
+        margin=is_known.ifelse(margin, ibis.null("float64")),
+    )
+
+
+def _bands(sold: pd.DataFrame, market: np.ndarray) -> pd.DataFrame:
+    """The bands of one category, cut at quantiles of the market's offers, or of the
+    units sold where there are none.
+    """
+    cuts = np.linspace(0, 1, N_BANDS + 1)[1:-1]
+    offers_share = np.nan
+    if len(market):
+        edges = np.quantile(market, cuts)
+        held = np.bincount(
+            np.searchsorted(edges, market, side="left"),
+            minlength=N_BANDS,
+        )
+        offers_share = held / len(market)
+    else:
+        at = np.searchsorted(sold.units.cumsum() / sold.units.sum(), cuts)
+        edges = sold.paid.to_numpy()[at.clip(0, len(sold) - 1)]
+    band = np.searchsorted(edges, sold.paid, side="left")
+    amounts = ["units", "revenue", "margin"]
+    sums = (
+        sold.groupby(band)[amounts].agg(lambda part: part.sum(skipna=False)).reindex(range(N_BANDS))
+    )
+    share = (sums / sums.sum()).fillna({"units": 0.0, "revenue": 0.0})
+    bands = share.add_suffix("_share").assign(
+        band=np.arange(1, N_BANDS + 1),
+        low_price=np.r_[0, edges],
+        high_price=np.r_[edges, np.nan],  # the top band is open
+        n_units=sums["units"].fillna(0.0),
+        offers_share=offers_share,
+    )
+    if sold.margin.isna().any():
+        bands["margin_share"] = np.nan
+    return bands
+
+
+@returns("market_research.verdicts")
 def category_verdicts(
     growth: pd.DataFrame | None,
     *,
@@ -480,75 +433,84 @@ def category_verdicts(
     hurdle: float = 0.3,
     hhi_limit: float = 0.25,
 ) -> pd.DataFrame:
-    """Enter, hold, exit or research, per category: category, action, reason, growth,
-    low, high, hhi, margin_share.
+    """Enter, hold, exit or research, per category.
 
     Enter (or widen): growth surely above 0, not concentrated, margin above the hurdle.
     Exit: growth surely below 0 and margin under it. Research: a fact the rule needs is
     missing or rests on few orders. Hold: the rest. A category that competitors sell and
     the shop does not (before launch: every one, `growth` None) is always research.
     """
-    if growth is None:
-        growth = pd.DataFrame(columns=["category", "growth", "low", "high", "status"])
-    t = growth.set_index("category")[["growth", "low", "high", "status"]]
-    hhi = (
-        concentrated.set_index("category")["hhi"]
-        if concentrated is not None and len(concentrated)
-        else None
-    )
-    t = t.reindex(t.index.union(hhi.index) if hhi is not None else t.index).sort_index()
-    t["hhi"] = hhi.reindex(t.index) if hhi is not None else np.nan
-    known = margins is not None
-    t["margin_share"] = (
-        margins.set_index("category")["margin_share"].reindex(t.index) if known else np.nan
-    )
-    rows = []
-    for category, r in t.iterrows():
-        unknown = [
-            word
-            for word, is_gone in (
-                ("own growth", r["status"] != "complete"),
-                ("concentration", pd.isna(r["hhi"])),
-                ("margin", pd.isna(r["margin_share"])),
-            )
-            if is_gone
-        ]
-        up, down = r["low"] > 0, r["high"] < 0
-        open_, pays = r["hhi"] <= hhi_limit, r["margin_share"] >= hurdle
-        if r["status"] == "complete" and down and r["margin_share"] < hurdle:
-            verdict = ("exit", "shrinking beyond doubt and margin under the hurdle")
-        elif unknown:
-            verdict = ("research", f"not known: {', '.join(unknown)}")
-        elif up and open_ and pays:
-            verdict = ("enter", "growing beyond doubt, not concentrated, margin above the hurdle")
-        else:
-            why = (("growth not certain", up), ("concentrated", open_), ("thin margin", pays))
-            verdict = ("hold", ", ".join(word for word, is_fine in why if not is_fine))
-        rows.append(
-            {
-                "category": category,
-                "action": verdict[0],
-                "reason": verdict[1],
-                **r[["growth", "low", "high", "hhi", "margin_share"]],
-            }
-        )
-    return pd.DataFrame(
-        rows,
-        columns=["category", "action", "reason", "growth", "low", "high", "hhi", "margin_share"],
+    facts = [
+        _by_category(growth, ["growth", "low", "high", "status"]),
+        _by_category(concentrated, ["hhi"]),
+    ]
+    table = pd.concat(facts, axis=1).sort_index()
+    table = table.join(_by_category(margins, ["margin_share"]))
+    rows = [
+        {
+            "category": category,
+            **_verdict(fact, hurdle, hhi_limit),
+            **fact.drop("status"),
+        }
+        for category, fact in table.iterrows()
+    ]
+    return frame_of("market_research.verdicts", rows)
+
+
+def _by_category(table: pd.DataFrame | None, columns: list[str]) -> pd.DataFrame:
+    if table is None:
+        table = pd.DataFrame(columns=["category", *columns])
+    return table.set_index("category")[columns]
+
+
+def _verdict(fact: pd.Series, hurdle: float, hhi_limit: float) -> dict[str, str]:
+    is_known = fact["status"] == "complete"
+    unknown = {
+        "growth": not is_known,
+        "hhi": pd.isna(fact["hhi"]),
+        "margin": pd.isna(fact["margin_share"]),
+    }
+    against = {
+        "uncertain": not fact["low"] > 0,
+        "concentrated": not fact["hhi"] <= hhi_limit,
+        "thin": not fact["margin_share"] >= hurdle,
+    }
+    if is_known and fact["high"] < 0 and fact["margin_share"] < hurdle:
+        return {
+            "action": "exit",
+            "reason": say("market_research.why_exit"),
+        }
+    if any(unknown.values()):
+        return {
+            "action": "research",
+            "reason": say(
+                "market_research.why_research",
+                what=_listed("unknown", unknown),
+            ),
+        }
+    if any(against.values()):
+        return {"action": "hold", "reason": _listed("against", against)}
+    return {
+        "action": "enter",
+        "reason": say("market_research.why_enter"),
+    }
+
+
+def _listed(kind: str, facts: dict[str, bool]) -> str:
+    return ", ".join(
+        say(f"market_research.fact_{kind}_{code}") for code, holds in facts.items() if holds
     )
 
 
 def market_headline(concentrated: pd.DataFrame | None, *, month: str) -> pd.DataFrame:
-    """The chapter's figure for the scorecard: hhi of the month (mean over categories
-    weighted by sales) with its range; columns metric, month, amount, low, high, n,
-    status. No row where no competitor is known.
+    """The chapter's figure for the scorecard, in the columns of headline series: hhi of
+    the month (mean over categories weighted by sales) with its range. No row where no
+    competitor is known.
     """
-    columns = ["metric", "month", "amount", "low", "high", "n", "status"]
     if concentrated is None or concentrated.empty:
-        return pd.DataFrame(columns=columns)
-    weight = concentrated["sales_low"] + concentrated["sales_high"]
-    amount, low, high = (
-        float(np.average(concentrated[c], weights=weight)) for c in ("hhi", "hhi_low", "hhi_high")
-    )
-    row = ("hhi", month, amount, low, high, float(concentrated["n_sellers"].sum()), "complete")
-    return pd.DataFrame([row], columns=columns)
+        return pd.DataFrame(columns=HEADLINE)
+    weight = concentrated.sales_low + concentrated.sales_high
+    columns = ("hhi", "hhi_low", "hhi_high")
+    mean = (np.average(concentrated[column], weights=weight) for column in columns)
+    n_sellers = float(concentrated.n_sellers.sum())
+    return pd.DataFrame([("hhi", month, *mean, n_sellers, "complete")], columns=HEADLINE)

@@ -1,7 +1,8 @@
 """How large a market is, from the top and from the bottom, as ranges.
 
-*TAM* is what all buyers spend, *SAM* the part a shop of this kind can reach, *SOM* the part it can win. Each is a
-product of factors nobody knows exactly. Two independent ways that do not overlap say that one of them is wrong.
+*TAM* is what all buyers spend, *SAM* the part a shop of this kind can reach, *SOM* the
+part it can win. Each is a product of factors nobody knows exactly. Two independent ways
+that do not overlap say that one of them is wrong.
 """
 
 from __future__ import annotations
@@ -9,14 +10,22 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from playbook.chapters.market_research.market import newest_year
 from playbook.errors import PlaybookError
+from playbook.messages import say
+from playbook.tables import frame_of, returns
 
 __all__ = ["market_size", "size_steps"]
 
+Range = tuple[float, float]
+#: what one seller can win lies in the middle half of the sellers' own shares
+MIDDLE_HALF = [0.25, 0.75]
+STEPS = ["approach", "measure", "factor", "low", "high"]
 
+
+@returns("market_research.market_size")
 def market_size(steps: pd.DataFrame) -> pd.DataFrame:
-    """TAM, SAM and SOM from the top and from the bottom: approach, measure, low, mid,
-    high, n_steps, basis.
+    """TAM, SAM and SOM from the top and from the bottom.
 
     `steps`: approach, measure (TAM, SAM, SOM), factor, low, high in the order they
     multiply; a measure is the product of all steps of its approach up to it. Ends of a
@@ -24,35 +33,33 @@ def market_size(steps: pd.DataFrame) -> pd.DataFrame:
     quadrature, as for independent factors. Raises PlaybookError for a range that is not
     positive.
     """
-    bad = ~((steps["low"] > 0) & (steps["high"] >= steps["low"]))
-    if bad.any():
+    is_bad = ~((steps.low > 0) & (steps.high >= steps.low))
+    if is_bad.any():
         raise PlaybookError(
-            "A step's range must be positive, low before high",
+            "market_research.bad_range",
             table="steps",
-            rows=int(bad.sum()),
-            column=", ".join(map(str, steps.loc[bad, "factor"])),
-            do="give low and high of each factor",
+            rows=int(is_bad.sum()),
+            column=", ".join(map(str, steps.loc[is_bad, "factor"])),
         )
     rows = []
     for approach, part in steps.groupby("approach", sort=True):
-        low, high = np.log(part["low"].to_numpy(float)), np.log(part["high"].to_numpy(float))
-        mid, half = np.cumsum((low + high) / 2), np.sqrt(np.cumsum(((high - low) / 2) ** 2))
-        for i, measure in enumerate(part["measure"]):
-            if i + 1 == len(part) or part["measure"].iloc[i + 1] != measure:
-                rows.append(
-                    {
-                        "approach": approach,
-                        "measure": measure,
-                        "low": np.exp(mid[i] - half[i]),
-                        "mid": np.exp(mid[i]),
-                        "high": np.exp(mid[i] + half[i]),
-                        "n_steps": i + 1,
-                        "basis": " × ".join(map(str, part["factor"].iloc[: i + 1])),
-                    }
+        low, high = (np.log(part[end].to_numpy(float)) for end in ("low", "high"))
+        mid = np.cumsum((low + high) / 2)
+        half = np.sqrt(np.cumsum(((high - low) / 2) ** 2))
+        ends = np.flatnonzero(part.measure != part.measure.shift(-1))
+        for last in ends:
+            range_ = np.exp(mid[last] + half[last] * np.array([-1, 0, 1]))
+            basis = " × ".join(map(str, part.factor.iloc[: last + 1]))
+            rows.append(
+                (
+                    approach,
+                    part.measure.iloc[last],
+                    *range_,
+                    last + 1,
+                    basis,
                 )
-    return pd.DataFrame(
-        rows, columns=["approach", "measure", "low", "mid", "high", "n_steps", "basis"]
-    )
+            )
+    return frame_of("market_research.market_size", rows)
 
 
 def size_steps(
@@ -60,10 +67,10 @@ def size_steps(
     series: pd.DataFrame | None = None,
     competitors: pd.DataFrame | None = None,
     factor: float = 1.0,
-    share_of_series: tuple[float, float] = (1.0, 1.0),
-    reachable: tuple[float, float] = (0.1, 0.3),
-    winnable: tuple[float, float] = (0.01, 0.05),
-    covered: tuple[float, float] = (0.3, 0.7),
+    share_of_series: Range = (1.0, 1.0),
+    reachable: Range = (0.1, 0.3),
+    winnable: Range = (0.01, 0.05),
+    covered: Range = (0.3, 0.7),
 ) -> pd.DataFrame:
     """Steps for `market_size` from the shop's tables: approach, measure, factor, low,
     high.
@@ -76,47 +83,49 @@ def size_steps(
     the middle half of the sellers' own shares. Ranges are the reader's own, stated as
     parameters; an approach without its table gives no rows.
     """
-    rows = []
+    steps: list[tuple[str, str, str, Range]] = []
     if series is not None and len(series):
-        t = series.sort_values("period_on")
-        year = t[
-            pd.to_datetime(t["period_on"])
-            > pd.to_datetime(t["period_on"]).max() - pd.DateOffset(years=1)
-        ]
-        total = float(year["value"].astype(float).sum()) * factor
-        rows += [
-            ("top-down", "TAM", "published series, one year", total, total),
-            ("top-down", "TAM", "share that is this trade", *share_of_series),
-            ("top-down", "SAM", "reachable share", *reachable),
-            ("top-down", "SOM", "winnable share", *winnable),
+        days = pd.to_datetime(series.period_on)
+        year = series.value[days > days.max() - pd.DateOffset(years=1)]
+        total = float(year.astype(float).sum()) * factor
+        steps += [
+            ("top-down", "TAM", "series", (total, total)),
+            ("top-down", "TAM", "trade", share_of_series),
+            ("top-down", "SAM", "reachable", reachable),
+            ("top-down", "SOM", "winnable", winnable),
         ]
     if competitors is not None and len(competitors):
-        t = competitors[competitors["month"] > str(pd.Period(competitors["month"].max(), "M") - 12)]
-        n_months = t["month"].nunique()
-        seller = (
-            t.groupby("seller", sort=True)[["sales_low", "sales_high"]].sum().astype(float)
-            * 12
-            / n_months
-        )
-        share = seller.mean(axis=1) / seller.mean(axis=1).sum()
-        low, high = np.quantile(share, [0.25, 0.75])
-        sold = seller.sum()
-        rows += [
-            ("bottom-up", "TAM", "listed sellers, one year", sold["sales_low"], sold["sales_high"]),
+        sales, own_share = _listed_sellers(competitors)
+        least, most = np.quantile(own_share, MIDDLE_HALF) * covered
+        steps += [
+            ("bottom-up", "TAM", "sellers", sales),
             (
                 "bottom-up",
                 "TAM",
-                "1 / share of the trade they cover",
-                1 / covered[1],
-                1 / covered[0],
+                "covered",
+                (1 / covered[1], 1 / covered[0]),
             ),
-            ("bottom-up", "SAM", "reachable share", *reachable),
-            (
-                "bottom-up",
-                "SOM",
-                "a seller's share, middle half, of the covered part",
-                low * covered[0],
-                max(high * covered[1], low * covered[0]),
-            ),
+            ("bottom-up", "SAM", "reachable", reachable),
+            ("bottom-up", "SOM", "seller", (least, max(least, most))),
         ]
-    return pd.DataFrame(rows, columns=["approach", "measure", "factor", "low", "high"])
+    rows = [
+        (
+            approach,
+            measure,
+            say(f"market_research.factor_{code}"),
+            *ends,
+        )
+        for approach, measure, code, ends in steps
+    ]
+    return pd.DataFrame(rows, columns=STEPS)
+
+
+def _listed_sellers(
+    competitors: pd.DataFrame,
+) -> tuple[pd.Series, pd.Series]:
+    """What the listed sellers sold in a year (low, high), and each one's share of it."""
+    year = newest_year(competitors)
+    sales = year.groupby("seller", sort=True)[["sales_low", "sales_high"]].sum()
+    sales = sales.astype(float) * 12 / year.month.nunique()
+    middle = sales.mean(axis=1)
+    return sales.sum(), middle / middle.sum()

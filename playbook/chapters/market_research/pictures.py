@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from playbook.pictures import HATCH, PALETTE, bars_with_intervals, new_axes
+from playbook.messages import say
+from playbook.pictures import (
+    HATCH,
+    PALETTE,
+    bars_with_intervals,
+    new_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,191 +29,187 @@ __all__ = [
     "size_plot",
 ]
 
+SHARE = "{x:.0%}"
+#: the cheapest band is the lightest
+BANDS = ["#D7E8F4", "#9CC7E4", "#4E9BC9", "#0B5A8A", "#083D5E"]
+MEASURES = ("SOM", "SAM", "TAM")
+#: approach -> its colour, and how far its line lies from the middle of the measure
+APPROACHES = {"bottom-up": ("green", 0.13), "top-down": ("blue", -0.13)}
+WHISKERS = {"ecolor": PALETTE["ink"], "capsize": 3, "elinewidth": 1}
 
-def growth_share_plot(
-    growth: pd.DataFrame, *, by: str = "category", ax: Axes | None = None
-) -> Axes:
+
+def growth_share_plot(growth: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Bubbles: share of revenue across, growth upwards with its interval, size by
     revenue; hatched rows rest on few.
     """
     ax = new_axes(ax)
-    shown = growth[growth["growth"].notna()]
-    size = 80 + 900 * shown["revenue"] / max(shown["revenue"].max(), 1e-9)
-    fine = shown["status"] == "complete"
-    ax.vlines(shown["share"], shown["low"], shown["high"], color=PALETTE["grey"], lw=1)
-    for mark, ink, hatch in ((fine, PALETTE["blue"], None), (~fine, "white", HATCH)):
+    shown = growth[growth.growth.notna()].sort_values("growth")
+    ax.vlines(shown.share, shown.low, shown.high, color=PALETTE["grey"], lw=1)
+    area = 80 + 900 * shown.revenue / shown.revenue.max()
+    is_sure = shown.status == "complete"
+    for is_drawn, ink, hatch in (
+        (is_sure, PALETTE["blue"], None),
+        (~is_sure, "white", HATCH),
+    ):
+        style = {
+            "color": ink,
+            "hatch": hatch,
+            "edgecolor": PALETTE["grey"],
+            "alpha": 0.55,
+        }
         ax.scatter(
-            shown.loc[mark, "share"],
-            shown.loc[mark, "growth"],
-            s=size[mark],
-            color=ink,
-            alpha=0.55,
-            edgecolor=PALETTE["grey"],
-            hatch=hatch,
+            "share",
+            "growth",
+            s=area[is_drawn],
+            data=shown[is_drawn],
+            **style,
         )
-    step = 0.045 * max(shown["high"].max() - shown["low"].min(), 1e-9) if len(shown) else 0.0
-    placed: list[tuple[float, float]] = []
-    for row in shown.sort_values("growth").itertuples():
-        # a label moves up until no label of a bubble nearby is in its way
-        at = row.growth
-        while any(abs(row.share - x) < 0.08 and abs(at - y) < step for x, y in placed):
-            at += step / 4
-        placed.append((row.share, at))
+    for name, place in zip(shown.category, _places(shown), strict=True):
         ax.annotate(
-            str(getattr(row, by)),
-            (row.share, at),
-            fontsize=8.5,
-            ha="left",
-            va="center",
-            xytext=(13, 0),
+            name,
+            place,
+            (13, 0),
             textcoords="offset points",
-            color=PALETTE["ink"],
+            va="center",
+            fontsize=8.5,
         )
     ax.axhline(0, color=PALETTE["grey"], lw=1)
-    basis = growth["basis"].iloc[0] if len(growth) else ""
-    ax.set(
-        xlabel="share of own revenue",
-        ylabel=f"growth on {basis.split(':')[0]}",
-        title="Own sales: which groups grow, and how sure that is",
-    )
-    ax.xaxis.set_major_formatter("{x:.0%}")
-    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.yaxis.set_major_formatter(SHARE)
     ax.margins(x=0.16)
+    basis = growth.basis.max() if len(growth) else ""
+    ax.set_ylabel(say("market_research.axis_growth_on", basis=basis))
+    return _worded(ax, "growth_share")
+
+
+def _places(shown: pd.DataFrame) -> list[tuple[float, float]]:
+    """Where names go: each moves up until no name of a bubble nearby is in its way."""
+    step = 0.045 * max(shown.high.max() - shown.low.min(), 1e-9)
+    places: list[tuple[float, float]] = []
+    for share, height in zip(shown.share, shown.growth, strict=True):
+        while any(abs(share - x) < 0.08 and abs(height - y) < step for x, y in places):
+            height += step / 4
+        places.append((share, height))
+    return places
+
+
+def _worded(ax: Axes, picture: str, **values: object) -> Axes:
+    """The axes with the picture's title and the name of its x axis, which is a share."""
+    ax.set_title(say(f"market_research.title_{picture}", **values))
+    ax.set_xlabel(say(f"market_research.axis_{picture}"))
+    ax.xaxis.set_major_formatter(SHARE)
     return ax
 
 
-def growth_plot(growth: pd.DataFrame, *, by: str, most: int = 12, ax: Axes | None = None) -> Axes:
-    """Growth of each group with its interval, largest groups first."""
-    shown = growth[growth["growth"].notna()].head(most)
-    ax = bars_with_intervals(shown, by, "growth", low="low", high="high", status="status", ax=ax)
-    ax.set(
-        xlabel="growth (interval 90 %)",
-        title=f"Growth by {by}, largest on top; hatched rests on few orders",
+def growth_plot(growth: pd.DataFrame, *, by: str, ax: Axes | None = None) -> Axes:
+    """Growth of the twelve largest groups with its interval, largest first."""
+    shown = growth[growth.growth.notna()].head(12)
+    ax = bars_with_intervals(
+        shown,
+        by,
+        "growth",
+        low="low",
+        high="high",
+        status="status",
+        ax=ax,
     )
-    ax.xaxis.set_major_formatter("{x:.0%}")
-    return ax
+    return _worded(ax, "growth", by=by)
+
+
+def _reach(frame: pd.DataFrame, amount: str) -> np.ndarray:
+    """How far an amount's interval reaches down and up."""
+    reach = [frame[amount] - frame.low, frame.high - frame[amount]]
+    return np.nan_to_num(reach).clip(min=0)
 
 
 def season_plot(
-    season: pd.DataFrame, *, market: pd.DataFrame | None = None, ax: Axes | None = None
+    season: pd.DataFrame,
+    *,
+    market: pd.DataFrame | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Seasonal index of each month with its interval, beside the market's; hatched
     where a month was seen once.
     """
     ax = new_axes(ax)
-    names = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-    known = season["index"].notna().any()
-    if known:
-        bars = ax.bar(
-            season["month_no"], season["index"], color=PALETTE["sky"], width=0.7, label="own sales"
-        )
-        reach = np.nan_to_num(
-            np.vstack([season["index"] - season["low"], season["high"] - season["index"]])
-        )
-        ax.errorbar(
-            season["month_no"],
-            season["index"],
-            yerr=reach,
-            fmt="none",
-            ecolor=PALETTE["ink"],
-            capsize=3,
-            lw=1,
-        )
-        for bar, state in zip(bars, season["status"], strict=True):
-            if state != "complete":
-                bar.set(hatch=HATCH, facecolor="white", edgecolor=PALETTE["grey"])
-    if market is not None and market["index"].notna().any():
+    bars = ax.bar(
+        "month_no",
+        "index",
+        yerr=_reach(season, "index"),
+        data=season.fillna({"index": 0.0}),
+        color=PALETTE["sky"],
+        error_kw=WHISKERS,
+        label=say("market_research.legend_own"),
+    )
+    for bar, status in zip(bars, season.status, strict=True):
+        if status == "partial":
+            bar.set(
+                hatch=HATCH,
+                facecolor="white",
+                edgecolor=PALETTE["grey"],
+            )
+    if market is not None:
+        name = say("market_research.legend_market")
         ax.plot(
-            market["month_no"],
-            market["index"],
+            "month_no",
+            "index",
+            "o-",
+            data=market,
             color=PALETTE["orange"],
             lw=2,
-            marker="o",
-            label="market series",
+            label=name,
         )
-    if known or market is not None:
-        ax.legend()
-    years = int(season["n_years"].max()) if known else 0
+    ax.legend()
     ax.axhline(1, color=PALETTE["grey"], lw=1)
-    ax.set_xticks(range(1, 13), names)
+    ax.set_xticks(range(1, 13), say("market_research.months").split())
+    n_years = season.n_years.where(season["index"].notna(), 0).max()
     ax.set(
-        xlabel="month",
-        ylabel="seasonal index (1 is an average month)",
-        title=f"The season, trend taken out; own months seen up to {years} times",
+        xlabel=say("market_research.axis_month"),
+        ylabel=say("market_research.axis_index"),
+        title=say("market_research.title_season", n=n_years),
     )
     return ax
 
 
-def band_plot(bands: pd.DataFrame, *, most: int = 8, ax: Axes | None = None) -> Axes:
-    """Units sold by price band and category; the line marks the share of the market's
-    offers in each band.
+def band_plot(bands: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Units sold by price band in the eight largest categories; the line marks the
+    share of the market's offers in each band.
     """
-    largest = bands.groupby("category")["n_units"].sum().sort_values(ascending=False).index[:most]
-    grid = bands[bands["category"].isin(largest)].pivot(
-        index="category", columns="band", values="units_share"
-    )
-    grid = grid.loc[[c for c in largest if c in grid.index]]
+    largest = bands.groupby("category").n_units.sum().nlargest(8).index[::-1]
+    grid = bands.pivot(index="category", columns="band", values="units_share").loc[largest]
     ax = new_axes(ax, size=(8, max(2.4, 0.5 * len(grid) + 1.4)))
-    inks, left = ("#D7E8F4", "#9CC7E4", "#4E9BC9", "#0B5A8A", "#083D5E"), np.zeros(len(grid))
-    places = np.arange(len(grid))[::-1]
-    for i, band in enumerate(grid.columns):
-        part = grid[band].fillna(0).to_numpy()
-        ax.barh(
-            places,
-            part,
-            left=left,
-            height=0.62,
-            color=inks[i % len(inks)],
-            label=f"band {band}",
-            edgecolor="white",
-        )
-        left += part
-    held = bands["offers_share"].notna().any()
-    if held:
-        for cut in np.cumsum(bands.groupby("band")["offers_share"].mean())[:-1]:
+    names = [say("market_research.legend_band", band=band) for band in grid]
+    grid.set_axis(names, axis=1).plot.barh(stacked=True, color=BANDS, width=0.62, ax=ax)
+    has_offers = bands.offers_share.notna().any()
+    if has_offers:
+        for cut in bands.groupby("band").offers_share.mean().cumsum()[:-1]:
             ax.axvline(cut, color=PALETTE["orange"], lw=1.4, ls="--")
-    ax.set_yticks(places, grid.index)
     ax.grid(visible=False)
+    below = -0.42 if len(grid) < 4 else -0.3
     ax.legend(
         ncols=5,
         loc="lower center",
-        bbox_to_anchor=(0.5, -0.42 if len(grid) < 4 else -0.3),
+        bbox_to_anchor=(0.5, below),
         fontsize=8.5,
     )
-    title = "Units by price band, 1 is cheapest"
-    ax.set(
-        xlabel="share of the category's units",
-        title=title + ("; dashed: the market's offers" if held else ""),
-    )
-    ax.xaxis.set_major_formatter("{x:.0%}")
-    return ax
+    ax.set_ylabel("")
+    return _worded(ax, "bands_and_offers" if has_offers else "bands")
 
 
-def size_plot(size: pd.DataFrame, *, currency: str = "money", ax: Axes | None = None) -> Axes:
+def size_plot(size: pd.DataFrame, *, currency: str, ax: Axes | None = None) -> Axes:
     """TAM, SAM and SOM as ranges on a log axis, from the top and from the bottom."""
     ax = new_axes(ax, size=(8, 2.8))
-    order, inks = (
-        ("TAM", "SAM", "SOM"),
-        {"top-down": PALETTE["blue"], "bottom-up": PALETTE["green"]},
-    )
-    for k, (approach, part) in enumerate(size.groupby("approach", sort=False)):
-        places = [len(order) - 1 - order.index(m) + (0.13 if k else -0.13) for m in part["measure"]]
-        ax.hlines(
-            places,
-            part["low"],
-            part["high"],
-            color=inks.get(approach, PALETTE["grey"]),
-            lw=6,
-            alpha=0.55,
-        )
-        ax.plot(part["mid"], places, "o", color=inks.get(approach, PALETTE["grey"]), label=approach)
-    ax.set_yticks(range(len(order)), order[::-1])
+    for approach, part in size.groupby("approach"):
+        colour, shift = APPROACHES[approach]
+        ink = PALETTE[colour]
+        places = part.measure.map(MEASURES.index) + shift
+        ax.hlines(places, part.low, part.high, color=ink, lw=6, alpha=0.55)
+        ax.plot(part.mid, places, "o", color=ink, label=approach)
+    ax.set_yticks(range(len(MEASURES)), MEASURES)
     ax.set_xscale("log")
-    if len(size):
-        ax.legend(loc="lower right")
+    ax.legend(loc="lower right")
     ax.set(
-        xlabel=f"{currency} a year (log scale)",
-        title="How large the market is, two ways that share no figure",
+        xlabel=say("market_research.axis_size", currency=currency),
+        title=say("market_research.title_size"),
     )
     return ax
 
@@ -217,35 +219,18 @@ def personas_plot(described: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     margin (or revenue).
     """
     ax = new_axes(ax, size=(8, max(2.4, 0.55 * len(described) + 1.3)))
-    worth = "cm_share" if described["cm_share"].notna().all() else "revenue_share"
-    places = np.arange(len(described))[::-1]
-    ax.barh(
-        places + 0.19,
-        described["customers_share"],
-        height=0.36,
-        color=PALETTE["blue"],
-        label="customers",
+    worth = "cm_share" if described.cm_share.notna().all() else "revenue_share"
+    shares = {"customers_share": "blue", worth: "yellow"}
+    names = [say(f"market_research.legend_{column}") for column in shares]
+    shown = described[[*shares]].set_axis(names, axis=1)
+    shown.index = described.persona + " · " + described.label
+    shown.plot.barh(
+        ax=ax,
+        width=0.74,
+        color=[PALETTE[ink] for ink in shares.values()],
+        xerr={names[0]: _reach(described, "customers_share")},
+        error_kw=WHISKERS,
     )
-    reach = np.vstack(
-        [
-            described["customers_share"] - described["low"],
-            described["high"] - described["customers_share"],
-        ]
-    )
-    ax.errorbar(
-        described["customers_share"],
-        places + 0.19,
-        xerr=np.nan_to_num(reach).clip(min=0),
-        fmt="none",
-        ecolor=PALETTE["ink"],
-        capsize=3,
-        lw=1,
-    )
-    label = "contribution margin" if worth == "cm_share" else "revenue"
-    ax.barh(places - 0.19, described[worth], height=0.36, color=PALETTE["yellow"], label=label)
-    ax.set_yticks(places, described["persona"] + " · " + described["label"])
+    ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.legend()
-    ax.set(xlabel="share", title="Who buys, and who pays")
-    ax.xaxis.set_major_formatter("{x:.0%}")
-    return ax
+    return _worded(ax, "personas")

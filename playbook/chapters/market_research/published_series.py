@@ -1,5 +1,5 @@
-"""Published series once imported: one of them at its newest vintage, and what was
-revised between two vintages.
+"""Published series once imported: one of them at its newest vintage, what was revised
+between two vintages, and the shop's share of it.
 """
 
 from __future__ import annotations
@@ -9,64 +9,94 @@ import re
 import pandas as pd
 
 from playbook.errors import PlaybookError
+from playbook.tables import returns, schema
 
-__all__ = ["newest_vintage", "series_revisions"]
+__all__ = ["market_share", "newest_vintage", "series_revisions"]
+
+NO_MONEY = r"share|percent|%|index"
+#: how a unit says that one of it is many in money
+FACTORS = {"thousand": 1e3, r"million|\bm$|\$m": 1e6, "billion": 1e9}
+#: a longer gap between periods (days) is a quarter
+LONGEST_MONTH = 45
 
 
 def newest_vintage(market_series: pd.DataFrame, name: str = "") -> tuple[pd.DataFrame, float]:
-    """One series at its newest vintage (period_on, value, published_on, unit), and what
-    one unit of it is in money.
+    """One series at its newest vintage (period_on, series, value, published_on, unit),
+    and what one unit of it is in money.
 
     Without a name the first series (by name) whose unit is not a share. `million`,
     `thousand`, `billion` or a trailing M in the unit set the factor. Raises
     PlaybookError naming the series there are when the one asked for is not.
     """
-    t = market_series.assign(
-        unit=market_series["unit"].fillna("") if "unit" in market_series else ""
-    )
-    money = sorted(
-        t.loc[~t["unit"].str.contains(r"share|percent|%|index", case=False), "series"].unique()
-    )
-    chosen = name or (money[0] if money else "")
-    if chosen not in set(t["series"]):
+    unit = market_series.unit.fillna("") if "unit" in market_series else ""
+    table = market_series.assign(unit=unit)
+    is_money = ~table.unit.str.contains(NO_MONEY, case=False)
+    chosen = name or min(table.loc[is_money, "series"], default="")
+    if chosen not in set(table.series):
         raise PlaybookError(
-            f"There is no series {chosen!r}",
+            "market_research.no_series",
+            name=chosen,
+            known=", ".join(sorted(table.series.unique())),
             table="market_series",
             column="series",
-            do=f"choose from {', '.join(sorted(t['series'].unique()))}",
         )
-    t = t[t["series"] == chosen].sort_values(["period_on", "published_on"], na_position="first")
-    t = t.drop_duplicates("period_on", keep="last").reset_index(drop=True)
-    unit = t["unit"].iloc[-1].lower()
-    words = {"thousand": 1e3, "million": 1e6, "billion": 1e9}
-    factor = next(
-        (f for word, f in words.items() if word in unit),
-        1e6 if re.search(r"\bm$|\$m", unit) else 1.0,
-    )
-    return t[["period_on", "series", "value", "published_on", "unit"]], factor
+    table = _by_vintage(table[table.series == chosen])
+    table = table.drop_duplicates("period_on", keep="last").reset_index(drop=True)
+    unit = table.unit.iloc[-1].lower()
+    factor = next((f for word, f in FACTORS.items() if re.search(word, unit)), 1.0)
+    return table[["period_on", "series", "value", "published_on", "unit"]], factor
 
 
+@returns("market_research.revisions")
 def series_revisions(market_series: pd.DataFrame) -> pd.DataFrame:
-    """Periods whose published value changed between two vintages: series, period_on,
-    first_published_on, first_value, published_on, value, change_share. Statistical
-    offices revise: a share computed on one vintage may not be another's.
+    """Periods whose published value changed between two vintages. Statistical offices
+    revise: a share computed on one vintage may not be another's.
     """
-    t = market_series.dropna(subset=["value"]).sort_values(
-        ["series", "period_on", "published_on"], na_position="first"
+    table = _by_vintage(market_series.dropna(subset=["value"]))
+    before = table.groupby(["series", "period_on"])[["value", "published_on"]].shift()
+    table["first_value"], table["first_published_on"] = (
+        before.value,
+        before.published_on,
     )
-    t["first_value"], t["first_published_on"] = (
-        t.groupby(["series", "period_on"])[c].shift() for c in ("value", "published_on")
+    revised = table[table.first_value.notna() & (table.value != table.first_value)]
+    revised = revised.assign(change_share=revised.value / revised.first_value - 1)
+    return revised[schema("market_research.revisions").names].reset_index(drop=True)
+
+
+@returns("market_research.market_share")
+def market_share(
+    own: pd.DataFrame,
+    published: pd.DataFrame,
+    *,
+    unit_factor: float = 1.0,
+) -> pd.DataFrame:
+    """The shop's part of its market, in the periods both cover whole.
+
+    `own`: month, amount (whole months). `published`: one series at its newest vintage;
+    `unit_factor` turns one unit of it into the shop's currency.
+    """
+    days = pd.to_datetime(published.period_on)
+    is_quarterly = days.diff().dt.days.median() > LONGEST_MONTH
+    code, n_months = ("Q", 3) if is_quarterly else ("M", 1)
+    table = pd.DataFrame(
+        {
+            "market": published.value.to_numpy(float) * unit_factor,
+            "vintage": pd.to_datetime(published.published_on).dt.as_unit("us").to_numpy(),
+        },
+        index=pd.PeriodIndex(days, freq=code),
     )
-    out = t[t["first_value"].notna() & (t["value"] != t["first_value"])]
-    out = out.assign(change_share=out["value"] / out["first_value"] - 1)
-    return out[
-        [
-            "series",
-            "period_on",
-            "first_published_on",
-            "first_value",
-            "published_on",
-            "value",
-            "change_share",
-        ]
-    ].reset_index(drop=True)
+    sales = own.groupby(pd.PeriodIndex(own.month, freq="M").asfreq(code)).amount
+    table["own"] = sales.sum().where(sales.count() == n_months).reindex(table.index)
+    table["share"] = table.own / table.market
+    for name in ("own", "market"):
+        year_before = table[name].reindex(table.index - 12 // n_months).to_numpy()
+        table[f"{name}_growth"] = table[name] / year_before - 1
+    table["growth_gap"] = table.own_growth - table.market_growth
+    table["period_on"] = table.index.start_time
+    known = table[table.own.notna()]
+    return known[schema("market_research.market_share").names].reset_index(drop=True)
+
+
+def _by_vintage(table: pd.DataFrame) -> pd.DataFrame:
+    order = ["series", "period_on", "published_on"]
+    return table.sort_values(order, na_position="first")

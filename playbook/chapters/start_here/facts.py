@@ -1,388 +1,243 @@
 """What the month looks like before any chapter interprets it: broken down, day by day,
-as risks, beside the dashboard.
-
-The monthly review never opens a raw table; these are the facts it reads from chapter
-00.
+and as signs of risk. The monthly review opens no raw table; it reads these facts.
 """
 
 from __future__ import annotations
 
-from itertools import combinations
-from typing import TYPE_CHECKING, Any
-
 import ibis
-import numpy as np
 import pandas as pd
 from ibis import _
 
 from playbook.measures.ad_spend import read_extract
-from playbook.measures.metrics import METRICS, months_back
-from playbook.measures.revenue_days import promotion_calendar
+from playbook.measures.metrics import months_back
+from playbook.measures.revenue_days import (
+    promotion_calendar,
+    sums_by_day,
+)
+from playbook.measures.sums import in_months, sums_by, total
+from playbook.store import Store
+from playbook.tables import returns, schema
 
-if TYPE_CHECKING:
-    from playbook.store import Store
+__all__ = ["breakdown", "daily", "risk_indicators"]
 
-__all__ = ["FACTS", "breakdown", "daily", "dashboard_walk", "month_steps", "risk_indicators"]
-
-# what the review reads of this chapter, with the columns a shop without it still has
-FACTS = {
-    "breakdown": (
-        "dimension",
-        "segment",
-        "month",
-        "orders",
-        "units",
-        "revenue",
-        "margin",
-        "n_customers",
-    ),
-    "daily": ("day_on", "orders", "revenue", "sessions", "is_promotion"),
-    "indicators": ("indicator", "month", "amount", "n"),
-    "gates": ("gate", "amount", "threshold", "verdict"),
-}
+#: so many orders of one customer on one day are a sign of fake orders
+BURST_ORDERS = 5
+#: months over which a sku's pace of sale is taken
+PACE_MONTHS = 6
+RISK_MONTHS = 13
+#: an order in one of these is on its way or has arrived
+SENT = ("paid", "shipped", "done")
 
 
+@returns("start_here.breakdown")
 def breakdown(shop: Store) -> pd.DataFrame:
-    """This month, last month and the same month last year by channel, category, region,
-    customer type: dimension, segment, month, orders, units, revenue (sales before
-    returns), margin, n_customers. Unknown segments are `unknown`.
+    """This month, last month and the same month last year by channel, region, kind of
+    customer and category.
     """
-    months = [shop.month, months_back(shop.month, 2)[0], months_back(shop.month, 13)[0]]
-    orders = shop.sales_orders.mutate(month=_.ordered_on.strftime("%Y-%m")).filter(
-        _.month.isin(months)
-    )
-    kind = ibis.cases(
-        (orders.customer_id.isnull(), "guest"), (orders.is_first, "new"), else_="returning"
-    )
-    orders = orders.mutate(customer_type=kind)
-    frames = []
-    for dimension in ("channel", "region", "customer_type"):
-        if dimension != "customer_type" and not shop.has(f"orders.{dimension}"):
-            continue
-        sums = orders.group_by("month", segment=orders[dimension].fill_null("unknown")).aggregate(
-            orders=_.count(),
-            units=_.units.sum().cast("float64"),
-            revenue=_.revenue.sum().cast("float64"),
-            margin=_.margin.sum().cast("float64"),
-            n_customers=_.customer_id.nunique(),
-        )
-        frames.append(
-            shop.con.execute(sums.order_by("month", "segment")).assign(dimension=dimension)
-        )
+    months = [months_back(shop.month, n)[0] for n in (1, 2, 13)]
+    orders = in_months(shop.sales_orders, "ordered_on", months)
+    is_guest, is_first = orders.customer_id.isnull(), orders.is_first
+    customer_type = ibis.cases((is_guest, "guest"), (is_first, "new"), else_="returning")
+    orders = orders.mutate(customer_type=customer_type)
+    dimensions = [name for name in ("channel", "region") if shop.has(f"orders.{name}")]
+    frames = [_by_segment(orders, name) for name in (*dimensions, "customer_type")]
     if shop.has("products.category"):
-        lines = shop.sales_lines.mutate(month=_.ordered_on.strftime("%Y-%m")).filter(
-            _.month.isin(months) & _.is_product
+        lines = in_months(shop.sales_lines, "ordered_on", months).filter(_.is_product)
+        lines = lines.left_join(shop.products.select("sku", "category"), "sku")
+        n_orders, margin = (
+            _.order_id.nunique(),
+            (_.revenue.sum() - _.cost.sum()).cast("float64"),
         )
-        lines = lines.left_join(shop.products.select("sku", "category"), "sku").drop("sku_right")
-        sums = lines.group_by("month", segment=lines.category.fill_null("unknown")).aggregate(
-            orders=_.order_id.nunique(),
-            units=_.quantity.sum().cast("float64"),
-            revenue=_.revenue.sum().cast("float64"),
-            margin=(_.revenue.sum() - _.cost.sum()).cast("float64"),
-            n_customers=_.customer_id.nunique(),
-        )
-        frames.append(
-            shop.con.execute(sums.order_by("month", "segment")).assign(dimension="category")
-        )
-    return pd.concat(frames, ignore_index=True)[list(FACTS["breakdown"])]
+        sums = {
+            "orders": n_orders,
+            "units": total("quantity"),
+            "margin": margin,
+        }
+        frames.append(_by_segment(lines, "category", **sums))
+    return pd.concat(frames, ignore_index=True)
 
 
+def _by_segment(rows: ibis.Table, dimension: str, **sums: ibis.Value) -> pd.DataFrame:
+    """Sums of the rows by month and segment; a segment not given is `unknown`."""
+    own = {
+        "orders": _.count(),
+        "units": total("units"),
+        "margin": total("margin"),
+    } | sums
+    rows = rows.mutate(segment=_[dimension].fill_null("unknown"))
+    by_segment = sums_by(
+        rows,
+        "month",
+        "segment",
+        revenue=total("revenue"),
+        n_customers=_.customer_id.nunique(),
+        **own,
+    )
+    by_segment["dimension"] = dimension
+    return by_segment[schema("start_here.breakdown").names]
+
+
+@returns("start_here.daily")
 def daily(shop: Store, *, months: int = 37) -> pd.DataFrame:
-    """One row per day of the last `months`: what the drivers of net revenue are made
-    of, and what was known of the day.
-
-    day_on, orders, units, revenue, net_revenue (less refunds booked that day), sessions
-    (missing where not covered), is_promotion; promotion and after_promotion (see
-    revenue_days.py), `spend <channel>` (missing in a hole of the extract), unpaid_share
-    (of sessions: channels no money is spent on), in_stock_share (of the range as it
-    sells, by month; these three left out where their table is). A day without orders
-    counts as 0: chapter 00 shows which of them are gaps.
+    """What the drivers of net revenue are made of, over the last `months`, and what was
+    known of each day. A day without orders counts as 0: chapter 00 shows which of them
+    are gaps.
     """
-    start = max(pd.Timestamp(months_back(shop.month, months)[0]), pd.Timestamp(shop.observed_from))
-    every = pd.date_range(start, shop.as_of, freq="D", name="day_on")
-
-    def by_day(sums: ibis.Table, *keys: str) -> pd.DataFrame:
-        found = shop.con.execute(sums.order_by("day_on", *keys))
-        return found.assign(day_on=pd.to_datetime(found.day_on)).set_index("day_on")
-
-    table = by_day(
-        shop.sales_orders.group_by(day_on=_.ordered_on).aggregate(
-            orders=_.count(),
-            units=_.units.sum().cast("float64"),
-            revenue=_.revenue.sum().cast("float64"),
-        )
+    start = max(
+        pd.Timestamp(months_back(shop.month, months)[0]),
+        pd.Timestamp(shop.observed_from),
     )
-    table = table.reindex(every).fillna(0.0)
-    back = by_day(
-        shop.booked_refunds.group_by(day_on=_.refunded_on).aggregate(
-            back=_.amount.sum().cast("float64")
-        )
-    )
-    table["net_revenue"] = table.revenue - back.back.reindex(every).fillna(0.0)
-    table["sessions"], table["is_promotion"], table["promotion"], table["after_promotion"] = (
-        np.nan,
-        False,
-        0.0,
-        0.0,
-    )
-    promotions, extract, paid = (
-        shop.get("promotions"),
-        shop.get("ad_spend"),
-        pd.DataFrame(index=every),
-    )
-    if promotions is not None:
-        plan = promotion_calendar(promotions, first=start, last=shop.as_of).set_index("period_on")
-        table[["promotion", "after_promotion"]] = plan
-        for starts, ends in shop.con.execute(promotions.select("starts_on", "ends_on")).itertuples(
-            index=False
-        ):
-            table.loc[pd.Timestamp(starts) : pd.Timestamp(ends), "is_promotion"] = True
-    if extract is not None and shop.con.execute(extract.spend.count()):
-        spend = read_extract(extract, as_of=shop.as_of).daily
-        paid = spend.pivot(index="day_on", columns="channel", values="spend").reindex(every)
-        paid = paid.where(
-            paid.ffill().notna(), 0.0
-        )  # a channel not yet begun spends nothing; a hole is not known
+    days = pd.date_range(start, shop.as_of, freq="D", name="day_on")
+    sums = {
+        "orders": _.count(),
+        "units": total("units"),
+        "revenue": total("revenue"),
+    }
+    table = sums_by_day(shop.sales_orders, "ordered_on", days, **sums)
+    refunds = sums_by_day(shop.booked_refunds, "refunded_on", days, amount=total("amount"))
+    table["net_revenue"] = table.revenue - refunds.amount
+    visits, spend = _visits(shop, days), _spend(shop, days)
+    table["sessions"] = visits.sum(axis=1, min_count=1)
+    table = table.join(_promotions(shop, days))
     if shop.has("traffic"):
-        visits = by_day(
-            shop.traffic.group_by("day_on", channel=_.channel.fill_null("unknown")).aggregate(
-                sessions=_.sessions.sum().cast("float64")
-            ),
-            "channel",
-        )
-        visits = visits.pivot(columns="channel", values="sessions").reindex(every)
-        table["sessions"] = visits.sum(axis=1, min_count=1)
-        table["unpaid_share"] = (
-            visits.drop(columns=[c for c in visits if c in paid]).sum(axis=1) / table.sessions
-        )
+        unpaid = visits.drop(columns=spend.columns, errors="ignore")
+        table["unpaid_share"] = unpaid.sum(axis=1) / table.sessions
     if shop.has("stock"):
-        table["in_stock_share"] = _in_stock(shop).reindex(every.strftime("%Y-%m")).to_numpy()
-    return table.join(paid.add_prefix("spend ")).reset_index()
+        table["in_stock_share"] = _in_stock(shop).reindex(days.strftime("%Y-%m")).to_numpy()
+    return table.join(spend.add_prefix("spend ")).reset_index()
 
 
-def _in_stock(shop: Store, *, months: int = 6) -> pd.Series:
+def _promotions(shop: Store, days: pd.DatetimeIndex) -> pd.DataFrame:
+    """Is a promotion running, and how deep it and the one before it are, by day."""
+    plan = pd.DataFrame(
+        {
+            "is_promotion": False,
+            "promotion": 0.0,
+            "after_promotion": 0.0,
+        },
+        index=days,
+    )
+    promotions = shop.get("promotions")
+    if promotions is None:
+        return plan
+    calendar = promotion_calendar(promotions, first=days[0], last=days[-1])
+    plan[["promotion", "after_promotion"]] = calendar.set_index("period_on")
+    spans = shop.con.execute(promotions.select("starts_on", "ends_on"))
+    for starts, ends in spans.itertuples(index=False):
+        plan.loc[pd.Timestamp(starts) : pd.Timestamp(ends), "is_promotion"] = True
+    return plan
+
+
+def _spend(shop: Store, days: pd.DatetimeIndex) -> pd.DataFrame:
+    """Spend by day, one column per channel that is paid for. A channel not yet begun
+    spends nothing; a hole in the extract is not known.
+    """
+    extract = shop.get("ad_spend")
+    if extract is None or not shop.con.execute(extract.spend.count()):
+        return pd.DataFrame(index=days)
+    log = read_extract(extract, as_of=shop.as_of).daily
+    spend = log.pivot(index="day_on", columns="channel", values="spend").reindex(days)
+    return spend.where(spend.ffill().notna(), 0.0)
+
+
+def _visits(shop: Store, days: pd.DatetimeIndex) -> pd.DataFrame:
+    """Sessions by day, one column per channel; missing where the extract has none."""
+    if not shop.has("traffic"):
+        return pd.DataFrame(index=days)
+    visits = shop.traffic.mutate(channel=_.channel.fill_null("unknown"))
+    visits = sums_by(visits, "day_on", "channel", sessions=total("sessions"))
+    visits["day_on"] = pd.to_datetime(visits.day_on)
+    return visits.pivot(index="day_on", columns="channel", values="sessions").reindex(days)
+
+
+def _in_stock(shop: Store) -> pd.Series:
     """Share of the range that was in stock, by month: each sku counts as it sold on its
     stocked days of late.
     """
-    seen = (
-        shop.sku_days.mutate(month=_.day_on.strftime("%Y-%m"))
-        .group_by("month", "sku")
-        .aggregate(
-            sold=_.units.sum(where=_.is_stocked).fill_null(0).cast("float64"),
-            stocked=_.is_stocked.sum().cast("float64"),
-            days=_.count().cast("float64"),
-        )
+    by_sku = sums_by(
+        shop.sku_days.mutate(month=_.day_on.strftime("%Y-%m")),
+        "month",
+        "sku",
+        sold=_.units.sum(where=_.is_stocked).cast("float64"),
+        stocked=total("is_stocked"),
+        days=_.count().cast("float64"),
     )
-    wide = (
-        shop.con.execute(seen.order_by("month", "sku"))
-        .pivot(index="month", columns="sku")
-        .fillna(0.0)
-    )
-    late = wide[["sold", "stocked"]].rolling(months, min_periods=1).sum()
+    wide = by_sku.pivot(index="month", columns="sku").fillna(0.0)
+    late = wide[["sold", "stocked"]].rolling(PACE_MONTHS, min_periods=1).sum()
     pace = (late.sold / late.stocked.where(late.stocked > 0)).fillna(0.0)
     return (pace * wide.stocked).sum(axis=1) / (pace * wide.days).sum(axis=1)
 
 
-def dashboard_walk(shop: Store, ours: pd.DataFrame, walk: pd.DataFrame) -> pd.DataFrame:
-    """The shop's own dashboard beside our figure for the month: metric, dashboard,
-    ours, difference, explained_by, unexplained. A difference is explained when ledger
-    steps of the month add up to it to the cent; otherwise it says so.
-
-    `ours`: the monthly series (metric, month, amount). `walk`: what `month_steps`
-    gives.
-    """
-    totals = shop.get("control_totals")
-    if totals is None:
-        return pd.DataFrame(
-            columns=["metric", "dashboard", "ours", "difference", "explained_by", "unexplained"]
-        )
-    theirs = shop.con.execute(
-        totals.filter(totals.month == shop.month).select("metric", dashboard=totals["value"])
-    )
-    mine = ours[ours.month == shop.month].set_index("metric").amount
-    mine = pd.concat(
-        [
-            mine,
-            walk[walk.reason == "refunds booked"]
-            .set_index("reason")
-            .amount.rename({"refunds booked": "refunds"}),
-        ]
-    )
-    rows = []
-    for metric, shown in theirs.sort_values("metric").itertuples(index=False):
-        known = mine.get(metric, np.nan)
-        gap = shown - known
-        column = "orders" if METRICS.get(metric) and METRICS[metric].unit == "count" else "amount"
-        steps = {r: a for r, a in zip(walk.reason, walk[column], strict=True) if abs(a) >= 0.005}
-        names, rest = (
-            _explain(gap, steps) if gap == gap else ("this metric is not in our dictionary", np.nan)
-        )
-        rows.append((metric, shown, known, gap, names, rest))
-    return pd.DataFrame(
-        rows, columns=["metric", "dashboard", "ours", "difference", "explained_by", "unexplained"]
-    )
-
-
-def _explain(gap: float, steps: dict[str, float]) -> tuple[str, float]:
-    """The smallest set of up to three steps, added or taken off, that makes the gap,
-    and what it leaves over.
-    """
-    if abs(gap) < 0.005:
-        return "equal", 0.0
-    signed = [
-        (f"{'+' if sign > 0 else '-'} {name}", sign * amount)
-        for name, amount in steps.items()
-        for sign in (1, -1)
-    ]
-    for size in (1, 2, 3):
-        for chosen in combinations(signed, size):
-            if abs(gap - sum(amount for _, amount in chosen)) < 0.005:
-                return ", ".join(name for name, _ in chosen), 0.0
-    return "not explained by any step of the walk", gap
-
-
-def month_steps(shop: Store) -> pd.DataFrame:
-    """The steps between the kinds of sales within the report month: reason, amount,
-    orders (both positive).
-    """
-    o = shop.orders.filter(_.ordered_on.strftime("%Y-%m") == shop.month)
-    zero, counted = (
-        ibis.literal(0).cast("decimal(18, 6)"),
-        o.status.isin(list(shop.counted_statuses)),
-    )
-    parts = {}
-    paid_back = (o.status == "cancelled") & o.paid_at.notnull()
-    for name, kept in (
-        ("cancelled", o.status == "cancelled"),
-        ("unpaid", o.status == "placed"),
-        ("cancelled after payment", paid_back),
-    ):
-        parts[name] = (o.total.sum(where=kept), kept.sum())
-    parts["tax of orders cancelled after payment"] = (
-        o.tax.fill_null(zero).sum(where=paid_back),
-        ibis.literal(0),
-    )
-    for name in ("shipping", "tax", "discount"):
-        parts[name] = (o[name].fill_null(zero).sum(), ibis.literal(0))
-        parts[f"{name} of counted orders"] = (
-            o[name].fill_null(zero).sum(where=counted),
-            ibis.literal(0),
-        )
-    row = shop.con.execute(
-        o.aggregate(
-            **{
-                f"{kind}{i}": value
-                for i, pair in enumerate(parts.values())
-                for kind, value in zip("an", pair, strict=True)
-            }
-        )
-    ).iloc[0]
-    every = shop.get("refunds")
-    booked = shop.con.execute(
-        shop.booked_refunds.filter(_.refunded_on.strftime("%Y-%m") == shop.month).amount.sum()
-    )
-    paid_out = (
-        0
-        if every is None
-        else shop.con.execute(
-            every.filter(_.refunded_on.strftime("%Y-%m") == shop.month).amount.sum()
-        )
-    )
-    rows = [
-        (name, float(row[f"a{i}"] or 0), float(row[f"n{i}"] or 0)) for i, name in enumerate(parts)
-    ]
-    rows.append(("refunds booked", float(booked or 0), 0.0))
-    rows.append(
-        ("refunds of orders that are not sales", float(paid_out or 0) - float(booked or 0), 0.0)
-    )
-    return pd.DataFrame(rows, columns=["reason", "amount", "orders"])
-
-
-def risk_indicators(shop: Store, *, months: int = 13) -> pd.DataFrame:
-    """One row per indicator and month: indicator, month, amount, n. Indicators whose
-    table is missing are left out.
+@returns("start_here.indicators")
+def risk_indicators(shop: Store) -> pd.DataFrame:
+    """Signs of risk over the last months; an indicator whose table is missing is left
+    out.
 
     Shares of revenue held by the top channel, sku, supplier, customer; cancelled,
-    refunded, late, charged-back shares of the month's orders; customers with five
-    orders or more on one day (a sign of fake orders); top skus without stock.
+    refunded, late and charged-back shares of the month's orders; customers with five
+    orders or more on one day (a sign of fake orders).
     """
-    wanted = months_back(shop.month, months)
-    placed = shop.orders.mutate(month=_.ordered_on.strftime("%Y-%m")).filter(_.month.isin(wanted))
-    counts = {"cancelled share": (_.status == "cancelled").mean()}
+    months = months_back(shop.month, RISK_MONTHS)
+    orders = in_months(shop.orders, "ordered_on", months)
+    lines = in_months(shop.sales_lines, "ordered_on", months)
+    parts = {"cancelled share": _by_month(orders, (_.status == "cancelled").mean())}
     if shop.has("orders.promised_at") and shop.has("orders.delivered_at"):
-        due = placed.promised_at < ibis.literal(shop.as_of_end)
-        late = (placed.delivered_at > placed.promised_at) | placed.delivered_at.isnull()
-        sent = placed.status.isin(["paid", "shipped", "done"])
-        counts["late share"] = (due & late & sent).sum() / (due & sent).sum().nullif(0)
-    table = shop.con.execute(
-        placed.group_by("month").aggregate(n=_.count(), **counts).order_by("month")
-    )
-    frames = [
-        table[["month", "n"]].assign(indicator=name, amount=table[name].astype(float))
-        for name in counts
-    ]
-    lines = shop.sales_lines.mutate(month=_.ordered_on.strftime("%Y-%m")).filter(
-        _.month.isin(wanted)
-    )
-    held: dict[str, Any] = {
-        "top sku share": lines.sku,
-        "top channel share": lines.channel,
-        "top customer share": lines.customer_id,
-    }
-    for name, key in held.items():
-        frames.append(_top_share(shop, lines.mutate(key=key), name))
+        parts["late share"] = _late_share(orders, ibis.literal(shop.as_of_end))
+    for name, key in (
+        ("sku", "sku"),
+        ("channel", "channel"),
+        ("customer", "customer_id"),
+    ):
+        parts[f"top {name} share"] = _top_share(lines, key)
     if shop.has("products.supplier_id"):
-        made = lines.inner_join(shop.products.select("sku", "supplier_id"), "sku")
-        frames.append(_top_share(shop, made.mutate(key=made.supplier_id), "top supplier share"))
+        supplied = lines.inner_join(shop.products.select("sku", "supplier_id"), "sku")
+        parts["top supplier share"] = _top_share(supplied, "supplier_id")
     if shop.has("refunds"):
-        frames.append(_refund_shares(shop, wanted))
-    burst = (
-        placed.filter(_.customer_id.notnull())
-        .group_by("month", "customer_id", "ordered_on")
-        .aggregate(n=_.count())
-    )
-    signs = (
-        burst.group_by("month")
-        .aggregate(amount=(_.n >= 5).sum().cast("float64"), n=_.n.sum())
-        .order_by("month")
-    )
-    frames.append(
-        shop.con.execute(signs).assign(indicator="customer-days with five orders or more")
-    )
-    out = pd.concat([f for f in frames if len(f)], ignore_index=True)
-    out = out[out.amount.notna()].sort_values(["indicator", "month"], ignore_index=True)
-    return out[["indicator", "month", "amount", "n"]]
+        parts |= _refund_shares(shop, months)
+    parts["customer-days with five orders or more"] = _bursts(orders)
+    frames = [part.to_pandas().assign(indicator=name) for name, part in parts.items()]
+    table = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+    table = table[table.amount.notna()].sort_values(["indicator", "month"], ignore_index=True)
+    return table[["indicator", "month", "amount", "n"]]
 
 
-def _top_share(shop: Store, lines: ibis.Table, name: str) -> pd.DataFrame:
-    sums = lines.filter(_.key.notnull()).group_by("month", "key").aggregate(revenue=_.revenue.sum())
-    shares = sums.group_by("month").aggregate(  # exact sums: floats would depend on their order
-        amount=_.revenue.max().cast("float64") / _.revenue.sum().cast("float64").nullif(0),
-        n=_.count(),
-    )
-    return shop.con.execute(shares.order_by("month")).assign(indicator=name)
+def _by_month(rows: ibis.Table, amount: ibis.Value, n: ibis.Value | None = None) -> ibis.Table:
+    n = _.count() if n is None else n
+    by_month = rows.group_by("month").aggregate(amount=amount.cast("float64"), n=n)
+    return by_month.order_by("month")
 
 
-def _refund_shares(shop: Store, wanted: list[str]) -> pd.DataFrame:
-    back = shop.booked_refunds.mutate(month=_.refunded_on.strftime("%Y-%m")).filter(
-        _.month.isin(wanted)
-    )
-    sums = back.group_by("month").aggregate(
-        n=_.count(), refunded=_.amount.sum().cast("float64"), charged=(_.kind == "chargeback").sum()
-    )
-    sold = (
-        shop.sales_orders.mutate(month=_.ordered_on.strftime("%Y-%m"))
-        .group_by("month")
-        .aggregate(sales=_.revenue.sum().cast("float64"), orders=_.count())
-    )
-    both = shop.con.execute(sums.inner_join(sold, "month").order_by("month"))
-    return pd.concat(
-        [
-            both[["month", "n"]].assign(
-                indicator="refunds booked share", amount=both.refunded / both.sales
-            ),
-            both[["month", "n"]].assign(
-                indicator="chargeback share", amount=both.charged / both.orders
-            ),
-        ]
-    )
+def _late_share(orders: ibis.Table, end: ibis.Value) -> ibis.Table:
+    """Share of the orders promised by now that came late or not at all."""
+    is_due = (orders.promised_at < end) & orders.status.isin(SENT)
+    is_late = (orders.delivered_at > orders.promised_at) | orders.delivered_at.isnull()
+    return _by_month(orders, (is_due & is_late).sum() / is_due.sum().nullif(0))
+
+
+def _top_share(lines: ibis.Table, key: str) -> ibis.Table:
+    """Share of revenue of the largest one; sums are exact, so their order is no matter."""
+    held = lines.filter(_[key].notnull()).group_by("month", key).aggregate(revenue=_.revenue.sum())
+    share = _.revenue.max().cast("float64") / total("revenue").nullif(0)
+    return _by_month(held, share)
+
+
+def _bursts(orders: ibis.Table) -> ibis.Table:
+    """Customers with many orders on one day, counted by day."""
+    known = orders.filter(_.customer_id.notnull())
+    days = known.group_by("month", "customer_id", "ordered_on").aggregate(orders=_.count())
+    return _by_month(days, (_.orders >= BURST_ORDERS).sum(), _.orders.sum())
+
+
+def _refund_shares(shop: Store, months: list[str]) -> dict[str, ibis.Table]:
+    """Refunds booked over sales, and charge-backs over orders, by month."""
+    charged = (_.kind == "chargeback").sum()
+    refunds = in_months(shop.booked_refunds, "refunded_on", months).group_by("month")
+    refunds = refunds.aggregate(n=_.count(), refunded=total("amount"), charged=charged)
+    sales = in_months(shop.sales_orders, "ordered_on", months).group_by("month")
+    sales = sales.aggregate(sales=total("revenue"), orders=_.count())
+    both = refunds.inner_join(sales, "month").order_by("month")
+    shares = {
+        "refunds booked share": both.refunded / both.sales,
+        "chargeback share": both.charged / both.orders,
+    }
+    return {name: both.select("month", "n", amount=share) for name, share in shares.items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from playbook.messages import say
 from playbook.pictures import HATCH, PALETTE, new_axes, waterfall
 
 if TYPE_CHECKING:
@@ -15,55 +16,48 @@ if TYPE_CHECKING:
 
 __all__ = ["bridge_plot", "rows_per_day_plot"]
 
+#: verdict of a day without orders -> how its column is hatched, and in which colour
+EMPTY_DAYS = {"missing": (HATCH, "orange"), "not yet": ("...", "light")}
+#: steps that move less than a cent are not drawn
+CENT = 0.005
+
 
 def rows_per_day_plot(days: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Orders per day of the month: closed days grey, days that should hold orders and
-    do not in orange.
+    """Orders per day of the month; days that should hold orders and do not are hatched
+    in orange, days still to come in grey.
     """
     ax = new_axes(ax, size=(8, 3))
-    inks = days.verdict.map(
-        {
-            "trading": PALETTE["blue"],
-            "closed day": PALETTE["light"],
-            "missing": PALETTE["orange"],
-            "not yet": PALETTE["light"],
-        }
-    )
-    places = range(1, len(days) + 1)
-    ax.bar(places, days.orders.fillna(0), color=list(inks))
+    places = pd.Series(range(1, len(days) + 1), index=days.index)
+    ax.bar(places, days.orders.fillna(0), color=PALETTE["blue"])
     top = max(float(days.orders.max() or 0), 1.0)
-    for place, verdict in zip(places, days.verdict, strict=True):
-        if verdict in ("missing", "not yet"):
-            ax.bar(
-                place,
-                top,
-                color="white",
-                hatch=HATCH if verdict == "missing" else "...",
-                lw=0,
-                edgecolor=PALETTE["orange"] if verdict == "missing" else PALETTE["light"],
-            )
-    gaps = int((days.verdict == "missing").sum())
+    for verdict, (hatch, ink) in EMPTY_DAYS.items():
+        at = places[days.verdict == verdict]
+        ax.bar(
+            at,
+            top,
+            color="white",
+            hatch=hatch,
+            lw=0,
+            edgecolor=PALETTE[ink],
+        )
+    n_gaps = int((days.verdict == "missing").sum())
+    title = say("start_here.title_gaps", n=n_gaps) if n_gaps else say("start_here.title_no_gaps")
     ax.set(
-        xlabel="day of the month",
-        ylabel="orders placed",
-        title="Every trading day has orders"
-        if gaps == 0
-        else f"{gaps} days hold no orders and should",
+        xlabel=say("start_here.axis_day"),
+        ylabel=say("start_here.axis_orders"),
+        title=title,
     )
     return ax
 
 
 def bridge_plot(walk: pd.DataFrame, *, currency: str, ax: Axes | None = None) -> Axes:
-    """The walk from the source's total to net revenue as steps; only steps that move
-    money are drawn.
+    """The walk from the source's total to net revenue as steps, up to its second start
+    for known customers; only steps that move money are drawn.
     """
-    shop_level = (
-        walk[: walk.index[walk.step == "restart"][0]] if (walk.step == "restart").any() else walk
-    )
-    shown = shop_level.assign(
-        amount=shop_level.amount.astype(float), is_total=shop_level.step.isin(["total", "sum"])
-    )
-    shown = shown[(shown.amount.abs() >= 0.005) | shown.is_total]
+    steps = walk[~(walk.step == "restart").cummax()]
+    amount = steps.amount.astype(float)
+    steps = steps.assign(amount=amount, is_total=steps.step.isin(["total", "sum"]))
+    shown = steps[(amount.abs() >= CENT) | steps.is_total]
     ax = waterfall(shown, "reason", "amount", total="is_total", ax=ax)
-    ax.set(xlabel=currency, title="From the source's total to net revenue")
+    ax.set(xlabel=currency, title=say("start_here.title_bridge"))
     return ax
