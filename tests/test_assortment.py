@@ -25,7 +25,7 @@ from playbook.chapters.assortment_pricing.assortment import (
     sku_year,
     transfer_share,
 )
-from playbook.chapters.inventory_planning.inventory import demand_law, demand_panel
+from playbook.measures.demand_panel import demand_law, demand_panel
 from playbook.errors import PlaybookError
 
 AS_OF = dt.date(2026, 10, 31)

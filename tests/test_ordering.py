@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from playbook.chapters.inventory_planning.ordering import plan_orders, rounded_to_lots, spend_budget
+from playbook.chapters.inventory_planning.ordering import (
+    Aim,
+    Shelf,
+    Terms,
+    plan_orders,
+    rounded_to_lots,
+    spend_budget,
+)
 from playbook.methods.demand import DemandLaw
 
 
@@ -25,19 +32,10 @@ def law(level, dispersion=0.1, n=None):
 
 
 def plan(level, available=0, **how):
-    how = {
-        "cost": 1.0,
-        "incoming": 0,
-        "incoming_days": 0,
-        "lead_days": 14.0,
-        "review_days": 7.0,
-    } | how
-    n = np.size(level)
-    parts = ("cost", "incoming", "incoming_days", "lead_days")
-    arrays = {part: np.broadcast_to(np.asarray(how.pop(part), float), n) for part in parts}
-    return plan_orders(
-        law(level), available=np.broadcast_to(np.asarray(available, float), n), **arrays, **how
-    )
+    shelf = [available, how.pop("incoming", 0), how.pop("incoming_days", 0)]
+    shelf = [np.broadcast_to(np.asarray(part, float), np.size(level)) for part in shelf]
+    terms = Terms(np.full(np.size(level), 14.0), how.pop("pack", 1), how.pop("least", 0))
+    return plan_orders(law(level), Shelf(*shelf), terms, Aim(chance=how.pop("stop")), **how)
 
 
 def test_the_order_tops_stock_up_to_what_the_covered_period_needs():
@@ -81,15 +79,9 @@ def test_by_rule_simulated_fill_reaches_the_aim_within_a_point():
         incoming = pipe.sum(axis=1)
         found = plan_orders(
             law(level),
-            available=stock,
-            incoming=incoming,
-            incoming_days=np.full(250, 3.5),
-            lead_days=np.full(250, 14.0),
-            review_days=7.0,
-            cost=np.ones(250),
-            aim=0.95,
-            pack=pack,
-            n_draws=200,
+            Shelf(stock, incoming, np.full(250, 3.5)),
+            Terms(np.full(250, 14.0), pack),
+            Aim(0.95),
             seed=week,
         )
         pipe[:, 2] += found.units

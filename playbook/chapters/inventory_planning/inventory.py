@@ -74,7 +74,7 @@ DRAWS, SEED = 200, 7
 def classes(
     panel: DemandPanel, law: DemandLaw, *, aims: dict[str, float] | None = None
 ) -> pd.DataFrame:
-    """abc by cumulated margin of the last 52 weeks (revenue where no cost is known),
+    """Class abc by cumulated margin of the last 52 weeks (revenue where no cost is known),
     xyz by the coefficient of variation of weekly demand without season, and the fill
     aim and way of ordering that follow.
     """
