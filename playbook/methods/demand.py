@@ -211,7 +211,9 @@ def fit_demand(
     if weeks.price is not None:
         response, effect = price_response(units, scale * quiet, weeks.price)
         scale = scale * effect
-        unsure = 0.0 if is_price_planned else _price_moves(effect)
+        late = np.log(effect[:, -52:])
+        moves = np.square(late[:, AHEAD_WEEKS:] - late[:, :-AHEAD_WEEKS]).sum() / late.size
+        unsure = 0.0 if is_price_planned else moves
     season, uplift = season_of(units, scale, weeks.week, group=weeks.group, promo=promo)
     lift = promotion_lift(uplift, promo)
     scale = scale * season[:, weeks.week] * lift
@@ -269,12 +271,6 @@ def _launches(units: ndarray, exposure: ndarray) -> tuple[ndarray, ndarray]:
     first = first[:, None]
     age = np.where(first < 4, RAMP_WEEKS, np.arange(n_weeks + 1) - first)
     return ramp, np.clip(age, 0, RAMP_WEEKS - 1)
-
-
-def _price_moves(effect: ndarray) -> float:
-    """Variance of what prices do to demand within `AHEAD_WEEKS`, over the last year."""
-    late = np.log(effect[:, -52:])
-    return np.square(late[:, AHEAD_WEEKS:] - late[:, :-AHEAD_WEEKS]).sum() / late.size
 
 
 def _mixture(

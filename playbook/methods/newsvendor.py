@@ -11,8 +11,6 @@ Draws are matrices: one row per sku, one column per simulated future, units of d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy import ndarray
 
@@ -76,49 +74,31 @@ def levels_for_fill(
     need = window.mean(axis=1)
     spare = spread_over_lot(np.broadcast_to(lot, len(need)), window.shape[1]).astype(window.dtype)
     ordered = np.sort(before + window - spare, axis=1)
-    coming = np.maximum(before.mean(axis=1) - need, 0)[:, None].astype(window.dtype)
-    whole = _Futures(before, window, coming if is_lost else 0, is_lost)
-    few = slice(None, max(FEW_DRAWS, min(window.shape[1], MANY_DRAWS // max(len(need), 1))))
-    some = whole.first(few)
-    spare = np.ascontiguousarray(spare[:, few])
+    on_order = np.maximum(before.mean(axis=1) - need, 0)[:, None].astype(window.dtype) * is_lost
+
+    def short_of(
+        level: ndarray, spare: ndarray | float, before: ndarray, window: ndarray
+    ) -> ndarray:
+        position = level.astype(window.dtype)[:, None] + spare
+        # no more is on order than the level asks for
+        coming = np.minimum(on_order, position)
+        stock = position - coming
+        stock = np.maximum(stock - before / 2, 0) - before / 2 if is_lost else stock - before
+        return np.maximum(window - np.maximum(stock + coming, 0), 0)
 
     def by_group(units: ndarray) -> ndarray:
         return np.bincount(member, weights=units, minlength=len(names))
 
-    short_at_aim = (1 - aims) * by_group(some.window.mean(axis=1))
+    few = max(FEW_DRAWS, min(window.shape[1], MANY_DRAWS // max(len(need), 1)))
+    some = [np.ascontiguousarray(part[:, :few]) for part in (spare, before, window)]
+    short_at_aim = (1 - aims) * by_group(some[2].mean(axis=1))
     low, high = (np.full(len(names), price) for price in PRICES)
     for _ in range(15):
         price = (low + high) / 2
         chance = np.clip(np.exp(price)[member] * cost, 1e-9, 1.0)
         level = np.maximum(level_for_ratio(ordered, 1 - chance), 0)
-        too_short = by_group(some.short_of(level, spare).mean(axis=1)) > short_at_aim
+        too_short = by_group(short_of(level, *some).mean(axis=1)) > short_at_aim
         high, low = np.where(too_short, price, high), np.where(too_short, low, price)
-    short = (whole.short_of(level, 0.0) > 0).mean(axis=1)
+    short = (short_of(level, 0.0, before, window) > 0).mean(axis=1)
     chance = np.minimum(short, 0.5 * (window > 0).mean(axis=1))
     return np.where(need > 0, level, 0.0), np.where(need > 0, chance, 1.0)
-
-
-@dataclass(frozen=True)
-class _Futures:
-    """Draws of demand `before` an order comes and in the `window` it covers; `coming`:
-    units on order at most.
-    """
-
-    before: ndarray
-    window: ndarray
-    coming: ndarray | int
-    is_lost: bool
-
-    def first(self, draws: slice) -> _Futures:
-        """Some of the draws."""
-        before, window = (np.ascontiguousarray(p[:, draws]) for p in (self.before, self.window))
-        return _Futures(before, window, self.coming, self.is_lost)
-
-    def short_of(self, level: ndarray, over: ndarray | float) -> ndarray:
-        """Units short in the window, (sku, draw), with the position `over` the level."""
-        position = level.astype(self.window.dtype)[:, None] + over
-        # no more is on order than the level asks for
-        coming = np.minimum(self.coming, position)
-        stock, half = position - coming, self.before / 2
-        stock = np.maximum(stock - half, 0) - half if self.is_lost else stock - self.before
-        return np.maximum(self.window - np.maximum(stock + coming, 0), 0)

@@ -64,7 +64,10 @@ def season_of(
     for _ in range(5 if has_season or on.any() else 0):
         base, lift = base_and_lift()
         if has_season:
-            season = _group_season(group_units, in_group @ (base * lift), of_year)
+            expected = in_group @ (base * lift)
+            shop = [sums.sum(axis=0, keepdims=True) @ of_year for sums in (group_units, expected)]
+            shop_season = _year_factors(*shop, 1.0)
+            season = _year_factors(group_units @ of_year, expected @ of_year, shop_season)
         plain = base * season[member][:, week]
         uplift = _group_uplift(units, plain, on, in_group)
     if not has_season:
@@ -76,8 +79,10 @@ def season_of(
         rest = [(in_group @ part)[member] - part for part in (sold, expected)]
         return _year_factors(*rest, 1.0), uplift[member]
     own_season = season[member]
-    expected = (base * own_season[:, week]) @ of_year
-    return _own_season(own_season, units @ of_year, expected), uplift[member]
+    parts = (units @ of_year, (base * own_season[:, week]) @ of_year)
+    sold, expected = (_around_year(part, np.ones(7)) for part in parts)
+    own_season = own_season * (sold + OWN_PATTERN_UNITS) / (expected + OWN_PATTERN_UNITS)
+    return own_season / own_season.mean(axis=1, keepdims=True), uplift[member]
 
 
 def promotion_lift(uplift: ndarray, promo: ndarray) -> ndarray:
@@ -191,25 +196,12 @@ def _groups(group: ndarray) -> tuple[ndarray, ndarray]:
     return member, csr_array((np.ones(len(group)), at), shape=(len(names), len(group)))
 
 
-def _group_season(sold: ndarray, expected: ndarray, of_year: ndarray) -> ndarray:
-    """Season of each group, shrunk towards the shop's."""
-    whole = [part.sum(axis=0, keepdims=True) @ of_year for part in (sold, expected)]
-    return _year_factors(sold @ of_year, expected @ of_year, _year_factors(*whole, 1.0))
-
-
 def _group_uplift(units: ndarray, plain: ndarray, on: ndarray, in_group: ndarray) -> ndarray:
     """Promotion factor of each group, shrunk towards the shop's."""
     quiet = in_group @ (plain * on).sum(axis=1)
     sold = in_group @ ((units - plain * (1 - on)) * (on > 0)).sum(axis=1)
     pooled = (sold.sum() + 50) / (quiet.sum() + 50)
     return np.clip((sold + 50 * pooled) / (quiet + 50), 0.5, 20.0)
-
-
-def _own_season(season: ndarray, sold: ndarray, expected: ndarray) -> ndarray:
-    """A sku's season: its group's, moved by its own weeks as far as it sold enough."""
-    sold, expected = (_around_year(part, np.ones(7)) for part in (sold, expected))
-    season = season * (sold + OWN_PATTERN_UNITS) / (expected + OWN_PATTERN_UNITS)
-    return season / season.mean(axis=1, keepdims=True)
 
 
 def _year_factors(sold: ndarray, expected: ndarray, prior: ndarray | float) -> ndarray:

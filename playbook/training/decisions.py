@@ -191,9 +191,7 @@ def stock_plan(shop: Any, *, review_days: int = 7) -> pd.DataFrame | None:
         purchase_orders=shop.get("purchase_orders"),
     )
     law = replace(law, next_week=int((law.next_week + STANDS_WEEKS // 2) % 52))
-    policy = inventory.order_policy(
-        inventory.cost_rates(shop.cost_rates), held, review_days=review_days
-    )
+    policy = inventory.order_policy(shop.cost_rates, held, aim_by="cost", review_days=review_days)
     return inventory.reorder(
         panel,
         law,

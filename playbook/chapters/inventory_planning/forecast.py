@@ -91,7 +91,7 @@ def predictions(
     top = np.isin(panel.sku, classes["sku"][classes["abc"] == "A"].head(MOST_PREDICTED))
     part = law.of(np.flatnonzero(top))
     draws = part.draw(HORIZON_WEEKS, n_draws=500, seed=SEED).sum(axis=2)
-    low, _, high = np.quantile(draws, BAND, axis=1)
+    low, high = (np.quantile(draws, share, axis=1) for share in BAND[::2])
     return pd.DataFrame(
         {
             "metric": "units",
@@ -129,14 +129,17 @@ def _forecasts_at(panel: DemandPanel, origin: int, kind: np.ndarray) -> pd.DataF
     }
     if origin >= 52:
         points["seasonal naive"] = panel.units[:, origin - 52 : origin - 52 + h].sum(axis=1)
-    log = pd.concat(
-        pd.DataFrame({"sku": panel.sku, "class": kind, "model": model, "point": point})
-        for model, point in points.items()
-    ).assign(origin=origin, actual=np.tile(actual, len(points)), inside=np.nan, nominal=np.nan)
-    ours = (log["model"] == "playbook").to_numpy()
-    log.loc[ours, "inside"] = ((low <= actual) & (actual <= high)).astype(float)
-    log.loc[ours, "nominal"] = ((low[:, None] <= draws) & (draws <= high[:, None])).mean(axis=1)
-    return log[np.tile(weeks > 0.5 * h, len(points))]
+    log = pd.DataFrame(points).assign(
+        origin=origin,
+        actual=actual,
+        inside=((low <= actual) & (actual <= high)).astype(float),
+        nominal=((low[:, None] <= draws) & (draws <= high[:, None])).mean(axis=1),
+        **{"class": kind},
+    )[weeks > 0.5 * h]
+    same = ["class", "origin", "actual", "inside", "nominal"]
+    log = log.melt(same, var_name="model", value_name="point")
+    log.loc[log.model != "playbook", ["inside", "nominal"]] = np.nan
+    return log
 
 
 def _recent(past: DemandPanel, weeks: int) -> np.ndarray:

@@ -32,12 +32,11 @@ from playbook.chapters.inventory_planning.ordering import (
     plan_orders,
     spend_budget,
 )
-from playbook.chapters.inventory_planning.supply import Supply, lead_draws
+from playbook.chapters.inventory_planning.supply import Supply, lead_draws, named
 from playbook.errors import PlaybookError
 from playbook.measures.demand_panel import (
     ISSUES,
     DemandPanel,
-    issue_rows,
     money_weight,
     unit_margin,
 )
@@ -45,13 +44,12 @@ from playbook.messages import say
 from playbook.methods.demand import DemandLaw
 from playbook.methods.newsvendor import levels_for_fill, spread_over_lot
 from playbook.methods.replenishment import accepted_chance, order_quantity, safety_stock
-from playbook.tables import empty, frame_of, returns
+from playbook.tables import empty, frame_of, returns, schema
 
 __all__ = [
     "OrderPolicy",
     "Reorder",
     "classes",
-    "cost_rates",
     "order_policy",
     "reorder",
     "projection",
@@ -86,20 +84,20 @@ def classes(
     table = pd.DataFrame(
         {"sku": panel.sku, "amount": amount, "basis": basis, "mean_week": level, "cv": variation}
     ).sort_values(["amount", "sku"], ascending=[False, True], ignore_index=True)
-    gains = table["amount"].clip(lower=0)
+    gains = table.amount.clip(lower=0)
     before = ((gains.cumsum() - gains) / max(gains.sum(), 1e-9)).where(gains > 0, 1.0)
     abc = np.select([before < cut for cut in ABC_CUTS], ["A", "B"], "C")
-    xyz = np.select([table["cv"] < cut for cut in XYZ_CUTS], ["X", "Y"], "Z")
-    policy = np.select(
-        [abc != "C", xyz == "Z"],
-        [say("inventory_planning.order_weekly"), say("inventory_planning.order_on_demand")],
-        say("inventory_planning.order_lots"),
+    xyz = np.select([table.cv < cut for cut in XYZ_CUTS], ["X", "Y"], "Z")
+    weekly, on_demand, in_lots = (
+        say(f"inventory_planning.order_{way}") for way in ("weekly", "on_demand", "in_lots")
     )
-    table.insert(1, "abc", abc)
-    table.insert(2, "xyz", xyz)
-    table.insert(3, "policy", policy)
-    table.insert(4, "aim_share", table["abc"].map(aims or AIMS).astype(float))
-    return table
+    table = table.assign(
+        abc=abc,
+        xyz=xyz,
+        policy=np.select([abc != "C", xyz == "Z"], [weekly, on_demand], in_lots),
+        aim_share=pd.Series(abc).map(aims or AIMS).astype(float),
+    )
+    return table[schema("inventory_planning.classes").names]
 
 
 @dataclass(frozen=True)
@@ -136,30 +134,21 @@ class Reorder:
     issues: pd.DataFrame
 
 
-def cost_rates(rates: ibis.Table | None) -> dict[str, float]:
-    """The latest value of each kind of cost rate; empty without the table."""
-    if rates is None:
-        return {}
-    latest = rates.order_by("from_on").to_pandas().groupby("kind")["value"].last()
-    return latest.astype(float).to_dict()
-
-
 def order_policy(
-    rates: dict[str, float],
-    supply: Supply,
-    *,
-    aim_by: str = "cost",
-    review_days: int = 7,
-    budget: float | None = None,
+    cost_rates: ibis.Table | None, supply: Supply, **how: int | float | str | None
 ) -> OrderPolicy:
-    """The policy at the shop's cost rates, an order's cost shared by its usual lines."""
-    lines = max(supply.suppliers["lines_per_order"].mean(), 1.0)
+    """A policy at the shop's latest cost rates, an order's cost shared by its usual
+    lines; `how` gives its other fields.
+    """
+    rates = {}
+    if cost_rates is not None:
+        rates = cost_rates.order_by("from_on").to_pandas().groupby("kind").value.last()
+    n_lines = max(supply.suppliers.lines_per_order.mean(), 1.0)
+    share = rates.get("capital_share_per_year")
     return OrderPolicy(
-        review_days,
-        aim_by,
-        budget,
-        holding_share=rates.get("capital_share_per_year"),
-        ordering_cost=rates.get("ordering_cost_per_po", 0.0) / lines,
+        holding_share=None if share is None else float(share),
+        ordering_cost=float(rates.get("ordering_cost_per_po", 0.0)) / n_lines,
+        **how,
     )
 
 
@@ -204,10 +193,12 @@ def reorder(
     orders = _order_table(lines, plan, units, gain, review_days=review_days, as_of=as_of)
     margin = np.where((units > 0) & np.isfinite(lines.margin), lines.margin, 0.0)[:, None]
     saved = np.maximum(plan.need, 0) - np.maximum(plan.need - units[:, None], 0)
-    supplier = orders["supplier_id"].astype(str).to_numpy()
+    supplier = orders.supplier_id.astype(str).to_numpy()
     spread = pd.DataFrame(margin * saved).groupby(supplier).sum().quantile([0.1, 0.9], axis=1)
     orders = orders.sort_values("sku", ignore_index=True)
-    bought = _purchase_list(orders)
+    bought = orders[orders.order_units > 0]
+    bought = bought.sort_values(["supplier_id", "order_on", "sku"], ignore_index=True)
+    bought = bought[schema("inventory_planning.purchase_list").names]
     return Reorder(orders, bought, _by_supplier(bought, spread), plan, issues)
 
 
@@ -235,9 +226,9 @@ def service_cash(
     levels). Skus without cost, lead time or a sale are out.
     """
     goods, is_sold = supply.of(panel.sku), panel.units.sum(axis=1) > 0
-    ok = (goods["lead_days"].notna() & (goods["unit_cost"] > 0)).to_numpy() & is_sold
+    ok = (goods.lead_days.notna() & (goods.unit_cost > 0)).to_numpy() & is_sold
     goods, law = goods[ok], law.of(ok)
-    cost = goods["unit_cost"].to_numpy(float)
+    cost = goods.unit_cost.to_numpy(float)
     weight = money_weight(cost, unit_margin(panel)[ok])
     lot = goods[["pack_units", "min_order_units"]].max(axis=1).to_numpy(float)
     set_on, (before, window) = (
@@ -257,7 +248,7 @@ def service_cash(
         cycle = float((stock >= window)[window > 0].mean())
         rows.append((aim, float(held.sum()), fill, cycle, np.nan))
     table = frame_of("inventory_planning.service_cash", rows)
-    return table.assign(step_cost=table["stock_value"].diff() / (100 * table["fill_share"].diff()))
+    return table.assign(step_cost=table.stock_value.diff() / (100 * table.fill_share.diff()))
 
 
 @returns("inventory_planning.overstock")
@@ -269,14 +260,14 @@ def overstock(
     cost is known).
     """
     goods = supply.of(panel.sku)
-    ok = (goods["on_hand"] > 0).to_numpy()
+    ok = (goods.on_hand > 0).to_numpy()
     if not ok.any():
         return empty("inventory_planning.overstock")
     goods, none = goods[ok], np.zeros(ok.sum())
     _, demand = law.of(ok).windows(none, cover_days, n_draws=DRAWS, seed=SEED)
     mean_day, likely = demand.mean(axis=1) / cover_days, np.quantile(demand, 0.9, axis=1)
-    held = (goods["on_hand"] + goods["incoming"]).to_numpy(float)
-    since = goods["last_received_on"].fillna(pd.to_datetime(goods["launched_on"]))
+    held = (goods.on_hand + goods.incoming).to_numpy(float)
+    since = goods.last_received_on.fillna(pd.to_datetime(goods.launched_on))
     on_hand, cost = (goods[name].to_numpy(float) for name in ("on_hand", "unit_cost"))
     days = np.minimum(held / np.maximum(mean_day, 1e-6), 9999.0)
     excess = np.floor(np.maximum(held - likely, 0))
@@ -295,7 +286,7 @@ def overstock(
             "action": np.where(is_cleared, "clear", "stop buying"),
         }
     )
-    table = table[table["excess_units"] >= 1]
+    table = table[table.excess_units >= 1]
     return table.sort_values(
         ["excess_value", "excess_units", "sku"], ascending=[False, False, True], ignore_index=True
     )
@@ -307,14 +298,14 @@ def projection(plan: Reorder, sku: str, *, as_of: dt.date) -> pd.DataFrame:
     is on order comes in halfway through the lead time.
     """
     line = plan.orders.set_index("sku").loc[sku]
-    lead_days, mean = int(line["lead_days"]), line["mean_day"]
+    lead_days, mean = int(line.lead_days), line.mean_day
     days = np.arange(lead_days + 15)
     wide = 1 + np.sqrt(0.3**2 + 1 / np.maximum(mean * len(days), 1))
 
     def shelf(rate: float, order: float) -> list[float]:
-        level, path = line["available"], []
+        level, path = line.available, []
         for day in days:
-            arrives = line["incoming"] * (day == int(line["lead_days"] / 2))
+            arrives = line.incoming * (day == int(line.lead_days / 2))
             arrives = arrives + order * (day == lead_days)
             level = max(level + arrives - rate * (day > 0), 0)
             path.append(level)
@@ -363,26 +354,21 @@ def _lines(
 ) -> tuple[_Lines, pd.DataFrame]:
     """The skus that can be planned, and those set aside for a decision by hand."""
     goods, classes = supply.of(panel.sku), classes.set_index("sku").reindex(panel.sku)
-    least = goods["min_order_units"].to_numpy(float)
-    is_active = goods["is_active"].astype("boolean").fillna(True).to_numpy(bool)
+    least = goods.min_order_units.to_numpy(float)
+    is_active = goods.is_active.astype("boolean").fillna(True).to_numpy(bool)
     is_unsold = panel.units.sum(axis=1) == 0
     is_huge = (least > np.maximum(law.level() * 52, 1)) & ~is_unsold
-    by_hand = say("inventory_planning.decide_by_hand")
-    issues = issue_rows(
-        panel.sku[is_unsold & is_active], say("inventory_planning.never_sold"), by_hand
-    )
-    issues += issue_rows(
-        panel.sku[is_huge & is_active], say("inventory_planning.minimum_above_year"), by_hand
-    )
-    is_known = (goods["lead_days"].notna() & goods["on_hand"].notna()).to_numpy()
+    issues = named("never_sold", panel.sku[is_unsold & is_active])
+    issues += named("minimum_above_year", panel.sku[is_huge & is_active])
+    is_known = (goods.lead_days.notna() & goods.on_hand.notna()).to_numpy()
     ok = is_known & ~is_huge & ~is_unsold & is_active
     lines = _Lines(
         sku=panel.sku[ok],
-        abc=classes["abc"].to_numpy()[ok],
-        aim=classes["aim_share"].to_numpy(float)[ok],
+        abc=classes.abc.to_numpy()[ok],
+        aim=classes.aim_share.to_numpy(float)[ok],
         goods=goods[ok],
         law=law.of(ok),
-        cost=goods["unit_cost"].to_numpy(float)[ok],
+        cost=goods.unit_cost.to_numpy(float)[ok],
         margin=unit_margin(panel)[ok],
     )
     return lines, pd.DataFrame(issues, columns=ISSUES)
@@ -430,6 +416,9 @@ def _order_table(
     wait = np.maximum((available + incoming - plan.point) / np.maximum(mean_day, 1e-9), 1)
     wait = np.minimum(np.where(plan.units > 0, 0, wait), 365).astype(int)
     order_on = pd.Timestamp(as_of) + pd.Timedelta(days=1) + pd.to_timedelta(wait, unit="D")
+    covered, aim = lead_days + review_days, np.clip(lines.aim, 0.5, 0.999)
+    sd_day = np.sqrt(mean_day * 7 + lines.law.dispersion * (mean_day * 7) ** 2) / np.sqrt(7)
+    safety = safety_stock(aim, mean_day, sd_day, covered, lines.number("lead_sd"))
     return pd.DataFrame(
         {
             "sku": lines.sku,
@@ -442,7 +431,7 @@ def _order_table(
             "lead_days": lead_days,
             "rop": plan.point,
             "up_to": plan.up_to,
-            "textbook_rop": _textbook_point(lines, mean_day, review_days),
+            "textbook_rop": mean_day * covered + safety,
             "needed_units": plan.units,
             "order_units": units,
             "order_on": order_on,
@@ -457,15 +446,6 @@ def _order_table(
     )
 
 
-def _textbook_point(lines: _Lines, mean_day: ndarray, review_days: int) -> ndarray:
-    """The reorder point of the formula on averages."""
-    week = mean_day * 7
-    sd_day = np.sqrt(week + lines.law.dispersion * week**2) / np.sqrt(7)
-    covered, aim = lines.number("lead_days") + review_days, np.clip(lines.aim, 0.5, 0.999)
-    safety = safety_stock(aim, mean_day, sd_day, covered, lines.number("lead_sd"))
-    return mean_day * covered + safety
-
-
 def _reasons(margin: ndarray, needed: ndarray, units: ndarray) -> ndarray:
     """Why so much of each sku is ordered."""
     reasons = {
@@ -476,14 +456,6 @@ def _reasons(margin: ndarray, needed: ndarray, units: ndarray) -> ndarray:
     }
     words = [say(f"inventory_planning.reason_{name}") for name in reasons]
     return np.select(list(reasons.values()), words, say("inventory_planning.reason_enough"))
-
-
-@returns("inventory_planning.purchase_list")
-def _purchase_list(orders: pd.DataFrame) -> pd.DataFrame:
-    """What is bought now, ready to send."""
-    bought = orders[orders["order_units"] > 0]
-    bought = bought.sort_values(["supplier_id", "order_on", "sku"], ignore_index=True)
-    return bought[list(empty("inventory_planning.purchase_list"))]
 
 
 @returns("inventory_planning.purchase_by_supplier")
@@ -498,7 +470,7 @@ def _by_supplier(bought: pd.DataFrame, spread: pd.DataFrame) -> pd.DataFrame:
         expected_margin=("expected_margin", "sum"),
         due_on=("due_on", "max"),
     )
-    supplier = sums["supplier_id"].astype(str)
+    supplier = sums.supplier_id.astype(str)
     return sums.assign(
         margin_low=supplier.map(spread.loc[0.1]), margin_high=supplier.map(spread.loc[0.9])
     )

@@ -32,13 +32,13 @@ def hidden_demand_plot(weeks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     units, exposure, level).
     """
     ax = new_axes(ax)
-    ax.bar(weeks["starts_on"], weeks["units"], width=6, color=PALETTE["sky"])
-    short = weeks["starts_on"][weeks["exposure"] < 0.95]
+    ax.bar(weeks.starts_on, weeks.units, width=6, color=PALETTE["sky"])
+    short = weeks.starts_on[weeks.exposure < 0.95]
     top = max(float(weeks[["units", "level"]].max().max()), 1.0)
     hatch = {"color": "none", "edgecolor": PALETTE["light"], "hatch": HATCH, "lw": 0}
     ax.bar(short, top, width=6, **hatch)
-    ax.plot(weeks["starts_on"], weeks["level"], color=PALETTE["orange"], lw=2)
-    return _weekly(ax, say("inventory_planning.hidden_demand_title"))
+    ax.plot(weeks.starts_on, weeks.level, color=PALETTE["orange"], lw=2)
+    return _labelled(ax, "hidden_demand")
 
 
 def pareto_plot(classes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -54,16 +54,10 @@ def pareto_plot(classes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             middle = (place[at].mean(), 0.05)
             ax.annotate(name, middle, ha="center", color=PALETTE["ink"], weight="bold")
     ax.plot(place, share, color=PALETTE["ink"], lw=1.6)
-    basis = classes["basis"].iloc[0]
-    ax.set(
-        xlabel=say("inventory_planning.share_of_skus"),
-        ylabel=say(f"inventory_planning.share_of_amount_{basis}"),
-        ylim=(0, 1.02),
-        title=say("inventory_planning.pareto_title"),
-    )
-    ax.xaxis.set_major_formatter("{x:.0%}")
-    ax.yaxis.set_major_formatter("{x:.0%}")
-    return ax
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:.0%}")
+    ax.set_ylim(0, 1.02)
+    return _labelled(ax, "pareto", basis=classes.basis.iloc[0])
 
 
 def fan_plot(weeks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -71,38 +65,33 @@ def fan_plot(weeks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     high).
     """
     ax, blue = new_axes(ax), PALETTE["blue"]
-    ax.plot(weeks["starts_on"], weeks["units"], color=PALETTE["grey"], lw=1.4)
-    ax.plot(weeks["starts_on"], weeks["mid"], color=blue, lw=2)
-    ax.fill_between(weeks["starts_on"], weeks["low"], weeks["high"], color=blue, alpha=0.2, lw=0)
-    return _weekly(ax, say("inventory_planning.fan_title"))
+    ax.plot(weeks.starts_on, weeks.units, color=PALETTE["grey"], lw=1.4)
+    ax.plot(weeks.starts_on, weeks.mid, color=blue, lw=2)
+    ax.fill_between(weeks.starts_on, weeks.low, weeks.high, color=blue, alpha=0.2, lw=0)
+    return _labelled(ax, "fan")
 
 
 def projection_plot(days: pd.DataFrame, *, reorder_point: float, ax: Axes | None = None) -> Axes:
     """Stock of one sku over the days ahead with and without the order (columns day_on,
     without, with_order, low).
     """
-    ax, day = new_axes(ax), days["day_on"]
+    ax, day = new_axes(ax), days.day_on
     for column, ink in (("without", "orange"), ("with_order", "blue")):
         ax.plot(day, days[column], color=PALETTE[ink], lw=2)
         end = (day.iloc[-1], days[column].iloc[-1])
         word = say(f"inventory_planning.shelf_{column}")
         _note(ax, word, end, color=PALETTE[ink], xytext=(4, 0), va="center")
-    ax.fill_between(day, days["low"], days["with_order"], color=PALETTE["blue"], alpha=0.15, lw=0)
+    ax.fill_between(day, days.low, days.with_order, color=PALETTE["blue"], alpha=0.15, lw=0)
     ax.axhline(reorder_point, color=PALETTE["ink"], lw=1, ls="--")
     start = (day.iloc[0], reorder_point)
     ax.annotate(say("inventory_planning.reorder_point"), start, va="bottom", fontsize=8.5)
-    ax.set(
-        xlabel=say("inventory_planning.day"),
-        ylabel=say("inventory_planning.units_on_the_shelf"),
-        ylim=(0, None),
-        title=say("inventory_planning.projection_title"),
-    )
-    return ax
+    ax.set_ylim(0, None)
+    return _labelled(ax, "projection")
 
 
 def service_cash_plot(curve: pd.DataFrame, *, currency: str = "", ax: Axes | None = None) -> Axes:
     """Average stock value over the fill rate it buys."""
-    ax, value = new_axes(ax), curve["stock_value"]
+    ax, value = new_axes(ax), curve.stock_value
     lines = {
         "fill_share": ("blue", {"lw": 2, "marker": "o"}, len(curve) - 1, (-6, 4)),
         "cycle_share": ("grey", {"lw": 1.2, "marker": ".", "ls": "--"}, len(curve) // 2, (-8, 4)),
@@ -113,43 +102,33 @@ def service_cash_plot(curve: pd.DataFrame, *, currency: str = "", ax: Axes | Non
         word = say(f"inventory_planning.service_{column}")
         _note(ax, word, at, color=PALETTE[ink], xytext=beside, ha="right")
     ax.xaxis.set_major_formatter("{x:.1%}")
-    ax.set(
-        xlabel=say("inventory_planning.service_reached"),
-        ylabel=say("inventory_planning.average_stock", currency=currency),
-        title=say("inventory_planning.service_cash_title"),
-    )
-    return ax
+    return _labelled(ax, "service_cash", currency=currency)
 
 
 def replay_plot(replay: pd.DataFrame, *, currency: str = "", ax: Axes | None = None) -> Axes:
     """Holding cost and lost margin of each policy over the replayed weeks."""
-    words = [_policy_word(name) for name in replay["policy"]]
+    words = [_policy_word(name) for name in replay.policy]
     shown = replay.assign(policy=words).dropna(subset=["total_cost"])
     if shown.empty:
         ax = bars_with_intervals(replay.assign(policy=words), "policy", "fill_share", ax=ax)
-        title = say("inventory_planning.replay_service_title")
-        ax.set(xlabel=say("inventory_planning.share_served"), title=title)
-        return ax
+        return _labelled(ax, "replay_service")
     ax = new_axes(ax, size=(8, max(2.2, 0.5 * len(shown) + 1.2)))
-    places, held = np.arange(len(shown))[::-1], shown["holding_cost"]
+    places, held = np.arange(len(shown))[::-1], shown.holding_cost
     ax.barh(places, held, color=PALETTE["sky"], height=0.6)
-    ax.barh(places, shown["lost_margin"], left=held, color=PALETTE["orange"], height=0.6)
-    for place, cost, fill in zip(places, shown["total_cost"], shown["fill_share"], strict=True):
+    ax.barh(places, shown.lost_margin, left=held, color=PALETTE["orange"], height=0.6)
+    for place, cost, fill in zip(places, shown.total_cost, shown.fill_share, strict=True):
         text = say("inventory_planning.replay_fill", fill=fill)
         _note(ax, text, (cost, place), xytext=(4, 0), va="center")
-    ax.set_yticks(places, shown["policy"])
+    ax.set_yticks(places, shown.policy)
     ax.margins(x=0.15)
-    ax.set(
-        xlabel=say("inventory_planning.replay_cost", currency=currency),
-        title=say("inventory_planning.replay_cost_title"),
-    )
-    return ax
+    return _labelled(ax, "replay_cost", currency=currency)
 
 
-def _weekly(ax: Axes, title: str) -> Axes:
-    """The labels of a picture by week."""
-    xlabel, ylabel = say("inventory_planning.week"), say("inventory_planning.units_a_week")
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+def _labelled(ax: Axes, picture: str, **values: str) -> Axes:
+    """The picture with its title and the labels of its axes."""
+    ax.set_title(say(f"inventory_planning.title_{picture}"))
+    ax.set_xlabel(say(f"inventory_planning.x_{picture}", **values))
+    ax.set_ylabel(say(f"inventory_planning.y_{picture}", **values))
     return ax
 
 

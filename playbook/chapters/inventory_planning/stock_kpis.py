@@ -38,32 +38,25 @@ def stock_kpis(panel: DemandPanel, supply: Supply, *, as_of: dt.date) -> pd.Data
     rows = []
     for name in sorted(set(month))[-KPI_MONTHS:]:
         weeks = np.flatnonzero(month == name)
+        n_days = 7 * len(weeks)
+        valued = np.nansum(panel.on_hand[:, weeks] * cost[:, None]) / len(weeks)
+        goods_cost = np.nansum(panel.units[:, weeks] * cost[:, None]) * 365 / n_days
+        margin = np.nansum(panel.margin[:, weeks]) * 365 / n_days
+        units, on_sale = panel.units[:, weeks].sum(), is_live[np.ix_(top, weeks)]
+        out = (1 - panel.exposure)[np.ix_(top, weeks)][on_sale].sum()
+        figures = {
+            "turn": (goods_cost, valued),
+            "doi_days": (365 * valued, goods_cost),
+            "gmroi": (margin, valued),
+            "fill_rate": (units, units + hidden[:, weeks].sum()),
+            "stockout_share": (out, on_sale.sum()),
+        }
         is_over = pd.Timestamp(as_of) >= pd.Timestamp(name) + pd.offsets.MonthEnd(0)
         status = "complete" if is_over else "partial"
-        on_sale = is_live[np.ix_(top, weeks)]
-        out = (1 - panel.exposure)[np.ix_(top, weeks)][on_sale].sum()
-        figures = _month_figures(panel, cost, hidden, weeks)
-        for metric, (part, whole) in (figures | {"stockout_share": (out, on_sale.sum())}).items():
+        for metric, (part, whole) in figures.items():
             amount = part / whole if whole > 0 and np.isfinite(part) else np.nan
             rows.append((metric, name, amount, np.nan, np.nan, float(len(weeks)), status))
     return frame_of("inventory_planning.kpis", rows)
-
-
-def _month_figures(
-    panel: DemandPanel, cost: np.ndarray, hidden: np.ndarray, weeks: np.ndarray
-) -> dict[str, tuple[float, float]]:
-    """Numerator and denominator of each figure over the weeks of a month."""
-    n_days = 7 * len(weeks)
-    valued = np.nansum(panel.on_hand[:, weeks] * cost[:, None]) / len(weeks)
-    goods_cost = np.nansum(panel.units[:, weeks] * cost[:, None]) * 365 / n_days
-    margin = np.nansum(panel.margin[:, weeks]) * 365 / n_days
-    units = panel.units[:, weeks].sum()
-    return {
-        "turn": (goods_cost, valued),
-        "doi_days": (365 * valued, goods_cost),
-        "gmroi": (margin, valued),
-        "fill_rate": (units, units + hidden[:, weeks].sum()),
-    }
 
 
 @returns("inventory_planning.logistics")

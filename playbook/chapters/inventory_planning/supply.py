@@ -10,6 +10,7 @@ interval is Wilson's (1927).
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import ibis
@@ -23,7 +24,7 @@ from playbook.methods.proportions import wilson
 from playbook.store import expression
 from playbook.tables import returns
 
-__all__ = ["Supply", "supply", "lead_draws"]
+__all__ = ["Supply", "supply", "named", "lead_draws"]
 
 RECENT_MONTHS = 24  # receipts older than this say little about a supplier now
 STALE_DAYS = 35  # a stock figure older than five weeks is not the stock of today
@@ -83,36 +84,29 @@ def supply(
     today = pd.Timestamp(as_of)
     shelf, negative, issues = _counted(stock, as_of)
     orders = _purchase_rows(purchase_orders, as_of)
-    early = orders["received_on"] < orders["ordered_on"]
-    issues += issue_rows(
-        orders.loc[early, "sku"],
-        say("inventory_planning.received_too_early"),
-        say("inventory_planning.left_out_of_lead_times"),
-    )
+    early = orders.received_on < orders.ordered_on
+    issues += named("received_too_early", orders.sku[early])
     orders = orders[~early].reset_index(drop=True)
-    orders["lead_days"] = (orders["received_on"] - orders["ordered_on"]).dt.days.astype(float)
+    orders["lead_days"] = (orders.received_on - orders.ordered_on).dt.days.astype(float)
     goods = _product_terms(products).merge(shelf, on="sku", how="outer")
-    goods = goods[~goods["sku"].isin(negative)].set_index("sku")
-    suppliers = _scorecard(orders, today, goods["lead_time_days"].astype(float))
-    recent = orders["received_on"] >= today - pd.DateOffset(months=RECENT_MONTHS)
+    goods = goods[~goods.sku.isin(negative)].set_index("sku")
+    suppliers = _scorecard(orders, today, goods.lead_time_days)
+    recent = orders.received_on >= today - pd.DateOffset(months=RECENT_MONTHS)
     leads = orders.loc[recent, ["supplier_id", "lead_days"]].reset_index(drop=True)
-    known = set(goods.index) | (set(orders["sku"]) - negative)
+    known = set(goods.index) | (set(orders.sku) - negative)
     goods = _with_lead_times(_with_last_order(goods.reindex(sorted(known)), orders), suppliers)
-    zero = goods["lead_days"].isna() & (goods["lead_time_days"] <= 0)
-    issues += issue_rows(
-        goods.index[zero],
-        say("inventory_planning.no_lead_time"),
-        say("inventory_planning.no_receipt_shows_it"),
-    )
-    lost = orders[orders["lead_days"].isna() & orders["is_overdue"]]
-    issues += issue_rows(
-        lost["sku"],
-        say("inventory_planning.overdue_beyond_belief"),
-        say("inventory_planning.not_counted_as_incoming"),
-    )
+    zero = goods.lead_days.isna() & (goods.lead_time_days <= 0)
+    issues += named("no_lead_time", goods.index[zero])
+    issues += named("overdue_beyond_belief", orders.sku[orders.is_overdue])
     goods = _with_incoming(goods, orders, suppliers, today)
     issue_frame = pd.DataFrame(issues, columns=ISSUES)
     return Supply(goods.rename_axis("sku").reset_index(), suppliers, leads, issue_frame)
+
+
+def named(code: str, sku: Iterable[str]) -> list[tuple]:
+    """The skus with a problem of this code, as rows of `issues`."""
+    problem = say(f"inventory_planning.problem_{code}")
+    return issue_rows(sku, problem, say(f"inventory_planning.then_{code}"))
 
 
 def lead_draws(goods: pd.DataFrame, leads: pd.DataFrame, n_draws: int, seed: int) -> ndarray:
@@ -139,20 +133,12 @@ def _counted(
         held = pd.DataFrame(columns=["sku", "counted_on", "on_hand", "available"])
         return held, set(), []
     held = _latest_stock(stock, as_of)
-    negative = held["on_hand"].fillna(0) < 0
-    stale = held["counted_on"] < pd.Timestamp(as_of) - pd.Timedelta(days=STALE_DAYS)
-    issues = issue_rows(
-        held.loc[negative, "sku"],
-        say("inventory_planning.negative_stock"),
-        say("inventory_planning.not_planned_until_counted"),
-    )
-    issues += issue_rows(
-        held.loc[stale, "sku"],
-        say("inventory_planning.not_counted_for_weeks"),
-        say("inventory_planning.not_planned"),
-    )
+    negative = held.on_hand.fillna(0) < 0
+    stale = held.counted_on < pd.Timestamp(as_of) - pd.Timedelta(days=STALE_DAYS)
+    issues = named("negative_stock", held.sku[negative])
+    issues += named("not_counted_for_weeks", held.sku[stale])
     held.loc[stale, ["on_hand", "available"]] = np.nan
-    return held[~negative], set(held.loc[negative, "sku"]), issues
+    return held[~negative], set(held.sku[negative]), issues
 
 
 def _latest_stock(stock: ibis.Table, as_of: dt.date) -> pd.DataFrame:
@@ -171,9 +157,9 @@ def _latest_stock(stock: ibis.Table, as_of: dt.date) -> pd.DataFrame:
     by_sku = days.group_by("sku").aggregate(counted_on=days.day_on.max(), **sums)
     held = by_sku.order_by("sku").to_pandas()
     bound = sum(held[column].fillna(0) for column in ("committed", "unsellable") if column in held)
-    free = held["on_hand"] - bound
-    held["available"] = held["available"].fillna(free) if "available" in held else free
-    held["available"] = held["available"].clip(lower=0)
+    free = held.on_hand - bound
+    free = held.available.fillna(free) if "available" in held else free
+    held["available"] = free.clip(lower=0)
     return held[["sku", "counted_on", "on_hand", "available"]]
 
 
@@ -202,12 +188,11 @@ def _purchase_rows(purchase_orders: ibis.Table | None, as_of: dt.date) -> pd.Dat
         orders[column] = pd.to_datetime(orders[column])
     for column in RECEIPT_NUMBERS:
         orders[column] = pd.to_numeric(orders[column], errors="coerce").astype(float)
-    orders = orders[orders["ordered_on"].dt.normalize() <= pd.Timestamp(as_of)]
+    orders = orders[orders.ordered_on.dt.normalize() <= pd.Timestamp(as_of)]
     orders = orders.sort_values(["po_id", "sku"], ignore_index=True)
-    later = orders["received_on"] > pd.Timestamp(as_of)
+    later = orders.received_on > pd.Timestamp(as_of)
     orders.loc[later, ["received_on", "n_received", "n_defective"]] = None
-    name = orders["supplier_id"].astype(object)
-    orders["supplier_id"] = name.where(name.notna(), "unknown")
+    orders["supplier_id"] = orders.supplier_id.astype(object).fillna("unknown")
     return orders
 
 
@@ -216,79 +201,76 @@ def _scorecard(orders: pd.DataFrame, today: pd.Timestamp, stated: pd.Series) -> 
     """How suppliers kept their word; also marks in `orders` the lines that are overdue
     beyond belief.
     """
+    usual = pd.to_timedelta(orders.sku.map(stated), unit="D")
+    orders["promised_on"] = orders.promised_on.fillna(orders.ordered_on + usual)
     since = today - pd.DateOffset(months=RECENT_MONTHS)
-    done = orders[orders["lead_days"].notna() & (orders["received_on"] >= since)]
-    usual = pd.to_timedelta(orders["sku"].map(stated), unit="D")
-    promised = orders["promised_on"].fillna(orders["ordered_on"] + usual)
-    late = orders["received_on"].isna() & (promised < today)
-    promised = promised[done.index]
-    arrived, bad = done["n_received"].fillna(done["n_ordered"]), done["n_defective"].fillna(0)
-    is_whole = arrived >= done["n_ordered"]
-    is_good = (is_whole & (done["received_on"] <= promised)).where(promised.notna())
-    table = (
-        done.assign(
-            good=is_good.astype(float),
-            usable=arrived - bad,
-            arrived=arrived,
-            bad=bad,
-            late=(done["received_on"] - promised).dt.days.clip(lower=0),
-        )
-        .groupby("supplier_id")
-        .agg(
-            n_orders=("po_id", "nunique"),
-            n_lines=("sku", "size"),
-            lead_mean=("lead_days", "mean"),
-            lead_sd=("lead_days", "std"),
-            lead_p90=("lead_days", lambda days: days.quantile(0.9)),
-            otif_share=("good", "mean"),
-            n_good=("good", "sum"),
-            n_judged=("good", "count"),
-            late_days=("late", "mean"),
-            asked=("n_ordered", "sum"),
-            arrived=("arrived", "sum"),
-            usable=("usable", "sum"),
-            bad=("bad", "sum"),
-        )
+    done = orders[orders.lead_days.notna() & (orders.received_on >= since)]
+    arrived, bad = done.n_received.fillna(done.n_ordered), done.n_defective.fillna(0)
+    is_good = (arrived >= done.n_ordered) & (done.received_on <= done.promised_on)
+    done = done.assign(
+        good=is_good.where(done.promised_on.notna()).astype(float),
+        late=(done.received_on - done.promised_on).dt.days.clip(lower=0),
+        arrived=arrived,
+        bad=bad,
+        usable=arrived - bad,
     )
-    waiting = _mark_overdue(orders, table["lead_p90"], today)
-    return _supplier_shares(table, waiting, orders[late])
+    by_supplier = done.groupby("supplier_id")
+    lead, good = by_supplier.lead_days, by_supplier.good
+    lead_p90 = lead.agg(lambda days: days.quantile(0.9))
+    n_open, n_overdue = _open_lines(orders, lead_p90, today)
+    units = by_supplier[["n_ordered", "arrived", "usable", "bad"]].sum()
+    low, high = wilson(good.sum(), good.count())
+    n_orders, n_lines, mean, sd = (
+        by_supplier.po_id.nunique(),
+        by_supplier.size(),
+        lead.mean(),
+        lead.std(),
+    )
+    return pd.DataFrame(
+        {
+            "n_orders": n_orders,
+            "n_lines": n_lines,
+            "lead_mean": mean,
+            "lead_sd": sd,
+            "lead_p90": lead_p90,
+            "otif_share": good.mean(),
+            "n_judged": good.count(),
+            "late_days": by_supplier.late.mean(),
+            "low": low,
+            "high": high,
+            "lines_per_order": n_lines / n_orders,
+            "lead_cv": sd / mean.where(mean > 0),
+            "short_share": 1 - (units.arrived / units.n_ordered).clip(upper=1),
+            "defect_share": units.bad / units.arrived.where(units.arrived > 0),
+            "yield_share": (units.usable / units.n_ordered).clip(LEAST_YIELD, 1),
+            "n_open": n_open.reindex(n_lines.index).fillna(0).astype(int),
+            "n_overdue": n_overdue.reindex(n_lines.index).fillna(0).astype(int),
+        }
+    ).reset_index()
 
 
-def _mark_overdue(orders: pd.DataFrame, lead_p90: pd.Series, today: pd.Timestamp) -> pd.DataFrame:
-    """The lines still open; those open beyond belief are marked in `orders`."""
-    waiting = orders[orders["received_on"].isna()]
-    limit = waiting["supplier_id"].map(lead_p90 * OVERDUE_AFTER).fillna(OVERDUE_UNKNOWN)
-    stale = (today - waiting["ordered_on"]).dt.days > np.maximum(limit, OVERDUE_LEAST)
-    orders["is_overdue"] = False
-    orders.loc[waiting.index[stale], "is_overdue"] = True
-    return waiting
-
-
-def _supplier_shares(
-    table: pd.DataFrame, waiting: pd.DataFrame, late: pd.DataFrame
-) -> pd.DataFrame:
-    """The scorecard from the sums of each supplier, its open lines and its late ones."""
-    table["low"], table["high"] = wilson(table["n_good"], table["n_judged"])
-    table["lines_per_order"] = table["n_lines"] / table["n_orders"]
-    table["lead_cv"] = table["lead_sd"] / table["lead_mean"].where(table["lead_mean"] > 0)
-    table["short_share"] = 1 - (table["arrived"] / table["asked"]).clip(upper=1)
-    table["defect_share"] = table["bad"] / table["arrived"].where(table["arrived"] > 0)
-    table["yield_share"] = (table["usable"] / table["asked"]).clip(LEAST_YIELD, 1)
-    for column, lines in (("n_open", waiting), ("n_overdue", late)):
-        counts = lines.groupby("supplier_id").size().reindex(table.index)
-        table[column] = counts.fillna(0).astype(int)
-    table = table.drop(columns=["asked", "arrived", "usable", "bad", "n_good"])
-    return table.sort_index().reset_index()
+def _open_lines(
+    orders: pd.DataFrame, lead_p90: pd.Series, today: pd.Timestamp
+) -> tuple[pd.Series, pd.Series]:
+    """Lines not received, and those of them past their promise, by supplier; lines open
+    beyond belief are marked in `orders`.
+    """
+    is_open = orders.received_on.isna()
+    limit = orders.supplier_id.map(lead_p90 * OVERDUE_AFTER).fillna(OVERDUE_UNKNOWN)
+    waited = (today - orders.ordered_on).dt.days
+    orders["is_overdue"] = is_open & (waited > np.maximum(limit, OVERDUE_LEAST))
+    late = orders[is_open & (orders.promised_on < today)]
+    return orders[is_open].groupby("supplier_id").size(), late.groupby("supplier_id").size()
 
 
 def _with_last_order(goods: pd.DataFrame, orders: pd.DataFrame) -> pd.DataFrame:
     """Goods with supplier and cost as of the last order, where there was one."""
-    last = orders.sort_values(["sku", "ordered_on", "po_id"]).groupby("sku").last()
-    last = last.reindex(goods.index)
+    by_sku = orders.sort_values(["sku", "ordered_on", "po_id"]).groupby("sku")
+    last = by_sku.last().reindex(goods.index)
     return goods.assign(
-        supplier_id=goods["supplier_id"].astype(object).fillna(last["supplier_id"]),
-        unit_cost=last["unit_cost"].astype(float).fillna(goods["unit_cost"]),
-        last_received_on=orders.groupby("sku")["received_on"].max(),
+        supplier_id=goods.supplier_id.astype(object).fillna(last.supplier_id),
+        unit_cost=last.unit_cost.astype(float).fillna(goods.unit_cost),
+        last_received_on=by_sku.received_on.max(),
     )
 
 
@@ -298,14 +280,14 @@ def _with_lead_times(goods: pd.DataFrame, suppliers: pd.DataFrame) -> pd.DataFra
     """
     by_name = suppliers.set_index("supplier_id")
     columns = ["lead_mean", "lead_sd", "yield_share"]
-    own = by_name[columns].astype(float).reindex(goods["supplier_id"]).set_axis(goods.index)
-    stated = goods["lead_time_days"]
-    lead_days = own["lead_mean"].fillna(stated.where(stated > 0))
-    spread = lead_days * (by_name["lead_sd"] / by_name["lead_mean"]).median()
+    own = by_name[columns].astype(float).reindex(goods.supplier_id).set_axis(goods.index)
+    stated = goods.lead_time_days.where(goods.lead_time_days > 0)
+    lead_days = own.lead_mean.fillna(stated)
+    spread = lead_days * (by_name.lead_sd / by_name.lead_mean).median()
     return goods.assign(
         lead_days=lead_days,
-        lead_sd=own["lead_sd"].fillna(spread).fillna(0.0),
-        yield_share=own["yield_share"].fillna(1.0),
+        lead_sd=own.lead_sd.fillna(spread).fillna(0.0),
+        yield_share=own.yield_share.fillna(1.0),
     )
 
 
@@ -313,10 +295,10 @@ def _with_incoming(
     goods: pd.DataFrame, orders: pd.DataFrame, suppliers: pd.DataFrame, today: pd.Timestamp
 ) -> pd.DataFrame:
     """Goods with units on order, and in how many days they come in on average."""
-    waiting = orders[orders["lead_days"].isna() & ~orders["is_overdue"]]
-    usual = suppliers.set_index("supplier_id")["lead_mean"].reindex(waiting["supplier_id"])
-    due = (waiting["ordered_on"] - today).dt.days + usual.to_numpy(float)
-    waiting = waiting.assign(due=np.fmax(due, SOON_DAYS) * waiting["n_ordered"])
+    waiting = orders[orders.lead_days.isna() & ~orders.is_overdue]
+    usual = suppliers.set_index("supplier_id").lead_mean.reindex(waiting.supplier_id)
+    due = (waiting.ordered_on - today).dt.days + usual.to_numpy(float)
+    waiting = waiting.assign(due=np.fmax(due, SOON_DAYS) * waiting.n_ordered)
     sums = waiting.groupby("sku")[["n_ordered", "due"]].sum().reindex(goods.index).fillna(0.0)
-    days = (sums["due"] / sums["n_ordered"]).fillna(0.0)
-    return goods.assign(incoming=sums["n_ordered"], incoming_days=days)
+    days = (sums.due / sums.n_ordered).fillna(0.0)
+    return goods.assign(incoming=sums.n_ordered, incoming_days=days)
