@@ -13,13 +13,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from playbook.chapters.inventory_planning.ordering import (
-    Aim,
-    Shelf,
-    Terms,
     plan_orders,
     spend_budget,
 )
@@ -38,6 +36,19 @@ def shop(n: int, weeks: int, seed: int = 1) -> tuple[np.ndarray, ...]:
         level[:, None] * season * exposure * rng.gamma(6, 1 / 6, (n, weeks))
     ).astype(float)
     return units, exposure, rng.integers(0, 20, n), level
+
+
+def shelf(available, incoming, incoming_days, pack, cost, aim) -> pd.DataFrame:
+    """What `plan_orders` asks of each sku."""
+    columns = {
+        "available": available,
+        "incoming": incoming,
+        "incoming_days": incoming_days,
+        "pack_units": pack,
+        "unit_cost": cost,
+        "aim_share": aim,
+    }
+    return pd.DataFrame(columns).assign(min_order_units=0.0, yield_share=1.0, margin=1.0)
 
 
 def timed(name: str, rows: list, action):
@@ -70,9 +81,8 @@ def fill_reached(aim: float, seed: int = 5, n: int = 400, weeks: int = 60) -> fl
     for week in range(weeks):
         found = plan_orders(
             law,
-            Shelf(stock, pipe.sum(axis=1), np.full(n, 5.0)),
-            Terms(7.0 * leads[:, :200], pack),
-            Aim(aim),
+            shelf(stock, pipe.sum(axis=1), 5.0, pack, one, aim),
+            7.0 * leads[:, :200],
             seed=week,
         )
         pipe[np.arange(n), leads[np.arange(n), 200 + week]] += found.units
@@ -110,9 +120,8 @@ def main() -> None:
         rows,
         lambda: plan_orders(
             law,
-            Shelf(np.ceil(level * 2), np.zeros(n), np.zeros(n)),
-            Terms(rng.gamma(9, 1.6, (n, 200)), pack),
-            Aim(np.array([0.9, 0.95, 0.97]), rng.integers(0, 3, n), cost),
+            shelf(np.ceil(level * 2), 0.0, 0.0, pack, cost, rng.choice([0.9, 0.95, 0.97], n)),
+            rng.gamma(9, 1.6, (n, 200)),
         ),
     )
     timed(

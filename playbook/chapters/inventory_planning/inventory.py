@@ -25,21 +25,14 @@ import pandas as pd
 from numpy import ndarray
 
 from playbook.chapters.inventory_planning.ordering import (
-    Aim,
+    DRAWS,
     OrderPlan,
-    Shelf,
-    Terms,
     plan_orders,
     spend_budget,
 )
 from playbook.chapters.inventory_planning.supply import Supply, lead_draws, named
 from playbook.errors import PlaybookError
-from playbook.measures.demand_panel import (
-    ISSUES,
-    DemandPanel,
-    money_weight,
-    unit_margin,
-)
+from playbook.measures.demand_panel import ISSUES, DemandPanel, money_weight
 from playbook.messages import say
 from playbook.methods.demand import DemandLaw
 from playbook.methods.newsvendor import levels_for_fill, spread_over_lot
@@ -65,7 +58,7 @@ ABC_CUTS, XYZ_CUTS = (0.8, 0.95), (0.5, 1.0)  # cumulated share; coefficient of 
 LEADS_ASKED = (7, 14, 30, 60)  # days
 LEAD_AIM = 0.95  # fill aim of a reorder point where no lead time is known
 SERVICE_AIMS = (0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
-DRAWS, SEED = 200, 7
+SEED = 7
 
 
 @returns("inventory_planning.classes")
@@ -172,29 +165,26 @@ def reorder(
     if policy.aim_by not in ("fill", "cost"):
         raise PlaybookError("inventory_planning.no_aim", aim_by=policy.aim_by)
     lines, issues = _lines(panel, law, supply, classes)
-    lot = _economic_lot(lines, policy)
-    terms = Terms(
-        lead_days=lead_draws(lines.goods, supply.leads, DRAWS, SEED),
-        pack=lines.number("pack_units"),
-        least=lines.number("min_order_units"),
-        batch=lot,
-        usable_share=lines.number("yield_share"),
+    law = law.of(np.isin(panel.sku, lines.index))
+    lines["min_order_units"] = np.maximum(lines.min_order_units, _economic_lot(lines, law, policy))
+    plan = plan_orders(
+        law,
+        lines,
+        lead_draws(lines, supply.leads, DRAWS, SEED),
+        chance=_accepted(lines, law, policy) if policy.aim_by == "cost" else None,
+        review_days=policy.review_days,
     )
-    shelf = Shelf(*map(lines.number, ("available", "incoming", "incoming_days")))
-    fill, group = np.unique(lines.aim, return_inverse=True)
-    chance = _accepted(lines, lot, policy) if policy.aim_by == "cost" else None
-    aim = Aim(fill, group, money_weight(lines.cost, lines.margin), chance)
-    review_days = policy.review_days
-    plan = plan_orders(lines.law, shelf, terms, aim, review_days=review_days)
+    cost, margin = lines.unit_cost.to_numpy(float), lines.margin.to_numpy()
     budget = np.inf if policy.budget is None else policy.budget
-    units, gain = spend_budget(plan, lines.cost, lines.margin, budget)
+    units, gain = spend_budget(plan, cost, margin, budget)
     if policy.budget is None:
-        units = np.where(lines.margin <= 0, 0.0, plan.units)
-    orders = _order_table(lines, plan, units, gain, review_days=review_days, as_of=as_of)
-    margin = np.where((units > 0) & np.isfinite(lines.margin), lines.margin, 0.0)[:, None]
+        units = np.where(margin <= 0, 0.0, plan.units)
+    ordered = lines.assign(order_units=units, expected_margin=gain)
+    orders = _order_table(ordered, law, plan, policy, as_of)
+    earned = np.where((units > 0) & np.isfinite(margin), margin, 0.0)[:, None]
     saved = np.maximum(plan.need, 0) - np.maximum(plan.need - units[:, None], 0)
     supplier = orders.supplier_id.astype(str).to_numpy()
-    spread = pd.DataFrame(margin * saved).groupby(supplier).sum().quantile([0.1, 0.9], axis=1)
+    spread = pd.DataFrame(earned * saved).groupby(supplier).sum().quantile([0.1, 0.9], axis=1)
     orders = orders.sort_values("sku", ignore_index=True)
     bought = orders[orders.order_units > 0]
     bought = bought.sort_values(["supplier_id", "order_on", "sku"], ignore_index=True)
@@ -225,11 +215,11 @@ def service_cash(
     """What the next point of service costs, by fresh draws (not those that set the
     levels). Skus without cost, lead time or a sale are out.
     """
-    goods, is_sold = supply.of(panel.sku), panel.units.sum(axis=1) > 0
+    goods, is_sold = supply.of(panel), panel.units.sum(axis=1) > 0
     ok = (goods.lead_days.notna() & (goods.unit_cost > 0)).to_numpy() & is_sold
     goods, law = goods[ok], law.of(ok)
     cost = goods.unit_cost.to_numpy(float)
-    weight = money_weight(cost, unit_margin(panel)[ok])
+    weight = money_weight(cost, goods.margin.to_numpy())
     lot = goods[["pack_units", "min_order_units"]].max(axis=1).to_numpy(float)
     set_on, (before, window) = (
         law.windows(
@@ -259,7 +249,7 @@ def overstock(
     from twice the cover on, where it frees a thousandth of the money in stock (or no
     cost is known).
     """
-    goods = supply.of(panel.sku)
+    goods = supply.of(panel)
     ok = (goods.on_hand > 0).to_numpy()
     if not ok.any():
         return empty("inventory_planning.overstock")
@@ -321,141 +311,86 @@ def projection(plan: Reorder, sku: str, *, as_of: dt.date) -> pd.DataFrame:
     )
 
 
-@dataclass(frozen=True)
-class _Lines:
-    """What can be planned: one entry per sku, in the panel's order."""
-
-    sku: ndarray
-    abc: ndarray
-    aim: ndarray
-    goods: pd.DataFrame
-    law: DemandLaw
-    cost: ndarray
-    margin: ndarray
-
-    def number(self, column: str) -> ndarray:
-        """A column of `goods` as numbers."""
-        return self.goods[column].to_numpy(float)
-
-    @property
-    def priced(self) -> ndarray:
-        """Unit cost; where it is not known, the middle of the others."""
-        usual = np.nanmedian(self.cost) if np.isfinite(self.cost).any() else 1.0
-        return np.nan_to_num(self.cost, nan=usual)
-
-    @property
-    def yearly(self) -> ndarray:
-        """Demand of a year."""
-        return self.law.level() * 52
-
-
 def _lines(
     panel: DemandPanel, law: DemandLaw, supply: Supply, classes: pd.DataFrame
-) -> tuple[_Lines, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The skus that can be planned, and those set aside for a decision by hand."""
-    goods, classes = supply.of(panel.sku), classes.set_index("sku").reindex(panel.sku)
-    least = goods.min_order_units.to_numpy(float)
+    goods = supply.of(panel).join(classes.set_index("sku")[["abc", "aim_share"]])
     is_active = goods.is_active.astype("boolean").fillna(True).to_numpy(bool)
     is_unsold = panel.units.sum(axis=1) == 0
-    is_huge = (least > np.maximum(law.level() * 52, 1)) & ~is_unsold
+    is_huge = (goods.min_order_units > np.maximum(law.level() * 52, 1)).to_numpy() & ~is_unsold
     issues = named("never_sold", panel.sku[is_unsold & is_active])
     issues += named("minimum_above_year", panel.sku[is_huge & is_active])
-    is_known = (goods.lead_days.notna() & goods.on_hand.notna()).to_numpy()
-    ok = is_known & ~is_huge & ~is_unsold & is_active
-    lines = _Lines(
-        sku=panel.sku[ok],
-        abc=classes.abc.to_numpy()[ok],
-        aim=classes.aim_share.to_numpy(float)[ok],
-        goods=goods[ok],
-        law=law.of(ok),
-        cost=goods.unit_cost.to_numpy(float)[ok],
-        margin=unit_margin(panel)[ok],
-    )
-    return lines, pd.DataFrame(issues, columns=ISSUES)
+    is_known = goods.lead_days.notna() & goods.on_hand.notna()
+    lines = goods[is_known & ~is_huge & ~is_unsold & is_active]
+    return lines.copy(), pd.DataFrame(issues, columns=ISSUES)
 
 
-def _economic_lot(lines: _Lines, policy: OrderPolicy) -> ndarray:
+def _priced(lines: pd.DataFrame) -> pd.Series:
+    """Unit cost; where it is not known, the middle of the others."""
+    return lines.unit_cost.fillna(lines.unit_cost.median()).fillna(1.0)
+
+
+def _economic_lot(lines: pd.DataFrame, law: DemandLaw, policy: OrderPolicy) -> ndarray:
     """The economic order quantity of each sku; none without both costs."""
     if not (policy.ordering_cost and policy.holding_share):
-        return np.zeros(len(lines.sku))
-    yearly, holding = lines.yearly, lines.priced * policy.holding_share
+        return np.zeros(len(lines))
+    yearly, holding = law.level() * 52, _priced(lines) * policy.holding_share
     lot, _ = order_quantity(policy.ordering_cost, holding, np.maximum(yearly, 1e-9))
     # a quarter of a year at most: levels do not hold for longer
     return np.minimum(np.nan_to_num(lot), yearly / 4)
 
 
-def _accepted(lines: _Lines, lot: ndarray, policy: OrderPolicy) -> ndarray:
+def _accepted(lines: pd.DataFrame, law: DemandLaw, policy: OrderPolicy) -> ndarray:
     """The chance of running short at which one more unit costs what it saves."""
     if policy.holding_share is None:
         raise PlaybookError(
             "inventory_planning.no_holding_cost", table="cost_rates", column="value"
         )
-    batch = np.maximum(lot, lines.number("min_order_units"))
-    batch = np.maximum(batch, lines.number("pack_units"))
+    batch, priced = np.maximum(lines.min_order_units, lines.pack_units), _priced(lines)
     # a margin not known is not 0
-    is_known = np.isfinite(lines.margin)
-    usual = np.nanmedian(lines.margin / lines.priced) if is_known.any() else 1.0
-    margin = np.where(is_known, lines.margin, usual * lines.priced)
-    days = np.maximum(365 * batch / np.maximum(lines.yearly, 1e-9), policy.review_days)
-    return accepted_chance(lines.priced * policy.holding_share / 365, margin, days)
+    usual = priced * (lines.margin / priced).median()
+    margin = lines.margin.fillna(usual).fillna(priced)
+    days = np.maximum(365 * batch / np.maximum(law.level() * 52, 1e-9), policy.review_days)
+    return accepted_chance(priced * policy.holding_share / 365, margin, days)
 
 
 @returns("inventory_planning.reorder")
 def _order_table(
-    lines: _Lines,
-    plan: OrderPlan,
-    units: ndarray,
-    gain: ndarray,
-    *,
-    review_days: int,
-    as_of: dt.date,
+    lines: pd.DataFrame, law: DemandLaw, plan: OrderPlan, policy: OrderPolicy, as_of: dt.date
 ) -> pd.DataFrame:
     """What is ordered of each sku, when, and what it costs and earns."""
-    mean_day, lead_days = lines.law.mean(4).mean(axis=1) / 7, lines.number("lead_days")
-    available, incoming = lines.number("available"), lines.number("incoming")
-    wait = np.maximum((available + incoming - plan.point) / np.maximum(mean_day, 1e-9), 1)
+    mean_day, units = law.mean(4).mean(axis=1) / 7, lines.order_units
+    position = (lines.available + lines.incoming).to_numpy(float)
+    wait = np.maximum((position - plan.point) / np.maximum(mean_day, 1e-9), 1)
     wait = np.minimum(np.where(plan.units > 0, 0, wait), 365).astype(int)
     order_on = pd.Timestamp(as_of) + pd.Timedelta(days=1) + pd.to_timedelta(wait, unit="D")
-    covered, aim = lead_days + review_days, np.clip(lines.aim, 0.5, 0.999)
-    sd_day = np.sqrt(mean_day * 7 + lines.law.dispersion * (mean_day * 7) ** 2) / np.sqrt(7)
-    safety = safety_stock(aim, mean_day, sd_day, covered, lines.number("lead_sd"))
-    return pd.DataFrame(
-        {
-            "sku": lines.sku,
-            "supplier_id": lines.goods["supplier_id"].to_numpy(),
-            "abc": lines.abc,
-            "on_hand": lines.number("on_hand"),
-            "available": available,
-            "incoming": incoming,
-            "mean_day": mean_day,
-            "lead_days": lead_days,
-            "rop": plan.point,
-            "up_to": plan.up_to,
-            "textbook_rop": mean_day * covered + safety,
-            "needed_units": plan.units,
-            "order_units": units,
-            "order_on": order_on,
-            "cash": units * lines.cost,
-            "expected_margin": gain,
-            "fill_without": plan.fill_without,
-            "fill_with": plan.fill,
-            "cycle_service": plan.cycle,
-            "due_on": order_on + pd.to_timedelta(np.round(lead_days).astype(int), unit="D"),
-            "reason": _reasons(lines.margin, plan.units, units),
-        }
-    )
-
-
-def _reasons(margin: ndarray, needed: ndarray, units: ndarray) -> ndarray:
-    """Why so much of each sku is ordered."""
+    covered, aim = lines.lead_days + policy.review_days, np.clip(lines.aim_share, 0.5, 0.999)
+    sd_day = np.sqrt(mean_day * 7 + law.dispersion * (mean_day * 7) ** 2) / np.sqrt(7)
     reasons = {
-        "sells_at_a_loss": margin <= 0,
-        "budget_spent": (needed > 0) & (units == 0),
-        "cut_to_budget": needed > units,
-        "below_reorder_point": needed > 0,
+        "sells_at_a_loss": lines.margin <= 0,
+        "budget_spent": (plan.units > 0) & (units == 0),
+        "cut_to_budget": plan.units > units,
+        "below_reorder_point": plan.units > 0,
     }
     words = [say(f"inventory_planning.reason_{name}") for name in reasons]
-    return np.select(list(reasons.values()), words, say("inventory_planning.reason_enough"))
+    lead = pd.to_timedelta(np.round(lines.lead_days).astype(int), unit="D")
+    table = lines.assign(
+        mean_day=mean_day,
+        rop=plan.point,
+        up_to=plan.up_to,
+        textbook_rop=mean_day * covered
+        + safety_stock(aim, mean_day, sd_day, covered, lines.lead_sd),
+        needed_units=plan.units,
+        order_on=order_on,
+        cash=units * lines.unit_cost,
+        fill_without=plan.fill_without,
+        fill_with=plan.fill,
+        cycle_service=plan.cycle,
+        due_on=order_on + lead,
+        reason=np.select(list(reasons.values()), words, say("inventory_planning.reason_enough")),
+    )
+    return table.rename_axis("sku").reset_index()[schema("inventory_planning.reorder").names]
 
 
 @returns("inventory_planning.purchase_by_supplier")

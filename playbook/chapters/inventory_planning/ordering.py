@@ -14,59 +14,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy import ndarray
 
+from playbook.measures.demand_panel import money_weight
 from playbook.methods.demand import DemandLaw
 from playbook.methods.newsvendor import level_for_ratio, levels_for_fill, mean_short
 
-__all__ = [
-    "Shelf",
-    "Terms",
-    "Aim",
-    "OrderPlan",
-    "plan_orders",
-    "spend_budget",
-    "rounded_to_lots",
-]
+__all__ = ["DRAWS", "OrderPlan", "plan_orders", "spend_budget", "rounded_to_lots"]
 
+DRAWS = 200  # futures behind every order
 SMALL_CHANGE = 5000  # steps beyond the budget's end that are tried for what still fits
-
-
-@dataclass(frozen=True)
-class Shelf:
-    """What each sku has, in units: `available` now, `incoming` on order, and in how many
-    days (`incoming_days`) that comes in, on average.
-    """
-
-    available: ndarray
-    incoming: ndarray
-    incoming_days: ndarray
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How each sku is delivered. `lead_days` is (sku,) or (sku, draw); `pack`, `least`:
-    pack size and minimum order in units; `batch`: order at least so much (economic
-    quantity); `usable_share` of what is ordered arrives usable.
-    """
-
-    lead_days: ndarray
-    pack: ndarray | float = 1
-    least: ndarray | float = 0
-    batch: ndarray | float = 0
-    usable_share: ndarray | float = 1
-
-
-@dataclass(frozen=True)
-class Aim:
-    """Where to stop: a `fill` rate, one or one per `group` in sorted order, at the least
-    `cost` in stock; or `chance`, the accepted chance of running short by sku.
-    """
-
-    fill: ndarray | float | None = None
-    group: ndarray | None = None
-    cost: ndarray | float = 1.0
-    chance: ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +32,7 @@ class OrderPlan:
     """Per sku, in units: `units` to order, `point` (reorder point against available +
     incoming), `up_to`.
 
-    `chance` is the accepted chance of running short in the period covered; `fill`,
-    `fill_without`, `cycle` the expected share of that period's demand served with and
+    `fill`, `fill_without`, `cycle` are the expected share of that period's demand served with and
     without the order, and the chance of serving all of it; `need` the draws of demand
     less stock at arrival (sku, draw); `pack` and `lot` what an order comes in: whole
     packs, at least a lot.
@@ -84,7 +41,6 @@ class OrderPlan:
     units: ndarray
     point: ndarray
     up_to: ndarray
-    chance: ndarray
     fill: ndarray
     fill_without: ndarray
     cycle: ndarray
@@ -95,55 +51,58 @@ class OrderPlan:
 
 def plan_orders(
     law: DemandLaw,
-    shelf: Shelf,
-    terms: Terms,
-    aim: Aim,
+    stock: pd.DataFrame,
+    lead_days: ndarray,
     *,
+    chance: ndarray | None = None,
     review_days: float = 7,
     is_lost: bool = True,
-    n_draws: int = 200,
     seed: int = 7,
 ) -> OrderPlan:
     """Order quantities for all skus at once; sales that find no stock are lost
     (`is_lost`) or owed.
+
+    `stock` has one row per sku: available, incoming and incoming_days (until that comes
+    in, on average), pack_units, min_order_units, yield_share (of what is ordered arrives
+    usable), unit_cost, margin, aim_share. `lead_days` is (sku,) or (sku, draw). Where to
+    stop comes from `chance`, the accepted chance of running short by sku; without it
+    each aim_share is reached at the least money in stock over the skus that have it.
     """
-    n = len(shelf.available)
-    before, window = law.windows(terms.lead_days, review_days, n_draws=n_draws, seed=seed)
-    pack, least, batch = (
-        np.broadcast_to(np.asarray(part, float), n)
-        for part in (terms.pack, terms.least, terms.batch)
-    )
-    pack, lot = np.maximum(pack, 1), np.maximum(np.maximum(least, batch), 1)
-    chance = aim.chance
+    before, window = law.windows(lead_days, review_days, n_draws=DRAWS, seed=seed)
+    pack = np.maximum(stock.pack_units.to_numpy(float), 1)
+    lot = np.maximum(stock.min_order_units.to_numpy(float), 1)
     if chance is None:
+        aims, group = np.unique(stock.aim_share, return_inverse=True)
         level, chance = levels_for_fill(
             before,
             window,
-            aim.fill,
-            cost=aim.cost,
-            group=np.zeros(n) if aim.group is None else aim.group,
+            aims,
+            cost=money_weight(stock.unit_cost.to_numpy(float), stock.margin.to_numpy(float)),
+            group=group,
             lot=np.maximum(lot, pack),
             is_lost=is_lost,
         )
     else:
         level = level_for_ratio(np.sort(before + window, axis=1), 1 - chance)
-    mean_lead = np.asarray(terms.lead_days, float).reshape(n, -1).mean(axis=1)
-    stock = _stock_at_arrival(shelf, before, mean_lead, is_lost)
-    need = window - (np.maximum(stock, 0) if is_lost else stock)
+    mean_lead = lead_days.reshape(len(stock), -1).mean(axis=1)
+    at_arrival = _stock_at_arrival(stock, before, mean_lead, is_lost)
+    need = window - (np.maximum(at_arrival, 0) if is_lost else at_arrival)
+    short = np.ceil(level_for_ratio(np.sort(need, axis=1), 1 - chance) - 1e-6)
+    # whole units: the nearer chance
+    at, below = ((need > (short - less)[:, None]).mean(axis=1) for less in (0, 1))
+    short = np.maximum(np.where(below - chance < chance - at, short - 1, short), 0)
     covered = window.mean(axis=1)
-    short = np.where(covered > 0, _units_short(need, chance) / terms.usable_share, 0)
+    short = np.where(covered > 0, short / stock.yield_share.to_numpy(float), 0)
     units = rounded_to_lots(short, pack, lot)
-    served, served_without = (
-        1 - mean_short(need, ordered) / np.maximum(covered, 1e-9)
-        for ordered in (units, np.zeros(n))
+    fill, fill_without = (
+        1 - mean_short(need, order) / np.maximum(covered, 1e-9) for order in (units, 0 * units)
     )
     return OrderPlan(
         units=units,
         point=level,
         up_to=np.maximum(level, level + lot - 1),
-        chance=chance,
-        fill=served,
-        fill_without=served_without,
+        fill=fill,
+        fill_without=fill_without,
         cycle=(need <= units[:, None]).mean(axis=1),
         need=need,
         pack=pack,
@@ -188,25 +147,20 @@ def spend_budget(
     return units, gain
 
 
-def _stock_at_arrival(shelf: Shelf, before: ndarray, mean_lead: ndarray, is_lost: bool) -> ndarray:
+def _stock_at_arrival(
+    stock: pd.DataFrame, before: ndarray, mean_lead: ndarray, is_lost: bool
+) -> ndarray:
     """Stock when an order placed now comes in, (sku, draw): what is on order already
     comes on its own day, and what is sold out before it is lost or owed.
     """
-    early = np.clip(shelf.incoming_days / np.maximum(mean_lead, 1e-9), 0, 1)
+    early = np.clip(stock.incoming_days / np.maximum(mean_lead, 1e-9), 0, 1)
     available, incoming, early = (
-        part.astype(np.float32)[:, None] for part in (shelf.available, shelf.incoming, early)
+        part.to_numpy(np.float32)[:, None] for part in (stock.available, stock.incoming, early)
     )
-    stock = available - early * before
+    left = available - early * before
     if is_lost:
-        stock = np.maximum(stock, 0)
-    return stock + incoming - (1 - early) * before
-
-
-def _units_short(need: ndarray, chance: ndarray) -> ndarray:
-    """Whole units to have more for the accepted chance of running short: the nearer."""
-    short = np.ceil(level_for_ratio(np.sort(need, axis=1), 1 - chance) - 1e-6)
-    at, below = ((need > (short - less)[:, None]).mean(axis=1) for less in (0, 1))
-    return np.maximum(np.where(below - chance < chance - at, short - 1, short), 0)
+        left = np.maximum(left, 0)
+    return left + incoming - (1 - early) * before
 
 
 def _order_steps(plan: OrderPlan, buy: ndarray, most_steps: int) -> ndarray:

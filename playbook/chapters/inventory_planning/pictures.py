@@ -57,7 +57,8 @@ def pareto_plot(classes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter("{x:.0%}")
     ax.set_ylim(0, 1.02)
-    return _labelled(ax, "pareto", basis=classes.basis.iloc[0])
+    basis = classes.basis.iloc[0]
+    return _labelled(ax, "pareto", basis=say(f"inventory_planning.basis_{basis}"))
 
 
 def fan_plot(weeks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:

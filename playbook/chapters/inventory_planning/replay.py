@@ -16,23 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy import ndarray
 
-from playbook.chapters.inventory_planning.ordering import (
-    Aim,
-    Shelf,
-    Terms,
-    plan_orders,
-    rounded_to_lots,
-)
+from playbook.chapters.inventory_planning.ordering import DRAWS, plan_orders, rounded_to_lots
 from playbook.chapters.inventory_planning.supply import Supply, lead_draws
-from playbook.measures.demand_panel import (
-    DemandPanel,
-    demand_law,
-    hidden_demand,
-    money_weight,
-    unit_margin,
-)
+from playbook.measures.demand_panel import DemandPanel, demand_law, hidden_demand
 from playbook.methods.demand import DemandLaw
-from playbook.methods.replenishment import accepted_chance
+from playbook.methods.replenishment import accepted_chance, safety_stock
 from playbook.tables import empty, frame_of
 
 __all__ = ["Played", "play_policy", "policy_replay"]
@@ -108,114 +96,93 @@ def policy_replay(
     happened. Money is missing where costs or `holding_share` are.
     """
     first = max(panel.units.shape[1] - n_weeks - warm_up, FIRST_WEEKS)
-    goods, classes = supply.of(panel.sku), classes.set_index("sku").reindex(panel.sku)
+    goods = supply.of(panel).join(classes.set_index("sku")[["aim_share", "mean_week"]])
     is_live = (panel.exposure[:, :first] > 0).any(axis=1)
     # decided by hand, no policy
-    by_hand = goods["min_order_units"] > np.maximum(52 * classes["mean_week"], 1)
-    ok = (goods["lead_days"].notna() & goods["on_hand"].notna() & ~by_hand).to_numpy() & is_live
+    by_hand = goods.min_order_units > np.maximum(52 * goods.mean_week, 1)
+    ok = (goods.lead_days.notna() & goods.on_hand.notna() & ~by_hand).to_numpy() & is_live
     if not ok.any() or panel.units.shape[1] - first <= warm_up:
         return empty("inventory_planning.policy_replay")
-    game = _game(panel, supply, goods, ok, classes["aim_share"], first)
-    held = np.nan if holding_share is None else holding_share
-    rules: dict[str, Rule] = {"playbook, by fill": game.by_fill, "textbook": game.textbook}
-    chance = game.accepted_chance(held, warm_up)
+    rng, goods = np.random.default_rng(SEED), goods[ok]
+    demand = panel.units[ok, first:] + rng.poisson(hidden_demand(panel)[ok, first:])
+    leads = np.maximum(np.round(lead_draws(goods, supply.leads, 400, SEED) / 7).astype(int), 1)
+    game = _Game(panel, ok, first, goods, demand, leads)
+    holding_share = np.nan if holding_share is None else holding_share
+    rules: dict[str, Rule] = {"playbook, by fill": game.playbook, "textbook": game.textbook}
+    chance = game.accepted_chance(holding_share, warm_up)
     if np.isfinite(chance).mean() > 0.5:
         chance = np.where(np.isfinite(chance), chance, np.nanmedian(chance))
-        by_cost = partial(game.playbook, aim=Aim(cost=game.weight, chance=chance))
-        rules = {"playbook, by cost": by_cost, **rules}
+        rules = {"playbook, by cost": partial(game.playbook, chance=chance), **rules}
+    lead_weeks = leads[:, rng.integers(0, leads.shape[1], demand.shape[1])]
+    on_hand = np.nan_to_num(panel.on_hand[ok, first:])
     results = {
-        name: play_policy(game.demand, game.start, game.lead_weeks, rule)
-        for name, rule in rules.items()
+        name: play_policy(demand, on_hand[:, 0], lead_weeks, rule) for name, rule in rules.items()
     }
-    results["as before"] = Played(game.demand, game.sold, game.on_hand)
-    rows = [game.scored(name, played, warm_up, held) for name, played in results.items()]
+    results["as before"] = Played(demand, panel.units[ok, first:], on_hand)
+    rows = [game.scored(name, played, warm_up, holding_share) for name, played in results.items()]
     return frame_of("inventory_planning.policy_replay", rows)
 
 
 @dataclass(frozen=True)
 class _Game:
-    """The weeks that are played again, for the skus `ok` of a panel; `leads` are the
-    drawn lead times in weeks, `lead_weeks` those the orders will turn out to have.
+    """The weeks that are played again, from week `first` of a panel on, for its skus
+    `ok`; `goods` are their terms, `leads` their drawn lead times in weeks.
     """
 
     panel: DemandPanel
     ok: ndarray
     first: int
-    aim: ndarray
-    cost: ndarray
-    margin: ndarray
-    pack: ndarray
-    least: ndarray
+    goods: pd.DataFrame
     demand: ndarray
     leads: ndarray
-    lead_weeks: ndarray
     laws: dict[int, DemandLaw] = field(default_factory=dict)
-
-    @property
-    def sold(self) -> ndarray:
-        """What was sold, (sku, week)."""
-        return self.panel.units[self.ok, self.first :]
-
-    @property
-    def on_hand(self) -> ndarray:
-        """What was in stock, (sku, week); unknown is nothing."""
-        return np.nan_to_num(self.panel.on_hand[self.ok, self.first :])
-
-    @property
-    def start(self) -> ndarray:
-        """Opening stock."""
-        return self.on_hand[:, 0]
-
-    @property
-    def weight(self) -> ndarray:
-        """Money in stock per money earned."""
-        return money_weight(self.cost, self.margin)
 
     def accepted_chance(self, holding_share: float, warm_up: int) -> ndarray:
         """The chance of running short that costs accept."""
         weekly = np.maximum(self.demand[:, :warm_up].mean(axis=1), 1e-9)
-        lasts = 7 * np.maximum(np.maximum(self.pack, self.least) / weekly, 1)
-        holding = self.cost * holding_share / 365
-        return np.clip(accepted_chance(holding, np.nan_to_num(self.margin), lasts), *CHANCES)
+        lot = self.goods[["pack_units", "min_order_units"]].max(axis=1)
+        holding = self.goods.unit_cost * holding_share / 365
+        margin = self.goods.margin.fillna(0)
+        chance = accepted_chance(holding, margin, 7 * np.maximum(lot / weekly, 1))
+        return np.clip(chance, *CHANCES)
 
-    def by_fill(self, week: int, stock: ndarray, incoming: ndarray) -> ndarray:
-        """The playbook's order, by the fill aims of the classes."""
-        aims, group = np.unique(self.aim, return_inverse=True)
-        return self.playbook(week, stock, incoming, Aim(aims, group, self.weight))
-
-    def playbook(self, week: int, stock: ndarray, incoming: ndarray, aim: Aim) -> ndarray:
-        """The playbook's order."""
+    def playbook(
+        self, week: int, stock: ndarray, incoming: ndarray, chance: ndarray | None = None
+    ) -> ndarray:
+        """The playbook's order, by the fill aims of the classes or by cost."""
         fitted = week - week % REFIT_WEEKS
         if fitted not in self.laws:
             self.laws[fitted] = demand_law(self.panel.until(self.first + fitted)).of(self.ok)
-        return plan_orders(
-            self.laws[fitted].later(week - fitted),
-            Shelf(stock, incoming, 3.5 * self.leads.mean(axis=1)),
-            Terms(7.0 * self.leads[:, :200], self.pack, self.least),
-            aim,
-            seed=SEED + week,
-        ).units
+        now = self.goods.assign(
+            available=stock,
+            incoming=incoming,
+            incoming_days=3.5 * self.leads.mean(axis=1),
+            yield_share=1.0,
+        )
+        law, leads = self.laws[fitted].later(week - fitted), 7.0 * self.leads[:, :DRAWS]
+        return plan_orders(law, now, leads, chance=chance, seed=SEED + week).units
 
     def textbook(self, week: int, stock: ndarray, incoming: ndarray) -> ndarray:
         """What a formula on averages would order."""
-        from scipy.stats import norm
-
         now, lead = self.first + week, self.leads.mean(axis=1) + 1
         recent = self.panel.units[self.ok, now - TEXTBOOK_WEEKS : now]
         mean, sd = recent.mean(axis=1), recent.std(axis=1, ddof=1)
-        spread = np.sqrt(lead * sd**2 + mean**2 * self.leads.var(axis=1))
-        want = mean * lead + norm.ppf(self.aim) * spread - stock - incoming
-        return rounded_to_lots(np.maximum(np.ceil(want), 0), self.pack, self.least)
+        safety = safety_stock(self.goods.aim_share, mean, sd, lead, self.leads.std(axis=1))
+        want = np.maximum(np.ceil(mean * lead + safety - stock - incoming), 0)
+        return rounded_to_lots(want, self.goods.pack_units, self.goods.min_order_units)
 
     def scored(self, name: str, played: Played, warm_up: int, holding_share: float) -> dict:
         """What a policy served, held and lost after the warm-up."""
+        n_weeks = self.demand.shape[1] - warm_up
         lost = (played.asked - played.served)[:, warm_up:].sum(axis=1)
-        value = float((played.held[:, warm_up:].mean(axis=1) * self.cost).sum())
-        holding = value * holding_share * (self.demand.shape[1] - warm_up) / 52
-        lost_margin = float(np.where(lost > 0, lost * self.margin, 0.0).sum())
+        held = played.held[:, warm_up:].mean(axis=1)
+        value = float((held * self.goods.unit_cost.to_numpy()).sum())
+        holding = value * holding_share * n_weeks / 52
+        lost_margin = float(np.where(lost > 0, lost * self.goods.margin, 0.0).sum())
+        asked = self.demand.sum(axis=1)
         return {
             "policy": name,
-            "aim_share": float((self.aim * self.demand.sum(axis=1)).sum() / self.demand.sum()),
+            "aim_share": float((self.goods.aim_share.to_numpy() * asked).sum() / asked.sum()),
             "fill_share": played.fill(warm_up),
             "cycle_share": played.cycle(warm_up),
             "stock_value": value,
@@ -223,30 +190,3 @@ class _Game:
             "lost_margin": lost_margin,
             "total_cost": holding + lost_margin,
         }
-
-
-def _game(
-    panel: DemandPanel,
-    supply: Supply,
-    goods: pd.DataFrame,
-    ok: ndarray,
-    aim: pd.Series,
-    first: int,
-) -> _Game:
-    """The game of these skus: demand with what stock-outs hid, and drawn lead times."""
-    goods, rng = goods[ok], np.random.default_rng(SEED)
-    demand = panel.units[ok, first:] + rng.poisson(hidden_demand(panel)[ok, first:])
-    leads = np.maximum(np.round(lead_draws(goods, supply.leads, 400, SEED) / 7).astype(int), 1)
-    return _Game(
-        panel=panel,
-        ok=ok,
-        first=first,
-        aim=aim.to_numpy(float)[ok],
-        cost=goods["unit_cost"].to_numpy(float),
-        margin=unit_margin(panel)[ok],
-        pack=np.maximum(goods["pack_units"].to_numpy(float), 1),
-        least=goods["min_order_units"].to_numpy(float),
-        demand=demand,
-        leads=leads,
-        lead_weeks=leads[:, rng.integers(0, leads.shape[1], demand.shape[1])],
-    )

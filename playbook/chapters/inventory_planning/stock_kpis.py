@@ -30,7 +30,7 @@ def stock_kpis(panel: DemandPanel, supply: Supply, *, as_of: dt.date) -> pd.Data
     unit cost, skus without one left out.
     """
     month = (panel.starts + pd.Timedelta(days=6)).strftime("%Y-%m")
-    cost = supply.of(panel.sku)["unit_cost"].to_numpy(float)
+    cost = supply.of(panel).unit_cost.to_numpy(float)
     is_live = np.cumsum(panel.exposure > 0, axis=1) > 0
     hidden = np.where(is_live & (panel.on_hand < 1e9), hidden_demand(panel), 0.0)
     revenue = panel.revenue[:, -52:].sum(axis=1)

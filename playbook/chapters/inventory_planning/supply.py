@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy import ndarray
 
-from playbook.measures.demand_panel import ISSUES, issue_rows
+from playbook.measures.demand_panel import ISSUES, DemandPanel, issue_rows, unit_margin
 from playbook.messages import say
 from playbook.methods.proportions import wilson
 from playbook.store import expression
@@ -58,12 +58,13 @@ class Supply:
     leads: pd.DataFrame
     issues: pd.DataFrame
 
-    def of(self, sku: ndarray) -> pd.DataFrame:
-        """`goods` in the order of these skus; packs of one and no minimum order where
-        none is stated.
+    def of(self, panel: DemandPanel) -> pd.DataFrame:
+        """`goods` in the order of a panel's skus, with their `margin` per unit; packs of
+        one and no minimum order where none is stated.
         """
-        stated = {"pack_units": 1, "min_order_units": 0}
-        return self.goods.set_index("sku").reindex(sku).fillna(stated)
+        goods = self.goods.set_index("sku").reindex(panel.sku)
+        goods = goods.fillna({"pack_units": 1, "min_order_units": 0})
+        return goods.assign(margin=unit_margin(panel))
 
 
 def supply(
