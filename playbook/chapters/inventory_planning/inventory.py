@@ -30,7 +30,7 @@ from playbook.chapters.inventory_planning.ordering import (
     plan_orders,
     spend_budget,
 )
-from playbook.chapters.inventory_planning.supply import Supply, lead_draws, named
+from playbook.chapters.inventory_planning.supply import Supply, named
 from playbook.errors import PlaybookError
 from playbook.measures.demand_panel import ISSUES, DemandPanel, money_weight
 from playbook.messages import say
@@ -116,14 +116,13 @@ USUAL = OrderPolicy()
 @dataclass(frozen=True)
 class Reorder:
     """`orders`: one row per sku that can be planned; `purchase_list`: one row per
-    supplier, day and sku to order; `by_supplier`: the same by supplier and day; `plan`:
-    the draws behind it; `issues`: skus set aside.
+    supplier, day and sku to order; `by_supplier`: the same by supplier and day;
+    `issues`: skus set aside.
     """
 
     orders: pd.DataFrame
     purchase_list: pd.DataFrame
     by_supplier: pd.DataFrame
-    plan: OrderPlan
     issues: pd.DataFrame
 
 
@@ -170,7 +169,7 @@ def reorder(
     plan = plan_orders(
         law,
         lines,
-        lead_draws(lines, supply.leads, DRAWS, SEED),
+        supply.lead_draws(lines, DRAWS, SEED),
         chance=_accepted(lines, law, policy) if policy.aim_by == "cost" else None,
         review_days=policy.review_days,
     )
@@ -189,7 +188,7 @@ def reorder(
     bought = orders[orders.order_units > 0]
     bought = bought.sort_values(["supplier_id", "order_on", "sku"], ignore_index=True)
     bought = bought[schema("inventory_planning.purchase_list").names]
-    return Reorder(orders, bought, _by_supplier(bought, spread), plan, issues)
+    return Reorder(orders, bought, _by_supplier(bought, spread), issues)
 
 
 @returns("inventory_planning.what_if_lead")
@@ -222,9 +221,7 @@ def service_cash(
     weight = money_weight(cost, goods.margin.to_numpy())
     lot = goods[["pack_units", "min_order_units"]].max(axis=1).to_numpy(float)
     set_on, (before, window) = (
-        law.windows(
-            lead_draws(goods, supply.leads, DRAWS, seed), review_days, n_draws=DRAWS, seed=seed
-        )
+        law.windows(supply.lead_draws(goods, DRAWS, seed), review_days, n_draws=DRAWS, seed=seed)
         for seed in (SEED, SEED + 1)
     )
     rows = []

@@ -17,13 +17,13 @@ import pandas as pd
 from numpy import ndarray
 
 from playbook.chapters.inventory_planning.ordering import DRAWS, plan_orders, rounded_to_lots
-from playbook.chapters.inventory_planning.supply import Supply, lead_draws
+from playbook.chapters.inventory_planning.supply import Supply
 from playbook.measures.demand_panel import DemandPanel, demand_law, hidden_demand
 from playbook.methods.demand import DemandLaw
 from playbook.methods.replenishment import accepted_chance, safety_stock
 from playbook.tables import empty, frame_of
 
-__all__ = ["Played", "play_policy", "policy_replay"]
+__all__ = ["play_policy", "policy_replay"]
 
 FIRST_WEEKS = 26  # of the panel that no policy is judged on
 REFIT_WEEKS = 4  # the demand law is fitted again so often
@@ -34,49 +34,26 @@ SEED = 7
 Rule = Callable[[int, ndarray, ndarray], ndarray]
 
 
-@dataclass(frozen=True)
-class Played:
-    """(sku, week): units `asked`, `served`, `held` (closing stock)."""
-
-    asked: ndarray
-    served: ndarray
-    held: ndarray
-
-    def fill(self, since: int = 0) -> float:
-        """Share of units asked for that were served from week `since` on; missing where
-        nothing was asked.
-        """
-        asked = self.asked[:, since:].sum()
-        return float(self.served[:, since:].sum() / asked) if asked > 0 else float("nan")
-
-    def cycle(self, since: int = 0) -> float:
-        """Share of sku weeks with demand in which all of it was served."""
-        wanted = self.asked[:, since:] > 0
-        whole = (self.served[:, since:] >= self.asked[:, since:]) & wanted
-        return float(whole.sum() / wanted.sum()) if wanted.any() else float("nan")
-
-
-def play_policy(demand: ndarray, start: ndarray, lead_weeks: ndarray, decide: Rule) -> Played:
-    """Play one policy. `demand` is (sku, week), `start` opening stock, `lead_weeks`
-    (sku, week) the lead time an order of that week will turn out to have (0: it is
-    there for the same week's sales).
+def play_policy(
+    demand: ndarray, start: ndarray, lead_weeks: ndarray, decide: Rule
+) -> tuple[ndarray, ndarray]:
+    """Play one policy: units served and closing stock, (sku, week). `start` is the
+    opening stock, `lead_weeks` (sku, week) the lead time an order of that week will turn
+    out to have (0: it is there for the same week's sales).
 
     `decide(week, stock, incoming)` returns units to order; `incoming` is what is on
     order. A shop does not know the day on which it will arrive, and no policy is told.
     """
-    n, weeks = demand.shape
-    arrivals = np.zeros((n, weeks + int(lead_weeks.max(initial=0)) + 1))
-    stock = start.astype(float).copy()
-    served, held = np.zeros((n, weeks)), np.zeros((n, weeks))
-    row = np.arange(n)
-    for week in range(weeks):
+    arrivals = np.zeros((len(demand), demand.shape[1] + int(lead_weeks.max(initial=0)) + 1))
+    served, held, stock = np.zeros(demand.shape), np.zeros(demand.shape), start
+    for week in range(demand.shape[1]):
         units = decide(week, stock, arrivals[:, week:].sum(axis=1))
-        np.add.at(arrivals, (row, week + lead_weeks[:, week]), units)
+        np.add.at(arrivals, (np.arange(len(demand)), week + lead_weeks[:, week]), units)
         stock = stock + arrivals[:, week]
         served[:, week] = np.minimum(stock, demand[:, week])
         stock = stock - served[:, week]
         held[:, week] = stock
-    return Played(demand, served, held)
+    return served, held
 
 
 def policy_replay(
@@ -105,7 +82,7 @@ def policy_replay(
         return empty("inventory_planning.policy_replay")
     rng, goods = np.random.default_rng(SEED), goods[ok]
     demand = panel.units[ok, first:] + rng.poisson(hidden_demand(panel)[ok, first:])
-    leads = np.maximum(np.round(lead_draws(goods, supply.leads, 400, SEED) / 7).astype(int), 1)
+    leads = np.maximum(np.round(supply.lead_draws(goods, 400, SEED) / 7).astype(int), 1)
     game = _Game(panel, ok, first, goods, demand, leads)
     holding_share = np.nan if holding_share is None else holding_share
     rules: dict[str, Rule] = {"playbook, by fill": game.playbook, "textbook": game.textbook}
@@ -118,8 +95,11 @@ def policy_replay(
     results = {
         name: play_policy(demand, on_hand[:, 0], lead_weeks, rule) for name, rule in rules.items()
     }
-    results["as before"] = Played(demand, panel.units[ok, first:], on_hand)
-    rows = [game.scored(name, played, warm_up, holding_share) for name, played in results.items()]
+    results["as before"] = (panel.units[ok, first:], on_hand)
+    rows = [
+        {"policy": name} | game.scored(*played, warm_up, holding_share)
+        for name, played in results.items()
+    ]
     return frame_of("inventory_planning.policy_replay", rows)
 
 
@@ -171,20 +151,25 @@ class _Game:
         want = np.maximum(np.ceil(mean * lead + safety - stock - incoming), 0)
         return rounded_to_lots(want, self.goods.pack_units, self.goods.min_order_units)
 
-    def scored(self, name: str, played: Played, warm_up: int, holding_share: float) -> dict:
-        """What a policy served, held and lost after the warm-up."""
-        n_weeks = self.demand.shape[1] - warm_up
-        lost = (played.asked - played.served)[:, warm_up:].sum(axis=1)
-        held = played.held[:, warm_up:].mean(axis=1)
+    def scored(
+        self, served: ndarray, held: ndarray, warm_up: int, holding_share: float
+    ) -> dict[str, float]:
+        """What a policy served, held and lost after the warm-up; `cycle_share` is that of
+        the sku weeks with demand in which all of it was served.
+        """
+        all_asked = self.demand.sum(axis=1)
+        asked, served = self.demand[:, warm_up:], served[:, warm_up:]
+        is_whole = (served >= asked)[asked > 0]
+        held = held[:, warm_up:].mean(axis=1)
         value = float((held * self.goods.unit_cost.to_numpy()).sum())
-        holding = value * holding_share * n_weeks / 52
+        holding = value * holding_share * asked.shape[1] / 52
+        lost = (asked - served).sum(axis=1)
         lost_margin = float(np.where(lost > 0, lost * self.goods.margin, 0.0).sum())
-        asked = self.demand.sum(axis=1)
+        aim = self.goods.aim_share.to_numpy()
         return {
-            "policy": name,
-            "aim_share": float((self.goods.aim_share.to_numpy() * asked).sum() / asked.sum()),
-            "fill_share": played.fill(warm_up),
-            "cycle_share": played.cycle(warm_up),
+            "aim_share": float((aim * all_asked).sum() / all_asked.sum()),
+            "fill_share": float(served.sum() / asked.sum()) if asked.any() else np.nan,
+            "cycle_share": float(is_whole.mean()) if asked.any() else np.nan,
             "stock_value": value,
             "holding_cost": holding,
             "lost_margin": lost_margin,

@@ -24,7 +24,7 @@ from playbook.methods.proportions import wilson
 from playbook.store import expression
 from playbook.tables import returns
 
-__all__ = ["Supply", "supply", "named", "lead_draws"]
+__all__ = ["Supply", "supply", "named"]
 
 RECENT_MONTHS = 24  # receipts older than this say little about a supplier now
 STALE_DAYS = 35  # a stock figure older than five weeks is not the stock of today
@@ -65,6 +65,21 @@ class Supply:
         goods = self.goods.set_index("sku").reindex(panel.sku)
         goods = goods.fillna({"pack_units": 1, "min_order_units": 0})
         return goods.assign(margin=unit_margin(panel))
+
+    def lead_draws(self, goods: pd.DataFrame, n_draws: int, seed: int) -> ndarray:
+        """Lead times in days, (sku, draw): the supplier's own receipts resampled; a gamma
+        law where it has under eight.
+        """
+        rng = np.random.default_rng(seed)
+        mean, sd = goods.lead_days.to_numpy(float), goods.lead_sd.to_numpy(float)
+        shape = np.clip((mean / np.maximum(sd, 1e-3)) ** 2, 0.3, 1e6)[:, None]
+        drawn = rng.standard_gamma(shape, (len(goods), n_draws)) * (mean[:, None] / shape)
+        leads = self.leads.sort_values(["supplier_id", "lead_days"])
+        for name, own in leads.groupby("supplier_id").lead_days:
+            rows = np.flatnonzero((goods.supplier_id == name).to_numpy(bool))
+            if len(own) >= MIN_RECEIPTS and len(rows):
+                drawn[rows] = rng.choice(own.to_numpy(), (len(rows), n_draws))
+        return drawn
 
 
 def supply(
@@ -108,22 +123,6 @@ def named(code: str, sku: Iterable[str]) -> list[tuple]:
     """The skus with a problem of this code, as rows of `issues`."""
     problem = say(f"inventory_planning.problem_{code}")
     return issue_rows(sku, problem, say(f"inventory_planning.then_{code}"))
-
-
-def lead_draws(goods: pd.DataFrame, leads: pd.DataFrame, n_draws: int, seed: int) -> ndarray:
-    """Lead times in days, (sku, draw): the supplier's own receipts resampled; a gamma
-    law where it has under eight.
-    """
-    rng = np.random.default_rng(seed)
-    mean, sd = goods["lead_days"].to_numpy(float), goods["lead_sd"].to_numpy(float)
-    shape = np.clip((mean / np.maximum(sd, 1e-3)) ** 2, 0.3, 1e6)[:, None]
-    drawn = rng.standard_gamma(shape, (len(goods), n_draws)) * (mean[:, None] / shape)
-    leads = leads.sort_values(["supplier_id", "lead_days"])
-    for name, own in leads.groupby("supplier_id")["lead_days"]:
-        rows = np.flatnonzero((goods["supplier_id"] == name).to_numpy(bool))
-        if len(own) >= MIN_RECEIPTS and len(rows):
-            drawn[rows] = rng.choice(own.to_numpy(), (len(rows), n_draws))
-    return drawn
 
 
 def _counted(
