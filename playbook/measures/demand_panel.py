@@ -94,7 +94,10 @@ class DemandPanel:
 
 
 def demand_panel(
-    sku_days: ibis.Table, *, as_of: dt.date, products: ibis.Table | None = None
+    sku_days: ibis.Table,
+    *,
+    as_of: dt.date,
+    products: ibis.Table | None = None,
 ) -> DemandPanel:
     """Weekly demand of every sku from `sku_days` (one row per sku and day). The shop's
     own prices and promotions are added by `price_moves.with_prices`.
@@ -137,7 +140,11 @@ def demand_panel(
     )
 
 
-def issue_rows(sku: Iterable[str], problem: str, consequence: str) -> list[tuple]:
+def issue_rows(
+    sku: Iterable[str],
+    problem: str,
+    consequence: str,
+) -> list[tuple]:
     """What cannot be true of some skus, and what follows: rows of `ISSUES`."""
     return [(name, problem, n, consequence) for name, n in sorted(Counter(sku).items())]
 
@@ -193,7 +200,10 @@ def _categories(products: ibis.Table | None, sku: pd.Index) -> ndarray:
 
 
 def _weeks(
-    units: ndarray, whole: ndarray, out: ndarray, out_units: ndarray
+    units: ndarray,
+    whole: ndarray,
+    out: ndarray,
+    out_units: ndarray,
 ) -> tuple[ndarray, ndarray, ndarray]:
     """Units without one customer's bulk order, exposure, and which skus had such an
     order.

@@ -122,7 +122,10 @@ class DemandLaw:
         return self.shape / self.pace
 
     def factors(
-        self, n_weeks: int, promo: ndarray | None = None, price: ndarray | None = None
+        self,
+        n_weeks: int,
+        promo: ndarray | None = None,
+        price: ndarray | None = None,
     ) -> ndarray:
         """Season × launch × drift × promotion × price of the weeks ahead, (sku, week).
 
@@ -139,7 +142,11 @@ class DemandLaw:
             ahead = ahead * promotion_lift(self.uplift, promo)
         return ahead if price is None else ahead * price**-self.response
 
-    def mean(self, n_weeks: int, promo: ndarray | None = None) -> ndarray:
+    def mean(
+        self,
+        n_weeks: int,
+        promo: ndarray | None = None,
+    ) -> ndarray:
         """Expected demand of the weeks ahead, (sku, week)."""
         return self.level()[:, None] * self.factors(n_weeks, promo)
 
@@ -161,7 +168,12 @@ class DemandLaw:
         return _counts(rng, mean, self.dispersion[:, None, None])
 
     def windows(
-        self, lead_days: ndarray, review_days: ndarray | float, *, n_draws: int, seed: int
+        self,
+        lead_days: ndarray,
+        review_days: ndarray | float,
+        *,
+        n_draws: int,
+        seed: int,
     ) -> tuple[ndarray, ndarray]:
         """Demand before an order comes and from then until the next one comes, each
         (sku, draw), from the same futures.
@@ -188,13 +200,21 @@ class DemandLaw:
         )
         return first, then
 
-    def _levels(self, rng: np.random.Generator, n_draws: int, weeks: ndarray) -> ndarray:
+    def _levels(
+        self,
+        rng: np.random.Generator,
+        n_draws: int,
+        weeks: ndarray,
+    ) -> ndarray:
         shape = np.maximum(self.shape * self.memory**weeks, 0.05)[:, None]
         return rng.standard_gamma(shape, (len(self.shape), n_draws)) / shape * self.level()[:, None]
 
 
 def fit_demand(
-    weeks: SalesWeeks, *, plan: ndarray | None = None, is_price_planned: bool = False
+    weeks: SalesWeeks,
+    *,
+    plan: ndarray | None = None,
+    is_price_planned: bool = False,
 ) -> DemandLaw:
     """Fit every sku's demand law to weekly sales and exposure.
 
@@ -231,16 +251,13 @@ def fit_demand(
     dispersion = np.maximum(noise, _dispersion(*runs[3:], size))
     # what will hit all skus in the weeks ahead, no sku's own past can show
     shop = (units.sum(axis=0) + 200) / (expected.sum(axis=0) + 200)
-    mixed = _mixture(*runs[:3], (units, scale, quiet), unsure + np.var(shop[-104:]))
+    level = _mixture(*runs[:3], (units, scale, quiet), unsure + np.var(shop[-104:]))
     next_week = int((weeks.week[-1] + 1) % 52)
     return DemandLaw(
-        shape=mixed[0],
-        pace=mixed[1],
-        memory=mixed[2],
+        **level,
         season=season,
         dispersion=dispersion,
         uplift=uplift,
-        drift=mixed[3],
         ramp=ramp,
         age=age[:, -1],
         next_week=next_week,
@@ -274,8 +291,12 @@ def _launches(units: ndarray, exposure: ndarray) -> tuple[ndarray, ndarray]:
 
 
 def _mixture(
-    shape: ndarray, pace: ndarray, score: ndarray, latest: tuple[ndarray, ...], unsure: float
-) -> tuple[ndarray, ...]:
+    shape: ndarray,
+    pace: ndarray,
+    score: ndarray,
+    latest: tuple[ndarray, ...],
+    unsure: float,
+) -> dict[str, ndarray]:
     """Shape and pace of the level, memory and drift: all runs averaged by their score.
 
     `latest` holds units, scale and quiet weeks: what hit all skus of the shop alike
@@ -293,7 +314,12 @@ def _mixture(
     level, levels = (part * (sold / expected) ** COMMON_POWER for part in (level, levels))
     spread = (weight * (levels / pace + (levels - level) ** 2)).sum(axis=0) + unsure * level**2
     memory, drift = ((weight * part).sum(axis=0) for part in RUNS)
-    return level**2 / spread, level / spread, memory, drift
+    return {
+        "shape": level**2 / spread,
+        "pace": level / spread,
+        "memory": memory,
+        "drift": drift,
+    }
 
 
 def _filter(
@@ -348,7 +374,12 @@ def _excess(units: ndarray, scale: ndarray) -> tuple[ndarray, ...]:
     return excess.sum(axis=1), (mean**2).sum(axis=1), use.sum(axis=1)
 
 
-def _dispersion(excess: ndarray, square: ndarray, n: ndarray, level: ndarray) -> ndarray:
+def _dispersion(
+    excess: ndarray,
+    square: ndarray,
+    n: ndarray,
+    level: ndarray,
+) -> ndarray:
     """Squared coefficient of variation beyond Poisson, sku by sku, shrunk towards skus
     of a similar size.
     """
@@ -369,7 +400,11 @@ def _without_overtaking(lead: ndarray, after: ndarray) -> ndarray:
     return lead.mean(axis=1, keepdims=True) * (1 - calm) + lead * calm
 
 
-def _counts(rng: np.random.Generator, mean: ndarray, variance: ndarray) -> ndarray:
+def _counts(
+    rng: np.random.Generator,
+    mean: ndarray,
+    variance: ndarray,
+) -> ndarray:
     """Whole units drawn around a mean with gamma noise of this squared variation."""
     shape = 1 / np.maximum(variance, 1e-4)
     noise = rng.standard_gamma(np.broadcast_to(shape, mean.shape)) / shape

@@ -77,7 +77,10 @@ def levels_for_fill(
     on_order = np.maximum(before.mean(axis=1) - need, 0)[:, None].astype(window.dtype) * is_lost
 
     def short_of(
-        level: ndarray, spare: ndarray | float, before: ndarray, window: ndarray
+        level: ndarray,
+        spare: ndarray | float,
+        before: ndarray,
+        window: ndarray,
     ) -> ndarray:
         position = level.astype(window.dtype)[:, None] + spare
         # no more is on order than the level asks for

@@ -15,7 +15,9 @@ __all__ = ["order_quantity", "accepted_chance", "safety_stock"]
 
 
 def order_quantity(
-    order_cost: ndarray | float, holding: ndarray | float, demand: ndarray | float
+    order_cost: ndarray | float,
+    holding: ndarray | float,
+    demand: ndarray | float,
 ) -> tuple[ndarray, ndarray]:
     """Economic order quantity √(2Kλ/h) and its cost √(2Kλh) per unit of time; works on
     arrays.
@@ -26,7 +28,11 @@ def order_quantity(
     return np.sqrt(2 * order_cost * demand / holding), np.sqrt(2 * order_cost * demand * holding)
 
 
-def accepted_chance(holding: ndarray, margin: ndarray, days: ndarray) -> ndarray:
+def accepted_chance(
+    holding: ndarray,
+    margin: ndarray,
+    days: ndarray,
+) -> ndarray:
     """Chance of running short before the next delivery at which one more unit costs as
     much as it saves: hT / (hT + m).
 

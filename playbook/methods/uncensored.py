@@ -92,7 +92,11 @@ def promotion_lift(uplift: ndarray, promo: ndarray) -> ndarray:
     return 1 + (uplift[:, None] - 1) * promo
 
 
-def launch_curve(units: ndarray, exposure: ndarray, first: ndarray) -> ndarray:
+def launch_curve(
+    units: ndarray,
+    exposure: ndarray,
+    first: ndarray,
+) -> ndarray:
     """Demand by week since launch as a multiple of the level after it, all launches
     within the log together.
     """
@@ -115,7 +119,11 @@ def launch_curve(units: ndarray, exposure: ndarray, first: ndarray) -> ndarray:
     return np.clip(curve, 0.1, 3.0)
 
 
-def like_items(units: ndarray, scale: ndarray, like: ndarray) -> tuple[ndarray, ndarray]:
+def like_items(
+    units: ndarray,
+    scale: ndarray,
+    like: ndarray,
+) -> tuple[ndarray, ndarray]:
     """Gamma prior of a sku's level from the first half year of its like items, groups
     shrunk towards all skus.
     """
@@ -135,7 +143,12 @@ def like_items(units: ndarray, scale: ndarray, like: ndarray) -> tuple[ndarray, 
     return shape[member], (shape / mean)[member]
 
 
-def level_around(units: ndarray, scale: ndarray, *, half_width: int) -> ndarray:
+def level_around(
+    units: ndarray,
+    scale: ndarray,
+    *,
+    half_width: int,
+) -> ndarray:
     """Units per unit of scale within `half_width` weeks to either side, (sku, week);
     the window is cut at the ends.
 
@@ -159,7 +172,10 @@ def shop_weeks(units: ndarray, expected: ndarray) -> ndarray:
 
 
 def sold_out_exposure(
-    units: ndarray, whole_days: ndarray, out_days: ndarray, out_units: ndarray
+    units: ndarray,
+    whole_days: ndarray,
+    out_days: ndarray,
+    out_units: ndarray,
 ) -> ndarray:
     """Share of each week in which the sku could be sold, days that ended with an empty
     shelf counted in part.
@@ -196,7 +212,12 @@ def _groups(group: ndarray) -> tuple[ndarray, ndarray]:
     return member, csr_array((np.ones(len(group)), at), shape=(len(names), len(group)))
 
 
-def _group_uplift(units: ndarray, plain: ndarray, on: ndarray, in_group: ndarray) -> ndarray:
+def _group_uplift(
+    units: ndarray,
+    plain: ndarray,
+    on: ndarray,
+    in_group: ndarray,
+) -> ndarray:
     """Promotion factor of each group, shrunk towards the shop's."""
     quiet = in_group @ (plain * on).sum(axis=1)
     sold = in_group @ ((units - plain * (1 - on)) * (on > 0)).sum(axis=1)
@@ -204,7 +225,11 @@ def _group_uplift(units: ndarray, plain: ndarray, on: ndarray, in_group: ndarray
     return np.clip((sold + 50 * pooled) / (quiet + 50), 0.5, 20.0)
 
 
-def _year_factors(sold: ndarray, expected: ndarray, prior: ndarray | float) -> ndarray:
+def _year_factors(
+    sold: ndarray,
+    expected: ndarray,
+    prior: ndarray | float,
+) -> ndarray:
     """Sold / expected by week of the year: shrunk to `prior` by 100 units, to its
     neighbours where counts are small.
     """

@@ -68,7 +68,10 @@ def stock_decisions(
 
 
 def _orders(
-    plan: Reorder, as_of: dt.date, next_review: dt.date, currency: str
+    plan: Reorder,
+    as_of: dt.date,
+    next_review: dt.date,
+    currency: str,
 ) -> list[dict[str, object]]:
     """One order per supplier and day."""
     bought = plan.orders[plan.orders["order_units"] > 0]

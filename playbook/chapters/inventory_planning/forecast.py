@@ -28,7 +28,10 @@ SEED = 7
 
 
 def demand_backtest(
-    panel: DemandPanel, *, classes: pd.DataFrame, n_origins: int = 6
+    panel: DemandPanel,
+    *,
+    classes: pd.DataFrame,
+    n_origins: int = 6,
 ) -> pd.DataFrame:
     """How far each model was off, by class and over all classes (`all`).
 
@@ -52,7 +55,11 @@ def demand_backtest(
     return _scores(pd.concat([log, log.assign(**{"class": "all"})]))
 
 
-def sku_weeks(panel: DemandPanel, law: DemandLaw, sku: str) -> pd.DataFrame:
+def sku_weeks(
+    panel: DemandPanel,
+    law: DemandLaw,
+    sku: str,
+) -> pd.DataFrame:
     """One sku's weeks behind and ahead: starts_on, units, exposure, level (demand
     around that week), mid, low, high (10 and 90 % of simulated demand ahead). Weeks
     before it could first be sold are left out; what is not there is missing.
@@ -85,7 +92,11 @@ def tempting_levels(weeks: pd.DataFrame) -> pd.DataFrame:
 
 
 def predictions(
-    panel: DemandPanel, law: DemandLaw, classes: pd.DataFrame, *, as_of: dt.date
+    panel: DemandPanel,
+    law: DemandLaw,
+    classes: pd.DataFrame,
+    *,
+    as_of: dt.date,
 ) -> pd.DataFrame:
     """Units of class A skus over the next four weeks, for later months to score."""
     top = np.isin(panel.sku, classes["sku"][classes["abc"] == "A"].head(MOST_PREDICTED))
@@ -108,7 +119,11 @@ def predictions(
     )
 
 
-def _forecasts_at(panel: DemandPanel, origin: int, kind: np.ndarray) -> pd.DataFrame:
+def _forecasts_at(
+    panel: DemandPanel,
+    origin: int,
+    kind: np.ndarray,
+) -> pd.DataFrame:
     """One row per sku and model: what was said at an origin, and what came."""
     h, past = HORIZON_WEEKS, panel.until(origin)
     ahead, promo, units = (

@@ -63,7 +63,10 @@ SEED = 7
 
 @returns("inventory_planning.classes")
 def classes(
-    panel: DemandPanel, law: DemandLaw, *, aims: dict[str, float] | None = None
+    panel: DemandPanel,
+    law: DemandLaw,
+    *,
+    aims: dict[str, float] | None = None,
 ) -> pd.DataFrame:
     """Class abc by cumulated margin of the last 52 weeks (revenue where no cost is known),
     xyz by the coefficient of variation of weekly demand without season, and the fill
@@ -240,7 +243,12 @@ def service_cash(
 
 @returns("inventory_planning.overstock")
 def overstock(
-    panel: DemandPanel, law: DemandLaw, supply: Supply, *, as_of: dt.date, cover_days: int = 120
+    panel: DemandPanel,
+    law: DemandLaw,
+    supply: Supply,
+    *,
+    as_of: dt.date,
+    cover_days: int = 120,
 ) -> pd.DataFrame:
     """Skus that hold more than nine futures in ten would sell in `cover_days`. Clear
     from twice the cover on, where it frees a thousandth of the money in stock (or no
@@ -279,7 +287,12 @@ def overstock(
     )
 
 
-def projection(plan: Reorder, sku: str, *, as_of: dt.date) -> pd.DataFrame:
+def projection(
+    plan: Reorder,
+    sku: str,
+    *,
+    as_of: dt.date,
+) -> pd.DataFrame:
     """One sku's shelf by day at mean demand until a fortnight after the order comes:
     day_on, without, with_order, low (demand a standard deviation above its mean). What
     is on order comes in halfway through the lead time.
@@ -309,7 +322,10 @@ def projection(plan: Reorder, sku: str, *, as_of: dt.date) -> pd.DataFrame:
 
 
 def _lines(
-    panel: DemandPanel, law: DemandLaw, supply: Supply, classes: pd.DataFrame
+    panel: DemandPanel,
+    law: DemandLaw,
+    supply: Supply,
+    classes: pd.DataFrame,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The skus that can be planned, and those set aside for a decision by hand."""
     goods = supply.of(panel).join(classes.set_index("sku")[["abc", "aim_share"]])
@@ -328,7 +344,11 @@ def _priced(lines: pd.DataFrame) -> pd.Series:
     return lines.unit_cost.fillna(lines.unit_cost.median()).fillna(1.0)
 
 
-def _economic_lot(lines: pd.DataFrame, law: DemandLaw, policy: OrderPolicy) -> ndarray:
+def _economic_lot(
+    lines: pd.DataFrame,
+    law: DemandLaw,
+    policy: OrderPolicy,
+) -> ndarray:
     """The economic order quantity of each sku; none without both costs."""
     if not (policy.ordering_cost and policy.holding_share):
         return np.zeros(len(lines))
@@ -338,7 +358,11 @@ def _economic_lot(lines: pd.DataFrame, law: DemandLaw, policy: OrderPolicy) -> n
     return np.minimum(np.nan_to_num(lot), yearly / 4)
 
 
-def _accepted(lines: pd.DataFrame, law: DemandLaw, policy: OrderPolicy) -> ndarray:
+def _accepted(
+    lines: pd.DataFrame,
+    law: DemandLaw,
+    policy: OrderPolicy,
+) -> ndarray:
     """The chance of running short at which one more unit costs what it saves."""
     if policy.holding_share is None:
         raise PlaybookError(
@@ -354,7 +378,11 @@ def _accepted(lines: pd.DataFrame, law: DemandLaw, policy: OrderPolicy) -> ndarr
 
 @returns("inventory_planning.reorder")
 def _order_table(
-    lines: pd.DataFrame, law: DemandLaw, plan: OrderPlan, policy: OrderPolicy, as_of: dt.date
+    lines: pd.DataFrame,
+    law: DemandLaw,
+    plan: OrderPlan,
+    policy: OrderPolicy,
+    as_of: dt.date,
 ) -> pd.DataFrame:
     """What is ordered of each sku, when, and what it costs and earns."""
     mean_day, units = law.mean(4).mean(axis=1) / 7, lines.order_units

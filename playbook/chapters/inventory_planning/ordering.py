@@ -110,13 +110,22 @@ def plan_orders(
     )
 
 
-def rounded_to_lots(units: ndarray, pack: ndarray, least: ndarray | float) -> ndarray:
+def rounded_to_lots(
+    units: ndarray,
+    pack: ndarray,
+    least: ndarray | float,
+) -> ndarray:
     """Whole packs, at least the least quantity, nothing where nothing is needed."""
     return np.where(units > 0, np.ceil(np.maximum(units, least) / pack - 1e-9) * pack, 0.0)
 
 
 def spend_budget(
-    plan: OrderPlan, cost: ndarray, margin: ndarray, budget: float, *, most_steps: int = 30
+    plan: OrderPlan,
+    cost: ndarray,
+    margin: ndarray,
+    budget: float,
+    *,
+    most_steps: int = 30,
 ) -> tuple[ndarray, ndarray]:
     """Cut a plan to a budget: units to order, and expected margin of each sku's order
     in the period it covers.
@@ -148,7 +157,10 @@ def spend_budget(
 
 
 def _stock_at_arrival(
-    stock: pd.DataFrame, before: ndarray, mean_lead: ndarray, is_lost: bool
+    stock: pd.DataFrame,
+    before: ndarray,
+    mean_lead: ndarray,
+    is_lost: bool,
 ) -> ndarray:
     """Stock when an order placed now comes in, (sku, draw): what is on order already
     comes on its own day, and what is sold out before it is lost or owed.
@@ -163,7 +175,11 @@ def _stock_at_arrival(
     return left + incoming - (1 - early) * before
 
 
-def _order_steps(plan: OrderPlan, buy: ndarray, most_steps: int) -> ndarray:
+def _order_steps(
+    plan: OrderPlan,
+    buy: ndarray,
+    most_steps: int,
+) -> ndarray:
     """Units of an order after each step, (sku, step): the least one, then packs."""
     pack, most = plan.pack[buy], plan.units[buy]
     first = np.minimum(rounded_to_lots(np.ones(len(buy)), pack, plan.lot[buy]), most)
@@ -171,7 +187,11 @@ def _order_steps(plan: OrderPlan, buy: ndarray, most_steps: int) -> ndarray:
     return np.minimum(first[:, None] + step[:, None] * np.arange(most_steps), most[:, None])
 
 
-def _affordable(row: ndarray, cash: ndarray, budget: float) -> ndarray:
+def _affordable(
+    row: ndarray,
+    cash: ndarray,
+    budget: float,
+) -> ndarray:
     """Which steps, best first, the budget pays; after the first that does not fit small
     change goes to what still does, but to no later step of a sku that was left out.
     """

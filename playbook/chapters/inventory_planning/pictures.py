@@ -72,7 +72,12 @@ def fan_plot(weeks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return _labelled(ax, "fan")
 
 
-def projection_plot(days: pd.DataFrame, *, reorder_point: float, ax: Axes | None = None) -> Axes:
+def projection_plot(
+    days: pd.DataFrame,
+    *,
+    reorder_point: float,
+    ax: Axes | None = None,
+) -> Axes:
     """Stock of one sku over the days ahead with and without the order (columns day_on,
     without, with_order, low).
     """
@@ -90,7 +95,12 @@ def projection_plot(days: pd.DataFrame, *, reorder_point: float, ax: Axes | None
     return _labelled(ax, "projection")
 
 
-def service_cash_plot(curve: pd.DataFrame, *, currency: str = "", ax: Axes | None = None) -> Axes:
+def service_cash_plot(
+    curve: pd.DataFrame,
+    *,
+    currency: str = "",
+    ax: Axes | None = None,
+) -> Axes:
     """Average stock value over the fill rate it buys."""
     ax, value = new_axes(ax), curve.stock_value
     lines = {
@@ -106,7 +116,12 @@ def service_cash_plot(curve: pd.DataFrame, *, currency: str = "", ax: Axes | Non
     return _labelled(ax, "service_cash", currency=currency)
 
 
-def replay_plot(replay: pd.DataFrame, *, currency: str = "", ax: Axes | None = None) -> Axes:
+def replay_plot(
+    replay: pd.DataFrame,
+    *,
+    currency: str = "",
+    ax: Axes | None = None,
+) -> Axes:
     """Holding cost and lost margin of each policy over the replayed weeks."""
     words = [_policy_word(name) for name in replay.policy]
     shown = replay.assign(policy=words).dropna(subset=["total_cost"])

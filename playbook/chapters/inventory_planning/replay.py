@@ -35,7 +35,10 @@ Rule = Callable[[int, ndarray, ndarray], ndarray]
 
 
 def play_policy(
-    demand: ndarray, start: ndarray, lead_weeks: ndarray, decide: Rule
+    demand: ndarray,
+    start: ndarray,
+    lead_weeks: ndarray,
+    decide: Rule,
 ) -> tuple[ndarray, ndarray]:
     """Play one policy: units served and closing stock, (sku, week). `start` is the
     opening stock, `lead_weeks` (sku, week) the lead time an order of that week will turn
@@ -117,7 +120,11 @@ class _Game:
     leads: ndarray
     laws: dict[int, DemandLaw] = field(default_factory=dict)
 
-    def accepted_chance(self, holding_share: float, warm_up: int) -> ndarray:
+    def accepted_chance(
+        self,
+        holding_share: float,
+        warm_up: int,
+    ) -> ndarray:
         """The chance of running short that costs accept."""
         weekly = np.maximum(self.demand[:, :warm_up].mean(axis=1), 1e-9)
         lot = self.goods[["pack_units", "min_order_units"]].max(axis=1)
@@ -127,7 +134,11 @@ class _Game:
         return np.clip(chance, *CHANCES)
 
     def playbook(
-        self, week: int, stock: ndarray, incoming: ndarray, chance: ndarray | None = None
+        self,
+        week: int,
+        stock: ndarray,
+        incoming: ndarray,
+        chance: ndarray | None = None,
     ) -> ndarray:
         """The playbook's order, by the fill aims of the classes or by cost."""
         fitted = week - week % REFIT_WEEKS
@@ -142,7 +153,12 @@ class _Game:
         law, leads = self.laws[fitted].later(week - fitted), 7.0 * self.leads[:, :DRAWS]
         return plan_orders(law, now, leads, chance=chance, seed=SEED + week).units
 
-    def textbook(self, week: int, stock: ndarray, incoming: ndarray) -> ndarray:
+    def textbook(
+        self,
+        week: int,
+        stock: ndarray,
+        incoming: ndarray,
+    ) -> ndarray:
         """What a formula on averages would order."""
         now, lead = self.first + week, self.leads.mean(axis=1) + 1
         recent = self.panel.units[self.ok, now - TEXTBOOK_WEEKS : now]
@@ -152,7 +168,11 @@ class _Game:
         return rounded_to_lots(want, self.goods.pack_units, self.goods.min_order_units)
 
     def scored(
-        self, served: ndarray, held: ndarray, warm_up: int, holding_share: float
+        self,
+        served: ndarray,
+        held: ndarray,
+        warm_up: int,
+        holding_share: float,
     ) -> dict[str, float]:
         """What a policy served, held and lost after the warm-up; `cycle_share` is that of
         the sku weeks with demand in which all of it was served.

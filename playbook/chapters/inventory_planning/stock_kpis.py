@@ -23,7 +23,12 @@ KPI_MONTHS, LOGISTICS_MONTHS = 25, 12  # months shown
 TOP_SHARE = 5  # stock-outs are judged on every fifth sku, best sellers first
 
 
-def stock_kpis(panel: DemandPanel, supply: Supply, *, as_of: dt.date) -> pd.DataFrame:
+def stock_kpis(
+    panel: DemandPanel,
+    supply: Supply,
+    *,
+    as_of: dt.date,
+) -> pd.DataFrame:
     """Monthly series in the scorecard's columns: turn, doi_days, gmroi, fill_rate,
     stockout_share. Weeks are booked to the month they end in; a month counts as
     complete when all its weeks are there. Stock and cost of goods are at the present

@@ -66,7 +66,12 @@ class Supply:
         goods = goods.fillna({"pack_units": 1, "min_order_units": 0})
         return goods.assign(margin=unit_margin(panel))
 
-    def lead_draws(self, goods: pd.DataFrame, n_draws: int, seed: int) -> ndarray:
+    def lead_draws(
+        self,
+        goods: pd.DataFrame,
+        n_draws: int,
+        seed: int,
+    ) -> ndarray:
         """Lead times in days, (sku, draw): the supplier's own receipts resampled; a gamma
         law where it has under eight.
         """
@@ -197,7 +202,11 @@ def _purchase_rows(purchase_orders: ibis.Table | None, as_of: dt.date) -> pd.Dat
 
 
 @returns("inventory_planning.suppliers")
-def _scorecard(orders: pd.DataFrame, today: pd.Timestamp, stated: pd.Series) -> pd.DataFrame:
+def _scorecard(
+    orders: pd.DataFrame,
+    today: pd.Timestamp,
+    stated: pd.Series,
+) -> pd.DataFrame:
     """How suppliers kept their word; also marks in `orders` the lines that are overdue
     beyond belief.
     """
@@ -250,7 +259,9 @@ def _scorecard(orders: pd.DataFrame, today: pd.Timestamp, stated: pd.Series) -> 
 
 
 def _open_lines(
-    orders: pd.DataFrame, lead_p90: pd.Series, today: pd.Timestamp
+    orders: pd.DataFrame,
+    lead_p90: pd.Series,
+    today: pd.Timestamp,
 ) -> tuple[pd.Series, pd.Series]:
     """Lines not received, and those of them past their promise, by supplier; lines open
     beyond belief are marked in `orders`.
@@ -292,7 +303,10 @@ def _with_lead_times(goods: pd.DataFrame, suppliers: pd.DataFrame) -> pd.DataFra
 
 
 def _with_incoming(
-    goods: pd.DataFrame, orders: pd.DataFrame, suppliers: pd.DataFrame, today: pd.Timestamp
+    goods: pd.DataFrame,
+    orders: pd.DataFrame,
+    suppliers: pd.DataFrame,
+    today: pd.Timestamp,
 ) -> pd.DataFrame:
     """Goods with units on order, and in how many days they come in on average."""
     waiting = orders[orders.lead_days.isna() & ~orders.is_overdue]
