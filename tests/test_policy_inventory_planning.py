@@ -27,6 +27,7 @@ from playbook.chapters.inventory_planning.inventory import (
     service_cash,
     what_if_lead,
 )
+from playbook.chapters.inventory_planning.ordering import plan_orders, spend_budget
 from playbook.chapters.inventory_planning.replay import play_policy, policy_replay
 from playbook.chapters.inventory_planning.stock_kpis import logistics_cost, stock_kpis
 from playbook.chapters.inventory_planning.supply import Supply, supply
@@ -305,10 +306,12 @@ def test_a_supplier_yields_a_third_at_the_least(bad, share):
 
 def test_the_scorecard_is_the_sums_it_names():
     orders = receipts(("s00", 100, 10), ("s00", 90, 14), ("s01", 80, 18), ("s01", 9, None))
-    orders.loc[0, "n_received"] = 8
+    orders.loc[0, "n_received"], orders.loc[1, "n_defective"] = 8, 1
     row = supply(None, as_of=AS_OF, purchase_orders=orders).suppliers.iloc[0]
     assert row.otif_share == pytest.approx(1 / 3)
     assert row.short_share == pytest.approx(1 - 28 / 30)
+    assert row.defect_share == pytest.approx(1 / 28)
+    assert row.yield_share == pytest.approx(27 / 30)
     assert row.late_days == pytest.approx(4 / 3)
     assert row.lead_p90 == pytest.approx(17.2)
     assert row.lead_cv == pytest.approx(4 / 14)
@@ -399,13 +402,15 @@ def test_reasons_name_what_kept_an_order_from_its_need():
     free = ordered(held, panel=panel).orders.set_index("sku")
     assert free.reason["s00"] == "position below reorder point"
     assert free.reason["s01"] == "sells at a loss"
+    assert free.order_units["s01"] == 0 < free.needed_units["s01"]
     cash = free.cash["s00"]
     tight = ordered(held, panel=panel, budget=30.0).orders.set_index("sku")
     assert tight.reason["s02"] == "budget spent on better lines"
     half = ordered(held, panel=panel, budget=cash / 2).orders.set_index("sku")
     assert half.reason["s00"] == "cut to the budget"
-    plenty = ordered(goods_of(available=500.0, on_hand=500.0)).orders
-    assert plenty.reason[0] == "enough for now"
+    plenty = ordered(goods_of(available=500.0, on_hand=500.0))
+    assert plenty.orders.reason[0] == "enough for now"
+    assert plenty.purchase_list.empty and plenty.by_supplier.empty
 
 
 def test_by_cost_the_chance_of_running_short_is_holding_over_holding_and_margin():
@@ -464,6 +469,14 @@ def test_stock_is_cleared_from_twice_the_cover(on_hand, action):
     found = overstock(panel, law, goods_of(on_hand=on_hand), as_of=AS_OF, cover_days=120)
     assert found.empty or found.action[0] == action
     assert (found.days[0] > 240) == (action == "clear") if len(found) else on_hand == 2000.0
+
+
+def test_too_much_is_what_nine_futures_in_ten_would_leave():
+    panel, law = panel_of(np.full((1, 60), 10.0)), law_of([10.0])
+    _, demand = law.windows(np.zeros(1), 120, n_draws=200, seed=7)
+    row = overstock(panel, law, goods_of(on_hand=900.0, incoming=50.0), as_of=AS_OF).iloc[0]
+    assert row.excess_units == np.floor(950 - np.quantile(demand[0], 0.9))
+    assert row.excess_value == 5 * row.excess_units
 
 
 def test_the_edge_of_clearing_is_at_twice_the_cover():
@@ -576,12 +589,12 @@ def test_turn_days_and_gmroi_use_cost_on_both_sides_over_the_weeks_that_end_in_t
 
 
 def test_stock_outs_are_judged_on_the_fifth_that_sells_best_over_twenty_five_months():
-    units, exposure = np.full((10, 156), 1.0), np.ones((10, 156))
-    units[:2] = [[9.0], [8.0]]
-    exposure[0, -1], exposure[2, -1] = 0.5, 0.0
-    found = stock_kpis(panel_of(units, exposure), goods_of(10), as_of=AS_OF)
+    units, exposure = np.full((20, 156), 1.0), np.ones((20, 156))
+    units[:5] = [[9.0], [8.0], [7.0], [6.0], [5.0]]
+    exposure[3, -1], exposure[4, -1] = 0.5, 0.0
+    found = stock_kpis(panel_of(units, exposure), goods_of(20), as_of=AS_OF)
     last = found[found.month == "2026-10"].set_index("metric")
-    assert last.amount["stockout_share"] == pytest.approx(0.5 / 10)
+    assert last.amount["stockout_share"] == pytest.approx(0.5 / 20)
     assert found.month.nunique() == 25
 
 
@@ -677,6 +690,29 @@ def test_the_replay_counts_the_weeks_after_its_warm_up():
     rest = policy_replay(panel, goods_of(3), classes=abc)
     assert rest.holding_cost.isna().all()
     assert "playbook, by cost" not in set(rest.policy)
+
+
+def test_the_replay_of_a_recorded_shop():
+    """By the record: weeks between two fits, weeks of the textbook's mean and the limits
+    of the chance accepted move these.
+    """
+    rng = np.random.default_rng(5)
+    units = rng.poisson([[3.0], [12.0], [12.0], [12.0]], (4, 90)).astype(float)
+    panel = panel_of(units, on_hand=np.full(units.shape, 10.0))
+    abc = pd.DataFrame({"sku": panel.sku, "aim_share": 0.9, "mean_week": 9.0})
+    held = goods_of(4, unit_cost=[5.0, 5.0, 3000.0, 0.01], min_order_units=[0, 0, 0, 20])
+    found = policy_replay(panel, held, classes=abc, holding_share=0.3).set_index("policy")
+    for name, values in REPLAYED.items():
+        np.testing.assert_allclose(found.loc[name, SHARES], values, rtol=1e-6, err_msg=name)
+
+
+SHARES = ["fill_share", "cycle_share", "stock_value"]
+REPLAYED = {
+    "playbook, by cost": [0.8822314, 0.80769231, 681.87462],
+    "playbook, by fill": [0.8553719, 0.73076923, 860.65],
+    "textbook": [0.98450413, 0.93269231, 22095.968],
+    "as before": [1.0, 1.0, 30100.1],
+}
 
 
 def test_a_policy_needs_half_a_year_before_it():
@@ -806,3 +842,84 @@ RECORDED = {
     "uplift": [1.586077, 1.586077, 1.345478, 1.345478],
     "season": [1.333989, 1.301083, 1.318714, 1.461124],
 }
+
+
+# orders
+
+
+def plan_of(level, **columns):
+    held = goods_of(len(level), available=0.0, margin=1.0, aim_share=0.95, **columns).goods
+    return plan_orders(law_of(level), held, np.full(len(held), 14.0))
+
+
+def test_what_arrives_unusable_is_ordered_on_top_and_two_hundred_futures_are_drawn():
+    whole, half = plan_of([10.0]), plan_of([10.0], yield_share=0.5)
+    assert half.units[0] == 2 * whole.units[0] > 0
+    assert whole.need.shape == (1, 200)
+
+
+@pytest.mark.parametrize("budget, units", [(4.0, 1.0), (5.0, 5.0)])
+def test_a_budget_is_spent_in_thirty_steps_at_most(budget, units):
+    found = replace(plan_of([60.0]), units=np.array([100.0]))
+    bought, _ = spend_budget(found, np.ones(1), np.ones(1), budget)
+    assert bought[0] == units
+
+
+def test_small_change_goes_to_what_still_fits():
+    found = plan_of([10.0, 10.0])
+    bought, _ = spend_budget(found, np.array([10.0, 1.0]), np.array([90.0, 1.0]), 9.0)
+    assert bought[0] == 0 < bought[1] <= 9
+
+
+def test_growth_goes_on_for_thirteen_weeks():
+    law = replace(law_of([10.0]), drift=np.array([1.01]))
+    found = law.factors(20)[0]
+    assert found[0] == pytest.approx(1.01)
+    assert found[12] == found[-1] == pytest.approx(1.01**13)
+
+
+def test_a_level_is_never_less_sure_than_a_gamma_of_a_twentieth():
+    law = replace(law_of([1.0], dispersion=0.01), shape=np.full(1, 1e-3), pace=np.full(1, 1e-3))
+    draws = law.draw(1, n_draws=20_000, seed=1)
+    assert (draws == 0).mean() == pytest.approx(21**-0.05, abs=0.02)
+
+
+def test_orders_that_overtake_each_other_leave_the_spread_printed():
+    law = replace(law_of([1.0], dispersion=1e-4), shape=np.full(1, 1e9), pace=np.full(1, 1e4))
+    lead = np.random.default_rng(2).gamma(4, 7.0, (1, 4000))
+    before, _ = law.windows(lead, 7.0, n_draws=4000, seed=3)
+    weeks = lead / 7
+    gap = np.abs(np.roll(weeks, 1) - weeks).mean()
+    calm = np.sqrt(min(1.0 * gap / 2 / weeks.var(), 1.0))
+    assert calm < 1
+    assert (before / 1e5).std() == pytest.approx(weeks.std() * calm, rel=0.01)
+
+
+def test_days_sold_out_start_as_half_days_and_count_for_a_fiftieth_at_the_least():
+    ones = np.ones((1, 20))
+    found = sold_out_exposure(14 * ones, 0 * ones, 7 * ones, 14 * ones)[0, 10]
+    assert found == pytest.approx(all_sold_out(2.0, 14.0))
+    whole, out = np.full((1, 20), 7.0), np.zeros((1, 20))
+    whole[0, 10], out[0, 10] = 6.0, 1.0
+    assert sold_out_exposure(700 * ones, whole, out, out)[0, 10] == pytest.approx(6.02 / 7)
+
+
+def all_sold_out(sold, units):
+    from scipy.stats import poisson
+
+    exposure = 0.5
+    for _ in range(3):
+        rate = (17 * units + units / exposure) / (17 * exposure + 1) / 7
+        exposure = sold / rate * poisson.sf(sold, rate) / poisson.sf(sold - 1, rate)
+        exposure = float(np.clip(exposure, 0.02, 1))
+    return exposure
+
+
+def test_a_chance_of_running_short_is_half_of_the_chance_of_a_sale_at_most():
+    rng = np.random.default_rng(1)
+    before, window = rng.poisson(5.0, (20, 400)), rng.poisson(1.0, (20, 400))
+    low, chance = levels_for_fill(before, window, 0.02, cost=np.ones(20), group=np.zeros(20))
+    np.testing.assert_allclose(chance, 0.5 * (window > 0).mean(axis=1))
+    high, chance = levels_for_fill(before, window, 0.9999, cost=np.ones(20), group=np.zeros(20))
+    assert chance.max() < 0.01
+    assert (high > low).all()

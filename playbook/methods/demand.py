@@ -226,7 +226,11 @@ def fit_demand(
     units = np.where(exposure > 0, weeks.units, 0.0)
     promo = np.zeros_like(units) if weeks.promo is None else weeks.promo
     quiet = promo < QUIET
-    ramp, age = _launches(units, exposure)
+    on_sale, n_weeks = exposure > 0, units.shape[1]
+    first = np.where(on_sale.any(axis=1), on_sale.argmax(axis=1), n_weeks)
+    ramp, first = launch_curve(units, exposure, first), first[:, None]
+    age = np.where(first < 4, RAMP_WEEKS, np.arange(n_weeks + 1) - first)
+    age = np.clip(age, 0, RAMP_WEEKS - 1)
     scale, response, unsure = exposure * ramp[age[:, :-1]], 0.0, 0.0
     if weeks.price is not None:
         response, effect = price_response(units, scale * quiet, weeks.price)
@@ -278,16 +282,6 @@ def tsb_level(units: ndarray, exposure: ndarray) -> ndarray:
         chance = np.where(on_sale[:, t], chance + TSB_CHANCE * (hit[:, t] - chance), chance)
         size = np.where(hit[:, t], size + TSB_SIZE * (units[:, t] - size), size)
     return chance * size
-
-
-def _launches(units: ndarray, exposure: ndarray) -> tuple[ndarray, ndarray]:
-    """The launch curve, and the age of each sku in each week and the one after."""
-    on_sale, n_weeks = exposure > 0, units.shape[1]
-    first = np.where(on_sale.any(axis=1), on_sale.argmax(axis=1), n_weeks)
-    ramp = launch_curve(units, exposure, first)
-    first = first[:, None]
-    age = np.where(first < 4, RAMP_WEEKS, np.arange(n_weeks + 1) - first)
-    return ramp, np.clip(age, 0, RAMP_WEEKS - 1)
 
 
 def _mixture(

@@ -46,7 +46,7 @@ def demand_backtest(
     """
     total, h = panel.units.shape[1], HORIZON_WEEKS
     names = classes.set_index("sku").loc[panel.sku]
-    kind = (names["abc"] + names["xyz"]).to_numpy()
+    kind = (names.abc + names.xyz).to_numpy()
     origins = range(total - h, max(total - h * n_origins - 1, 26), -h)
     logs = [_forecasts_at(panel, origin, kind) for origin in origins]
     if not logs:
@@ -81,11 +81,10 @@ def tempting_levels(weeks: pd.DataFrame) -> pd.DataFrame:
     """Units a week and units of safety stock that are often used and go wrong, of one
     sku's weeks.
     """
-    units = weeks["units"].dropna()
+    units, on_sale = weeks.units.dropna(), max(weeks.exposure.sum(), 0.1)
     levels = {
         say("inventory_planning.mean_of_all_weeks"): units.mean(),
-        say("inventory_planning.mean_of_weeks_on_sale"): units.sum()
-        / max(weeks["exposure"].sum(), 0.1),
+        say("inventory_planning.mean_of_weeks_on_sale"): units.sum() / on_sale,
         say("inventory_planning.max_less_mean"): units.max() * 4 - units.mean() * 2,
     }
     return pd.Series(levels, name=say("inventory_planning.tempting_units")).to_frame()
@@ -99,7 +98,7 @@ def predictions(
     as_of: dt.date,
 ) -> pd.DataFrame:
     """Units of class A skus over the next four weeks, for later months to score."""
-    top = np.isin(panel.sku, classes["sku"][classes["abc"] == "A"].head(MOST_PREDICTED))
+    top = np.isin(panel.sku, classes.sku[classes.abc == "A"].head(MOST_PREDICTED))
     part = law.of(np.flatnonzero(top))
     draws = part.draw(HORIZON_WEEKS, n_draws=500, seed=SEED).sum(axis=2)
     low, high = (np.quantile(draws, share, axis=1) for share in BAND[::2])
@@ -168,10 +167,10 @@ def _with_champion(log: pd.DataFrame) -> pd.DataFrame:
     the model that erred least before; a model that is not there at every origin is not
     in the race.
     """
-    errors = (log["point"] - log["actual"]).abs()
-    errors = errors.groupby([log["class"], log["origin"], log["model"]]).sum().unstack()
+    errors = log.assign(error=(log.point - log.actual).abs())
+    errors = errors.groupby(["class", "origin", "model"]).error.sum().unstack()
     before = errors.dropna(axis=1).groupby("class").cumsum().groupby("class").shift()
-    before["naive"] = (before["naive"] * NAIVE_BONUS).fillna(-1.0)
+    before["naive"] = (before.naive * NAIVE_BONUS).fillna(-1.0)
     best = before.idxmin(axis=1).rename("best").reset_index()
     chosen = log.merge(best, on=["class", "origin"]).query("model == best").drop(columns="best")
     chosen = chosen.assign(model="champion", inside=np.nan, nominal=np.nan)
@@ -181,7 +180,7 @@ def _with_champion(log: pd.DataFrame) -> pd.DataFrame:
 @returns("inventory_planning.backtest")
 def _scores(log: pd.DataFrame) -> pd.DataFrame:
     """Errors of the forecasts by class and model."""
-    gap = log["point"] - log["actual"]
+    gap = log.point - log.actual
     scores = log.assign(error=gap.abs(), gap=gap).groupby(["class", "model"], sort=True)
     scores = scores.agg(
         n=("error", "size"),
@@ -191,9 +190,9 @@ def _scores(log: pd.DataFrame) -> pd.DataFrame:
         coverage=("inside", "mean"),
         nominal=("nominal", "mean"),
     ).reset_index()
-    sold = scores["actual"].where(scores["actual"] > 0)
-    scores.insert(3, "wape", scores["error"] / sold)
-    scores.insert(4, "bias", scores["gap"] / sold)
-    naive = scores[scores["model"] == "naive"].set_index("class")["wape"]
+    sold = scores.actual.where(scores.actual > 0)
+    scores.insert(3, "wape", scores.error / sold)
+    scores.insert(4, "bias", scores.gap / sold)
+    naive = scores[scores.model == "naive"].set_index("class").wape
     scores["naive_wape"] = scores["class"].map(naive)
     return scores.drop(columns=["error", "gap", "actual"])

@@ -208,7 +208,7 @@ def _scorecard(
     stated: pd.Series,
 ) -> pd.DataFrame:
     """How suppliers kept their word; also marks in `orders` the lines that are overdue
-    beyond belief.
+    beyond belief, and fills in a promise where none was given.
     """
     usual = pd.to_timedelta(orders.sku.map(stated), unit="D")
     orders["promised_on"] = orders.promised_on.fillna(orders.ordered_on + usual)
@@ -229,18 +229,13 @@ def _scorecard(
     n_open, n_overdue = _open_lines(orders, lead_p90, today)
     units = by_supplier[["n_ordered", "arrived", "usable", "bad"]].sum()
     low, high = wilson(good.sum(), good.count())
-    n_orders, n_lines, mean, sd = (
-        by_supplier.po_id.nunique(),
-        by_supplier.size(),
-        lead.mean(),
-        lead.std(),
-    )
+    n_orders, n_lines = by_supplier.po_id.nunique(), by_supplier.size()
     return pd.DataFrame(
         {
             "n_orders": n_orders,
             "n_lines": n_lines,
-            "lead_mean": mean,
-            "lead_sd": sd,
+            "lead_mean": lead.mean(),
+            "lead_sd": lead.std(),
             "lead_p90": lead_p90,
             "otif_share": good.mean(),
             "n_judged": good.count(),
@@ -248,7 +243,7 @@ def _scorecard(
             "low": low,
             "high": high,
             "lines_per_order": n_lines / n_orders,
-            "lead_cv": sd / mean.where(mean > 0),
+            "lead_cv": lead.std() / lead.mean().where(lambda mean: mean > 0),
             "short_share": 1 - (units.arrived / units.n_ordered).clip(upper=1),
             "defect_share": units.bad / units.arrived.where(units.arrived > 0),
             "yield_share": (units.usable / units.n_ordered).clip(LEAST_YIELD, 1),
