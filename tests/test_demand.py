@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from known_demand import exposed, known_shop
 
-from playbook.methods.demand import fit_demand, tsb_level
+from playbook.methods.demand import SalesWeeks, fit_demand, tsb_level
 from playbook.methods.uncensored import launch_curve, level_around, season_of, sold_out_exposure
 
 
@@ -18,17 +18,19 @@ def shop(seed=21):
 def law_at(known, cut, seed=0):
     units, exposure = exposed(known, cut)
     return fit_demand(
-        units,
-        exposure,
-        known.week_of_year()[:cut],
-        group=known.category,
-        promo=known.promo[:, :cut],
+        SalesWeeks(
+            units,
+            exposure,
+            known.week_of_year()[:cut],
+            known.category,
+            promo=known.promo[:, :cut],
+        )
     )
 
 
 def steady(units, exposure):
     return fit_demand(
-        units, exposure, np.arange(units.shape[1]) % 52, group=np.zeros(len(units), int)
+        SalesWeeks(units, exposure, np.arange(units.shape[1]) % 52, np.zeros(len(units), int))
     )
 
 
@@ -96,7 +98,7 @@ def test_a_new_item_borrows_from_its_like_items_and_forgets_them_with_time():
     exposure[[0, 40], :79] = 0  # one week old, in each group
     exposure[[1, 41], :] = 0  # not sold yet
     units[0, 79], units[40, 79] = 4, 4
-    law = fit_demand(units, exposure, np.arange(80) % 52, group=np.zeros(80, int), like=like)
+    law = fit_demand(SalesWeeks(units, exposure, np.arange(80) % 52, np.zeros(80, int), like=like))
     level = law.level()
     assert level[1] == pytest.approx(2.0, rel=0.6)
     assert level[41] == pytest.approx(20.0, rel=0.3)
@@ -159,8 +161,8 @@ def test_sku_order_does_not_change_a_law():
     units, exposure = exposed(known, 120)
     turn = np.random.default_rng(0).permutation(400)
     week = known.week_of_year()[:120]
-    there = fit_demand(units, exposure, week, group=known.category)
-    back = fit_demand(units[turn], exposure[turn], week, group=known.category[turn])
+    there = fit_demand(SalesWeeks(units, exposure, week, known.category))
+    back = fit_demand(SalesWeeks(units[turn], exposure[turn], week, known.category[turn]))
     np.testing.assert_allclose(back.level(), there.level()[turn], rtol=1e-9)
 
 
@@ -170,15 +172,15 @@ def test_a_price_move_is_learnt_from_the_others_and_the_level_is_that_of_today()
     price[0] = np.where(np.arange(80) < 78, 1.0, 0.8)
     units = rng.poisson(20 * price**-2.0).astype(float)
     week, group = np.arange(80) % 52, np.zeros(60, int)
-    law = fit_demand(units, np.ones_like(units), week, group=group, price=price)
+    law = fit_demand(SalesWeeks(units, np.ones_like(units), week, group, price=price))
     assert law.response == pytest.approx(2.0, abs=0.15)
     now = price[:, -1] ** -2.0 * 20
-    blind = fit_demand(units, np.ones_like(units), week, group=group)
+    blind = fit_demand(SalesWeeks(units, np.ones_like(units), week, group))
     assert np.abs(law.level() / now - 1).mean() < 0.5 * np.abs(blind.level() / now - 1).mean()
     half = law.draw(1, n_draws=400, seed=1, price=np.full((60, 1), 2.0)).mean()
     assert half == pytest.approx(law.draw(1, n_draws=400, seed=1).mean() / 4, rel=0.2)
     unknown = fit_demand(
-        units, np.ones_like(units), week, group=group, price=np.full_like(units, np.nan)
+        SalesWeeks(units, np.ones_like(units), week, group, price=np.full_like(units, np.nan))
     )
     np.testing.assert_allclose(unknown.level(), blind.level())
 
@@ -192,12 +194,12 @@ def test_planned_promotions_are_in_the_weeks_ahead_and_unplanned_ones_in_the_noi
     plan = np.zeros((40, 8))
     plan[:, 2] = 1.0
     week = np.arange(90) % 52
-    law = fit_demand(units, np.ones_like(units), week, plan=plan, **how)
+    law = fit_demand(SalesWeeks(units, np.ones_like(units), week, **how), plan=plan)
     mean = law.mean(8).mean(axis=0)
     assert mean[2] == pytest.approx(3 * mean[[0, 1, 3]].mean(), rel=0.15)
     assert law.later(2).mean(4).mean(axis=0)[0] == pytest.approx(mean[2], rel=0.1)
     assert (
-        fit_demand(units, np.ones_like(units), week, **how).dispersion.mean()
+        fit_demand(SalesWeeks(units, np.ones_like(units), week, **how)).dispersion.mean()
         > 3 * law.dispersion.mean()
     )
 

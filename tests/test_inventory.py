@@ -11,24 +11,22 @@ import pandas as pd
 import pytest
 from known_demand import LAST, known_shop
 
+from playbook.chapters.inventory_planning.decisions import stock_decisions
+from playbook.chapters.inventory_planning.forecast import demand_backtest, sku_weeks
 from playbook.chapters.inventory_planning.inventory import (
+    OrderPolicy,
     classes,
-    demand_backtest,
-    demand_law,
-    demand_panel,
-    logistics_cost,
     overstock,
-    policy_replay,
     reorder,
     service_cash,
-    sku_weeks,
-    stock_decisions,
-    stock_kpis,
-    stockouts,
-    supply,
     what_if_lead,
 )
+from playbook.chapters.inventory_planning.replay import policy_replay
+from playbook.chapters.inventory_planning.stock_kpis import logistics_cost, stock_kpis
+from playbook.chapters.inventory_planning.supply import supply
 from playbook.errors import PlaybookError
+from playbook.measures.demand_panel import demand_law, demand_panel, stockouts
+from playbook.measures.price_moves import with_prices
 
 AS_OF = dt.date(2026, 10, 31)
 
@@ -134,7 +132,14 @@ def planned(days=None, stock_rows=None, goods=None, orders=None, **how):
         panel,
         law,
         held,
-        reorder(panel, law, held, as_of=AS_OF, classes=classes(panel, law), **how),
+        reorder(
+            panel,
+            law,
+            held,
+            as_of=AS_OF,
+            classes=classes(panel, law),
+            policy=OrderPolicy(**how),
+        ),
     )
 
 
@@ -212,7 +217,7 @@ def test_prices_and_promotions_come_by_week_and_by_depth():
             "from_on": [LAST - pd.Timedelta(days=400), monday, monday],
         }
     )
-    panel = demand_panel(frame, as_of=AS_OF, prices=asked, promotions=cuts)
+    panel = with_prices(demand_panel(frame, as_of=AS_OF), prices=asked, promotions=cuts)
     first, second = panel.sku == "s000", panel.sku == "s002"
     assert panel.price[first, -2:].tolist() == [[10.0, 8.0]]
     assert np.isnan(panel.price[second]).all()

@@ -8,17 +8,18 @@ cannot be demand are named in `issues` (sku, problem, n, consequence).
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import ibis
 import numpy as np
 import pandas as pd
+from numpy import ndarray
 
 from playbook.errors import PlaybookError
-from playbook.measures.price_moves import posted_prices, promotion_pull
-from playbook.methods.demand import DemandLaw, fit_demand
-from playbook.methods.elasticity import regular_prices
+from playbook.messages import say
+from playbook.methods.demand import DemandLaw, SalesWeeks, fit_demand
 from playbook.methods.uncensored import level_around, sold_out_exposure
 from playbook.store import expression
 
@@ -27,13 +28,22 @@ __all__ = [
     "DemandPanel",
     "demand_panel",
     "demand_law",
+    "hidden_demand",
     "stockouts",
     "unit_margin",
     "money_weight",
+    "issue_rows",
+    "week_number",
 ]
 
 ISSUES = ["sku", "problem", "n", "consequence"]
-BULK = 8  # times the next best week
+MOST_WEEKS = 156  # of the past that the panel holds
+BULK, BULK_UNITS = 8, 50  # a bulk order: times the next best week, and units at least
+NEAR_WEEKS = 8  # half the window of the level behind a week that was sold out
+MAX_GAP_WEEKS = 8  # a gap counts up to that: nobody waits for ever, and it may be delisted
+LEAST_OUT_DAYS = 0.25  # out of stock for less is not worth a row
+INTERVAL = 0.8  # level of the interval of what was lost
+WEIGHTS = (0.05, 20.0)  # limits of the money a unit ties up per money it earns
 
 
 @dataclass(frozen=True)
@@ -47,31 +57,28 @@ class DemandPanel:
     is a lower bound.
     """
 
-    sku: np.ndarray
-    category: np.ndarray
-    units: np.ndarray
-    exposure: np.ndarray
-    promo: np.ndarray
-    revenue: np.ndarray
-    margin: np.ndarray
-    on_hand: np.ndarray
-    week: np.ndarray
+    sku: ndarray
+    category: ndarray
+    units: ndarray
+    exposure: ndarray
+    promo: ndarray
+    revenue: ndarray
+    margin: ndarray
+    on_hand: ndarray
+    week: ndarray
     starts: pd.DatetimeIndex
     is_stock_known: bool
     issues: pd.DataFrame
-    counts: tuple[np.ndarray, ...]
-    price: np.ndarray
-    pull: np.ndarray
+    counts: tuple[ndarray, ...]
+    price: ndarray
+    pull: ndarray
 
     def until(self, n_weeks: int) -> DemandPanel:
         """The panel as it stood after its first `n_weeks` weeks: nothing in it was
         estimated from a later one.
         """
-        cut = {
-            name: getattr(self, name)[:, :n_weeks]
-            for name in ("promo", "revenue", "margin", "on_hand", "price")
-        }
-        cut["pull"] = self.pull[:, : self.pull.shape[1] - len(self.starts) + n_weeks]
+        names = ("promo", "revenue", "margin", "on_hand", "price")
+        cut = {name: getattr(self, name)[:, :n_weeks] for name in names}
         counts = tuple(part[:, :n_weeks] for part in self.counts)
         units, exposure, _ = _weeks(*counts)
         return replace(
@@ -81,131 +88,131 @@ class DemandPanel:
             counts=counts,
             week=self.week[:n_weeks],
             starts=self.starts[:n_weeks],
+            pull=self.pull[:, : self.pull.shape[1] - len(self.starts) + n_weeks],
             **cut,
         )
 
 
 def demand_panel(
-    sku_days: Any,
+    sku_days: ibis.Table,
     *,
     as_of: dt.date,
-    products: Any = None,
-    prices: Any = None,
-    promotions: Any = None,
-    n_weeks: int = 156,
+    products: ibis.Table | None = None,
 ) -> DemandPanel:
-    """Weekly demand of every sku from `sku_days` (one row per sku and day), with the
-    shop's own `prices` and `promotions` where it keeps them (promotions to come are
-    planned, not foreseen).
+    """Weekly demand of every sku from `sku_days` (one row per sku and day). The shop's
+    own prices and promotions are added by `price_moves.with_prices`.
 
     One week above eight times the sku's next best week (and above 50 units) is one
     customer's bulk order, not demand: it is cut to that and named. PlaybookError when
     there is no sku with a day up to `as_of`.
     """
-    t = expression(sku_days)
-    t = t.mutate(day_on=t.day_on.cast("date"))
-    t = t.filter((t.day_on <= ibis.literal(as_of)) & t.sku.notnull())
-    span = t.aggregate(first=t.day_on.min(), n=t.sku.nunique()).to_pandas().iloc[0]
-    if not span["n"]:
-        raise PlaybookError(
-            "There is no sku with a day on sale", table="sku_days", do="check order_lines.sku"
-        )
-    weeks = min(n_weeks, ((pd.Timestamp(as_of) - pd.Timestamp(span["first"])).days + 7) // 7)
-    start = pd.Timestamp(as_of) - pd.Timedelta(days=7 * weeks - 1)
-    t = t.filter(t.day_on >= ibis.literal(start.date()))
-    number = (
-        ((t.day_on.epoch_days() - (start - pd.Timestamp("1970-01-01")).days) / 7)
-        .floor()
-        .cast("int64")
-    )
-    seen, known = t.units.notnull(), t.is_stocked.fill_null(True)
-    out = seen & ~known & (t.units > 0)
-    one = lambda flag: flag.ifelse(1, 0).sum()
-    long = (
-        t.group_by("sku", week=number)
-        .aggregate(
-            units=t.units.sum().cast("float64"),
-            whole=one(seen & known),
-            out=one(out),
-            out_units=t.units.sum(where=out),
-            promo=one(t.is_on_promo),
-            days=t.count(),
-            revenue=t.revenue.sum().cast("float64"),
-            margin=t.margin.sum().cast("float64"),
-            unknown_margin=one((t.units > 0) & t.margin.isnull()),
-            on_hand=t.on_hand.cast("float64").mean(),
-        )
-        .order_by("sku", "week")
-        .to_pandas()
-    )
+    long, starts, is_stock_known = _weekly_sums(sku_days, as_of)
     row, sku = pd.factorize(long["sku"])
     at = (row, long["week"].to_numpy(int))
 
-    def grid(column: str, empty: float = 0.0) -> np.ndarray:
-        filled = np.full((len(sku), weeks), empty)
+    def grid(column: str, empty: float = 0.0) -> ndarray:
+        filled = np.full((len(sku), len(starts)), empty)
         filled[at] = long[column].fillna(empty).to_numpy(float)
         return filled
 
     counts = tuple(grid(name) for name in ("units", "whole", "out", "out_units"))
     units, exposure, bulk = _weeks(*counts)
-    issues = [
-        (s, "one week far above every other", 1, "counted as the largest ordinary week")
-        for s in sku[bulk]
-    ]
-    margin = np.where(grid("unknown_margin") > 0, np.nan, grid("margin"))
     once = (units > 0).sum(axis=1) == 1
-    issues += [
-        (s, "sold in one week only", 1, "its level is borrowed from like items") for s in sku[once]
-    ]
-    category = np.full(len(sku), "all", dtype=object)
-    if products is not None:
-        p = (
-            expression(products)
-            .select("sku", "category")
-            .to_pandas()
-            .drop_duplicates("sku")
-            .set_index("sku")
-        )
-        category = p["category"].reindex(sku).fillna("none").to_numpy(object)
-    starts = pd.date_range(start, periods=weeks, freq="7D")
-    stocked = bool(t.filter(t.is_stocked.notnull()).count().to_pandas())
+    issues = issue_rows(sku[bulk], say("measures.bulk_week"), say("measures.bulk_week_cut"))
+    issues += issue_rows(sku[once], say("measures.sold_once"), say("measures.level_borrowed"))
     promo = grid("promo") / np.maximum(grid("days"), 1)
-    found = DemandPanel(
-        np.asarray(sku, object),
-        category,
-        units,
-        exposure,
-        promo,
-        grid("revenue"),
-        margin,
-        grid("on_hand", np.nan),
-        np.minimum((starts.day_of_year.to_numpy() - 1) // 7, 51),
-        starts,
-        stocked,
-        pd.DataFrame(issues, columns=ISSUES),
-        counts,
-        np.full(units.shape, np.nan),
-        promo,
+    return DemandPanel(
+        sku=np.asarray(sku, object),
+        category=_categories(products, sku),
+        units=units,
+        exposure=exposure,
+        promo=promo,
+        revenue=grid("revenue"),
+        margin=np.where(grid("unknown_margin") > 0, np.nan, grid("margin")),
+        on_hand=grid("on_hand", np.nan),
+        week=np.minimum((starts.day_of_year.to_numpy() - 1) // 7, 51),
+        starts=starts,
+        is_stock_known=is_stock_known,
+        issues=pd.DataFrame(issues, columns=ISSUES),
+        counts=counts,
+        price=np.full(units.shape, np.nan),
+        pull=promo,
     )
-    if prices is not None:
-        found = replace(found, price=regular_prices(posted_prices(found, prices), promo))
-    return found if promotions is None else replace(found, pull=promotion_pull(found, promotions))
+
+
+def issue_rows(
+    sku: Iterable[str],
+    problem: str,
+    consequence: str,
+) -> list[tuple]:
+    """What cannot be true of some skus, and what follows: rows of `ISSUES`."""
+    return [(name, problem, n, consequence) for name, n in sorted(Counter(sku).items())]
+
+
+def week_number(day: ibis.Value, start: pd.Timestamp) -> ibis.Value:
+    """How many weeks a day lies after the first day of the panel."""
+    first = (start - pd.Timestamp("1970-01-01")).days
+    return ((day.epoch_days() - first) / 7).floor().cast("int64")
+
+
+def _weekly_sums(
+    sku_days: ibis.Table, as_of: dt.date
+) -> tuple[pd.DataFrame, pd.DatetimeIndex, bool]:
+    """Sums by sku and week, the first days of the weeks, and whether stock is known."""
+    days = expression(sku_days)
+    days = days.mutate(day_on=days.day_on.cast("date"))
+    days = days.filter((days.day_on <= ibis.literal(as_of)) & days.sku.notnull())
+    span = days.aggregate(first=days.day_on.min(), n=days.sku.nunique()).to_pandas().iloc[0]
+    if not span["n"]:
+        raise PlaybookError("measures.no_sku", table="sku_days")
+    n_days = (pd.Timestamp(as_of) - pd.Timestamp(span["first"])).days
+    n_weeks = min(MOST_WEEKS, (n_days + 7) // 7)
+    start = pd.Timestamp(as_of) - pd.Timedelta(days=7 * n_weeks - 1)
+    days = days.filter(days.day_on >= ibis.literal(start.date()))
+    is_known, is_stocked = days.units.notnull(), days.is_stocked.fill_null(True)
+    is_out = is_known & ~is_stocked & (days.units > 0)
+    flags = {
+        "whole": is_known & is_stocked,
+        "out": is_out,
+        "promo": days.is_on_promo,
+        "unknown_margin": (days.units > 0) & days.margin.isnull(),
+    }
+    sums = days.group_by("sku", week=week_number(days.day_on, start)).aggregate(
+        units=days.units.sum().cast("float64"),
+        out_units=days.units.sum(where=is_out),
+        days=days.count(),
+        revenue=days.revenue.sum().cast("float64"),
+        margin=days.margin.sum().cast("float64"),
+        on_hand=days.on_hand.cast("float64").mean(),
+        **{name: flag.ifelse(1, 0).sum() for name, flag in flags.items()},
+    )
+    starts = pd.date_range(start, periods=n_weeks, freq="7D")
+    is_stock_known = bool(days.filter(days.is_stocked.notnull()).count().to_pandas())
+    return sums.order_by("sku", "week").to_pandas(), starts, is_stock_known
+
+
+def _categories(products: ibis.Table | None, sku: pd.Index) -> ndarray:
+    """The category of each sku; one for all where no product list is there."""
+    if products is None:
+        return np.full(len(sku), "all", dtype=object)
+    listed = expression(products).select("sku", "category").to_pandas().drop_duplicates("sku")
+    return listed.set_index("sku")["category"].reindex(sku).fillna("none").to_numpy(object)
 
 
 def _weeks(
-    units: np.ndarray, whole: np.ndarray, out: np.ndarray, out_units: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    units: ndarray,
+    whole: ndarray,
+    out: ndarray,
+    out_units: ndarray,
+) -> tuple[ndarray, ndarray, ndarray]:
     """Units without one customer's bulk order, exposure, and which skus had such an
     order.
     """
     if units.shape[1] < 2:
-        return (
-            units,
-            sold_out_exposure(units, whole, out, out_units),
-            np.zeros(len(units), dtype=bool),
-        )
+        exposure = sold_out_exposure(units, whole, out, out_units)
+        return units, exposure, np.zeros(len(units), dtype=bool)
     second = np.maximum(np.partition(units, -2, axis=1)[:, -2], 1)
-    bulk = units.max(axis=1) > np.maximum(BULK * second, 50)
+    bulk = units.max(axis=1) > np.maximum(BULK * second, BULK_UNITS)
     units = np.minimum(units, np.where(bulk, second, np.inf)[:, None])
     return units, sold_out_exposure(units, whole, out, np.minimum(out_units, units)), bulk
 
@@ -218,70 +225,71 @@ def demand_law(panel: DemandPanel) -> DemandLaw:
     group = pd.factorize(panel.category, sort=True)[0]
     dear = price > pd.Series(price).groupby(group).transform("median").to_numpy()
     n = panel.units.shape[1]
-    plan = panel.pull[:, n:] if panel.pull.shape[1] > n else None
-    return fit_demand(
+    weeks = SalesWeeks(
         panel.units,
         panel.exposure,
         panel.week,
-        group=group,
+        group,
         like=2 * group + dear,
         promo=panel.pull[:, :n],
         price=panel.price,
-        plan=plan,
     )
+    return fit_demand(weeks, plan=panel.pull[:, n:] if panel.pull.shape[1] > n else None)
 
 
-def stockouts(
-    panel: DemandPanel, *, n_weeks: int = 52, max_gap_weeks: int = 8, level: float = 0.8
-) -> pd.DataFrame:
-    """One row per sku that could not be sold for some of the last `n_weeks` weeks:
-    out_days, lost_units, low, high, lost_margin. A gap longer than `max_gap_weeks`
-    counts up to that: nobody waits for ever, and it may be delisted.
+def hidden_demand(panel: DemandPanel) -> ndarray:
+    """Units a week that stock-outs hid, (sku, week), by the level of the weeks around."""
+    level = level_around(panel.units, panel.exposure, half_width=NEAR_WEEKS)
+    return level * (1 - panel.exposure)
+
+
+def stockouts(panel: DemandPanel, *, n_weeks: int = 52) -> pd.DataFrame:
+    """One row per sku that could not be sold for some of the last `n_weeks` weeks: sku,
+    out_days, lost_units, low, high, lost_margin. A gap longer than `MAX_GAP_WEEKS`
+    counts up to that.
     """
     from scipy.stats import norm
 
     missing = 1 - panel.exposure
     started = np.cumsum(panel.exposure > 0, axis=1) > 0
-    run = np.zeros(len(missing))
-    counted = np.zeros_like(missing)
-    for t in range(missing.shape[1]):
-        run = np.where(panel.exposure[:, t] > 0, 0, run + 1)
-        counted[:, t] = np.where(started[:, t] & (run <= max_gap_weeks), missing[:, t], 0)
-    around = level_around(panel.units, panel.exposure, half_width=8)
+    run, counted = np.zeros(len(missing)), np.zeros_like(missing)
+    for week in range(missing.shape[1]):
+        run = np.where(panel.exposure[:, week] > 0, 0, run + 1)
+        is_counted = started[:, week] & (run <= MAX_GAP_WEEKS)
+        counted[:, week] = np.where(is_counted, missing[:, week], 0)
+    around = level_around(panel.units, panel.exposure, half_width=NEAR_WEEKS)
     gap = counted[:, -n_weeks:]
-    lost = (around[:, -n_weeks:] * gap).sum(axis=1)
+    gap_weeks, lost = gap.sum(axis=1), (around[:, -n_weeks:] * gap).sum(axis=1)
     # what was lost is a count, known through a level that was itself counted
-    weeks = np.minimum(panel.exposure.sum(axis=1), 17) + 1
-    variance = lost + lost * gap.sum(axis=1) / weeks + (0.3 * lost) ** 2 / weeks
-    wide = norm.ppf((1 + level) / 2) * np.sqrt(variance)
-    found = pd.DataFrame(
+    weeks = np.minimum(panel.exposure.sum(axis=1), 2 * NEAR_WEEKS + 1) + 1
+    variance = lost + lost * gap_weeks / weeks + (0.3 * lost) ** 2 / weeks
+    wide = norm.ppf((1 + INTERVAL) / 2) * np.sqrt(variance)
+    table = pd.DataFrame(
         {
             "sku": panel.sku,
-            "out_days": 7 * gap.sum(axis=1),
+            "out_days": 7 * gap_weeks,
             "lost_units": lost,
             "low": np.maximum(lost - wide, 0),
             "high": lost + wide,
+            "lost_margin": lost * unit_margin(panel),
         }
     )
-    found["lost_margin"] = lost * unit_margin(panel)
-    if not panel.is_stock_known:
-        return found.iloc[:0]
-    found = found[found["out_days"] > 0.25]
-    return found.sort_values(["lost_units", "sku"], ascending=[False, True], ignore_index=True)
+    table = table[(table["out_days"] > LEAST_OUT_DAYS) & panel.is_stock_known]
+    return table.sort_values(["lost_units", "sku"], ascending=[False, True], ignore_index=True)
 
 
-def unit_margin(panel: DemandPanel) -> np.ndarray:
+def unit_margin(panel: DemandPanel) -> ndarray:
     """Goods margin per unit over the last year on sale; missing where a cost was."""
     margin, units = panel.margin[:, -52:], panel.units[:, -52:]
     known = np.isfinite(margin) & (units > 0)
-    sold = np.where(known, units, 0).sum(axis=1)
-    return np.where(sold > 0, np.where(known, margin, 0).sum(axis=1) / np.maximum(sold, 1), np.nan)
+    sold, earned = (np.where(known, part, 0).sum(axis=1) for part in (units, margin))
+    return np.where(sold > 0, earned / np.maximum(sold, 1), np.nan)
 
 
-def money_weight(cost: np.ndarray, margin: np.ndarray) -> np.ndarray:
+def money_weight(cost: ndarray, margin: ndarray) -> ndarray:
     """Money a unit of stock ties up per money its sale earns; 1 where either is not
     known or the sale loses money.
     """
     known = (cost > 0) & (margin > 0)
     ratio = np.where(known, cost, 1.0) / np.where(known, margin, 1.0)
-    return np.clip(ratio, 0.05, 20.0)
+    return np.clip(ratio, *WEIGHTS)

@@ -5,136 +5,147 @@ order lines, promotions and how deep they cut; competitors' prices too.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
 
+import ibis
 import numpy as np
 import pandas as pd
+from numpy import ndarray
 
+from playbook.measures.demand_panel import DemandPanel, week_number
+from playbook.methods.demand import DemandLaw
 from playbook.methods.elasticity import USUAL_RESPONSE, regular_prices
 from playbook.store import expression
 
-if TYPE_CHECKING:
-    from playbook.measures.demand_panel import DemandPanel
-    from playbook.methods.demand import DemandLaw
+__all__ = [
+    "with_prices",
+    "posted_prices",
+    "promotion_pull",
+    "line_prices",
+    "price_gap",
+    "price_weeks",
+]
 
-__all__ = ["posted_prices", "promotion_pull", "line_prices", "price_gap", "price_weeks"]
+WEEKS_AHEAD = 26  # of planned promotions that are read
+DEEPEST = 0.6  # a price cut by more is read as this
 
 
-def posted_prices(panel: DemandPanel, prices: Any) -> np.ndarray:
+def with_prices(
+    panel: DemandPanel,
+    *,
+    prices: ibis.Table | None = None,
+    promotions: ibis.Table | None = None,
+) -> DemandPanel:
+    """The panel with the shop's own `prices` and `promotions` where it keeps them
+    (promotions to come are planned, not foreseen).
+    """
+    if prices is not None:
+        asked = posted_prices(panel, prices)
+        panel = replace(panel, price=regular_prices(asked, panel.promo))
+    if promotions is not None:
+        panel = replace(panel, pull=promotion_pull(panel, promotions))
+    return panel
+
+
+def posted_prices(panel: DemandPanel, prices: ibis.Table) -> ndarray:
     """The shop's own posted price in the middle of each week, (sku, week); missing
     before the first row.
 
     Middle, because a price that moved within the week is the new one for most of the
     weeks that follow.
     """
-    t = expression(prices)
-    own = (
-        t.filter(t.seller == "own")
-        .select("sku", "from_on", "price")
-        .mutate(price=lambda r: r.price.cast("float64"))
-    )
-    own = own.to_pandas().assign(
-        from_on=lambda f: pd.to_datetime(f["from_on"]).astype("datetime64[s]")
-    )
-    own = own.sort_values(["from_on", "sku", "price"]).drop_duplicates(
-        ["from_on", "sku"], keep="last"
-    )
+    own = expression(prices)
+    own = own.filter(own.seller == "own")
+    own = own.select("sku", "from_on", price=own.price.cast("float64")).to_pandas()
+    own["from_on"] = pd.to_datetime(own["from_on"]).astype("datetime64[s]")
+    own = own.sort_values(["from_on", "sku", "price"])
+    own = own.drop_duplicates(["from_on", "sku"], keep="last")
     own = own[own["sku"].isin(panel.sku)]
     middle = (panel.starts + pd.Timedelta(days=3)).astype("datetime64[s]")
-    since = middle.searchsorted(own["from_on"])
     asked = np.full((len(panel.sku), len(middle) + 1), np.nan)
-    asked[pd.Index(panel.sku).get_indexer(own["sku"]), since] = own[
-        "price"
-    ]  # in the order of time: the latest stays
-    latest = np.maximum.accumulate(
-        np.where(np.isfinite(asked), np.arange(asked.shape[1]), 0), axis=1
-    )
-    return np.take_along_axis(asked, latest, axis=1)[:, :-1]
+    at = (pd.Index(panel.sku).get_indexer(own["sku"]), middle.searchsorted(own["from_on"]))
+    asked[at] = own["price"]  # in the order of time: the latest stays
+    changed = np.where(np.isfinite(asked), np.arange(asked.shape[1]), 0)
+    return np.take_along_axis(asked, np.maximum.accumulate(changed, axis=1), axis=1)[:, :-1]
 
 
-def promotion_pull(panel: DemandPanel, promotions: Any, *, ahead: int = 26) -> np.ndarray:
-    """Promotion of each week of the panel and `ahead` weeks after it, (sku, week), 1
-    for a whole week of usual depth.
+def promotion_pull(panel: DemandPanel, promotions: ibis.Table) -> ndarray:
+    """Promotion of each week of the panel and `WEEKS_AHEAD` weeks after it, (sku,
+    week), 1 for a whole week of usual depth.
 
     A price cut by a share d pulls as (1 − d)^−ε − 1, the shop's average promotion as 1;
     a promotion without a depth is average. Weeks of order lines on a promotion that is
     not in the table count by their days.
     """
-    t = expression(promotions).select("starts_on", "ends_on", "depth_share", "skus").to_pandas()
-    days = np.arange(7 * (len(panel.starts) + ahead)).reshape(-1, 7)
+    columns = ("starts_on", "ends_on", "depth_share", "skus")
+    listed = expression(promotions).select(*columns).to_pandas()
+    n_weeks = len(panel.starts)
+    days = np.arange(7 * (n_weeks + WEEKS_AHEAD)).reshape(-1, 7)
     first, last = (
-        ((pd.to_datetime(t[c]) - panel.starts[0]).dt.days).to_numpy()
-        for c in ("starts_on", "ends_on")
+        (pd.to_datetime(listed[column]) - panel.starts[0]).dt.days.to_numpy()
+        for column in columns[:2]
     )
-    depth = np.clip(t["depth_share"].astype(float).to_numpy(), 0.0, 0.6)
-    pull = (1 - depth) ** -USUAL_RESPONSE - 1
-    usual = np.nanmean(pull[first < 7 * len(panel.starts)]) if np.isfinite(depth).any() else 1.0
-    strength = np.where(pull > 0, pull / (usual if usual > 0 else 1.0), 1.0)
-    found, place = np.zeros((len(panel.sku), len(days))), pd.Index(panel.sku)
-    for i, named in enumerate(t["skus"]):
+    strength = _strength(listed["depth_share"], first < 7 * n_weeks)
+    pull, place = np.zeros((len(panel.sku), len(days))), pd.Index(panel.sku)
+    for i, named in enumerate(listed["skus"]):
         share = ((days >= first[i]) & (days <= last[i])).mean(axis=1) * strength[i]
         rows = place.get_indexer(place if pd.isna(named) else np.unique(str(named).split()))
-        found[np.ix_(rows[rows >= 0], share > 0)] += share[share > 0]
-    listed = found[:, : len(panel.starts)]
-    found[:, : len(panel.starts)] = np.where(listed > 0, listed, panel.promo)
-    return found
+        pull[np.ix_(rows[rows >= 0], share > 0)] += share[share > 0]
+    past = pull[:, :n_weeks]
+    pull[:, :n_weeks] = np.where(past > 0, past, panel.promo)
+    return pull
 
 
-def line_prices(panel: DemandPanel, sales_lines: Any) -> np.ndarray:
+def _strength(depth_share: pd.Series, is_past: ndarray) -> ndarray:
+    """How each promotion pulls against the shop's average one so far."""
+    depth = np.clip(depth_share.astype(float).to_numpy(), 0.0, DEEPEST)
+    pull = (1 - depth) ** -USUAL_RESPONSE - 1
+    usual = np.nanmean(pull[is_past]) if np.isfinite(depth).any() else 1.0
+    return np.where(pull > 0, pull / (usual if usual > 0 else 1.0), 1.0)
+
+
+def line_prices(panel: DemandPanel, sales_lines: ibis.Table) -> ndarray:
     """Median price before discount on the order lines of each week, (sku, week);
     missing in weeks without a sale.
     """
-    t = expression(sales_lines)
-    day = t.ordered_on.cast("date")
-    start = panel.starts[0]
-    t = t.filter(t.is_product & ~t.is_gift & (t.price > 0) & (day >= start.date()))
-    week = (
-        (t.ordered_on.cast("date").epoch_days() - (start - pd.Timestamp("1970-01-01")).days) / 7
-    ).floor()
-    long = (
-        t.group_by("sku", week=week.cast("int64"))
-        .aggregate(price=t.price.cast("float64").median())
-        .to_pandas()
-    )
-    place = pd.Series(np.arange(len(panel.sku)), index=panel.sku)
-    long = long[(long["week"] < len(panel.starts)) & long["sku"].isin(place.index)]
+    lines = expression(sales_lines)
+    lines = lines.mutate(ordered_on=lines.ordered_on.cast("date"))
+    is_bought = lines.is_product & ~lines.is_gift & (lines.price > 0)
+    lines = lines.filter(is_bought & (lines.ordered_on >= panel.starts[0].date()))
+    by_week = lines.group_by("sku", week=week_number(lines.ordered_on, panel.starts[0]))
+    long = by_week.aggregate(price=lines.price.cast("float64").median()).to_pandas()
+    long = long[(long["week"] < len(panel.starts)) & long["sku"].isin(panel.sku)]
     asked = np.full(panel.units.shape, np.nan)
-    asked[place[long["sku"]].to_numpy(), long["week"].to_numpy(int)] = long["price"].to_numpy(float)
+    at = (pd.Index(panel.sku).get_indexer(long["sku"]), long["week"].to_numpy(int))
+    asked[at] = long["price"].to_numpy(float)
     return asked
 
 
-def price_gap(prices: Any, *, as_of: dt.date) -> pd.DataFrame:
-    """Own price against competitors' on the day, one row per sku that both sell:
+def price_gap(prices: ibis.Table, *, as_of: dt.date) -> pd.DataFrame:
+    """Own price against competitors' on the day, one row per sku that both sell: sku,
     own_price, median_price, lowest_price, n_sellers, gap_share (own over the
     competitors' median, minus 1), seen_on (their latest price change).
     """
-    t = expression(prices)
-    t = t.mutate(from_on=t.from_on.cast("date"), price=t.price.cast("float64"))
-    t = t.filter(t.from_on <= as_of)
-    if "until_on" in t.columns:
-        t = t.filter(t.until_on.isnull() | (t.until_on.cast("date") >= as_of))
-    rows = (
-        t.select("sku", "seller", "from_on", "price")
-        .to_pandas()
-        .sort_values(["sku", "seller", "from_on", "price"])
-    )
+    asked = expression(prices)
+    asked = asked.mutate(from_on=asked.from_on.cast("date"), price=asked.price.cast("float64"))
+    asked = asked.filter(asked.from_on <= as_of)
+    if "until_on" in asked.columns:
+        asked = asked.filter(asked.until_on.isnull() | (asked.until_on.cast("date") >= as_of))
+    rows = asked.select("sku", "seller", "from_on", "price").to_pandas()
+    rows = rows.sort_values(["sku", "seller", "from_on", "price"])
     rows = rows.drop_duplicates(["sku", "seller"], keep="last")
-    own = rows[rows["seller"] == "own"].set_index("sku")["price"].rename("own_price")
-    rest = (
-        rows[rows["seller"] != "own"]
-        .groupby("sku")
-        .agg(
-            median_price=("price", "median"),
-            lowest_price=("price", "min"),
-            n_sellers=("seller", "nunique"),
-            seen_on=("from_on", "max"),
-        )
+    is_own = rows["seller"] == "own"
+    rivals = rows[~is_own].groupby("sku")
+    gap = rivals.agg(
+        median_price=("price", "median"),
+        lowest_price=("price", "min"),
+        n_sellers=("seller", "nunique"),
+        seen_on=("from_on", "max"),
     )
-    found = rest.join(own, how="inner").reset_index()
-    found["gap_share"] = found["own_price"] / found["median_price"] - 1
-    return found[
-        ["sku", "own_price", "median_price", "lowest_price", "n_sellers", "gap_share", "seen_on"]
-    ].sort_values("sku", ignore_index=True)
+    own = rows[is_own].set_index("sku")[["price"]].set_axis(["own_price"], axis=1)
+    gap = own.join(gap, how="inner").sort_index().reset_index()
+    gap.insert(5, "gap_share", gap["own_price"] / gap["median_price"] - 1)
+    return gap
 
 
 def price_weeks(
@@ -143,8 +154,8 @@ def price_weeks(
     sku: str,
     *,
     estimate: float,
-    prices: Any = None,
-    sales_lines: Any = None,
+    prices: ibis.Table | None = None,
+    sales_lines: ibis.Table | None = None,
 ) -> pd.DataFrame:
     """One sku's weeks outside promotions and stock-outs: price (regular), units (season
     taken out), fit (the estimated curve through their middle).
@@ -154,7 +165,7 @@ def price_weeks(
     price = regular_prices(asked[[i]], panel.promo[[i]])[0]
     use = (panel.promo[i] < 0.05) & (panel.exposure[i] > 0.5) & np.isfinite(price)
     units = panel.units[i] / (panel.exposure[i] + 1e-9) / law.season[i, panel.week]
-    found = pd.DataFrame({"price": price[use], "units": units[use]})
-    middle = np.exp(np.log(found["price"]).mean())
-    curve = (found["price"] / middle) ** estimate
-    return found.assign(fit=curve * found["units"].sum() / max(curve.sum(), 1e-9))
+    weeks = pd.DataFrame({"price": price[use], "units": units[use]})
+    middle = np.exp(np.log(weeks["price"]).mean())
+    curve = (weeks["price"] / middle) ** estimate
+    return weeks.assign(fit=curve * weeks["units"].sum() / max(curve.sum(), 1e-9))

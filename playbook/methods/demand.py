@@ -23,6 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.methods.elasticity import price_response
 from playbook.methods.uncensored import (
@@ -30,26 +31,44 @@ from playbook.methods.uncensored import (
     launch_curve,
     level_around,
     like_items,
+    promotion_lift,
     season_of,
     shop_weeks,
 )
 
-__all__ = ["DemandLaw", "fit_demand", "tsb_level"]
+__all__ = ["DemandLaw", "SalesWeeks", "fit_demand", "tsb_level"]
 
-MEMORIES, DRIFTS = (
-    (0.85, 0.93, 0.98),
-    (0.985, 1.0, 1.01),
-)  # weekly: worth of what is known; growth of the level
-COMMON_WEEKS, COMMON_POWER = (
-    2,
-    0.6,
-)  # how far and how fully the latest weeks of the whole shop count
-QUIET, NEAR_WEEKS = (
-    0.05,
-    8,
-)  # a week without promotion; half the window of the level that noise is measured against
+MEMORIES = (0.85, 0.93, 0.98)  # weekly: worth of what is known
+DRIFTS = (0.985, 1.0, 1.01)  # weekly growth of the level
+COMMON_WEEKS = 2  # how far the latest weeks of the whole shop count
+COMMON_POWER = 0.6  # how fully they do
+QUIET = 0.05  # a week without promotion: at most this share of it
+NEAR_WEEKS = 8  # half the window of the level that noise is measured against
 AHEAD_WEEKS = 6  # a lead time and a review: how far prices may have moved by then
+FLOOR = 0.05  # never forgotten, so that a run of zeros does not end in "never again"
+OPEN_DAYS = 0.999  # share of the shop's open days from which a week was sold in full
+SCORE_MEMORY = 0.98  # weekly: worth of past one-week errors
+TSB_CHANCE, TSB_SIZE = 0.1, 0.15  # smoothing of the comparison
 RUNS = np.array([(memory, drift) for memory in MEMORIES for drift in DRIFTS]).T[:, :, None]
+
+
+@dataclass(frozen=True)
+class SalesWeeks:
+    """What a law is fitted to; arrays are (sku, week).
+
+    `week` is the week of the year (0–51) of each column, `group` the codes within which
+    season is shared, `like` the codes of like items a new sku borrows from (default:
+    the group), `promo` the share of each week on promotion (by depth, where known: 1 is
+    a whole week of the usual one), `price` the regular price asked (missing: unknown).
+    """
+
+    units: ndarray
+    exposure: ndarray
+    week: ndarray
+    group: ndarray
+    like: ndarray | None = None
+    promo: ndarray | None = None
+    price: ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -67,26 +86,24 @@ class DemandLaw:
     planned (sku, week).
     """
 
-    shape: np.ndarray
-    pace: np.ndarray
-    memory: np.ndarray
-    season: np.ndarray
-    dispersion: np.ndarray
-    uplift: np.ndarray
-    drift: np.ndarray
-    ramp: np.ndarray
-    age: np.ndarray
+    shape: ndarray
+    pace: ndarray
+    memory: ndarray
+    season: ndarray
+    dispersion: ndarray
+    uplift: ndarray
+    drift: ndarray
+    ramp: ndarray
+    age: ndarray
     next_week: int
     response: float = 0.0
-    plan: np.ndarray | None = None
+    plan: ndarray | None = None
 
-    def of(self, rows: np.ndarray) -> DemandLaw:
+    def of(self, rows: ndarray) -> DemandLaw:
         """The law of some skus; what belongs to all of them stays."""
         shared = ("ramp", "next_week", "response") + (("plan",) if self.plan is None else ())
-        return replace(
-            self,
-            **{f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in shared},
-        )
+        own = [f.name for f in fields(self) if f.name not in shared]
+        return replace(self, **{name: getattr(self, name)[rows] for name in own})
 
     def later(self, weeks: int) -> DemandLaw:
         """The same law some weeks on, with nothing learnt in between."""
@@ -100,29 +117,36 @@ class DemandLaw:
             plan=None if self.plan is None else self.plan[:, weeks:],
         )
 
-    def level(self) -> np.ndarray:
+    def level(self) -> ndarray:
         """Mean weekly demand without season."""
         return self.shape / self.pace
 
     def factors(
-        self, n_weeks: int, promo: np.ndarray | None = None, price: np.ndarray | None = None
-    ) -> np.ndarray:
+        self,
+        n_weeks: int,
+        promo: ndarray | None = None,
+        price: ndarray | None = None,
+    ) -> ndarray:
         """Season × launch × drift × promotion × price of the weeks ahead, (sku, week).
 
         `promo` as in the fit (default: what is planned), `price` over today's (default:
         as today).
         """
         step = np.arange(n_weeks)
-        ahead = self.season[:, (self.next_week + step) % 52] * self.drift[:, None] ** (
-            np.minimum(step, 12) + 1
-        )
+        growth = self.drift[:, None] ** (np.minimum(step, 12) + 1)
+        ahead = self.season[:, (self.next_week + step) % 52] * growth
         ahead = ahead * self.ramp[np.minimum(self.age[:, None] + step, len(self.ramp) - 1)]
         if promo is None and self.plan is not None:
             promo = np.pad(self.plan, ((0, 0), (0, n_weeks)))[:, :n_weeks]
-        ahead = ahead if promo is None else ahead * (1 + (self.uplift[:, None] - 1) * promo)
+        if promo is not None:
+            ahead = ahead * promotion_lift(self.uplift, promo)
         return ahead if price is None else ahead * price**-self.response
 
-    def mean(self, n_weeks: int, promo: np.ndarray | None = None) -> np.ndarray:
+    def mean(
+        self,
+        n_weeks: int,
+        promo: ndarray | None = None,
+    ) -> ndarray:
         """Expected demand of the weeks ahead, (sku, week)."""
         return self.level()[:, None] * self.factors(n_weeks, promo)
 
@@ -132,22 +156,25 @@ class DemandLaw:
         *,
         n_draws: int,
         seed: int,
-        promo: np.ndarray | None = None,
-        price: np.ndarray | None = None,
-    ) -> np.ndarray:
+        promo: ndarray | None = None,
+        price: ndarray | None = None,
+    ) -> ndarray:
         """Simulated demand, (sku, draw, week), in whole units; one level per future,
         noise week by week.
         """
         rng = np.random.default_rng(seed)
         level = self._levels(rng, n_draws, np.full(len(self.shape), n_weeks / 2))
         mean = level[:, :, None] * self.factors(n_weeks, promo, price)[:, None, :]
-        return rng.poisson(mean * _noise(rng, self.dispersion[:, None, None], mean.shape)).astype(
-            np.float32
-        )
+        return _counts(rng, mean, self.dispersion[:, None, None])
 
     def windows(
-        self, lead_days: np.ndarray, review_days: np.ndarray | float, *, n_draws: int, seed: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self,
+        lead_days: ndarray,
+        review_days: ndarray | float,
+        *,
+        n_draws: int,
+        seed: int,
+    ) -> tuple[ndarray, ndarray]:
         """Demand before an order comes and from then until the next one comes, each
         (sku, draw), from the same futures.
 
@@ -160,143 +187,144 @@ class DemandLaw:
         lead = np.broadcast_to(lead, (len(self.shape), n_draws))
         after = np.broadcast_to(np.asarray(review_days, float), len(self.shape))[:, None] / 7
         level = self._levels(rng, n_draws, (lead.mean(axis=1) + after[:, 0]) / 2)
-        # orders overtake each other: with one a review, Σ P(L > j)(1 − P(L > j)) = E|L − L'| / 2 of the spread is left
-        gap = np.abs(np.roll(lead, 1, axis=1) - lead).mean(axis=1, keepdims=True)
-        variance = np.maximum(lead.var(axis=1, keepdims=True), 1e-12)
-        calm = np.sqrt(np.minimum(after * gap / 2 / variance, 1.0))
-        lead = lead.mean(axis=1, keepdims=True) * (1 - calm) + lead * calm
+        lead = _without_overtaking(lead, after)
         # stock has to last until the *next* order comes, which has a lead time of its own
         review = np.maximum(after + np.roll(lead, 1, axis=1) - lead, 0)
         n_weeks = int(np.ceil((lead + review).max())) + 1
-        total = np.concatenate(
-            [np.zeros((len(lead), 1)), self.factors(n_weeks).cumsum(axis=1)], axis=1
+        ahead = self.factors(n_weeks).cumsum(axis=1)
+        total = np.concatenate([np.zeros((len(lead), 1)), ahead], axis=1)
+        before, until = _at(total, lead), _at(total, lead + review)
+        first, then = (
+            _counts(rng, level * factor, self.dispersion[:, None] / np.maximum(weeks, 1.0))
+            for factor, weeks in ((before, lead), (until - before, review))
         )
-        upto, until = _at(total, lead), _at(total, lead + review)
-        parts = []
-        for weight, weeks in ((upto, lead), (until - upto, review)):
-            spread = self.dispersion[:, None] / np.maximum(weeks, 1.0)
-            parts.append(
-                rng.poisson(level * weight * _noise(rng, spread, lead.shape)).astype(np.float32)
-            )
-        return parts[0], parts[1]
+        return first, then
 
-    def _levels(self, rng: np.random.Generator, n_draws: int, weeks: np.ndarray) -> np.ndarray:
+    def _levels(
+        self,
+        rng: np.random.Generator,
+        n_draws: int,
+        weeks: ndarray,
+    ) -> ndarray:
         shape = np.maximum(self.shape * self.memory**weeks, 0.05)[:, None]
         return rng.standard_gamma(shape, (len(self.shape), n_draws)) / shape * self.level()[:, None]
 
 
 def fit_demand(
-    units: np.ndarray,
-    exposure: np.ndarray,
-    week: np.ndarray,
+    weeks: SalesWeeks,
     *,
-    group: np.ndarray,
-    like: np.ndarray | None = None,
-    promo: np.ndarray | None = None,
-    price: np.ndarray | None = None,
-    plan: np.ndarray | None = None,
+    plan: ndarray | None = None,
     is_price_planned: bool = False,
 ) -> DemandLaw:
     """Fit every sku's demand law to weekly sales and exposure.
 
-    `week` is the week of the year (0–51) of each column, `group` the codes within which
-    season is shared, `like` the codes of like items a new sku borrows from (default:
-    the group), `promo` the share of each week on promotion (by depth, where known: 1 is
-    a whole week of the usual one), `price` the regular price asked (missing: unknown),
-    `plan` the promotions ahead (without it they are part of the noise). The level is
-    that at the last price, and as unsure as prices move unless `is_price_planned`. A
+    `plan` holds the promotions ahead (without it they are part of the noise). The level
+    is that at the last price, and as unsure as prices move unless `is_price_planned`. A
     sku never exposed gets the law of its like items.
     """
-    exposure = np.where(np.isfinite(units), exposure, 0.0)
-    units = np.where(exposure > 0, units, 0.0)
-    promo = np.zeros_like(units) if promo is None else promo
+    exposure = np.where(np.isfinite(weeks.units), weeks.exposure, 0.0)
+    units = np.where(exposure > 0, weeks.units, 0.0)
+    promo = np.zeros_like(units) if weeks.promo is None else weeks.promo
     quiet = promo < QUIET
-    first = np.where((exposure > 0).any(axis=1), (exposure > 0).argmax(axis=1), units.shape[1])
-    ramp = launch_curve(units, exposure, first)
-    age = np.where(first[:, None] < 4, RAMP_WEEKS, np.arange(units.shape[1] + 1) - first[:, None])
+    on_sale, n_weeks = exposure > 0, units.shape[1]
+    first = np.where(on_sale.any(axis=1), on_sale.argmax(axis=1), n_weeks)
+    ramp, first = launch_curve(units, exposure, first), first[:, None]
+    age = np.where(first < 4, RAMP_WEEKS, np.arange(n_weeks + 1) - first)
     age = np.clip(age, 0, RAMP_WEEKS - 1)
-    climbed, response, together = exposure * ramp[age[:, :-1]], 0.0, 0.0
-    if price is not None:
-        response, effect = price_response(units, climbed * quiet, price)
-        climbed = climbed * effect
-        if not is_price_planned:
-            late = np.log(effect[:, -52:])
-            together = np.square(late[:, AHEAD_WEEKS:] - late[:, :-AHEAD_WEEKS]).sum() / late.size
-    season, uplift = season_of(units, climbed, week, group=group, promo=promo)
-    scale = climbed * season[:, week] * (1 + (uplift[:, None] - 1) * promo)
-    around = level_around(units, scale, half_width=26) * scale
-    tracked = scale * shop_weeks(units, around)
-    shape0, pace0 = like_items(units, tracked, group if like is None else like)
+    scale, response, unsure = exposure * ramp[age[:, :-1]], 0.0, 0.0
+    if weeks.price is not None:
+        response, effect = price_response(units, scale * quiet, weeks.price)
+        scale = scale * effect
+        late = np.log(effect[:, -52:])
+        moves = np.square(late[:, AHEAD_WEEKS:] - late[:, :-AHEAD_WEEKS]).sum() / late.size
+        unsure = 0.0 if is_price_planned else moves
+    season, uplift = season_of(units, scale, weeks.week, group=weeks.group, promo=promo)
+    lift = promotion_lift(uplift, promo)
+    scale = scale * season[:, weeks.week] * lift
+    expected = level_around(units, scale, half_width=26) * scale
+    tracked = scale * shop_weeks(units, expected)
+    prior = like_items(units, tracked, weeks.group if weeks.like is None else weeks.like)
     # promotions nobody plans for are noise, planned ones are not
-    plain = (
-        np.where(quiet, tracked, 0.0)
-        if plan is not None
-        else tracked / (1 + (uplift[:, None] - 1) * promo)
-    )
-    told = exposure / np.maximum(
-        exposure.max(axis=0, initial=0.0), 1e-9
-    )  # of the days the shop was open
-    whole = np.where(told > 0.999, plain, 0.0)
+    plain = tracked / lift if plan is None else np.where(quiet, tracked, 0.0)
+    open_share = exposure / np.maximum(exposure.max(axis=0, initial=0.0), 1e-9)
+    whole = np.where(open_share > OPEN_DAYS, plain, 0.0)
     size = units.sum(axis=1) / np.maximum(tracked.sum(axis=1), 1.0)
     noise = _dispersion(*_excess(units, whole), size)
-    shape, pace, score, *errors = _filter(units, tracked, told, whole, shape0, pace0, noise)
-    dispersion = np.maximum(
-        noise, _dispersion(*errors, size)
-    )  # what the level's own spread leaves of past errors
+    runs = _filter(units, tracked, open_share, whole, *prior, noise)
+    # what the level's own spread leaves of past errors
+    dispersion = np.maximum(noise, _dispersion(*runs[3:], size))
+    # what will hit all skus in the weeks ahead, no sku's own past can show
+    shop = (units.sum(axis=0) + 200) / (expected.sum(axis=0) + 200)
+    level = _mixture(*runs[:3], (units, scale, quiet), unsure + np.var(shop[-104:]))
+    next_week = int((weeks.week[-1] + 1) % 52)
+    return DemandLaw(
+        **level,
+        season=season,
+        dispersion=dispersion,
+        uplift=uplift,
+        ramp=ramp,
+        age=age[:, -1],
+        next_week=next_week,
+        response=response,
+        plan=plan,
+    )
+
+
+def tsb_level(units: ndarray, exposure: ndarray) -> ndarray:
+    """Teunter–Syntetos–Babai level: probability of a sale times its size, each
+    smoothed; the comparison, (sku,).
+    """
+    on_sale = exposure > 0
+    hit = on_sale & (units > 0)
+    chance = hit.sum(axis=1) / np.maximum(on_sale.sum(axis=1), 1)
+    size = np.where(hit, units, 0).sum(axis=1) / np.maximum(hit.sum(axis=1), 1)
+    for t in range(units.shape[1]):
+        chance = np.where(on_sale[:, t], chance + TSB_CHANCE * (hit[:, t] - chance), chance)
+        size = np.where(hit[:, t], size + TSB_SIZE * (units[:, t] - size), size)
+    return chance * size
+
+
+def _mixture(
+    shape: ndarray,
+    pace: ndarray,
+    score: ndarray,
+    latest: tuple[ndarray, ...],
+    unsure: float,
+) -> dict[str, ndarray]:
+    """Shape and pace of the level, memory and drift: all runs averaged by their score.
+
+    `latest` holds units, scale and quiet weeks: what hit all skus of the shop alike
+    shows in their sum long before it shows in one sku's level.
+    """
+    units, scale, quiet = latest
     pooled = score.mean(axis=1, keepdims=True)
     weight = np.exp((score - score.max(axis=0)) / 4 + pooled - pooled.max())
     weight /= weight.sum(axis=0)
     levels = shape / pace
     level = (weight * levels).sum(axis=0)
-    # what hit all skus of the shop alike shows in their sum long before it shows in one sku's level
-    late = (slice(None), slice(-COMMON_WEEKS, None))
-    sold, told = ((part * quiet)[late].sum() + 200 for part in (units, level[:, None] * scale))
-    level, levels = (part * (sold / told) ** COMMON_POWER for part in (level, levels))
-    # and what will hit them all in the weeks ahead, no sku's own past can show
-    together += np.var(((units.sum(axis=0) + 200) / (around.sum(axis=0) + 200))[-104:])
-    spread = (weight * (levels / pace + (levels - level) ** 2)).sum(axis=0) + together * level**2
-    memory, drift = (weight * RUNS[0]).sum(axis=0), (weight * RUNS[1]).sum(axis=0)
-    return DemandLaw(
-        level**2 / spread,
-        level / spread,
-        memory,
-        season,
-        dispersion,
-        uplift,
-        drift,
-        ramp,
-        age[:, -1],
-        int((week[-1] + 1) % 52),
-        response,
-        plan,
+    sold, expected = (
+        (part * quiet)[:, -COMMON_WEEKS:].sum() + 200 for part in (units, level[:, None] * scale)
     )
-
-
-def tsb_level(
-    units: np.ndarray, exposure: np.ndarray, *, alpha: float = 0.15, beta: float = 0.1
-) -> np.ndarray:
-    """Teunter–Syntetos–Babai level: probability of a sale times its size, each
-    smoothed; the comparison, (sku,).
-    """
-    seen = exposure > 0
-    hit = seen & (units > 0)
-    chance = hit.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-    size = np.where(hit, units, 0).sum(axis=1) / np.maximum(hit.sum(axis=1), 1)
-    for t in range(units.shape[1]):
-        chance = np.where(seen[:, t], chance + beta * (hit[:, t] - chance), chance)
-        size = np.where(hit[:, t], size + alpha * (units[:, t] - size), size)
-    return chance * size
+    level, levels = (part * (sold / expected) ** COMMON_POWER for part in (level, levels))
+    spread = (weight * (levels / pace + (levels - level) ** 2)).sum(axis=0) + unsure * level**2
+    memory, drift = ((weight * part).sum(axis=0) for part in RUNS)
+    return {
+        "shape": level**2 / spread,
+        "pace": level / spread,
+        "memory": memory,
+        "drift": drift,
+    }
 
 
 def _filter(
-    units: np.ndarray,
-    scale: np.ndarray,
-    told: np.ndarray,
-    whole: np.ndarray,
-    shape0: np.ndarray,
-    pace0: np.ndarray,
-    dispersion: np.ndarray,
-) -> tuple[np.ndarray, ...]:
+    units: ndarray,
+    scale: ndarray,
+    open_share: ndarray,
+    whole: ndarray,
+    shape0: ndarray,
+    pace0: ndarray,
+    dispersion: ndarray,
+) -> tuple[ndarray, ...]:
     """Run all memories through time: last shape and pace, discounted log score, each
     (memory, sku); and by sku, over the weeks of `whole` in the last year, after a sku's
     first half: squared one-week errors beyond counting and the law's own spread of the
@@ -305,35 +333,31 @@ def _filter(
     keep, drift = RUNS
     shape, pace = (np.repeat(part[None, :], RUNS.shape[1], axis=0) for part in (shape0, pace0))
     score, excess, square, n = np.zeros_like(shape), *np.zeros((3, len(units)))
-    judged = (
-        (whole > 0)
-        & (np.cumsum(scale > 0, axis=1) > 26)
-        & (np.arange(units.shape[1]) >= units.shape[1] - 52)
-    )
-    floor = 0.05  # never forgotten, so that a run of zeros does not end in "never again"
-    floor_pace = floor * pace0 / shape0
+    last_year = np.arange(units.shape[1]) >= units.shape[1] - 52
+    judged = (whole > 0) & (np.cumsum(scale > 0, axis=1) > 26) & last_year
+    floor_pace = FLOOR * pace0 / shape0
     for t in range(units.shape[1]):
         y, e = units[:, t], scale[:, t]
-        seen, level, use = e > 0, drift * shape / pace, judged[:, t]
+        on_sale, level, use = e > 0, drift * shape / pace, judged[:, t]
         if use.any():
             guess = level.mean(axis=0) * whole[:, t]
             excess += use * ((y - guess) ** 2 - guess - guess**2 * (1 / shape).mean(axis=0))
             square, n = square + use * guess**2, n + use
         mean = level * e
-        # an overdispersed count tells less about its mean; and large orders end a week early: short ones tell less
-        information = told[:, t] / (1 + dispersion * mean)
-        spread = np.log1p(
-            dispersion * mean
-        )  # negative binomial log-likelihood, as far as it depends on the mean
-        score = 0.98 * score + told[:, t] * (
-            y * (np.log(np.maximum(mean, 1e-9)) - spread) - spread / dispersion
-        )
-        shape = np.where(seen, keep * shape + (1 - keep) * floor, shape) + information * y
-        pace = np.where(seen, keep * pace + (1 - keep) * floor_pace, pace) / drift + information * e
+        # an overdispersed count tells less about its mean; and large orders end a week
+        # early: short ones tell less
+        information = open_share[:, t] / (1 + dispersion * mean)
+        # negative binomial log-likelihood, as far as it depends on the mean
+        spread = np.log1p(dispersion * mean)
+        likely = y * (np.log(np.maximum(mean, 1e-9)) - spread) - spread / dispersion
+        score = SCORE_MEMORY * score + open_share[:, t] * likely
+        shape = np.where(on_sale, keep * shape + (1 - keep) * FLOOR, shape) + information * y
+        faded = np.where(on_sale, keep * pace + (1 - keep) * floor_pace, pace)
+        pace = faded / drift + information * e
     return shape, pace, score, excess, square, n
 
 
-def _excess(units: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, ...]:
+def _excess(units: ndarray, scale: ndarray) -> tuple[ndarray, ...]:
     """Squared distance beyond counting from the level of the weeks around, squared
     means and number of weeks by sku.
     """
@@ -345,8 +369,11 @@ def _excess(units: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _dispersion(
-    excess: np.ndarray, square: np.ndarray, n: np.ndarray, level: np.ndarray
-) -> np.ndarray:
+    excess: ndarray,
+    square: ndarray,
+    n: ndarray,
+    level: ndarray,
+) -> ndarray:
     """Squared coefficient of variation beyond Poisson, sku by sku, shrunk towards skus
     of a similar size.
     """
@@ -357,15 +384,32 @@ def _dispersion(
     return np.clip(np.where(square > 0, own, pooled[size]), 0.01, 6.0)
 
 
-def _noise(rng: np.random.Generator, variance: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+def _without_overtaking(lead: ndarray, after: ndarray) -> ndarray:
+    """Lead times with the spread that is left where orders overtake each other: with one
+    a review, Σ P(L > j)(1 − P(L > j)) = E|L − L'| / 2.
+    """
+    gap = np.abs(np.roll(lead, 1, axis=1) - lead).mean(axis=1, keepdims=True)
+    variance = np.maximum(lead.var(axis=1, keepdims=True), 1e-12)
+    calm = np.sqrt(np.minimum(after * gap / 2 / variance, 1.0))
+    return lead.mean(axis=1, keepdims=True) * (1 - calm) + lead * calm
+
+
+def _counts(
+    rng: np.random.Generator,
+    mean: ndarray,
+    variance: ndarray,
+) -> ndarray:
+    """Whole units drawn around a mean with gamma noise of this squared variation."""
     shape = 1 / np.maximum(variance, 1e-4)
-    return rng.standard_gamma(np.broadcast_to(shape, size)) / shape
+    noise = rng.standard_gamma(np.broadcast_to(shape, mean.shape)) / shape
+    return rng.poisson(mean * noise).astype(np.float32)
 
 
-def _at(total: np.ndarray, weeks: np.ndarray) -> np.ndarray:
+def _at(total: ndarray, weeks: ndarray) -> ndarray:
     """Cumulative factor at a fractional number of weeks, by interpolation, (sku, draw)."""
     whole = np.floor(weeks).astype(int)
-    low = np.take_along_axis(total, whole, axis=1)
-    return low + (weeks - whole) * (
-        np.take_along_axis(total, np.minimum(whole + 1, total.shape[1] - 1), axis=1) - low
+    low, high = (
+        np.take_along_axis(total, np.minimum(week, total.shape[1] - 1), axis=1)
+        for week in (whole, whole + 1)
     )
+    return low + (weeks - whole) * (high - low)

@@ -12,11 +12,16 @@ Draws are matrices: one row per sku, one column per simulated future, units of d
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
-__all__ = ["level_for_ratio", "mean_short", "levels_for_fill"]
+__all__ = ["level_for_ratio", "mean_short", "spread_over_lot", "levels_for_fill"]
+
+GOLDEN = 0.618034  # steps of this part of a circle fill it evenly
+PRICES = (-16.0, 3.0)  # logarithms between which the shadow price is sought
+MANY_DRAWS, FEW_DRAWS = 400_000, 40  # a group's sum needs few draws per sku
 
 
-def level_for_ratio(ordered: np.ndarray, ratio: np.ndarray | float) -> np.ndarray:
+def level_for_ratio(ordered: ndarray, ratio: ndarray | float) -> ndarray:
     """The smallest drawn level whose share of futures at or below it reaches `ratio`,
     one per row.
 
@@ -28,21 +33,28 @@ def level_for_ratio(ordered: np.ndarray, ratio: np.ndarray | float) -> np.ndarra
     return ordered[np.arange(len(ordered)), np.broadcast_to(place, len(ordered))]
 
 
-def mean_short(draws: np.ndarray, level: np.ndarray) -> np.ndarray:
+def mean_short(draws: ndarray, level: ndarray) -> ndarray:
     """Mean units short of `level`, one per row."""
     return np.maximum(draws - np.asarray(level, dtype=draws.dtype)[:, None], 0).mean(axis=1)
 
 
+def spread_over_lot(lot: ndarray, n_draws: int) -> ndarray:
+    """How far above its level orders in lots leave the position: (sku, draw), anywhere
+    from nothing to a lot.
+    """
+    return np.floor(lot[:, None] * ((np.arange(n_draws) * GOLDEN) % 1))
+
+
 def levels_for_fill(
-    before: np.ndarray,
-    window: np.ndarray,
-    aim: np.ndarray | float,
+    before: ndarray,
+    window: ndarray,
+    aim: ndarray | float,
     *,
-    cost: np.ndarray,
-    group: np.ndarray,
-    lot: np.ndarray | float = 1.0,
+    cost: ndarray,
+    group: ndarray,
+    lot: ndarray | float = 1.0,
     is_lost: bool = True,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[ndarray, ndarray]:
     """Order-up-to levels that reach a fill-rate aim over each group of skus with the
     least money in stock.
 
@@ -60,43 +72,36 @@ def levels_for_fill(
     names, member = np.unique(group, return_inverse=True)
     aims = np.broadcast_to(np.asarray(aim, dtype=float), len(names))
     need = window.mean(axis=1)
-    spare = np.floor(
-        np.broadcast_to(lot, len(need))[:, None] * ((np.arange(window.shape[1]) * 0.618034) % 1)
-    )
-    spare = spare.astype(window.dtype)
+    spare = spread_over_lot(np.broadcast_to(lot, len(need)), window.shape[1]).astype(window.dtype)
     ordered = np.sort(before + window - spare, axis=1)
-    on_order = (
-        np.maximum(before.mean(axis=1) - need, 0)[:, None].astype(window.dtype) if is_lost else 0
-    )
+    on_order = np.maximum(before.mean(axis=1) - need, 0)[:, None].astype(window.dtype) * is_lost
 
     def short_of(
-        level: np.ndarray, over: np.ndarray | float, first: np.ndarray, then: np.ndarray
-    ) -> np.ndarray:
-        position = level.astype(window.dtype)[:, None] + over
-        coming = np.minimum(on_order, position)  # no more is on order than the level asks for
+        level: ndarray,
+        spare: ndarray | float,
+        before: ndarray,
+        window: ndarray,
+    ) -> ndarray:
+        position = level.astype(window.dtype)[:, None] + spare
+        # no more is on order than the level asks for
+        coming = np.minimum(on_order, position)
         stock = position - coming
-        stock = np.maximum(stock - first / 2, 0) - first / 2 if is_lost else stock - first
-        return np.maximum(then - np.maximum(stock + coming, 0), 0)
+        stock = np.maximum(stock - before / 2, 0) - before / 2 if is_lost else stock - before
+        return np.maximum(window - np.maximum(stock + coming, 0), 0)
 
-    # a group's sum needs few draws per sku; a small group keeps them all
-    few = slice(None, max(40, min(window.shape[1], 400_000 // max(len(need), 1))))
-    some, before_some, window_some = (
-        np.ascontiguousarray(part[:, few]) for part in (spare, before, window)
-    )
-    short_all = (1 - aims) * np.bincount(
-        member, weights=window_some.mean(axis=1), minlength=len(names)
-    )
+    def by_group(units: ndarray) -> ndarray:
+        return np.bincount(member, weights=units, minlength=len(names))
 
-    low, high = np.full(len(names), -16.0), np.full(len(names), 3.0)
+    few = max(FEW_DRAWS, min(window.shape[1], MANY_DRAWS // max(len(need), 1)))
+    some = [np.ascontiguousarray(part[:, :few]) for part in (spare, before, window)]
+    short_at_aim = (1 - aims) * by_group(some[2].mean(axis=1))
+    low, high = (np.full(len(names), price) for price in PRICES)
     for _ in range(15):
-        log_price = (low + high) / 2
-        level = np.maximum(
-            level_for_ratio(ordered, 1 - np.clip(np.exp(log_price)[member] * cost, 1e-9, 1.0)), 0
-        )
-        short = short_of(level, some, before_some, window_some).mean(axis=1)
-        too_short = np.bincount(member, weights=short, minlength=len(names)) > short_all
-        high, low = np.where(too_short, log_price, high), np.where(too_short, low, log_price)
-    chance = np.minimum(
-        (short_of(level, 0.0, before, window) > 0).mean(axis=1), 0.5 * (window > 0).mean(axis=1)
-    )
+        price = (low + high) / 2
+        chance = np.clip(np.exp(price)[member] * cost, 1e-9, 1.0)
+        level = np.maximum(level_for_ratio(ordered, 1 - chance), 0)
+        too_short = by_group(short_of(level, *some).mean(axis=1)) > short_at_aim
+        high, low = np.where(too_short, price, high), np.where(too_short, low, price)
+    short = (short_of(level, 0.0, before, window) > 0).mean(axis=1)
+    chance = np.minimum(short, 0.5 * (window > 0).mean(axis=1))
     return np.where(need > 0, level, 0.0), np.where(need > 0, chance, 1.0)

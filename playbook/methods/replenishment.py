@@ -9,13 +9,16 @@ the notebook prints it beside the simulated answer, because it is what most shop
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
 __all__ = ["order_quantity", "accepted_chance", "safety_stock"]
 
 
 def order_quantity(
-    order_cost: np.ndarray | float, holding: np.ndarray | float, demand: np.ndarray | float
-) -> tuple[np.ndarray, np.ndarray]:
+    order_cost: ndarray | float,
+    holding: ndarray | float,
+    demand: ndarray | float,
+) -> tuple[ndarray, ndarray]:
     """Economic order quantity √(2Kλ/h) and its cost √(2Kλh) per unit of time; works on
     arrays.
     """
@@ -25,7 +28,11 @@ def order_quantity(
     return np.sqrt(2 * order_cost * demand / holding), np.sqrt(2 * order_cost * demand * holding)
 
 
-def accepted_chance(holding: np.ndarray, margin: np.ndarray, days: np.ndarray) -> np.ndarray:
+def accepted_chance(
+    holding: ndarray,
+    margin: ndarray,
+    days: ndarray,
+) -> ndarray:
     """Chance of running short before the next delivery at which one more unit costs as
     much as it saves: hT / (hT + m).
 
@@ -34,17 +41,17 @@ def accepted_chance(holding: np.ndarray, margin: np.ndarray, days: np.ndarray) -
     and saves a sale at most once in it (lost sales; Hadley & Whitin 1963, *Analysis of
     Inventory Systems*, section 4-3): large lots want less safety than a weekly order.
     """
-    kept = np.asarray(holding, dtype=float) * np.asarray(days, dtype=float)
-    return kept / (kept + np.maximum(margin, 1e-9))
+    held = np.asarray(holding, dtype=float) * np.asarray(days, dtype=float)
+    return held / (held + np.maximum(margin, 1e-9))
 
 
 def safety_stock(
     ratio: float,
-    mean: np.ndarray,
-    sd: np.ndarray,
-    lead: np.ndarray,
-    lead_sd: np.ndarray | float = 0.0,
-) -> np.ndarray:
+    mean: ndarray,
+    sd: ndarray,
+    lead: ndarray,
+    lead_sd: ndarray | float = 0.0,
+) -> ndarray:
     """z·√(L·σ² + d̄²·σ_L²), in units; z is a *cycle* service level, σ the forecast
     error, σ_L the lead time's.
     """

@@ -11,9 +11,11 @@ unknown.
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
 __all__ = [
     "season_of",
+    "promotion_lift",
     "launch_curve",
     "like_items",
     "level_around",
@@ -21,21 +23,25 @@ __all__ = [
     "sold_out_exposure",
 ]
 
-SEASON_MIN_WEEKS = (
-    92  # below, every week of the year was seen about once and season cannot be told from trend
-)
+# below, every week of the year was seen about once and season cannot be told from trend
+SEASON_MIN_WEEKS = 92
 RAMP_WEEKS = 26  # a launch is over after half a year
+GROWN_UP = RAMP_WEEKS // 2  # age from which a launch counts as grown up
+MIN_LAUNCHES = 5  # fewer launches say nothing of the next one
+HALF_YEAR = 26  # half the window of the level that season is measured against
+OWN_PATTERN_UNITS = 400  # a sku's own season counts once it has sold so many
+NEAR_DAYS_WEEKS = 8  # half the window of the rate behind a day that sold out
 
 
 def season_of(
-    units: np.ndarray,
-    exposure: np.ndarray,
-    week: np.ndarray,
+    units: ndarray,
+    exposure: ndarray,
+    week: ndarray,
     *,
-    group: np.ndarray,
-    promo: np.ndarray,
+    group: ndarray,
+    promo: ndarray,
     own: str = "shrunk",
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[ndarray, ndarray]:
     """Week-of-year factors (sku, 52) and the promotion factor (sku,): ratio to a moving
     year, shrunk twice.
 
@@ -43,140 +49,134 @@ def season_of(
     says what a sku's own weeks do: "shrunk" towards the group's season, or "left out"
     of it, where they would swallow the sku's price moves.
     """
-    from scipy.sparse import csr_array
-
-    n, n_weeks = units.shape
-    _, member = np.unique(group, return_inverse=True)
-    n_groups = int(member.max()) + 1 if n else 0
-    season, uplift = np.ones((n_groups, 52)), np.ones(n_groups)
+    has_season = units.shape[1] >= SEASON_MIN_WEEKS
+    member, in_group = _groups(group)
+    season, uplift = np.ones((in_group.shape[0], 52)), np.ones(in_group.shape[0])
     on = np.where(exposure > 0, promo, 0.0)
-    at = np.zeros((n_weeks, 52))
-    at[np.arange(n_weeks), week] = 1.0
-    in_group = csr_array((np.ones(n), (member, np.arange(n))), shape=(n_groups, n))
-    seen = in_group @ units
-    for _ in range(5 if n_weeks >= SEASON_MIN_WEEKS or on.any() else 0):
-        lift = 1 + (uplift[member][:, None] - 1) * on
-        base = (
-            level_around(units, exposure * season[member][:, week] * lift, half_width=26) * exposure
-        )
-        expected = in_group @ (base * lift)
-        if n_weeks >= SEASON_MIN_WEEKS:
-            shop = _year_factors(
-                seen.sum(axis=0, keepdims=True) @ at, expected.sum(axis=0, keepdims=True) @ at, 1.0
-            )
-            season = _year_factors(seen @ at, expected @ at, shop)
+    of_year = np.eye(52)[week]
+    group_units = in_group @ units
+
+    def base_and_lift() -> tuple[ndarray, ndarray]:
+        lift = promotion_lift(uplift[member], on)
+        scale = exposure * season[member][:, week] * lift
+        return level_around(units, scale, half_width=HALF_YEAR) * exposure, lift
+
+    for _ in range(5 if has_season or on.any() else 0):
+        base, lift = base_and_lift()
+        if has_season:
+            expected = in_group @ (base * lift)
+            shop = [sums.sum(axis=0, keepdims=True) @ of_year for sums in (group_units, expected)]
+            shop_season = _year_factors(*shop, 1.0)
+            season = _year_factors(group_units @ of_year, expected @ of_year, shop_season)
         plain = base * season[member][:, week]
-        quiet = in_group @ (plain * on).sum(axis=1)
-        sold = in_group @ ((units - plain * (1 - on)) * (on > 0)).sum(axis=1)
-        pooled = (sold.sum() + 50) / (quiet.sum() + 50)
-        uplift = np.clip((sold + 50 * pooled) / (quiet + 50), 0.5, 20.0)
+        uplift = _group_uplift(units, plain, on, in_group)
+    if not has_season:
+        return season[member], uplift[member]
+    base, lift = base_and_lift()
+    base = base * lift
+    if own == "left out":
+        sold, expected = units @ of_year, base @ of_year
+        rest = [(in_group @ part)[member] - part for part in (sold, expected)]
+        return _year_factors(*rest, 1.0), uplift[member]
     own_season = season[member]
-    if n_weeks >= SEASON_MIN_WEEKS:
-        lift = 1 + (uplift[member][:, None] - 1) * on
-        base = (
-            level_around(units, exposure * own_season[:, week] * lift, half_width=26)
-            * exposure
-            * lift
-        )
-        if own == "left out":
-            num, den = units @ at, base @ at
-            own_season = _year_factors(
-                (in_group @ num)[member] - num, (in_group @ den)[member] - den, 1.0
-            )
-        else:  # a sku's own pattern counts once it has sold a few hundred units
-            num, den = (
-                _around_year(units @ at, np.ones(7)),
-                _around_year((base * own_season[:, week]) @ at, np.ones(7)),
-            )
-            own_season = own_season * (num + 400) / (den + 400)
-            own_season = own_season / own_season.mean(axis=1, keepdims=True)
-    return own_season, uplift[member]
+    parts = (units @ of_year, (base * own_season[:, week]) @ of_year)
+    sold, expected = (_around_year(part, np.ones(7)) for part in parts)
+    own_season = own_season * (sold + OWN_PATTERN_UNITS) / (expected + OWN_PATTERN_UNITS)
+    return own_season / own_season.mean(axis=1, keepdims=True), uplift[member]
 
 
-def launch_curve(units: np.ndarray, exposure: np.ndarray, first: np.ndarray) -> np.ndarray:
+def promotion_lift(uplift: ndarray, promo: ndarray) -> ndarray:
+    """The factor on demand of each week, (sku, week), from a sku's factor of a week
+    wholly on promotion and the share of each week that is.
+    """
+    return 1 + (uplift[:, None] - 1) * promo
+
+
+def launch_curve(
+    units: ndarray,
+    exposure: ndarray,
+    first: ndarray,
+) -> ndarray:
     """Demand by week since launch as a multiple of the level after it, all launches
     within the log together.
     """
     born = first >= 4
-    if born.sum() < 5:
+    if born.sum() < MIN_LAUNCHES:
         return np.ones(RAMP_WEEKS)
-    sold, seen = np.zeros((born.sum(), RAMP_WEEKS)), np.zeros((born.sum(), RAMP_WEEKS))
+    sold, on_sale = np.zeros((2, born.sum(), RAMP_WEEKS))
     for row, (start, sku) in enumerate(zip(first[born], np.flatnonzero(born), strict=True)):
         stop = min(start + RAMP_WEEKS, units.shape[1])
-        sold[row, : stop - start], seen[row, : stop - start] = (
-            units[sku, start:stop],
-            exposure[sku, start:stop],
-        )
-    whole = (
-        seen[:, RAMP_WEEKS // 2 :].sum(axis=1) >= 4
-    )  # only launches that grew up say what grown-up means
-    level = sold[:, RAMP_WEEKS // 2 :].sum(axis=1) / np.maximum(
-        seen[:, RAMP_WEEKS // 2 :].sum(axis=1), 1
-    )
-    expected = (level[:, None] * seen)[whole].sum(axis=0)
+        sold[row, : stop - start] = units[sku, start:stop]
+        on_sale[row, : stop - start] = exposure[sku, start:stop]
+    grown_weeks = on_sale[:, GROWN_UP:].sum(axis=1)
+    # only launches that grew up say what grown-up means
+    whole = grown_weeks >= 4
+    level = sold[:, GROWN_UP:].sum(axis=1) / np.maximum(grown_weeks, 1)
+    expected = (level[:, None] * on_sale)[whole].sum(axis=0)
     curve = (sold[whole].sum(axis=0) + 60) / (expected + 60)
-    curve[RAMP_WEEKS // 2 :] = 1.0
+    curve[GROWN_UP:] = 1.0
     curve[1:-1] = (curve[:-2] + curve[1:-1] + curve[2:]) / 3
     return np.clip(curve, 0.1, 3.0)
 
 
 def like_items(
-    units: np.ndarray, scale: np.ndarray, like: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    units: ndarray,
+    scale: ndarray,
+    like: ndarray,
+) -> tuple[ndarray, ndarray]:
     """Gamma prior of a sku's level from the first half year of its like items, groups
     shrunk towards all skus.
     """
-    started = np.cumsum(scale > 0, axis=1)
-    young = (started > 0) & (started <= 26)
-    seen, sold = np.where(young, scale, 0).sum(axis=1), np.where(young, units, 0).sum(axis=1)
-    known = seen >= 4
-    _, member = np.unique(like, return_inverse=True)
-    n_groups = int(member.max()) + 1 if len(units) else 0
-    level = np.where(known, sold / np.maximum(seen, 1e-9), 0.0)
-    n = np.bincount(member, weights=known, minlength=n_groups)
+    weeks_on_sale = np.cumsum(scale > 0, axis=1)
+    young = (weeks_on_sale > 0) & (weeks_on_sale <= 26)
+    exposed, sold = (np.where(young, part, 0).sum(axis=1) for part in (scale, units))
+    known = exposed >= 4
+    exposed = np.maximum(exposed, 1e-9)
+    names, member = np.unique(like, return_inverse=True)
+    level = np.where(known, sold / exposed, 0.0)
+    n, levels = (np.bincount(member, part, len(names)) for part in (known, level))
     overall = level.sum() / max(known.sum(), 1) or 1e-3
-    mean = (np.bincount(member, weights=level, minlength=n_groups) + 2 * overall) / (n + 2)
-    excess = np.where(known, (level - mean[member]) ** 2 - level / np.maximum(seen, 1e-9), 0.0)
-    variance = (np.bincount(member, weights=excess, minlength=n_groups) + 2 * overall**2) / (n + 2)
+    mean = (levels + 2 * overall) / (n + 2)
+    excess = np.where(known, (level - mean[member]) ** 2 - level / exposed, 0.0)
+    variance = (np.bincount(member, excess, len(names)) + 2 * overall**2) / (n + 2)
     shape = np.clip(mean**2 / np.maximum(variance, 1e-9), 0.2, 5.0)
     return shape[member], (shape / mean)[member]
 
 
-def level_around(units: np.ndarray, scale: np.ndarray, *, half_width: int) -> np.ndarray:
+def level_around(
+    units: ndarray,
+    scale: ndarray,
+    *,
+    half_width: int,
+) -> ndarray:
     """Units per unit of scale within `half_width` weeks to either side, (sku, week);
     the window is cut at the ends.
 
     A window without exposure takes the sku's average.
     """
     whole = units.sum(axis=1, keepdims=True) / np.maximum(scale.sum(axis=1, keepdims=True), 1e-9)
-    sums = [
-        np.concatenate([np.zeros((len(units), 1)), part.cumsum(axis=1)], axis=1)
-        for part in (units, scale)
-    ]
-    last = np.minimum(np.arange(units.shape[1]) + half_width + 1, units.shape[1])
-    first = np.maximum(np.arange(units.shape[1]) - half_width, 0)
-    sold, seen = (part[:, last] - part[:, first] for part in sums)
-    return (sold + whole) / (seen + 1.0)
+    week, none_yet = np.arange(units.shape[1]), np.zeros((len(units), 1))
+    last, first = np.minimum(week + half_width + 1, len(week)), np.maximum(week - half_width, 0)
+    upto = [np.concatenate([none_yet, part.cumsum(axis=1)], axis=1) for part in (units, scale)]
+    sold, exposed = (part[:, last] - part[:, first] for part in upto)
+    return (sold + whole) / (exposed + 1.0)
 
 
-def shop_weeks(units: np.ndarray, expected: np.ndarray) -> np.ndarray:
+def shop_weeks(units: ndarray, expected: ndarray) -> ndarray:
     """What lifted or lowered the whole shop in each week, seen from each sku on all
     others, (sku, week) around 1.
     """
-    sold, base = (
-        part.sum(axis=0) - part + 200 for part in (units, expected)
-    )  # a small shop's week tells little
+    # a small shop's week tells little
+    sold, base = (part.sum(axis=0) - part + 200 for part in (units, expected))
     return sold / base
 
 
 def sold_out_exposure(
-    units: np.ndarray,
-    whole_days: np.ndarray,
-    out_days: np.ndarray,
-    out_units: np.ndarray,
-    *,
-    half_width: int = 8,
-) -> np.ndarray:
+    units: ndarray,
+    whole_days: ndarray,
+    out_days: ndarray,
+    out_units: ndarray,
+) -> ndarray:
     """Share of each week in which the sku could be sold, days that ended with an empty
     shelf counted in part.
 
@@ -194,18 +194,42 @@ def sold_out_exposure(
     at = np.nonzero(out_days)
     sold = out_units[at] / out_days[at]
     for _ in range(3 if len(sold) else 0):
-        daily = np.maximum(level_around(units, exposure, half_width=half_width)[at] / 7, 1e-3)
+        weekly = level_around(units, exposure, half_width=NEAR_DAYS_WEEKS)[at]
+        daily = np.maximum(weekly / 7, 1e-3)
         at_least = poisson.sf(np.ceil(sold) - 1, daily)
-        share = np.where(
-            at_least > 1e-9,
-            sold / daily * poisson.sf(np.ceil(sold), daily) / np.maximum(at_least, 1e-9),
-            sold / (sold + 1),
-        )
+        share = sold / daily * poisson.sf(np.ceil(sold), daily) / np.maximum(at_least, 1e-9)
+        share = np.where(at_least > 1e-9, share, sold / (sold + 1))
         exposure[at] = (whole_days[at] + out_days[at] * np.clip(share, 0.02, 1)) / 7
     return exposure
 
 
-def _year_factors(sold: np.ndarray, expected: np.ndarray, prior: np.ndarray | float) -> np.ndarray:
+def _groups(group: ndarray) -> tuple[ndarray, ndarray]:
+    """The group number of each sku, and the sparse matrix that sums skus by group."""
+    from scipy.sparse import csr_array
+
+    names, member = np.unique(group, return_inverse=True)
+    at = (member, np.arange(len(group)))
+    return member, csr_array((np.ones(len(group)), at), shape=(len(names), len(group)))
+
+
+def _group_uplift(
+    units: ndarray,
+    plain: ndarray,
+    on: ndarray,
+    in_group: ndarray,
+) -> ndarray:
+    """Promotion factor of each group, shrunk towards the shop's."""
+    quiet = in_group @ (plain * on).sum(axis=1)
+    sold = in_group @ ((units - plain * (1 - on)) * (on > 0)).sum(axis=1)
+    pooled = (sold.sum() + 50) / (quiet.sum() + 50)
+    return np.clip((sold + 50 * pooled) / (quiet + 50), 0.5, 20.0)
+
+
+def _year_factors(
+    sold: ndarray,
+    expected: ndarray,
+    prior: ndarray | float,
+) -> ndarray:
     """Sold / expected by week of the year: shrunk to `prior` by 100 units, to its
     neighbours where counts are small.
     """
@@ -215,7 +239,7 @@ def _year_factors(sold: np.ndarray, expected: np.ndarray, prior: np.ndarray | fl
     return factors / factors.mean(axis=-1, keepdims=True)
 
 
-def _around_year(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+def _around_year(values: ndarray, kernel: ndarray) -> ndarray:
     """Weighted sum of neighbouring weeks; the last week of the year is next to the
     first.
     """

@@ -22,6 +22,7 @@ import pandas as pd
 from playbook.chapters.assortment_pricing import assortment, pricing
 from playbook.chapters.channel_roi import channels
 from playbook.chapters.inventory_planning import inventory
+from playbook.chapters.inventory_planning.supply import supply
 from playbook.chapters.ltv_modelling import ltv
 from playbook.chapters.segmentation import campaigns, segments
 from playbook.demo.make import write_folder
@@ -182,29 +183,21 @@ def stock_plan(shop: Any, *, review_days: int = 7) -> pd.DataFrame | None:
     if not (shop.has("stock") and shop.has("cost_rates")):
         return None
     panel, law = _demand(shop)
-    held = inventory.supply(
+    held = supply(
         shop.stock,
         as_of=shop.as_of,
         products=shop.get("products"),
         purchase_orders=shop.get("purchase_orders"),
     )
-    rates = (
-        shop.cost_rates.order_by("from_on").to_pandas().groupby("kind").value.last().astype(float)
-    )
-    per_line = float(rates.get("ordering_cost_per_po", 0.0)) / max(
-        held.suppliers.lines_per_order.mean(), 1.0
-    )
     law = replace(law, next_week=int((law.next_week + STANDS_WEEKS // 2) % 52))
+    policy = inventory.order_policy(shop.cost_rates, held, aim_by="cost", review_days=review_days)
     return inventory.reorder(
         panel,
         law,
         held,
         as_of=shop.as_of,
         classes=inventory.classes(panel, law),
-        aim_by="cost",
-        review_days=review_days,
-        holding_share=float(rates["capital_share_per_year"]),
-        ordering_cost=per_line,
+        policy=policy,
     ).orders
 
 
@@ -344,8 +337,8 @@ def _depth(shop: Any, asked: pd.DataFrame, since: pd.Timestamp, days: int = 30) 
 
 
 def _demand(shop: Any) -> tuple[Any, Any]:
-    panel = inventory.demand_panel(shop.sku_days, as_of=shop.as_of, products=shop.get("products"))
-    return panel, inventory.demand_law(panel)
+    panel = demand_panel(shop.sku_days, as_of=shop.as_of, products=shop.get("products"))
+    return panel, demand_law(panel)
 
 
 AREAS = {

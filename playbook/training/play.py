@@ -243,6 +243,7 @@ class Game:
         """
         from playbook.chapters.channel_roi import channels
         from playbook.chapters.inventory_planning import inventory
+        from playbook.chapters.inventory_planning.supply import supply
         from playbook.chapters.segmentation import campaigns, segments
         from playbook.training import decisions as chapters
 
@@ -275,7 +276,7 @@ class Game:
                 ]
             if seen.has("stock"):
                 panel, law = chapters._demand(seen)
-                held = inventory.supply(
+                held = supply(
                     seen.stock,
                     as_of=seen.as_of,
                     products=seen.get("products"),

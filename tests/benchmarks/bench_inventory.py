@@ -13,11 +13,15 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from playbook.chapters.inventory_planning.ordering import plan_orders, spend_budget
-from playbook.methods.demand import DemandLaw, fit_demand
+from playbook.chapters.inventory_planning.ordering import (
+    plan_orders,
+    spend_budget,
+)
+from playbook.methods.demand import DemandLaw, SalesWeeks, fit_demand
 
 
 def shop(n: int, weeks: int, seed: int = 1) -> tuple[np.ndarray, ...]:
@@ -32,6 +36,19 @@ def shop(n: int, weeks: int, seed: int = 1) -> tuple[np.ndarray, ...]:
         level[:, None] * season * exposure * rng.gamma(6, 1 / 6, (n, weeks))
     ).astype(float)
     return units, exposure, rng.integers(0, 20, n), level
+
+
+def shelf(available, incoming, incoming_days, pack, cost, aim) -> pd.DataFrame:
+    """What `plan_orders` asks of each sku."""
+    columns = {
+        "available": available,
+        "incoming": incoming,
+        "incoming_days": incoming_days,
+        "pack_units": pack,
+        "unit_cost": cost,
+        "aim_share": aim,
+    }
+    return pd.DataFrame(columns).assign(min_order_units=0.0, yield_share=1.0, margin=1.0)
 
 
 def timed(name: str, rows: list, action):
@@ -64,14 +81,8 @@ def fill_reached(aim: float, seed: int = 5, n: int = 400, weeks: int = 60) -> fl
     for week in range(weeks):
         found = plan_orders(
             law,
-            available=stock,
-            incoming=pipe.sum(axis=1),
-            incoming_days=np.full(n, 5.0),
-            lead_days=7.0 * leads[:, :200],
-            review_days=7.0,
-            cost=one,
-            aim=aim,
-            pack=pack,
+            shelf(stock, pipe.sum(axis=1), 5.0, pack, one, aim),
+            7.0 * leads[:, :200],
             seed=week,
         )
         pipe[np.arange(n), leads[np.arange(n), 200 + week]] += found.units
@@ -100,29 +111,23 @@ def main() -> None:
         :, : asked.weeks
     ]
     law = timed(
-        "demand laws", rows, lambda: fit_demand(units, exposure, week, group=group, price=price)
+        "demand laws",
+        rows,
+        lambda: fit_demand(SalesWeeks(units, exposure, week, group, price=price)),
     )
     plan = timed(
         "orders",
         rows,
         lambda: plan_orders(
             law,
-            available=np.ceil(level * 2),
-            incoming=np.zeros(n),
-            incoming_days=np.zeros(n),
-            lead_days=rng.gamma(9, 1.6, (n, 200)),
-            review_days=7.0,
-            cost=cost,
-            aim=np.array([0.9, 0.95, 0.97]),
-            group=rng.integers(0, 3, n),
-            pack=pack,
-            n_draws=200,
+            shelf(np.ceil(level * 2), 0.0, 0.0, pack, cost, rng.choice([0.9, 0.95, 0.97], n)),
+            rng.gamma(9, 1.6, (n, 200)),
         ),
     )
     timed(
         "budget",
         rows,
-        lambda: spend_budget(plan, cost, cost, 0.5 * (plan.units * cost).sum(), pack=pack),
+        lambda: spend_budget(plan, cost, cost, 0.5 * (plan.units * cost).sum()),
     )
     print(f"{n} skus, {asked.weeks} weeks      wall s   cpu s")
     for name, wall, cpu in [*rows, ("all", *np.sum([row[1:] for row in rows], axis=0))]:

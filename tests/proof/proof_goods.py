@@ -35,11 +35,15 @@ from proof_inventory import DRAWS, LEAD, PLAYERS, WEEKS, Game, played, table
 
 from playbook.chapters.assortment_pricing import assortment, pricing, promotion_review
 from playbook.chapters.inventory_planning import inventory
+from playbook.chapters.inventory_planning.forecast import demand_backtest
+from playbook.chapters.inventory_planning.replay import policy_replay
+from playbook.chapters.inventory_planning.supply import Supply, supply
 from playbook.demo import PRESETS, Shop
 from playbook.demo.habits import Plan
 from playbook.demo.money import order_margin
 from playbook.demo.simulate import Simulator
-from playbook.measures.price_moves import posted_prices
+from playbook.measures.demand_panel import DemandPanel, demand_law, demand_panel, stockouts
+from playbook.measures.price_moves import posted_prices, with_prices
 from playbook.methods.elasticity import price_elasticity, regular_prices
 from playbook.store import open_store
 
@@ -79,14 +83,9 @@ def measured(seed: int, skus: int) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         store = open_store(shop.store(Path(scratch) / "shop"), until=shop.month)
         products = store.get("products")
-        panel = inventory.demand_panel(
-            store.sku_days,
-            as_of=store.as_of,
-            products=products,
-            prices=store.prices,
-            promotions=planned(shop, store),
-        )
-        held = inventory.supply(
+        panel = demand_panel(store.sku_days, as_of=store.as_of, products=products)
+        panel = with_prices(panel, prices=store.prices, promotions=planned(shop, store))
+        held = supply(
             store.get("stock"),
             as_of=store.as_of,
             products=products,
@@ -135,7 +134,7 @@ def counted_share(shop: Shop) -> float:
     return float(np.sum(units, axis=0)[1] / np.sum(units))
 
 
-def by_week(panel: inventory.DemandPanel, days: pd.DataFrame, column: str) -> np.ndarray:
+def by_week(panel: DemandPanel, days: pd.DataFrame, column: str) -> np.ndarray:
     """A column by sku and day as sums over the panel's weeks, (sku, week)."""
     week = (pd.to_datetime(days["day_on"]) - panel.starts[0]).dt.days // 7
     grid = days.assign(week=week).pivot_table(
@@ -144,7 +143,7 @@ def by_week(panel: inventory.DemandPanel, days: pd.DataFrame, column: str) -> np
     return grid.reindex(index=panel.sku, columns=range(len(panel.starts))).fillna(0).to_numpy(float)
 
 
-def game(shop: Shop, panel: inventory.DemandPanel, held: inventory.Supply, kept: float) -> Game:
+def game(shop: Shop, panel: DemandPanel, held: Supply, kept: float) -> Game:
     """The weeks after the history: demand as it will be under the shop's own plan, the
     law from other futures.
     """
@@ -227,7 +226,7 @@ def expected(shop: Shop, future: int) -> np.ndarray:
     return np.moveaxis(np.array(seen), 1, 0)
 
 
-def uncensored(shop: Shop, panel: inventory.DemandPanel, kept: float, weeks: int = 52) -> dict:
+def uncensored(shop: Shop, panel: DemandPanel, kept: float, weeks: int = 52) -> dict:
     """Over skus on sale all year that were out of stock for more than a twentieth of
     it.
     """
@@ -236,10 +235,7 @@ def uncensored(shop: Shop, panel: inventory.DemandPanel, kept: float, weeks: int
         (1 - panel.exposure)[:, -weeks:].mean(axis=1) > 0.05
     )
     lost = (
-        inventory.stockouts(panel, n_weeks=weeks)
-        .set_index("sku")["lost_units"]
-        .reindex(panel.sku)
-        .fillna(0)
+        stockouts(panel, n_weeks=weeks).set_index("sku")["lost_units"].reindex(panel.sku).fillna(0)
     )
     sold, truth = panel.units[hurt, -weeks:].sum(), wanted[hurt].sum()
     return {
@@ -249,30 +245,26 @@ def uncensored(shop: Shop, panel: inventory.DemandPanel, kept: float, weeks: int
     }
 
 
-def fill(panel: inventory.DemandPanel, held: inventory.Supply) -> dict:
+def fill(panel: DemandPanel, held: Supply) -> dict:
     """Replayed policies: fill less aim of the playbook's, and total cost over that of
     doing as before.
     """
-    classes = inventory.classes(panel, inventory.demand_law(panel))
-    found = inventory.policy_replay(panel, held, classes=classes, holding_share=0.25).set_index(
-        "policy"
-    )
+    classes = inventory.classes(panel, demand_law(panel))
+    found = policy_replay(panel, held, classes=classes, holding_share=0.25).set_index("policy")
     ours = found.loc["playbook, by fill"]
     return {"aim": float(ours["aim_share"]), "fill": float(ours["fill_share"])} | {
         f"cost, {name}": float(cost) for name, cost in found["total_cost"].items()
     }
 
 
-def backtest(panel: inventory.DemandPanel) -> dict:
+def backtest(panel: DemandPanel) -> dict:
     """The playbook's forecasts of the past half year."""
-    found = inventory.demand_backtest(
-        panel, classes=inventory.classes(panel, inventory.demand_law(panel))
-    )
+    found = demand_backtest(panel, classes=inventory.classes(panel, demand_law(panel)))
     row = found[(found["class"] == "all") & (found["model"] == "playbook")].iloc[0]
     return {name: float(row[name]) for name in ("coverage", "nominal", "wape", "naive_wape")}
 
 
-def elasticity(shop: Shop, store: object, panel: inventory.DemandPanel) -> dict:
+def elasticity(shop: Shop, store: object, panel: DemandPanel) -> dict:
     """Coverage of 95 % intervals, of those told and with no limit on their width."""
     truth = shop.truth["skus"].set_index("sku")["elasticity"].reindex(panel.sku).to_numpy()
     found = pricing.elasticities(panel, prices=store.prices)

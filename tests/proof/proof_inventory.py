@@ -29,7 +29,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from known_demand import exposed, known_shop
 
-from playbook.methods.demand import fit_demand
+from playbook.methods.demand import SalesWeeks, fit_demand
 from playbook.methods.newsvendor import level_for_ratio
 
 LEAD, WEEKS, LOST, HELD, DRAWS, START = 2, 8, 1.0, 0.2, 400, 156
@@ -141,12 +141,14 @@ def order(game: Game, player: str, units, exposure, on_hand, arrivals, seed) -> 
                 game.price[:, now : now + LEAD + 1] / game.price[:, [now - 1]],
             )
         law = fit_demand(
-            units,
-            exposure,
-            game.week[:now],
-            group=game.group,
-            promo=game.promo[:, :now],
-            price=price,
+            SalesWeeks(
+                units,
+                exposure,
+                game.week[:now],
+                game.group,
+                promo=game.promo[:, :now],
+                price=price,
+            ),
             plan=promo,
             is_price_planned=player == "playbook",
         )

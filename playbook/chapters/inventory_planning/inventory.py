@@ -10,7 +10,7 @@ stock on record demand, classes and backtest still work; without lead times ther
 what-if and no order.
 
 Rows that cannot be true are named in `issues` (sku, problem, n, consequence) and set
-aside; the rest goes on.
+aside; the rest goes on. Demand stands in `playbook.measures.demand_panel`.
 """
 
 from __future__ import annotations
@@ -19,221 +19,132 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import ibis
 import numpy as np
 import pandas as pd
+from numpy import ndarray
 
-from playbook.chapters.inventory_planning.decisions import stock_decisions
-from playbook.chapters.inventory_planning.ordering import OrderPlan, plan_orders, spend_budget
-from playbook.chapters.inventory_planning.replay import policy_replay
-from playbook.chapters.inventory_planning.stock_kpis import logistics_cost, stock_kpis
-from playbook.chapters.inventory_planning.supply import Supply, lead_draws, supply
-from playbook.errors import PlaybookError
-from playbook.measures.demand_panel import (
-    ISSUES,
-    DemandPanel,
-    demand_law,
-    demand_panel,
-    money_weight,
-    stockouts,
-    unit_margin,
+from playbook.chapters.inventory_planning.ordering import (
+    DRAWS,
+    OrderPlan,
+    plan_orders,
+    spend_budget,
 )
-from playbook.methods.demand import DemandLaw, tsb_level
-from playbook.methods.newsvendor import levels_for_fill
+from playbook.chapters.inventory_planning.supply import Supply, named
+from playbook.errors import PlaybookError
+from playbook.measures.demand_panel import ISSUES, DemandPanel, money_weight
+from playbook.messages import say
+from playbook.methods.demand import DemandLaw
+from playbook.methods.newsvendor import levels_for_fill, spread_over_lot
 from playbook.methods.replenishment import accepted_chance, order_quantity, safety_stock
-from playbook.methods.uncensored import level_around
+from playbook.tables import empty, frame_of, returns, schema
 
 __all__ = [
-    "DemandPanel",
-    "Supply",
+    "OrderPolicy",
     "Reorder",
-    "demand_panel",
-    "demand_law",
     "classes",
-    "demand_backtest",
-    "stockouts",
-    "supply",
+    "order_policy",
     "reorder",
+    "projection",
     "what_if_lead",
     "service_cash",
-    "policy_replay",
     "overstock",
-    "stock_kpis",
-    "logistics_cost",
-    "sku_weeks",
-    "projection",
-    "stock_decisions",
 ]
 
-NAIVE_BONUS = 0.9  # a model replaces naive when it erred a tenth less: less may be luck
 WORTH_CLEARING = 0.001  # share of the money in stock under which a clearance is not worth its work
+CLEAR_FROM = 2  # times the cover from which stock is cleared
 AIMS = {"A": 0.97, "B": 0.95, "C": 0.90}
+ABC_CUTS, XYZ_CUTS = (0.8, 0.95), (0.5, 1.0)  # cumulated share; coefficient of variation
+LEADS_ASKED = (7, 14, 30, 60)  # days
+LEAD_AIM = 0.95  # fill aim of a reorder point where no lead time is known
+SERVICE_AIMS = (0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
+SEED = 7
 
 
+@returns("inventory_planning.classes")
 def classes(
     panel: DemandPanel,
     law: DemandLaw,
     *,
-    abc_cuts: tuple[float, float] = (0.8, 0.95),
-    xyz_cuts: tuple[float, float] = (0.5, 1.0),
     aims: dict[str, float] | None = None,
 ) -> pd.DataFrame:
-    """One row per sku: abc by cumulated margin of the last 52 weeks (revenue where no
-    cost is known), xyz by the coefficient of variation of weekly demand without season,
-    amount, basis, mean_week, cv, aim_share, policy.
+    """Class abc by cumulated margin of the last 52 weeks (revenue where no cost is known),
+    xyz by the coefficient of variation of weekly demand without season, and the fill
+    aim and way of ordering that follow.
     """
     amount, basis = np.nansum(panel.margin[:, -52:], axis=1), "margin"
     if not np.isfinite(panel.margin[:, -52:][panel.units[:, -52:] > 0]).mean() > 0.5:
         amount, basis = panel.revenue[:, -52:].sum(axis=1), "revenue"
-    found = pd.DataFrame(
-        {"sku": panel.sku, "amount": amount, "basis": basis, "mean_week": law.level()}
+    level = law.level()
+    variation = np.sqrt(law.dispersion + 1 / np.maximum(level, 1e-6))
+    table = pd.DataFrame(
+        {"sku": panel.sku, "amount": amount, "basis": basis, "mean_week": level, "cv": variation}
+    ).sort_values(["amount", "sku"], ascending=[False, True], ignore_index=True)
+    gains = table.amount.clip(lower=0)
+    before = ((gains.cumsum() - gains) / max(gains.sum(), 1e-9)).where(gains > 0, 1.0)
+    abc = np.select([before < cut for cut in ABC_CUTS], ["A", "B"], "C")
+    xyz = np.select([table.cv < cut for cut in XYZ_CUTS], ["X", "Y"], "Z")
+    weekly, on_demand, in_lots = (
+        say(f"inventory_planning.order_{way}") for way in ("weekly", "on_demand", "in_lots")
     )
-    found["cv"] = np.sqrt(law.dispersion + 1 / np.maximum(law.level(), 1e-6))
-    found = found.sort_values(["amount", "sku"], ascending=[False, True], ignore_index=True)
-    gains = found["amount"].clip(lower=0)
-    before = (gains.cumsum() - gains) / max(gains.sum(), 1e-9)
-    worth = gains > 0
-    found["abc"] = np.select(
-        [(before < abc_cuts[0]) & worth, (before < abc_cuts[1]) & worth], ["A", "B"], "C"
+    table = table.assign(
+        abc=abc,
+        xyz=xyz,
+        policy=np.select([abc != "C", xyz == "Z"], [weekly, on_demand], in_lots),
+        aim_share=pd.Series(abc).map(aims or AIMS).astype(float),
     )
-    found["xyz"] = np.select(
-        [found["cv"] < xyz_cuts[0], found["cv"] < xyz_cuts[1]], ["X", "Y"], "Z"
-    )
-    found["aim_share"] = found["abc"].map(aims or AIMS).astype(float)
-    found["policy"] = np.where(
-        found["abc"] == "C",
-        np.where(found["xyz"] == "Z", "order on demand or keep one lot", "order up to, lots"),
-        "weekly review, order up to",
-    )
-    return found[["sku", "abc", "xyz", "policy", "aim_share", "amount", "basis", "mean_week", "cv"]]
+    return table[schema("inventory_planning.classes").names]
 
 
-def demand_backtest(
-    panel: DemandPanel,
-    *,
-    classes: pd.DataFrame,
-    horizon_weeks: int = 4,
-    n_origins: int = 6,
-    level: float = 0.8,
-    seed: int = 7,
-) -> pd.DataFrame:
-    """One row per class and model: n, wape, bias, coverage, nominal, naive_wape; `all`
-    over all classes.
+@dataclass(frozen=True)
+class OrderPolicy:
+    """How a shop orders.
 
-    Each origin sees its past only; a sku's future counts by the weeks it could be sold,
-    for forecast and actual alike. Models: playbook (mean of its futures, what orders
-    need), playbook median (what WAPE rewards), naive (last weeks again), seasonal naive
-    (the same weeks a year ago), moving average of 13 weeks, tsb; and champion: at each
-    origin the one of them that erred least in the class at the origins before (naive at
-    the first, and where none did a tenth better). Coverage is that of the playbook's
-    interval of `level`, `nominal` what the law itself gives those whole units: more
-    than `level` where a sku sells in ones. Other models have none (missing).
+    `aim_by` "fill" reaches the classes' aim_share at the least money in stock; "cost"
+    weighs a year's `holding_share` of the unit cost over the time an order lasts
+    against the margin of a lost sale. `ordering_cost` per order line makes batches
+    (economic order quantity). `budget` is spent where it earns most (None: no limit).
     """
-    total, h = panel.units.shape[1], horizon_weeks
-    names = classes.set_index("sku").loc[panel.sku]
-    kind = (names["abc"] + names["xyz"]).to_numpy()
-    rows = []
-    for origin in range(total - h, max(total - h * n_origins - 1, 26), -h):
-        past, ahead = panel.until(origin), panel.exposure[:, origin : origin + h]
-        law, sold = demand_law(past), ahead.sum(axis=1) > 0.5 * h
-        actual, promo = (
-            panel.units[:, origin : origin + h].sum(axis=1),
-            panel.pull[:, origin : origin + h],
-        )
-        draws = (law.draw(h, n_draws=200, seed=seed, promo=promo) * ahead[:, None, :]).sum(axis=2)
-        low, mid, high = np.quantile(draws, [(1 - level) / 2, 0.5, (1 + level) / 2], axis=1)
-        low, high = np.floor(low), np.ceil(high)
-        said = ((low[:, None] <= draws) & (draws <= high[:, None])).mean(axis=1)
-        recent = lambda k: (
-            past.units[:, -k:].sum(axis=1) / np.maximum(past.exposure[:, -k:].sum(axis=1), 1e-9)
-        )
-        points = {
-            "playbook": (law.mean(h, promo) * ahead).sum(axis=1),
-            "playbook median": mid,
-            "naive": recent(h) * ahead.sum(axis=1),
-            "moving average": recent(13) * ahead.sum(axis=1),
-            "tsb": tsb_level(past.units, past.exposure) * ahead.sum(axis=1),
-        }
-        if origin >= 52:
-            points["seasonal naive"] = panel.units[:, origin - 52 : origin - 52 + h].sum(axis=1)
-        for model, point in points.items():
-            inside, nominal = (
-                ((low <= actual) & (actual <= high), said)
-                if model == "playbook"
-                else (np.nan, np.nan)
-            )
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "origin": origin,
-                        "sku": panel.sku,
-                        "class": kind,
-                        "model": model,
-                        "point": point,
-                        "actual": actual,
-                        "inside": inside,
-                        "nominal": nominal,
-                    }
-                )[sold]
-            )
-    columns = ["class", "model", "n", "wape", "bias", "coverage", "nominal", "naive_wape"]
-    if not rows:
-        return pd.DataFrame(columns=columns)
-    log = _with_champion(pd.concat(rows, ignore_index=True))
-    log = pd.concat([log, log.assign(**{"class": "all"})])
-    log["error"], log["gap"] = (log["point"] - log["actual"]).abs(), log["point"] - log["actual"]
-    found = (
-        log.groupby(["class", "model"], sort=True)
-        .agg(
-            n=("error", "size"),
-            error=("error", "sum"),
-            gap=("gap", "sum"),
-            actual=("actual", "sum"),
-            coverage=("inside", "mean"),
-            nominal=("nominal", "mean"),
-        )
-        .reset_index()
-    )
-    known = found["actual"].where(found["actual"] > 0)
-    found["wape"], found["bias"] = found["error"] / known, found["gap"] / known
-    naive = found[found["model"] == "naive"].set_index("class")["wape"]
-    found["naive_wape"] = found["class"].map(naive)
-    return found[columns]
+
+    review_days: int = 7
+    aim_by: str = "fill"
+    budget: float | None = None
+    holding_share: float | None = None
+    ordering_cost: float = 0.0
 
 
-def _with_champion(log: pd.DataFrame) -> pd.DataFrame:
-    """The log of forecasts and, at each origin and in each class, once more those of
-    the model that erred least before; a model that is not there at every origin is not
-    in the race.
-    """
-    errors = (
-        (log["point"] - log["actual"])
-        .abs()
-        .groupby([log["class"], log["origin"], log["model"]])
-        .sum()
-        .unstack()
-    )
-    before = errors.dropna(axis=1).groupby("class").cumsum().groupby("class").shift()
-    before["naive"] = (before["naive"] * NAIVE_BONUS).fillna(-1.0)
-    best = before.idxmin(axis=1).rename("best").reset_index()
-    chosen = log.merge(best, on=["class", "origin"]).query("model == best").drop(columns="best")
-    return pd.concat(
-        [log, chosen.assign(model="champion", inside=np.nan, nominal=np.nan)], ignore_index=True
-    )
+USUAL = OrderPolicy()
 
 
 @dataclass(frozen=True)
 class Reorder:
     """`orders`: one row per sku that can be planned; `purchase_list`: one row per
-    supplier, day and sku to order; `by_supplier`: lines, units, cash, expected margin
-    (10 to 90 % of futures) by supplier and day; `plan`: the draws behind it; `issues`:
-    skus set aside.
+    supplier, day and sku to order; `by_supplier`: the same by supplier and day;
+    `issues`: skus set aside.
     """
 
     orders: pd.DataFrame
     purchase_list: pd.DataFrame
     by_supplier: pd.DataFrame
-    plan: OrderPlan
     issues: pd.DataFrame
+
+
+def order_policy(
+    cost_rates: ibis.Table | None, supply: Supply, **how: int | float | str | None
+) -> OrderPolicy:
+    """A policy at the shop's latest cost rates, an order's cost shared by its usual
+    lines; `how` gives its other fields.
+    """
+    rates = {}
+    if cost_rates is not None:
+        rates = cost_rates.order_by("from_on").to_pandas().groupby("kind").value.last()
+    n_lines = max(supply.suppliers.lines_per_order.mean(), 1.0)
+    share = rates.get("capital_share_per_year")
+    return OrderPolicy(
+        holding_share=None if share is None else float(share),
+        ordering_cost=float(rates.get("ordering_cost_per_po", 0.0)) / n_lines,
+        **how,
+    )
 
 
 def reorder(
@@ -243,218 +154,56 @@ def reorder(
     *,
     as_of: dt.date,
     classes: pd.DataFrame,
-    review_days: int = 7,
-    budget: float | None = None,
-    aim_by: str = "fill",
-    holding_share: float | None = None,
-    ordering_cost: float = 0.0,
-    lost_share: float = 1.0,
-    is_lost: bool = True,
-    n_draws: int = 200,
-    seed: int = 7,
+    policy: OrderPolicy = USUAL,
 ) -> Reorder:
-    """What to order now, per sku: on_hand, incoming, rop, order_units, order_on,
-    due_on, cash, expected_margin, reason.
+    """What to order now, per sku.
 
-    `aim_by` "fill" reaches the classes' aim_share at the least money in stock; "cost"
-    weighs a year's `holding_share` of the unit cost over the time an order lasts
-    against the margin of a lost sale (times `lost_share`; a margin not known is the
-    shop's usual one over cost). `ordering_cost` per order line makes batches (economic
-    order quantity). `budget` is spent where it earns most; what it leaves out says so
-    in `reason`. textbook_rop is d̄·L + z·√(L·σ² + d̄²·σ_L²) with z of the same aim, for
-    comparison. cash is missing without a cost. A sku that never sold is set aside: its
-    demand is guessed from like items only, too widely to buy on. What sells at a loss
-    is not ordered.
+    What the budget leaves out says so in `reason`. textbook_rop is d̄·L + z·√(L·σ² +
+    d̄²·σ_L²) with z of the same aim, for comparison. cash is missing without a cost. A
+    margin not known is the shop's usual one over cost. A sku that never sold is set
+    aside: its demand is guessed from like items only, too widely to buy on. What sells
+    at a loss is not ordered.
     """
-    if aim_by not in ("fill", "cost"):
-        raise PlaybookError(f"{aim_by!r} is no aim", do="choose fill or cost")
-    goods = supply.goods.set_index("sku").reindex(panel.sku)
-    aim = classes.set_index("sku")["aim_share"].reindex(panel.sku).to_numpy(float)
-    yearly = law.level() * 52
-    least = goods["min_order_units"].fillna(0).to_numpy(float)
-    huge, active = (
-        least > np.maximum(yearly, 1),
-        goods["is_active"].astype("boolean").fillna(True).to_numpy(bool),
-    )
-    unsold = panel.units.sum(axis=1) == 0
-    ok = (
-        goods["lead_days"].notna().to_numpy()
-        & goods["on_hand"].notna().to_numpy()
-        & ~huge
-        & ~unsold
-        & active
-    )
-    by_hand = {
-        "never sold": unsold & active,
-        "minimum order above a year's demand": huge & ~unsold & active,
-    }
-    issues = [
-        (s, problem, 1, "not ordered: decide by hand")
-        for problem, at in by_hand.items()
-        for s in panel.sku[at]
-    ]
-    part, at = law.of(ok), np.flatnonzero(ok)
-    g, cost = goods[ok], goods["unit_cost"].to_numpy(float)[ok]
-    margin = unit_margin(panel)[ok]
-    leads = lead_draws(g, supply.leads, n_draws, seed)
-    priced, stop = (
-        np.nan_to_num(cost, nan=np.nanmedian(cost) if np.isfinite(cost).any() else 1.0),
-        None,
-    )
-    lot = np.zeros(len(at))
-    if ordering_cost and holding_share:
-        lot = np.nan_to_num(
-            order_quantity(ordering_cost, priced * holding_share, np.maximum(yearly[ok], 1e-9))[0]
-        )
-        lot = np.minimum(
-            lot, yearly[ok] / 4
-        )  # a quarter of a year at most: levels do not hold for longer
-    if aim_by == "cost":
-        if holding_share is None:
-            raise PlaybookError(
-                "Weighing costs needs a holding cost",
-                table="cost_rates",
-                column="value",
-                do="add capital_share_per_year, or aim by fill",
-            )
-        batch = np.maximum(np.maximum(lot, least[ok]), g["pack_units"].fillna(1).to_numpy(float))
-        typical = (
-            np.nanmedian(margin / priced) if np.isfinite(margin).any() else 1.0
-        )  # a margin not known is not 0
-        stop = accepted_chance(
-            priced * holding_share / 365,
-            np.where(np.isfinite(margin), margin, typical * priced) * lost_share,
-            np.maximum(365 * batch / np.maximum(yearly[ok], 1e-9), review_days),
-        )
-    aims, group = np.unique(aim[ok], return_inverse=True)
+    if policy.aim_by not in ("fill", "cost"):
+        raise PlaybookError("inventory_planning.no_aim", aim_by=policy.aim_by)
+    lines, issues = _lines(panel, law, supply, classes)
+    law = law.of(np.isin(panel.sku, lines.index))
+    lines["min_order_units"] = np.maximum(lines.min_order_units, _economic_lot(lines, law, policy))
     plan = plan_orders(
-        part,
-        available=g["available"].to_numpy(float),
-        incoming=g["incoming"].to_numpy(float),
-        stop=stop,
-        cost=money_weight(cost, margin),
-        incoming_days=g["incoming_days"].to_numpy(float),
-        lead_days=leads,
-        review_days=review_days,
-        aim=aims,
-        group=group,
-        pack=g["pack_units"].fillna(1).to_numpy(float),
-        least=least[ok],
-        batch=lot,
-        is_lost=is_lost,
-        yields=g["yield_share"].to_numpy(float),
-        n_draws=n_draws,
-        seed=seed,
+        law,
+        lines,
+        supply.lead_draws(lines, DRAWS, SEED),
+        chance=_accepted(lines, law, policy) if policy.aim_by == "cost" else None,
+        review_days=policy.review_days,
     )
-    units, gain = spend_budget(
-        plan,
-        cost,
-        margin,
-        np.inf if budget is None else budget,
-        pack=g["pack_units"].fillna(1).to_numpy(float),
-        least=np.maximum(least[ok], lot),
-    )
-    if budget is None:
+    cost, margin = lines.unit_cost.to_numpy(float), lines.margin.to_numpy()
+    budget = np.inf if policy.budget is None else policy.budget
+    units, gain = spend_budget(plan, cost, margin, budget)
+    if policy.budget is None:
         units = np.where(margin <= 0, 0.0, plan.units)
-    mean_day = part.mean(4).mean(axis=1) / 7
-    sd_day = np.sqrt(mean_day * 7 + part.dispersion * (mean_day * 7) ** 2) / np.sqrt(7)
-    lead = g["lead_days"].to_numpy(float)
-    ratio = np.clip(aim[ok], 0.5, 0.999)
-    textbook = mean_day * (lead + review_days) + [
-        float(safety_stock(r, m, s, n + review_days, d))
-        for r, m, s, n, d in zip(
-            ratio, mean_day, sd_day, lead, g["lead_sd"].to_numpy(float), strict=True
-        )
-    ]
-    position = (g["available"] + g["incoming"]).to_numpy(float)
-    wait = np.where(
-        plan.units > 0, 0, np.maximum((position - plan.point) / np.maximum(mean_day, 1e-9), 1)
-    )
-    today = pd.Timestamp(as_of) + pd.Timedelta(days=1)
-    stock = {name: g[name].to_numpy(float) for name in ("on_hand", "available", "incoming")}
-    found = pd.DataFrame(
-        {
-            "sku": panel.sku[at],
-            "supplier_id": g["supplier_id"].to_numpy(),
-            **stock,
-            "mean_day": mean_day,
-            "lead_days": lead,
-            "rop": plan.point,
-            "up_to": plan.up_to,
-            "textbook_rop": textbook,
-            "needed_units": plan.units,
-            "order_units": units,
-            "order_on": today + pd.to_timedelta(np.minimum(wait, 365).astype(int), unit="D"),
-            "cash": units * cost,
-            "expected_margin": gain,
-            "fill_without": plan.fill_without,
-            "fill_with": plan.fill,
-            "cycle_service": plan.cycle,
-        }
-    )
-    found.insert(2, "abc", classes.set_index("sku")["abc"].reindex(found["sku"]).to_numpy())
-    found["due_on"] = found["order_on"] + pd.to_timedelta(np.round(lead).astype(int), unit="D")
-    found["reason"] = np.select(
-        [
-            margin <= 0,
-            (found["needed_units"] > 0) & (units == 0),
-            (found["needed_units"] > units),
-            found["needed_units"] > 0,
-        ],
-        [
-            "sells at a loss",
-            "budget spent on better lines",
-            "cut to the budget",
-            "position below reorder point",
-        ],
-        "enough for now",
-    )
+    ordered = lines.assign(order_units=units, expected_margin=gain)
+    orders = _order_table(ordered, law, plan, policy, as_of)
+    earned = np.where((units > 0) & np.isfinite(margin), margin, 0.0)[:, None]
     saved = np.maximum(plan.need, 0) - np.maximum(plan.need - units[:, None], 0)
-    chosen = np.where((units > 0) & np.isfinite(margin), margin, 0.0)[:, None] * saved
-    supplier = found["supplier_id"].astype(str).to_numpy()
-    spread = pd.DataFrame(chosen).groupby(supplier).sum().quantile([0.1, 0.9], axis=1)
-    found = found.sort_values("sku", ignore_index=True)
-    buys = found[found["order_units"] > 0].sort_values(
-        ["supplier_id", "order_on", "sku"], ignore_index=True
-    )
-    buys = buys[
-        ["supplier_id", "order_on", "due_on", "sku", "order_units", "cash", "expected_margin"]
-    ]
-    sums = buys.groupby(["supplier_id", "order_on"], as_index=False, dropna=False).agg(
-        n_lines=("sku", "size"),
-        units=("order_units", "sum"),
-        cash=("cash", lambda c: c.sum(min_count=len(c))),
-        expected_margin=("expected_margin", "sum"),
-        due_on=("due_on", "max"),
-    )
-    sums["margin_low"], sums["margin_high"] = (
-        sums["supplier_id"].astype(str).map(spread.loc[q]) for q in (0.1, 0.9)
-    )
-    return Reorder(found, buys, sums, plan, pd.DataFrame(issues, columns=ISSUES))
+    supplier = orders.supplier_id.astype(str).to_numpy()
+    spread = pd.DataFrame(earned * saved).groupby(supplier).sum().quantile([0.1, 0.9], axis=1)
+    orders = orders.sort_values("sku", ignore_index=True)
+    bought = orders[orders.order_units > 0]
+    bought = bought.sort_values(["supplier_id", "order_on", "sku"], ignore_index=True)
+    bought = bought[schema("inventory_planning.purchase_list").names]
+    return Reorder(orders, bought, _by_supplier(bought, spread), issues)
 
 
-def what_if_lead(
-    panel: DemandPanel,
-    law: DemandLaw,
-    *,
-    lead_days: Sequence[int] = (7, 14, 30, 60),
-    review_days: int = 7,
-    aim: float = 0.95,
-    seed: int = 7,
-) -> pd.DataFrame:
-    """Where lead times are not known: one row per sku, reorder point in units for each
-    lead time asked about.
-    """
-    found = pd.DataFrame({"sku": panel.sku, "mean_week": law.mean(4).mean(axis=1)})
-    for days in lead_days:
-        before, window = law.windows(
-            np.full(len(panel.sku), float(days)), review_days, n_draws=200, seed=seed
-        )
-        level, _ = levels_for_fill(
-            before, window, aim, cost=np.ones(len(panel.sku)), group=np.zeros(len(panel.sku))
-        )
-        found[f"rop_{days}_days"] = level
-    return found
+@returns("inventory_planning.what_if_lead")
+def what_if_lead(panel: DemandPanel, law: DemandLaw) -> pd.DataFrame:
+    """Where lead times are not known: the reorder point for each lead time asked about."""
+    n = len(panel.sku)
+    table = pd.DataFrame({"sku": panel.sku, "mean_week": law.mean(4).mean(axis=1)})
+    for days in LEADS_ASKED:
+        futures = law.windows(np.full(n, float(days)), 7, n_draws=DRAWS, seed=SEED)
+        level, _ = levels_for_fill(*futures, LEAD_AIM, cost=np.ones(n), group=np.zeros(n))
+        table[f"rop_{days}_days"] = level
+    return table
 
 
 def service_cash(
@@ -463,50 +212,36 @@ def service_cash(
     supply: Supply,
     *,
     review_days: int = 7,
-    n_draws: int = 200,
-    seed: int = 7,
-    aims: Sequence[float] = (0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99),
+    aims: Sequence[float] = SERVICE_AIMS,
 ) -> pd.DataFrame:
-    """What the next point of service costs: aim_share, stock_value (average, at cost),
-    fill_share and cycle_share on fresh draws (not those that set the levels), step_cost
-    per point of fill. Skus without cost, lead time or a sale are out.
+    """What the next point of service costs, by fresh draws (not those that set the
+    levels). Skus without cost, lead time or a sale are out.
     """
-    goods = supply.goods.set_index("sku").reindex(panel.sku)
-    ok = (goods["lead_days"].notna() & (goods["unit_cost"] > 0)).to_numpy() & (
-        panel.units.sum(axis=1) > 0
-    )
-    part, g = law.of(ok), goods[ok]
-    cost = g["unit_cost"].to_numpy(float)
-    lot, margin = (
-        g[["pack_units", "min_order_units"]].max(axis=1).fillna(1).to_numpy(float),
-        unit_margin(panel)[ok],
-    )
-    set_on, fresh = (
-        part.windows(lead_draws(g, supply.leads, n_draws, s), review_days, n_draws=n_draws, seed=s)
-        for s in (seed, seed + 1)
+    goods, is_sold = supply.of(panel), panel.units.sum(axis=1) > 0
+    ok = (goods.lead_days.notna() & (goods.unit_cost > 0)).to_numpy() & is_sold
+    goods, law = goods[ok], law.of(ok)
+    cost = goods.unit_cost.to_numpy(float)
+    weight = money_weight(cost, goods.margin.to_numpy())
+    lot = goods[["pack_units", "min_order_units"]].max(axis=1).to_numpy(float)
+    set_on, (before, window) = (
+        law.windows(supply.lead_draws(goods, DRAWS, seed), review_days, n_draws=DRAWS, seed=seed)
+        for seed in (SEED, SEED + 1)
     )
     rows = []
     for aim in aims:
-        level, _ = levels_for_fill(
-            *set_on, aim, cost=money_weight(cost, margin), group=np.zeros(len(g)), lot=lot
-        )
-        before, window = fresh
-        position = level[:, None] + np.floor(lot[:, None] * ((np.arange(n_draws) * 0.618034) % 1))
+        group = np.zeros(len(goods))
+        level, _ = levels_for_fill(*set_on, aim, cost=weight, group=group, lot=lot)
+        position = level[:, None] + spread_over_lot(lot, DRAWS)
         stock = np.maximum(position - before, 0)
         held = np.maximum(stock - window / 2, 0).mean(axis=1) * cost
-        rows.append(
-            {
-                "aim_share": aim,
-                "stock_value": float(held.sum()),
-                "fill_share": float(np.minimum(stock, window).sum() / window.sum()),
-                "cycle_share": float((stock >= window)[window > 0].mean()),
-            }
-        )
-    found = pd.DataFrame(rows)
-    found["step_cost"] = found["stock_value"].diff() / (100 * found["fill_share"].diff())
-    return found
+        fill = float(np.minimum(stock, window).sum() / window.sum())
+        cycle = float((stock >= window)[window > 0].mean())
+        rows.append((aim, float(held.sum()), fill, cycle, np.nan))
+    table = frame_of("inventory_planning.service_cash", rows)
+    return table.assign(step_cost=table.stock_value.diff() / (100 * table.fill_share.diff()))
 
 
+@returns("inventory_planning.overstock")
 def overstock(
     panel: DemandPanel,
     law: DemandLaw,
@@ -514,101 +249,188 @@ def overstock(
     *,
     as_of: dt.date,
     cover_days: int = 120,
-    seed: int = 7,
 ) -> pd.DataFrame:
-    """Skus that hold more than nine futures in ten would sell in `cover_days`: days (of
-    stock at mean demand), age_days (since the last receipt or launch; missing when
-    unknown), excess_units, excess_value (at cost), on_hand, action: clear from twice
-    the cover on, where it frees a thousandth of the money in stock (or no cost is
-    known).
+    """Skus that hold more than nine futures in ten would sell in `cover_days`. Clear
+    from twice the cover on, where it frees a thousandth of the money in stock (or no
+    cost is known).
     """
-    columns = [
-        "sku",
-        "on_hand",
-        "days",
-        "age_days",
-        "excess_units",
-        "value",
-        "excess_value",
-        "action",
-    ]
-    goods = supply.goods.set_index("sku").reindex(panel.sku)
-    ok = (goods["on_hand"] > 0).to_numpy()
+    goods = supply.of(panel)
+    ok = (goods.on_hand > 0).to_numpy()
     if not ok.any():
-        return pd.DataFrame(columns=columns)
-    part, g = law.of(ok), goods[ok]
-    _, demand = part.windows(np.zeros(len(g)), cover_days, n_draws=200, seed=seed)
+        return empty("inventory_planning.overstock")
+    goods, none = goods[ok], np.zeros(ok.sum())
+    _, demand = law.of(ok).windows(none, cover_days, n_draws=DRAWS, seed=SEED)
     mean_day, likely = demand.mean(axis=1) / cover_days, np.quantile(demand, 0.9, axis=1)
-    held = (g["on_hand"] + g["incoming"]).to_numpy(float)
-    found = pd.DataFrame(
+    held = (goods.on_hand + goods.incoming).to_numpy(float)
+    since = goods.last_received_on.fillna(pd.to_datetime(goods.launched_on))
+    on_hand, cost = (goods[name].to_numpy(float) for name in ("on_hand", "unit_cost"))
+    days = np.minimum(held / np.maximum(mean_day, 1e-6), 9999.0)
+    excess = np.floor(np.maximum(held - likely, 0))
+    value, excess_value = on_hand * cost, excess * cost
+    is_little = excess_value < WORTH_CLEARING * np.nansum(value)
+    is_cleared = (days > CLEAR_FROM * cover_days) & ~is_little
+    table = pd.DataFrame(
         {
             "sku": panel.sku[ok],
-            "on_hand": g["on_hand"].to_numpy(float),
-            "days": held / np.maximum(mean_day, 1e-6),
-            "excess_units": np.floor(np.maximum(held - likely, 0)),
+            "on_hand": on_hand,
+            "days": days,
+            "age_days": (pd.Timestamp(as_of) - since).dt.days.to_numpy(float),
+            "excess_units": excess,
+            "value": value,
+            "excess_value": excess_value,
+            "action": np.where(is_cleared, "clear", "stop buying"),
         }
     )
-    since = g["last_received_on"].fillna(pd.to_datetime(g["launched_on"]))
-    found["age_days"] = (pd.Timestamp(as_of) - since).dt.days.to_numpy(float)
-    cost = g["unit_cost"].to_numpy(float)
-    found["value"], found["excess_value"] = found["on_hand"] * cost, found["excess_units"] * cost
-    found["days"] = found["days"].clip(upper=9999.0)
-    little = found["excess_value"] < WORTH_CLEARING * found["value"].sum()
-    found["action"] = np.where((found["days"] > 2 * cover_days) & ~little, "clear", "stop buying")
-    found = found[found["excess_units"] >= 1]
-    return found.sort_values(
+    table = table[table.excess_units >= 1]
+    return table.sort_values(
         ["excess_value", "excess_units", "sku"], ascending=[False, False, True], ignore_index=True
-    )[columns]
+    )
 
 
-def sku_weeks(
-    panel: DemandPanel, law: DemandLaw, sku: str, *, past: int = 52, ahead: int = 8, seed: int = 7
+def projection(
+    plan: Reorder,
+    sku: str,
+    *,
+    as_of: dt.date,
 ) -> pd.DataFrame:
-    """One sku's weeks behind and ahead: starts_on, units, exposure, level (demand
-    around that week), mid, low, high (10 and 90 % of simulated demand ahead). Weeks
-    before it could first be sold are left out; what is not there is missing.
-    """
-    i = int(np.flatnonzero(panel.sku == sku)[0])
-    level = level_around(panel.units[[i]], panel.exposure[[i]], half_width=4)[0]
-    back = pd.DataFrame(
-        {
-            "starts_on": panel.starts,
-            "units": panel.units[i],
-            "exposure": panel.exposure[i],
-            "level": level,
-        }
-    )[np.cumsum(panel.exposure[i] > 0) > 0].tail(past)
-    draws = law.of(np.array([i])).draw(ahead, n_draws=500, seed=seed)[0]
-    low, mid, high = np.quantile(draws, [0.1, 0.5, 0.9], axis=0)
-    starts = panel.starts[-1] + pd.to_timedelta(7 * np.arange(1, ahead + 1), unit="D")
-    front = pd.DataFrame({"starts_on": starts, "mid": mid, "low": low, "high": high})
-    return pd.concat([back, front], ignore_index=True)
-
-
-def projection(found: Reorder, sku: str, *, as_of: dt.date) -> pd.DataFrame:
     """One sku's shelf by day at mean demand until a fortnight after the order comes:
-    without, with_order, low (demand a standard deviation above its mean). What is on
-    order comes in halfway through the lead time.
+    day_on, without, with_order, low (demand a standard deviation above its mean). What
+    is on order comes in halfway through the lead time.
     """
-    row = found.orders.set_index("sku").loc[sku]
-    days = np.arange(int(row["lead_days"]) + 15)
-    wide = 1 + np.sqrt(0.3**2 + 1 / np.maximum(row["mean_day"] * len(days), 1))
+    line = plan.orders.set_index("sku").loc[sku]
+    lead_days, mean = int(line.lead_days), line.mean_day
+    days = np.arange(lead_days + 15)
+    wide = 1 + np.sqrt(0.3**2 + 1 / np.maximum(mean * len(days), 1))
 
-    def shelf(rate: float, order: float) -> np.ndarray:
-        level, path = row["available"], []
+    def shelf(rate: float, order: float) -> list[float]:
+        level, path = line.available, []
         for day in days:
-            comes = row["incoming"] * (day == int(row["lead_days"] / 2)) + order * (
-                day == int(row["lead_days"])
-            )
-            level = max(level + comes - rate * (day > 0), 0)
+            arrives = line.incoming * (day == int(line.lead_days / 2))
+            arrives = arrives + order * (day == lead_days)
+            level = max(level + arrives - rate * (day > 0), 0)
             path.append(level)
-        return np.array(path)
+        return path
 
     return pd.DataFrame(
         {
             "day_on": pd.Timestamp(as_of) + pd.to_timedelta(days, unit="D"),
-            "without": shelf(row["mean_day"], 0),
-            "with_order": shelf(row["mean_day"], row["order_units"]),
-            "low": shelf(row["mean_day"] * wide, row["order_units"]),
+            "without": shelf(mean, 0),
+            "with_order": shelf(mean, line["order_units"]),
+            "low": shelf(mean * wide, line["order_units"]),
         }
+    )
+
+
+def _lines(
+    panel: DemandPanel,
+    law: DemandLaw,
+    supply: Supply,
+    classes: pd.DataFrame,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The skus that can be planned, and those set aside for a decision by hand."""
+    goods = supply.of(panel).join(classes.set_index("sku")[["abc", "aim_share"]])
+    is_active = goods.is_active.astype("boolean").fillna(True).to_numpy(bool)
+    is_unsold = panel.units.sum(axis=1) == 0
+    is_huge = (goods.min_order_units > np.maximum(law.level() * 52, 1)).to_numpy() & ~is_unsold
+    issues = named("never_sold", panel.sku[is_unsold & is_active])
+    issues += named("minimum_above_year", panel.sku[is_huge & is_active])
+    is_known = goods.lead_days.notna() & goods.on_hand.notna()
+    lines = goods[is_known & ~is_huge & ~is_unsold & is_active]
+    return lines.copy(), pd.DataFrame(issues, columns=ISSUES)
+
+
+def _priced(lines: pd.DataFrame) -> pd.Series:
+    """Unit cost; where it is not known, the middle of the others."""
+    return lines.unit_cost.fillna(lines.unit_cost.median()).fillna(1.0)
+
+
+def _economic_lot(
+    lines: pd.DataFrame,
+    law: DemandLaw,
+    policy: OrderPolicy,
+) -> ndarray:
+    """The economic order quantity of each sku; none without both costs."""
+    if not (policy.ordering_cost and policy.holding_share):
+        return np.zeros(len(lines))
+    yearly, holding = law.level() * 52, _priced(lines) * policy.holding_share
+    lot, _ = order_quantity(policy.ordering_cost, holding, np.maximum(yearly, 1e-9))
+    # a quarter of a year at most: levels do not hold for longer
+    return np.minimum(np.nan_to_num(lot), yearly / 4)
+
+
+def _accepted(
+    lines: pd.DataFrame,
+    law: DemandLaw,
+    policy: OrderPolicy,
+) -> ndarray:
+    """The chance of running short at which one more unit costs what it saves."""
+    if policy.holding_share is None:
+        raise PlaybookError(
+            "inventory_planning.no_holding_cost", table="cost_rates", column="value"
+        )
+    batch, priced = np.maximum(lines.min_order_units, lines.pack_units), _priced(lines)
+    # a margin not known is not 0
+    usual = priced * (lines.margin / priced).median()
+    margin = lines.margin.fillna(usual).fillna(priced)
+    days = np.maximum(365 * batch / np.maximum(law.level() * 52, 1e-9), policy.review_days)
+    return accepted_chance(priced * policy.holding_share / 365, margin, days)
+
+
+@returns("inventory_planning.reorder")
+def _order_table(
+    lines: pd.DataFrame,
+    law: DemandLaw,
+    plan: OrderPlan,
+    policy: OrderPolicy,
+    as_of: dt.date,
+) -> pd.DataFrame:
+    """What is ordered of each sku, when, and what it costs and earns."""
+    mean_day, units = law.mean(4).mean(axis=1) / 7, lines.order_units
+    position = (lines.available + lines.incoming).to_numpy(float)
+    wait = np.maximum((position - plan.point) / np.maximum(mean_day, 1e-9), 1)
+    wait = np.minimum(np.where(plan.units > 0, 0, wait), 365).astype(int)
+    order_on = pd.Timestamp(as_of) + pd.Timedelta(days=1) + pd.to_timedelta(wait, unit="D")
+    covered, aim = lines.lead_days + policy.review_days, np.clip(lines.aim_share, 0.5, 0.999)
+    sd_day = np.sqrt(mean_day * 7 + law.dispersion * (mean_day * 7) ** 2) / np.sqrt(7)
+    reasons = {
+        "sells_at_a_loss": lines.margin <= 0,
+        "budget_spent": (plan.units > 0) & (units == 0),
+        "cut_to_budget": plan.units > units,
+        "below_reorder_point": plan.units > 0,
+    }
+    words = [say(f"inventory_planning.reason_{name}") for name in reasons]
+    lead = pd.to_timedelta(np.round(lines.lead_days).astype(int), unit="D")
+    table = lines.assign(
+        mean_day=mean_day,
+        rop=plan.point,
+        up_to=plan.up_to,
+        textbook_rop=mean_day * covered
+        + safety_stock(aim, mean_day, sd_day, covered, lines.lead_sd),
+        needed_units=plan.units,
+        order_on=order_on,
+        cash=units * lines.unit_cost,
+        fill_without=plan.fill_without,
+        fill_with=plan.fill,
+        cycle_service=plan.cycle,
+        due_on=order_on + lead,
+        reason=np.select(list(reasons.values()), words, say("inventory_planning.reason_enough")),
+    )
+    return table.rename_axis("sku").reset_index()[schema("inventory_planning.reorder").names]
+
+
+@returns("inventory_planning.purchase_by_supplier")
+def _by_supplier(bought: pd.DataFrame, spread: pd.DataFrame) -> pd.DataFrame:
+    """The purchase list by supplier and day; `spread` holds 10 and 90 % of the margin
+    of each supplier.
+    """
+    sums = bought.groupby(["supplier_id", "order_on"], as_index=False, dropna=False).agg(
+        n_lines=("sku", "size"),
+        units=("order_units", "sum"),
+        cash=("cash", lambda cash: cash.sum(min_count=len(cash))),
+        expected_margin=("expected_margin", "sum"),
+        due_on=("due_on", "max"),
+    )
+    supplier = sums.supplier_id.astype(str)
+    return sums.assign(
+        margin_low=supplier.map(spread.loc[0.1]), margin_high=supplier.map(spread.loc[0.9])
     )

@@ -10,42 +10,45 @@ interval is Wilson's (1927).
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
+import ibis
 import numpy as np
 import pandas as pd
+from numpy import ndarray
 
-from playbook.measures.demand_panel import ISSUES
+from playbook.measures.demand_panel import ISSUES, DemandPanel, issue_rows, unit_margin
+from playbook.messages import say
 from playbook.methods.proportions import wilson
 from playbook.store import expression
+from playbook.tables import returns
 
-__all__ = ["Supply", "supply", "lead_draws"]
+__all__ = ["Supply", "supply", "named"]
 
 RECENT_MONTHS = 24  # receipts older than this say little about a supplier now
 STALE_DAYS = 35  # a stock figure older than five weeks is not the stock of today
-PRODUCT_TERMS = {
-    "supplier_id": None,
-    "unit_cost": np.nan,
-    "list_price": np.nan,
-    "lead_time_days": np.nan,
-    "min_order_units": np.nan,
-    "pack_units": np.nan,
-    "is_active": None,
-    "launched_on": None,
-}
+OVERDUE_AFTER = 2.0  # times the supplier's 90th percentile: beyond it nobody believes an order
+OVERDUE_LEAST, OVERDUE_UNKNOWN = 30, 365  # days: at least; and where no receipt says
+MIN_RECEIPTS = 8  # a supplier's own receipts are drawn from that many on
+LEAST_YIELD = 0.3  # share of the units ordered that arrive usable, at least
+SOON_DAYS = 2.0  # what is overdue is taken to come within days
+NUMBERS = ["unit_cost", "list_price", "lead_time_days", "min_order_units", "pack_units"]
+PRODUCT_TERMS = ["supplier_id", *NUMBERS, "is_active", "launched_on"]
+RECEIPT_DAYS = ["ordered_on", "promised_on", "received_on"]
+RECEIPT_NUMBERS = ["n_ordered", "n_received", "n_defective", "unit_cost"]
+RECEIPTS = ["po_id", "sku", "supplier_id", *RECEIPT_DAYS, *RECEIPT_NUMBERS]
 
 
 @dataclass(frozen=True)
 class Supply:
     """What the shop holds, has on order and can buy.
 
-    `goods`: one row per sku with a stock or product record: on_hand, available,
-    incoming, incoming_days, unit_cost, supplier_id, lead_days (mean), lead_sd,
-    last_received_on, pack_units, min_order_units, yield_share. `suppliers`: one row per
-    supplier with a receipt: n_orders, n_lines, lines_per_order, lead_mean, lead_sd,
-    lead_p90, lead_cv, otif_share, low, high, n_judged, late_days, short_share,
-    defect_share, yield_share, n_open, n_overdue (open past the promised day). `leads`:
+    `goods`: one row per sku with a stock or product record: supplier_id, unit_cost,
+    list_price, lead_time_days (stated), min_order_units, pack_units, is_active,
+    launched_on, counted_on, on_hand, available, lead_days (mean of the receipts, else
+    stated), lead_sd, yield_share, last_received_on, incoming, incoming_days.
+    `suppliers`: the scorecard, one row per supplier with a receipt. `leads`:
     supplier_id, lead_days of every receipt used. `issues`: sku, problem, n,
     consequence.
     """
@@ -55,256 +58,256 @@ class Supply:
     leads: pd.DataFrame
     issues: pd.DataFrame
 
+    def of(self, panel: DemandPanel) -> pd.DataFrame:
+        """`goods` in the order of a panel's skus, with their `margin` per unit; packs of
+        one and no minimum order where none is stated.
+        """
+        goods = self.goods.set_index("sku").reindex(panel.sku)
+        goods = goods.fillna({"pack_units": 1, "min_order_units": 0})
+        return goods.assign(margin=unit_margin(panel))
+
+    def lead_draws(
+        self,
+        goods: pd.DataFrame,
+        n_draws: int,
+        seed: int,
+    ) -> ndarray:
+        """Lead times in days, (sku, draw): the supplier's own receipts resampled; a gamma
+        law where it has under eight.
+        """
+        rng = np.random.default_rng(seed)
+        mean, sd = goods.lead_days.to_numpy(float), goods.lead_sd.to_numpy(float)
+        shape = np.clip((mean / np.maximum(sd, 1e-3)) ** 2, 0.3, 1e6)[:, None]
+        drawn = rng.standard_gamma(shape, (len(goods), n_draws)) * (mean[:, None] / shape)
+        leads = self.leads.sort_values(["supplier_id", "lead_days"])
+        for name, own in leads.groupby("supplier_id").lead_days:
+            rows = np.flatnonzero((goods.supplier_id == name).to_numpy(bool))
+            if len(own) >= MIN_RECEIPTS and len(rows):
+                drawn[rows] = rng.choice(own.to_numpy(), (len(rows), n_draws))
+        return drawn
+
 
 def supply(
-    stock: Any,
+    stock: ibis.Table | None,
     *,
     as_of: dt.date,
-    products: Any = None,
-    purchase_orders: Any = None,
-    overdue_after: float = 2.0,
+    products: ibis.Table | None = None,
+    purchase_orders: ibis.Table | None = None,
 ) -> Supply:
     """Stock, pipeline and suppliers as of a day; `stock`, `products`, `purchase_orders`
     are contract tables or None.
 
     Named and set aside: negative stock (the sku is not planned), receipts before their
     order (the row is left out), lead times of 0 days without a receipt that shows it,
-    orders open for more than `overdue_after` times the supplier's 90th percentile (not
+    orders open for more than `OVERDUE_AFTER` times the supplier's 90th percentile (not
     counted as incoming).
     """
-    issues: list[tuple] = []
-    empty = pd.DataFrame(columns=["sku", "counted_on", "on_hand", "available"])
-    held = _latest_stock(stock, as_of) if stock is not None else empty
-    bad = held["on_hand"].fillna(0) < 0
-    issues += [
-        (s, "negative stock", 1, "not planned until counted") for s in sorted(held.loc[bad, "sku"])
-    ]
-    oldest = pd.Timestamp(as_of) - pd.Timedelta(days=STALE_DAYS)
-    stale = held["counted_on"] < oldest if len(held) else bad
-    issues += [
-        (s, "stock not counted for weeks", 1, "not planned") for s in sorted(held.loc[stale, "sku"])
-    ]
-    held.loc[stale, ["on_hand", "available"]] = np.nan
-    goods = _product_terms(products).merge(held[~bad], on="sku", how="outer")
-    goods = goods[~goods["sku"].isin(held.loc[bad, "sku"])]
+    today = pd.Timestamp(as_of)
+    shelf, negative, issues = _counted(stock, as_of)
     orders = _purchase_rows(purchase_orders, as_of)
-    early = orders["received_on"].notna() & (orders["received_on"] < orders["ordered_on"])
-    issues += [
-        (s, "received before it was ordered", int(n), "left out of lead times")
-        for s, n in orders[early].groupby("sku").size().items()
-    ]
+    early = orders.received_on < orders.ordered_on
+    issues += named("received_too_early", orders.sku[early])
     orders = orders[~early].reset_index(drop=True)
-    orders["lead_days"] = (orders["received_on"] - orders["ordered_on"]).dt.days.astype(float)
-    stated = goods.set_index("sku")["lead_time_days"].astype(float)
-    table = _scorecard(orders, as_of, overdue_after, stated)
-    recent = orders["received_on"] >= pd.Timestamp(as_of) - pd.DateOffset(months=RECENT_MONTHS)
+    orders["lead_days"] = (orders.received_on - orders.ordered_on).dt.days.astype(float)
+    goods = _product_terms(products).merge(shelf, on="sku", how="outer")
+    goods = goods[~goods.sku.isin(negative)].set_index("sku")
+    suppliers = _scorecard(orders, today, goods.lead_time_days)
+    recent = orders.received_on >= today - pd.DateOffset(months=RECENT_MONTHS)
     leads = orders.loc[recent, ["supplier_id", "lead_days"]].reset_index(drop=True)
-    last = orders.sort_values(["sku", "ordered_on", "po_id"]).groupby("sku").last()
-    known = set(goods["sku"]) | (set(orders["sku"]) - set(held.loc[bad, "sku"]))
-    goods = goods.set_index("sku").reindex(sorted(known))
-    goods["supplier_id"] = (
-        goods["supplier_id"].astype(object).fillna(last["supplier_id"].reindex(goods.index))
-    )
-    goods["unit_cost"] = (
-        last["unit_cost"].reindex(goods.index).astype(float).fillna(goods["unit_cost"])
-    )
-    by = table.set_index("supplier_id")
-    for column, source in (
-        ("lead_days", "lead_mean"),
-        ("lead_sd", "lead_sd"),
-        ("yield_share", "yield_share"),
-    ):
-        goods[column] = (
-            by[source].reindex(goods["supplier_id"]).to_numpy(float) if len(by) else np.nan
-        )
-    stated = goods["lead_time_days"].astype(float)
-    zero = goods["lead_days"].isna() & (stated <= 0)
-    issues += [
-        (s, "lead time of 0 days", 1, "not planned: no receipt shows it") for s in goods.index[zero]
-    ]
-    goods["lead_days"] = goods["lead_days"].fillna(stated.where(stated > 0))
-    goods["lead_sd"] = (
-        goods["lead_sd"]
-        .fillna(goods["lead_days"] * (by["lead_sd"] / by["lead_mean"]).median() if len(by) else 0.0)
-        .fillna(0.0)
-    )
-    goods["last_received_on"] = orders.groupby("sku")["received_on"].max().reindex(goods.index)
-    goods["yield_share"] = goods["yield_share"].fillna(1.0)
-    waiting = orders[orders["lead_days"].isna() & ~orders["is_overdue"]]
-    lost = orders[orders["lead_days"].isna() & orders["is_overdue"]]
-    issues += [
-        (s, "order overdue beyond belief", int(n), "not counted as incoming")
-        for s, n in lost.groupby("sku").size().items()
-    ]
-    due = (waiting["ordered_on"] - pd.Timestamp(as_of)).dt.days + by["lead_mean"].reindex(
-        waiting["supplier_id"]
-    ).to_numpy(float)
-    waiting = waiting.assign(due=np.fmax(due, 2.0) * waiting["n_ordered"])
-    sums = waiting.groupby("sku")[["n_ordered", "due"]].sum().reindex(goods.index).fillna(0.0)
-    goods["incoming"], goods["incoming_days"] = (
-        sums["n_ordered"],
-        (sums["due"] / sums["n_ordered"]).fillna(0.0),
-    )
-    return Supply(
-        goods.rename_axis("sku").reset_index(), table, leads, pd.DataFrame(issues, columns=ISSUES)
-    )
+    known = set(goods.index) | (set(orders.sku) - negative)
+    goods = _with_lead_times(_with_last_order(goods.reindex(sorted(known)), orders), suppliers)
+    zero = goods.lead_days.isna() & (goods.lead_time_days <= 0)
+    issues += named("no_lead_time", goods.index[zero])
+    issues += named("overdue_beyond_belief", orders.sku[orders.is_overdue])
+    goods = _with_incoming(goods, orders, suppliers, today)
+    issue_frame = pd.DataFrame(issues, columns=ISSUES)
+    return Supply(goods.rename_axis("sku").reset_index(), suppliers, leads, issue_frame)
 
 
-def lead_draws(goods: pd.DataFrame, leads: pd.DataFrame, n_draws: int, seed: int) -> np.ndarray:
-    """Lead times in days, (sku, draw): the supplier's own receipts resampled; a gamma
-    law where it has under eight.
-    """
-    rng = np.random.default_rng(seed)
-    mean, sd = (
-        goods["lead_days"].to_numpy(float),
-        np.maximum(goods["lead_sd"].to_numpy(float), 1e-3),
-    )
-    shape = np.clip((mean / sd) ** 2, 0.3, 1e6)[:, None]
-    drawn = rng.standard_gamma(shape, (len(goods), n_draws)) * (mean[:, None] / shape)
-    for name, own in leads.sort_values(["supplier_id", "lead_days"]).groupby("supplier_id")[
-        "lead_days"
-    ]:
-        rows = np.flatnonzero((goods["supplier_id"] == name).to_numpy(bool))
-        if len(own) >= 8 and len(rows):
-            drawn[rows] = rng.choice(own.to_numpy(), (len(rows), n_draws))
-    return drawn
+def named(code: str, sku: Iterable[str]) -> list[tuple]:
+    """The skus with a problem of this code, as rows of `issues`."""
+    problem = say(f"inventory_planning.problem_{code}")
+    return issue_rows(sku, problem, say(f"inventory_planning.then_{code}"))
 
 
-def _latest_stock(stock: Any, as_of: dt.date) -> pd.DataFrame:
+def _counted(
+    stock: ibis.Table | None, as_of: dt.date
+) -> tuple[pd.DataFrame, set[str], list[tuple]]:
+    """Stock that can be believed, the skus whose stock is negative, and the issues."""
+    if stock is None:
+        held = pd.DataFrame(columns=["sku", "counted_on", "on_hand", "available"])
+        return held, set(), []
+    held = _latest_stock(stock, as_of)
+    negative = held.on_hand.fillna(0) < 0
+    stale = held.counted_on < pd.Timestamp(as_of) - pd.Timedelta(days=STALE_DAYS)
+    issues = named("negative_stock", held.sku[negative])
+    issues += named("not_counted_for_weeks", held.sku[stale])
+    held.loc[stale, ["on_hand", "available"]] = np.nan
+    return held[~negative], set(held.sku[negative]), issues
+
+
+def _latest_stock(stock: ibis.Table, as_of: dt.date) -> pd.DataFrame:
     """Closing position of each sku on its last day, over all locations; free units
     where the export has them.
     """
-    t = expression(stock)
-    t = t.mutate(day_on=t.day_on.cast("date"))
-    t = t.filter(t.day_on <= as_of)
-    columns = [
-        c
-        for c in ("sku", "day_on", "on_hand", "available", "committed", "unsellable")
-        if c in t.columns
-    ]
-    t = t.select(*columns)
-    last = t.group_by("sku").aggregate(last_on=t.day_on.max())
-    t = t.inner_join(last, [t.sku == last.sku, t.day_on == last.last_on])
-    sums = {c: t[c].sum().cast("float64") for c in columns[2:]}
-    held = (
-        t.group_by("sku").aggregate(counted_on=t.day_on.max(), **sums).order_by("sku").to_pandas()
-    )
-    free = held["on_hand"] - sum(
-        held[c].fillna(0) for c in ("committed", "unsellable") if c in held
-    )
-    held["available"] = held["available"].fillna(free) if "available" in held else free
-    held["available"] = held["available"].clip(lower=0)
+    days = expression(stock)
+    days = days.mutate(day_on=days.day_on.cast("date"))
+    days = days.filter(days.day_on <= as_of)
+    counts = ("on_hand", "available", "committed", "unsellable")
+    counts = [column for column in counts if column in days.columns]
+    days = days.select("sku", "day_on", *counts)
+    last = days.group_by("sku").aggregate(last_on=days.day_on.max())
+    days = days.inner_join(last, [days.sku == last.sku, days.day_on == last.last_on])
+    sums = {column: days[column].sum().cast("float64") for column in counts}
+    by_sku = days.group_by("sku").aggregate(counted_on=days.day_on.max(), **sums)
+    held = by_sku.order_by("sku").to_pandas()
+    bound = sum(held[column].fillna(0) for column in ("committed", "unsellable") if column in held)
+    free = held.on_hand - bound
+    free = held.available.fillna(free) if "available" in held else free
+    held["available"] = free.clip(lower=0)
     return held[["sku", "counted_on", "on_hand", "available"]]
 
 
-def _product_terms(products: Any) -> pd.DataFrame:
-    if products is None:
-        return pd.DataFrame(
-            {"sku": pd.Series(dtype=object)} | {c: pd.Series(dtype=object) for c in PRODUCT_TERMS}
-        )
-    t = expression(products)
-    found = (
-        t.select("sku", *[c for c in PRODUCT_TERMS if c in t.columns]).order_by("sku").to_pandas()
-    )
-    found = found.drop_duplicates("sku")
-    for column, empty in PRODUCT_TERMS.items():
-        if column not in found:
-            found[column] = empty
-        elif column not in ("supplier_id", "is_active", "launched_on"):
-            found[column] = pd.to_numeric(found[column], errors="coerce").astype(float)
-    return found
+def _rows_of(table: ibis.Table | None, columns: list[str]) -> pd.DataFrame:
+    """These columns of a contract table; missing where it, or one of them, is not there."""
+    if table is None:
+        return pd.DataFrame(columns=columns, dtype=object)
+    table = expression(table)
+    known = [column for column in columns if column in table.columns]
+    return table.select(*known).to_pandas().reindex(columns=columns)
 
 
-def _purchase_rows(purchase_orders: Any, as_of: dt.date) -> pd.DataFrame:
-    columns = [
-        "po_id",
-        "sku",
-        "supplier_id",
-        "ordered_on",
-        "promised_on",
-        "received_on",
-        "n_ordered",
-        "n_received",
-        "n_defective",
-        "unit_cost",
-    ]
-    if purchase_orders is None:
-        found = pd.DataFrame({c: pd.Series(dtype=object) for c in columns})
-    else:
-        t = expression(purchase_orders)
-        t = t.filter(t.ordered_on.cast("date") <= as_of).select(
-            *[c for c in columns if c in t.columns]
-        )
-        found = (
-            t.to_pandas().reindex(columns=columns).sort_values(["po_id", "sku"], ignore_index=True)
-        )
-    for column in ("ordered_on", "promised_on", "received_on"):
-        found[column] = pd.to_datetime(found[column])
-    for column in ("n_ordered", "n_received", "n_defective", "unit_cost"):
-        found[column] = pd.to_numeric(found[column], errors="coerce").astype(float)
-    found.loc[
-        found["received_on"] > pd.Timestamp(as_of), ["received_on", "n_received", "n_defective"]
-    ] = None
-    found["supplier_id"] = (
-        found["supplier_id"].astype(object).where(found["supplier_id"].notna(), "unknown")
-    )
-    return found
+def _product_terms(products: ibis.Table | None) -> pd.DataFrame:
+    """What is stated of each product."""
+    terms = _rows_of(products, ["sku", *PRODUCT_TERMS]).sort_values("sku", kind="stable")
+    terms = terms.drop_duplicates("sku")
+    for column in NUMBERS:
+        terms[column] = pd.to_numeric(terms[column], errors="coerce").astype(float)
+    return terms
 
 
+def _purchase_rows(purchase_orders: ibis.Table | None, as_of: dt.date) -> pd.DataFrame:
+    """Order lines placed up to the day, with what had been received by then."""
+    orders = _rows_of(purchase_orders, RECEIPTS)
+    for column in RECEIPT_DAYS:
+        orders[column] = pd.to_datetime(orders[column])
+    for column in RECEIPT_NUMBERS:
+        orders[column] = pd.to_numeric(orders[column], errors="coerce").astype(float)
+    orders = orders[orders.ordered_on.dt.normalize() <= pd.Timestamp(as_of)]
+    orders = orders.sort_values(["po_id", "sku"], ignore_index=True)
+    later = orders.received_on > pd.Timestamp(as_of)
+    orders.loc[later, ["received_on", "n_received", "n_defective"]] = None
+    orders["supplier_id"] = orders.supplier_id.astype(object).fillna("unknown")
+    return orders
+
+
+@returns("inventory_planning.suppliers")
 def _scorecard(
-    orders: pd.DataFrame, as_of: dt.date, overdue_after: float, stated: pd.Series
+    orders: pd.DataFrame,
+    today: pd.Timestamp,
+    stated: pd.Series,
 ) -> pd.DataFrame:
-    """One row per supplier; also marks in `orders` the lines that are overdue beyond
-    belief.
+    """How suppliers kept their word; also marks in `orders` the lines that are overdue
+    beyond belief, and fills in a promise where none was given.
     """
-    since = pd.Timestamp(as_of) - pd.DateOffset(months=RECENT_MONTHS)
-    done = orders[orders["lead_days"].notna() & (orders["received_on"] >= since)]
-    whole = done["n_received"].fillna(done["n_ordered"]) >= done["n_ordered"]
-    promised = orders["promised_on"].fillna(
-        orders["ordered_on"] + pd.to_timedelta(orders["sku"].map(stated), unit="D")
-    )
-    overdue = orders["received_on"].isna() & (promised < pd.Timestamp(as_of))
-    promised = promised[done.index]
-    good = (whole & (done["received_on"] <= promised)).where(promised.notna())
-    usable = done["n_received"].fillna(done["n_ordered"]) - done["n_defective"].fillna(0)
+    usual = pd.to_timedelta(orders.sku.map(stated), unit="D")
+    orders["promised_on"] = orders.promised_on.fillna(orders.ordered_on + usual)
+    since = today - pd.DateOffset(months=RECENT_MONTHS)
+    done = orders[orders.lead_days.notna() & (orders.received_on >= since)]
+    arrived, bad = done.n_received.fillna(done.n_ordered), done.n_defective.fillna(0)
+    is_good = (arrived >= done.n_ordered) & (done.received_on <= done.promised_on)
     done = done.assign(
-        good=good.astype(float),
-        usable=usable,
-        arrived=done["n_received"].fillna(done["n_ordered"]),
-        bad=done["n_defective"].fillna(0),
-        late=(done["received_on"] - promised).dt.days.clip(lower=0),
+        good=is_good.where(done.promised_on.notna()).astype(float),
+        late=(done.received_on - done.promised_on).dt.days.clip(lower=0),
+        arrived=arrived,
+        bad=bad,
+        usable=arrived - bad,
     )
-    table = done.groupby("supplier_id").agg(
-        n_orders=("po_id", "nunique"),
-        n_lines=("sku", "size"),
-        lead_mean=("lead_days", "mean"),
-        lead_sd=("lead_days", "std"),
-        lead_p90=("lead_days", lambda d: d.quantile(0.9)),
-        otif_share=("good", "mean"),
-        n_good=("good", "sum"),
-        n_judged=("good", "count"),
-        late_days=("late", "mean"),
-        asked=("n_ordered", "sum"),
-        arrived=("arrived", "sum"),
-        usable=("usable", "sum"),
-        bad=("bad", "sum"),
+    by_supplier = done.groupby("supplier_id")
+    lead, good = by_supplier.lead_days, by_supplier.good
+    lead_p90 = lead.agg(lambda days: days.quantile(0.9))
+    n_open, n_overdue = _open_lines(orders, lead_p90, today)
+    units = by_supplier[["n_ordered", "arrived", "usable", "bad"]].sum()
+    low, high = wilson(good.sum(), good.count())
+    n_orders, n_lines = by_supplier.po_id.nunique(), by_supplier.size()
+    return pd.DataFrame(
+        {
+            "n_orders": n_orders,
+            "n_lines": n_lines,
+            "lead_mean": lead.mean(),
+            "lead_sd": lead.std(),
+            "lead_p90": lead_p90,
+            "otif_share": good.mean(),
+            "n_judged": good.count(),
+            "late_days": by_supplier.late.mean(),
+            "low": low,
+            "high": high,
+            "lines_per_order": n_lines / n_orders,
+            "lead_cv": lead.std() / lead.mean().where(lambda mean: mean > 0),
+            "short_share": 1 - (units.arrived / units.n_ordered).clip(upper=1),
+            "defect_share": units.bad / units.arrived.where(units.arrived > 0),
+            "yield_share": (units.usable / units.n_ordered).clip(LEAST_YIELD, 1),
+            "n_open": n_open.reindex(n_lines.index).fillna(0).astype(int),
+            "n_overdue": n_overdue.reindex(n_lines.index).fillna(0).astype(int),
+        }
+    ).reset_index()
+
+
+def _open_lines(
+    orders: pd.DataFrame,
+    lead_p90: pd.Series,
+    today: pd.Timestamp,
+) -> tuple[pd.Series, pd.Series]:
+    """Lines not received, and those of them past their promise, by supplier; lines open
+    beyond belief are marked in `orders`.
+    """
+    is_open = orders.received_on.isna()
+    limit = orders.supplier_id.map(lead_p90 * OVERDUE_AFTER).fillna(OVERDUE_UNKNOWN)
+    waited = (today - orders.ordered_on).dt.days
+    orders["is_overdue"] = is_open & (waited > np.maximum(limit, OVERDUE_LEAST))
+    late = orders[is_open & (orders.promised_on < today)]
+    return orders[is_open].groupby("supplier_id").size(), late.groupby("supplier_id").size()
+
+
+def _with_last_order(goods: pd.DataFrame, orders: pd.DataFrame) -> pd.DataFrame:
+    """Goods with supplier and cost as of the last order, where there was one."""
+    by_sku = orders.sort_values(["sku", "ordered_on", "po_id"]).groupby("sku")
+    last = by_sku.last().reindex(goods.index)
+    return goods.assign(
+        supplier_id=goods.supplier_id.astype(object).fillna(last.supplier_id),
+        unit_cost=last.unit_cost.astype(float).fillna(goods.unit_cost),
+        last_received_on=by_sku.received_on.max(),
     )
-    table["low"], table["high"] = wilson(table["n_good"], table["n_judged"])
-    table["lines_per_order"] = table["n_lines"] / table["n_orders"]
-    table["lead_cv"] = table["lead_sd"] / table["lead_mean"].where(table["lead_mean"] > 0)
-    table["short_share"] = 1 - (table["arrived"] / table["asked"]).clip(upper=1)
-    table["defect_share"] = table["bad"] / table["arrived"].where(table["arrived"] > 0)
-    table["yield_share"] = (table["usable"] / table["asked"]).clip(0.3, 1)
-    waiting = orders[orders["received_on"].isna()]
-    limit = waiting["supplier_id"].map(table["lead_p90"] * overdue_after).fillna(365)
-    stale = (pd.Timestamp(as_of) - waiting["ordered_on"]).dt.days > np.maximum(limit, 30)
-    orders["is_overdue"] = False
-    orders.loc[waiting.index[stale], "is_overdue"] = True
-    table["n_open"] = waiting.groupby("supplier_id").size()
-    table["n_overdue"] = orders[overdue].groupby("supplier_id").size()
-    table[["n_open", "n_overdue"]] = table[["n_open", "n_overdue"]].fillna(0).astype(int)
-    return (
-        table.drop(columns=["asked", "arrived", "usable", "bad", "n_good"])
-        .sort_index()
-        .reset_index()
+
+
+def _with_lead_times(goods: pd.DataFrame, suppliers: pd.DataFrame) -> pd.DataFrame:
+    """Goods with their supplier's lead time and yield; a stated lead time where no
+    receipt shows one, with the usual spread of the others.
+    """
+    by_name = suppliers.set_index("supplier_id")
+    columns = ["lead_mean", "lead_sd", "yield_share"]
+    own = by_name[columns].astype(float).reindex(goods.supplier_id).set_axis(goods.index)
+    stated = goods.lead_time_days.where(goods.lead_time_days > 0)
+    lead_days = own.lead_mean.fillna(stated)
+    spread = lead_days * (by_name.lead_sd / by_name.lead_mean).median()
+    return goods.assign(
+        lead_days=lead_days,
+        lead_sd=own.lead_sd.fillna(spread).fillna(0.0),
+        yield_share=own.yield_share.fillna(1.0),
     )
+
+
+def _with_incoming(
+    goods: pd.DataFrame,
+    orders: pd.DataFrame,
+    suppliers: pd.DataFrame,
+    today: pd.Timestamp,
+) -> pd.DataFrame:
+    """Goods with units on order, and in how many days they come in on average."""
+    waiting = orders[orders.lead_days.isna() & ~orders.is_overdue]
+    usual = suppliers.set_index("supplier_id").lead_mean.reindex(waiting.supplier_id)
+    due = (waiting.ordered_on - today).dt.days + usual.to_numpy(float)
+    waiting = waiting.assign(due=np.fmax(due, SOON_DAYS) * waiting.n_ordered)
+    sums = waiting.groupby("sku")[["n_ordered", "due"]].sum().reindex(goods.index).fillna(0.0)
+    days = (sums.due / sums.n_ordered).fillna(0.0)
+    return goods.assign(incoming=sums.n_ordered, incoming_days=days)

@@ -20,7 +20,7 @@ from playbook.chapters.assortment_pricing.assortment import (
     variable_cost_share,
 )
 from playbook.chapters.assortment_pricing.promotion_review import promotion_review
-from playbook.chapters.inventory_planning.inventory import demand_law, demand_panel
+from playbook.measures.demand_panel import demand_law, demand_panel
 from playbook.training.compare import same
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
 

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from playbook.chapters.inventory_planning import inventory
+from playbook.chapters.inventory_planning import inventory, stock_kpis
 from playbook.chapters.inventory_planning.ordering import rounded_to_lots
-from playbook.measures.demand_panel import unit_margin
+from playbook.chapters.inventory_planning.supply import Supply, supply
+from playbook.measures.demand_panel import DemandPanel, demand_law, demand_panel, unit_margin
 from playbook.methods.demand import DemandLaw
 from playbook.methods.replenishment import safety_stock
 from playbook.training.compare import same
@@ -29,21 +30,21 @@ LINES = 4  # of each kind on the order list: with goods on the way, without
 class Tables(NamedTuple):
     """What the chapter computes first: `demand_panel`, `demand_law`, `supply`."""
 
-    panel: inventory.DemandPanel
+    panel: DemandPanel
     law: DemandLaw
-    held: inventory.Supply
+    held: Supply
 
 
 @functools.cache
 def chapter_tables(shop: Any) -> Tables:
-    panel = inventory.demand_panel(shop.sku_days, as_of=shop.as_of, products=shop.get("products"))
-    held = inventory.supply(
+    panel = demand_panel(shop.sku_days, as_of=shop.as_of, products=shop.get("products"))
+    held = supply(
         shop.table("stock"),
         as_of=shop.as_of,
         products=shop.get("products"),
         purchase_orders=shop.get("purchase_orders"),
     )
-    return Tables(panel, inventory.demand_law(panel), held)
+    return Tables(panel, demand_law(panel), held)
 
 
 @functools.cache
@@ -52,7 +53,7 @@ def variation(shop: Any) -> pd.DataFrame:
     over mean, of weeks and of sums of four weeks), class_week, class_month (X under
     0.5, Y under 1, else Z).
     """
-    panel = inventory.demand_panel(shop.sku_days, as_of=shop.as_of, products=shop.get("products"))
+    panel = demand_panel(shop.sku_days, as_of=shop.as_of, products=shop.get("products"))
     units = panel.units[:, -52:]
     if units.shape[1] < 52:
         raise NotApplicable("The shop has no year of sales yet.")
@@ -189,7 +190,7 @@ def stock_weeks(shop: Any) -> pd.DataFrame:
 def days_of_inventory(shop: Any) -> float:
     panel, _law, held = chapter_tables(shop)
     series = (
-        inventory.stock_kpis(panel, held, as_of=shop.as_of).set_index(["metric", "month"]).amount
+        stock_kpis.stock_kpis(panel, held, as_of=shop.as_of).set_index(["metric", "month"]).amount
     )
     return series["doi_days", shop.month]
 
