@@ -12,8 +12,6 @@ measures what a channel *caused*.
 
 from __future__ import annotations
 
-from typing import Any
-
 import ibis
 import numpy as np
 import pandas as pd
@@ -22,10 +20,11 @@ __all__ = ["RULES", "markov_removal", "rule_credits", "transition_counts"]
 
 RULES = ("first", "last", "linear", "position", "markov")
 START, CONVERSION, NOTHING = "(start)", "(conversion)", "(null)"
-SIDE = 0.4  # position rule: the share of the first and of the last touch
+# position rule: the share of the first and of the last touch
+SIDE = 0.4
 
 
-def transition_counts(touchpoints: Any) -> ibis.Table:
+def transition_counts(touchpoints: ibis.Table) -> ibis.Table:
     """One row per step between channels: from_channel, to_channel, n_steps, and the
     credits of the channel left.
 

@@ -12,15 +12,12 @@ import numpy as np
 
 __all__ = ["baseline_design", "covariance", "texture", "whitener"]
 
-WANDER = (
-    0.0,
-    1e-3,
-    3e-3,
-    0.01,
-    0.03,
-    0.1,
-)  # variance of a week's step in latent demand over the noise variance
-ECHO = (0.0, 0.2, 0.4, 0.6, 0.8)  # lag-one correlation of the noise
+# variance of a week's step in latent demand over the noise variance
+WANDER = (0.0, 1e-3, 3e-3, 0.01, 0.03, 0.1)
+# lag-one correlation of the noise
+ECHO = (0.0, 0.2, 0.4, 0.6, 0.8)
+# weeks from which each harmonic of the year is fitted
+HARMONICS = (52, 52, 88)
 
 
 def baseline_design(
@@ -35,14 +32,13 @@ def baseline_design(
     week = np.arange(n_weeks)
     columns = [np.ones(n_weeks), (week - week.mean()) / max(n_weeks, 1)]
     angle = 2 * np.pi * (first_day_of_year + 7 * week) / 365.25
-    for k in range(1, 1 + (3 if n_weeks >= 88 else 2 if n_weeks >= 52 else 0)):
-        columns += [np.sin(k * angle), np.cos(k * angle)]
-    if controls is not None and np.size(controls):
-        extra = np.asarray(controls, float).reshape(n_weeks, -1)
-        spread = extra.std(0)
-        columns += list(
-            ((extra - extra.mean(0)) / np.where(spread > 0, spread, 1))[:, spread > 0].T
-        )
+    for k, least in enumerate(HARMONICS, 1):
+        if n_weeks >= least:
+            columns += [np.sin(k * angle), np.cos(k * angle)]
+    if controls is not None:
+        extra = controls.reshape(n_weeks, -1)
+        extra = extra[:, extra.std(0) > 0]
+        columns += list(((extra - extra.mean(0)) / extra.std(0)).T)
     return np.column_stack(columns)
 
 

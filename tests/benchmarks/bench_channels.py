@@ -30,7 +30,7 @@ from playbook.chapters.channel_roi.media_plan import response_table
 from playbook.methods.attribution import markov_removal, rule_credits, transition_counts
 from playbook.methods.baseline import baseline_design
 from playbook.methods.confounding import follows_demand
-from playbook.methods.media_model import MediaWeeks, fit_media
+from playbook.chapters.channel_roi.media_model import MediaWeeks, fit_media
 from playbook.methods.response import GeoResult, fit_response
 from playbook.methods.synthetic_control import compare, detectable
 
