@@ -23,7 +23,10 @@ from playbook.messages import say
 from playbook.store import expression
 from playbook.tables import frame_of
 
-__all__ = ["SpendLog", "exact_sum", "read_extract"]
+__all__ = ["SpendLog", "Table", "exact_sum", "read_extract"]
+
+# a table of the store, or a frame in its place
+Table = ibis.Table | pd.DataFrame
 
 # a shorter pause of an always-on channel is taken as a pause
 HOLE_DAYS = 3
@@ -50,7 +53,7 @@ def exact_sum(money: ibis.Value, **where: Any) -> ibis.Value:
     return money.cast("decimal(18, 6)").sum(**where).cast("float64")
 
 
-def read_extract(ad_spend: ibis.Table | pd.DataFrame, *, as_of: dt.date) -> SpendLog:
+def read_extract(ad_spend: Table, *, as_of: dt.date) -> SpendLog:
     """Daily spend by channel up to `as_of` from the contract's ad_spend, with findings.
 
     Where a channel and day has rows of single regions and of `all`, the `all` rows are

@@ -48,51 +48,43 @@ def walk(
     with an independent proposal), which forget the past at once. The first quarter is
     burnt; of the rest every third step is given.
     """
-    n_half = max(2 * len(mode), 32)
-    leap = _Leap(mode, _spread(density, mode, prior), rng)
-    walkers = leap.drawn((2, n_half))
+    d, tail = len(mode), 6.0
+    n_half = max(2 * d, 32)
+    root = _spread(density, mode, prior)
+    unroot = np.linalg.inv(root)
+
+    def anywhere(*shape: int) -> np.ndarray:
+        heavy = np.sqrt(tail / rng.chisquare(tail, shape))[..., None]
+        return mode + (rng.standard_normal((*shape, d)) * heavy) @ root.T
+
+    def log_anywhere(theta: np.ndarray) -> np.ndarray:
+        distance = (((theta - mode) @ unroot.T) ** 2).sum(1)
+        return -0.5 * (tail + d) * np.log1p(distance / tail)
+
+    walkers = anywhere(2, n_half)
     height = np.stack([density(side) for side in walkers])
     lost = ~np.isfinite(height)
     walkers[lost], height[lost] = mode, density(mode[None])[0]
     draws = []
     for step in range(steps):
         for side in (0, 1):
-            here, other = walkers[side], walkers[1 - side]
+            here, other, tilt = walkers[side], walkers[1 - side], 0.0
             if step % 6 in (0, 2, 4):
-                there, tilt = _evolved(here, other, rng, is_long=step % 18 == 0), 0.0
+                there = _evolved(here, other, rng, is_long=step % 18 == 0)
             elif step % 6 == 1:
-                there, tilt = _stretched(here, other, rng)
+                pull = (1 + rng.random((n_half, 1))) ** 2 / 2
+                partner = other[rng.integers(0, n_half, n_half)]
+                there = partner + pull * (here - partner)
+                tilt = (d - 1) * np.log(pull[:, 0])
             else:
-                there = leap.drawn((n_half,))
-                tilt = leap.log_density(here) - leap.log_density(there)
+                there = anywhere(n_half)
+                tilt = log_anywhere(here) - log_anywhere(there)
             value = density(there)
-            accepted = np.log(rng.random(n_half)) < value - height[side] + tilt
-            walkers[side, accepted] = there[accepted]
-            height[side, accepted] = value[accepted]
+            go = np.log(rng.random(n_half)) < value - height[side] + tilt
+            walkers[side, go], height[side, go] = there[go], value[go]
         if step >= steps // 4 and step % 3 == 0:
-            draws.append(walkers.reshape(-1, len(mode)).copy())
+            draws.append(walkers.reshape(-1, d).copy())
     return np.stack(draws)
-
-
-class _Leap:
-    """The Laplace approximation with the tails of Student's t: drawn from, and its log
-    density up to a constant.
-    """
-
-    tail = 6.0
-
-    def __init__(self, mode: np.ndarray, root: np.ndarray, rng: np.random.Generator) -> None:
-        self.mode, self.root, self.rng = mode, root, rng
-        self.inverse = np.linalg.inv(root)
-
-    def drawn(self, shape: tuple[int, ...]) -> np.ndarray:
-        heavy = np.sqrt(self.tail / self.rng.chisquare(self.tail, shape))[..., None]
-        normal = self.rng.standard_normal((*shape, len(self.mode)))
-        return self.mode + (normal * heavy) @ self.root.T
-
-    def log_density(self, theta: np.ndarray) -> np.ndarray:
-        distance = (((theta - self.mode) @ self.inverse.T) ** 2).sum(1)
-        return -0.5 * (self.tail + len(self.mode)) * np.log1p(distance / self.tail)
 
 
 def _evolved(
@@ -104,23 +96,10 @@ def _evolved(
     n, d = here.shape
     first = rng.integers(0, n, n)
     second = (first + rng.integers(1, n, n)) % n
-    length: np.ndarray | float = 1.0
-    if not is_long:
-        length = 2.38 / np.sqrt(2 * d) * np.exp(0.3 * rng.standard_normal((n, 1)))
-    jitter = 1e-5 * rng.standard_normal((n, d))
-    return here + length * (other[first] - other[second]) + jitter
-
-
-def _stretched(
-    here: np.ndarray, other: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Each walker pulled along the line to one of the others, and the log of what that
-    does to the volume (Goodman & Weare, eq. 7).
-    """
-    n, d = here.shape
-    pull = (1 + rng.random((n, 1))) ** 2 / 2
-    partner = other[rng.integers(0, n, n)]
-    return partner + pull * (here - partner), (d - 1) * np.log(pull[:, 0])
+    usual = 2.38 / np.sqrt(2 * d)
+    length = 1.0 if is_long else usual * np.exp(0.3 * rng.standard_normal((n, 1)))
+    leap = length * (other[first] - other[second])
+    return here + leap + 1e-5 * rng.standard_normal((n, d))
 
 
 def split_rhat(chains: np.ndarray) -> np.ndarray:

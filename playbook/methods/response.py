@@ -14,7 +14,7 @@ integrated under Jeffreys' prior.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,8 +32,8 @@ LAGS = 26
 CARRY = (-0.4, 1.0)
 HALF = (0.2, 0.7)
 SLOPE = (0.1, 0.3)
-# before the response is seen, a return of any size up to this share of all sales over
-# all spend is about as likely as another
+# before the response is seen, any return up to this share of all sales over all spend
+# is about as likely as another
 BROAD = 0.7
 
 
@@ -167,104 +167,79 @@ def fit_response(
     """
     rng = np.random.default_rng(seed)
     names = list(channels)
-    posterior = _Posterior(y, spend, [(names.index(t.channel), t) for t in tests])
+    start, curves, density = _model(y, spend, [(names.index(t.channel), t) for t in tests])
     observed = np.flatnonzero(np.isfinite(y))
     chased_spend = spend[:, [names.index(name) for name in chased]]
     removed = np.column_stack([design, chased_spend])[observed]
-    mode, wander, echo = posterior.start(), 0.0, 0.0
-    # the second pass knows how much demand wanders and how long noise lasts
+    mode, wander, echo = start, 0.0, 0.0
+    # twice, for the second pass knows how much demand wanders and how long noise lasts
     for _ in range(2):
-        density = posterior.density(*whitener(removed, observed, wander, echo))
-        mode = climb(density, mode)
-        wander, echo = texture(
-            (y - posterior.curves(mode[None])[-1][0].sum(0))[observed], removed, observed
-        )
+        mode = climb(density(*whitener(removed, observed, wander, echo)), mode)
+        caused = curves(mode[None])[-1][0].sum(0)
+        wander, echo = texture((y - caused)[observed], removed, observed)
     whiten, freedom = whitener(removed, observed, wander, echo)
-    density = posterior.density(whiten, freedom)
-    mode = climb(density, mode)
+    mode = climb(density(whiten, freedom), mode)
     width = np.repeat([CARRY[1], HALF[1], SLOPE[1], 0.5], len(names))
-    chains = walk(density, mode, width, steps=steps, rng=rng)
+    chains = walk(density(whiten, freedom), mode, width, steps=steps, rng=rng)
     draws = chains.reshape(-1, len(mode))
-    carry, half, slope, roi, size, caused = posterior.curves(draws)
+    *numbers, caused = curves(draws)
     left = whiten @ y[observed] - caused.sum(1)[:, observed] @ whiten.T
     noise = np.sqrt((left**2).sum(1) / rng.chisquare(freedom, len(draws)))
     mixing = split_rhat(chains[:, :, -len(names) :])
-    return ResponseFit(
-        tuple(names), spend, roi, carry, half, slope, size, noise, mixing, wander, echo
-    )
+    return ResponseFit(tuple(names), spend, *numbers, noise, mixing, wander, echo)
 
 
-class _Posterior:
-    """The density of all channels' numbers, for many points at once. A point holds for
-    every channel the logit of its carry-over, then the logs of its half-saturation, of
-    its slope and of its ROI.
+def _model(
+    y: np.ndarray, spend: np.ndarray, tests: Sequence[tuple[int, GeoResult]]
+) -> tuple[np.ndarray, Callable, Callable]:
+    """Where to start, what a point means, and its log posterior. A point holds for every
+    channel the logit of its carry-over, then the logs of its half-saturation, of its
+    slope and of its ROI.
     """
+    observed, lags = np.isfinite(y), _lagged(spend)
+    active = np.array([s[s > 0].mean() for s in spend.T])
+    broad = BROAD * np.nansum(y) / spend[observed].sum()
+    start = np.repeat([CARRY[0], HALF[0], SLOPE[0], np.log(broad / 3)], len(active))
+    experiments = [(test, c, *_without_test(spend, c, test)) for c, test in tests]
 
-    def __init__(
-        self, y: np.ndarray, spend: np.ndarray, tests: Sequence[tuple[int, GeoResult]]
-    ) -> None:
-        self.y, self.spend, self.lags = y, spend, _lagged(spend)
-        self.seen = np.isfinite(y)
-        self.active = np.array([s[s > 0].mean() for s in spend.T])
-        self.broad = BROAD * np.nansum(y) / spend[self.seen].sum()
-        self.experiments = [(test, *_without_test(spend, c, test)) for c, test in tests]
-
-    def start(self) -> np.ndarray:
-        """Where the search for the mode begins."""
-        means = [CARRY[0], HALF[0], SLOPE[0], np.log(self.broad / 3)]
-        return np.repeat(means, self.spend.shape[1])
-
-    def curves(self, theta: np.ndarray) -> tuple[np.ndarray, ...]:
-        """carry, half, slope, roi and size (points x channels), and the response caused
-        (points x channels x weeks).
-        """
-        logit, half, slope, roi = np.moveaxis(theta.reshape(len(theta), 4, -1), 1, 0)
-        carry, half = 1 / (1 + np.exp(-logit)), self.active * np.exp(half)
+    def curves(theta: np.ndarray) -> tuple[np.ndarray, ...]:
+        """roi, carry, half, slope and size, and the response caused by week."""
+        carry, half, slope, roi = np.moveaxis(theta.reshape(len(theta), 4, -1), 1, 0)
+        carry, half = 1 / (1 + np.exp(-carry)), active * np.exp(half)
         slope, roi = np.exp(slope), np.exp(roi)
-        shape = _shape(self.lags, carry, half, slope)
-        size = roi * self.spend.sum(0) / np.maximum(shape.sum(2), 1e-12)
-        return carry, half, slope, roi, size, size[:, :, None] * shape
+        shape = _shape(lags, carry, half, slope)
+        size = roi * spend.sum(0) / np.maximum(shape.sum(2), 1e-12)
+        return roi, carry, half, slope, size, size[:, :, None] * shape
 
-    def density(self, whiten: np.ndarray, freedom: int) -> Density:
-        """The log posterior under one texture of the noise, its scale integrated out."""
-        target = whiten @ self.y[self.seen]
+    def density(whiten: np.ndarray, freedom: int) -> Density:
+        target = whiten @ y[observed]
 
         def log_posterior(theta: np.ndarray) -> np.ndarray:
-            curves = self.curves(theta)
-            left = target - curves[-1].sum(1)[:, self.seen] @ whiten.T
-            prior = self._prior(theta, curves[3]) + self._agreement(curves)
-            value = prior - 0.5 * freedom * np.log((left**2).sum(1))
+            roi, carry, half, slope, size, caused = curves(theta)
+            parts, agreement = theta.reshape(len(theta), 4, -1), np.zeros(len(theta))
+            prior = sum(
+                -0.5 * (((parts[:, j] - mean) / sd) ** 2).sum(1)
+                for j, (mean, sd) in enumerate((CARRY, HALF, SLOPE))
+            )
+            prior += (parts[:, 3] - 0.5 * (roi / broad) ** 2).sum(1)
+            for test, c, elsewhere, moved in experiments:
+                shape = _shape(elsewhere, carry[:, [c]], half[:, [c]], slope[:, [c]])[:, 0]
+                change = (caused[:, c] - size[:, [c]] * shape)[:, test.first : test.last + 1]
+                agreement -= 0.5 * ((change.sum(1) / moved - test.roi) / test.se) ** 2
+            left = target - caused.sum(1)[:, observed] @ whiten.T
+            value = prior + agreement - 0.5 * freedom * np.log((left**2).sum(1))
             return np.where(np.isfinite(value), value, -np.inf)
 
         return log_posterior
 
-    def _prior(self, theta: np.ndarray, roi: np.ndarray) -> np.ndarray:
-        parts = theta.reshape(len(theta), 4, -1)
-        prior = sum(
-            -0.5 * (((parts[:, j] - mean) / sd) ** 2).sum(1)
-            for j, (mean, sd) in enumerate((CARRY, HALF, SLOPE))
-        )
-        return prior + (parts[:, 3] - 0.5 * (roi / self.broad) ** 2).sum(1)
-
-    def _agreement(self, curves: tuple[np.ndarray, ...]) -> np.ndarray:
-        """How well each point agrees with the geo tests."""
-        carry, half, slope, _roi, size, caused = curves
-        value = np.zeros(len(carry))
-        for test, channel, lags, moved in self.experiments:
-            c = [channel]
-            shape = _shape(lags, carry[:, c], half[:, c], slope[:, c])[:, 0]
-            change = (caused[:, channel] - size[:, c] * shape)[:, test.first : test.last + 1]
-            value -= 0.5 * ((change.sum(1) / moved - test.roi) / test.se) ** 2
-        return value
+    return start, curves, density
 
 
-def _without_test(
-    spend: np.ndarray, channel: int, test: GeoResult
-) -> tuple[int, np.ndarray, float]:
-    """The channel, its lagged spend had it been treated everywhere, and the money moved."""
+def _without_test(spend: np.ndarray, channel: int, test: GeoResult) -> tuple[np.ndarray, float]:
+    """The channel's lagged spend had it been treated everywhere, and the money moved."""
     treated = spend.copy()
     treated[test.first : test.last + 1, channel] *= test.factor
-    return channel, _lagged(treated[:, [channel]]), (spend - treated).sum()
+    return _lagged(treated[:, [channel]]), (spend - treated).sum()
 
 
 def _evenly(n: int, draws: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from ibis import _
 
 from playbook.chapters.channel_roi.media_days import COSTS_KNOWN, MATURE_DAYS
 from playbook.errors import PlaybookError
-from playbook.measures.ad_spend import SpendLog, exact_sum
+from playbook.measures.ad_spend import SpendLog, Table, exact_sum
 from playbook.messages import say
 from playbook.methods.attribution import RULES, markov_removal, rule_credits, transition_counts
 from playbook.methods.proportions import wilson
@@ -30,11 +30,9 @@ from playbook.tables import returns, schema
 
 if TYPE_CHECKING:
     from playbook.runs.results import Results
-    from playbook.store import Store
 
 __all__ = [
     "kept",
-    "reconciled",
     "known_channel_share",
     "tempting_roas",
     "channel_months",
@@ -75,22 +73,8 @@ def kept(
     return results.table(name, make()) if has_source else None
 
 
-def reconciled(months: pd.DataFrame, shop: Store, ledger: pd.DataFrame) -> str:
-    """Sales by channel beside the ledger's, in words."""
-    amounts = ledger.set_index("reason").amount
-    return say(
-        "channel_roi.reconciled",
-        shop=shop.name,
-        as_of=shop.as_of,
-        basis=shop.margin_basis,
-        sales=months.sales.sum(),
-        currency=shop.currency,
-        ledger=amounts["shop sales before returns"].iloc[0],
-    )
-
-
 @returns("channel_roi.known_share")
-def known_channel_share(sales_orders: ibis.Table | pd.DataFrame) -> pd.DataFrame:
+def known_channel_share(sales_orders: Table) -> pd.DataFrame:
     """Of how many orders the channel is known: the gate of every figure by channel."""
     t = expression(sales_orders)
     counts = t.aggregate(n_orders=t.count(), n_known=t.channel.notnull().sum())
@@ -110,10 +94,10 @@ def tempting_roas(spend: pd.DataFrame) -> pd.DataFrame:
 
 
 def channel_months(
-    sales_orders: ibis.Table | pd.DataFrame,
+    sales_orders: Table,
     *,
     spend: SpendLog | None,
-    refunds: ibis.Table | pd.DataFrame | None = None,
+    refunds: Table | None = None,
     as_of: dt.date,
 ) -> pd.DataFrame:
     """One row per month of order and channel of last touch (missing channel:
@@ -214,11 +198,11 @@ def claims(months: pd.DataFrame, *, spend: SpendLog, n_months: int = 3) -> pd.Da
 
 @returns("channel_roi.owned")
 def owned(
-    sales_orders: ibis.Table | pd.DataFrame,
-    channels: ibis.Table | pd.DataFrame,
+    sales_orders: Table,
+    channels: Table,
     *,
     months: pd.DataFrame,
-    traffic: ibis.Table | pd.DataFrame | None = None,
+    traffic: Table | None = None,
     as_of: dt.date,
 ) -> pd.DataFrame:
     """Channels one does not simply buy, over the last twelve months (kind content,
@@ -249,9 +233,7 @@ def owned(
 
 
 @returns("channel_roi.models")
-def credit_models(
-    touchpoints: ibis.Table | pd.DataFrame, *, draws: int = 200, seed: int = 0
-) -> pd.DataFrame:
+def credit_models(touchpoints: Table, *, draws: int = 200, seed: int = 0) -> pd.DataFrame:
     """Conversions by channel under first, last, linear, position and Markov; each
     column adds up to all conversions. None of them says what a channel caused.
     PlaybookError without touches.
@@ -267,9 +249,7 @@ def credit_models(
     return table.drop(columns="removal_share")
 
 
-def budget_channels(
-    spend: SpendLog, channels: ibis.Table | pd.DataFrame | None = None
-) -> list[str]:
+def budget_channels(spend: SpendLog, channels: Table | None = None) -> list[str]:
     """Channels with a budget to move: those with spend, but for kinds whose cost
     follows orders or lists (referral, partner, email, direct): there spend is an effect
     of sales, and a response to it means nothing.
@@ -329,7 +309,7 @@ def channel_headline(months: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=HEADLINE)
 
 
-def _with_refunds(orders: ibis.Table, refunds: ibis.Table | pd.DataFrame | None) -> ibis.Table:
+def _with_refunds(orders: ibis.Table, refunds: Table | None) -> ibis.Table:
     """Orders with what was paid back of each, as exact money."""
     if refunds is None:
         back = orders.mutate(refund=0, refund_margin=0)
@@ -413,7 +393,7 @@ def _account(channel: str, part: pd.DataFrame, n_months: int) -> dict[str, Any]:
     }
 
 
-def _owned_kinds(channels: ibis.Table | pd.DataFrame) -> pd.DataFrame:
+def _owned_kinds(channels: Table) -> pd.DataFrame:
     """Channel (the index) -> kind, of channels one does not simply buy."""
     by_channel = expression(channels).group_by("channel")
     kinds = by_channel.aggregate(kind=_.kind.min(), is_paid=_.is_paid.any()).to_pandas()
@@ -422,9 +402,7 @@ def _owned_kinds(channels: ibis.Table | pd.DataFrame) -> pd.DataFrame:
     return own.set_index("channel")[["kind"]]
 
 
-def _second_orders(
-    sales_orders: ibis.Table | pd.DataFrame, first: dt.date, as_of: dt.date
-) -> pd.DataFrame:
+def _second_orders(sales_orders: Table, first: dt.date, as_of: dt.date) -> pd.DataFrame:
     """By channel of the first order: customers old enough (old_30, old_90), of these
     back in time (back_30, back_90).
     """

@@ -18,12 +18,12 @@ from ibis import _
 
 from playbook.chapters.channel_roi.media_days import daily_sales
 from playbook.chapters.channel_roi.media_model import MediaWeeks
-from playbook.measures.ad_spend import exact_sum
+from playbook.measures.ad_spend import Table, exact_sum
 from playbook.messages import say
 from playbook.methods.response import GeoResult
 from playbook.methods.synthetic_control import compare, detectable
 from playbook.store import expression
-from playbook.tables import empty, frame_of, returns
+from playbook.tables import empty, frame_of, returns, schema
 
 __all__ = ["geo_evidence", "geo_plan", "geo_readings"]
 
@@ -47,11 +47,11 @@ LIFTS = np.array([0.01, 0.015, 0.02, 0.03, 0.045, 0.065, 0.1, 0.15, 0.22, 0.33, 
 
 @returns("channel_roi.geo_tests")
 def geo_readings(
-    sales_orders: ibis.Table | pd.DataFrame,
+    sales_orders: Table,
     *,
-    geo_tests: ibis.Table | pd.DataFrame,
-    ad_spend: ibis.Table | pd.DataFrame,
-    refunds: ibis.Table | pd.DataFrame | None = None,
+    geo_tests: Table,
+    ad_spend: Table,
+    refunds: Table | None = None,
     as_of: dt.date,
 ) -> pd.DataFrame:
     """Every finished geo test read by synthetic control on daily sales by region, in
@@ -89,10 +89,10 @@ def geo_evidence(readings: pd.DataFrame | None, weeks: MediaWeeks) -> list[GeoRe
 
 @returns("channel_roi.geo_plan")
 def geo_plan(
-    sales_orders: ibis.Table | pd.DataFrame,
+    sales_orders: Table,
     *,
     response: pd.DataFrame,
-    refunds: ibis.Table | pd.DataFrame | None = None,
+    refunds: Table | None = None,
     as_of: dt.date,
     days: tuple[int, ...] = (14, 28, 56),
 ) -> pd.DataFrame:
@@ -113,29 +113,23 @@ def geo_plan(
     wide = wide[sorted(largest)]
     marks = _best_imitated(wide)
     share = wide.to_numpy()[:, marks].sum() / max(every.sum(), 1e-9)
-    rows = []
-    for length in days:
-        lift, note = _smallest_lift(wide.to_numpy(), marks, length)
-        for r in response.itertuples():
-            sold = lift * 7 * every[-84:].mean()
-            smallest = sold / r.spend_now if r.spend_now > 0 else np.nan
-            within = (r.average_high - r.average_low) / 2
-            rows.append(
-                (
-                    r.channel,
-                    length,
-                    ", ".join(wide.columns[marks]),
-                    int((~marks).sum()),
-                    lift,
-                    smallest,
-                    share * r.spend_now / 7 * length,
-                    within,
-                    bool(not np.isnan(smallest) and not smallest >= within),
-                    note,
-                )
-            )
-    plan = frame_of("channel_roi.geo_plan", rows)
-    return plan.sort_values(["channel", "days"], ignore_index=True)
+    lengths = pd.DataFrame(
+        [(length, *_smallest_lift(wide.to_numpy(), marks, length)) for length in days],
+        columns=["days", "smallest_lift", "note"],
+    )
+    known = response[["channel", "spend_now"]].assign(
+        regions=", ".join(wide.columns[marks]),
+        n_control=int((~marks).sum()),
+        known_within=(response.average_high - response.average_low) / 2,
+    )
+    plan = known.merge(lengths, how="cross")
+    sold = plan.smallest_lift * 7 * every[-84:].mean()
+    plan["smallest_return"] = sold / plan.spend_now.where(plan.spend_now > 0)
+    plan["spend_moved"] = share * plan.spend_now / 7 * plan.days
+    is_no_help = plan.smallest_return.isna() | (plan.smallest_return >= plan.known_within)
+    plan["is_worthwhile"] = ~is_no_help
+    plan = plan.sort_values(["channel", "days"], ignore_index=True)
+    return plan[schema("channel_roi.geo_plan").names]
 
 
 def _smallest_lift(panel: np.ndarray, marks: np.ndarray, length: int) -> tuple[float, str]:
@@ -166,7 +160,7 @@ def _best_imitated(wide: pd.DataFrame) -> np.ndarray:
     return min(sets, key=miss)
 
 
-def _regional_spend(ad_spend: ibis.Table | pd.DataFrame, as_of: dt.date) -> pd.DataFrame:
+def _regional_spend(ad_spend: Table, as_of: dt.date) -> pd.DataFrame:
     paid = (
         expression(ad_spend)
         .mutate(day_on=_.day_on.cast("date"))
@@ -204,11 +198,7 @@ def _read_test(
     if not marks.any() or row["n_control"] < LEAST_CONTROLS or before < 2 * length:
         return row | {"note": say("channel_roi.note_too_small_test")}
     read = compare(wide.to_numpy(), marks, before)
-    row |= {
-        name: getattr(read, name)
-        for name in ("att", "low", "high", "lift", "p_conformal", "p_placebo")
-    }
-    row["effect"] = read.total
+    row |= vars(read) | {"effect": read.total}
     mine = paid[paid.channel == channel].pivot(index="day_on", columns="region", values="spend")
     mine = mine.reindex(index=wide.index, columns=wide.columns)
     if channel is None or mine.isna().to_numpy().mean() > HOLES:

@@ -17,7 +17,7 @@ from ibis import _
 
 from playbook.chapters.channel_roi.media_model import MediaWeeks, media_weeks, scored_weeks
 from playbook.errors import PlaybookError
-from playbook.measures.ad_spend import SpendLog, exact_sum
+from playbook.measures.ad_spend import SpendLog, Table, exact_sum
 from playbook.store import expression
 
 __all__ = ["COSTS_KNOWN", "MATURE_DAYS", "daily_sales", "media_frame", "weekly_media"]
@@ -31,12 +31,12 @@ USUAL_DEPTH = 0.1
 
 
 def media_frame(
-    sales_orders: ibis.Table | pd.DataFrame,
+    sales_orders: Table,
     *,
     spend: SpendLog,
     channels: list[str],
-    refunds: ibis.Table | pd.DataFrame | None = None,
-    promotions: ibis.Table | pd.DataFrame | None = None,
+    refunds: Table | None = None,
+    promotions: Table | None = None,
     as_of: dt.date,
 ) -> tuple[MediaWeeks, str]:
     """Weeks for the response of `channels`, and what they are measured in: `margin`, or
@@ -85,8 +85,8 @@ def weekly_media(table: pd.DataFrame, mapping: Mapping[str, Any]) -> MediaWeeks:
 
 
 def daily_sales(
-    sales_orders: ibis.Table | pd.DataFrame,
-    refunds: ibis.Table | pd.DataFrame | None,
+    sales_orders: Table,
+    refunds: Table | None,
     as_of: dt.date,
     *,
     by_region: bool = False,
@@ -136,9 +136,7 @@ def _row(table: ibis.Table, **figures: ibis.Value) -> pd.Series:
     return table.aggregate(**figures).to_pandas().iloc[0].astype(float)
 
 
-def _promotion_days(
-    promotions: ibis.Table | pd.DataFrame | None, days: pd.DatetimeIndex
-) -> pd.DataFrame:
+def _promotion_days(promotions: Table | None, days: pd.DatetimeIndex) -> pd.DataFrame:
     """day_on, and the depth of the promotions running each day where there is any: of
     shop-wide ones, and of listed ones weighted by how many skus.
     """

@@ -26,7 +26,6 @@ __all__ = [
     "MediaWeeks",
     "demand_chase",
     "fit_media",
-    "held_out_errors",
     "held_out_weeks",
     "media_weeks",
     "scored_weeks",
@@ -225,15 +224,6 @@ def held_out_weeks(weeks: MediaWeeks, *, n_weeks: int = 8, seed: int = 0) -> pd.
     )
     columns = schema("channel_roi.held_out").names
     return held.dropna(subset="actual")[columns].reset_index(drop=True)
-
-
-def held_out_errors(held: pd.DataFrame) -> str:
-    """How far each answer missed, over the mean week, and how often the interval held."""
-    answers = held[["predicted", "same_return", "last_month"]]
-    errors = answers.sub(held.actual, axis=0).abs().mean() / held.actual.mean()
-    inside = held.actual.between(held.low, held.high).mean()
-    table = errors.round(3).to_string()
-    return say("channel_roi.held_out_errors", errors=table, inside=inside)
 
 
 def _told_apart(spend: pd.DataFrame, y: np.ndarray) -> tuple[dict[str, list[str]], pd.DataFrame]:
