@@ -11,18 +11,18 @@ import yaml
 from known_truth_mmm import draw_world
 
 from playbook.chapters.channel_roi.budget import allocate
-from playbook.chapters.channel_roi.media_days import weekly_media
-from playbook.chapters.channel_roi.media_plan import plan_budget, response_table
-from playbook.errors import PlaybookError
-from playbook.methods.baseline import baseline_design
-from playbook.methods.confounding import follows_demand
 from playbook.chapters.channel_roi.media_model import (
     MediaWeeks,
     fit_media,
     held_out_weeks,
     media_weeks,
 )
+from playbook.chapters.channel_roi.media_plan import plan_budget, response_table
+from playbook.errors import PlaybookError
+from playbook.methods.baseline import baseline_design
+from playbook.methods.confounding import follows_demand
 from playbook.methods.response import GeoResult, adstock, fit_response, forecast_weeks, hill
+from playbook.sources.media_table import weekly_media
 
 NAMES = ["a", "b", "c", "d"]
 

@@ -17,6 +17,7 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
+from pandas import DataFrame
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
@@ -26,7 +27,7 @@ from playbook.tables import frame_of
 __all__ = ["SpendLog", "Table", "exact_sum", "read_extract"]
 
 # a table of the store, or a frame in its place
-Table = ibis.Table | pd.DataFrame
+Table = ibis.Table | DataFrame
 
 # a shorter pause of an always-on channel is taken as a pause
 HOLE_DAYS = 3
@@ -44,8 +45,8 @@ class SpendLog:
     n_days, amount (money concerned, missing if unknown), consequence.
     """
 
-    daily: pd.DataFrame
-    findings: pd.DataFrame
+    daily: DataFrame
+    findings: DataFrame
 
 
 def exact_sum(money: ibis.Value, **where: Any) -> ibis.Value:
@@ -88,7 +89,7 @@ def read_extract(ad_spend: Table, *, as_of: dt.date) -> SpendLog:
     )
 
 
-def _rows_by_day(table: ibis.Table, as_of: dt.date) -> pd.DataFrame:
+def _rows_by_day(table: ibis.Table, as_of: dt.date) -> DataFrame:
     """Sums per channel and day, rows of single regions and of `all` apart."""
     region = table.region.fill_null("all") if "region" in table.columns else ibis.literal("all")
     rows = (
@@ -115,8 +116,8 @@ def _rows_by_day(table: ibis.Table, as_of: dt.date) -> pd.DataFrame:
 
 
 def _span(
-    channel: str, rows: pd.DataFrame, last: pd.Timestamp
-) -> tuple[pd.DataFrame, list[tuple[Any, ...]]]:
+    channel: str, rows: DataFrame, last: pd.Timestamp
+) -> tuple[DataFrame, list[tuple[Any, ...]]]:
     """One channel on every day of its span, and its findings. Holes of an always-on
     channel are unknown; a pause is no spend.
     """
@@ -140,11 +141,11 @@ def _span(
 def _unknown_days(
     channel: str, finding: str, consequence: str, days: pd.DatetimeIndex
 ) -> list[tuple[Any, ...]]:
-    rows = pd.DataFrame({"day_on": days, "channel": channel, "spend": np.nan})
+    rows = DataFrame({"day_on": days, "channel": channel, "spend": np.nan})
     return _findings(finding, consequence, rows)
 
 
-def _findings(finding: str, consequence: str, rows: pd.DataFrame) -> list[tuple[Any, ...]]:
+def _findings(finding: str, consequence: str, rows: DataFrame) -> list[tuple[Any, ...]]:
     """One finding per channel of these rows, in the columns of the findings."""
     return [
         (

@@ -15,6 +15,8 @@ from __future__ import annotations
 import ibis
 import numpy as np
 import pandas as pd
+from numpy import ndarray
+from pandas import DataFrame
 
 __all__ = ["RULES", "markov_removal", "rule_credits", "transition_counts"]
 
@@ -79,14 +81,14 @@ def transition_counts(touchpoints: ibis.Table) -> ibis.Table:
     return steps.order_by("from_channel", "to_channel")
 
 
-def rule_credits(steps: pd.DataFrame) -> pd.DataFrame:
+def rule_credits(steps: DataFrame) -> DataFrame:
     """Conversions by channel under the four touch rules, from the collected
     `transition_counts`; index channel.
     """
     return steps.groupby("from_channel")[list(RULES[:4])].sum().rename_axis("channel")
 
 
-def markov_removal(steps: pd.DataFrame, *, draws: int = 0, seed: int = 0) -> pd.DataFrame:
+def markov_removal(steps: DataFrame, *, draws: int = 0, seed: int = 0) -> DataFrame:
     """Conversions by channel under the removal effect, from the collected
     `transition_counts`; index channel.
 
@@ -105,7 +107,7 @@ def markov_removal(steps: pd.DataFrame, *, draws: int = 0, seed: int = 0) -> pd.
     total = float(steps.loc[steps.to_channel == CONVERSION, "n_steps"].sum())
     removal = _removal(entered[None], counts[None])[0]
     share = removal / removal.sum() if removal.sum() > 0 else np.zeros(len(channels))
-    found = pd.DataFrame(
+    found = DataFrame(
         {"markov": share * total, "removal_share": removal if total > 0 else np.nan},
         index=pd.Index(channels, name="channel"),
     )
@@ -121,7 +123,7 @@ def markov_removal(steps: pd.DataFrame, *, draws: int = 0, seed: int = 0) -> pd.
     return found
 
 
-def _removal(entered: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _removal(entered: ndarray, counts: ndarray) -> ndarray:
     """Removal effect of each channel, for many chains at once: entered is chains x n,
     counts chains x n x (n + 2).
     """

@@ -9,6 +9,7 @@ own coefficients for quiet.
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
 __all__ = ["baseline_design", "covariance", "texture", "whitener"]
 
@@ -21,8 +22,8 @@ HARMONICS = (52, 52, 88)
 
 
 def baseline_design(
-    n_weeks: int, *, first_day_of_year: int = 1, controls: np.ndarray | None = None
-) -> np.ndarray:
+    n_weeks: int, *, first_day_of_year: int = 1, controls: ndarray | None = None
+) -> ndarray:
     """Columns of the baseline: level, trend, season (two harmonics from a year on,
     three from 20 months), controls.
 
@@ -42,9 +43,7 @@ def baseline_design(
     return np.column_stack(columns)
 
 
-def whitener(
-    design: np.ndarray, when: np.ndarray, wander: float, echo: float
-) -> tuple[np.ndarray, int]:
+def whitener(design: ndarray, when: ndarray, wander: float, echo: float) -> tuple[ndarray, int]:
     """The map that removes the baseline and leaves independent noise of one size, and
     its degrees of freedom.
     """
@@ -57,7 +56,7 @@ def whitener(
     return inverse - left @ (left.T @ inverse), len(when) - left.shape[1]
 
 
-def texture(residual: np.ndarray, design: np.ndarray, when: np.ndarray) -> tuple[float, float]:
+def texture(residual: ndarray, design: ndarray, when: ndarray) -> tuple[float, float]:
     """The wander and echo under which the residual is likeliest, baseline integrated
     out (restricted likelihood).
     """
@@ -79,7 +78,7 @@ def texture(residual: np.ndarray, design: np.ndarray, when: np.ndarray) -> tuple
     return chosen
 
 
-def covariance(when: np.ndarray, wander: float, echo: float) -> np.ndarray:
+def covariance(when: ndarray, wander: float, echo: float) -> ndarray:
     """Covariance between weeks of the noise, its own variance one: an echo that fades
     plus a walk since week 0.
     """

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.methods.baseline import texture, whitener
 from playbook.methods.response import ResponseFit
@@ -55,7 +56,7 @@ class DemandChase:
         return self.is_running_after or self.is_following_season
 
 
-def follows_demand(y: np.ndarray, fit: ResponseFit, *, design: np.ndarray) -> DemandChase:
+def follows_demand(y: ndarray, fit: ResponseFit, *, design: ndarray) -> DemandChase:
     """Both looks at one fit. `y` weekly response (missing weeks allowed), `design` the
     baseline the fit had.
 
@@ -75,7 +76,7 @@ def follows_demand(y: np.ndarray, fit: ResponseFit, *, design: np.ndarray) -> De
     )
 
 
-def _unexplained(y: np.ndarray, fit: ResponseFit, signals: np.ndarray, known: np.ndarray) -> float:
+def _unexplained(y: ndarray, fit: ResponseFit, signals: ndarray, known: ndarray) -> float:
     """The p-value that next week's signals do not tell of this week's response."""
     when = np.flatnonzero(np.isfinite(y[:-1]))
     p = np.full(signals.shape[1], np.nan)
@@ -89,7 +90,7 @@ def _unexplained(y: np.ndarray, fit: ResponseFit, signals: np.ndarray, known: np
     return float(np.minimum(np.fmin(p[0] / POOLED, single), 1.0))
 
 
-def _predictable(rest: np.ndarray, pooled: np.ndarray, design: np.ndarray) -> float:
+def _predictable(rest: ndarray, pooled: ndarray, design: ndarray) -> float:
     """The p-value that spend does not rise with what season and controls sell."""
     plain, every = design[:, :2], np.arange(len(rest))
     if design.shape[1] == plain.shape[1]:
@@ -102,7 +103,7 @@ def _predictable(rest: np.ndarray, pooled: np.ndarray, design: np.ndarray) -> fl
     return _rising(whiten @ pooled, whiten @ expected, freedom)
 
 
-def _rising(left: np.ndarray, asked: np.ndarray, freedom: int) -> float:
+def _rising(left: ndarray, asked: ndarray, freedom: int) -> float:
     """One-sided p-value that `left` does not rise with `asked`, both whitened; missing
     where that cannot be asked.
     """

@@ -13,19 +13,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy import ndarray
 
 __all__ = ["Density", "climb", "split_rhat", "walk"]
 
-Density = Callable[[np.ndarray], np.ndarray]
+Density = Callable[[ndarray], ndarray]
 
 
-def climb(density: Density, start: np.ndarray) -> np.ndarray:
+def climb(density: Density, start: ndarray) -> ndarray:
     """The mode by L-BFGS; one batched call gives the value and its central differences."""
     from scipy.optimize import minimize
 
     step = 1e-4 * np.eye(len(start))
 
-    def falling(theta: np.ndarray) -> tuple[float, np.ndarray]:
+    def falling(theta: ndarray) -> tuple[float, ndarray]:
         values = -density(np.vstack([theta, theta + step, theta - step]))
         values = np.where(np.isfinite(values), values, 1e12)
         return values[0], (values[1 : 1 + len(start)] - values[1 + len(start) :]) / 2e-4
@@ -37,8 +38,8 @@ def climb(density: Density, start: np.ndarray) -> np.ndarray:
 
 
 def walk(
-    density: Density, mode: np.ndarray, prior: np.ndarray, *, steps: int, rng: np.random.Generator
-) -> np.ndarray:
+    density: Density, mode: ndarray, prior: ndarray, *, steps: int, rng: np.random.Generator
+) -> ndarray:
     """Draws around the mode: steps x walkers x parameters. `prior` is each parameter's
     prior standard deviation.
 
@@ -53,11 +54,11 @@ def walk(
     root = _spread(density, mode, prior)
     unroot = np.linalg.inv(root)
 
-    def anywhere(*shape: int) -> np.ndarray:
+    def anywhere(*shape: int) -> ndarray:
         heavy = np.sqrt(tail / rng.chisquare(tail, shape))[..., None]
         return mode + (rng.standard_normal((*shape, d)) * heavy) @ root.T
 
-    def log_anywhere(theta: np.ndarray) -> np.ndarray:
+    def log_anywhere(theta: ndarray) -> ndarray:
         distance = (((theta - mode) @ unroot.T) ** 2).sum(1)
         return -0.5 * (tail + d) * np.log1p(distance / tail)
 
@@ -87,9 +88,7 @@ def walk(
     return np.stack(draws)
 
 
-def _evolved(
-    here: np.ndarray, other: np.ndarray, rng: np.random.Generator, *, is_long: bool
-) -> np.ndarray:
+def _evolved(here: ndarray, other: ndarray, rng: np.random.Generator, *, is_long: bool) -> ndarray:
     """Each walker moved along the difference of two of the others (ter Braak, eq. 2); a
     long move may change the hill.
     """
@@ -102,7 +101,7 @@ def _evolved(
     return here + leap + 1e-5 * rng.standard_normal((n, d))
 
 
-def split_rhat(chains: np.ndarray) -> np.ndarray:
+def split_rhat(chains: ndarray) -> ndarray:
     """Gelman & Rubin's R-hat of each parameter over the walkers' halves (steps x
     walkers x parameters); 1 is mixed.
     """
@@ -112,7 +111,7 @@ def split_rhat(chains: np.ndarray) -> np.ndarray:
     return np.sqrt((half - 1) / half + between / within)
 
 
-def _spread(density: Density, mode: np.ndarray, prior: np.ndarray) -> np.ndarray:
+def _spread(density: Density, mode: ndarray, prior: ndarray) -> ndarray:
     """A root of the Laplace covariance at the mode, from central differences, kept near
     the prior's width.
     """

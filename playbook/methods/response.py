@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.methods.baseline import covariance, texture, whitener
 from playbook.methods.ensemble import Density, climb, split_rhat, walk
@@ -67,31 +68,31 @@ class ResponseFit:
     """
 
     channels: tuple[str, ...]
-    spend: np.ndarray
-    roi: np.ndarray
-    carry: np.ndarray
-    half: np.ndarray
-    slope: np.ndarray
-    size: np.ndarray
-    noise: np.ndarray
-    mixing: np.ndarray
+    spend: ndarray
+    roi: ndarray
+    carry: ndarray
+    half: ndarray
+    slope: ndarray
+    size: ndarray
+    noise: ndarray
+    mixing: ndarray
     wander: float
     echo: float
 
-    def contributions(self, draws: int) -> np.ndarray:
+    def contributions(self, draws: int) -> ndarray:
         """Response caused per week, draws x channels x weeks, for evenly spaced draws."""
         at = _evenly(len(self.roi), draws)
         shape = _shape(_lagged(self.spend), self.carry[at], self.half[at], self.slope[at])
         return self.size[at, :, None] * shape
 
-    def steady(self, spend: np.ndarray) -> np.ndarray:
+    def steady(self, spend: ndarray) -> ndarray:
         """Weekly response when each channel spends `spend[..., c]` every week: draws x
         ... x channels.
         """
         wide = (slice(None),) + (None,) * (np.ndim(spend) - 1)
         return self.size[wide] * hill(np.asarray(spend, float), self.half[wide], self.slope[wide])
 
-    def marginal(self, spend: np.ndarray) -> np.ndarray:
+    def marginal(self, spend: ndarray) -> ndarray:
         """Response of one more unit spent every week at weekly `spend` (one figure a
         channel): draws x channels.
         """
@@ -103,8 +104,8 @@ class ResponseFit:
 
 
 def forecast_weeks(
-    y: np.ndarray, fit: ResponseFit, *, design: np.ndarray, draws: int = 400, seed: int = 0
-) -> np.ndarray:
+    y: ndarray, fit: ResponseFit, *, design: ndarray, draws: int = 400, seed: int = 0
+) -> ndarray:
     """Draws x weeks of the response where `y` is missing, given the spend of those
     weeks: noise and baseline included.
 
@@ -128,7 +129,7 @@ def forecast_weeks(
     return caused[:, new] + (y[old] - caused[:, old]) @ onward.T + noise
 
 
-def hill(stock: np.ndarray, half: np.ndarray, slope: np.ndarray) -> np.ndarray:
+def hill(stock: ndarray, half: ndarray, slope: ndarray) -> ndarray:
     """stock^slope / (stock^slope + half^slope), 0 at 0; a half of the ceiling where
     stock equals half.
     """
@@ -136,7 +137,7 @@ def hill(stock: np.ndarray, half: np.ndarray, slope: np.ndarray) -> np.ndarray:
         return 1 / (1 + np.exp(slope * (np.log(half) - np.log(stock))))
 
 
-def adstock(spend: np.ndarray, carry: np.ndarray) -> np.ndarray:
+def adstock(spend: ndarray, carry: ndarray) -> ndarray:
     """Spend (weeks x channels) with geometric carry-over, weights summing to one: a
     steady spend is its own adstock.
 
@@ -146,11 +147,11 @@ def adstock(spend: np.ndarray, carry: np.ndarray) -> np.ndarray:
 
 
 def fit_response(
-    y: np.ndarray,
-    spend: np.ndarray,
+    y: ndarray,
+    spend: ndarray,
     *,
     channels: Sequence[str],
-    design: np.ndarray,
+    design: ndarray,
     tests: Sequence[GeoResult] = (),
     chased: Sequence[str] = (),
     steps: int = 1000,
@@ -190,8 +191,8 @@ def fit_response(
 
 
 def _model(
-    y: np.ndarray, spend: np.ndarray, tests: Sequence[tuple[int, GeoResult]]
-) -> tuple[np.ndarray, Callable, Callable]:
+    y: ndarray, spend: ndarray, tests: Sequence[tuple[int, GeoResult]]
+) -> tuple[ndarray, Callable, Callable]:
     """Where to start, what a point means, and its log posterior. A point holds for every
     channel the logit of its carry-over, then the logs of its half-saturation, of its
     slope and of its ROI.
@@ -202,7 +203,7 @@ def _model(
     start = np.repeat([CARRY[0], HALF[0], SLOPE[0], np.log(broad / 3)], len(active))
     experiments = [(test, c, *_without_test(spend, c, test)) for c, test in tests]
 
-    def curves(theta: np.ndarray) -> tuple[np.ndarray, ...]:
+    def curves(theta: ndarray) -> tuple[ndarray, ...]:
         """roi, carry, half, slope and size, and the response caused by week."""
         carry, half, slope, roi = np.moveaxis(theta.reshape(len(theta), 4, -1), 1, 0)
         carry, half = 1 / (1 + np.exp(-carry)), active * np.exp(half)
@@ -211,10 +212,10 @@ def _model(
         size = roi * spend.sum(0) / np.maximum(shape.sum(2), 1e-12)
         return roi, carry, half, slope, size, size[:, :, None] * shape
 
-    def density(whiten: np.ndarray, freedom: int) -> Density:
+    def density(whiten: ndarray, freedom: int) -> Density:
         target = whiten @ y[observed]
 
-        def log_posterior(theta: np.ndarray) -> np.ndarray:
+        def log_posterior(theta: ndarray) -> ndarray:
             roi, carry, half, slope, size, caused = curves(theta)
             parts, agreement = theta.reshape(len(theta), 4, -1), np.zeros(len(theta))
             prior = sum(
@@ -235,23 +236,23 @@ def _model(
     return start, curves, density
 
 
-def _without_test(spend: np.ndarray, channel: int, test: GeoResult) -> tuple[np.ndarray, float]:
+def _without_test(spend: ndarray, channel: int, test: GeoResult) -> tuple[ndarray, float]:
     """The channel's lagged spend had it been treated everywhere, and the money moved."""
     treated = spend.copy()
     treated[test.first : test.last + 1, channel] *= test.factor
     return _lagged(treated[:, [channel]]), (spend - treated).sum()
 
 
-def _evenly(n: int, draws: int) -> np.ndarray:
+def _evenly(n: int, draws: int) -> ndarray:
     return np.linspace(0, n - 1, draws).astype(int)
 
 
-def _shape(lags: np.ndarray, carry: np.ndarray, half: np.ndarray, slope: np.ndarray) -> np.ndarray:
+def _shape(lags: ndarray, carry: ndarray, half: ndarray, slope: ndarray) -> ndarray:
     """The saturated share of each week's adstock: draws x channels x weeks."""
     return hill(_stock(lags, carry), half[:, :, None], slope[:, :, None])
 
 
-def _lagged(spend: np.ndarray) -> np.ndarray:
+def _lagged(spend: ndarray) -> ndarray:
     """Channels x lags x weeks: what was spent l weeks before, 0 before the first week."""
     weeks, n_channels = spend.shape
     lags = np.zeros((n_channels, min(LAGS, weeks), weeks))
@@ -260,7 +261,7 @@ def _lagged(spend: np.ndarray) -> np.ndarray:
     return lags
 
 
-def _stock(lags: np.ndarray, carry: np.ndarray) -> np.ndarray:
+def _stock(lags: ndarray, carry: ndarray) -> ndarray:
     """Adstock of many carry-overs at once: carry is draws x channels, the answer draws
     x channels x weeks.
     """

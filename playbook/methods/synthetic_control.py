@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy import ndarray
 
 __all__ = ["LEVEL", "Counterfactual", "blend", "compare", "detectable"]
 
@@ -43,11 +44,11 @@ class Counterfactual:
     p_conformal: float
     p_placebo: float
     fit: float
-    expected: np.ndarray
-    observed: np.ndarray
+    expected: ndarray
+    observed: ndarray
 
 
-def blend(target: np.ndarray, others: np.ndarray) -> np.ndarray:
+def blend(target: ndarray, others: ndarray) -> ndarray:
     """Weights w >= 0, sum 1, least squares of `target` (periods) on `others` (periods x
     regions).
     """
@@ -65,7 +66,7 @@ def blend(target: np.ndarray, others: np.ndarray) -> np.ndarray:
     return w / w.sum()
 
 
-def compare(panel: np.ndarray, treated: np.ndarray, start: int) -> Counterfactual:
+def compare(panel: ndarray, treated: ndarray, start: int) -> Counterfactual:
     """Read a test: `panel` periods x regions without gaps, `treated` marks regions,
     `start` the first test period.
     """
@@ -90,13 +91,13 @@ def compare(panel: np.ndarray, treated: np.ndarray, start: int) -> Counterfactua
 
 
 def detectable(
-    panel: np.ndarray,
-    treated: np.ndarray,
+    panel: ndarray,
+    treated: ndarray,
     periods: int,
-    lifts: np.ndarray,
+    lifts: ndarray,
     *,
     worlds: int = 40,
-) -> np.ndarray:
+) -> ndarray:
     """Power by lift: the share of past windows of `periods` in which a planted lift
     would have been found.
 
@@ -116,13 +117,13 @@ def detectable(
     return n_found / len(starts)
 
 
-def _counterfactual(mean: np.ndarray, others: np.ndarray, start: int) -> np.ndarray:
+def _counterfactual(mean: ndarray, others: ndarray, start: int) -> ndarray:
     level, levels = mean[:start].mean(), others[:start].mean(0)
     weights = blend(mean[:start] - level, others[:start] - levels)
     return level + (others - levels) @ weights
 
 
-def _conformal(mean: np.ndarray, others: np.ndarray, start: int, effect: float) -> float:
+def _conformal(mean: ndarray, others: ndarray, start: int, effect: float) -> float:
     """The p-value of a constant `effect`: refitted on all periods as if it were true,
     blocks then move around.
 
@@ -145,7 +146,7 @@ def _conformal(mean: np.ndarray, others: np.ndarray, start: int, effect: float) 
     return p
 
 
-def _end(mean: np.ndarray, others: np.ndarray, start: int, att: float, side: int) -> float:
+def _end(mean: ndarray, others: ndarray, start: int, att: float, side: int) -> float:
     """The last effect on one side that is not refused: outward from the estimate in
     doubling steps, then by halving. Missing where there is no end to it.
     """
@@ -168,14 +169,14 @@ def _end(mean: np.ndarray, others: np.ndarray, start: int, att: float, side: int
     return att + side * (inside + outside) / 2
 
 
-def _placebo(gap: np.ndarray, others: np.ndarray, start: int) -> float:
+def _placebo(gap: ndarray, others: ndarray, start: int) -> float:
     """Share of regions, the treated mean among them, whose post/pre error ratio is at
     least as large as its own.
     """
     if others.shape[1] < LEAST_PLACEBOS:
         return np.nan
 
-    def ratio(g: np.ndarray) -> float:
+    def ratio(g: ndarray) -> float:
         return np.sqrt((g[start:] ** 2).mean() / max((g[:start] ** 2).mean(), 1e-300))
 
     own = ratio(gap)

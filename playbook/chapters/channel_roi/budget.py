@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.messages import say
 
@@ -20,14 +21,14 @@ ROUNDING = 1e-9
 
 
 def allocate(
-    mean_return: Callable[[np.ndarray], np.ndarray],
-    low: np.ndarray,
-    high: np.ndarray,
+    mean_return: Callable[[ndarray], ndarray],
+    low: ndarray,
+    high: ndarray,
     total: float,
     *,
     spend_all: bool = False,
     steps: int = 400,
-) -> np.ndarray:
+) -> ndarray:
     """The spend per channel with the most expected return less spend, within low..high
     each and `total` in all.
 
@@ -58,7 +59,7 @@ def allocate(
     return plan
 
 
-def _steps_taken(worth: np.ndarray, room: np.ndarray, spend_all: bool) -> np.ndarray:
+def _steps_taken(worth: ndarray, room: ndarray, spend_all: bool) -> ndarray:
     """How many steps each channel takes in the best split, by channel; `worth` is steps
     x channels, `room` the most steps each may take.
     """

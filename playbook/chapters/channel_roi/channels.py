@@ -18,6 +18,7 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
+from pandas import DataFrame, Series
 
 from playbook.chapters.channel_roi.media_days import COSTS_KNOWN, MATURE_DAYS
 from playbook.errors import PlaybookError
@@ -67,14 +68,14 @@ SUMS = (
 
 
 def kept(
-    results: Results, has_source: bool, name: str, make: Callable[[], pd.DataFrame]
-) -> pd.DataFrame | None:
+    results: Results, has_source: bool, name: str, make: Callable[[], DataFrame]
+) -> DataFrame | None:
     """Make a result table and keep it; None where its source is not there."""
     return results.table(name, make()) if has_source else None
 
 
 @returns("channel_roi.known_share")
-def known_channel_share(sales_orders: Table) -> pd.DataFrame:
+def known_channel_share(sales_orders: Table) -> DataFrame:
     """Of how many orders the channel is known: the gate of every figure by channel."""
     t = expression(sales_orders)
     counts = t.aggregate(n_orders=t.count(), n_known=t.channel.notnull().sum())
@@ -82,7 +83,7 @@ def known_channel_share(sales_orders: Table) -> pd.DataFrame:
     return row.assign(**_share(row.n_known, row.n_orders, ("known_share", "low", "high")))
 
 
-def tempting_roas(spend: pd.DataFrame) -> pd.DataFrame:
+def tempting_roas(spend: DataFrame) -> DataFrame:
     """The lesson: channels ranked by what their platforms claim (`SpendLog.daily`):
     channel, spend, platform_value, platform_roas, rank. Channels without a claim have
     none.
@@ -99,7 +100,7 @@ def channel_months(
     spend: SpendLog | None,
     refunds: Table | None = None,
     as_of: dt.date,
-) -> pd.DataFrame:
+) -> DataFrame:
     """One row per month of order and channel of last touch (missing channel:
     "unknown"), months with anything in them.
 
@@ -133,8 +134,8 @@ def channel_months(
 
 @returns("channel_roi.channel_pnl")
 def channel_pnl(
-    months: pd.DataFrame, *, n_months: int = 3, payback: pd.DataFrame | None = None
-) -> pd.DataFrame:
+    months: DataFrame, *, n_months: int = 3, payback: DataFrame | None = None
+) -> DataFrame:
     """The account of each channel over its last `n_months` complete months with known
     spend (`channel_months`); where no month is complete, over the last ones there are.
 
@@ -146,7 +147,7 @@ def channel_pnl(
     from scipy.special import gammaincinv
 
     accounts = [_account(name, part, n_months) for name, part in months.groupby("channel")]
-    pnl = pd.DataFrame(accounts)
+    pnl = DataFrame(accounts)
     pnl[["orders", "new_customers"]] = pnl[["orders", "new_customers"]].astype("int64")
     paid = pnl.spend.where(pnl.spend > 0)
     costs = pnl.revenue - pnl.margin + paid
@@ -176,7 +177,7 @@ def channel_pnl(
 
 
 @returns("channel_roi.claims")
-def claims(months: pd.DataFrame, *, spend: SpendLog, n_months: int = 3) -> pd.DataFrame:
+def claims(months: DataFrame, *, spend: SpendLog, n_months: int = 3) -> DataFrame:
     """Platform claims beside the shop's own count, last `n_months` months. The row `all`
     sets every claim against every order of the shop. Channels whose platform reports
     nothing have no row.
@@ -201,10 +202,10 @@ def owned(
     sales_orders: Table,
     channels: Table,
     *,
-    months: pd.DataFrame,
+    months: DataFrame,
     traffic: Table | None = None,
     as_of: dt.date,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Channels one does not simply buy, over the last twelve months (kind content,
     live, social, search, app_store, partner, referral, email and not paid, or content
     and live in any case). Intervals are Wilson's of 90 %.
@@ -233,7 +234,7 @@ def owned(
 
 
 @returns("channel_roi.models")
-def credit_models(touchpoints: Table, *, draws: int = 200, seed: int = 0) -> pd.DataFrame:
+def credit_models(touchpoints: Table, *, draws: int = 200, seed: int = 0) -> DataFrame:
     """Conversions by channel under first, last, linear, position and Markov; each
     column adds up to all conversions. None of them says what a channel caused.
     PlaybookError without touches.
@@ -262,7 +263,7 @@ def budget_channels(spend: SpendLog, channels: Table | None = None) -> list[str]
     return sorted(names)
 
 
-def margin_steps(pnl: pd.DataFrame) -> pd.DataFrame:
+def margin_steps(pnl: DataFrame) -> DataFrame:
     """From sales to what is left after ads, over the channels with spend and margin:
     step, amount, is_total.
     """
@@ -275,10 +276,10 @@ def margin_steps(pnl: pd.DataFrame) -> pd.DataFrame:
         (say("channel_roi.step_spend"), -paid.spend, False),
         (say("channel_roi.step_left"), paid.margin - paid.spend, True),
     ]
-    return pd.DataFrame(rows, columns=["step", "amount", "is_total"])
+    return DataFrame(rows, columns=["step", "amount", "is_total"])
 
 
-def channel_headline(months: pd.DataFrame) -> pd.DataFrame:
+def channel_headline(months: DataFrame) -> DataFrame:
     """Monthly series for the scorecard: mer (all sales before returns over all spend),
     roas, poas and ncac of channels with spend.
 
@@ -306,7 +307,7 @@ def channel_headline(months: pd.DataFrame) -> pd.DataFrame:
             ends = [(top - reach) / spend, (top + reach) / spend]
             rows.append((metric, month, top / spend, *ends, n, status))
         rows.append(("ncac", month, spend / won if won else np.nan, np.nan, np.nan, won, state))
-    return pd.DataFrame(rows, columns=HEADLINE)
+    return DataFrame(rows, columns=HEADLINE)
 
 
 def _with_refunds(orders: ibis.Table, refunds: Table | None) -> ibis.Table:
@@ -328,7 +329,7 @@ def _with_refunds(orders: ibis.Table, refunds: Table | None) -> ibis.Table:
     )
 
 
-def _monthly_orders(orders: ibis.Table) -> pd.DataFrame:
+def _monthly_orders(orders: ibis.Table) -> DataFrame:
     """Sums per channel and month of what the orders brought."""
     return (
         orders.mutate(month=_.ordered_on.strftime("%Y-%m"), channel=_.channel.fill_null("unknown"))
@@ -358,13 +359,13 @@ def _square_sum(money: ibis.Value) -> ibis.Value:
     return (cents * cents).sum().cast("float64")
 
 
-def _monthly_spend(spend: SpendLog | None) -> pd.DataFrame:
+def _monthly_spend(spend: SpendLog | None) -> DataFrame:
     """channel, month, spend, clicks, is_spend_known: months the extract knows day by
     day, or knows to be unspent.
     """
     if spend is None:
         kinds = {"channel": "str", "month": "str", "spend": float, "clicks": float}
-        return pd.DataFrame(columns=[*kinds, "is_spend_known"]).astype(
+        return DataFrame(columns=[*kinds, "is_spend_known"]).astype(
             kinds | {"is_spend_known": bool}
         )
     daily = spend.daily.assign(month=_month(spend.daily.day_on))
@@ -378,7 +379,7 @@ def _monthly_spend(spend: SpendLog | None) -> pd.DataFrame:
     return sums.assign(spend=sums.spend.where(sums.is_spend_known))
 
 
-def _account(channel: str, part: pd.DataFrame, n_months: int) -> dict[str, Any]:
+def _account(channel: str, part: DataFrame, n_months: int) -> dict[str, Any]:
     """One channel's sums over the months it is judged on."""
     usable = part[part.is_spend_known | part.spend.isna().all()]
     ripe = usable[usable.status == "complete"]
@@ -393,7 +394,7 @@ def _account(channel: str, part: pd.DataFrame, n_months: int) -> dict[str, Any]:
     }
 
 
-def _owned_kinds(channels: Table) -> pd.DataFrame:
+def _owned_kinds(channels: Table) -> DataFrame:
     """Channel (the index) -> kind, of channels one does not simply buy."""
     by_channel = expression(channels).group_by("channel")
     kinds = by_channel.aggregate(kind=_.kind.min(), is_paid=_.is_paid.any()).to_pandas()
@@ -402,7 +403,7 @@ def _owned_kinds(channels: Table) -> pd.DataFrame:
     return own.set_index("channel")[["kind"]]
 
 
-def _second_orders(sales_orders: Table, first: dt.date, as_of: dt.date) -> pd.DataFrame:
+def _second_orders(sales_orders: Table, first: dt.date, as_of: dt.date) -> DataFrame:
     """By channel of the first order: customers old enough (old_30, old_90), of these
     back in time (back_30, back_90).
     """
@@ -420,19 +421,19 @@ def _second_orders(sales_orders: Table, first: dt.date, as_of: dt.date) -> pd.Da
     return t.group_by("channel").aggregate(**counts).to_pandas().set_index("channel")
 
 
-def _month(days: pd.Series) -> pd.Series:
+def _month(days: Series) -> Series:
     return days.dt.strftime("%Y-%m")
 
 
-def _month_ends(months: pd.Series) -> pd.DatetimeIndex:
+def _month_ends(months: Series) -> pd.DatetimeIndex:
     return pd.PeriodIndex(months, freq="M").end_time.normalize()
 
 
-def _share(k: pd.Series, n: pd.Series, names: tuple[str, str, str]) -> dict[str, Any]:
+def _share(k: Series, n: Series, names: tuple[str, str, str]) -> dict[str, Any]:
     """The share k / n and its interval, under three names."""
     ends = wilson(k.to_numpy(float), n.to_numpy(float), 0.9)
     return dict(zip(names, (_over(k, n), *ends), strict=True))
 
 
-def _over(top: pd.Series, bottom: pd.Series) -> pd.Series:
+def _over(top: Series, bottom: Series) -> Series:
     return (top / bottom.where(bottom > 0)).astype(float)

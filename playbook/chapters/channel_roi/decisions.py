@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.channel_roi.media_plan import BudgetPlan
 from playbook.decisions import decision_rows, propose
@@ -32,10 +33,10 @@ class Findings:
     """
 
     plan: BudgetPlan
-    pnl: pd.DataFrame
-    months: pd.DataFrame
-    response: pd.DataFrame
-    tests: pd.DataFrame | None = None
+    pnl: DataFrame
+    months: DataFrame
+    response: DataFrame
+    tests: DataFrame | None = None
     is_flagged: bool = False
 
 
@@ -46,7 +47,7 @@ def channel_decisions(
     currency: str,
     payback_cap: float = 12.0,
     strategic: Collection[str] = (),
-) -> pd.DataFrame:
+) -> DataFrame:
     """The decision rows of the budget, in the fields of `Decision`: one per channel of
     the response.
 
@@ -99,7 +100,7 @@ def channel_decisions(
     return decision_rows(rows)
 
 
-def _is_weak(months: pd.DataFrame, channel: str) -> bool:
+def _is_weak(months: DataFrame, channel: str) -> bool:
     """Did the channel's margin not pay its spend in the last two complete months?"""
     ripe = months[(months.channel == channel) & (months.status == "complete")]
     last = ripe[ripe.spend > 0].tail(WEAK_MONTHS)
@@ -126,9 +127,9 @@ def _kind(
     return "lower" if step.action == "lower" else "hold_right"
 
 
-def _how_to_test(tests: pd.DataFrame | None, channel: str) -> str:
+def _how_to_test(tests: DataFrame | None, channel: str) -> str:
     """Where and how long to test; nothing where no test was planned."""
-    mine = tests[tests.channel == channel] if tests is not None else pd.DataFrame()
+    mine = tests[tests.channel == channel] if tests is not None else DataFrame()
     if mine.empty:
         return ""
     worthwhile = mine[mine.is_worthwhile]

@@ -15,6 +15,8 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
+from numpy import ndarray
+from pandas import DataFrame
 
 from playbook.chapters.channel_roi.media_days import daily_sales
 from playbook.chapters.channel_roi.media_model import MediaWeeks
@@ -53,7 +55,7 @@ def geo_readings(
     ad_spend: Table,
     refunds: Table | None = None,
     as_of: dt.date,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Every finished geo test read by synthetic control on daily sales by region, in
     margin (revenue without costs). A test needs four control regions and twice its
     length of history.
@@ -68,7 +70,7 @@ def geo_readings(
     return frame_of("channel_roi.geo_tests", rows)
 
 
-def geo_evidence(readings: pd.DataFrame | None, weeks: MediaWeeks) -> list[GeoResult]:
+def geo_evidence(readings: DataFrame | None, weeks: MediaWeeks) -> list[GeoResult]:
     """The readings a fit can use: those with a return and its error, on the weeks they
     cover for the most part.
     """
@@ -91,11 +93,11 @@ def geo_evidence(readings: pd.DataFrame | None, weeks: MediaWeeks) -> list[GeoRe
 def geo_plan(
     sales_orders: Table,
     *,
-    response: pd.DataFrame,
+    response: DataFrame,
     refunds: Table | None = None,
     as_of: dt.date,
     days: tuple[int, ...] = (14, 28, 56),
-) -> pd.DataFrame:
+) -> DataFrame:
     """What a geo test of each length could show, tried out on the shop's own past
     without a test, for each channel of `response` (`response_table`). Treated is every
     third of the sixty largest regions, the set the others imitate best. Without five
@@ -113,7 +115,7 @@ def geo_plan(
     wide = wide[sorted(largest)]
     marks = _best_imitated(wide)
     share = wide.to_numpy()[:, marks].sum() / max(every.sum(), 1e-9)
-    lengths = pd.DataFrame(
+    lengths = DataFrame(
         [(length, *_smallest_lift(wide.to_numpy(), marks, length)) for length in days],
         columns=["days", "smallest_lift", "note"],
     )
@@ -132,7 +134,7 @@ def geo_plan(
     return plan[schema("channel_roi.geo_plan").names]
 
 
-def _smallest_lift(panel: np.ndarray, marks: np.ndarray, length: int) -> tuple[float, str]:
+def _smallest_lift(panel: ndarray, marks: ndarray, length: int) -> tuple[float, str]:
     """The smallest lift a test of this length would find, or missing and why."""
     if len(panel) < 3 * length:
         return np.nan, say("channel_roi.note_short_history", needed=3 * length, n=len(panel))
@@ -144,7 +146,7 @@ def _smallest_lift(panel: np.ndarray, marks: np.ndarray, length: int) -> tuple[f
     return LIFTS[is_found][0], ""
 
 
-def _best_imitated(wide: pd.DataFrame) -> np.ndarray:
+def _best_imitated(wide: DataFrame) -> ndarray:
     """Marks every third region by sales (one, under seven), from the start whose sum
     the rest imitates most closely.
     """
@@ -152,7 +154,7 @@ def _best_imitated(wide: pd.DataFrame) -> np.ndarray:
     stride = 3 if len(order) >= 7 else len(order)
     half = len(wide) // 2
 
-    def miss(marks: np.ndarray) -> float:
+    def miss(marks: ndarray) -> float:
         read = compare(wide.to_numpy(), marks, half)
         return read.fit / max(abs(read.observed[:half].mean()), 1e-9)
 
@@ -160,7 +162,7 @@ def _best_imitated(wide: pd.DataFrame) -> np.ndarray:
     return min(sets, key=miss)
 
 
-def _regional_spend(ad_spend: Table, as_of: dt.date) -> pd.DataFrame:
+def _regional_spend(ad_spend: Table, as_of: dt.date) -> DataFrame:
     paid = (
         expression(ad_spend)
         .mutate(day_on=_.day_on.cast("date"))
@@ -173,9 +175,7 @@ def _regional_spend(ad_spend: Table, as_of: dt.date) -> pd.DataFrame:
     return paid.assign(day_on=pd.to_datetime(paid.day_on))
 
 
-def _read_test(
-    test: str, part: pd.DataFrame, sales: pd.DataFrame, paid: pd.DataFrame
-) -> dict[str, Any]:
+def _read_test(test: str, part: DataFrame, sales: DataFrame, paid: DataFrame) -> dict[str, Any]:
     """One row of the readings: what can be said of a test, and why no more."""
     start, end = part.starts_on.min(), part.ends_on.max()
     channel = next(iter(part.channel.dropna()), None) if "channel" in part else None
@@ -215,7 +215,7 @@ def _read_test(
     }
 
 
-def _spend_change(paid: pd.DataFrame, marks: np.ndarray, before: int) -> tuple[float, float]:
+def _spend_change(paid: DataFrame, marks: ndarray, before: int) -> tuple[float, float]:
     """What the treated regions were given beyond their usual spend during a test, and
     that usual spend. Regions share one plan, so it follows the others' spend.
     """

@@ -2,25 +2,24 @@
 
 The response is contribution margin of the whole shop by week of order, lowered by what
 refunds of matured orders take (revenue where costs are unknown). Nothing of tracking
-enters. A table somebody already keeps by week is read as it is.
+enters.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from typing import Any
 
 import ibis
 import pandas as pd
 from ibis import _
+from pandas import DataFrame
 
-from playbook.chapters.channel_roi.media_model import MediaWeeks, media_weeks, scored_weeks
+from playbook.chapters.channel_roi.media_model import MediaWeeks, media_weeks
 from playbook.errors import PlaybookError
 from playbook.measures.ad_spend import SpendLog, Table, exact_sum
 from playbook.store import expression
 
-__all__ = ["COSTS_KNOWN", "MATURE_DAYS", "daily_sales", "media_frame", "weekly_media"]
+__all__ = ["COSTS_KNOWN", "MATURE_DAYS", "daily_sales", "media_frame"]
 
 # refunds of an order are in after so many days (metrics.md, roi)
 MATURE_DAYS = 60
@@ -51,46 +50,13 @@ def media_frame(
     return weeks, basis
 
 
-def weekly_media(table: pd.DataFrame, mapping: Mapping[str, Any]) -> MediaWeeks:
-    """Weeks from a table with one row a week and one column per channel, as media teams
-    keep them.
-
-    `mapping` names its columns: `week_on`, `response`, `spend` (channel: column) and,
-    where wanted, `controls` (a list). Weeks without a row, without a figure or with
-    negative spend are not scored. PlaybookError for columns that are not there and rows
-    that are not weeks.
-    """
-    paid, controls = dict(mapping.get("spend") or {}), list(mapping.get("controls") or [])
-    named = [mapping.get("week_on"), mapping.get("response"), *paid.values(), *controls]
-    absent = [str(name) for name in named if name not in table]
-    if absent or not paid:
-        columns = ", ".join(absent) or "spend"
-        raise PlaybookError("channel_roi.mapping_without_column", columns=columns)
-    week = pd.to_datetime(table[named[0]], errors="coerce")
-    apart = week.sort_values().diff().dropna().dt.days
-    n_wrong = int(week.isna().sum() + ((apart < 7) | (apart % 7 > 0)).sum())
-    if n_wrong:
-        raise PlaybookError("channel_roi.not_one_a_week", column=str(named[0]), rows=n_wrong)
-    weeks = pd.date_range(week.min(), week.max(), freq="7D")
-    numbers = table[named[1:]].apply(pd.to_numeric, errors="coerce").set_axis(week)
-    numbers = numbers.reindex(weeks).astype(float).reset_index(drop=True)
-    spend = pd.DataFrame({channel: numbers[paid[channel]] for channel in sorted(paid)})
-    return scored_weeks(
-        pd.DataFrame({"week_on": weeks, "response": numbers[named[1]]}),
-        spend.fillna(spend.median()).fillna(0.0),
-        spend.notna(),
-        numbers[controls],
-        numbers[controls].fillna(numbers[controls].mean()),
-    )
-
-
 def daily_sales(
     sales_orders: Table,
     refunds: Table | None,
     as_of: dt.date,
     *,
     by_region: bool = False,
-) -> tuple[pd.DataFrame, str]:
+) -> tuple[DataFrame, str]:
     """day_on (and region), response: margin of the day's orders less the share refunds
     take of orders 60 days old; and the basis, margin or revenue.
     """
@@ -136,12 +102,12 @@ def _row(table: ibis.Table, **figures: ibis.Value) -> pd.Series:
     return table.aggregate(**figures).to_pandas().iloc[0].astype(float)
 
 
-def _promotion_days(promotions: Table | None, days: pd.DatetimeIndex) -> pd.DataFrame:
+def _promotion_days(promotions: Table | None, days: pd.DatetimeIndex) -> DataFrame:
     """day_on, and the depth of the promotions running each day where there is any: of
     shop-wide ones, and of listed ones weighted by how many skus.
     """
-    depths = pd.DataFrame(0.0, index=days, columns=["promotion", "promotion_listed"])
-    running = expression(promotions).to_pandas() if promotions is not None else pd.DataFrame()
+    depths = DataFrame(0.0, index=days, columns=["promotion", "promotion_listed"])
+    running = expression(promotions).to_pandas() if promotions is not None else DataFrame()
     for p in running.itertuples():
         is_on = (days >= pd.Timestamp(p.starts_on)) & (days <= pd.Timestamp(p.ends_on))
         depth = float(p.depth_share) if pd.notna(p.depth_share) else USUAL_DEPTH

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy import ndarray
+from pandas import DataFrame
 
 from playbook.messages import say
 from playbook.methods.baseline import baseline_design
@@ -53,10 +55,10 @@ class MediaWeeks:
     with the channel's usual day; `is_known`: where nothing was filled (None: nowhere).
     """
 
-    frame: pd.DataFrame
-    spend: pd.DataFrame
+    frame: DataFrame
+    spend: DataFrame
     controls: tuple[str, ...]
-    is_known: pd.DataFrame | None = None
+    is_known: DataFrame | None = None
 
     def today(self) -> pd.Series:
         """Weekly spend by channel: the mean of what is known of the last four weeks;
@@ -65,7 +67,7 @@ class MediaWeeks:
         recent = self.spend.tail(RECENT_WEEKS)
         return recent.mean() if self.is_known is None else recent.where(self.is_known).mean()
 
-    def design(self) -> np.ndarray:
+    def design(self) -> ndarray:
         """Baseline columns of these weeks."""
         days_of_year = self.frame.week_on.dt.day_of_year.tolist() or [1]
         return baseline_design(
@@ -84,17 +86,17 @@ class MediaModel:
 
     fit: ResponseFit | None
     chase: DemandChase | None
-    verdicts: pd.DataFrame
+    verdicts: DataFrame
     weeks: MediaWeeks
 
 
 def media_weeks(
-    sales: pd.DataFrame,
-    spend: pd.DataFrame,
+    sales: DataFrame,
+    spend: DataFrame,
     *,
     as_of: dt.date,
     channels: Sequence[str],
-    controls: pd.DataFrame,
+    controls: DataFrame,
 ) -> MediaWeeks:
     """Weeks counted back from `as_of`. `sales`: day_on, response, one row per trading
     day; `spend`: `SpendLog.daily`; `controls`: day_on and one numeric column each,
@@ -115,7 +117,7 @@ def media_weeks(
     by_day = controls.set_index("day_on").reindex(days).astype(float)
     response = sales.set_index("day_on").response.reindex(days).fillna(0.0).groupby(week).sum()
     return scored_weeks(
-        pd.DataFrame({"week_on": days[::7], "response": response.astype(float)}),
+        DataFrame({"week_on": days[::7], "response": response.astype(float)}),
         daily.fillna(usual).fillna(0.0).groupby(week).sum(),
         daily.notna().groupby(week).all(),
         by_day.groupby(week).sum(min_count=7),
@@ -124,11 +126,11 @@ def media_weeks(
 
 
 def scored_weeks(
-    frame: pd.DataFrame,
-    spend: pd.DataFrame,
-    is_known: pd.DataFrame,
-    controls: pd.DataFrame,
-    filled: pd.DataFrame,
+    frame: DataFrame,
+    spend: DataFrame,
+    is_known: DataFrame,
+    controls: DataFrame,
+    filled: DataFrame,
 ) -> MediaWeeks:
     """Weeks (week_on, response) with the response taken out, and the reason said, where
     spend is not known or negative, or where one of the `controls` is missing; `filled`
@@ -140,7 +142,7 @@ def scored_weeks(
     }
     for name in controls:
         reasons[say("channel_roi.week_control_unknown", name=name)] = controls[name].isna()
-    unscored = pd.DataFrame(reasons).to_numpy(bool)
+    unscored = DataFrame(reasons).to_numpy(bool)
     frame = frame.assign(**filled)
     frame["reason"] = np.select(list(unscored.T), list(reasons), "")
     frame["response"] = frame.response.mask(unscored.any(axis=1))
@@ -179,10 +181,10 @@ def fit_media(
 
 
 @returns("channel_roi.demand_chase")
-def demand_chase(model: MediaModel) -> pd.DataFrame:
+def demand_chase(model: MediaModel) -> DataFrame:
     """Does spend follow demand? Two looks at one fit."""
     chase = model.chase or DemandChase(np.nan, np.nan)
-    return pd.DataFrame(
+    return DataFrame(
         {
             "look": [say("channel_roi.look_unexplained"), say("channel_roi.look_predictable")],
             "p_value": [chase.p_unexplained, chase.p_predictable],
@@ -196,7 +198,7 @@ def demand_chase(model: MediaModel) -> pd.DataFrame:
 
 
 @returns("channel_roi.held_out")
-def held_out_weeks(weeks: MediaWeeks, *, n_weeks: int = 8, seed: int = 0) -> pd.DataFrame:
+def held_out_weeks(weeks: MediaWeeks, *, n_weeks: int = 8, seed: int = 0) -> DataFrame:
     """The last `n_weeks` that can be scored, foretold from the weeks before and their
     own spend, beside naive answers. No rows where too few weeks are left to fit.
     """
@@ -226,7 +228,7 @@ def held_out_weeks(weeks: MediaWeeks, *, n_weeks: int = 8, seed: int = 0) -> pd.
     return held.dropna(subset="actual")[columns].reset_index(drop=True)
 
 
-def _told_apart(spend: pd.DataFrame, y: np.ndarray) -> tuple[dict[str, list[str]], pd.DataFrame]:
+def _told_apart(spend: DataFrame, y: ndarray) -> tuple[dict[str, list[str]], DataFrame]:
     """What can be fitted, as name -> channels, and the verdict on every channel."""
     scored = np.isfinite(y)
     notes = {c: _refusal(spend[c].to_numpy(float)[scored], y[scored]) for c in spend.columns}
@@ -236,7 +238,7 @@ def _told_apart(spend: pd.DataFrame, y: np.ndarray) -> tuple[dict[str, list[str]
     for c, name in fitted_as.items():
         if others := ", ".join(o for o in groups[name] if o != c):
             notes[c] = say("channel_roi.note_together", others=others)
-    verdicts = pd.DataFrame(
+    verdicts = DataFrame(
         {
             "channel": list(notes),
             "fitted_as": [fitted_as.get(c) for c in notes],
@@ -249,7 +251,7 @@ def _told_apart(spend: pd.DataFrame, y: np.ndarray) -> tuple[dict[str, list[str]
     return groups, verdicts
 
 
-def _refusal(spend: np.ndarray, y: np.ndarray) -> str | None:
+def _refusal(spend: ndarray, y: ndarray) -> str | None:
     """Why a channel's response cannot be told from these weeks; None where it can."""
     active = int((spend > 0).sum())
     if len(y) < MIN_WEEKS:
@@ -265,7 +267,7 @@ def _refusal(spend: np.ndarray, y: np.ndarray) -> str | None:
     return None
 
 
-def _moving_together(spend: pd.DataFrame) -> list[list[str]]:
+def _moving_together(spend: DataFrame) -> list[list[str]]:
     """Channels in groups that always move together, in the order of their names."""
     is_close = spend.corr().abs() >= TOGETHER
     groups: list[list[str]] = []

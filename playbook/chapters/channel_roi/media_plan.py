@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy import ndarray
+from pandas import DataFrame, Series
 
 from playbook.chapters.channel_roi.budget import allocate
 from playbook.chapters.channel_roi.media_model import LEVEL, MediaModel
@@ -42,7 +44,7 @@ NOT_SPENT = "(not spent)"
 
 
 @returns("channel_roi.response")
-def response_table(model: MediaModel) -> pd.DataFrame:
+def response_table(model: MediaModel) -> DataFrame:
     """What each channel's spend returned and what a little more would.
 
     Not identifiable: missing. A channel fitted together with others carries their joint
@@ -50,7 +52,7 @@ def response_table(model: MediaModel) -> pd.DataFrame:
     """
     table = model.verdicts.assign(spend_now=model.verdicts.channel.map(model.weeks.today()))
     names = schema("channel_roi.response").names
-    figures = pd.DataFrame(columns=names[names.index("seen_low") : names.index("verdict")])
+    figures = DataFrame(columns=names[names.index("seen_low") : names.index("verdict")])
     if model.fit is not None:
         fit, tails = model.fit, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
         now, (least, most) = _now(model), _seen(fit)
@@ -65,7 +67,7 @@ def response_table(model: MediaModel) -> pd.DataFrame:
             fit.carry.mean(0),
             fit.mixing,
         ]
-        figures = pd.DataFrame(np.column_stack(columns), fit.channels, figures.columns)
+        figures = DataFrame(np.column_stack(columns), fit.channels, figures.columns)
     table[figures.columns] = figures.reindex(table.fitted_as).to_numpy(float)
     is_silent = (table.verdict == "identified") & table.marginal_return.isna()
     table.loc[is_silent, "note"] = say("channel_roi.note_outside_seen")
@@ -73,7 +75,7 @@ def response_table(model: MediaModel) -> pd.DataFrame:
     return table[names].sort_values("channel", ignore_index=True)
 
 
-def response_curves(model: MediaModel, *, points: int = 40) -> pd.DataFrame:
+def response_curves(model: MediaModel, *, points: int = 40) -> DataFrame:
     """Weekly response against a steady weekly spend, for drawing: channel, spend,
     response, low, high, is_seen (inside the range of carried-over spend), now (today's
     weekly spend). The model has a fit.
@@ -82,7 +84,7 @@ def response_curves(model: MediaModel, *, points: int = 40) -> pd.DataFrame:
     grid = np.linspace(0, 1.25, points)[:, None] * np.fmax(most, now)
     drawn = fit.size[::10, None] * hill(grid, fit.half[::10, None], fit.slope[::10, None])
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return pd.DataFrame(
+    return DataFrame(
         {
             "channel": np.repeat(fit.channels, points),
             "spend": grid.T.ravel(),
@@ -105,7 +107,7 @@ class BudgetPlan:
     split).
     """
 
-    table: pd.DataFrame
+    table: DataFrame
     gain: float
     low: float
     high: float
@@ -187,11 +189,11 @@ def plan_budget(
 
 
 def _bounds(
-    response: pd.DataFrame,
+    response: DataFrame,
     largest_step: float,
     floors: Mapping[str, float],
     caps: Mapping[str, float],
-) -> pd.DataFrame:
+) -> DataFrame:
     """By channel, a month: now, floor, cap and is_free (may move). A channel whose spend
     is not known has no advice: it stays out of the sums.
     """
@@ -203,17 +205,17 @@ def _bounds(
     least, most = response.seen_low * WEEKS_A_MONTH, response.seen_high * WEEKS_A_MONTH
     low = np.maximum(now * (1 - largest_step), np.minimum(least, now)).where(is_free, now)
     high = np.minimum(now * (1 + largest_step), np.maximum(most, now)).where(is_free, now)
-    floor, cap = pd.Series(floors, dtype=float), pd.Series(caps, dtype=float)
+    floor, cap = Series(floors, dtype=float), Series(caps, dtype=float)
     low = np.fmax(low, floor.reindex(low.index))
     high = np.fmin(high, cap.reindex(low.index))
     # a cap below today's range lowers the floor with it, but never a floor that was asked for
     low = low.where(low.index.isin(floor.index), np.minimum(low, high))
-    return pd.DataFrame({"now": now, "floor": low, "cap": high, "is_free": is_free})
+    return DataFrame({"now": now, "floor": low, "cap": high, "is_free": is_free})
 
 
 def _search(
-    model: MediaModel, bounds: pd.DataFrame, total: float, spend_all: bool
-) -> tuple[pd.Series, pd.DataFrame]:
+    model: MediaModel, bounds: DataFrame, total: float, spend_all: bool
+) -> tuple[Series, DataFrame]:
     """The plan, and per draw what each channel's step gains net of spend (0 where it
     stays). ValueError where the bounds cannot be met.
     """
@@ -223,7 +225,7 @@ def _search(
     if not chosen:
         if plan.sum() > total * (1 + ROUNDING):
             raise ValueError(say("channel_roi.held_exceed_total"))
-        return plan, pd.DataFrame(0.0, index=[0], columns=bounds.index)
+        return plan, DataFrame(0.0, index=[0], columns=bounds.index)
     fit = model.fit
     at = [fit.channels.index(c) for c in chosen]
     draws = {name: getattr(fit, name)[:, at] for name in ("size", "half", "slope")}
@@ -239,26 +241,26 @@ def _search(
     )
     then, now = plan[chosen].to_numpy(), free.now.to_numpy()
     gains = _monthly(curves, then) - _monthly(curves, now) - (then - now)
-    gains = pd.DataFrame(gains, columns=chosen)
+    gains = DataFrame(gains, columns=chosen)
     return plan, gains.reindex(columns=bounds.index, fill_value=0.0)
 
 
-def _monthly(fit: ResponseFit, spend: np.ndarray) -> np.ndarray:
+def _monthly(fit: ResponseFit, spend: ndarray) -> ndarray:
     """What a steady monthly spend returns in a month: draws x ... x channels."""
     return fit.steady(spend / WEEKS_A_MONTH) * WEEKS_A_MONTH
 
 
 def _plan_table(
-    response: pd.DataFrame,
-    bounds: pd.DataFrame,
-    plan: pd.Series,
-    draws: pd.DataFrame,
-    is_tried: pd.Series,
-) -> pd.DataFrame:
+    response: DataFrame,
+    bounds: DataFrame,
+    plan: Series,
+    draws: DataFrame,
+    is_tried: Series,
+) -> DataFrame:
     """The plan's rows, by channel."""
     now = bounds.now
     is_moved = _is_moved(plan, now)
-    table = pd.DataFrame(
+    table = DataFrame(
         {
             "now": now,
             "plan": plan,
@@ -281,23 +283,23 @@ def _plan_table(
     return table
 
 
-def _is_moved(plan: pd.Series, now: pd.Series) -> pd.Series:
+def _is_moved(plan: Series, now: Series) -> Series:
     return np.abs(plan - now) > LEAST_MOVE * now.clip(lower=ROUNDING)
 
 
-def _is_allowed(split: pd.Series, bounds: pd.DataFrame, total: float) -> bool:
+def _is_allowed(split: Series, bounds: DataFrame, total: float) -> bool:
     """Does a split keep every bound and the total?"""
     inside = (split >= bounds.floor - ROUNDING) & (split <= bounds.cap + ROUNDING)
     return bool(inside.all()) and split.sum() <= total * (1 + ROUNDING)
 
 
-def _seen(fit: ResponseFit) -> tuple[np.ndarray, np.ndarray]:
+def _seen(fit: ResponseFit) -> tuple[ndarray, ndarray]:
     """The range of carried-over weekly spend the fit has seen, by channel."""
     stock = adstock(fit.spend, fit.carry.mean(0))
     return stock.min(0), stock.max(0)
 
 
-def _now(model: MediaModel) -> np.ndarray:
+def _now(model: MediaModel) -> ndarray:
     """Today's weekly spend of each fitted channel or group; missing where that of a
     member is.
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.channel_roi.media_plan import NOT_SPENT
 from playbook.messages import say
@@ -37,14 +37,14 @@ MARKS = {
 }
 
 
-def claimed_plot(roas: pd.DataFrame) -> Axes:
+def claimed_plot(roas: DataFrame) -> Axes:
     """The lesson: channels in the order of what their platforms claim."""
     shown = roas.dropna(subset=["platform_roas"])
     ax = bars_with_intervals(shown, "channel", "platform_roas", colour="orange")
     return _titled(ax, "claimed")
 
 
-def break_even_plot(pnl: pd.DataFrame) -> Axes:
+def break_even_plot(pnl: DataFrame) -> Axes:
     """ROAS with its interval, and the mark each channel has to pass; hatched where
     refunds are still to come.
     """
@@ -61,13 +61,13 @@ def break_even_plot(pnl: pd.DataFrame) -> Axes:
     return _titled(ax, "break_even")
 
 
-def margin_steps_plot(steps: pd.DataFrame, currency: str) -> Axes:
+def margin_steps_plot(steps: DataFrame, currency: str) -> Axes:
     """From attributed sales down to what is left after ads."""
     ax = waterfall(steps, "step", "amount", total="is_total")
     return _titled(ax, "margin_steps", currency)
 
 
-def credit_plot(models: pd.DataFrame) -> Axes:
+def credit_plot(models: DataFrame) -> Axes:
     """One row per channel, one mark per rule: the width of a row is how little the
     rules agree.
     """
@@ -84,7 +84,7 @@ def credit_plot(models: pd.DataFrame) -> Axes:
     return _titled(ax, "credit")
 
 
-def response_plot(curves: pd.DataFrame, currency: str, basis: str) -> Axes:
+def response_plot(curves: DataFrame, currency: str, basis: str) -> Axes:
     """A small picture per channel: the curve with its interval, the range seen in full
     ink, today as a dot.
     """
@@ -110,7 +110,7 @@ def response_plot(curves: pd.DataFrame, currency: str, basis: str) -> Axes:
     return grid[0, 0]
 
 
-def _curve(ax: Axes, part: pd.DataFrame) -> None:
+def _curve(ax: Axes, part: DataFrame) -> None:
     """One channel's curve, its range seen, and today."""
     line_with_band(part, "spend", "response", low="low", high="high", colour="light", ax=ax)
     seen = part[part.is_seen]
@@ -122,7 +122,7 @@ def _curve(ax: Axes, part: pd.DataFrame) -> None:
     ax.set_xlim(0, part.spend.max())
 
 
-def held_out_plot(weeks: pd.DataFrame, currency: str) -> Axes:
+def held_out_plot(weeks: DataFrame, currency: str) -> Axes:
     """Weeks the fit had not seen, foretold with their interval, beside what happened
     and a naive answer.
     """
@@ -139,7 +139,7 @@ def held_out_plot(weeks: pd.DataFrame, currency: str) -> Axes:
     return _titled(ax, "held_out")
 
 
-def plan_plot(plan: pd.DataFrame, currency: str) -> Axes:
+def plan_plot(plan: DataFrame, currency: str) -> Axes:
     """Today's budget, the plan, and the bounds it was searched within."""
     shown = plan[(plan.channel != NOT_SPENT) | (plan.plan > 0)]
     ax = new_axes(size=(8, max(2.4, 0.5 * len(shown) + 1.2)))
