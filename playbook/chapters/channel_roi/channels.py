@@ -296,17 +296,17 @@ def channel_headline(months: DataFrame) -> DataFrame:
         spend = paid.spend.sum() if is_known else np.nan
         state = "complete" if is_known else "unobserved"
         ripe = part.status.iloc[0] if is_known else state
-        sway, swing = (Z90 * np.sqrt(paid[f"{x}_variance"].sum()) for x in ("sales", "margin"))
-        margin = paid.margin.sum(min_count=len(paid))
+        sway, swing = Z90 * np.sqrt(paid[["sales_variance", "margin_variance"]].sum())
+        margin, n_orders = paid.margin.sum(min_count=len(paid)), paid.orders.sum()
         won = paid.new_customers.sum()
-        for metric, top, reach, n, status in (
-            ("mer", part.sales.sum(), np.nan, part.orders.sum(), state),
-            ("poas", margin, swing, paid.orders.sum(), ripe),
-            ("roas", paid.sales.sum(), sway, paid.orders.sum(), state),
+        for metric, top, bottom, reach, n, status in (
+            ("mer", part.sales.sum(), spend, np.nan, part.orders.sum(), state),
+            ("poas", margin, spend, swing, n_orders, ripe),
+            ("roas", paid.sales.sum(), spend, sway, n_orders, state),
+            ("ncac", spend, won or np.nan, np.nan, won, state),
         ):
-            ends = [(top - reach) / spend, (top + reach) / spend]
-            rows.append((metric, month, top / spend, *ends, n, status))
-        rows.append(("ncac", month, spend / won if won else np.nan, np.nan, np.nan, won, state))
+            ends = (top - reach) / bottom, (top + reach) / bottom
+            rows.append((metric, month, top / bottom, *ends, n, status))
     return DataFrame(rows, columns=HEADLINE)
 
 

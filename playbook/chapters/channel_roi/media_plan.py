@@ -22,7 +22,7 @@ from playbook.chapters.channel_roi.budget import allocate
 from playbook.chapters.channel_roi.media_model import LEVEL, MediaModel
 from playbook.errors import PlaybookError
 from playbook.messages import say
-from playbook.methods.response import ResponseFit, adstock, hill
+from playbook.methods.response import ResponseFit, adstock
 from playbook.tables import returns, schema
 
 __all__ = [
@@ -41,6 +41,8 @@ SURE = 0.8
 # a smaller change of a channel's spend is none
 LEAST_MOVE = 0.01
 NOT_SPENT = "(not spent)"
+# what makes a curve
+CURVE = ("size", "half", "slope")
 
 
 @returns("channel_roi.response")
@@ -54,20 +56,12 @@ def response_table(model: MediaModel) -> DataFrame:
     names = schema("channel_roi.response").names
     figures = DataFrame(columns=names[names.index("seen_low") : names.index("verdict")])
     if model.fit is not None:
-        fit, tails = model.fit, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+        fit = model.fit
         now, (least, most) = _now(model), _seen(fit)
         marginal = np.where((least <= now) & (now <= most), fit.marginal(now), np.nan)
-        columns = [
-            least,
-            most,
-            fit.roi.mean(0),
-            *np.quantile(fit.roi, tails, axis=0),
-            marginal.mean(0),
-            *np.quantile(marginal, tails, axis=0),
-            fit.carry.mean(0),
-            fit.mixing,
-        ]
-        figures = DataFrame(np.column_stack(columns), fit.channels, figures.columns)
+        rows = [least, most, *_middle_and_ends(fit.roi), *_middle_and_ends(marginal)]
+        rows += [fit.carry.mean(0), fit.mixing]
+        figures = DataFrame(np.column_stack(rows), fit.channels, figures.columns)
     table[figures.columns] = figures.reindex(table.fitted_as).to_numpy(float)
     is_silent = (table.verdict == "identified") & table.marginal_return.isna()
     table.loc[is_silent, "note"] = say("channel_roi.note_outside_seen")
@@ -82,15 +76,16 @@ def response_curves(model: MediaModel, *, points: int = 40) -> DataFrame:
     """
     fit, now, (least, most) = model.fit, _now(model), _seen(model.fit)
     grid = np.linspace(0, 1.25, points)[:, None] * np.fmax(most, now)
-    drawn = fit.size[::10, None] * hill(grid, fit.half[::10, None], fit.slope[::10, None])
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    some = {name: getattr(fit, name)[::10] for name in CURVE}
+    drawn = _middle_and_ends(replace(fit, **some).steady(grid))
+    response, low, high = (levels.T.ravel() for levels in drawn)
     return DataFrame(
         {
             "channel": np.repeat(fit.channels, points),
             "spend": grid.T.ravel(),
-            "response": drawn.mean(0).T.ravel(),
-            "low": low.T.ravel(),
-            "high": high.T.ravel(),
+            "response": response,
+            "low": low,
+            "high": high,
             "is_seen": ((least <= grid) & (grid <= most)).T.ravel(),
             "now": np.repeat(now, points),
         }
@@ -205,11 +200,10 @@ def _bounds(
     least, most = response.seen_low * WEEKS_A_MONTH, response.seen_high * WEEKS_A_MONTH
     low = np.maximum(now * (1 - largest_step), np.minimum(least, now)).where(is_free, now)
     high = np.minimum(now * (1 + largest_step), np.maximum(most, now)).where(is_free, now)
-    floor, cap = Series(floors, dtype=float), Series(caps, dtype=float)
-    low = np.fmax(low, floor.reindex(low.index))
-    high = np.fmin(high, cap.reindex(low.index))
+    low = np.fmax(low, low.index.map(floors).astype(float))
+    high = np.fmin(high, low.index.map(caps).astype(float))
     # a cap below today's range lowers the floor with it, but never a floor that was asked for
-    low = low.where(low.index.isin(floor.index), np.minimum(low, high))
+    low = low.where(low.index.isin(list(floors)), np.minimum(low, high))
     return DataFrame({"now": now, "floor": low, "cap": high, "is_free": is_free})
 
 
@@ -228,7 +222,7 @@ def _search(
         return plan, DataFrame(0.0, index=[0], columns=bounds.index)
     fit = model.fit
     at = [fit.channels.index(c) for c in chosen]
-    draws = {name: getattr(fit, name)[:, at] for name in ("size", "half", "slope")}
+    draws = {name: getattr(fit, name)[:, at] for name in CURVE}
     every = slice(None, None, max(len(fit.roi) // 300, 1))
     thin = {name: values[every] for name, values in draws.items()}
     curves, some = replace(fit, **draws), replace(fit, **thin)
@@ -291,6 +285,11 @@ def _is_allowed(split: Series, bounds: DataFrame, total: float) -> bool:
     """Does a split keep every bound and the total?"""
     inside = (split >= bounds.floor - ROUNDING) & (split <= bounds.cap + ROUNDING)
     return bool(inside.all()) and split.sum() <= total * (1 + ROUNDING)
+
+
+def _middle_and_ends(draws: ndarray) -> list[ndarray]:
+    """Mean, lower and upper end of 90 %."""
+    return [draws.mean(0), *np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)]
 
 
 def _seen(fit: ResponseFit) -> tuple[ndarray, ndarray]:
