@@ -121,8 +121,8 @@ def channel_months(
         margin=months.known_margin * scale,
         margin_known_share=share,
         margin_variance=months.margin_variance * scale**2,
-    ).merge(_monthly_spend(spend), on=["channel", "month"], how="outer")
-    months["is_spend_known"] = months.is_spend_known.fillna(False).astype(bool)
+    )
+    months = _with_spend(months, spend)
     months.loc[months.orders.isna(), list(SUMS)] = 0.0
     months[["orders", "new_customers"]] = months[["orders", "new_customers"]].astype("int64")
     due = _month_ends(months.month) + pd.Timedelta(days=MATURE_DAYS)
@@ -268,15 +268,21 @@ def margin_steps(pnl: DataFrame) -> DataFrame:
     step, amount, is_total.
     """
     paid = pnl[(pnl.spend > 0) & pnl.margin.notna()].sum(numeric_only=True)
-    rows = [
-        (say("channel_roi.step_sales"), paid.sales, True),
-        (say("channel_roi.step_refunds"), -paid.refunds, False),
-        (say("channel_roi.step_costs"), paid.margin - paid.revenue, False),
-        (say("channel_roi.step_margin"), paid.margin, True),
-        (say("channel_roi.step_spend"), -paid.spend, False),
-        (say("channel_roi.step_left"), paid.margin - paid.spend, True),
-    ]
-    return DataFrame(rows, columns=["step", "amount", "is_total"])
+    amounts = {
+        "sales": paid.sales,
+        "refunds": -paid.refunds,
+        "costs": paid.margin - paid.revenue,
+        "margin": paid.margin,
+        "spend": -paid.spend,
+        "left": paid.margin - paid.spend,
+    }
+    return DataFrame(
+        {
+            "step": [say(f"channel_roi.step_{name}") for name in amounts],
+            "amount": amounts.values(),
+            "is_total": [name in ("sales", "margin", "left") for name in amounts],
+        }
+    )
 
 
 def channel_headline(months: DataFrame) -> DataFrame:
@@ -359,24 +365,19 @@ def _square_sum(money: ibis.Value) -> ibis.Value:
     return (cents * cents).sum().cast("float64")
 
 
-def _monthly_spend(spend: SpendLog | None) -> DataFrame:
-    """channel, month, spend, clicks, is_spend_known: months the extract knows day by
-    day, or knows to be unspent.
+def _with_spend(months: DataFrame, spend: SpendLog | None) -> DataFrame:
+    """The months, and spend, clicks and is_spend_known: true where the extract knows the
+    month day by day, or knows it to be unspent.
     """
     if spend is None:
-        kinds = {"channel": "str", "month": "str", "spend": float, "clicks": float}
-        return DataFrame(columns=[*kinds, "is_spend_known"]).astype(
-            kinds | {"is_spend_known": bool}
-        )
-    daily = spend.daily.assign(month=_month(spend.daily.day_on))
-    sums = daily.groupby(["channel", "month"], as_index=False).agg(
-        spend=("spend", "sum"),
-        clicks=("clicks", lambda c: c.sum(min_count=1)),
-        is_spend_known=("is_known", "all"),
-        last_on=("day_on", "max"),
-    )
-    sums["is_spend_known"] &= sums.pop("last_on") == _month_ends(sums.month)
-    return sums.assign(spend=sums.spend.where(sums.is_spend_known))
+        return months.assign(spend=np.nan, clicks=np.nan, is_spend_known=False)
+    days = spend.daily.groupby(["channel", _month(spend.daily.day_on).rename("month")])
+    sums = days[["spend", "clicks"]].sum(min_count=1).reset_index()
+    is_whole = days.day_on.max().to_numpy() == _month_ends(sums.month)
+    is_known = days.is_known.all().to_numpy() & is_whole
+    sums = sums.assign(spend=sums.spend.where(is_known), is_spend_known=is_known)
+    months = months.merge(sums, on=["channel", "month"], how="outer")
+    return months.assign(is_spend_known=months.is_spend_known.fillna(False).astype(bool))
 
 
 def _account(channel: str, part: DataFrame, n_months: int) -> dict[str, Any]:
