@@ -69,7 +69,11 @@ def read_extract(ad_spend: Table, *, as_of: dt.date) -> SpendLog:
     findings = [
         *_findings("loaded twice", "measures.loaded_twice", rows[is_double]),
         *_findings("spend missing", "measures.spend_missing", without_spend),
-        *_findings("negative spend", "measures.negative_spend", daily[daily.spend < 0]),
+        *_findings(
+            "negative spend",
+            "measures.negative_spend",
+            daily[daily.spend < 0],
+        ),
         *_unknown_days(
             "all",
             "extract ends early",

@@ -18,7 +18,12 @@ import pandas as pd
 from numpy import ndarray
 from pandas import DataFrame
 
-__all__ = ["RULES", "markov_removal", "rule_credits", "transition_counts"]
+__all__ = [
+    "RULES",
+    "markov_removal",
+    "rule_credits",
+    "transition_counts",
+]
 
 RULES = ("first", "last", "linear", "position", "markov")
 START, CONVERSION, NOTHING = "(start)", "(conversion)", "(null)"
@@ -57,7 +62,11 @@ def transition_counts(touchpoints: ibis.Table) -> ibis.Table:
         place=ibis.row_number().over(walk),
         after=t.channel.lead(1).over(walk),
     )
-    won, is_first, is_last = t.weight * t.is_won, t.place == 0, t.after.isnull()
+    won, is_first, is_last = (
+        t.weight * t.is_won,
+        t.place == 0,
+        t.after.isnull(),
+    )
     ends = ibis.cases(
         (t.n == 1, 1.0),
         (t.n == 2, 0.5),
@@ -100,7 +109,10 @@ def markov_removal(steps: DataFrame, *, draws: int = 0, seed: int = 0) -> DataFr
     channels = sorted(set(steps.from_channel))
     ends = [*channels, CONVERSION, NOTHING]
     wide = steps.pivot_table(
-        index="from_channel", columns="to_channel", values="n_steps", aggfunc="sum"
+        index="from_channel",
+        columns="to_channel",
+        values="n_steps",
+        aggfunc="sum",
     )
     counts = wide.reindex(index=channels, columns=ends).fillna(0.0).to_numpy()
     entered = steps.groupby("from_channel").entered.sum().reindex(channels).to_numpy()
@@ -108,7 +120,10 @@ def markov_removal(steps: DataFrame, *, draws: int = 0, seed: int = 0) -> DataFr
     removal = _removal(entered[None], counts[None])[0]
     share = removal / removal.sum() if removal.sum() > 0 else np.zeros(len(channels))
     found = DataFrame(
-        {"markov": share * total, "removal_share": removal if total > 0 else np.nan},
+        {
+            "markov": share * total,
+            "removal_share": removal if total > 0 else np.nan,
+        },
         index=pd.Index(channels, name="channel"),
     )
     if draws:

@@ -22,7 +22,10 @@ HARMONICS = (52, 52, 88)
 
 
 def baseline_design(
-    n_weeks: int, *, first_day_of_year: int = 1, controls: ndarray | None = None
+    n_weeks: int,
+    *,
+    first_day_of_year: int = 1,
+    controls: ndarray | None = None,
 ) -> ndarray:
     """Columns of the baseline: level, trend, season (two harmonics from a year on,
     three from 20 months), controls.
@@ -50,7 +53,8 @@ def whitener(design: ndarray, when: ndarray, wander: float, echo: float) -> tupl
     inverse = np.linalg.inv(np.linalg.cholesky(covariance(when, wander, echo)))
     scale = np.sqrt((design**2).mean(0))
     left, size, _ = np.linalg.svd(
-        inverse @ (design / np.where(scale > 0, scale, 1)), full_matrices=False
+        inverse @ (design / np.where(scale > 0, scale, 1)),
+        full_matrices=False,
     )
     left = left[:, size > 1e-8 * size[0]]
     return inverse - left @ (left.T @ inverse), len(when) - left.shape[1]

@@ -1,12 +1,15 @@
 """Does money follow demand? Two looks that need no experiment, each one-sided and each
 able to say only yes.
 
-*Unexplained demand.* Money cannot cause last week's sales. Where next week's spend still explains this week's response,
-after the baseline, what the model credits to spend and how much is spent this week are taken out, the budget follows
-something that also sells, and part of what spend seems to return is demand: a placebo on leads (Granger 1969; in this
-use Angrist & Pischke 2009, sect. 5.2.1). A demand without memory that moves spend within the same week leaves no such
-trace, nor any other in these data. *Predictable demand.* Season and promotions are not caused by spend; where spend
-rises with what the baseline says they sell, budgets follow demand as far as one can see, and hardly only so far.
+*Unexplained demand.* Money cannot cause last week's sales. Where next week's spend
+still explains this week's response, after the baseline, what the model credits to spend
+and how much is spent this week are taken out, the budget follows something that also
+sells, and part of what spend seems to return is demand: a placebo on leads (Granger
+1969; in this use Angrist & Pischke 2009, sect. 5.2.1). A demand without memory that
+moves spend within the same week leaves no such trace, nor any other in these data.
+*Predictable demand.* Season and promotions are not caused by spend; where spend rises
+with what the baseline says they sell, budgets follow demand as far as one can see, and
+hardly only so far.
 """
 
 from __future__ import annotations
@@ -82,7 +85,10 @@ def _unexplained(y: ndarray, fit: ResponseFit, signals: ndarray, known: ndarray)
     p = np.full(signals.shape[1], np.nan)
     for k, signal in enumerate(signals.T):
         whiten, freedom = whitener(
-            np.column_stack([known, signal])[when], when, fit.wander, fit.echo
+            np.column_stack([known, signal])[when],
+            when,
+            fit.wander,
+            fit.echo,
         )
         p[k] = _rising(whiten @ y[when], whiten @ signal[when + 1], freedom)
     each = p[1:][np.isfinite(p[1:])]

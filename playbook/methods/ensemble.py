@@ -33,12 +33,22 @@ def climb(density: Density, start: ndarray) -> ndarray:
 
     bounds = [(m - 6, m + 6) for m in start]
     return minimize(
-        falling, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200}
+        falling,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": 200},
     ).x
 
 
 def walk(
-    density: Density, mode: ndarray, prior: ndarray, *, steps: int, rng: np.random.Generator
+    density: Density,
+    mode: ndarray,
+    prior: ndarray,
+    *,
+    steps: int,
+    rng: np.random.Generator,
 ) -> ndarray:
     """Draws around the mode: steps x walkers x parameters. `prior` is each parameter's
     prior standard deviation.
@@ -88,7 +98,13 @@ def walk(
     return np.stack(draws)
 
 
-def _evolved(here: ndarray, other: ndarray, rng: np.random.Generator, *, is_long: bool) -> ndarray:
+def _evolved(
+    here: ndarray,
+    other: ndarray,
+    rng: np.random.Generator,
+    *,
+    is_long: bool,
+) -> ndarray:
     """Each walker moved along the difference of two of the others (ter Braak, eq. 2); a
     long move may change the hill.
     """
@@ -107,7 +123,10 @@ def split_rhat(chains: ndarray) -> ndarray:
     """
     half = len(chains) // 2
     groups = np.concatenate([chains[:half], chains[half : 2 * half]], axis=1)
-    within, between = groups.var(0, ddof=1).mean(0), groups.mean(0).var(0, ddof=1)
+    within, between = (
+        groups.var(0, ddof=1).mean(0),
+        groups.mean(0).var(0, ddof=1),
+    )
     return np.sqrt((half - 1) / half + between / within)
 
 
@@ -119,7 +138,14 @@ def _spread(density: Density, mode: ndarray, prior: ndarray) -> ndarray:
     i, j = np.triu_indices(d)
     up, across = h * np.eye(d)[i], h * np.eye(d)[j]
     value = density(
-        np.vstack([mode + up + across, mode + up - across, mode - up + across, mode - up - across])
+        np.vstack(
+            [
+                mode + up + across,
+                mode + up - across,
+                mode - up + across,
+                mode - up - across,
+            ]
+        )
     )
     curve = np.zeros((d, d))
     pp, pm, mp, mm = value.reshape(4, -1)

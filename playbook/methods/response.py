@@ -23,7 +23,14 @@ from numpy import ndarray
 from playbook.methods.baseline import covariance, texture, whitener
 from playbook.methods.ensemble import Density, climb, split_rhat, walk
 
-__all__ = ["GeoResult", "ResponseFit", "adstock", "fit_response", "forecast_weeks", "hill"]
+__all__ = [
+    "GeoResult",
+    "ResponseFit",
+    "adstock",
+    "fit_response",
+    "forecast_weeks",
+    "hill",
+]
 
 # weeks of memory; .85 ** 26 = 1.5 %
 LAGS = 26
@@ -82,7 +89,12 @@ class ResponseFit:
     def contributions(self, draws: int) -> ndarray:
         """Response caused per week, draws x channels x weeks, for evenly spaced draws."""
         at = _evenly(len(self.roi), draws)
-        shape = _shape(_lagged(self.spend), self.carry[at], self.half[at], self.slope[at])
+        shape = _shape(
+            _lagged(self.spend),
+            self.carry[at],
+            self.half[at],
+            self.slope[at],
+        )
         return self.size[at, :, None] * shape
 
     def steady(self, spend: ndarray) -> ndarray:
@@ -98,13 +110,21 @@ class ResponseFit:
         """
         # a Hill curve's slope at nothing is 0 or endless: nearly nothing is asked at a
         # fiftieth of the usual spend
-        at = np.maximum(np.asarray(spend, float), 0.02 * np.maximum(self.spend.mean(0), 1e-12))
+        at = np.maximum(
+            np.asarray(spend, float),
+            0.02 * np.maximum(self.spend.mean(0), 1e-12),
+        )
         level = hill(at, self.half, self.slope)
         return self.size * self.slope / at * level * (1 - level)
 
 
 def forecast_weeks(
-    y: ndarray, fit: ResponseFit, *, design: ndarray, draws: int = 400, seed: int = 0
+    y: ndarray,
+    fit: ResponseFit,
+    *,
+    design: ndarray,
+    draws: int = 400,
+    seed: int = 0,
 ) -> ndarray:
     """Draws x weeks of the response where `y` is missing, given the spend of those
     weeks: noise and baseline included.
@@ -113,7 +133,10 @@ def forecast_weeks(
     kriging: Cressie 1993, eq. 3.4.2).
     """
     rng = np.random.default_rng(seed)
-    old, new = np.flatnonzero(np.isfinite(y)), np.flatnonzero(~np.isfinite(y))
+    old, new = (
+        np.flatnonzero(np.isfinite(y)),
+        np.flatnonzero(~np.isfinite(y)),
+    )
     every = covariance(np.arange(len(y)), fit.wander, fit.echo)
     precision = np.linalg.inv(every[np.ix_(old, old)])
     weight = design[old].T @ precision
@@ -143,7 +166,10 @@ def adstock(spend: ndarray, carry: ndarray) -> ndarray:
 
     Weeks before the first are taken as unspent.
     """
-    return _stock(_lagged(np.asarray(spend, float)), np.atleast_2d(np.asarray(carry, float)))[0].T
+    return _stock(
+        _lagged(np.asarray(spend, float)),
+        np.atleast_2d(np.asarray(carry, float)),
+    )[0].T
 
 
 def fit_response(
@@ -217,14 +243,22 @@ def _model(
 
         def log_posterior(theta: ndarray) -> ndarray:
             roi, carry, half, slope, size, caused = curves(theta)
-            parts, agreement = theta.reshape(len(theta), 4, -1), np.zeros(len(theta))
+            parts, agreement = (
+                theta.reshape(len(theta), 4, -1),
+                np.zeros(len(theta)),
+            )
             prior = sum(
                 -0.5 * (((parts[:, j] - mean) / sd) ** 2).sum(1)
                 for j, (mean, sd) in enumerate((CARRY, HALF, SLOPE))
             )
             prior += (parts[:, 3] - 0.5 * (roi / broad) ** 2).sum(1)
             for test, c, elsewhere, moved in experiments:
-                shape = _shape(elsewhere, carry[:, [c]], half[:, [c]], slope[:, [c]])[:, 0]
+                shape = _shape(
+                    elsewhere,
+                    carry[:, [c]],
+                    half[:, [c]],
+                    slope[:, [c]],
+                )[:, 0]
                 change = (caused[:, c] - size[:, [c]] * shape)[:, test.first : test.last + 1]
                 agreement -= 0.5 * ((change.sum(1) / moved - test.roi) / test.se) ** 2
             left = target - caused.sum(1)[:, observed] @ whiten.T

@@ -20,11 +20,19 @@ import pandas as pd
 from ibis import _
 from pandas import DataFrame, Series
 
-from playbook.chapters.channel_roi.media_days import COSTS_KNOWN, MATURE_DAYS
+from playbook.chapters.channel_roi.media_days import (
+    COSTS_KNOWN,
+    MATURE_DAYS,
+)
 from playbook.errors import PlaybookError
 from playbook.measures.ad_spend import SpendLog, Table, exact_sum
 from playbook.messages import say
-from playbook.methods.attribution import RULES, markov_removal, rule_credits, transition_counts
+from playbook.methods.attribution import (
+    RULES,
+    markov_removal,
+    rule_credits,
+    transition_counts,
+)
 from playbook.methods.proportions import wilson
 from playbook.store import expression
 from playbook.tables import returns, schema
@@ -49,7 +57,15 @@ __all__ = [
 Z90 = 1.6448536269514722
 # channels one does not simply buy; content and live count even where they are paid
 OWNED = ("content", "live")
-UNPAID = (*OWNED, "social", "search", "app_store", "partner", "referral", "email")
+UNPAID = (
+    *OWNED,
+    "social",
+    "search",
+    "app_store",
+    "partner",
+    "referral",
+    "email",
+)
 OWNED_MONTHS = 12
 # their cost follows orders or lists: no budget to move
 PER_ORDER = ("referral", "partner", "email", "direct")
@@ -68,7 +84,10 @@ SUMS = (
 
 
 def kept(
-    results: Results, has_source: bool, name: str, make: Callable[[], DataFrame]
+    results: Results,
+    has_source: bool,
+    name: str,
+    make: Callable[[], DataFrame],
 ) -> DataFrame | None:
     """Make a result table and keep it; None where its source is not there."""
     return results.table(name, make()) if has_source else None
@@ -134,7 +153,10 @@ def channel_months(
 
 @returns("channel_roi.channel_pnl")
 def channel_pnl(
-    months: DataFrame, *, n_months: int = 3, payback: DataFrame | None = None
+    months: DataFrame,
+    *,
+    n_months: int = 3,
+    payback: DataFrame | None = None,
 ) -> DataFrame:
     """The account of each channel over its last `n_months` complete months with known
     spend (`channel_months`); where no month is complete, over the last ones there are.
@@ -151,7 +173,10 @@ def channel_pnl(
     pnl[["orders", "new_customers"]] = pnl[["orders", "new_customers"]].astype("int64")
     paid = pnl.spend.where(pnl.spend > 0)
     costs = pnl.revenue - pnl.margin + paid
-    swing, sway = Z90 * np.sqrt(pnl.margin_variance), Z90 * np.sqrt(pnl.sales_variance)
+    swing, sway = (
+        Z90 * np.sqrt(pnl.margin_variance),
+        Z90 * np.sqrt(pnl.sales_variance),
+    )
     won = pnl.new_customers.where(pnl.new_customers > 0).astype(float)
     pnl = pnl.assign(
         roas=pnl.sales / paid,
@@ -228,7 +253,11 @@ def owned(
         n_activation_base=back.old_30.astype("int64"),
         n_repeat_base=back.old_90.astype("int64"),
         **_share(back.back_30, back.old_30, early),
-        **_share(back.back_90, back.old_90, ("repeat_90d_share", "low", "high")),
+        **_share(
+            back.back_90,
+            back.old_90,
+            ("repeat_90d_share", "low", "high"),
+        ),
     )
     return table.reset_index()[schema("channel_roi.owned").names]
 
@@ -303,10 +332,20 @@ def channel_headline(months: DataFrame) -> DataFrame:
         state = "complete" if is_known else "unobserved"
         ripe = part.status.iloc[0] if is_known else state
         sway, swing = Z90 * np.sqrt(paid[["sales_variance", "margin_variance"]].sum())
-        margin, n_orders = paid.margin.sum(min_count=len(paid)), paid.orders.sum()
+        margin, n_orders = (
+            paid.margin.sum(min_count=len(paid)),
+            paid.orders.sum(),
+        )
         won = paid.new_customers.sum()
         for metric, top, bottom, reach, n, status in (
-            ("mer", part.sales.sum(), spend, np.nan, part.orders.sum(), state),
+            (
+                "mer",
+                part.sales.sum(),
+                spend,
+                np.nan,
+                part.orders.sum(),
+                state,
+            ),
             ("poas", margin, spend, swing, n_orders, ripe),
             ("roas", paid.sales.sum(), spend, sway, n_orders, state),
             ("ncac", spend, won or np.nan, np.nan, won, state),
@@ -325,7 +364,10 @@ def _with_refunds(orders: ibis.Table, refunds: Table | None) -> ibis.Table:
             expression(refunds)
             .filter(_.order_id.notnull())
             .group_by("order_id")
-            .aggregate(refund=_exact(_.amount).sum(), refund_margin=_exact(_.margin).sum())
+            .aggregate(
+                refund=_exact(_.amount).sum(),
+                refund_margin=_exact(_.margin).sum(),
+            )
         )
         back = orders.left_join(sums, "order_id")
     return back.mutate(
@@ -338,7 +380,10 @@ def _with_refunds(orders: ibis.Table, refunds: Table | None) -> ibis.Table:
 def _monthly_orders(orders: ibis.Table) -> DataFrame:
     """Sums per channel and month of what the orders brought."""
     return (
-        orders.mutate(month=_.ordered_on.strftime("%Y-%m"), channel=_.channel.fill_null("unknown"))
+        orders.mutate(
+            month=_.ordered_on.strftime("%Y-%m"),
+            channel=_.channel.fill_null("unknown"),
+        )
         .group_by("channel", "month")
         .aggregate(
             orders=_.count(),
@@ -413,8 +458,16 @@ def _second_orders(sales_orders: Table, first: dt.date, as_of: dt.date) -> DataF
     t = t.filter(_.customer_id.notnull(), _.on <= day)
     visits = ibis.window(group_by="customer_id", order_by=["ordered_at", "order_id"])
     t = t.mutate(back_on=t.on.lead(1).over(visits))
-    t = t.filter(_.is_first, ~_.is_left_truncated, _.channel.notnull(), _.on >= ibis.literal(first))
-    age, gap = day.delta(t.on, unit="day"), t.back_on.delta(t.on, unit="day")
+    t = t.filter(
+        _.is_first,
+        ~_.is_left_truncated,
+        _.channel.notnull(),
+        _.on >= ibis.literal(first),
+    )
+    age, gap = (
+        day.delta(t.on, unit="day"),
+        t.back_on.delta(t.on, unit="day"),
+    )
     counts = {}
     for days in (30, 90):
         counts[f"old_{days}"] = (age >= days).sum()

@@ -67,6 +67,10 @@ def channel_decisions(
     )
     least_known = width.idxmax() if width.notna().any() else None
     steps = findings.plan.table.set_index("channel")
+    dates = {
+        "due_on": str(as_of + dt.timedelta(days=DUE_DAYS)),
+        "revisit_on": str(as_of + dt.timedelta(days=REVISIT_DAYS)),
+    }
     rows = []
     for channel, answer in response.iterrows():
         step, account = steps.loc[channel], accounts.loc[channel]
@@ -76,28 +80,25 @@ def channel_decisions(
             kind = "hold_unsure"
         if kind.startswith("pause") and channel in strategic:
             kind = f"strategic_{kind}"
-        found: dict[str, Any] = {}
-        if kind in ("raise", "lower"):
-            effect = (float(step.gain), float(step.gain_low), float(step.gain_high))
-            found = {"size": float(step.change), "effect": effect}
-        elif kind.startswith("pause"):
-            found = {"size": -float(step.now)}
-        rows.append(
-            propose(
-                f"channel_roi.budget_{kind}",
-                channel,
-                currency=currency,
-                confidence=_confidence(findings, answer),
-                evidence_value=answer.marginal_return * account.be_roas,
-                threshold=account.be_roas,
-                note=answer.note,
-                how=_how_to_test(findings.tests, channel),
-                due_on=str(as_of + dt.timedelta(days=DUE_DAYS)),
-                revisit_on=str(as_of + dt.timedelta(days=REVISIT_DAYS)),
-                **found,
-            )
-        )
+        said = {
+            "confidence": _confidence(findings, answer),
+            "evidence_value": answer.marginal_return * account.be_roas,
+            "threshold": account.be_roas,
+            "note": answer.note,
+            "how": _how_to_test(findings.tests, channel),
+            "currency": currency,
+        }
+        said |= dates | _sizes(kind, step)
+        rows.append(propose(f"channel_roi.budget_{kind}", channel, **said))
     return decision_rows(rows)
+
+
+def _sizes(kind: str, step: pd.Series) -> dict[str, Any]:
+    """How much, and with what effect: of a move as planned, of a pause all of today's."""
+    if kind in ("raise", "lower"):
+        effect = tuple(step[["gain", "gain_low", "gain_high"]].astype(float))
+        return {"size": float(step.change), "effect": effect}
+    return {"size": -float(step.now)} if kind.startswith("pause") else {}
 
 
 def _is_weak(months: DataFrame, channel: str) -> bool:
@@ -108,7 +109,12 @@ def _is_weak(months: DataFrame, channel: str) -> bool:
 
 
 def _kind(
-    plan: BudgetPlan, step: pd.Series, answer: pd.Series, *, is_weak: bool, is_slow: bool
+    plan: BudgetPlan,
+    step: pd.Series,
+    answer: pd.Series,
+    *,
+    is_weak: bool,
+    is_slow: bool,
 ) -> str:
     """The kind of decision the evidence asks for, before what only one channel may be."""
     moves = (plan.verdict, step.action)

@@ -44,7 +44,23 @@ POWER = 0.8
 HOLES = 0.2
 # spend has to differ between the arms by this share
 LEAST_CHANGE = 0.05
-LIFTS = np.array([0.01, 0.015, 0.02, 0.03, 0.045, 0.065, 0.1, 0.15, 0.22, 0.33, 0.5, 0.75, 1.0])
+LIFTS = np.array(
+    [
+        0.01,
+        0.015,
+        0.02,
+        0.03,
+        0.045,
+        0.065,
+        0.1,
+        0.15,
+        0.22,
+        0.33,
+        0.5,
+        0.75,
+        1.0,
+    ]
+)
 
 
 @returns("channel_roi.geo_tests")
@@ -84,7 +100,14 @@ def geo_evidence(readings: DataFrame | None, weeks: MediaWeeks) -> list[GeoResul
         if len(covered) and test.channel in weeks.spend.columns and test.roi_se > 0:
             first, last = int(covered[0]), int(covered[-1])
             results.append(
-                GeoResult(test.channel, test.roi, test.roi_se, first, last, float(test.factor))
+                GeoResult(
+                    test.channel,
+                    test.roi,
+                    test.roi_se,
+                    first,
+                    last,
+                    float(test.factor),
+                )
             )
     return results
 
@@ -137,7 +160,11 @@ def geo_plan(
 def _smallest_lift(panel: ndarray, marks: ndarray, length: int) -> tuple[float, str]:
     """The smallest lift a test of this length would find, or missing and why."""
     if len(panel) < 3 * length:
-        return np.nan, say("channel_roi.note_short_history", needed=3 * length, n=len(panel))
+        return np.nan, say(
+            "channel_roi.note_short_history",
+            needed=3 * length,
+            n=len(panel),
+        )
     is_found = detectable(panel, marks, length, LIFTS, worlds=20) >= POWER
     # a lift counts where every larger one is found as well
     is_found = np.logical_and.accumulate(is_found[::-1])[::-1]
@@ -166,7 +193,10 @@ def _regional_spend(ad_spend: Table, as_of: dt.date) -> DataFrame:
     paid = (
         expression(ad_spend)
         .mutate(day_on=_.day_on.cast("date"))
-        .filter(_.day_on <= ibis.literal(as_of), _.region.fill_null("all") != "all")
+        .filter(
+            _.day_on <= ibis.literal(as_of),
+            _.region.fill_null("all") != "all",
+        )
         .group_by("channel", "region", "day_on")
         .aggregate(spend=exact_sum(_.spend))
         .order_by("channel", "region", "day_on")
@@ -219,7 +249,10 @@ def _spend_change(paid: DataFrame, marks: ndarray, before: int) -> tuple[float, 
     """What the treated regions were given beyond their usual spend during a test, and
     that usual spend. Regions share one plan, so it follows the others' spend.
     """
-    treated, others = paid.loc[:, marks].to_numpy(), paid.loc[:, ~marks].to_numpy()
+    treated, others = (
+        paid.loc[:, marks].to_numpy(),
+        paid.loc[:, ~marks].to_numpy(),
+    )
     share = treated[:before].sum() / max(others[:before].sum(), 1e-9)
     usual = share * others[before:].sum()
     return treated[before:].sum() - usual, usual

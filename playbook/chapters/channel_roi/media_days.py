@@ -14,7 +14,10 @@ import pandas as pd
 from ibis import _
 from pandas import DataFrame
 
-from playbook.chapters.channel_roi.media_model import MediaWeeks, media_weeks
+from playbook.chapters.channel_roi.media_model import (
+    MediaWeeks,
+    media_weeks,
+)
 from playbook.errors import PlaybookError
 from playbook.measures.ad_spend import SpendLog, Table, exact_sum
 from playbook.store import expression
@@ -46,7 +49,13 @@ def media_frame(
     """
     daily, basis = daily_sales(sales_orders, refunds, as_of)
     controls = _promotion_days(promotions, pd.date_range(daily.day_on.min(), as_of))
-    weeks = media_weeks(daily, spend.daily, as_of=as_of, channels=channels, controls=controls)
+    weeks = media_weeks(
+        daily,
+        spend.daily,
+        as_of=as_of,
+        channels=channels,
+        controls=controls,
+    )
     return weeks, basis
 
 

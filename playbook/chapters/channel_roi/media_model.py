@@ -20,7 +20,12 @@ from pandas import DataFrame
 from playbook.messages import say
 from playbook.methods.baseline import baseline_design
 from playbook.methods.confounding import DemandChase, follows_demand
-from playbook.methods.response import GeoResult, ResponseFit, fit_response, forecast_weeks
+from playbook.methods.response import (
+    GeoResult,
+    ResponseFit,
+    fit_response,
+    forecast_weeks,
+)
 from playbook.tables import empty, returns, schema
 
 __all__ = [
@@ -150,7 +155,11 @@ def scored_weeks(
 
 
 def fit_media(
-    weeks: MediaWeeks, *, tests: Sequence[GeoResult] = (), steps: int = 1000, seed: int = 0
+    weeks: MediaWeeks,
+    *,
+    tests: Sequence[GeoResult] = (),
+    steps: int = 1000,
+    seed: int = 0,
 ) -> MediaModel:
     """Fit what can be told apart, and say of the rest why it cannot.
 
@@ -186,9 +195,15 @@ def demand_chase(model: MediaModel) -> DataFrame:
     chase = model.chase or DemandChase(np.nan, np.nan)
     return DataFrame(
         {
-            "look": [say("channel_roi.look_unexplained"), say("channel_roi.look_predictable")],
+            "look": [
+                say("channel_roi.look_unexplained"),
+                say("channel_roi.look_predictable"),
+            ],
             "p_value": [chase.p_unexplained, chase.p_predictable],
-            "is_flagged": [chase.is_running_after, chase.is_following_season],
+            "is_flagged": [
+                chase.is_running_after,
+                chase.is_following_season,
+            ],
             "meaning": [
                 say("channel_roi.meaning_unexplained"),
                 say("channel_roi.meaning_predictable"),

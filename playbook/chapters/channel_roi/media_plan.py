@@ -59,7 +59,12 @@ def response_table(model: MediaModel) -> DataFrame:
         fit = model.fit
         now, (least, most) = _now(model), _seen(fit)
         marginal = np.where((least <= now) & (now <= most), fit.marginal(now), np.nan)
-        rows = [least, most, *_middle_and_ends(fit.roi), *_middle_and_ends(marginal)]
+        rows = [
+            least,
+            most,
+            *_middle_and_ends(fit.roi),
+            *_middle_and_ends(marginal),
+        ]
         rows += [fit.carry.mean(0), fit.mixing]
         figures = DataFrame(np.column_stack(rows), fit.channels, figures.columns)
     table[figures.columns] = figures.reindex(table.fitted_as).to_numpy(float)
@@ -133,16 +138,15 @@ def plan_budget(
     """Next month's budget: the split with the most expected margin less spend, each
     channel within its bounds.
 
-    A channel's step is taken where it gains in at least four of five draws, whatever
-    the others do, and held where its interval straddles zero: the same thing, for each
-    end of an interval is passed in four of five draws (the middle 60 %). Where steps
-    depend on one another (`spend_all`, floors, caps or a total that force them), the
-    plan is judged as a whole.
+    A channel's step is taken where it gains in four of five draws, whatever the others
+    do, and held where its interval (the middle 60 %) straddles zero, which is the same.
+    Where steps depend on one another (`spend_all`, or bounds that force them), the plan
+    is judged as a whole.
 
     `total` (a month; default: what is spent now) is a ceiling, or an exact sum with
-    `spend_all`. A channel moves at most `largest_step` of today's spend, never below
-    its floor nor above its cap, and never out of the range of spend seen; one that is
-    not identifiable stays. PlaybookError where floors and caps cannot be met.
+    `spend_all`. A channel moves at most `largest_step` of today's spend, never out of
+    its floor and cap nor of the range of spend seen; one that is not identifiable
+    stays. PlaybookError where floors and caps cannot be met.
     """
     response = response_table(model).set_index("channel")
     bounds = _bounds(response, largest_step, floors or {}, caps or {})
@@ -160,27 +164,21 @@ def plan_budget(
         plan, draws = alone, draws.mul(~is_held, axis=1)
     whole = draws.sum(axis=1)
     low, high = np.quantile(whole, [1 - SURE, SURE])
+    is_kept = _is_allowed(bounds.now, bounds, total)
     must_spend = spend_all and bounds.now.sum() < total * (1 - ROUNDING)
     if not is_moved.any():
         verdict = "hold"
     elif low > 0 and (is_moved & ~is_held).any():
         verdict = "move"
-    elif _is_allowed(bounds.now, bounds, total) and not must_spend:
-        verdict = "hold and test"
     else:
-        verdict = "must move"
+        verdict = "hold and test" if is_kept and not must_spend else "must move"
     is_tried = is_moved & (is_held | (verdict == "hold and test"))
     table = _plan_table(response, bounds, plan, draws, is_tried)
     rest, rest_now = total - plan.sum(), total - bounds.now.sum()
     table.loc[NOT_SPENT] = [rest_now, rest, rest - rest_now, *[np.nan] * 6, ""]
-    return BudgetPlan(
-        table.rename_axis("channel").reset_index(),
-        float(whole.mean()),
-        float(low),
-        float(high),
-        float((whole > 0).mean()),
-        verdict,
-    )
+    table = table.rename_axis("channel").reset_index()
+    gain, p_gain = float(whole.mean()), float((whole > 0).mean())
+    return BudgetPlan(table, gain, float(low), float(high), p_gain, verdict)
 
 
 def _bounds(
@@ -194,10 +192,16 @@ def _bounds(
     """
     unknown = {*floors, *caps} - set(response.index)
     if unknown:
-        raise PlaybookError("channel_roi.no_spend_for", channels=", ".join(sorted(unknown)))
+        raise PlaybookError(
+            "channel_roi.no_spend_for",
+            channels=", ".join(sorted(unknown)),
+        )
     now = (response.spend_now * WEEKS_A_MONTH).fillna(0.0)
     is_free = (response.verdict == "identified") & response.marginal_return.notna()
-    least, most = response.seen_low * WEEKS_A_MONTH, response.seen_high * WEEKS_A_MONTH
+    least, most = (
+        response.seen_low * WEEKS_A_MONTH,
+        response.seen_high * WEEKS_A_MONTH,
+    )
     low = np.maximum(now * (1 - largest_step), np.minimum(least, now)).where(is_free, now)
     high = np.minimum(now * (1 + largest_step), np.maximum(most, now)).where(is_free, now)
     low = np.fmax(low, low.index.map(floors).astype(float))
@@ -289,7 +293,10 @@ def _is_allowed(split: Series, bounds: DataFrame, total: float) -> bool:
 
 def _middle_and_ends(draws: ndarray) -> list[ndarray]:
     """Mean, lower and upper end of 90 %."""
-    return [draws.mean(0), *np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)]
+    return [
+        draws.mean(0),
+        *np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0),
+    ]
 
 
 def _seen(fit: ResponseFit) -> tuple[ndarray, ndarray]:

@@ -11,7 +11,13 @@ from pandas import DataFrame
 
 from playbook.chapters.channel_roi.media_plan import NOT_SPENT
 from playbook.messages import say
-from playbook.pictures import PALETTE, bars_with_intervals, line_with_band, new_axes, waterfall
+from playbook.pictures import (
+    PALETTE,
+    bars_with_intervals,
+    line_with_band,
+    new_axes,
+    waterfall,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,14 +56,30 @@ def break_even_plot(pnl: DataFrame) -> Axes:
     """
     shown = pnl.dropna(subset=["roas"]).sort_values("poas", ascending=False)
     ax = bars_with_intervals(
-        shown, "channel", "roas", low="roas_low", high="roas_high", status="status"
+        shown,
+        "channel",
+        "roas",
+        low="roas_low",
+        high="roas_high",
+        status="status",
     )
     places = np.arange(len(shown))[::-1]
     orange = PALETTE["orange"]
-    ax.scatter(shown.be_roas, places, marker="|", s=420, color=orange, linewidths=3, zorder=3)
+    ax.scatter(
+        shown.be_roas,
+        places,
+        marker="|",
+        s=420,
+        color=orange,
+        linewidths=3,
+        zorder=3,
+    )
     ax.set_xscale("symlog", linthresh=5)
     ax.set_xticks(TICKS, TICKS)
-    ax.set_xlim(0, max(float(shown.roas_high.max()) * 1.15, 5) if len(shown) else 5)
+    ax.set_xlim(
+        0,
+        max(float(shown.roas_high.max()) * 1.15, 5) if len(shown) else 5,
+    )
     return _titled(ax, "break_even")
 
 
@@ -74,13 +96,35 @@ def credit_plot(models: DataFrame) -> Axes:
     ax = new_axes(size=(8, max(2.4, 0.42 * len(models) + 1.2)))
     places = np.arange(len(models))[::-1]
     rules = models[list(MARKS)]
-    ax.hlines(places, rules.min(axis=1), rules.max(axis=1), color=PALETTE["light"], lw=5, zorder=1)
+    ax.hlines(
+        places,
+        rules.min(axis=1),
+        rules.max(axis=1),
+        color=PALETTE["light"],
+        lw=5,
+        zorder=1,
+    )
     for rule, (mark, ink) in MARKS.items():
         size = 90 if mark == "*" else 42
-        look = {"marker": mark, "color": PALETTE[ink], "s": size, "zorder": 2}
-        ax.scatter(models[rule], places, label=say(f"channel_roi.rule_{rule}"), **look)
+        look = {
+            "marker": mark,
+            "color": PALETTE[ink],
+            "s": size,
+            "zorder": 2,
+        }
+        ax.scatter(
+            models[rule],
+            places,
+            label=say(f"channel_roi.rule_{rule}"),
+            **look,
+        )
     ax.set_yticks(places, models.channel)
-    ax.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=9)
+    ax.legend(
+        ncols=5,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.16),
+        fontsize=9,
+    )
     return _titled(ax, "credit")
 
 
@@ -94,7 +138,11 @@ def response_plot(curves: DataFrame, currency: str, basis: str) -> Axes:
     wide = min(3, len(parts))
     tall = -(-len(parts) // wide)
     figure, grid = plt.subplots(
-        tall, wide, figsize=(3.1 * wide, 2.5 * tall + 0.5), squeeze=False, sharey=True
+        tall,
+        wide,
+        figsize=(3.1 * wide, 2.5 * tall + 0.5),
+        squeeze=False,
+        sharey=True,
     )
     for ax in grid.flat[len(parts) :]:
         ax.set_visible(False)
@@ -112,7 +160,15 @@ def response_plot(curves: DataFrame, currency: str, basis: str) -> Axes:
 
 def _curve(ax: Axes, part: DataFrame) -> None:
     """One channel's curve, its range seen, and today."""
-    line_with_band(part, "spend", "response", low="low", high="high", colour="light", ax=ax)
+    line_with_band(
+        part,
+        "spend",
+        "response",
+        low="low",
+        high="high",
+        colour="light",
+        ax=ax,
+    )
     seen = part[part.is_seen]
     line_with_band(seen, "spend", "response", low="low", high="high", ax=ax)
     now = part.now.iloc[0]
@@ -128,10 +184,26 @@ def held_out_plot(weeks: DataFrame, currency: str) -> Axes:
     """
     ax = line_with_band(weeks, "week_on", "predicted", low="low", high="high")
     naive = {"color": PALETTE["orange"], "ls": "--", "lw": 1.5}
-    ax.plot(weeks.week_on, weeks.same_return, label=say("channel_roi.legend_naive"), **naive)
+    ax.plot(
+        weeks.week_on,
+        weeks.same_return,
+        label=say("channel_roi.legend_naive"),
+        **naive,
+    )
     actual = {"color": PALETTE["ink"], "zorder": 3}
-    ax.scatter(weeks.week_on, weeks.actual, label=say("channel_roi.legend_actual"), **actual)
-    ax.plot([], [], color=PALETTE["blue"], lw=2, label=say("channel_roi.legend_foretold"))
+    ax.scatter(
+        weeks.week_on,
+        weeks.actual,
+        label=say("channel_roi.legend_actual"),
+        **actual,
+    )
+    ax.plot(
+        [],
+        [],
+        color=PALETTE["blue"],
+        lw=2,
+        label=say("channel_roi.legend_foretold"),
+    )
     ax.legend(loc="lower left", fontsize=9)
     ax.set_ylim(0)
     ax.tick_params(axis="x", rotation=30)
@@ -144,10 +216,23 @@ def plan_plot(plan: DataFrame, currency: str) -> Axes:
     shown = plan[(plan.channel != NOT_SPENT) | (plan.plan > 0)]
     ax = new_axes(size=(8, max(2.4, 0.5 * len(shown) + 1.2)))
     places = np.arange(len(shown))[::-1]
-    for name, ink, shift in (("now", "light", 0.18), ("plan", "blue", -0.18)):
+    for name, ink, shift in (
+        ("now", "light", 0.18),
+        ("plan", "blue", -0.18),
+    ):
         label = say(f"channel_roi.legend_{name}")
-        ax.barh(places + shift, shown[name], height=0.34, color=PALETTE[ink], label=label)
-    allowed = {"color": PALETTE["ink"], "lw": 1.5, "label": say("channel_roi.legend_allowed")}
+        ax.barh(
+            places + shift,
+            shown[name],
+            height=0.34,
+            color=PALETTE[ink],
+            label=label,
+        )
+    allowed = {
+        "color": PALETTE["ink"],
+        "lw": 1.5,
+        "label": say("channel_roi.legend_allowed"),
+    }
     ax.hlines(places - 0.42, shown.floor, shown.cap, **allowed)
     ax.set_yticks(places, shown.channel)
     ax.legend(fontsize=9)
