@@ -86,10 +86,10 @@ def read_extract(ad_spend: Table, *, as_of: dt.date) -> SpendLog:
         span, holes = _span(channel, part.set_index("day_on"), last)
         spans.append(span)
         findings += holes
-    found = frame_of("channel_roi.extract_findings", findings)
+    table = frame_of("channel_roi.extract_findings", findings)
     return SpendLog(
         pd.concat(spans, ignore_index=True)[["day_on", "channel", "spend", *COUNTS, "is_known"]],
-        found.sort_values(["channel", "first_on", "finding"], ignore_index=True),
+        table.sort_values(["channel", "first_on", "finding"], ignore_index=True),
     )
 
 
@@ -119,9 +119,7 @@ def _rows_by_day(table: ibis.Table, as_of: dt.date) -> DataFrame:
     return rows
 
 
-def _span(
-    channel: str, rows: DataFrame, last: pd.Timestamp
-) -> tuple[DataFrame, list[tuple[Any, ...]]]:
+def _span(channel: str, rows: DataFrame, last: pd.Timestamp) -> tuple[DataFrame, list[tuple]]:
     """One channel on every day of its span, and its findings. Holes of an always-on
     channel are unknown; a pause is no spend.
     """
@@ -144,12 +142,12 @@ def _span(
 
 def _unknown_days(
     channel: str, finding: str, consequence: str, days: pd.DatetimeIndex
-) -> list[tuple[Any, ...]]:
+) -> list[tuple]:
     rows = DataFrame({"day_on": days, "channel": channel, "spend": np.nan})
     return _findings(finding, consequence, rows)
 
 
-def _findings(finding: str, consequence: str, rows: DataFrame) -> list[tuple[Any, ...]]:
+def _findings(finding: str, consequence: str, rows: DataFrame) -> list[tuple]:
     """One finding per channel of these rows, in the columns of the findings."""
     return [
         (

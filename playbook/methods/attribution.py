@@ -41,51 +41,48 @@ def transition_counts(touchpoints: ibis.Table) -> ibis.Table:
     and ends in (conversion) or (null). first, last, linear, position are conversions
     credited.
     """
-    t = touchpoints
+    touches = touchpoints
     weight = (
-        t.n_journeys.cast("float64").fill_null(1.0)
-        if "n_journeys" in t.columns
+        touches.n_journeys.cast("float64").fill_null(1.0)
+        if "n_journeys" in touches.columns
         else ibis.literal(1.0)
     )
-    t = t.select(
+    touches = touches.select(
         "journey_id",
         "touch_no",
-        channel=t.channel.fill_null("unknown"),
+        channel=touches.channel.fill_null("unknown"),
         weight=weight,
-        hit=t.is_conversion.cast("boolean").fill_null(False).ifelse(1, 0),
+        hit=touches.is_conversion.cast("boolean").fill_null(False).ifelse(1, 0),
     )
     whole = ibis.window(group_by="journey_id")
     walk = ibis.window(group_by="journey_id", order_by="touch_no")
-    t = t.mutate(
-        is_won=t.hit.max().over(whole),
-        n=t.hit.count().over(whole),
+    touches = touches.mutate(
+        is_won=touches.hit.max().over(whole),
+        n=touches.hit.count().over(whole),
         place=ibis.row_number().over(walk),
-        after=t.channel.lead(1).over(walk),
+        after=touches.channel.lead(1).over(walk),
     )
-    won, is_first, is_last = (
-        t.weight * t.is_won,
-        t.place == 0,
-        t.after.isnull(),
-    )
+    won = touches.weight * touches.is_won
+    is_first, is_last = touches.place == 0, touches.after.isnull()
     ends = ibis.cases(
-        (t.n == 1, 1.0),
-        (t.n == 2, 0.5),
+        (touches.n == 1, 1.0),
+        (touches.n == 2, 0.5),
         (is_first | is_last, SIDE),
-        else_=(1 - 2 * SIDE) / (t.n - 2),
+        else_=(1 - 2 * SIDE) / (touches.n - 2),
     )
-    t = t.mutate(
-        after=ibis.coalesce(t.after, ibis.ifelse(t.is_won == 1, CONVERSION, NOTHING)),
+    touches = touches.mutate(
+        after=ibis.coalesce(touches.after, ibis.ifelse(touches.is_won == 1, CONVERSION, NOTHING)),
         first=ibis.ifelse(is_first, won, 0.0),
         last=ibis.ifelse(is_last, won, 0.0),
-        linear=won / t.n,
+        linear=won / touches.n,
         position=won * ends,
-        entered=ibis.ifelse(is_first, t.weight, 0.0),
+        entered=ibis.ifelse(is_first, touches.weight, 0.0),
     )
-    steps = t.group_by(from_channel="channel", to_channel="after").agg(
-        n_steps=t.weight.sum(),
-        entered=t.entered.sum(),
+    steps = touches.group_by(from_channel="channel", to_channel="after").agg(
+        n_steps=touches.weight.sum(),
+        entered=touches.entered.sum(),
         # as decimals, whose sum does not depend on the order in which the engine's threads add
-        **{rule: t[rule].cast("decimal(28, 15)").sum().cast("float64") for rule in RULES[:4]},
+        **{rule: touches[rule].cast("decimal(28, 15)").sum().cast("float64") for rule in RULES[:4]},
     )
     return steps.order_by("from_channel", "to_channel")
 
@@ -119,7 +116,7 @@ def markov_removal(steps: DataFrame, *, draws: int = 0, seed: int = 0) -> DataFr
     total = float(steps.loc[steps.to_channel == CONVERSION, "n_steps"].sum())
     removal = _removal(entered[None], counts[None])[0]
     share = removal / removal.sum() if removal.sum() > 0 else np.zeros(len(channels))
-    found = DataFrame(
+    credits = DataFrame(
         {
             "markov": share * total,
             "removal_share": removal if total > 0 else np.nan,
@@ -134,8 +131,8 @@ def markov_removal(steps: DataFrame, *, draws: int = 0, seed: int = 0) -> DataFr
         )
         size = drawn.sum(1, keepdims=True)
         credit = np.divide(drawn, size, where=size > 0, out=np.zeros_like(drawn)) * total
-        found["low"], found["high"] = np.quantile(credit, [0.05, 0.95], axis=0)
-    return found
+        credits["low"], credits["high"] = np.quantile(credit, [0.05, 0.95], axis=0)
+    return credits
 
 
 def _removal(entered: ndarray, counts: ndarray) -> ndarray:

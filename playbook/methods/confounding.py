@@ -101,8 +101,8 @@ def _predictable(rest: ndarray, pooled: ndarray, design: ndarray) -> float:
     plain, every = design[:, :2], np.arange(len(rest))
     if design.shape[1] == plain.shape[1]:
         return np.nan
-    seen = np.isfinite(rest)
-    expected = design[:, 2:] @ np.linalg.lstsq(design[seen], rest[seen], rcond=None)[0][2:]
+    observed = np.isfinite(rest)
+    expected = design[:, 2:] @ np.linalg.lstsq(design[observed], rest[observed], rcond=None)[0][2:]
     both = np.column_stack([plain, expected])
     left = pooled - both @ np.linalg.lstsq(both, pooled, rcond=None)[0]
     whiten, freedom = whitener(plain, every, *texture(left, plain, every))

@@ -123,10 +123,8 @@ def split_rhat(chains: ndarray) -> ndarray:
     """
     half = len(chains) // 2
     groups = np.concatenate([chains[:half], chains[half : 2 * half]], axis=1)
-    within, between = (
-        groups.var(0, ddof=1).mean(0),
-        groups.mean(0).var(0, ddof=1),
-    )
+    within = groups.var(0, ddof=1).mean(0)
+    between = groups.mean(0).var(0, ddof=1)
     return np.sqrt((half - 1) / half + between / within)
 
 

@@ -133,10 +133,8 @@ def forecast_weeks(
     kriging: Cressie 1993, eq. 3.4.2).
     """
     rng = np.random.default_rng(seed)
-    old, new = (
-        np.flatnonzero(np.isfinite(y)),
-        np.flatnonzero(~np.isfinite(y)),
-    )
+    old = np.flatnonzero(np.isfinite(y))
+    new = np.flatnonzero(~np.isfinite(y))
     every = covariance(np.arange(len(y)), fit.wander, fit.echo)
     precision = np.linalg.inv(every[np.ix_(old, old)])
     weight = design[old].T @ precision
@@ -243,10 +241,8 @@ def _model(
 
         def log_posterior(theta: ndarray) -> ndarray:
             roi, carry, half, slope, size, caused = curves(theta)
-            parts, agreement = (
-                theta.reshape(len(theta), 4, -1),
-                np.zeros(len(theta)),
-            )
+            parts = theta.reshape(len(theta), 4, -1)
+            agreement = np.zeros(len(theta))
             prior = sum(
                 -0.5 * (((parts[:, j] - mean) / sd) ** 2).sum(1)
                 for j, (mean, sd) in enumerate((CARRY, HALF, SLOPE))

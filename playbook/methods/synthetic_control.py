@@ -58,10 +58,8 @@ def blend(target: ndarray, others: ndarray) -> ndarray:
     a, b = others / scale, target / scale
     anchor = 1e3 * np.sqrt(len(b))
     # a heavy row holds the sum at one; normal equations halve the size when history is long
-    root, goal = (
-        np.vstack([a, np.full(a.shape[1], anchor)]),
-        np.append(b, anchor),
-    )
+    root = np.vstack([a, np.full(a.shape[1], anchor)])
+    goal = np.append(b, anchor)
     if len(root) > a.shape[1] + 1:
         q, root = np.linalg.qr(root)
         goal = q.T @ goal

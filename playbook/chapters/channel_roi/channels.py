@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis
 import numpy as np
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from playbook.runs.results import Results
 
 __all__ = [
-    "kept",
+    "optional_table",
     "known_channel_share",
     "tempting_roas",
     "channel_months",
@@ -83,7 +83,7 @@ SUMS = (
 )
 
 
-def kept(
+def optional_table(
     results: Results,
     has_source: bool,
     name: str,
@@ -96,8 +96,8 @@ def kept(
 @returns("channel_roi.known_share")
 def known_channel_share(sales_orders: Table) -> DataFrame:
     """Of how many orders the channel is known: the gate of every figure by channel."""
-    t = expression(sales_orders)
-    counts = t.aggregate(n_orders=t.count(), n_known=t.channel.notnull().sum())
+    orders = expression(sales_orders)
+    counts = orders.aggregate(n_orders=orders.count(), n_known=orders.channel.notnull().sum())
     row = counts.to_pandas().fillna(0).astype("int64")
     return row.assign(**_share(row.n_known, row.n_orders, ("known_share", "low", "high")))
 
@@ -173,10 +173,8 @@ def channel_pnl(
     pnl[["orders", "new_customers"]] = pnl[["orders", "new_customers"]].astype("int64")
     paid = pnl.spend.where(pnl.spend > 0)
     costs = pnl.revenue - pnl.margin + paid
-    swing, sway = (
-        Z90 * np.sqrt(pnl.margin_variance),
-        Z90 * np.sqrt(pnl.sales_variance),
-    )
+    swing = Z90 * np.sqrt(pnl.margin_variance)
+    sway = Z90 * np.sqrt(pnl.sales_variance)
     won = pnl.new_customers.where(pnl.new_customers > 0).astype(float)
     pnl = pnl.assign(
         roas=pnl.sales / paid,
@@ -332,10 +330,8 @@ def channel_headline(months: DataFrame) -> DataFrame:
         state = "complete" if is_known else "unobserved"
         ripe = part.status.iloc[0] if is_known else state
         sway, swing = Z90 * np.sqrt(paid[["sales_variance", "margin_variance"]].sum())
-        margin, n_orders = (
-            paid.margin.sum(min_count=len(paid)),
-            paid.orders.sum(),
-        )
+        margin = paid.margin.sum(min_count=len(paid))
+        n_orders = paid.orders.sum()
         won = paid.new_customers.sum()
         for metric, top, bottom, reach, n, status in (
             (
@@ -425,7 +421,7 @@ def _with_spend(months: DataFrame, spend: SpendLog | None) -> DataFrame:
     return months.assign(is_spend_known=months.is_spend_known.fillna(False).astype(bool))
 
 
-def _account(channel: str, part: DataFrame, n_months: int) -> dict[str, Any]:
+def _account(channel: str, part: DataFrame, n_months: int) -> dict:
     """One channel's sums over the months it is judged on."""
     usable = part[part.is_spend_known | part.spend.isna().all()]
     ripe = usable[usable.status == "complete"]
@@ -454,25 +450,23 @@ def _second_orders(sales_orders: Table, first: dt.date, as_of: dt.date) -> DataF
     back in time (back_30, back_90).
     """
     day = ibis.literal(as_of)
-    t = expression(sales_orders).mutate(on=_.ordered_on.cast("date"))
-    t = t.filter(_.customer_id.notnull(), _.on <= day)
+    orders = expression(sales_orders).mutate(on=_.ordered_on.cast("date"))
+    orders = orders.filter(_.customer_id.notnull(), _.on <= day)
     visits = ibis.window(group_by="customer_id", order_by=["ordered_at", "order_id"])
-    t = t.mutate(back_on=t.on.lead(1).over(visits))
-    t = t.filter(
+    orders = orders.mutate(back_on=orders.on.lead(1).over(visits))
+    orders = orders.filter(
         _.is_first,
         ~_.is_left_truncated,
         _.channel.notnull(),
         _.on >= ibis.literal(first),
     )
-    age, gap = (
-        day.delta(t.on, unit="day"),
-        t.back_on.delta(t.on, unit="day"),
-    )
+    age = day.delta(orders.on, unit="day")
+    gap = orders.back_on.delta(orders.on, unit="day")
     counts = {}
     for days in (30, 90):
         counts[f"old_{days}"] = (age >= days).sum()
         counts[f"back_{days}"] = ((age >= days) & (gap <= days)).fill_null(False).sum()
-    return t.group_by("channel").aggregate(**counts).to_pandas().set_index("channel")
+    return orders.group_by("channel").aggregate(**counts).to_pandas().set_index("channel")
 
 
 def _month(days: Series) -> Series:
@@ -483,7 +477,7 @@ def _month_ends(months: Series) -> pd.DatetimeIndex:
     return pd.PeriodIndex(months, freq="M").end_time.normalize()
 
 
-def _share(k: Series, n: Series, names: tuple[str, str, str]) -> dict[str, Any]:
+def _share(k: Series, n: Series, names: tuple[str, str, str]) -> dict:
     """The share k / n and its interval, under three names."""
     ends = wilson(k.to_numpy(float), n.to_numpy(float), 0.9)
     return dict(zip(names, (_over(k, n), *ends), strict=True))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,7 +79,7 @@ def channel_decisions(
             kind = "hold_unsure"
         if kind.startswith("pause") and channel in strategic:
             kind = f"strategic_{kind}"
-        said = {
+        values = {
             "confidence": _confidence(findings, answer),
             "evidence_value": answer.marginal_return * account.be_roas,
             "threshold": account.be_roas,
@@ -88,12 +87,12 @@ def channel_decisions(
             "how": _how_to_test(findings.tests, channel),
             "currency": currency,
         }
-        said |= dates | _sizes(kind, step)
-        rows.append(propose(f"channel_roi.budget_{kind}", channel, **said))
+        values |= dates | _sizes(kind, step)
+        rows.append(propose(f"channel_roi.budget_{kind}", channel, **values))
     return decision_rows(rows)
 
 
-def _sizes(kind: str, step: pd.Series) -> dict[str, Any]:
+def _sizes(kind: str, step: pd.Series) -> dict:
     """How much, and with what effect: of a move as planned, of a pause all of today's."""
     if kind in ("raise", "lower"):
         effect = tuple(step[["gain", "gain_low", "gain_high"]].astype(float))

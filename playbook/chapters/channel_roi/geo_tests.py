@@ -9,7 +9,6 @@ this package that was caused by design and not by habit.
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 import ibis
 import numpy as np
@@ -205,7 +204,7 @@ def _regional_spend(ad_spend: Table, as_of: dt.date) -> DataFrame:
     return paid.assign(day_on=pd.to_datetime(paid.day_on))
 
 
-def _read_test(test: str, part: DataFrame, sales: DataFrame, paid: DataFrame) -> dict[str, Any]:
+def _read_test(test: str, part: DataFrame, sales: DataFrame, paid: DataFrame) -> dict:
     """One row of the readings: what can be said of a test, and why no more."""
     start, end = part.starts_on.min(), part.ends_on.max()
     channel = next(iter(part.channel.dropna()), None) if "channel" in part else None
@@ -249,10 +248,8 @@ def _spend_change(paid: DataFrame, marks: ndarray, before: int) -> tuple[float, 
     """What the treated regions were given beyond their usual spend during a test, and
     that usual spend. Regions share one plan, so it follows the others' spend.
     """
-    treated, others = (
-        paid.loc[:, marks].to_numpy(),
-        paid.loc[:, ~marks].to_numpy(),
-    )
+    treated = paid.loc[:, marks].to_numpy()
+    others = paid.loc[:, ~marks].to_numpy()
     share = treated[:before].sum() / max(others[:before].sum(), 1e-9)
     usual = share * others[before:].sum()
     return treated[before:].sum() - usual, usual

@@ -198,10 +198,8 @@ def _bounds(
         )
     now = (response.spend_now * WEEKS_A_MONTH).fillna(0.0)
     is_free = (response.verdict == "identified") & response.marginal_return.notna()
-    least, most = (
-        response.seen_low * WEEKS_A_MONTH,
-        response.seen_high * WEEKS_A_MONTH,
-    )
+    least = response.seen_low * WEEKS_A_MONTH
+    most = response.seen_high * WEEKS_A_MONTH
     low = np.maximum(now * (1 - largest_step), np.minimum(least, now)).where(is_free, now)
     high = np.minimum(now * (1 + largest_step), np.maximum(most, now)).where(is_free, now)
     low = np.fmax(low, low.index.map(floors).astype(float))

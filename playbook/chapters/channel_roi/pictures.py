@@ -169,8 +169,8 @@ def _curve(ax: Axes, part: DataFrame) -> None:
         colour="light",
         ax=ax,
     )
-    seen = part[part.is_seen]
-    line_with_band(seen, "spend", "response", low="low", high="high", ax=ax)
+    observed = part[part.is_seen]
+    line_with_band(observed, "spend", "response", low="low", high="high", ax=ax)
     now = part.now.iloc[0]
     today = np.interp(now, part.spend, part.response)
     ax.scatter([now], [today], color=PALETTE["orange"], zorder=4)
