@@ -23,8 +23,8 @@ from playbook.chapters.assortment_pricing.assortment import (
 from playbook.chapters.assortment_pricing.decisions import range_decisions
 from playbook.chapters.assortment_pricing.pricing import elasticities, price_list
 from playbook.chapters.assortment_pricing.promotion_review import promotion_review
-from playbook.measures.demand_panel import demand_law, demand_panel
 from playbook.errors import PlaybookError
+from playbook.measures.demand_panel import demand_law, demand_panel
 from playbook.measures.price_moves import price_gap
 
 AS_OF = dt.date(2026, 10, 31)

@@ -2,37 +2,39 @@
 plan that says when to wait.
 """
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from playbook.chapters.channel_roi.channels import (
-    budget_bounds,
     budget_channels,
-    channel_decisions,
     channel_headline,
     channel_months,
     channel_pnl,
-    channel_response,
     claims,
     credit_models,
-    demand_chase,
-    geo_plan,
-    geo_readings,
-    held_out_weeks,
     known_channel_share,
     margin_steps,
     owned,
+    tempting_roas,
+)
+from playbook.chapters.channel_roi.decisions import Findings, channel_decisions
+from playbook.chapters.channel_roi.geo_tests import geo_plan, geo_readings
+from playbook.chapters.channel_roi.media_days import media_frame
+from playbook.chapters.channel_roi.media_model import demand_chase, fit_media, held_out_weeks
+from playbook.chapters.channel_roi.media_plan import (
+    budget_bounds,
     plan_budget,
     response_curves,
     response_table,
-    spend_log,
-    tempting_roas,
 )
 from playbook.errors import PlaybookError
+from playbook.measures.ad_spend import read_extract
 from playbook.runs.results import Results
 
-AS_OF = "2026-10-31"
+AS_OF = dt.date(2026, 10, 31)
 
 
 def orders(*rows):
@@ -69,7 +71,9 @@ BACK = pd.DataFrame({"refund_id": ["r"], "order_id": ["2"], "amount": [100.0], "
 
 
 def accounts(spend=None):
-    log = spend_log(every_day("2026-07-01", "2026-10-31") if spend is None else spend, as_of=AS_OF)
+    log = read_extract(
+        every_day("2026-07-01", "2026-10-31") if spend is None else spend, as_of=AS_OF
+    )
     return channel_months(SHOP, spend=log, refunds=BACK, as_of=AS_OF), log
 
 
@@ -111,8 +115,8 @@ def test_break_even_follows_the_dictionary():
     back = pd.DataFrame(
         {"refund_id": ["r"], "order_id": ["1"], "amount": [60.0], "margin": [-0.495 * 60]}
     )
-    log = spend_log(every_day("2026-07-01", "2026-07-31"), as_of="2026-10-31")
-    pnl = channel_pnl(channel_months(one, spend=log, refunds=back, as_of="2026-10-31"))
+    log = read_extract(every_day("2026-07-01", "2026-07-31"), as_of=AS_OF)
+    pnl = channel_pnl(channel_months(one, spend=log, refunds=back, as_of=AS_OF))
     assert pnl.be_roas[0] == pytest.approx(2.15, abs=0.005)
 
 
@@ -156,7 +160,7 @@ def test_an_extract_loaded_twice_is_counted_once_and_named():
         [every_day("2026-10-01", "2026-10-31", region=r, spend=5.0) for r in ("north", "south")]
     )
     twice = pd.concat([regions, every_day("2026-10-06", "2026-10-08", spend=10.0)])
-    log = spend_log(twice, as_of=AS_OF)
+    log = read_extract(twice, as_of=AS_OF)
     assert log.daily.spend.sum() == 310
     found = log.findings.iloc[0]
     assert (found.finding, found.n_days, found.amount) == ("loaded twice", 3, 30.0)
@@ -183,7 +187,7 @@ def test_an_extract_that_ends_mid_month_leaves_the_month_unknown():
 
 
 def test_an_extract_that_ends_everywhere_is_named_too():
-    log = spend_log(every_day("2026-08-01", "2026-10-14"), as_of=AS_OF)
+    log = read_extract(every_day("2026-08-01", "2026-10-14"), as_of=AS_OF)
     assert log.findings.finding.tolist() == ["extract ends early"]
     assert log.findings.first_on.iloc[0] == pd.Timestamp("2026-10-15")
 
@@ -193,20 +197,20 @@ def test_gaps_credits_and_missing_amounts_are_named_and_a_pause_is_no_gap():
     frame = frame[~frame.day_on.between("2026-09-04", "2026-09-08")].copy()
     frame.loc[frame.day_on == "2026-08-10", "spend"] = -40.0
     frame.loc[frame.day_on == "2026-08-20", "spend"] = np.nan
-    log = spend_log(frame, as_of=AS_OF)
+    log = read_extract(frame, as_of=AS_OF)
     assert sorted(log.findings.finding) == ["gap", "negative spend", "spend missing"]
     assert (~log.daily.is_known).sum() == 6
     flights = pd.concat(
         [every_day("2026-08-01", "2026-08-14"), every_day("2026-10-20", "2026-10-31")]
     )
-    paused = spend_log(flights, as_of=AS_OF)
+    paused = read_extract(flights, as_of=AS_OF)
     assert paused.findings.empty
     assert paused.daily.spend.sum() == 260
 
 
 def test_no_spend_at_all_is_refused_by_name():
     with pytest.raises(PlaybookError, match="No advertising spend is known"):
-        spend_log(ads(("2026-12-01", "search", 5.0)), as_of=AS_OF)
+        read_extract(ads(("2026-12-01", "search", 5.0)), as_of=AS_OF)
 
 
 def test_platforms_together_claim_more_than_the_shop_sold():
@@ -219,7 +223,7 @@ def test_platforms_together_claim_more_than_the_shop_sold():
 
 def test_cost_that_follows_orders_is_no_budget():
     both = [every_day("2026-08-01", "2026-10-31", channel=c) for c in ("search", "referral")]
-    log = spend_log(pd.concat(both), as_of=AS_OF)
+    log = read_extract(pd.concat(both), as_of=AS_OF)
     kinds = pd.DataFrame(
         {
             "rule_no": [1, 2],
@@ -298,13 +302,25 @@ def made_shop(seed=1, strong=4.0, weak=0.3):
         ]
     )
     paid = pd.concat([ads(*zip(DAYS, [c] * len(DAYS), s, strict=True)) for c, s in spend.items()])
-    return shop, spend_log(paid, as_of=AS_OF)
+    return shop, read_extract(paid, as_of=AS_OF)
+
+
+def responding(shop, log, channels=None, **knobs):
+    """The fitted response of a shop, and its basis."""
+    channels = channels or budget_channels(log)
+    weeks, basis = media_frame(shop, spend=log, channels=channels, as_of=AS_OF)
+    return fit_media(weeks, **knobs), basis
+
+
+def decide(plan, months, model, tests=None, strategic=()):
+    found = Findings(plan, channel_pnl(months), months, response_table(model), tests)
+    return channel_decisions(found, as_of=AS_OF, currency="EUR", strategic=strategic)
 
 
 @pytest.fixture(scope="module")
 def fitted():
     shop, log = made_shop()
-    model, basis = channel_response(shop, spend=log, channels=budget_channels(log), as_of=AS_OF)
+    model, basis = responding(shop, log)
     assert basis == "margin"
     return shop, log, model
 
@@ -323,9 +339,7 @@ def test_the_strong_channel_is_raised_and_the_weak_one_lowered(fitted):
     assert plan.verdict == "move"
     assert plan.low > 0
     months = channel_months(shop, spend=log, as_of=AS_OF)
-    decided = channel_decisions(
-        plan, channel_pnl(months), months, response_table(model), as_of=AS_OF, currency="EUR"
-    )
+    decided = decide(plan, months, model)
     assert decided.set_index("subject").action["strong"] == "raise"
     kept = Results("03_channel_roi", "")
     kept.decide(decided)
@@ -354,7 +368,7 @@ def test_where_the_gain_is_unsure_the_advice_is_to_hold_and_test():
     noisy = shop.assign(
         margin=shop.margin + 400 * np.random.default_rng(3).standard_normal(len(shop))
     )
-    model, _ = channel_response(noisy, spend=log, channels=budget_channels(log), as_of=AS_OF)
+    model, _ = responding(noisy, log)
     plan = plan_budget(model)
     assert plan.low < 0 < plan.high
     assert plan.verdict == "hold and test"
@@ -364,9 +378,7 @@ def test_where_the_gain_is_unsure_the_advice_is_to_hold_and_test():
         plan_budget(model, total=0.9 * now).verdict == "must move"
     )  # today's split is over the ceiling
     months = channel_months(noisy, spend=log, as_of=AS_OF)
-    decided = channel_decisions(
-        plan, channel_pnl(months), months, response_table(model), as_of=AS_OF, currency="EUR"
-    )
+    decided = decide(plan, months, model)
     assert "test" in set(decided.action)
     assert set(decided.action) <= {"hold", "test", "pause"}
     tested = decided.subject[decided.action == "test"].iloc[0]
@@ -383,15 +395,7 @@ def test_where_the_gain_is_unsure_the_advice_is_to_hold_and_test():
                 "is_worthwhile": [worth],
             }
         )
-        again = channel_decisions(
-            plan,
-            channel_pnl(months),
-            months,
-            response_table(model),
-            as_of=AS_OF,
-            currency="EUR",
-            tests=tests,
-        )
+        again = decide(plan, months, model, tests)
         assert said in again.set_index("subject").reason[tested]
 
 
@@ -399,16 +403,9 @@ def test_a_channel_with_a_floor_is_strategic_and_never_paused(fitted):
     shop, log, model = fitted
     lost = shop.assign(margin=0.0, channel="weak")
     months = channel_months(lost, spend=log, as_of=AS_OF)
-    pnl, response = channel_pnl(months), response_table(model)
-    told = {"as_of": AS_OF, "currency": "EUR"}
     plan = plan_budget(model)
-    assert (
-        channel_decisions(plan, pnl, months, response, **told).set_index("subject").action["weak"]
-        == "pause"
-    )
-    kept = channel_decisions(plan, pnl, months, response, strategic={"weak"}, **told).set_index(
-        "subject"
-    )
+    assert decide(plan, months, model).set_index("subject").action["weak"] == "pause"
+    kept = decide(plan, months, model, strategic={"weak"}).set_index("subject")
     assert kept.action["weak"] == "hold"
     assert kept.reason["weak"].startswith("strategic")
 
@@ -456,11 +453,9 @@ def test_a_planned_test_would_find_what_it_says_and_wants_regions():
 def test_where_spend_of_the_last_weeks_is_not_known_nothing_is_advised(fitted):
     shop, log, _ = fitted
     early = log.daily[(log.daily.channel == "strong") | (log.daily.day_on <= "2026-08-31")]
-    cut = spend_log(early.drop(columns="is_known").assign(region="all"), as_of=AS_OF)
+    cut = read_extract(early.drop(columns="is_known").assign(region="all"), as_of=AS_OF)
     assert cut.findings.finding.tolist() == ["extract ends early"]
-    model, _basis = channel_response(
-        shop, spend=cut, channels=["strong", "weak"], as_of=AS_OF, steps=60
-    )
+    model, _basis = responding(shop, cut, ["strong", "weak"], steps=60)
     table = response_table(model).set_index("channel")
     assert table.note["weak"] == "spend of the last four weeks is not known: no advice"
     assert np.isnan(table.spend_now["weak"])
@@ -470,14 +465,7 @@ def test_where_spend_of_the_last_weeks_is_not_known_nothing_is_advised(fitted):
     assert np.isnan(plan.plan["weak"])
     assert plan.drop("weak").plan.sum() == pytest.approx(plan.drop("weak").now.sum())
     months = channel_months(shop, spend=cut, as_of=AS_OF)
-    decided = channel_decisions(
-        plan_budget(model),
-        channel_pnl(months),
-        months,
-        response_table(model),
-        as_of=AS_OF,
-        currency="EUR",
-    ).set_index("subject")
+    decided = decide(plan_budget(model), months, model).set_index("subject")
     assert decided.action["weak"] not in ("raise", "lower")
     held = held_out_weeks(model.weeks)
     assert len(held) == 8
@@ -504,12 +492,8 @@ def test_a_test_in_a_shop_without_regions_is_named_and_not_read():
 
 def test_without_costs_the_response_is_revenue_and_says_so(fitted):
     shop, log, _ = fitted
-    _model, basis = channel_response(
-        shop.assign(margin=None).astype({"margin": float}),
-        spend=log,
-        channels=["strong"],
-        as_of=AS_OF,
-    )
+    bare = shop.assign(margin=None).astype({"margin": float})
+    _weeks, basis = media_frame(bare, spend=log, channels=["strong"], as_of=AS_OF)
     assert basis == "revenue"
 
 

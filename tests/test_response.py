@@ -2,6 +2,8 @@
 by name.
 """
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,13 +11,18 @@ import yaml
 from known_truth_mmm import draw_world
 
 from playbook.chapters.channel_roi.budget import allocate
-from playbook.chapters.channel_roi.media_days import weekly_media
+from playbook.chapters.channel_roi.media_model import (
+    MediaWeeks,
+    fit_media,
+    held_out_weeks,
+    media_weeks,
+)
 from playbook.chapters.channel_roi.media_plan import plan_budget, response_table
 from playbook.errors import PlaybookError
 from playbook.methods.baseline import baseline_design
 from playbook.methods.confounding import follows_demand
-from playbook.methods.media_model import MediaWeeks, fit_media, held_out_weeks, media_weeks
 from playbook.methods.response import GeoResult, adstock, fit_response, forecast_weeks, hill
+from playbook.sources.media_table import weekly_media
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -181,7 +188,11 @@ def test_gaps_and_credits_leave_their_weeks_out():
     spend.loc[200, "spend"] = -500.0
     sales = pd.DataFrame({"day_on": days, "response": 7.0})
     weeks = media_weeks(
-        sales, spend, as_of="2025-12-31", channels=["a"], controls=pd.DataFrame({"day_on": days})
+        sales,
+        spend,
+        as_of=dt.date(2025, 12, 31),
+        channels=["a"],
+        controls=pd.DataFrame({"day_on": days}),
     )
     assert sorted(weeks.frame.reason[weeks.frame.reason != ""]) == [
         "negative spend",

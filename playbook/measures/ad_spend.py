@@ -17,13 +17,23 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
+from pandas import DataFrame
 
 from playbook.errors import PlaybookError
+from playbook.messages import say
+from playbook.store import expression
+from playbook.tables import frame_of
 
-__all__ = ["SpendLog", "read_extract"]
+__all__ = ["SpendLog", "Table", "exact_sum", "read_extract"]
 
-HOLE_DAYS = 3  # a shorter pause of an always-on channel is taken as a pause
-ALWAYS_ON = 0.9  # a channel with rows on this share of its days is expected to have one every day
+# a table of the store, or a frame in its place
+Table = ibis.Table | DataFrame
+
+# a shorter pause of an always-on channel is taken as a pause
+HOLE_DAYS = 3
+# a channel with rows on this share of its days, and on so many, should have one every day
+ALWAYS_ON = 0.9
+ALWAYS_ON_DAYS = 28
 COUNTS = ("clicks", "platform_orders", "platform_value")
 
 
@@ -35,139 +45,119 @@ class SpendLog:
     n_days, amount (money concerned, missing if unknown), consequence.
     """
 
-    daily: pd.DataFrame
-    findings: pd.DataFrame
+    daily: DataFrame
+    findings: DataFrame
 
 
-def read_extract(ad_spend: Any, *, as_of: dt.date) -> SpendLog:
-    """Daily spend by channel up to `as_of` (Ibis table or expression of the contract's
-    ad_spend), with findings.
+def exact_sum(money: ibis.Value, **where: Any) -> ibis.Value:
+    """The sum of money as a float: added up exactly, so that row order does not matter."""
+    return money.cast("decimal(18, 6)").sum(**where).cast("float64")
+
+
+def read_extract(ad_spend: Table, *, as_of: dt.date) -> SpendLog:
+    """Daily spend by channel up to `as_of` from the contract's ad_spend, with findings.
 
     Where a channel and day has rows of single regions and of `all`, the `all` rows are
-    left out as loaded twice. PlaybookError where no row is left or no spend is known at
-    all.
+    left out as loaded twice. PlaybookError where no spend is known at all.
     """
-    t = ad_spend.filter(_.day_on.cast("date") <= ibis.literal(as_of))
-    region = t.region.fill_null("all") if "region" in t.columns else ibis.literal("all")
-    sums = {c: t[c].cast("decimal(18, 6)").sum().cast("float64") for c in COUNTS if c in t.columns}
-    rows = t.mutate(
-        is_all=region == "all", channel=_.channel.fill_null("unknown"), day_on=_.day_on.cast("date")
+    rows = _rows_by_day(expression(ad_spend), as_of)
+    is_double = rows.is_all & rows.duplicated(["channel", "day_on"], keep=False)
+    by_day = rows[~is_double].groupby(["channel", "day_on"], as_index=False)
+    daily = by_day[["spend", *COUNTS, "n_missing"]].sum(min_count=1)
+    without_spend = daily[daily.n_missing > 0].assign(spend=np.nan)
+    last = daily.day_on.max()
+    findings = [
+        *_findings("loaded twice", "measures.loaded_twice", rows[is_double]),
+        *_findings("spend missing", "measures.spend_missing", without_spend),
+        *_findings(
+            "negative spend",
+            "measures.negative_spend",
+            daily[daily.spend < 0],
+        ),
+        *_unknown_days(
+            "all",
+            "extract ends early",
+            "measures.extract_ends",
+            pd.date_range(last, as_of)[1:],
+        ),
+    ]
+    spans = []
+    for channel, part in daily.groupby("channel"):
+        span, holes = _span(channel, part.set_index("day_on"), last)
+        spans.append(span)
+        findings += holes
+    table = frame_of("channel_roi.extract_findings", findings)
+    return SpendLog(
+        pd.concat(spans, ignore_index=True)[["day_on", "channel", "spend", *COUNTS, "is_known"]],
+        table.sort_values(["channel", "first_on", "finding"], ignore_index=True),
     )
-    rows = rows.group_by("channel", "day_on", "is_all").agg(
-        spend=_.spend.cast("decimal(18, 6)").sum().cast("float64"),
-        n_missing=_.spend.isnull().sum(),
-        **sums,
-    )
-    rows = rows.order_by("channel", "day_on", "is_all").to_pandas()
-    if rows.empty or not rows.spend.notna().any():
-        raise PlaybookError(
-            "No advertising spend is known",
-            table="ad_spend",
-            column="spend",
-            do="import an extract with spend by day and channel",
+
+
+def _rows_by_day(table: ibis.Table, as_of: dt.date) -> DataFrame:
+    """Sums per channel and day, rows of single regions and of `all` apart."""
+    region = table.region.fill_null("all") if "region" in table.columns else ibis.literal("all")
+    rows = (
+        table.mutate(
+            is_all=region == "all",
+            channel=_.channel.fill_null("unknown"),
+            day_on=_.day_on.cast("date"),
         )
+        .filter(_.day_on <= ibis.literal(as_of))
+        .group_by("channel", "day_on", "is_all")
+        .agg(
+            n_missing=_.spend.isnull().sum(),
+            **{c: exact_sum(_[c]) for c in ("spend", *COUNTS) if c in table.columns},
+        )
+        .order_by("channel", "day_on", "is_all")
+        .to_pandas()
+    )
+    if not rows.spend.notna().any():
+        raise PlaybookError("measures.no_spend_known", table="ad_spend", column="spend")
     rows["day_on"] = pd.to_datetime(rows.day_on)
     for column in COUNTS:
         rows[column] = rows[column].astype(float) if column in rows else np.nan
-    found = []
-    twice = rows.is_all & rows.duplicated(["channel", "day_on"], keep=False)
-    _report(
-        found, rows[twice], "loaded twice", "rows for `all` left out beside those of single regions"
-    )
-    kept = rows[~twice].groupby(["channel", "day_on"], as_index=False)
-    daily = kept[["spend", *COUNTS, "n_missing"]].sum(min_count=1)
-    _report(
-        found,
-        daily[daily.n_missing > 0].assign(spend=np.nan),
-        "spend missing",
-        "these days are not known",
-    )
-    _report(
-        found,
-        daily[daily.spend < 0],
-        "negative spend",
-        "credits stay in the accounts, not in the response",
-    )
-    last = daily.day_on.max()
-    day = pd.Timestamp(as_of)
-    if last < day:
-        found.append(
-            _row(
-                "all",
-                "extract ends early",
-                last + pd.Timedelta(days=1),
-                day,
-                np.nan,
-                "months after this day have no cost; figures stop with the last full week",
-            )
-        )
-    filled = [_span(part, last, found) for _name, part in daily.groupby("channel")]
-    columns = ["channel", "finding", "first_on", "last_on", "n_days", "amount", "consequence"]
-    findings = pd.DataFrame(found, columns=columns).sort_values(
-        ["channel", "first_on", "finding"], ignore_index=True
-    )
-    return SpendLog(
-        pd.concat(filled, ignore_index=True)[["day_on", "channel", "spend", *COUNTS, "is_known"]],
-        findings,
-    )
+    return rows
 
 
-def _span(part: pd.DataFrame, last: pd.Timestamp, found: list[dict]) -> pd.DataFrame:
-    """One channel on every day of its span. Holes of an always-on channel are unknown;
-    a pause is no spend.
+def _span(channel: str, rows: DataFrame, last: pd.Timestamp) -> tuple[DataFrame, list[tuple]]:
+    """One channel on every day of its span, and its findings. Holes of an always-on
+    channel are unknown; a pause is no spend.
     """
-    name, first, final = part.channel.iloc[0], part.day_on.min(), part.day_on.max()
-    every = pd.date_range(first, last, name="day_on")
-    day = part.set_index("day_on").reindex(every)
+    final = rows.index.max()
+    day = rows.reindex(pd.date_range(rows.index.min(), last, name="day_on"))
     has_row = day.spend.notna()
     run = (has_row != has_row.shift()).cumsum()
-    hole = ~has_row & (has_row.groupby(run).transform("size") >= HOLE_DAYS)
-    inside = hole & (every < final)
-    known_days = has_row[:final].sum() / max(len(has_row[:final]) - inside.sum(), 1)
-    always = known_days >= ALWAYS_ON and has_row.sum() >= 28
-    stops = hole & (every > final) if always else hole & False
-    unknown = (inside if always else inside & False) | stops
-    for _number, gap in unknown[unknown].groupby(run[unknown]):
-        what = "extract ends early" if gap.index[0] > final else "gap"
-        found.append(
-            _row(
-                name,
-                what,
-                gap.index[0],
-                gap.index[-1],
-                np.nan,
-                "spend of these days is not known; their weeks are not scored",
-            )
+    is_hole = ~has_row & (has_row.groupby(run).transform("size") >= HOLE_DAYS)
+    n_expected = max(len(day[:final]) - is_hole[day.index < final].sum(), 1)
+    is_always_on = has_row.sum() / n_expected >= ALWAYS_ON and has_row.sum() >= ALWAYS_ON_DAYS
+    is_unknown = is_hole & is_always_on
+    findings = []
+    for _number, hole in is_unknown[is_unknown].groupby(run[is_unknown]):
+        finding = "extract ends early" if hole.index[0] > final else "gap"
+        findings += _unknown_days(channel, finding, "measures.days_unknown", hole.index)
+    is_known = ~(is_unknown | (day.n_missing.fillna(0) > 0))
+    day["spend"] = day.spend.where(has_row, 0.0).where(is_known)
+    return day.assign(channel=channel, is_known=is_known).reset_index(), findings
+
+
+def _unknown_days(
+    channel: str, finding: str, consequence: str, days: pd.DatetimeIndex
+) -> list[tuple]:
+    rows = DataFrame({"day_on": days, "channel": channel, "spend": np.nan})
+    return _findings(finding, consequence, rows)
+
+
+def _findings(finding: str, consequence: str, rows: DataFrame) -> list[tuple]:
+    """One finding per channel of these rows, in the columns of the findings."""
+    return [
+        (
+            channel,
+            finding,
+            part.day_on.min(),
+            part.day_on.max(),
+            part.day_on.nunique(),
+            part.spend.sum(min_count=1),
+            say(consequence),
         )
-    missing = part.set_index("day_on").n_missing.reindex(every).fillna(0) > 0
-    day["spend"] = day.spend.where(has_row, 0.0).mask(unknown | missing)
-    return day.assign(channel=name, is_known=~(unknown | missing)).reset_index()
-
-
-def _report(found: list[dict], rows: pd.DataFrame, finding: str, consequence: str) -> None:
-    for name, part in rows.groupby("channel"):
-        amount = part.spend.sum() if part.spend.notna().any() else np.nan
-        days = part.day_on.nunique()
-        found.append(
-            _row(name, finding, part.day_on.min(), part.day_on.max(), amount, consequence, days)
-        )
-
-
-def _row(
-    channel: str,
-    finding: str,
-    first: pd.Timestamp,
-    last: pd.Timestamp,
-    amount: float,
-    consequence: str,
-    n_days: int | None = None,
-) -> dict:
-    return {
-        "channel": channel,
-        "finding": finding,
-        "first_on": first,
-        "last_on": last,
-        "n_days": int(n_days or (last - first).days + 1),
-        "amount": amount,
-        "consequence": consequence,
-    }
+        for channel, part in rows.groupby("channel")
+    ]

@@ -12,20 +12,26 @@ measures what a channel *caused*.
 
 from __future__ import annotations
 
-from typing import Any
-
 import ibis
 import numpy as np
 import pandas as pd
+from numpy import ndarray
+from pandas import DataFrame
 
-__all__ = ["RULES", "markov_removal", "rule_credits", "transition_counts"]
+__all__ = [
+    "RULES",
+    "markov_removal",
+    "rule_credits",
+    "transition_counts",
+]
 
 RULES = ("first", "last", "linear", "position", "markov")
 START, CONVERSION, NOTHING = "(start)", "(conversion)", "(null)"
-SIDE = 0.4  # position rule: the share of the first and of the last touch
+# position rule: the share of the first and of the last touch
+SIDE = 0.4
 
 
-def transition_counts(touchpoints: Any) -> ibis.Table:
+def transition_counts(touchpoints: ibis.Table) -> ibis.Table:
     """One row per step between channels: from_channel, to_channel, n_steps, and the
     credits of the channel left.
 
@@ -35,59 +41,60 @@ def transition_counts(touchpoints: Any) -> ibis.Table:
     and ends in (conversion) or (null). first, last, linear, position are conversions
     credited.
     """
-    t = touchpoints
+    touches = touchpoints
     weight = (
-        t.n_journeys.cast("float64").fill_null(1.0)
-        if "n_journeys" in t.columns
+        touches.n_journeys.cast("float64").fill_null(1.0)
+        if "n_journeys" in touches.columns
         else ibis.literal(1.0)
     )
-    t = t.select(
+    touches = touches.select(
         "journey_id",
         "touch_no",
-        channel=t.channel.fill_null("unknown"),
+        channel=touches.channel.fill_null("unknown"),
         weight=weight,
-        hit=t.is_conversion.cast("boolean").fill_null(False).ifelse(1, 0),
+        hit=touches.is_conversion.cast("boolean").fill_null(False).ifelse(1, 0),
     )
     whole = ibis.window(group_by="journey_id")
     walk = ibis.window(group_by="journey_id", order_by="touch_no")
-    t = t.mutate(
-        is_won=t.hit.max().over(whole),
-        n=t.hit.count().over(whole),
+    touches = touches.mutate(
+        is_won=touches.hit.max().over(whole),
+        n=touches.hit.count().over(whole),
         place=ibis.row_number().over(walk),
-        after=t.channel.lead(1).over(walk),
+        after=touches.channel.lead(1).over(walk),
     )
-    won, is_first, is_last = t.weight * t.is_won, t.place == 0, t.after.isnull()
+    won = touches.weight * touches.is_won
+    is_first, is_last = touches.place == 0, touches.after.isnull()
     ends = ibis.cases(
-        (t.n == 1, 1.0),
-        (t.n == 2, 0.5),
+        (touches.n == 1, 1.0),
+        (touches.n == 2, 0.5),
         (is_first | is_last, SIDE),
-        else_=(1 - 2 * SIDE) / (t.n - 2),
+        else_=(1 - 2 * SIDE) / (touches.n - 2),
     )
-    t = t.mutate(
-        after=ibis.coalesce(t.after, ibis.ifelse(t.is_won == 1, CONVERSION, NOTHING)),
+    touches = touches.mutate(
+        after=ibis.coalesce(touches.after, ibis.ifelse(touches.is_won == 1, CONVERSION, NOTHING)),
         first=ibis.ifelse(is_first, won, 0.0),
         last=ibis.ifelse(is_last, won, 0.0),
-        linear=won / t.n,
+        linear=won / touches.n,
         position=won * ends,
-        entered=ibis.ifelse(is_first, t.weight, 0.0),
+        entered=ibis.ifelse(is_first, touches.weight, 0.0),
     )
-    steps = t.group_by(from_channel="channel", to_channel="after").agg(
-        n_steps=t.weight.sum(),
-        entered=t.entered.sum(),
+    steps = touches.group_by(from_channel="channel", to_channel="after").agg(
+        n_steps=touches.weight.sum(),
+        entered=touches.entered.sum(),
         # as decimals, whose sum does not depend on the order in which the engine's threads add
-        **{rule: t[rule].cast("decimal(28, 15)").sum().cast("float64") for rule in RULES[:4]},
+        **{rule: touches[rule].cast("decimal(28, 15)").sum().cast("float64") for rule in RULES[:4]},
     )
     return steps.order_by("from_channel", "to_channel")
 
 
-def rule_credits(steps: pd.DataFrame) -> pd.DataFrame:
+def rule_credits(steps: DataFrame) -> DataFrame:
     """Conversions by channel under the four touch rules, from the collected
     `transition_counts`; index channel.
     """
     return steps.groupby("from_channel")[list(RULES[:4])].sum().rename_axis("channel")
 
 
-def markov_removal(steps: pd.DataFrame, *, draws: int = 0, seed: int = 0) -> pd.DataFrame:
+def markov_removal(steps: DataFrame, *, draws: int = 0, seed: int = 0) -> DataFrame:
     """Conversions by channel under the removal effect, from the collected
     `transition_counts`; index channel.
 
@@ -99,15 +106,21 @@ def markov_removal(steps: pd.DataFrame, *, draws: int = 0, seed: int = 0) -> pd.
     channels = sorted(set(steps.from_channel))
     ends = [*channels, CONVERSION, NOTHING]
     wide = steps.pivot_table(
-        index="from_channel", columns="to_channel", values="n_steps", aggfunc="sum"
+        index="from_channel",
+        columns="to_channel",
+        values="n_steps",
+        aggfunc="sum",
     )
     counts = wide.reindex(index=channels, columns=ends).fillna(0.0).to_numpy()
     entered = steps.groupby("from_channel").entered.sum().reindex(channels).to_numpy()
     total = float(steps.loc[steps.to_channel == CONVERSION, "n_steps"].sum())
     removal = _removal(entered[None], counts[None])[0]
     share = removal / removal.sum() if removal.sum() > 0 else np.zeros(len(channels))
-    found = pd.DataFrame(
-        {"markov": share * total, "removal_share": removal if total > 0 else np.nan},
+    credits = DataFrame(
+        {
+            "markov": share * total,
+            "removal_share": removal if total > 0 else np.nan,
+        },
         index=pd.Index(channels, name="channel"),
     )
     if draws:
@@ -118,11 +131,11 @@ def markov_removal(steps: pd.DataFrame, *, draws: int = 0, seed: int = 0) -> pd.
         )
         size = drawn.sum(1, keepdims=True)
         credit = np.divide(drawn, size, where=size > 0, out=np.zeros_like(drawn)) * total
-        found["low"], found["high"] = np.quantile(credit, [0.05, 0.95], axis=0)
-    return found
+        credits["low"], credits["high"] = np.quantile(credit, [0.05, 0.95], axis=0)
+    return credits
 
 
-def _removal(entered: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _removal(entered: ndarray, counts: ndarray) -> ndarray:
     """Removal effect of each channel, for many chains at once: entered is chains x n,
     counts chains x n x (n + 2).
     """

@@ -9,23 +9,24 @@ own coefficients for quiet.
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
 __all__ = ["baseline_design", "covariance", "texture", "whitener"]
 
-WANDER = (
-    0.0,
-    1e-3,
-    3e-3,
-    0.01,
-    0.03,
-    0.1,
-)  # variance of a week's step in latent demand over the noise variance
-ECHO = (0.0, 0.2, 0.4, 0.6, 0.8)  # lag-one correlation of the noise
+# variance of a week's step in latent demand over the noise variance
+WANDER = (0.0, 1e-3, 3e-3, 0.01, 0.03, 0.1)
+# lag-one correlation of the noise
+ECHO = (0.0, 0.2, 0.4, 0.6, 0.8)
+# weeks from which each harmonic of the year is fitted
+HARMONICS = (52, 52, 88)
 
 
 def baseline_design(
-    n_weeks: int, *, first_day_of_year: int = 1, controls: np.ndarray | None = None
-) -> np.ndarray:
+    n_weeks: int,
+    *,
+    first_day_of_year: int = 1,
+    controls: ndarray | None = None,
+) -> ndarray:
     """Columns of the baseline: level, trend, season (two harmonics from a year on,
     three from 20 months), controls.
 
@@ -35,33 +36,31 @@ def baseline_design(
     week = np.arange(n_weeks)
     columns = [np.ones(n_weeks), (week - week.mean()) / max(n_weeks, 1)]
     angle = 2 * np.pi * (first_day_of_year + 7 * week) / 365.25
-    for k in range(1, 1 + (3 if n_weeks >= 88 else 2 if n_weeks >= 52 else 0)):
-        columns += [np.sin(k * angle), np.cos(k * angle)]
-    if controls is not None and np.size(controls):
-        extra = np.asarray(controls, float).reshape(n_weeks, -1)
-        spread = extra.std(0)
-        columns += list(
-            ((extra - extra.mean(0)) / np.where(spread > 0, spread, 1))[:, spread > 0].T
-        )
+    for k, least in enumerate(HARMONICS, 1):
+        if n_weeks >= least:
+            columns += [np.sin(k * angle), np.cos(k * angle)]
+    if controls is not None:
+        extra = controls.reshape(n_weeks, -1)
+        extra = extra[:, extra.std(0) > 0]
+        columns += list(((extra - extra.mean(0)) / extra.std(0)).T)
     return np.column_stack(columns)
 
 
-def whitener(
-    design: np.ndarray, when: np.ndarray, wander: float, echo: float
-) -> tuple[np.ndarray, int]:
+def whitener(design: ndarray, when: ndarray, wander: float, echo: float) -> tuple[ndarray, int]:
     """The map that removes the baseline and leaves independent noise of one size, and
     its degrees of freedom.
     """
     inverse = np.linalg.inv(np.linalg.cholesky(covariance(when, wander, echo)))
     scale = np.sqrt((design**2).mean(0))
     left, size, _ = np.linalg.svd(
-        inverse @ (design / np.where(scale > 0, scale, 1)), full_matrices=False
+        inverse @ (design / np.where(scale > 0, scale, 1)),
+        full_matrices=False,
     )
     left = left[:, size > 1e-8 * size[0]]
     return inverse - left @ (left.T @ inverse), len(when) - left.shape[1]
 
 
-def texture(residual: np.ndarray, design: np.ndarray, when: np.ndarray) -> tuple[float, float]:
+def texture(residual: ndarray, design: ndarray, when: ndarray) -> tuple[float, float]:
     """The wander and echo under which the residual is likeliest, baseline integrated
     out (restricted likelihood).
     """
@@ -83,7 +82,7 @@ def texture(residual: np.ndarray, design: np.ndarray, when: np.ndarray) -> tuple
     return chosen
 
 
-def covariance(when: np.ndarray, wander: float, echo: float) -> np.ndarray:
+def covariance(when: ndarray, wander: float, echo: float) -> ndarray:
     """Covariance between weeks of the noise, its own variance one: an echo that fades
     plus a walk since week 0.
     """

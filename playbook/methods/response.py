@@ -14,20 +14,35 @@ integrated under Jeffreys' prior.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.methods.baseline import covariance, texture, whitener
-from playbook.methods.ensemble import climb, split_rhat, walk
+from playbook.methods.ensemble import Density, climb, split_rhat, walk
 
-__all__ = ["GeoResult", "ResponseFit", "adstock", "fit_response", "forecast_weeks", "hill"]
+__all__ = [
+    "GeoResult",
+    "ResponseFit",
+    "adstock",
+    "fit_response",
+    "forecast_weeks",
+    "hill",
+]
 
-LAGS = 26  # weeks of memory; .85 ** 26 = 1.5 %
-CARRY = (-0.4, 1.0)  # logit of the weekly carry-over: 90 % of the prior within .11 and .78
-HALF = (0.2, 0.7)  # log of half-saturation over the mean active week
-SLOPE = (0.1, 0.3)  # log of the Hill exponent
+# weeks of memory; .85 ** 26 = 1.5 %
+LAGS = 26
+# priors, each as mean and standard deviation: the logit of the weekly carry-over (90 %
+# within .11 and .78), the log of half-saturation over the mean active week, and the log
+# of the Hill exponent
+CARRY = (-0.4, 1.0)
+HALF = (0.2, 0.7)
+SLOPE = (0.1, 0.3)
+# before the response is seen, any return up to this share of all sales over all spend
+# is about as likely as another
+BROAD = 0.7
 
 
 @dataclass(frozen=True)
@@ -60,76 +75,82 @@ class ResponseFit:
     """
 
     channels: tuple[str, ...]
-    spend: np.ndarray
-    roi: np.ndarray
-    carry: np.ndarray
-    half: np.ndarray
-    slope: np.ndarray
-    size: np.ndarray
-    noise: np.ndarray
-    mixing: np.ndarray
+    spend: ndarray
+    roi: ndarray
+    carry: ndarray
+    half: ndarray
+    slope: ndarray
+    size: ndarray
+    noise: ndarray
+    mixing: ndarray
     wander: float
     echo: float
 
-    def contributions(self, draws: int | None = None) -> np.ndarray:
-        """Response caused per week: draws x channels x weeks, for every draw or an
-        evenly spaced `draws` of them.
-        """
-        pick = (
-            np.arange(len(self.roi))
-            if draws is None
-            else np.linspace(0, len(self.roi) - 1, draws).astype(int)
+    def contributions(self, draws: int) -> ndarray:
+        """Response caused per week, draws x channels x weeks, for evenly spaced draws."""
+        at = _evenly(len(self.roi), draws)
+        shape = _shape(
+            _lagged(self.spend),
+            self.carry[at],
+            self.half[at],
+            self.slope[at],
         )
-        stock = _stock(_lagged(self.spend), self.carry[pick])
-        return self.size[pick, :, None] * hill(
-            stock, self.half[pick, :, None], self.slope[pick, :, None]
-        )
+        return self.size[at, :, None] * shape
 
-    def steady(self, spend: np.ndarray) -> np.ndarray:
+    def steady(self, spend: ndarray) -> ndarray:
         """Weekly response when each channel spends `spend[..., c]` every week: draws x
         ... x channels.
         """
         wide = (slice(None),) + (None,) * (np.ndim(spend) - 1)
         return self.size[wide] * hill(np.asarray(spend, float), self.half[wide], self.slope[wide])
 
-    def marginal(self, spend: np.ndarray) -> np.ndarray:
+    def marginal(self, spend: ndarray) -> ndarray:
         """Response of one more unit spent every week at weekly `spend` (one figure a
         channel): draws x channels.
         """
-        # a Hill curve's slope at nothing is 0 or endless: nearly nothing is asked at a fiftieth of the usual spend
-        at = np.maximum(np.asarray(spend, float), 0.02 * np.maximum(self.spend.mean(0), 1e-12))
+        # a Hill curve's slope at nothing is 0 or endless: nearly nothing is asked at a
+        # fiftieth of the usual spend
+        at = np.maximum(
+            np.asarray(spend, float),
+            0.02 * np.maximum(self.spend.mean(0), 1e-12),
+        )
         level = hill(at, self.half, self.slope)
         return self.size * self.slope / at * level * (1 - level)
 
 
 def forecast_weeks(
-    y: np.ndarray, fit: ResponseFit, *, design: np.ndarray, draws: int = 400, seed: int = 0
-) -> np.ndarray:
+    y: ndarray,
+    fit: ResponseFit,
+    *,
+    design: ndarray,
+    draws: int = 400,
+    seed: int = 0,
+) -> ndarray:
     """Draws x weeks of the response where `y` is missing, given the spend of those
     weeks: noise and baseline included.
 
-    The baseline and its noise are carried on from the weeks seen (universal kriging:
-    Cressie 1993, eq. 3.4.2).
+    The baseline and its noise are carried on from the weeks observed (universal
+    kriging: Cressie 1993, eq. 3.4.2).
     """
     rng = np.random.default_rng(seed)
-    seen = np.isfinite(y)
-    old, new = np.flatnonzero(seen), np.flatnonzero(~seen)
+    old = np.flatnonzero(np.isfinite(y))
+    new = np.flatnonzero(~np.isfinite(y))
     every = covariance(np.arange(len(y)), fit.wander, fit.echo)
-    known = np.linalg.inv(every[np.ix_(old, old)])
-    weight = design[old].T @ known
-    usual = np.linalg.pinv(weight @ design[old])
-    across = every[np.ix_(new, old)] @ known
+    precision = np.linalg.inv(every[np.ix_(old, old)])
+    weight = design[old].T @ precision
+    baseline = np.linalg.pinv(weight @ design[old])
+    across = every[np.ix_(new, old)] @ precision
     lean = design[new] - across @ design[old]
-    onward = across + lean @ usual @ weight
-    spread = every[np.ix_(new, new)] - across @ every[np.ix_(old, new)] + lean @ usual @ lean.T
+    onward = across + lean @ baseline @ weight
+    spread = every[np.ix_(new, new)] - across @ every[np.ix_(old, new)] + lean @ baseline @ lean.T
     root = np.linalg.cholesky(spread + 1e-9 * np.eye(len(new)))
-    pick = np.linspace(0, len(fit.roi) - 1, draws).astype(int)
-    made = fit.contributions(draws).sum(1)
-    noise = fit.noise[pick, None] * (rng.standard_normal((draws, len(new))) @ root.T)
-    return made[:, new] + (np.asarray(y, float)[old] - made[:, old]) @ onward.T + noise
+    caused = fit.contributions(draws).sum(1)
+    scale = fit.noise[_evenly(len(fit.roi), draws), None]
+    noise = scale * (rng.standard_normal((draws, len(new))) @ root.T)
+    return caused[:, new] + (y[old] - caused[:, old]) @ onward.T + noise
 
 
-def hill(stock: np.ndarray, half: np.ndarray, slope: np.ndarray) -> np.ndarray:
+def hill(stock: ndarray, half: ndarray, slope: ndarray) -> ndarray:
     """stock^slope / (stock^slope + half^slope), 0 at 0; a half of the ceiling where
     stock equals half.
     """
@@ -137,21 +158,24 @@ def hill(stock: np.ndarray, half: np.ndarray, slope: np.ndarray) -> np.ndarray:
         return 1 / (1 + np.exp(slope * (np.log(half) - np.log(stock))))
 
 
-def adstock(spend: np.ndarray, carry: np.ndarray) -> np.ndarray:
+def adstock(spend: ndarray, carry: ndarray) -> ndarray:
     """Spend (weeks x channels) with geometric carry-over, weights summing to one: a
     steady spend is its own adstock.
 
     Weeks before the first are taken as unspent.
     """
-    return _stock(_lagged(np.asarray(spend, float)), np.atleast_2d(np.asarray(carry, float)))[0].T
+    return _stock(
+        _lagged(np.asarray(spend, float)),
+        np.atleast_2d(np.asarray(carry, float)),
+    )[0].T
 
 
 def fit_response(
-    y: np.ndarray,
-    spend: np.ndarray,
+    y: ndarray,
+    spend: ndarray,
     *,
     channels: Sequence[str],
-    design: np.ndarray,
+    design: ndarray,
     tests: Sequence[GeoResult] = (),
     chased: Sequence[str] = (),
     steps: int = 1000,
@@ -167,84 +191,98 @@ def fit_response(
     a test settles it.
     """
     rng = np.random.default_rng(seed)
-    y, spend = np.asarray(y, float), np.asarray(spend, float)
-    seen = np.isfinite(y)
-    n_channels, lags = spend.shape[1], _lagged(spend)
-    active = np.array([s[s > 0].mean() for s in spend.T])
-    total = spend.sum(0)
-    # before seeing the response, any channel may return anything up to what would make advertising most of all sales
-    broad = 0.7 * np.nansum(y) / spend[seen].sum()
     names = list(channels)
-    free = np.column_stack([design, spend[:, [names.index(name) for name in chased]]])[seen]
-    when = np.flatnonzero(seen)
-    experiments = []
-    for t in tests:
-        other, c, weeks = spend.copy(), names.index(t.channel), slice(t.first, t.last + 1)
-        other[weeks, c] *= t.factor
-        experiments.append((c, weeks, _lagged(other[:, [c]]), (spend - other).sum(), t))
-
-    def unpack(theta: np.ndarray) -> tuple[np.ndarray, ...]:
-        carry = 1 / (1 + np.exp(-theta[:, :n_channels]))
-        half = active * np.exp(theta[:, n_channels : 2 * n_channels])
-        slope = np.exp(theta[:, 2 * n_channels : 3 * n_channels])
-        return carry, half, slope, np.exp(theta[:, 3 * n_channels :])
-
-    def caused(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        carry, half, slope, roi = unpack(theta)
-        shape = hill(_stock(lags, carry), half[:, :, None], slope[:, :, None])
-        size = roi * total / np.maximum(shape.sum(2), 1e-12)
-        return size, size[:, :, None] * shape
-
-    def against(theta: np.ndarray, size: np.ndarray, made: np.ndarray) -> np.ndarray:
-        carry, half, slope, _ = unpack(theta)
-        value = np.zeros(len(theta))
-        for c, weeks, elsewhere, moved, t in experiments:
-            shape = hill(_stock(elsewhere, carry[:, [c]])[:, 0], half[:, [c]], slope[:, [c]])
-            change = (made[:, c] - size[:, [c]] * shape)[:, weeks].sum(1)
-            value -= 0.5 * ((change / moved - t.roi) / t.se) ** 2
-        return value
-
-    def log_posterior(
-        theta: np.ndarray, whiten: np.ndarray, target: np.ndarray, freedom: int
-    ) -> np.ndarray:
-        parts = theta.reshape(len(theta), 4, n_channels)
-        prior = sum(
-            -0.5 * (((parts[:, j] - m) / s) ** 2).sum(1)
-            for j, (m, s) in enumerate((CARRY, HALF, SLOPE))
-        )
-        roi = np.exp(parts[:, 3])
-        prior += (parts[:, 3] - 0.5 * (roi / broad) ** 2).sum(1)
-        size, made = caused(theta)
-        prior += against(theta, size, made)
-        left = target - made.sum(1)[:, seen] @ whiten.T
-        value = prior - 0.5 * freedom * np.log((left**2).sum(1))
-        return np.where(np.isfinite(value), value, -np.inf)
-
-    start = np.repeat([CARRY[0], HALF[0], SLOPE[0], np.log(broad / 3)], n_channels)
-    wander = echo = 0.0
-    mode = start
-    for _ in range(2):  # the second pass knows how much demand wanders and how long noise lasts
-        whiten, freedom = whitener(free, when, wander, echo)
-        goal = (whiten, whiten @ y[seen], freedom)
-        mode = climb(lambda theta, goal=goal: log_posterior(theta, *goal), mode)
-        residual = y - caused(mode[None])[1][0].sum(0)
-        wander, echo = texture(residual[seen], free, when)
-    whiten, freedom = whitener(free, when, wander, echo)
-    goal = (whiten, whiten @ y[seen], freedom)
-    mode = climb(lambda theta: log_posterior(theta, *goal), mode)
-    wide = np.repeat([CARRY[1], HALF[1], SLOPE[1], 0.5], n_channels)
-    chains = walk(lambda theta: log_posterior(theta, *goal), mode, wide, steps=steps, rng=rng)
-    draws, mixing = chains.reshape(-1, len(mode)), split_rhat(chains[:, :, 3 * n_channels :])
-    size, made = caused(draws)
-    left = goal[1] - made.sum(1)[:, seen] @ whiten.T
+    start, curves, density = _model(y, spend, [(names.index(t.channel), t) for t in tests])
+    observed = np.flatnonzero(np.isfinite(y))
+    chased_spend = spend[:, [names.index(name) for name in chased]]
+    removed = np.column_stack([design, chased_spend])[observed]
+    mode, wander, echo = start, 0.0, 0.0
+    # twice, for the second pass knows how much demand wanders and how long noise lasts
+    for _ in range(2):
+        mode = climb(density(*whitener(removed, observed, wander, echo)), mode)
+        caused = curves(mode[None])[-1][0].sum(0)
+        wander, echo = texture((y - caused)[observed], removed, observed)
+    whiten, freedom = whitener(removed, observed, wander, echo)
+    mode = climb(density(whiten, freedom), mode)
+    width = np.repeat([CARRY[1], HALF[1], SLOPE[1], 0.5], len(names))
+    chains = walk(density(whiten, freedom), mode, width, steps=steps, rng=rng)
+    draws = chains.reshape(-1, len(mode))
+    *numbers, caused = curves(draws)
+    left = whiten @ y[observed] - caused.sum(1)[:, observed] @ whiten.T
     noise = np.sqrt((left**2).sum(1) / rng.chisquare(freedom, len(draws)))
-    carry, half, slope, roi = unpack(draws)
-    return ResponseFit(
-        tuple(channels), spend, roi, carry, half, slope, size, noise, mixing, wander, echo
-    )
+    mixing = split_rhat(chains[:, :, -len(names) :])
+    return ResponseFit(tuple(names), spend, *numbers, noise, mixing, wander, echo)
 
 
-def _lagged(spend: np.ndarray) -> np.ndarray:
+def _model(
+    y: ndarray, spend: ndarray, tests: Sequence[tuple[int, GeoResult]]
+) -> tuple[ndarray, Callable, Callable]:
+    """Where to start, what a point means, and its log posterior. A point holds for every
+    channel the logit of its carry-over, then the logs of its half-saturation, of its
+    slope and of its ROI.
+    """
+    observed, lags = np.isfinite(y), _lagged(spend)
+    active = np.array([s[s > 0].mean() for s in spend.T])
+    broad = BROAD * np.nansum(y) / spend[observed].sum()
+    start = np.repeat([CARRY[0], HALF[0], SLOPE[0], np.log(broad / 3)], len(active))
+    experiments = [(test, c, *_without_test(spend, c, test)) for c, test in tests]
+
+    def curves(theta: ndarray) -> tuple[ndarray, ...]:
+        """roi, carry, half, slope and size, and the response caused by week."""
+        carry, half, slope, roi = np.moveaxis(theta.reshape(len(theta), 4, -1), 1, 0)
+        carry, half = 1 / (1 + np.exp(-carry)), active * np.exp(half)
+        slope, roi = np.exp(slope), np.exp(roi)
+        shape = _shape(lags, carry, half, slope)
+        size = roi * spend.sum(0) / np.maximum(shape.sum(2), 1e-12)
+        return roi, carry, half, slope, size, size[:, :, None] * shape
+
+    def density(whiten: ndarray, freedom: int) -> Density:
+        target = whiten @ y[observed]
+
+        def log_posterior(theta: ndarray) -> ndarray:
+            roi, carry, half, slope, size, caused = curves(theta)
+            parts = theta.reshape(len(theta), 4, -1)
+            agreement = np.zeros(len(theta))
+            prior = sum(
+                -0.5 * (((parts[:, j] - mean) / sd) ** 2).sum(1)
+                for j, (mean, sd) in enumerate((CARRY, HALF, SLOPE))
+            )
+            prior += (parts[:, 3] - 0.5 * (roi / broad) ** 2).sum(1)
+            for test, c, elsewhere, moved in experiments:
+                shape = _shape(
+                    elsewhere,
+                    carry[:, [c]],
+                    half[:, [c]],
+                    slope[:, [c]],
+                )[:, 0]
+                change = (caused[:, c] - size[:, [c]] * shape)[:, test.first : test.last + 1]
+                agreement -= 0.5 * ((change.sum(1) / moved - test.roi) / test.se) ** 2
+            left = target - caused.sum(1)[:, observed] @ whiten.T
+            value = prior + agreement - 0.5 * freedom * np.log((left**2).sum(1))
+            return np.where(np.isfinite(value), value, -np.inf)
+
+        return log_posterior
+
+    return start, curves, density
+
+
+def _without_test(spend: ndarray, channel: int, test: GeoResult) -> tuple[ndarray, float]:
+    """The channel's lagged spend had it been treated everywhere, and the money moved."""
+    treated = spend.copy()
+    treated[test.first : test.last + 1, channel] *= test.factor
+    return _lagged(treated[:, [channel]]), (spend - treated).sum()
+
+
+def _evenly(n: int, draws: int) -> ndarray:
+    return np.linspace(0, n - 1, draws).astype(int)
+
+
+def _shape(lags: ndarray, carry: ndarray, half: ndarray, slope: ndarray) -> ndarray:
+    """The saturated share of each week's adstock: draws x channels x weeks."""
+    return hill(_stock(lags, carry), half[:, :, None], slope[:, :, None])
+
+
+def _lagged(spend: ndarray) -> ndarray:
     """Channels x lags x weeks: what was spent l weeks before, 0 before the first week."""
     weeks, n_channels = spend.shape
     lags = np.zeros((n_channels, min(LAGS, weeks), weeks))
@@ -253,7 +291,7 @@ def _lagged(spend: np.ndarray) -> np.ndarray:
     return lags
 
 
-def _stock(lags: np.ndarray, carry: np.ndarray) -> np.ndarray:
+def _stock(lags: ndarray, carry: ndarray) -> ndarray:
     """Adstock of many carry-overs at once: carry is draws x channels, the answer draws
     x channels x weeks.
     """

@@ -14,8 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy import ndarray
 
-__all__ = ["Counterfactual", "blend", "compare", "detectable"]
+__all__ = ["LEVEL", "Counterfactual", "blend", "compare", "detectable"]
+
+# of the conformal test and its intervals
+LEVEL = 0.9
+# with fewer controls the placebo test's p could not fall low enough to be read
+LEAST_PLACEBOS = 8
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Counterfactual:
     panel.
 
     `att` mean effect with `low`, `high` (effects the conformal test does not refuse at
-    `level`; missing when the search found no end); `lift` effect over counterfactual;
+    90 %; missing when the search found no end); `lift` effect over counterfactual;
     `total` over all treated regions and periods; `expected`, `observed` per period;
     `fit` the residual sd before the test; `p_conformal`; `p_placebo` (missing under 8
     controls: it could not fall below 1/8).
@@ -38,12 +44,11 @@ class Counterfactual:
     p_conformal: float
     p_placebo: float
     fit: float
-    expected: np.ndarray
-    observed: np.ndarray
-    level: float
+    expected: ndarray
+    observed: ndarray
 
 
-def blend(target: np.ndarray, others: np.ndarray) -> np.ndarray:
+def blend(target: ndarray, others: ndarray) -> ndarray:
     """Weights w >= 0, sum 1, least squares of `target` (periods) on `others` (periods x
     regions).
     """
@@ -53,7 +58,8 @@ def blend(target: np.ndarray, others: np.ndarray) -> np.ndarray:
     a, b = others / scale, target / scale
     anchor = 1e3 * np.sqrt(len(b))
     # a heavy row holds the sum at one; normal equations halve the size when history is long
-    root, goal = np.vstack([a, np.full(a.shape[1], anchor)]), np.append(b, anchor)
+    root = np.vstack([a, np.full(a.shape[1], anchor)])
+    goal = np.append(b, anchor)
     if len(root) > a.shape[1] + 1:
         q, root = np.linalg.qr(root)
         goal = q.T @ goal
@@ -61,71 +67,64 @@ def blend(target: np.ndarray, others: np.ndarray) -> np.ndarray:
     return w / w.sum()
 
 
-def compare(
-    panel: np.ndarray, treated: np.ndarray, start: int, *, level: float = 0.9
-) -> Counterfactual:
+def compare(panel: ndarray, treated: ndarray, start: int) -> Counterfactual:
     """Read a test: `panel` periods x regions without gaps, `treated` marks regions,
     `start` the first test period.
     """
-    panel, treated = np.asarray(panel, float), np.asarray(treated, bool)
     others = panel[:, ~treated]
     mean = panel[:, treated].mean(1)
     expected = _counterfactual(mean, others, start)
     gap = mean - expected
     att = gap[start:].mean()
-    p_conformal = _conformal(mean, others, start, 0.0)
-    low, high = _interval(mean, others, start, att, 1 - level)
+    low, high = (_end(mean, others, start, att, side) for side in (-1, 1))
     return Counterfactual(
         att=att,
         low=low,
         high=high,
         lift=att / expected[start:].mean(),
         total=gap[start:].sum() * treated.sum(),
-        p_conformal=p_conformal,
+        p_conformal=_conformal(mean, others, start, 0.0),
         p_placebo=_placebo(gap, others, start),
         fit=gap[:start].std(),
         expected=expected,
         observed=mean,
-        level=level,
     )
 
 
 def detectable(
-    panel: np.ndarray,
-    treated: np.ndarray,
+    panel: ndarray,
+    treated: ndarray,
     periods: int,
-    lifts: np.ndarray,
+    lifts: ndarray,
     *,
-    level: float = 0.9,
     worlds: int = 40,
-) -> np.ndarray:
+) -> ndarray:
     """Power by lift: the share of past windows of `periods` in which a planted lift
     would have been found.
 
     `panel` is history without any test. Windows start at up to `worlds` evenly spaced
     dates of the later half, each judged only on what came before it.
     """
-    panel, treated = np.asarray(panel, float), np.asarray(treated, bool)
     first = max(2 * periods, len(panel) // 2)
     starts = np.unique(np.linspace(first, len(panel) - periods, worlds).astype(int))
     others, mean = panel[:, ~treated], panel[:, treated].mean(1)
-    found = np.zeros(len(lifts))
+    n_found = np.zeros(len(lifts))
     for start in starts:
         until = start + periods
         for i, lift in enumerate(lifts):
             planted = mean[:until].copy()
             planted[start:] *= 1 + lift
-            found[i] += _conformal(planted, others[:until], start, 0.0) <= 1 - level
-    return found / len(starts)
+            n_found[i] += _conformal(planted, others[:until], start, 0.0) <= 1 - LEVEL
+    return n_found / len(starts)
 
 
-def _counterfactual(mean: np.ndarray, others: np.ndarray, start: int) -> np.ndarray:
+def _counterfactual(mean: ndarray, others: ndarray, start: int) -> ndarray:
     level, levels = mean[:start].mean(), others[:start].mean(0)
     weights = blend(mean[:start] - level, others[:start] - levels)
     return level + (others - levels) @ weights
 
 
-def _conformal(mean: np.ndarray, others: np.ndarray, start: int, effect: float) -> float:
+def _conformal(mean: ndarray, others: ndarray, start: int, effect: float) -> float:
     """The p-value of a constant `effect`: refitted on all periods as if it were true,
     blocks then move around.
 
@@ -148,41 +147,37 @@ def _conformal(mean: np.ndarray, others: np.ndarray, start: int, effect: float) 
     return p
 
 
-def _interval(
-    mean: np.ndarray, others: np.ndarray, start: int, att: float, alpha: float
-) -> tuple[float, float]:
-    """Effects not refused at alpha: outward from the estimate in doubling steps, then
-    by halving.
+def _end(mean: ndarray, others: ndarray, start: int, att: float, side: int) -> float:
+    """The last effect on one side that is not refused: outward from the estimate in
+    doubling steps, then by halving. Missing where there is no end to it.
     """
+
+    def is_inside(distance: float) -> bool:
+        return _conformal(mean, others, start, att + side * distance) > 1 - LEVEL
+
     step = max(np.std(np.diff(mean)), 1e-9 * np.abs(mean).max())
-    ends = []
-    for side in (-1, 1):
-        inside, outside = 0.0, step / 4
-        while _conformal(mean, others, start, att + side * outside) > alpha:
-            inside, outside = outside, 2 * outside
-            if outside > 64 * step:
-                break
+    inside, outside = 0.0, step / 4
+    while is_inside(outside):
+        inside, outside = outside, 2 * outside
         if outside > 64 * step:
-            ends.append(np.nan)
-            continue
-        for _ in range(7):
-            middle = (inside + outside) / 2
-            if _conformal(mean, others, start, att + side * middle) > alpha:
-                inside = middle
-            else:
-                outside = middle
-        ends.append(att + side * (inside + outside) / 2)
-    return ends[0], ends[1]
+            return np.nan
+    for _ in range(7):
+        middle = (inside + outside) / 2
+        if is_inside(middle):
+            inside = middle
+        else:
+            outside = middle
+    return att + side * (inside + outside) / 2
 
 
-def _placebo(gap: np.ndarray, others: np.ndarray, start: int) -> float:
+def _placebo(gap: ndarray, others: ndarray, start: int) -> float:
     """Share of regions, the treated mean among them, whose post/pre error ratio is at
     least as large as its own.
     """
-    if others.shape[1] < 8:
+    if others.shape[1] < LEAST_PLACEBOS:
         return np.nan
 
-    def ratio(g: np.ndarray) -> float:
+    def ratio(g: ndarray) -> float:
         return np.sqrt((g[start:] ** 2).mean() / max((g[:start] ** 2).mean(), 1e-300))
 
     own = ratio(gap)

@@ -20,7 +20,14 @@ import numpy as np
 import pandas as pd
 
 from playbook.chapters.assortment_pricing import assortment, pricing
-from playbook.chapters.channel_roi import channels
+from playbook.chapters.channel_roi import (
+    channels,
+    decisions,
+    geo_tests,
+    media_days,
+    media_model,
+    media_plan,
+)
 from playbook.chapters.inventory_planning import inventory
 from playbook.chapters.inventory_planning.supply import supply
 from playbook.chapters.ltv_modelling import ltv
@@ -28,6 +35,7 @@ from playbook.chapters.segmentation import campaigns, segments
 from playbook.demo.make import write_folder
 from playbook.demo.shop import Shop
 from playbook.errors import PlaybookError
+from playbook.measures.ad_spend import read_extract
 from playbook.measures.price_moves import price_gap
 from playbook.store.open import open_folder  # the simulator wrote these tables: no check
 
@@ -117,30 +125,25 @@ def budget_plan(shop: Any, *, largest_step: float = 0.2) -> tuple[Any, Any]:
     """
     if not shop.has("ad_spend"):
         return None, None
-    as_of, refunds = shop.as_of, shop.booked_refunds
-    spend = channels.spend_log(shop.ad_spend, as_of=as_of)
+    log = {"refunds": shop.booked_refunds, "as_of": shop.as_of}
+    spend = read_extract(shop.ad_spend, as_of=shop.as_of)
     tests = None
     if shop.has("geo_tests"):
-        tests = channels.geo_readings(
-            shop.sales_orders,
-            geo_tests=shop.geo_tests,
-            ad_spend=shop.ad_spend,
-            refunds=refunds,
-            as_of=as_of,
+        tests = geo_tests.geo_readings(
+            shop.sales_orders, geo_tests=shop.geo_tests, ad_spend=shop.ad_spend, **log
         )
-    model, basis = channels.channel_response(
+    weeks, basis = media_days.media_frame(
         shop.sales_orders,
         spend=spend,
         channels=channels.budget_channels(spend, shop.get("channels")),
-        refunds=refunds,
         promotions=shop.get("promotions"),
-        readings=tests,
-        as_of=as_of,
-        steps=400,
+        **log,
     )
+    evidence = geo_tests.geo_evidence(tests, weeks)
+    model = media_model.fit_media(weeks, tests=evidence, steps=400)
     if basis != "margin" or model.fit is None:
         return None, None
-    return model, channels.plan_budget(model, largest_step=largest_step)
+    return model, media_plan.plan_budget(model, largest_step=largest_step)
 
 
 def budgets(shop: Any) -> dict[str, float]:
@@ -151,21 +154,16 @@ def budgets(shop: Any) -> dict[str, float]:
     if plan is None:
         return {}
     as_of = shop.as_of
-    spend = channels.spend_log(shop.ad_spend, as_of=as_of)
+    spend = read_extract(shop.ad_spend, as_of=as_of)
     months = channels.channel_months(
         shop.sales_orders, spend=spend, refunds=shop.booked_refunds, as_of=as_of
     )
     paid_back = ltv.payback(
         shop.customer_days, ltv.first_orders(shop.sales_orders), shop.ad_spend, as_of=as_of
     )
-    rows = channels.channel_decisions(
-        plan,
-        channels.channel_pnl(months, payback=paid_back),
-        months,
-        channels.response_table(model),
-        as_of=as_of,
-        currency=shop.currency,
-    )
+    pnl = channels.channel_pnl(months, payback=paid_back)
+    found = decisions.Findings(plan, pnl, months, media_plan.response_table(model))
+    rows = decisions.channel_decisions(found, as_of=as_of, currency=shop.currency)
     table, moved = plan.table.set_index("channel"), {"raise": "plan", "lower": "plan"}
     return {
         str(r.subject): 0.0

@@ -241,15 +241,16 @@ class Game:
         (their hold-outs), `prices` (10: where a price may move) and, slower, `response`
         (03: what more spend would return, and the plan).
         """
-        from playbook.chapters.channel_roi import channels
+        from playbook.chapters.channel_roi import channels, media_plan
         from playbook.chapters.inventory_planning import inventory
         from playbook.chapters.inventory_planning.supply import supply
         from playbook.chapters.segmentation import campaigns, segments
+        from playbook.measures.ad_spend import read_extract
         from playbook.training import decisions as chapters
 
         with open_shop(self.shop) as seen:
             found = {"months": _months(seen).tail(months)}
-            spend = channels.spend_log(seen.ad_spend, as_of=seen.as_of)
+            spend = read_extract(seen.ad_spend, as_of=seen.as_of)
             pnl = channels.channel_pnl(
                 channels.channel_months(
                     seen.sales_orders, spend=spend, refunds=seen.booked_refunds, as_of=seen.as_of
@@ -293,7 +294,7 @@ class Game:
             found["prices"] = chapters.price_moves(seen)
             if with_response:
                 model, plan = chapters.budget_plan(seen)
-                found["response"], found["plan"] = channels.response_table(model), plan.table
+                found["response"], found["plan"] = media_plan.response_table(model), plan.table
         return {name: table.reset_index(drop=True) for name, table in found.items()}
 
     def customers(self, segment: str) -> list[str]:

@@ -25,14 +25,14 @@ from known_truth_mmm import SETTINGS, draw_world, realised
 from test_attribution import independent_removal
 from test_response import MEDIA_TABLES
 
-from playbook.chapters.channel_roi.media_days import weekly_media
+from playbook.chapters.channel_roi.media_model import MediaWeeks, fit_media
 from playbook.chapters.channel_roi.media_plan import response_table
 from playbook.methods.attribution import markov_removal, rule_credits, transition_counts
 from playbook.methods.baseline import baseline_design
 from playbook.methods.confounding import follows_demand
-from playbook.methods.media_model import MediaWeeks, fit_media
 from playbook.methods.response import GeoResult, fit_response
 from playbook.methods.synthetic_control import compare, detectable
+from playbook.sources.media_table import weekly_media
 
 NAMES = ["a", "b", "c", "d"]
 

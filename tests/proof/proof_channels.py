@@ -31,8 +31,15 @@ import pandas as pd
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from playbook import channels as chapter
+from playbook.chapters.channel_roi import (
+    channels,
+    geo_tests,
+    media_days,
+    media_model,
+    media_plan,
+)
 from playbook.demo import Shop, make_demo
+from playbook.measures.ad_spend import read_extract
 from playbook.store import open_store
 
 LOG = ROOT / "proof" / "channels.jsonl"
@@ -52,27 +59,23 @@ def keep(row: dict) -> None:
 
 def fitted(folder: Path, *, with_tests: bool = True):
     shop = open_store(folder)
-    spend = chapter.spend_log(shop.ad_spend, as_of=shop.as_of)
+    spend = read_extract(shop.ad_spend, as_of=shop.as_of)
+    log = {"refunds": shop.booked_refunds, "as_of": shop.as_of}
     tests = (
-        chapter.geo_readings(
-            shop.sales_orders,
-            geo_tests=shop.geo_tests,
-            ad_spend=shop.ad_spend,
-            refunds=shop.booked_refunds,
-            as_of=shop.as_of,
+        geo_tests.geo_readings(
+            shop.sales_orders, geo_tests=shop.geo_tests, ad_spend=shop.ad_spend, **log
         )
         if with_tests
         else None
     )
-    model, _basis = chapter.channel_response(
+    weeks, _basis = media_days.media_frame(
         shop.sales_orders,
         spend=spend,
-        channels=chapter.budget_channels(spend, shop.channels),
-        refunds=shop.booked_refunds,
+        channels=channels.budget_channels(spend, shop.channels),
         promotions=shop.promotions,
-        readings=tests,
-        as_of=shop.as_of,
+        **log,
     )
+    model = media_model.fit_media(weeks, tests=geo_tests.geo_evidence(tests, weeks))
     return shop, spend, model
 
 
@@ -81,17 +84,17 @@ def budgets(player: str, folder: Path, start: dict[str, float]) -> dict[str, flo
         return start
     shop, spend, model = fitted(folder)
     if player == "roas":
-        months = chapter.channel_months(
+        months = channels.channel_months(
             shop.sales_orders, spend=spend, refunds=shop.booked_refunds, as_of=shop.as_of
         )
-        roas = chapter.channel_pnl(months).set_index("channel").roas
-        now = chapter.response_table(model).set_index("channel").spend_now * 365.25 / 84
+        roas = channels.channel_pnl(months).set_index("channel").roas
+        now = media_plan.response_table(model).set_index("channel").spend_now * 365.25 / 84
         plan, left = now * (1 - STEP), STEP * now.sum()
         for channel in roas.reindex(now.index).sort_values(ascending=False).index:
             take = min(left, 2 * STEP * now[channel])
             plan[channel], left = plan[channel] + take, left - take
         return plan.to_dict()
-    plan = chapter.plan_budget(model, largest_step=STEP)
+    plan = media_plan.plan_budget(model, largest_step=STEP)
     rows = plan.table[plan.table.channel != "(not spent)"].set_index("channel")
     return (rows.now if player == "advice" and plan.verdict != "move" else rows.plan).to_dict()
 
@@ -108,7 +111,7 @@ def loop(seeds: int) -> None:
             folder = start.store(Path(scratch) / "shop")
             _shop, _spend, model = fitted(folder)
             now = (
-                chapter.response_table(model).set_index("channel").spend_now * 365.25 / 84
+                media_plan.response_table(model).set_index("channel").spend_now * 365.25 / 84
             ).to_dict()
             first = None
             for player in players:
@@ -170,12 +173,12 @@ def presets(seeds: int, customers: int = 8000) -> None:
                 row = {"kind": "presets", "preset": preset, "seed": seed}
                 for label, with_tests in (("plain", False), ("tested", True)):
                     _shop, _spend, model = fitted(folder, with_tests=with_tests)
-                    table = chapter.response_table(model).set_index("channel")
+                    table = media_plan.response_table(model).set_index("channel")
                     table["truth"] = truth.incremental_margin / truth.spend
                     row[label] = table[
                         ["truth", "average_return", "average_low", "average_high"]
                     ].T.to_dict("list")
-                    row["flagged"] = bool(chapter.demand_chase(model).is_flagged.any())
+                    row["flagged"] = bool(media_model.demand_chase(model).is_flagged.any())
             keep(row)
             print(preset, seed, row["flagged"], f"{time.time() - began:.0f} s", flush=True)
     for preset in ("clean", "confounded"):

@@ -2,37 +2,44 @@
 
 The response is contribution margin of the whole shop by week of order, lowered by what
 refunds of matured orders take (revenue where costs are unknown). Nothing of tracking
-enters. A table somebody already keeps by week is read as it is.
+enters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import datetime as dt
 
 import ibis
-import numpy as np
 import pandas as pd
 from ibis import _
+from pandas import DataFrame
 
+from playbook.chapters.channel_roi.media_model import (
+    MediaWeeks,
+    media_weeks,
+)
 from playbook.errors import PlaybookError
-from playbook.measures.ad_spend import SpendLog
-from playbook.methods.media_model import MediaWeeks, media_weeks
+from playbook.measures.ad_spend import SpendLog, Table, exact_sum
 from playbook.store import expression
 
-__all__ = ["daily_sales", "media_frame", "weekly_media"]
+__all__ = ["COSTS_KNOWN", "MATURE_DAYS", "daily_sales", "media_frame"]
 
-MONEY = "decimal(18, 6)"
+# refunds of an order are in after so many days (metrics.md, roi)
+MATURE_DAYS = 60
+# margin is used where the costs of orders with this share of sales are known
+COSTS_KNOWN = 0.95
+# the depth of a promotion that does not say it
+USUAL_DEPTH = 0.1
 
 
 def media_frame(
-    sales_orders: Any,
+    sales_orders: Table,
     *,
     spend: SpendLog,
     channels: list[str],
-    refunds: Any = None,
-    promotions: Any = None,
-    as_of: Any,
+    refunds: Table | None = None,
+    promotions: Table | None = None,
+    as_of: dt.date,
 ) -> tuple[MediaWeeks, str]:
     """Weeks for the response of `channels`, and what they are measured in: `margin`, or
     `revenue` without costs.
@@ -40,133 +47,80 @@ def media_frame(
     Promotions, where given, enter the baseline as depth times days running, shop-wide
     ones and listed ones apart.
     """
-    day = pd.Timestamp(as_of)
-    daily, basis = daily_sales(sales_orders, refunds, day)
-    controls = pd.DataFrame({"day_on": pd.date_range(daily.day_on.min(), day)})
-    for name, column in _promotion_days(promotions, controls.day_on).items():
-        controls[name] = column
-    weeks = media_weeks(daily, spend.daily, as_of=day, channels=channels, controls=controls)
+    daily, basis = daily_sales(sales_orders, refunds, as_of)
+    controls = _promotion_days(promotions, pd.date_range(daily.day_on.min(), as_of))
+    weeks = media_weeks(
+        daily,
+        spend.daily,
+        as_of=as_of,
+        channels=channels,
+        controls=controls,
+    )
     return weeks, basis
 
 
-def weekly_media(table: pd.DataFrame, mapping: Mapping[str, Any]) -> MediaWeeks:
-    """Weeks from a table with one row a week and one column per channel, as media teams
-    keep them.
-
-    `mapping` names its columns: `week_on`, `response`, `spend` (channel: column) and,
-    where wanted, `controls` (a list). Weeks without a row, without a figure or with
-    negative spend are not scored. PlaybookError for columns that are not there and rows
-    that are not weeks.
-    """
-    paid, controls = dict(mapping.get("spend") or {}), list(mapping.get("controls") or [])
-    named = [mapping.get("week_on"), mapping.get("response"), *paid.values(), *controls]
-    absent = [str(name) for name in named if name not in table]
-    if absent or not paid:
-        raise PlaybookError(
-            f"The mapping names columns the table does not have: {', '.join(absent) or 'no spend'}",
-            rule="week_on, response, spend, controls",
-            do="name headers of the table",
-        )
-    week = pd.to_datetime(table[mapping["week_on"]], errors="coerce")
-    apart = week.sort_values().diff().dropna().dt.days
-    if week.isna().any() or (apart < 7).any() or (apart % 7 > 0).any():
-        raise PlaybookError(
-            "The rows are not one a week",
-            column=str(mapping["week_on"]),
-            rule="first day of the week",
-            rows=int(week.isna().sum() + ((apart < 7) | (apart % 7 > 0)).sum()),
-            do="sum them by week",
-        )
-    every = pd.date_range(week.min(), week.max(), freq="7D")
-    numbers = table[named[1:]].apply(pd.to_numeric, errors="coerce").set_axis(week).reindex(every)
-    spend = pd.DataFrame(
-        {channel: numbers[paid[channel]].to_numpy(float) for channel in sorted(paid)}
-    )
-    frame = pd.DataFrame(
-        {"week_on": every, "response": numbers[named[1]].to_numpy(float), "reason": ""}
-    )
-    for name in controls:
-        frame[name] = numbers[name].fillna(numbers[name].mean()).to_numpy(float)
-        frame.loc[numbers[name].isna().to_numpy(), "reason"] = f"{name} not known"
-    frame.loc[(spend < 0).any(axis=1), "reason"] = "negative spend"
-    frame.loc[spend.isna().any(axis=1), "reason"] = "spend not known"
-    frame["response"] = frame.response.mask(frame.reason != "")
-    return MediaWeeks(
-        frame,
-        spend.fillna(spend.median()).fillna(0.0).clip(lower=0),
-        tuple(controls),
-        spend.notna(),
-    )
-
-
 def daily_sales(
-    sales_orders: Any, refunds: Any, day: pd.Timestamp, *, by_region: bool = False
-) -> tuple[pd.DataFrame, str]:
+    sales_orders: Table,
+    refunds: Table | None,
+    as_of: dt.date,
+    *,
+    by_region: bool = False,
+) -> tuple[DataFrame, str]:
     """day_on (and region), response: margin of the day's orders less the share refunds
-    take of orders 60 days old.
+    take of orders 60 days old; and the basis, margin or revenue.
     """
-    t = expression(sales_orders).filter(_.ordered_on.cast("date") <= ibis.literal(day.date()))
-    t = t.mutate(day_on=_.ordered_on.cast("date"))
-    known = (
-        t.aggregate(
-            all=t.revenue.cast(MONEY).sum().cast("float64"),
-            n=t.count(),
-            costed=t.revenue.cast(MONEY).sum(where=t.margin.notnull()).cast("float64"),
-        )
-        .to_pandas()
-        .iloc[0]
+    orders = expression(sales_orders).mutate(day_on=_.ordered_on.cast("date"))
+    orders = orders.filter(_.day_on <= ibis.literal(as_of))
+    sums = _row(
+        orders,
+        n=orders.count(),
+        sales=exact_sum(_.revenue),
+        costed=exact_sum(_.revenue, where=_.margin.notnull()),
     )
-    if not known.n:
-        raise PlaybookError(
-            "There is no order up to this day", table="orders", do="choose a later month"
-        )
-    basis = (
-        "margin"
-        if (known.costed or 0) >= 0.95 * (known["all"] or 0) and known.costed
-        else "revenue"
-    )
-    t = t.mutate(money=t[basis].cast(MONEY))
+    if not sums.n:
+        raise PlaybookError("channel_roi.no_orders", table="orders")
+    is_costed = sums.costed > 0 and sums.costed >= COSTS_KNOWN * sums.sales
+    basis = "margin" if is_costed else "revenue"
+    orders = orders.mutate(money=_[basis])
     keys = ["day_on", "region"] if by_region else ["day_on"]
-    if by_region:
-        t = t.filter(_.region.notnull())
     daily = (
-        t.group_by(keys)
-        .aggregate(response=_.money.sum().cast("float64"))
+        orders.filter(_[keys[-1]].notnull())
+        .group_by(keys)
+        .aggregate(response=exact_sum(_.money))
         .order_by(keys)
         .to_pandas()
     )
     daily["day_on"] = pd.to_datetime(daily.day_on)
     if refunds is not None:
-        until = (day - pd.Timedelta(days=60)).date()
-        back = expression(refunds).filter(_.order_id.notnull())
-        back = back.select(
-            "order_id", loss=(back.margin if basis == "margin" else -back.amount).cast(MONEY)
-        )
-        old = t.filter(_.day_on <= ibis.literal(until))
-        lost = (
-            back.semi_join(old, "order_id")
-            .aggregate(x=_.loss.sum().cast("float64"))
-            .to_pandas()
-            .x.iloc[0]
-        )
-        made = old.aggregate(x=_.money.sum().cast("float64")).to_pandas().x.iloc[0]
-        if made and made > 0 and lost == lost and lost is not None:
-            daily["response"] *= 1 + lost / made
+        daily["response"] *= 1 + _refund_share(orders, expression(refunds), basis, as_of)
     return daily.fillna({"response": 0.0}), basis
 
 
-def _promotion_days(promotions: Any, days: pd.Series) -> dict[str, np.ndarray]:
-    """Depth of the promotions running each day: of shop-wide ones, and of listed ones
-    weighted by how many skus.
+def _refund_share(orders: ibis.Table, refunds: ibis.Table, basis: str, as_of: dt.date) -> float:
+    """What refunds add to the money of orders 60 days old, as a (negative) share of it."""
+    old = orders.filter(_.day_on <= ibis.literal(as_of - dt.timedelta(days=MATURE_DAYS)))
+    loss = refunds.margin if basis == "margin" else -refunds.amount
+    back = refunds.select("order_id", loss=loss).filter(_.order_id.notnull())
+    lost = _row(back.semi_join(old, "order_id"), money=exact_sum(_.loss)).money
+    made = _row(old, money=exact_sum(_.money)).money
+    return lost / made if made > 0 and pd.notna(lost) else 0.0
+
+
+def _row(table: ibis.Table, **figures: ibis.Value) -> pd.Series:
+    """Figures over a whole table."""
+    return table.aggregate(**figures).to_pandas().iloc[0].astype(float)
+
+
+def _promotion_days(promotions: Table | None, days: pd.DatetimeIndex) -> DataFrame:
+    """day_on, and the depth of the promotions running each day where there is any: of
+    shop-wide ones, and of listed ones weighted by how many skus.
     """
-    if promotions is None:
-        return {}
-    table = expression(promotions).to_pandas()
-    columns = {"promotion": np.zeros(len(days)), "promotion_listed": np.zeros(len(days))}
-    for p in table.itertuples():
-        running = (days >= pd.Timestamp(p.starts_on)) & (days <= pd.Timestamp(p.ends_on))
-        depth = float(p.depth_share) if pd.notna(p.depth_share) else 0.1
-        listed = isinstance(p.skus, str) and p.skus.strip() != ""
-        weight = len(p.skus.split()) if listed else 1
-        columns["promotion_listed" if listed else "promotion"][running] += depth * weight
-    return {name: column for name, column in columns.items() if column.any()}
+    depths = DataFrame(0.0, index=days, columns=["promotion", "promotion_listed"])
+    running = expression(promotions).to_pandas() if promotions is not None else DataFrame()
+    for p in running.itertuples():
+        is_on = (days >= pd.Timestamp(p.starts_on)) & (days <= pd.Timestamp(p.ends_on))
+        depth = float(p.depth_share) if pd.notna(p.depth_share) else USUAL_DEPTH
+        n_listed = len(p.skus.split()) if isinstance(p.skus, str) else 0
+        name = "promotion_listed" if n_listed else "promotion"
+        depths.loc[is_on, name] += depth * max(n_listed, 1)
+    return depths.loc[:, depths.any()].rename_axis("day_on").reset_index()

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 from ibis import _
 
-from playbook.chapters.channel_roi.channels import channel_months, channel_pnl, spend_log
+from playbook.chapters.channel_roi.channels import channel_months, channel_pnl
+from playbook.measures.ad_spend import read_extract
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
 
 __all__ = ["EXERCISES"]
@@ -20,7 +21,7 @@ STEP = 0.2  # how far one channel may move, share of its spend
 
 @functools.cache
 def _months(shop: Any) -> pd.DataFrame:
-    spend = spend_log(shop.ad_spend, as_of=shop.as_of)
+    spend = read_extract(shop.ad_spend, as_of=shop.as_of)
     return channel_months(
         shop.sales_orders, spend=spend, refunds=shop.booked_refunds, as_of=shop.as_of
     )

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from playbook.chapters.channel_roi.channels import channel_headline, channel_months, spend_log
+from playbook.chapters.channel_roi.channels import channel_headline, channel_months
 from playbook.chapters.customer_journey.aftersales import returns
 from playbook.chapters.customer_journey.journey import journey_headline
 from playbook.chapters.monthly_review.decisions import WEIGHT, ranked_decisions
 from playbook.chapters.monthly_review.review import control_limits, drivers, scorecard
 from playbook.chapters.start_here.facts import breakdown
+from playbook.measures.ad_spend import read_extract
 from playbook.measures.metrics import METRICS, monthly_sales, months_back
 from playbook.tables import schema
 from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
@@ -44,7 +45,7 @@ def headline(shop: Any) -> pd.DataFrame:
     if shop.has("ad_spend"):
         months = channel_months(
             shop.sales_orders,
-            spend=spend_log(shop.ad_spend, as_of=shop.as_of),
+            spend=read_extract(shop.ad_spend, as_of=shop.as_of),
             refunds=shop.booked_refunds,
             as_of=shop.as_of,
         )

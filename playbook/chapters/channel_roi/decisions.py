@@ -1,0 +1,157 @@
+"""From the plan, the accounts and the response to what is done with each channel."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame
+
+from playbook.chapters.channel_roi.media_plan import BudgetPlan
+from playbook.decisions import decision_rows, propose
+from playbook.messages import say
+
+__all__ = ["Findings", "channel_decisions"]
+
+# R-hat of single walkers from which some hundred of them no longer make up for their memory
+ROUGH = 1.5
+# complete months in a row below break-even after which a channel is weak
+WEAK_MONTHS = 2
+DUE_DAYS, REVISIT_DAYS = 7, 35
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the chapter found: the plan (`plan_budget`), the accounts (`channel_pnl`) and
+    their months (`channel_months`; none where channels may not be compared), the
+    response (`response_table`), where and how long to test (`geo_plan`), and whether
+    spend follows demand.
+    """
+
+    plan: BudgetPlan
+    pnl: DataFrame
+    months: DataFrame
+    response: DataFrame
+    tests: DataFrame | None = None
+    is_flagged: bool = False
+
+
+def channel_decisions(
+    findings: Findings,
+    *,
+    as_of: dt.date,
+    currency: str,
+    payback_cap: float = 12.0,
+    strategic: Collection[str] = (),
+) -> DataFrame:
+    """The decision rows of the budget, in the fields of `Decision`: one per channel of
+    the response.
+
+    raise or lower as the plan says where its gain is sure enough; hold where it is not,
+    and test the channel whose return is least known for the money it takes; pause where
+    ROAS lay below break-even in the last two complete months and the response does not
+    contradict (lower or test where it does: tracking may miss what a channel causes),
+    but never a `strategic` channel; hold instead of raise where payback takes more than
+    `payback_cap` months. A test says where and how long, or that no test could tell.
+    The evidence is marginal ROAS (marginal margin per unit of spend times break-even
+    ROAS) against break-even ROAS.
+    """
+    response = findings.response.set_index("channel")
+    accounts = findings.pnl.set_index("channel").reindex(response.index)
+    width = ((response.high - response.low) * response.spend_now).where(
+        response.verdict == "identified"
+    )
+    least_known = width.idxmax() if width.notna().any() else None
+    steps = findings.plan.table.set_index("channel")
+    dates = {
+        "due_on": str(as_of + dt.timedelta(days=DUE_DAYS)),
+        "revisit_on": str(as_of + dt.timedelta(days=REVISIT_DAYS)),
+    }
+    rows = []
+    for channel, answer in response.iterrows():
+        step, account = steps.loc[channel], accounts.loc[channel]
+        is_weak, is_slow = _is_weak(findings.months, channel), account.payback_months > payback_cap
+        kind = _kind(findings.plan, step, answer, is_weak=is_weak, is_slow=is_slow)
+        if kind == "test_unsure" and channel != least_known:
+            kind = "hold_unsure"
+        if kind.startswith("pause") and channel in strategic:
+            kind = f"strategic_{kind}"
+        values = {
+            "confidence": _confidence(findings, answer),
+            "evidence_value": answer.marginal_return * account.be_roas,
+            "threshold": account.be_roas,
+            "note": answer.note,
+            "how": _how_to_test(findings.tests, channel),
+            "currency": currency,
+        }
+        values |= dates | _sizes(kind, step)
+        rows.append(propose(f"channel_roi.budget_{kind}", channel, **values))
+    return decision_rows(rows)
+
+
+def _sizes(kind: str, step: pd.Series) -> dict:
+    """How much, and with what effect: of a move as planned, of a pause all of today's."""
+    if kind in ("raise", "lower"):
+        effect = tuple(step[["gain", "gain_low", "gain_high"]].astype(float))
+        return {"size": float(step.change), "effect": effect}
+    return {"size": -float(step.now)} if kind.startswith("pause") else {}
+
+
+def _is_weak(months: DataFrame, channel: str) -> bool:
+    """Did the channel's margin not pay its spend in the last two complete months?"""
+    ripe = months[(months.channel == channel) & (months.status == "complete")]
+    last = ripe[ripe.spend > 0].tail(WEAK_MONTHS)
+    return len(last) == WEAK_MONTHS and bool((last.margin < last.spend).all())
+
+
+def _kind(
+    plan: BudgetPlan,
+    step: pd.Series,
+    answer: pd.Series,
+    *,
+    is_weak: bool,
+    is_slow: bool,
+) -> str:
+    """The kind of decision the evidence asks for, before what only one channel may be."""
+    moves = (plan.verdict, step.action)
+    if answer.verdict != "identified":
+        return "pause_unidentified" if is_weak else "hold_unidentified"
+    if is_weak and answer.average_return < 1:
+        return "pause_weak"
+    if is_weak and moves != ("move", "lower"):
+        return "test_weak"
+    if np.isnan(answer.marginal_return):
+        return "hold_no_advice"
+    if "hold and test" in moves:
+        return "test_unsure"
+    if step.action == "raise":
+        return "hold_slow" if is_slow else "raise"
+    return "lower" if step.action == "lower" else "hold_right"
+
+
+def _how_to_test(tests: DataFrame | None, channel: str) -> str:
+    """Where and how long to test; nothing where no test was planned."""
+    mine = tests[tests.channel == channel] if tests is not None else DataFrame()
+    if mine.empty:
+        return ""
+    worthwhile = mine[mine.is_worthwhile]
+    if worthwhile.empty:
+        return say("channel_roi.no_test_tells", days=mine.days.max())
+    test = worthwhile.iloc[0]
+    return say(
+        "channel_roi.how_to_test",
+        days=test.days,
+        regions=test.regions,
+        least=test.smallest_return,
+    )
+
+
+def _confidence(findings: Findings, answer: pd.Series) -> str:
+    is_unsure = findings.plan.verdict in ("hold and test", "must move")
+    is_rough = answer.verdict != "identified" or answer.r_hat > ROUGH
+    if is_unsure or is_rough or findings.is_flagged:
+        return "low"
+    return "high" if answer.low > 1 or answer.high < 1 else "medium"
