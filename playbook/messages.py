@@ -36,11 +36,11 @@ _chosen: list[str] = []  # the language set by `use_language`; empty means the e
 
 
 def use_language(name: str) -> None:
-    """Make sentences and labels in this language from here on; `en` or `zh`."""
+    """Make sentences and labels in this language from here on; ValueError for one that is
+    not `en` or `zh`.
+    """
     if name not in LANGUAGES:
-        from playbook.errors import PlaybookError
-
-        raise PlaybookError("playbook.no_language", name=name, known=", ".join(LANGUAGES))
+        raise ValueError(f"there is no language {name!r}: use one of {', '.join(LANGUAGES)}")
     _chosen[:] = [name]
 
 

@@ -102,11 +102,11 @@ def test_every_sentence_that_is_said_exists(root):
 def test_a_sentence_is_made_in_the_language_in_use():
     use_language("zh")
     try:
-        assert "没有语言" in say("playbook.no_language", name="fr")
+        assert "数据合约" in say("playbook.no_table", name="orders")
         assert label("places", "file") == "文件"
     finally:
         use_language("en")
-    assert say("playbook.no_language", name="fr") == "There is no language fr"
+    assert say("playbook.no_table", name="orders") == "The contract has no table orders"
 
 
 def test_a_message_nobody_wrote_is_named():

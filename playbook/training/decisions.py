@@ -36,6 +36,7 @@ from playbook.demo.make import write_folder
 from playbook.demo.shop import Shop
 from playbook.errors import PlaybookError
 from playbook.measures.ad_spend import read_extract
+from playbook.measures.demand_panel import demand_law, demand_panel
 from playbook.measures.price_moves import price_gap
 from playbook.store.open import open_folder  # the simulator wrote these tables: no check
 
