@@ -51,6 +51,12 @@ def test_recency_is_cut_at_the_gaps_of_the_shop(ago, r, name):
     assert (row.r, row.segment.split()[-1]) == (r, name)
 
 
+@pytest.mark.parametrize(("ago", "name"), [(91, "develop"), (92, "win back")])
+def test_recency_is_high_up_to_the_ninetieth_percentile_of_gaps(ago, name):
+    row = scored(gap_log(range(1, 102), ("ann", ago, 50.0)), "ann")
+    assert row.segment == f"important {name}"
+
+
 @pytest.mark.parametrize(("n_gaps", "is_trusted"), [(29, False), (30, True)])
 def test_thirty_gaps_are_needed_to_cut_recency(n_gaps, is_trusted):
     result = segments.rfm(gap_log(range(1, n_gaps + 1)), as_of=AS_OF)
@@ -234,6 +240,7 @@ def gold(threshold=100.0, cost=2.0, uplift=0.05):
 
 def test_the_year_is_365_days_and_a_shorter_log_is_halved():
     days = log(
+        ("ann", 900, 0.5),
         ("ann", 730, 1.0),
         ("ann", 729, 2.0),
         ("ann", 365, 4.0),
@@ -386,6 +393,7 @@ def test_points_without_an_end_are_owed_in_full():
         1.0,
         "history",
     )
+    assert (both.liability, both.liability_no_breakage) == (0.0, 2.0)
 
 
 def test_a_campaign_counts_thirty_days_and_its_interval_holds_eighty_percent():
