@@ -100,6 +100,7 @@ def test_intervals_of_the_accounts_are_of_90_percent():
     assert (row.low, row.high) == pytest.approx(
         ((75 - swing - 310) / costs, (75 + swing - 310) / costs)
     )
+    assert row.roi == pytest.approx((75 - 310) / costs)
     # 90 % of a Poisson count of 2: .3554 to 6.2958 (tables of Garwood 1936)
     assert row.ncac_low == pytest.approx(310 / 6.2958, rel=1e-3)
     assert row.ncac_high == pytest.approx(310 / 0.3554, rel=1e-3)
@@ -252,14 +253,14 @@ def test_today_is_the_mean_of_the_last_four_weeks():
 
 
 def test_a_hole_is_filled_with_the_median_of_57_days():
-    """28 days of 10 before and 28 of 30 after: their middle is 20, and one day more on
-    either side is of another size.
+    """Of the 28 days on each side 26 have 10 and 30 have 30; of 24 on each side most
+    have 10, and so have those of 31.
     """
     days = pd.date_range("2026-01-01", "2026-06-30")
     hole = 90
-    spend = np.full(len(days), 1000.0)
-    spend[hole - 28 : hole] = 10.0
-    spend[hole + 1 : hole + 29] = 30.0
+    spend = np.full(len(days), 10.0)
+    spend[hole - 28 : hole - 24] = 30.0
+    spend[hole + 3 : hole + 29] = 30.0
     spend[hole] = np.nan
     frame = pd.DataFrame({"day_on": days, "channel": "a", "spend": spend})
     sales = pd.DataFrame({"day_on": days, "response": 7.0})
@@ -272,7 +273,7 @@ def test_a_hole_is_filled_with_the_median_of_57_days():
     )
     week = weeks.frame.index[weeks.frame.reason == "spend not known"][0]
     first = (weeks.frame.week_on[week] - days[0]).days
-    assert weeks.spend.a[week] == pytest.approx(np.nansum(spend[first : first + 7]) + 20)
+    assert weeks.spend.a[week] == pytest.approx(np.nansum(spend[first : first + 7]) + 30)
 
 
 def test_a_promotion_of_unknown_depth_counts_a_tenth_a_day():
