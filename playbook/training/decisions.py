@@ -28,6 +28,7 @@ from playbook.chapters.segmentation import segments
 from playbook.demo.make import write_folder
 from playbook.demo.shop import Shop
 from playbook.errors import PlaybookError
+from playbook.measures.demand_panel import demand_law, demand_panel
 from playbook.store.open import (
     _open_folder,  # without the contract's checks: the simulator wrote these tables
 )
