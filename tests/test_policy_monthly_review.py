@@ -80,6 +80,11 @@ def test_what_is_good_is_said_by_the_dictionary(metric, amount, flag):
     assert card.flag.tolist() == [flag]
 
 
+def test_a_figure_stands_beside_the_month_before_and_the_same_month_a_year_before():
+    row = scorecard(headline("orders", [float(k) for k in range(30)]), month="2026-10").iloc[0]
+    assert (row.actual, row.last_month, row.last_year) == (29.0, 28.0, 17.0)
+
+
 def test_eight_figures_are_always_read_first():
     first = ["net_revenue", "orders", "aov", "sessions", "cvr_sessions", "cm", "new_customers"]
     first += ["refund_share_booked"]
@@ -94,31 +99,37 @@ def test_eight_figures_are_always_read_first():
 # ---- days
 
 
-def days(n=400, noise=0.1, seed=3):
+def days(n=400, tails=None, seed=3):
+    """Orders of days off by a normal, or by a Student's t with so many degrees, in logs."""
     rng = np.random.default_rng(seed)
     day = pd.date_range(end="2026-10-31", periods=n)
-    orders = 200 * np.exp(rng.normal(0, noise, n))
+    off = rng.standard_t(tails, n) if tails else rng.normal(0, 1, n)
+    orders = 200 * np.exp(0.1 * off)
     return pd.DataFrame({"day_on": day, "orders": orders, "is_promotion": False})
 
 
-def test_the_band_of_a_day_by_hand():
+@pytest.mark.parametrize("tails", [4, None])
+def test_the_band_of_a_day_by_hand(tails):
     """Log misses of the weekday's median moved by the last fortnight, robust spread,
     Student's t, one alarm in twenty months: written out once more.
     """
-    table = days()
+    table = days(tails=tails)
     y = np.log1p(table.orders)
     middle = pd.concat([y.shift(7 * k) for k in range(1, 9)], axis=1).median(axis=1)
     middle += (y - middle).shift(1).rolling(14, min_periods=7).median().fillna(0.0)
     miss = (y - middle)[:-31].dropna()
     spread = 1.4826 * (miss - miss.median()).abs().median()
     kurtosis = (miss / spread).clip(-8, 8).kurtosis()
-    free = 4 + 6 / kurtosis if kurtosis > 0.1 else 60.0
+    assert (kurtosis > 0.1) == (tails == 4)
+    free = 4 + 6 / kurtosis if tails == 4 else 60.0
     reach = spread * student.ppf(1 - 0.05 / 2 / 31, free)
     band = day_limits(table, month="2026-10")
     expected = np.expm1(middle.tail(31)).to_numpy()
     assert band.expected.to_numpy() == pytest.approx(expected, rel=1e-9)
     assert band.upper.to_numpy() == pytest.approx(np.expm1(middle.tail(31) + reach), rel=1e-9)
-    older = pd.concat([days(60).assign(day_on=lambda t: t.day_on - pd.Timedelta(days=400)), table])
+    older = pd.concat(
+        [days(60, tails).assign(day_on=lambda t: t.day_on - pd.Timedelta(days=400)), table]
+    )
     pd.testing.assert_frame_equal(day_limits(older, month="2026-10"), band)
 
 
@@ -308,3 +319,16 @@ def test_the_expectation_of_a_month_as_it_was_reckoned_when_it_was_tuned():
 
 
 PINNED = [30844.06843530147, 64439.85850827229, 39790.8510110501]
+
+
+def test_a_share_further_down_than_a_twentieth_counts_as_a_twentieth():
+    table = known_days()
+    unpaid = 0.02 + 0.4 * (1 + np.sin(np.arange(len(table)) / 40))
+    table = table.assign(orders=table.sessions * 0.03 * (0.2 + unpaid))
+
+    def expected(floor):
+        days = table.assign(unpaid_share=np.maximum(unpaid, floor))
+        return expected_months(days, "cvr_sessions").expected
+
+    pd.testing.assert_series_equal(expected(0.0), expected(0.05))
+    assert (expected(0.05) != expected(0.06)).any()

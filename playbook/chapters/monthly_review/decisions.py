@@ -58,7 +58,7 @@ def ranked_decisions(decisions: pd.DataFrame, *, most: int = 10) -> pd.DataFrame
     rows = decisions[is_open]
     margins = [kind for kind, facts in effects()["effects"].items() if facts["ranks"]]
     effect = pd.to_numeric(rows.expected_effect, errors="coerce").astype(float)
-    monthly = effect * rows.effect_period.fillna("").map(monthly_share).astype(float)
+    monthly = effect * rows.effect_period.astype(object).fillna("").map(monthly_share).astype(float)
     weight = rows.confidence.map(WEIGHT).astype(float)
     worth = (monthly * weight.fillna(WEIGHT["low"])).where(rows.effect_kind.isin(margins))
     order = rows.assign(
