@@ -62,7 +62,7 @@ def test_each_role_begins_where_its_rule_says():
     stock = pd.Series({"s01": 239.0, "s02": 240.0, "s03": 241.0})
     assert which("clearance", stock_days=stock) == [3]
     # nine tenths of the way from the first of eleven prices to the last is the tenth
-    assert which("image", price_paid=ELEVEN * 1.0, units=[100] * 9 + [50] * 2) == [10, 11]
+    assert which("image", price_paid=ELEVEN * 1.0, units=[100] * 8 + [50] * 3) == [10, 11]
     assert which("campaign", discounted_share=[0.49, 0.5, *[0] * 9]) == [2]
     shares = ELEVEN / 100
     assert which("profit", margin_share=shares) == [7, 8, 9, 10, 11]
