@@ -264,7 +264,9 @@ def test_the_best_model_that_earns_is_a_go(first, second, actions):
     assert decided(models=models.assign(status="needs cac"))["action"].tolist() == actions
 
 
-@pytest.mark.parametrize(("n", "has_tree", "has_plan"), [(5, 0, 0), (6, 0, 1), (12, 1, 1)])
+@pytest.mark.parametrize(
+    ("n", "has_tree", "has_plan"), [(5, 0, 0), (6, 0, 1), (11, 0, 1), (12, 1, 1)]
+)
 def test_a_plan_needs_half_a_year_and_a_tree_a_year(n, has_tree, has_plan):
     drivers = monthly("", np.arange(1.0, n + 1)).rename(columns={"amount": "orders"})
     drivers = drivers.assign(aov=2.0, revenue=2 * drivers["orders"])
