@@ -236,6 +236,7 @@ def test_leaving_needs_certain_shrinking_and_a_margin_under_the_hurdle(high, mar
         ("USD million", 1e6),
         ("$M", 1e6),
         ("EUR m", 1e6),
+        ("US$m of sales", 1e6),
         ("EUR billion", 1e9),
     ],
 )
@@ -265,6 +266,20 @@ def test_a_share_or_an_index_is_no_money(unit):
     )
     with pytest.raises(PlaybookError, match="no series"):
         published_series.newest_vintage(table)
+
+
+@pytest.mark.parametrize(
+    "starts, share",
+    [
+        (["2026-07-01", "2026-08-01", "2026-09-01"], [0.1, 0.2, 0.3]),
+        (["2026-01-01", "2026-04-01", "2026-07-01"], [0.6]),
+    ],
+)
+def test_periods_a_month_apart_are_months_and_a_quarter_apart_quarters(starts, share):
+    own = pd.DataFrame({"month": ["2026-07", "2026-08", "2026-09"], "amount": [1.0, 2.0, 3.0]})
+    series = pd.DataFrame({"period_on": pd.to_datetime(starts), "value": 10.0})
+    found = published_series.market_share(own, series.assign(published_on=pd.NaT))
+    assert found["share"].tolist() == pytest.approx(share)
 
 
 def test_sizes_by_hand_with_the_ranges_that_stand_without_any_given():
