@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-
 from benchmarks.bench_ltv import refit_resampled
+
 from playbook.errors import PlaybookError
 from playbook.methods.btyd import expected_purchases, fit_counts, p_alive
 from playbook.methods.btyd_models import MODELS, Histories, log_likelihood

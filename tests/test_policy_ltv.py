@@ -247,6 +247,16 @@ def test_origins_are_a_fortnight_apart_eight_weeks_from_the_start_at_most_thirty
     }
 
 
+@pytest.mark.parametrize("n, judged, chosen", [(8_000, 8_000, 8_000), (9_500, 8_000, 9_000)])
+def test_eight_thousand_are_judged_and_eighteen_thousand_tell_the_channels(n, judged, chosen):
+    """Two channels share 18,000; the larger one tells its errors from 9,000."""
+    people = pd.DataFrame({"customer_id": [f"c{k}" for k in range(n)], "channel": "large"})
+    people.loc[0, "channel"] = "small"
+    customers, is_judged = ltv_race._chosen(people)
+    assert is_judged.sum() == judged
+    assert (customers.channel == "large").sum() in (chosen, chosen - 1)
+
+
 def backtest(**changed):
     days = pd.date_range("2025-06-01", periods=12, freq="14D")
     bands = pd.DataFrame({"origin_on": days, "horizon_days": 28, "model": "naive_rate"})
