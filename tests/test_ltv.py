@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from playbook.chapters.ltv_modelling import ltv_race
 from playbook.chapters.ltv_modelling.ltv import (
     caps,
     first_orders,
@@ -242,7 +243,11 @@ def test_value_of_today_carries_its_interval_and_the_list_its_holdout(short, rac
     assert 5 <= len(calibration(race)) <= 10 and len(interval_coverage(race)) > 0
 
 
-def test_a_large_shop_is_judged_on_a_sample_its_channels_on_more_and_all_of_it_is_forecast(short):
+def test_a_large_shop_is_judged_on_a_sample_its_channels_on_more_and_all_of_it_is_forecast(
+    short, monkeypatch
+):
+    for name, n in (("JUDGED", 1000), ("CHANNEL", 1800), ("LEARNT", 1000)):
+        monkeypatch.setattr(ltv_race, f"{name}_CUSTOMERS", n)
     ids = short.customer_id.drop_duplicates()
     born = pd.DataFrame(
         {
@@ -252,14 +257,7 @@ def test_a_large_shop_is_judged_on_a_sample_its_channels_on_more_and_all_of_it_i
             "is_left_truncated": False,
         }
     )
-    race = backtest_ltv(
-        short,
-        as_of="1997-08-31",
-        horizons_days=(28,),
-        traits=born,
-        max_customers=1000,
-        max_in_channels=1800,
-    )
+    race = backtest_ltv(short, as_of="1997-08-31", horizons_days=(28,), traits=born)
     most = (
         race.windows[race.windows.measure == "money"].groupby(["kind", "subject"]).n_customers.max()
     )
@@ -268,7 +266,7 @@ def test_a_large_shop_is_judged_on_a_sample_its_channels_on_more_and_all_of_it_i
         and most["channel", "small"] == 150
         and most["channel", "large"] >= 900
     )
-    ahead = customer_forecast(short, race, days=28, traits=born, max_learnt=1000)
+    ahead = customer_forecast(short, race, days=28, traits=born)
     assert list(ahead.customers.customer_id) == sorted(ids) and ahead.customers.worth.notna().all()
     assert (
         ahead.customers.set_index("customer_id").channel == born.set_index("customer_id").channel

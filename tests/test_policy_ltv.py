@@ -88,9 +88,9 @@ def spenders(n, losers=0):
     return pd.DataFrame({"n": np.arange(n) % 5 + 1, "mean": mean})
 
 
-@pytest.mark.parametrize("losers, model", [(4, "gamma_gamma"), (5, "credibility")])
+@pytest.mark.parametrize("losers, model", [(8, "gamma_gamma"), (9, "credibility")])
 def test_gamma_gamma_may_leave_out_two_customers_in_a_hundred(losers, model):
-    assert fit_spend(spenders(200, losers), engine="own").model == model
+    assert fit_spend(spenders(400, losers), engine="own").model == model
 
 
 @pytest.mark.parametrize("n, is_few", [(9, True), (10, False)])
@@ -245,6 +245,16 @@ def test_origins_are_a_fortnight_apart_eight_weeks_from_the_start_at_most_thirty
         "every": 14,
         "n": 36,
     }
+
+
+@pytest.mark.parametrize("n, judged, chosen", [(8_000, 8_000, 8_000), (9_500, 8_000, 9_000)])
+def test_eight_thousand_are_judged_and_eighteen_thousand_tell_the_channels(n, judged, chosen):
+    """Two channels share 18,000; the larger one tells its errors from 9,000."""
+    people = pd.DataFrame({"customer_id": [f"c{k}" for k in range(n)], "channel": "large"})
+    people.loc[0, "channel"] = "small"
+    customers, is_judged = ltv_race._chosen(people)
+    assert is_judged.sum() == judged
+    assert (customers.channel == "large").sum() in (chosen, chosen - 1)
 
 
 def backtest(**changed):

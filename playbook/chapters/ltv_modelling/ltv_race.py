@@ -49,6 +49,9 @@ MAX_ORIGINS = 36
 WEEKS_BEFORE = 8
 #: days by which a backtested horizon may differ from the one forecast
 NEAR_DAYS = 7
+#: customers the models are judged on, those that tell the channels' errors, and those
+#: today's forecast learns from: more would tell no better
+JUDGED_CUSTOMERS, CHANNEL_CUSTOMERS, LEARNT_CUSTOMERS = 8_000, 18_000, 50_000
 WINDOW_KEY = ["origin_on", "horizon_days", "model"]
 
 
@@ -84,24 +87,21 @@ def backtest_ltv(
     basis: str = "revenue",
     traits: Table | None = None,
     horizons_days: tuple[int, ...] | None = None,
-    max_customers: int = 8_000,
-    max_in_channels: int = 18_000,
 ) -> LtvBacktest:
     """Ask every candidate (methods/customer_models) from origins a fortnight apart, and
     choose the champion.
 
     Default horizons: 28, 56 and 91 days, 182 once the log spans a year, 364 from two
-    and a half years. Shops with more than `max_customers` are judged on a sample fixed
-    by the hash of the customer id; a channel's own errors come from all its customers
-    up to an equal part of `max_in_channels`, so that a small one is not told from a
-    handful. `traits`: first_orders(...). Where no window has ended, or nobody has
-    bought again, NBD stands in and `caveat` says so. Raises PlaybookError when there is
-    no customer.
+    and a half years. Larger shops are judged on a sample fixed by the hash of the
+    customer id; a channel's own errors come from all its customers up to an equal part
+    of `CHANNEL_CUSTOMERS`, so that a small one is not told from a handful. `traits`:
+    first_orders(...). Where no window has ended, or nobody has bought again, NBD stands
+    in and `caveat` says so. Raises PlaybookError when there is no customer.
     """
     everybody = shop_past.purchase_history(customer_days, as_of=as_of, basis=basis, traits=traits)
     if len(everybody) == 0:
         raise PlaybookError("ltv_modelling.no_customer", table="customer_days")
-    customers, is_judged = _chosen(everybody, max_customers, max_in_channels)
+    customers, is_judged = _chosen(everybody)
     ids = customers.customer_id
     log = shop_past.purchase_log(customer_days, ids, as_of=as_of, basis=basis)
     first, last = log.loc[is_judged[log.customer_id], "day_on"].min(), pd.Timestamp(as_of)
@@ -138,18 +138,16 @@ def backtest_ltv(
     )
 
 
-def _chosen(
-    everybody: pd.DataFrame, max_customers: int, max_in_channels: int
-) -> tuple[pd.DataFrame, np.ndarray]:
+def _chosen(everybody: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     """The customers whose forecasts are compared, and which of them are judged: the
     others only tell their channel's errors.
     """
     places = pd.Series(hash_places(everybody.customer_id)).rank(method="first")
-    is_judged = is_chosen = places <= max_customers
+    is_judged = is_chosen = places <= JUDGED_CUSTOMERS
     channel = _channels(everybody)
     if channel is not None:
         groups = places.groupby(channel)
-        is_chosen = is_judged | (groups.rank() <= max_in_channels // groups.ngroups)
+        is_chosen = is_judged | (groups.rank() <= CHANNEL_CUSTOMERS // groups.ngroups)
     return everybody[is_chosen].reset_index(drop=True), is_judged[is_chosen].to_numpy()
 
 
@@ -330,16 +328,15 @@ def customer_forecast(
     days: int = 365,
     traits: Table | None = None,
     level: float = 0.8,
-    max_learnt: int = 50_000,
 ) -> CustomerForecast:
     """What the champion expects of every customer in the next `days`; sorted by
-    customer_id. It learns from all of them or, in a large shop, from `max_learnt` fixed
-    by the hash of the id: more would not tell its parameters better.
+    customer_id. It learns from all of them or, in a large shop, from a sample fixed by
+    the hash of the id.
     """
     model, asked = backtest.model, {"as_of": backtest.as_of, "basis": backtest.basis}
     table = shop_past.purchase_history(customer_days, **asked, traits=traits)
     names, now = table.customer_id, pd.Timestamp(backtest.as_of)
-    learnt = shop_past.fixed_sample(names, max_learnt)
+    learnt = shop_past.fixed_sample(names, LEARNT_CUSTOMERS)
     log = shop_past.purchase_log(customer_days, names.iloc[learnt], **asked)
     log["customer_id"] = learnt[log.customer_id]
     table = table.assign(customer_id=np.arange(len(table)))
@@ -359,8 +356,7 @@ def customer_forecast(
             h: expected_purchases(curve, table, days=h) if curve.params else unknown
             for h in horizons
         }
-    histories = engine.at(log, now)
-    spend = fit_spend(shop_past.spend_rows(histories))
+    spend = fit_spend(shop_past.spend_rows(engine.at(log, now)))
     each, expected = expected_spend(spend, shop_past.spend_rows(table)), said[days]
     low, high = _count_limits(backtest, expected, days, level)
     is_mortal = curve.is_identified and curve.model != "nbd"
