@@ -1,10 +1,11 @@
 """The metric dictionary: one definition per metric, used by every notebook and printed
 with every table by its id.
 
-*Maturity* is the number of days after a period's end before its figure may be judged (`win`: the platform's
-attribution window; `h`: the stated horizon; `par`: the shop sets it). The entries stand in `metrics.txt`, a line each,
-with a last cell where a goal's months add up (`flow`) or it is about `users` or `brand`;
-`data/METRICS.md` is written from there.
+*Maturity* is the number of days after a period's end before its figure may be judged
+(`win`: the platform's attribution window; `h`: the stated horizon; `par`: the shop sets
+it). The entries stand in `metrics.txt`, a line each, with a last cell where a goal's
+months add up (`flow`) or it is about `users` or `brand`; `data/METRICS.md` is written
+from there.
 """
 
 from __future__ import annotations
