@@ -143,7 +143,8 @@ def propose(kind: str, subject: object, **found: Any) -> dict[str, Any]:
     stated: Mapping[str, Any] = room_facts(room)["decisions"][name]
     names = {f.name for f in fields(Decision)}
     ends = ("expected_effect", "effect_low", "effect_high")
-    effect = dict(zip(ends, found["effect"], strict=True)) if "effect" in found else {}
+    # an effect without an interval is (expected,)
+    effect = dict(zip(ends, found.get("effect", ()), strict=False))
     row: dict[str, Any] = {}
     for key, value in stated.items():
         said = value[language()] if isinstance(value, dict) else value
