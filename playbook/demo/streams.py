@@ -14,8 +14,6 @@ import zlib
 
 import numpy as np
 
-__all__ = ["code", "exponential", "key", "mix", "normal", "poisson", "text_ids", "uniform"]
-
 _M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _30, _27, _31, _11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -24,9 +22,8 @@ _ALPHABET = np.frombuffer(b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ", dtype=np.uint8)  
 
 def mix(words: np.ndarray) -> np.ndarray:
     """SplitMix64's finaliser on an array of uint64."""
-    z = np.atleast_1d(
-        np.asarray(words, dtype=np.uint64)
-    )  # whole arrays wrap round silently, scalars would warn
+    # Whole arrays wrap round silently, scalars would warn.
+    z = np.atleast_1d(np.asarray(words, dtype=np.uint64))
     z = (z ^ (z >> _30)) * _M1
     z = (z ^ (z >> _27)) * _M2
     z = z ^ (z >> _31)
@@ -63,6 +60,11 @@ def uniform(keys: np.ndarray, purpose: str) -> np.ndarray:
     return ((word >> _11).astype(np.float64) + 0.5) * 2.0**-53
 
 
+def below(keys: np.ndarray, purpose: str, n: float) -> np.ndarray:
+    """A whole number from 0 to below n per key and purpose."""
+    return (uniform(keys, purpose) * n).astype(np.int64)
+
+
 def exponential(keys: np.ndarray, purpose: str) -> np.ndarray:
     """Standard exponential per key and purpose."""
     return -np.log(uniform(keys, purpose))
@@ -97,13 +99,10 @@ def poisson(keys: np.ndarray, purpose: str, mean: np.ndarray) -> np.ndarray:
     if large.any():
         from scipy.special import ndtri
 
-        m, z = (
-            mean[large],
-            ndtri(u[large]),
-        )  # Cornish-Fisher: monotone in both the mean and the draw
-        count[large] = np.maximum(
-            np.floor(m + np.sqrt(m) * z + (z * z - 1.0) / 6.0 + 0.5), 0.0
-        ).astype(np.int64)
+        # Cornish-Fisher: monotone in both the mean and the draw.
+        m, z = mean[large], ndtri(u[large])
+        near = np.floor(m + np.sqrt(m) * z + (z * z - 1.0) / 6.0 + 0.5)
+        count[large] = np.maximum(near, 0.0).astype(np.int64)
     return count
 
 
