@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+from numpy import ndarray
 
 from playbook.demo.records import Record
-from playbook.demo.simulate import Simulator
 from playbook.demo.streams import key, poisson
 from playbook.demo.world import (
     CAMPAIGN_SHARE,
@@ -58,7 +58,7 @@ def _of_channel(world: World, chunk: Record, c: int) -> list[Record]:
     """
     days = np.arange(chunk.first, chunk.last)
     spend = chunk.spend[:, c, None, :] * CAMPAIGN_SHARE[c][None, :, None]
-    cents = np.round(spend * 100).astype(np.int64)
+    cents = np.round(spend * 100).astype(int)
     claims = chunk.claims.get(c)
     part = _part(days, c, cents, claims)
     if c == _DISPLAY:
@@ -73,15 +73,15 @@ def _of_channel(world: World, chunk: Record, c: int) -> list[Record]:
 
 
 def _part(
-    days: np.ndarray,
+    days: ndarray,
     channel: int,
-    cents: np.ndarray,
+    cents: ndarray,
     claims: tuple | list | None = None,
     first_region: int = 0,
 ) -> Record:
     """Rows from cents, claimed orders and claimed value by day, campaign and region."""
     d, campaign, region = (x.ravel() for x in np.indices(cents.shape))
-    orders, value = claims or (np.zeros(cents.shape), np.zeros(cents.shape, np.int64))
+    orders, value = claims or (np.zeros(cents.shape), np.zeros(cents.shape, int))
     return Record(
         day=days[d],
         channel=np.full(len(d), channel),

@@ -8,6 +8,7 @@ nowhere else; tracking sees touches, and every platform claims the orders it tou
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.demo.records import Record
 from playbook.demo.state import FAKE, TREATED
@@ -32,7 +33,7 @@ def trace(people: Record, chunk: Record) -> None:
     chunk.claims = {c: _claims(chunk, c) for c in PAID if CLAIMED[c]}
 
 
-def _touches(people: Record, chunk: Record) -> np.ndarray:
+def _touches(people: Record, chunk: Record) -> ndarray:
     """Order x channel: by chance, by what sent the order, or by how people come alone."""
     k, cause = chunk.o_key, chunk.o_cause
     day, region = chunk.o_day - chunk.first, chunk.o_region
@@ -56,11 +57,11 @@ def _touches(people: Record, chunk: Record) -> np.ndarray:
     return touch
 
 
-def _pull(k: np.ndarray, c: int) -> np.ndarray:
+def _pull(k: ndarray, c: int) -> ndarray:
     return np.log(LAST[c]) - np.log(-np.log(uniform(k, f"last/{CHANNELS[c]}")))
 
 
-def _claims(chunk: Record, c: int) -> tuple[np.ndarray, np.ndarray]:
+def _claims(chunk: Record, c: int) -> tuple[ndarray, ...]:
     """Orders and cents a platform claims by day, campaign and region."""
     rows = np.flatnonzero(chunk.o_touch[:, c])
     day = chunk.o_day[rows] - chunk.first
@@ -70,9 +71,9 @@ def _claims(chunk: Record, c: int) -> tuple[np.ndarray, np.ndarray]:
     size = int(np.prod(shape))
     orders = np.round(np.bincount(flat, minlength=size) * CLAIMED[c], 2)
     cents = np.round(np.bincount(flat, chunk.o_revenue[rows], size) * CLAIMED[c])
-    return orders.reshape(shape), cents.astype(np.int64).reshape(shape)
+    return orders.reshape(shape), cents.astype(int).reshape(shape)
 
 
-def campaign_of(c: int, draw: np.ndarray) -> np.ndarray:
+def campaign_of(c: int, draw: ndarray) -> ndarray:
     """The campaign of channel c a draw in 0..999 falls to."""
     return np.searchsorted(np.cumsum(CAMPAIGN_SHARE[c])[:-1] * 1000, draw, side="right")

@@ -123,7 +123,7 @@ def _survey(clock: Clock) -> pa.Table:
     k = key(clock.world.seed, "survey", np.arange(n))
     does_know = uniform(k, "knows") < 0.17
     often = np.minimum((exponential(k, "often") * 1.6).astype(int), 3)
-    score = np.clip(np.round(7.4 + 2.0 * normal(k, "nps")), 0, 10).astype(np.int64)
+    score = np.clip(np.round(7.4 + 2.0 * normal(k, "nps")), 0, 10).astype(int)
 
     def answers(words: tuple | list, shares: list[float], purpose: str) -> pa.Array:
         return pick(words, np.searchsorted(np.cumsum(shares), uniform(k, purpose)))

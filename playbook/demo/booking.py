@@ -5,14 +5,15 @@ what will come back, and whom the buyer sends.
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.demo.records import Record
 from playbook.demo.state import FAKE, RING, State
 from playbook.demo.streams import below, exponential, key, uniform
-from playbook.demo.world import FREIGHT, TRANSIT, World
+from playbook.demo.world import FREIGHT, LAWS, TRANSIT, World
 
 _NEVER = 400  # days ahead, beyond every month that is looked at
-_DRAWN = ("persona device rate drop basket is_guest is_business is_contactable persuadable").split()
+_DRAWN = LAWS.drawn
 
 
 def book(state: State, day: int, env: Record, at: Record, lines: Record) -> Record:
@@ -44,26 +45,22 @@ def book(state: State, day: int, env: Record, at: Record, lines: Record) -> Reco
 
 
 _OF_ORDER = ("fate", "delivered", "late")
-_ORDER = (
-    "key who day minute region device cause root new treatment coupon fate pay ship "
-    "delivered promised shipping freight free revenue lines"
-).split()
-_LINE = "sku quantity price off promo cost back back_day back_amount back_why key".split()
+_ORDER, _LINE = LAWS.order_columns, LAWS.line_columns
 
 
-def as_columns(orders: Record, lines: Record, order: np.ndarray | slice) -> Record:
+def as_columns(orders: Record, lines: Record, order: ndarray | slice) -> Record:
     """The columns a month's log grows by; lines in the given order."""
     columns = Record({f"o_{name}": orders[name] for name in _ORDER})
     columns.update({f"l_{name}": lines[name][order] for name in _LINE})
     return columns
 
 
-def _priced(env: Record, day: int, lines: Record, coupon: np.ndarray) -> Record:
+def _priced(env: Record, day: int, lines: Record, coupon: ndarray) -> Record:
     """The lines with their prices, what is taken off, and what they cost the shop."""
     i, sku, quantity = day - env.first, lines.sku, lines.quantity
     price = env.price[i, sku]
-    off = np.round(price * env.depth[i, sku]).astype(np.int64) * quantity
-    off += np.round((price * quantity - off) * coupon).astype(np.int64)
+    off = np.round(price * env.depth[i, sku]).astype(int) * quantity
+    off += np.round((price * quantity - off) * coupon).astype(int)
     return Record(
         sku=sku,
         quantity=quantity,
@@ -76,10 +73,10 @@ def _priced(env: Record, day: int, lines: Record, coupon: np.ndarray) -> Record:
     )
 
 
-def _postage(world: World, day: int, o: Record, goods: Record, line: np.ndarray) -> Record:
+def _postage(world: World, day: int, o: Record, goods: Record, line: ndarray) -> Record:
     """Revenue, postage charged and postage paid, in cents."""
     n = len(o.key)
-    revenue = np.bincount(line, goods.paid, n).astype(np.int64)
+    revenue = np.bincount(line, goods.paid, n).astype(int)
     is_far = np.isin(o.region, (9, 10, 11))
     is_free = revenue >= np.where(is_far, 15000, 6000)
     weight = np.bincount(line, world.weight[goods.sku] * goods.quantity, n)
@@ -87,7 +84,7 @@ def _postage(world: World, day: int, o: Record, goods: Record, line: np.ndarray)
     return Record(
         revenue=revenue,
         shipping=np.where(is_free, 0, np.where(is_far, 1290, 490)),
-        freight=freight.astype(np.int64),
+        freight=freight.astype(int),
     )
 
 
@@ -96,7 +93,7 @@ def _way(state: State, season: float, o: Record) -> Record:
     world, k, day, on = state.world, o.key, o.day, state.world.on
     u, pay = uniform(k, "payment"), uniform(k, "pay")
     fate = np.where(u < 0.022, 1, np.where(u > 1 - 0.013, 2, 0)) * on.cancellations
-    minutes = np.where(uniform(k, "slow-pay") < 0.9, 1 + 8 * pay, 60 + 1500 * pay).astype(np.int64)
+    minutes = np.where(uniform(k, "slow-pay") < 0.9, 1 + 8 * pay, 60 + 1500 * pay).astype(int)
     pay_day = day + (o.minute + minutes) // 1440
     ship = _workday(world, pay_day + 1 + (uniform(k, "packing") < 0.25))
     late = (uniform(k, "late") < 0.07 + 0.10 * (season > 1.25)) & on.late_deliveries
@@ -123,22 +120,22 @@ def _come_back(world: World, goods: Record, order: Record) -> Record:
     cases = [fine & (u < chance), fine & (u < chance * 1.25), fine & (u > 1 - 0.0012 * on)]
     kind = np.select(cases, [1, 2, 3], 0)
     gap = 9 * (exponential(k, "back-gap") + exponential(k, "back-gap-2"))
-    weeks = 4 + np.floor(np.minimum(gap, 75)).astype(np.int64)
+    weeks = 4 + np.floor(np.minimum(gap, 75)).astype(int)
     share = np.where(kind == 2, 0.2 + 0.4 * uniform(k, "back-share"), 1.0)
     is_late = order.late & (uniform(k, "why-late") < 0.5)
     return Record(
         back=kind.astype(np.int8),
         back_day=_workday(world, order.delivered + weeks + np.where(kind == 3, 15, 0)),
-        back_amount=np.maximum(np.round(paid * share), 1).astype(np.int64),
+        back_amount=np.maximum(np.round(paid * share), 1).astype(int),
         back_why=np.where(is_late, 4, below(k, "why", 4)).astype(np.int8),
     )
 
 
-def _move_goods(state: State, day: int, o: Record, goods: Record, line: np.ndarray) -> None:
+def _move_goods(state: State, day: int, o: Record, goods: Record, line: ndarray) -> None:
     """Units are committed now; they ship, are released or come home on their days."""
     sku, quantity = goods.sku, goods.quantity
     units = np.bincount(sku, quantity, len(state.on_hand))
-    state.committed += units.astype(np.int64)
+    state.committed += units.astype(int)
     state.sold_recent[day % 28] = units
     goes = o.fate[line] == 0
     for calendar, on, which in (
@@ -152,14 +149,14 @@ def _move_goods(state: State, day: int, o: Record, goods: Record, line: np.ndarr
 def _send_friends(state: State, day: int, o: Record) -> None:
     """Some buyers send a friend within three weeks, who inherits what they came from."""
     sends = (o.fate != 1) & (uniform(o.key, "friend") < state.world.referral_chance)
-    k, region, root = o.key[sends], o.region[sends].astype(np.int64), o.root[sends].astype(np.int64)
+    k, region, root = o.key[sends], o.region[sends].astype(int), o.root[sends].astype(int)
     comes = day + 3 + below(k, "friend-day", 18)
     for on in np.unique(comes):
         f = comes == on
         state.friends[int(on)].append((key(k[f], "friend"), region[f], root[f]))
 
 
-def welcome(state: State, day: int, o: Record, drawn: dict[str, np.ndarray]) -> np.ndarray:
+def welcome(state: State, day: int, o: Record, drawn: dict[str, ndarray]) -> ndarray:
     """Newcomers who ordered become people of the shop, as drawn; returns the person of
     every order.
     """
@@ -230,6 +227,6 @@ def fake_orders(state: State, day: int, env: Record) -> Record:
     return as_columns(o, goods, slice(None))
 
 
-def _workday(world: World, day: np.ndarray) -> np.ndarray:
+def _workday(world: World, day: ndarray) -> ndarray:
     """The day, or Monday where it is a Sunday."""
     return day + ((world.day0.astype(int) + day + 3) % 7 == 6)

@@ -141,7 +141,7 @@ def _promotion(sim: Simulator, number: int, row: Mapping[str, Any]) -> Promotion
     sold = rows = np.flatnonzero(sim.world.launched < sim.day)
     if skus is not None:
         named = {_sku(sim, sku) for sku in _listed(skus, "promotion_skus")}
-        rows = np.array(sorted(named), np.int64)
+        rows = np.array(sorted(named), int)
     part = math.sqrt(len(rows) / max(len(sold), 1))
     lift = min(1.4 * depth * part, 0.6) * sim.world.on.promotions
     name = str(row.get("promo_id") or f"{sim.world.month_of(sim.day)}-decided-{number}")
@@ -184,7 +184,7 @@ def _treatment(sim: Simulator, number: int, row: Mapping[str, Any]) -> Record:
     held = _amount(row.get("holdout_share", 0.0), "treatment_holdout")
     if depth > MOST_DEPTH or held > 1:
         raise PlaybookError("demo.no_treatment", depth=depth, held=held)
-    who = np.array(sorted({place[c] for c in wanted}), np.int64)
+    who = np.array(sorted({place[c] for c in wanted}), int)
     name = str(row.get("treatment_id") or f"{sim.world.month_of(sim.day)}-treatment-{number}")
     return Record(
         treatment_id=name,

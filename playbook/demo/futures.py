@@ -164,7 +164,7 @@ def _people(sim: Simulator, history: Record, alive: ndarray) -> Record:
         rate=p.rate,
         drop=p.drop,
         basket=p.basket,
-        persona=p.persona.astype(np.int64),
+        persona=p.persona.astype(int),
         region=region,
         email=world.nudge_top[6] * 0.6 * p.is_contactable,
         kept=(1 - world.on.cancellations * 0.035) * CHECKOUT[p.device],
@@ -184,7 +184,7 @@ def _cells(sim: Simulator, basket: ndarray) -> tuple[ndarray, int]:
 
 def _futures(
     sim: Simulator, people: Record, runs: list[Record], futures: int
-) -> tuple[ndarray, ndarray, ndarray]:
+) -> tuple[ndarray, ...]:
     """Mean and standard error per living person for 12 and 24 months, and the scale's
     relative standard error.
     """
@@ -214,7 +214,7 @@ def _horizon(sim: Simulator) -> list[int]:
     return [int((end - today).astype(int)) for end in ends]
 
 
-def _scale(people: Record, runs: list[Record], horizon: list[int]) -> tuple[ndarray, ndarray]:
+def _scale(people: Record, runs: list[Record], horizon: list[int]) -> tuple[ndarray, ...]:
     """What today's people bought in the runs over what the law says of those runs, and
     its relative standard error; 1 and missing where no run was played.
     """
@@ -289,7 +289,7 @@ def _expected(run: Record, people: Record, horizon: list[int]) -> ndarray:
     return values
 
 
-def _bought(run: Record, people: Record, week: slice) -> tuple[ndarray, ndarray]:
+def _bought(run: Record, people: Record, week: slice) -> tuple[ndarray, ...]:
     """EUR of lines and occasions of people who stay through some days."""
     persona, region, email = people.persona, people.region, people.email
     demand, worth, nudge = run.demand[week], run.worth[week], run.nudge[week]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+from numpy import ndarray
 
 from playbook.demo.records import Record
 from playbook.demo.simulate import Simulator
@@ -134,7 +135,7 @@ def stock_table(chunk: Record, clock: Clock) -> pa.Table:
     """The closing position of every launched sku on every day of a month."""
     world, days = clock.world, np.arange(chunk.first, chunk.last)
     d, s = np.nonzero(days[:, None] >= world.launched)
-    on_hand, committed, incoming, unsellable = chunk.stock[d, :, s].astype(np.int64).T
+    on_hand, committed, incoming, unsellable = chunk.stock[d, :, s].astype(int).T
     return clock.table(
         "stock",
         day_on=days[d],
@@ -149,7 +150,7 @@ def stock_table(chunk: Record, clock: Clock) -> pa.Table:
     )
 
 
-def price_table(clock: Clock, price: np.ndarray) -> pa.Table:
+def price_table(clock: Clock, price: ndarray) -> pa.Table:
     """Own price changes as they stood (cents by day and sku), and a few competitors'
     prices of every quarter.
     """
@@ -169,7 +170,7 @@ def price_table(clock: Clock, price: np.ndarray) -> pa.Table:
     )
 
 
-def _own_prices(world: World, price: np.ndarray) -> tuple[np.ndarray, ...]:
+def _own_prices(world: World, price: ndarray) -> tuple[ndarray, ...]:
     """Day, sku, seller, cents, last day and whether it stands, for each change."""
     change = np.zeros(price.shape, bool)
     change[0] = world.launched == 0
@@ -183,7 +184,7 @@ def _own_prices(world: World, price: np.ndarray) -> tuple[np.ndarray, ...]:
     return d, s, np.zeros(len(s), int), price[d, s], until, last
 
 
-def _competitor_prices(world: World, seller: int, n_days: int) -> tuple[np.ndarray, ...]:
+def _competitor_prices(world: World, seller: int, n_days: int) -> tuple[ndarray, ...]:
     """The same for what one competitor asks for the skus it has, once a quarter."""
     quarters, skus = np.arange(0, n_days, 91), np.arange(world.preset.skus)
     q, s = (x.ravel() for x in np.meshgrid(quarters, skus, indexing="ij"))
@@ -193,5 +194,5 @@ def _competitor_prices(world: World, seller: int, n_days: int) -> tuple[np.ndarr
     cents = np.round(world.list_price[s] * np.exp(0.12 * level + 0.04 * now) / 10) * 10
     is_watched = uniform(key(k, "watched", seller), "u") < 0.35
     keep = is_watched & (world.launched[s] <= q)
-    columns = q, s, np.full(len(q), seller), cents.astype(np.int64), q + 90, q + 91 >= n_days
+    columns = q, s, np.full(len(q), seller), cents.astype(int), q + 90, q + 91 >= n_days
     return tuple(column[keep] for column in columns)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.demo.records import Record
 from playbook.demo.state import FAKE, State
@@ -37,7 +38,7 @@ class Plan:
     supplier_orders: list[tuple[int, int, int]] | None = None
     order_levels: dict[int, tuple[int, int]] = field(default_factory=dict)
     treatments: list[Record] | None = None
-    spend: np.ndarray | None = None
+    spend: ndarray | None = None
 
 
 def habit_budgets(state: State, env: Record) -> dict[int, float]:
@@ -125,7 +126,7 @@ def habit_treatments(state: State, day: int) -> list[Record]:
     return [Record(law, treatment_id=name, who=who, is_treated=is_treated, planned_share=0.8)]
 
 
-def _addressed(p: Record, who: np.ndarray, kind: str, day: int) -> np.ndarray:
+def _addressed(p: Record, who: ndarray, kind: str, day: int) -> ndarray:
     """Whom a campaign is for: the lost, those with one order, the best tenth."""
     quiet, spent = day - p.last[who], p.spent[who]
     if kind == "winback":

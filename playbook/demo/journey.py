@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+from numpy import ndarray
 
 from playbook.demo.records import Record
 from playbook.demo.simulate import Simulator, places
@@ -31,14 +32,12 @@ _STEPS = ("product_views", "add_to_carts", "checkouts", "buyers")
 _NEVER = 10**6
 
 
-def _cells(
-    day: np.ndarray, channel: np.ndarray, device: np.ndarray, region: np.ndarray
-) -> np.ndarray:
+def _cells(day: ndarray, channel: ndarray, device: ndarray, region: ndarray) -> ndarray:
     return ((day * N_CAUSES + channel) * _D + device) * _R + region
 
 
-def _order_cells(chunk: Record) -> np.ndarray:
-    day, device = chunk.o_day - chunk.first, chunk.o_device.astype(np.int64)
+def _order_cells(chunk: Record) -> ndarray:
+    day, device = chunk.o_day - chunk.first, chunk.o_device.astype(int)
     return _cells(day, chunk.o_channel, device, chunk.o_region)
 
 
@@ -54,12 +53,12 @@ def traffic_counts(sim: Simulator, chunk: Record) -> Record:
     k = key(sim.salt, "browse", days[:, None] * len(cells) + cells).ravel()
     browse = poisson(k, "sessions", mean.ravel())
     views = browse * channel_law("views")[channel] + uniform(k, "views")
-    looked = np.floor(views).astype(np.int64)
+    looked = np.floor(views).astype(int)
     carted = np.minimum(poisson(k, "carts", 0.055 * browse), looked)
     sessions = browse + checkouts
     return Record(
         sessions=sessions,
-        visitors=np.maximum(np.floor(0.93 * sessions).astype(np.int64), buyers),
+        visitors=np.maximum(np.floor(0.93 * sessions).astype(int), buyers),
         product_views=looked + checkouts,
         add_to_carts=carted + checkouts,
         checkouts=checkouts,
@@ -67,7 +66,7 @@ def traffic_counts(sim: Simulator, chunk: Record) -> Record:
     )
 
 
-def _left(chunk: Record, size: int) -> np.ndarray:
+def _left(chunk: Record, size: int) -> ndarray:
     """Filled baskets that were not paid for, by cell."""
     day, region, device, cause, is_filled, is_paid = chunk.baskets.T
     cause = np.select([cause >= TREATED, cause == FAKE], [_EMAIL, 0], cause)
@@ -75,7 +74,7 @@ def _left(chunk: Record, size: int) -> np.ndarray:
     return np.bincount(_cells(day - chunk.first, cause, device, region)[failed], minlength=size)
 
 
-def _visits(sim: Simulator, chunk: Record) -> np.ndarray:
+def _visits(sim: Simulator, chunk: Record) -> ndarray:
     """Expected visits without intent to buy by day, channel, device and region."""
     world, env = sim.world, chunk.env
     weight = np.zeros((len(env.days), N_CAUSES, _R))
@@ -118,7 +117,7 @@ def _sessions(sim: Simulator, chunk: Record) -> Record:
     """
     counts = chunk.traffic
     of, rank = places(counts.sessions)
-    depth = sum((rank < counts[name][of]).astype(np.int64) for name in _STEPS)
+    depth = sum((rank < counts[name][of]).astype(int) for name in _STEPS)
     # Cells ascend on both sides, and each holds as many buyers as orders.
     order = np.full(len(of), -1)
     order[depth == 4] = np.argsort(_order_cells(chunk), kind="stable")
@@ -167,13 +166,11 @@ def _events(sim: Simulator, chunk: Record, clock: Clock) -> pa.Table:
     )
 
 
-def _channel(cell: np.ndarray) -> np.ndarray:
+def _channel(cell: ndarray) -> ndarray:
     return cell // (_R * _D) % N_CAUSES
 
 
-def _event_times(
-    chunk: Record, clock: Clock, s: Record, row: np.ndarray, step: np.ndarray
-) -> np.ndarray:
+def _event_times(chunk: Record, clock: Clock, s: Record, row: ndarray, step: ndarray) -> ndarray:
     """Half a minute or more between steps; a purchase at the second of its order."""
     day = s.of // (_R * _D * N_CAUSES) + chunk.first
     free = 360 + below(s.key, "minute", 1060)
@@ -191,14 +188,14 @@ def _touchpoints(sim: Simulator, chunk: Record, clock: Clock) -> pa.Table:
     order, channel, number = _in_order(chunk.o_touch, chunk.o_pull)
     to_go = chunk.o_touch.sum(axis=1)[order] - number
     pace = (0.2 + 2.4 * uniform(chunk.o_key, "pace"))[order]
-    back = 120 + (to_go * 86_400 * pace).astype(np.int64)
+    back = 120 + (to_go * 86_400 * pace).astype(int)
     at = clock.at(chunk.o_day, chunk.o_minute)[order] - back
     j, seen, begin = _lost_journeys(sim, chunk, clock)
     draw = np.stack([uniform(j, f"when/{c}") for c in range(N_CAUSES)], axis=1)
     lost, lost_channel, lost_number = _in_order(seen, draw)
     pause = (1 + 20 * uniform(j, "pace"))[lost]
-    lost_at = begin[lost] + ((lost_number - 1) * 3600 * pause).astype(np.int64)
-    zero = np.zeros(len(lost), np.int64)
+    lost_at = begin[lost] + ((lost_number - 1) * 3600 * pause).astype(int)
+    zero = np.zeros(len(lost), int)
     is_last = np.r_[to_go == 0, zero > 0]
     journeys = [ids(chunk.o_key[order], 12, "J"), ids(j[lost], 12, "J")]
     return clock.table(
@@ -213,16 +210,14 @@ def _touchpoints(sim: Simulator, chunk: Record, clock: Clock) -> pa.Table:
     )
 
 
-def _in_order(touch: np.ndarray, rank: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _in_order(touch: ndarray, rank: ndarray) -> tuple[ndarray, ...]:
     """Touches (row, channel) sorted within their row by a rank, and numbered from 1."""
     row, channel = np.nonzero(touch)
     by = np.lexsort((rank[row, channel], row))
     return row[by], channel[by], places(touch.sum(axis=1))[1] + 1
 
 
-def _lost_journeys(
-    sim: Simulator, chunk: Record, clock: Clock
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _lost_journeys(sim: Simulator, chunk: Record, clock: Clock) -> tuple[ndarray, ...]:
     """Draws, touched channels and beginnings of the journeys that end in nothing."""
     j = key(sim.salt, "journey", chunk.first, np.arange(4 * len(chunk.o_touch)))
     day = below(j, "day", chunk.last - chunk.first)
@@ -261,7 +256,7 @@ def _visitors(
     stranger = key(sim.salt, "test-visitor", number, np.arange(m))
     k = np.concatenate([p.key[rows], stranger])
     is_b = uniform(key(k, "test", number), "arm") < test.share_b
-    none = np.zeros(m, np.int64)
+    none = np.zeros(m, int)
     day = np.r_[np.where(converted[rows], came[rows], 0), none]
     day = np.where(day > 0, day, first + below(k, "visit-day", length))
     return clock.table(
@@ -277,6 +272,6 @@ def _visitors(
     )
 
 
-def _spent(a: Record, which: np.ndarray, n: int) -> np.ndarray:
+def _spent(a: Record, which: ndarray, n: int) -> ndarray:
     """Cents by person, over some of the orders."""
-    return np.bincount(a.o_who[which], a.o_revenue[which], n).astype(np.int64)
+    return np.bincount(a.o_who[which], a.o_revenue[which], n).astype(int)

@@ -90,7 +90,7 @@ def memberships(sim: Simulator, a: Record, clock: Clock) -> pa.Table | None:
     who, at, tier, points, why, until = np.array(changes).T
     by = np.lexsort((np.arange(len(who)), at, who))
     moment = np.r_[True, (who[by][1:] != who[by][:-1]) | (at[by][1:] != at[by][:-1])]
-    number = np.empty(len(by), np.int64)
+    number = np.empty(len(by), int)
     number[by] = places(np.diff(np.r_[np.flatnonzero(moment), len(by)]))[1] + 1
     return clock.table(
         "memberships",

@@ -5,6 +5,7 @@ cents.
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.demo.background import RATES, STATED
 from playbook.demo.records import Record
@@ -17,35 +18,35 @@ PLATFORM = np.array([_PLATFORM.get(c, _PLATFORM["all"]) for c in CHANNELS])
 RETURN_UNIT = round(RATES["return_per_unit"] * 100)
 
 
-def total_of(of: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
+def total_of(of: ndarray, values: ndarray, n: int) -> ndarray:
     """Whole sums of the values of lines by order."""
-    return np.bincount(of, values, n).astype(np.int64)
+    return np.bincount(of, values, n).astype(int)
 
 
-def order_of_lines(a: Record) -> np.ndarray:
+def order_of_lines(a: Record) -> ndarray:
     """The order of every line of a month."""
     return np.repeat(np.arange(len(a.o_key)), a.o_lines)
 
 
-def line_taxes(a: Record, of: np.ndarray) -> np.ndarray:
+def line_taxes(a: Record, of: ndarray) -> ndarray:
     """Cents of VAT by line."""
     paid = a.l_price * a.l_quantity - a.l_off
-    return np.round(TAX_SHARE * paid).astype(np.int64) * IS_TAXED[a.o_region][of]
+    return np.round(TAX_SHARE * paid).astype(int) * IS_TAXED[a.o_region][of]
 
 
-def order_tax(a: Record) -> np.ndarray:
+def order_tax(a: Record) -> ndarray:
     """Cents of VAT by order, that on postage included."""
     of = order_of_lines(a)
-    postage = np.round(TAX_SHARE * a.o_shipping).astype(np.int64) * IS_TAXED[a.o_region]
+    postage = np.round(TAX_SHARE * a.o_shipping).astype(int) * IS_TAXED[a.o_region]
     return total_of(of, line_taxes(a, of), len(a.o_key)) + postage
 
 
-def payment_fee(total: np.ndarray) -> np.ndarray:
+def payment_fee(total: ndarray) -> ndarray:
     """Cents the payment provider takes."""
-    return np.round(PAYMENT_SHARE * total).astype(np.int64) + PAYMENT_FIXED
+    return np.round(PAYMENT_SHARE * total).astype(int) + PAYMENT_FIXED
 
 
-def order_margin(a: Record, lost: np.ndarray | None = None) -> np.ndarray:
+def order_margin(a: Record, lost: ndarray | None = None) -> ndarray:
     """Per order, before refunds: revenue - goods - payment and platform fees - (postage
     paid - postage charged).
 
@@ -62,7 +63,7 @@ def order_margin(a: Record, lost: np.ndarray | None = None) -> np.ndarray:
     return np.where(np.isin(a.o_fate, (0, 3)), margin, 0.0)
 
 
-def refund_margin(a: Record) -> np.ndarray:
+def refund_margin(a: Record) -> ndarray:
     """Per line: what its refund changes in margin (0 without one): - amount + goods
     back in stock - handling.
     """
@@ -71,6 +72,6 @@ def refund_margin(a: Record) -> np.ndarray:
     return np.where(a.l_back > 0, change, 0.0)
 
 
-def month_margin(a: Record) -> np.ndarray:
+def month_margin(a: Record) -> ndarray:
     """Per order, all its refunds to come taken off."""
     return order_margin(a) + np.bincount(order_of_lines(a), refund_margin(a), len(a.o_key))

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.demo.background import RATES
 from playbook.demo.shop import Shop
@@ -134,7 +135,7 @@ def _levels(shop: Shop) -> dict[str, tuple[int, int]]:
     return dict(zip(world.sku_ids[rows].tolist(), pairs, strict=True))
 
 
-def _growth(shop: Shop, rows: np.ndarray, then: np.ndarray) -> np.ndarray:
+def _growth(shop: Shop, rows: ndarray, then: ndarray) -> ndarray:
     """Demand of skus on a day each, as a multiple of the last eight weeks'."""
     world, now = shop._sim.world, shop._sim.day - 28
     season = world.season(then.astype(int)) / world.season(np.array([now]))[0]

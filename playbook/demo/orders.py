@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+from numpy import ndarray
 
 from playbook.demo.attribution import campaign_of
 from playbook.demo.money import (
@@ -33,6 +34,7 @@ from playbook.demo.world import (
 from playbook.demo.writing import WORDS, Clock, customer_ids, ids, order_ids, pick
 
 _REVIEWS = [WORDS.reviews[mood] for mood in ("good", "fair", "poor")]
+_TEXTS = [text for texts in _REVIEWS for text in texts]
 _N_REVIEWS = np.array([len(texts) for texts in _REVIEWS])
 
 
@@ -74,7 +76,7 @@ def _as_seen(sim: Simulator, a: Record, clock: Clock) -> Record:
     )
 
 
-def _status(a: Record, seen: Record) -> np.ndarray:
+def _status(a: Record, seen: Record) -> ndarray:
     """Places in the list of statuses."""
     n = len(a.o_key)
     goods_back = np.bincount(seen.of, seen.booked & np.isin(a.l_back, (1, 3)), n) == a.o_lines
@@ -131,7 +133,7 @@ def _orders(sim: Simulator, a: Record, clock: Clock, seen: Record) -> pa.Table:
     )
 
 
-def _campaigns(a: Record) -> np.ndarray:
+def _campaigns(a: Record) -> ndarray:
     """Places in the list of campaigns; -1 for orders of no paid channel."""
     campaign = np.full(len(a.o_key), -1)
     for c in PAID:
@@ -205,7 +207,7 @@ def _reviews(a: Record, clock: Clock, seen: Record) -> pa.Table:
     rows = np.flatnonzero(does_write & (wrote <= clock.until))
     draw = uniform(k, "mood") + uniform(k, "mood2") + uniform(k, "mood3") - 1.5
     mood = 4.75 - 0.24 * np.minimum(late, 8) - 1.6 * trouble + 0.75 * draw * 1.6
-    stars = np.where(fake, 5, np.clip(np.round(mood), 1, 5)).astype(np.int64)[rows]
+    stars = np.where(fake, 5, np.clip(np.round(mood), 1, 5)).astype(int)[rows]
     group = np.select([stars >= 4, stars == 3], [0, 1], 2)
     start = np.cumsum(_N_REVIEWS) - _N_REVIEWS
     r, wrote = k[rows], wrote[rows]
@@ -220,7 +222,7 @@ def _reviews(a: Record, clock: Clock, seen: Record) -> pa.Table:
         stars=stars,
         order_id=seen.ids.take(pa.array(rows)),
         sku=pick(clock.world.sku_ids, a.l_sku[first[rows]]),
-        text=pick(sum(_REVIEWS, []), text, uniform(r, "wordless") < 0.3),
+        text=pick(_TEXTS, text, uniform(r, "wordless") < 0.3),
         answered_at=(clock.at(answered, 700), is_silent | (answered > clock.until)),
     )
 
@@ -239,8 +241,8 @@ def _tickets(a: Record, clock: Clock, seen: Record) -> pa.Table:
     topic = np.select([is_late, wants_return, trouble, is_unpaid], [0, 1, 3, 4], other)[rows]
     r = k[rows]
     start = clock.at(opened[rows], 480 + below(r, "tm", 700))
-    reply = start + (3600 * (0.3 + 5.5 * exponential(r, "reply"))).astype(np.int64)
-    close = reply + (3600 * (0.5 + 30 * exponential(r, "close"))).astype(np.int64)
+    reply = start + (3600 * (0.3 + 5.5 * exponential(r, "reply"))).astype(int)
+    close = reply + (3600 * (0.5 + 30 * exponential(r, "close"))).astype(int)
     end = clock.at(np.array([clock.until + 1]), 0)[0]
     mood = 4.8 - (reply - start) / 36000 - (topic == 0) * 0.8 - 1.5 * uniform(r, "csat")
     is_silent = (uniform(r, "answers") > 0.4) | (close >= end)

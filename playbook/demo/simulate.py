@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.demo.attribution import trace
 from playbook.demo.booking import book, fake_orders
@@ -93,7 +94,7 @@ class Simulator(State):
         env.cdf = np.cumsum(env.base, axis=1) + np.arange(len(base))[:, None]
         return env
 
-    def _sales(self, days: np.ndarray) -> Record:
+    def _sales(self, days: ndarray) -> Record:
         """Promotions of a month: extra visits by day, depth and number by day and sku."""
         shape = len(days), self.world.preset.skus
         promotions = self.world.promotions(int(days[-1]) + 2) + self.extra_promotions
@@ -110,7 +111,7 @@ class Simulator(State):
         promo_lift = (1 + lift) * (1 - np.minimum(dip, 0.5))
         return Record(promotions=promotions, promo_lift=promo_lift, depth=depth, promo=promo)
 
-    def _shocks(self, days: np.ndarray) -> np.ndarray:
+    def _shocks(self, days: ndarray) -> ndarray:
         """Demand's own drift, in logarithms."""
         shocks = []
         for step in normal(key(self.salt, "shock", days), "shock"):
@@ -118,9 +119,7 @@ class Simulator(State):
             shocks.append(self.shock)
         return np.array(shocks)
 
-    def _daily_spend(
-        self, env: Record, budgets: dict[int, float], is_exact: set[int]
-    ) -> np.ndarray:
+    def _daily_spend(self, env: Record, budgets: dict[int, float], is_exact: set[int]) -> ndarray:
         """EUR by channel, region and day (as planned, before geo tests): noise and
         flights, chasing demand as far as the shop does. A decided budget is spent to
         the cent; a habit's budget drifts with the day's demand.
@@ -164,7 +163,7 @@ class Simulator(State):
         p.alive[self.leaving], p.dropped[self.leaving] = False, day
         log["stock"].append(dispatch(self, day))
 
-    def _advertise(self, day: int, spend: np.ndarray) -> np.ndarray:
+    def _advertise(self, day: int, spend: ndarray) -> ndarray:
         """The day's spend with geo tests applied; moves the carried-over spend on."""
         world, keep = self.world, self.world.carry[:, None]
         for test in self.geo_tests:
@@ -177,7 +176,7 @@ class Simulator(State):
             self.reach[c] = world.response(c, per_head[c])
         return spend
 
-    def _arrivals(self, day: int, i: int, env: Record) -> np.ndarray:
+    def _arrivals(self, day: int, i: int, env: Record) -> ndarray:
         """Expected newcomers by cause and region on a day: the organic ones follow
         demand, paid ones their channel.
         """
@@ -225,11 +224,11 @@ class Simulator(State):
         p = self.people
         due, occasion = self._due(day, demand)
         near, nudge, channel = self._nudged(day)
-        sent = np.array(self.extra.pop(day, []), np.int64).reshape(-1, 2)
+        sent = np.array(self.extra.pop(day, []), int).reshape(-1, 2)
         extra, why = sent[:, 0], sent[:, 1]
         treated = key(p.key[extra], why, "treated", self.salt)
         who = np.concatenate([due, near, extra])
-        cause = np.concatenate([np.zeros(len(due), np.int64), channel, TREATED + why])
+        cause = np.concatenate([np.zeros(len(due), int), channel, TREATED + why])
         is_nudged = (cause > 0) & (cause < TREATED)
         has_coupon = p.coupon_until[who] >= day
         return Record(
@@ -242,7 +241,7 @@ class Simulator(State):
             treatment=np.where(has_coupon, p.treatment[who], -1),
         )
 
-    def _due(self, day: int, demand: float) -> tuple[np.ndarray, np.ndarray]:
+    def _due(self, day: int, demand: float) -> tuple[ndarray, ...]:
         """People whose own clock is up and whose occasion the day's demand keeps."""
         p, n = self.people, self.n
         due = np.flatnonzero((p.next[:n] < day + 1) & p.alive[:n])
@@ -254,7 +253,7 @@ class Simulator(State):
         self.leaving = due[uniform(occasion, "leaves") < p.drop[due]]
         return due, occasion
 
-    def _nudged(self, day: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _nudged(self, day: int) -> tuple[ndarray, ...]:
         """People a channel moves to one more occasion, and the channel."""
         p, n, world = self.people, self.n, self.world
         near = np.flatnonzero((p.next_nudge[:n] < day + 1) & p.alive[:n])
@@ -292,19 +291,19 @@ class Simulator(State):
         world, skus = self.world, self.world.preset.skus
         line_at, number = places(poisson(at.key, "wants", at.basket * PRICE_CAP))
         wish = key(at.key[line_at], number)
-        persona = at.persona[line_at].astype(np.int64)
+        persona = at.persona[line_at].astype(int)
         draw = persona + uniform(wish, "sku") * 0.999999999
         sku = np.minimum(np.searchsorted(env.cdf.ravel(), draw) - persona * skus, skus - 1)
         chance = env.keen[i, sku] * env.crowd[i, persona] / PRICE_CAP
         lines = only(Record(at=line_at, sku=sku, wish=wish), uniform(wish, "buys") < chance)
         size = np.where(at.is_business[lines.at], 4.0, 0.5)
-        more = np.floor(exponential(lines.wish, "more") * size).astype(np.int64)
+        more = np.floor(exponential(lines.wish, "more") * size).astype(int)
         lines.quantity = 1 + np.minimum(more, 40)
         if world.hits("price_error", day):
             lines.quantity *= np.where(lines.sku == world.best_seller, 4, 1)
         return _merged(lines)
 
-    def _checkout(self, day: int, at: Record) -> np.ndarray:
+    def _checkout(self, day: int, at: Record) -> ndarray:
         """Chance that a filled basket is paid for."""
         chance = CHECKOUT[at.device].copy()
         if self.world.hits("checkout_fault", day):
@@ -340,12 +339,12 @@ class Simulator(State):
         self.treatments.append(Record(treatment, day=day, chance=chance))
 
 
-def only(lines: Record, keep: np.ndarray) -> Record:
+def only(lines: Record, keep: ndarray) -> Record:
     """Some of the rows."""
     return Record({name: values[keep] for name, values in lines.items()})
 
 
-def places(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def places(counts: ndarray) -> tuple[ndarray, ...]:
     """Each place as often as it counts, and a number within the place, from 0."""
     where = np.repeat(np.arange(len(counts)), counts)
     return where, np.arange(len(where)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -363,11 +362,11 @@ def _merged(lines: Record) -> Record:
     place = lines.at * (int(lines.sku.max()) + 1) + lines.sku
     _, first, of = np.unique(place, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")
-    total = np.bincount(of, lines.quantity).astype(np.int64)[order]
+    total = np.bincount(of, lines.quantity).astype(int)[order]
     return Record(only(lines, first[order]), quantity=total)
 
 
-def _hour(u: np.ndarray) -> np.ndarray:
+def _hour(u: ndarray) -> ndarray:
     """Time of day as a share of six to midnight: busiest around noon and in the
     evening.
     """

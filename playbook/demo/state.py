@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Self
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.demo.records import Record
 from playbook.demo.streams import exponential, key, normal, uniform
@@ -15,16 +16,6 @@ from playbook.demo.world import LAWS, N_CAUSES, PEAK, REGIONS, Promotion, World
 TREATED = 100  # causes from here on: a treatment brought the order
 FAKE = 99
 RING = 256  # days a parcel, a return or a friend can lie ahead
-_PERSON = {
-    np.uint64: "key",
-    np.int8: "persona region device channel",
-    bool: "is_guest is_business is_contactable alive",
-    np.float64: "rate drop basket next next_nudge",
-    np.float32: "persuadable coupon",
-    np.int16: "cause root treatment",
-    np.int32: "born n_next n_nudge last n_orders dropped coupon_until",
-    np.int64: "spent",
-}
 
 
 class State:
@@ -33,17 +24,12 @@ class State:
     def __init__(self, world: World) -> None:
         self.world, self.day, self.n = world, 0, 0
         self.salt = np.uint64(key(world.seed, "play"))
-        self.people = Record(
-            {
-                name: np.zeros(1024, kind)
-                for kind, names in _PERSON.items()
-                for name in names.split()
-            }
-        )
+        kinds = [(name, kind) for kind, names in LAWS.person.items() for name in names]
+        self.people = Record({name: np.zeros(1024, kind) for name, kind in kinds})
         n, shape = world.preset.skus, (N_CAUSES, len(REGIONS))
-        self.on_hand, self.committed = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        self.unsellable, self.incoming = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        self.ship, self.release, self.restock = np.zeros((3, RING, n), np.int64)
+        self.on_hand, self.committed = np.zeros(n, int), np.zeros(n, int)
+        self.unsellable, self.incoming = np.zeros(n, int), np.zeros(n, int)
+        self.ship, self.release, self.restock = np.zeros((3, RING, n), int)
         self.sold_recent = np.zeros((28, n), np.float64)
         self.adstock, self.reach = np.zeros(shape), np.zeros(shape)
         self.shock = 0.0
@@ -75,20 +61,18 @@ class State:
         again = key(self.people.key[: self.n], self.salt)
         self.start_clocks(slice(0, self.n), again, self.day, ("restart", "restart-nudge"))
 
-    def start_clocks(
-        self, rows: slice, keys: np.ndarray, day: int, purposes: tuple[str, str]
-    ) -> None:
+    def start_clocks(self, rows: slice, keys: ndarray, day: int, purposes: tuple[str, str]) -> None:
         """Draws when people will next come by themselves, and when a nudge reaches them."""
         p, (own, nudge) = self.people, purposes
         rate = p.rate[rows]
         p.next[rows] = day + exponential(keys, own) / (rate * PEAK)
         p.next_nudge[rows] = day + exponential(keys, nudge) / self.nudge_speed(rate)
 
-    def nudge_speed(self, rate: np.ndarray) -> np.ndarray:
+    def nudge_speed(self, rate: ndarray) -> ndarray:
         """The highest rate at which nudges reach people of these purchase rates."""
         return np.maximum(rate * self.world.nudge_total, 1e-12)
 
-    def price(self, day: int) -> np.ndarray:
+    def price(self, day: int) -> ndarray:
         """Cents asked for each sku on a day: as planned, as decided, and by mistake."""
         world = self.world
         cents = world.planned_price(day)
@@ -112,7 +96,7 @@ class State:
             test.update(first=start + test.first, last=start + test.last)
         return [test for test in tests if day is None or test.first <= day <= test.last]
 
-    def expected_units(self, day: int) -> np.ndarray:
+    def expected_units(self, day: int) -> ndarray:
         """Units a day the shop would plan for: range shares times the arrivals of an
         ordinary day, and repeats.
         """
@@ -123,7 +107,7 @@ class State:
         busy = 0.9 + 1.3 * min(day / world.n_days, 1.0)
         return share.sum(axis=0) * world.scale * busy * world.basket_mean * 1.25
 
-    def _first_stock(self) -> np.ndarray:
+    def _first_stock(self) -> ndarray:
         """Opening stock: about seven weeks of what the shop expects to sell, guessed
         with an error.
         """
@@ -131,7 +115,7 @@ class State:
         guess = self.expected_units(0) * np.exp(0.35 * normal(world.sku_key, "guess"))
         need = guess * (50 + world.lead_stated[world.supplier])
         units = np.maximum(np.ceil(need / world.pack) * world.pack, world.min_order)
-        return np.where(world.launched == 0, units, 0).astype(np.int64)
+        return np.where(world.launched == 0, units, 0).astype(int)
 
 
 def _geo_tests(world: World) -> list[Record]:

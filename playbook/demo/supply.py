@@ -7,6 +7,7 @@ from __future__ import annotations
 from itertools import chain
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.demo.records import Record
 from playbook.demo.state import RING, State
@@ -46,14 +47,14 @@ def _lose_best_seller(state: State, until: int) -> None:
             state.arriving[until].append(number)
 
 
-def order_goods(state: State, day: int, wanted: list[tuple[int, int]], cost: np.ndarray) -> None:
+def order_goods(state: State, day: int, wanted: list[tuple[int, int]], cost: ndarray) -> None:
     """Purchase-order lines: the supplier's law says when they arrive and how many are
     good.
     """
     if not wanted:
         return
     world = state.world
-    sku, units = np.array(wanted, dtype=np.int64).T
+    sku, units = np.array(wanted, dtype=int).T
     v = world.supplier[sku]
     received = day + _lead_times(state, day, v)
     lost = world.incidents.get("best_seller_stockout")
@@ -63,7 +64,7 @@ def order_goods(state: State, day: int, wanted: list[tuple[int, int]], cost: np.
     item = key(state.salt, "po-line", day, sku)
     is_short = uniform(item, "short") < world.short_share[v]
     part = np.where(is_short, 0.5 + 0.4 * uniform(item, "how-short"), 1.0)
-    n_received = np.floor(units * part).astype(np.int64)
+    n_received = np.floor(units * part).astype(int)
     defects = poisson(item, "defects", world.defect_share[v] * n_received)
     columns = {
         "sku": sku,
@@ -84,17 +85,15 @@ def order_goods(state: State, day: int, wanted: list[tuple[int, int]], cost: np.
     np.add.at(state.incoming, sku, units)
 
 
-def _lead_times(state: State, day: int, supplier: np.ndarray) -> np.ndarray:
+def _lead_times(state: State, day: int, supplier: ndarray) -> ndarray:
     """Whole days; lines of one supplier and day travel together."""
     world, k = state.world, key(state.salt, "po", day, supplier)
     sigma = np.sqrt(np.log1p(world.lead_cv[supplier] ** 2))
     lead = world.lead_mean[supplier] * np.exp(sigma * normal(k, "lead") - sigma**2 / 2)
-    return np.maximum(np.round(lead).astype(np.int64), 2)
+    return np.maximum(np.round(lead).astype(int), 2)
 
 
-def shelf(
-    state: State, lines: Record, minute: np.ndarray, free: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def shelf(state: State, lines: Record, minute: ndarray, free: ndarray) -> tuple[ndarray, ...]:
     """Serves lines in the order of the clock from what is free; a third of the unserved
     take a neighbour. Gives the skus taken, and which lines got theirs.
     """
@@ -102,7 +101,7 @@ def shelf(
     if not state.world.on.stockouts:
         return sku, np.ones(len(sku), bool)
     served = _serve(sku, quantity, minute, free)
-    left = free - np.bincount(sku[served], quantity[served], len(free)).astype(np.int64)
+    left = free - np.bincount(sku[served], quantity[served], len(free)).astype(int)
     tries = np.flatnonzero(~served & (uniform(lines.wish, "instead") < 0.35))
     if tries.size:
         which = (uniform(lines.wish[tries], "which") * 3).astype(int)
@@ -114,9 +113,7 @@ def shelf(
     return sku, served
 
 
-def _serve(
-    sku: np.ndarray, quantity: np.ndarray, minute: np.ndarray, free: np.ndarray
-) -> np.ndarray:
+def _serve(sku: ndarray, quantity: ndarray, minute: ndarray, free: ndarray) -> ndarray:
     """Which lines get their units when each sku's are handed out in the order of the
     clock.
     """
@@ -130,7 +127,7 @@ def _serve(
     return ok
 
 
-def dispatch(state: State, day: int) -> np.ndarray:
+def dispatch(state: State, day: int) -> ndarray:
     """The evening: parcels leave; the shelf is counted."""
     slot = day % RING
     if not state.world.on.stockouts:

@@ -11,6 +11,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 import numpy as np
+from numpy import ndarray
 from pandas import Categorical, DataFrame
 
 from playbook.demo.futures import root_names
@@ -67,7 +68,7 @@ def month_truth(sim: Simulator, a: Record) -> Record:
     )
 
 
-def _caused(world: World, a: Record, c: int, margin: np.ndarray, counts: np.ndarray) -> dict:
+def _caused(world: World, a: Record, c: int, margin: ndarray, counts: ndarray) -> dict:
     """What a channel caused in a month."""
     mine = counts & (a.o_root >> c & 1 == 1)
     direct = mine & (a.o_cause == c)
@@ -112,7 +113,7 @@ def channel_truth(chunks: list[Record]) -> DataFrame:
     return DataFrame(rows).sort_values(["month", "channel"], ignore_index=True)
 
 
-def summed(months: list[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def summed(months: list[Record]) -> tuple[ndarray, ...]:
     """Occasions tried, orders won and their margin by cause, over months' truths."""
     tried, won, margin = (
         sum(month[name] for month in months) for name in ("tried", "won", "margin")
@@ -257,7 +258,7 @@ def _sku_demand(world: World, chunks: list[Record]) -> DataFrame:
         {
             "sku": Categorical.from_codes(s, world.sku_ids),
             "day_on": (world.day0 + d).astype("datetime64[s]"),
-            "units_wanted": wanted[d, s].astype(np.int64),
+            "units_wanted": wanted[d, s].astype(int),
             "is_free": free[d, s],
         }
     )
@@ -285,7 +286,7 @@ def order_truth(chunks: list[Record], world: World) -> DataFrame:
     return frame.sort_values("order_id", ignore_index=True)
 
 
-def best_price(world: World, day: int) -> np.ndarray:
+def best_price(world: World, day: int) -> ndarray:
     """Cents: the price with the highest margin for a constant elasticity, unit variable
     cost and fees given, kept within what the law of demand covers (a price can at most
     quadruple demand).

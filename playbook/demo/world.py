@@ -18,6 +18,7 @@ from typing import Any, Unpack
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy import ndarray
 from pandas import DataFrame
 
 from playbook.demo.presets import SEED, Asked, Preset, add_months, incident_days, plan
@@ -31,7 +32,7 @@ ZONE = "Europe/Berlin"
 DEVICES = tuple(LAWS.devices)
 
 
-def channel_law(name: str) -> np.ndarray:
+def channel_law(name: str) -> ndarray:
     """What `world.yaml` says of each channel under this name, in the order of channels."""
     return np.array([channel[name] for channel in LAWS.channels])
 
@@ -72,7 +73,7 @@ class Promotion:
     first: int
     last: int
     depth: float
-    skus: np.ndarray
+    skus: ndarray
     lift: float
     cost: int
 
@@ -96,7 +97,7 @@ class World:
             for name, (a, b) in days.items()
             if on[name] and a > self.start
         }
-        self._changes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._changes: dict[int, tuple[ndarray, ...]] = {}
         self._people()
         self._skus()
         self._channels()
@@ -104,7 +105,7 @@ class World:
             np.argmax(self.appeal * self.list_price * (self.launched == 0) * ~self.fades)
         )
 
-    def hits(self, incident: str, day: int | np.ndarray) -> Any:
+    def hits(self, incident: str, day: int | ndarray) -> Any:
         """Whether a day, or each of several, lies within an incident of this shop."""
         first, last = self.incidents.get(incident, (1, 0))
         return (day >= first) & (day <= last)
@@ -134,7 +135,7 @@ class World:
         k = key(self.seed, "persona", cells)
         self.taste = np.exp(0.9 * normal(k.ravel(), "taste").reshape(k.shape))
 
-    def person(self, keys: np.ndarray, cause: np.ndarray) -> dict[str, np.ndarray]:
+    def person(self, keys: ndarray, cause: ndarray) -> dict[str, ndarray]:
         """What a new person is like: persona, device, habits, and the laws of their
         purchases.
         """
@@ -169,9 +170,9 @@ class World:
         self.category = np.searchsorted(np.cumsum(LAWS.category_shares), uniform(k, "category"))
         law = _CATEGORIES.iloc[self.category].reset_index(drop=True)
         price = 0.8 * law.price.to_numpy() * np.exp(0.45 * normal(k, "price"))
-        self.list_price = (np.floor(price).clip(3) * 100 + 90).astype(np.int64)
+        self.list_price = (np.floor(price).clip(3) * 100 + 90).astype(int)
         share = np.clip(law.margin.to_numpy() + 0.07 * normal(k, "gm"), 0.30, 0.74)
-        self.base_cost = np.maximum(np.round(self.list_price * (1 - share)), 50).astype(np.int64)
+        self.base_cost = np.maximum(np.round(self.list_price * (1 - share)), 50).astype(int)
         spread = 0.3 if self.on.elasticity else 0.0
         self.elasticity = np.clip(
             2.4 * np.exp(spread * normal(k, "elasticity") - spread**2 / 2), 1.15, 4.0
@@ -187,16 +188,16 @@ class World:
         self._suppliers(k)
         self.instead = np.array([self._nearest(i) for i in range(len(k))])
 
-    def _life_cycles(self, k: np.ndarray) -> None:
+    def _life_cycles(self, k: ndarray) -> None:
         """When each sku starts, whether it fades, and how fast."""
         starts, cycles = uniform(k, "launch"), self.on.life_cycles
         launched = (starts - 0.6) / 0.4 * (self.n_days - 20)
         is_old = (starts < 0.6) | (not cycles)
-        self.launched = np.where(is_old, 0, launched).astype(np.int64).clip(0)
+        self.launched = np.where(is_old, 0, launched).astype(int).clip(0)
         self.fades = (uniform(k, "fades") < 0.3) & cycles
         self.half_life = 150.0 + 350.0 * uniform(k, "half-life")
 
-    def _names(self, k: np.ndarray) -> None:
+    def _names(self, k: ndarray) -> None:
         style, noun = below(k, "style", len(LAWS.styles)), below(k, "noun", 5)
         names = [CATEGORIES[c] for c in self.category]
         self.titles = [
@@ -205,7 +206,7 @@ class World:
         ]
         self.sku_ids = np.array([f"{name[:3].upper()}-{i:04d}" for i, name in enumerate(names)])
 
-    def _nearest(self, sku: int) -> np.ndarray:
+    def _nearest(self, sku: int) -> ndarray:
         """What a buyer takes instead: the three nearest prices of the category."""
         others = np.arange(len(self.category)) != sku
         same = np.flatnonzero((self.category == self.category[sku]) & others)
@@ -213,7 +214,7 @@ class World:
         gap = np.abs(self.list_price[pool] - self.list_price[sku])
         return pool[np.argsort(gap, kind="stable")[:3]]
 
-    def _suppliers(self, k: np.ndarray) -> None:
+    def _suppliers(self, k: ndarray) -> None:
         law, spread = DataFrame(LAWS.suppliers), self.on.lead_times
         self.supplier_ids = law.name.to_numpy()
         self.supplier = np.searchsorted(LAWS.supplier_shares, uniform(k, "supplier"))
@@ -224,21 +225,21 @@ class World:
         self.pack = np.array(LAWS.packs)[below(k, "pack", 5)]
         self.min_order = self.pack * (1 + below(k, "min-order", 3))
 
-    def unit_cost(self, day: int) -> np.ndarray:
+    def unit_cost(self, day: int) -> ndarray:
         """Cost per unit in cents on a day: suppliers raise prices by about 3 % each
         January.
         """
         years = int(str(self.day0 + day)[:4]) - self.start.year
-        return np.round(self.base_cost * 1.03**years).astype(np.int64)
+        return np.round(self.base_cost * 1.03**years).astype(int)
 
-    def life(self, day: float) -> np.ndarray:
+    def life(self, day: float) -> ndarray:
         """Each sku's appeal on a day as a multiple of its full appeal; 0 before launch."""
         age = day - self.launched
         rise = np.where(self.launched > 0, np.clip(0.3 + age / 75.0, 0.0, 1.0), 1.0)
         fade = np.where(self.fades, 0.5 ** (np.maximum(age - 240.0, 0.0) / self.half_life), 1.0)
         return np.where(age >= 0, rise * fade, 0.0)
 
-    def category_wave(self, day: float) -> np.ndarray:
+    def category_wave(self, day: float) -> ndarray:
         """Season of each category on a day, 1 on average."""
         if not self.on.season:
             return np.ones(len(CATEGORIES))
@@ -248,25 +249,25 @@ class World:
         wave = np.exp(3.0 * (np.cos(angle) - 1.0))
         return (1 + swing * wave) / (1 + 0.235 * swing)
 
-    def category_season(self, day: float) -> np.ndarray:
+    def category_season(self, day: float) -> ndarray:
         """Season of each sku's category on a day."""
         return self.category_wave(day)[self.category]
 
     # --- calendar ------------------------------------------------------------
 
-    def season(self, days: np.ndarray) -> np.ndarray:
+    def season(self, days: ndarray) -> ndarray:
         """Season of the whole shop, about 1 on an ordinary day."""
         if not self.on.season:
             return np.ones(len(days))
         year_day = (self.day0.astype(int) + np.asarray(days)) % 365.25
 
-        def bump(centre: float, width: float) -> np.ndarray:
+        def bump(centre: float, width: float) -> ndarray:
             gap = np.abs(year_day - centre)
             return np.exp(-0.5 * (np.minimum(gap, 365.25 - gap) / width) ** 2)
 
         return 0.93 + 0.80 * bump(335, 24) + 0.12 * bump(75, 25) - 0.17 * bump(208, 36)
 
-    def weekday(self, days: np.ndarray) -> np.ndarray:
+    def weekday(self, days: ndarray) -> ndarray:
         """Monday to Sunday."""
         return np.array(LAWS.weekdays)[(self.day0.astype(int) + np.asarray(days) + 3) % 7]
 
@@ -311,7 +312,7 @@ class World:
         last, skus = first + sale["days"] - 1, np.flatnonzero(on_sale)
         return Promotion(promo_id, kind, first, last, sale["depth"], skus, lift, cost)
 
-    def planned_price(self, day: int) -> np.ndarray:
+    def planned_price(self, day: int) -> ndarray:
         """The shop's own price plan in cents: now and then a sku's price moves, for no
         reason of demand.
         """
@@ -323,13 +324,13 @@ class World:
             cents = np.where(since <= day, new, cents)
         return cents
 
-    def _price_changes(self, quarter: int) -> tuple[np.ndarray, np.ndarray]:
+    def _price_changes(self, quarter: int) -> tuple[ndarray, ...]:
         """Each sku's day of change, far away where its price stays, and its new price."""
         k = key(self.sku_key, "price-change", quarter)
         day = quarter * 91 + below(k, "day", 80) + 7
-        since = np.where(uniform(k, "moves") < 0.33, day, np.int64(1) << 40)
+        since = np.where(uniform(k, "moves") < 0.33, day, 1 << 40)
         new = np.round(self.list_price * np.exp(0.085 * normal(k, "size")) / 10) * 10
-        return since, np.maximum(new, 100).astype(np.int64)
+        return since, np.maximum(new, 100).astype(int)
 
     # --- channels ------------------------------------------------------------
 
@@ -349,7 +350,7 @@ class World:
         self.nudge_total = float(self.nudge_top.sum())
         self.referral_chance = 0.045
 
-    def response(self, c: np.ndarray | int, adstock: np.ndarray) -> np.ndarray:
+    def response(self, c: ndarray | int, adstock: ndarray) -> ndarray:
         """Hill curve in (0, 1) of daily spend carried over, for the whole country
         (regions pass spend per head).
         """
