@@ -8,11 +8,10 @@ import numpy as np
 from numpy import ndarray
 
 from playbook.demo.records import Record
-from playbook.demo.state import FAKE, RING, State
+from playbook.demo.state import RING, State
 from playbook.demo.streams import below, exponential, key, uniform
 from playbook.demo.world import FREIGHT, LAWS, TRANSIT, World
 
-_NEVER = 400  # days ahead, beyond every month that is looked at
 _DRAWN = LAWS.drawn
 
 
@@ -184,46 +183,19 @@ def fake_orders(state: State, day: int, env: Record) -> Record:
     and never shipped. Columns as of `book`.
     """
     world, p = state.world, state.people
-    m = max(6, int(world.preset.customers * 0.0006))
-    keys, full, zero = key(world.seed, "fake", day, np.arange(m)), np.full(m, day), np.zeros(m, int)
+    m, law = max(6, int(world.preset.customers * 0.0006)), Record(LAWS.fake_orders)
+    keys = key(world.seed, "fake", day, np.arange(m))
     popular = np.argsort(-world.appeal, kind="stable")
-    sku = np.full(m, int(popular[min(40, world.preset.skus - 1)]))
-    o = Record(who=zero - 1, key=keys, region=zero + 10, cause=zero + FAKE, root=zero)
-    o.who = who = welcome(state, day, o, world.person(keys, zero))
+    o = Record(key=keys, day=np.full(m, day), minute=840 + below(keys, "minute", 90))
+    o.update({name: np.full(m, value) for name, value in law.order.items()})
+    o.update({name: np.full(m, day + value) for name, value in law.days.items()})
+    o.who = who = welcome(state, day, o, world.person(keys, o.root))
     p.alive[who], p.dropped[who], p.is_guest[who] = False, day, False
     p.n_orders[who], p.last[who] = 1, day
-    price = env.price[day - env.first, sku]
-    o.update(
-        day=full,
-        minute=840 + below(keys, "minute", 90),
-        device=zero,
-        new=np.ones(m, bool),
-        treatment=zero - 1,
-        coupon=np.zeros(m),
-        fate=np.full(m, 3, np.int8),
-        pay=zero + 2,
-        ship=full + _NEVER,
-        delivered=full + _NEVER,
-        promised=full + 13,
-        shipping=zero,
-        freight=zero,
-        free=full + _NEVER,
-        revenue=price,
-        lines=zero + 1,
-    )
-    goods = Record(
-        sku=sku,
-        quantity=zero + 1,
-        price=price,
-        off=zero,
-        promo=zero.astype(np.int32) - 1,
-        cost=env.cost[sku],
-        back=np.full(m, 2, np.int8),
-        back_day=full + 3,
-        back_amount=price,
-        back_why=np.full(m, 5, np.int8),
-        key=keys,
-    )
+    goods = Record({name: np.full(m, value) for name, value in law.line.items()}, key=keys)
+    goods.sku = np.full(m, int(popular[min(40, world.preset.skus - 1)]))
+    goods.price = goods.back_amount = o.revenue = env.price[day - env.first, goods.sku]
+    goods.cost, goods.back_day = env.cost[goods.sku], o.day + law.refunded_after
     return as_columns(o, goods, slice(None))
 
 
