@@ -452,7 +452,7 @@ def demo(
 
     Example: playbook demo --preset tiny --months 24 --into stores/small
     """
-    from playbook.demo import ensure_demo, make_demo
+    from playbook.demo.make import ensure_demo, make_demo
 
     given = {"months": months, "customers": customers, "skus": skus, "seed": seed, "until": until}
     given = {name: value for name, value in given.items() if value is not None}
