@@ -31,7 +31,6 @@ tidy: $(READY)  ## run the notebooks and keep only the outputs that tests compar
 
 lint: $(READY)  ## style of code and notebooks
 	$(PYTHON) -m ruff check $(ARGS) .
-	$(PYTHON) -m ruff format --check .
 
 bench: $(READY)  ## speed beside peers (minutes; never part of the tests)
 	$(PYTHON) -m tests.benchmarks $(ARGS)
