@@ -187,6 +187,10 @@ def monthly_sales(shop: Store, *, months: int = 37) -> pd.DataFrame:
         table = table.join(shop.con.execute(visits.order_by("month")).set_index("month"))
     refunds = table.refunds.fillna(0.0)
     net = table.sales - refunds
+    edge = shop.truncated_before
+    if edge is not None:  # nobody can say who was new before that day
+        starts = pd.PeriodIndex(table.index, freq="M").start_time
+        table["new_customers"] = table.new_customers.mask(starts < pd.Timestamp(edge))
     out = {
         "gmv": (table.gmv, table.orders),
         "paid_amount": (table.paid, table.orders),
