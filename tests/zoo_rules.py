@@ -120,28 +120,28 @@ def segments_make_the_whole(month: Month) -> Iterator[str]:
 
 def reorder_rises_with_lead(month: Month) -> Iterator[str]:
     """A longer lead time or a higher aim never asks for less stock."""
-    table = month.get("07/policy")
-    if {"sku", "lead_time_days", "reorder_point"} <= set(table.columns):
-        for sku, rows in table.groupby("sku"):
-            points = rows.sort_values("lead_time_days").reorder_point
-            if (points.diff() < -SLACK).any():
-                yield f"reorder point of {sku} falls with lead time"
-                return
+    table = month.get("07/what_if_lead")
+    points = table[[c for c in table if str(c).startswith("rop_")]] if len(table) else table
+    if len(points):
+        falls = (points.astype(float).diff(axis=1) < -SLACK).any(axis=1)
+        if falls.any():
+            yield f"{int(falls.sum())} of {len(table)} reorder points fall with lead time"
+    aims = month.get("07/service_cash")
+    if len(aims) and (aims.sort_values("aim_share").stock_value.diff() < -SLACK).any():
+        yield "a higher aim holds less stock"
 
 
 def known_within_the_shop(month: Month) -> Iterator[str]:
     """What known customers are expected to bring in 28 days is within what the shop is
     expected to bring in a month, to its upper limit.
     """
-    told = month.predictions
-    if told.empty:
+    told, shop = month.predictions, month.get("02/forecast")
+    if told.empty or len(shop) != 3:
         return
     known = told[(told.metric == "known_customer_revenue") & (told.horizon == "28 days")]
-    shop = told[(told.metric == "net_revenue") & (told.notebook == "02")]
-    if len(known) and len(shop):
-        most = shop.high.fillna(shop.point * 1.5).iloc[0]
-        if float(known.point.iloc[0]) > float(most):
-            yield f"{known.point.iloc[0]:.0f} of known customers, at most {most:.0f} of the shop"
+    most = float(shop.high.fillna(shop.mid * 1.5).iloc[0])
+    if len(known) and float(known.point.iloc[0]) > most:
+        yield f"{known.point.iloc[0]:.0f} of known customers, at most {most:.0f} of the shop"
 
 
 def vips_are_alive(month: Month) -> Iterator[str]:
@@ -176,27 +176,30 @@ def zero_is_observed(month: Month) -> Iterator[str]:
 
 
 def closed_day_is_no_stock_out(month: Month) -> Iterator[str]:
-    """Where no week could be sold in full there is no weekly demand to speak of: a weekday
-    on which the shop never trades is no stock-out.
+    """A day on which the shop does not trade is no stock-out: not every sku was out for
+    every week, and none where no stock is known.
     """
-    table = month.get("07/demand_weeks")
-    if "is_full" in table and len(table) > 20 and not table.is_full.any():
-        yield "no week could be sold in full"
+    table = month.get("07/stockouts")
+    if len(table) > 1 and (table.out_days >= 360).all():
+        yield f"all {len(table)} skus were out all year"
 
 
 def tests_can_see(month: Month) -> Iterator[str]:
     """A hold-out that could not see a doubling is not proposed."""
     table = month.get("06/actions")
-    if {"smallest_effect", "n_holdout"} <= set(table.columns):
-        blind = (table.n_holdout > 0) & (table.smallest_effect > 1)
+    if len(table):
+        is_asked = (table.holdout_share > 0) & (table.holdout_share < 1)
+        blind = is_asked & (table.detectable_lift > 1)
         if blind.any():
-            yield f"{int(blind.sum())} hold-outs see no less than a doubling"
+            worst = table.detectable_lift[blind].max()
+            yield f"{int(blind.sum())} hold-outs see no less than {worst:.0%}"
 
 
 def targets_reach_further(month: Month) -> Iterator[str]:
-    """A target is not below what the same page expects."""
-    table = month.get("02/targets")
-    if {"target", "forecast"} <= set(table.columns):
+    """A proposed target of sales is not below what the same page expects."""
+    table = month.get("02/smart")
+    if len(table):
+        table = table[table.metric.isin(["net_revenue", "orders"]) & (table.source == "proposed")]
         low = table.target < table.forecast * (1 - SLACK)
         if low.any():
             yield f"{int(low.sum())} targets below forecast"
