@@ -74,7 +74,8 @@ def shares_in_range(month: Month) -> Iterator[str]:
             values = _numbers(table[column])
             out = (values < -SLACK) | (values > 1 + SLACK)
             if out.any():
-                yield f"{name}.{column}: {int(out.sum())} of {len(table)}, as {values[out].iloc[0]:g}"
+                first = values[out].iloc[0]
+                yield f"{name}.{column}: {int(out.sum())} of {len(table)}, as {first:g}"
 
 
 def no_infinite_number(month: Month) -> Iterator[str]:

@@ -117,7 +117,7 @@ def expected_purchases(
     BG/NBD: equation 10 of Fader, Hardie & Lee after Euler's transformation of 2F1,
     whose terms no longer grow with x (the printed form overflows near x = 400).
     Where scipy has no 2F1 to give (large a and b), the same as a mean over the chance to
-    stay, by 24-point quadrature. Pareto/NBD: equation 41 of note 009.
+    drop out, by 24-point quadrature. Pareto/NBD: equation 41 of note 009.
     """
     x, _, age = histories
     r, alpha = params[:2]
@@ -139,7 +139,7 @@ def expected_purchases(
 
 def _ending(r: float, a: float, b: float, c: NDArray, z: NDArray) -> NDArray:
     """One less the 2F1 of equation 10 times its power, for pairs of c = a + b + x - 1 and
-    z.
+    z = weeks / (alpha + age + weeks).
     """
     from scipy.special import hyp2f1
 
@@ -147,13 +147,12 @@ def _ending(r: float, a: float, b: float, c: NDArray, z: NDArray) -> NDArray:
     if a <= _MOST_2F1:
         with np.errstate(invalid="ignore"):
             ending = 1 - hyp2f1(a + b - 1 - r, a - 1, c, z) * (1 - z) ** (a - 1)
-    unknown = ~np.isfinite(ending) & (a > 1)
-    for stays in np.unique(c[unknown] - a + 1):
-        at = unknown & (c - a + 1 == stays)
-        share, weights = _beta_nodes(stays, a - 1)
-        power = r + stays - b
-        fall = np.log1p(-z[at])[:, None] - np.log1p(-np.outer(z[at], share))
-        ending[at] = -np.expm1(power * fall) @ weights
+    unknown = ~np.isfinite(ending)
+    for one in np.unique(c[unknown]):
+        at, x = unknown & (c == one), one - a - b + 1
+        chance, weights = _beta_nodes(a, b + x)
+        busy = np.log1p(np.outer(z[at] / (1 - z[at]), chance))
+        ending[at] = -np.expm1(-(r + x) * busy) / chance @ weights * (a - 1) / one
     return ending
 
 
@@ -168,10 +167,11 @@ def _beta_nodes(p: float, q: float) -> tuple[NDArray, NDArray]:
     both = 2 * k + low + high
     middle = (low**2 - high**2) / (both * (both + 2))
     middle = np.append((low - high) / (low + high + 2), middle)
-    beside = 4 * k * (k + low) * (k + high) * (k + low + high) / (both**2 * (both**2 - 1))
+    with np.errstate(invalid="ignore"):  # the first is set apart
+        beside = 4 * k * (k + low) * (k + high) * (k + low + high) / (both**2 * (both**2 - 1))
     beside[0] = 4 * (1 + low) * (1 + high) / ((2 + low + high) ** 2 * (3 + low + high))
     points, vectors = eigh_tridiagonal(middle, np.sqrt(beside))
-    return (points + 1) / 2, vectors[0] ** 2
+    return np.maximum((points + 1) / 2, 1e-18), vectors[0] ** 2
 
 
 def _off_one(value: float, least: float) -> float:
