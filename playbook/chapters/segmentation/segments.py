@@ -140,7 +140,10 @@ def rfm(customer_days: Table, *, as_of: date, basis: str = "revenue") -> RfmResu
         segment=labels.segment,
         action=labels.action,
     )
-    cuts = pd.DataFrame({"score": list("rrrrffffmmmm"), "above": [*r_cuts, *f_cuts, *m_cuts]})
+    above = np.array([*r_cuts, *f_cuts, *m_cuts], float)
+    cuts = pd.DataFrame(
+        {"score": list("rrrrffffmmmm"), "above": np.where(np.isfinite(above), above, np.nan)}
+    )
     caveat = "" if len(gaps) >= LEAST_GAPS else say("segmentation.few_gaps", n=len(gaps))
     return RfmResult(customers, cuts, len(gaps), caveat)
 
