@@ -183,7 +183,7 @@ def smart_sheet(
     as_of: dt.date,
     targets: pd.DataFrame | None = None,
     horizons: dict[str, int] = HORIZONS,
-    ask: float = 0.6,
+    ask: float = 0.4,
     level: float = 0.8,
     revenue: dict[str, Forecast] | None = None,
 ) -> pd.DataFrame:

@@ -56,6 +56,7 @@ CLEAR_FROM = 2  # times the cover from which stock is cleared
 AIMS = {"A": 0.97, "B": 0.95, "C": 0.90}
 ABC_CUTS, XYZ_CUTS = (0.8, 0.95), (0.5, 1.0)  # cumulated share; coefficient of variation
 LEADS_ASKED = (7, 14, 30, 60)  # days
+LEAD_DRAWS = 1000  # futures behind those: their luck may not order the lead times
 LEAD_AIM = 0.95  # fill aim of a reorder point where no lead time is known
 SERVICE_AIMS = (0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
 SEED = 7
@@ -208,7 +209,7 @@ def what_if_lead(panel: DemandPanel, law: DemandLaw) -> pd.DataFrame:
     n, least = len(panel.sku), 0.0
     table = pd.DataFrame({"sku": panel.sku, "mean_week": law.mean(4).mean(axis=1)})
     for days in LEADS_ASKED:
-        futures = law.windows(np.full(n, float(days)), 7, n_draws=DRAWS, seed=SEED)
+        futures = law.windows(np.full(n, float(days)), 7, n_draws=LEAD_DRAWS, seed=SEED)
         level, _ = levels_for_fill(*futures, LEAD_AIM, cost=np.ones(n), group=np.zeros(n))
         table[f"rop_{days}_days"] = least = np.maximum(level, least)
     return table
