@@ -11,11 +11,14 @@ back. A margin is missing where a cost is not known; it is never a guess.
 from __future__ import annotations
 
 import datetime as dt
+import functools
+from pathlib import Path
 
 import ibis
 import pandas as pd
 from ibis import _
 
+from playbook.messages import read_yaml
 from playbook.store.contract import KINDS, MONEY, TABLES
 from playbook.store.shop import Store
 from playbook.tables import schema
@@ -93,7 +96,7 @@ def _line_money(shop: Store) -> ibis.Table:
         products = shop.products.select("sku", present_cost=_.unit_cost)
         lines = lines.left_join(products, "sku").drop("sku_right")
         unit_cost = lines.unit_cost.fill_null(lines.present_cost)
-    is_product = lines.is_product.fill_null(True)
+    is_product = _is_product(shop, lines)
     gross = _times(lines.quantity, lines.price)
     return lines.mutate(
         is_product=is_product,
@@ -104,6 +107,28 @@ def _line_money(shop: Store) -> ibis.Table:
         unit_cost=unit_cost,
         cost=(unit_cost.isnull() & ~is_product).ifelse(ZERO, _times(lines.quantity, unit_cost)),
     )
+
+
+def _is_product(shop: Store, lines: ibis.Table) -> ibis.Value:
+    """False for lines that are no goods: where the field says so, or the sku or title is
+    one of `non_products.yaml`; shop.yaml (`products`, `non_products`) has the last word.
+    """
+    codes, titles = (_non_products()[name] for name in ("codes", "titles"))
+    stated = {n: [str(s) for s in shop.settings.get(n) or []] for n in ("products", "non_products")}
+    sku = lines.sku.fill_null("")
+    code, title = sku.strip().upper(), lines.title.fill_null(sku).strip().lower()
+    is_known = code.isin(codes) | title.isin(titles)
+    is_product = lines.is_product.fill_null(True) & ~is_known
+    is_product = is_product | sku.isin(stated["products"]) if stated["products"] else is_product
+    hidden = stated["non_products"]
+    return is_product & ~sku.isin(hidden) if hidden else is_product
+
+
+@functools.cache
+def _non_products() -> dict[str, list[str]]:
+    """What lines that are no goods are called, `codes` and `titles`."""
+    names = read_yaml(Path(__file__).with_name("non_products.yaml"))
+    return {kind: [name.strip() for name in text.split("|")] for kind, text in names.items()}
 
 
 def order_money(shop: Store) -> ibis.Table:
