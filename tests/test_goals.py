@@ -163,7 +163,7 @@ def test_smart_goals_have_a_base_a_chance_an_owner_and_a_day():
     )
     assert str(row["due_on"].date()) == "2026-11-30"
     proposed = sheet.set_index("horizon").loc["quarter"]
-    assert proposed["source"] == "proposed" and proposed["p_reach"] == pytest.approx(0.6, abs=0.01)
+    assert proposed["source"] == "proposed" and proposed["p_reach"] == pytest.approx(0.4, abs=0.01)
     assert goal_verdicts(sheet).set_index("horizon")["action"].to_dict()["month"] == "raise"
 
 

@@ -412,6 +412,14 @@ def test_one_in_fifty_is_on_the_list_and_about_one_in_ten_of_them_held_out():
     assert (top["arm"] == "holdout").sum() == HELD_OUT
 
 
+def test_nobody_more_likely_gone_than_not_is_on_the_list():
+    people = pd.DataFrame({"customer_id": list("abcd"), "worth": [9.0, 8.0, 7.0, 6.0]})
+    people = people.assign(channel="all", p_alive=[0.0002, 0.499, 0.5, np.nan])
+    people = people.assign(purchases=1.0, purchases_low=0, purchases_high=2)
+    ahead = ltv_race.CustomerForecast(people, backtest(), 365, 0.8, {}, CALENDAR, None, None, "")
+    assert list(ltv.vip(ahead, share=0.5).customer_id) == ["c", "d"]
+
+
 HELD_OUT = 37  # the same ones every month, by the hash of their ids
 
 

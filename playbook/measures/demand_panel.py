@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import ibis
 import numpy as np
 import pandas as pd
+from ibis import _
 from numpy import ndarray
 
 from playbook.errors import PlaybookError
@@ -33,6 +34,7 @@ __all__ = [
     "unit_margin",
     "money_weight",
     "issue_rows",
+    "usual_days",
     "week_number",
 ]
 
@@ -41,6 +43,7 @@ MOST_WEEKS = 156  # of the past that the panel holds
 BULK, BULK_UNITS = 8, 50  # a bulk order: times the next best week, and units at least
 NEAR_WEEKS = 8  # half the window of the level behind a week that was sold out
 MAX_GAP_WEEKS = 8  # a gap counts up to that: nobody waits for ever, and it may be delisted
+USUAL_WEEKS = 13  # to either side, behind the days a week that the shop usually trades
 LEAST_OUT_DAYS = 0.25  # out of stock for less is not worth a row
 INTERVAL = 0.8  # level of the interval of what was lost
 WEIGHTS = (0.05, 20.0)  # limits of the money a unit ties up per money it earns
@@ -51,7 +54,9 @@ class DemandPanel:
     """Weeks ending at as-of, oldest first; arrays are (sku, week). `exposure`: share of
     the week on sale; `promo`: share on promotion; `on_hand`: mean closing stock. `week`
     is the week of the year, `starts` its first day, `counts` the units and days behind
-    `units` and `exposure`. `price`: regular price asked, missing where no price list
+    `units` and `exposure` and, last, the days the shop traded in each week: a week is
+    whole when the sku could be sold on as many days as the shop usually trades, so a
+    closed weekday is no stock-out. `price`: regular price asked, missing where no price list
     says; `pull`: promotion by depth, with the weeks ahead as far as planned.
     `is_stock_known` false: exposure is 1 from the first day on, and every demand figure
     is a lower bound.
@@ -106,7 +111,7 @@ def demand_panel(
     customer's bulk order, not demand: it is cut to that and named. PlaybookError when
     there is no sku with a day up to `as_of`.
     """
-    long, starts, is_stock_known = _weekly_sums(sku_days, as_of)
+    long, starts, is_stock_known, traded = _weekly_sums(sku_days, as_of)
     row, sku = pd.factorize(long["sku"])
     at = (row, long["week"].to_numpy(int))
 
@@ -116,6 +121,7 @@ def demand_panel(
         return filled
 
     counts = tuple(grid(name) for name in ("units", "whole", "out", "out_units"))
+    counts = (*counts, traded[None, :])
     units, exposure, bulk = _weeks(*counts)
     once = (units > 0).sum(axis=1) == 1
     issues = issue_rows(sku[bulk], say("measures.bulk_week"), say("measures.bulk_week_cut"))
@@ -157,8 +163,10 @@ def week_number(day: ibis.Value, start: pd.Timestamp) -> ibis.Value:
 
 def _weekly_sums(
     sku_days: ibis.Table, as_of: dt.date
-) -> tuple[pd.DataFrame, pd.DatetimeIndex, bool]:
-    """Sums by sku and week, the first days of the weeks, and whether stock is known."""
+) -> tuple[pd.DataFrame, pd.DatetimeIndex, bool, ndarray]:
+    """Sums by sku and week, the first days of the weeks, whether stock is known, and
+    the days the shop traded in each week.
+    """
     days = expression(sku_days)
     days = days.mutate(day_on=days.day_on.cast("date"))
     days = days.filter((days.day_on <= ibis.literal(as_of)) & days.sku.notnull())
@@ -188,7 +196,12 @@ def _weekly_sums(
     )
     starts = pd.date_range(start, periods=n_weeks, freq="7D")
     is_stock_known = bool(days.filter(days.is_stocked.notnull()).count().to_pandas())
-    return sums.order_by("sku", "week").to_pandas(), starts, is_stock_known
+    is_open = days.is_trading if "is_trading" in days.columns else days.units.notnull()
+    opened = days.filter(is_open.fill_null(False)).select("day_on").distinct()
+    opened = opened.group_by(week=week_number(opened.day_on, start)).aggregate(n=_.count())
+    traded = opened.to_pandas().set_index("week")["n"].reindex(range(n_weeks), fill_value=0)
+    long = sums.order_by("sku", "week").to_pandas()
+    return long, starts, is_stock_known, traded.to_numpy(float)
 
 
 def _categories(products: ibis.Table | None, sku: pd.Index) -> ndarray:
@@ -204,17 +217,29 @@ def _weeks(
     whole: ndarray,
     out: ndarray,
     out_units: ndarray,
+    traded: ndarray,
 ) -> tuple[ndarray, ndarray, ndarray]:
     """Units without one customer's bulk order, exposure, and which skus had such an
     order.
     """
+    open_days = usual_days(traded[0])
     if units.shape[1] < 2:
-        exposure = sold_out_exposure(units, whole, out, out_units)
+        exposure = sold_out_exposure(units, whole, out, out_units, open_days)
         return units, exposure, np.zeros(len(units), dtype=bool)
     second = np.maximum(np.partition(units, -2, axis=1)[:, -2], 1)
     bulk = units.max(axis=1) > np.maximum(BULK * second, BULK_UNITS)
     units = np.minimum(units, np.where(bulk, second, np.inf)[:, None])
-    return units, sold_out_exposure(units, whole, out, np.minimum(out_units, units)), bulk
+    out_units = np.minimum(out_units, units)
+    return units, sold_out_exposure(units, whole, out, out_units, open_days), bulk
+
+
+def usual_days(traded: ndarray) -> ndarray:
+    """Days a week that the shop usually trades, by week: the middle of the weeks around
+    in which it traded at all, 1 at least.
+    """
+    days = pd.Series(np.where(traded > 0, traded, np.nan))
+    around = days.rolling(2 * USUAL_WEEKS + 1, center=True, min_periods=1).median()
+    return np.maximum(around.fillna(days.median()).fillna(7.0).to_numpy(), 1.0)
 
 
 def demand_law(panel: DemandPanel) -> DemandLaw:
@@ -240,7 +265,14 @@ def demand_law(panel: DemandPanel) -> DemandLaw:
 def hidden_demand(panel: DemandPanel) -> ndarray:
     """Units a week that stock-outs hid, (sku, week), by the level of the weeks around."""
     level = level_around(panel.units, panel.exposure, half_width=NEAR_WEEKS)
-    return level * (1 - panel.exposure)
+    return level * _out_share(panel)
+
+
+def _out_share(panel: DemandPanel) -> ndarray:
+    """The share of each week in which the shop was open and the sku not to be had."""
+    traded = panel.counts[-1]
+    closed = np.maximum(1 - traded / usual_days(traded[0]), 0)
+    return np.maximum(1 - panel.exposure - closed, 0)
 
 
 def stockouts(panel: DemandPanel, *, n_weeks: int = 52) -> pd.DataFrame:
@@ -250,7 +282,7 @@ def stockouts(panel: DemandPanel, *, n_weeks: int = 52) -> pd.DataFrame:
     """
     from scipy.stats import norm
 
-    missing = 1 - panel.exposure
+    missing = _out_share(panel)
     started = np.cumsum(panel.exposure > 0, axis=1) > 0
     run, counted = np.zeros(len(missing)), np.zeros_like(missing)
     for week in range(missing.shape[1]):

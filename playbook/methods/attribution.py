@@ -27,6 +27,8 @@ __all__ = [
 
 RULES = ("first", "last", "linear", "position", "markov")
 START, CONVERSION, NOTHING = "(start)", "(conversion)", "(null)"
+# cells of the chains worked on at once: 16 MB an array
+MOST_CELLS = 2_000_000
 # position rule: the share of the first and of the last touch
 SIDE = 0.4
 
@@ -124,15 +126,25 @@ def markov_removal(steps: DataFrame, *, draws: int = 0, seed: int = 0) -> DataFr
         index=pd.Index(channels, name="channel"),
     )
     if draws:
-        rng = np.random.default_rng(seed)
-        drawn = _removal(
-            rng.gamma(np.broadcast_to(np.maximum(entered, 1e-9), (draws, *entered.shape))),
-            rng.gamma(np.broadcast_to(np.maximum(counts, 1e-9), (draws, *counts.shape))),
-        )
+        drawn = _drawn_removal(entered, counts, draws, np.random.default_rng(seed))
         size = drawn.sum(1, keepdims=True)
         credit = np.divide(drawn, size, where=size > 0, out=np.zeros_like(drawn)) * total
         credits["low"], credits["high"] = np.quantile(credit, [0.05, 0.95], axis=0)
     return credits
+
+
+def _drawn_removal(
+    entered: ndarray, counts: ndarray, draws: int, rng: np.random.Generator
+) -> ndarray:
+    """Removal effects of chains drawn anew, draws x n: so many at a time as memory may
+    hold, which changes no number.
+    """
+    starts = rng.gamma(np.broadcast_to(np.maximum(entered, 1e-9), (draws, *entered.shape)))
+    parts, n_parts = [], min(max(1, draws * counts.size // MOST_CELLS), draws)
+    for part in np.array_split(starts, n_parts):
+        shape = (len(part), *counts.shape)
+        parts.append(_removal(part, rng.gamma(np.broadcast_to(np.maximum(counts, 1e-9), shape))))
+    return np.concatenate(parts)
 
 
 def _removal(entered: ndarray, counts: ndarray) -> ndarray:

@@ -176,9 +176,10 @@ def sold_out_exposure(
     whole_days: ndarray,
     out_days: ndarray,
     out_units: ndarray,
+    open_days: ndarray | float = 7.0,
 ) -> ndarray:
     """Share of each week in which the sku could be sold, days that ended with an empty
-    shelf counted in part.
+    shelf counted in part, of the `open_days` a whole week has (week,).
 
     `units` are all units sold, `whole_days` the days stocked to their end, `out_days`
     the days on which the shelf went empty and `out_units` what they sold. Such a day
@@ -190,16 +191,18 @@ def sold_out_exposure(
     """
     from scipy.stats import poisson
 
-    exposure = (whole_days + 0.5 * out_days) / 7
+    open_days = np.broadcast_to(open_days, units.shape)
+    exposure = np.minimum((whole_days + 0.5 * out_days) / open_days, 1.0)
     at = np.nonzero(out_days)
     sold = out_units[at] / out_days[at]
     for _ in range(3 if len(sold) else 0):
         weekly = level_around(units, exposure, half_width=NEAR_DAYS_WEEKS)[at]
-        daily = np.maximum(weekly / 7, 1e-3)
+        daily = np.maximum(weekly / open_days[at], 1e-3)
         at_least = poisson.sf(np.ceil(sold) - 1, daily)
         share = sold / daily * poisson.sf(np.ceil(sold), daily) / np.maximum(at_least, 1e-9)
         share = np.where(at_least > 1e-9, share, sold / (sold + 1))
-        exposure[at] = (whole_days[at] + out_days[at] * np.clip(share, 0.02, 1)) / 7
+        days = whole_days[at] + out_days[at] * np.clip(share, 0.02, 1)
+        exposure[at] = np.minimum(days / open_days[at], 1.0)
     return exposure
 
 

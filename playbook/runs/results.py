@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
 from playbook.chapters.registry import chapter
 from playbook.decisions import Decision
-from playbook.errors import PlaybookError
+from playbook.errors import Blocked, PlaybookError
 from playbook.messages import say
 from playbook.tables import schema
 
 if TYPE_CHECKING:
     from playbook.store import Store
+
+Made = TypeVar("Made")
 
 __all__ = [
     "DECISION_COLUMNS",
@@ -111,13 +113,47 @@ class Results:
         decision per missing thing.
         """
         missing = [n for n in names if self.shop is None or not self.shop.has(n)]
-        title = self._section_title(section)
         for name in missing:
             why = say("runs.needs_column" if "." in name else "runs.needs_table", name=name)
-            self._blocked.append({"section": title, "needs": name})
-            self.decide(Decision("data", title, "blocked", reason=why, owner_role=owner_role))
+            self.block(section, needs=name, reason=why, owner_role=owner_role)
         self._note()
         return not missing
+
+    def require(self, *names: str, section: str, owner_role: str = "data owner") -> None:
+        """End the notebook here, blocked and not failed, at the first table or column that
+        is not there.
+        """
+        for name in names:
+            if not self.needs(name, section=section, owner_role=owner_role):
+                raise Blocked("runs.blocked_here", section=self._section_title(section), name=name)
+
+    def block(
+        self, section: str, *, needs: str, reason: str, owner_role: str = "data owner"
+    ) -> None:
+        """Say that a section cannot speak: what it lacks, as a `blocked` decision."""
+        title = self._section_title(section)
+        self._blocked.append({"section": title, "needs": needs})
+        self.decide(Decision("data", title, "blocked", reason=reason, owner_role=owner_role))
+        self._note()
+
+    def attempt(
+        self,
+        section: str,
+        make: Callable[..., Made],
+        *given: Any,
+        owner_role: str = "data owner",
+        **knobs: Any,
+    ) -> Made | None:
+        """What `make` makes; None where it refuses, and then its refusal blocks the
+        section by name and the chapter goes on.
+        """
+        try:
+            return make(*given, **knobs)
+        except PlaybookError as refused:
+            why = refused.message
+            self.block(section, needs=why, reason=str(refused), owner_role=owner_role)
+            print(refused)
+        return None
 
     def headline(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Keep the chapter's monthly series for the scorecard: one row per metric and

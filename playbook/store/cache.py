@@ -36,6 +36,7 @@ DERIVING = (
     "shop.py",
     "open.py",
     "derived.py",
+    "non_products.yaml",
     "check.py",
     "reconcile.py",
 )

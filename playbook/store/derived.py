@@ -11,11 +11,14 @@ back. A margin is missing where a cost is not known; it is never a guess.
 from __future__ import annotations
 
 import datetime as dt
+import functools
+from pathlib import Path
 
 import ibis
 import pandas as pd
 from ibis import _
 
+from playbook.messages import read_yaml
 from playbook.store.contract import KINDS, MONEY, TABLES
 from playbook.store.shop import Store
 from playbook.tables import schema
@@ -43,6 +46,12 @@ def _money(value: ibis.Value) -> ibis.Value:
     # leaves a plain cast out, and the engine would carry 128-bit numbers through every
     # join and sort that follows
     return value.cast("decimal(38, 6)").cast(MONEY)
+
+
+def _times(quantity: ibis.Value, money: ibis.Value) -> ibis.Value:
+    # whole numbers without decimals: the engine gives a product the decimals of both, and
+    # twelve of them leave room for nine million only
+    return _money(quantity.cast("decimal(12, 0)") * money)
 
 
 def _whole(value: ibis.Value) -> ibis.Value:
@@ -87,17 +96,39 @@ def _line_money(shop: Store) -> ibis.Table:
         products = shop.products.select("sku", present_cost=_.unit_cost)
         lines = lines.left_join(products, "sku").drop("sku_right")
         unit_cost = lines.unit_cost.fill_null(lines.present_cost)
-    is_product = lines.is_product.fill_null(True)
-    quantity = lines.quantity.cast(MONEY)
+    is_product = _is_product(shop, lines)
+    gross = _times(lines.quantity, lines.price)
     return lines.mutate(
         is_product=is_product,
         is_gift=lines.price == ZERO,
         discount=lines.discount.fill_null(ZERO),
-        gross=_money(quantity * lines.price),
-        revenue=_money(_money(quantity * lines.price) - lines.discount.fill_null(ZERO)),
+        gross=gross,
+        revenue=_money(gross - lines.discount.fill_null(ZERO)),
         unit_cost=unit_cost,
-        cost=(unit_cost.isnull() & ~is_product).ifelse(ZERO, _money(quantity * unit_cost)),
+        cost=(unit_cost.isnull() & ~is_product).ifelse(ZERO, _times(lines.quantity, unit_cost)),
     )
+
+
+def _is_product(shop: Store, lines: ibis.Table) -> ibis.Value:
+    """False for lines that are no goods: where the field says so, or the sku or title is
+    one of `non_products.yaml`; shop.yaml (`products`, `non_products`) has the last word.
+    """
+    codes, titles = (_non_products()[name] for name in ("codes", "titles"))
+    stated = {n: [str(s) for s in shop.settings.get(n) or []] for n in ("products", "non_products")}
+    sku = lines.sku.fill_null("")
+    code, title = sku.strip().upper(), lines.title.fill_null(sku).strip().lower()
+    is_known = code.isin(codes) | title.isin(titles)
+    is_product = lines.is_product.fill_null(True) & ~is_known
+    is_product = is_product | sku.isin(stated["products"]) if stated["products"] else is_product
+    hidden = stated["non_products"]
+    return is_product & ~sku.isin(hidden) if hidden else is_product
+
+
+@functools.cache
+def _non_products() -> dict[str, list[str]]:
+    """What lines that are no goods are called, `codes` and `titles`."""
+    names = read_yaml(Path(__file__).with_name("non_products.yaml"))
+    return {kind: [name.strip() for name in text.split("|")] for kind, text in names.items()}
 
 
 def order_money(shop: Store) -> ibis.Table:
@@ -227,7 +258,7 @@ def booked_refunds(shop: Store) -> ibis.Table:
     margin = ibis.null(MONEY)
     if knows_costs:
         unit = linked.line_cost.fill_null(linked.sku_cost)
-        goods = _money(unit * linked.quantity.cast(MONEY))
+        goods = _times(linked.quantity, unit)
         back = (linked.kind == "return").ifelse(goods, ZERO).fill_null(ZERO)
         margin = _money(back - linked.amount - _handling(shop, linked))
     booked = linked.select(
@@ -287,7 +318,7 @@ def _handling(shop: Store, refunds: ibis.Table) -> ibis.Value:
     rate = shop.con.execute(newest)["rate"].iloc[0]
     if pd.isna(rate):
         return ZERO
-    return _money(ibis.literal(float(rate)).cast(MONEY) * refunds.quantity.fill_null(0).cast(MONEY))
+    return _times(refunds.quantity.fill_null(0), ibis.literal(float(rate)).cast(MONEY))
 
 
 def customer_days(shop: Store) -> ibis.Table:

@@ -116,7 +116,8 @@ class Store:
         self.as_of = min(asked, self.observed_to) if self.observed_to else asked
         self.is_month_complete = self.as_of == last_day(self.month)
         zone = self.settings.get("time_zone") or self.settings.get("timezone") or "UTC"
-        self.as_of_end = _utc_end(self.as_of, str(zone))
+        self.time_zone = str(zone)
+        self.as_of_end = _utc_end(self.as_of, self.time_zone)
         self.currency = self._currency()
 
     def __repr__(self) -> str:
@@ -145,7 +146,7 @@ class Store:
 
     def has(self, name: str) -> bool:
         """Is there such a table (`"stock"`), or a column with at least one value in it
-        (`"products.unit_cost"`)?
+        (`"products.unit_cost"`)? A derived table is there when it has rows.
         """
         if name not in self._present:
             self._present[name] = self._has_rows(name)
@@ -153,6 +154,8 @@ class Store:
 
     def _has_rows(self, name: str) -> bool:
         table, _dot, column = name.partition(".")
+        if table in self._recipes.derived and not column:
+            return bool(self.con.execute(self.derived(table).limit(1).count()) > 0)
         if table not in self.uncut or (column and column not in self.present[table]):
             return False
         rows = self._cut(table)
@@ -213,6 +216,29 @@ class Store:
         if self.log_starts_with_shop or self.observed_from is None:
             return None
         return self.observed_from + dt.timedelta(days=self._recipes.lookback_days(self))
+
+    def local(self, moment: ibis.Value) -> ibis.Value:
+        """A UTC moment on the shop's clock: days are shop days everywhere."""
+        steps = self._clock
+        if len(steps) == 1 and not steps[0][1]:
+            return moment
+        shifted = [moment + ibis.interval(minutes=minutes) for _start, minutes in steps]
+        later = [ibis.literal(start) for start, _minutes in steps[1:]]
+        before = [(moment < start, at) for start, at in zip(later, shifted)]
+        return ibis.cases(*before, else_=shifted[-1]) if before else shifted[-1]
+
+    @functools.cached_property
+    def _clock(self) -> list[tuple[dt.datetime, int]]:
+        """The UTC moments from which the shop's clock is so many minutes ahead, over
+        the log.
+        """
+        first = pd.Timestamp(self.observed_from or self.as_of) - pd.Timedelta(days=400)
+        last = pd.Timestamp(self.as_of) + pd.Timedelta(days=400)
+        utc = pd.date_range(first, last, freq="30min", tz="UTC")
+        local = utc.tz_convert(self.time_zone).tz_localize(None) - utc.tz_localize(None)
+        minutes = pd.Series((local.total_seconds() // 60).astype(int), index=utc.tz_localize(None))
+        moved = minutes[minutes.diff().ne(0)]
+        return [(at.to_pydatetime(), int(n)) for at, n in moved.items()]
 
     @functools.cached_property
     def margin_basis(self) -> str:

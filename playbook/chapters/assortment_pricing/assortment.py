@@ -338,8 +338,8 @@ def delist(
     gains = tail.margin.clip(lower=0)
     tail["cum_share"] = gains.cumsum() / max(gains.sum(), 1e-9)
     tail = tail[tail.cum_share <= tail_share].reset_index(drop=True)
-    tail["stock_days"] = np.nan if stock_days is None else tail.sku.map(stock_days)
-    saved = 0.0 if holding is None else tail.sku.map(holding).fillna(0.0)
+    tail["stock_days"] = np.nan if stock_days is None else tail.sku.map(stock_days).astype(float)
+    saved = 0.0 if holding is None else tail.sku.map(holding).astype(float).fillna(0.0)
     # where nothing is known of the neighbours, they keep nothing or everything
     unknown = {"share": 0.0, "low": 0.0, "high": 1.0}
     for name, key in (

@@ -16,10 +16,10 @@ from ibis import _
 
 from playbook.errors import PlaybookError
 from playbook.methods.proportions import quantile_of_normal, wilson
-from playbook.store import expression
+from playbook.store import Store, expression
 from playbook.tables import returns, schema
 
-__all__ = ["delivery", "late_months", "late_slope"]
+__all__ = ["delivery", "late_months", "late_slope", "on_shop_days"]
 
 #: band of lateness -> the most days late in it
 BANDS = {
@@ -33,6 +33,14 @@ BAND_MONTHS = 12  # months of promises in the bands
 SHOWN_MONTHS = 25  # months of promises in the series
 LEAST_REVIEWS = 30  # reviews below which nothing is said of the stars a late day costs
 NOT_SENT = ("cancelled", "refunded", "placed")
+
+
+def on_shop_days(shop: Store) -> ibis.Table:
+    """The shop's orders with promise and delivery on the shop's own clock: a parcel
+    due on the evening of a day is late the next morning, wherever UTC stands.
+    """
+    moments = ("promised_at", "delivered_at")
+    return shop.orders.mutate(**{name: shop.local(shop.orders[name]) for name in moments})
 
 
 @returns("customer_journey.delivery")

@@ -183,7 +183,7 @@ def smart_sheet(
     as_of: dt.date,
     targets: pd.DataFrame | None = None,
     horizons: dict[str, int] = HORIZONS,
-    ask: float = 0.6,
+    ask: float = 0.4,
     level: float = 0.8,
     revenue: dict[str, Forecast] | None = None,
 ) -> pd.DataFrame:
@@ -193,7 +193,8 @@ def smart_sheet(
     `series`: metric, month, amount of whole months. Flows are summed over the horizon,
     ratios averaged; base is the same months a year before. Targets come from `targets`
     (month, metric, value, owner_role) when every month of the horizon has one (source
-    `targets`), else the figure reached with chance `ask` is proposed (`proposed`).
+    `targets`), else the figure reached with chance `ask` is proposed (`proposed`), but
+    never one the forecast beats.
     `revenue`: forecasts of net_revenue already made, by horizon (a young shop's come
     from its days). best_growth is the largest growth on a year before that the metric
     ever had over as many months.
@@ -259,10 +260,14 @@ def _goal(
     if wanted is not None and set(months) <= set(wanted.index):
         source, target = "targets", wanted[months].sum() / scale
     elif total["status"] == "complete":
-        target = _reached_with(forecast, 1 - ask if is_lower_better else ask) / scale
+        target = _reached_with(forecast, 1 - ask if is_lower_better else ask)
+        # what is expected anyway is no goal
+        expected = [target, total["mid"]]
+        target = (min(expected) if is_lower_better else max(expected)) / scale
     chance = reach(forecast, [target * scale])["p_reach"].iloc[0]
     growth = target / base - 1 if base else np.nan
-    is_beyond = bool(growth > best_growth and not is_lower_better)
+    # what falls is not beyond any growth
+    is_beyond = bool(growth > max(best_growth, 0.0) and not is_lower_better)
     return {
         "base": base,
         "forecast": total["mid"] / scale,
@@ -298,15 +303,16 @@ def goal_verdicts(sheet: pd.DataFrame, *, least: float = 0.2, most: float = 0.8)
     is_beyond = sheet["is_beyond_past"].fillna(False).astype(bool)
     chance = sheet["p_reach"].astype(float)
     is_low, is_high, is_unknown = chance < least, chance > most, chance.isna()
+    is_wild = is_beyond & (chance < EVEN)
     action = np.select(
-        [is_unknown, is_low | (is_beyond & (chance < EVEN)), is_high],
+        [is_unknown, is_low | is_wild, is_high],
         ["research", "lower", "raise"],
         "set",
     )
     reasons = {
         "goal_setting.reason_unknown_metric": sheet["status"] == "unknown metric",
         "goal_setting.reason_no_chance": is_unknown,
-        "goal_setting.reason_beyond_past": is_beyond,
+        "goal_setting.reason_beyond_past": is_wild,
         "goal_setting.reason_hardly": is_low,
         "goal_setting.reason_certain": is_high,
     }

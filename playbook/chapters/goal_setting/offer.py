@@ -67,7 +67,11 @@ def people(
     questions `by` and `pain`.
     """
     if place.lines is not None and shop.has("orders.customer_id"):
-        kinds = personas.personas(place.lines, shop.sales_orders, seed=seed, n_resamples=0)
+        found = (place.lines, shop.sales_orders)
+        knobs = {"seed": seed, "n_resamples": 0, "owner_role": "category head"}
+        kinds = results.attempt("value_proposition", personas.personas, *found, **knobs)
+        if kinds is None:
+            return None
         hurts = personas.pains(
             place.lines,
             as_of=shop.as_of,

@@ -63,8 +63,8 @@ class OwnSales:
     @property
     def cm_share(self) -> float:
         """Mean contribution margin share of the last year; missing where unknown."""
-        margin = self.wide.get("cm", pd.Series(dtype=float))
-        return (margin / self.wide["net_revenue"]).tail(12).mean()
+        money = self.wide.reindex(columns=["cm", "net_revenue"]).astype(float)
+        return (money["cm"] / money["net_revenue"]).tail(12).mean()
 
 
 def own_sales(shop: Store, results: Results, *, level: float) -> OwnSales | None:

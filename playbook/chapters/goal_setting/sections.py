@@ -10,7 +10,7 @@ import pandas as pd
 
 from playbook.runs.results import Results
 
-__all__ = ["Table", "draw", "given", "keep", "of"]
+__all__ = ["Table", "attempt", "draw", "given", "keep", "of"]
 
 #: a table of the store, or a frame in its columns
 Table = ibis.Table | pd.DataFrame
@@ -20,6 +20,20 @@ Made = TypeVar("Made")
 def of(data: object, make: Callable[..., Made], *more: object, **knobs: object) -> Made | None:
     """What `make` makes of the data; None where there is none."""
     return None if data is None else make(data, *more, **knobs)
+
+
+def attempt(
+    results: Results,
+    data: object,
+    make: Callable[..., Made],
+    *more: object,
+    section: str,
+    **knobs: object,
+) -> Made | None:
+    """What `make` makes of the data; None where there is none, or where it refuses: its
+    refusal blocks the section.
+    """
+    return None if data is None else results.attempt(section, make, data, *more, **knobs)
 
 
 def given(results: Results, table: str, *, section: str, owner_role: str) -> Table | None:

@@ -51,7 +51,10 @@ def demand_backtest(
     logs = [_forecasts_at(panel, origin, kind) for origin in origins]
     if not logs:
         return empty("inventory_planning.backtest")
-    log = _with_champion(pd.concat(logs, ignore_index=True))
+    log = pd.concat(logs, ignore_index=True)
+    if log.empty:
+        return empty("inventory_planning.backtest")
+    log = _with_champion(log)
     return _scores(pd.concat([log, log.assign(**{"class": "all"})]))
 
 

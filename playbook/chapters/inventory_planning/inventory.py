@@ -56,6 +56,7 @@ CLEAR_FROM = 2  # times the cover from which stock is cleared
 AIMS = {"A": 0.97, "B": 0.95, "C": 0.90}
 ABC_CUTS, XYZ_CUTS = (0.8, 0.95), (0.5, 1.0)  # cumulated share; coefficient of variation
 LEADS_ASKED = (7, 14, 30, 60)  # days
+LEAD_DRAWS = 1000  # futures behind those: their luck may not order the lead times
 LEAD_AIM = 0.95  # fill aim of a reorder point where no lead time is known
 SERVICE_AIMS = (0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
 SEED = 7
@@ -162,11 +163,15 @@ def reorder(
     d̄²·σ_L²) with z of the same aim, for comparison. cash is missing without a cost. A
     margin not known is the shop's usual one over cost. A sku that never sold is set
     aside: its demand is guessed from like items only, too widely to buy on. What sells
-    at a loss is not ordered.
+    at a loss is not ordered. PlaybookError where no sku is left to plan.
     """
     if policy.aim_by not in ("fill", "cost"):
         raise PlaybookError("inventory_planning.no_aim", aim_by=policy.aim_by)
     lines, issues = _lines(panel, law, supply, classes)
+    if lines.empty:
+        raise PlaybookError(
+            "inventory_planning.nothing_to_plan", table="stock", rows=len(panel.sku), n=len(issues)
+        )
     law = law.of(np.isin(panel.sku, lines.index))
     lines["min_order_units"] = np.maximum(lines.min_order_units, _economic_lot(lines, law, policy))
     plan = plan_orders(
@@ -196,13 +201,17 @@ def reorder(
 
 @returns("inventory_planning.what_if_lead")
 def what_if_lead(panel: DemandPanel, law: DemandLaw) -> pd.DataFrame:
-    """Where lead times are not known: the reorder point for each lead time asked about."""
-    n = len(panel.sku)
+    """Where lead times are not known: the reorder point for each lead time asked about.
+
+    What is ready for a longer wait is not less than for a shorter one: luck of the
+    draws may not lower a point.
+    """
+    n, least = len(panel.sku), 0.0
     table = pd.DataFrame({"sku": panel.sku, "mean_week": law.mean(4).mean(axis=1)})
     for days in LEADS_ASKED:
-        futures = law.windows(np.full(n, float(days)), 7, n_draws=DRAWS, seed=SEED)
+        futures = law.windows(np.full(n, float(days)), 7, n_draws=LEAD_DRAWS, seed=SEED)
         level, _ = levels_for_fill(*futures, LEAD_AIM, cost=np.ones(n), group=np.zeros(n))
-        table[f"rop_{days}_days"] = level
+        table[f"rop_{days}_days"] = least = np.maximum(level, least)
     return table
 
 
@@ -219,6 +228,8 @@ def service_cash(
     """
     goods, is_sold = supply.of(panel), panel.units.sum(axis=1) > 0
     ok = (goods.lead_days.notna() & (goods.unit_cost > 0)).to_numpy() & is_sold
+    if not ok.any():
+        return empty("inventory_planning.service_cash")
     goods, law = goods[ok], law.of(ok)
     cost = goods.unit_cost.to_numpy(float)
     weight = money_weight(cost, goods.margin.to_numpy())

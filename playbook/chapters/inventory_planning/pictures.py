@@ -27,18 +27,20 @@ __all__ = [
 CLASS_INKS = {"A": "blue", "B": "yellow", "C": "grey"}
 
 
-def hidden_demand_plot(weeks: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def hidden_demand_plot(
+    weeks: pd.DataFrame, *, is_stock_known: bool = True, ax: Axes | None = None
+) -> Axes:
     """Weekly sales of one sku and the weeks it could not be sold in full (starts_on,
-    units, exposure, level).
+    units, exposure, level). Without stock on record nothing is said of the shelf.
     """
     ax = new_axes(ax)
     ax.bar(weeks.starts_on, weeks.units, width=6, color=PALETTE["sky"])
-    short = weeks.starts_on[weeks.exposure < 0.95]
+    short = weeks.starts_on[(weeks.exposure < 0.95) & is_stock_known]
     top = max(float(weeks[["units", "level"]].max().max()), 1.0)
     hatch = {"color": "none", "edgecolor": PALETTE["light"], "hatch": HATCH, "lw": 0}
     ax.bar(short, top, width=6, **hatch)
     ax.plot(weeks.starts_on, weeks.level, color=PALETTE["orange"], lw=2)
-    return _labelled(ax, "hidden_demand")
+    return _labelled(ax, "hidden_demand" if is_stock_known else "plain_demand")
 
 
 def pareto_plot(classes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:

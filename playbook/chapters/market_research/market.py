@@ -43,6 +43,8 @@ MIN_ORDERS = 30
 #: a first month that starts on this day of the month or before counts as whole
 LATEST_START = 3
 N_BANDS = 4
+#: money whose sum does not depend on the order in which the engine's threads add
+MONEY_SUM = "decimal(28, 6)"
 #: a concentration's range: how often each seller's sales are drawn, and its ends
 N_DRAWS, RANGE = 400, (0.05, 0.95)
 HEADLINE = ["metric", "month", "amount", "low", "high", "n", "status"]
@@ -357,9 +359,12 @@ def price_bands(lines: Table, *, offers: pd.DataFrame | None = None) -> pd.DataF
     (`offers_share`); without offers, of the units the shop itself sold, and
     offers_share is missing. gap_share = units_share - offers_share: well below 0 is a
     band the shop leaves to others. `lines` carry category, quantity, revenue and, where
-    known, cost; margin_share is missing where a cost is.
+    known, cost; margin_share is missing where a cost is. PlaybookError where nothing was
+    sold at a price.
     """
     sold = _sold_by_price(expression(lines))
+    if sold.empty:
+        raise PlaybookError("market_research.nothing_paid", table="order_lines", column="price")
     frames = []
     for category, part in sold.groupby("category", sort=True):
         market = np.array([])
@@ -375,10 +380,10 @@ def price_bands(lines: Table, *, offers: pd.DataFrame | None = None) -> pd.DataF
 
 def _sold_by_price(lines: ibis.Table) -> pd.DataFrame:
     """Units, revenue and margin by category and price paid per unit, cheapest first."""
-    cost = lines.cost.cast("float64") if "cost" in lines.columns else ibis.null("float64")
+    cost = lines.cost.cast(MONEY_SUM) if "cost" in lines.columns else ibis.null(MONEY_SUM)
     paid = (lines.revenue.cast("float64") / lines.quantity.cast("float64")).round(2)
     lines = lines.mutate(paid=paid, cost=cost).filter((_.quantity > 0) & (_.revenue > 0))
-    margin = (_.revenue.cast("float64") - _.cost).sum()
+    margin = (_.revenue.cast(MONEY_SUM) - _.cost).sum().cast("float64")
     is_known = _.cost.isnull().sum() == 0
     return sums_by(
         lines,

@@ -78,9 +78,11 @@ def _duty(risk: str, mitigation: str, *, owner_role: str, is_over: bool) -> dict
 
 
 @returns("monthly_review.caveats")
-def caveats(notes: pd.DataFrame, card: pd.DataFrame, *, expected: list[str]) -> pd.DataFrame:
+def caveats(
+    notes: pd.DataFrame, card: pd.DataFrame, *, expected: list[str], has_costs: bool = True
+) -> pd.DataFrame:
     """What the reader must not overlook. Chapters that left no results are listed, not
-    skipped.
+    skipped; without costs decisions rank by revenue.
     """
     missing = say("monthly_review.no_results_left")
     gone = [name for name in expected if name not in set(notes.notebook)]
@@ -92,4 +94,6 @@ def caveats(notes: pd.DataFrame, card: pd.DataFrame, *, expected: list[str]) -> 
     if len(young):
         names = ", ".join(young.get("name", young.metric))
         rows.append(("immature", names, say("monthly_review.still_filling")))
+    if not has_costs:
+        rows.append(("basis", "decisions", say("monthly_review.ranked_by_revenue")))
     return frame_of("monthly_review.caveats", rows)

@@ -42,7 +42,9 @@ OPPOSED = (
 
 
 @returns("monthly_review.ranked")
-def ranked_decisions(decisions: pd.DataFrame, *, most: int = 10) -> pd.DataFrame:
+def ranked_decisions(
+    decisions: pd.DataFrame, *, most: int = 10, has_costs: bool = True
+) -> pd.DataFrame:
     """The chapters' proposals, best first, at most `most`: those expected to bring
     contribution margin by its amount weighed by confidence (column `worth`): a month of
     what lasts, the whole of what comes once (an order's margin in the period it covers,
@@ -50,13 +52,15 @@ def ranked_decisions(decisions: pd.DataFrame, *, most: int = 10) -> pd.DataFrame
     those expected to cost margin. A loss avoided is stated as a gain by the chapter
     that proposes it.
 
+    Without costs (`has_costs` false) no margin is known: revenue takes its place.
     Money of different kinds is not compared: a year's revenue of a category is no
     larger than a month's margin of a fix. Blocked rows and rows that change nothing are
     left out.
     """
     is_open = ~decisions.is_idle.eq(True) & ~decisions.status.isin(CLOSED)
     rows = decisions[is_open]
-    margins = [kind for kind, facts in effects()["effects"].items() if facts["ranks"]]
+    ranking = (True,) if has_costs else (True, "without_costs")
+    margins = [kind for kind, facts in effects()["effects"].items() if facts["ranks"] in ranking]
     effect = pd.to_numeric(rows.expected_effect, errors="coerce").astype(float)
     monthly = effect * rows.effect_period.astype(object).fillna("").map(monthly_share).astype(float)
     weight = rows.confidence.map(WEIGHT).astype(float)

@@ -24,10 +24,15 @@ __all__ = [
     "item_pairs",
     "replenishment",
     "strongest_first",
+    "strongest_pairs",
 ]
 
 #: times as often as chance a pair has to be bought together, to be offered as a bundle
 MIN_LIFT = 1.5
+#: pairs kept as a table: the strongest ones; a larger list is read by nobody
+MOST_PAIRS = 10_000
+#: money whose sum does not depend on the order in which the engine's threads add
+MONEY_SUM = "decimal(28, 6)"
 #: buying days with a full window behind them that a rebuy share needs
 MIN_STARTS = 50
 
@@ -69,13 +74,13 @@ def item_pairs(
 def _goods_margin(t: ibis.Table) -> pd.DataFrame:
     """One row per sku, those in most orders first: orders and goods margin an order."""
     revenue, cost = (
-        t[name].cast("float64") if name in t.columns else ibis.null("float64")
+        t[name].cast(MONEY_SUM) if name in t.columns else ibis.null(MONEY_SUM)
         for name in ("revenue", "cost")
     )
     t = t.mutate(goods_margin=revenue - cost)
     items = t.group_by("sku").aggregate(
         n=_.order_id.nunique(),
-        sum=_.goods_margin.sum(),
+        sum=_.goods_margin.sum().cast("float64"),
         n_unknown=_.goods_margin.isnull().sum(),
     )
     items = items.order_by(ibis.desc("n"), "sku").to_pandas()
@@ -100,6 +105,14 @@ def strongest_first(pairs: pd.DataFrame, by: str = "lift_low") -> pd.DataFrame:
         ascending=[False, True, True],
         ignore_index=True,
     )
+
+
+def strongest_pairs(pairs: pd.DataFrame, most: int = MOST_PAIRS) -> pd.DataFrame:
+    """The `most` pairs of highest lift, in the order they came."""
+    if len(pairs) <= most:
+        return pairs
+    kept = pairs.sort_values(["lift_low", "a", "b"], ascending=[False, True, True]).head(most)
+    return pairs.loc[kept.index.sort_values()].reset_index(drop=True)
 
 
 @returns("recommendations.bundles")

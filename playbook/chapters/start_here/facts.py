@@ -182,7 +182,7 @@ def risk_indicators(shop: Store) -> pd.DataFrame:
     lines = in_months(shop.sales_lines, "ordered_on", months)
     parts = {"cancelled share": _by_month(orders, (_.status == "cancelled").mean())}
     if shop.has("orders.promised_at") and shop.has("orders.delivered_at"):
-        parts["late share"] = _late_share(orders, ibis.literal(shop.as_of_end))
+        parts["late share"] = _late_share(shop, orders)
     for name, key in (
         ("sku", "sku"),
         ("channel", "channel"),
@@ -207,10 +207,12 @@ def _by_month(rows: ibis.Table, amount: ibis.Value, n: ibis.Value | None = None)
     return by_month.order_by("month")
 
 
-def _late_share(orders: ibis.Table, end: ibis.Value) -> ibis.Table:
-    """Share of the orders promised by now that came late or not at all."""
+def _late_share(shop: Store, orders: ibis.Table) -> ibis.Table:
+    """Share of the orders promised by now that came on a later day or not at all."""
+    promised, came = (shop.local(orders[name]) for name in ("promised_at", "delivered_at"))
+    end = ibis.literal(shop.as_of_end)
     is_due = (orders.promised_at < end) & orders.status.isin(SENT)
-    is_late = (orders.delivered_at > orders.promised_at) | orders.delivered_at.isnull()
+    is_late = (came.date() > promised.date()) | orders.delivered_at.isnull()
     return _by_month(orders, (is_due & is_late).sum() / is_due.sum().nullif(0))
 
 

@@ -1,0 +1,226 @@
+"""What must be true of any shop: closed days, thin sections, many channels, non-products."""
+
+import datetime as dt
+import tracemalloc
+
+import ibis
+import numpy as np
+import pandas as pd
+import pytest
+
+from playbook.chapters.customer_journey import parcels
+from playbook.chapters.inventory_planning.inventory import what_if_lead
+from playbook.chapters.market_research.market import price_bands
+from playbook.chapters.monthly_review.cautions import caveats
+from playbook.chapters.monthly_review.decisions import ranked_decisions
+from playbook.chapters.recommendations.pairs import item_pairs, strongest_pairs
+from playbook.chapters.start_here import facts
+from playbook.errors import PlaybookError
+from playbook.measures.demand_panel import demand_law, demand_panel, stockouts, usual_days
+from playbook.methods.attribution import markov_removal
+from playbook.runs.results import Results
+from playbook.store import open_store
+
+AS_OF = dt.date(2026, 6, 28)  # a Sunday
+
+
+def sku_days(weekdays, *, n_weeks=60, skus=3, units=2, stocked=None):
+    """A row per sku and day: `units` sold on the open weekdays, nothing known else."""
+    days = pd.date_range(end=AS_OF, periods=7 * n_weeks)
+    rows = pd.MultiIndex.from_product([[f"s{i}" for i in range(skus)], days]).to_frame(index=False)
+    rows.columns = ["sku", "day_on"]
+    is_open = rows.day_on.dt.day_of_week.isin(weekdays)
+    amount = np.where(is_open, float(units), np.nan)
+    return rows.assign(
+        is_trading=is_open,
+        units=amount,
+        revenue=10 * amount,
+        margin=4 * amount,
+        on_hand=50.0,
+        is_stocked=True if stocked is None else stocked(rows),
+        is_on_promo=False,
+    )
+
+
+@pytest.mark.parametrize("weekdays", [range(7), (0, 1, 2, 3, 4, 6), (1, 3, 5), (5,)])
+def test_a_closed_weekday_is_no_stock_out_and_lifts_no_demand(weekdays):
+    panel = demand_panel(sku_days(weekdays), as_of=AS_OF)
+    assert (panel.exposure == 1).all(), "every week could be sold in full"
+    assert stockouts(panel).empty
+    level = demand_law(panel).level()
+    assert level == pytest.approx(2.0 * len(list(weekdays)), rel=0.1), "units a week as sold"
+
+
+def test_a_closed_month_is_no_stock_out_but_an_empty_shelf_is():
+    table = sku_days(range(7))
+    is_closed = table.day_on.between("2026-03-02", "2026-03-29")
+    table.loc[is_closed, ["units", "revenue", "margin"]] = np.nan
+    closed = demand_panel(table.assign(is_trading=~is_closed), as_of=AS_OF)
+    assert stockouts(closed).empty
+    table = sku_days(range(7))
+    is_out = is_closed & (table.sku == "s1")
+    table.loc[is_out, ["units", "revenue", "margin"]] = np.nan
+    out = demand_panel(table.assign(is_trading=True, is_stocked=~is_out), as_of=AS_OF)
+    assert stockouts(out)[["sku", "out_days"]].to_numpy().tolist() == [["s1", 28.0]]
+
+
+def test_days_a_week_are_the_middle_of_the_weeks_around_that_traded():
+    assert usual_days(np.array([6.0, 6, 0, 5, 6])).tolist() == [6.0] * 5
+    assert usual_days(np.zeros(3)).tolist() == [7.0] * 3
+    ones = np.r_[np.full(40, 3.0), np.full(40, 6.0)]
+    assert usual_days(ones)[[0, 79]].tolist() == [3.0, 6.0], "a shop may change its days"
+
+
+def test_reorder_points_do_not_fall_with_the_lead_time():
+    rng = np.random.default_rng(4)
+    table = sku_days(range(7), skus=60, n_weeks=40)
+    table["units"] = rng.poisson(np.repeat(rng.gamma(0.5, 0.6, 60), len(table) // 60)).astype(float)
+    panel = demand_panel(table, as_of=AS_OF)
+    points = what_if_lead(panel, demand_law(panel)).filter(like="rop_").to_numpy(float)
+    assert (np.diff(points, axis=1) >= 0).all()
+
+
+def many_channels(n, n_journeys=4000):
+    rng = np.random.default_rng(0)
+    start, then = (rng.integers(0, n, n_journeys) for _ in range(2))
+    names = np.array([f"c{i:04d}" for i in range(n)])
+    last = np.where(rng.random(n_journeys) < 0.1, "(conversion)", "(null)")
+    steps = pd.concat(
+        [
+            pd.DataFrame({"from_channel": names[start], "to_channel": names[then], "entered": 1.0}),
+            pd.DataFrame({"from_channel": names[then], "to_channel": last, "entered": 0.0}),
+        ]
+    ).assign(n_steps=1.0)
+    return steps.groupby(["from_channel", "to_channel"], as_index=False).sum()
+
+
+def test_many_channels_are_credited_in_bounded_memory_and_part_by_part_alike(monkeypatch):
+    from playbook.methods import attribution
+
+    small = many_channels(40)
+    whole = markov_removal(small, draws=20)
+    monkeypatch.setattr(attribution, "MOST_CELLS", 5000)
+    assert markov_removal(small, draws=20).equals(whole)
+    monkeypatch.undo()
+    tracemalloc.start()
+    markov_removal(many_channels(400), draws=40)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6, "200 MB for the counts alone when all are drawn at once"
+
+
+def lines_of(**columns):
+    n = len(columns["sku"])
+    base = {"order_id": [f"o{i}" for i in range(n)], "ordered_on": dt.date(2026, 6, 1)}
+    return pd.DataFrame({**base, **columns})
+
+
+def test_where_everything_was_free_price_bands_refuse_by_name():
+    lines = lines_of(sku=["a"], category="x", quantity=1, revenue=0.0)
+    with pytest.raises(PlaybookError, match="No line was sold at a price"):
+        price_bands(lines)
+
+
+def test_a_refused_section_is_blocked_and_the_chapter_goes_on():
+    results = Results("01_market_research")
+
+    def refuse():
+        raise PlaybookError("market_research.few_customers", rows=3, least=200, table="orders")
+
+    assert results.attempt("personas", refuse, owner_role="category head") is None
+    row = results.decisions().iloc[0]
+    assert (row.action, row.owner_role) == ("blocked", "category head")
+    assert "3 known customers" in row.reason
+    assert results.attempt("personas", lambda: 5) == 5
+
+
+def test_the_table_of_pairs_holds_the_strongest_only():
+    lift = [1.0, 5.0, 3.0, 4.0]
+    pairs = pd.DataFrame({"a": list("abcd"), "b": list("wxyz"), "lift_low": lift})
+    assert strongest_pairs(pairs, 2).a.tolist() == ["b", "d"], "in the order they came"
+    assert strongest_pairs(pairs, 4) is pairs
+
+
+def test_margins_of_pairs_add_up_exactly():
+    cost = [0.1, 0.2, 0.3] * 20
+    lines = pd.DataFrame(
+        {
+            "order_id": np.repeat([f"o{i}" for i in range(30)], 2),
+            "sku": ["a", "b"] * 30,
+            "ordered_on": dt.date(2026, 6, 1),
+            "revenue": 0.7,
+            "cost": cost,
+        }
+    )
+    found = item_pairs(lines, as_of=AS_OF, min_n=1).set_index("a").margin
+    assert found.to_dict() == {"a": 0.5, "b": 0.5}
+
+
+def test_without_costs_revenue_ranks_and_the_page_says_so():
+    facts_of = {
+        "decision_id": ["r", "s"],
+        "effect_kind": ["revenue", "revenue_at_stake"],
+        "effect_period": "month",
+        "confidence": "high",
+        "expected_effect": [5.0, 50.0],
+        "due_on": "2026-07-01",
+        "status": "proposed",
+        "is_idle": False,
+    }
+    from playbook.tables import schema
+
+    table = pd.DataFrame(facts_of).reindex(
+        columns=list({*schema("monthly_review.ranked").names, *facts_of} - {"worth"})
+    )
+    assert ranked_decisions(table).worth.isna().all()
+    assert ranked_decisions(table, has_costs=False).worth.tolist()[0] == 5.0
+    assert ranked_decisions(table, has_costs=False).worth.notna().sum() == 1
+    notes = pd.DataFrame(columns=["notebook", "section", "needs"])
+    card = pd.DataFrame({"metric": [], "status": []})
+    said = caveats(notes, card, expected=[], has_costs=False)
+    assert said.iloc[0].tolist()[0] == "basis"
+    assert caveats(notes, card, expected=[]).empty
+
+
+@pytest.fixture
+def new_york(tmp_path):
+    """One parcel promised for the evening of 4 January in New York, there next morning."""
+    orders = pd.DataFrame(
+        {
+            "order_id": ["o0", "o1"],
+            "ordered_at": pd.to_datetime(["2026-01-01 15:00", "2026-01-30 15:00"]),
+            "ordered_on": [dt.date(2026, 1, 1), dt.date(2026, 1, 30)],
+            "status": "done",
+            "gross": 10.0,
+            "discount": 0.0,
+            "shipping": 0.0,
+            "tax": 0.0,
+            "total": 10.0,
+            "promised_at": pd.to_datetime(["2026-01-05 04:59", "2026-01-31 04:59"]),
+            "delivered_at": pd.to_datetime(["2026-01-05 15:00", "2026-01-31 01:00"]),
+        }
+    )
+    lines = pd.DataFrame({"order_id": ["o0", "o1"], "line_no": 1, "quantity": 1, "price": 10.0})
+    lines = lines.assign(sku=["mug", "POST"], title=["A mug", "Postage"])
+    orders.to_parquet(tmp_path / "orders.parquet")
+    lines.to_parquet(tmp_path / "order_lines.parquet")
+    settings = "name: t\ncurrency: USD\ntimezone: America/New_York\n"
+    (tmp_path / "shop.yaml").write_text(settings)
+    return tmp_path
+
+
+def test_a_late_parcel_is_late_by_the_shops_own_days_in_every_chapter(new_york):
+    shop = open_store(new_york, until="2026-01")
+    sent = parcels.on_shop_days(shop)
+    assert parcels.late_months(sent, as_of=shop.as_of)[["due", "late"]].values.tolist() == [[2, 1]]
+    orders = shop.orders.mutate(month=ibis.literal("2026-01"))
+    assert facts._late_share(shop, orders).to_pandas().amount.tolist() == [0.5]
+
+
+def test_postage_is_no_product_and_the_person_has_the_last_word(new_york):
+    lines = open_store(new_york, until="2026-01").sales_lines.to_pandas()
+    assert lines.set_index("sku").is_product.to_dict() == {"mug": True, "POST": False}
+    with (new_york / "shop.yaml").open("a") as file:
+        file.write("products: [POST]\nnon_products: [mug]\n")
+    lines = open_store(new_york, until="2026-01").sales_lines.to_pandas()
+    assert lines.set_index("sku").is_product.to_dict() == {"mug": False, "POST": True}
