@@ -92,7 +92,7 @@ def levels_for_fill(
         stock = position - coming - before
         if is_lost:
             lost = np.maximum(before / 2 - (position - coming), 0)
-            stock += np.minimum(lost, most_lost * before / 2)
+            stock = stock + np.minimum(lost, most_lost * before / 2)
         return np.maximum(window - np.maximum(stock + coming, 0), 0)
 
     def by_group(units: ndarray) -> ndarray:
