@@ -39,7 +39,7 @@ from playbook.store.write import (
 
 __all__ = ["FileReport", "ImportReport", "import_files"]
 
-VERSION = 4  # raised when the same file would now give other rows: it is then read again instead of passed over
+VERSION = 5  # raised when the same file would now give other rows: it is then read again instead of passed over
 IN_PARTS = ("entities", "ledger", "order_channels")
 
 

@@ -30,7 +30,8 @@ __all__ = ["Part", "Rebuilt", "parts_of", "rebuild"]
 ORDER_TABLES = ("orders", "order_lines", "refunds", "entities", "ledger", "order_channels")
 BY_COLUMN = ("products", "stock", "customers")  # several exports fill different columns of one row
 RULED = ("ad_spend", "traffic")
-MONEY = ("gross", "discount", "shipping", "tax", "total", "payment_fee", "shipping_cost")
+PARTS = ("shipping", "tax", "tip", "duties", "gift_card")  # what a total holds beside goods
+MONEY = ("gross", "discount", *PARTS, "other_charges", "total", "payment_fee", "shipping_cost")
 
 
 @dataclass(frozen=True)
@@ -284,7 +285,7 @@ def _nulls(table: str) -> str:
     else:
         kinds |= {c.name: sql_type(table, c.name) for c in TABLES[table].columns}
     if table == "orders":
-        kinds |= {"_units": "BIGINT", "is_contactable": "BOOLEAN", "is_business": "BOOLEAN"}
+        kinds |= {"_uid": "VARCHAR", "_units": "BIGINT", "is_contactable": "BOOLEAN", "is_business": "BOOLEAN"}
     return ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in kinds.items())
 
 

@@ -50,6 +50,7 @@ REASONS = (
     "adjustment",
     "credit_line",
     "stock_write_off",
+    "edited",
     "zero_or_negative_price",
     "test",
     "undated",
