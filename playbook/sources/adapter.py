@@ -390,7 +390,28 @@ class Delivery:
                     rows=n,
                     do="export it again and import the file without opening it in a spreadsheet",
                 )
+            self._refuse_rounded(name)
         return name
+
+    def _refuse_rounded(self, name: str) -> None:
+        """A spreadsheet keeps fifteen digits of a number and writes zeros for the rest:
+        where every long number ends so, by no chance, they have been lost.
+        """
+        longer = f"regexp_full_match({name}, '[0-9]{{16,}}')"
+        (first,) = self.con.execute(f"SELECT any_value({name}) FROM raw WHERE {longer}").fetchone()
+        if first is None or not first[15:].strip("0") == "":
+            return
+        n, n_round, n_zeros, example = self.con.execute(f"""
+            SELECT count(*), count(*) FILTER (regexp_full_match({name}, '[0-9]{{15}}0+')), sum(length({name}) - 15), min({name})
+            FROM (SELECT DISTINCT {name} FROM raw WHERE {longer})""").fetchone()
+        if n == n_round and n_zeros >= 6:
+            raise PlaybookError(
+                "sources.digits_lost",
+                example=example,
+                file=self.sheet.path.name,
+                column=self.header(name),
+                rows=n,
+            )
 
     def word(self, name: str) -> str:
         """A code or a name given by the platform."""

@@ -51,6 +51,7 @@ REASONS = (
     "credit_line",
     "stock_write_off",
     "edited",
+    "refund_row",
     "zero_or_negative_price",
     "test",
     "undated",
