@@ -92,8 +92,10 @@ def test_a_case_is_right_to_the_cent_or_refused_by_name(name, tmp_path):
     right = json.loads((CASES / name / "expected.json").read_text())["expected"]
     files = [p for p in (CASES / name).iterdir() if p.name not in NOT_FILES]
     try:
-        read(tmp_path / "s", files)
+        report = read(tmp_path / "s", files)
         off = differences(sums(tmp_path / "s"), right)
+        if off and right.get("or") == "said loudly":
+            off = [] if any("LEFT OUT" in note and "#1050" in note for note in report.notes) else off
     except PlaybookError as error:
         assert may_be_refused(right) or name in ASKED, str(error)
         assert error.do and not (tmp_path / "s").exists(), str(error)

@@ -27,7 +27,7 @@ def shape_orders(d: Delivery) -> None:
                {sales} AS net, {currency} AS currency, greatest(coalesce({d.count("units")}, 1), 1) AS _units, {d.text("coupon")} AS coupon,
                {d.text("attribution")} AS source
         FROM raw"""
-    d.require("order_id", "ordered_at", when="true")
+    d.require("order_id", "ordered_at", "net" if d.has("net") else "formatted", when="true")
     d.refuse_unreadable("orders", budget=0.0)
     _take_orders_and_refunds(d.con, query)
     refuse_numbers_used_again(d, "sold")
