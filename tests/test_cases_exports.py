@@ -47,7 +47,7 @@ def sums(store: Path) -> dict[str, object]:
         said["channel"] = ", ".join(channels)
     if not (store / "orders.parquet").exists():
         return said
-    shop = open_store(store)
+    shop = open_store(store, until=str(one(store, "SELECT max(ordered_on) FROM '@orders.parquet'")))
     walk = ledger(shop).drop_duplicates("reason").set_index("reason").amount
     said |= {name: abs(walk.get(reason, Decimal(0))) for name, reason in WALK.items()}
     said["orders"] = one(store, "SELECT count(*) FROM '@orders.parquet'")

@@ -360,7 +360,7 @@ def _one_file(
     if chosen is not None:
 
         def fit(names: list[str]) -> int:
-            return kinds.score(chosen, names)
+            return kinds.score(chosen, names, is_named=True)
     else:
 
         def fit(names: list[str]) -> int:

@@ -133,6 +133,8 @@ def _keyed(
             con.execute(f"ALTER TABLE keyed ADD COLUMN {column} VARCHAR")
             columns.append(column)
     keys = ", ".join(key)
+    if "_scope" in columns:
+        _refuse_two_scopes(con)
     if len(mine) > 1:
         latest = "{'e': _end, 'i': _import}"
         before = _count_and_spend(con, columns)
@@ -143,7 +145,8 @@ def _keyed(
             )
             query = f"SELECT {keys}{picks} FROM keyed GROUP BY {keys}"
         else:
-            query = f"SELECT * FROM keyed QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY _end DESC, _import DESC) = 1"
+            scope = ", _scope" if "_scope" in columns else ""
+            query = f"SELECT * FROM keyed QUALIFY row_number() OVER (PARTITION BY {keys}{scope} ORDER BY _end DESC, _import DESC) = 1"
         con.execute(f"CREATE OR REPLACE TEMP TABLE keyed AS {query}")
         after = _count_and_spend(con, columns)
         if before[0] > after[0] and name not in BY_COLUMN:
@@ -173,9 +176,11 @@ def _refuse_two_breakdowns(con: object, name: str) -> None:
     """
     columns = {r[0] for r in con.execute("DESCRIBE keyed").fetchall()}
     for part in sorted({"campaign", "region", "device"} & columns):
+        # a region beside `all` is the same money only within one campaign
+        whose = ", campaign" if part == "region" and "campaign" in columns else ""
         channel, days, first = con.execute(f"""
-            WITH d AS (SELECT day_on, channel, _import, bool_and({part} = 'all') AS is_total FROM keyed GROUP BY ALL),
-            b AS (SELECT day_on, channel FROM d GROUP BY ALL HAVING count(DISTINCT is_total) > 1)
+            WITH d AS (SELECT day_on, channel{whose}, _import, bool_and({part} = 'all') AS is_total FROM keyed GROUP BY ALL),
+            b AS (SELECT day_on, channel{whose} FROM d GROUP BY ALL HAVING count(DISTINCT is_total) > 1)
             SELECT min(channel), count(*), CAST(min(day_on) AS VARCHAR) FROM b""").fetchone()
         if days:
             raise PlaybookError(
@@ -186,6 +191,18 @@ def _refuse_two_breakdowns(con: object, name: str) -> None:
                 rule="one breakdown per channel and day",
                 do=f"import the reports with {part} only, or those without it, into a fresh folder",
             )
+
+
+def _refuse_two_scopes(con: object) -> None:
+    """Rows of one account beside rows that name none may be the same money twice."""
+    channel, days, first = con.execute("""
+        WITH b AS (SELECT day_on, channel, campaign FROM keyed GROUP BY ALL
+                   HAVING count(DISTINCT _import) > 1 AND count(_scope) BETWEEN 1 AND count(*) - 1)
+        SELECT min(channel), count(*), CAST(min(day_on) AS VARCHAR) FROM b""").fetchone()
+    if days:
+        raise PlaybookError(
+            "sources.one_scope", channel=channel, day=first, rows=days, table="ad_spend"
+        )
 
 
 def _count_and_spend(con: object, columns: list[str]) -> tuple[int, Decimal | None]:
