@@ -794,6 +794,7 @@ class Delivery:
         """
         if budget is None:
             budget = TABLES[table].loss_budget if table in TABLES else 0.001
+        self._try_every_date()
         bad = " OR ".join(self._bad.values()) or "false"
         (n,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {bad}").fetchone()
         n_lines = len(self.reject_lines)
@@ -818,6 +819,14 @@ class Delivery:
             )
         if n:
             self.con.execute(f"DELETE FROM raw WHERE {bad}")
+
+    def _try_every_date(self) -> None:
+        """A date the shape rule comes to later is tried as well: what cannot be read must
+        be known before rows are counted.
+        """
+        for name in self.at:
+            if self.wanted[name].type in ("time", "day") and name not in self._style:
+                self.local(name)
 
     def _examples(self) -> str:
         """Column, number of rows and line numbers for what could not be read; values
