@@ -59,6 +59,7 @@ class Adapter:
     is_sectioned: bool = False  # a blank line ends the table; what follows is another one
     zone: str = ""  # time zone of times printed without an offset, where the platform fixes it
     signature: str = ""  # headers that tell this kind from others with similar columns
+    any_of: tuple[str, ...] = ()  # columns of which at least one must be there
     family: str = ""  # order numbers are unique within a family
     person_when: str = ""  # contact columns are hashed only in rows where this column is filled
     is_decimal_comma: bool | None = None

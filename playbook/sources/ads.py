@@ -76,6 +76,7 @@ def _adapter(kind: str, channel: str, title: str, **knobs: object) -> Adapter:
         signature=headers["signature"],
         shape=functools.partial(_shape, channel=channel),
         has_footers=True,
+        any_of=("spend", "micros"),
         **knobs,
     )
 

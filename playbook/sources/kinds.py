@@ -54,6 +54,8 @@ def score(one: Adapter, names: list[str], *, is_named: bool = False) -> int:
     wanted = columns_of(one)
     if any(w.is_required and w.name not in at for w in wanted.values()):
         return 0
+    if one.any_of and not is_named and not any(name in at for name in one.any_of):
+        return 0
     others = sum(bool(n) for n in names) - len(at)
     if one.beside:
         return 5 if others else 0
