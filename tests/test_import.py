@@ -23,6 +23,7 @@ from playbook.sources.secret import fingerprint, person_key
 SALT = b"a salt for tests only"
 SAMPLES = Path(__file__).resolve().parent.parent / "data" / "samples"
 KIND_OF = {
+    "amazon_ads.csv": "amazon-ads",
     "amazon_inventory.txt": "amazon-inventory",
     "amazon_orders.txt": "amazon-orders",
     "amazon_traffic.csv": "amazon-traffic",
@@ -33,6 +34,7 @@ KIND_OF = {
     "google_trends.csv": "google-trends",
     "market_series.csv": "series",
     "meta_ads.csv": "meta-ads",
+    "microsoft_ads.csv": "microsoft-ads",
     "shengyicanmou.xlsx": "shengyicanmou",
     "shopify_inventory.csv": "shopify-inventory",
     "shopify_orders.csv": "shopify-orders",
