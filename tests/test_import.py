@@ -1024,7 +1024,7 @@ def test_the_workbook_of_a_new_store_can_be_imported_as_it_is(tmp_path):
 
 
 def test_a_mapping_proposed_from_headers_reads_a_german_order_list(tmp_path):
-    from playbook.sources.mapping import propose_mapping
+    from playbook.sources.proposal import propose_mapping
 
     (tmp_path / "liste.csv").write_text(
         "Bestellnummer;Bestelldatum;Artikelnummer;Bezeichnung;Menge;Einzelpreis;Versandkosten;Gesamtbetrag;Bestellstatus;E-Mail;Name\n"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playbook.errors import PlaybookError
+from playbook.sources.mapped_refunds import link_refunds, refunds_that_wait
 from playbook.store.contract import TABLES
 from playbook.store.write import quoted, sql_type, write_table
 
@@ -283,6 +284,8 @@ def _nulls(table: str) -> str:
         }
     else:
         kinds |= {c.name: sql_type(table, c.name) for c in TABLES[table].columns}
+    if table == "refunds":
+        kinds |= {"currency": "VARCHAR"}
     if table == "orders":
         kinds |= {"_units": "BIGINT", "is_contactable": "BOOLEAN", "is_business": "BOOLEAN"}
     return ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in kinds.items())
@@ -335,7 +338,10 @@ def _accepted(con: object, mine: list[Part], out: Rebuilt) -> None:
     shop = quoted(out.currency or "")
     con.execute(f"""CREATE OR REPLACE TEMP TABLE taken AS
         WITH o AS (SELECT o.family, o.entity, o.import_id, o.ordered_on, coalesce(upper(o.currency), {shop}) AS currency
-                   FROM all_orders o)
+                   FROM all_orders o
+                   UNION ALL SELECT r.family, r.entity, r.import_id, min(r.refunded_on), upper(min(r.currency))
+                   FROM all_refunds r ANTI JOIN all_orders USING (family, entity, import_id)
+                   WHERE r.currency IS NOT NULL GROUP BY ALL)
         SELECT w.family, w.part, w.entity, w.import_id,
                CASE WHEN w.part <> 'orders' OR o.currency IS NULL OR o.currency = {shop} THEN 1.0 ELSE (
                    SELECT arg_max(r.value, r.from_on) FROM rates r
@@ -417,6 +423,7 @@ def _write_orders(
                 f"the lines of {waiting:,} orders wait for the export of the orders themselves"
             )
     if not n_orders or not n_lines:
+        out.notes += refunds_that_wait(con)
         _channels(con, parts, out)
         _ledger(con, mine, stage, is_split, out)
         return
@@ -445,6 +452,8 @@ def _write_orders(
             "SELECT l.* FROM line_refunds l SEMI JOIN final_orders USING (order_id) UNION ALL BY NAME "
             f"SELECT * FROM ({select('refunds', ('amount',), 'orders')}) o ANTI JOIN line_refunds USING (order_id)"
         )
+    refunds, notes = link_refunds(con, refunds)
+    out.notes += notes
     (n_refunds,) = con.execute(f"SELECT count(*) FROM ({refunds})").fetchone()
     if n_refunds:
         out.rows["refunds"] = write_table(con, "refunds", refunds, stage / "refunds.parquet")
@@ -641,7 +650,7 @@ def _observed(con: object, mine: list[Part], out: Rebuilt) -> None:
         SELECT CAST(min(d) AS VARCHAR), CAST(max(d) AS VARCHAR), coalesce(max(gap), 1) FROM g""").fetchone()
     if low is None:
         return
-    ends = max((p.extract_end[:10] for p in mine if p.about["part"] == "orders"), default="")
+    ends = max((p.extract_end[:10] for p in mine if "orders" in p.tables), default="")
     (seen,) = con.execute(
         f"SELECT CAST(greatest(DATE '{high}', least(coalesce(TRY_CAST({quoted(ends)} AS DATE), DATE '{high}'), "
         f"last_day(DATE '{high}'), DATE '{high}' + {int(gap)})) AS VARCHAR)"
