@@ -1040,16 +1040,13 @@ def test_a_mapping_proposed_from_headers_reads_a_german_order_list(tmp_path):
         and proposal.columns["total"] == "Gesamtbetrag"
     )
     (tmp_path / "m.yaml").write_text(
-        proposal.text.replace("status: {}", "status: {bezahlt: paid}"), encoding="utf-8"
+        proposal.text.replace('"storniert": cancelled', ""), encoding="utf-8"
     )
     with pytest.raises(PlaybookError, match="without a meaning: storniert"):
         load(
             tmp_path / "liste.csv", into=tmp_path / "s", kind="generic", mapping=tmp_path / "m.yaml"
         )
-    (tmp_path / "m.yaml").write_text(
-        proposal.text.replace("status: {}", "status: {bezahlt: paid, storniert: cancelled}"),
-        encoding="utf-8",
-    )
+    (tmp_path / "m.yaml").write_text(proposal.text, encoding="utf-8")
     load(tmp_path / "liste.csv", into=tmp_path / "s", kind="generic", mapping=tmp_path / "m.yaml")
     assert rows(
         tmp_path / "s",

@@ -175,7 +175,9 @@ def _terms(d: Delivery) -> str:
             picks.append(f"coalesce({_number(d, d.at[name])}, 0) AS {name}")
     goods = _goods_of(d)
     order = f"c{d.at['order_id']}" if d.has("order_id") else "1"
-    inner = f"SELECT *, {order} AS whose{', ' + ', '.join(picks) if picks else ''} FROM {d.sheet.scan}"
+    inner = (
+        f"SELECT *, {order} AS whose{', ' + ', '.join(picks) if picks else ''} FROM {d.sheet.scan}"
+    )
     with_goods = f"SELECT *{f', {goods} AS goods' if goods else ''} FROM ({inner})"
     totals = "".join(
         f", sum({n}) OVER (PARTITION BY whose) AS order_{n}"
@@ -211,7 +213,10 @@ def _candidates(d: Delivery) -> dict[str, str]:
         off = [n for n in ("order_discount", "line_discount", "refunded") if n in names]
         for k in (2, 3):
             for chosen in itertools.combinations(others + off, k):
-                sign = {n: "-" if (n in off) != (base == "total" and n in others) else "+" for n in chosen}
+                sign = {
+                    n: "-" if (n in off) != (base == "total" and n in others) else "+"
+                    for n in chosen
+                }
                 label = labels[base] + "".join(f" {sign[n]} {labels[n]}" for n in chosen)
                 out[label] = base + "".join(f" {sign[n]} {n}" for n in chosen)
     return out

@@ -15,7 +15,7 @@ from playbook.sources.mapped import columns_known, fields
 from playbook.sources.read import Sheet, normalised
 from playbook.store.write import quoted
 
-ROWS = 300_000  # rows a guess looks at
+ROWS = 20_000  # rows whose writing is looked at; what repeats is looked for in all of them
 LIKE = 0.8  # headers at least so alike a known word are taken for it, where the values fit
 DATE = (
     r"^\s*([0-9]{4}[-/.年][0-9]{1,2}([-/.月][0-9]{1,2}.*)?|[0-9]{1,2}[-/. ][0-9]{1,2}[-/. ][0-9]{2,4}.*"
@@ -85,12 +85,22 @@ def likeness(name: str, table: str, column: str) -> float:
     return max((difflib.SequenceMatcher(None, name, w).ratio() for w in words), default=0.0)
 
 
-def profiles(con: duckdb.DuckDBPyConnection, sheet: Sheet) -> list[Profile]:
-    """The columns of a table; leaves its rows as `seen` (c0, c1 ...) in the engine."""
-    ats = [i for i, header in enumerate(sheet.headers) if header]
+def profiles(con: duckdb.DuckDBPyConnection, sheets: list[Sheet]) -> list[Profile]:
+    """The columns of sheets with the same headers; leaves all rows as `seen` (c0, c1 ...)
+    and some of them as `sample` in the engine.
+    """
+    headers = sheets[0].headers
+    ats = [i for i, header in enumerate(headers) if header]
+    picks = ", ".join(f"nullif(trim(c{i}), '') AS c{i}" for i in ats)
+    rows = " UNION ALL ".join(f"SELECT {picks} FROM {sheet.scan}" for sheet in sheets)
+    con.execute(f"CREATE OR REPLACE TABLE seen AS {rows}")
+    (n,) = con.execute("SELECT count(*) FROM seen").fetchone()
+    step = max(1, n // ROWS)
     picks = ", ".join(f"{clean.plain_text(f'c{i}')} AS c{i}" for i in ats)
-    con.execute(f"CREATE OR REPLACE TABLE seen AS SELECT {picks} FROM {sheet.scan} LIMIT {ROWS}")
-    return [_profile(con, i, sheet.headers[i]) for i in ats]
+    con.execute(
+        f"CREATE OR REPLACE TABLE sample AS SELECT {picks} FROM seen WHERE rowid % {step} = 0"
+    )
+    return [_profile(con, i, headers[i]) for i in ats]
 
 
 def number_of(at: int) -> str:
@@ -106,7 +116,7 @@ def _profile(con: duckdb.DuckDBPyConnection, at: int, header: str) -> Profile:
                count(*) FILTER (x < 0), count(*) FILTER (regexp_matches({text}, '{DATE}')),
                count(*) FILTER (contains({text}, '@')), count(*) FILTER (contains({text}, ' ')),
                count(*) FILTER (regexp_matches({text}, '[A-Za-z]'))
-        FROM (SELECT {text}, {number} AS x FROM seen)""").fetchone()
+        FROM (SELECT {text}, {number} AS x FROM sample)""").fetchone()
     return Profile(at, header, *counts)
 
 
@@ -161,13 +171,15 @@ class Guesses:
     def _holds(self, test: str, least: float = 0.99) -> bool:
         """Whether a test on the rows is true in nearly all where it can be asked."""
         true, asked = self.con.execute(
-            f"SELECT count(*) FILTER ({test}), count(*) FILTER (({test}) IS NOT NULL) FROM seen"
+            f"SELECT count(*) FILTER ({test}), count(*) FILTER (({test}) IS NOT NULL) FROM sample"
         ).fetchone()
         return asked > 0 and true >= least * asked
 
     def _is_product(self, units: Profile, price: Profile, amount: Profile) -> bool:
         u, p, a = (number_of(x.at) for x in (units, price, amount))
-        (several,) = self.con.execute(f"SELECT count(*) FILTER (abs({u}) > 1) FROM seen").fetchone()
+        (several,) = self.con.execute(
+            f"SELECT count(*) FILTER (abs({u}) > 1) FROM sample"
+        ).fetchone()
         return several > 0 and self._holds(
             f"abs(abs({u} * {p}) - abs({a})) <= 0.005 * abs({u}) + 0.006"
         )
@@ -364,5 +376,3 @@ def _is_ware(sku: str | None, rows: list[tuple]) -> bool:
     shapes = [re.sub(r"[A-Za-z]+$", "", re.sub(r"\d", "9", s)) for s, _ in rows if s]
     mine = re.sub(r"[A-Za-z]+$", "", re.sub(r"\d", "9", sku))
     return "9" in mine and shapes.count(mine) > 0.2 * len(shapes)
-
-

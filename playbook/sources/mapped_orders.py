@@ -310,10 +310,11 @@ def _sales(d: Delivery, told: Mapped) -> None:
     own = ", ".join((*WORDS, *TEXTS[1:], *TIMES[1:], "customer_id", "status", "tip", "duties"))
     fee = ", payment_fee" if d.has("payment_fee") else ""
     heads = f"""
+        WITH o AS (SELECT * REPLACE ({total} AS total) FROM order_sums WHERE is_sale)
         SELECT order_id, ordered_at, ordered_on, {quoted(told.family)} AS platform, {own}{fee},
-               subtotal, shipping, tax, {total} AS total, {refunded} AS refunded,
+               subtotal, shipping, tax, total, {refunded} AS refunded,
                coalesce(order_discount, 0) + given AS discount
-        FROM order_sums WHERE is_sale"""
+        FROM o"""
     d.con.execute(f"CREATE OR REPLACE TABLE sale_heads AS {heads}")
     d.con.execute(
         "CREATE OR REPLACE TABLE raw AS "

@@ -156,7 +156,10 @@ def link_refunds(con: duckdb.DuckDBPyConnection, query: str) -> tuple[str, list[
     _drop_told_twice(con)
     notes = _lost_links(con)
     con.execute("DELETE FROM linked WHERE own_order IS NULL AND refunded_on IS NULL")
-    return "SELECT * EXCLUDE (is_open, own_order) REPLACE (own_order AS order_id) FROM linked", notes
+    return (
+        "SELECT * EXCLUDE (is_open, own_order) REPLACE (own_order AS order_id) FROM linked",
+        notes,
+    )
 
 
 def _drop_told_twice(con: duckdb.DuckDBPyConnection) -> None:

@@ -64,22 +64,25 @@ def propose_mapping(file: str | PathLike) -> Proposal:
     path = Path(file)
     with tempfile.TemporaryDirectory(prefix="playbook-import-") as scratch:
         con = connect(scratch=Path(scratch))
-        sheet = _sheet(con, path, Path(scratch))
-        seen = profiles(con, sheet)
+        sheets = _sheets(con, path, Path(scratch))
+        seen = profiles(con, sheets)
         table = table_of(seen)
         guesses = Guesses(con, table, seen)
         guesses.make()
         told = _mapping(con, guesses, path)
         personal = [p.header for p in seen if p.at not in guesses.used and _is_personal(p.header)]
         rest = [p.header for p in seen if p.at not in guesses.used and p.header not in personal]
-        account = _dry_run(con, sheet, told)
+        account = _dry_run(con, sheets[0], told)
     columns = told["columns"]
     text = _text(told, guesses, rest, personal, account)
     return Proposal(table, text, columns, rest, personal, guesses.sureness, account)
 
 
-def _sheet(con: duckdb.DuckDBPyConnection, path: Path, scratch: Path) -> Sheet:
-    known = {w for table in ("orders", "refunds") for n in fields()[table] for w in words_of(table, n)}
+def _sheets(con: duckdb.DuckDBPyConnection, path: Path, scratch: Path) -> list[Sheet]:
+    """The table of the file that looks most like one, and its sheets with the same headers."""
+    known = {
+        w for table in ("orders", "refunds") for n in fields()[table] for w in words_of(table, n)
+    }
     known |= {normalised(c.name) for t in TABLES.values() for c in t.columns}
 
     def fit(names: list[str]) -> int:
@@ -94,7 +97,8 @@ def _sheet(con: duckdb.DuckDBPyConnection, path: Path, scratch: Path) -> Sheet:
     usable = [s for s in sheets if s.scan and sum(bool(h) for h in s.headers) > 1]
     if not usable:
         raise PlaybookError("sources.no_row_of_headers", file=path.name)
-    return max(usable, key=lambda s: fit(s.names))
+    best = max(usable, key=lambda s: fit(s.names))
+    return [best, *(s for s in usable if s is not best and s.headers == best.headers)]
 
 
 def table_of(seen: list[Profile]) -> str:
@@ -206,7 +210,10 @@ def _order_settings(told: dict, guesses: Guesses) -> list[str]:
     out += [f"  {_yaml(word)}: {status}" for word, status in told["status"].items()]
     out += [f"#  {_yaml(word)}:  # say what it means" for word in guesses.unknown_states]
     out += ["# order numbers of credit notes, and of bookings that are no sale, as patterns"]
-    out += [f"{k}:{' ' + _yaml(told[k]) if told.get(k) else ''}" for k in ("credit_notes", "adjustments")]
+    out += [
+        f"{k}:{' ' + _yaml(told[k]) if told.get(k) else ''}"
+        for k in ("credit_notes", "adjustments")
+    ]
     out += ["# codes (or titles) of lines that are no products, * for any ending"]
     codes = told.get("no_products") or []
     return out + [f"no_products: [{', '.join(_yaml(code) for code in codes)}]"]
