@@ -22,6 +22,7 @@ import yaml
 from playbook.errors import PlaybookError
 from playbook.sources import kinds
 from playbook.sources.adapter import Adapter, Delivery, Settings
+from playbook.sources.advice import advise
 from playbook.sources.merge import Part, Rebuilt, parts_of, rebuild
 from playbook.sources.read import EXCEL_ROWS, Sheet, open_sheets
 from playbook.sources.secret import Salt
@@ -729,7 +730,8 @@ def _report(
         notes=notes,
         skipped=skipped,
     )
-    from playbook.sources.advice import advise
-
-    advise(report, folder, con)
+    observed_to = dict(zip(report.tables.table, report.tables.observed_to, strict=True))
+    advice = advise(folder, con, observed_to)
+    report.possible, report.next_best = advice.possible, advice.next_best
+    report.notes += advice.notes
     return report
