@@ -32,9 +32,7 @@ class Advice:
     notes: list[str]
 
 
-def advise(
-    folder: Path, con: duckdb.DuckDBPyConnection, observed_to: Mapping[str, str]
-) -> Advice:
+def advise(folder: Path, con: duckdb.DuckDBPyConnection, observed_to: Mapping[str, str]) -> Advice:
     """Advice on the store in `folder`; `observed_to` is table -> last day."""
     is_there = functools.cache(functools.partial(_is_there, folder, con))
 
