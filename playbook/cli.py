@@ -397,7 +397,7 @@ def map_(
 
     Example: playbook map orders.csv --to orders.yaml
     """
-    from playbook.sources.mapping import propose_mapping
+    from playbook.sources.proposal import propose_mapping
 
     proposal = propose_mapping(file)
     text = proposal.text.rstrip()

@@ -266,8 +266,9 @@ class Delivery:
         for name, at in self.at.items():
             text = f"c{at}"
             if self.wanted[name].type == "contact":
+                bare = clean.whole_id(text)
                 text = self.key(
-                    f"CASE WHEN {clean.is_plain(text)} THEN {text} ELSE {clean.plain_text(text)} END"
+                    f"CASE WHEN {clean.is_plain(text)} THEN {bare} ELSE {clean.plain_text(text)} END"
                 )
                 when = self.adapter.person_when
                 text = (

@@ -22,6 +22,7 @@ import yaml
 from playbook.errors import PlaybookError
 from playbook.sources import kinds
 from playbook.sources.adapter import Adapter, Delivery, Settings
+from playbook.sources.advice import advise
 from playbook.sources.columns import ColumnSum, lines_of, read_sums, stored_sums, unread_columns
 from playbook.sources.merge import Part, Rebuilt, parts_of, rebuild
 from playbook.sources.read import EXCEL_ROWS, Sheet, open_sheets
@@ -741,7 +742,8 @@ def _report(
         notes=notes,
         skipped=skipped,
     )
-    from playbook.sources.advice import advise
-
-    advise(report, folder, con)
+    observed_to = dict(zip(report.tables.table, report.tables.observed_to, strict=True))
+    advice = advise(folder, con, observed_to)
+    report.possible, report.next_best = advice.possible, advice.next_best
+    report.notes += advice.notes
     return report

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
+from playbook.sources.mapped_refunds import link_refunds, refunds_that_wait
 from playbook.store.contract import TABLES
 from playbook.store.write import quoted, sql_type, write_table
 
@@ -345,6 +346,8 @@ def _nulls(table: str) -> str:
         }
     else:
         kinds |= {c.name: sql_type(table, c.name) for c in TABLES[table].columns}
+    if table == "refunds":
+        kinds |= {"currency": "VARCHAR"}
     if table == "orders":
         kinds |= {"_uid": "VARCHAR", "_units": "BIGINT", "is_contactable": "BOOLEAN", "is_business": "BOOLEAN"}
     return ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in kinds.items())
@@ -397,7 +400,10 @@ def _accepted(con: object, mine: list[Part], out: Rebuilt) -> None:
     shop = quoted(out.currency or "")
     con.execute(f"""CREATE OR REPLACE TEMP TABLE taken AS
         WITH o AS (SELECT o.family, o.entity, o.import_id, o.ordered_on, coalesce(upper(o.currency), {shop}) AS currency
-                   FROM all_orders o)
+                   FROM all_orders o
+                   UNION ALL SELECT r.family, r.entity, r.import_id, min(r.refunded_on), upper(min(r.currency))
+                   FROM all_refunds r ANTI JOIN all_orders USING (family, entity, import_id)
+                   WHERE r.currency IS NOT NULL GROUP BY ALL)
         SELECT w.family, w.part, w.entity, w.import_id,
                CASE WHEN w.part <> 'orders' OR o.currency IS NULL OR o.currency = {shop} THEN 1.0 ELSE (
                    SELECT arg_max(r.value, r.from_on) FROM rates r
@@ -485,6 +491,7 @@ def _write_orders(
                 f"the lines of {waiting:,} orders wait for the export of the orders themselves"
             )
     if not n_orders or not n_lines:
+        out.notes += refunds_that_wait(con)
         _channels(con, parts, out)
         _ledger(con, mine, stage, is_split, out)
         return
@@ -513,14 +520,9 @@ def _write_orders(
             "SELECT l.* FROM line_refunds l SEMI JOIN final_orders USING (order_id) UNION ALL BY NAME "
             f"SELECT * FROM ({select('refunds', ('amount',), 'orders')}) o ANTI JOIN line_refunds USING (order_id)"
         )
-    # a refund whose order lies before the log is booked without it
-    refunds = f"""SELECT r.* REPLACE (o.order_id AS order_id) FROM ({refunds}) r
-        LEFT JOIN (SELECT order_id FROM final_orders) o USING (order_id)"""
-    (n_refunds, n_alone, alone) = con.execute(
-        f"SELECT count(*), count(*) FILTER (order_id IS NULL), coalesce(sum(amount) FILTER (order_id IS NULL), 0) FROM ({refunds})"
-    ).fetchone()
-    if n_alone:
-        out.notes.append(say("sources.refunds_alone", n=n_alone, amount=alone))
+    refunds, notes = link_refunds(con, refunds)
+    out.notes += notes
+    (n_refunds,) = con.execute(f"SELECT count(*) FROM ({refunds})").fetchone()
     if n_refunds:
         out.rows["refunds"] = write_table(con, "refunds", refunds, stage / "refunds.parquet")
     _customers(con, parts, stage, out)
@@ -730,7 +732,7 @@ def _observed(con: object, mine: list[Part], out: Rebuilt) -> None:
         SELECT CAST(min(d) AS VARCHAR), CAST(max(d) AS VARCHAR), coalesce(max(gap), 1) FROM g""").fetchone()
     if low is None:
         return
-    ends = max((p.extract_end[:10] for p in mine if p.about["part"] == "orders"), default="")
+    ends = max((p.extract_end[:10] for p in mine if "orders" in p.tables), default="")
     (seen,) = con.execute(
         f"SELECT CAST(greatest(DATE '{high}', least(coalesce(TRY_CAST({quoted(ends)} AS DATE), DATE '{high}'), "
         f"last_day(DATE '{high}'), DATE '{high}' + {int(gap)})) AS VARCHAR)"
