@@ -4,37 +4,40 @@ moving budget.
 
 from __future__ import annotations
 
-import functools
+from functools import cache
 from typing import Any
 
 import pandas as pd
 from ibis import _
+from pandas import DataFrame
 
 from playbook.chapters.channel_roi.channels import channel_months, channel_pnl
 from playbook.measures.ad_spend import read_extract
 from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
-STEP = 0.2  # how far one channel may move, share of its spend
+# how far one channel may move, share of its spend
+STEP = 0.2
+ITEMS = ("spend", "sales before returns", "cost of goods", "fees", "fulfilment", "refunds")
 
 
-@functools.cache
-def _months(shop: Store) -> pd.DataFrame:
+@cache
+def _months(shop: Store) -> DataFrame:
     spend = read_extract(shop.ad_spend, as_of=shop.as_of)
     return channel_months(
         shop.sales_orders, spend=spend, refunds=shop.booked_refunds, as_of=shop.as_of
     )
 
 
-@functools.cache
-def accounts(shop: Store) -> pd.DataFrame:
+@cache
+def accounts(shop: Store) -> DataFrame:
     """The chapter's channel accounts, channels with spend only."""
     pnl = channel_pnl(_months(shop))
     return pnl[pnl.spend > 0].reset_index(drop=True)
 
 
-@functools.cache
-def channel_account(shop: Store) -> pd.DataFrame:
+@cache
+def channel_account(shop: Store) -> DataFrame:
     """The account of the channel with the largest spend: item, amount. Costs and
     refunds are positive; `refunds` are the margin they took back.
     """
@@ -44,53 +47,39 @@ def channel_account(shop: Store) -> pd.DataFrame:
         mine = orders.filter(
             (_.channel == row.channel) & _.month.between(row.first_month, row.last_month)
         )
-        parts = {
-            name: mine[name].sum().cast("float64")
-            for name in ("revenue", "cost", "fees", "fulfilment")
-        }
-        sums = shop.con.execute(mine.aggregate(**parts)).iloc[0]
-        if (
-            abs(sums.revenue - row.sales) < 0.01
-        ):  # an outage inside the window would leave a month out
-            before = sums.revenue - sums.cost - sums.fees - sums.fulfilment
-            items = {
-                "spend": row.spend,
-                "sales before returns": row.sales,
-                "cost of goods": sums.cost,
-                "fees": sums.fees,
-                "fulfilment": sums.fulfilment,
-                "refunds": before - row.margin,
-            }
-            return pd.DataFrame(
-                {"channel": row.channel, "item": items.keys(), "amount": items.values()}
-            )
+        names = ("revenue", "cost", "fees", "fulfilment")
+        parts = {name: mine[name].sum().cast("float64") for name in names}
+        sales, *costs = shop.con.execute(mine.aggregate(**parts)).iloc[0]
+        # an outage inside the window would leave a month out
+        if abs(sales - row.sales) < 0.01:
+            refunds = sales - sum(costs) - row.margin
+            amounts = [row.spend, row.sales, *costs, refunds]
+            return DataFrame({"channel": row.channel, "item": ITEMS, "amount": amounts})
     raise NotApplicable("training.no_channel_account")
-
-
-def _account(shop: Store) -> pd.Series:
-    return channel_account(shop).set_index("item").amount
-
-
-def _margin(shop: Store) -> float:
-    account = _account(shop)
-    return (
-        account["sales before returns"]
-        - account[["cost of goods", "fees", "fulfilment", "refunds"]].sum()
-    )
 
 
 def break_even_roas(shop: Store) -> float:
     """Sales over what is left of them once their costs are paid."""
     account = channel_account(shop).set_index("item").amount
-    sales, costs = (
-        account["sales before returns"],
-        account[["cost of goods", "fees", "fulfilment", "refunds"]].sum(),
-    )
+    sales = account["sales before returns"]
+    costs = account[["cost of goods", "fees", "fulfilment", "refunds"]].sum()
     return sales / (sales - costs)
 
 
-@functools.cache
-def month_by_channel(shop: Store) -> pd.DataFrame:
+def _sales_over_rest(shop: Store, *costs: str) -> float:
+    """Sales over what is left of them once only these costs are paid."""
+    account = channel_account(shop).set_index("item").amount
+    sales = account["sales before returns"]
+    return sales / (sales - account[list(costs)].sum())
+
+
+def _present_roas(shop: Store) -> float:
+    account = channel_account(shop).set_index("item").amount
+    return account["sales before returns"] / account["spend"]
+
+
+@cache
+def month_by_channel(shop: Store) -> DataFrame:
     """The report month by channel: channel, spend (0 where nothing is paid), orders,
     buyers, new_customers.
     """
@@ -99,13 +88,9 @@ def month_by_channel(shop: Store) -> pd.DataFrame:
         buyers=_.customer_id.nunique()
     )
     months = _months(shop)
-    months = months[months.month == shop.month][["channel", "spend", "orders", "new_customers"]]
-    table = months.merge(shop.con.execute(mine), on="channel", how="left").fillna(
-        {"spend": 0.0, "buyers": 0}
-    )
-    return table[["channel", "spend", "orders", "buyers", "new_customers"]].sort_values(
-        "channel", ignore_index=True
-    )
+    table = months[months.month == shop.month].merge(shop.con.execute(mine), "left", "channel")
+    table = table.fillna({"spend": 0.0, "buyers": 0}).sort_values("channel", ignore_index=True)
+    return table[["channel", "spend", "orders", "buyers", "new_customers"]]
 
 
 def _per(shop: Store, column: str) -> dict[str, float]:
@@ -129,6 +114,11 @@ def acquisition_costs(shop: Store) -> dict[str, float]:
     }
 
 
+def _swapped(shop: Store) -> dict[str, float]:
+    right = acquisition_costs(shop)
+    return {"blended": right["paid"], "paid": right["blended"]}
+
+
 def losing_channels(shop: Store) -> set[str]:
     """Channels with a ROAS above one and a loss."""
     table = accounts(shop)
@@ -144,24 +134,22 @@ def _losing_by_blended_cost(shop: Store) -> set[str]:
     return set(table[(table.roas > 1) & (table.margin < spend)].channel)
 
 
-@functools.cache
-def budget_table(shop: Store) -> pd.DataFrame:
+@cache
+def budget_table(shop: Store) -> DataFrame:
     """Spend of the report month's accounts per month, the average return and a marginal
     return: channel, now, average_return, marginal_return (margin per unit of spend).
     The marginal returns are made up for the exercise from the shop's own averages: of
     the two largest channels the one with the better average is full.
     """
-    table = (
-        accounts(shop).dropna(subset="poas").sort_values("poas", ascending=False, ignore_index=True)
-    )
+    table = accounts(shop).dropna(subset="poas")
+    table = table.sort_values("poas", ascending=False, ignore_index=True)
     if len(table) < 3:
         raise NotApplicable("training.few_channels")
     marginal = 0.6 * table.poas
-    better, worse = table.spend.nlargest(
-        2
-    ).index.sort_values()  # the table is sorted by average return
+    # the table is sorted by average return
+    better, worse = table.spend.nlargest(2).index.sort_values()
     marginal[better], marginal[worse] = 0.3 * table.poas[worse], 1.1 * table.poas[better]
-    return pd.DataFrame(
+    return DataFrame(
         {
             "channel": table.channel,
             "now": (table.spend / 3).round(0).clip(lower=1),
@@ -176,19 +164,21 @@ def best_plan(shop: Store, by: str = "marginal_return", step: float = STEP) -> d
     first.
     """
     table = budget_table(shop).sort_values([by, "channel"], ascending=[False, True])
-    plan, left = (
-        dict(zip(table.channel, (1 - step) * table.now, strict=True)),
-        step * table.now.sum(),
-    )
+    plan, left = {}, step * table.now.sum()
     for channel, now in zip(table.channel, table.now, strict=True):
         more = min(left, 2 * step * now)
-        plan[channel], left = plan[channel] + more, left - more
+        plan[channel], left = (1 - step) * now + more, left - more
     return plan
 
 
-def _plan(shop: Store, answer: Any) -> pd.DataFrame:
-    table = budget_table(shop).assign(plan=lambda t: [float(answer[c]) for c in t.channel])
-    return table.assign(gain=lambda t: (t.plan - t.now) * t.marginal_return)
+def _a_tenth_more(shop: Store) -> dict[str, float]:
+    return {channel: 1.1 * amount for channel, amount in best_plan(shop).items()}
+
+
+def _plan(shop: Store, answer: Any) -> DataFrame:
+    table = budget_table(shop)
+    plan = pd.Series([float(answer[channel]) for channel in table.channel])
+    return table.assign(plan=plan, gain=(plan - table.now) * table.marginal_return)
 
 
 def _sum_is_off(shop: Store, answer: Any) -> bool:
@@ -217,17 +207,11 @@ EXERCISES = bound(
         "03.2": Answers(
             break_even_roas,
             slips={
-                "one over gross margin": lambda shop: (
-                    _account(shop)["sales before returns"]
-                    / (_account(shop)["sales before returns"] - _account(shop)["cost of goods"])
+                "one over gross margin": lambda shop: _sales_over_rest(shop, "cost of goods"),
+                "refunds ignored": lambda shop: _sales_over_rest(
+                    shop, "cost of goods", "fees", "fulfilment"
                 ),
-                "refunds ignored": lambda shop: (
-                    _account(shop)["sales before returns"]
-                    / (_margin(shop) + _account(shop)["refunds"])
-                ),
-                "present ROAS": lambda shop: (
-                    _account(shop)["sales before returns"] / _account(shop)["spend"]
-                ),
+                "present ROAS": _present_roas,
                 "upside down": lambda shop: 1 / break_even_roas(shop),
             },
             given=channel_account,
@@ -237,10 +221,7 @@ EXERCISES = bound(
             slips={
                 "orders": lambda shop: _per(shop, "orders"),
                 "all buyers": lambda shop: _per(shop, "buyers"),
-                "swapped": lambda shop: {
-                    "blended": acquisition_costs(shop)["paid"],
-                    "paid": acquisition_costs(shop)["blended"],
-                },
+                "swapped": _swapped,
             },
             given=month_by_channel,
         ),
@@ -256,16 +237,10 @@ EXERCISES = bound(
         "03.5": Answers(
             best_plan,
             slips={
-                "sum off": Pattern(
-                    lambda shop: {c: 1.1 * v for c, v in best_plan(shop).items()}, _sum_is_off
-                ),
-                "cap broken": Pattern(
-                    lambda shop: best_plan(shop, "marginal_return", step=0.5), _cap_is_broken
-                ),
+                "sum off": Pattern(_a_tenth_more, _sum_is_off),
+                "cap broken": Pattern(lambda shop: best_plan(shop, step=0.5), _cap_is_broken),
                 "average return used": lambda shop: best_plan(shop, "average_return"),
-                "left as it is": lambda shop: dict(
-                    zip(budget_table(shop).channel, budget_table(shop).now, strict=True)
-                ),
+                "left as it is": lambda shop: best_plan(shop, step=0.0),
             },
             given=budget_table,
             accepts=_is_best,

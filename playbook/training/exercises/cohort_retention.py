@@ -5,10 +5,11 @@ that change, mix.
 from __future__ import annotations
 
 import datetime as dt
-import functools
+from functools import cache
 
 import pandas as pd
 from ibis import _
+from pandas import DataFrame
 
 from playbook.chapters.cohort_retention.cohorts import cohort_retention, second_order, trigger_day
 from playbook.store.shop import Store
@@ -18,8 +19,8 @@ AGES = 12
 WITHIN = 180
 
 
-@functools.cache
-def _cells(shop: Store, days_earlier: int = 0) -> pd.DataFrame:
+@cache
+def _cells(shop: Store, days_earlier: int = 0) -> DataFrame:
     return cohort_retention(
         shop.customer_days,
         as_of=shop.as_of - dt.timedelta(days=days_earlier),
@@ -27,33 +28,29 @@ def _cells(shop: Store, days_earlier: int = 0) -> pd.DataFrame:
     )
 
 
-@functools.cache
+@cache
 def cohort_asked(shop: Store) -> str:
     """The latest cohort of twenty or more that has lived six months and was active at
     age three.
     """
     cells = _cells(shop)
     old_enough = set(cells[(cells.k == 6) & (cells.status == "complete")].cohort)
-    ripe = cells[
-        (cells.k == 3) & cells.cohort.isin(old_enough) & (cells.n >= 20) & ~cells.is_left_truncated
-    ]
-    ripe = ripe[ripe.active > 0]
+    ripe = cells.query("k == 3 and n >= 20 and active > 0 and not is_left_truncated")
+    ripe = ripe[ripe.cohort.isin(old_enough)]
     if ripe.empty:
         raise NotApplicable("training.no_ripe_cohort")
     return ripe.cohort.max()
 
 
-@functools.cache
-def customer_months(shop: Store) -> pd.DataFrame:
+@cache
+def customer_months(shop: Store) -> DataFrame:
     """Every known customer and month with an order: customer_id, cohort (month of the
     first order), month, orders.
     """
-    days = shop.customer_days.filter(_.orders > 0).mutate(month=_.day_on.strftime("%Y-%m"))
-    table = shop.con.execute(
-        days.group_by("customer_id", "month")
-        .aggregate(orders=_.orders.sum())
-        .order_by("customer_id", "month")
-    )
+    days = shop.customer_days.filter(_.orders > 0)
+    months = days.group_by("customer_id", month=_.day_on.strftime("%Y-%m"))
+    sums = months.aggregate(orders=_.orders.sum())
+    table = shop.con.execute(sums.order_by("customer_id", "month"))
     table.insert(1, "cohort", table.groupby("customer_id").month.transform("min"))
     return table.assign(is_asked=table.cohort == cohort_asked(shop))
 
@@ -67,10 +64,25 @@ def share_at_three(shop: Store) -> float:
     return float(cell.share.iloc[0])
 
 
-def _cohort_months(shop: Store, k: int) -> tuple[pd.DataFrame, int]:
-    mine = customer_months(shop)[lambda t: t.is_asked]
-    month = str(pd.Period(cohort_asked(shop), freq="M") + k)
-    return mine[mine.month == month], mine.customer_id.nunique()
+def _asked(shop: Store) -> DataFrame:
+    table = customer_months(shop)
+    return table[table.is_asked]
+
+
+def _at_age(shop: Store, k: int) -> DataFrame:
+    """The rows of the cohort asked for in its month of age k."""
+    rows = _asked(shop)
+    return rows[rows.month == str(pd.Period(cohort_asked(shop), freq="M") + k)]
+
+
+def _share(shop: Store, count: float) -> float:
+    return count / _asked(shop).customer_id.nunique()
+
+
+def _share_in_or_after(shop: Store) -> float:
+    rows = _asked(shop)
+    rows = rows[rows.month >= _at_age(shop, 3).month.min()]
+    return _share(shop, rows.customer_id.nunique())
 
 
 def cells_not_over(shop: Store) -> int:
@@ -84,16 +96,9 @@ def cells_not_over(shop: Store) -> int:
     return int((shown.status != "complete").sum())
 
 
-def _late_cells(shop: Store) -> pd.DataFrame:
-    cells = _cells(shop, 10)
-    return cells[(cells.k <= AGES) & (cells.status != "complete")]
-
-
-@functools.cache
-def _curve(shop: Store) -> pd.DataFrame:
-    return second_order(
-        shop.customer_days, as_of=shop.as_of, truncated_before=shop.truncated_before
-    )
+def _late_cells(shop: Store, which: str) -> int:
+    cells = _cells(shop, 10).query("k <= @AGES and status != 'complete'")
+    return len(cells.query(which))
 
 
 def half_way_day(shop: Store) -> float:
@@ -104,26 +109,26 @@ def half_way_day(shop: Store) -> float:
     return trigger_day(curve, within_days=WITHIN)["day"]
 
 
+@cache
 def _gaps(shop: Store) -> pd.Series:
     """One row per customer who has come back: days between first and second order."""
-    curve = _curve(shop)
+    curve = second_order(
+        shop.customer_days, as_of=shop.as_of, truncated_before=shop.truncated_before
+    )
     return curve.day.repeat(curve.events)
 
 
-def broken_keys(shop: Store) -> pd.DataFrame:
+def broken_keys(shop: Store) -> DataFrame:
     """Retention at age one by cohort in an export that gives every order a new customer
     key: cohort, customers, orders, orders_per_customer, share_at_one.
     """
-    orders = shop.sales_orders.group_by(cohort=_.ordered_on.strftime("%Y-%m")).aggregate(
-        orders=_.count()
-    )
-    table = shop.con.execute(orders.order_by("cohort")).tail(6)
-    return table.assign(customers=table.orders, orders_per_customer=1.0, share_at_one=0.0)[
-        ["cohort", "customers", "orders", "orders_per_customer", "share_at_one"]
-    ]
+    cohorts = shop.sales_orders.group_by(cohort=_.ordered_on.strftime("%Y-%m"))
+    counts = cohorts.aggregate(customers=_.count(), orders=_.count())
+    table = shop.con.execute(counts.order_by("cohort")).tail(6)
+    return table.assign(orders_per_customer=1.0, share_at_one=0.0)
 
 
-def blend(shop: Store) -> pd.DataFrame:
+def blend(shop: Store) -> DataFrame:
     """Made up for the exercise: period, age_group, customers, returned, share; and the
     blend of each period.
     """
@@ -133,11 +138,10 @@ def blend(shop: Store) -> pd.DataFrame:
         ("after", "first month", 300, 39),
         ("after", "older", 700, 224),
     ]
-    table = pd.DataFrame(rows, columns=["period", "age_group", "customers", "returned"])
-    both = table.groupby("period", sort=False)[["customers", "returned"]].sum().reset_index()
-    return pd.concat([table, both.assign(age_group="blend")], ignore_index=True).assign(
-        share=lambda t: t.returned / t.customers
-    )
+    table = DataFrame(rows, columns=["period", "age_group", "customers", "returned"])
+    both = table.groupby("period", sort=False, as_index=False)[["customers", "returned"]].sum()
+    table = pd.concat([table, both.assign(age_group="blend")], ignore_index=True)
+    return table.assign(share=table.returned / table.customers)
 
 
 EXERCISES = bound(
@@ -146,34 +150,20 @@ EXERCISES = bound(
         "04.2": Answers(
             share_at_three,
             slips={
-                "orders not customers": lambda shop: (
-                    _cohort_months(shop, 3)[0].orders.sum() / _cohort_months(shop, 3)[1]
-                ),
+                "orders not customers": lambda shop: _share(shop, _at_age(shop, 3).orders.sum()),
                 "all customers as base": lambda shop: (
-                    len(_cohort_months(shop, 3)[0]) / customer_months(shop).customer_id.nunique()
+                    len(_at_age(shop, 3)) / customer_months(shop).customer_id.nunique()
                 ),
-                "calendar month for age": lambda shop: (
-                    len(_cohort_months(shop, 2)[0]) / _cohort_months(shop, 2)[1]
-                ),
-                "in or after": lambda shop: (
-                    customer_months(shop)[
-                        lambda t: (
-                            t.is_asked
-                            & (t.month >= str(pd.Period(cohort_asked(shop), freq="M") + 3))
-                        )
-                    ].customer_id.nunique()
-                    / _cohort_months(shop, 3)[1]
-                ),
+                "calendar month for age": lambda shop: _share(shop, len(_at_age(shop, 2))),
+                "in or after": _share_in_or_after,
             },
             given=customer_months,
         ),
         "04.3": Answers(
             cells_not_over,
             slips={
-                "partial month missed": lambda shop: int(
-                    (_late_cells(shop).status == "unobserved").sum()
-                ),
-                "last column only": lambda shop: int((_late_cells(shop).k == AGES).sum()),
+                "partial month missed": lambda shop: _late_cells(shop, "status == 'unobserved'"),
+                "last column only": lambda shop: _late_cells(shop, "k == @AGES"),
             },
         ),
         "04.4": Answers(

@@ -4,10 +4,12 @@ business models.
 
 from __future__ import annotations
 
-import functools
+from functools import cache
 
+import ibis
 import pandas as pd
 from ibis import _
+from pandas import DataFrame, Series
 
 from playbook.chapters.goal_setting import business, goals
 from playbook.chapters.goal_setting.team import raci_verdicts
@@ -20,8 +22,8 @@ ABOVE = 1.1  # the target, as a multiple of the forecast
 GOAL = 1.15  # of the present revenue
 
 
-@functools.cache
-def past_errors(shop: Store) -> pd.DataFrame:
+@cache
+def past_errors(shop: Store) -> DataFrame:
     """A naive forecast of weekly revenue on the shop's own past: week_ends_on, forecast
     (mean of the four weeks before), actual, ratio (actual over forecast).
     """
@@ -31,13 +33,12 @@ def past_errors(shop: Store) -> pd.DataFrame:
     )
     weeks = daily.set_index("period_on").amount.iloc[-7 * (len(daily) // 7) :]
     weeks = weeks.groupby(pd.RangeIndex(len(weeks)) // 7).sum().set_axis(weeks.index[6::7])
-    table = pd.DataFrame({"forecast": weeks.rolling(4).mean().shift(1), "actual": weeks}).dropna()
+    table = DataFrame({"forecast": weeks.rolling(4).mean().shift(1), "actual": weeks}).dropna()
     table = table[table.forecast > 0].tail(52)
     if len(table) < 20:
         raise NotApplicable("training.few_weeks")
-    return (
-        table.assign(ratio=table.actual / table.forecast).rename_axis("week_ends_on").reset_index()
-    )
+    table["ratio"] = table.actual / table.forecast
+    return table.rename_axis("week_ends_on").reset_index()
 
 
 def chance_of_target(shop: Store) -> float:
@@ -45,26 +46,28 @@ def chance_of_target(shop: Store) -> float:
     return float((past_errors(shop).ratio >= ABOVE).mean())
 
 
-@functools.cache
-def visits(shop: Store) -> pd.Series:
+def _two_sided(shop: Store) -> float:
+    return (past_errors(shop).ratio.sub(1).abs() >= 0.1).mean()
+
+
+@cache
+def visits(shop: Store) -> Series:
     """The report month: sessions, checkouts, buyers (of the traffic table), revenue
     (their orders).
     """
     traffic = shop.traffic.filter(_.day_on.strftime("%Y-%m") == shop.month)
-    sums = shop.con.execute(
-        traffic.aggregate(
-            **{c: _[c].sum().cast("float64") for c in ("sessions", "checkouts", "buyers")}
-        )
-    ).iloc[0]
-    sold = (
-        shop.sales_orders.filter(_.ordered_on.strftime("%Y-%m") == shop.month)
-        .revenue.sum()
-        .cast("float64")
+    sales = shop.sales_orders.filter(_.ordered_on.strftime("%Y-%m") == shop.month)
+    month = pd.concat(
+        [_sums(shop, traffic, "sessions", "checkouts", "buyers"), _sums(shop, sales, "revenue")]
     )
-    found = pd.concat([sums, pd.Series({"revenue": float(shop.con.execute(sold) or 0)})])
-    if not (found > 0).all():
+    if not (month > 0).all():
         raise NotApplicable("training.no_visits")
-    return found
+    return month
+
+
+def _sums(shop: Store, table: ibis.Table, *columns: str) -> Series:
+    sums = {name: table[name].sum().cast("float64") for name in columns}
+    return shop.con.execute(table.aggregate(**sums)).iloc[0]
 
 
 def needed_conversion(shop: Store) -> float:
@@ -79,39 +82,24 @@ def needed_conversion(shop: Store) -> float:
     return float(tree.needed_alone["conversion"])
 
 
-@functools.cache
-def month_costs(shop: Store) -> pd.Series:
+def _conversion(shop: Store, base: str = "sessions") -> float:
+    return visits(shop).buyers / visits(shop)[base]
+
+
+@cache
+def month_costs(shop: Store) -> Series:
     """The newest three months, a month: overhead, orders, revenue, goods, fees,
     fulfilment; and cm_per_order.
     """
     start = pd.Period(shop.month, freq="M") - 2
     orders = shop.sales_orders.filter(_.ordered_on >= start.start_time.date())
-    sums = shop.con.execute(
-        orders.aggregate(
-            orders=_.count(),
-            **{
-                name: _[column].sum().cast("float64") / 3
-                for name, column in (
-                    ("revenue", "revenue"),
-                    ("goods", "cost"),
-                    ("fees", "fees"),
-                    ("fulfilment", "fulfilment"),
-                )
-            },
-        )
-    ).iloc[0]
+    orders = orders.mutate(orders=1, goods=_.cost)
+    sums = _sums(shop, orders, "orders", "revenue", "goods", "fees", "fulfilment") / 3
     fixed = business.monthly_fixed_cost(shop.cost_rates, as_of=shop.as_of)
     even = goals.break_even(shop.sales_orders, fixed=fixed["overhead"], as_of=shop.as_of).iloc[0]
     if even.status != "complete":
         raise NotApplicable("training.no_break_even", status=even.status)
-    return pd.Series(
-        {
-            "overhead": even.fixed,
-            "orders": sums.orders / 3,
-            **sums.drop("orders"),
-            "cm_per_order": even.cm_per_order,
-        }
-    )
+    return Series({"overhead": even.fixed, **sums, "cm_per_order": even.cm_per_order})
 
 
 def orders_needed(shop: Store) -> float:
@@ -121,8 +109,23 @@ def orders_needed(shop: Store) -> float:
     return float(even.orders_needed.iloc[0])
 
 
-@functools.cache
-def duties(shop: Store) -> pd.DataFrame:
+def _revenue_for_margin(shop: Store) -> float:
+    month = month_costs(shop)
+    return 1.2 * month.overhead / (month.revenue / month.orders)
+
+
+def _variable_as_fixed(shop: Store) -> float:
+    month = month_costs(shop)
+    return (1.2 * month.overhead + month.fees + month.fulfilment) / month.cm_per_order
+
+
+def _old_overhead(shop: Store) -> float:
+    month = month_costs(shop)
+    return month.overhead / month.cm_per_order
+
+
+@cache
+def duties(shop: Store) -> DataFrame:
     """The shop's team table with three rows changed: one duty got a second accountable
     role, one lost its accountable role, one got a second responsible role (which is
     fine).
@@ -132,38 +135,37 @@ def duties(shop: Store) -> pd.DataFrame:
     roles = sorted(team.role.unique())
     if len(owned) < 3 or len(roles) < 3:
         raise NotApplicable("training.few_duties")
-    twice, nobody, helped = owned[0], owned[1], owned[2]
+    twice, nobody, helped = owned[:3]
 
     def others(kpi: str) -> list[str]:
         return [role for role in roles if role not in set(team[team.kpi == kpi].role)]
 
     team.loc[(team.kpi == nobody) & (team.raci == "A"), "raci"] = "R"
     more = [(others(twice)[0], twice, "A"), *((role, helped, "R") for role in others(helped)[:2])]
-    table = pd.concat([team, pd.DataFrame(more, columns=["role", "kpi", "raci"])])
-    return table[~table.kpi.isin(_broken(shop))].sort_values(["kpi", "role"], ignore_index=True)
+    table = pd.concat([team, DataFrame(more, columns=["role", "kpi", "raci"])])
+    # duties that are not ok before anything is changed are left out
+    table = table[~table.kpi.isin(_not_ok(shop.team))]
+    return table.sort_values(["kpi", "role"], ignore_index=True)
 
 
-def _broken(shop: Store) -> set[str]:
-    """Duties whose verdict is not ok before anything is changed; left out of the
-    exercise.
-    """
-    found = raci_verdicts(shop.team)
-    return set(found[found.verdict != "ok"].kpi)
+def _not_ok(team: ibis.Table | DataFrame) -> set[str]:
+    return set(raci_verdicts(team).query("verdict != 'ok'").kpi)
 
 
 def duties_to_settle(shop: Store) -> set[str]:
     """Duties whose verdict is not ok."""
-    found = raci_verdicts(duties(shop))
-    return set(found[found.verdict != "ok"].kpi)
+    verdicts = raci_verdicts(duties(shop))
+    return set(verdicts[verdicts.verdict != "ok"].kpi)
 
 
-def _counts(shop: Store) -> pd.DataFrame:
+def _with_roles(shop: Store, condition: str) -> set[str]:
+    """Duties whose numbers of roles (R, A, C, I) meet a condition."""
     counts = duties(shop).groupby(["kpi", "raci"]).size().unstack(fill_value=0)
-    return counts.reindex(columns=list("RACI"), fill_value=0)
+    return set(counts.query(condition).index)
 
 
-@functools.cache
-def models(shop: Store) -> pd.DataFrame:
+@cache
+def models(shop: Store) -> DataFrame:
     """The same basket through each business model, an order: model, gross_margin,
     platform_take, payment, fulfilment, acquisition.
     """
@@ -182,18 +184,14 @@ def models(shop: Store) -> pd.DataFrame:
     return found.assign(other=other, acquisition=found.cm_before_cac - found.cm_per_order)
 
 
-def model_table(shop: Store) -> pd.DataFrame:
+def model_table(shop: Store) -> DataFrame:
     """What the learner sees of `models`: parts of an order's margin, no sum."""
     shown = models(shop)[["model", "gross_margin", "platform_take", "other", "acquisition"]]
     return shown.rename(columns={"other": "payment_and_fulfilment"})
 
 
-def models_ranked(shop: Store) -> list[str]:
+def models_ranked(shop: Store, column: str = "cm_per_order") -> list[str]:
     """Business models by what an order leaves, best first."""
-    return list(models(shop).sort_values("cm_per_order", ascending=False).model)
-
-
-def _ranked_by(shop: Store, column: str) -> list[str]:
     return list(models(shop).sort_values(column, ascending=False).model)
 
 
@@ -204,41 +202,27 @@ EXERCISES = bound(
             chance_of_target,
             slips={
                 "midpoint over target": lambda shop: 1 / ABOVE,
-                "one-sided taken as two": lambda shop: float(
-                    (past_errors(shop).ratio.sub(1).abs() >= 0.1).mean()
-                ),
+                "one-sided taken as two": _two_sided,
                 "missed instead of reached": lambda shop: 1 - chance_of_target(shop),
-                "any above forecast": lambda shop: float((past_errors(shop).ratio >= 1).mean()),
+                "any above forecast": lambda shop: (past_errors(shop).ratio >= 1).mean(),
             },
             given=past_errors,
         ),
         "02.3": Answers(
             needed_conversion,
             slips={
-                "additive gap": lambda shop: visits(shop).buyers / visits(shop).sessions + GOAL - 1,
-                "wrong base": lambda shop: GOAL * visits(shop).buyers / visits(shop).checkouts,
-                "present": lambda shop: visits(shop).buyers / visits(shop).sessions,
+                "additive gap": lambda shop: _conversion(shop) + GOAL - 1,
+                "wrong base": lambda shop: GOAL * _conversion(shop, "checkouts"),
+                "present": _conversion,
             },
             given=visits,
         ),
         "02.4": Answers(
             orders_needed,
             slips={
-                "revenue for margin per order": lambda shop: (
-                    1.2
-                    * month_costs(shop).overhead
-                    / (month_costs(shop).revenue / month_costs(shop).orders)
-                ),
-                "variable cost counted as fixed": lambda shop: (
-                    (
-                        1.2 * month_costs(shop).overhead
-                        + month_costs(shop)[["fees", "fulfilment"]].sum()
-                    )
-                    / month_costs(shop).cm_per_order
-                ),
-                "old overhead": lambda shop: (
-                    month_costs(shop).overhead / month_costs(shop).cm_per_order
-                ),
+                "revenue for margin per order": _revenue_for_margin,
+                "variable cost counted as fixed": _variable_as_fixed,
+                "old overhead": _old_overhead,
             },
             given=month_costs,
         ),
@@ -246,18 +230,18 @@ EXERCISES = bound(
             duties_to_settle,
             slips={
                 "two responsibles flagged": lambda shop: (
-                    duties_to_settle(shop) | set(_counts(shop)[lambda t: t.R > 1].index)
+                    duties_to_settle(shop) | _with_roles(shop, "R > 1")
                 ),
-                "row with none missed": lambda shop: set(_counts(shop)[lambda t: t.A > 1].index),
-                "row with two missed": lambda shop: set(_counts(shop)[lambda t: t.A == 0].index),
+                "row with none missed": lambda shop: _with_roles(shop, "A > 1"),
+                "row with two missed": lambda shop: _with_roles(shop, "A == 0"),
             },
             given=duties,
         ),
         "02.6": Answers(
             models_ranked,
             slips={
-                "gross margin": lambda shop: _ranked_by(shop, "gross_margin"),
-                "omits acquisition": lambda shop: _ranked_by(shop, "cm_before_cac"),
+                "gross margin": lambda shop: models_ranked(shop, "gross_margin"),
+                "omits acquisition": lambda shop: models_ranked(shop, "cm_before_cac"),
                 "worst first": lambda shop: models_ranked(shop)[::-1],
             },
             given=model_table,

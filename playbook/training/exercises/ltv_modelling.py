@@ -4,10 +4,11 @@ that has to beat the baseline.
 
 from __future__ import annotations
 
-import functools
+from functools import cache
 from typing import Any
 
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.ltv_modelling.ltv import first_orders, payback
 from playbook.chapters.ltv_modelling.margin_curve import margin_curve
@@ -15,20 +16,18 @@ from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, bound
 
 AGES = 6  # months of age every customer of the exercise has lived
-RATIO = 3.0
 NOT_YET = "not yet"
 
 
-@functools.cache
-def value_by_age(shop: Store) -> pd.DataFrame:
+@cache
+def value_by_age(shop: Store) -> DataFrame:
     """Customers won at least six months ago: age (30-day months since the first order,
     0 to 5), revenue and margin per customer *in* that month of age.
     """
     if shop.margin_basis == "revenue":
         raise NotApplicable("training.no_margin")
-    days = shop.customer_days.select(
-        "customer_id", "day_on", "orders", "revenue", "margin"
-    ).to_pandas()
+    columns = ["customer_id", "day_on", "orders", "revenue", "margin"]
+    days = shop.customer_days.select(columns).to_pandas()
     days["day_on"] = pd.to_datetime(days.day_on)
     born = days[days.orders > 0].groupby("customer_id").day_on.min()
     old = born[born <= pd.Timestamp(shop.as_of) - pd.Timedelta(days=30 * AGES)]
@@ -39,16 +38,8 @@ def value_by_age(shop: Store) -> pd.DataFrame:
     mine = days[days.customer_id.isin(old.index)].astype({"revenue": float, "margin": float})
     age = (mine.day_on - mine.customer_id.map(old)).dt.days // 30
     mine = mine[age.between(0, AGES - 1)].assign(age=age)
-    sums = mine.groupby("age")[["revenue", "margin"]].sum().reindex(
-        range(AGES), fill_value=0.0
-    ) / len(old)
-    return sums.rename(
-        columns={"revenue": "revenue_per_customer", "margin": "margin_per_customer"}
-    ).reset_index()
-
-
-def _sums(shop: Store) -> pd.Series:
-    return value_by_age(shop)[["revenue_per_customer", "margin_per_customer"]].sum()
+    sums = mine.groupby("age")[["revenue", "margin"]].sum().reindex(range(AGES), fill_value=0.0)
+    return sums.div(len(old)).add_suffix("_per_customer").reset_index()
 
 
 def revenue_over_margin(shop: Store) -> float:
@@ -57,12 +48,14 @@ def revenue_over_margin(shop: Store) -> float:
     return table.revenue_per_customer.sum() / table.margin_per_customer.sum()
 
 
-def _discounted(shop: Store) -> float:
+def _revenue_over_discounted(shop: Store, column: str) -> float:
     table = value_by_age(shop)
-    return (
-        _sums(shop).revenue_per_customer
-        / (table.margin_per_customer / 1.1 ** (table.age / 12)).sum()
-    )
+    return table.revenue_per_customer.sum() / (table[column] / 1.1 ** (table.age / 12)).sum()
+
+
+def _first_month_only(shop: Store) -> float:
+    first = value_by_age(shop).iloc[0]
+    return first.revenue_per_customer / first.margin_per_customer
 
 
 def cap_at_three(shop: Store) -> float:
@@ -71,15 +64,15 @@ def cap_at_three(shop: Store) -> float:
     return table.margin_per_customer.sum() / 3
 
 
-@functools.cache
-def _payback(shop: Store) -> pd.DataFrame:
+@cache
+def _payback(shop: Store) -> DataFrame:
     return payback(
         shop.customer_days, first_orders(shop.sales_orders), shop.ad_spend, as_of=shop.as_of
     )
 
 
-@functools.cache
-def payback_curves(shop: Store) -> pd.DataFrame:
+@cache
+def payback_curves(shop: Store) -> DataFrame:
     """Customers won four months before the report month, by channel with spend:
     channel, ncac, and the cumulative margin per customer at each month of age so far
     (`1`, `2`, ...), refunds off.
@@ -94,8 +87,8 @@ def payback_curves(shop: Store) -> pd.DataFrame:
     return rows[["channel", "ncac"]].merge(wide.reset_index(), on="channel")
 
 
-@functools.cache
-def _cohort(shop: Store) -> pd.DataFrame:
+@cache
+def _cohort(shop: Store) -> DataFrame:
     cohort = str(pd.Period(shop.month, freq="M") - 4)
     rows = _payback(shop)
     rows = rows[(rows.cohort == cohort) & rows.status.isin(["paid back", "not yet"])]
@@ -126,7 +119,7 @@ def _given_a_number(shop: Store) -> dict[str, Any]:
     }
 
 
-def race(shop: Store) -> pd.DataFrame:
+def race(shop: Store) -> DataFrame:
     """Made up for the exercise: model, deviance on the data it was fitted to, then out
     of sample over three cut-offs: deviance, mean absolute error, bias (forecast over
     actual, less one).
@@ -137,16 +130,8 @@ def race(shop: Store) -> pd.DataFrame:
         ("last cohort's curve", 1.15, 1.12, 0.60, -0.03),
         ("zero for everybody", 2.40, 2.38, 0.55, -1.0),
     ]
-    return pd.DataFrame(
-        rows,
-        columns=[
-            "model",
-            "deviance_in_sample",
-            "deviance_out_of_sample",
-            "mae_out_of_sample",
-            "bias_out_of_sample",
-        ],
-    )
+    scores = "deviance_in_sample deviance_out_of_sample mae_out_of_sample bias_out_of_sample"
+    return DataFrame(rows, columns=["model", *scores.split()])
 
 
 def model_to_use(shop: Store) -> str:
@@ -155,33 +140,31 @@ def model_to_use(shop: Store) -> str:
     return table.deviance_out_of_sample.idxmin()
 
 
+def _best_by(shop: Store, column: str) -> str:
+    return race(shop).set_index("model")[column].idxmin()
+
+
 EXERCISES = bound(
     "ltv_modelling",
     {
         "05.2": Answers(
             revenue_over_margin,
             slips={
-                "discounting confused with margin": lambda shop: (
-                    _sums(shop).revenue_per_customer
-                    / (
-                        value_by_age(shop).revenue_per_customer
-                        / 1.1 ** (value_by_age(shop).age / 12)
-                    ).sum()
+                "discounting confused with margin": lambda shop: _revenue_over_discounted(
+                    shop, "revenue_per_customer"
                 ),
-                "both at once": _discounted,
+                "both at once": lambda shop: _revenue_over_discounted(shop, "margin_per_customer"),
                 "upside down": lambda shop: 1 / revenue_over_margin(shop),
-                "first month only": lambda shop: (
-                    lambda t: t.revenue_per_customer.iloc[0] / t.margin_per_customer.iloc[0]
-                )(value_by_age(shop)),
+                "first month only": _first_month_only,
             },
             given=value_by_age,
         ),
         "05.3": Answers(
             cap_at_three,
             slips={
-                "revenue value": lambda shop: _sums(shop).revenue_per_customer / RATIO,
-                "times three": lambda shop: _sums(shop).margin_per_customer * RATIO,
-                "one to one": lambda shop: _sums(shop).margin_per_customer,
+                "revenue value": lambda shop: value_by_age(shop).revenue_per_customer.sum() / 3,
+                "times three": lambda shop: 9 * cap_at_three(shop),
+                "one to one": lambda shop: 3 * cap_at_three(shop),
             },
         ),
         "05.4": Answers(
@@ -198,8 +181,8 @@ EXERCISES = bound(
         "05.5": Answers(
             model_to_use,
             slips={
-                "in-sample": lambda shop: race(shop).set_index("model").deviance_in_sample.idxmin(),
-                "MAE only": lambda shop: race(shop).set_index("model").mae_out_of_sample.idxmin(),
+                "in-sample": lambda shop: _best_by(shop, "deviance_in_sample"),
+                "MAE only": lambda shop: _best_by(shop, "mae_out_of_sample"),
             },
             given=race,
         ),

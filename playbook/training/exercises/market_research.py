@@ -4,11 +4,13 @@ mix, small bases.
 
 from __future__ import annotations
 
-import functools
+from functools import cache
 from typing import Any
 
+import ibis
 import pandas as pd
 from ibis import _
+from pandas import DataFrame
 
 from playbook.chapters.market_research.market import concentration, price_mix, with_category
 from playbook.chapters.market_research.personas import personas
@@ -18,9 +20,20 @@ from playbook.store.shop import Store
 from playbook.training.compare import same
 from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
+# a tiny new group, made up
+NOVELTIES = {
+    "category": "novelties",
+    "revenue": 90.0,
+    "revenue_before": 9.0,
+    "orders": 4,
+    "orders_before": 1,
+    "running": 5.0,
+    "running_before": 9.0,
+}
 
-@functools.cache
-def sellers(shop: Store) -> pd.DataFrame:
+
+@cache
+def sellers(shop: Store) -> DataFrame:
     """The category with the largest estimated sales, newest twelve months: category,
     seller, sales (mid estimate).
     """
@@ -28,10 +41,8 @@ def sellers(shop: Store) -> pd.DataFrame:
     table = table[table.month > str(pd.Period(table.month.max(), "M") - 12)]
     table = table.assign(sales=(table.sales_low + table.sales_high) / 2)
     largest = table.groupby("category").sales.sum().idxmax()
-    mine = (
-        table[table.category == largest].groupby(["category", "seller"]).sales.sum().reset_index()
-    )
-    return mine.sort_values("sales", ascending=False, ignore_index=True)
+    table = table[table.category == largest].groupby(["category", "seller"]).sales.sum()
+    return table.reset_index().sort_values("sales", ascending=False, ignore_index=True)
 
 
 def market_hhi(shop: Store) -> float:
@@ -40,13 +51,17 @@ def market_hhi(shop: Store) -> float:
     return float(concentration(shop.competitors).set_index("category").hhi[category])
 
 
-def _largest_share(shop: Store, n: int) -> float:
+def _largest_share(shop: Store, n: int = 5) -> float:
     sales = sellers(shop).sales
     return float(sales.head(n).sum() / sales.sum())
 
 
-@functools.cache
-def persona_table(shop: Store) -> pd.DataFrame:
+def _is_sum_of_shares(shop: Store, answer: Any) -> bool:
+    return same(1.0, answer) or same(_largest_share(shop), answer)
+
+
+@cache
+def persona_table(shop: Store) -> DataFrame:
     """persona, label, customers, revenue of the last whole log; the row `guests` holds
     revenue without a customer.
     """
@@ -60,10 +75,10 @@ def persona_table(shop: Store) -> pd.DataFrame:
     ).iloc[0]
     if len(found) < 2:
         raise NotApplicable("training.one_persona")
-    table = found.assign(revenue=found.revenue_share * sums.known)[
-        ["persona", "label", "customers", "revenue"]
-    ]
-    guests = pd.DataFrame([{"persona": "guests", "label": "", "revenue": sums.guests}])
+    table = found[["persona", "label", "customers"]].assign(
+        revenue=found.revenue_share * sums.known
+    )
+    guests = DataFrame([{"persona": "guests", "label": "", "revenue": sums.guests}])
     return pd.concat([table, guests], ignore_index=True)
 
 
@@ -73,23 +88,26 @@ def first_persona_share(shop: Store) -> float:
     return people.revenue.iloc[0] / people.revenue.sum()
 
 
-@functools.cache
-def market_months(shop: Store) -> pd.DataFrame:
+def _first_share(shop: Store, column: str) -> float:
+    values = persona_table(shop)[column]
+    return values.iloc[0] / values.sum()
+
+
+@cache
+def market_months(shop: Store) -> DataFrame:
     """A published monthly series as it stood in the middle of its last peak month:
     month, amount; the last row is that month with a third of its amount.
     """
     series, _factor = newest_vintage(shop.market_series.to_pandas(), "")
     if series.period_on.diff().median().days > 40:
         raise NotApplicable("training.series_not_monthly")
-    table = pd.DataFrame(
+    table = DataFrame(
         {"month": series.period_on.dt.strftime("%Y-%m"), "amount": series.value.astype(float)}
     )
     peak = seasonal_index(table).set_index("month_no")["index"].idxmax()
-    table = table.iloc[: table.index[table.month.str[5:].astype(int) == peak][-1] + 1].reset_index(
-        drop=True
-    )
-    table.loc[table.index[-1], "amount"] /= 3
-    return table
+    last = table.index[table.month.str[5:].astype(int) == peak][-1]
+    table.loc[last, "amount"] /= 3
+    return table.loc[:last]
 
 
 def peak_index(shop: Store) -> float:
@@ -98,15 +116,23 @@ def peak_index(shop: Store) -> float:
     return seasonal_index(whole)["index"].max()
 
 
-def _plain_index(table: pd.DataFrame) -> float:
+def _plain_index(table: DataFrame) -> float:
     return (table.groupby(table.month.str[5:]).amount.mean() / table.amount.mean()).max()
 
 
-@functools.cache
-def _lines(shop: Store) -> Any:
+def _months(shop: Store, *back: int) -> list[str]:
+    """The months so many before the report month."""
+    return [str(pd.Period(shop.month, freq="M") - n) for n in back]
+
+
+def _lines(shop: Store, months: list[str]) -> ibis.Table:
+    """Order lines with category and month; NotApplicable where the log lacks these months."""
     if not shop.has("products.category"):
         raise NotApplicable("training.no_categories")
-    return with_category(shop.sales_lines, shop.products)
+    if str(shop.observed_from) > min(months):
+        raise NotApplicable("training.no_year_before")
+    lines = with_category(shop.sales_lines, shop.products)
+    return lines.mutate(month=_.ordered_on.strftime("%Y-%m"))
 
 
 def same_mix_change(shop: Store) -> float:
@@ -115,61 +141,49 @@ def same_mix_change(shop: Store) -> float:
     return float(price_mix(lines, as_of=shop.as_of, months=3).same_mix.iloc[0])
 
 
-@functools.cache
-def unit_prices(shop: Store) -> pd.DataFrame:
+@cache
+def unit_prices(shop: Store) -> DataFrame:
     """Three months and the same three a year before, by category: units and revenue of
     both periods.
     """
-    last = pd.Period(shop.month, freq="M")
-    now, before = ([str(last - back - k) for k in range(3)] for back in (0, 12))
-    lines = _lines(shop).mutate(month=_.ordered_on.strftime("%Y-%m"))
-    if str(pd.Period(pd.Timestamp(shop.observed_from), freq="M")) > min(before):
-        raise NotApplicable("training.no_year_before")
-    lines = lines.filter(_.month.isin(now + before)).mutate(
-        part=_.month.isin(now).ifelse("now", "before")
-    )
-    sums = lines.group_by("category", "part").aggregate(
+    now, before = _months(shop, 0, 1, 2), _months(shop, 12, 13, 14)
+    lines = _lines(shop, before).filter(_.month.isin(now + before))
+    sums = lines.group_by("category", part=_.month.isin(now).ifelse("now", "before")).aggregate(
         units=_.quantity.sum().cast("float64"), revenue=_.revenue.sum().cast("float64")
     )
-    wide = (
-        shop.con.execute(sums.order_by("category", "part"))
-        .pivot(index="category", columns="part")
-        .fillna(0.0)
-    )
+    table = shop.con.execute(sums.order_by("category", "part"))
+    wide = table.pivot(index="category", columns="part").fillna(0.0)
     wide.columns = [f"{name}_{part}" for name, part in wide.columns]
     return wide.reset_index()
 
 
+def _price_change(table: DataFrame | pd.Series) -> pd.Series | float:
+    return table.revenue_now / table.units_now - table.revenue_before / table.units_before
+
+
 def _mean_price_change(shop: Store) -> float:
-    table = unit_prices(shop)
-    return (table.revenue_now.sum() / table.units_now.sum()) - (
-        table.revenue_before.sum() / table.units_before.sum()
-    )
+    return _price_change(unit_prices(shop).set_index("category").sum())
 
 
 def _unweighted_change(shop: Store) -> float:
-    table = unit_prices(shop)
-    return (table.revenue_now / table.units_now - table.revenue_before / table.units_before).mean()
+    return _price_change(unit_prices(shop)).mean()
 
 
-@functools.cache
-def category_table(shop: Store) -> pd.DataFrame:
+@cache
+def category_table(shop: Store) -> DataFrame:
     """By category: three whole months before the report month and the same a year
     before (revenue, orders of both), the first half of the report month (`running`) and
     the whole of that month a year before (`running_before`). Two things are made up:
     the row `novelties`, a tiny new group, and a promotion in the first half of the
     report month that lifts `running` of the category that grew least.
     """
-    last = pd.Period(shop.month, freq="M")
     spans = {
-        "revenue": [str(last - k) for k in (1, 2, 3)],
-        "revenue_before": [str(last - k) for k in (13, 14, 15)],
-        "running": [str(last)],
-        "running_before": [str(last - 12)],
+        "revenue": _months(shop, 1, 2, 3),
+        "revenue_before": _months(shop, 13, 14, 15),
+        "running": _months(shop, 0),
+        "running_before": _months(shop, 12),
     }
-    if str(pd.Period(pd.Timestamp(shop.observed_from), freq="M")) > spans["revenue_before"][-1]:
-        raise NotApplicable("training.no_year_before")
-    lines = _lines(shop).mutate(month=_.ordered_on.strftime("%Y-%m"))
+    lines = _lines(shop, spans["revenue_before"])
     is_in = {name: lines.month.isin(months) for name, months in spans.items()}
     is_in["running"] = is_in["running"] & (lines.ordered_on.day() <= 15)
     sums = {name: _.revenue.sum(where=where).cast("float64") for name, where in is_in.items()}
@@ -177,35 +191,21 @@ def category_table(shop: Store) -> pd.DataFrame:
         "orders": _.order_id.nunique(where=is_in["revenue"]),
         "orders_before": _.order_id.nunique(where=is_in["revenue_before"]),
     }
-    table = shop.con.execute(
-        lines.group_by("category").aggregate(**sums).order_by("category")
-    ).fillna(0.0)
-    small = {
-        "category": "novelties",
-        "revenue": 90.0,
-        "revenue_before": 9.0,
-        "orders": 4,
-        "orders_before": 1,
-        "running": 5.0,
-        "running_before": 9.0,
-    }
-    table = table[(table.orders_before >= 10) & (table.orders >= 10)]
-    table = table.reset_index(drop=True)
+    sums = lines.group_by("category").aggregate(**sums).order_by("category")
+    table = shop.con.execute(sums).fillna(0.0)
+    table = table.query("orders_before >= 10 and orders >= 10").reset_index(drop=True)
     if len(table) < 2:
         raise NotApplicable("training.few_categories")
     least = (table.revenue / table.revenue_before).idxmin()
-    table.loc[least, "running"] = (
-        3
-        * (table.running / table.running_before.clip(lower=1.0)).max()
-        * max(table.running_before[least], 1.0)
-    )
-    return pd.concat([table, pd.DataFrame([small])], ignore_index=True)
+    year_ago = table.running_before.clip(lower=1.0)
+    table.loc[least, "running"] = 3 * (table.running / year_ago).max() * year_ago[least]
+    return pd.concat([table, DataFrame([NOVELTIES])], ignore_index=True)
 
 
 def best_growing(shop: Store) -> str:
     """The category that grew most, with ten orders or more on both sides."""
-    table = category_table(shop)
-    enough = table[(table.orders >= 10) & (table.orders_before >= 10)].set_index("category")
+    table = category_table(shop).set_index("category")
+    enough = table[(table.orders >= 10) & (table.orders_before >= 10)]
     return (enough.revenue / enough.revenue_before).idxmax()
 
 
@@ -221,10 +221,7 @@ EXERCISES = bound(
             market_hhi,
             slips={
                 "shares in percent": lambda shop: 10_000 * market_hhi(shop),
-                "shares added up": Pattern(
-                    lambda shop: _largest_share(shop, 5),
-                    lambda shop, answer: same(1.0, answer) or same(_largest_share(shop, 5), answer),
-                ),
+                "shares added up": Pattern(_largest_share, _is_sum_of_shares),
                 "largest share": lambda shop: _largest_share(shop, 1),
             },
             given=sellers,
@@ -232,12 +229,8 @@ EXERCISES = bound(
         "01.3": Answers(
             first_persona_share,
             slips={
-                "share of customers": lambda shop: (
-                    lambda t: t.customers.iloc[0] / t.customers.sum()
-                )(persona_table(shop)),
-                "guests included": lambda shop: (lambda t: t.revenue.iloc[0] / t.revenue.sum())(
-                    persona_table(shop)
-                ),
+                "share of customers": lambda shop: _first_share(shop, "customers"),
+                "guests included": lambda shop: _first_share(shop, "revenue"),
             },
             given=persona_table,
         ),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import functools
+from functools import cache
+from typing import Any
 
 import pandas as pd
 from ibis import _
+from pandas import DataFrame
 
 from playbook.store.reconcile import inflation, ledger
 from playbook.store.shop import Store
@@ -13,15 +15,15 @@ from playbook.training.compare import same
 from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
 
-@functools.cache
-def walk_parts(shop: Store) -> pd.DataFrame:
+@cache
+def walk_parts(shop: Store) -> DataFrame:
     """The walk from the source's total to net revenue without its sums: reason, amount
     (positive).
     """
     walk = ledger(shop)
     steps = walk.iloc[: walk.index[walk.reason == "shop net revenue"][0]]
     steps = steps[steps.step.isin(["total", "less"])]
-    return pd.DataFrame(
+    return DataFrame(
         {"reason": steps.reason, "amount": steps.amount.astype(float).abs()}
     ).reset_index(drop=True)
 
@@ -36,16 +38,14 @@ def _walk_amount(shop: Store, reason: str) -> float:
     return float(ledger(shop).drop_duplicates("reason").set_index("reason").amount[reason])
 
 
-@functools.cache
-def month_orders(shop: Store) -> pd.DataFrame:
+@cache
+def month_orders(shop: Store) -> DataFrame:
     """The counted orders of the month: order_id, customer_id (missing for guests),
     revenue.
     """
     orders = shop.sales_orders.filter(_.ordered_on.strftime("%Y-%m") == shop.month)
-    kept = orders.select("order_id", "customer_id", revenue=_.revenue.cast("float64")).order_by(
-        "order_id"
-    )
-    return shop.con.execute(kept)
+    orders = orders.select("order_id", "customer_id", revenue=_.revenue.cast("float64"))
+    return shop.con.execute(orders.order_by("order_id"))
 
 
 def revenue_per_buyer(shop: Store) -> float:
@@ -54,9 +54,14 @@ def revenue_per_buyer(shop: Store) -> float:
     return known.revenue.sum() / known.customer_id.nunique()
 
 
-def _with_guests(shop: Store, *, one_more: bool) -> float:
+def _with_guests(shop: Store, *, known_only: bool = False) -> float:
     orders = month_orders(shop)
-    return orders.revenue.sum() / orders.customer_id.nunique(dropna=not one_more)
+    return orders.revenue.sum() / orders.customer_id.nunique(dropna=known_only)
+
+
+def _has_guests(shop: Store, answer: Any) -> bool:
+    """The guests' revenue is in it, whether they count as one buyer or as none."""
+    return any(same(_with_guests(shop, known_only=known), answer) for known in (True, False))
 
 
 def join_factor(shop: Store) -> float:
@@ -70,55 +75,54 @@ def _rows_per_order(shop: Store) -> float:
     return lines / orders
 
 
-@functools.cache
-def export_days(shop: Store) -> pd.DataFrame:
+@cache
+def export_days(shop: Store) -> DataFrame:
     """An export as it might arrive: the last eight weeks, one row per day that has
     orders (day_on, weekday, orders, last_order_at). One weekday is closed in it, three
     days were lost, and it was drawn during its last day.
     """
     last = pd.Timestamp(shop.as_of)
-    days = shop.orders.select("ordered_on", "ordered_at").filter(
-        _.ordered_on > (last - pd.Timedelta(days=56)).date()
-    )
-    orders = shop.con.execute(days.order_by("ordered_at"))
+    weeks = pd.date_range(end=last, periods=56)
+    days = shop.orders.select("ordered_on", "ordered_at")
+    days = days.filter(_.ordered_on >= weeks[0].date()).order_by("ordered_at")
+    orders = shop.con.execute(days)
     orders["day_on"] = pd.to_datetime(orders.ordered_on)
-    closed = (last - pd.Timedelta(days=3)).day_of_week
-    lost = [last - pd.Timedelta(days=back) for back in (9, 20, 33)]
+    closed, lost = weeks[-4].day_of_week, weeks[[-10, -21, -34]]
     orders = orders[(orders.day_on.dt.day_of_week != closed) & ~orders.day_on.isin(lost)]
     if orders.day_on.nunique() < 30 or orders.day_on.max() != last:
         raise NotApplicable("training.few_days")
     ends = orders[orders.day_on == last]
     orders = orders.drop(ends.index[max(1, len(ends) // 4) :])
-    table = orders.groupby("day_on").agg(
-        orders=("ordered_at", "size"), last_order_at=("ordered_at", "max")
+    days = orders.groupby("day_on").ordered_at.agg(["size", "max"]).reset_index()
+    day = days.day_on.dt
+    return DataFrame(
+        {
+            "day_on": day.date,
+            "weekday": day.day_name(),
+            "orders": days["size"],
+            "last_order_at": days["max"].dt.strftime("%H:%M"),
+        }
     )
-    table = table.reset_index().assign(
-        day_on=lambda f: f.day_on.dt.date,
-        last_order_at=lambda f: f.last_order_at.dt.strftime("%H:%M"),
-    )
-    table.insert(1, "weekday", pd.to_datetime(table.day_on).dt.day_name())
-    return table
 
 
-def _empty_days(table: pd.DataFrame) -> tuple[set, set]:
-    """Days without a row: those of a weekday that never has one (closed), and the
-    others (missing).
+def _empty_days(shop: Store) -> tuple[set, set]:
+    """Days of the export without a row: those of a weekday that never has one
+    (closed), and the others (missing).
     """
+    table = export_days(shop)
     seen = pd.to_datetime(table.day_on)
     every = pd.date_range(seen.min(), seen.max(), freq="D")
     closed = set(range(7)) - set(seen.dt.day_of_week)
     empty = [day for day in every if day not in set(seen)]
-    return (
-        {d.date() for d in empty if d.day_of_week in closed},
-        {d.date() for d in empty if d.day_of_week not in closed},
-    )
+    by_rule = {day.date() for day in empty if day.day_of_week in closed}
+    return by_rule, {day.date() for day in empty} - by_rule
 
 
 def days_to_repair(shop: Store) -> set:
     """Days without a row on weekdays that have rows, and the last day."""
-    table = export_days(shop)
-    missing = _empty_days(table)[1]
-    return missing | {table.day_on.max()}  # the last day stops long before the others do
+    _closed, missing = _empty_days(shop)
+    # the last day stops long before the others do
+    return missing | {export_days(shop).day_on.max()}
 
 
 EXERCISES = bound(
@@ -141,12 +145,7 @@ EXERCISES = bound(
                 "divides by orders": lambda shop: (
                     month_orders(shop).dropna(subset="customer_id").revenue.mean()
                 ),
-                "guests counted as one buyer": Pattern(
-                    lambda shop: _with_guests(shop, one_more=True),
-                    lambda shop, answer: any(
-                        same(_with_guests(shop, one_more=one), answer) for one in (True, False)
-                    ),
-                ),
+                "guests counted as one buyer": Pattern(_with_guests, _has_guests),
                 "average of all orders": lambda shop: month_orders(shop).revenue.mean(),
             },
             given=month_orders,
@@ -162,11 +161,9 @@ EXERCISES = bound(
         "00.5": Answers(
             days_to_repair,
             slips={
-                "closed weekdays listed": lambda shop: (
-                    days_to_repair(shop) | _empty_days(export_days(shop))[0]
-                ),
-                "partial last day forgotten": lambda shop: _empty_days(export_days(shop))[1],
-                "both": lambda shop: set().union(*_empty_days(export_days(shop))),
+                "closed weekdays listed": lambda shop: days_to_repair(shop) | _empty_days(shop)[0],
+                "partial last day forgotten": lambda shop: _empty_days(shop)[1],
+                "both": lambda shop: set().union(*_empty_days(shop)),
             },
             given=export_days,
         ),

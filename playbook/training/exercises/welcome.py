@@ -4,16 +4,17 @@ code.
 
 from __future__ import annotations
 
-import functools
+from functools import cache
 
 import pandas as pd
 from ibis import _
+from pandas.api.typing import SeriesGroupBy
 
 from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, bound
 
 
-@functools.cache
+@cache
 def month_table(shop: Store) -> pd.DataFrame:
     """The month's counted orders, one row each: order_id, day (text), weekday,
     customer_id, units, revenue.
@@ -34,6 +35,10 @@ def number_of_orders(shop: Store) -> int:
     """The month's counted orders."""
     orders = month_table(shop)
     return len(orders)
+
+
+def _revenue_by(shop: Store, column: str) -> SeriesGroupBy:
+    return month_table(shop).groupby(column).revenue
 
 
 def orders_above_average(shop: Store) -> int:
@@ -66,45 +71,39 @@ EXERCISES = bound(
     {
         "welcome.1": Answers(
             number_of_orders,
-            slips={
-                "columns counted": lambda shop: month_table(shop).shape[1],
-            },
+            slips={"columns counted": lambda shop: month_table(shop).shape[1]},
             given=month_table,
         ),
         "welcome.3": Answers(
             orders_above_average,
             slips={
                 "the other side": lambda shop: number_of_orders(shop) - orders_above_average(shop),
-                "half of them": lambda shop: len(month_table(shop)) // 2,
-                "all rows": lambda shop: len(month_table(shop)),
+                "half of them": lambda shop: number_of_orders(shop) // 2,
+                "all rows": number_of_orders,
             },
         ),
         "welcome.4": Answers(
             month_revenue,
             slips={
                 "mean": lambda shop: month_table(shop).revenue.mean(),
-                "count": lambda shop: len(month_table(shop)),
+                "count": number_of_orders,
                 "largest": lambda shop: month_table(shop).revenue.max(),
             },
         ),
         "welcome.5": Answers(
             best_weekday,
             slips={
-                "most orders": lambda shop: month_table(shop).groupby("weekday").size().idxmax(),
-                "the lowest": lambda shop: (
-                    month_table(shop).groupby("weekday").revenue.sum().idxmin()
-                ),
-                "largest average": lambda shop: (
-                    month_table(shop).groupby("weekday").revenue.mean().idxmax()
-                ),
+                "most orders": lambda shop: _revenue_by(shop, "weekday").size().idxmax(),
+                "the lowest": lambda shop: _revenue_by(shop, "weekday").sum().idxmin(),
+                "largest average": lambda shop: _revenue_by(shop, "weekday").mean().idxmax(),
             },
         ),
         "welcome.6": Answers(
             best_day,
             slips={
-                "lowest": lambda shop: month_table(shop).groupby("day").revenue.sum().idxmin(),
+                "lowest": lambda shop: _revenue_by(shop, "day").sum().idxmin(),
                 "largest order": lambda shop: month_table(shop).set_index("day").revenue.idxmax(),
-                "most orders": lambda shop: month_table(shop).groupby("day").size().idxmax(),
+                "most orders": lambda shop: _revenue_by(shop, "day").size().idxmax(),
             },
         ),
     },
