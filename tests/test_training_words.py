@@ -126,3 +126,11 @@ def test_exercises_are_numbered_by_their_chapter_from_one_on(chapter):
 def test_why_an_exercise_does_not_apply_is_known_in_both_languages():
     why = NotApplicable("training.few_orders").why
     assert "fewer than twenty orders" in why.en and "订单" in why.zh
+
+
+def test_a_question_is_told_in_the_language_of_the_lesson():
+    exercise = every_exercise()["05.1"]
+    english, chinese = exercise.question("en"), exercise.question("zh")
+    assert english.startswith("05.1 · P(alive)") and "  c) nine in ten" in english
+    assert exercise.prompt.zh in chinese and "Nearly all" not in chinese
+    assert all(text in exercise.question("both") for text in exercise.prompt)

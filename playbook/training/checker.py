@@ -95,7 +95,7 @@ class Lesson:
             table = exercise.given(self.shop)
         except NotApplicable as reason:
             raise PlaybookError(
-                "training.no_table_here", number=number, reason=self._why(reason)
+                "training.no_table_here", number=number, reason=reason.why.tell(self.language)
             ) from None
         return table.copy() if hasattr(table, "copy") else table
 
@@ -263,11 +263,8 @@ class Lesson:
         return self._reply(number, "not attempted", self._say("not_attempted"))
 
     def _not_applicable(self, number: str, reason: NotApplicable) -> Reply:
-        told = f"{self._say('not_applicable')}. {self._why(reason)}"
+        told = f"{self._say('not_applicable')}. {reason.why.tell(self.language)}"
         return self._reply(number, "not applicable", told)
-
-    def _why(self, reason: NotApplicable) -> str:
-        return reason.why.tell(self.language)
 
     def _reply(self, number: str, status: str, told: str, slip: str = "") -> Reply:
         return Reply(number, status, f"{number}: {told}", slip)

@@ -45,26 +45,6 @@ def _plain_list(values: Iterable) -> list:
     return [plain(value) for value in values]
 
 
-def _plain_set(values: Iterable) -> set:
-    return set(map(_hashable, _plain_list(values)))
-
-
-def _plain_dict(values: Mapping) -> dict:
-    return {_hashable(plain(key)): plain(value) for key, value in values.items()}
-
-
-def _plain_text(text: str) -> str:
-    return " ".join(text.split()).casefold()
-
-
-def _plain_day(moment: dt.date | np.datetime64) -> str:
-    return str(pd.Timestamp(moment).date())
-
-
-def _nothing(_value: Any) -> None:
-    return None
-
-
 def _hashable(value: Any) -> Any:
     try:
         hash(value)
@@ -78,11 +58,11 @@ CONVERSIONS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = 
     ((bool, np.bool_), bool),
     ((int, np.integer), int),
     ((float, np.floating, Decimal), float),
-    ((type(None), type(pd.NaT), type(pd.NA)), _nothing),
-    ((dt.date, np.datetime64), _plain_day),
-    (str, _plain_text),
-    ((set, frozenset), _plain_set),
-    (Mapping, _plain_dict),
+    ((type(None), type(pd.NaT), type(pd.NA)), lambda value: None),
+    ((dt.date, np.datetime64), lambda day: str(pd.Timestamp(day).date())),
+    (str, lambda text: " ".join(text.split()).casefold()),
+    ((set, frozenset), lambda values: set(map(_hashable, _plain_list(values)))),
+    (Mapping, lambda values: {_hashable(plain(k)): plain(v) for k, v in values.items()}),
     ((list, tuple), _plain_list),
 )
 

@@ -13,6 +13,7 @@ from pandas import DataFrame
 
 from playbook.chapters.channel_roi.channels import channel_months, channel_pnl
 from playbook.measures.ad_spend import read_extract
+from playbook.measures.sums import in_months, sums_by, total
 from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
@@ -47,9 +48,8 @@ def channel_account(shop: Store) -> DataFrame:
         mine = orders.filter(
             (_.channel == row.channel) & _.month.between(row.first_month, row.last_month)
         )
-        names = ("revenue", "cost", "fees", "fulfilment")
-        parts = {name: mine[name].sum().cast("float64") for name in names}
-        sales, *costs = shop.con.execute(mine.aggregate(**parts)).iloc[0]
+        parts = {name: total(name) for name in ("revenue", "cost", "fees", "fulfilment")}
+        sales, *costs = mine.aggregate(**parts).to_pandas().iloc[0]
         # an outage inside the window would leave a month out
         if abs(sales - row.sales) < 0.01:
             refunds = sales - sum(costs) - row.margin
@@ -83,12 +83,11 @@ def month_by_channel(shop: Store) -> DataFrame:
     """The report month by channel: channel, spend (0 where nothing is paid), orders,
     buyers, new_customers.
     """
-    mine = shop.sales_orders.filter(_.ordered_on.strftime("%Y-%m") == shop.month)
-    mine = mine.group_by(channel=_.channel.fill_null("unknown")).aggregate(
-        buyers=_.customer_id.nunique()
-    )
+    mine = in_months(shop.sales_orders, "ordered_on", [shop.month])
+    mine = mine.mutate(channel=_.channel.fill_null("unknown"))
+    buyers = sums_by(mine, "channel", buyers=_.customer_id.nunique())
     months = _months(shop)
-    table = months[months.month == shop.month].merge(shop.con.execute(mine), "left", "channel")
+    table = months[months.month == shop.month].merge(buyers, "left", "channel")
     table = table.fillna({"spend": 0.0, "buyers": 0}).sort_values("channel", ignore_index=True)
     return table[["channel", "spend", "orders", "buyers", "new_customers"]]
 

@@ -12,6 +12,7 @@ from ibis import _
 from pandas import DataFrame
 
 from playbook.chapters.cohort_retention.cohorts import cohort_retention, second_order, trigger_day
+from playbook.measures.sums import sums_by
 from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, bound
 
@@ -48,9 +49,8 @@ def customer_months(shop: Store) -> DataFrame:
     first order), month, orders.
     """
     days = shop.customer_days.filter(_.orders > 0)
-    months = days.group_by("customer_id", month=_.day_on.strftime("%Y-%m"))
-    sums = months.aggregate(orders=_.orders.sum())
-    table = shop.con.execute(sums.order_by("customer_id", "month"))
+    days = days.mutate(month=_.day_on.strftime("%Y-%m"))
+    table = sums_by(days, "customer_id", "month", orders=_.orders.sum())
     table.insert(1, "cohort", table.groupby("customer_id").month.transform("min"))
     return table.assign(is_asked=table.cohort == cohort_asked(shop))
 
@@ -122,9 +122,8 @@ def broken_keys(shop: Store) -> DataFrame:
     """Retention at age one by cohort in an export that gives every order a new customer
     key: cohort, customers, orders, orders_per_customer, share_at_one.
     """
-    cohorts = shop.sales_orders.group_by(cohort=_.ordered_on.strftime("%Y-%m"))
-    counts = cohorts.aggregate(customers=_.count(), orders=_.count())
-    table = shop.con.execute(counts.order_by("cohort")).tail(6)
+    orders = shop.sales_orders.mutate(cohort=_.ordered_on.strftime("%Y-%m"))
+    table = sums_by(orders, "cohort", customers=_.count(), orders=_.count()).tail(6)
     return table.assign(orders_per_customer=1.0, share_at_one=0.0)
 
 

@@ -13,13 +13,17 @@ from pandas import DataFrame, Series
 
 from playbook.chapters.goal_setting import business, goals
 from playbook.chapters.goal_setting.team import raci_verdicts
+from playbook.measures.metrics import months_back
 from playbook.measures.revenue_days import daily_revenue
+from playbook.measures.sums import in_months, total
 from playbook.methods.driver_tree import driver_tree
 from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, bound
 
-ABOVE = 1.1  # the target, as a multiple of the forecast
-GOAL = 1.15  # of the present revenue
+# the target, as a multiple of the forecast
+ABOVE = 1.1
+# the goal, as a multiple of the present revenue
+GOAL = 1.15
 
 
 @cache
@@ -55,19 +59,18 @@ def visits(shop: Store) -> Series:
     """The report month: sessions, checkouts, buyers (of the traffic table), revenue
     (their orders).
     """
-    traffic = shop.traffic.filter(_.day_on.strftime("%Y-%m") == shop.month)
-    sales = shop.sales_orders.filter(_.ordered_on.strftime("%Y-%m") == shop.month)
-    month = pd.concat(
-        [_sums(shop, traffic, "sessions", "checkouts", "buyers"), _sums(shop, sales, "revenue")]
-    )
+    traffic = in_months(shop.traffic, "day_on", [shop.month])
+    sales = in_months(shop.sales_orders, "ordered_on", [shop.month])
+    sessions = _sums(traffic, "sessions", "checkouts", "buyers")
+    month = pd.concat([sessions, _sums(sales, "revenue")])
     if not (month > 0).all():
         raise NotApplicable("training.no_visits")
     return month
 
 
-def _sums(shop: Store, table: ibis.Table, *columns: str) -> Series:
-    sums = {name: table[name].sum().cast("float64") for name in columns}
-    return shop.con.execute(table.aggregate(**sums)).iloc[0]
+def _sums(table: ibis.Table, *columns: str) -> Series:
+    sums = table.aggregate(**{name: total(name) for name in columns})
+    return sums.to_pandas().iloc[0].rename(None)
 
 
 def needed_conversion(shop: Store) -> float:
@@ -91,10 +94,9 @@ def month_costs(shop: Store) -> Series:
     """The newest three months, a month: overhead, orders, revenue, goods, fees,
     fulfilment; and cm_per_order.
     """
-    start = pd.Period(shop.month, freq="M") - 2
-    orders = shop.sales_orders.filter(_.ordered_on >= start.start_time.date())
+    orders = in_months(shop.sales_orders, "ordered_on", months_back(shop.month, 3))
     orders = orders.mutate(orders=1, goods=_.cost)
-    sums = _sums(shop, orders, "orders", "revenue", "goods", "fees", "fulfilment") / 3
+    sums = _sums(orders, "orders", "revenue", "goods", "fees", "fulfilment") / 3
     fixed = business.monthly_fixed_cost(shop.cost_rates, as_of=shop.as_of)
     even = goals.break_even(shop.sales_orders, fixed=fixed["overhead"], as_of=shop.as_of).iloc[0]
     if even.status != "complete":

@@ -15,7 +15,8 @@ from playbook.chapters.ltv_modelling.margin_curve import margin_curve
 from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, bound
 
-AGES = 6  # months of age every customer of the exercise has lived
+# months of age every customer of the exercise has lived
+AGES = 6
 NOT_YET = "not yet"
 
 
@@ -109,14 +110,13 @@ def payback_months(shop: Store) -> dict[str, Any]:
 def _average_payback(shop: Store) -> dict[str, Any]:
     """Every channel's mean over all its cohorts that have paid back."""
     mean = _payback(shop).query("cohort != 'all'").groupby("channel").payback_months.mean()
-    return {channel: float(mean.get(channel, float("nan"))) for channel in payback_months(shop)}
+    return mean.reindex(list(payback_months(shop))).to_dict()
 
 
 def _given_a_number(shop: Store) -> dict[str, Any]:
-    return {
-        r.channel: int(r.payback_months if r.status == "paid back" else r.months_observed)
-        for r in _cohort(shop).itertuples()
-    }
+    rows = _cohort(shop)
+    months = rows.payback_months.fillna(rows.months_observed)
+    return dict(zip(rows.channel, months, strict=True))
 
 
 def race(shop: Store) -> DataFrame:

@@ -15,6 +15,7 @@ from pandas import DataFrame
 from playbook.chapters.market_research.market import concentration, price_mix, with_category
 from playbook.chapters.market_research.personas import personas
 from playbook.chapters.market_research.published_series import newest_vintage
+from playbook.measures.sums import sums_by, total
 from playbook.methods.seasonal_index import seasonal_index
 from playbook.store.shop import Store
 from playbook.training.compare import same
@@ -129,7 +130,7 @@ def _lines(shop: Store, months: list[str]) -> ibis.Table:
     """Order lines with category and month; NotApplicable where the log lacks these months."""
     if not shop.has("products.category"):
         raise NotApplicable("training.no_categories")
-    if str(shop.observed_from) > min(months):
+    if str(shop.observed_from)[:7] > min(months):
         raise NotApplicable("training.no_year_before")
     lines = with_category(shop.sales_lines, shop.products)
     return lines.mutate(month=_.ordered_on.strftime("%Y-%m"))
@@ -148,10 +149,9 @@ def unit_prices(shop: Store) -> DataFrame:
     """
     now, before = _months(shop, 0, 1, 2), _months(shop, 12, 13, 14)
     lines = _lines(shop, before).filter(_.month.isin(now + before))
-    sums = lines.group_by("category", part=_.month.isin(now).ifelse("now", "before")).aggregate(
-        units=_.quantity.sum().cast("float64"), revenue=_.revenue.sum().cast("float64")
-    )
-    table = shop.con.execute(sums.order_by("category", "part"))
+    lines = lines.mutate(part=_.month.isin(now).ifelse("now", "before"))
+    sums = {"units": total("quantity"), "revenue": total("revenue")}
+    table = sums_by(lines, "category", "part", **sums)
     wide = table.pivot(index="category", columns="part").fillna(0.0)
     wide.columns = [f"{name}_{part}" for name, part in wide.columns]
     return wide.reset_index()
@@ -191,8 +191,7 @@ def category_table(shop: Store) -> DataFrame:
         "orders": _.order_id.nunique(where=is_in["revenue"]),
         "orders_before": _.order_id.nunique(where=is_in["revenue_before"]),
     }
-    sums = lines.group_by("category").aggregate(**sums).order_by("category")
-    table = shop.con.execute(sums).fillna(0.0)
+    table = sums_by(lines, "category", **sums).fillna(0.0)
     table = table.query("orders_before >= 10 and orders >= 10").reset_index(drop=True)
     if len(table) < 2:
         raise NotApplicable("training.few_categories")

@@ -9,6 +9,7 @@ import pandas as pd
 from ibis import _
 from pandas import DataFrame
 
+from playbook.measures.sums import in_months
 from playbook.store.reconcile import inflation, ledger
 from playbook.store.shop import Store
 from playbook.training.compare import same
@@ -43,7 +44,7 @@ def month_orders(shop: Store) -> DataFrame:
     """The counted orders of the month: order_id, customer_id (missing for guests),
     revenue.
     """
-    orders = shop.sales_orders.filter(_.ordered_on.strftime("%Y-%m") == shop.month)
+    orders = in_months(shop.sales_orders, "ordered_on", [shop.month])
     orders = orders.select("order_id", "customer_id", revenue=_.revenue.cast("float64"))
     return shop.con.execute(orders.order_by("order_id"))
 

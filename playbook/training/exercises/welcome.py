@@ -10,6 +10,7 @@ import pandas as pd
 from ibis import _
 from pandas.api.typing import SeriesGroupBy
 
+from playbook.measures.sums import in_months
 from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, bound
 
@@ -19,7 +20,7 @@ def month_table(shop: Store) -> pd.DataFrame:
     """The month's counted orders, one row each: order_id, day (text), weekday,
     customer_id, units, revenue.
     """
-    kept = shop.sales_orders.filter(_.ordered_on.strftime("%Y-%m") == shop.month)
+    kept = in_months(shop.sales_orders, "ordered_on", [shop.month])
     kept = kept.select(
         "order_id", "ordered_on", "customer_id", "units", revenue=_.revenue.cast("float64")
     )
