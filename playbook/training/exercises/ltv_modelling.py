@@ -11,9 +11,7 @@ import pandas as pd
 
 from playbook.chapters.ltv_modelling.ltv import first_orders, payback
 from playbook.chapters.ltv_modelling.margin_curve import margin_curve
-from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
-
-__all__ = ["EXERCISES"]
+from playbook.training.exercise import Answers, NotApplicable, bound
 
 AGES = 6  # months of age every customer of the exercise has lived
 RATIO = 3.0
@@ -154,269 +152,53 @@ def model_to_use(shop: Any) -> str:
     return table.deviance_out_of_sample.idxmin()
 
 
-EXERCISES = (
-    Exercise(
-        "05.1",
-        level="L1",
-        kind="predict",
-        part="definitions",
-        title=Said("P(alive) of those who bought once", "只买过一次的P(alive)"),
-        prompt=Said(
-            "Nearly all customers of a shop have bought once. A model gives them a mean P(alive) of 0.9. What "
-            "does that say?",
-            "某店几乎所有客户只买过一次。模型给出的平均P(alive)为0.9。这说明什么？",
-        ),
-        solve=lambda shop: "b",
-        choices={
-            "a": Said("nine in ten are loyal", "十人中九人忠诚"),
-            "b": Said(
-                "next to nothing: with one purchase there is nothing to learn drop-out from",
-                "几乎什么也说明不了：只有一次购买，无从得知流失",
-            ),
-            "c": Said("nine in ten will buy again within a year", "十人中九人一年内会再买"),
-        },
-        slips=(
-            Slip(
-                "loyalty",
-                lambda shop: "a",
-                Said(
-                    "In BG/NBD nobody drops out before a second purchase. Somebody with one "
-                    "purchase has had no chance to drop out, so the figure is the assumption, not their loyalty.",
-                    "BG/NBD 里复购之前不会流失。只买一次的人没机会“流失”，这个数是假设，不是忠诚。",
-                ),
-            ),
-            Slip(
-                "buys again",
-                lambda shop: "c",
-                Said(
-                    "Alive only means *able* to buy. At a rate of one order in three years nobody need come this "
-                    "year.",
-                    "“活着”只表示*可能*购买。若三年才买一次，今年不来也正常。",
-                ),
-            ),
-        ),
-        hints=(
-            Said(
-                "What does the model see of somebody with one purchase?",
-                "模型从只买一次的人身上看到什么？",
-            ),
-            Said("One day, and how long ago it was.", "只有一天，以及它过去了多久。"),
-        ),
-        terms=("lifetime value (LTV)",),
-    ),
-    Exercise(
-        "05.2",
-        level="L2",
-        kind="fill",
-        part="definitions",
-        title=Said("Revenue value over margin value", "收入价值与毛利价值之比"),
-        prompt=Said(
-            '`given("05.2")` shows what a customer brought in each of the first six months of age. How many '
-            "times the margin value is the revenue value?",
-            '`given("05.2")` 是客户前六个月龄每月带来的收入和毛利。收入价值是毛利价值的多少倍？',
-        ),
-        solve=revenue_over_margin,
-        given=value_by_age,
-        slips=(
-            Slip(
-                "discounting confused with margin",
-                lambda shop: (
+EXERCISES = bound(
+    "ltv_modelling",
+    {
+        "05.2": Answers(
+            revenue_over_margin,
+            slips={
+                "discounting confused with margin": lambda shop: (
                     _sums(shop).revenue_per_customer
                     / (
                         value_by_age(shop).revenue_per_customer
                         / 1.1 ** (value_by_age(shop).age / 12)
                     ).sum()
                 ),
-                Said(
-                    "You discounted the revenue. Discounting moves money in time; it does not pay for the goods.",
-                    "你对收入做了折现。折现只是换算时间，并没有支付货款。",
-                ),
-            ),
-            Slip(
-                "both at once",
-                _discounted,
-                Said(
-                    "Margin, and discounted as well. Over six months at that rate the discount is small, and the "
-                    "question is about margin alone.",
-                    "既取毛利又折现。六个月里折现很小，而题目只问毛利。",
-                ),
-            ),
-            Slip(
-                "upside down",
-                lambda shop: 1 / revenue_over_margin(shop),
-                Said(
-                    "That is the margin share. The question asks how many times.",
-                    "那是毛利率。题目问的是倍数。",
-                ),
-            ),
-            Slip(
-                "first month only",
-                lambda shop: (
+                "both at once": _discounted,
+                "upside down": lambda shop: 1 / revenue_over_margin(shop),
+                "first month only": lambda shop: (
                     lambda t: t.revenue_per_customer.iloc[0] / t.margin_per_customer.iloc[0]
                 )(value_by_age(shop)),
-                Said(
-                    "That is the first month of age alone. Value runs over the whole horizon.",
-                    "那只是第一个月龄。价值要覆盖整个期限。",
-                ),
-            ),
+            },
+            given=value_by_age,
         ),
-        hints=(
-            Said("Add up both columns.", "两列分别求和。"),
-            Said("Revenue over margin.", "收入 ÷ 毛利。"),
+        "05.3": Answers(
+            cap_at_three,
+            slips={
+                "revenue value": lambda shop: _sums(shop).revenue_per_customer / RATIO,
+                "times three": lambda shop: _sums(shop).margin_per_customer * RATIO,
+                "one to one": lambda shop: _sums(shop).margin_per_customer,
+            },
         ),
-        reveal=Said(
-            "A cap computed on revenue is too high by exactly this factor.",
-            "按收入算的上限正好高出这个倍数。",
+        "05.4": Answers(
+            payback_months,
+            slips={
+                "immature channel given a number": _given_a_number,
+                "average month": _average_payback,
+                "missing left out": lambda shop: {
+                    c: m for c, m in payback_months(shop).items() if m != NOT_YET
+                },
+            },
+            given=payback_curves,
         ),
-        terms=("lifetime value (LTV)", "discounting"),
-    ),
-    Exercise(
-        "05.3",
-        level="L2",
-        kind="tweak",
-        part="computation",
-        title=Said("The cap at three to one", "3:1 的上限"),
-        prompt=Said(
-            "The cell above asks for a value of once the cost. Change it to three to one on the *margin* "
-            "value of the six months: what may a new customer cost at most?",
-            "上面的单元格要求价值与成本 1:1。改为按六个月*毛利*价值 3:1：一个新客最多可花多少？",
+        "05.5": Answers(
+            model_to_use,
+            slips={
+                "in-sample": lambda shop: race(shop).set_index("model").deviance_in_sample.idxmin(),
+                "MAE only": lambda shop: race(shop).set_index("model").mae_out_of_sample.idxmin(),
+            },
+            given=race,
         ),
-        solve=cap_at_three,
-        slips=(
-            Slip(
-                "revenue value",
-                lambda shop: _sums(shop).revenue_per_customer / RATIO,
-                Said(
-                    "A third of the revenue. The goods are paid from that revenue first; a cap stands on margin.",
-                    "这是收入的三分之一。货款要先从收入里付；上限应按毛利算。",
-                ),
-            ),
-            Slip(
-                "times three",
-                lambda shop: _sums(shop).margin_per_customer * RATIO,
-                Said(
-                    "Three to one means the customer brings three times what they cost, not the other way round.",
-                    "3:1 指客户带来的是成本的三倍，不是反过来。",
-                ),
-            ),
-            Slip(
-                "one to one",
-                lambda shop: _sums(shop).margin_per_customer,
-                Said(
-                    "That is one to one: the margin is gone, and overhead is still to be paid.",
-                    "那是 1:1：毛利全花掉了，固定费用还没付。",
-                ),
-            ),
-        ),
-        hints=(
-            Said("Margin value of six months, divided by the ratio.", "六个月毛利价值除以比例。"),
-            Said(
-                'Set `ratio = 3` and `column = "margin_per_customer"` above.',
-                '在上面设 `ratio = 3`、`column = "margin_per_customer"`。',
-            ),
-        ),
-        terms=("customer acquisition cost (CAC)",),
-    ),
-    Exercise(
-        "05.4",
-        level="L3",
-        kind="hunt",
-        part="interpretation",
-        title=Said("Has the money come back?", "钱回来了吗？"),
-        prompt=Said(
-            '`given("05.4")` follows the customers won in one month, by channel: what one cost, and the '
-            "cumulative margin per customer at each month of age so far. Give each channel's payback month, "
-            'and `"not yet"` where it has none. Answer as a dict.',
-            '`given("05.4")` 按渠道跟踪某月获得的客户：获客成本和至今各月龄的累计人均毛利。给出各渠道的回本'
-            '月份，没有的写 `"not yet"`。用字典作答。',
-        ),
-        solve=payback_months,
-        given=payback_curves,
-        slips=(
-            Slip(
-                "immature channel given a number",
-                _given_a_number,
-                Said(
-                    "A channel that has not reached its cost got the last month there is. That month is where the "
-                    "data end, not where the money came back.",
-                    "还没回本的渠道被写成了最后一个月。那是数据的终点，不是回本的时点。",
-                ),
-            ),
-            Slip(
-                "average month",
-                _average_payback,
-                Said(
-                    "That averages the cohorts that have paid back, and leaves out exactly those that have not.",
-                    "那是已回本同期群的平均，恰好漏掉了没回本的。",
-                ),
-            ),
-            Slip(
-                "missing left out",
-                lambda shop: {c: m for c, m in payback_months(shop).items() if m != NOT_YET},
-                Said(
-                    "The channels without payback are gone from the answer. They are the ones to talk about.",
-                    "没回本的渠道从答案里消失了。该讨论的正是它们。",
-                ),
-            ),
-        ),
-        hints=(
-            Said(
-                "For each row: the first month whose margin reaches `ncac`.",
-                "每行：累计毛利首次达到 `ncac` 的月份。",
-            ),
-            Said(
-                'Where even the last one is lower, the answer is `"not yet"`.',
-                '若最后一个月仍低于它，答案是 `"not yet"`。',
-            ),
-        ),
-        terms=("payback month", "immature cell"),
-    ),
-    Exercise(
-        "05.5",
-        level="L4",
-        kind="decide",
-        part="decision",
-        title=Said("Which forecast sets the cap?", "用哪个预测定上限？"),
-        prompt=Said(
-            '`given("05.5")` is made up. Which model\'s forecast do you let set the cap per new customer? '
-            "Answer with its name.",
-            '`given("05.5")` 是编造的。你用哪个模型的预测来定每个新客的上限？写出名称。',
-        ),
-        solve=model_to_use,
-        given=race,
-        slips=(
-            Slip(
-                "in-sample",
-                lambda shop: race(shop).set_index("model").deviance_in_sample.idxmin(),
-                Said(
-                    "It fits the past best. The model that learns the past by heart always does; look at what it had "
-                    "not seen.",
-                    "它对过去拟合最好。死记过去的模型总是如此；要看它没见过的数据。",
-                ),
-            ),
-            Slip(
-                "MAE only",
-                lambda shop: race(shop).set_index("model").mae_out_of_sample.idxmin(),
-                Said(
-                    "Most customers buy nothing, so a forecast of nothing has the least absolute error, and would "
-                    "set the cap at nothing. Look at its bias.",
-                    "多数客户不再购买，所以预测为零的绝对误差最小，却会把上限定为零。看看它的偏差。",
-                ),
-            ),
-        ),
-        hints=(
-            Said(
-                "Which columns are about data the model had not seen?", "哪些列是模型没见过的数据？"
-            ),
-            Said(
-                "Deviance scores the whole forecast; the bias says whether the cap would be too low or too high.",
-                "deviance 评价整个预测；偏差说明上限会偏低还是偏高。",
-            ),
-        ),
-        reveal=Said(
-            "The baseline wins here, and saying so is a result: use the baseline.",
-            "这里基准胜出；说出“用基准”本身就是结论。",
-        ),
-        terms=("out of sample", "backtest"),
-    ),
+    },
 )

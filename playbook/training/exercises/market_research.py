@@ -15,9 +15,7 @@ from playbook.chapters.market_research.personas import personas
 from playbook.chapters.market_research.published_series import newest_vintage
 from playbook.methods.seasonal_index import seasonal_index
 from playbook.training.compare import same
-from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
-
-__all__ = ["EXERCISES"]
+from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
 
 @functools.cache
@@ -210,313 +208,58 @@ def _by_running(shop: Any) -> str:
     return (table.running / table.running_before.where(table.running_before > 0)).idxmax()
 
 
-EXERCISES = (
-    Exercise(
-        "01.1",
-        level="L1",
-        kind="predict",
-        part="definitions",
-        title=Said("Whose growth is it?", "是谁的增长？"),
-        prompt=Said(
-            "The shop's sales grew by a fifth in a year. What do you know about its market?",
-            "店铺销售一年增长五分之一。关于市场你知道什么？",
-        ),
-        solve=lambda shop: "c",
-        choices={
-            "a": Said("it grew by about a fifth too", "市场也增长约五分之一"),
-            "b": Said(
-                "it grew less, or the shop would not have grown so much",
-                "市场增长较少，否则店铺不会长这么多",
-            ),
-            "c": Said("nothing yet: that takes a figure of the market", "还不知道：需要市场的数据"),
-        },
-        slips=(
-            Slip(
-                "own growth read as the market's",
-                lambda shop: "a",
-                Said(
-                    "Own sales are what the shop did with the market, not the market. It may have gained or lost "
-                    "share while growing.",
-                    "自己的销售是店铺在市场中的表现，不是市场本身。增长时份额可能上升也可能下降。",
+EXERCISES = bound(
+    "market_research",
+    {
+        "01.2": Answers(
+            market_hhi,
+            slips={
+                "shares in percent": lambda shop: 10_000 * market_hhi(shop),
+                "shares added up": Pattern(
+                    lambda shop: _largest_share(shop, 5),
+                    lambda shop, answer: same(1.0, answer) or same(_largest_share(shop, 5), answer),
                 ),
-            ),
-            Slip(
-                "guessed lower",
-                lambda shop: "b",
-                Said(
-                    "That may be, or the market doubled and the shop lost half its share. Nothing here decides it.",
-                    "也许如此；也可能市场翻倍而店铺丢了一半份额。这里无从判断。",
-                ),
-            ),
+                "largest share": lambda shop: _largest_share(shop, 1),
+            },
+            given=sellers,
         ),
-        hints=(
-            Said(
-                "Which table of the store is about anybody but this shop?", "哪张表讲的不是这家店？"
-            ),
-            Said("`market_series` and `competitors`.", "`market_series` 和 `competitors`。"),
-        ),
-        terms=("market research", "industry trend"),
-    ),
-    Exercise(
-        "01.2",
-        level="L2",
-        kind="fill",
-        part="definitions",
-        title=Said("Concentration", "集中度"),
-        prompt=Said(
-            '`given("01.2")` lists the sellers of the largest category with their sales. What is its HHI, '
-            "between 0 and 1?",
-            '`given("01.2")` 列出最大品类的卖家及其销售额。HHI 是多少（0到1之间）？',
-        ),
-        solve=market_hhi,
-        given=sellers,
-        slips=(
-            Slip(
-                "shares in percent",
-                lambda shop: 10_000 * market_hhi(shop),
-                Said(
-                    "Your shares were in percent: that scale ends at 10,000. The playbook's ends at 1.",
-                    "你用的是百分数份额，那种标度最大一万。本书的最大为1。",
-                ),
-            ),
-            Slip(
-                "shares added up",
-                lambda shop: _largest_share(shop, 5),
-                Said(
-                    "That adds shares up: of the five largest (cr5), or of all, which is one. HHI squares each share "
-                    "of every seller before adding, so that large ones weigh more.",
-                    "这是把份额直接相加：前五名（cr5），或全部（等于一）。HHI 先把每个卖家的份额平方再相加，大的更重"
-                    "。",
-                ),
-                matches=lambda shop, answer: (
-                    same(1.0, answer) or same(_largest_share(shop, 5), answer)
-                ),
-            ),
-            Slip(
-                "largest share",
-                lambda shop: _largest_share(shop, 1),
-                Said("That is the leader's share alone.", "那只是第一名的份额。"),
-            ),
-        ),
-        hints=(
-            Said("Share = sales over the sum of sales.", "份额 = 销售额 ÷ 销售总额。"),
-            Said("`(share ** 2).sum()`", "`(share ** 2).sum()`"),
-        ),
-        reveal=Said(
-            "One over HHI is the number of equal sellers that would give the same figure.",
-            "HHI 的倒数，是给出同样数值的“等大卖家”个数。",
-        ),
-        terms=("market concentration (HHI)",),
-    ),
-    Exercise(
-        "01.3",
-        level="L2",
-        kind="fill",
-        part="computation",
-        title=Said("A persona's share", "画像的份额"),
-        prompt=Said(
-            '`given("01.3")` lists the kinds of buyers and, last, the guests. What share of the revenue of '
-            "*known customers* comes from P1?",
-            '`given("01.3")` 列出各类买家，最后一行是游客。P1 占*已知客户*收入的多大比例？',
-        ),
-        solve=first_persona_share,
-        given=persona_table,
-        slips=(
-            Slip(
-                "share of customers",
-                lambda shop: (lambda t: t.customers.iloc[0] / t.customers.sum())(
+        "01.3": Answers(
+            first_persona_share,
+            slips={
+                "share of customers": lambda shop: (
+                    lambda t: t.customers.iloc[0] / t.customers.sum()
+                )(persona_table(shop)),
+                "guests included": lambda shop: (lambda t: t.revenue.iloc[0] / t.revenue.sum())(
                     persona_table(shop)
                 ),
-                Said(
-                    "That is P1's share of the heads. Kinds of buyers differ in what they spend: take revenue.",
-                    "那是 P1 的人数占比。各类买家花费不同：应取收入。",
-                ),
-            ),
-            Slip(
-                "guests included",
-                lambda shop: (lambda t: t.revenue.iloc[0] / t.revenue.sum())(persona_table(shop)),
-                Said(
-                    "The guests are below the line. Nobody knows what kind they are, so they are in no persona and "
-                    "not in the base.",
-                    "分母含了游客。没人知道他们属于哪类，所以不属于任何画像，也不进分母。",
-                ),
-            ),
+            },
+            given=persona_table,
         ),
-        hints=(
-            Said("Leave the last row out first.", "先去掉最后一行。"),
-            Said(
-                "Revenue of P1 over the sum of the revenue that is left.",
-                "P1 的收入除以剩余行的收入合计。",
-            ),
+        "01.4": Answers(
+            peak_index,
+            slips={
+                "partial month": lambda shop: _plain_index(market_months(shop)),
+                "no trend removal": lambda shop: _plain_index(market_months(shop).iloc[:-1]),
+                "amount": lambda shop: market_months(shop).amount.max(),
+            },
+            given=market_months,
         ),
-        terms=("persona", "denominator"),
-    ),
-    Exercise(
-        "01.4",
-        level="L2",
-        kind="tweak",
-        part="computation",
-        title=Said("The peak of the season", "旺季指数"),
-        prompt=Said(
-            '`given("01.4")` is a published series; its last month is still running. Change the cell above '
-            "so that the trend is taken out and only whole months count. What is the index of the peak month?",
-            '`given("01.4")` 是公布的序列，最后一个月还没过完。修改上面的单元格，去掉趋势并只用完整月份。'
-            "旺季月份的指数是多少？",
+        "01.5": Answers(
+            same_mix_change,
+            slips={
+                "reads the total": _mean_price_change,
+                "averages category changes unweighted": _unweighted_change,
+                "the mix part": lambda shop: _mean_price_change(shop) - same_mix_change(shop),
+            },
+            given=unit_prices,
         ),
-        solve=peak_index,
-        given=market_months,
-        slips=(
-            Slip(
-                "partial month",
-                lambda shop: _plain_index(market_months(shop)),
-                Said(
-                    "The running month is in, with a tenth of its sales, and pulls its own mean down. The trend is "
-                    "in as well.",
-                    "进行中的月份（只有三分之一）也算进去了，拉低了平均。趋势也还在。",
-                ),
-            ),
-            Slip(
-                "no trend removal",
-                lambda shop: _plain_index(market_months(shop).iloc[:-1]),
-                Said(
-                    "A month that lies late in a growing series looks high for that alone. Divide by the mean of the "
-                    "twelve months around it: `seasonal_index` does.",
-                    "增长序列里靠后的月份自然偏高。应除以其前后十二个月的均值：`seasonal_index` 就这样做。",
-                ),
-            ),
-            Slip(
-                "amount",
-                lambda shop: market_months(shop).amount.max(),
-                Said(
-                    "That is an amount. An index compares with an average month; 1 is average.",
-                    "那是金额。指数是与平均月份的比，1 为平均。",
-                ),
-            ),
+        "01.6": Answers(
+            best_growing,
+            slips={
+                "partial month compared with a full one": _by_running,
+                "largest": lambda shop: category_table(shop).set_index("category").revenue.idxmax(),
+            },
+            given=category_table,
         ),
-        hints=(
-            Said("`table.iloc[:-1]` leaves the last row out.", "`table.iloc[:-1]` 去掉最后一行。"),
-            Said(
-                "`from playbook.methods.seasonal_index import seasonal_index`; its column `index` has a maximum.",
-                "`from playbook.methods.seasonal_index import seasonal_index`；取其 `index` 列的最大值。",
-            ),
-        ),
-        reveal=Said(
-            "`n_years` beside each index says how many years stand behind it.",
-            "每个指数旁的 `n_years` 说明背后有几年数据。",
-        ),
-        terms=("seasonal index",),
-    ),
-    Exercise(
-        "01.5",
-        level="L3",
-        kind="hunt",
-        part="interpretation",
-        title=Said("Did prices rise?", "价格上涨了吗？"),
-        prompt=Said(
-            "The cell above says how much the mean revenue per unit moved against the same three months a year "
-            "before. How much of it, in money per unit, is left when the mix of categories is held the same?",
-            "上面的单元格给出单件平均收入与去年同三个月相比的变化。若品类结构不变，其中还剩多少（每件金额）？",
-        ),
-        solve=same_mix_change,
-        given=unit_prices,
-        slips=(
-            Slip(
-                "reads the total",
-                _mean_price_change,
-                Said(
-                    "That is the whole change. Part of it comes from categories selling more or less, not from any "
-                    "price.",
-                    "那是全部变化。一部分来自各品类卖得多或少，并非价格。",
-                ),
-            ),
-            Slip(
-                "averages category changes unweighted",
-                _unweighted_change,
-                Said(
-                    "Every category got the same weight, however few units it sold. Weigh by its share of units, at "
-                    "the mean of both periods.",
-                    "每个品类权重相同，不管卖多少。应按件数份额加权，取两期平均。",
-                ),
-            ),
-            Slip(
-                "the mix part",
-                lambda shop: _mean_price_change(shop) - same_mix_change(shop),
-                Said(
-                    "That is the other part, what the mix did. The question is about what is left.",
-                    "那是另一部分，即结构效应。题目问的是剩下的。",
-                ),
-            ),
-        ),
-        hints=(
-            Said(
-                "Price of a category = revenue / units, in each period.",
-                "品类单价 = 收入 ÷ 件数，每期分别算。",
-            ),
-            Said(
-                "Weight = the mean of its share of units in both periods.",
-                "权重 = 两期件数份额的平均。",
-            ),
-            Said(
-                "`playbook.chapters.market_research.market.price_mix` gives `same_mix` and `mix`.",
-                "`playbook.chapters.market_research.market.price_mix` 给出 `same_mix` 和 `mix`。",
-            ),
-        ),
-        terms=("mix effect", "Simpson's paradox"),
-    ),
-    Exercise(
-        "01.6",
-        level="L4",
-        kind="decide",
-        part="decision",
-        title=Said("Which category to enter?", "进入哪个品类？"),
-        prompt=Said(
-            'From `given("01.6")`: which category grew most over whole months, among those with at least ten '
-            "orders on both sides?",
-            '根据 `given("01.6")`：两期都至少有十笔订单的品类中，按完整月份看哪个增长最快？',
-        ),
-        solve=best_growing,
-        given=category_table,
-        slips=(
-            Slip(
-                "smallest base wins",
-                lambda shop: "novelties",
-                Said(
-                    "From one order to four is a large percentage and no evidence. Ask for ten orders on both sides.",
-                    "从一单到四单，百分比很大却没有证据。两期都要至少十单。",
-                ),
-            ),
-            Slip(
-                "partial month compared with a full one",
-                _by_running,
-                Said(
-                    "You compared half a month with a whole one. The ranking then says which category sells early in "
-                    "the month.",
-                    "你拿半个月和整月比。这样的排名只说明谁在月初卖得多。",
-                ),
-            ),
-            Slip(
-                "largest",
-                lambda shop: category_table(shop).set_index("category").revenue.idxmax(),
-                Said(
-                    "That is the largest category, not the fastest.",
-                    "那是最大的品类，不是增长最快的。",
-                ),
-            ),
-        ),
-        hints=(
-            Said(
-                "`table[(table.orders >= 10) & (table.orders_before >= 10)]`",
-                "`table[(table.orders >= 10) & (table.orders_before >= 10)]`",
-            ),
-            Said(
-                "Growth = revenue / revenue_before − 1; leave the running columns alone.",
-                "增长 = revenue / revenue_before − 1；不要用 running 两列。",
-            ),
-        ),
-        reveal=Said(
-            "Growing is one condition of three: also not concentrated, and margin above the hurdle.",
-            "增长只是三个条件之一：还要不集中、毛利高于门槛。",
-        ),
-        terms=("category planning",),
-    ),
+    },
 )
