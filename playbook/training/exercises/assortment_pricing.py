@@ -22,9 +22,7 @@ from playbook.chapters.assortment_pricing.assortment import (
 from playbook.chapters.assortment_pricing.promotion_review import promotion_review
 from playbook.measures.demand_panel import demand_law, demand_panel
 from playbook.training.compare import same
-from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
-
-__all__ = ["EXERCISES"]
+from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
 LETTERS = {"image": "a", "campaign": "b", "traffic": "c", "profit": "d", "core": "e"}
 CORRIDOR = 0.10
@@ -321,296 +319,74 @@ def _is_one_of(answer: Any, *wrong: set[str]) -> bool:
     return any(same(one, answer) for one in wrong)
 
 
-EXERCISES = (
-    Exercise(
-        "10.1",
-        level="L1",
-        kind="predict",
-        part="definitions",
-        title=Said("The role of a best seller"),
-        prompt=Said(
-            "Guess first, then run the cell above. The sheet holds one of the best sellers against the rules; "
-            "a role needs all of its rows, and the first role that is met counts. Which role has this sku?"
+EXERCISES = bound(
+    "assortment_pricing",
+    {
+        "10.1": Answers(
+            role_of_the_sku,
+            slips={
+                "one row of two": lambda shop: "c" if role_of_the_sku(shop) != "c" else "e",
+            },
+            given=role_sheet,
         ),
-        solve=role_of_the_sku,
-        given=role_sheet,
-        choices={
-            "a": Said("image 形象款"),
-            "b": Said("campaign 活动款"),
-            "c": Said("traffic 引流款"),
-            "d": Said("profit 利润款"),
-            "e": Said("core 常规, none of the others"),
-        },
-        slips=(
-            Slip(
-                "ranks by revenue",
-                lambda shop: "d",
-                Said(
-                    "It sells much, and that makes no profit item: the role asks what is left of each sale. Hold its "
-                    "margin share against the last row of the sheet."
+        "10.2": Answers(
+            best_prices,
+            slips={
+                "revenue-maximising": lambda shop: _prices(shop, "lowest", "highest"),
+                "formula used when |ε| ≤ 1": Pattern(
+                    lambda shop: _prices(shop, "formula", "formula"), _formula_everywhere
                 ),
-            ),
-            Slip(
-                "one row of two",
-                lambda shop: "c" if role_of_the_sku(shop) != "c" else "e",
-                Said(
-                    "Check every row of a role: traffic needs a draw *and* a thin margin, and it comes before "
-                    "core."
-                ),
-            ),
+                "as dear as allowed": lambda shop: _prices(shop, "highest", "highest"),
+                "left as it is": lambda shop: _prices(shop, "price", "price"),
+            },
+            given=price_table,
         ),
-        hints=(
-            Said(
-                "Go down the sheet. Is the sku's figure on the side of the threshold that the condition names?"
-            ),
-            Said("Image needs two rows, campaign one, traffic two, profit one. Met by none: core."),
-        ),
-        reveal=Said(
-            "Rank by revenue says how much a sku sells, the role what it is for. A best seller without margin "
-            "draws people; raise its price and they stay away."
-        ),
-        terms=("traffic item", "profit item", "image item"),
-    ),
-    Exercise(
-        "10.2",
-        level="L2",
-        kind="fill",
-        part="computation",
-        title=Said("The best price inside the corridor"),
-        prompt=Said(
-            '`given("10.2")` holds two skus with today\'s price, the cost of a unit sold, an elasticity, and '
-            "the corridor. Units follow (price / today's price) to the power of the elasticity. Which price "
-            "inside the corridor brings the most margin? Answer as a dict, sku to price."
-        ),
-        solve=best_prices,
-        given=price_table,
-        slips=(
-            Slip(
-                "revenue-maximising",
-                lambda shop: _prices(shop, "lowest", "highest"),
-                Said(
-                    "Those prices bring the most revenue. Every further unit also costs its goods, so the elastic "
-                    "sku's best price lies above the one that sells most."
+        "10.3": Answers(
+            active_share,
+            slips={
+                "all skus as base": lambda shop: _sold(shop) / len(range_month(shop)),
+                "out-of-stock skus dropped unseen": lambda shop: (
+                    _sold(shop) / int(range_month(shop).in_stock_at_end.sum())
                 ),
-            ),
-            Slip(
-                "formula used when |ε| ≤ 1",
-                lambda shop: _prices(shop, "formula", "formula"),
-                Said(
-                    "The formula holds only where the elasticity is below −1. With less, demand gives way less than "
-                    "the price rises: margin grows up to the end of the corridor, and beyond it nobody knows."
-                ),
-                matches=_formula_everywhere,
-            ),
-            Slip(
-                "as dear as allowed",
-                lambda shop: _prices(shop, "highest", "highest"),
-                Said(
-                    "The most margin a unit, for both. The elastic sku loses more in units than it gains a unit."
-                ),
-            ),
-            Slip(
-                "left as it is",
-                lambda shop: _prices(shop, "price", "price"),
-                Said("Those are today's prices. Both can earn more inside the corridor."),
-            ),
+            },
+            given=range_month,
         ),
-        hints=(
-            Said(
-                "Margin at a price is units × (price − unit cost). You may try prices one by one."
-            ),
-            Said("Where the elasticity ε is below −1 the best price is unit cost × ε / (1 + ε)."),
-            Said("Where it is not, margin grows with the price: take the end of the corridor."),
+        "10.4": Answers(
+            promotion_roi,
+            slips={
+                "discount twice": lambda shop: _roi(shop, less="discount"),
+                "revenue for margin": lambda shop: _roi(shop, only="revenue"),
+                "the report's own": lambda shop: (
+                    lambda a: (a["revenue"] - a["discount"] - a["cost"]) / a["cost"]
+                )(promotion_account(shop).set_index("item").amount),
+                "no pull-forward": lambda shop: _roi(shop, less="days after"),
+                "promoted skus only": lambda shop: _roi(shop, only="promoted skus"),
+                "cost not taken off": lambda shop: promotion_roi(shop) + 1,
+            },
+            given=promotion_account,
         ),
-        reveal=Said(
-            "The elasticities were made up. In the chapter most skus have none that can be identified, and "
-            "then no price moves."
+        "10.5": Answers(
+            tail_skus,
+            slips={
+                "revenue": Pattern(
+                    lambda shop: set(_tail(shop, "revenue").sku),
+                    lambda shop, answer: _is_one_of(
+                        answer,
+                        *(set(_tail(shop, "revenue", new_too=new).sku) for new in (False, True)),
+                        *(_from_the_top(shop, "revenue", new_too=new) for new in (False, True)),
+                    ),
+                ),
+                "loss-makers sorted last": Pattern(
+                    _from_the_top,
+                    lambda shop, answer: _is_one_of(
+                        answer, *(_from_the_top(shop, new_too=new) for new in (False, True))
+                    ),
+                ),
+                "new skus too": lambda shop: set(_tail(shop, new_too=True).sku),
+                "loss-makers forgotten": lambda shop: set(_tail(shop).query("margin > 0").sku),
+                "loss-makers only": lambda shop: set(_tail(shop).query("margin <= 0").sku),
+            },
+            given=tail_table,
         ),
-        terms=("price elasticity", "pricing strategy"),
-    ),
-    Exercise(
-        "10.3",
-        level="L2",
-        kind="tweak",
-        part="definitions",
-        title=Said("动销率, the active-sku rate"),
-        prompt=Said(
-            "The cell above divides by every row of the catalogue. Change the base to the skus that were on "
-            "sale on at least one day of the month, sold out since or not. What is 动销率?"
-        ),
-        solve=active_share,
-        given=range_month,
-        slips=(
-            Slip(
-                "all skus as base",
-                lambda shop: _sold(shop) / len(range_month(shop)),
-                Said(
-                    "The catalogue also holds skus that were not on sale all month: not yet launched, withdrawn, "
-                    "never in stock. They could not sell."
-                ),
-            ),
-            Slip(
-                "out-of-stock skus dropped unseen",
-                lambda shop: _sold(shop) / int(range_month(shop).in_stock_at_end.sum()),
-                Said(
-                    "Your base are the skus in stock at the end. Those that sold out have left it, though they sold: "
-                    "the rate can pass one, and a shop that runs dry looks lively."
-                ),
-            ),
-        ),
-        hints=(
-            Said("`table.days_on_sale > 0` are the skus that could sell."),
-            Said("Count those of them with `units > 0`, and divide by their number."),
-        ),
-        reveal=Said(
-            "Say the base with the rate. Platforms use skus in stock at the end, all skus, or skus with "
-            "traffic, and call each 动销率."
-        ),
-        terms=("active-sku rate", "denominator"),
-    ),
-    Exercise(
-        "10.4",
-        level="L3",
-        kind="hunt",
-        part="interpretation",
-        title=Said("What did the promotion earn?"),
-        prompt=Said(
-            "The campaign report takes revenue, less the discount, less the cost, over the cost. More than one "
-            'thing in it is wrong. From `given("10.4")`, which ROI did the promotion have?'
-        ),
-        solve=promotion_roi,
-        given=promotion_account,
-        slips=(
-            Slip(
-                "discount twice",
-                lambda shop: _roi(shop, less="discount"),
-                Said(
-                    "The margins were earned at the prices really paid, so the discount is in them. You took it off "
-                    "once more."
-                ),
-            ),
-            Slip(
-                "revenue for margin",
-                lambda shop: _roi(shop, only="revenue"),
-                Said(
-                    "That is revenue over cost. The goods are not paid from it, and most of it would have been sold "
-                    "anyway."
-                ),
-            ),
-            Slip(
-                "the report's own",
-                lambda shop: (lambda a: (a["revenue"] - a["discount"] - a["cost"]) / a["cost"])(
-                    promotion_account(shop).set_index("item").amount
-                ),
-                Said(
-                    "That is the report's figure: revenue for margin, and a discount that revenue has already lost, "
-                    "taken off again."
-                ),
-            ),
-            Slip(
-                "no pull-forward",
-                lambda shop: _roi(shop, less="days after"),
-                Said(
-                    "The days after are missing: what customers only bought earlier is not earned twice."
-                ),
-            ),
-            Slip(
-                "promoted skus only",
-                lambda shop: _roi(shop, only="promoted skus"),
-                Said(
-                    "Only the promoted skus. What the rest of the range and the days after gained or lost belongs to "
-                    "the promotion as well."
-                ),
-            ),
-            Slip(
-                "cost not taken off",
-                lambda shop: promotion_roi(shop) + 1,
-                Said(
-                    "That is margin over cost. ROI takes the cost off first: at zero the promotion just paid."
-                ),
-            ),
-        ),
-        hints=(
-            Said(
-                "Which items are margin against the days as they would have been? They are signed already."
-            ),
-            Said("Add the first four items up."),
-            Said("ROI = (that sum − cost) / cost."),
-        ),
-        reveal=Said(
-            "The chapter puts an interval around it. For a small promotion that interval is wide: say so "
-            "before you say repeat or stop."
-        ),
-        terms=("promotion review", "pull-forward", "incrementality"),
-    ),
-    Exercise(
-        "10.5",
-        level="L4",
-        kind="decide",
-        part="decision",
-        title=Said("The tail of the range"),
-        prompt=Said(
-            "Which skus do you put on the list to be looked at for delisting: loss-makers, and those that "
-            "together earn the last percent of all margin gained, smallest first? New skus are not judged yet. "
-            "Losses do not lower the sum of what was gained. Answer as a set."
-        ),
-        solve=tail_skus,
-        given=tail_table,
-        slips=(
-            Slip(
-                "revenue",
-                lambda shop: set(_tail(shop, "revenue").sku),
-                Said(
-                    "The last percent of *revenue*. A sku may sell well and lose money, or sell little and pay for "
-                    "its shelf: sort by margin."
-                ),
-                matches=lambda shop, answer: _is_one_of(
-                    answer,
-                    *(set(_tail(shop, "revenue", new_too=new).sku) for new in (False, True)),
-                    *(_from_the_top(shop, "revenue", new_too=new) for new in (False, True)),
-                ),
-            ),
-            Slip(
-                "loss-makers sorted last",
-                _from_the_top,
-                Said(
-                    "You went down from the largest and stopped at 99% of the net sum. Losses have shrunk that sum, "
-                    "so it is reached too early and skus that earn are on your list. Losses first, then the smallest "
-                    "gains up to 1% of all gains."
-                ),
-                matches=lambda shop, answer: _is_one_of(
-                    answer, *(_from_the_top(shop, new_too=new) for new in (False, True))
-                ),
-            ),
-            Slip(
-                "new skus too",
-                lambda shop: set(_tail(shop, new_too=True).sku),
-                Said(
-                    "New skus are among them. They have had no time to earn; leave those of stage *new* out first."
-                ),
-            ),
-            Slip(
-                "loss-makers forgotten",
-                lambda shop: set(_tail(shop).query("margin > 0").sku),
-                Said("The loss-makers themselves are missing. They belong there first."),
-            ),
-            Slip(
-                "loss-makers only",
-                lambda shop: set(_tail(shop).query("margin <= 0").sku),
-                Said(
-                    "Only the loss-makers. Those that earn next to nothing tie up shelf and money as well."
-                ),
-            ),
-        ),
-        hints=(
-            Said('`old = table[table.stage != "new"].sort_values("margin")`'),
-            Said("`gains = old.margin.clip(lower=0)` turns losses into zero."),
-            Said("Keep the rows with `gains.cumsum() <= 0.01 * gains.sum()`."),
-        ),
-        reveal=Said(
-            "A list to look at, not to delist: some bring first orders, and neighbours keep only part of what "
-            "a sku sold."
-        ),
-        terms=("sku mix", "slow-moving item"),
-    ),
+    },
 )

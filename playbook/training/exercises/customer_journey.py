@@ -17,9 +17,7 @@ from playbook.chapters.customer_journey.parcels import late_slope
 from playbook.chapters.customer_journey.visits import event_steps, traffic_steps
 from playbook.methods.experiment import sample_ratio_p, sample_size
 from playbook.training.compare import same
-from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
-
-__all__ = ["EXERCISES"]
+from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
 LIFT = 0.10  # smallest relative lift worth finding
 FALLS = {"leak": 0.80, "small": 0.60, "other": 0.97}  # made up: what is left of the usual share
@@ -211,97 +209,21 @@ def biggest_leak(shop: Any) -> str:
     return table["where"][lost.idxmax()]
 
 
-EXERCISES = (
-    Exercise(
-        "08.1",
-        level="L1",
-        kind="predict",
-        part="definitions",
-        title=Said("Which test may be read?"),
-        prompt=Said(
-            '`given("08.1")` shows three finished tests (made up). Of which one may you read the lift?'
-        ),
-        solve=readable_test,
-        given=three_tests,
-        choices={
-            "a": Said("free returns"),
-            "b": Said("short form"),
-            "c": Said("new search"),
-            "d": Said("all three"),
-        },
-        slips=(
-            Slip(
-                "reads the lift first",
-                lambda shop: "a",
-                Said(
-                    "You read the lift first, and it is the nicest one. Half of the visitors were to be treated and "
-                    "hundreds are missing: whoever vanished did not vanish by chance, so the arms are not alike."
-                ),
-            ),
-            Slip(
-                "equal arms assumed",
-                lambda shop: "c",
-                Said(
-                    "Its arms are equal, but they were planned four to one. An equal split is as wrong here as a "
-                    "lopsided one would be in a test planned half and half."
-                ),
-            ),
-            Slip(
-                "no check at all",
-                lambda shop: "d",
-                Said(
-                    "Every one has an interval, and an interval knows nothing of how visitors were dealt. Check the "
-                    "split against the plan before you look at any lift."
-                ),
-            ),
-        ),
-        hints=(
-            Said("Which split was planned, and which one came out?"),
-            Said("Expected in the treated arm: planned share × all visitors of the test."),
-        ),
-        reveal=Said(
-            "Sample ratio first, then duration and size, and only then the lift. The test that may be read "
-            "shows no difference: its verdict is stop. The other two have no verdict on the change at all; "
-            "find out why the split went wrong and run them again."
-        ),
-        terms=("A/B test", "sample ratio"),
-    ),
-    Exercise(
-        "08.2",
-        level="L2",
-        kind="fill",
-        part="definitions",
-        title=Said("Per session, per user"),
-        prompt=Said(
-            '`given("08.2")` has one row per session of the month. Give the share of sessions with a '
-            'purchase and the share of *users* who bought in the month, as `{"session": ..., "user": '
-            "...}`."
-        ),
-        solve=two_conversions,
-        given=month_of_visits,
-        slips=(
-            Slip(
-                "swapped",
-                lambda shop: {
+EXERCISES = bound(
+    "customer_journey",
+    {
+        "08.1": Answers(readable_test, given=three_tests),
+        "08.2": Answers(
+            two_conversions,
+            slips={
+                "swapped": lambda shop: {
                     "session": two_conversions(shop)["user"],
                     "user": two_conversions(shop)["session"],
                 },
-                Said(
-                    "The two are exchanged. Of the first, sessions stand below the line, however often the same "
-                    "person came; of the second, visitor ids, each of them once."
+                "adds daily visitors": lambda shop: (
+                    two_conversions(shop) | {"user": _daily_visitors(shop)}
                 ),
-            ),
-            Slip(
-                "adds daily visitors",
-                lambda shop: two_conversions(shop) | {"user": _daily_visitors(shop)},
-                Said(
-                    "A user who came on five days is counted five times. Visitors of single days do not add up to "
-                    "the visitors of a month: count each id once."
-                ),
-            ),
-            Slip(
-                "buyers over sessions",
-                lambda shop: (
+                "buyers over sessions": lambda shop: (
                     two_conversions(shop)
                     | {
                         "user": float(
@@ -310,179 +232,48 @@ EXERCISES = (
                         )
                     }
                 ),
-                Said("Users above the line, sessions below it. Both have to count the same thing."),
-            ),
+            },
+            given=month_of_visits,
         ),
-        hints=(
-            Said("Per session: `visits.bought.mean()`."),
-            Said(
-                "Per user: first one row per `visitor_id`, with whether any of the sessions bought."
-            ),
-            Said('`visits.groupby("visitor_id").bought.max().mean()`'),
-        ),
-        reveal=Said(
-            "Both are right, of different questions. A published benchmark that does not say which one it "
-            "means cannot be compared with."
-        ),
-        terms=("conversion", "denominator"),
-    ),
-    Exercise(
-        "08.3",
-        level="L2",
-        kind="tweak",
-        part="computation",
-        title=Said("Visitors per arm"),
-        prompt=Said(
-            "The cell above sizes a test that finds a lift of 20 %. Change it to a relative lift of 10 % of "
-            "the shop's own conversion per session: how many visitors does *each arm* need?"
-        ),
-        solve=visitors_per_arm,
-        given=whole_funnel,
-        slips=(
-            Slip(
-                "relative as absolute",
-                _absolute,
-                Said(
-                    "That finds a rise by ten *points*, many times the present conversion. Ten per cent of the "
-                    "conversion is a far smaller step."
+        "08.3": Answers(
+            visitors_per_arm,
+            slips={
+                "relative as absolute": Pattern(
+                    _absolute,
+                    lambda shop, answer: (
+                        same(_absolute(shop), answer) or same(2 * _absolute(shop), answer)
+                    ),
                 ),
-                lambda shop, answer: (
-                    same(_absolute(shop), answer) or same(2 * _absolute(shop), answer)
+                "total for arm": lambda shop: float(
+                    sample_size(_share(shop), LIFT).n_total.iloc[0]
                 ),
-            ),
-            Slip(
-                "total for arm",
-                lambda shop: float(sample_size(_share(shop), LIFT).n_total.iloc[0]),
-                Said("That is the total of both arms. The question asks for one of them."),
-            ),
-            Slip(
-                "twice the size for half the lift",
-                lambda shop: 2 * float(sample_size(_share(shop), 2 * LIFT).n_per_arm.iloc[0]),
-                Said(
-                    "Half the lift does not take twice the visitors but about four times: the size goes with one "
-                    "over the square of the lift."
+                "twice the size for half the lift": lambda shop: (
+                    2 * float(sample_size(_share(shop), 2 * LIFT).n_per_arm.iloc[0])
                 ),
-            ),
+            },
+            given=whole_funnel,
         ),
-        hints=(
-            Said("`sample_size(share, 0.10)`: the lift is relative, as a share."),
-            Said("Read the column `n_per_arm`."),
-        ),
-        reveal=Said(
-            "Hold it against the sessions of a month: a test that needs a year is not a test. Test something "
-            "bolder, or a step nearer to the purchase, where the share is higher."
-        ),
-        terms=("A/B test", "conversion"),
-    ),
-    Exercise(
-        "08.4",
-        level="L3",
-        kind="hunt",
-        part="interpretation",
-        title=Said("What a late day costs"),
-        prompt=Said(
-            "The cell above has a fault. Repair it: by how many stars does the rating change with one more day "
-            "late (below 0 when it falls)?"
-        ),
-        solve=stars_per_late_day,
-        given=parcels,
-        slips=(
-            Slip(
-                "unreviewed orders included",
-                lambda shop: _slope(parcels(shop).fillna({"stars": 0.0})),
-                Said(
-                    "Orders without a review count as zero stars, on time or not, and drown the rating. No review "
-                    "is not a bad review: leave those rows out."
+        "08.4": Answers(
+            stars_per_late_day,
+            slips={
+                "unreviewed orders included": lambda shop: _slope(
+                    parcels(shop).fillna({"stars": 0.0})
                 ),
-            ),
-            Slip(
-                "average of averages",
-                _average_of_averages,
-                Said(
-                    "The mean of each number of days late went in with equal weight, so one review of a parcel nine "
-                    "days late weighs as much as all that were on time. One row per review."
-                ),
-            ),
+                "average of averages": _average_of_averages,
+            },
+            given=parcels,
         ),
-        hints=(
-            Said("What does `fillna(0)` say about customers who wrote nothing?"),
-            Said(
-                '`reviewed = rows.dropna(subset="stars")`, then the line through `late_days` and `stars`.'
-            ),
-            Said("`np.polyfit(reviewed.late_days, reviewed.stars, 1)[0]`"),
-        ),
-        reveal=Said(
-            "A slope is no proof that lateness is the cause: the chapter sets it beside its interval and "
-            "beside the next orders of those customers."
-        ),
-        terms=("delivery speed", "customer satisfaction"),
-    ),
-    Exercise(
-        "08.5",
-        level="L4",
-        kind="decide",
-        part="decision",
-        title=Said("Which leak first?"),
-        prompt=Said(
-            '`given("08.5")` shows steps by segment; `step_share` is made up, the rest is the shop\'s own. '
-            "Every order earns the same here. Which row do you have mended first? Answer with its text in "
-            "the column `where`."
-        ),
-        solve=biggest_leak,
-        given=leak_table,
-        slips=(
-            Slip(
-                "lowest rate",
-                lambda shop: leak_table(shop)["where"][leak_table(shop).step_share.idxmin()],
-                Said(
-                    "That step has the lowest rate, and nearly always has: most visitors never meant to buy. A leak "
-                    "is what is lost against the usual share."
-                ),
-            ),
-            Slip(
-                "segment too small",
-                lambda shop: leak_table(shop)["where"][
+        "08.5": Answers(
+            biggest_leak,
+            slips={
+                "lowest rate": lambda shop: leak_table(shop)["where"][
+                    leak_table(shop).step_share.idxmin()
+                ],
+                "segment too small": lambda shop: leak_table(shop)["where"][
                     (leak_table(shop).step_share / leak_table(shop).usual_share).idxmin()
                 ],
-                Said(
-                    "It fell most, but hardly anybody is there. Count the orders it costs before you send people to "
-                    "mend it."
-                ),
-            ),
+            },
+            given=leak_table,
         ),
-        hints=(
-            Said("Sessions lost at a step: n_previous × (usual_share − step_share)."),
-            Said("Not everyone who passes a step buys: times `onward_share`."),
-            Said("The row with most lost orders."),
-        ),
-        reveal=Said(
-            "Lost orders rank the leaks, not rates. The chapter asks one more question first: is the fall more "
-            "than chance, after all segments and steps were looked at?"
-        ),
-        terms=("funnel", "conversion barrier"),
-    ),
-    Exercise(
-        "08.6",
-        level="L4",
-        kind="thought",
-        part="communication",
-        title=Said("To the product lead"),
-        prompt=Said(
-            "Write the message about one fix of this month: the step and segment, since when, the orders and "
-            "margin lost as a range, who mends it by when, and how you will know that it worked."
-        ),
-        solve=None,
-        hints=(
-            Said(
-                "The chapter's tables `leaks` and `step_trend` hold what you need; where they are empty, write the "
-                "all-clear and what it rests on."
-            ),
-        ),
-        reveal=Said(
-            "Step, segment, first and last day; the share now and the usual one with the same denominator; "
-            "lost orders and margin as a range; fault or gap said plainly; one owner and a day; judged by the "
-            "step's control band, or by a test whose size is stated before it starts."
-        ),
-        terms=("decision",),
-    ),
+    },
 )

@@ -18,9 +18,7 @@ from playbook.measures.demand_panel import DemandPanel, demand_law, demand_panel
 from playbook.methods.demand import DemandLaw
 from playbook.methods.replenishment import safety_stock
 from playbook.training.compare import same
-from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
-
-__all__ = ["EXERCISES"]
+from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
 CUTS = (0.5, 1.0)  # coefficient of variation under which a sku is X, then Y
 WRONG_Z = (1.96, 0.95)  # the two-sided value, and the service level itself
@@ -283,304 +281,77 @@ def _within_budget(table: pd.DataFrame, units: Any) -> dict[str, float]:
     return chosen
 
 
-EXERCISES = (
-    Exercise(
-        "07.1",
-        level="L1",
-        kind="predict",
-        part="definitions",
-        title=Said("Steady by week, steady by month?"),
-        prompt=Said(
-            "XYZ says how much a sku's sales vary: X little, Z much. You classed all skus by week and now add "
-            "the same sales up to four weeks. Before you run the cell below: which class do most skus leave?"
-        ),
-        solve=class_that_flips,
-        given=variation,
-        choices={
-            "a": Said("X"),
-            "b": Said("Y"),
-            "c": Said("Z"),
-            "d": Said("none: the class is a property of the sku, not of the calendar"),
-        },
-        slips=(
-            Slip(
-                "treats the class as fixed",
-                lambda shop: "d",
-                Said(
-                    "The class belongs to the sku *and* to the time step. Ups and downs of single weeks cancel out "
-                    "in a sum, so the same sku is steadier by month."
+EXERCISES = bound(
+    "inventory_planning",
+    {
+        "07.1": Answers(class_that_flips, given=variation),
+        "07.2": Answers(
+            reorder_check,
+            slips={
+                "no lead-time spread": Pattern(
+                    lambda shop: reorder_check(shop) | {"reorder_point": _without_spread(shop)},
+                    _says("reorder_point", _without_spread),
                 ),
-            ),
-            Slip(
-                "the steady ones",
-                lambda shop: "a",
-                Said(
-                    "What is steady by week can only get steadier. Which class has most to gain from adding up?"
+                "wrong z": Pattern(
+                    lambda shop: (
+                        reorder_check(shop) | {"reorder_point": _point(shop, z=WRONG_Z[0])}
+                    ),
+                    _says("reorder_point", *(lambda shop, z=z: _point(shop, z=z) for z in WRONG_Z)),
                 ),
-            ),
-        ),
-        hints=(
-            Said("What happens to single weeks' ups and downs when four of them are added?"),
-            Said("They cancel in part: variation falls, classes move towards X."),
-        ),
-        reveal=Said(
-            "Say the time step with the class. A sku that cannot be planned by the week may well be planned by "
-            "the month: order it less often, in larger lots."
-        ),
-        terms=("XYZ class", "demand forecast"),
-    ),
-    Exercise(
-        "07.2",
-        level="L2",
-        kind="fill",
-        part="computation",
-        title=Said("The reorder point"),
-        prompt=Said(
-            '`given("07.2")` is one sku. It is looked at every day and shall not run out in 95 % of order '
-            "cycles. Give its reorder point and the position held against it, in units, as "
-            '`{"reorder_point": ..., "position": ...}`.'
-        ),
-        solve=reorder_check,
-        given=shelf_of_one,
-        slips=(
-            Slip(
-                "no lead-time spread",
-                lambda shop: reorder_check(shop) | {"reorder_point": _without_spread(shop)},
-                Said(
-                    "The supplier's spread is missing. A late delivery empties the shelf as surely as a good week: "
-                    "d̄²·σ_L² belongs under the root."
+                "no safety stock": Pattern(
+                    lambda shop: reorder_check(shop) | {"reorder_point": _point(shop, z=0.0)},
+                    _says("reorder_point", lambda shop: _point(shop, z=0.0)),
                 ),
-                _says("reorder_point", _without_spread),
-            ),
-            Slip(
-                "wrong z",
-                lambda shop: reorder_check(shop) | {"reorder_point": _point(shop, z=WRONG_Z[0])},
-                Said(
-                    "z is not right. Running out happens on one side only: 95 % is `norm.ppf(0.95)`, not the 1.96 of "
-                    "a two-sided interval, and not 0.95 itself."
+                "on hand for available": Pattern(
+                    lambda shop: (
+                        reorder_check(shop)
+                        | {"position": shelf_of_one(shop).on_hand + shelf_of_one(shop).incoming}
+                    ),
+                    _says(
+                        "position",
+                        lambda shop: shelf_of_one(shop).on_hand + shelf_of_one(shop).incoming,
+                        lambda shop: shelf_of_one(shop).on_hand,
+                    ),
                 ),
-                _says("reorder_point", *(lambda shop, z=z: _point(shop, z=z) for z in WRONG_Z)),
-            ),
-            Slip(
-                "no safety stock",
-                lambda shop: reorder_check(shop) | {"reorder_point": _point(shop, z=0.0)},
-                Said(
-                    "That is the mean demand of the lead time. With it every second cycle runs out."
+                "incoming forgotten": Pattern(
+                    lambda shop: reorder_check(shop) | {"position": shelf_of_one(shop).available},
+                    _says("position", lambda shop: shelf_of_one(shop).available),
                 ),
-                _says("reorder_point", lambda shop: _point(shop, z=0.0)),
-            ),
-            Slip(
-                "on hand for available",
-                lambda shop: (
-                    reorder_check(shop)
-                    | {"position": shelf_of_one(shop).on_hand + shelf_of_one(shop).incoming}
+            },
+            given=shelf_of_one,
+        ),
+        "07.3": Answers(
+            cash_for_service,
+            slips={
+                "linear in percent": _linear,
+                "share of the aim": lambda shop: (
+                    _cash(shop, (0.95, 0.98))[0.95] * (0.98 / 0.95 - 1)
                 ),
-                Said(
-                    "The position counts units on hand that are already promised or cannot be sold. Only available "
-                    "ones can meet the next order."
-                ),
-                _says(
-                    "position",
-                    lambda shop: shelf_of_one(shop).on_hand + shelf_of_one(shop).incoming,
-                    lambda shop: shelf_of_one(shop).on_hand,
-                ),
-            ),
-            Slip(
-                "incoming forgotten",
-                lambda shop: reorder_check(shop) | {"position": shelf_of_one(shop).available},
-                Said(
-                    "What is on order is missing from the position: you would order it a second time."
-                ),
-                _says("position", lambda shop: shelf_of_one(shop).available),
-            ),
+                "the whole stock": lambda shop: _cash(shop, (0.95, 0.98))[0.98],
+            },
         ),
-        hints=(
-            Said(
-                "Reorder point = demand of the lead time + safety stock. Position = available + incoming."
-            ),
-            Said("Safety stock = z·√(L·σ² + d̄²·σ_L²), with z from `scipy.stats.norm.ppf`."),
-            Said("L is `lead_days`, σ `sd_day`, d̄ `mean_day`, σ_L `lead_sd`."),
+        "07.4": Answers(
+            days_of_inventory,
+            slips={
+                "both faults": lambda shop: _days(shop, "stock_at_price", True),
+                "price for cost": lambda shop: _days(shop, "stock_at_price", False),
+                "revenue for cost": lambda shop: _days(shop, "stock_at_cost", False, "revenue"),
+                "closing for average stock": lambda shop: _days(shop, "stock_at_cost", True),
+            },
+            given=stock_weeks,
         ),
-        reveal=Said(
-            "Order when the position is at the reorder point or below. The chapter's own point comes from "
-            "simulated demand; this formula stands beside it as `textbook_rop`."
+        "07.5": Answers(
+            order_list,
+            slips={
+                "pack sizes": lambda shop: _wrong_lists(order_candidates(shop))["pack sizes"],
+                "incoming ignored": lambda shop: _wrong_lists(order_candidates(shop))[
+                    "incoming ignored"
+                ],
+                "budget ignored": lambda shop: _wrong_lists(order_candidates(shop))[
+                    "budget ignored"
+                ],
+            },
+            given=order_candidates,
         ),
-        terms=("reorder point", "safety stock", "lead time"),
-    ),
-    Exercise(
-        "07.3",
-        level="L2",
-        kind="tweak",
-        part="computation",
-        title=Said("What three points of service cost"),
-        prompt=Said(
-            "The cell above compares fill-rate aims of 90 % and 95 %. Change it to 95 % and 98 %: how much "
-            "more money lies in stock, on average, at 98 % than at 95 %?"
-        ),
-        solve=cash_for_service,
-        slips=(
-            Slip(
-                "linear in percent",
-                _linear,
-                Said(
-                    "You took the price of a point between 90 and 95 and multiplied by three. Each further point "
-                    "guards against a rarer week and costs more than the one before."
-                ),
-            ),
-            Slip(
-                "share of the aim",
-                lambda shop: _cash(shop, (0.95, 0.98))[0.95] * (0.98 / 0.95 - 1),
-                Said(
-                    "Three per cent more service is not three per cent more stock. Let the cell compute both "
-                    "aims."
-                ),
-            ),
-            Slip(
-                "the whole stock",
-                lambda shop: _cash(shop, (0.95, 0.98))[0.98],
-                Said(
-                    "That is the whole stock at 98 %. The question is what the step from 95 % adds."
-                ),
-            ),
-        ),
-        hints=(
-            Said("Set `aims = (0.95, 0.98)` above."),
-            Said("Take the difference of the two values in the column `stock_value`."),
-        ),
-        reveal=Said(
-            "The curve bends upwards. What the step earns has to be set against it: margin of the sales it "
-            "saves."
-        ),
-        terms=("service level", "safety stock"),
-    ),
-    Exercise(
-        "07.4",
-        level="L3",
-        kind="hunt",
-        part="definitions",
-        title=Said("Days that do not add up"),
-        prompt=Said(
-            "The cell above is meant to say for how many days the average stock of the month lasts, and has "
-            "two faults. Repair them: how many days of inventory does the shop hold?"
-        ),
-        solve=days_of_inventory,
-        given=stock_weeks,
-        slips=(
-            Slip(
-                "both faults",
-                lambda shop: _days(shop, "stock_at_price", True),
-                Said(
-                    "That is the cell as it stands. Ask of both its parts: at which value, and on which day?"
-                ),
-            ),
-            Slip(
-                "price for cost",
-                lambda shop: _days(shop, "stock_at_price", False),
-                Said(
-                    "The stock is still valued at the selling price while the goods sold are at cost. Both sides "
-                    "need the same value, or every margin point adds days."
-                ),
-            ),
-            Slip(
-                "revenue for cost",
-                lambda shop: _days(shop, "stock_at_cost", False, "revenue"),
-                Said(
-                    "Stock at cost over sales at price: too few days. Both sides need the same value."
-                ),
-            ),
-            Slip(
-                "closing for average stock",
-                lambda shop: _days(shop, "stock_at_cost", True),
-                Said(
-                    "The last week stands for the whole month. One delivery just before the end, and the shop seems "
-                    "to sit on its goods; take the average."
-                ),
-            ),
-        ),
-        hints=(
-            Said("One fault is in the column, the other in the row it is read from."),
-            Said("Average stock at cost over the cost of goods of one day."),
-        ),
-        reveal=Said(
-            "Cost on both sides, and the average of the period: then days of inventory and stock turn are the "
-            "same figure, one 365 over the other."
-        ),
-        terms=("days of inventory", "inventory management"),
-    ),
-    Exercise(
-        "07.5",
-        level="L4",
-        kind="decide",
-        part="decision",
-        title=Said("One budget for all lines"),
-        prompt=Said(
-            '`given("07.5")` lists skus under pressure, best return on money first. Fill each up to its '
-            "`level` in whole packs, from the top; leave out a line that the money left of `budget` does not "
-            "cover and try the next. Answer with the units of every sku in the table, 0 where nothing is "
-            "ordered, as a dict."
-        ),
-        solve=order_list,
-        given=order_candidates,
-        slips=(
-            Slip(
-                "pack sizes",
-                lambda shop: _wrong_lists(order_candidates(shop))["pack sizes"],
-                Said(
-                    "The supplier does not open packs. Round every line up to whole packs before you take its price; "
-                    "then the money reaches less far."
-                ),
-            ),
-            Slip(
-                "incoming ignored",
-                lambda shop: _wrong_lists(order_candidates(shop))["incoming ignored"],
-                Said(
-                    "Goods on the way are forgotten: they would be bought twice, and the money is gone for lines "
-                    "that have nothing coming."
-                ),
-            ),
-            Slip(
-                "budget ignored",
-                lambda shop: _wrong_lists(order_candidates(shop))["budget ignored"],
-                Said(
-                    "Every line is ordered in full, and the budget is overdrawn. Go from the top until the money is "
-                    "gone."
-                ),
-            ),
-        ),
-        hints=(
-            Said(
-                "What each line lacks: level − available − incoming, and nothing where that is below 0."
-            ),
-            Said("Round up to packs: `np.ceil(lack / pack_units) * pack_units`."),
-            Said("Then from the top: buy the line if its units × unit_cost fit into what is left."),
-        ),
-        reveal=Said(
-            "Three checks before a purchase order leaves the house: what is coming, how it is packed, what it "
-            "costs. The chapter's own list weighs each further pack by the margin it saves."
-        ),
-        terms=("purchasing", "overstock / stock-out"),
-    ),
-    Exercise(
-        "07.6",
-        level="L4",
-        kind="thought",
-        part="communication",
-        title=Said("To the supply-chain head"),
-        prompt=Said(
-            "Write the note that goes with this week's order list: the most important order and one clearance, "
-            "with units, cash, day and reason, what may go wrong, and what would stop you."
-        ),
-        solve=None,
-        hints=(
-            Said(
-                "The chapter's decision table has the rows; the backtest says how far to trust them."
-            ),
-        ),
-        reveal=Said(
-            "Sku, supplier, units in whole packs, cash and the day it must leave; the margin it protects as a "
-            "range; a forecast named as one, with its coverage; stock-outs said to hide demand; for the "
-            "clearance the money freed; an owner, a day to look again, and what would stop the order."
-        ),
-        terms=("decision",),
-    ),
+    },
 )

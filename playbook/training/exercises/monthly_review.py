@@ -19,9 +19,7 @@ from playbook.chapters.start_here.facts import breakdown
 from playbook.measures.ad_spend import read_extract
 from playbook.measures.metrics import METRICS, monthly_sales, months_back
 from playbook.tables import schema
-from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
-
-__all__ = ["EXERCISES"]
+from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
 SALES = ("net_revenue", "orders", "aov", "units_per_order", "new_customers", "sessions")
 CARD = (
@@ -288,287 +286,62 @@ def _ranking(
     return list(table.decision[worth.sort_values(ascending=False, kind="stable").index])
 
 
-EXERCISES = (
-    Exercise(
-        "11.1",
-        level="L1",
-        kind="predict",
-        part="definitions",
-        title=Said("Signal or noise?"),
-        prompt=Said(
-            "Guess first, then run the cell above. It shows the sales figure that moved most against last "
-            "month; `lower` and `upper` are the limits its own past sets for this month. Is its change a "
-            "signal?"
+EXERCISES = bound(
+    "monthly_review",
+    {
+        "11.1": Answers(
+            signal_or_noise,
+            slips={
+                "limits misread": lambda shop: "c" if signal_or_noise(shop) == "b" else "b",
+            },
+            given=moved_most,
         ),
-        solve=signal_or_noise,
-        given=moved_most,
-        choices={
-            "a": Said("yes: it moved a lot against last month"),
-            "b": Said("no: it lies inside the limits, no story is asked for"),
-            "c": Said("yes: it lies outside the limits, now ask why"),
-            "d": Said("yes: it lies far from the mean of the months before"),
-        },
-        slips=(
-            Slip(
-                "last month only",
-                lambda shop: "a",
-                Said(
-                    "One month beside another always moves. Ask how far this figure usually moves: that is what "
-                    "lower and upper say."
+        "11.2": Answers(
+            contributions,
+            slips={
+                "one at a time": lambda shop: _one_at_a_time(shop, keep=False),
+                "one after the other": lambda shop: _one_at_a_time(shop, keep=True),
+                "not scaled": _shares,
+            },
+            given=driver_table,
+        ),
+        "11.3": Answers(
+            top_driver,
+            slips={
+                "largest percentage change": lambda shop: _largest(
+                    segment_table(shop), percent=True
                 ),
-            ),
-            Slip(
-                "seasonal month",
-                lambda shop: "d",
-                Said(
-                    "A December lies far from the mean every year and surprises nobody. Where the log is long enough "
-                    "the limits run on the ratio to the same month a year earlier; look at them, and at last_year."
+                "largest segment": lambda shop: (
+                    segment_table(shop).set_index("segment").after.idxmax()
                 ),
-            ),
-            Slip(
-                "limits misread",
-                lambda shop: "c" if signal_or_noise(shop) == "b" else "b",
-                Said(
-                    "Right place to look, wrong way round: is the figure between lower and upper?"
+            },
+            given=segment_table,
+        ),
+        "11.4": Answers(
+            still_filling,
+            slips={
+                "booked for ordered": lambda shop: still_filling(shop) | {"refund_share_booked"},
+                "acts on it": Pattern(
+                    lambda shop: set(sorted(still_filling(shop))[:-1]), _acts_on_some
                 ),
-            ),
-        ),
-        hints=(
-            Said("Two columns hold what this figure's own past allows for this month."),
-            Said("Is `actual` between `lower` and `upper`?"),
-        ),
-        reveal=Said(
-            "Something always moves most. Inside its limits a figure asks for no story; outside, look for the "
-            "cause before you look for words."
-        ),
-        terms=("control limits", "anomaly"),
-    ),
-    Exercise(
-        "11.2",
-        level="L2",
-        kind="fill",
-        part="computation",
-        title=Said("Contributions that add up"),
-        prompt=Said(
-            '`given("11.2")` holds the drivers of net revenue, last month and this; their product is net '
-            "revenue. Share its change out so that the contributions add up to it without a rest, whatever the "
-            "order of the drivers: L × ln(after / before), with L the logarithmic mean of the two revenues. "
-            "Answer as a dict, driver to contribution."
-        ),
-        solve=contributions,
-        given=driver_table,
-        slips=(
-            Slip(
-                "one at a time",
-                lambda shop: _one_at_a_time(shop, keep=False),
-                Said(
-                    "Each driver was changed alone. Add the parts up: they miss the change, because what drivers do "
-                    "together belongs to none of them. The logarithmic mean leaves no rest."
+                "bad news only": lambda shop: set(
+                    arrows(shop).metric[arrows(shop).arrow == "worse"]
                 ),
-            ),
-            Slip(
-                "one after the other",
-                lambda shop: _one_at_a_time(shop, keep=True),
-                Said(
-                    "That adds up, but the parts depend on which driver you changed first. Another order, other "
-                    "contributions, same month."
+                "everything": lambda shop: set(arrows(shop).metric),
+            },
+            given=arrows,
+        ),
+        "11.5": Answers(
+            ranking,
+            slips={
+                "unweighted by confidence": lambda shop: _ranking(shop, confidence=False),
+                "ignores cost": lambda shop: _ranking(shop, cost=False),
+                "a year for a month": lambda shop: _ranking(shop, year=False),
+                "effect alone": lambda shop: _ranking(
+                    shop, cost=False, confidence=False, year=False
                 ),
-            ),
-            Slip(
-                "not scaled",
-                _shares,
-                Said(
-                    "Those are the logarithms alone. Multiply each by L, the change of revenue over the sum of the "
-                    "logarithms, and they are money."
-                ),
-            ),
+            },
+            given=proposals,
         ),
-        hints=(
-            Said("`before, after = table.before.prod(), table.after.prod()` are the two revenues."),
-            Said("`L = (after - before) / np.log(after / before)`, with `import numpy as np`."),
-            Said("`dict(zip(table.driver, L * np.log(table.after / table.before)))`"),
-        ),
-        reveal=Said("Check it in the meeting: the bars must end where the month ends."),
-        terms=("decomposition", "net revenue"),
-    ),
-    Exercise(
-        "11.3",
-        level="L2",
-        kind="tweak",
-        part="computation",
-        title=Said("The top driver"),
-        prompt=Said(
-            "The cell above ranks segments by percentage change. Change it so that it ranks them by what they "
-            "contributed to the change of all sales, up or down. Which segment comes first? Answer with its "
-            "name."
-        ),
-        solve=top_driver,
-        given=segment_table,
-        slips=(
-            Slip(
-                "largest percentage change",
-                lambda shop: _largest(segment_table(shop), percent=True),
-                Said(
-                    "It changed most in percent, from a small base. The shop's sales moved by money: take after less "
-                    "before."
-                ),
-            ),
-            Slip(
-                "largest segment",
-                lambda shop: segment_table(shop).set_index("segment").after.idxmax(),
-                Said(
-                    "That is the largest segment. Large and steady moves nothing: take after less before."
-                ),
-            ),
-        ),
-        hints=(
-            Said("A contribution to the change of sales is an amount of money."),
-            Said('`table["moved"] = table.after - table.before`, and sort by its size: `.abs()`.'),
-        ),
-        reveal=Said("A percentage without its base is a headline, not a driver."),
-        terms=("multi-dimensional analysis", "decomposition"),
-    ),
-    Exercise(
-        "11.4",
-        level="L3",
-        kind="hunt",
-        part="interpretation",
-        title=Said("Arrows that come too early"),
-        prompt=Said(
-            '`given("11.4")` is a dashboard on the last evening of the month. It draws an arrow for every '
-            "figure against last month's. `settles` says how many days after the month's end a figure stands "
-            "(`win` is the advertising platform's own window). Which metrics are still filling, so that nobody "
-            "may act on their arrow yet? Answer as a set of metric ids."
-        ),
-        solve=still_filling,
-        given=arrows,
-        slips=(
-            Slip(
-                "booked for ordered",
-                lambda shop: still_filling(shop) | {"refund_share_booked"},
-                Said(
-                    "Refunds *booked* in the month are all there on its last evening: it is cash, it only belongs to "
-                    "earlier orders. What is still to come belongs to the returns of this month's orders."
-                ),
-            ),
-            Slip(
-                "acts on it",
-                lambda shop: set(sorted(still_filling(shop))[:-1]),
-                Said(
-                    "One figure you left out is still filling too, and you would act on its arrow. Compare the "
-                    "month's end with what `settles` asks for, row by row."
-                ),
-                matches=_acts_on_some,
-            ),
-            Slip(
-                "bad news only",
-                lambda shop: set(arrows(shop).metric[arrows(shop).arrow == "worse"]),
-                Said(
-                    "Those are the bad arrows. Whether a figure is ripe has nothing to do with its direction; "
-                    "a fresh return share even looks good, because the parcels are not back yet."
-                ),
-            ),
-            Slip(
-                "everything",
-                lambda shop: set(arrows(shop).metric),
-                Said(
-                    "Orders and revenue of the month are complete on its last evening. If nothing may be read, "
-                    "nobody reads."
-                ),
-            ),
-        ),
-        hints=(
-            Said("The month ended today: which figures need more than 0 days?"),
-            Said("The column `settles`: 0 stands at once, anything else waits."),
-        ),
-        reveal=Said(
-            "Compare an immature figure only with the same figure at the same age; the chapter leaves it out "
-            "of the comparison."
-        ),
-        terms=("immature cell", "return / refund"),
-    ),
-    Exercise(
-        "11.5",
-        level="L4",
-        kind="decide",
-        part="decision",
-        title=Said("Rank the decisions"),
-        prompt=Said(
-            '`given("11.5")` holds five proposals. Rank them by expected margin a month after their cost, '
-            "times confidence (high 1, medium 0.6, low 0.3). Answer as a list of the decisions, best first."
-        ),
-        solve=ranking,
-        given=proposals,
-        slips=(
-            Slip(
-                "unweighted by confidence",
-                lambda shop: _ranking(shop, confidence=False),
-                Said(
-                    "A large effect that nobody is sure of stands too high. Multiply by confidence."
-                ),
-            ),
-            Slip(
-                "ignores cost",
-                lambda shop: _ranking(shop, cost=False),
-                Said("The cost is not taken off. What is spent to get the effect is not earned."),
-            ),
-            Slip(
-                "a year for a month",
-                lambda shop: _ranking(shop, year=False),
-                Said(
-                    "One effect is a year's. Divide it by twelve before it stands beside the others."
-                ),
-            ),
-            Slip(
-                "effect alone",
-                lambda shop: _ranking(shop, cost=False, confidence=False, year=False),
-                Said(
-                    "Sorted by the column as it stands: mixed periods, cost and confidence left out."
-                ),
-            ),
-        ),
-        hints=(
-            Said("Bring every effect to a month."),
-            Said(
-                '`table.confidence.map({"high": 1, "medium": 0.6, "low": 0.3})` gives the weights.'
-            ),
-            Said("Worth = (effect a month − cost) × weight; sort it downwards."),
-        ),
-        reveal=Said(
-            "Then give each an owner, a day and a stop rule: a ranked list without them is a wish list."
-        ),
-        terms=("decision", "monthly review"),
-    ),
-    Exercise(
-        "11.6",
-        level="L4",
-        kind="thought",
-        part="communication",
-        title=Said("Three compliance cases"),
-        prompt=Said(
-            "Three things turn up while you prepare the review. (1) A seller asks you to count forty orders "
-            "that went to one address and were refunded outside the platform. (2) The export for an agency "
-            "holds names and telephone numbers. (3) A product page says *the best tea in the country, cures "
-            "sleeplessness*. For each: what do you do today, whom do you tell, and what do you not do? Answer "
-            "in your own words, as a text."
-        ),
-        solve=None,
-        hints=(
-            Said(
-                "Each case has an owner who is not you. Who answers for orders, for personal data, for claims?"
-            ),
-            Said("What would make it worse if you did it quietly?"),
-        ),
-        reveal=Said(
-            "(1) Fake orders: out of every figure, kept as evidence, reported to the general manager and the "
-            "platform's rules desk; nobody pays for reviews or counts them as sales. Inventing sales or "
-            "reviews is unlawful (E-commerce Law, art. 17). (2) Personal data: stop the transfer, delete the "
-            "copy, tell whoever answers for personal data the same day, send a hashed or summed table instead; "
-            "giving data on needs a purpose and a legal ground (Personal Information Protection Law). (3) The "
-            "claim: page off or text out today; superlatives and cures may not be claimed (Advertising Law, "
-            "arts. 9 and 17); ask whoever approves claims, look for the same words elsewhere. In all three: no "
-            "quiet repair, a dated note, an owner, a day to check. This is training, not legal advice."
-        ),
-        terms=("compliance", "fake orders", "Personal Information Protection Law"),
-    ),
+    },
 )

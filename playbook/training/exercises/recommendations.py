@@ -14,9 +14,7 @@ from ibis import _
 
 from playbook.chapters.recommendations.pairs import item_pairs
 from playbook.chapters.recommendations.recommend import leaderboard, unsafe_items
-from playbook.training.exercise import Exercise, NotApplicable, Said, Slip
-
-__all__ = ["EXERCISES"]
+from playbook.training.exercise import Answers, NotApplicable, bound
 
 HOLDOUT_DAYS = 90
 BEST_SELLERS = 40  # skus at least on the list of the last exercise
@@ -159,269 +157,50 @@ def sold_out(shop: Any) -> set[str]:
     return gone
 
 
-EXERCISES = (
-    Exercise(
-        "09.1",
-        level="L1",
-        kind="predict",
-        part="definitions",
-        title=Said("Does the list beat the best sellers?"),
-        prompt=Said(
-            "Recall at ten of the best sellers and of the best rival list, for items that were new to the "
-            "customer. `gain` is the rival's recall less the baseline's, customer by customer, with its "
-            "interval. Does the rival beat the baseline?"
+EXERCISES = bound(
+    "recommendations",
+    {
+        "09.1": Answers(
+            verdict,
+            slips={
+                "reads the two intervals": lambda shop: "c" if verdict(shop) == "b" else "b",
+            },
+            given=race,
         ),
-        solve=verdict,
-        given=race,
-        choices={
-            "a": Said("yes: its recall is the higher one"),
-            "b": Said("yes: even the low end of the gain is above zero"),
-            "c": Said(
-                "not shown: its recall is the higher one, but the gain's interval reaches below zero"
-            ),
-            "d": Said("no: its recall is not higher"),
-        },
-        slips=(
-            Slip(
-                "ignores the interval",
-                lambda shop: "a",
-                Said(
-                    "A higher recall on these customers is not yet a better list: with other customers it might come "
-                    "out the other way. Read gain_low and gain_high before you say who won."
+        "09.2": Answers(
+            pair_lift,
+            slips={
+                "confidence": lambda shop: best_pair(shop).n / best_pair(shop).n_a,
+                "confidence the other way": lambda shop: best_pair(shop).n / best_pair(shop).n_b,
+                "lines not baskets": _lift_of_lines,
+                "support": lambda shop: best_pair(shop).n / best_pair(shop).n_baskets,
+                "upside down": lambda shop: 1 / pair_lift(shop),
+            },
+            given=pair_counts,
+        ),
+        "09.3": Answers(
+            attach_share,
+            slips={
+                "base is all orders": lambda shop: best_pair(shop).n / best_pair(shop).n_baskets,
+                "pair counted twice": lambda shop: (
+                    best_pair(shop).n / (best_pair(shop).n_a + best_pair(shop).n_b)
                 ),
-            ),
-            Slip(
-                "reads the two intervals",
-                lambda shop: "c" if verdict(shop) == "b" else "b",
-                Said(
-                    "Whether low and high of the two rows overlap does not decide it: both lists are shown to the "
-                    "same customers. The gain, customer by customer, has an interval of its own. Read that one."
+                "base is one of the two": lambda shop: best_pair(shop).n / best_pair(shop).n_a,
+                "base is the other": lambda shop: best_pair(shop).n / best_pair(shop).n_b,
+            },
+            given=pair_counts,
+        ),
+        "09.4": Answers(given=dealt_orders),
+        "09.5": Answers(
+            sold_out,
+            slips={
+                "missing read as zero": lambda shop: set(
+                    shelf(shop).sku[shelf(shop).on_hand.fillna(0) <= 0]
                 ),
-            ),
+                "only the missing": lambda shop: set(shelf(shop).sku[shelf(shop).on_hand.isna()]),
+                "nearly out": lambda shop: set(shelf(shop).sku[shelf(shop).on_hand <= FEW_UNITS]),
+            },
+            given=shelf,
         ),
-        hints=(
-            Said("Three columns belong to the comparison, and only the rival's row has them."),
-            Said("Is zero inside gain_low to gain_high?"),
-        ),
-        reveal=Said(
-            "Where nothing is shown, best sellers stay. Where something is, an A/B test comes next: a list "
-            "that foresees sales need not add any."
-        ),
-        terms=("personalised recommendation", "confidence interval"),
-    ),
-    Exercise(
-        "09.2",
-        level="L2",
-        kind="fill",
-        part="computation",
-        title=Said("The lift of a pair"),
-        prompt=Said('`given("09.2")` counts one pair of skus. What is its lift, on orders?'),
-        solve=pair_lift,
-        given=pair_counts,
-        slips=(
-            Slip(
-                "confidence",
-                lambda shop: best_pair(shop).n / best_pair(shop).n_a,
-                Said(
-                    "That is the confidence: of the orders with one, the share that hold the other. A best seller "
-                    "has a high one beside anything. Divide by the share of all orders that hold it."
-                ),
-            ),
-            Slip(
-                "confidence the other way",
-                lambda shop: best_pair(shop).n / best_pair(shop).n_b,
-                Said(
-                    "That is the confidence from the second to the first. Lift is the same in both directions: "
-                    "divide by the share of all orders that hold the first."
-                ),
-            ),
-            Slip(
-                "lines not baskets",
-                _lift_of_lines,
-                Said(
-                    "You counted lines. Two items go together in an order, so every count is one of orders, and an "
-                    "order counts a sku once."
-                ),
-            ),
-            Slip(
-                "support",
-                lambda shop: best_pair(shop).n / best_pair(shop).n_baskets,
-                Said(
-                    "That is the support: how common the pair is. Lift holds it against what chance would give, the "
-                    "product of the two shares."
-                ),
-            ),
-            Slip(
-                "upside down",
-                lambda shop: 1 / pair_lift(shop),
-                Said("Upside down: a lift above one means more often together than chance."),
-            ),
-        ),
-        hints=(
-            Said(
-                "If the two had nothing to do with each other, which share of orders would hold both? The product "
-                "of their shares."
-            ),
-            Said("Each share is orders over *all* orders."),
-            Said("Lift = share of both / (share of the first × share of the second)."),
-        ),
-        reveal=Said(
-            "Ranked by lift alone, pairs bought together once or twice stand on top. The chapter ranks by the "
-            "low end of the interval, and so was this one chosen."
-        ),
-        terms=("pair lift",),
-    ),
-    Exercise(
-        "09.3",
-        level="L2",
-        kind="tweak",
-        part="computation",
-        title=Said("The attach share"),
-        prompt=Said(
-            "The cell above divides by all orders. Change the base: of the orders that hold at least one of "
-            "the two skus, which share holds both?"
-        ),
-        solve=attach_share,
-        given=pair_counts,
-        slips=(
-            Slip(
-                "base is all orders",
-                lambda shop: best_pair(shop).n / best_pair(shop).n_baskets,
-                Said(
-                    "All orders as the base: most of them have neither and could not attach anything. That share "
-                    "falls whenever the shop sells something else."
-                ),
-            ),
-            Slip(
-                "pair counted twice",
-                lambda shop: best_pair(shop).n / (best_pair(shop).n_a + best_pair(shop).n_b),
-                Said(
-                    "Orders with both are in both counts, so your base holds them twice. Take them off once."
-                ),
-            ),
-            Slip(
-                "base is one of the two",
-                lambda shop: best_pair(shop).n / best_pair(shop).n_a,
-                Said(
-                    "That is the share of one sku's orders alone. The question's base holds the orders of either."
-                ),
-            ),
-            Slip(
-                "base is the other",
-                lambda shop: best_pair(shop).n / best_pair(shop).n_b,
-                Said(
-                    "That is the share of the second sku's orders alone. The question's base holds the orders of "
-                    "either."
-                ),
-            ),
-        ),
-        hints=(
-            Said("How many orders hold at least one of the two?"),
-            Said("Orders with the first, plus orders with the second, less orders with both."),
-        ),
-        reveal=Said(
-            "Only the base moved, not what customers did. A share without its denominator says nothing."
-        ),
-        terms=("attach share", "denominator"),
-    ),
-    Exercise(
-        "09.4",
-        level="L3",
-        kind="hunt",
-        part="interpretation",
-        title=Said("Find the leak"),
-        prompt=Said(
-            "A colleague's list hits far more often than the chapter's. The report says: twenty places, best "
-            "sellers as the rival, orders of known customers dealt to training and test as in "
-            '`given("09.4")`. What has leaked?'
-        ),
-        solve=lambda shop: "b",
-        given=dealt_orders,
-        choices={
-            "a": Said("nothing leaked, twenty places hit more than ten"),
-            "b": Said("the list learned from days it was then tested on, and from later ones"),
-            "c": Said("the best sellers, which should not have been in the comparison"),
-            "d": Said("the guests, who were left out"),
-        },
-        slips=(
-            Slip(
-                "blames k",
-                lambda shop: "a",
-                Said(
-                    "More places do hit more, for every list alike: that makes the two figures incomparable, and "
-                    "nothing leaks. Look at the months of training and test."
-                ),
-            ),
-            Slip(
-                "blames the baseline",
-                lambda shop: "c",
-                Said(
-                    "Best sellers are the rival a list must beat. Without them any figure looks good."
-                ),
-            ),
-            Slip(
-                "blames the guests",
-                lambda shop: "d",
-                Said(
-                    "Nobody can be recognised among guests, so no personal list can be judged on them. Leaving them "
-                    "out is right."
-                ),
-            ),
-        ),
-        hints=(
-            Said("What would the shop have known on the day it had to show the list?"),
-            Said("Which months have orders in training, and which in the test?"),
-        ),
-        reveal=Said(
-            "A cut in time keeps the future out: everything up to a day teaches, everything after it examines. "
-            "The same holds for forecasts and customer value."
-        ),
-        terms=("data leakage", "backtest"),
-    ),
-    Exercise(
-        "09.5",
-        level="L4",
-        kind="decide",
-        part="decision",
-        title=Said("What comes off the list"),
-        prompt=Said(
-            '`given("09.5")` holds the best sellers and their stock as last counted; a blank was not '
-            "delivered with the file. Which skus do you take off the list as *out of stock*? Answer as a set."
-        ),
-        solve=sold_out,
-        given=shelf,
-        slips=(
-            Slip(
-                "missing read as zero",
-                lambda shop: set(shelf(shop).sku[shelf(shop).on_hand.fillna(0) <= 0]),
-                Said(
-                    "A blank is not a zero: nobody counted, and these sell well. Taken off, they lose sales "
-                    "on a file error. Leave them on and ask the warehouse."
-                ),
-            ),
-            Slip(
-                "only the missing",
-                lambda shop: set(shelf(shop).sku[shelf(shop).on_hand.isna()]),
-                Said(
-                    "Those are the skus nobody counted. Out of stock are those somebody counted and found none of."
-                ),
-            ),
-            Slip(
-                "nearly out",
-                lambda shop: set(shelf(shop).sku[shelf(shop).on_hand <= FEW_UNITS]),
-                Said(
-                    "Some of these can still be sold. Few units are a matter for the order list, not for this "
-                    "filter."
-                ),
-            ),
-        ),
-        hints=(
-            Said("Which value says that somebody counted and found nothing?"),
-            Said(
-                "`table[table.on_hand == 0]` compares only what is there; `.fillna(0)` would make zeros up."
-            ),
-        ),
-        reveal=Said("Write the repair request for the blanks as well: owner, by when."),
-        terms=("overstock / stock-out", "decision"),
-    ),
+    },
 )
