@@ -247,9 +247,7 @@ def _finding_names() -> list[str]:
 
 
 def _finding_of(find: object) -> str:
-    for (code, finding), listed in zip(
-        _told()["findings"].items(), _finding_names(), strict=True
-    ):
+    for (code, finding), listed in zip(_told()["findings"].items(), _finding_names(), strict=True):
         if _plain(find) in {_plain(name) for name in (code, finding["zh"], listed)}:
             return code
     raise PlaybookError("training.no_such_find", given=find)
@@ -292,9 +290,7 @@ def open_case(number: int) -> CaseFile:
     return CaseFile(CASES[number], folder / "store", float(size))
 
 
-def by_day(
-    table: ibis.Table, column: str, *, day: str = "ordered_on", last: int = 35
-) -> DataFrame:
+def by_day(table: ibis.Table, column: str, *, day: str = "ordered_on", last: int = 35) -> DataFrame:
     """Rows of a table per day, one column for each value of `column`; the `last` days
     that have any.
     """

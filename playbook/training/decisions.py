@@ -32,23 +32,20 @@ from playbook.chapters.channel_roi import (
 from playbook.chapters.channel_roi.media_model import MediaModel
 from playbook.chapters.channel_roi.media_plan import BudgetPlan
 from playbook.chapters.inventory_planning import inventory
-from playbook.chapters.inventory_planning.supply import Supply, supply
 from playbook.chapters.ltv_modelling import ltv
 from playbook.chapters.segmentation import campaigns, segments
 from playbook.demo.make import write_folder
 from playbook.demo.shop import Shop
 from playbook.errors import PlaybookError
 from playbook.measures.ad_spend import read_extract
-from playbook.measures.demand_panel import DemandLaw, DemandPanel, demand_law, demand_panel
 from playbook.measures.price_moves import price_gap
+from playbook.messages import read_yaml
 from playbook.store import Store
 from playbook.store.open import open_folder
+from playbook.training.stock import demand, held_stock
 
 #: what the four chapters read; the other tables only cost time
-NEEDED = (
-    "orders order_lines refunds customers products stock purchase_orders ad_spend channels "
-    "geo_tests promotions prices cost_rates treatments"
-).split()
+NEEDED = read_yaml(Path(__file__).with_name("game.yaml"))["tables"]
 #: levels stand until the next month's look
 STANDS_WEEKS = 4
 #: fewer steps of the fit than the notebook takes: seconds count here
@@ -83,11 +80,11 @@ def open_shop(shop: Shop) -> Iterator[Store]:
     afterwards. The simulator wrote these tables: they are not checked.
     """
     with tempfile.TemporaryDirectory(prefix="playbook-game-") as scratch:
+        folder = Path(scratch) / "shop"
+        folder.mkdir()
+        tables = {name: rows for name, rows in shop.tables.items() if name in NEEDED}
+        write_folder(folder, shop._sim.world, shop._sim.day - 1, tables)
         with _cache(Path(scratch) / "cache"):
-            folder = Path(scratch) / "shop"
-            folder.mkdir()
-            tables = {name: rows for name, rows in shop.tables.items() if name in NEEDED}
-            write_folder(folder, shop._sim.world, shop._sim.day - 1, tables)
             yield open_folder(folder, None, None)
 
 
@@ -169,9 +166,7 @@ def stock_plan(store: Store) -> DataFrame | None:
     panel, law = demand(store)
     held = held_stock(store)
     law = replace(law, next_week=int((law.next_week + STANDS_WEEKS // 2) % 52))
-    policy = inventory.order_policy(
-        store.cost_rates, held, aim_by="cost", review_days=REVIEW_DAYS
-    )
+    policy = inventory.order_policy(store.cost_rates, held, aim_by="cost", review_days=REVIEW_DAYS)
     return inventory.reorder(
         panel,
         law,
@@ -321,22 +316,6 @@ def _depth(store: Store, asked: DataFrame, since: Timestamp) -> float:
     goods = max(own.gross.astype(float).sum(), 1e-9)
     share = round(float(own.discount.astype(float).sum() / goods), 2)
     return float(np.clip(share, 0.0, DEEPEST_COUPON))
-
-
-def held_stock(store: Store) -> Supply:
-    """Chapter 07's stock on hand and on its way."""
-    return supply(
-        store.stock,
-        as_of=store.as_of,
-        products=store.get("products"),
-        purchase_orders=store.get("purchase_orders"),
-    )
-
-
-def demand(store: Store) -> tuple[DemandPanel, DemandLaw]:
-    """The shop's demand by week and sku, and its law."""
-    panel = demand_panel(store.sku_days, as_of=store.as_of, products=store.get("products"))
-    return panel, demand_law(panel)
 
 
 AREAS: dict[str, Callable[[Store], Any]] = {

@@ -1,10 +1,10 @@
 """The shop game: six months of one shop, your decisions against doing as before, the
 playbook's and an oracle's.
 
-    game = start_game("game", seed=1, months=6)      # the folder keeps it; the same call goes on with it
-    game.figures()                                   # what the shop can know tonight
-    game.month(1, {"budgets": {"search": 900}})      # plays the month and shows what the shop sees of it
-    game.result()                                    # when all months are played
+    game = start_game("game", seed=1, months=6)   # the same call goes on with it
+    game.figures()                                # what the shop can know tonight
+    game.month(1, {"budgets": {"search": 900}})   # plays it, shows what the shop sees
+    game.result()                                 # when all months are played
 
 The state is the seed and the decisions, written after every month; the shop is played
 again from them, so that a game taken up later is the game played in one go. A decision
@@ -41,18 +41,16 @@ from playbook.runs.month import HowToRun, run_month
 from playbook.runs.plan import Wish
 from playbook.store import Store
 from playbook.store.write import write_json
+from playbook.tables import frame_of
 from playbook.training import decisions as chapters
 from playbook.training.learners import learner_file, record
+from playbook.training.stock import demand, held_stock
 
 #: what to write for a month in which nothing new is decided
 AS_BEFORE = "as before"
 PLAYERS = ("as-before", "playbook", "oracle")
 FILE = "game.json"
 MOST_MONTHS = 24
-CHANNEL_COLUMNS = "channel spend orders new_customers margin roas be_roas poas".split()
-STOCK_COLUMNS = (
-    "sku available incoming mean_day rop up_to order_units expected_margin".split()
-)
 Tell = Callable[[str], None]
 
 
@@ -114,9 +112,7 @@ def start_game(
         raise PlaybookError("training.game_of_other_laws", file=path)
     for name, value in asked.items():
         if known[name] != value:
-            raise PlaybookError(
-                "training.another_game", name=name, value=known[name], file=path
-            )
+            raise PlaybookError("training.another_game", name=name, value=known[name], file=path)
     return Game(path.parent, known)
 
 
@@ -224,9 +220,7 @@ class Game:
         account = self.shop.profit()
         return account.tail(self.n_played).reset_index(drop=True)
 
-    def figures(
-        self, *, months: int = 6, with_response: bool = False
-    ) -> dict[str, DataFrame]:
+    def figures(self, *, months: int = 6, with_response: bool = False) -> dict[str, DataFrame]:
         """What the shop can know tonight, by the chapters' own functions: `months`
         (orders, revenue, margin, spend of the last months), `channels` (chapter 03),
         `stock` (07: what to order, most worth first) and `too_much` (07), `segments`
@@ -352,7 +346,7 @@ def _channels(store: Store) -> DataFrame:
         refunds=store.booked_refunds,
         as_of=store.as_of,
     )
-    return channels.channel_pnl(months)[CHANNEL_COLUMNS]
+    return frame_of("training.game_channels", channels.channel_pnl(months))
 
 
 def _stock(store: Store) -> dict[str, DataFrame]:
@@ -361,10 +355,10 @@ def _stock(store: Store) -> dict[str, DataFrame]:
     orders = chapters.stock_plan(store)
     if orders is not None:
         ranked = orders.sort_values(["expected_margin", "sku"], ascending=[False, True])
-        tables["stock"] = ranked[STOCK_COLUMNS]
+        tables["stock"] = frame_of("training.game_stock", ranked)
     if store.has("stock"):
-        panel, law = chapters.demand(store)
-        held = chapters.held_stock(store)
+        panel, law = demand(store)
+        held = held_stock(store)
         tables["too_much"] = inventory.overstock(panel, law, held, as_of=store.as_of)
     return tables
 
@@ -438,9 +432,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--months", type=int, default=6)
-    parser.add_argument(
-        "--decisions", default=PLAYERS[0], help=say("training.play_decisions_help")
-    )
+    parser.add_argument("--decisions", default=PLAYERS[0], help=say("training.play_decisions_help"))
     parser.add_argument(
         "--areas", default=",".join(chapters.AREAS), help=say("training.play_areas_help")
     )

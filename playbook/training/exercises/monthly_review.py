@@ -5,10 +5,10 @@ figures, ranked decisions.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.channel_roi.channels import channel_headline, channel_months
 from playbook.chapters.customer_journey.aftersales import returns
@@ -18,11 +18,13 @@ from playbook.chapters.monthly_review.review import control_limits, drivers, sco
 from playbook.chapters.start_here.facts import breakdown
 from playbook.measures.ad_spend import read_extract
 from playbook.measures.metrics import METRICS, monthly_sales, months_back
-from playbook.tables import schema
+from playbook.store import Store
+from playbook.tables import frame_of
 from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
 SALES = ("net_revenue", "orders", "aov", "units_per_order", "new_customers", "sessions")
-CARD = (
+#: whose maturity the dictionary states
+CARD = [
     "net_revenue",
     "orders",
     "aov",
@@ -31,11 +33,20 @@ CARD = (
     "new_customers",
     "poas",
     "return_share",
-)  # whose maturity the dictionary states
+]
+DIMENSIONS = ("channel", "category", "region", "customer_type")
+#: decision, effect and cost in hundredths of the month's margin
+PROPOSALS = (
+    ("raise the search budget", 6.0, "month", 0.0, "low"),
+    ("mend the payment step", 3.0, "month", 0.5, "high"),
+    ("free returns for members", 5.0, "month", 3.5, "high"),
+    ("delist the tail", 12.0, "year", 0.0, "high"),
+    ("repeat the promotion", 4.5, "month", 1.2, "medium"),
+)
 
 
 @functools.cache
-def headline(shop: Any) -> pd.DataFrame:
+def headline(shop: Store) -> DataFrame:
     """The monthly series that chapters 00, 03 and 08 leave for the review, made from
     the store.
     """
@@ -55,45 +66,24 @@ def headline(shop: Any) -> pd.DataFrame:
 
 
 @functools.cache
-def moved_most(shop: Any) -> pd.DataFrame:
+def moved_most(shop: Store) -> DataFrame:
     """The sales figure that moved most against last month: metric, actual, last_month,
     change_share, mean_of_months_before, last_year, lower, upper.
     """
-    card = scorecard(headline(shop), month=shop.month)
-    card = card[card.metric.isin(SALES) & (card.status == "complete")].dropna(
-        subset=["last_month", "lower", "upper"]
-    )
+    series = headline(shop)
+    card = scorecard(series, month=shop.month)
+    card = card[card.metric.isin(SALES) & (card.status == "complete")]
+    card = card.dropna(subset=["last_month", "lower", "upper"])
     if card.empty:
-        raise NotApplicable("No sales figure has eight complete months and a last month behind it.")
-    past = headline(shop)
-    past = (
-        past[(past.month < shop.month) & (past.status == "complete")]
-        .groupby("metric")
-        .amount.mean()
-    )
-    card = card.assign(
-        change_share=card.actual / card.last_month - 1, mean_of_months_before=card.metric.map(past)
-    )
-    card = card.sort_values("change_share", key=lambda s: -s.abs(), kind="stable")
-    return (
-        card[
-            [
-                "metric",
-                "actual",
-                "last_month",
-                "change_share",
-                "mean_of_months_before",
-                "last_year",
-                "lower",
-                "upper",
-            ]
-        ]
-        .head(1)
-        .reset_index(drop=True)
-    )
+        raise NotApplicable("training.no_figure_with_limits")
+    past = series[(series.month < shop.month) & (series.status == "complete")]
+    card["mean_of_months_before"] = card.metric.map(past.groupby("metric").amount.mean())
+    card["change_share"] = card.actual / card.last_month - 1
+    card = card.sort_values("change_share", key=lambda share: -share.abs(), kind="stable")
+    return frame_of("training.moved_most", card).head(1).reset_index(drop=True)
 
 
-def signal_or_noise(shop: Any) -> str:
+def signal_or_noise(shop: Store) -> str:
     metric = moved_most(shop).metric.iloc[0]
     limits = control_limits(headline(shop), month=shop.month).set_index("metric").loc[metric]
     actual = moved_most(shop).actual.iloc[0]
@@ -101,158 +91,146 @@ def signal_or_noise(shop: Any) -> str:
 
 
 @functools.cache
-def driver_table(shop: Any) -> pd.DataFrame:
+def driver_table(shop: Store) -> DataFrame:
     """The drivers of net revenue, last month and this: driver, before, after; their
     product is net revenue.
     """
-    found = drivers(headline(shop), month=shop.month)
-    if found.empty or np.isclose(found.before.prod(), found.after.prod(), rtol=1e-6):
-        raise NotApplicable(
-            "Net revenue did not move against last month, or a driver was not observed."
-        )
-    if (found[["before", "after"]] <= 0).any(axis=None):
-        raise NotApplicable(
-            "A driver is zero or negative, so logarithms cannot share the change out."
-        )
-    return found[["driver", "before", "after"]]
+    table = drivers(headline(shop), month=shop.month)
+    if table.empty or np.isclose(table.before.prod(), table.after.prod(), rtol=1e-6):
+        raise NotApplicable("training.revenue_did_not_move")
+    if (table[["before", "after"]] <= 0).any(axis=None):
+        raise NotApplicable("training.driver_not_positive")
+    return table[["driver", "before", "after"]]
 
 
-def contributions(shop: Any) -> dict[str, float]:
-    found = drivers(headline(shop), month=shop.month)
-    return dict(zip(found.driver, found.contribution, strict=True))
+def contributions(shop: Store) -> dict[str, float]:
+    table = drivers(headline(shop), month=shop.month)
+    return dict(zip(table.driver, table.contribution, strict=True))
 
 
-def _one_at_a_time(shop: Any, *, keep: bool) -> dict[str, float]:
+def _one_at_a_time(shop: Store, *, keep: bool = False) -> dict[str, float]:
     """Each driver changed alone from last month's figures, or (keep) one after the
     other.
     """
     table = driver_table(shop)
-    state, found = table.before.to_numpy(), {}
+    state, change = table.before.to_numpy(), {}
     for place, (driver, after) in enumerate(zip(table.driver, table.after, strict=True)):
         changed = state.copy()
         changed[place] = after
-        found[driver] = float(changed.prod() - state.prod())
+        change[driver] = float(changed.prod() - state.prod())
         state = changed if keep else state
-    return found
+    return change
 
 
-def _shares(shop: Any) -> dict[str, float]:
-    table = driver_table(shop)
-    growth = np.log(table.after / table.before)
-    return dict(zip(table.driver, growth, strict=True))
+def _shares(shop: Store) -> dict[str, float]:
+    table = driver_table(shop).set_index("driver")
+    return np.log(table.after / table.before).to_dict()
 
 
 @functools.cache
-def segment_table(shop: Any) -> pd.DataFrame:
+def segment_table(shop: Store) -> DataFrame:
     """Sales before returns of this month and the last by channel, category, region or
     customer type, whichever tells most apart who moved most money, who moved most in
     percent, and who is largest: dimension, segment, before, after.
     """
-    rows = breakdown(shop)
     months = [months_back(shop.month, 2)[0], shop.month]
-    found = {}
-    for dimension in ("channel", "category", "region", "customer_type"):
-        mine = rows[(rows.dimension == dimension) & rows.month.isin(months)]
-        wide = (
-            mine.pivot(index="segment", columns="month", values="revenue")
-            .reindex(columns=months)
-            .fillna(0.0)
-        )
-        wide = wide[wide[months[0]] > 0]
-        if len(wide) > 1 and wide[months[1]].sum() > 0:
-            wide = wide.set_axis(["before", "after"], axis=1).reset_index()
-            found[dimension] = wide.assign(dimension=dimension)[
-                ["dimension", "segment", "before", "after"]
-            ]
-    if not found:
-        raise NotApplicable("No dimension has two segments with sales last month.")
-    return max(found.values(), key=_told_apart)  # the first of those that tell most
+    rows = breakdown(shop)
+    rows = rows[rows.month.isin(months)]
+    tables = []
+    for dimension in DIMENSIONS:
+        mine = rows[rows.dimension == dimension]
+        wide = mine.pivot(index="segment", columns="month", values="revenue")
+        wide = wide.reindex(columns=months).fillna(0.0).set_axis(["before", "after"], axis=1)
+        wide = wide[wide.before > 0]
+        if len(wide) > 1 and wide.after.sum() > 0:
+            table = wide.reset_index()
+            table.insert(0, "dimension", dimension)
+            tables.append(table)
+    if not tables:
+        raise NotApplicable("training.no_segments_last_month")
+    # the first of those that tell most
+    return max(tables, key=_told_apart)
 
 
-def _told_apart(table: pd.DataFrame) -> int:
+def _told_apart(table: DataFrame) -> int:
     """How many segments the three ways of looking name: by money moved, by percent, by
     size.
     """
-    return len(
-        {
-            _largest(table, percent=True),
-            _largest(table, percent=False),
-            table.segment[table.after.idxmax()],
-        }
-    )
+    by_percent, by_money = (_largest(table, percent=percent) for percent in (True, False))
+    return len({by_percent, by_money, table.segment[table.after.idxmax()]})
 
 
-def _largest(table: pd.DataFrame, *, percent: bool) -> str:
+def _largest(table: DataFrame, *, percent: bool) -> str:
     moved = (table.after - table.before).abs()
     return table.segment[(moved / table.before if percent else moved).idxmax()]
 
 
-def top_driver(shop: Any) -> str:
+def top_driver(shop: Store) -> str:
     table = segment_table(shop)
     contribution = table.after - table.before
     return table.segment[contribution.abs().idxmax()]
 
 
 @functools.cache
-def arrows(shop: Any) -> pd.DataFrame:
+def arrows(shop: Store) -> DataFrame:
     """The card as a dashboard shows it on the last evening of the month: metric, name,
     formula, settles (days after the month's end until the figure stands, as the metric
     dictionary has it), actual, last_month, arrow.
     """
     series = headline(shop)
     card = scorecard(series, month=shop.month).set_index("metric")
-    card = card.loc[[m for m in CARD if m in card.index]].reset_index()
+    card = card.loc[[metric for metric in CARD if metric in card.index]].reset_index()
     last = series[series.month == months_back(shop.month, 2)[0]].set_index("metric").amount
     card["last_month"] = card.metric.map(last)
-    card = card.dropna(subset=["actual", "last_month"])
+    card = card.dropna(subset=["actual", "last_month"]).reset_index(drop=True)
     if card.empty or (card.status == "complete").all():
-        raise NotApplicable("Every figure of this card stands at the end of the month.")
+        raise NotApplicable("training.every_figure_stands")
+    metrics = card.metric.map(METRICS)
+    card["formula"] = [metric.formula for metric in metrics]
+    card["settles"] = [metric.maturity for metric in metrics]
     is_up = card.actual > card.last_month
-    better = is_up == ~card.metric.map(lambda m: METRICS[m].direction == "↓").astype(bool)
-    card["arrow"] = np.where(
-        card.metric.map(lambda m: METRICS[m].direction == "↔"),
-        np.where(is_up, "up", "down"),
-        np.where(better, "better", "worse"),
-    )
-    card["formula"] = card.metric.map(lambda m: METRICS[m].formula)
-    card["settles"] = card.metric.map(lambda m: METRICS[m].maturity)
-    return card[
-        ["metric", "name", "formula", "settles", "actual", "last_month", "arrow"]
-    ].reset_index(drop=True)
+    card["arrow"] = [
+        _arrow(metric.direction, up) for metric, up in zip(metrics, is_up, strict=True)
+    ]
+    return frame_of("training.arrows", card)
 
 
-def still_filling(shop: Any) -> set[str]:
+def _arrow(direction: str, is_up: bool) -> str:
+    if direction == "↔":
+        return "up" if is_up else "down"
+    return "better" if is_up == (direction != "↓") else "worse"
+
+
+def still_filling(shop: Store) -> set[str]:
     card = scorecard(headline(shop), month=shop.month)
     card = card[card.metric.isin(arrows(shop).metric)]
     return set(card.metric[card.status != "complete"])
 
 
-def _acts_on_some(shop: Any, answer: Any) -> bool:
+def _all_but_one(shop: Store) -> set[str]:
+    return set(sorted(still_filling(shop))[:-1])
+
+
+def _acts_on_some(shop: Store, answer: object) -> bool:
     """Some of the immature ones are left out, none that stands is in."""
-    named = {answer} if isinstance(answer, str) else {str(one).strip().casefold() for one in answer}
-    return named < still_filling(shop)
+    named = [answer] if isinstance(answer, str) else answer
+    return {str(name).strip().casefold() for name in named} < still_filling(shop)
 
 
-#: decision, effect and cost in hundredths of the month's margin
-PROPOSALS = (
-    ("raise the search budget", 6.0, "month", 0.0, "low"),
-    ("mend the payment step", 3.0, "month", 0.5, "high"),
-    ("free returns for members", 5.0, "month", 3.5, "high"),
-    ("delist the tail", 12.0, "year", 0.0, "high"),
-    ("repeat the promotion", 4.5, "month", 1.2, "medium"),
-)
+def _bad_arrows(shop: Store) -> set[str]:
+    return set(arrows(shop).metric[arrows(shop).arrow == "worse"])
 
 
 @functools.cache
-def proposals(shop: Any) -> pd.DataFrame:
+def proposals(shop: Store) -> DataFrame:
     """Five proposals made up from the shop's own margin of the month: decision, effect
     (margin), unit (per month or year), cost (a month), confidence.
     """
     series = headline(shop)
     margin = series[(series.metric == "cm") & (series.month == shop.month)].amount.abs()
     if margin.empty or not margin.iloc[0] > 0:
-        raise NotApplicable("This shop knows no margin for the month.")
-    table = pd.DataFrame(PROPOSALS, columns=["decision", "effect", "unit", "cost", "confidence"])
+        raise NotApplicable("training.no_margin_of_the_month")
+    table = frame_of("training.proposals", list(PROPOSALS))
     scale = margin.iloc[0] / 100
     return table.assign(
         effect=(table.effect * scale).round(2),
@@ -261,7 +239,7 @@ def proposals(shop: Any) -> pd.DataFrame:
     )
 
 
-def ranking(shop: Any) -> list[str]:
+def ranking(shop: Store) -> list[str]:
     table = proposals(shop)
     rows = table.assign(
         expected_effect=table.effect - table.cost,
@@ -271,19 +249,19 @@ def ranking(shop: Any) -> list[str]:
         status="proposed",
         due_on="",
     )
-    rows = rows.reindex(columns=schema("monthly_review.decisions").names)
+    rows = frame_of("monthly_review.decisions", rows)
     return list(ranked_decisions(rows).decision_id)
 
 
 def _ranking(
-    shop: Any, *, cost: bool = True, confidence: bool = True, year: bool = True
+    shop: Store, *, cost: bool = True, confidence: bool = True, year: bool = True
 ) -> list[str]:
-    table = proposals(shop)
-    worth = (
-        table.effect / np.where(table.unit.str.endswith("year") & year, 12, 1) - table.cost * cost
-    )
-    worth = worth * (table.confidence.map(WEIGHT) if confidence else 1)
-    return list(table.decision[worth.sort_values(ascending=False, kind="stable").index])
+    table = proposals(shop).set_index("decision")
+    is_year = table.unit.str.endswith("year") & year
+    worth = table.effect / np.where(is_year, 12, 1) - table.cost * cost
+    if confidence:
+        worth *= table.confidence.map(WEIGHT)
+    return list(worth.sort_values(ascending=False, kind="stable").index)
 
 
 EXERCISES = bound(
@@ -291,15 +269,13 @@ EXERCISES = bound(
     {
         "11.1": Answers(
             signal_or_noise,
-            slips={
-                "limits misread": lambda shop: "c" if signal_or_noise(shop) == "b" else "b",
-            },
+            slips={"limits misread": lambda shop: "c" if signal_or_noise(shop) == "b" else "b"},
             given=moved_most,
         ),
         "11.2": Answers(
             contributions,
             slips={
-                "one at a time": lambda shop: _one_at_a_time(shop, keep=False),
+                "one at a time": _one_at_a_time,
                 "one after the other": lambda shop: _one_at_a_time(shop, keep=True),
                 "not scaled": _shares,
             },
@@ -321,12 +297,8 @@ EXERCISES = bound(
             still_filling,
             slips={
                 "booked for ordered": lambda shop: still_filling(shop) | {"refund_share_booked"},
-                "acts on it": Pattern(
-                    lambda shop: set(sorted(still_filling(shop))[:-1]), _acts_on_some
-                ),
-                "bad news only": lambda shop: set(
-                    arrows(shop).metric[arrows(shop).arrow == "worse"]
-                ),
+                "acts on it": Pattern(_all_but_one, _acts_on_some),
+                "bad news only": _bad_arrows,
                 "everything": lambda shop: set(arrows(shop).metric),
             },
             given=arrows,
