@@ -48,6 +48,7 @@ from typing import Any, NamedTuple
 
 from playbook.errors import PlaybookError
 from playbook.messages import forms, language, read_yaml
+from playbook.store.shop import Store
 
 # chapter -> (module of playbook.training.exercises, the skill it examines)
 CHAPTERS = {
@@ -66,14 +67,9 @@ CHAPTERS = {
     "11": ("monthly_review", "the monthly review"),
 }
 LEVELS = {"L1": "read", "L2": "run", "L3": "diagnose", "L4": "decide"}
-KINDS = (
-    "predict",
-    "fill",
-    "tweak",
-    "hunt",
-    "decide",
-    "thought",
-)  # in the order a notebook asks them
+# in the order a notebook asks them
+KINDS = ("predict", "fill", "tweak", "hunt", "decide", "thought")
+# part of the rubric -> its points
 PARTS = {
     "definitions": 25,
     "computation": 25,
@@ -81,6 +77,9 @@ PARTS = {
     "decision": 20,
     "communication": 10,
 }
+# a value made from the opened store, and a judgement of an answer on it
+Compute = Callable[[Store], Any]
+Judge = Callable[[Store, Any], bool]
 
 
 class Said(NamedTuple):
@@ -132,9 +131,9 @@ class Slip:
     """
 
     name: str
-    make: Callable[[Any], Any]
+    make: Compute
     advice: Said
-    matches: Callable[[Any, Any], bool] | None = None
+    matches: Judge | None = None
 
 
 @dataclass(frozen=True)
@@ -156,13 +155,13 @@ class Exercise:
     part: str
     title: Said
     prompt: Said
-    solve: Callable[[Any], Any] | None
+    solve: Compute | None
     slips: tuple[Slip, ...] = ()
     hints: tuple[Said, ...] = ()
     reveal: Said = NOTHING
     choices: Mapping[str, Said] = field(default_factory=dict)
-    accepts: Callable[[Any, Any], bool] | None = None
-    given: Callable[[Any], Any] | None = None
+    accepts: Judge | None = None
+    given: Compute | None = None
     terms: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -197,8 +196,8 @@ class Exercise:
 class Pattern:
     """A slip without a single value: an example of it, and how it is recognised."""
 
-    make: Callable[[Any], Any]
-    matches: Callable[[Any, Any], bool]
+    make: Compute
+    matches: Judge
 
 
 @dataclass(frozen=True)
@@ -207,10 +206,10 @@ class Answers:
     the function that makes its value, or a `Pattern`.
     """
 
-    solve: Callable[[Any], Any] | None = None
-    slips: Mapping[str, Callable[[Any], Any] | Pattern] = field(default_factory=dict)
-    given: Callable[[Any], Any] | None = None
-    accepts: Callable[[Any, Any], bool] | None = None
+    solve: Compute | None = None
+    slips: Mapping[str, Compute | Pattern] = field(default_factory=dict)
+    given: Compute | None = None
+    accepts: Judge | None = None
 
 
 def bound(name: str, answers: Mapping[str, Answers]) -> tuple[Exercise, ...]:
@@ -227,13 +226,12 @@ def bound(name: str, answers: Mapping[str, Answers]) -> tuple[Exercise, ...]:
 
 
 def _exercise(number: str, entry: Mapping[str, Any], answers: Answers) -> Exercise:
-    written = entry.get("slips", {})
-    if strange := set(answers.slips) - set(written):
+    slips = entry.get("slips", {})
+    if strange := set(answers.slips) - set(slips):
         raise PlaybookError("training.words_missing", name=number, parts=sorted(strange))
     solve = answers.solve or _written(entry)
     if solve is None and entry["kind"] != "thought":
         raise PlaybookError("training.no_answer", number=number, part="solve")
-    slips = (_slip(number, name, slip, answers.slips) for name, slip in written.items())
     return Exercise(
         number,
         level=entry["level"],
@@ -242,9 +240,9 @@ def _exercise(number: str, entry: Mapping[str, Any], answers: Answers) -> Exerci
         title=Said(**entry["title"]),
         prompt=Said(**entry["prompt"]),
         solve=solve,
-        slips=tuple(slips),
+        slips=tuple(_slip(number, name, slips[name], answers.slips.get(name)) for name in slips),
         hints=tuple(Said(**hint) for hint in entry["hints"]),
-        reveal=Said(**entry["reveal"]) if "reveal" in entry else NOTHING,
+        reveal=Said(**entry.get("reveal", {"en": ""})),
         choices={letter: Said(**text) for letter, text in entry.get("choices", {}).items()},
         accepts=answers.accepts,
         given=answers.given,
@@ -252,22 +250,17 @@ def _exercise(number: str, entry: Mapping[str, Any], answers: Answers) -> Exerci
     )
 
 
-def _slip(
-    number: str,
-    name: str,
-    entry: Mapping[str, Any],
-    made: Mapping[str, Callable[[Any], Any] | Pattern],
-) -> Slip:
+def _slip(number: str, name: str, entry: Mapping[str, Any], made: Compute | Pattern | None) -> Slip:
     advice = Said(entry["en"], entry["zh"])
-    how = made.get(name) or _written(entry)
-    if how is None:
+    if isinstance(made, Pattern):
+        return Slip(name, made.make, advice, made.matches)
+    make = made or _written(entry)
+    if make is None:
         raise PlaybookError("training.no_answer", number=number, part=name)
-    if isinstance(how, Pattern):
-        return Slip(name, how.make, advice, how.matches)
-    return Slip(name, how, advice)
+    return Slip(name, make, advice)
 
 
-def _written(entry: Mapping[str, Any]) -> Callable[[Any], Any] | None:
+def _written(entry: Mapping[str, Any]) -> Compute | None:
     """The answer that stands in the YAML, as a function of the store."""
     if "answer" not in entry:
         return None

@@ -12,13 +12,14 @@ from ibis import _
 
 from playbook.chapters.channel_roi.channels import channel_months, channel_pnl
 from playbook.measures.ad_spend import read_extract
+from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
 STEP = 0.2  # how far one channel may move, share of its spend
 
 
 @functools.cache
-def _months(shop: Any) -> pd.DataFrame:
+def _months(shop: Store) -> pd.DataFrame:
     spend = read_extract(shop.ad_spend, as_of=shop.as_of)
     return channel_months(
         shop.sales_orders, spend=spend, refunds=shop.booked_refunds, as_of=shop.as_of
@@ -26,14 +27,14 @@ def _months(shop: Any) -> pd.DataFrame:
 
 
 @functools.cache
-def accounts(shop: Any) -> pd.DataFrame:
+def accounts(shop: Store) -> pd.DataFrame:
     """The chapter's channel accounts, channels with spend only."""
     pnl = channel_pnl(_months(shop))
     return pnl[pnl.spend > 0].reset_index(drop=True)
 
 
 @functools.cache
-def channel_account(shop: Any) -> pd.DataFrame:
+def channel_account(shop: Store) -> pd.DataFrame:
     """The account of the channel with the largest spend: item, amount. Costs and
     refunds are positive; `refunds` are the margin they took back.
     """
@@ -63,14 +64,14 @@ def channel_account(shop: Any) -> pd.DataFrame:
             return pd.DataFrame(
                 {"channel": row.channel, "item": items.keys(), "amount": items.values()}
             )
-    raise NotApplicable("No channel has three months in a row with known spend and margin.")
+    raise NotApplicable("training.no_channel_account")
 
 
-def _account(shop: Any) -> pd.Series:
+def _account(shop: Store) -> pd.Series:
     return channel_account(shop).set_index("item").amount
 
 
-def _margin(shop: Any) -> float:
+def _margin(shop: Store) -> float:
     account = _account(shop)
     return (
         account["sales before returns"]
@@ -78,7 +79,8 @@ def _margin(shop: Any) -> float:
     )
 
 
-def break_even_roas(shop: Any) -> float:
+def break_even_roas(shop: Store) -> float:
+    """Sales over what is left of them once their costs are paid."""
     account = channel_account(shop).set_index("item").amount
     sales, costs = (
         account["sales before returns"],
@@ -88,7 +90,7 @@ def break_even_roas(shop: Any) -> float:
 
 
 @functools.cache
-def month_by_channel(shop: Any) -> pd.DataFrame:
+def month_by_channel(shop: Store) -> pd.DataFrame:
     """The report month by channel: channel, spend (0 where nothing is paid), orders,
     buyers, new_customers.
     """
@@ -106,7 +108,7 @@ def month_by_channel(shop: Any) -> pd.DataFrame:
     )
 
 
-def _per(shop: Any, column: str) -> dict[str, float]:
+def _per(shop: Store, column: str) -> dict[str, float]:
     table = month_by_channel(shop)
     paid = table[table.spend > 0]
     return {
@@ -115,33 +117,35 @@ def _per(shop: Any, column: str) -> dict[str, float]:
     }
 
 
-def acquisition_costs(shop: Any) -> dict[str, float]:
+def acquisition_costs(shop: Store) -> dict[str, float]:
+    """Spend per new customer: over all of them, and over those of paid channels."""
     table = month_by_channel(shop)
     paid = table[table.spend > 0]
     if not paid.new_customers.sum():
-        raise NotApplicable("No customer was won through a paid channel this month.")
+        raise NotApplicable("training.nobody_won")
     return {
         "blended": table.spend.sum() / table.new_customers.sum(),
         "paid": paid.spend.sum() / paid.new_customers.sum(),
     }
 
 
-def losing_channels(shop: Any) -> set[str]:
+def losing_channels(shop: Store) -> set[str]:
+    """Channels with a ROAS above one and a loss."""
     table = accounts(shop)
     losing = set(table[(table.roas > 1) & (table.roi < 0)].channel)
     if not losing:
-        raise NotApplicable("Every channel with a ROAS above one also earns its costs back.")
+        raise NotApplicable("training.no_losing_channel")
     return losing
 
 
-def _losing_by_blended_cost(shop: Any) -> set[str]:
+def _losing_by_blended_cost(shop: Store) -> set[str]:
     table = accounts(shop)
     spend = table.spend.sum() * table.orders / table.orders.sum()
     return set(table[(table.roas > 1) & (table.margin < spend)].channel)
 
 
 @functools.cache
-def budget_table(shop: Any) -> pd.DataFrame:
+def budget_table(shop: Store) -> pd.DataFrame:
     """Spend of the report month's accounts per month, the average return and a marginal
     return: channel, now, average_return, marginal_return (margin per unit of spend).
     The marginal returns are made up for the exercise from the shop's own averages: of
@@ -151,7 +155,7 @@ def budget_table(shop: Any) -> pd.DataFrame:
         accounts(shop).dropna(subset="poas").sort_values("poas", ascending=False, ignore_index=True)
     )
     if len(table) < 3:
-        raise NotApplicable("Fewer than three channels have spend and margin.")
+        raise NotApplicable("training.few_channels")
     marginal = 0.6 * table.poas
     better, worse = table.spend.nlargest(
         2
@@ -167,7 +171,7 @@ def budget_table(shop: Any) -> pd.DataFrame:
     )
 
 
-def best_plan(shop: Any, by: str = "marginal_return", step: float = STEP) -> dict[str, float]:
+def best_plan(shop: Store, by: str = "marginal_return", step: float = STEP) -> dict[str, float]:
     """Everybody at the lower bound, then the rest of the money to the best return
     first.
     """
@@ -182,22 +186,22 @@ def best_plan(shop: Any, by: str = "marginal_return", step: float = STEP) -> dic
     return plan
 
 
-def _plan(shop: Any, answer: Any) -> pd.DataFrame:
+def _plan(shop: Store, answer: Any) -> pd.DataFrame:
     table = budget_table(shop).assign(plan=lambda t: [float(answer[c]) for c in t.channel])
     return table.assign(gain=lambda t: (t.plan - t.now) * t.marginal_return)
 
 
-def _sum_is_off(shop: Any, answer: Any) -> bool:
+def _sum_is_off(shop: Store, answer: Any) -> bool:
     plan = _plan(shop, answer)
     return abs(plan.plan.sum() / plan.now.sum() - 1) > 0.005
 
 
-def _cap_is_broken(shop: Any, answer: Any) -> bool:
+def _cap_is_broken(shop: Store, answer: Any) -> bool:
     plan = _plan(shop, answer)
     return bool(((plan.plan / plan.now - 1).abs() > STEP + 0.005).any())
 
 
-def _is_best(shop: Any, answer: Any) -> bool:
+def _is_best(shop: Store, answer: Any) -> bool:
     """Inside both bounds, and within two percent of the best gain (rounding to whole
     money is fine).
     """

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from typing import Any
 
 import pandas as pd
 from ibis import _
 
 from playbook.chapters.cohort_retention.cohorts import cohort_retention, second_order, trigger_day
+from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, bound
 
 AGES = 12
@@ -19,7 +19,7 @@ WITHIN = 180
 
 
 @functools.cache
-def _cells(shop: Any, days_earlier: int = 0) -> pd.DataFrame:
+def _cells(shop: Store, days_earlier: int = 0) -> pd.DataFrame:
     return cohort_retention(
         shop.customer_days,
         as_of=shop.as_of - dt.timedelta(days=days_earlier),
@@ -28,7 +28,7 @@ def _cells(shop: Any, days_earlier: int = 0) -> pd.DataFrame:
 
 
 @functools.cache
-def cohort_asked(shop: Any) -> str:
+def cohort_asked(shop: Store) -> str:
     """The latest cohort of twenty or more that has lived six months and was active at
     age three.
     """
@@ -39,12 +39,12 @@ def cohort_asked(shop: Any) -> str:
     ]
     ripe = ripe[ripe.active > 0]
     if ripe.empty:
-        raise NotApplicable("No cohort of twenty customers has lived six months.")
+        raise NotApplicable("training.no_ripe_cohort")
     return ripe.cohort.max()
 
 
 @functools.cache
-def customer_months(shop: Any) -> pd.DataFrame:
+def customer_months(shop: Store) -> pd.DataFrame:
     """Every known customer and month with an order: customer_id, cohort (month of the
     first order), month, orders.
     """
@@ -58,7 +58,8 @@ def customer_months(shop: Any) -> pd.DataFrame:
     return table.assign(is_asked=table.cohort == cohort_asked(shop))
 
 
-def share_at_three(shop: Any) -> float:
+def share_at_three(shop: Store) -> float:
+    """The share of the cohort that ordered at age three."""
     cells = cohort_retention(
         shop.customer_days, as_of=shop.as_of, truncated_before=shop.truncated_before
     )
@@ -66,13 +67,14 @@ def share_at_three(shop: Any) -> float:
     return float(cell.share.iloc[0])
 
 
-def _cohort_months(shop: Any, k: int) -> tuple[pd.DataFrame, int]:
+def _cohort_months(shop: Store, k: int) -> tuple[pd.DataFrame, int]:
     mine = customer_months(shop)[lambda t: t.is_asked]
     month = str(pd.Period(cohort_asked(shop), freq="M") + k)
     return mine[mine.month == month], mine.customer_id.nunique()
 
 
-def cells_not_over(shop: Any) -> int:
+def cells_not_over(shop: Store) -> int:
+    """Cells of ages 0 to 12 that are not complete ten days earlier."""
     cells = cohort_retention(
         shop.customer_days,
         as_of=shop.as_of - dt.timedelta(days=10),
@@ -82,32 +84,33 @@ def cells_not_over(shop: Any) -> int:
     return int((shown.status != "complete").sum())
 
 
-def _late_cells(shop: Any) -> pd.DataFrame:
+def _late_cells(shop: Store) -> pd.DataFrame:
     cells = _cells(shop, 10)
     return cells[(cells.k <= AGES) & (cells.status != "complete")]
 
 
 @functools.cache
-def _curve(shop: Any) -> pd.DataFrame:
+def _curve(shop: Store) -> pd.DataFrame:
     return second_order(
         shop.customer_days, as_of=shop.as_of, truncated_before=shop.truncated_before
     )
 
 
-def half_way_day(shop: Any) -> float:
+def half_way_day(shop: Store) -> float:
+    """The day by which half of those who come back have come back."""
     curve = second_order(
         shop.customer_days, as_of=shop.as_of, truncated_before=shop.truncated_before
     )
     return trigger_day(curve, within_days=WITHIN)["day"]
 
 
-def _gaps(shop: Any) -> pd.Series:
+def _gaps(shop: Store) -> pd.Series:
     """One row per customer who has come back: days between first and second order."""
     curve = _curve(shop)
     return curve.day.repeat(curve.events)
 
 
-def broken_keys(shop: Any) -> pd.DataFrame:
+def broken_keys(shop: Store) -> pd.DataFrame:
     """Retention at age one by cohort in an export that gives every order a new customer
     key: cohort, customers, orders, orders_per_customer, share_at_one.
     """
@@ -120,7 +123,7 @@ def broken_keys(shop: Any) -> pd.DataFrame:
     ]
 
 
-def blend(shop: Any) -> pd.DataFrame:
+def blend(shop: Store) -> pd.DataFrame:
     """Made up for the exercise: period, age_group, customers, returned, share; and the
     blend of each period.
     """

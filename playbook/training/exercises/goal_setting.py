@@ -5,7 +5,6 @@ business models.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import pandas as pd
 from ibis import _
@@ -14,6 +13,7 @@ from playbook.chapters.goal_setting import business, goals
 from playbook.chapters.goal_setting.team import raci_verdicts
 from playbook.measures.revenue_days import daily_revenue
 from playbook.methods.driver_tree import driver_tree
+from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, bound
 
 ABOVE = 1.1  # the target, as a multiple of the forecast
@@ -21,7 +21,7 @@ GOAL = 1.15  # of the present revenue
 
 
 @functools.cache
-def past_errors(shop: Any) -> pd.DataFrame:
+def past_errors(shop: Store) -> pd.DataFrame:
     """A naive forecast of weekly revenue on the shop's own past: week_ends_on, forecast
     (mean of the four weeks before), actual, ratio (actual over forecast).
     """
@@ -34,18 +34,19 @@ def past_errors(shop: Any) -> pd.DataFrame:
     table = pd.DataFrame({"forecast": weeks.rolling(4).mean().shift(1), "actual": weeks}).dropna()
     table = table[table.forecast > 0].tail(52)
     if len(table) < 20:
-        raise NotApplicable("Fewer than twenty past weeks can be forecast.")
+        raise NotApplicable("training.few_weeks")
     return (
         table.assign(ratio=table.actual / table.forecast).rename_axis("week_ends_on").reset_index()
     )
 
 
-def chance_of_target(shop: Any) -> float:
+def chance_of_target(shop: Store) -> float:
+    """The share of past weeks that reached such a target."""
     return float((past_errors(shop).ratio >= ABOVE).mean())
 
 
 @functools.cache
-def visits(shop: Any) -> pd.Series:
+def visits(shop: Store) -> pd.Series:
     """The report month: sessions, checkouts, buyers (of the traffic table), revenue
     (their orders).
     """
@@ -62,11 +63,12 @@ def visits(shop: Any) -> pd.Series:
     )
     found = pd.concat([sums, pd.Series({"revenue": float(shop.con.execute(sold) or 0)})])
     if not (found > 0).all():
-        raise NotApplicable("The month has no traffic, buyers or revenue.")
+        raise NotApplicable("training.no_visits")
     return found
 
 
-def needed_conversion(shop: Any) -> float:
+def needed_conversion(shop: Store) -> float:
+    """The conversion that reaches the goal, the other drivers held."""
     month = visits(shop)
     base = {
         "sessions": month.sessions,
@@ -78,7 +80,7 @@ def needed_conversion(shop: Any) -> float:
 
 
 @functools.cache
-def month_costs(shop: Any) -> pd.Series:
+def month_costs(shop: Store) -> pd.Series:
     """The newest three months, a month: overhead, orders, revenue, goods, fees,
     fulfilment; and cm_per_order.
     """
@@ -101,7 +103,7 @@ def month_costs(shop: Any) -> pd.Series:
     fixed = business.monthly_fixed_cost(shop.cost_rates, as_of=shop.as_of)
     even = goals.break_even(shop.sales_orders, fixed=fixed["overhead"], as_of=shop.as_of).iloc[0]
     if even.status != "complete":
-        raise NotApplicable(f"Break-even is {even.status} here.")
+        raise NotApplicable("training.no_break_even", status=even.status)
     return pd.Series(
         {
             "overhead": even.fixed,
@@ -112,14 +114,15 @@ def month_costs(shop: Any) -> pd.Series:
     )
 
 
-def orders_needed(shop: Any) -> float:
+def orders_needed(shop: Store) -> float:
+    """Orders a month to break even with the overhead a fifth higher."""
     fixed = business.monthly_fixed_cost(shop.cost_rates, as_of=shop.as_of)
     even = goals.break_even(shop.sales_orders, fixed=1.2 * fixed["overhead"], as_of=shop.as_of)
     return float(even.orders_needed.iloc[0])
 
 
 @functools.cache
-def duties(shop: Any) -> pd.DataFrame:
+def duties(shop: Store) -> pd.DataFrame:
     """The shop's team table with three rows changed: one duty got a second accountable
     role, one lost its accountable role, one got a second responsible role (which is
     fine).
@@ -128,7 +131,7 @@ def duties(shop: Any) -> pd.DataFrame:
     owned = sorted(team[team.raci == "A"].kpi.unique())
     roles = sorted(team.role.unique())
     if len(owned) < 3 or len(roles) < 3:
-        raise NotApplicable("The team table has fewer than three owned duties or roles.")
+        raise NotApplicable("training.few_duties")
     twice, nobody, helped = owned[0], owned[1], owned[2]
 
     def others(kpi: str) -> list[str]:
@@ -140,7 +143,7 @@ def duties(shop: Any) -> pd.DataFrame:
     return table[~table.kpi.isin(_broken(shop))].sort_values(["kpi", "role"], ignore_index=True)
 
 
-def _broken(shop: Any) -> set[str]:
+def _broken(shop: Store) -> set[str]:
     """Duties whose verdict is not ok before anything is changed; left out of the
     exercise.
     """
@@ -148,18 +151,19 @@ def _broken(shop: Any) -> set[str]:
     return set(found[found.verdict != "ok"].kpi)
 
 
-def duties_to_settle(shop: Any) -> set[str]:
+def duties_to_settle(shop: Store) -> set[str]:
+    """Duties whose verdict is not ok."""
     found = raci_verdicts(duties(shop))
     return set(found[found.verdict != "ok"].kpi)
 
 
-def _counts(shop: Any) -> pd.DataFrame:
+def _counts(shop: Store) -> pd.DataFrame:
     counts = duties(shop).groupby(["kpi", "raci"]).size().unstack(fill_value=0)
     return counts.reindex(columns=list("RACI"), fill_value=0)
 
 
 @functools.cache
-def models(shop: Any) -> pd.DataFrame:
+def models(shop: Store) -> pd.DataFrame:
     """The same basket through each business model, an order: model, gross_margin,
     platform_take, payment, fulfilment, acquisition.
     """
@@ -173,22 +177,23 @@ def models(shop: Any) -> pd.DataFrame:
     )
     found = found[found.status == "complete"].sort_values("model", ignore_index=True)
     if len(found) < 3:
-        raise NotApplicable("Fewer than three models have every assumption.")
+        raise NotApplicable("training.few_models")
     other = found.gross_margin - found.platform_take - found.cm_before_cac
     return found.assign(other=other, acquisition=found.cm_before_cac - found.cm_per_order)
 
 
-def model_table(shop: Any) -> pd.DataFrame:
+def model_table(shop: Store) -> pd.DataFrame:
     """What the learner sees of `models`: parts of an order's margin, no sum."""
     shown = models(shop)[["model", "gross_margin", "platform_take", "other", "acquisition"]]
     return shown.rename(columns={"other": "payment_and_fulfilment"})
 
 
-def models_ranked(shop: Any) -> list[str]:
+def models_ranked(shop: Store) -> list[str]:
+    """Business models by what an order leaves, best first."""
     return list(models(shop).sort_values("cm_per_order", ascending=False).model)
 
 
-def _ranked_by(shop: Any, column: str) -> list[str]:
+def _ranked_by(shop: Store, column: str) -> list[str]:
     return list(models(shop).sort_values(column, ascending=False).model)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from playbook.chapters.ltv_modelling.ltv import first_orders, payback
 from playbook.chapters.ltv_modelling.margin_curve import margin_curve
+from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, bound
 
 AGES = 6  # months of age every customer of the exercise has lived
@@ -19,12 +20,12 @@ NOT_YET = "not yet"
 
 
 @functools.cache
-def value_by_age(shop: Any) -> pd.DataFrame:
+def value_by_age(shop: Store) -> pd.DataFrame:
     """Customers won at least six months ago: age (30-day months since the first order,
     0 to 5), revenue and margin per customer *in* that month of age.
     """
     if shop.margin_basis == "revenue":
-        raise NotApplicable("This shop knows no cost, so it has no margin.")
+        raise NotApplicable("training.no_margin")
     days = shop.customer_days.select(
         "customer_id", "day_on", "orders", "revenue", "margin"
     ).to_pandas()
@@ -34,7 +35,7 @@ def value_by_age(shop: Any) -> pd.DataFrame:
     if shop.truncated_before is not None:
         old = old[old >= pd.Timestamp(shop.truncated_before)]
     if len(old) < 50:
-        raise NotApplicable("Fewer than fifty customers are six months old.")
+        raise NotApplicable("training.few_old_customers")
     mine = days[days.customer_id.isin(old.index)].astype({"revenue": float, "margin": float})
     age = (mine.day_on - mine.customer_id.map(old)).dt.days // 30
     mine = mine[age.between(0, AGES - 1)].assign(age=age)
@@ -46,16 +47,17 @@ def value_by_age(shop: Any) -> pd.DataFrame:
     ).reset_index()
 
 
-def _sums(shop: Any) -> pd.Series:
+def _sums(shop: Store) -> pd.Series:
     return value_by_age(shop)[["revenue_per_customer", "margin_per_customer"]].sum()
 
 
-def revenue_over_margin(shop: Any) -> float:
+def revenue_over_margin(shop: Store) -> float:
+    """Revenue value over margin value."""
     table = value_by_age(shop)
     return table.revenue_per_customer.sum() / table.margin_per_customer.sum()
 
 
-def _discounted(shop: Any) -> float:
+def _discounted(shop: Store) -> float:
     table = value_by_age(shop)
     return (
         _sums(shop).revenue_per_customer
@@ -63,20 +65,21 @@ def _discounted(shop: Any) -> float:
     )
 
 
-def cap_at_three(shop: Any) -> float:
+def cap_at_three(shop: Store) -> float:
+    """A third of the margin value."""
     table = value_by_age(shop)
     return table.margin_per_customer.sum() / 3
 
 
 @functools.cache
-def _payback(shop: Any) -> pd.DataFrame:
+def _payback(shop: Store) -> pd.DataFrame:
     return payback(
         shop.customer_days, first_orders(shop.sales_orders), shop.ad_spend, as_of=shop.as_of
     )
 
 
 @functools.cache
-def payback_curves(shop: Any) -> pd.DataFrame:
+def payback_curves(shop: Store) -> pd.DataFrame:
     """Customers won four months before the report month, by channel with spend:
     channel, ncac, and the cumulative margin per customer at each month of age so far
     (`1`, `2`, ...), refunds off.
@@ -92,18 +95,17 @@ def payback_curves(shop: Any) -> pd.DataFrame:
 
 
 @functools.cache
-def _cohort(shop: Any) -> pd.DataFrame:
+def _cohort(shop: Store) -> pd.DataFrame:
     cohort = str(pd.Period(shop.month, freq="M") - 4)
     rows = _payback(shop)
     rows = rows[(rows.cohort == cohort) & rows.status.isin(["paid back", "not yet"])]
     if set(rows.status) != {"paid back", "not yet"}:
-        raise NotApplicable(
-            f"No mixture of paid back and not yet among the customers won in {cohort}."
-        )
+        raise NotApplicable("training.no_mixture", cohort=cohort)
     return rows.reset_index(drop=True)
 
 
-def payback_months(shop: Any) -> dict[str, Any]:
+def payback_months(shop: Store) -> dict[str, Any]:
+    """Each channel's payback month, or that there is none yet."""
     rows = _cohort(shop)
     return {
         r.channel: int(r.payback_months) if r.status == "paid back" else "not yet"
@@ -111,20 +113,20 @@ def payback_months(shop: Any) -> dict[str, Any]:
     }
 
 
-def _average_payback(shop: Any) -> dict[str, Any]:
+def _average_payback(shop: Store) -> dict[str, Any]:
     """Every channel's mean over all its cohorts that have paid back."""
     mean = _payback(shop).query("cohort != 'all'").groupby("channel").payback_months.mean()
     return {channel: float(mean.get(channel, float("nan"))) for channel in payback_months(shop)}
 
 
-def _given_a_number(shop: Any) -> dict[str, Any]:
+def _given_a_number(shop: Store) -> dict[str, Any]:
     return {
         r.channel: int(r.payback_months if r.status == "paid back" else r.months_observed)
         for r in _cohort(shop).itertuples()
     }
 
 
-def race(shop: Any) -> pd.DataFrame:
+def race(shop: Store) -> pd.DataFrame:
     """Made up for the exercise: model, deviance on the data it was fitted to, then out
     of sample over three cut-offs: deviance, mean absolute error, bias (forecast over
     actual, less one).
@@ -147,7 +149,8 @@ def race(shop: Any) -> pd.DataFrame:
     )
 
 
-def model_to_use(shop: Any) -> str:
+def model_to_use(shop: Store) -> str:
+    """The model with the least deviance out of sample."""
     table = race(shop).set_index("model")
     return table.deviance_out_of_sample.idxmin()
 

@@ -14,12 +14,13 @@ from playbook.chapters.market_research.market import concentration, price_mix, w
 from playbook.chapters.market_research.personas import personas
 from playbook.chapters.market_research.published_series import newest_vintage
 from playbook.methods.seasonal_index import seasonal_index
+from playbook.store.shop import Store
 from playbook.training.compare import same
 from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
 
 @functools.cache
-def sellers(shop: Any) -> pd.DataFrame:
+def sellers(shop: Store) -> pd.DataFrame:
     """The category with the largest estimated sales, newest twelve months: category,
     seller, sales (mid estimate).
     """
@@ -33,18 +34,19 @@ def sellers(shop: Any) -> pd.DataFrame:
     return mine.sort_values("sales", ascending=False, ignore_index=True)
 
 
-def market_hhi(shop: Any) -> float:
+def market_hhi(shop: Store) -> float:
+    """The concentration of the largest category."""
     category = sellers(shop).category.iloc[0]
     return float(concentration(shop.competitors).set_index("category").hhi[category])
 
 
-def _largest_share(shop: Any, n: int) -> float:
+def _largest_share(shop: Store, n: int) -> float:
     sales = sellers(shop).sales
     return float(sales.head(n).sum() / sales.sum())
 
 
 @functools.cache
-def persona_table(shop: Any) -> pd.DataFrame:
+def persona_table(shop: Store) -> pd.DataFrame:
     """persona, label, customers, revenue of the last whole log; the row `guests` holds
     revenue without a customer.
     """
@@ -57,7 +59,7 @@ def persona_table(shop: Any) -> pd.DataFrame:
         )
     ).iloc[0]
     if len(found) < 2:
-        raise NotApplicable("Only one kind of buyer can be told apart here.")
+        raise NotApplicable("training.one_persona")
     table = found.assign(revenue=found.revenue_share * sums.known)[
         ["persona", "label", "customers", "revenue"]
     ]
@@ -65,19 +67,20 @@ def persona_table(shop: Any) -> pd.DataFrame:
     return pd.concat([table, guests], ignore_index=True)
 
 
-def first_persona_share(shop: Any) -> float:
+def first_persona_share(shop: Store) -> float:
+    """The first persona's share of the revenue of known customers."""
     people = persona_table(shop).query("persona != 'guests'")
     return people.revenue.iloc[0] / people.revenue.sum()
 
 
 @functools.cache
-def market_months(shop: Any) -> pd.DataFrame:
+def market_months(shop: Store) -> pd.DataFrame:
     """A published monthly series as it stood in the middle of its last peak month:
     month, amount; the last row is that month with a third of its amount.
     """
     series, _factor = newest_vintage(shop.market_series.to_pandas(), "")
     if series.period_on.diff().median().days > 40:
-        raise NotApplicable("The published series is not monthly.")
+        raise NotApplicable("training.series_not_monthly")
     table = pd.DataFrame(
         {"month": series.period_on.dt.strftime("%Y-%m"), "amount": series.value.astype(float)}
     )
@@ -89,7 +92,8 @@ def market_months(shop: Any) -> pd.DataFrame:
     return table
 
 
-def peak_index(shop: Any) -> float:
+def peak_index(shop: Store) -> float:
+    """The largest seasonal index, of whole months."""
     whole = market_months(shop).iloc[:-1]
     return seasonal_index(whole)["index"].max()
 
@@ -99,19 +103,20 @@ def _plain_index(table: pd.DataFrame) -> float:
 
 
 @functools.cache
-def _lines(shop: Any) -> Any:
+def _lines(shop: Store) -> Any:
     if not shop.has("products.category"):
-        raise NotApplicable("Products have no category here.")
+        raise NotApplicable("training.no_categories")
     return with_category(shop.sales_lines, shop.products)
 
 
-def same_mix_change(shop: Any) -> float:
+def same_mix_change(shop: Store) -> float:
+    """The change of revenue per unit with the mix of categories held."""
     lines = with_category(shop.sales_lines, shop.products)
     return float(price_mix(lines, as_of=shop.as_of, months=3).same_mix.iloc[0])
 
 
 @functools.cache
-def unit_prices(shop: Any) -> pd.DataFrame:
+def unit_prices(shop: Store) -> pd.DataFrame:
     """Three months and the same three a year before, by category: units and revenue of
     both periods.
     """
@@ -119,7 +124,7 @@ def unit_prices(shop: Any) -> pd.DataFrame:
     now, before = ([str(last - back - k) for k in range(3)] for back in (0, 12))
     lines = _lines(shop).mutate(month=_.ordered_on.strftime("%Y-%m"))
     if str(pd.Period(pd.Timestamp(shop.observed_from), freq="M")) > min(before):
-        raise NotApplicable("The log does not hold the same months a year before.")
+        raise NotApplicable("training.no_year_before")
     lines = lines.filter(_.month.isin(now + before)).mutate(
         part=_.month.isin(now).ifelse("now", "before")
     )
@@ -135,20 +140,20 @@ def unit_prices(shop: Any) -> pd.DataFrame:
     return wide.reset_index()
 
 
-def _mean_price_change(shop: Any) -> float:
+def _mean_price_change(shop: Store) -> float:
     table = unit_prices(shop)
     return (table.revenue_now.sum() / table.units_now.sum()) - (
         table.revenue_before.sum() / table.units_before.sum()
     )
 
 
-def _unweighted_change(shop: Any) -> float:
+def _unweighted_change(shop: Store) -> float:
     table = unit_prices(shop)
     return (table.revenue_now / table.units_now - table.revenue_before / table.units_before).mean()
 
 
 @functools.cache
-def category_table(shop: Any) -> pd.DataFrame:
+def category_table(shop: Store) -> pd.DataFrame:
     """By category: three whole months before the report month and the same a year
     before (revenue, orders of both), the first half of the report month (`running`) and
     the whole of that month a year before (`running_before`). Two things are made up:
@@ -163,7 +168,7 @@ def category_table(shop: Any) -> pd.DataFrame:
         "running_before": [str(last - 12)],
     }
     if str(pd.Period(pd.Timestamp(shop.observed_from), freq="M")) > spans["revenue_before"][-1]:
-        raise NotApplicable("The log does not hold the same months a year before.")
+        raise NotApplicable("training.no_year_before")
     lines = _lines(shop).mutate(month=_.ordered_on.strftime("%Y-%m"))
     is_in = {name: lines.month.isin(months) for name, months in spans.items()}
     is_in["running"] = is_in["running"] & (lines.ordered_on.day() <= 15)
@@ -187,7 +192,7 @@ def category_table(shop: Any) -> pd.DataFrame:
     table = table[(table.orders_before >= 10) & (table.orders >= 10)]
     table = table.reset_index(drop=True)
     if len(table) < 2:
-        raise NotApplicable("Fewer than two categories have ten orders on both sides.")
+        raise NotApplicable("training.few_categories")
     least = (table.revenue / table.revenue_before).idxmin()
     table.loc[least, "running"] = (
         3
@@ -197,13 +202,14 @@ def category_table(shop: Any) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame([small])], ignore_index=True)
 
 
-def best_growing(shop: Any) -> str:
+def best_growing(shop: Store) -> str:
+    """The category that grew most, with ten orders or more on both sides."""
     table = category_table(shop)
     enough = table[(table.orders >= 10) & (table.orders_before >= 10)].set_index("category")
     return (enough.revenue / enough.revenue_before).idxmax()
 
 
-def _by_running(shop: Any) -> str:
+def _by_running(shop: Store) -> str:
     table = category_table(shop).query("orders >= 10").set_index("category")
     return (table.running / table.running_before.where(table.running_before > 0)).idxmax()
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import pandas as pd
 from ibis import _
 
 from playbook.store.reconcile import inflation, ledger
+from playbook.store.shop import Store
 from playbook.training.compare import same
 from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
 
 @functools.cache
-def walk_parts(shop: Any) -> pd.DataFrame:
+def walk_parts(shop: Store) -> pd.DataFrame:
     """The walk from the source's total to net revenue without its sums: reason, amount
     (positive).
     """
@@ -26,17 +26,18 @@ def walk_parts(shop: Any) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def net_revenue(shop: Any) -> float:
+def net_revenue(shop: Store) -> float:
+    """Net revenue, as the walk ends."""
     walk = ledger(shop).set_index("reason")
     return float(walk.loc["shop net revenue", "amount"])
 
 
-def _walk_amount(shop: Any, reason: str) -> float:
+def _walk_amount(shop: Store, reason: str) -> float:
     return float(ledger(shop).drop_duplicates("reason").set_index("reason").amount[reason])
 
 
 @functools.cache
-def month_orders(shop: Any) -> pd.DataFrame:
+def month_orders(shop: Store) -> pd.DataFrame:
     """The counted orders of the month: order_id, customer_id (missing for guests),
     revenue.
     """
@@ -47,28 +48,30 @@ def month_orders(shop: Any) -> pd.DataFrame:
     return shop.con.execute(kept)
 
 
-def revenue_per_buyer(shop: Any) -> float:
+def revenue_per_buyer(shop: Store) -> float:
+    """The revenue of known customers, for each of them."""
     known = month_orders(shop).dropna(subset="customer_id")
     return known.revenue.sum() / known.customer_id.nunique()
 
 
-def _with_guests(shop: Any, *, one_more: bool) -> float:
+def _with_guests(shop: Store, *, one_more: bool) -> float:
     orders = month_orders(shop)
     return orders.revenue.sum() / orders.customer_id.nunique(dropna=not one_more)
 
 
-def join_factor(shop: Any) -> float:
+def join_factor(shop: Store) -> float:
+    """How many times too high order totals are once joined to their lines."""
     measures = inflation(shop).set_index("measure")
     return float(measures.loc["order totals joined to lines", "factor"])
 
 
-def _rows_per_order(shop: Any) -> float:
+def _rows_per_order(shop: Store) -> float:
     lines, orders = (float(shop.con.execute(t.count())) for t in (shop.order_lines, shop.orders))
     return lines / orders
 
 
 @functools.cache
-def export_days(shop: Any) -> pd.DataFrame:
+def export_days(shop: Store) -> pd.DataFrame:
     """An export as it might arrive: the last eight weeks, one row per day that has
     orders (day_on, weekday, orders, last_order_at). One weekday is closed in it, three
     days were lost, and it was drawn during its last day.
@@ -83,7 +86,7 @@ def export_days(shop: Any) -> pd.DataFrame:
     lost = [last - pd.Timedelta(days=back) for back in (9, 20, 33)]
     orders = orders[(orders.day_on.dt.day_of_week != closed) & ~orders.day_on.isin(lost)]
     if orders.day_on.nunique() < 30 or orders.day_on.max() != last:
-        raise NotApplicable("Fewer than thirty days of the last eight weeks have orders.")
+        raise NotApplicable("training.few_days")
     ends = orders[orders.day_on == last]
     orders = orders.drop(ends.index[max(1, len(ends) // 4) :])
     table = orders.groupby("day_on").agg(
@@ -111,7 +114,8 @@ def _empty_days(table: pd.DataFrame) -> tuple[set, set]:
     )
 
 
-def days_to_repair(shop: Any) -> set:
+def days_to_repair(shop: Store) -> set:
+    """Days without a row on weekdays that have rows, and the last day."""
     table = export_days(shop)
     missing = _empty_days(table)[1]
     return missing | {table.day_on.max()}  # the last day stops long before the others do

@@ -5,16 +5,16 @@ code.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import pandas as pd
 from ibis import _
 
+from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, bound
 
 
 @functools.cache
-def month_table(shop: Any) -> pd.DataFrame:
+def month_table(shop: Store) -> pd.DataFrame:
     """The month's counted orders, one row each: order_id, day (text), weekday,
     customer_id, units, revenue.
     """
@@ -24,34 +24,39 @@ def month_table(shop: Any) -> pd.DataFrame:
     )
     orders = shop.con.execute(kept.order_by("ordered_on", "order_id"))
     if len(orders) < 20:
-        raise NotApplicable("The month has fewer than twenty orders.")
+        raise NotApplicable("training.few_orders")
     day = pd.to_datetime(orders.ordered_on)
     orders = orders.assign(day=day.dt.strftime("%Y-%m-%d"), weekday=day.dt.day_name())
     return orders[["order_id", "day", "weekday", "customer_id", "units", "revenue"]]
 
 
-def number_of_orders(shop: Any) -> int:
+def number_of_orders(shop: Store) -> int:
+    """The month's counted orders."""
     orders = month_table(shop)
     return len(orders)
 
 
-def orders_above_average(shop: Any) -> int:
+def orders_above_average(shop: Store) -> int:
+    """Orders worth more than the month's average order."""
     orders = month_table(shop)
     above = orders[orders.revenue > orders.revenue.mean()]
     return len(above)
 
 
-def month_revenue(shop: Any) -> float:
+def month_revenue(shop: Store) -> float:
+    """The revenue of the month."""
     orders = month_table(shop)
     return orders.revenue.sum()
 
 
-def best_weekday(shop: Any) -> str:
+def best_weekday(shop: Store) -> str:
+    """The weekday with the most revenue."""
     orders = month_table(shop)
     return orders.groupby("weekday").revenue.sum().idxmax()
 
 
-def best_day(shop: Any) -> str:
+def best_day(shop: Store) -> str:
+    """The day with the most revenue."""
     orders = month_table(shop)
     return orders.groupby("day").revenue.sum().idxmax()
 
