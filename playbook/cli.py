@@ -489,11 +489,11 @@ def learn_start(
 
     Example: playbook learn start ann --store stores/shop --month 2026-10 --lang zh
     """
+    from playbook.messages import say
     from playbook.training.course import start_course
-    from playbook.training.progress import PACE
 
     folder, names = start_course(learner, store or DEFAULT_STORE, month, into, lang=lang)
-    print(f"{len(names)} notebooks in {folder}\n{PACE}")
+    print(f"{len(names)} notebooks in {folder}\n{say('training.pace')}")
     print(f"Open the first with: python -m jupyterlab {folder / names[0]}")
 
 
