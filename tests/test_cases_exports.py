@@ -71,7 +71,9 @@ def differences(said: dict[str, object], right: dict[str, object]) -> list[str]:
             continue
         if isinstance(value, dict):
             off = differences(said.get(name) or {}, {k: v for k, v in value.items() if v})
-            off += [f"{k} {v}" for k, v in (said.get(name) or {}).items() if value.get(k) == 0 and v]
+            off += [
+                f"{k} {v}" for k, v in (said.get(name) or {}).items() if value.get(k) == 0 and v
+            ]
             out += [f"{name}: {text}" for text in off]
         elif isinstance(value, str):
             is_right = str(said.get(name)).split("_")[0] in value.replace("_", " ").split() or (
@@ -95,7 +97,9 @@ def test_a_case_is_right_to_the_cent_or_refused_by_name(name, tmp_path):
         report = read(tmp_path / "s", files)
         off = differences(sums(tmp_path / "s"), right)
         if off and right.get("or") == "said loudly":
-            off = [] if any("LEFT OUT" in note and "#1050" in note for note in report.notes) else off
+            off = (
+                [] if any("LEFT OUT" in note and "#1050" in note for note in report.notes) else off
+            )
     except PlaybookError as error:
         assert may_be_refused(right) or name in ASKED, str(error)
         assert error.do and not (tmp_path / "s").exists(), str(error)

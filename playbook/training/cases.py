@@ -35,7 +35,8 @@ from pandas import DataFrame, Series, Timestamp
 from playbook.demo.make import play, write_folder
 from playbook.demo.presets import VERSION, plan
 from playbook.demo.shop import Shop
-from playbook.demo.simulate import FAKE, Simulator
+from playbook.demo.simulate import Simulator
+from playbook.demo.state import FAKE
 from playbook.demo.streams import key, uniform
 from playbook.demo.world import World
 from playbook.errors import PlaybookError
