@@ -350,6 +350,21 @@ def test_a_notebook_runs_through_papermill_with_its_parameters_and_leaves_no_pat
     assert declared_parameters(path)["k"] == ("int", 3)
 
 
+def test_a_notebook_that_requires_what_is_not_there_ends_blocked_and_not_failed(tmp_path):
+    write_shop(tmp_path / "shop")
+    told = 'results.require("orders.customer_id", "refunds", section="Refunds of all kinds")'
+    path = write_notebook(
+        tmp_path / "40_own.ipynb", OPEN.format(name="40_own"), told, "print('never said')"
+    )
+    given = {"month": "2026-02", "store": str(tmp_path / "shop"), "out": str(tmp_path / "out")}
+    done = execute_notebook(path, tmp_path / "o.ipynb", given, folder=tmp_path)
+    assert (done.status, done.error) == ("done", "")
+    notes = json.loads((tmp_path / "out" / "40_own" / "notes.json").read_text())
+    assert notes["blocked"] == [{"section": "Refunds of all kinds", "needs": "refunds"}]
+    text = (tmp_path / "o.ipynb").read_text()
+    assert "this shop has no refunds" in text and "never said\\n" not in text
+
+
 def test_a_kernel_that_dies_is_a_failed_chapter_not_a_failed_run(tmp_path):
     path = write_notebook(tmp_path / "05_x.ipynb", "import os\nos._exit(7)")
     done = execute_notebook(path, tmp_path / "out.ipynb", {"month": "2026-01"}, folder=tmp_path)

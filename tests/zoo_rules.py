@@ -16,7 +16,15 @@ from playbook.chapters.ltv_modelling.ltv import LEAST_ALIVE
 
 NOTHING = pd.DataFrame()
 #: columns that end in `share` and are no shares of a whole: changes, and shares with a sign
-SIGNED = ("bias_share", "cm_share", "margin_share", "net_share", "change_share", "discount_share")
+SIGNED = (
+    "bias_share",
+    "cm_share",
+    "margin_share",
+    "net_share",
+    "change_share",
+    "discount_share",
+    "median_width_share",
+)
 SLACK = 1e-6
 
 

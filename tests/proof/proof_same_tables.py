@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
+_YEAR = "errors of a shorter horizon say nothing of a year: limits missing until calibrated"
+_ALIVE = "a VIP is more likely alive than not"
 #: file (as chapter/name) -> why it differs from the month before the change
 MUST_DIFFER: dict[str, str] = {
     **dict.fromkeys(
@@ -50,6 +52,16 @@ MUST_DIFFER: dict[str, str] = {
         ),
         "long lead times were taken for covered by the sales lost in them",
     ),
+    "00_start_here/headline.parquet": "nobody can say who was new before the lookback",
+    "05_ltv_modelling/tables/remaining.parquet": _YEAR,
+    "05_ltv_modelling/tables/ltv.parquet": _YEAR,
+    "05_ltv_modelling/tables/ltv_cohorts.parquet": _YEAR,
+    "05_ltv_modelling/tables/caps.parquet": _YEAR,
+    "05_ltv_modelling/tables/vip.parquet": _ALIVE,
+    "05_ltv_modelling/decisions.parquet": _ALIVE,
+    "06_segmentation/tables/actions.parquet": "no hold-out that could not see a doubling",
+    "06_segmentation/tables/audience.parquet": "no hold-out that could not see a doubling",
+    "06_segmentation/decisions.parquet": "no hold-out that could not see a doubling",
 }
 LABELS = ("effect_unit",)  # made from effect_kind and effect_period, see playbook/decisions.py
 DECISIONS = ("decisions.parquet", "tables/decisions.parquet", "tables/ranked.parquet")
