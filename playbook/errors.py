@@ -7,7 +7,7 @@ from typing import Any
 
 from playbook.messages import forms, label, language
 
-__all__ = ["PlaybookError"]
+__all__ = ["Blocked", "PlaybookError"]
 
 
 class PlaybookError(Exception):
@@ -45,6 +45,16 @@ class PlaybookError(Exception):
         if not re.fullmatch(r"\w+\.\w+", self.id):  # MIGRATION: a sentence in the old way
             return self.id if not kind else ""
         return forms(self.id).get(f"{kind}{language()}", "").format(**self.values)
+
+
+class Blocked(PlaybookError):
+    """A notebook ends here: its shop lacks what the rest is about. No failure: a run keeps
+    what was found so far and names what is missing.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the sentence, without the way here."""
+        return [str(self)]
 
 
 def _again(message: str, values: dict[str, Any]) -> PlaybookError:

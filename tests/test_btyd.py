@@ -2,6 +2,7 @@
 verdicts on hopeless data.
 """
 
+import itertools
 import sys
 import warnings
 
@@ -11,6 +12,7 @@ import pytest
 from benchmarks.bench_ltv import refit_resampled
 
 from playbook.errors import PlaybookError
+from playbook.methods import btyd_models
 from playbook.methods.btyd import expected_purchases, fit_counts, p_alive
 from playbook.methods.btyd_models import MODELS, Histories, log_likelihood
 from playbook.methods.spend import expected_spend, fit_spend
@@ -210,3 +212,25 @@ def test_negative_means_send_spend_to_the_credibility_mean():
     assert (
         expected[0] == pytest.approx(fit.params["mean"]) and fit.params["mean"] < expected[1] <= 20
     )
+
+
+@pytest.mark.parametrize("a", [1.5, 20.0, 99.0])
+@pytest.mark.parametrize("b", [0.5, 7.0, 3000.0])
+def test_the_mean_over_the_chance_to_drop_out_is_the_2f1(a, b, monkeypatch):
+    histories = Histories(*np.array([[0, 1, 5, 60.0], [0, 3, 30, 50], [52, 10, 40, 51]]))
+    params = np.array([0.6, 8.0, a, b])
+    printed = btyd_models.expected_purchases("bg_nbd", params, histories, 52.0)
+    monkeypatch.setattr(btyd_models, "_MOST_2F1", 0.0)
+    assert btyd_models.expected_purchases("bg_nbd", params, histories, 52.0) == pytest.approx(
+        printed, rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("model", ["bg_nbd", "mbg_nbd"])
+def test_every_parameter_within_the_bounds_gets_an_answer(model):
+    histories = Histories(*np.array([[0, 0, 1, 5, 60.0], [0, 0, 3, 30, 50], [0, 52, 10, 40, 51]]))
+    grid = [(0.001, 1.0, 1000.0), (0.01, 8.0, 1e5), (0.001, 1.0, 60.0, 896.0), (0.001, 1.0, 1907)]
+    for params in itertools.product(*grid):
+        weeks = np.array([[4.0], [52.0], [260.0]])
+        told = btyd_models.expected_purchases(model, np.array(params), histories, weeks)
+        assert np.isfinite(told).all() and (told >= 0).all(), params

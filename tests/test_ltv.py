@@ -234,6 +234,10 @@ def test_value_of_today_carries_its_interval_and_the_list_its_holdout(short, rac
     )  # no horizon of the race near 60 days
     whole = remaining_value(ahead).set_index("channel").loc["all"]
     assert whole.low < whole.remaining < whole.high and whole.n_errors >= 8
+    far_off = remaining_value(customer_forecast(short, race, days=365)).set_index("channel")
+    whole = far_off.loc["all"]  # errors of 91 days say nothing of a year
+    assert whole.status == "not yet calibrated" and np.isnan([whole.low, whole.high]).all()
+    assert whole.remaining == whole.model_remaining > 0
     top = vip(ahead, share=0.05)
     assert set(top.arm) == {
         "treat",

@@ -299,19 +299,24 @@ def test_newly_won_means_within_twenty_four_months():
     assert ltv.ltv_table(days, born, ahead)["n_customers"].tolist() == [2]
 
 
-def paid_back_after(days_later):
+def paid_back_after(days_later, spent=7.0):
     days = few(900, 900 - days_later).assign(customer_id="ann")
     born = pd.DataFrame(
         {"customer_id": ["ann"], "acquired_on": days.day_on.min(), "channel": "search"}
     ).assign(is_left_truncated=False)
-    spent = pd.DataFrame({"day_on": days.day_on[:1], "channel": "search", "spend": 7.0})
-    table = ltv.payback(days, born, spent, as_of=AS_OF)
+    cost = pd.DataFrame({"day_on": days.day_on[:1], "channel": "search", "spend": spent})
+    table = ltv.payback(days, born, cost, as_of=AS_OF)
     return table.set_index("cohort").loc["all", ["payback_months", "status"]].tolist()
 
 
 @pytest.mark.parametrize("later, month", [(30, 1), (31, 2), (60, 2), (61, 3), (730, 24)])
 def test_a_month_of_age_is_a_twelfth_of_a_year_and_payback_is_looked_for_twenty_four(later, month):
     assert paid_back_after(later) == [month, "paid back"]
+
+
+@pytest.mark.parametrize("spent, status", [(8.0, "paid back"), (8.01, "not yet")])
+def test_a_margin_that_equals_the_cost_has_paid_it_back(spent, status):
+    assert paid_back_after(30, spent)[1] == status
 
 
 def test_after_twenty_four_months_payback_is_not_yet():
@@ -405,6 +410,14 @@ def test_one_in_fifty_is_on_the_list_and_about_one_in_ten_of_them_held_out():
     top = ltv.vip(ahead)
     assert len(top) == 400 and top["worth"].min() == 19_601
     assert (top["arm"] == "holdout").sum() == HELD_OUT
+
+
+def test_nobody_more_likely_gone_than_not_is_on_the_list():
+    people = pd.DataFrame({"customer_id": list("abcd"), "worth": [9.0, 8.0, 7.0, 6.0]})
+    people = people.assign(channel="all", p_alive=[0.0002, 0.499, 0.5, np.nan])
+    people = people.assign(purchases=1.0, purchases_low=0, purchases_high=2)
+    ahead = ltv_race.CustomerForecast(people, backtest(), 365, 0.8, {}, CALENDAR, None, None, "")
+    assert list(ltv.vip(ahead, share=0.5).customer_id) == ["c", "d"]
 
 
 HELD_OUT = 37  # the same ones every month, by the hash of their ids

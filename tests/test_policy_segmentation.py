@@ -177,6 +177,12 @@ def test_a_holdout_is_for_a_lift_of_a_tenth_and_fits_into_half_of_the_segment():
     assert acted([1.0], n=100_000).holdout_share == 0.0376
 
 
+def test_nobody_is_held_out_where_half_of_the_segment_could_not_show_a_doubling():
+    # half of 75 see .1 sqrt(3760 / 37.5) = 1.0013, half of 76 .9947
+    assert acted([1.0], n=75).holdout_share == 0.0
+    assert acted([1.0], n=76).holdout_share == 0.5
+
+
 def test_who_is_left_alone_has_no_holdout():
     row = acted([1.0], segment="general win back")
     assert (row.holdout_share, row.action) == (

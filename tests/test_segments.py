@@ -379,13 +379,14 @@ def test_points_past_their_day_are_not_owed_even_without_a_booking():
     assert points(rows, as_of=dt.date(2026, 1, 31), point_value=1.0).outstanding.iloc[0] == 0
 
 
-def test_spending_points_never_earned_is_refused():
-    with pytest.raises(PlaybookError, match="never earned"):
-        points(
-            ledger_of(("ann", "2024-01-01", -5, "spend", None)),
-            as_of=dt.date(2026, 1, 31),
-            point_value=1.0,
-        )
+def test_a_member_who_spent_points_never_earned_is_left_out_and_counted():
+    rows = ledger_of(
+        ("ann", "2024-01-01", -5, "spend", None), ("bob", "2024-01-01", 30, "earn", None)
+    )
+    owed = points(rows, as_of=dt.date(2026, 1, 31), point_value=1.0).iloc[0]
+    assert (owed.outstanding, owed.spent, owed.n_members, owed.n_left_out) == (30, 0, 1, 1)
+    nobody = points(rows[:1], as_of=dt.date(2026, 1, 31), point_value=1.0).iloc[0]
+    assert (nobody.outstanding, nobody.n_members) == (0, 0)
 
 
 def test_one_customer_all_one_time_buyers_and_two_weeks_still_get_labels():

@@ -184,7 +184,7 @@ def _days(shop: Kind, rng: np.random.Generator) -> pd.DatetimeIndex:
     last = pd.Timestamp(shop.ends_on)
     first = last.to_period("M").start_time - pd.DateOffset(months=shop.months - 1)
     days = pd.date_range(first + pd.Timedelta(days=shop.starts_late), last)
-    is_open = days.dayofweek.isin(shop.weekdays) & (days.strftime("%Y-%m") != shop.closed_month)
+    is_open = days.day_of_week.isin(shop.weekdays) & (days.strftime("%Y-%m") != shop.closed_month)
     is_open &= rng.random(len(days)) >= shop.quiet_share
     is_open[0] = True  # the log starts where it says
     return days[is_open]
@@ -199,7 +199,7 @@ def _orders(shop: Kind, rng: np.random.Generator) -> pd.DataFrame:
         ]
         who, when = np.array([p[0] for p in pairs]), pd.DatetimeIndex([p[1] for p in pairs])
     else:
-        season = 1 + 0.3 * np.sin(2 * np.pi * days.dayofyear.to_numpy() / 365.25)
+        season = 1 + 0.3 * np.sin(2 * np.pi * days.day_of_year.to_numpy() / 365.25)
         when = days[np.sort(rng.choice(len(days), shop.orders, p=season / season.sum()))]
         when = when if len(when) < 2 else days[:1].append(when[1:])
         # some buy often, most once or twice; and everybody starts some day

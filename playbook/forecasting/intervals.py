@@ -120,8 +120,9 @@ def score_intervals(
     for key, pool in pools.items():
         origins = set(pool["origin_on"])
         wanted = origins if only is None else {day for day, name in only.items() if name == key[0]}
-        if wanted:
-            pool = pool[pool["origin_on"] <= max(wanted)]
+        # a pool may begin after the last day its model was asked
+        pool = pool[pool["origin_on"] <= max(wanted)] if wanted else pool[:0]
+        if len(pool):
             parts += _scored(pool, levels, lasting, wanted=wanted)[0]
     nothing = [_limits(backtest, None, np.nan, 0, np.nan)]
     out = pd.concat(parts or nothing, ignore_index=True)

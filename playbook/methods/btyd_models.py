@@ -25,6 +25,9 @@ MODELS = {
     "mbg_nbd": ("r", "alpha", "a", "b"),
     "pareto_nbd": ("r", "alpha", "s", "beta"),
 }
+#: the largest a at which scipy's 2F1 is sure to answer
+_MOST_2F1 = 100.0
+_BETA_NODES = 24
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 
 
@@ -113,7 +116,8 @@ def expected_purchases(
 
     BG/NBD: equation 10 of Fader, Hardie & Lee after Euler's transformation of 2F1,
     whose terms no longer grow with x (the printed form overflows near x = 400).
-    Pareto/NBD: equation 41 of note 009.
+    Where scipy has no 2F1 to give (large a and b), the same as a mean over the chance to
+    drop out, by 24-point quadrature. Pareto/NBD: equation 41 of note 009.
     """
     x, _, age = histories
     r, alpha = params[:2]
@@ -124,16 +128,50 @@ def expected_purchases(
         s, beta = _off_one(params[2], 1e-7), params[3]
         lasting = np.expm1((s - 1) * np.log((beta + age) / (beta + age + weeks)))
         return alive * (r + x) * (beta + age) / (alpha + age) * -lasting / (s - 1)
-    from scipy.special import hyp2f1
-
     # MBG/NBD: one more chance to drop out was survived
     a, b = _off_one(params[2], 1e-6), params[3] + (model == "mbg_nbd")
     c, z = a + b + x - 1, weeks / (alpha + age + weeks)
     c = np.where(np.abs(c) < 1e-6, 1e-6, c)
     pairs, where = np.unique(c + 1j * z, return_inverse=True)
-    lasting = hyp2f1(a + b - 1 - r, a - 1, pairs.real, pairs.imag) * (1 - pairs.imag) ** (a - 1)
-    lasting = lasting[where].reshape(z.shape)
-    return np.maximum(alive * c / (a - 1) * (1 - lasting), 0)
+    ending = _ending(r, a, b, pairs.real, pairs.imag)[where].reshape(z.shape)
+    return np.maximum(alive * c / (a - 1) * ending, 0)
+
+
+def _ending(r: float, a: float, b: float, c: NDArray, z: NDArray) -> NDArray:
+    """One less the 2F1 of equation 10 times its power, for pairs of c = a + b + x - 1 and
+    z = weeks / (alpha + age + weeks).
+    """
+    from scipy.special import hyp2f1
+
+    ending = np.full(len(c), np.nan)
+    if a <= _MOST_2F1:
+        with np.errstate(invalid="ignore"):
+            ending = 1 - hyp2f1(a + b - 1 - r, a - 1, c, z) * (1 - z) ** (a - 1)
+    unknown = ~np.isfinite(ending)
+    for one in np.unique(c[unknown]):
+        at, x = unknown & (c == one), one - a - b + 1
+        chance, weights = _beta_nodes(a, b + x)
+        busy = np.log1p(np.outer(z[at] / (1 - z[at]), chance))
+        ending[at] = -np.expm1(-(r + x) * busy) / chance @ weights * (a - 1) / one
+    return ending
+
+
+def _beta_nodes(p: float, q: float) -> tuple[NDArray, NDArray]:
+    """Points and weights whose sums are means over a beta(p, q), by the recurrence of
+    Jacobi's polynomials (Golub & Welsch, 1969).
+    """
+    from scipy.linalg import eigh_tridiagonal
+
+    k = np.arange(1, _BETA_NODES)
+    low, high = p - 1, q - 1
+    both = 2 * k + low + high
+    middle = (low**2 - high**2) / (both * (both + 2))
+    middle = np.append((low - high) / (low + high + 2), middle)
+    with np.errstate(invalid="ignore"):  # the first is set apart
+        beside = 4 * k * (k + low) * (k + high) * (k + low + high) / (both**2 * (both**2 - 1))
+    beside[0] = 4 * (1 + low) * (1 + high) / ((2 + low + high) ** 2 * (3 + low + high))
+    points, vectors = eigh_tridiagonal(middle, np.sqrt(beside))
+    return np.maximum((points + 1) / 2, 1e-18), vectors[0] ** 2
 
 
 def _off_one(value: float, least: float) -> float:

@@ -47,7 +47,8 @@ def expected_months(days: pd.DataFrame, driver: str) -> pd.DataFrame:
     there or hardly ever above zero.
     """
     top_name, base_name, _ = CIRCUMSTANCES[driver]
-    nothing = pd.DataFrame({"expected": [], "miss": []}, dtype=float)
+    no_month = pd.Index([], dtype=object)  # months are text, so that they compare
+    nothing = pd.DataFrame({"expected": [], "miss": []}, index=no_month, dtype=float)
     if not {top_name, base_name or top_name, "promotion"} <= set(days):
         return nothing
     base = days[base_name].to_numpy(float) if base_name else np.ones(len(days))

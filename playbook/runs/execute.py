@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playbook.errors import PlaybookError
+from playbook.errors import Blocked, PlaybookError
 from playbook.runs.folders import write_text
 from playbook.runs.kernels import RUNNING, register_engine
 
@@ -187,6 +187,8 @@ def execute_notebook(
     _save(executed, target, replacements or {})
     seconds = time.monotonic() - started
     if problem is None:
+        return Outcome(source.stem, "done", seconds)
+    if getattr(problem, "ename", "") == Blocked.__name__:
         return Outcome(source.stem, "done", seconds)
     text, trace = f"{type(problem).__name__}: {problem}", ""
     if isinstance(problem, PapermillExecutionError):

@@ -18,7 +18,7 @@ import pandas as pd
 
 from playbook.chapters.registry import chapter
 from playbook.decisions import Decision
-from playbook.errors import PlaybookError
+from playbook.errors import Blocked, PlaybookError
 from playbook.messages import say
 from playbook.tables import schema
 
@@ -118,6 +118,14 @@ class Results:
             self.block(section, needs=name, reason=why, owner_role=owner_role)
         self._note()
         return not missing
+
+    def require(self, *names: str, section: str, owner_role: str = "data owner") -> None:
+        """End the notebook here, blocked and not failed, at the first table or column that
+        is not there.
+        """
+        for name in names:
+            if not self.needs(name, section=section, owner_role=owner_role):
+                raise Blocked("runs.blocked_here", section=self._section_title(section), name=name)
 
     def block(
         self, section: str, *, needs: str, reason: str, owner_role: str = "data owner"

@@ -48,6 +48,12 @@ def _money(value: ibis.Value) -> ibis.Value:
     return value.cast("decimal(38, 6)").cast(MONEY)
 
 
+def _times(quantity: ibis.Value, money: ibis.Value) -> ibis.Value:
+    # whole numbers without decimals: the engine gives a product the decimals of both, and
+    # twelve of them leave room for nine million only
+    return _money(quantity.cast("decimal(12, 0)") * money)
+
+
 def _whole(value: ibis.Value) -> ibis.Value:
     # the engine's sum of whole numbers is 128 bits wide too
     return value.cast("decimal(38, 0)").cast("int64")
@@ -91,15 +97,15 @@ def _line_money(shop: Store) -> ibis.Table:
         lines = lines.left_join(products, "sku").drop("sku_right")
         unit_cost = lines.unit_cost.fill_null(lines.present_cost)
     is_product = _is_product(shop, lines)
-    quantity = lines.quantity.cast(MONEY)
+    gross = _times(lines.quantity, lines.price)
     return lines.mutate(
         is_product=is_product,
         is_gift=lines.price == ZERO,
         discount=lines.discount.fill_null(ZERO),
-        gross=_money(quantity * lines.price),
-        revenue=_money(_money(quantity * lines.price) - lines.discount.fill_null(ZERO)),
+        gross=gross,
+        revenue=_money(gross - lines.discount.fill_null(ZERO)),
         unit_cost=unit_cost,
-        cost=(unit_cost.isnull() & ~is_product).ifelse(ZERO, _money(quantity * unit_cost)),
+        cost=(unit_cost.isnull() & ~is_product).ifelse(ZERO, _times(lines.quantity, unit_cost)),
     )
 
 
@@ -252,7 +258,7 @@ def booked_refunds(shop: Store) -> ibis.Table:
     margin = ibis.null(MONEY)
     if knows_costs:
         unit = linked.line_cost.fill_null(linked.sku_cost)
-        goods = _money(unit * linked.quantity.cast(MONEY))
+        goods = _times(linked.quantity, unit)
         back = (linked.kind == "return").ifelse(goods, ZERO).fill_null(ZERO)
         margin = _money(back - linked.amount - _handling(shop, linked))
     booked = linked.select(
@@ -312,7 +318,7 @@ def _handling(shop: Store, refunds: ibis.Table) -> ibis.Value:
     rate = shop.con.execute(newest)["rate"].iloc[0]
     if pd.isna(rate):
         return ZERO
-    return _money(ibis.literal(float(rate)).cast(MONEY) * refunds.quantity.fill_null(0).cast(MONEY))
+    return _times(refunds.quantity.fill_null(0), ibis.literal(float(rate)).cast(MONEY))
 
 
 def customer_days(shop: Store) -> ibis.Table:

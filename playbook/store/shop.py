@@ -146,7 +146,7 @@ class Store:
 
     def has(self, name: str) -> bool:
         """Is there such a table (`"stock"`), or a column with at least one value in it
-        (`"products.unit_cost"`)?
+        (`"products.unit_cost"`)? A derived table is there when it has rows.
         """
         if name not in self._present:
             self._present[name] = self._has_rows(name)
@@ -154,6 +154,8 @@ class Store:
 
     def _has_rows(self, name: str) -> bool:
         table, _dot, column = name.partition(".")
+        if table in self._recipes.derived and not column:
+            return bool(self.con.execute(self.derived(table).limit(1).count()) > 0)
         if table not in self.uncut or (column and column not in self.present[table]):
             return False
         rows = self._cut(table)

@@ -32,7 +32,7 @@ def ltv_decisions(
             c.channel,
             size=c.cap,
             effect=(c.headroom, c.cap_low - c.ncac, c.high / ratio - c.ncac),
-            confidence="high" if (c.cap_low > c.ncac) == (c.cap > c.ncac) else "low",
+            confidence=_sure(c.cap, c.cap_low, c.ncac),
             evidence_value=c.ltv_cac,
             threshold=ratio,
             n_customers=c.n_customers,
@@ -60,3 +60,8 @@ def ltv_decisions(
         reason = backtest.caveat or say("ltv_modelling.naive_unbeaten")
         rows.append(propose("ltv_modelling.baseline", "", reason=reason, **terms))
     return decision_rows(rows)
+
+
+def _sure(cap: float, cap_low: float, ncac: float) -> str:
+    """Is the side of the cap on which a channel's cost lies beyond doubt."""
+    return "high" if pd.notna(cap_low) and (cap_low > ncac) == (cap > ncac) else "low"

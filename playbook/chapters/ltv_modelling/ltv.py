@@ -56,6 +56,8 @@ __all__ = [
     "ltv_headline",
 ]
 
+#: P(still buying) under which nobody is a VIP: more likely gone than not
+LEAST_ALIVE = 0.5
 #: the longest age payback is looked for
 PAYBACK_MONTHS = 24
 #: newly won: in the last so many months
@@ -284,13 +286,15 @@ def vip(
     forecast: CustomerForecast, *, share: float = 0.02, holdout_share: float = 0.1
 ) -> pd.DataFrame:
     """The customers worth most in the next `days`: at least `share` of all customers
-    (those who tie with the last one are in), nobody who will cost money.
+    (those who tie with the last one are in), nobody who will cost money, nobody who is
+    more likely gone than not (where a drop-out is identified).
 
     `arm` is `holdout` for a fixed `holdout_share` of them, by the hash of the id, so
     that the effect of the treatment can be seen next month.
     """
     customers = forecast.customers
     n = max(int(np.ceil(share * len(customers))), 1)
+    customers = customers[~(customers.p_alive < LEAST_ALIVE)]
     edge = customers.worth.nlargest(n).min()
     top = customers[(customers.worth >= edge) & (customers.worth > 0)]
     top = top.sort_values(["worth", "customer_id"], ascending=[False, True], ignore_index=True)

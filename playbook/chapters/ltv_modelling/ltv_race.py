@@ -410,8 +410,8 @@ def _count_limits(
 @returns("ltv_modelling.remaining")
 def remaining_value(forecast: CustomerForecast) -> pd.DataFrame:
     """What today's customers will still bring in the next `forecast.days`, by channel,
-    and a last row `all`. The interval comes from the champion's errors at the longest
-    backtested horizon up to `days` that has eight.
+    and a last row `all`. The interval comes from the champion's errors at that
+    horizon, and is missing until there are eight.
     """
     customers = forecast.customers
     kinds = {"channel": customers.channel, "total": pd.Series("all", customers.index)}
@@ -438,7 +438,9 @@ def remaining_value(forecast: CustomerForecast) -> pd.DataFrame:
 
 def longest_intervals(rows: pd.DataFrame, forecast: CustomerForecast, days: int) -> pd.DataFrame:
     """Intervals of money (`rows`: kind, subject, point) from the longest horizon up to
-    `days` that has enough errors; the shortest one otherwise, not calibrated.
+    `days` that has enough errors, where that is within a week of `days`. Errors of
+    another horizon say nothing of this one: the limits are missing then, and not
+    calibrated.
     """
     backtest, levels = forecast.backtest, (forecast.level,)
     rows = rows.assign(model=backtest.model, measure="money")
@@ -452,4 +454,6 @@ def longest_intervals(rows: pd.DataFrame, forecast: CustomerForecast, days: int)
         )
         if (out.status == "complete").all():
             break
+    if abs(horizon - days) >= NEAR_DAYS:
+        out = out.assign(low=np.nan, mid=np.nan, high=np.nan, status=evidence.NOT_YET)
     return out

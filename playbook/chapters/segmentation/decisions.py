@@ -57,6 +57,8 @@ def _campaign(row: Any, money: Row) -> Row:
         "threshold": visible_share if visible_share <= 1 else None,
     }
     kind = "segmentation.leave_alone" if is_left_alone else "segmentation.campaign"
+    if row.holdout_share == 0:
+        kind = "segmentation.campaign_untested"
     return propose(kind, row.segment, **row._asdict(), **found, **money)
 
 

@@ -432,18 +432,13 @@ def points(memberships: Table, *, as_of: date, point_value: float) -> pd.DataFra
     """What the shop owes in points.
 
     Points whose expiry has passed by `as_of` without a booking are taken as expired:
-    first earned, first used. Breakage is that of points whose time has run out. Raises
-    PlaybookError where a balance is negative: points were spent that were never earned.
+    first earned, first used. Breakage is that of points whose time has run out. Members
+    with a negative balance spent points that were never earned: nothing is owed to
+    them, their history is not whole, and they are left out and counted.
     """
     people = _point_sums(memberships, as_of)
     is_negative = people.balance < 0
-    if is_negative.any():
-        raise PlaybookError(
-            "segmentation.points_never_earned",
-            table="memberships",
-            rule="balance",
-            rows=int(is_negative.sum()),
-        )
+    people = people[~is_negative].copy()
     lapsed = np.maximum(people.ended - people.booked_off, 0)
     people["outstanding"] = people.balance - lapsed
     people["expired"] += lapsed
@@ -462,7 +457,8 @@ def points(memberships: Table, *, as_of: date, point_value: float) -> pd.DataFra
         "liability_no_breakage": owed,
         "n_members": len(people),
     }
-    return frame_of("segmentation.points", [row])
+    owed = frame_of("segmentation.points", [row])
+    return owed.assign(n_left_out=int(is_negative.sum())) if is_negative.any() else owed
 
 
 def _point_sums(memberships: Table, as_of: date) -> pd.DataFrame:

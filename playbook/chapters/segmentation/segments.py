@@ -57,6 +57,8 @@ MONTHS_SHOWN = 25
 QUARTER_DAYS = 91
 #: earlier windows that must be known before an interval is given
 LEAST_WINDOWS = 3
+#: a hold-out that half of the segment could not show to double its buyers is not proposed
+MOST_LIFT = 1.0
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,10 @@ def rfm(customer_days: Table, *, as_of: date, basis: str = "revenue") -> RfmResu
         segment=labels.segment,
         action=labels.action,
     )
-    cuts = pd.DataFrame({"score": list("rrrrffffmmmm"), "above": [*r_cuts, *f_cuts, *m_cuts]})
+    above = np.array([*r_cuts, *f_cuts, *m_cuts], float)
+    cuts = pd.DataFrame(
+        {"score": list("rrrrffffmmmm"), "above": np.where(np.isfinite(above), above, np.nan)}
+    )
     caveat = "" if len(gaps) >= LEAST_GAPS else say("segmentation.few_gaps", n=len(gaps))
     return RfmResult(customers, cuts, len(gaps), caveat)
 
@@ -391,7 +396,9 @@ def _expected_money(past: np.ndarray, n: int, level: float) -> dict[str, object]
 
 
 def _holdout(share: float, n: int, lift: float, *, is_left_alone: bool) -> dict[str, object]:
-    """holdout_n, holdout_share, detectable_lift of a segment of n customers."""
+    """holdout_n, holdout_share, detectable_lift of a segment of n customers. Nobody is
+    held out where even half of them could not show a doubling.
+    """
     if is_left_alone:
         return {
             "holdout_n": np.nan,
@@ -402,10 +409,12 @@ def _holdout(share: float, n: int, lift: float, *, is_left_alone: bool) -> dict[
     if share > 0 and share * (1 + lift) < 1:
         need = float(sample_size(share, lift).n_per_arm.iloc[0])
     fits = need * 2 <= n
+    visible = lift * np.sqrt(need / max(n / 2, 1))
+    half = 0.5 if visible <= MOST_LIFT else 0.0
     return {
         "holdout_n": need if fits else np.nan,
-        "holdout_share": need / n if fits else 0.5,
-        "detectable_lift": lift * np.sqrt(need / max(n / 2, 1)),
+        "holdout_share": need / n if fits else half,
+        "detectable_lift": visible,
     }
 
 
