@@ -23,6 +23,7 @@ MUST_DIFFER: dict[str, str] = {
             f"02_goal_setting/{name}.parquet"
             for name in (
                 "decisions",
+                "headline",
                 "predictions",
                 "tables/kpi_weights",
                 "tables/okr",
@@ -49,6 +50,31 @@ MUST_DIFFER: dict[str, str] = {
             "07_inventory_planning/tables/what_if_lead.parquet",
         ),
         "long lead times were taken for covered by the sales lost in them",
+    ),
+    **dict.fromkeys(
+        (
+            "07_inventory_planning/predictions.parquet",
+            "07_inventory_planning/decisions.parquet",
+            *(
+                f"07_inventory_planning/tables/{name}.parquet"
+                for name in ("backtest", "classes", "issues")
+            ),
+        ),
+        "a closed Saturday is no stock-out: weeks count the days the shop trades",
+    ),
+    **dict.fromkeys(
+        (
+            "01_market_research/decisions.parquet",
+            *(
+                f"01_market_research/tables/{name}.parquet"
+                for name in ("category_growth", "pains", "personas", "verdicts")
+            ),
+            *(
+                f"09_recommendations/tables/{name}.parquet"
+                for name in ("hit_curve", "leaderboard", "picks", "setting", "winner")
+            ),
+        ),
+        "carriage and packing charges (skus 23444, 23574) are no products",
     ),
 }
 LABELS = ("effect_unit",)  # made from effect_kind and effect_period, see playbook/decisions.py
