@@ -25,6 +25,7 @@ MUST_DIFFER: dict[str, str] = {
             f"02_goal_setting/{name}.parquet"
             for name in (
                 "decisions",
+                "headline",
                 "predictions",
                 "tables/kpi_weights",
                 "tables/okr",
@@ -62,6 +63,31 @@ MUST_DIFFER: dict[str, str] = {
     "06_segmentation/tables/actions.parquet": "no hold-out that could not see a doubling",
     "06_segmentation/tables/audience.parquet": "no hold-out that could not see a doubling",
     "06_segmentation/decisions.parquet": "no hold-out that could not see a doubling",
+    **dict.fromkeys(
+        (
+            "07_inventory_planning/predictions.parquet",
+            "07_inventory_planning/decisions.parquet",
+            *(
+                f"07_inventory_planning/tables/{name}.parquet"
+                for name in ("backtest", "classes", "issues")
+            ),
+        ),
+        "a closed Saturday is no stock-out: weeks count the days the shop trades",
+    ),
+    **dict.fromkeys(
+        (
+            "01_market_research/decisions.parquet",
+            *(
+                f"01_market_research/tables/{name}.parquet"
+                for name in ("category_growth", "pains", "personas", "verdicts")
+            ),
+            *(
+                f"09_recommendations/tables/{name}.parquet"
+                for name in ("hit_curve", "leaderboard", "picks", "setting", "winner")
+            ),
+        ),
+        "carriage and packing charges (skus 23444, 23574) are no products",
+    ),
 }
 LABELS = ("effect_unit",)  # made from effect_kind and effect_period, see playbook/decisions.py
 DECISIONS = ("decisions.parquet", "tables/decisions.parquet", "tables/ranked.parquet")
