@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, DateOffset, Series, Timedelta, Timestamp
 
-from playbook.chapters.assortment_pricing import assortment, pricing
+from playbook.chapters.assortment_pricing import pricing
 from playbook.chapters.channel_roi import (
     channels,
     decisions,
@@ -42,7 +42,7 @@ from playbook.measures.price_moves import price_gap
 from playbook.messages import read_yaml
 from playbook.store import Store
 from playbook.store.open import open_folder
-from playbook.training.stock import demand, held_stock
+from playbook.training.reading import channel_months, demand, held_stock, sku_year
 
 #: what the four chapters read; the other tables only cost time
 NEEDED = read_yaml(Path(__file__).with_name("game.yaml"))["tables"]
@@ -136,12 +136,7 @@ def budgets(store: Store) -> dict[str, float]:
     if plan is None:
         return {}
     as_of = store.as_of
-    months = channels.channel_months(
-        store.sales_orders,
-        spend=read_extract(store.ad_spend, as_of=as_of),
-        refunds=store.booked_refunds,
-        as_of=as_of,
-    )
+    months = channel_months(store)
     first_orders = ltv.first_orders(store.sales_orders)
     paid_back = ltv.payback(store.customer_days, first_orders, store.ad_spend, as_of=as_of)
     pnl = channels.channel_pnl(months, payback=paid_back)
@@ -196,20 +191,12 @@ def price_moves(store: Store) -> DataFrame:
     or not.
     """
     panel, _ = demand(store)
-    share = assortment.variable_cost_share(store.sales_orders, as_of=store.as_of)
-    year = assortment.sku_year(
-        store.sales_lines,
-        store.sales_orders,
-        as_of=store.as_of,
-        products=store.get("products"),
-        variable_share=share if np.isfinite(share) else 0.0,
-    )
     posted = store.get("prices")
     lines, gap = store.sales_lines, None
     if posted is not None:
         lines, gap = None, price_gap(posted, as_of=store.as_of)
     elasticities = pricing.elasticities(panel, prices=posted, sales_lines=lines)
-    return pricing.price_list(elasticities, year, competitor=gap)
+    return pricing.price_list(elasticities, sku_year(store), competitor=gap)
 
 
 def prices(store: Store) -> dict[str, float]:

@@ -48,6 +48,7 @@ from typing import Any, NamedTuple
 from playbook.errors import PlaybookError
 from playbook.messages import forms, language, read_yaml
 from playbook.store.shop import Store
+from playbook.training.compare import same
 
 # chapter -> (module of playbook.training.exercises, the skill it examines)
 CHAPTERS = {
@@ -182,6 +183,11 @@ class Pattern:
 
     make: Compute
     matches: Judge
+
+
+def either(*makes: Compute) -> Pattern:
+    """A slip with several values, each as wrong; the first is the example."""
+    return Pattern(makes[0], lambda shop, answer: any(same(m(shop), answer) for m in makes))
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,6 @@ from playbook.demo.oracle import oracle, search
 from playbook.demo.presets import VERSION
 from playbook.demo.shop import Shop
 from playbook.errors import PlaybookError
-from playbook.measures.ad_spend import read_extract
 from playbook.messages import say
 from playbook.runs.month import HowToRun, run_month
 from playbook.runs.plan import Wish
@@ -44,7 +43,7 @@ from playbook.store.write import write_json
 from playbook.tables import frame_of
 from playbook.training import decisions as chapters
 from playbook.training.learners import learner_file, record
-from playbook.training.stock import demand, held_stock
+from playbook.training.reading import channel_months, demand, held_stock
 
 #: what to write for a month in which nothing new is decided
 AS_BEFORE = "as before"
@@ -228,7 +227,9 @@ class Game:
         slower, `response` (03: what more spend would return) and `plan`.
         """
         with chapters.open_shop(self.shop) as store:
-            figures = {"months": _months(store).tail(months), "channels": _channels(store)}
+            pnl = channels.channel_pnl(channel_months(store))
+            pnl = frame_of("training.game_channels", pnl)
+            figures = {"months": _months(store).tail(months), "channels": pnl}
             figures |= _stock(store)
             figures["segments"] = segments.segment_table(_rfm(store))
             if store.has("treatments"):
@@ -337,16 +338,6 @@ class Game:
 
 def _rfm(store: Store) -> segments.RfmResult:
     return segments.rfm(store.customer_days, as_of=store.as_of, basis="margin")
-
-
-def _channels(store: Store) -> DataFrame:
-    months = channels.channel_months(
-        store.sales_orders,
-        spend=read_extract(store.ad_spend, as_of=store.as_of),
-        refunds=store.booked_refunds,
-        as_of=store.as_of,
-    )
-    return frame_of("training.game_channels", channels.channel_pnl(months))
 
 
 def _stock(store: Store) -> dict[str, DataFrame]:

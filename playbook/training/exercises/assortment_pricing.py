@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,15 +18,13 @@ from playbook.chapters.assortment_pricing.assortment import (
     lifecycle,
     range_kpis,
     roles,
-    sku_year,
-    variable_cost_share,
 )
 from playbook.chapters.assortment_pricing.promotion_review import promotion_review
 from playbook.store import Store
 from playbook.tables import frame_of
 from playbook.training.compare import same
-from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
-from playbook.training.stock import demand
+from playbook.training.exercise import Answers, NotApplicable, Pattern, bound, either
+from playbook.training.reading import demand, sku_year, variable_share, weeks_of_month
 
 LETTERS = {"image": "a", "campaign": "b", "traffic": "c", "profit": "d", "core": "e"}
 CORRIDOR = 0.10
@@ -46,20 +45,8 @@ BROUGHT = {
 
 
 @functools.cache
-def _share(shop: Store) -> float:
-    share = variable_cost_share(shop.sales_orders, as_of=shop.as_of)
-    return share if np.isfinite(share) else 0.0
-
-
-@functools.cache
 def _year(shop: Store) -> DataFrame:
-    year = sku_year(
-        shop.sales_lines,
-        shop.sales_orders,
-        as_of=shop.as_of,
-        products=shop.get("products"),
-        variable_share=_share(shop),
-    )
+    year = sku_year(shop)
     if year.margin.notna().sum() < 10:
         raise NotApplicable("training.few_skus_with_cost")
     return year
@@ -180,8 +167,7 @@ def range_month(shop: Store) -> DataFrame:
     panel, _law = _demand(shop)
     if not panel.is_stock_known:
         raise NotApplicable("training.no_stock_records")
-    ends = panel.starts + pd.Timedelta(days=6)
-    at = np.flatnonzero(ends.strftime("%Y-%m") == shop.month)
+    at = weeks_of_month(panel, shop.month)
     if not len(at):
         raise NotApplicable("training.no_whole_week")
     exposure = panel.exposure[:, at]
@@ -227,7 +213,7 @@ def promotion_account(shop: Store) -> DataFrame:
         shop.promotions,
         as_of=shop.as_of,
         products=shop.get("products"),
-        variable_share=_share(shop),
+        variable_share=variable_share(shop),
     )
     review = review[(review.status == "complete") & (review.cost > 0)]
     review = review.dropna(subset="incremental_margin")
@@ -296,29 +282,16 @@ def _tail(shop: Store, by: str = "margin", *, new_too: bool = False) -> DataFram
     return table[gains.cumsum() <= TAIL_SHARE * gains.sum()]
 
 
+def _tail_skus(shop: Store, **how: Any) -> set[str]:
+    return set(_tail(shop, **how).sku)
+
+
 def _from_the_top(shop: Store, by: str = "margin", *, new_too: bool = False) -> set[str]:
     """The skus beyond 99% of the net sum, counted down from the largest."""
     table = range_table(shop)
     table = table[(table.stage != "new") | new_too]
     table = table.sort_values([by, "sku"], ascending=[False, True])
     return set(table.sku[table[by].cumsum() / table[by].sum() > 1 - TAIL_SHARE])
-
-
-def _revenue_tail(shop: Store) -> set[str]:
-    return set(_tail(shop, "revenue").sku)
-
-
-def _is_revenue_tail(shop: Store, answer: object) -> bool:
-    for new_too in (False, True):
-        bottom = set(_tail(shop, "revenue", new_too=new_too).sku)
-        top = _from_the_top(shop, "revenue", new_too=new_too)
-        if same(bottom, answer) or same(top, answer):
-            return True
-    return False
-
-
-def _is_from_the_top(shop: Store, answer: object) -> bool:
-    return any(same(_from_the_top(shop, new_too=new), answer) for new in (False, True))
 
 
 EXERCISES = bound(
@@ -366,9 +339,17 @@ EXERCISES = bound(
         "10.5": Answers(
             tail_skus,
             slips={
-                "revenue": Pattern(_revenue_tail, _is_revenue_tail),
-                "loss-makers sorted last": Pattern(_from_the_top, _is_from_the_top),
-                "new skus too": lambda shop: set(_tail(shop, new_too=True).sku),
+                "revenue": either(
+                    *(
+                        functools.partial(tail, by="revenue", new_too=new_too)
+                        for tail in (_tail_skus, _from_the_top)
+                        for new_too in (False, True)
+                    )
+                ),
+                "loss-makers sorted last": either(
+                    _from_the_top, functools.partial(_from_the_top, new_too=True)
+                ),
+                "new skus too": lambda shop: _tail_skus(shop, new_too=True),
                 "loss-makers forgotten": lambda shop: set(_tail(shop).query("margin > 0").sku),
                 "loss-makers only": lambda shop: set(_tail(shop).query("margin <= 0").sku),
             },

@@ -22,7 +22,7 @@ from playbook.store import Store
 from playbook.tables import frame_of
 from playbook.training.compare import same
 from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
-from playbook.training.stock import demand, held_stock
+from playbook.training.reading import demand, held_stock, weeks_of_month
 
 #: coefficient of variation under which a sku is X, then Y
 CUTS = (0.5, 1.0)
@@ -178,8 +178,7 @@ def stock_weeks(shop: Store) -> DataFrame:
     panel, _, held = chapter_tables(shop)
     if not panel.is_stock_known:
         raise NotApplicable("training.no_stock_by_day")
-    ends = panel.starts + pd.Timedelta(days=6)
-    at = np.flatnonzero(ends.strftime("%Y-%m") == shop.month)
+    at = weeks_of_month(panel, shop.month)
     cost = held.goods.set_index("sku").unit_cost.reindex(panel.sku).to_numpy(float)
     sold = panel.units[:, -52:].sum(axis=1)
     price = panel.revenue[:, -52:].sum(axis=1) / np.where(sold > 0, sold, np.nan)

@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from playbook.chapters.channel_roi.channels import channel_headline, channel_months
+from playbook.chapters.channel_roi.channels import channel_headline
 from playbook.chapters.customer_journey.aftersales import returns
 from playbook.chapters.customer_journey.journey import journey_headline
 from playbook.chapters.monthly_review.decisions import WEIGHT, ranked_decisions
 from playbook.chapters.monthly_review.review import control_limits, drivers, scorecard
 from playbook.chapters.start_here.facts import breakdown
-from playbook.measures.ad_spend import read_extract
 from playbook.measures.metrics import METRICS, monthly_sales, months_back
 from playbook.store import Store
 from playbook.tables import frame_of
 from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
+from playbook.training.reading import channel_months, made_up
 
 SALES = ("net_revenue", "orders", "aov", "units_per_order", "new_customers", "sessions")
 #: whose maturity the dictionary states
@@ -35,14 +35,6 @@ CARD = [
     "return_share",
 ]
 DIMENSIONS = ("channel", "category", "region", "customer_type")
-#: decision, effect and cost in hundredths of the month's margin
-PROPOSALS = (
-    ("raise the search budget", 6.0, "month", 0.0, "low"),
-    ("mend the payment step", 3.0, "month", 0.5, "high"),
-    ("free returns for members", 5.0, "month", 3.5, "high"),
-    ("delist the tail", 12.0, "year", 0.0, "high"),
-    ("repeat the promotion", 4.5, "month", 1.2, "medium"),
-)
 
 
 @functools.cache
@@ -52,13 +44,7 @@ def headline(shop: Store) -> DataFrame:
     """
     frames = [monthly_sales(shop)]
     if shop.has("ad_spend"):
-        months = channel_months(
-            shop.sales_orders,
-            spend=read_extract(shop.ad_spend, as_of=shop.as_of),
-            refunds=shop.booked_refunds,
-            as_of=shop.as_of,
-        )
-        frames.append(channel_headline(months))
+        frames.append(channel_headline(channel_months(shop)))
     if shop.has("refunds"):
         back = returns(shop.sales_lines, shop.booked_refunds, as_of=shop.as_of, months=22)
         frames.append(journey_headline(back=back))
@@ -230,7 +216,7 @@ def proposals(shop: Store) -> DataFrame:
     margin = series[(series.metric == "cm") & (series.month == shop.month)].amount.abs()
     if margin.empty or not margin.iloc[0] > 0:
         raise NotApplicable("training.no_margin_of_the_month")
-    table = frame_of("training.proposals", list(PROPOSALS))
+    table = made_up("proposals")
     scale = margin.iloc[0] / 100
     return table.assign(
         effect=(table.effect * scale).round(2),
@@ -244,7 +230,7 @@ def ranking(shop: Store) -> list[str]:
     rows = table.assign(
         expected_effect=table.effect - table.cost,
         effect_kind="margin",
-        effect_period=[period for _, _, period, _, _ in PROPOSALS],
+        effect_period=made_up("proposals").unit,
         decision_id=table.decision,
         status="proposed",
         due_on="",
