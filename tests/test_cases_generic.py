@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
 
 from playbook.errors import PlaybookError
 from playbook.sources.importing import import_files
@@ -371,3 +372,17 @@ def test_a_proposal_knows_a_table_of_refunds(tmp_path):
     text = "Refund ID,Order,Refund date,Refund amount,Reason\n1,1001,2026-01-05,4.50,late\n"
     proposal = propose_mapping(written(tmp_path, "r.csv", text))
     assert proposal.table == "refunds" and proposal.columns["amount"] == "Refund amount"
+
+
+LAYOUTS = yaml.safe_load((CASES / "layouts.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("platform", LAYOUTS)
+def test_a_proposal_knows_the_columns_of_a_platform(tmp_path, platform):
+    case = LAYOUTS[platform]
+    text = "\n".join([case["headers"], *case["rows"]]) + "\n"
+    found = propose_mapping(written(tmp_path, "o.csv", text)).columns
+    wrong = {
+        n: found.get(n) for n, h in case["columns"].items() if found.get(n) not in h.split("|")
+    }
+    assert wrong == {}

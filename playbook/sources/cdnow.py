@@ -12,8 +12,7 @@ import hashlib
 import shutil
 from importlib import util
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from playbook.errors import PlaybookError
 from playbook.store.cache import cache_folder
@@ -27,6 +26,9 @@ from playbook.store.write import (
     write_json,
     write_table,
 )
+
+if TYPE_CHECKING:
+    import duckdb
 
 GOLDEN = {
     "rows": 69_659,

@@ -37,7 +37,8 @@ TERMS = (
 )
 # what an order comes to, where a row only tells its line
 OF_ORDER = ("goods", "quantity", "line_discount", "tax")
-NUMERIC = ("money", "number", "count")
+NAMES = {"id", "ids", "number", "no", "nr"}
+UNITS, RETURNED = {"quantity", "qty", "units"}, {"return", "returned", "refund", "refunded"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class Unmapped:
         """The words of its header; signs of languages without blanks one by one."""
         return set(normalised(self.header).split())
 
+    def header_ends_in(self, words: set[str]) -> bool:
+        """Whether the last word of its header is one of these."""
+        return bool(words & set(normalised(self.header).split()[-1:]))
+
 
 # --- columns the mapping leaves out ----------------------------------------------------------
 
@@ -71,7 +76,7 @@ def refuse_unexplained(d: Delivery, told: Mapped) -> None:
             continue
         line = say("sources.account_unexplained", header=column.header, total=column.total)
         d.notes.append(line)
-        if _could_be_money(column):
+        if _could_be_money(d, column):
             open_ones.append(column)
     if open_ones:
         raise PlaybookError(
@@ -95,22 +100,18 @@ def unmapped_numbers(d: Delivery) -> list[Unmapped]:
         filled = f"NOT {clean.blank(f'trim(c{at})')}"
         n, n_numbers, total, decimals, n_not_zero = d.con.execute(
             f"SELECT count(*) FILTER ({filled}), count({number}), "
-            f"coalesce(CAST(sum({number}) AS VARCHAR), '0'), "
+            f"coalesce(sum({number}), 0), "
             f"coalesce(bool_or({number} <> round({number})), false), "
             f"count(*) FILTER ({number} <> 0) FROM {d.sheet.scan}"
         ).fetchone()
         if n and n_numbers >= 0.9 * n and n_not_zero:
-            out.append(Unmapped(at, header, _short(total), n_not_zero, decimals))
+            out.append(Unmapped(at, header, f"{total:,.2f}", n_not_zero, decimals))
     return out
-
-
-def _short(total: str) -> str:
-    return f"{float(total):,.2f}"
 
 
 def _number(d: Delivery, at: int) -> str:
     style = "comma" if d._decimal_comma() else "dot"
-    return clean.number(clean.plain_text(f"c{at}"), style)
+    return f"CAST({clean.number(clean.plain_text(f'c{at}'), style)} AS DOUBLE)"
 
 
 def _explained(d: Delivery, told: Mapped, column: Unmapped) -> str:
@@ -121,6 +122,8 @@ def _explained(d: Delivery, told: Mapped, column: Unmapped) -> str:
         return say(
             "sources.account_ignored", header=column.header, total=column.total, reason=reason
         )
+    if column.header_ends_in(NAMES) and not column.has_decimals:
+        return say("sources.irrelevant_identity", header=column.header)
     if not column.words & _words(fields()["money"]):
         for why, words in fields()["irrelevant"].items():
             if column.words & _words(words) and not (why == "identity" and column.has_decimals):
@@ -134,7 +137,10 @@ def _words(text: str) -> set[str]:
     return {w.strip() for w in text.split("|")}
 
 
-def _could_be_money(column: Unmapped) -> bool:
+def _could_be_money(d: Delivery, column: Unmapped) -> bool:
+    has_lines = d.has("quantity") or d.has("price") or d.has("amount")
+    if not has_lines and column.words & UNITS and not column.words & RETURNED:
+        return False
     is_chinese = any(
         w in column.header for w in _words(fields()["money"]) if not w.isascii() and len(w) < 4
     )

@@ -85,6 +85,17 @@ def likeness(name: str, table: str, column: str) -> float:
     return max((difflib.SequenceMatcher(None, name, w).ratio() for w in words), default=0.0)
 
 
+def _least(name: str, column: Profile, kind: str) -> float:
+    """How alike a header must be: money is no id, and a short word of a language without
+    blanks is another word as soon as one sign differs.
+    """
+    identity = {w.strip() for w in fields()["irrelevant"]["identity"].split("|")}
+    is_units = kind == "money" and {"qty", "quantity", "units"} & set(column.name.split())
+    if is_units or (kind in NUMBERS and identity & set(column.name.split())):
+        return 1.0
+    return LIKE if column.name.isascii() else 0.9
+
+
 def profiles(con: duckdb.DuckDBPyConnection, sheets: list[Sheet]) -> list[Profile]:
     """The columns of sheets with the same headers; leaves all rows as `seen` (c0, c1 ...)
     and some of them as `sample` in the engine.
@@ -144,6 +155,7 @@ class Guesses:
         if self.table == "orders":
             self._line_totals()
             self._by_products()
+            self._check_amount()
             self._by_values()
 
     def _take(self, name: str, column: Profile, sureness: str) -> None:
@@ -151,6 +163,10 @@ class Guesses:
 
     def _free(self) -> list[Profile]:
         return [p for p in self.seen if p.at not in self.used]
+
+    def _impersonal(self) -> list[Profile]:
+        personal = {w.strip() for w in fields()["personal"].split("|")}
+        return [p for p in self._free() if not set(p.name.split()) & personal]
 
     def _by_headers(self) -> None:
         kinds = columns_known(self.table)
@@ -165,8 +181,35 @@ class Guesses:
             reverse=True,
         )
         for alike, _, _, name, column in ranked:
-            if alike >= LIKE and name not in self.found and column.at not in self.used:
+            if (
+                alike >= _least(name, column, kinds[name])
+                and name not in self.found
+                and column.at not in self.used
+            ):
                 self._take(name, column, SURE if alike >= 1 and column.n else LIKELY)
+
+    def _check_amount(self) -> None:
+        """A line total that is not price times units is so less a discount, or is left
+        out of the proposal and named by the account of columns.
+        """
+        if not {"quantity", "price", "amount"} <= set(self.found):
+            return
+        units, price, amount = (self.found[n] for n in ("quantity", "price", "amount"))
+        if self._is_product(units, price, amount) or not self._differs(units, price, amount, "0"):
+            return
+        known = [self.found[n] for n in ("line_discount",) if n in self.found]
+        for column in known or [p for p in self._free() if p.is_mostly("numbers")]:
+            if not self._differs(units, price, amount, f"abs({number_of(column.at)})"):
+                if not known:
+                    self._take("line_discount", column, LIKELY)
+                return
+        del self.found["amount"], self.sureness["amount"]
+
+    def _differs(self, units: Profile, price: Profile, amount: Profile, off: str) -> bool:
+        u, p, a = (f"abs(CAST({number_of(x.at)} AS DOUBLE))" for x in (units, price, amount))
+        return not self._holds(
+            f"abs({u} * {p} - CAST({off} AS DOUBLE) - {a}) <= 0.005 * {u} + 0.006"
+        )
 
     def _holds(self, test: str, least: float = 0.99) -> bool:
         """Whether a test on the rows is true in nearly all where it can be asked."""
@@ -176,7 +219,7 @@ class Guesses:
         return asked > 0 and true >= least * asked
 
     def _is_product(self, units: Profile, price: Profile, amount: Profile) -> bool:
-        u, p, a = (number_of(x.at) for x in (units, price, amount))
+        u, p, a = (f"CAST({number_of(x.at)} AS DOUBLE)" for x in (units, price, amount))
         (several,) = self.con.execute(
             f"SELECT count(*) FILTER (abs({u}) > 1) FROM sample"
         ).fetchone()
@@ -217,6 +260,7 @@ class Guesses:
                 return
 
     def _by_values(self) -> None:
+        has_lines = {"quantity", "price", "amount"} & set(self.found)
         for name, guess in (
             ("ordered_at", self._a_date),
             ("email", self._a_mail),
@@ -225,7 +269,7 @@ class Guesses:
             ("sku", self._a_code),
             ("title", self._a_title),
         ):
-            if name not in self.found:
+            if name not in self.found and (has_lines or name not in ("sku", "title")):
                 column = guess()
                 if column is not None:
                     self._take(name, column, GUESS)
@@ -265,15 +309,13 @@ class Guesses:
     def _a_code(self) -> Profile | None:
         codes = [
             p
-            for p in self._free()
+            for p in self._impersonal()
             if p.n and not p.spaced and not p.mails and p.distinct > 1 and p.letters and not p.dates
         ]
         return next((p for p in codes if p.distinct < p.n or self._n_rows() < 20), None)
 
     def _a_title(self) -> Profile | None:
-        texts = [p for p in self._free() if p.is_mostly("letters") and p.spaced > 0.5 * p.n]
-        personal = [w.strip() for w in fields()["personal"].split("|")]
-        texts = [p for p in texts if not set(p.name.split()) & set(personal)]
+        texts = [p for p in self._impersonal() if p.is_mostly("letters") and p.spaced > 0.5 * p.n]
         return max(texts, key=lambda p: p.distinct, default=None)
 
     def _n_rows(self) -> int:

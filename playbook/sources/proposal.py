@@ -112,14 +112,15 @@ def table_of(seen: list[Profile]) -> str:
 
     is_sale = has("orders", "sku") and has("orders", "price") and has("orders", "quantity")
     n_refund = sum("refund" in n or "credit" in n for n in names)
-    if not is_sale and has("refunds", "amount"):
-        if has("refunds", "refund_id") or n_refund >= 2:
-            return "refunds"
+    is_refund = has("refunds", "refund_id") or n_refund >= 2
+    if is_refund and has("refunds", "amount") and not is_sale:
+        return "refunds"
     fitting = [
         (len(names & {normalised(c.name) for c in t.columns}), t.name)
         for t in TABLES.values()
         if t.name not in ("orders", "order_lines", "refunds", "import_ledger", "survey")
         and {normalised(r) for r in t.required} <= names
+        and 2 * len(names & {normalised(c.name) for c in t.columns}) > len(names)
     ]
     money = any(has("orders", c) for c in ("price", "amount", "total"))
     if fitting and not (has("orders", "order_id") and money):
