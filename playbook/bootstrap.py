@@ -52,7 +52,12 @@ def _state() -> str:
 
 
 def _run(*command: object, **more: object) -> None:
-    subprocess.run([str(part) for part in command], check=True, cwd=ROOT, **more)
+    subprocess.run(
+        [str(part) for part in command],
+        check=True,
+        cwd=ROOT,
+        **more,
+    )
 
 
 def _works(python: Path) -> bool:
@@ -76,8 +81,23 @@ def _create(venv: Path, python: Path) -> None:
         [sys.executable, "-m", "venv", str(venv)], cwd=ROOT, capture_output=True
     ).returncode:
         shutil.rmtree(venv, ignore_errors=True)
-        _run(sys.executable, "-m", "venv", "--without-pip", venv)
-        _run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "pip")
+        _run(
+            sys.executable,
+            "-m",
+            "venv",
+            "--without-pip",
+            venv,
+        )
+        _run(
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            python,
+            "install",
+            "--quiet",
+            "pip",
+        )
 
 
 def _fill(python: Path) -> None:

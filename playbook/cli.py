@@ -118,7 +118,12 @@ def takes(options: type) -> Callable[[Callable[[Any], None]], Callable[..., None
 
 def _parameter(field: dataclasses.Field, hint: object) -> inspect.Parameter:
     kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(field.name, kind, default=field.default, annotation=hint)
+    return inspect.Parameter(
+        field.name,
+        kind,
+        default=field.default,
+        annotation=hint,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +184,14 @@ def run(asked: RunOptions) -> None:
 
         write_notice(asked.notify, results)
     if asked.as_json:
-        print(json.dumps({"runs": results}, indent=1, ensure_ascii=False, default=str))
+        print(
+            json.dumps(
+                {"runs": results},
+                indent=1,
+                ensure_ascii=False,
+                default=str,
+            )
+        )
     statuses = {result["status"] for result in results}
     raise typer.Exit(1 if 1 in statuses else max(statuses, default=0))
 
@@ -429,7 +441,13 @@ def audience(
 
     where = store or DEFAULT_STORE
     folder, members = segment_members(where, month, runs)
-    report = write_audience(segment, contacts, to, store=folder, members=members)
+    report = write_audience(
+        segment,
+        contacts,
+        to,
+        store=folder,
+        members=members,
+    )
     _say(report.as_dict(), as_json, "\n".join(report.lines()))
 
 
@@ -454,7 +472,13 @@ def demo(
     """
     from playbook.demo.make import ensure_demo, make_demo
 
-    given = {"months": months, "customers": customers, "skus": skus, "seed": seed, "until": until}
+    given = {
+        "months": months,
+        "customers": customers,
+        "skus": skus,
+        "seed": seed,
+        "until": until,
+    }
     given = {name: value for name, value in given.items() if value is not None}
     if into is None and not given:
         folder = ensure_demo(preset)
@@ -492,7 +516,13 @@ def learn_start(
     from playbook.messages import say
     from playbook.training.course import start_course
 
-    folder, names = start_course(learner, store or DEFAULT_STORE, month, into, lang=lang)
+    folder, names = start_course(
+        learner,
+        store or DEFAULT_STORE,
+        month,
+        into,
+        lang=lang,
+    )
     print(f"{len(names)} notebooks in {folder}\n{say('training.pace')}")
     print(f"Open the first with: python -m jupyterlab {folder / names[0]}")
 
@@ -558,7 +588,12 @@ def _run_store(store: str, asked: RunOptions, parameters: dict[str, str]) -> lis
             )
             results.append(summary(ran))
             if console:
-                console.print(_outcome(ran), highlight=False, markup=False, soft_wrap=True)
+                console.print(
+                    _outcome(ran),
+                    highlight=False,
+                    markup=False,
+                    soft_wrap=True,
+                )
     except PlaybookError as refusal:
         is_one_of_several = len(asked.store or ()) > 1
         title = f"{store}: refused" if is_one_of_several else "Refused"
@@ -627,4 +662,13 @@ def _console(is_quiet: bool) -> Any:
 
 
 def _say(answer: Any, as_json: bool, text: str) -> None:
-    print(json.dumps(answer, indent=1, ensure_ascii=False, default=str) if as_json else text)
+    print(
+        json.dumps(
+            answer,
+            indent=1,
+            ensure_ascii=False,
+            default=str,
+        )
+        if as_json
+        else text
+    )

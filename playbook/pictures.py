@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,7 +96,7 @@ def new_axes(ax: Axes | None = None, *, size: tuple[float, float] = (8, 4.2)) ->
 
 
 def line_with_band(
-    frame: pd.DataFrame,
+    frame: DataFrame,
     x: str,
     y: str,
     *,
@@ -111,12 +112,26 @@ def line_with_band(
     ax = new_axes(ax)
     shown = frame.dropna(subset=[y])
     ink = PALETTE.get(colour, colour)
-    ax.plot(shown[x], shown[y], color=ink, lw=2, drawstyle="steps-post" if step else "default")
+    ax.plot(
+        shown[x],
+        shown[y],
+        color=ink,
+        lw=2,
+        drawstyle="steps-post" if step else "default",
+    )
     if band:
         known = shown.dropna(subset=list(band))
         low, high = (known[end] for end in band)
         between = "post" if step else None
-        ax.fill_between(known[x], low, high, color=ink, alpha=0.18, lw=0, step=between)
+        ax.fill_between(
+            known[x],
+            low,
+            high,
+            color=ink,
+            alpha=0.18,
+            lw=0,
+            step=between,
+        )
     if label and len(shown):
         ax.annotate(
             label,
@@ -131,7 +146,7 @@ def line_with_band(
 
 
 def bars_with_intervals(
-    frame: pd.DataFrame,
+    frame: DataFrame,
     label: str,
     amount: str,
     *,
@@ -153,7 +168,15 @@ def bars_with_intervals(
         middle = frame[amount].astype(float)
         reach = np.vstack([middle - frame[low].astype(float), frame[high].astype(float) - middle])
         reach = np.nan_to_num(reach).clip(min=0)
-        ax.errorbar(middle, places, xerr=reach, fmt="none", ecolor=PALETTE["ink"], capsize=3, lw=1)
+        ax.errorbar(
+            middle,
+            places,
+            xerr=reach,
+            fmt="none",
+            ecolor=PALETTE["ink"],
+            capsize=3,
+            lw=1,
+        )
     if status:
         for bar, state in zip(bars, frame[status], strict=True):
             if state != "complete":
@@ -164,9 +187,9 @@ def bars_with_intervals(
 
 
 def heat(
-    grid: pd.DataFrame,
+    grid: DataFrame,
     *,
-    partial: pd.DataFrame | None = None,
+    partial: DataFrame | None = None,
     ax: Axes | None = None,
     form: str = "{:.0%}",
     most: float | None = None,
@@ -209,7 +232,7 @@ def heat(
 
 
 def waterfall(
-    frame: pd.DataFrame,
+    frame: DataFrame,
     label: str,
     amount: str,
     *,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.registry import room_facts
 from playbook.messages import PACKAGE, read_yaml
@@ -43,7 +43,7 @@ class Schema:
         """The columns that always come, in order."""
         return list(self.columns)
 
-    def problem(self, frame: pd.DataFrame) -> str:
+    def problem(self, frame: DataFrame) -> str:
         """What is wrong with the columns of a frame; empty when nothing is."""
         found = [str(c) for c in frame.columns]
         missing = [c for c in self.columns if c not in found]
@@ -61,7 +61,12 @@ def schema(name: str) -> Schema:
     """The schema of `room.table`; KeyError where the room describes no such table."""
     room, _, table = name.partition(".")
     facts = _tables(room)[table]
-    return Schema(name, facts["grain"], facts["columns"], facts.get("optional") or {})
+    return Schema(
+        name,
+        facts["grain"],
+        facts["columns"],
+        facts.get("optional") or {},
+    )
 
 
 @functools.cache
@@ -70,14 +75,14 @@ def _tables(room: str) -> dict[str, Any]:
     return read_yaml(beside) if beside.exists() else room_facts(room)["tables"]
 
 
-def empty(name: str) -> pd.DataFrame:
+def empty(name: str) -> DataFrame:
     """The table `room.table` without rows."""
-    return pd.DataFrame(columns=schema(name).names)
+    return DataFrame(columns=schema(name).names)
 
 
-def frame_of(name: str, rows: list[Any]) -> pd.DataFrame:
+def frame_of(name: str, rows: list[Any]) -> DataFrame:
     """Rows (dicts, or tuples in the schema's order) as the table `room.table`."""
-    return pd.DataFrame(rows, columns=schema(name).names)
+    return DataFrame(rows, columns=schema(name).names)
 
 
 def returns(name: str) -> Callable[[Function], Function]:
@@ -88,7 +93,7 @@ def returns(name: str) -> Callable[[Function], Function]:
 
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
-        def checked(*args: Any, **kwargs: Any) -> pd.DataFrame:
+        def checked(*args: Any, **kwargs: Any) -> DataFrame:
             frame = function(*args, **kwargs)
             if problem := described.problem(frame):
                 raise ValueError(problem)

@@ -22,6 +22,8 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+from numpy import ndarray
+from pandas import DataFrame, Timestamp
 
 # the customers' race still asks for these names here
 from playbook.measures.customer_windows import band_coverage, count_bands  # noqa: F401
@@ -52,8 +54,8 @@ Offsets = dict[str, float]
 
 
 def accuracy(
-    backtest: pd.DataFrame, *, by: Sequence[str] = ("model", "measure", "horizon_days")
-) -> pd.DataFrame:
+    backtest: DataFrame, *, by: Sequence[str] = ("model", "measure", "horizon_days")
+) -> DataFrame:
     """One row per `by`: n_origins, predicted, actual, bias_share (sum of predicted over
     sum of actual - 1), mae_share (sum of absolute errors over sum of actual) of the
     totals. Rows without a point are not counted.
@@ -72,12 +74,12 @@ def accuracy(
 
 
 def predictive_intervals(
-    forecast: pd.DataFrame,
-    backtest: pd.DataFrame,
+    forecast: DataFrame,
+    backtest: DataFrame,
     *,
     as_of: Day,
     levels: Sequence[float] = (0.8, 0.95),
-) -> pd.DataFrame:
+) -> DataFrame:
     """Intervals for `forecast` from the errors of `backtest` that had been realised by
     `as_of`.
 
@@ -88,7 +90,7 @@ def predictive_intervals(
     weigh more. What a channel differs by for good is told from its errors at every
     horizon in `backtest`.
     """
-    now = pd.Timestamp(as_of)
+    now = Timestamp(as_of)
     pools = _pools(backtest[pd.to_datetime(backtest["due_on"]) <= now])
     lasting, parts = _lasting(pools), []
     for key, rows in forecast.groupby(KEY, sort=True):
@@ -96,18 +98,32 @@ def predictive_intervals(
         if key in pools:
             n, spread = _known(pools[key], lasting(key, now))
         if spread is not None:
-            record = _scored(pools[key], levels, lasting, wanted=())[1]
-        parts += [_limits(rows, spread, level, n, _asked(record, now, level)) for level in levels]
+            record = _scored(
+                pools[key],
+                levels,
+                lasting,
+                wanted=(),
+            )[1]
+        parts += [
+            _limits(
+                rows,
+                spread,
+                level,
+                n,
+                _asked(record, now, level),
+            )
+            for level in levels
+        ]
     nothing = [_limits(forecast, None, np.nan, 0, np.nan)]
     return pd.concat(parts or nothing, ignore_index=True)
 
 
 def score_intervals(
-    backtest: pd.DataFrame,
+    backtest: DataFrame,
     *,
     levels: Sequence[float] = (0.8, 0.95),
-    only: dict[pd.Timestamp, str] | None = None,
-) -> pd.DataFrame:
+    only: dict[Timestamp, str] | None = None,
+) -> DataFrame:
     """Every past forecast with the interval it would have carried that day, and whether
     the outcome lay in it.
 
@@ -123,7 +139,12 @@ def score_intervals(
         # a pool may begin after the last day its model was asked
         pool = pool[pool["origin_on"] <= max(wanted)] if wanted else pool[:0]
         if len(pool):
-            parts += _scored(pool, levels, lasting, wanted=wanted)[0]
+            parts += _scored(
+                pool,
+                levels,
+                lasting,
+                wanted=wanted,
+            )[0]
     nothing = [_limits(backtest, None, np.nan, 0, np.nan)]
     out = pd.concat(parts or nothing, ignore_index=True)
     is_inside = (out["actual"] >= out["low"]) & (out["actual"] <= out["high"])
@@ -131,7 +152,7 @@ def score_intervals(
     return out.assign(is_covered=is_covered)
 
 
-def coverage(scored: pd.DataFrame, *, by: Sequence[str] = ("level",)) -> pd.DataFrame:
+def coverage(scored: DataFrame, *, by: Sequence[str] = ("level",)) -> DataFrame:
     """One row per `by`: n_intervals scored, n_not_yet, covered_share (missing where
     none), median_width_share (width over the forecast).
     """
@@ -148,16 +169,16 @@ def coverage(scored: pd.DataFrame, *, by: Sequence[str] = ("level",)) -> pd.Data
     return out.astype({"covered_share": float}).reset_index()
 
 
-def _pools(backtest: pd.DataFrame) -> dict[tuple, pd.DataFrame]:
+def _pools(backtest: DataFrame) -> dict[tuple, DataFrame]:
     """Errors that are pooled, by the values of `KEY`."""
     return dict(tuple(backtest[backtest["point"].notna()].groupby(KEY, sort=True)))
 
 
-def _scaled(frame: pd.DataFrame, column: str) -> np.ndarray:
+def _scaled(frame: DataFrame, column: str) -> ndarray:
     return np.arcsinh(frame[column].to_numpy(float) / frame["unit"].to_numpy(float))
 
 
-def _noise(frame: pd.DataFrame) -> np.ndarray:
+def _noise(frame: DataFrame) -> ndarray:
     """Variance of a Poisson count of size point / unit on the asinh scale."""
     size = np.maximum(frame["point"].to_numpy(float) / frame["unit"].to_numpy(float), 0.05)
     return size / (1 + size**2)
@@ -171,18 +192,18 @@ class _Past:
     """
 
     n: int
-    at: np.ndarray
-    age: np.ndarray
+    at: ndarray
+    age: ndarray
     alone: float
-    error: np.ndarray
-    noise: np.ndarray
-    trust: np.ndarray
-    common: np.ndarray
+    error: ndarray
+    noise: ndarray
+    trust: ndarray
+    common: ndarray
     tau: float
     phi: float
 
 
-def _past(pool: pd.DataFrame) -> _Past:
+def _past(pool: DataFrame) -> _Past:
     """Errors of neighbouring origins share days: n windows of h days, g apart, are
     worth about 1 + (n - 1) g / h.
     """
@@ -199,7 +220,18 @@ def _past(pool: pd.DataFrame) -> _Past:
     if each > 1.5:
         square = (error - common[at]) ** 2 * each / (each - 1)
         tau, phi = _two_parts(square, noise, age[at])
-    return _Past(n, at, age, alone, error, noise, trust, common, tau, phi)
+    return _Past(
+        n,
+        at,
+        age,
+        alone,
+        error,
+        noise,
+        trust,
+        common,
+        tau,
+        phi,
+    )
 
 
 @dataclass(frozen=True)
@@ -213,7 +245,7 @@ class _Spread:
     offsets: Offsets
     centre: float
     shared: float
-    sizes: np.ndarray
+    sizes: ndarray
 
     def reach(self, level: float) -> float:
         """Student's t for few windows, giving way to the past errors' own quantile as
@@ -231,7 +263,7 @@ class _Spread:
         return trust * float(self.sizes[order][place]) + (1 - trust) * wide
 
 
-def _spread(pool: pd.DataFrame, offsets: Offsets) -> _Spread:
+def _spread(pool: DataFrame, offsets: Offsets) -> _Spread:
     past = _past(pool)
     weight = np.bincount(past.at, past.trust, past.n)
     common_noise = np.bincount(past.at, past.trust**2 * past.noise, past.n) / weight**2
@@ -243,27 +275,33 @@ def _spread(pool: pd.DataFrame, offsets: Offsets) -> _Spread:
     sizes = np.abs(past.error - _own(pool, offsets) - centre) / np.sqrt(own)
     # wider as far as the centre is a guess
     wider = (1 + believed**2 / past.alone) / (1 - believed * (2 - believed) / past.alone)
-    return _Spread(past, offsets, centre, shared * wider, sizes)
+    return _Spread(
+        past,
+        offsets,
+        centre,
+        shared * wider,
+        sizes,
+    )
 
 
-def _known(pool: pd.DataFrame, offsets: Offsets) -> tuple[int, _Spread | None]:
+def _known(pool: DataFrame, offsets: Offsets) -> tuple[int, _Spread | None]:
     """Origins of a pool, and the spread of its errors where they are enough."""
     n = pool["origin_on"].nunique()
     return n, _spread(pool, offsets) if n >= MIN_ORIGINS else None
 
 
-def _own(rows: pd.DataFrame, offsets: Offsets) -> np.ndarray | float:
+def _own(rows: DataFrame, offsets: Offsets) -> ndarray | float:
     return rows["subject"].map(offsets).fillna(0.0).to_numpy(float) if offsets else 0.0
 
 
-def _lasting(pools: dict[tuple, pd.DataFrame]) -> Callable[[tuple, pd.Timestamp], Offsets]:
+def _lasting(pools: dict[tuple, DataFrame]) -> Callable[[tuple, Timestamp], Offsets]:
     """What each channel differs by from the rest for good, as known on a day (nothing
     for other kinds: tenths hold new people each time). Every horizon tells it; each
     weighs by its windows worth, so that short ones say most.
     """
 
     @cache
-    def known(model: str, measure: str, day: pd.Timestamp) -> Offsets:
+    def known(model: str, measure: str, day: Timestamp) -> Offsets:
         family = [
             pool[pool["due_on"] <= day]
             for (of_model, of_measure, _, kind), pool in pools.items()
@@ -274,11 +312,11 @@ def _lasting(pools: dict[tuple, pd.DataFrame]) -> Callable[[tuple, pd.Timestamp]
             return {}
         pasts = [_past(pool) for pool in family]
         rows = [_offsets(pool["subject"], past) for pool, past in zip(family, pasts, strict=True)]
-        table = pd.DataFrame(rows).fillna(0.0)
+        table = DataFrame(rows).fillna(0.0)
         means = np.average(table, axis=0, weights=[past.alone for past in pasts])
         return dict(zip(table.columns, means, strict=True))
 
-    def lasting(key: tuple, day: pd.Timestamp) -> Offsets:
+    def lasting(key: tuple, day: Timestamp) -> Offsets:
         model, measure, _, kind = key
         return known(model, measure, day) if kind == "channel" else {}
 
@@ -292,14 +330,14 @@ def _offsets(subject: pd.Series, past: _Past) -> Offsets:
     weight = past.trust * past.age[past.at]
     gap = (past.error - past.common[past.at]) * weight
     noise = past.phi * past.noise / past.alone
-    rows = pd.DataFrame({"gap": gap, "weight": weight, "noise": noise})
+    rows = DataFrame({"gap": gap, "weight": weight, "noise": noise})
     rows = rows.groupby(subject.to_numpy())
     own, unsure = rows["gap"].sum() / rows["weight"].sum(), rows["noise"].mean()
     real = max(float(np.average(own**2 - unsure, weights=1 / unsure)), 0.0)
     return (own * real / (real + unsure)).to_dict()
 
 
-def _two_parts(square: np.ndarray, noise: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+def _two_parts(square: ndarray, noise: ndarray, weight: ndarray) -> tuple[float, float]:
     """Squared errors as tau + phi * noise, weighted: tau >= 0, and phi >= 1: noise
     cannot be less than Poisson's.
     """
@@ -312,12 +350,12 @@ def _two_parts(square: np.ndarray, noise: np.ndarray, weight: np.ndarray) -> tup
 
 
 def _scored(
-    pool: pd.DataFrame,
+    pool: DataFrame,
     levels: Sequence[float],
-    lasting: Callable[[tuple, pd.Timestamp], Offsets],
+    lasting: Callable[[tuple, Timestamp], Offsets],
     *,
-    wanted: Sequence[pd.Timestamp] | set[pd.Timestamp],
-) -> tuple[list[pd.DataFrame], list[tuple]]:
+    wanted: Sequence[Timestamp] | set[Timestamp],
+) -> tuple[list[DataFrame], list[tuple]]:
     """The origins of one pool with the limits they would have carried (`wanted` ones),
     and what became of all of them: day due, level, share of subjects outside.
     """
@@ -336,7 +374,7 @@ def _scored(
     return parts, record
 
 
-def _asked(record: list[tuple], day: pd.Timestamp, level: float) -> float:
+def _asked(record: list[tuple], day: Timestamp, level: float) -> float:
     """The level to ask for so that `level` holds: each realised origin with too many
     subjects outside raises it, each with too few lowers it.
     """
@@ -345,9 +383,7 @@ def _asked(record: list[tuple], day: pd.Timestamp, level: float) -> float:
     return float(np.clip(asked, level - (1 - level), level + 0.9 * (1 - level)))
 
 
-def _band(
-    rows: pd.DataFrame, spread: _Spread, asked: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _band(rows: DataFrame, spread: _Spread, asked: float) -> tuple[ndarray, ndarray, ndarray]:
     past, unit = spread.past, rows["unit"].to_numpy(float)
     wide = spread.reach(asked) * np.sqrt(spread.shared + past.tau + past.phi * _noise(rows))
     middle = _scaled(rows, "point") + spread.centre + _own(rows, spread.offsets)
@@ -359,10 +395,17 @@ def _band(
 
 
 def _limits(
-    rows: pd.DataFrame, spread: _Spread | None, level: float, n: int, asked: float
-) -> pd.DataFrame:
+    rows: DataFrame, spread: _Spread | None, level: float, n: int, asked: float
+) -> DataFrame:
     low = mid = high = np.nan
     if spread is not None:
         low, mid, high = _band(rows, spread, asked)
     status = NOT_YET if spread is None else "complete"
-    return rows.assign(level=level, low=low, mid=mid, high=high, n_errors=n, status=status)
+    return rows.assign(
+        level=level,
+        low=low,
+        mid=mid,
+        high=high,
+        n_errors=n,
+        status=status,
+    )

@@ -35,6 +35,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy import ndarray
+from pandas import DataFrame
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
@@ -99,11 +101,11 @@ class Forecast:
     eight errors were realised.
     """
 
-    periods: pd.DataFrame
-    total: pd.DataFrame
-    backtest: pd.DataFrame
-    origins: pd.DataFrame
-    effects: pd.DataFrame
+    periods: DataFrame
+    total: DataFrame
+    backtest: DataFrame
+    origins: DataFrame
+    effects: DataFrame
     model: str
     level: float
     frequency: str
@@ -113,12 +115,12 @@ class Forecast:
 
 
 def forecast_series(
-    history: pd.DataFrame,
+    history: DataFrame,
     *,
     frequency: str,
     horizon: int,
     level: float = 0.8,
-    calendar: pd.DataFrame | None = None,
+    calendar: DataFrame | None = None,
     models: tuple[str, ...] = MODELS,
 ) -> Forecast:
     """Forecast the next `horizon` periods of one series, raced and calibrated on its
@@ -143,7 +145,7 @@ def forecast_series(
     # counts and sales that were never negative stay so
     floor = 0.0 if np.nanmin(amounts) >= 0 else -np.inf
 
-    def predict(n: int) -> np.ndarray:
+    def predict(n: int) -> ndarray:
         known = amounts[:n], shares[: n + horizon]
         return np.maximum(model_paths(*known, every.week, every.year, models), floor)
 
@@ -164,9 +166,7 @@ def forecast_series(
     return Forecast(*frames, race.chosen[-1], level, frequency, every.step, race.is_log, notes)
 
 
-def reach(
-    forecast: Forecast, targets: list[float] | np.ndarray, *, already: float = 0.0
-) -> pd.DataFrame:
+def reach(forecast: Forecast, targets: list[float] | ndarray, *, already: float = 0.0) -> DataFrame:
     """Chance that the horizon's total, plus what is `already` in, is at least each
     target.
 
@@ -180,14 +180,24 @@ def reach(
     targets = np.asarray(targets, dtype=float)
     shares = np.full(len(targets), np.nan)
     if row["status"] == "complete":
-        bars = link_errors(targets - already, row["mid"], row["scale"], forecast.is_log)
+        bars = link_errors(
+            targets - already,
+            row["mid"],
+            row["scale"],
+            forecast.is_log,
+        )
         shares = chances(errors, bars)
-    return pd.DataFrame(
-        {"target": targets, "p_reach": shares, "n_errors": errors.count(), "status": row["status"]}
+    return DataFrame(
+        {
+            "target": targets,
+            "p_reach": shares,
+            "n_errors": errors.count(),
+            "status": row["status"],
+        }
     )
 
 
-def chances(errors: pd.Series, bars: np.ndarray) -> np.ndarray:
+def chances(errors: pd.Series, bars: ndarray) -> ndarray:
     """Share of the mirrored past errors at or above each bar, smoothed by a normal
     kernel of Silverman's width (1986, eq. 3.28).
     """
@@ -201,7 +211,7 @@ def chances(errors: pd.Series, bars: np.ndarray) -> np.ndarray:
 
 def covered_share(
     forecast: Forecast, *, since: object = None, n_resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
+) -> DataFrame:
     """How often the interval held, with its own interval: level, n, covered_share, low,
     high, mape, verdict (one row).
 
@@ -230,7 +240,7 @@ def covered_share(
         "mape": _mean((past["point"] / past["actual"] - 1).abs().to_numpy()),
         "verdict": str(np.select(outside, ["too narrow", "too wide", "as stated"], "")),
     }
-    return pd.DataFrame([row])
+    return DataFrame([row])
 
 
 def _known_frequency(name: str) -> Frequency:
@@ -240,7 +250,7 @@ def _known_frequency(name: str) -> Frequency:
     return FREQUENCIES[name]
 
 
-def _regular(history: pd.DataFrame, every: Frequency) -> tuple[pd.PeriodIndex, np.ndarray]:
+def _regular(history: DataFrame, every: Frequency) -> tuple[pd.PeriodIndex, ndarray]:
     """One amount per period without holes, NaN where nothing was observed, ends
     trimmed.
     """
@@ -264,8 +274,8 @@ def _regular(history: pd.DataFrame, every: Frequency) -> tuple[pd.PeriodIndex, n
 
 
 def _calendar(
-    calendar: pd.DataFrame | None, periods: pd.PeriodIndex, every: Frequency
-) -> tuple[list[str], np.ndarray]:
+    calendar: DataFrame | None, periods: pd.PeriodIndex, every: Frequency
+) -> tuple[list[str], ndarray]:
     """Effect columns on the periods of history and horizon; a period the calendar does
     not list has none of them.
     """
@@ -281,7 +291,7 @@ def _calendar(
     return list(frame.columns), frame.reindex(periods).fillna(0.0).to_numpy(float)
 
 
-def _starts(n: int, horizon: int, every: Frequency) -> np.ndarray:
+def _starts(n: int, horizon: int, every: Frequency) -> ndarray:
     """Periods known at each origin, the newest whose horizon is over last. The first is
     two years in where that leaves two dozen origins, else five quarters, else what a
     short history allows.
@@ -299,37 +309,44 @@ def _starts(n: int, horizon: int, every: Frequency) -> np.ndarray:
     return starts[starts >= first]
 
 
-def _effects(
-    names: list[str], amounts: np.ndarray, shares: np.ndarray, every: Frequency
-) -> pd.DataFrame:
+def _effects(names: list[str], amounts: ndarray, shares: ndarray, every: Frequency) -> DataFrame:
     """What each calendar column adds to the level; missing where it never came."""
     past, ahead = np.split(shares, [len(amounts)])
     n_periods = past.sum(axis=0)
-    effect = clean_series(amounts, past, ahead, week=every.week, year=every.year).effects
+    effect = clean_series(
+        amounts,
+        past,
+        ahead,
+        week=every.week,
+        year=every.year,
+    ).effects
     effect = np.where(n_periods > 0, effect, np.nan)
-    return pd.DataFrame({"effect_name": names, "effect": effect, "n_periods": n_periods})
+    return DataFrame({"effect_name": names, "effect": effect, "n_periods": n_periods})
 
 
-def _interval(
-    point: np.ndarray, half: np.ndarray, scale: np.ndarray, is_log: bool
-) -> dict[str, np.ndarray]:
+def _interval(point: ndarray, half: ndarray, scale: ndarray, is_log: bool) -> dict[str, ndarray]:
     low, high = (amount_at(point, error, scale, is_log) for error in (-half, half))
     return {"low": low, "mid": point, "high": high}
 
 
-def _baselines(race: Race, points: np.ndarray) -> dict[str, np.ndarray]:
+def _baselines(race: Race, points: ndarray) -> dict[str, ndarray]:
     """The naive forecasts among those of all models (in columns)."""
     return {name: points[:, race.models.index(name)] for name in BASELINES if name in race.models}
 
 
-def _totals(race: Race, amounts: np.ndarray, year: int) -> pd.DataFrame:
+def _totals(race: Race, amounts: ndarray, year: int) -> DataFrame:
     """One row per origin and a last one for now: the total ahead, its interval, what it
     rests on.
     """
     horizon = race.paths.shape[2]
-    return pd.DataFrame(
+    return DataFrame(
         {
-            **_interval(race.point, race.half, race.scale, race.is_log),
+            **_interval(
+                race.point,
+                race.half,
+                race.scale,
+                race.is_log,
+            ),
             **_baselines(race, race.points),
             "year_before": [_year_before(amounts, n, year, horizon) for n in race.ends],
             "model": race.chosen,
@@ -340,18 +357,18 @@ def _totals(race: Race, amounts: np.ndarray, year: int) -> pd.DataFrame:
     )
 
 
-def _status(half: np.ndarray) -> np.ndarray:
+def _status(half: ndarray) -> ndarray:
     return np.where(np.isfinite(half), "complete", "not calibrated")
 
 
-def _year_before(amounts: np.ndarray, n: int, year: int, horizon: int) -> float:
+def _year_before(amounts: ndarray, n: int, year: int, horizon: int) -> float:
     """The same stretch a year before what follows `n` periods (repeated for a horizon
     beyond a year); missing if not there.
     """
     return amounts[n - year + np.arange(horizon) % year].sum() if n >= year else np.nan
 
 
-def _origins(race: Race, totals: pd.DataFrame, known: pd.PeriodIndex) -> pd.DataFrame:
+def _origins(race: Race, totals: DataFrame, known: pd.PeriodIndex) -> DataFrame:
     """What was forecast at each past origin, and what came."""
     frame = totals.iloc[:-1].rename(columns={"mid": "point"})
     frame.insert(0, "origin_on", known.start_time)
@@ -360,22 +377,27 @@ def _origins(race: Race, totals: pd.DataFrame, known: pd.PeriodIndex) -> pd.Data
     return frame.assign(is_covered=is_covered.where(frame[["low", "actual"]].notna().all(axis=1)))
 
 
-def _periods(race: Race, ahead: pd.PeriodIndex) -> pd.DataFrame:
+def _periods(race: Race, ahead: pd.PeriodIndex) -> DataFrame:
     """Each period ahead, with the spread of the errors made at that distance."""
     paths = race.paths[-1].T
     path = paths[:, race.models.index(race.chosen[-1])]
     usual = race.scale[-1] / len(path)
-    return pd.DataFrame(
+    return DataFrame(
         {
             "period_on": ahead.start_time,
-            **_interval(path, race.path_half, usual, race.path_is_log),
+            **_interval(
+                path,
+                race.path_half,
+                usual,
+                race.path_is_log,
+            ),
             **_baselines(race, paths),
             "status": _status(race.path_half),
         }
     )
 
 
-def _backtest(race: Race) -> pd.DataFrame:
+def _backtest(race: Race) -> DataFrame:
     """Errors of every model and of the rule in use, on the origins whose choice had
     errors to go by.
     """
@@ -399,7 +421,7 @@ def _backtest(race: Race) -> pd.DataFrame:
                 "mae_ratio": _mean(np.abs(miss)[is_paired]) / mean_naive_miss,
             }
         )
-    frame = pd.DataFrame(rows)
+    frame = DataFrame(rows)
     half = race.half[:-1]
     is_scored = np.isfinite(half) & np.isfinite(race.error)
     held = _mean(np.abs(race.error[is_scored]) <= half[is_scored])
@@ -407,16 +429,16 @@ def _backtest(race: Race) -> pd.DataFrame:
     return frame.assign(is_chosen=frame["model"] == race.chosen[-1])
 
 
-def _mean(numbers: np.ndarray) -> float:
+def _mean(numbers: ndarray) -> float:
     return float(numbers.mean()) if len(numbers) else np.nan
 
 
 def _notes(
-    amounts: np.ndarray,
+    amounts: ndarray,
     every: Frequency,
     race: Race,
-    effects: pd.DataFrame,
-    backtest: pd.DataFrame,
+    effects: DataFrame,
+    backtest: DataFrame,
 ) -> list[str]:
     """What limits this forecast, in plain words."""
     n, gaps, n_known = len(amounts), int(np.isnan(amounts).sum()), race.n_known[-1]
@@ -427,7 +449,12 @@ def _notes(
         "forecasting.gaps": gaps > 0,
         "forecasting.not_positive": not race.is_log,
     }
-    values = {"n": n, "year": every.year, "frequency": every.name, "gaps": gaps}
+    values = {
+        "n": n,
+        "year": every.year,
+        "frequency": every.name,
+        "gaps": gaps,
+    }
     values |= {"n_known": n_known, "needed": MIN_ORIGINS}
     notes = [say(limit, **values) for limit, holds in limits.items() if holds]
     rare = effects.loc[effects["n_periods"].between(0, 2, inclusive="neither"), "effect_name"]

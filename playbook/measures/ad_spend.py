@@ -134,7 +134,12 @@ def _span(channel: str, rows: DataFrame, last: pd.Timestamp) -> tuple[DataFrame,
     findings = []
     for _number, hole in is_unknown[is_unknown].groupby(run[is_unknown]):
         finding = "extract ends early" if hole.index[0] > final else "gap"
-        findings += _unknown_days(channel, finding, "measures.days_unknown", hole.index)
+        findings += _unknown_days(
+            channel,
+            finding,
+            "measures.days_unknown",
+            hole.index,
+        )
     is_known = ~(is_unknown | (day.n_missing.fillna(0) > 0))
     day["spend"] = day.spend.where(has_row, 0.0).where(is_known)
     return day.assign(channel=channel, is_known=is_known).reset_index(), findings

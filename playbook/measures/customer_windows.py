@@ -15,6 +15,8 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
+from numpy import ndarray
+from pandas import DataFrame, Series, Timestamp
 
 from playbook.methods.backtest import MIN_ORIGINS
 from playbook.methods.customer_models import poisson_deviance
@@ -53,12 +55,12 @@ SPEND_REPEATERS = 30
 MONEY = "decimal(18, 6)"
 TRAITS = ("channel", "category")
 
-Table = ibis.Table | pd.DataFrame
+Table = ibis.Table | DataFrame
 
 
 def purchase_history(
     customer_days: Table, *, as_of: dt.date, basis: str = "revenue", traits: Table | None = None
-) -> pd.DataFrame:
+) -> DataFrame:
     """One row per customer with a purchase up to `as_of`: customer_id, first_on, x,
     t_x, T, first_amount, amount, mean.
 
@@ -90,21 +92,19 @@ def purchase_history(
         t = t.left_join(known, "customer_id").drop("customer_id_right")
     out = t.order_by("customer_id").to_pandas()
     first_on, last_on = pd.to_datetime(out.first_on), pd.to_datetime(out.last_on)
-    days = pd.DataFrame({"first_on": first_on, "last_on": last_on, "n": out.n_days})
+    days = DataFrame({"first_on": first_on, "last_on": last_on, "n": out.n_days})
     money = out[["first_amount", "amount"]].astype(float)
-    history = _history(out.customer_id, days, money, pd.Timestamp(as_of))
+    history = _history(out.customer_id, days, money, Timestamp(as_of))
     return history.assign(**out[names])
 
 
-def _history(
-    ids: pd.Series, days: pd.DataFrame, money: pd.DataFrame, as_of: pd.Timestamp
-) -> pd.DataFrame:
+def _history(ids: Series, days: DataFrame, money: DataFrame, as_of: Timestamp) -> DataFrame:
     """The columns of `purchase_history` from first_on, last_on and n (purchase days),
     first_amount and amount of each customer.
     """
     x = days.n.to_numpy("int64") - 1
     later = money.amount - money.first_amount
-    return pd.DataFrame(
+    return DataFrame(
         {
             "customer_id": ids,
             "first_on": days.first_on,
@@ -120,47 +120,57 @@ def _history(
 
 
 def purchase_log(
-    customer_days: Table, customers: pd.Series, *, as_of: dt.date, basis: str
-) -> pd.DataFrame:
+    customer_days: Table, customers: Series, *, as_of: dt.date, basis: str
+) -> DataFrame:
     """customer_id (the place in `customers`), day_on, orders, money of those customers,
     sorted by customer and day.
     """
     t, ids = _days(customer_days, as_of), customers.to_frame("customer_id")
     t = t.semi_join(ibis.memtable(ids.reset_index(drop=True)), "customer_id")
-    t = t.select("customer_id", "orders", "day_on", money=t[basis].cast("float64"))
-    frame = t.order_by("customer_id", "day_on", "orders", "money").to_pandas()
+    t = t.select(
+        "customer_id",
+        "orders",
+        "day_on",
+        money=t[basis].cast("float64"),
+    )
+    frame = t.order_by(
+        "customer_id",
+        "day_on",
+        "orders",
+        "money",
+    ).to_pandas()
     place = pd.Index(customers).get_indexer(frame.customer_id)
     return frame.assign(customer_id=place, day_on=pd.to_datetime(frame.day_on))
 
 
 def _days(customer_days: Table, as_of: dt.date) -> ibis.Table:
     t = expression(customer_days).mutate(day_on=_.day_on.cast("date"))
-    return t.filter(_.day_on <= ibis.literal(pd.Timestamp(as_of).date()), _.customer_id.notnull())
+    return t.filter(_.day_on <= ibis.literal(Timestamp(as_of).date()), _.customer_id.notnull())
 
 
-def fixed_sample(ids: pd.Series, most: int) -> np.ndarray:
+def fixed_sample(ids: Series, most: int) -> ndarray:
     """The rows of up to `most` customers, the same ones every month, in order."""
     return np.sort(np.argsort(hash_places(ids), kind="stable")[:most])
 
 
-def known_traits(history: pd.DataFrame) -> pd.DataFrame:
+def known_traits(history: DataFrame) -> DataFrame:
     """The traits that a purchase history carries."""
     return history[[name for name in TRAITS if name in history]]
 
 
-def month_codes(days: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+def month_codes(days: Series) -> tuple[ndarray, ndarray]:
     """The months of the days (`YYYY-MM`, each once, in order), and each day's place."""
     months, code = np.unique(days.to_numpy("datetime64[M]"), return_inverse=True)
     return months.astype(str), code
 
 
-def month_names(days: pd.Series) -> np.ndarray:
+def month_names(days: Series) -> ndarray:
     """`YYYY-MM` of each day."""
     months, code = month_codes(days)
     return months.astype(object)[code]
 
 
-def history_of(past: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
+def history_of(past: DataFrame, day: Timestamp) -> DataFrame:
     """As purchase_history, from a frame sorted by customer and day: fast enough for a
     hundred origins.
     """
@@ -172,30 +182,35 @@ def history_of(past: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
     known = (place < len(ids)) & past.money.notna().to_numpy()
     known[known] = ids[place[known]] == everyone[known]
     amount = np.bincount(place[known], past.money.to_numpy()[known], len(ids))
-    days = pd.DataFrame({"first_on": when[start], "last_on": when[start + n - 1], "n": n})
+    days = DataFrame({"first_on": when[start], "last_on": when[start + n - 1], "n": n})
     opening = bought.money.to_numpy()[start]
-    return _history(ids, days, pd.DataFrame({"first_amount": opening, "amount": amount}), day)
+    return _history(
+        ids,
+        days,
+        DataFrame({"first_amount": opening, "amount": amount}),
+        day,
+    )
 
 
-def spend_rows(history: pd.DataFrame) -> pd.DataFrame:
+def spend_rows(history: DataFrame) -> DataFrame:
     """Columns n and mean for the spend model: repeat days where there are enough of
     them, else all purchase days.
     """
     if (history.x > 0).sum() >= SPEND_REPEATERS:
         return history[["x", "mean"]].rename(columns={"x": "n"})
     n = history.x + 1
-    return pd.DataFrame({"n": n, "mean": history.amount / n})
+    return DataFrame({"n": n, "mean": history.amount / n})
 
 
-def tenths(expected: np.ndarray) -> np.ndarray:
+def tenths(expected: ndarray) -> ndarray:
     """Tenth (1 = least) of each forecast among all, equal forecasts in the same one."""
-    middle = pd.Series(expected).rank(method="average").to_numpy() - 0.5
+    middle = Series(expected).rank(method="average").to_numpy() - 0.5
     return np.minimum((10 * middle / len(expected)).astype(int), 9) + 1
 
 
 def window_sums(
-    forecast: pd.DataFrame, judged: np.ndarray, groups: dict[str, tuple[np.ndarray, np.ndarray]]
-) -> pd.DataFrame:
+    forecast: DataFrame, judged: ndarray, groups: dict[str, tuple[ndarray, ndarray]]
+) -> DataFrame:
     """Sums of forecast and outcome, purchases and money: of all `judged`, by tenth of
     the forecast worth of those, and by group (`names`, and each customer's place in
     them, -1 for none). One row per measure, kind and subject: point, actual, unit,
@@ -224,10 +239,10 @@ def window_sums(
                 for k in np.flatnonzero(size)
             ]
     columns = ["measure", "kind", "subject", "point", "actual", "unit", "n_customers"]
-    return pd.DataFrame(rows, columns=columns)
+    return DataFrame(rows, columns=columns)
 
 
-def window_losses(actual: np.ndarray, expected: np.ndarray) -> dict:
+def window_losses(actual: ndarray, expected: ndarray) -> dict:
     """Mean Poisson deviance, mean absolute error, the share of purchases made by the
     tenth forecast to buy most, and the loss that chooses: deviance per purchase
     (missing where nobody bought).
@@ -247,23 +262,23 @@ def window_losses(actual: np.ndarray, expected: np.ndarray) -> dict:
     }
 
 
-def band_of(expected: np.ndarray) -> np.ndarray:
+def band_of(expected: ndarray) -> ndarray:
     """Number of the band a forecast falls in."""
     return np.searchsorted(BAND_EDGES, expected)
 
 
-def count_by_band(actual: np.ndarray, expected: np.ndarray) -> pd.DataFrame:
+def count_by_band(actual: ndarray, expected: ndarray) -> DataFrame:
     """Customers by band of forecast and purchases made: the raw material of one
     customer's interval.
     """
     band, bought = band_of(expected), actual.astype(int)
     key, n = np.unique(band * 10_000 + bought, return_counts=True)
-    return pd.DataFrame({"band": key // 10_000, "bought": key % 10_000, "n": n})
+    return DataFrame({"band": key // 10_000, "bought": key % 10_000, "n": n})
 
 
 def count_bands(
-    bands: pd.DataFrame, band: np.ndarray, *, as_of: dt.date, level: float
-) -> tuple[np.ndarray, np.ndarray]:
+    bands: DataFrame, band: ndarray, *, as_of: dt.date, level: float
+) -> tuple[ndarray, ndarray]:
     """Low and high count for subjects in `band`: what past subjects forecast alike did,
     windows ended by `as_of`.
 
@@ -272,7 +287,7 @@ def count_bands(
     missing under eight origins or 100 past subjects in the band.
     """
     due = pd.to_datetime(bands.origin_on) + pd.to_timedelta(bands.horizon_days, "D")
-    ended = bands[due <= pd.Timestamp(as_of)]
+    ended = bands[due <= Timestamp(as_of)]
     low, high = np.full(len(band), np.nan), np.full(len(band), np.nan)
     if ended.origin_on.nunique() < MIN_ORIGINS:
         return low, high
@@ -287,7 +302,7 @@ def count_bands(
     return low, high
 
 
-def band_coverage(bands: pd.DataFrame, *, levels: Sequence[float] = (0.8, 0.95)) -> pd.DataFrame:
+def band_coverage(bands: DataFrame, *, levels: Sequence[float] = (0.8, 0.95)) -> DataFrame:
     """Share of single subjects whose count lay within the limits of their day, over all
     origins and horizons.
 
@@ -299,10 +314,15 @@ def band_coverage(bands: pd.DataFrame, *, levels: Sequence[float] = (0.8, 0.95))
         inside = judged = waiting = 0
         for _horizon, windows in bands.groupby("horizon_days"):
             for origin, now in windows.groupby("origin_on"):
-                low, high = count_bands(windows, now.band.to_numpy(), as_of=origin, level=level)
+                low, high = count_bands(
+                    windows,
+                    now.band.to_numpy(),
+                    as_of=origin,
+                    level=level,
+                )
                 known, bought = np.isfinite(low), now.bought
                 inside += int(now.loc[(bought >= low) & (bought <= high), "n"].sum())
                 judged += int(now.loc[known, "n"].sum())
                 waiting += int(now.loc[~known, "n"].sum())
         rows.append((level, judged, waiting, inside / judged if judged else np.nan))
-    return pd.DataFrame(rows, columns=["level", "n_intervals", "n_not_yet", "covered_share"])
+    return DataFrame(rows, columns=["level", "n_intervals", "n_not_yet", "covered_share"])

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Table, _
 from numpy import ndarray
+from pandas import DataFrame, Timestamp
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
@@ -73,7 +74,7 @@ class DemandPanel:
     week: ndarray
     starts: pd.DatetimeIndex
     is_stock_known: bool
-    issues: pd.DataFrame
+    issues: DataFrame
     counts: tuple[ndarray, ...]
     price: ndarray
     pull: ndarray
@@ -99,10 +100,10 @@ class DemandPanel:
 
 
 def demand_panel(
-    sku_days: ibis.Table,
+    sku_days: Table,
     *,
     as_of: dt.date,
-    products: ibis.Table | None = None,
+    products: Table | None = None,
 ) -> DemandPanel:
     """Weekly demand of every sku from `sku_days` (one row per sku and day). The shop's
     own prices and promotions are added by `price_moves.with_prices`.
@@ -139,7 +140,7 @@ def demand_panel(
         week=np.minimum((starts.day_of_year.to_numpy() - 1) // 7, 51),
         starts=starts,
         is_stock_known=is_stock_known,
-        issues=pd.DataFrame(issues, columns=ISSUES),
+        issues=DataFrame(issues, columns=ISSUES),
         counts=counts,
         price=np.full(units.shape, np.nan),
         pull=promo,
@@ -155,15 +156,15 @@ def issue_rows(
     return [(name, problem, n, consequence) for name, n in sorted(Counter(sku).items())]
 
 
-def week_number(day: ibis.Value, start: pd.Timestamp) -> ibis.Value:
+def week_number(day: ibis.Value, start: Timestamp) -> ibis.Value:
     """How many weeks a day lies after the first day of the panel."""
-    first = (start - pd.Timestamp("1970-01-01")).days
+    first = (start - Timestamp("1970-01-01")).days
     return ((day.epoch_days() - first) / 7).floor().cast("int64")
 
 
 def _weekly_sums(
-    sku_days: ibis.Table, as_of: dt.date
-) -> tuple[pd.DataFrame, pd.DatetimeIndex, bool, ndarray]:
+    sku_days: Table, as_of: dt.date
+) -> tuple[DataFrame, pd.DatetimeIndex, bool, ndarray]:
     """Sums by sku and week, the first days of the weeks, whether stock is known, and
     the days the shop traded in each week.
     """
@@ -173,9 +174,9 @@ def _weekly_sums(
     span = days.aggregate(first=days.day_on.min(), n=days.sku.nunique()).to_pandas().iloc[0]
     if not span["n"]:
         raise PlaybookError("measures.no_sku", table="sku_days")
-    n_days = (pd.Timestamp(as_of) - pd.Timestamp(span["first"])).days
+    n_days = (Timestamp(as_of) - Timestamp(span["first"])).days
     n_weeks = min(MOST_WEEKS, (n_days + 7) // 7)
-    start = pd.Timestamp(as_of) - pd.Timedelta(days=7 * n_weeks - 1)
+    start = Timestamp(as_of) - pd.Timedelta(days=7 * n_weeks - 1)
     days = days.filter(days.day_on >= ibis.literal(start.date()))
     is_known, is_stocked = days.units.notnull(), days.is_stocked.fill_null(True)
     is_out = is_known & ~is_stocked & (days.units > 0)
@@ -204,7 +205,7 @@ def _weekly_sums(
     return long, starts, is_stock_known, traded.to_numpy(float)
 
 
-def _categories(products: ibis.Table | None, sku: pd.Index) -> ndarray:
+def _categories(products: Table | None, sku: pd.Index) -> ndarray:
     """The category of each sku; one for all where no product list is there."""
     if products is None:
         return np.full(len(sku), "all", dtype=object)
@@ -224,13 +225,29 @@ def _weeks(
     """
     open_days = usual_days(traded[0])
     if units.shape[1] < 2:
-        exposure = sold_out_exposure(units, whole, out, out_units, open_days)
+        exposure = sold_out_exposure(
+            units,
+            whole,
+            out,
+            out_units,
+            open_days,
+        )
         return units, exposure, np.zeros(len(units), dtype=bool)
     second = np.maximum(np.partition(units, -2, axis=1)[:, -2], 1)
     bulk = units.max(axis=1) > np.maximum(BULK * second, BULK_UNITS)
     units = np.minimum(units, np.where(bulk, second, np.inf)[:, None])
     out_units = np.minimum(out_units, units)
-    return units, sold_out_exposure(units, whole, out, out_units, open_days), bulk
+    return (
+        units,
+        sold_out_exposure(
+            units,
+            whole,
+            out,
+            out_units,
+            open_days,
+        ),
+        bulk,
+    )
 
 
 def usual_days(traded: ndarray) -> ndarray:
@@ -275,7 +292,7 @@ def _out_share(panel: DemandPanel) -> ndarray:
     return np.maximum(1 - panel.exposure - closed, 0)
 
 
-def stockouts(panel: DemandPanel, *, n_weeks: int = 52) -> pd.DataFrame:
+def stockouts(panel: DemandPanel, *, n_weeks: int = 52) -> DataFrame:
     """One row per sku that could not be sold for some of the last `n_weeks` weeks: sku,
     out_days, lost_units, low, high, lost_margin. A gap longer than `MAX_GAP_WEEKS`
     counts up to that.
@@ -296,7 +313,7 @@ def stockouts(panel: DemandPanel, *, n_weeks: int = 52) -> pd.DataFrame:
     weeks = np.minimum(panel.exposure.sum(axis=1), 2 * NEAR_WEEKS + 1) + 1
     variance = lost + lost * gap_weeks / weeks + (0.3 * lost) ** 2 / weeks
     wide = norm.ppf((1 + INTERVAL) / 2) * np.sqrt(variance)
-    table = pd.DataFrame(
+    table = DataFrame(
         {
             "sku": panel.sku,
             "out_days": 7 * gap_weeks,

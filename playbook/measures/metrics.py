@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import ibis
 import pandas as pd
 from ibis import _
+from pandas import DataFrame, Series
 
 from playbook.errors import PlaybookError
 from playbook.measures.sums import sums_by, total
@@ -82,18 +83,16 @@ def _parsed(text: str) -> dict[str, Metric]:
 METRICS: dict[str, Metric] = _parsed(Path(__file__).with_suffix(".txt").read_text(encoding="utf-8"))
 
 
-def definitions(*ids: str) -> pd.DataFrame:
+def definitions(*ids: str) -> DataFrame:
     """One row per metric id: id, name, chinese, formula, unit, maturity, trap. Unknown
     ids are refused by name.
     """
     unknown = [i for i in ids if i not in METRICS]
     if unknown:
-        raise PlaybookError(
-            f"There is no metric {', '.join(unknown)}", do="see data/METRICS.md for the ids"
-        )
+        raise PlaybookError("measures.no_metric", which=", ".join(unknown))
     chosen = [METRICS[i] for i in ids or METRICS]
     columns = ["id", "name", "chinese", "formula", "unit", "maturity", "trap"]
-    return pd.DataFrame([[getattr(m, c) for c in columns] for m in chosen], columns=columns)
+    return DataFrame([[getattr(m, c) for c in columns] for m in chosen], columns=columns)
 
 
 def metrics_markdown() -> str:
@@ -125,7 +124,7 @@ def metrics_markdown() -> str:
     return "\n".join(out).strip() + "\n"
 
 
-def benchmarks() -> pd.DataFrame:
+def benchmarks() -> DataFrame:
     """The benchmark bands of `data/benchmarks.csv`: metric, segment, low, mid, high,
     unit, denominator, source, year, confidence, caveat. They orient and never pass or
     fail anything.
@@ -139,7 +138,7 @@ def months_back(month: str, n: int) -> list[str]:
     return [str(last - k) for k in range(n - 1, -1, -1)]
 
 
-def monthly_sales(shop: Store, *, months: int = 37) -> pd.DataFrame:
+def monthly_sales(shop: Store, *, months: int = 37) -> DataFrame:
     """The sales metrics of the dictionary by month, at most `months` back: metric,
     month, amount, low, high, n, status.
 
@@ -154,7 +153,7 @@ def monthly_sales(shop: Store, *, months: int = 37) -> pd.DataFrame:
     over |= {"sessions": "sessions", "cvr_sessions": "sessions"}
     series = pd.concat(
         [
-            pd.DataFrame(
+            DataFrame(
                 {
                     "metric": metric,
                     "month": sums.index,
@@ -177,7 +176,7 @@ def monthly_sales(shop: Store, *, months: int = 37) -> pd.DataFrame:
 MONTHLY = ["metric", "month", "amount", "low", "high", "n", "status"]
 
 
-def _monthly_sums(shop: Store, months: int) -> pd.DataFrame:
+def _monthly_sums(shop: Store, months: int) -> DataFrame:
     """The sums the sales metrics are made of, by month."""
     orders = shop.sales_orders
     is_known = orders.customer_id.notnull()
@@ -212,11 +211,11 @@ def _monthly_sums(shop: Store, months: int) -> pd.DataFrame:
     return table.assign(refunds=table.refunds.fillna(0.0))
 
 
-def _by_month(table: ibis.Table, day: str, **sums: ibis.Value) -> pd.DataFrame:
+def _by_month(table: ibis.Table, day: str, **sums: ibis.Value) -> DataFrame:
     return sums_by(table.mutate(month=_[day].strftime("%Y-%m")), "month", **sums).set_index("month")
 
 
-def _figures(shop: Store, sums: pd.DataFrame) -> dict[str, pd.Series]:
+def _figures(shop: Store, sums: DataFrame) -> dict[str, Series]:
     """Metric -> its amount by month; those the shop cannot have are left out."""
     net = sums.sales - sums.refunds
     margin = sums.margin + sums.refund_margin.fillna(0.0)
@@ -242,13 +241,13 @@ def _figures(shop: Store, sums: pd.DataFrame) -> dict[str, pd.Series]:
     return figures
 
 
-def _is_whole(shop: Store, months: pd.Series) -> pd.Series:
+def _is_whole(shop: Store, months: Series) -> Series:
     """Whether the log covers each month from its first to its last day."""
     first, last = shop.observed_from, min(shop.as_of, shop.observed_to)
     periods = pd.PeriodIndex(months, freq="M")
     starts, ends = periods.start_time.date, periods.end_time.date
     is_begun = [first <= start or _starts_with(first, start) for start in starts]
-    return pd.Series(is_begun, months.index) & pd.Series(ends <= last, months.index)
+    return Series(is_begun, months.index) & Series(ends <= last, months.index)
 
 
 def _starts_with(first: dt.date, month_start: dt.date) -> bool:

@@ -7,10 +7,11 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 
-import ibis
 import numpy as np
 import pandas as pd
+from ibis import Table
 from numpy import ndarray
+from pandas import DataFrame
 
 from playbook.measures.demand_panel import DemandPanel, week_number
 from playbook.methods.demand import DemandLaw
@@ -33,8 +34,8 @@ DEEPEST = 0.6  # a price cut by more is read as this
 def with_prices(
     panel: DemandPanel,
     *,
-    prices: ibis.Table | None = None,
-    promotions: ibis.Table | None = None,
+    prices: Table | None = None,
+    promotions: Table | None = None,
 ) -> DemandPanel:
     """The panel with the shop's own `prices` and `promotions` where it keeps them
     (promotions to come are planned, not foreseen).
@@ -47,7 +48,7 @@ def with_prices(
     return panel
 
 
-def posted_prices(panel: DemandPanel, prices: ibis.Table) -> ndarray:
+def posted_prices(panel: DemandPanel, prices: Table) -> ndarray:
     """The shop's own posted price in the middle of each week, (sku, week); missing
     before the first row.
 
@@ -69,7 +70,7 @@ def posted_prices(panel: DemandPanel, prices: ibis.Table) -> ndarray:
     return np.take_along_axis(asked, np.maximum.accumulate(changed, axis=1), axis=1)[:, :-1]
 
 
-def promotion_pull(panel: DemandPanel, promotions: ibis.Table) -> ndarray:
+def promotion_pull(panel: DemandPanel, promotions: Table) -> ndarray:
     """Promotion of each week of the panel and `WEEKS_AHEAD` weeks after it, (sku,
     week), 1 for a whole week of usual depth.
 
@@ -104,7 +105,7 @@ def _strength(depth_share: pd.Series, is_past: ndarray) -> ndarray:
     return np.where(pull > 0, pull / (usual if usual > 0 else 1.0), 1.0)
 
 
-def line_prices(panel: DemandPanel, sales_lines: ibis.Table) -> ndarray:
+def line_prices(panel: DemandPanel, sales_lines: Table) -> ndarray:
     """Median price before discount on the order lines of each week, (sku, week);
     missing in weeks without a sale.
     """
@@ -121,7 +122,7 @@ def line_prices(panel: DemandPanel, sales_lines: ibis.Table) -> ndarray:
     return asked
 
 
-def price_gap(prices: ibis.Table, *, as_of: dt.date) -> pd.DataFrame:
+def price_gap(prices: Table, *, as_of: dt.date) -> DataFrame:
     """Own price against competitors' on the day, one row per sku that both sell: sku,
     own_price, median_price, lowest_price, n_sellers, gap_share (own over the
     competitors' median, minus 1), seen_on (their latest price change).
@@ -131,7 +132,12 @@ def price_gap(prices: ibis.Table, *, as_of: dt.date) -> pd.DataFrame:
     asked = asked.filter(asked.from_on <= as_of)
     if "until_on" in asked.columns:
         asked = asked.filter(asked.until_on.isnull() | (asked.until_on.cast("date") >= as_of))
-    rows = asked.select("sku", "seller", "from_on", "price").to_pandas()
+    rows = asked.select(
+        "sku",
+        "seller",
+        "from_on",
+        "price",
+    ).to_pandas()
     rows = rows.sort_values(["sku", "seller", "from_on", "price"])
     rows = rows.drop_duplicates(["sku", "seller"], keep="last")
     is_own = rows["seller"] == "own"
@@ -154,9 +160,9 @@ def price_weeks(
     sku: str,
     *,
     estimate: float,
-    prices: ibis.Table | None = None,
-    sales_lines: ibis.Table | None = None,
-) -> pd.DataFrame:
+    prices: Table | None = None,
+    sales_lines: Table | None = None,
+) -> DataFrame:
     """One sku's weeks outside promotions and stock-outs: price (regular), units (season
     taken out), fit (the estimated curve through their middle).
     """
@@ -165,7 +171,7 @@ def price_weeks(
     price = regular_prices(asked[[i]], panel.promo[[i]])[0]
     use = (panel.promo[i] < 0.05) & (panel.exposure[i] > 0.5) & np.isfinite(price)
     units = panel.units[i] / (panel.exposure[i] + 1e-9) / law.season[i, panel.week]
-    weeks = pd.DataFrame({"price": price[use], "units": units[use]})
+    weeks = DataFrame({"price": price[use], "units": units[use]})
     middle = np.exp(np.log(weeks["price"]).mean())
     curve = (weeks["price"] / middle) ** estimate
     return weeks.assign(fit=curve * weeks["units"].sum() / max(curve.sum(), 1e-9))

@@ -12,7 +12,8 @@ import datetime as dt
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Table, _
+from pandas import DataFrame
 
 from playbook.measures.sums import sums_by, total
 from playbook.store import expression
@@ -31,12 +32,12 @@ AFTER_PROMOTION = pd.Timedelta(days=14)
 
 
 def daily_revenue(
-    sales_orders: ibis.Table | pd.DataFrame,
+    sales_orders: Table | DataFrame,
     *,
     as_of: dt.date | str,
     observed_from: dt.date | str,
-    refunds: ibis.Table | None = None,
-) -> pd.DataFrame:
+    refunds: Table | None = None,
+) -> DataFrame:
     """One row per day from `observed_from` to `as_of`:
 
     - period_on: the day
@@ -55,17 +56,22 @@ def daily_revenue(
         orders=_.count(),
     )
     if refunds is not None:
-        back = sums_by_day(refunds, "refunded_on", days, amount=total("amount"))
+        back = sums_by_day(
+            refunds,
+            "refunded_on",
+            days,
+            amount=total("amount"),
+        )
         sold["amount"] -= back.amount
     return sold.reset_index().astype({"orders": "int64"})
 
 
 def sums_by_day(
-    table: ibis.Table,
+    table: Table,
     day: str,
     days: pd.DatetimeIndex,
     **sums: ibis.Value,
-) -> pd.DataFrame:
+) -> DataFrame:
     """The sums of a table by its column `day`, one row for each of `days`; 0 on a day
     without rows.
     """
@@ -73,7 +79,7 @@ def sums_by_day(
     return frame.set_index(pd.to_datetime(frame.index)).reindex(days).fillna(0.0)
 
 
-def by_month(daily: pd.DataFrame, *, columns: tuple[str, ...] = ("amount",)) -> pd.DataFrame:
+def by_month(daily: DataFrame, *, columns: tuple[str, ...] = ("amount",)) -> DataFrame:
     """Whole months only: month (YYYY-MM), period_on (its first day) and the sums of
     `columns`. A first month counts as whole when the log starts within its first days.
     """
@@ -90,8 +96,8 @@ def by_month(daily: pd.DataFrame, *, columns: tuple[str, ...] = ("amount",)) -> 
 
 
 def promotion_calendar(
-    promotions: ibis.Table, *, first: dt.date | str, last: dt.date | str
-) -> pd.DataFrame:
+    promotions: Table, *, first: dt.date | str, last: dt.date | str
+) -> DataFrame:
     """One row per day from `first` to `last`:
 
     - period_on: the day
@@ -114,7 +120,7 @@ def promotion_calendar(
         during = np.maximum(during, deep * runs)
         after = np.maximum(after, deep * is_after)
     top = max(depth.max(), 1e-9) if len(depth) else 1.0
-    return pd.DataFrame(
+    return DataFrame(
         {
             "period_on": days,
             "promotion": during / top,

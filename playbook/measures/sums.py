@@ -5,12 +5,12 @@ frame, the same on every engine.
 from __future__ import annotations
 
 import ibis
-import pandas as pd
 from ibis import _
+from pandas import DataFrame
 
 __all__ = ["counts_by", "in_months", "sums_by", "total"]
 
-Table = ibis.Table | pd.DataFrame
+Table = ibis.Table | DataFrame
 
 
 def total(column: str) -> ibis.Deferred:
@@ -23,12 +23,12 @@ def in_months(table: ibis.Table, day: str, months: list[str]) -> ibis.Table:
     return table.mutate(month=_[day].strftime("%Y-%m")).filter(_.month.isin(months))
 
 
-def sums_by(table: ibis.Table, *keys: str, **sums: ibis.Value) -> pd.DataFrame:
+def sums_by(table: ibis.Table, *keys: str, **sums: ibis.Value) -> DataFrame:
     """One row per value of the keys, ordered by them: the keys and the sums."""
     return table.group_by(*keys).aggregate(**sums).order_by(*keys).to_pandas()
 
 
-def counts_by(table: ibis.Table, row: str, column: str) -> pd.DataFrame:
+def counts_by(table: ibis.Table, row: str, column: str) -> DataFrame:
     """How many rows have each pair of values, as a grid; rows where one is not known
     are left out.
     """

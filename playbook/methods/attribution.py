@@ -126,9 +126,22 @@ def markov_removal(steps: DataFrame, *, draws: int = 0, seed: int = 0) -> DataFr
         index=pd.Index(channels, name="channel"),
     )
     if draws:
-        drawn = _drawn_removal(entered, counts, draws, np.random.default_rng(seed))
+        drawn = _drawn_removal(
+            entered,
+            counts,
+            draws,
+            np.random.default_rng(seed),
+        )
         size = drawn.sum(1, keepdims=True)
-        credit = np.divide(drawn, size, where=size > 0, out=np.zeros_like(drawn)) * total
+        credit = (
+            np.divide(
+                drawn,
+                size,
+                where=size > 0,
+                out=np.zeros_like(drawn),
+            )
+            * total
+        )
         credits["low"], credits["high"] = np.quantile(credit, [0.05, 0.95], axis=0)
     return credits
 
@@ -153,7 +166,12 @@ def _removal(entered: ndarray, counts: ndarray) -> ndarray:
     """
     n = counts.shape[1]
     rows = counts.sum(2, keepdims=True)
-    chain = np.divide(counts, rows, where=rows > 0, out=np.zeros_like(counts))
+    chain = np.divide(
+        counts,
+        rows,
+        where=rows > 0,
+        out=np.zeros_like(counts),
+    )
     start = entered / np.maximum(entered.sum(1, keepdims=True), 1e-300)
     # a chain never left (a loop on itself only) cannot happen: every journey ends
     fundamental = np.linalg.inv(np.eye(n) - chain[:, :, :n])
@@ -161,4 +179,9 @@ def _removal(entered: ndarray, counts: ndarray) -> ndarray:
     converts = np.einsum("kij,kj->ki", fundamental, chain[:, :, n])
     passed = visits / np.einsum("kii->ki", fundamental)
     won = (start * converts).sum(1, keepdims=True)
-    return np.divide(passed * converts, won, where=won > 0, out=np.zeros_like(passed))
+    return np.divide(
+        passed * converts,
+        won,
+        where=won > 0,
+        out=np.zeros_like(passed),
+    )

@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy import ndarray
+from pandas import DataFrame, Timestamp
 
 __all__ = [
     "CUSTOMERS",
@@ -46,7 +48,7 @@ __all__ = [
     "run_race",
 ]
 
-Day = pd.Timestamp | dt.date | str
+Day = Timestamp | dt.date | str
 #: realised errors below which a spread counts as not calibrated
 MIN_ORIGINS = 8
 #: how much one miss of an interval raises the share the next one asks for
@@ -76,11 +78,11 @@ GOODS = Rule(("naive",), lead_share=0.1)
 
 
 def champion(
-    losses: np.ndarray,
+    losses: ndarray,
     models: Sequence[str],
     rule: Rule,
     *,
-    usable: np.ndarray | None = None,
+    usable: ndarray | None = None,
     overlap: float = 1.0,
 ) -> str | None:
     """The model to use after these losses; None where no model is usable.
@@ -109,12 +111,12 @@ def champion(
 
 
 def champions(
-    losses: np.ndarray,
-    n_known: np.ndarray,
+    losses: ndarray,
+    n_known: ndarray,
     models: Sequence[str],
     rule: Rule,
     *,
-    usable: np.ndarray | None = None,
+    usable: ndarray | None = None,
     overlap: float = 1.0,
 ) -> list[str | None]:
     """The champion at each origin from the first `n_known` windows, in time's order:
@@ -132,9 +134,7 @@ def champions(
     ]
 
 
-def champion_table(
-    losses: pd.DataFrame, *, naive: Sequence[str], loss: str = "loss"
-) -> pd.DataFrame:
+def champion_table(losses: DataFrame, *, naive: Sequence[str], loss: str = "loss") -> DataFrame:
     """Who wins the backtest: one row per model, champion first, then by loss: model,
     n_windows, loss, is_naive, over_naive_share (loss over the best naive one's - 1),
     status, is_champion.
@@ -151,7 +151,7 @@ def champion_table(
     common = wide[eligible].dropna()
     winner = champion(common.to_numpy(float), list(eligible), CUSTOMERS)
     models = wide.columns if winner else wide.columns[:0]
-    table = pd.DataFrame({"model": models, "n_windows": wide[models].notna().sum().to_numpy()})
+    table = DataFrame({"model": models, "n_windows": wide[models].notna().sum().to_numpy()})
     table["loss"] = table["model"].map(common.mean())
     table["is_naive"] = table["model"].isin(naive)
     floor = table.loc[table["is_naive"], "loss"].min()
@@ -164,25 +164,25 @@ def champion_table(
     )
 
 
-def origin_days(first: Day, last: Day, *, every_days: int = 14) -> list[pd.Timestamp]:
+def origin_days(first: Day, last: Day, *, every_days: int = 14) -> list[Timestamp]:
     """Days to stand on, `every_days` apart, counted back from `last`, none before
     `first`; in order.
     """
-    first, last = pd.Timestamp(first), pd.Timestamp(last)
+    first, last = Timestamp(first), Timestamp(last)
     n = max((last - first).days // every_days + 1, 0)
     return [last - pd.Timedelta(days=every_days * k) for k in reversed(range(n))]
 
 
 def rolling_origin(
-    log: pd.DataFrame,
-    predict: Callable[[pd.DataFrame, pd.Timestamp], Any],
-    compare: Callable[[Any, pd.DataFrame, int], pd.DataFrame],
+    log: DataFrame,
+    predict: Callable[[DataFrame, Timestamp], Any],
+    compare: Callable[[Any, DataFrame, int], DataFrame],
     *,
     origins: Sequence[Day],
     horizons_days: Sequence[int],
     as_of: Day,
     day: str = "day_on",
-) -> pd.DataFrame:
+) -> DataFrame:
     """Forecast from every origin with the rows up to it only, and compare with the rows
     after it.
 
@@ -192,11 +192,11 @@ def rolling_origin(
     horizon_days, due_on. A window that ends after `as_of` is left out, never counted as
     zero.
     """
-    as_of, days = pd.Timestamp(as_of), pd.to_datetime(log[day])
+    as_of, days = Timestamp(as_of), pd.to_datetime(log[day])
     log = log.loc[days <= as_of].assign(**{day: days})
     front = ["origin_on", "due_on", *KEY, "subject", "point", "actual", "unit"]
-    frames = [pd.DataFrame(columns=front)]
-    for origin in map(pd.Timestamp, sorted(origins)):
+    frames = [DataFrame(columns=front)]
+    for origin in map(Timestamp, sorted(origins)):
         due = {int(h): origin + pd.Timedelta(days=int(h)) for h in horizons_days}
         ended = {horizon: end for horizon, end in due.items() if end <= as_of}
         forecast = predict(log[log[day] <= origin], origin) if ended else None
@@ -219,24 +219,22 @@ class Race:
     """
 
     models: tuple[str, ...]
-    ends: np.ndarray
-    n_known: np.ndarray
+    ends: ndarray
+    n_known: ndarray
     chosen: tuple[str, ...]
-    paths: np.ndarray
-    points: np.ndarray
-    point: np.ndarray
-    half: np.ndarray
-    scale: np.ndarray
-    actual: np.ndarray
-    error: np.ndarray
+    paths: ndarray
+    points: ndarray
+    point: ndarray
+    half: ndarray
+    scale: ndarray
+    actual: ndarray
+    error: ndarray
     is_log: bool
-    path_half: np.ndarray
+    path_half: ndarray
     path_is_log: bool
 
 
-def link_errors(
-    actual: np.ndarray, point: np.ndarray, scale: np.ndarray, is_log: bool
-) -> np.ndarray:
+def link_errors(actual: ndarray, point: ndarray, scale: ndarray, is_log: bool) -> ndarray:
     """Log ratio of actual to forecast, or their difference as a share of the usual
     amount.
     """
@@ -244,16 +242,14 @@ def link_errors(
         return np.log(np.maximum(actual, 0) / point) if is_log else (actual - point) / scale
 
 
-def amount_at(point: np.ndarray, error: np.ndarray, scale: np.ndarray, is_log: bool) -> np.ndarray:
+def amount_at(point: ndarray, error: ndarray, scale: ndarray, is_log: bool) -> ndarray:
     """The amount that lies `error` away from the forecast: the inverse of
     `link_errors`.
     """
     return point * np.exp(error) if is_log else point + error * scale
 
 
-def half_widths(
-    errors: np.ndarray, n_known: np.ndarray, *, level: float, overlap: float
-) -> np.ndarray:
+def half_widths(errors: ndarray, n_known: ndarray, *, level: float, overlap: float) -> ndarray:
     """Half width at each origin from the first `n_known` errors; missing with fewer
     than eight of them.
 
@@ -276,9 +272,9 @@ def half_widths(
 
 
 def run_race(
-    amounts: np.ndarray,
-    starts: np.ndarray,
-    predict: Callable[[int], np.ndarray],
+    amounts: ndarray,
+    starts: ndarray,
+    predict: Callable[[int], ndarray],
     *,
     models: tuple[str, ...],
     year: int,
@@ -320,11 +316,11 @@ def run_race(
     return Race(models, ends, n_known, tuple(chosen), paths, *scored)
 
 
-def _n_ended(due: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def _n_ended(due: ndarray, ends: ndarray) -> ndarray:
     """Windows that had ended at each origin."""
     return (due[:, None] <= ends).sum(axis=0)
 
 
-def _positive(*parts: np.ndarray) -> bool:
+def _positive(*parts: ndarray) -> bool:
     """Whether every known amount is above zero, so that ratios make sense."""
     return all(bool((part[np.isfinite(part)] > 0).all()) for part in parts)

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.errors import PlaybookError
 from playbook.methods.proportions import wilson
@@ -21,8 +22,8 @@ __all__ = ["pair_rules"]
 
 
 def pair_rules(
-    lines: pd.DataFrame, *, min_support: float = 0.005, min_n: int = 1, level: float = 0.95
-) -> pd.DataFrame:
+    lines: DataFrame, *, min_support: float = 0.005, min_n: int = 1, level: float = 0.95
+) -> DataFrame:
     """One row per ordered pair (a, b): baskets with a that also hold b.
 
     Every basket counts an item once, however many lines hold it. All baskets are the
@@ -63,7 +64,7 @@ def pair_rules(
     # without a basket there are no rows to divide
     share_b = n_item[b] / max(total, 1)
     confidence = n / n_item[a]
-    rules = pd.DataFrame(
+    rules = DataFrame(
         {
             "a": items.take(a),
             "b": items.take(b),

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+from pandas import DataFrame
 
 from playbook.errors import PlaybookError
 from playbook.messages import read_yaml, say
@@ -63,7 +63,7 @@ class CountFit:
 
 
 def fit_counts(
-    history: pd.DataFrame,
+    history: DataFrame,
     *,
     model: str = "bg_nbd",
     engine: str = "auto",
@@ -103,7 +103,7 @@ def fit_counts(
     return CountFit(model, params, total, used, gap < _CLOSE, not doubts, reason)
 
 
-def p_alive(fit: CountFit, history: pd.DataFrame) -> NDArray:
+def p_alive(fit: CountFit, history: DataFrame) -> NDArray:
     """P(still buying) per row of `history` (x, t_x, T in days). BG/NBD gives 1 to every
     one-time buyer.
     """
@@ -112,7 +112,7 @@ def p_alive(fit: CountFit, history: pd.DataFrame) -> NDArray:
     return np.concatenate([btyd_models.p_alive(fit.model, params, part) for part in parts])
 
 
-def expected_purchases(fit: CountFit, history: pd.DataFrame, *, days: float | NDArray) -> NDArray:
+def expected_purchases(fit: CountFit, history: DataFrame, *, days: float | NDArray) -> NDArray:
     """Expected purchase days per row of `history` (x, t_x, T in days) within the next
     `days`: one number, one for each row, or a column of them, which gives a row of the
     result each.
@@ -122,7 +122,14 @@ def expected_purchases(fit: CountFit, history: pd.DataFrame, *, days: float | ND
     for rows in slices(len(history)):
         ahead = weeks[rows] if weeks.ndim == 1 else weeks
         part = histories.part(rows)
-        forecasts.append(btyd_models.expected_purchases(fit.model, params, part, ahead))
+        forecasts.append(
+            btyd_models.expected_purchases(
+                fit.model,
+                params,
+                part,
+                ahead,
+            )
+        )
     return np.concatenate(forecasts, axis=-1)
 
 
@@ -133,7 +140,7 @@ def slices(n: int) -> list[slice]:
     return [slice(k, k + SLICE) for k in range(0, max(n, 1), SLICE)]
 
 
-def _known(fit: CountFit, history: pd.DataFrame) -> tuple[NDArray, Histories]:
+def _known(fit: CountFit, history: DataFrame) -> tuple[NDArray, Histories]:
     """Parameters and the history in weeks, or a refusal with the fit's own reason."""
     if fit.params is None:
         raise PlaybookError("methods.not_fitted", model=fit.model, reason=fit.reason)
@@ -141,11 +148,11 @@ def _known(fit: CountFit, history: pd.DataFrame) -> tuple[NDArray, Histories]:
     return np.array(list(fit.params.values())), Histories(x, t_x / 7, age / 7)
 
 
-def _columns(history: pd.DataFrame) -> list[NDArray]:
+def _columns(history: DataFrame) -> list[NDArray]:
     return [history[column].to_numpy(float) for column in ("x", "t_x", "T")]
 
 
-def _cells(history: pd.DataFrame, week_cells: bool) -> tuple[Histories, NDArray]:
+def _cells(history: DataFrame, week_cells: bool) -> tuple[Histories, NDArray]:
     """Unique histories in weeks with their numbers of customers, in sorted order
     whatever the order of the rows.
     """
@@ -217,7 +224,14 @@ class _Sample:
 
         best = None
         for at in np.log(starts):
-            end = minimize(loss, at, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+            end = minimize(
+                loss,
+                at,
+                jac=True,
+                method="L-BFGS-B",
+                bounds=bounds,
+                options=options,
+            )
             best = end if best is None or end.fun < best.fun else best
             if self.gap(np.exp(best.x), precision)[0] < _CLOSE:
                 break

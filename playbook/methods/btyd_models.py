@@ -98,7 +98,12 @@ def p_alive(model: str, params: NDArray, histories: Histories) -> NDArray:
         s, beta = params[2:]
         alive = _rising(r, x)[0] + r * np.log(alpha) + s * np.log(beta)
         alive = alive - (r + x) * np.log(alpha + age) - s * np.log(beta + age)
-        value, _ = log_likelihood(model, params, histories, with_slope=False)
+        value, _ = log_likelihood(
+            model,
+            params,
+            histories,
+            with_slope=False,
+        )
         return np.exp(np.minimum(alive - value, 0))
     a, b = params[2:]
     y = x + (model == "mbg_nbd")

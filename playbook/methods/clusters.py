@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy import ndarray
+from pandas import DataFrame
 
 from playbook.methods.hashing import hash_places
 
@@ -25,7 +27,7 @@ ENOUGH = 0.8
 MOST_CLUSTERS, MOST_LEARNT = 8, 2500
 
 
-def stable_clusters(columns: np.ndarray, ids: pd.Series) -> tuple[pd.DataFrame, np.ndarray]:
+def stable_clusters(columns: ndarray, ids: pd.Series) -> tuple[DataFrame, ndarray]:
     """(choice, label): choice has one row per number of clusters: n_clusters, stability
     (mean agreement of centres learnt on two resamples, judged on the same customers),
     stability_low (10th percentile), is_chosen; label from 1, best last column first.
@@ -39,7 +41,7 @@ def stable_clusters(columns: np.ndarray, ids: pd.Series) -> tuple[pd.DataFrame, 
     learnt = scaled[np.argsort(hash_places(ids), kind="stable")[:MOST_LEARNT]]
     names = ["n_clusters", "stability", "stability_low"]
     if len(learnt) < 30 or len(np.unique(learnt.round(9), axis=0)) < 10:
-        choice = pd.DataFrame([(1, np.nan, np.nan)], columns=names)
+        choice = DataFrame([(1, np.nan, np.nan)], columns=names)
         return choice.assign(is_chosen=True), np.ones(len(scaled), int)
     rng, n = np.random.default_rng(0), len(learnt)
     draws = [(rng.integers(0, n, n), rng.integers(0, n, n)) for _pair in range(RESAMPLES)]
@@ -47,7 +49,7 @@ def stable_clusters(columns: np.ndarray, ids: pd.Series) -> tuple[pd.DataFrame, 
     for k in range(2, MOST_CLUSTERS + 1):
         scores = [_agreement(learnt, pair, k) for pair in draws]
         rows.append((k, np.mean(scores), np.quantile(scores, 0.1)))
-    choice = pd.DataFrame(rows, columns=names)
+    choice = DataFrame(rows, columns=names)
     stable = choice[choice.stability >= ENOUGH]
     best = choice.loc[choice.stability.idxmax(), "n_clusters"]
     best = int(stable.n_clusters.max() if len(stable) else best)
@@ -56,20 +58,20 @@ def stable_clusters(columns: np.ndarray, ids: pd.Series) -> tuple[pd.DataFrame, 
     return choice.assign(is_chosen=choice.n_clusters == best), _nearest(scaled, centres) + 1
 
 
-def _agreement(rows: np.ndarray, draws: tuple[np.ndarray, np.ndarray], k: int) -> float:
+def _agreement(rows: ndarray, draws: tuple[ndarray, ndarray], k: int) -> float:
     """Adjusted Rand index of all rows by centres learnt on one draw and on the other."""
     from sklearn.metrics import adjusted_rand_score
 
     return adjusted_rand_score(*(_nearest(rows, _centres(rows[drawn], k)) for drawn in draws))
 
 
-def _centres(rows: np.ndarray, k: int) -> np.ndarray:
+def _centres(rows: ndarray, k: int) -> ndarray:
     from sklearn.cluster import KMeans
 
     return KMeans(k, n_init=4, random_state=0).fit(rows).cluster_centers_
 
 
-def _nearest(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
+def _nearest(rows: ndarray, centres: ndarray) -> ndarray:
     """Number of the nearest centre of each row."""
     from sklearn.metrics import pairwise_distances_argmin
 

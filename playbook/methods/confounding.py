@@ -74,7 +74,12 @@ def follows_demand(y: ndarray, fit: ResponseFit, *, design: ndarray) -> DemandCh
     caused = fit.contributions(60).mean(0).T
     signals = np.column_stack([pooled, np.nan_to_num(log)])
     return DemandChase(
-        _unexplained(y, fit, signals, np.column_stack([design, caused])),
+        _unexplained(
+            y,
+            fit,
+            signals,
+            np.column_stack([design, caused]),
+        ),
         _predictable(y - caused.sum(1), pooled, design),
     )
 

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas import DataFrame, Timedelta, Timestamp
 
 from playbook.messages import say
 from playbook.methods.btyd import CountFit, expected_purchases, fit_counts, slices
@@ -60,9 +61,9 @@ _Answer = tuple[list | None, str]
 class _Moment:
     """What is known at an origin, and who is to be forecast how far."""
 
-    past: pd.DataFrame
-    origin: pd.Timestamp
-    table: pd.DataFrame
+    past: DataFrame
+    origin: Timestamp
+    table: DataFrame
     horizons_days: tuple[int, ...]
 
 
@@ -77,19 +78,19 @@ class Candidates:
     rows as of a day.
     """
 
-    history: Callable[[pd.DataFrame, pd.Timestamp], pd.DataFrame]
-    traits: pd.DataFrame | None = None
+    history: Callable[[DataFrame, Timestamp], DataFrame]
+    traits: DataFrame | None = None
     models: tuple[str, ...] = CANDIDATES
     _fits: dict = field(default_factory=dict)
     _past: dict = field(default_factory=dict)
 
     def predict(
         self,
-        past: pd.DataFrame,
-        origin: pd.Timestamp,
+        past: DataFrame,
+        origin: Timestamp,
         horizons_days: tuple[int, ...],
-        table: pd.DataFrame | None = None,
-    ) -> tuple[pd.DataFrame, dict[int, pd.DataFrame], dict[str, str]]:
+        table: DataFrame | None = None,
+    ) -> tuple[DataFrame, dict[int, DataFrame], dict[str, str]]:
         """History as of `origin`; expected purchases per horizon (one column per
         model); why a model is missing. `table`: the histories to forecast, those of
         `past` where not given.
@@ -107,7 +108,7 @@ class Candidates:
         }
         unknown = [np.nan] * len(horizons_days)
         forecasts = {
-            h: pd.DataFrame(
+            h: DataFrame(
                 {model: (said or unknown)[k] for model, (said, _) in answers.items()},
                 index=table.index,
             )
@@ -115,36 +116,52 @@ class Candidates:
         }
         return table, forecasts, {model: reason for model, (_, reason) in answers.items()}
 
-    def fit(self, past: pd.DataFrame, origin: pd.Timestamp, model: str) -> CountFit:
+    def fit(self, past: DataFrame, origin: Timestamp, model: str) -> CountFit:
         """The count model fitted to the history as of `origin`."""
-        return self._fitted(model, origin, self.at(past, origin), model)
+        return self._fitted(
+            model,
+            origin,
+            self.at(past, origin),
+            model,
+        )
 
-    def at(self, past: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
+    def at(self, past: DataFrame, day: Timestamp) -> DataFrame:
         """The histories models learn from as of `day`."""
         if day not in self._past:
             self._past[day] = self.history(past[past.day_on <= day], day)
         return self._past[day]
 
-    def in_shop_time(
-        self, past: pd.DataFrame, origin: pd.Timestamp
-    ) -> tuple[list[CountFit], Clock]:
+    def in_shop_time(self, past: DataFrame, origin: Timestamp) -> tuple[list[CountFit], Clock]:
         """BG/NBD, MBG/NBD and Pareto/NBD on the histories in shop time, those
         identified (else NBD), the likeliest first, and that clock.
         """
         known = self.at(past, origin)
         clock = shop_clock(past, origin, known)
         known = clock.history(known)
-        fits = [self._fitted(name, origin, known, f"{name} in shop time") for name in MORTAL]
+        fits = [
+            self._fitted(
+                name,
+                origin,
+                known,
+                f"{name} in shop time",
+            )
+            for name in MORTAL
+        ]
         usable = [fit for fit in fits if fit.is_identified]
         usable = usable or [fit_counts(known, model="nbd", engine="own")]
         return sorted(usable, key=lambda fit: -fit.log_likelihood), clock
 
-    def _fitted(self, model: str, origin: pd.Timestamp, known: pd.DataFrame, name: str) -> CountFit:
+    def _fitted(self, model: str, origin: Timestamp, known: DataFrame, name: str) -> CountFit:
         """A fit remembered under a name, started from the last one before the origin."""
         fits = self._fits.setdefault(name, {})
         if origin not in fits:
             start = fits.get(max(filter(origin.__gt__, fits), default=None))
-            fits[origin] = fit_counts(known, model=model, engine="own", start=start)
+            fits[origin] = fit_counts(
+                known,
+                model=model,
+                engine="own",
+                start=start,
+            )
         return fits[origin]
 
     def _by_fit(self, now: _Moment, model: str) -> _Answer:
@@ -172,7 +189,12 @@ class Candidates:
         use = np.flatnonzero(enough & (np.arange(len(lived)) >= 1))
         if len(use) < 4:
             return None, say("methods.few_at_any_age")
-        total = _curve(counts, lived, use, max(now.horizons_days) // 7 + 2)
+        total = _curve(
+            counts,
+            lived,
+            use,
+            max(now.horizons_days) // 7 + 2,
+        )
         ages = np.arange(len(total))
         so_far = np.interp(weeks, ages, total)
         return [np.interp(weeks + h / 7, ages, total) - so_far for h in now.horizons_days], ""
@@ -191,7 +213,7 @@ class Candidates:
         span = (origin - first).days if len(past) else 0
         reach = min(h, int(span * _LEARN_SHARE) // 7 * 7)
         least = max(_LEARN_SHARE * span, 28)
-        starts = [origin - pd.Timedelta(days=reach + 28 * k) for k in range(2)]
+        starts = [origin - Timedelta(days=reach + 28 * k) for k in range(2)]
         starts = [start for start in starts if (start - first).days >= least]
         if reach < 14 or not starts:
             return np.nan, say("methods.no_ended_window")
@@ -212,11 +234,11 @@ class Candidates:
             expected = expected * (whole / part)
         return expected, ""
 
-    def _base(self, past: pd.DataFrame, day: pd.Timestamp) -> CountFit:
+    def _base(self, past: DataFrame, day: Timestamp) -> CountFit:
         fit = self.fit(past, day, "bg_nbd")
         return fit if fit.is_identified else self.fit(past, day, "nbd")
 
-    def _columns(self, base: CountFit, table: pd.DataFrame, reach: int) -> NDArray:
+    def _columns(self, base: CountFit, table: DataFrame, reach: int) -> NDArray:
         """The features of each customer in `table`."""
         n = len(table)
         expected = expected_purchases(base, table, days=reach) if base.params else np.ones(n)
@@ -250,10 +272,10 @@ class Candidates:
         return columns
 
 
-def _bought(past: pd.DataFrame, start: pd.Timestamp, known: pd.DataFrame, days: int) -> NDArray:
+def _bought(past: DataFrame, start: Timestamp, known: DataFrame, days: int) -> NDArray:
     """Purchases within the `days` after `start` of those who were customers then."""
     ids, day = known.customer_id.to_numpy(), past.day_on
-    inside = (past.orders > 0) & (day > start) & (day <= start + pd.Timedelta(days=days))
+    inside = (past.orders > 0) & (day > start) & (day <= start + Timedelta(days=days))
     who = past.loc[inside, "customer_id"].to_numpy()
     return np.bincount(who, minlength=ids.max() + 1)[ids].astype(float)
 
@@ -267,9 +289,7 @@ def _regression() -> Any:
     return make_pipeline(StandardScaler(), regression)
 
 
-def _weeks_of_age(
-    past: pd.DataFrame, origin: pd.Timestamp, known: pd.DataFrame
-) -> tuple[NDArray, NDArray]:
+def _weeks_of_age(past: DataFrame, origin: Timestamp, known: DataFrame) -> tuple[NDArray, NDArray]:
     """Later purchases and customers who lived it, by week of age, both within the year
     before the origin.
     """
@@ -280,7 +300,7 @@ def _weeks_of_age(
     born = pd.Series(known.first_on.to_numpy(), known.customer_id.to_numpy())
     since = bought["day_on"].to_numpy() - bought["customer_id"].map(born).to_numpy()
     days = since.astype("timedelta64[D]").astype(int)
-    year = pd.Timedelta(weeks=_CURVE_WEEKS)
+    year = Timedelta(weeks=_CURVE_WEEKS)
     later = (bought["day_on"] > origin - year).to_numpy() & (days > 0)
     counts = np.bincount(days[later] // 7, minlength=n)[:n]
     # customers at least this many weeks old, and those who lived that week over a year ago
@@ -298,7 +318,12 @@ def _curve(counts: NDArray, lived: NDArray, use: NDArray, more: int) -> NDArray:
     rate[use] = counts[use] / lived[use]
     tail = use[len(use) // 2 :]
     height, weight = rate[tail] + 1e-6, lived[tail]
-    slope, _ = np.polyfit(np.log(tail + 1), np.log(height), 1, w=np.sqrt(weight))
+    slope, _ = np.polyfit(
+        np.log(tail + 1),
+        np.log(height),
+        1,
+        w=np.sqrt(weight),
+    )
     slope = min(slope, 0.0)
     middle = np.exp(np.average(np.log(tail + 1), weights=weight))
     level = np.log(np.average(height, weights=weight)) - slope * np.log(middle)

@@ -13,14 +13,15 @@ from itertools import combinations
 from math import factorial
 
 import numpy as np
-import pandas as pd
+from numpy import ndarray
+from pandas import DataFrame
 
 from playbook.errors import PlaybookError
 
 __all__ = ["mix_and_rate", "product_drivers"]
 
 
-def product_drivers(before: dict[str, float], after: dict[str, float]) -> pd.DataFrame:
+def product_drivers(before: dict[str, float], after: dict[str, float]) -> DataFrame:
     """One row per factor: driver, before, after, contribution; contributions sum to the
     change of the product.
 
@@ -42,10 +43,17 @@ def product_drivers(before: dict[str, float], after: dict[str, float]) -> pd.Dat
     largest = int(np.argmax(np.abs(parts)))
     # what floating point left over, at most a few units in the last place
     parts[largest] += change - parts.sum()
-    return pd.DataFrame({"driver": names, "before": a, "after": b, "contribution": parts})
+    return DataFrame(
+        {
+            "driver": names,
+            "before": a,
+            "after": b,
+            "contribution": parts,
+        }
+    )
 
 
-def _shapley(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _shapley(a: ndarray, b: ndarray) -> ndarray:
     n, parts = len(a), np.zeros(len(a))
     for i in range(n):
         others = [j for j in range(n) if j != i]
@@ -57,9 +65,7 @@ def _shapley(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return parts
 
 
-def mix_and_rate(
-    before: pd.DataFrame, after: pd.DataFrame, *, weight: str, amount: str
-) -> pd.DataFrame:
+def mix_and_rate(before: DataFrame, after: DataFrame, *, weight: str, amount: str) -> DataFrame:
     """One row per segment: segment, mix, rate, contribution to the change of
     sum(amount) / sum(weight).
 
@@ -72,8 +78,13 @@ def mix_and_rate(
     a, b = before.reindex(segments).fillna(0.0), after.reindex(segments).fillna(0.0)
     total_a, total_b = a[weight].sum(), b[weight].sum()
     if total_a <= 0 or total_b <= 0:
-        return pd.DataFrame(
-            {"segment": segments, "mix": np.nan, "rate": np.nan, "contribution": np.nan}
+        return DataFrame(
+            {
+                "segment": segments,
+                "mix": np.nan,
+                "rate": np.nan,
+                "contribution": np.nan,
+            }
         )
     share_a, share_b = a[weight] / total_a, b[weight] / total_b
     rate_a = a[amount] / a[weight].where(a[weight] > 0)
@@ -82,5 +93,5 @@ def mix_and_rate(
     overall = (a[amount].sum() / total_a + b[amount].sum() / total_b) / 2
     mix = (share_b - share_a) * ((rate_a + rate_b) / 2 - overall)
     rate = (rate_b - rate_a) * (share_a + share_b) / 2
-    parts = pd.DataFrame({"mix": mix, "rate": rate, "contribution": mix + rate})
+    parts = DataFrame({"mix": mix, "rate": rate, "contribution": mix + rate})
     return parts.rename_axis("segment").reset_index()

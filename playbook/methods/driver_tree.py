@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.errors import PlaybookError
 
@@ -24,8 +25,8 @@ def driver_tree(
     goal: float,
     *,
     weights: dict[str, float] | None = None,
-    history: pd.DataFrame | None = None,
-) -> pd.DataFrame:
+    history: DataFrame | None = None,
+) -> DataFrame:
     """The goal solved backwards: driver, base, needed, change, needed_alone, effect,
     best_so_far, is_beyond_past.
 
@@ -55,8 +56,8 @@ def driver_tree(
     moved = log_change.sum()
     effect = gap * (log_change / moved if abs(moved) > 1e-15 else np.zeros(len(names)))
     effect[-1] = gap - effect[:-1].sum()
-    tree = pd.DataFrame({"driver": names, "base": values, "needed": needed})
-    best = pd.DataFrame(history).max().reindex(names).to_numpy(float)
+    tree = DataFrame({"driver": names, "base": values, "needed": needed})
+    best = DataFrame(history).max().reindex(names).to_numpy(float)
     is_beyond = pd.array(needed > best, dtype="boolean")
     is_beyond[np.isnan(best)] = pd.NA
     return tree.assign(
@@ -69,13 +70,13 @@ def driver_tree(
 
 
 def scenarios(
-    history: pd.DataFrame,
+    history: DataFrame,
     drivers: tuple[str, ...],
     *,
     months: int = 12,
     cm_share: float = np.nan,
     fixed: float = np.nan,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Three months to plan with: scenario (low, middle, high), the drivers, revenue,
     cm, profit.
 
@@ -90,7 +91,7 @@ def scenarios(
     return plan.reset_index(drop=True)
 
 
-def tornado(history: pd.DataFrame, drivers: tuple[str, ...], *, months: int = 12) -> pd.DataFrame:
+def tornado(history: DataFrame, drivers: tuple[str, ...], *, months: int = 12) -> DataFrame:
     """What each driver alone moves: driver, low, high (revenue with it at its 20th and
     80th percentile of the newest `months`, the others at their median), base, swing;
     widest first.
@@ -99,6 +100,6 @@ def tornado(history: pd.DataFrame, drivers: tuple[str, ...], *, months: int = 12
     middle, ends = recent.median(), recent.quantile([LOW, HIGH])
     others = [middle.drop(name).prod() for name in drivers]
     low, high = others * ends.loc[LOW], others * ends.loc[HIGH]
-    swings = pd.DataFrame({"driver": list(drivers), "low": low.array, "high": high.array})
+    swings = DataFrame({"driver": list(drivers), "low": low.array, "high": high.array})
     swings = swings.assign(base=middle.prod(), swing=(swings["high"] - swings["low"]).abs())
     return swings.sort_values(["swing", "driver"], ascending=[False, True], ignore_index=True)

@@ -14,7 +14,7 @@ variance counts.
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
+from pandas import DataFrame
 
 from playbook.messages import say
 from playbook.methods.uncensored import level_around, season_of
@@ -48,7 +48,7 @@ def price_elasticity(
     promo: Array,
     confidence: float = 0.95,
     widest: float = WIDEST,
-) -> pd.DataFrame:
+) -> DataFrame:
     """One row per sku: estimate, low, high, se, n_prices, n_weeks, n_units,
     is_identifiable, reason.
 
@@ -63,7 +63,7 @@ def price_elasticity(
 
     known = np.isfinite(price) & (price > 0) & (exposure > 0) & np.isfinite(units)
     log_price = np.log(np.where(known, price, 1.0))
-    asked = pd.DataFrame(log_price).where(known)
+    asked = DataFrame(log_price).where(known)
     is_varied = (asked.max(axis=1) - asked.min(axis=1) > SAME_PRICE).to_numpy()
     # the week of a move has both prices in it
     moved = np.abs(np.diff(log_price, axis=1, prepend=log_price[:, :1])) > SAME_PRICE
@@ -87,7 +87,7 @@ def price_elasticity(
     }
     refusal = np.select(list(refusals.values()), list(refusals), default="")
     ends = {"low": beta - wide, "high": beta + wide}
-    found = pd.DataFrame({"estimate": beta, **ends, "se": se})
+    found = DataFrame({"estimate": beta, **ends, "se": se})
     found[refusal != ""] = np.nan
     return found.assign(
         n_prices=n_prices,
@@ -189,7 +189,7 @@ def regular_prices(price: Array, promo: Array) -> Array:
     percent are taken out.
     """
     asked = np.where((promo < LEAST_PROMO) & (price > 0), price, np.nan)
-    filled = pd.DataFrame(asked.T).ffill().bfill().to_numpy().T
+    filled = DataFrame(asked.T).ffill().bfill().to_numpy().T
     steady = filled.copy()
     for t in range(1, steady.shape[1]):
         same = np.abs(np.log(filled[:, t] / steady[:, t - 1])) < SAME_PRICE
@@ -251,7 +251,12 @@ def _poisson_fits(
     for _ in range(40):
         power = np.clip(np.einsum("itk,ik->it", design, beta), -15, 15)
         mean = np.where(known, offset * np.exp(power), 0.0)
-        hessian = np.einsum("itk,it,itl->ikl", design, mean, design)
+        hessian = np.einsum(
+            "itk,it,itl->ikl",
+            design,
+            mean,
+            design,
+        )
         size = np.trace(hessian, axis1=1, axis2=2)[:, None, None]
         hessian = hessian + ridge + 1e-9 * unit * size
         slope = np.einsum("itk,it->ik", design, np.where(known, y - mean, 0.0))

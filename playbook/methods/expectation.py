@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy import ndarray
+from pandas import DataFrame
 
 __all__ = ["CIRCUMSTANCES", "expected_months"]
 
@@ -37,7 +39,7 @@ FIRST = 5  # months seen before the first one that is expected
 LEAST = 0.05  # a share, or a day against the usual one, further down counts as this
 
 
-def expected_months(days: pd.DataFrame, driver: str) -> pd.DataFrame:
+def expected_months(days: DataFrame, driver: str) -> DataFrame:
     """One row per month of `days` from the sixth: month (index), expected, miss (log of
     actual to expected).
 
@@ -48,7 +50,7 @@ def expected_months(days: pd.DataFrame, driver: str) -> pd.DataFrame:
     """
     top_name, base_name, _ = CIRCUMSTANCES[driver]
     no_month = pd.Index([], dtype=object)  # months are text, so that they compare
-    nothing = pd.DataFrame({"expected": [], "miss": []}, index=no_month, dtype=float)
+    nothing = DataFrame({"expected": [], "miss": []}, index=no_month, dtype=float)
     if not {top_name, base_name or top_name, "promotion"} <= set(days):
         return nothing
     base = days[base_name].to_numpy(float) if base_name else np.ones(len(days))
@@ -70,15 +72,15 @@ def expected_months(days: pd.DataFrame, driver: str) -> pd.DataFrame:
         lasting = (actual - guess).ewm(halflife=MISS_MONTHS).mean().shift(1)
         guesses[waves, "as it is"] = guess
         guesses[waves, "mended"] = guess + lasting.fillna(0.0)
-    table = pd.DataFrame(guesses)
+    table = DataFrame(guesses)
     squares = (table.rsub(actual, axis=0) ** 2).expanding().mean().shift(1)
     trust = squares.fillna(1.0).clip(lower=1e-9) ** -2.0
     expected = (table * trust).sum(axis=1) / trust.sum(axis=1)
     amount = np.exp(expected) * usual * (1.0 if base_name else size)
-    return pd.DataFrame({"expected": amount, "miss": actual - expected})
+    return DataFrame({"expected": amount, "miss": actual - expected})
 
 
-def _known(days: pd.DataFrame, driver: str, waves: int) -> np.ndarray:
+def _known(days: DataFrame, driver: str, waves: int) -> ndarray:
     """What was known of each day apart from the figure: a one, slope, weekdays,
     promotions, season, circumstances.
     """
@@ -99,7 +101,7 @@ def _known(days: pd.DataFrame, driver: str, waves: int) -> np.ndarray:
     return np.column_stack(columns)
 
 
-def _one_step(x: np.ndarray, top: np.ndarray, base: np.ndarray, first: np.ndarray) -> np.ndarray:
+def _one_step(x: ndarray, top: ndarray, base: ndarray, first: ndarray) -> ndarray:
     """Log of each month's mean ratio as its past leads one to expect, from the month
     after the first five.
     """
@@ -113,7 +115,7 @@ def _one_step(x: np.ndarray, top: np.ndarray, base: np.ndarray, first: np.ndarra
     return np.array(expected)
 
 
-def _coefficients(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _coefficients(x: ndarray, y: ndarray) -> ndarray:
     both = np.column_stack([x, y])
     now, before = both[1:], both[:-1]
     squares, steps, earlier = now.T @ now, now.T @ before, before.T @ before

@@ -16,7 +16,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+from pandas import DataFrame
 
 from playbook.errors import PlaybookError
 from playbook.methods.proportions import quantile_of_normal, share_difference
@@ -122,7 +122,7 @@ def sample_size(
     alpha: float = 0.05,
     power: float = 0.8,
     min_days: int = 14,
-) -> pd.DataFrame:
+) -> DataFrame:
     """One row per relative lift worth finding: share, lift, difference, n_per_arm,
     n_total, days, alpha, power.
 
@@ -146,7 +146,7 @@ def sample_size(
             days = max(math.ceil(2 * n / visitors_per_day / 7) * 7, min_days)
         rows.append((share, float(lift), other - share, n, 2 * n, days, alpha, power))
     columns = ["share", "lift", "difference", "n_per_arm", "n_total", "days", "alpha", "power"]
-    return pd.DataFrame(rows, columns=columns)
+    return DataFrame(rows, columns=columns)
 
 
 def smallest_lift(
@@ -183,7 +183,7 @@ def peeking(
     n_tests: int = 2_000,
     alpha: float = 0.05,
     seed: int = 0,
-) -> pd.DataFrame:
+) -> DataFrame:
     """What stopping at the first significant day does to tests of no difference at all:
     one row per day, with the share of tests `called` by then when one looks every day,
     and the share significant on that one day (`on_the_day`).
@@ -194,7 +194,7 @@ def peeking(
     n = half * np.arange(1, days + 1)
     hit = share_difference(a, n, b, n)["p"] < alpha
     called = np.maximum.accumulate(hit, axis=1)
-    return pd.DataFrame(
+    return DataFrame(
         {
             "day": np.arange(1, days + 1),
             "called": called.mean(axis=0),

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy import ndarray
 
 __all__ = ["Baseline", "Stretch", "lost_error", "own_baseline", "worst_stretch", "z_against"]
 
@@ -43,7 +44,7 @@ class Stretch(NamedTuple):
     p: float
 
 
-def own_baseline(successes: np.ndarray, n: np.ndarray) -> Baseline:
+def own_baseline(successes: ndarray, n: ndarray) -> Baseline:
     """The usual share over days, without the days that plainly were not usual; missing
     where nothing was observed.
 
@@ -59,7 +60,12 @@ def own_baseline(successes: np.ndarray, n: np.ndarray) -> Baseline:
     for _round in range(5):
         share = x[is_usual].sum() / m[is_usual].sum()
         noise = np.sqrt(m * share * (1 - share))
-        off = np.divide(x - m * share, noise, out=np.zeros(len(m)), where=noise > 0)
+        off = np.divide(
+            x - m * share,
+            noise,
+            out=np.zeros(len(m)),
+            where=noise > 0,
+        )
         usual = max(1.4826 * float(np.median(np.abs(off[is_usual]))), 1.0)
         now = (np.abs(off) <= OUT * usual) | (m < LEAST_N)
         if not now.any() or (now == is_usual).all():
@@ -67,10 +73,15 @@ def own_baseline(successes: np.ndarray, n: np.ndarray) -> Baseline:
         is_usual = now
     off = off[is_usual & (m >= LEAST_N)]
     spread = max(float((off**2).sum() / (len(off) - 1)), 1.0) if len(off) > 2 else 1.0
-    return Baseline(float(share), float(m[is_usual].sum()), spread, int((~is_usual).sum()))
+    return Baseline(
+        float(share),
+        float(m[is_usual].sum()),
+        spread,
+        int((~is_usual).sum()),
+    )
 
 
-def z_against(successes: np.ndarray | float, n: np.ndarray | float, usual: Baseline) -> np.ndarray:
+def z_against(successes: ndarray | float, n: ndarray | float, usual: Baseline) -> ndarray:
     """Standard deviations by which shares stand above (below: negative) the usual one;
     missing where n is 0.
 
@@ -88,7 +99,7 @@ def z_against(successes: np.ndarray | float, n: np.ndarray | float, usual: Basel
     return np.where(m > 0, np.sign(x - m * share) * root, np.nan)
 
 
-def worst_stretch(successes: np.ndarray, n: np.ndarray, usual: Baseline) -> Stretch | None:
+def worst_stretch(successes: ndarray, n: ndarray, usual: Baseline) -> Stretch | None:
     """The stretch of consecutive days that lacks most successes beside the usual share,
     in standard deviations.
 
@@ -110,7 +121,14 @@ def worst_stretch(successes: np.ndarray, n: np.ndarray, usual: Baseline) -> Stre
         return None
     lost, p = float(tried[best] * usual.share - reached[best]), float(ndtr(z[best])) * len(z)
     error = lost_error(tried[best], usual)
-    return Stretch(int(first[best]), int(last[best]), lost, error, float(z[best]), min(p, 1.0))
+    return Stretch(
+        int(first[best]),
+        int(last[best]),
+        lost,
+        error,
+        float(z[best]),
+        min(p, 1.0),
+    )
 
 
 def lost_error(n: float, usual: Baseline) -> float:

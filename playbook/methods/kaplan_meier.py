@@ -9,7 +9,7 @@ scale (Kalbfleisch and Prentice 2002, 1.4), which stays in [0, 1].
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
+from pandas import DataFrame
 
 from playbook.errors import PlaybookError
 from playbook.methods.proportions import quantile_of_normal
@@ -17,7 +17,7 @@ from playbook.methods.proportions import quantile_of_normal
 __all__ = ["kaplan_meier"]
 
 
-def kaplan_meier(counts: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
+def kaplan_meier(counts: DataFrame, *, level: float = 0.95) -> DataFrame:
     """One row per day from 0 to the last: day, at_risk, events, share (had the event by
     that day), low, high.
 
@@ -42,7 +42,7 @@ def kaplan_meier(counts: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
     # the largest share under which seeing none is not surprising
     nothing_yet = 1 - (1 - level) ** (1 / at_risk)
     conditions = [still == 1, still == 0]
-    return pd.DataFrame(
+    return DataFrame(
         {
             "day": days,
             "at_risk": at_risk.astype(int),

@@ -103,7 +103,14 @@ def class_stability(
     overlaps, shares = [], []
     for draw in range(seed + 1000, seed + 1000 + n_resamples):
         drawn = rng.multinomial(int(n_people.sum()), n_people / n_people.sum()).astype(float)
-        refit = _fit(counts, drawn, k, seed=draw, n_starts=3, n_steps=80)
+        refit = _fit(
+            counts,
+            drawn,
+            k,
+            seed=draw,
+            n_starts=3,
+            n_steps=80,
+        )
         other = memberships(counts, refit)
         both = weighted.T @ other
         either = size[:, None] + (other * n_people[:, None]).sum(axis=0) - both
@@ -134,13 +141,26 @@ def _fit(
         sample = np.sort(rng.choice(len(counts), size=START_ROWS, replace=False))
     starts = [_random_start(counts, n_people, k, rng) for _ in range(n_starts)]
     starts += [start] if start else []
-    tried = [_em(counts[sample], n_people[sample], one, START_STEPS) for one in starts]
+    tried = [
+        _em(
+            counts[sample],
+            n_people[sample],
+            one,
+            START_STEPS,
+        )
+        for one in starts
+    ]
     best = max(tried, key=lambda fit: fit[2])[:2]
     shares, chances, log_likelihood = _em(counts, n_people, best, n_steps)
     order = np.lexsort((*chances.T[::-1], -np.round(shares, 12)))
     n_free = k - 1 + k * (counts.shape[1] - 1)
     bic = n_free * np.log(n_people.sum()) - 2 * log_likelihood
-    return Classes(shares[order], chances[order], log_likelihood, float(bic))
+    return Classes(
+        shares[order],
+        chances[order],
+        log_likelihood,
+        float(bic),
+    )
 
 
 def _random_start(counts: Array, n_people: Array, k: int, rng: np.random.Generator) -> Start:

@@ -45,6 +45,27 @@ def spread_over_lot(lot: ndarray, n_draws: int) -> ndarray:
     return np.floor(lot[:, None] * ((np.arange(n_draws) * GOLDEN) % 1))
 
 
+def _short_of(
+    level: ndarray,
+    spare: ndarray | float,
+    before: ndarray,
+    window: ndarray,
+    on_order: ndarray,
+    most_lost: ndarray | None,
+) -> ndarray:
+    """Units short in the window at an order-up-to level, by draw; `most_lost` is the
+    share of demand that may be lost, None where it is owed.
+    """
+    position = level.astype(window.dtype)[:, None] + spare
+    # no more is on order than the level asks for
+    coming = np.minimum(on_order, position)
+    stock = position - coming - before
+    if most_lost is not None:
+        lost = np.maximum(before / 2 - (position - coming), 0)
+        stock = stock + np.minimum(lost, most_lost * before / 2)
+    return np.maximum(window - np.maximum(stock + coming, 0), 0)
+
+
 def levels_for_fill(
     before: ndarray,
     window: ndarray,
@@ -80,20 +101,7 @@ def levels_for_fill(
     # limit a long wait would look covered by sales lost in it
     most_lost = (1 - aims)[member][:, None].astype(window.dtype)
 
-    def short_of(
-        level: ndarray,
-        spare: ndarray | float,
-        before: ndarray,
-        window: ndarray,
-    ) -> ndarray:
-        position = level.astype(window.dtype)[:, None] + spare
-        # no more is on order than the level asks for
-        coming = np.minimum(on_order, position)
-        stock = position - coming - before
-        if is_lost:
-            lost = np.maximum(before / 2 - (position - coming), 0)
-            stock = stock + np.minimum(lost, most_lost * before / 2)
-        return np.maximum(window - np.maximum(stock + coming, 0), 0)
+    lost = most_lost if is_lost else None
 
     def by_group(units: ndarray) -> ndarray:
         return np.bincount(member, weights=units, minlength=len(names))
@@ -106,8 +114,8 @@ def levels_for_fill(
         price = (low + high) / 2
         chance = np.clip(np.exp(price)[member] * cost, 1e-9, 1.0)
         level = np.maximum(level_for_ratio(ordered, 1 - chance), 0)
-        too_short = by_group(short_of(level, *some).mean(axis=1)) > short_at_aim
+        too_short = by_group(_short_of(level, *some, on_order, lost).mean(axis=1)) > short_at_aim
         high, low = np.where(too_short, price, high), np.where(too_short, low, price)
-    short = (short_of(level, 0.0, before, window) > 0).mean(axis=1)
+    short = (_short_of(level, 0.0, before, window, on_order, lost) > 0).mean(axis=1)
     chance = np.minimum(short, 0.5 * (window > 0).mean(axis=1))
     return np.where(need > 0, level, 0.0), np.where(need > 0, chance, 1.0)

@@ -12,6 +12,7 @@ import datetime as dt
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 __all__ = ["pacing"]
 
@@ -19,9 +20,7 @@ __all__ = ["pacing"]
 MIN_MONTHS = 3
 
 
-def pacing(
-    daily: pd.DataFrame, *, as_of: dt.date | str, target: float, months: int = 12
-) -> pd.DataFrame:
+def pacing(daily: DataFrame, *, as_of: dt.date | str, target: float, months: int = 12) -> DataFrame:
     """Is the month on its way: day_on, linear, expected, actual, pacing, low, high,
     status (`complete`, `unobserved`).
 
@@ -55,7 +54,7 @@ def pacing(
         low, high = np.quantile(drift / middle, [0.05, 0.95], axis=0)
     actual = amounts.reindex(days).where(days <= as_of).cumsum().to_numpy()
     expected = target * shape
-    return pd.DataFrame(
+    return DataFrame(
         {
             "day_on": days,
             "linear": target * at,

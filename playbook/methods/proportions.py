@@ -13,6 +13,7 @@ from __future__ import annotations
 from statistics import NormalDist
 
 import numpy as np
+from numpy import ndarray
 from numpy.typing import ArrayLike
 
 from playbook.errors import PlaybookError
@@ -37,9 +38,7 @@ def quantile_of_normal(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def wilson(
-    successes: ArrayLike, n: ArrayLike, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
+def wilson(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[ndarray, ndarray]:
     """Lower and upper end of Wilson's score interval of successes / n (Wilson 1927),
     element by element.
 
@@ -70,7 +69,7 @@ def share_difference(
     other_n: ArrayLike,
     *,
     level: float = 0.95,
-) -> dict[str, np.ndarray]:
+) -> dict[str, ndarray]:
     """Difference of two independent shares: `difference` (first less second), `low`,
     `high`, `z`, `p`.
 
@@ -103,14 +102,14 @@ def share_difference(
     return {name: np.where(known, part, np.nan) for name, part in parts.items()}
 
 
-def two_sided_p(z: ArrayLike) -> np.ndarray:
+def two_sided_p(z: ArrayLike) -> ndarray:
     """The two-sided p of a standard normal statistic; missing stays missing."""
     from scipy.special import ndtr
 
     return 2 * ndtr(-np.abs(np.asarray(z, dtype=float)))
 
 
-def adjusted_p(p: ArrayLike, *, method: str = "fdr") -> np.ndarray:
+def adjusted_p(p: ArrayLike, *, method: str = "fdr") -> ndarray:
     """P-values adjusted for how many were looked at, in the order given; a missing p is
     no test and stays missing.
 
@@ -141,7 +140,7 @@ def adjusted_p(p: ArrayLike, *, method: str = "fdr") -> np.ndarray:
     return out.reshape(np.shape(p))
 
 
-def _counts(successes: ArrayLike, n: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def _counts(successes: ArrayLike, n: ArrayLike) -> tuple[ndarray, ndarray]:
     """Successes and trials as floats of one shape; refused where a share would leave
     [0, 1].
     """

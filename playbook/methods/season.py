@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.errors import PlaybookError
 
@@ -47,14 +48,14 @@ class Cleaned:
     per period) and the effects.
     """
 
-    amounts: np.ndarray
-    index: np.ndarray
-    future_index: np.ndarray
-    future_effect: np.ndarray
-    effects: np.ndarray
+    amounts: ndarray
+    index: ndarray
+    future_index: ndarray
+    future_effect: ndarray
+    effects: ndarray
 
 
-def _moving_mean(amounts: np.ndarray, width: int, *, full: bool) -> np.ndarray:
+def _moving_mean(amounts: ndarray, width: int, *, full: bool) -> ndarray:
     """Centred mean over `width` periods, half weights at the ends of an even width; NaN
     where it is not `full`.
     """
@@ -66,13 +67,18 @@ def _moving_mean(amounts: np.ndarray, width: int, *, full: bool) -> np.ndarray:
         for part in (known, np.where(known, amounts, 0.0))
     )
     is_enough = weight > (0.75 * width if full else 0)
-    mean = np.divide(total, weight, out=np.full(n, np.nan), where=is_enough)
+    mean = np.divide(
+        total,
+        weight,
+        out=np.full(n, np.nan),
+        where=is_enough,
+    )
     if full:
         mean[:half], mean[n - half :] = np.nan, np.nan
     return mean
 
 
-def season_index(amounts: np.ndarray, period: int) -> np.ndarray:
+def season_index(amounts: ndarray, period: int) -> ndarray:
     """Index by position in the season (mean 1): sums of the last five seasons over the
     sums of their moving means.
 
@@ -87,11 +93,16 @@ def season_index(amounts: np.ndarray, period: int) -> np.ndarray:
     is_used = np.isfinite(base + amounts) & (np.arange(n) >= n - KEPT_SEASONS * period)
     position = np.arange(n)[is_used] % period
     top, bottom = (np.bincount(position, part[is_used], period) for part in (amounts, base))
-    index = np.divide(top, bottom, out=flat.copy(), where=bottom > 0)
+    index = np.divide(
+        top,
+        bottom,
+        out=flat.copy(),
+        where=bottom > 0,
+    )
     return np.maximum(index, 0.0) / index.mean() if index.mean() > 0 else flat
 
 
-def _full_index(amounts: np.ndarray, week: int, year: int, ahead: int) -> np.ndarray:
+def _full_index(amounts: ndarray, week: int, year: int, ahead: int) -> ndarray:
     """Season of every period and of the `ahead` next ones: the week for days, then the
     year in blocks of a week.
     """
@@ -110,7 +121,7 @@ def _full_index(amounts: np.ndarray, week: int, year: int, ahead: int) -> np.nda
 
 
 def clean_series(
-    amounts: np.ndarray, calendar: np.ndarray, future: np.ndarray, *, week: int, year: int
+    amounts: ndarray, calendar: ndarray, future: ndarray, *, week: int, year: int
 ) -> Cleaned:
     """Season and calendar effects, found in turn until they settle, gaps filled at
     level times season times effect.
@@ -140,22 +151,28 @@ def clean_series(
         known = np.isfinite(level)
         filled = np.interp(np.arange(n), np.flatnonzero(known), level[known]) * index[:n]
         bare = np.where(np.isfinite(bare), bare, filled)
-    return Cleaned(bare, index[:n], index[n:], _factor(future, effects), effects)
+    return Cleaned(
+        bare,
+        index[:n],
+        index[n:],
+        _factor(future, effects),
+        effects,
+    )
 
 
-def _ridge(shares: np.ndarray, amounts: np.ndarray, base: np.ndarray) -> np.ndarray:
+def _ridge(shares: ndarray, amounts: ndarray, base: ndarray) -> ndarray:
     """Effects of full periods on the level `base`, weighted by it."""
     weight = base / base.mean()
     gram = (shares * weight[:, None]).T @ shares + RIDGE * np.eye(shares.shape[1])
     return np.linalg.solve(gram, shares.T @ (weight * (amounts / base - 1)))
 
 
-def _factor(shares: np.ndarray, effects: np.ndarray) -> np.ndarray:
+def _factor(shares: ndarray, effects: ndarray) -> ndarray:
     """What the calendar multiplies each period's level by."""
     return np.maximum(1 + shares @ effects, 0.05)
 
 
-def growth_path(amounts: np.ndarray, year: int, ahead: int) -> np.ndarray | None:
+def growth_path(amounts: ndarray, year: int, ahead: int) -> ndarray | None:
     """The same period a year before, times recent growth over a year; None with less
     than five quarters of history.
     """
@@ -179,7 +196,7 @@ def growth_path(amounts: np.ndarray, year: int, ahead: int) -> np.ndarray | None
     return np.mean(paths, axis=0)
 
 
-def _level_and_slope(adjusted: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+def _level_and_slope(adjusted: ndarray, weight: ndarray) -> tuple[float, float]:
     """Level at the newest period and slope per period, weighted by age."""
     age = np.arange(len(adjusted))[::-1].astype(float)
     total = weight.sum()
@@ -189,7 +206,7 @@ def _level_and_slope(adjusted: np.ndarray, weight: np.ndarray) -> tuple[float, f
     return mean + slope * mean_age, slope
 
 
-def _adjusted(amounts: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _adjusted(amounts: ndarray, index: ndarray) -> tuple[ndarray, ndarray]:
     """Season divided out (0 where closed), and whether each period is open: a closed
     weekday says nothing about the level.
     """
@@ -197,7 +214,7 @@ def _adjusted(amounts: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.where(is_open, amounts / np.where(is_open, index, 1.0), 0.0), is_open
 
 
-def trend_path(cleaned: Cleaned, year: int) -> np.ndarray:
+def trend_path(cleaned: Cleaned, year: int) -> ndarray:
     """Level and damped slope of the season-adjusted series, on its season; NaN with
     fewer than three periods.
     """
@@ -214,7 +231,7 @@ def trend_path(cleaned: Cleaned, year: int) -> np.ndarray:
     return np.mean(paths, axis=0) * cleaned.future_index
 
 
-def level_path(cleaned: Cleaned, year: int) -> np.ndarray:
+def level_path(cleaned: Cleaned, year: int) -> ndarray:
     """The season-adjusted level of the last weeks (memory of a quarter of a year)
     without any slope.
     """
@@ -225,8 +242,8 @@ def level_path(cleaned: Cleaned, year: int) -> np.ndarray:
 
 
 def model_paths(
-    amounts: np.ndarray, effects: np.ndarray, week: int, year: int, models: tuple[str, ...]
-) -> np.ndarray:
+    amounts: ndarray, effects: ndarray, week: int, year: int, models: tuple[str, ...]
+) -> ndarray:
     """Every model's forecast (models, ahead) after `amounts`; the rows of `effects`
     beyond them are the calendar ahead.
 
@@ -234,7 +251,13 @@ def model_paths(
     """
     n, ahead = len(amounts), len(effects) - len(amounts)
     nothing = np.full(ahead, np.nan)
-    cleaned = clean_series(amounts, effects[:n], effects[n:], week=week, year=year)
+    cleaned = clean_series(
+        amounts,
+        effects[:n],
+        effects[n:],
+        week=week,
+        year=year,
+    )
     lift = cleaned.future_effect
     grown = growth_path(cleaned.amounts, year, ahead)
     trend, level = trend_path(cleaned, year) * lift, level_path(cleaned, year) * lift
@@ -256,7 +279,7 @@ def model_paths(
     return np.stack([known[name] for name in models])
 
 
-def _ets(amounts: np.ndarray, year: int, ahead: int) -> np.ndarray:
+def _ets(amounts: ndarray, year: int, ahead: int) -> ndarray:
     """Holt-Winters by statsmodels with damped additive trend and multiplicative season
     where two years are there.
     """

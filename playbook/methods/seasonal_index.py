@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 __all__ = ["seasonal_index"]
 
 
-def seasonal_index(monthly: pd.DataFrame) -> pd.DataFrame:
+def seasonal_index(monthly: DataFrame) -> DataFrame:
     """One row per month of the year:
 
     - month_no: 1 to 12
@@ -31,7 +32,7 @@ def seasonal_index(monthly: pd.DataFrame) -> pd.DataFrame:
 
     months = _with_centred_mean(monthly)
     by_month = months.groupby("month_no")
-    season = pd.DataFrame({"month_no": range(1, 13)}).assign(index=np.nan, low=np.nan, high=np.nan)
+    season = DataFrame({"month_no": range(1, 13)}).assign(index=np.nan, low=np.nan, high=np.nan)
     n_years = season["month_no"].map(by_month.size()).fillna(0).astype("int64")
     season["n_years"] = n_years
     if n_years.min() < 1:
@@ -44,17 +45,22 @@ def seasonal_index(monthly: pd.DataFrame) -> pd.DataFrame:
     half = student.ppf(0.95, max(freedom, 1)) * spread / np.sqrt(n_years) / scale
     index = season["month_no"].map(ratio_of_sums) / scale
     status = np.where(n_years >= 2, "complete", "partial")
-    return season.assign(index=index, low=index - half, high=index + half, status=status)
+    return season.assign(
+        index=index,
+        low=index - half,
+        high=index + half,
+        status=status,
+    )
 
 
-def _with_centred_mean(monthly: pd.DataFrame) -> pd.DataFrame:
+def _with_centred_mean(monthly: DataFrame) -> DataFrame:
     """The months that have a positive centred mean: amount, centred_mean, month_no, ratio."""
     period = pd.PeriodIndex(monthly.month, freq="M")
     amount = pd.Series(monthly.amount.to_numpy(float), index=period).sort_index()
     if len(amount):
         amount = amount.reindex(pd.period_range(period.min(), period.max(), freq="M"))
     mean = amount.rolling(12).mean()
-    months = pd.DataFrame(
+    months = DataFrame(
         {
             "amount": amount,
             "centred_mean": (mean + mean.shift(-1)).shift(-5) / 2,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas import DataFrame
 
 __all__ = ["Clock", "CALENDAR", "shop_clock"]
 
@@ -42,7 +43,7 @@ class Clock:
     past: NDArray
     future: NDArray
 
-    def history(self, table: pd.DataFrame) -> pd.DataFrame:
+    def history(self, table: DataFrame) -> DataFrame:
         """`table` (t_x and T in calendar days) with both in shop days."""
         age = _read(self.past, table["T"])
         idle = _read(self.past, table["T"] - table.t_x)
@@ -61,7 +62,7 @@ def _read(clock: NDArray, days: float | NDArray) -> NDArray:
     return np.interp(days, np.arange(last + 1), clock) + np.maximum(days - last, 0)
 
 
-def shop_clock(past: pd.DataFrame, origin: pd.Timestamp, table: pd.DataFrame) -> Clock:
+def shop_clock(past: DataFrame, origin: pd.Timestamp, table: DataFrame) -> Clock:
     """The clock as of `origin`. `past`: customer_id (a whole number), day_on, orders;
     `table`: the histories of the same customers (customer_id, T).
     """

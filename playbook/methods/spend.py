@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+from pandas import DataFrame
 
 from playbook.messages import say
 from playbook.methods.optimum import lifetimes_optimum, newton_gap
@@ -46,7 +46,7 @@ class SpendFit:
     reason: str
 
 
-def fit_spend(table: pd.DataFrame, *, model: str = "auto", engine: str = "auto") -> SpendFit:
+def fit_spend(table: DataFrame, *, model: str = "auto", engine: str = "auto") -> SpendFit:
     """Fit money per purchase day to `table`, one row per customer: n (purchase days so
     far), mean (money per such day).
 
@@ -70,7 +70,7 @@ def fit_spend(table: pd.DataFrame, *, model: str = "auto", engine: str = "auto")
     return _credibility(table, say("methods.gamma_not_used", why=why))
 
 
-def expected_spend(fit: SpendFit, table: pd.DataFrame) -> NDArray:
+def expected_spend(fit: SpendFit, table: DataFrame) -> NDArray:
     """Expected money per future purchase day for each row of `table` (n, mean); the
     shop's mean where n is 0. Missing everywhere when the fit has no parameters.
     """
@@ -90,7 +90,12 @@ def expected_spend(fit: SpendFit, table: pd.DataFrame) -> NDArray:
 
 def _gamma_gamma(n: NDArray, mean: NDArray, engine: str) -> SpendFit:
     if len(n) < _FEW or np.ptp(mean) == 0:
-        return SpendFit("gamma_gamma", None, False, say("methods.few_spenders", n=len(n)))
+        return SpendFit(
+            "gamma_gamma",
+            None,
+            False,
+            say("methods.few_spenders", n=len(n)),
+        )
     scale = float(np.exp(np.log(mean).mean()))
     units = [1, 1, scale]
 
@@ -108,7 +113,12 @@ def _gamma_gamma(n: NDArray, mean: NDArray, engine: str) -> SpendFit:
     if params[1] <= 1:
         doubts.append(say("methods.no_mean", q=params[1]))
     named = dict(zip("pqv", params.tolist(), strict=True))
-    return SpendFit("gamma_gamma", named, not doubts, "; ".join(doubts) or note)
+    return SpendFit(
+        "gamma_gamma",
+        named,
+        not doubts,
+        "; ".join(doubts) or note,
+    )
 
 
 def _loss(point: NDArray, n: NDArray, mean: NDArray) -> tuple[float, NDArray]:
@@ -144,7 +154,15 @@ def _own(n: NDArray, mean: NDArray) -> NDArray:
     options = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-9}
     starts = ([1.5, 1.2, 0.5], [0.0, 0.5, 0.0], [3.0, 2.0, 0.0])
     ends = [
-        minimize(_loss, s, (n, mean), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        minimize(
+            _loss,
+            s,
+            (n, mean),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options=options,
+        )
         for s in starts
     ]
     return min(ends, key=lambda end: end.fun).x
@@ -161,7 +179,7 @@ def _by_lifetimes(n: NDArray, mean: NDArray) -> tuple[NDArray | None, str]:
     return lifetimes_optimum(fit, "pqv")
 
 
-def _credibility(table: pd.DataFrame, reason: str) -> SpendFit:
+def _credibility(table: DataFrame, reason: str) -> SpendFit:
     """Bühlmann's k = spread within customers / spread between them, from means and
     counts alone.
 
@@ -171,7 +189,12 @@ def _credibility(table: pd.DataFrame, reason: str) -> SpendFit:
     """
     n, mean = table.n.to_numpy(), table["mean"].to_numpy()
     if len(n) == 0:
-        return SpendFit("credibility", None, False, reason or say("methods.nobody_spent"))
+        return SpendFit(
+            "credibility",
+            None,
+            False,
+            reason or say("methods.nobody_spent"),
+        )
     shop = float(np.average(mean, weights=n))
     off = (mean - shop) ** 2
     off, slant = np.minimum(off, np.quantile(off, 0.99)), 1 / n
@@ -181,4 +204,9 @@ def _credibility(table: pd.DataFrame, reason: str) -> SpendFit:
     k = _K_RANGE[0]
     if within > 0:
         k = float(np.clip(within / between if between > 0 else np.inf, *_K_RANGE))
-    return SpendFit("credibility", {"mean": shop, "k": k}, True, reason)
+    return SpendFit(
+        "credibility",
+        {"mean": shop, "k": k},
+        True,
+        reason,
+    )

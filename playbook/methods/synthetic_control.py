@@ -114,7 +114,15 @@ def detectable(
         for i, lift in enumerate(lifts):
             planted = mean[:until].copy()
             planted[start:] *= 1 + lift
-            n_found[i] += _conformal(planted, others[:until], start, 0.0) <= 1 - LEVEL
+            n_found[i] += (
+                _conformal(
+                    planted,
+                    others[:until],
+                    start,
+                    0.0,
+                )
+                <= 1 - LEVEL
+            )
     return n_found / len(starts)
 
 
@@ -153,7 +161,15 @@ def _end(mean: ndarray, others: ndarray, start: int, att: float, side: int) -> f
     """
 
     def is_inside(distance: float) -> bool:
-        return _conformal(mean, others, start, att + side * distance) > 1 - LEVEL
+        return (
+            _conformal(
+                mean,
+                others,
+                start,
+                att + side * distance,
+            )
+            > 1 - LEVEL
+        )
 
     step = max(np.std(np.diff(mean)), 1e-9 * np.abs(mean).max())
     inside, outside = 0.0, step / 4

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.registry import chapter
 from playbook.errors import PlaybookError
@@ -37,16 +38,16 @@ RENAMED = {
 }
 
 
-def answers(months: str | Path) -> pd.DataFrame:
+def answers(months: str | Path) -> DataFrame:
     """What people answered, one row per decision: decision_id, status, done_on,
     done_size, note.
     """
     path = Path(months) / "decisions_log.parquet"
-    return pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=COLUMNS)
+    return pd.read_parquet(path) if path.exists() else DataFrame(columns=COLUMNS)
 
 
 @returns("runs.followup")
-def followup(month_folder: str | Path) -> pd.DataFrame:
+def followup(month_folder: str | Path) -> DataFrame:
     """Decisions of earlier months: what was answered, and for those done the metric
     before and after.
 
@@ -71,17 +72,17 @@ def followup(month_folder: str | Path) -> pd.DataFrame:
     )
 
 
-def _decisions_of(months: list[Path], notebook: str = "*") -> pd.DataFrame:
+def _decisions_of(months: list[Path], notebook: str = "*") -> DataFrame:
     """The decisions of these months as they were first published, stacked."""
     paths = [
         path for month in months for path in sorted(month.glob(f"{notebook}/decisions.parquet"))
     ]
     frames = [pd.read_parquet(path) for path in paths]
     frames = [frame for frame in frames if len(frame)] or frames
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return pd.concat(frames, ignore_index=True) if frames else DataFrame()
 
 
-def _before_and_after(answered: pd.DataFrame, headline: pd.DataFrame, month: str) -> pd.DataFrame:
+def _before_and_after(answered: DataFrame, headline: DataFrame, month: str) -> DataFrame:
     """The decisions' evidence in their month and in this one, for those that were done."""
     complete = headline[headline["status"] == "complete"]
     amounts = complete.set_index(["metric", "month"])["amount"]
@@ -99,7 +100,7 @@ def _before_and_after(answered: pd.DataFrame, headline: pd.DataFrame, month: str
     return answered.assign(change=change, verdict=verdict)
 
 
-def accepted_targets(months: str | Path) -> pd.DataFrame:
+def accepted_targets(months: str | Path) -> DataFrame:
     """Targets of the chapter on goals that people accepted or changed: month, metric,
     value, owner_role (as in `targets`).
     """
@@ -107,7 +108,7 @@ def accepted_targets(months: str | Path) -> pd.DataFrame:
     goals = chapter("goal_setting").notebook
     decisions = _decisions_of(first_versions(Path(months)), goals)
     if decisions.empty:
-        return pd.DataFrame(columns=columns)
+        return DataFrame(columns=columns)
     answered = decisions.drop(columns=["status"]).merge(answers(months), on="decision_id")
     is_target = answered["subject_type"] == "kpi"
     taken = answered[answered["status"].isin(TAKEN) & is_target]
@@ -121,14 +122,12 @@ def accepted_targets(months: str | Path) -> pd.DataFrame:
     return targets.drop_duplicates(["month", "metric"], keep="last", ignore_index=True)
 
 
-def targets_in_force(
-    stated: pd.DataFrame | None, month_folder: str | Path | None
-) -> pd.DataFrame | None:
+def targets_in_force(stated: DataFrame | None, month_folder: str | Path | None) -> DataFrame | None:
     """The shop's own `targets` with those that people accepted or changed in their
     place (month and metric alike); None where there are neither. Without a month folder
     nobody has answered anything.
     """
-    taken = accepted_targets(Path(month_folder).parent) if month_folder else pd.DataFrame()
+    taken = accepted_targets(Path(month_folder).parent) if month_folder else DataFrame()
     if not len(taken):
         return stated
     both = taken if stated is None else pd.concat([stated, taken], ignore_index=True)
@@ -176,7 +175,7 @@ def _published_ids(folder: Path) -> set[str]:
     return ids
 
 
-def _read_sheet(path: Path) -> pd.DataFrame:
+def _read_sheet(path: Path) -> DataFrame:
     """The table that has a decision_id column, every cell as it was typed."""
     if not path.is_file():
         raise PlaybookError("runs.no_such_file", file=path)
@@ -184,7 +183,12 @@ def _read_sheet(path: Path) -> pd.DataFrame:
         if path.suffix.lower() == ".csv":
             sheets = _read_csv(path)
         else:
-            sheets = pd.read_excel(path, sheet_name=None, engine="calamine", dtype=object)
+            sheets = pd.read_excel(
+                path,
+                sheet_name=None,
+                engine="calamine",
+                dtype=object,
+            )
     except Exception as error:  # calamine's own kinds have no common base
         reason = str(error).splitlines()[0]
         raise PlaybookError("runs.unreadable_answers", reason=reason, file=path) from None
@@ -194,14 +198,28 @@ def _read_sheet(path: Path) -> pd.DataFrame:
     raise PlaybookError("runs.no_answer_columns", file=path, column="decision_id")
 
 
-def _read_csv(path: Path) -> dict[str, pd.DataFrame]:
+def _read_csv(path: Path) -> dict[str, DataFrame]:
     try:
-        return {"": pd.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False)}
+        return {
+            "": pd.read_csv(
+                path,
+                dtype=str,
+                encoding="utf-8-sig",
+                keep_default_na=False,
+            )
+        }
     except UnicodeDecodeError:
-        return {"": pd.read_csv(path, dtype=str, encoding="gb18030", keep_default_na=False)}
+        return {
+            "": pd.read_csv(
+                path,
+                dtype=str,
+                encoding="gb18030",
+                keep_default_na=False,
+            )
+        }
 
 
-def _checked_answers(frame: pd.DataFrame, known: set[str], path: Path) -> pd.DataFrame:
+def _checked_answers(frame: DataFrame, known: set[str], path: Path) -> DataFrame:
     """The answers in plain types; PlaybookError names the rows (as the sheet counts
     them) that are wrong. Rows of blocked sections, which decisions.csv lists too, are
     nobody's to answer.
@@ -231,7 +249,12 @@ def _checked_answers(frame: pd.DataFrame, known: set[str], path: Path) -> pd.Dat
     for column, rule, is_wrong in rules:
         if is_wrong.any():
             shown = ", ".join(map(str, rows.loc[is_wrong, "row"].head(5)))
-            about = {"which": shown, "known": ", ".join(ANSWERS), "file": path, "column": column}
+            about = {
+                "which": shown,
+                "known": ", ".join(ANSWERS),
+                "file": path,
+                "column": column,
+            }
             raise PlaybookError(f"runs.{rule}", rows=int(is_wrong.sum()), **about)
     return rows[COLUMNS].reset_index(drop=True)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.monthly_review.review import main_figures
 from playbook.chapters.registry import chapter
@@ -101,12 +102,17 @@ def _write(pack: Pack, months: Path) -> None:
         marked = predictions.assign(is_replay=record["is_replay"])
         marked.to_parquet(folder / "predictions.parquet", index=False)
     for notebook in pack.done:
-        write_chapter(folder / notebook, record, title_of(notebook), pack.tables(notebook))
+        write_chapter(
+            folder / notebook,
+            record,
+            title_of(notebook),
+            pack.tables(notebook),
+        )
     (folder / "index.html").write_text(_index(pack, decisions, months), encoding="utf-8")
     write_workbook(pack, decisions, folder / "playbook.xlsx")
 
 
-def _index(pack: Pack, decisions: pd.DataFrame, months: Path) -> str:
+def _index(pack: Pack, decisions: DataFrame, months: Path) -> str:
     from jinja2 import Environment, FileSystemLoader
 
     record = pack.record
@@ -138,7 +144,7 @@ def _index(pack: Pack, decisions: pd.DataFrame, months: Path) -> str:
     )
 
 
-def _sections(pack: Pack, decisions: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _sections(pack: Pack, decisions: DataFrame) -> Iterator[dict[str, Any]]:
     """The page's sections that have something to show."""
     shown, folded = _decision_tables(pack, decisions)
     scores = track_record(pack.folder)
@@ -197,7 +203,7 @@ def _section(
 def _reviewed(
     pack: Pack,
     name: str,
-    otherwise: Callable[[], pd.DataFrame] | None = None,
+    otherwise: Callable[[], DataFrame] | None = None,
     *,
     title: str = "",
 ) -> dict[str, Any] | None:
@@ -277,7 +283,7 @@ def _folded(title: str, table: dict[str, Any] | None) -> dict[str, Any]:
     return {"title": title, "table": table, "lines": []}
 
 
-def _figures(card: pd.DataFrame) -> dict[str, Any] | None:
+def _figures(card: DataFrame) -> dict[str, Any] | None:
     """A table with a metric in every row, its numbers written in the metric's unit."""
     if card.empty:
         return None
@@ -302,7 +308,7 @@ def _definitions(pack: Pack) -> list[dict[str, Any]]:
     return [_definition(METRICS[m], by_metric[m], amounts) for m in METRICS if m in by_metric]
 
 
-def _definition(metric: Any, rows: pd.DataFrame, amounts: dict[str, float]) -> dict[str, Any]:
+def _definition(metric: Any, rows: DataFrame, amounts: dict[str, float]) -> dict[str, Any]:
     states = ", ".join(sorted(set(rows["status"].dropna().astype(str))))
     parts = {
         "formula": metric.formula,
@@ -316,7 +322,7 @@ def _definition(metric: Any, rows: pd.DataFrame, amounts: dict[str, float]) -> d
     }
     told = [(heading(name), part) for name, part in parts.items() if part != ""]
     name = metric_name(metric.id)
-    table = table_of(pd.DataFrame(told, columns=["part", "meaning"]), Shown(name))
+    table = table_of(DataFrame(told, columns=["part", "meaning"]), Shown(name))
     return _folded(name, table) | {"is_part": True}
 
 
@@ -336,7 +342,7 @@ def _parts(formula: str, amount: float, amounts: dict[str, float]) -> dict[str, 
 
 
 def _decision_tables(
-    pack: Pack, decisions: pd.DataFrame
+    pack: Pack, decisions: DataFrame
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     """The ranked actions to read; folded: all decisions, and what was blocked."""
     if decisions.empty:
@@ -359,13 +365,13 @@ def _decision_tables(
     return shown, folded
 
 
-def _readable(rows: pd.DataFrame) -> pd.DataFrame:
+def _readable(rows: DataFrame) -> DataFrame:
     """Decisions as people read them, under headings in the language in use."""
     told = [
         decision_text(row) | {"chapter": title_of(str(row["notebook"]))}
         for row in rows.to_dict("records")
     ]
-    return pd.DataFrame(told, columns=DECISION).rename(columns={c: word(c) for c in DECISION})
+    return DataFrame(told, columns=DECISION).rename(columns={c: word(c) for c in DECISION})
 
 
 def _chapter_card(pack: Pack, notebook: str) -> dict[str, Any]:

@@ -182,7 +182,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write whole or not at all."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
+    write_text(
+        path,
+        json.dumps(
+            content,
+            indent=1,
+            ensure_ascii=False,
+            default=str,
+        )
+        + "\n",
+    )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -176,7 +176,13 @@ class _Work:
         past = (before or self._newest()).get("notebooks", {})
         usual = {name: outcome.get("seconds") or 0.0 for name, outcome in past.items()}
         title, names = f"{self.shop.name} {self.shop.month}", [c.name for c in chosen]
-        with Progress(self.how.console, title, names, usual, self.how.jobs) as progress:
+        with Progress(
+            self.how.console,
+            title,
+            names,
+            usual,
+            self.how.jobs,
+        ) as progress:
             todo = [c for c in chosen if not c.is_review and not self._is_kept(c, progress)]
             kernels = _Kernels([c.source for c in todo] if self.how.is_warm else [])
             try:
@@ -450,7 +456,12 @@ def _verdict(shop: Store) -> dict[str, Any]:
         stops = judged.gates[is_stop]
         pairs = zip(stops.gate, stops.amount, strict=True)
         reasons = "; ".join(f"{label('gates', gate)}: {amount}" for gate, amount in pairs)
-        raise PlaybookError("runs.cannot_carry", shop=shop.name, month=shop.month, why=reasons)
+        raise PlaybookError(
+            "runs.cannot_carry",
+            shop=shop.name,
+            month=shop.month,
+            why=reasons,
+        )
     gates = judged.gates.astype(object).where(judged.gates.notna(), None).to_dict("records")
     plain = {"status": judged.status, "reasons": list(judged.reasons), "gates": gates}
     if memo is None:

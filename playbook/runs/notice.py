@@ -70,7 +70,12 @@ def _lines(result: dict[str, Any]) -> list[str]:
     if result["status"] == 1:
         return [say("runs.nothing_published", title=title, reason=result["error"]["message"])]
     failed = [
-        say("runs.chapter_failed", name=name, cell=outcome["cell"], error=outcome["error"])
+        say(
+            "runs.chapter_failed",
+            name=name,
+            cell=outcome["cell"],
+            error=outcome["error"],
+        )
         for name, outcome in result["failed"].items()
     ]
     decisions = [

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.monthly_review.decisions import WEIGHT
 from playbook.chapters.registry import chapter, place_of
@@ -47,24 +48,24 @@ class Pack:
         """Names of a chapter's result tables."""
         return sorted(p.stem for p in (self.folder / notebook / "tables").glob("*.parquet"))
 
-    def table(self, notebook: str, name: str) -> pd.DataFrame | None:
+    def table(self, notebook: str, name: str) -> DataFrame | None:
         """A result table, or None when the chapter wrote none of that name."""
         path = self.folder / notebook / "tables" / f"{name}.parquet"
         return pd.read_parquet(path) if notebook and path.exists() else None
 
-    def reviewed(self, name: str) -> pd.DataFrame | None:
+    def reviewed(self, name: str) -> DataFrame | None:
         """A table of the review, or None where it wrote none or one without rows."""
         frame = self.table(self.review, name)
         return None if frame is None or frame.empty else frame
 
-    def gathered(self, name: str) -> pd.DataFrame:
+    def gathered(self, name: str) -> DataFrame:
         """One file of every chapter (decisions, predictions, headline), stacked, with
         its notebook.
         """
         paths = [(n, self.folder / n / f"{name}.parquet") for n in self.done]
         frames = [pd.read_parquet(path).assign(notebook=n) for n, path in paths if path.exists()]
         frames = [frame for frame in frames if len(frame)]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        return pd.concat(frames, ignore_index=True) if frames else DataFrame()
 
     def figure(self, notebook: str, name: str = "") -> dict[str, str] | None:
         """A chapter's figure as a data address with its alternative text; the first one
@@ -84,7 +85,7 @@ class Pack:
                 }
         return None
 
-    def decisions(self) -> pd.DataFrame:
+    def decisions(self) -> DataFrame:
         """All decisions of the month, best first: expected effect weighed by
         confidence, what costs after what is not known; blocked rows last.
         """
@@ -99,12 +100,12 @@ class Pack:
         return order.drop(columns=["_blocked", "_worth"]).reset_index(drop=True)
 
 
-def open_decisions(decisions: pd.DataFrame) -> pd.DataFrame:
+def open_decisions(decisions: DataFrame) -> DataFrame:
     """The decisions that were not blocked by something missing."""
     return decisions[decisions["action"] != "blocked"] if len(decisions) else decisions
 
 
-def ranked(pack: Pack, decisions: pd.DataFrame) -> pd.DataFrame:
+def ranked(pack: Pack, decisions: DataFrame) -> DataFrame:
     """The review's ranked list; where it wrote none, every open decision in the pack's
     own order.
     """
@@ -114,7 +115,7 @@ def ranked(pack: Pack, decisions: pd.DataFrame) -> pd.DataFrame:
     return listed[["decision_id"]].merge(decisions, on="decision_id")
 
 
-def latest_figures(pack: Pack) -> pd.DataFrame:
+def latest_figures(pack: Pack) -> DataFrame:
     """One row per headline metric of the month: metric, actual, last_month, last_year
     (missing where not known), status.
     """
@@ -131,7 +132,7 @@ def latest_figures(pack: Pack) -> pd.DataFrame:
         "last_year": months_back(month, 13)[0],
     }
     none = pd.Series(float("nan"), index=wide.index)
-    figures = pd.DataFrame({name: wide.get(m, none) for name, m in when.items()}, index=wide.index)
+    figures = DataFrame({name: wide.get(m, none) for name, m in when.items()}, index=wide.index)
     return figures.assign(status=status).dropna(subset=["actual"]).reset_index()
 
 

@@ -162,10 +162,31 @@ def plan_chapters(shop: Store, store: str, out: Path, wish: Wish | None = None) 
         wanted = _settings(shop.parameters, name, declared[name])
         if name in chosen:
             wanted |= {k: v for k, v in wish.parameters.items() if k in declared[name]}
-        typed = {k: typed_parameter(k, v, declared[name][k][0], name) for k, v in wanted.items()}
+        typed = {
+            k: typed_parameter(
+                k,
+                v,
+                declared[name][k][0],
+                name,
+            )
+            for k, v in wanted.items()
+        }
         ours = {k: v for k, v in fixed.items() if k in declared[name]}
-        key = digest_text(*common, notebook_code(path), typed, fixed["month"])
-        planned.append(Chapter(name, path, name in chosen, ours | typed, key))
+        key = digest_text(
+            *common,
+            notebook_code(path),
+            typed,
+            fixed["month"],
+        )
+        planned.append(
+            Chapter(
+                name,
+                path,
+                name in chosen,
+                ours | typed,
+                key,
+            )
+        )
     return planned
 
 

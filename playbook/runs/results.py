@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.registry import chapter
 from playbook.decisions import Decision
@@ -83,7 +84,7 @@ class Results:
             for part in ("tables", "figures"):
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
 
-    def table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    def table(self, name: str, frame: DataFrame) -> DataFrame:
         """Keep a result table under its name (parquet and CSV) and give it back."""
         self._claim(name)
         if self.folder is not None:
@@ -115,7 +116,12 @@ class Results:
         missing = [n for n in names if self.shop is None or not self.shop.has(n)]
         for name in missing:
             why = say("runs.needs_column" if "." in name else "runs.needs_table", name=name)
-            self.block(section, needs=name, reason=why, owner_role=owner_role)
+            self.block(
+                section,
+                needs=name,
+                reason=why,
+                owner_role=owner_role,
+            )
         self._note()
         return not missing
 
@@ -133,7 +139,15 @@ class Results:
         """Say that a section cannot speak: what it lacks, as a `blocked` decision."""
         title = self._section_title(section)
         self._blocked.append({"section": title, "needs": needs})
-        self.decide(Decision("data", title, "blocked", reason=reason, owner_role=owner_role))
+        self.decide(
+            Decision(
+                "data",
+                title,
+                "blocked",
+                reason=reason,
+                owner_role=owner_role,
+            )
+        )
         self._note()
 
     def attempt(
@@ -151,11 +165,16 @@ class Results:
             return make(*given, **knobs)
         except PlaybookError as refused:
             why = refused.message
-            self.block(section, needs=why, reason=str(refused), owner_role=owner_role)
+            self.block(
+                section,
+                needs=why,
+                reason=str(refused),
+                owner_role=owner_role,
+            )
             print(refused)
         return None
 
-    def headline(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def headline(self, frame: DataFrame) -> DataFrame:
         """Keep the chapter's monthly series for the scorecard: one row per metric and
         month.
         """
@@ -166,7 +185,7 @@ class Results:
             _save(frame, self.folder / "headline.parquet")
         return frame
 
-    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def predict(self, frame: DataFrame) -> DataFrame:
         """Keep predictions that later months will score: metric, subject, due day,
         point, interval, naive, model.
         """
@@ -178,7 +197,7 @@ class Results:
             _save(marked, self.folder / "predictions.parquet")
         return frame
 
-    def decide(self, *decisions: Decision | pd.DataFrame) -> None:
+    def decide(self, *decisions: Decision | DataFrame) -> None:
         """Add rows to the decision table: Decisions, or frames in their fields (missing
         cells are not known). The same subject and action twice is a mistake and
         refused.
@@ -212,10 +231,10 @@ class Results:
         facts = chapter(self.notebook)
         return say(f"{facts.room}.section_{section}") if facts and section.islower() else section
 
-    def decisions(self) -> pd.DataFrame:
+    def decisions(self) -> DataFrame:
         """The notebook's decision rows, in the columns of the decisions schema."""
         self._write_decisions()
-        return pd.DataFrame(self._decisions, columns=DECISION_COLUMNS)
+        return DataFrame(self._decisions, columns=DECISION_COLUMNS)
 
     def _claim(self, name: str) -> None:
         plain = name.removeprefix("figure ")
@@ -228,7 +247,7 @@ class Results:
     def _write_decisions(self) -> None:
         if self.folder is not None:
             numbers = {f.name for f in fields(Decision) if "float" in str(f.type)}
-            frame = pd.DataFrame(self._decisions, columns=DECISION_COLUMNS)
+            frame = DataFrame(self._decisions, columns=DECISION_COLUMNS)
             kinds = {c: "float64" if c in numbers else "object" for c in DECISION_COLUMNS}
             _save(frame.astype(kinds), self.folder / "decisions.parquet")
 
@@ -236,11 +255,16 @@ class Results:
         if self.folder is not None:
             rows = {name: n for name, n in self._rows.items() if not name.startswith("figure ")}
             notes = {"rows": rows, "blocked": self._blocked}
-            text = json.dumps(notes, indent=1, sort_keys=True, ensure_ascii=False)
+            text = json.dumps(
+                notes,
+                indent=1,
+                sort_keys=True,
+                ensure_ascii=False,
+            )
             (self.folder / "notes.json").write_text(text, encoding="utf-8")
 
 
-def _each(given: tuple[Decision | pd.DataFrame, ...]) -> Iterator[Decision]:
+def _each(given: tuple[Decision | DataFrame, ...]) -> Iterator[Decision]:
     for decisions in given:
         if isinstance(decisions, Decision):
             yield decisions
@@ -250,7 +274,7 @@ def _each(given: tuple[Decision | pd.DataFrame, ...]) -> Iterator[Decision]:
             yield Decision(**{name: value for name, value in row.items() if value is not None})
 
 
-def _checked(frame: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
+def _checked(frame: DataFrame, columns: list[str], name: str) -> DataFrame:
     missing = [column for column in columns if column not in frame]
     if missing:
         about = {"missing": ", ".join(missing), "known": ", ".join(columns)}
@@ -258,7 +282,7 @@ def _checked(frame: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame
     return frame[columns].reset_index(drop=True)
 
 
-def _save(frame: pd.DataFrame, path: Path) -> None:
+def _save(frame: DataFrame, path: Path) -> None:
     """Parquet with text as text whatever pandas calls it, so that equal frames give
     equal bytes.
     """
@@ -272,7 +296,7 @@ def _save(frame: pd.DataFrame, path: Path) -> None:
     plain.to_parquet(path, index=False)
 
 
-def escaped(frame: pd.DataFrame) -> pd.DataFrame:
+def escaped(frame: DataFrame) -> DataFrame:
     """Text that a spreadsheet would run as a formula gets a leading apostrophe."""
     safe = frame.copy()
     for column in safe.select_dtypes(include=["object", "string", "category"]):
@@ -290,7 +314,7 @@ def month_folder(given: str, *, store: str, month: str) -> Path:
     return Path(given) if given else project / "runs" / Path(store).name / month
 
 
-def read_results(folder: str | Path) -> dict[str, pd.DataFrame]:
+def read_results(folder: str | Path) -> dict[str, DataFrame]:
     """What the chapters of a month left: headline, decisions, predictions, notes
     (notebook, section, needs; one row per blocked section, or one with `needs` missing
     for a chapter without any). All empty where no chapter left anything.
@@ -304,14 +328,14 @@ def read_results(folder: str | Path) -> dict[str, pd.DataFrame]:
     }
     results = {name: _stacked(places, name, columns[name]) for name in columns}
     notes = [note for place in places for note in _blocked_in(place)]
-    return results | {"notes": pd.DataFrame(notes, columns=["notebook", "section", "needs"])}
+    return results | {"notes": DataFrame(notes, columns=["notebook", "section", "needs"])}
 
 
-def _stacked(places: list[Path], name: str, columns: list[str]) -> pd.DataFrame:
+def _stacked(places: list[Path], name: str, columns: list[str]) -> DataFrame:
     paths = [p for place in places if (p := place / f"{name}.parquet").exists()]
     frames = [pd.read_parquet(path).assign(notebook=path.parent.name) for path in paths]
     frames = [frame for frame in frames if len(frame)]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    return pd.concat(frames, ignore_index=True) if frames else DataFrame(columns=columns)
 
 
 def _blocked_in(place: Path) -> list[dict[str, Any]]:
@@ -322,9 +346,9 @@ def _blocked_in(place: Path) -> list[dict[str, Any]]:
 
 def result_table(
     folder: str | Path, notebook: str, name: str, *, columns: tuple[str, ...] = ()
-) -> pd.DataFrame:
+) -> DataFrame:
     """A result table of a chapter in a month folder; an empty frame with `columns` when
     the chapter left none.
     """
     path = Path(folder) / notebook / "tables" / f"{name}.parquet"
-    return pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=list(columns))
+    return pd.read_parquet(path) if path.exists() else DataFrame(columns=list(columns))

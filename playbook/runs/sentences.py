@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.messages import say
 from playbook.runs.cells import decision_text, metric_name, plain_number
@@ -14,7 +15,7 @@ ACTIONS_SHOWN = 10
 DRIVERS_NAMED = 2
 
 
-def sentences(pack: Pack, decisions: pd.DataFrame) -> list[str]:
+def sentences(pack: Pack, decisions: DataFrame) -> list[str]:
     """What happened, why, what to decide by when, from the figures the review gathered."""
     return [_what_happened(pack), _why(pack), _what_to_decide(pack, decisions)]
 
@@ -28,7 +29,12 @@ def _what_happened(pack: Pack) -> str:
     figure = row.iloc[0]
     money = f"{plain_number(figure.actual)} {record['currency']}"
     if figure.status != "complete":
-        return say("runs.still_filling", as_of=record["as_of"], month=record["month"], money=money)
+        return say(
+            "runs.still_filling",
+            as_of=record["as_of"],
+            month=record["month"],
+            money=money,
+        )
     changes = []
     for column in ("last_month", "last_year"):
         if pd.notna(figure[column]) and figure[column]:
@@ -47,7 +53,7 @@ def _against_its_past(pack: Pack) -> str:
     """
     card = pack.table(pack.review, "scorecard")
     is_there = card is not None and "upper" in card
-    row = card[card["metric"] == "net_revenue"] if is_there else pd.DataFrame()
+    row = card[card["metric"] == "net_revenue"] if is_there else DataFrame()
     if row.empty:
         return say("runs.end")
     figure = row.iloc[0]
@@ -77,7 +83,7 @@ def _why(pack: Pack) -> str:
     return say("runs.why", parts=say("runs.and_both").join(parts)) + _news(drivers)
 
 
-def _news(drivers: pd.DataFrame) -> str:
+def _news(drivers: DataFrame) -> str:
     """The driver that moved further than its past, as the end of a sentence."""
     if "is_news" in drivers and drivers["is_news"].astype(bool).any():
         driver = drivers["driver"][drivers["is_news"].astype(bool)].iloc[0]
@@ -86,7 +92,7 @@ def _news(drivers: pd.DataFrame) -> str:
     return say("runs.no_news" if is_judged else "runs.end")
 
 
-def _what_to_decide(pack: Pack, decisions: pd.DataFrame) -> str:
+def _what_to_decide(pack: Pack, decisions: DataFrame) -> str:
     proposals = open_decisions(decisions)
     if proposals.empty:
         return say("runs.nothing_to_decide")

@@ -48,7 +48,12 @@ def _tidy(name: str, path: Path) -> int:
     """Execute one notebook and write it tidied; 1 when it fails."""
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / "executed.ipynb"
-        outcome = execute_notebook(path, target, {}, folder=path.parent)
+        outcome = execute_notebook(
+            path,
+            target,
+            {},
+            folder=path.parent,
+        )
         if outcome.status == "failed":
             where = f"cell {outcome.cell} ({outcome.section})"
             print(f"{name}: {where}: {outcome.error}\n{outcome.traceback}")
@@ -92,8 +97,21 @@ def tidied(notebook: dict[str, Any]) -> str:
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
-    whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    return json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    whole = {
+        "cells": cells,
+        "metadata": metadata,
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    return (
+        json.dumps(
+            whole,
+            indent=1,
+            ensure_ascii=False,
+            sort_keys=True,
+        )
+        + "\n"
+    )
 
 
 def _joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.runs.folders import first_versions, read_json
 from playbook.tables import empty, frame_of, returns, schema
@@ -37,8 +38,8 @@ WHOLE = {"", "all", "shop", "total"}  # subjects whose actual is the headline se
 class TrackRecord:
     """The tables `runs.scored` (prediction by prediction) and `runs.track_record`."""
 
-    scored: pd.DataFrame
-    summary: pd.DataFrame
+    scored: DataFrame
+    summary: DataFrame
 
 
 def track_record(month_folder: str | Path) -> TrackRecord:
@@ -57,8 +58,8 @@ def track_record(month_folder: str | Path) -> TrackRecord:
 
 @returns("runs.scored")
 def score_predictions(
-    predictions: pd.DataFrame, actuals: pd.DataFrame, *, as_of: str | dt.date
-) -> pd.DataFrame:
+    predictions: DataFrame, actuals: DataFrame, *, as_of: str | dt.date
+) -> DataFrame:
     """Predictions against what came. `actuals` has metric, subject, due_on (text),
     amount, status. A prediction is `scored`, `waiting` (not due, or the actual still
     fills) or has `no actual` (due, and nothing reports it); figures of rows that are not
@@ -87,13 +88,13 @@ def score_predictions(
     return both[columns].sort_values(order, kind="stable", ignore_index=True)
 
 
-def _keyed(frame: pd.DataFrame) -> pd.DataFrame:
+def _keyed(frame: DataFrame) -> DataFrame:
     days = frame["due_on"].astype(str).str[:10]
     return frame.assign(subject=_whole(frame["subject"]), due_on=days)
 
 
 @returns("runs.track_record")
-def summed_up(scored: pd.DataFrame) -> pd.DataFrame:
+def summed_up(scored: DataFrame) -> DataFrame:
     """Scored predictions by notebook, metric and live or replayed, beside naive."""
     rows = []
     for keys, group in scored.groupby(["notebook", "metric", "is_replay"], sort=True):
@@ -120,7 +121,7 @@ def summed_up(scored: pd.DataFrame) -> pd.DataFrame:
 
 
 @returns("runs.restated")
-def restated(month_folder: str | Path) -> pd.DataFrame:
+def restated(month_folder: str | Path) -> DataFrame:
     """What a republished month says differently from its first version. Empty for a
     month published once.
     """
@@ -146,7 +147,7 @@ def _whole(subjects: pd.Series) -> pd.Series:
     return text.where(~text.str.lower().isin(WHOLE), "all")
 
 
-def _predictions(months: Path, *, before: str) -> pd.DataFrame:
+def _predictions(months: Path, *, before: str) -> DataFrame:
     """Predictions as first published; a month looked at before its end predicts nothing."""
     frames = []
     for path in first_versions(months):
@@ -154,20 +155,20 @@ def _predictions(months: Path, *, before: str) -> pd.DataFrame:
         is_earlier = path.name[:7] < before and file.exists()
         if is_earlier and not read_json(path / "run.json").get("is_partial"):
             frames.append(pd.read_parquet(file).assign(made_in=path.name[:7]))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return pd.concat(frames, ignore_index=True) if frames else DataFrame()
 
 
-def headline_of(folder: Path) -> pd.DataFrame:
+def headline_of(folder: Path) -> DataFrame:
     """All chapters' headline series stacked, the first chapter that reports a metric
     and month winning.
     """
     frames = [pd.read_parquet(f) for f in sorted(folder.glob("*/headline.parquet"))]
     if not frames:
-        return pd.DataFrame(columns=["metric", "month", "amount", "status"])
+        return DataFrame(columns=["metric", "month", "amount", "status"])
     return pd.concat(frames, ignore_index=True).drop_duplicates(["metric", "month"])
 
 
-def _actuals(folder: Path) -> pd.DataFrame:
+def _actuals(folder: Path) -> DataFrame:
     """What can be compared with a prediction: the headline series, and any chapter's
     table `actuals`.
     """
@@ -179,5 +180,5 @@ def _actuals(folder: Path) -> pd.DataFrame:
         found.append(more if "status" in more else more.assign(status="complete"))
     columns = ["metric", "subject", "due_on", "amount", "status"]
     return pd.concat(
-        [f[columns] for f in found if len(f)] or [pd.DataFrame(columns=columns)], ignore_index=True
+        [f[columns] for f in found if len(f)] or [DataFrame(columns=columns)], ignore_index=True
     )

@@ -154,7 +154,12 @@ class _Forked:
     def wait(self, timeout: float | None = None) -> int:
         """Wait until it has ended."""
         if self.returncode is None:
-            select.select([self.handle], [], [], timeout)
+            select.select(
+                [self.handle],
+                [],
+                [],
+                timeout,
+            )
         return self.poll() or 0
 
     def send_signal(self, number: int) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.registry import chapter
 from playbook.measures.metrics import METRICS, definitions
@@ -61,7 +62,7 @@ OPTIONS = {
 }
 
 
-def write_workbook(pack: Pack, decisions: pd.DataFrame, path: Path) -> None:
+def write_workbook(pack: Pack, decisions: DataFrame, path: Path) -> None:
     """Write `playbook.xlsx`; the same pack gives the same bytes."""
     import xlsxwriter
 
@@ -86,11 +87,11 @@ def write_workbook(pack: Pack, decisions: pd.DataFrame, path: Path) -> None:
                 sheets.frame(title_of(notebook), table)
 
 
-def _or_empty(frame: pd.DataFrame | None, columns: tuple[str, ...]) -> pd.DataFrame:
-    return pd.DataFrame(columns=list(columns)) if frame is None else frame
+def _or_empty(frame: DataFrame | None, columns: tuple[str, ...]) -> DataFrame:
+    return DataFrame(columns=list(columns)) if frame is None else frame
 
 
-def _first_table(pack: Pack, notebook: str) -> pd.DataFrame | None:
+def _first_table(pack: Pack, notebook: str) -> DataFrame | None:
     """The chapter's headline table, else its first that is not about single persons."""
     facts = chapter(notebook)
     headline = facts.headline_table if facts else ""
@@ -101,7 +102,7 @@ def _first_table(pack: Pack, notebook: str) -> pd.DataFrame | None:
     return None
 
 
-def _definitions(pack: Pack) -> pd.DataFrame:
+def _definitions(pack: Pack) -> DataFrame:
     series = pack.gathered("headline")
     used = sorted(set(series["metric"]) & set(METRICS)) if len(series) else []
     frame = definitions(*used).iloc[: len(used)]
@@ -134,7 +135,7 @@ class _Sheets:
         sheet.fit_to_pages(1, 0)
         return sheet
 
-    def frame(self, name: str, frame: pd.DataFrame, sheet: Any = None, top: int = 0) -> Any:
+    def frame(self, name: str, frame: DataFrame, sheet: Any = None, top: int = 0) -> Any:
         """A frame as a sheet: names of columns as they are, so that code can read it
         back.
         """
@@ -142,15 +143,30 @@ class _Sheets:
         kept = frame[[c for c in frame.columns if c not in ABOUT_ONE_PERSON]].head(ROWS_KEPT)
         least, most = WIDTHS
         for place, column in enumerate(kept.columns):
-            sheet.write_string(top, place, str(column), self.formats["head"])
+            sheet.write_string(
+                top,
+                place,
+                str(column),
+                self.formats["head"],
+            )
             values = kept[column].tolist()
             for row, value in enumerate(values, start=top + 1):
-                self.cell(sheet, (row, place), value, column)
+                self.cell(
+                    sheet,
+                    (row, place),
+                    value,
+                    column,
+                )
             widest = max(len(str(text)) for text in (column, *values[:200]))
             sheet.set_column(place, place, min(max(min(widest, 60) + 2, least), most))
         sheet.freeze_panes(top + 1, 0)
         if len(kept) and len(kept.columns):
-            sheet.autofilter(top, 0, top + len(kept), len(kept.columns) - 1)
+            sheet.autofilter(
+                top,
+                0,
+                top + len(kept),
+                len(kept.columns) - 1,
+            )
         return sheet
 
     def cell(self, sheet: Any, place: tuple[int, int], value: Any, column: str) -> None:
@@ -169,14 +185,24 @@ class _Sheets:
         elif math.isfinite(float(value)):
             sheet.write_number(*place, float(value), formats[_number_format(value, column)])
 
-    def text(self, name: str, lines: list[str], frame: pd.DataFrame) -> None:
+    def text(self, name: str, lines: list[str], frame: DataFrame) -> None:
         """A few lines of text above a table."""
         sheet = self.sheet(name)
         for row, line in enumerate(lines):
-            sheet.write_string(row, 0, line, self.formats["title" if row == 0 else "plain"])
-        self.frame(name, frame, sheet, top=len(lines) + 1)
+            sheet.write_string(
+                row,
+                0,
+                line,
+                self.formats["title" if row == 0 else "plain"],
+            )
+        self.frame(
+            name,
+            frame,
+            sheet,
+            top=len(lines) + 1,
+        )
 
-    def decisions(self, name: str, decisions: pd.DataFrame) -> None:
+    def decisions(self, name: str, decisions: DataFrame) -> None:
         """All decisions, the columns to fill in marked, `status` with a list to choose
         from.
         """
@@ -187,7 +213,12 @@ class _Sheets:
             blank = self.formats["fill_day" if column == "done_on" else "fill"]
             for row, value in enumerate(rows[column], start=1):
                 if isinstance(value, str) and value:
-                    sheet.write_string(row, place, value, self.formats["fill"])
+                    sheet.write_string(
+                        row,
+                        place,
+                        value,
+                        self.formats["fill"],
+                    )
                 else:
                     sheet.write_blank(row, place, None, blank)
         answers = {"validate": "list", "source": list(ANSWERS)}
@@ -196,7 +227,13 @@ class _Sheets:
         days["error_message"] = say("runs.a_day")
         for column, rule in (("status", answers), ("done_on", days)):
             place = DECISION_COLUMNS.index(column)
-            sheet.data_validation(1, place, max(len(rows), 1), place, rule)
+            sheet.data_validation(
+                1,
+                place,
+                max(len(rows), 1),
+                place,
+                rule,
+            )
         sheet.freeze_panes(1, 1)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import ibis
+from ibis import Table
 
 from playbook.store.contract import KINDS
 
@@ -90,7 +91,7 @@ def write_whole(path: Path, text: str) -> None:
     os.replace(part, path)
 
 
-def write_parquet(con: ibis.BaseBackend, table: ibis.Table, path: Path) -> None:
+def write_parquet(con: ibis.BaseBackend, table: Table, path: Path) -> None:
     """The table as parquet, whole or not at all, each column in the type Ibis states:
     left alone, DuckDB widens sums of whole numbers beyond 64 bits and products of
     decimals beyond six places.
@@ -109,7 +110,7 @@ def write_parquet(con: ibis.BaseBackend, table: ibis.Table, path: Path) -> None:
     os.replace(part, path)
 
 
-def keep_on_server(con: ibis.BaseBackend, table: ibis.Table) -> ibis.Table:
+def keep_on_server(con: ibis.BaseBackend, table: Table) -> Table:
     """The table built once for this connection, or where the user may not create one,
     the expression itself: the same rows, computed wherever they are asked for.
 

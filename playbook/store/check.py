@@ -18,7 +18,8 @@ from typing import Any
 
 import ibis
 import pandas as pd
-from ibis import _
+from ibis import Value, _
+from pandas import DataFrame
 
 from playbook.errors import PlaybookError
 from playbook.messages import language, say
@@ -57,7 +58,7 @@ def require_contract(shop: Store) -> None:
         raise _refusal(shop, stopping)
 
 
-def _refusal(shop: Store, stopping: pd.DataFrame) -> PlaybookError:
+def _refusal(shop: Store, stopping: DataFrame) -> PlaybookError:
     first = stopping.iloc[0]
     others = [
         f"{p.table}{'.' * bool(p.column)}{p.column}: {p.rule}"
@@ -78,14 +79,21 @@ def _refusal(shop: Store, stopping: pd.DataFrame) -> PlaybookError:
     )
 
 
-def contract_problems(shop: Store) -> pd.DataFrame:
+def contract_problems(shop: Store) -> DataFrame:
     """One row per broken column rule, in the columns of the schema `store.problems`."""
     problems: list[dict[str, Any]] = []
     for name in (n for n in TABLES if n in shop.uncut):
         problems += _table_problems(shop, TABLES[name])
     for name, other in (SALES, SALES[::-1]):
         if name not in shop.uncut and other in shop.uncut:
-            problems.append(_problem(name, "", "table_required", do="add_table"))
+            problems.append(
+                _problem(
+                    name,
+                    "",
+                    "table_required",
+                    do="add_table",
+                )
+            )
     if any(problem["stops"] for problem in problems):
         # else the identities see these two keys on their way
         for name in (n for n in SALES if n in shop.uncut and _is_complete(shop, n)):
@@ -105,12 +113,26 @@ def _table_problems(shop: Store, spec: Table) -> list[dict[str, Any]]:
         came = ", ".join(sorted(shop.present[spec.name])[:12])
         examples = say("store.columns_found", columns=came)
         return [
-            _problem(spec.name, column, "column_required", examples=examples, do="add_column")
+            _problem(
+                spec.name,
+                column,
+                "column_required",
+                examples=examples,
+                do="add_column",
+            )
             for column in missing
         ]
     if spec.name in SALES:
         if not _is_complete(shop, spec.name):
-            return [_problem(spec.name, "", "no_rows_in_table", 0, do="import_an_order")]
+            return [
+                _problem(
+                    spec.name,
+                    "",
+                    "no_rows_in_table",
+                    0,
+                    do="import_an_order",
+                )
+            ]
         return _column_problems(shop, spec)
     return _column_problems(shop, spec) + _key_problems(shop, spec.name)
 
@@ -213,7 +235,7 @@ def _unconverted_examples(shop: Store, spec: Table, column: Column) -> str:
     return ", ".join(map(str, shop.con.execute(shown).iloc[:, 0]))
 
 
-def _examples(shop: Store, table: ibis.Table, key: list[str], is_broken: ibis.Value) -> str:
+def _examples(shop: Store, table: ibis.Table, key: list[str], is_broken: Value) -> str:
     shown = shop.con.execute(table.filter(is_broken).select(key).order_by(key).limit(3))
     return "; ".join(" ".join(map(str, row)) for row in shown.itertuples(index=False))
 
@@ -224,9 +246,9 @@ def _pandera_checks(pa: Any, column: Column) -> list[Any]:
     return checks + [check(bound) for check, bound in bounds if bound is not None]
 
 
-def _rules(column: Column, values: ibis.Column) -> list[tuple[str, object, ibis.Value]]:
+def _rules(column: Column, values: ibis.Column) -> list[tuple[str, object, Value]]:
     """The rules of a column: name, what it is held against, the rows that break it."""
-    rules: list[tuple[str, object, ibis.Value]] = []
+    rules: list[tuple[str, object, Value]] = []
     if column.required:
         rules.append(("present", "", values.isnull()))
     if column.allowed:
@@ -250,7 +272,16 @@ def _key_problems(shop: Store, name: str) -> list[dict[str, Any]]:
         return []
     examples = _examples(shop, again, key, again.n > 1)
     key_name = ", ".join(key)
-    return [_problem(name, key_name, "unique", int(rows - groups), examples=examples, do="key")]
+    return [
+        _problem(
+            name,
+            key_name,
+            "unique",
+            int(rows - groups),
+            examples=examples,
+            do="key",
+        )
+    ]
 
 
 @dataclass(frozen=True)
@@ -260,11 +291,11 @@ class _Identity:
     table: str
     column: str
     rule: str
-    is_broken: ibis.Value
+    is_broken: Value
     before: str = ""
 
 
-def identity_problems(shop: Store) -> pd.DataFrame:
+def identity_problems(shop: Store) -> DataFrame:
     """One row per broken accounting identity of the contract, with the rows and the
     five largest differences, in the columns of the schema `store.problems`.
     """
@@ -276,7 +307,13 @@ def identity_problems(shop: Store) -> pd.DataFrame:
         if rows:
             stated = {"before": identity.before, "stops": False, "do": "source"}
             problems.append(
-                _problem(identity.table, identity.column, identity.rule, rows, **stated)
+                _problem(
+                    identity.table,
+                    identity.column,
+                    identity.rule,
+                    rows,
+                    **stated,
+                )
             )
     return frame_of("store.problems", problems)
 
@@ -289,9 +326,20 @@ def _moment_identities(shop: Store) -> Iterator[_Identity]:
     there = [c for c in MOMENTS if c in shop.present["orders"]]
     for before, after in itertools.pairwise(there):
         is_late = orders[before] > orders[after]
-        yield _Identity("orders", after, "moments", is_late, before)
+        yield _Identity(
+            "orders",
+            after,
+            "moments",
+            is_late,
+            before,
+        )
     is_both = orders.cancelled_at.notnull() & orders.delivered_at.notnull()
-    yield _Identity("orders", "cancelled_at", "cancelled", is_both)
+    yield _Identity(
+        "orders",
+        "cancelled_at",
+        "cancelled",
+        is_both,
+    )
 
 
 def _table_identities(shop: Store) -> Iterator[_Identity]:
@@ -299,15 +347,35 @@ def _table_identities(shop: Store) -> Iterator[_Identity]:
     if "purchase_orders" in tables:
         bought = tables["purchase_orders"]
         is_early = bought.received_on < bought.ordered_on
-        yield _Identity("purchase_orders", "received_on", "arrival", is_early)
+        yield _Identity(
+            "purchase_orders",
+            "received_on",
+            "arrival",
+            is_early,
+        )
         is_over = bought.n_received > bought.n_ordered * OVER_DELIVERY
-        yield _Identity("purchase_orders", "n_received", "over_delivery", is_over)
+        yield _Identity(
+            "purchase_orders",
+            "n_received",
+            "over_delivery",
+            is_over,
+        )
     if "traffic" in tables:
         visits = tables["traffic"]
         is_odd = (visits.checkouts > visits.sessions) | (visits.buyers > visits.checkouts)
-        yield _Identity("traffic", "checkouts", "funnel", is_odd)
+        yield _Identity(
+            "traffic",
+            "checkouts",
+            "funnel",
+            is_odd,
+        )
     if "stock" in tables:
-        yield _Identity("stock", "on_hand", "stock", tables["stock"].on_hand < 0)
+        yield _Identity(
+            "stock",
+            "on_hand",
+            "stock",
+            tables["stock"].on_hand < 0,
+        )
     if "memberships" in tables:
         moves = tables["memberships"]
         running = ibis.window(
@@ -317,7 +385,12 @@ def _table_identities(shop: Store) -> Iterator[_Identity]:
             following=0,
         )
         balance = moves.mutate(balance=moves.points_delta.sum().over(running)).balance
-        yield _Identity("memberships", "points_delta", "points", balance < 0)
+        yield _Identity(
+            "memberships",
+            "points_delta",
+            "points",
+            balance < 0,
+        )
 
 
 def _order_identities(shop: Store) -> list[dict[str, Any]]:
@@ -346,11 +419,19 @@ def _order_identities(shop: Store) -> list[dict[str, Any]]:
             shown = _largest(shop, both.filter(is_broken), off.get(column))
             # a total that does not tie is itemised in the walk; goods that do not tie stop
             stated = {"examples": shown, "stops": rule != "total_ties", "do": "orders"}
-            problems.append(_problem(table, column, rule, rows, **stated))
+            problems.append(
+                _problem(
+                    table,
+                    column,
+                    rule,
+                    rows,
+                    **stated,
+                )
+            )
     return problems
 
 
-def _differences(both: ibis.Table) -> dict[str, ibis.Value]:
+def _differences(both: ibis.Table) -> dict[str, Value]:
     """By how much an order's money differs from its lines', and its total from its parts."""
     zero = ibis.literal(0).cast(MONEY)
     discount = both.discount.fill_null(both.line_discount)
@@ -377,7 +458,7 @@ def _keys_not_proved(shop: Store, counted: pd.Series, n_sums: int) -> list[dict[
     return problems
 
 
-def _largest(shop: Store, broken: ibis.Table, off: ibis.Value | None) -> str:
+def _largest(shop: Store, broken: ibis.Table, off: Value | None) -> str:
     """The five orders that are furthest off, with the difference where there is one."""
     difference = ibis.literal(0) if off is None else off
     key = broken.order_id.fill_null(broken.order_id_right)

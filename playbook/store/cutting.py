@@ -10,6 +10,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 import ibis
+from ibis import Value
 
 from playbook.store.contract import PLANNED, Table, ibis_type
 
@@ -52,7 +53,7 @@ def typed(spec: Table, table: ibis.Table) -> ibis.Table:
     return table.select(**columns)
 
 
-def _converted(values: ibis.Value, wanted: str) -> ibis.Value:
+def _converted(values: Value, wanted: str) -> Value:
     kind = values.type()
     if wanted == "timestamp" and kind.is_timestamp() and kind.timezone:
         return values.cast("timestamp('UTC')").cast("timestamp")
@@ -100,7 +101,7 @@ def masked(spec: Table, table: ibis.Table, as_of: AsOf) -> ibis.Table:
     return table.mutate(**hidden) if hidden else table
 
 
-def _status_then(orders: ibis.Table, as_of: AsOf) -> ibis.Value:
+def _status_then(orders: ibis.Table, as_of: AsOf) -> Value:
     """The status an order had at the end of as-of, told from its later moments."""
     status, end = orders.status, ibis.literal(as_of.end)
     is_cancelled_later = (status == "cancelled") & (orders.cancelled_at >= end)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import ibis
 import pandas as pd
-from ibis import _
+from ibis import Table, Value, _
 
 from playbook.messages import read_yaml
 from playbook.store.contract import KINDS, MONEY, TABLES
@@ -41,35 +41,35 @@ LOOKBACK_SHARE, LEAST_LOOKBACK, MOST_LOOKBACK = 0.9, 60, 365
 RATES = ("payment_share", "platform_share", "fulfilment_per_order")
 
 
-def _money(value: ibis.Value) -> ibis.Value:
+def _money(value: Value) -> Value:
     # by way of the wider type: Ibis takes a product or a sum of money for money and
     # leaves a plain cast out, and the engine would carry 128-bit numbers through every
     # join and sort that follows
     return value.cast("decimal(38, 6)").cast(MONEY)
 
 
-def _times(quantity: ibis.Value, money: ibis.Value) -> ibis.Value:
+def _times(quantity: Value, money: Value) -> Value:
     # whole numbers without decimals: the engine gives a product the decimals of both, and
     # twelve of them leave room for nine million only
     return _money(quantity.cast("decimal(12, 0)") * money)
 
 
-def _whole(value: ibis.Value) -> ibis.Value:
+def _whole(value: Value) -> Value:
     # the engine's sum of whole numbers is 128 bits wide too
     return value.cast("decimal(38, 0)").cast("int64")
 
 
-def _shown(table: ibis.Table, name: str, *order: str) -> ibis.Table:
+def _shown(table: Table, name: str, *order: str) -> Table:
     """The table's columns as `tables.yaml` lists them, sorted."""
     return table.select(*schema(f"store.{name}").names).order_by(*order)
 
 
-def _counted(shop: Store) -> ibis.Table:
+def _counted(shop: Store) -> Table:
     orders = shop.orders.filter(_.status.isin(list(shop.counted_statuses)))
     return orders.filter(_.is_test.fill_null(False) == ibis.literal(False))
 
 
-def _cost_rate(shop: Store, orders: ibis.Table, kind: str) -> ibis.Table:
+def _cost_rate(shop: Store, orders: Table, kind: str) -> Table:
     """order_id, <kind>: the rate in force on the day of the order; the order's own
     channel before `all`.
     """
@@ -88,7 +88,7 @@ def _cost_rate(shop: Store, orders: ibis.Table, kind: str) -> ibis.Table:
     return newest.select("order_id", **{kind: newest.own.fill_null(newest.every)})
 
 
-def _line_money(shop: Store) -> ibis.Table:
+def _line_money(shop: Store) -> Table:
     """Every line of the log, uncut, with its money."""
     lines = shop.uncut["order_lines"]
     unit_cost = lines.unit_cost
@@ -109,7 +109,7 @@ def _line_money(shop: Store) -> ibis.Table:
     )
 
 
-def _is_product(shop: Store, lines: ibis.Table) -> ibis.Value:
+def _is_product(shop: Store, lines: Table) -> Value:
     """False for lines that are no goods: where the field says so, or the sku or title is
     one of `non_products.yaml`; shop.yaml (`products`, `non_products`) has the last word.
     """
@@ -131,7 +131,7 @@ def _non_products() -> dict[str, list[str]]:
     return {kind: [name.strip() for name in text.split("|")] for kind, text in names.items()}
 
 
-def order_money(shop: Store) -> ibis.Table:
+def order_money(shop: Store) -> Table:
     """One row per order of the log with lines, counted or not: order_id, units,
     n_lines, gross, discount, revenue, known_cost, n_without_cost, is_numbered. What the
     contract's identities, the ledger and every table by order start from: the lines are
@@ -166,18 +166,29 @@ def order_money(shop: Store) -> ibis.Table:
     )
 
 
-def sales_lines(shop: Store) -> ibis.Table:
+def sales_lines(shop: Store) -> Table:
     """One row per line of a counted order. revenue = quantity x price - discount; cost
     = quantity x unit_cost, missing where the cost is not known (0 for lines that are
     not products). Sorted by order and line.
     """
-    orders = _counted(shop).select("order_id", "ordered_at", "ordered_on", "customer_id", "channel")
+    orders = _counted(shop).select(
+        "order_id",
+        "ordered_at",
+        "ordered_on",
+        "customer_id",
+        "channel",
+    )
     # uncut lines: the join with the counted orders cuts them
     lines = _line_money(shop).inner_join(orders, "order_id")
-    return _shown(lines, "sales_lines", "order_id", "line_no")
+    return _shown(
+        lines,
+        "sales_lines",
+        "order_id",
+        "line_no",
+    )
 
 
-def _order_margins(shop: Store) -> ibis.Table:
+def _order_margins(shop: Store) -> Table:
     """One row per counted order with its money and contribution margin."""
     orders = _counted(shop).drop("gross", "discount").inner_join(shop.order_money, "order_id")
     payment, platform, freight = orders.payment_fee, ZERO, orders.shipping_cost
@@ -201,7 +212,7 @@ def _order_margins(shop: Store) -> ibis.Table:
     )
 
 
-def sales_orders(shop: Store) -> ibis.Table:
+def sales_orders(shop: Store) -> Table:
     """One row per counted order with its money and contribution margin; `is_first` is
     the customer's first counted order in the whole log, `is_left_truncated` says that
     earlier ones may exist. Sorted by order.
@@ -216,12 +227,17 @@ def sales_orders(shop: Store) -> ibis.Table:
     return _shown(orders, "sales_orders", "order_id")
 
 
-def _first_orders(shop: Store) -> ibis.Table:
+def _first_orders(shop: Store) -> Table:
     """customer_id, first_order, first_on: by grouping, not by a window, which would
     carry every column of every order through a sort.
     """
     known = _counted(shop).filter(_.customer_id.notnull())
-    known = known.select("order_id", "customer_id", "ordered_at", "ordered_on")
+    known = known.select(
+        "order_id",
+        "customer_id",
+        "ordered_at",
+        "ordered_on",
+    )
     began = known.group_by("customer_id").aggregate(
         first_at=_.ordered_at.min(), first_on=_.ordered_on.min()
     )
@@ -246,7 +262,7 @@ def lookback_days(shop: Store) -> int:
     return int(min(max(MOST_LOOKBACK if pd.isna(usual) else usual, LEAST_LOOKBACK), MOST_LOOKBACK))
 
 
-def booked_refunds(shop: Store) -> ibis.Table:
+def booked_refunds(shop: Store) -> Table:
     """One row per refund that reaches revenue: linked to a counted order, or not linked
     at all. `refunded_on` falls back to the day of the order where the export gave none
     (`is_date_known` false). Sorted by refund.
@@ -280,7 +296,7 @@ def booked_refunds(shop: Store) -> ibis.Table:
     return booked.filter(_.refunded_on.notnull()).order_by("refund_id")
 
 
-def _no_refunds(shop: Store) -> ibis.Table:
+def _no_refunds(shop: Store) -> Table:
     """The table of booked refunds without rows."""
     kinds = {c.name: KINDS[c.type].ibis for c in TABLES["refunds"].columns}
     kinds |= {"channel": "string", "ordered_on": "date", "is_date_known": "boolean"}
@@ -289,7 +305,7 @@ def _no_refunds(shop: Store) -> ibis.Table:
     return shop.orders.filter(ibis.literal(False)).select(**columns)
 
 
-def _linked_refunds(shop: Store) -> ibis.Table:
+def _linked_refunds(shop: Store) -> Table:
     """Refunds with their order, line and cost; those of orders that do not count are
     left out.
     """
@@ -297,7 +313,12 @@ def _linked_refunds(shop: Store) -> ibis.Table:
         "order_id", "ordered_on", order_customer=_.customer_id, order_channel=_.channel
     )
     counted = _counted(shop).select("order_id").mutate(is_counted=True)
-    lines = shop.sales_lines.select("order_id", "line_no", line_sku=_.sku, line_cost=_.unit_cost)
+    lines = shop.sales_lines.select(
+        "order_id",
+        "line_no",
+        line_sku=_.sku,
+        line_cost=_.unit_cost,
+    )
     costs = shop.sales_lines.filter(_.unit_cost.notnull()).group_by("sku")
     costs = costs.aggregate(sku_cost=_.unit_cost.max())
     refunds = shop.refunds.left_join(orders, "order_id").drop("order_id_right")
@@ -309,7 +330,7 @@ def _linked_refunds(shop: Store) -> ibis.Table:
     return refunds.filter(refunds.order_id.isnull() | refunds.is_counted)
 
 
-def _handling(shop: Store, refunds: ibis.Table) -> ibis.Value:
+def _handling(shop: Store, refunds: Table) -> Value:
     """What a returned unit costs the shop, by its newest rate; 0 where none is stated."""
     if not shop.has("cost_rates"):
         return ZERO
@@ -321,7 +342,7 @@ def _handling(shop: Store, refunds: ibis.Table) -> ibis.Value:
     return _times(refunds.quantity.fill_null(0), ibis.literal(float(rate)).cast(MONEY))
 
 
-def customer_days(shop: Store) -> ibis.Table:
+def customer_days(shop: Store) -> Table:
     """One row per known customer and day with an order or a refund: orders, units,
     revenue, margin (net of what was refunded that day; orders = 0 on a day with refunds
     only; margin missing where a cost is). Sorted by both.
@@ -364,7 +385,7 @@ def customer_days(shop: Store) -> ibis.Table:
     )
 
 
-def sku_days(shop: Store) -> ibis.Table:
+def sku_days(shop: Store) -> Table:
     """One row per sku and day from its launch (or first sale) to as-of. `units` is
     missing where nothing was sold and the shop was closed or nothing was free to sell:
     that is not demand. `units` sold on a day that ended so are a lower bound
@@ -393,7 +414,7 @@ def sku_days(shop: Store) -> ibis.Table:
     return _shown(days, "sku_days", "sku", "day_on")
 
 
-def _sold_days(shop: Store) -> ibis.Table:
+def _sold_days(shop: Store) -> Table:
     """One row per sku and day with a sale. Buyers and orders are counted by grouping in
     steps: the engine's exact distinct counts cost twice as much.
     """
@@ -408,7 +429,12 @@ def _sold_days(shop: Store) -> ibis.Table:
         day_on=_.ordered_on,
         buyer=_.customer_id.fill_null(_.order_id),
     )
-    bought = lines.select("sku", "day_on", "buyer", "order_id").distinct()
+    bought = lines.select(
+        "sku",
+        "day_on",
+        "buyer",
+        "order_id",
+    ).distinct()
     bought = bought.group_by("sku", "day_on", "buyer").aggregate(n=_.count())
     bought = bought.group_by("sku", "day_on").aggregate(orders=_.n.sum(), buyers=_.count())
     sold = lines.group_by("sku", "day_on").aggregate(
@@ -422,7 +448,7 @@ def _sold_days(shop: Store) -> ibis.Table:
     return sold.mutate(margin=(sold.n_unknown == 0).ifelse(sold.known_margin, ibis.null(MONEY)))
 
 
-def _days_on_sale(shop: Store, sold: ibis.Table) -> ibis.Table:
+def _days_on_sale(shop: Store, sold: Table) -> Table:
     """sku, day_on, is_trading: every day of a sku from its launch or first sale."""
     births = sold.group_by("sku").aggregate(first_sale=sold.day_on.min())
     born = births.first_sale
@@ -436,7 +462,7 @@ def _days_on_sale(shop: Store, sold: ibis.Table) -> ibis.Table:
     return days.select("sku", "day_on", "is_trading")
 
 
-def _with_stock(shop: Store, days: ibis.Table) -> ibis.Table:
+def _with_stock(shop: Store, days: Table) -> Table:
     """on_hand and is_stocked: what is promised to orders or damaged lies there and
     cannot be sold.
     """
@@ -449,7 +475,7 @@ def _with_stock(shop: Store, days: ibis.Table) -> ibis.Table:
     return days.mutate(is_stocked=(_.free > 0))
 
 
-def _calendar(shop: Store) -> ibis.Table:
+def _calendar(shop: Store) -> Table:
     """Every day of the log up to as-of; a trading day is one on which any order was
     placed.
     """
@@ -463,7 +489,7 @@ def _calendar(shop: Store) -> ibis.Table:
     return joined.mutate(is_trading=_.is_trading.fill_null(False))
 
 
-def _with_calendar_promotions(shop: Store, days: ibis.Table) -> ibis.Table:
+def _with_calendar_promotions(shop: Store, days: Table) -> Table:
     promos = shop.promotions.filter(_.starts_on <= ibis.literal(shop.as_of))
     listed = promos.filter(_.skus.notnull()).mutate(sku=_.skus.split(" ").unnest())
     marked = listed.select("sku", "starts_on", "ends_on")

@@ -62,7 +62,12 @@ def unreadable(file: Path, name: str, error: Exception) -> PlaybookError:
         reason = say("store.not_utf8")
     except (OSError, EOFError, ValueError, csv.Error) as other:
         reason = str(other)
-    return PlaybookError("store.unreadable_file", reason=reason, file=file, table=name)
+    return PlaybookError(
+        "store.unreadable_file",
+        reason=reason,
+        file=file,
+        table=name,
+    )
 
 
 def first_line(error: Exception, most: int | None = None) -> str:
@@ -76,7 +81,12 @@ def _reason(file: Path, error: Exception) -> str:
     delimiter, names = _header(file)
     for line, row in _csv_rows(file, delimiter):
         if row and len(row) != len(names):
-            return say("store.uneven_line", line=line, n=len(row), wanted=len(names))
+            return say(
+                "store.uneven_line",
+                line=line,
+                n=len(row),
+                wanted=len(names),
+            )
     if "state machine" in first_line(error, 160):
         return say("store.mixed_line_ends")
     return first_line(error, 160)
@@ -84,7 +94,12 @@ def _reason(file: Path, error: Exception) -> str:
 
 def _csv_rows(file: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
     opened = gzip.open if file.suffix == ".gz" else open
-    with opened(file, "rt", encoding="utf-8-sig", newline="") as text:
+    with opened(
+        file,
+        "rt",
+        encoding="utf-8-sig",
+        newline="",
+    ) as text:
         rows = csv.reader(text, delimiter=delimiter)
         yield from ((rows.line_num, row) for row in rows)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+from ibis import Table
 
 from playbook.errors import PlaybookError
 from playbook.store.cache import (
@@ -77,7 +78,12 @@ def _folder(where: str) -> Path:
             return folder.resolve()
     if Path(where).is_file():
         raise PlaybookError("store.one_file", file=where)
-    raise PlaybookError("store.no_store", where=where, known=", ".join(NAMED), file=Path(where))
+    raise PlaybookError(
+        "store.no_store",
+        where=where,
+        known=", ".join(NAMED),
+        file=Path(where),
+    )
 
 
 def open_folder(folder: Path, until: str | None = None, memory: str | None = None) -> Store:
@@ -103,10 +109,26 @@ def open_folder(folder: Path, until: str | None = None, memory: str | None = Non
     every = [path for paths in files.values() for path in paths]
     content = content_hash([*every, folder / "shop.yaml", folder / "store.json"])
     log = read_log(folder / "store.json")
-    store = Store(Delivery(str(folder), con, tables, settings, log, content), RECIPES, until)
+    store = Store(
+        Delivery(
+            str(folder),
+            con,
+            tables,
+            settings,
+            log,
+            content,
+        ),
+        RECIPES,
+        until,
+    )
     for name, (path, *_parts) in files.items():
         if path.suffix != ".parquet":
-            store.uncut[name] = _parsed_once(con, name, path, store.uncut[name])
+            store.uncut[name] = _parsed_once(
+                con,
+                name,
+                path,
+                store.uncut[name],
+            )
     return store
 
 
@@ -120,7 +142,7 @@ def _engine(memory: str | None) -> Any:
     return con
 
 
-def _parsed_once(con: Any, name: str, file: Path, typed: ibis.Table) -> ibis.Table:
+def _parsed_once(con: Any, name: str, file: Path, typed: Table) -> Table:
     """Text tables are parsed once and kept as parquet by the hash of their bytes."""
     key = hashlib.sha256(f"{file_hash(file)}{code_version()}".encode()).hexdigest()
     path = cache_folder() / "parsed" / f"{name}-{key[:16]}.parquet"
@@ -145,10 +167,19 @@ def _open_address(where: str, until: str | None, settings: dict[str, Any]) -> St
     if not tables:
         raise PlaybookError("store.address_without_tables", address=shown)
     name = re.split(r"[/?]", re.sub(r"\?.*$", "", where).rstrip("/"))[-1] or "shop"
-    return Store(Delivery(shown, con, tables, {"name": name} | settings), RECIPES, until)
+    return Store(
+        Delivery(
+            shown,
+            con,
+            tables,
+            {"name": name} | settings,
+        ),
+        RECIPES,
+        until,
+    )
 
 
-def _with_promo_skus(con: Any, promotions: ibis.Table, path: Path) -> ibis.Table:
+def _with_promo_skus(con: Any, promotions: Table, path: Path) -> Table:
     child = read_table(con, "promo_skus", [path])
     listed = child.group_by("promo_id").aggregate(
         child_skus=child.sku.cast("string").group_concat(" ")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import ibis
 import pandas as pd
 from ibis import _
+from pandas import DataFrame
 
 from playbook.chapters.registry import Chapter, chapters
 from playbook.errors import PlaybookError
@@ -39,7 +40,12 @@ LEAST_DAYS = 90  # fewer days of history exclude what speaks of a usual month
 LOYAL_ORDERS = 3
 CLOSED_SHARE = 0.05  # a weekday with orders in fewer of its weeks is a closed day
 # of the order lines, how many must say this
-KNOWN_SHARES = {"cost": 0.95, "sku": 0.95, "customer": 0.5, "channel": 0.8}
+KNOWN_SHARES = {
+    "cost": 0.95,
+    "sku": 0.95,
+    "customer": 0.5,
+    "channel": 0.8,
+}
 # why an import sets rows aside that it could not use, and the share of money that may be
 SET_ASIDE = ("unreadable", "incomplete", "no_exchange_rate", "unexplained")
 MOST_SET_ASIDE = 0.001
@@ -54,7 +60,7 @@ class Verdict:
 
     status: str
     reasons: tuple[str, ...]
-    gates: pd.DataFrame
+    gates: DataFrame
 
 
 Gate = tuple[str, object, str, str]  # gate, what was found, what is needed, verdict
@@ -65,7 +71,7 @@ def lacking(shop: Store, chapter: Chapter) -> list[str]:
     return [n for n in chapter.needs if not any(shop.has(name) for name in n.split("|"))]
 
 
-def capability(shop: Store) -> pd.DataFrame:
+def capability(shop: Store) -> DataFrame:
     """Chapter by chapter: notebook, runs (yes, in part, blocked), missing (what would
     unlock the rest).
     """
@@ -75,10 +81,10 @@ def capability(shop: Store) -> pd.DataFrame:
         wished = [name for name in chapter.unlocks if not shop.has(name)]
         partly = "in part" if wished else "yes"
         rows.append((notebook, "blocked" if without else partly, ", ".join(without + wished)))
-    return pd.DataFrame(rows, columns=["notebook", "runs", "missing"])
+    return DataFrame(rows, columns=["notebook", "runs", "missing"])
 
 
-def rows_per_day(shop: Store) -> pd.DataFrame:
+def rows_per_day(shop: Store) -> DataFrame:
     """Day by day of the report month: day_on, orders (missing on days after as-of),
     verdict (trading, closed day, missing, not yet).
     """
@@ -86,7 +92,7 @@ def rows_per_day(shop: Store) -> pd.DataFrame:
     counts = _orders_by_day(shop).reindex(month)
     has_been = month <= pd.Timestamp(shop.as_of)
     empty = days_without_orders(shop).set_index("day_on").verdict
-    return pd.DataFrame(
+    return DataFrame(
         {
             "day_on": month.date,
             "orders": counts.fillna(0).where(has_been).to_numpy(),
@@ -98,7 +104,7 @@ def rows_per_day(shop: Store) -> pd.DataFrame:
     )
 
 
-def quality(shop: Store) -> pd.DataFrame:
+def quality(shop: Store) -> DataFrame:
     """Table by table: table, rows, duplicate_keys (as the contract's check counted
     them), missing_share of required values, first, last, freshness_days.
     """
@@ -128,7 +134,7 @@ def quality(shop: Store) -> pd.DataFrame:
                 "freshness_days": (shop.as_of - last).days if isinstance(last, dt.date) else None,
             }
         )
-    return pd.DataFrame(rows)
+    return DataFrame(rows)
 
 
 def _as_day(value: object) -> object:
@@ -142,7 +148,7 @@ def _orders_by_day(shop: Store) -> pd.Series:
     return days.set_index(pd.to_datetime(days.day_on)).orders
 
 
-def days_without_orders(shop: Store) -> pd.DataFrame:
+def days_without_orders(shop: Store) -> DataFrame:
     """The days of the report month without an order: day_on, verdict (closed day, or
     missing).
 
@@ -157,13 +163,13 @@ def days_without_orders(shop: Store) -> pd.DataFrame:
     empty = month[month.isna()].index
     is_closed = selling_share[empty.day_of_week].to_numpy() < CLOSED_SHARE
     verdicts = ["closed day" if closed else "missing" for closed in is_closed]
-    return pd.DataFrame({"day_on": [day.date() for day in empty], "verdict": verdicts})
+    return DataFrame({"day_on": [day.date() for day in empty], "verdict": verdicts})
 
 
 def verdict(
     shop: Store,
     *,
-    scan: pd.DataFrame | None = None,
+    scan: DataFrame | None = None,
     least_customers: int = LEAST_CUSTOMERS,
     least_days: int = LEAST_DAYS,
 ) -> Verdict:
@@ -197,7 +203,7 @@ def verdict(
     ]
     stops = any(judged == "stop" for *_rest, judged in gates)
     go = "go with exclusions" if reasons else "go"
-    frame = pd.DataFrame(gates, columns=["gate", "amount", "threshold", "verdict"])
+    frame = DataFrame(gates, columns=["gate", "amount", "threshold", "verdict"])
     return Verdict("stop" if stops else go, tuple(reasons), frame)
 
 
@@ -252,7 +258,12 @@ def _at_least(gate: str, found: float, least: float) -> Gate:
 def _line_gates(shop: Store) -> Iterator[Gate]:
     """How many lines say their cost, sku, customer and channel."""
     lines = shop.sales_lines
-    columns = {"cost": "unit_cost", "sku": "sku", "customer": "customer_id", "channel": "channel"}
+    columns = {
+        "cost": "unit_cost",
+        "sku": "sku",
+        "customer": "customer_id",
+        "channel": "channel",
+    }
     shares = {name: lines[column].notnull().mean() for name, column in columns.items()}
     found = shop.con.execute(lines.aggregate(**shares)).iloc[0]
     for name, least in KNOWN_SHARES.items():

@@ -13,6 +13,7 @@ from decimal import Decimal
 import ibis
 import pandas as pd
 from ibis import _
+from pandas import DataFrame
 
 from playbook.errors import PlaybookError
 from playbook.store.shop import Store
@@ -53,7 +54,7 @@ def _less(reason: str, sums: Sums) -> Step:
     return ("less", reason, -sums[0], -sums[1], -sums[2])
 
 
-def ledger(shop: Store) -> pd.DataFrame:
+def ledger(shop: Store) -> DataFrame:
     """The walk as a frame: step (total, less, sum, memo), reason, rows, orders, amount,
     running_amount.
 
@@ -65,7 +66,7 @@ def ledger(shop: Store) -> pd.DataFrame:
     return shop.walk.copy()
 
 
-def _ledger(shop: Store) -> pd.DataFrame:
+def _ledger(shop: Store) -> DataFrame:
     by_reason = _by_reason(shop)
     lines = sum((sums[2] for sums in by_reason.values()), Decimal(0))
     steps = _imported(shop) if shop.has("import_ledger") else _platform_total(shop, by_reason)
@@ -86,7 +87,12 @@ def _revenue_steps(shop: Store, counted: Sums) -> list[Step]:
     """From counted sales to net revenue, of the shop and of known customers."""
     refunds, orders = shop.booked_refunds, shop.sales_orders
     booked = _sums(shop, refunds)
-    guests = _sums(shop, orders.filter(_.customer_id.isnull()), "revenue", rows="n_lines")
+    guests = _sums(
+        shop,
+        orders.filter(_.customer_id.isnull()),
+        "revenue",
+        rows="n_lines",
+    )
     known_refunds = _sums(shop, refunds.filter(_.customer_id.notnull()))
     rows, n_orders, amount = (a - b for a, b in zip(counted, guests, strict=True))
     return [
@@ -107,7 +113,7 @@ def _revenue_steps(shop: Store, counted: Sums) -> list[Step]:
     ]
 
 
-def _walked(steps: list[Step]) -> pd.DataFrame:
+def _walked(steps: list[Step]) -> DataFrame:
     running, levels = Decimal(0), []
     for step, _reason, _rows, _orders, amount in steps:
         if step in ("less", "total"):
@@ -120,7 +126,7 @@ def _walked(steps: list[Step]) -> pd.DataFrame:
             running = amount
         levels.append(None if step == "memo" else running)
     columns = ["step", "reason", "rows", "orders", "amount"]
-    return pd.DataFrame(steps, columns=columns).assign(running_amount=levels)
+    return DataFrame(steps, columns=columns).assign(running_amount=levels)
 
 
 def _by_reason(shop: Store) -> dict[str, Sums]:
@@ -187,7 +193,7 @@ def _platform_total(shop: Store, by_reason: dict[str, Sums]) -> list[Step]:
     return steps
 
 
-def _tie_customer_days(shop: Store, walked: pd.DataFrame) -> None:
+def _tie_customer_days(shop: Store, walked: DataFrame) -> None:
     held = _decimal(shop.con.execute(_exact(shop.customer_days.revenue)))
     walk = walked.loc[walked.reason == "known-customer net revenue", "amount"].iloc[0]
     if abs(held - walk) >= CENT:
@@ -196,7 +202,7 @@ def _tie_customer_days(shop: Store, walked: pd.DataFrame) -> None:
         )
 
 
-def status_policy(shop: Store) -> pd.DataFrame:
+def status_policy(shop: Store) -> DataFrame:
     """One row per order status: status, orders, amount (total as delivered),
     is_counted.
     """
@@ -207,7 +213,7 @@ def status_policy(shop: Store) -> pd.DataFrame:
     return frame.assign(is_counted=frame.status.isin(shop.counted_statuses))
 
 
-def inflation(shop: Store) -> pd.DataFrame:
+def inflation(shop: Store) -> DataFrame:
     """What naive joins would report as sales: measure, amount, factor (1 = right).
     Order money repeated on every line is the commonest double count in practice.
     """
@@ -225,4 +231,4 @@ def inflation(shop: Store) -> pd.DataFrame:
     sums = {f"m{place}": _exact(measure) for place, measure in enumerate(measures.values())}
     amounts = [_decimal(text) for text in shop.con.execute(joined.aggregate(**sums)).iloc[0]]
     factors = [float(amount / amounts[0]) if amounts[0] else None for amount in amounts]
-    return pd.DataFrame({"measure": list(measures), "amount": amounts, "factor": factors})
+    return DataFrame({"measure": list(measures), "amount": amounts, "factor": factors})

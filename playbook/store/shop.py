@@ -22,7 +22,8 @@ from typing import Any
 
 import ibis
 import pandas as pd
-from ibis import _
+from ibis import Table, _
+from pandas import DataFrame, Timestamp
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
@@ -46,7 +47,7 @@ class Delivery:
 
     where: str
     con: ibis.BaseBackend
-    tables: dict[str, ibis.Table]
+    tables: dict[str, Table]
     settings: dict[str, Any]
     log: dict[str, Any] = field(default_factory=dict)
     content: str = ""
@@ -58,16 +59,16 @@ class Recipes:
     and the days after the log's start in which a first order may not be the first.
     """
 
-    derived: Mapping[str, Callable[[Store], ibis.Table]]
-    steps: Mapping[str, Callable[[Store], ibis.Table]]
+    derived: Mapping[str, Callable[[Store], Table]]
+    steps: Mapping[str, Callable[[Store], Table]]
     lookback_days: Callable[[Store], int]
 
 
-def expression(table: ibis.Table | pd.DataFrame) -> ibis.Table:
+def expression(table: Table | DataFrame) -> Table:
     """An Ibis table: expressions pass through, a pandas frame becomes one (text stays
     text, dates stay dates).
     """
-    if isinstance(table, ibis.Table):
+    if isinstance(table, Table):
         return table
     return ibis.memtable(table.reset_index(drop=True))
 
@@ -91,8 +92,8 @@ class Store:
     and `walk` the ledger once it has been worked out.
     """
 
-    problems: pd.DataFrame
-    walk: pd.DataFrame | None = None
+    problems: DataFrame
+    walk: DataFrame | None = None
 
     def __init__(self, delivery: Delivery, recipes: Recipes, until: str | None = None) -> None:
         self.where, self.con, self.content = delivery.where, delivery.con, delivery.content
@@ -102,8 +103,8 @@ class Store:
         self.present = {name: set(t.columns) for name, t in delivery.tables.items()}
         self._recipes = recipes
         self._present: dict[str, bool] = {}
-        self._cuts: dict[str, ibis.Table] = {}
-        self._built: dict[str, ibis.Table] = {}
+        self._cuts: dict[str, Table] = {}
+        self._built: dict[str, Table] = {}
         self.missing = [name for name in TABLES if name not in delivery.tables]
         self.name = str(self.settings.get("name") or Path(self.where).name)
         self.log_starts_with_shop = bool(self.settings.get("log_starts_with_shop", False))
@@ -123,7 +124,7 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({self.name!r}, as of {self.as_of}, {len(self.uncut)} tables)"
 
-    def __getattr__(self, name: str) -> ibis.Table:
+    def __getattr__(self, name: str) -> Table:
         if name.startswith("_"):
             raise AttributeError(name)
         if name in TABLES:
@@ -132,15 +133,20 @@ class Store:
             return self.derived(name)
         raise AttributeError(name)
 
-    def table(self, name: str) -> ibis.Table:
+    def table(self, name: str) -> Table:
         """A contract table cut at as-of, every contract column present; PlaybookError
         if the shop has none.
         """
         if name not in self.uncut:
-            raise PlaybookError("store.table_not_here", shop=self.name, name=name, table=name)
+            raise PlaybookError(
+                "store.table_not_here",
+                shop=self.name,
+                name=name,
+                table=name,
+            )
         return self._cut(name)
 
-    def get(self, name: str) -> ibis.Table | None:
+    def get(self, name: str) -> Table | None:
         """The table, or None when the shop has none."""
         return self.table(name) if name in self.uncut else None
 
@@ -162,7 +168,7 @@ class Store:
         rows = rows.filter(rows[column].notnull()) if column else rows
         return bool(self.con.execute(rows.limit(1).count()) > 0)
 
-    def derived(self, name: str) -> ibis.Table:
+    def derived(self, name: str) -> Table:
         """A derived table of `playbook.store.derived`, built once per inputs and day,
         then read from the cache; on a server, which has no files to fingerprint, the
         engine keeps it for this connection.
@@ -171,7 +177,7 @@ class Store:
             self._built[name] = self._build(name)
         return self._built[name]
 
-    def _build(self, name: str) -> ibis.Table:
+    def _build(self, name: str) -> Table:
         is_step = name in self._recipes.steps
         make = self._recipes.steps[name] if is_step else self._recipes.derived[name]
         if not self.content:
@@ -232,9 +238,14 @@ class Store:
         """The UTC moments from which the shop's clock is so many minutes ahead, over
         the log.
         """
-        first = pd.Timestamp(self.observed_from or self.as_of) - pd.Timedelta(days=400)
-        last = pd.Timestamp(self.as_of) + pd.Timedelta(days=400)
-        utc = pd.date_range(first, last, freq="30min", tz="UTC")
+        first = Timestamp(self.observed_from or self.as_of) - pd.Timedelta(days=400)
+        last = Timestamp(self.as_of) + pd.Timedelta(days=400)
+        utc = pd.date_range(
+            first,
+            last,
+            freq="30min",
+            tz="UTC",
+        )
         local = utc.tz_convert(self.time_zone).tz_localize(None) - utc.tz_localize(None)
         minutes = pd.Series((local.total_seconds() // 60).astype(int), index=utc.tz_localize(None))
         moved = minutes[minutes.diff().ne(0)]
@@ -267,7 +278,7 @@ class Store:
         low, high = self._ends(self.uncut["orders"].ordered_on)
         if pd.isna(low):
             raise self._no_order_days()
-        first, last = pd.Timestamp(low).date(), pd.Timestamp(high).date()
+        first, last = Timestamp(low).date(), Timestamp(high).date()
         told = stated.get("orders")
         return first, max(last, dt.date.fromisoformat(told)) if told else last
 
@@ -321,13 +332,13 @@ class Store:
                 return low
         return "money"
 
-    def _cut(self, name: str) -> ibis.Table:
+    def _cut(self, name: str) -> Table:
         """Rows that had happened by as-of, with everything that happened later masked."""
         if name not in self._cuts:
             self._cuts[name] = self._cut_now(name)
         return self._cuts[name]
 
-    def _cut_now(self, name: str) -> ibis.Table:
+    def _cut_now(self, name: str) -> Table:
         spec, as_of = TABLES[name], AsOf(self.as_of, self.month, self.as_of_end)
         rows = rows_by(spec, self.uncut[name], as_of)
         if name == "order_lines" and "orders" in self.uncut and self._has_later_orders:
@@ -338,7 +349,7 @@ class Store:
 def _utc_end(day: dt.date, zone: str) -> dt.datetime:
     """The UTC moment at which the local day `day` ends."""
     try:
-        end = pd.Timestamp(day + dt.timedelta(days=1)).tz_localize(zone)
+        end = Timestamp(day + dt.timedelta(days=1)).tz_localize(zone)
     except Exception:
         raise PlaybookError("store.no_time_zone", given=zone, file="shop.yaml") from None
     return end.tz_convert("UTC").tz_localize(None).to_pydatetime()

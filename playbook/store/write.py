@@ -137,7 +137,14 @@ def write_json(path: Path, value: Mapping[str, object]) -> None:
     """
     new = path.with_name(f".{path.name}.new")
     new.write_text(
-        json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+        json.dumps(
+            value,
+            indent=1,
+            sort_keys=True,
+            ensure_ascii=False,
+        )
+        + "\n",
+        encoding="utf-8",
     )
     os.replace(new, path)
 

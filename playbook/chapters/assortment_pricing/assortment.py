@@ -15,6 +15,8 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
+from numpy import ndarray
+from pandas import DataFrame, Series
 
 from playbook.measures.demand_panel import DemandPanel
 from playbook.messages import say
@@ -24,7 +26,7 @@ from playbook.methods.uncensored import level_around
 from playbook.store import expression
 from playbook.tables import returns, schema
 
-Table = ibis.Table | pd.DataFrame
+Table = ibis.Table | DataFrame
 
 __all__ = [
     "OFF_SALE",
@@ -82,10 +84,10 @@ def _ordered_within(table: Table, until: dt.date, days: int) -> ibis.Table:
     return expression(table).filter((day > until - dt.timedelta(days=days)) & (day <= until))
 
 
-def category_of(sku: pd.Series, products: Table | None) -> pd.Series:
+def category_of(sku: Series, products: Table | None) -> Series:
     """The category of each sku; missing where it has none, or without products."""
     if products is None:
-        return pd.Series(None, sku.index, dtype=object)
+        return Series(None, sku.index, dtype=object)
     known = expression(products).select("sku", "category").to_pandas().drop_duplicates("sku")
     return sku.map(known.set_index("sku")["category"])
 
@@ -98,7 +100,7 @@ def sku_year(
     days: int = YEAR_DAYS,
     products: Table | None = None,
     variable_share: float = 0.0,
-) -> pd.DataFrame:
+) -> DataFrame:
     """One row per product sku sold in the last `days`: sku, units, n_orders, n_buyers,
     title, revenue, goods_cost, n_unknown (lines without a cost), cut_units (under a
     discount or promotion), n_known and n_first (orders of a known customer, and those
@@ -132,12 +134,12 @@ def sku_year(
     return year
 
 
-def _positive(amount: pd.Series) -> pd.Series:
+def _positive(amount: Series) -> Series:
     """An amount to divide by; missing where it is 0 or less."""
     return amount.where(amount > 0)
 
 
-def sku_views(events: Table, *, as_of: dt.date) -> pd.Series:
+def sku_views(events: Table, *, as_of: dt.date) -> Series:
     """Visitors who looked at each sku in the last `VIEW_DAYS`, by sku in rising order; a
     sku nobody looked at has no row.
     """
@@ -151,13 +153,13 @@ def sku_views(events: Table, *, as_of: dt.date) -> pd.Series:
 
 @returns("assortment_pricing.roles")
 def roles(
-    year: pd.DataFrame,
+    year: DataFrame,
     *,
-    elasticity: pd.DataFrame | None = None,
-    stock_days: pd.Series | None = None,
-    views: pd.Series | None = None,
+    elasticity: DataFrame | None = None,
+    stock_days: Series | None = None,
+    views: Series | None = None,
     clear_days: float = 240.0,
-) -> pd.DataFrame:
+) -> DataFrame:
     """The role of each sku and the rule it met, first match in this order. clearance
     清仓: stock for more than `clear_days`. image 形象款: price in the top decile, fewer
     units than the median. campaign 活动款: at least half of its units discounted, and
@@ -196,7 +198,7 @@ def lifecycle(
     law: DemandLaw,
     *,
     products: Table | None = None,
-) -> pd.DataFrame:
+) -> DataFrame:
     """The stage of life of each sku: withdrawn (products.is_active is false), never on
     sale, new, growing, mature, declining, ended. A change counts when its interval
     leaves 0.
@@ -242,7 +244,7 @@ def lifecycle(
         "high": trend + wide,
     }
     change = {name: np.where(judged, np.expm1(part), np.nan) for name, part in change.items()}
-    return pd.DataFrame(
+    return DataFrame(
         {
             "sku": panel.sku,
             "stage": stage,
@@ -289,7 +291,7 @@ def transfer_share(panel: DemandPanel) -> dict[str, float]:
 
 def _category_weeks(
     panel: DemandPanel,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[ndarray, ndarray, ndarray]:
     """(category, week): units above usual and units hidden by stock-outs, each over the
     usual units and less its category's mean, and the weight of the week.
     """
@@ -318,14 +320,14 @@ def _category_weeks(
 
 @returns("assortment_pricing.delist")
 def delist(
-    year: pd.DataFrame,
+    year: DataFrame,
     *,
-    lifecycle: pd.DataFrame,
+    lifecycle: DataFrame,
     transfer: dict[str, float],
-    stock_days: pd.Series | None = None,
-    holding: pd.Series | None = None,
+    stock_days: Series | None = None,
+    holding: Series | None = None,
     tail_share: float = 0.01,
-) -> pd.DataFrame:
+) -> DataFrame:
     """The tail: skus that together earn the last `tail_share` of margin, loss-makers
     first. New items and those off sale are never in it. Without margins there is none.
 
@@ -358,12 +360,12 @@ def delist(
 
 @returns("assortment_pricing.new_items")
 def new_items(
-    views: pd.Series,
+    views: Series,
     sales_lines: Table,
     *,
-    lifecycle: pd.DataFrame,
+    lifecycle: DataFrame,
     as_of: dt.date,
-) -> pd.DataFrame:
+) -> DataFrame:
     """New skus by traffic (`sku_views`) and conversion, against the medians of all.
     Under `MIN_VIEWS` the answer is to buy traffic.
     """
@@ -398,7 +400,7 @@ def quality_hold(
     as_of: dt.date,
     products: Table | None = None,
     times: float = 2.0,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Units returned of each sku's mature sales; on hold when even the low end of the
     share is above `times` that of the others of its category. Younger orders are not
     counted.
@@ -427,18 +429,18 @@ def quality_hold(
     return found[schema("assortment_pricing.quality").names]
 
 
-def range_kpis(panel: DemandPanel, *, as_of: dt.date) -> pd.DataFrame:
+def range_kpis(panel: DemandPanel, *, as_of: dt.date) -> DataFrame:
     """Monthly active_sku_share (动销率): skus with a sale among those on sale that month,
     with Wilson's interval; all skus on sale are the base, those sold out for part of
     the month included. In the scorecard's columns.
     """
     month = (panel.starts + pd.Timedelta(days=6)).strftime("%Y-%m")
-    on_sale = pd.DataFrame(panel.exposure.T > 0).groupby(month).any()
-    sold = pd.DataFrame(panel.units.T > 0).groupby(month).any() & on_sale
+    on_sale = DataFrame(panel.exposure.T > 0).groupby(month).any()
+    sold = DataFrame(panel.units.T > 0).groupby(month).any() & on_sale
     n, n_sold = on_sale.sum(axis=1), sold.sum(axis=1)
     low, high = wilson(n_sold, n)
     is_over = pd.to_datetime(n.index) + pd.offsets.MonthEnd(0) <= pd.Timestamp(as_of)
-    found = pd.DataFrame({"month": n.index, "amount": n_sold / _positive(n)})
+    found = DataFrame({"month": n.index, "amount": n_sold / _positive(n)})
     found = found.assign(
         low=low,
         high=high,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.decisions import decision_rows, propose
 
@@ -21,15 +22,15 @@ LEAD_DAYS, WITHIN_DAYS = 7, 30
 
 
 def range_decisions(
-    moves: pd.DataFrame,
-    review: pd.DataFrame,
-    tail: pd.DataFrame,
-    quality: pd.DataFrame,
-    fresh: pd.DataFrame,
+    moves: DataFrame,
+    review: DataFrame,
+    tail: DataFrame,
+    quality: DataFrame,
+    fresh: DataFrame,
     *,
     as_of: dt.date,
     currency: str,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Rows in the decision schema: price moves by gain, promotions whose interval
     leaves their cost (the largest first, due before their day comes round), sure
     delistings, holds by units returned, new items by views.
@@ -59,7 +60,7 @@ def range_decisions(
     return decision_rows(rows)
 
 
-def _largest(table: pd.DataFrame, by: str) -> list[Any]:
+def _largest(table: DataFrame, by: str) -> list[Any]:
     """The rows with the largest amounts, ties in the order of their skus."""
     if len(table):
         table = table.sort_values([by, "sku"], ascending=[False, True])

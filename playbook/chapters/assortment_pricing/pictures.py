@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.messages import say
 from playbook.pictures import PALETTE, new_axes
@@ -34,7 +35,7 @@ ROLE_INK = {
 }
 
 
-def quadrant_plot(roles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def quadrant_plot(roles: DataFrame, *, ax: Axes | None = None) -> Axes:
     """Margin share over units a year, by role; without margins, price over units."""
     ax = new_axes(ax)
     y = "margin_share" if roles.margin_share.notna().any() else "price_paid"
@@ -73,7 +74,7 @@ def quadrant_plot(roles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def tail_plot(
-    year: pd.DataFrame,
+    year: DataFrame,
     *,
     tail_share: float = 0.01,
     ax: Axes | None = None,
@@ -89,7 +90,12 @@ def tail_plot(
         color=PALETTE["blue"],
         lw=2,
     )
-    ax.axhline(1 - tail_share, color=PALETTE["orange"], lw=1, ls="--")
+    ax.axhline(
+        1 - tail_share,
+        color=PALETTE["orange"],
+        lw=1,
+        ls="--",
+    )
     ax.annotate(
         say("assortment_pricing.tail_label", share=tail_share),
         (1, 1 - tail_share),
@@ -110,7 +116,7 @@ def tail_plot(
 
 
 def elasticity_plot(
-    frame: pd.DataFrame,
+    frame: DataFrame,
     *,
     level: float = 0.95,
     most: int = 30,
@@ -123,9 +129,26 @@ def elasticity_plot(
     shown = tightest.sort_values(["estimate", "sku"])
     ax = new_axes(ax, size=(8, max(2.4, 0.22 * len(shown) + 1.4)))
     places = np.arange(len(shown))
-    ax.hlines(places, shown.low, shown.high, color=PALETTE["sky"], lw=2)
-    ax.plot(shown.estimate, places, "o", color=PALETTE["blue"], ms=4)
-    ax.axvline(-1, color=PALETTE["orange"], lw=1, ls="--")
+    ax.hlines(
+        places,
+        shown.low,
+        shown.high,
+        color=PALETTE["sky"],
+        lw=2,
+    )
+    ax.plot(
+        shown.estimate,
+        places,
+        "o",
+        color=PALETTE["blue"],
+        ms=4,
+    )
+    ax.axvline(
+        -1,
+        color=PALETTE["orange"],
+        lw=1,
+        ls="--",
+    )
     ax.set_yticks(places, shown.sku, fontsize=7)
     refused = int((~frame.is_identifiable).sum())
     ax.set(
@@ -141,7 +164,7 @@ def elasticity_plot(
 
 
 def price_quantity_plot(
-    frame: pd.DataFrame,
+    frame: DataFrame,
     *,
     sku: str = "",
     currency: str = "",
@@ -159,7 +182,12 @@ def price_quantity_plot(
         alpha=0.7,
     )
     line = frame.sort_values("price")
-    ax.plot(line.price, line.fit, color=PALETTE["blue"], lw=2)
+    ax.plot(
+        line.price,
+        line.fit,
+        color=PALETTE["blue"],
+        lw=2,
+    )
     ax.set(
         xlabel=say("assortment_pricing.price_axis", currency=currency),
         ylabel=say("assortment_pricing.units_week_axis"),
@@ -168,12 +196,17 @@ def price_quantity_plot(
     return ax
 
 
-def promotion_plot(days: pd.DataFrame, *, name: str = "", ax: Axes | None = None) -> Axes:
+def promotion_plot(days: DataFrame, *, name: str = "", ax: Axes | None = None) -> Axes:
     """Units of the promoted skus and what they would have sold (columns day_on, actual,
     baseline, is_promo).
     """
     ax = new_axes(ax)
-    ax.plot(days.day_on, days.actual, color=PALETTE["blue"], lw=1.8)
+    ax.plot(
+        days.day_on,
+        days.actual,
+        color=PALETTE["blue"],
+        lw=1.8,
+    )
     ax.plot(
         days.day_on,
         days.baseline,
@@ -201,13 +234,31 @@ def promotion_plot(days: pd.DataFrame, *, name: str = "", ax: Axes | None = None
     return ax
 
 
-def promotions_plot(frame: pd.DataFrame, *, currency: str = "", ax: Axes | None = None) -> Axes:
+def promotions_plot(frame: DataFrame, *, currency: str = "", ax: Axes | None = None) -> Axes:
     """Incremental margin of each promotion with its interval, and its cost as a mark."""
     ax = new_axes(ax, size=(8, max(2.4, 0.4 * len(frame) + 1.2)))
     places = np.arange(len(frame))[::-1]
-    ax.hlines(places, frame.low, frame.high, color=PALETTE["sky"], lw=3)
-    ax.plot(frame.incremental_margin, places, "o", color=PALETTE["blue"])
-    ax.plot(frame.cost, places, "|", color=PALETTE["orange"], ms=14, mew=2)
+    ax.hlines(
+        places,
+        frame.low,
+        frame.high,
+        color=PALETTE["sky"],
+        lw=3,
+    )
+    ax.plot(
+        frame.incremental_margin,
+        places,
+        "o",
+        color=PALETTE["blue"],
+    )
+    ax.plot(
+        frame.cost,
+        places,
+        "|",
+        color=PALETTE["orange"],
+        ms=14,
+        mew=2,
+    )
     ax.axvline(0, color=PALETTE["ink"], lw=0.8)
     ax.set_yticks(places, frame.promo_id)
     ax.set(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ibis
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.assortment_pricing.assortment import OFF_SALE
 from playbook.errors import PlaybookError
@@ -23,7 +24,7 @@ from playbook.methods.elasticity import (
 from playbook.tables import returns, schema
 
 Array = np.ndarray
-Table = ibis.Table | pd.DataFrame
+Table = ibis.Table | DataFrame
 
 __all__ = ["elasticities", "price_list"]
 
@@ -39,7 +40,7 @@ def elasticities(
     *,
     prices: Table | None = None,
     sales_lines: Table | None = None,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Own-price elasticity of each sku.
 
     Prices come from the shop's own rows of `prices` where given, else from the price
@@ -63,15 +64,15 @@ def elasticities(
 
 @returns("assortment_pricing.price_list")
 def price_list(
-    elasticity: pd.DataFrame,
-    year: pd.DataFrame,
+    elasticity: DataFrame,
+    year: DataFrame,
     *,
     corridor: float = 0.10,
-    competitor: pd.DataFrame | None = None,
+    competitor: DataFrame | None = None,
     most_above: float = 0.15,
     sure: float = 0.8,
-    lifecycle: pd.DataFrame | None = None,
-) -> pd.DataFrame:
+    lifecycle: DataFrame | None = None,
+) -> DataFrame:
     """Price moves inside a corridor by expected margin; the corridor ends at
     `most_above` over the competitors' median.
 
@@ -107,9 +108,9 @@ def price_list(
 
 
 def _corridor(
-    table: pd.DataFrame,
+    table: DataFrame,
     corridor: float,
-    competitor: pd.DataFrame | None,
+    competitor: DataFrame | None,
     most_above: float,
 ) -> tuple[Array, Array]:
     """Lowest and highest price that may be asked."""
@@ -126,7 +127,7 @@ def _corridor(
     return low, high
 
 
-def _best_prices(table: pd.DataFrame, may_move: Array, sure: float) -> tuple[Array, Array]:
+def _best_prices(table: DataFrame, may_move: Array, sure: float) -> tuple[Array, Array]:
     """The price of each sku with the highest mean gain that is sure enough, else today's,
     and its gain a year by draw, (sku, draw).
     """
@@ -161,7 +162,7 @@ def _best_prices(table: pd.DataFrame, may_move: Array, sure: float) -> tuple[Arr
     return plan, best
 
 
-def _reasons(table: pd.DataFrame, moved: pd.Series, stage: pd.Series) -> Array:
+def _reasons(table: DataFrame, moved: pd.Series, stage: pd.Series) -> Array:
     """Why each price moves, or why it stays."""
     off_sale = [say(f"assortment_pricing.off_{name.replace(' ', '_')}") for name in OFF_SALE]
     why = np.where(

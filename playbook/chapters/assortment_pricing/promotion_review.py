@@ -20,6 +20,7 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
+from pandas import DataFrame, Timestamp
 
 from playbook.chapters.assortment_pricing.assortment import (
     category_of,
@@ -33,7 +34,7 @@ from playbook.store import expression
 from playbook.tables import frame_of
 
 Array = np.ndarray
-Table = ibis.Table | pd.DataFrame
+Table = ibis.Table | DataFrame
 
 __all__ = ["promotion_review"]
 
@@ -76,7 +77,7 @@ def promotion_review(
     products: Table | None = None,
     variable_share: float = 0.0,
     after_days: int = 14,
-) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+) -> tuple[DataFrame, dict[str, DataFrame]]:
     """The result table `promo`, one row per promotion that ended in the last 13 months,
     newest last, and the daily counterfactual of each (day_on, actual, baseline of the
     promoted skus, is_promo).
@@ -98,7 +99,7 @@ def promotion_review(
     if not sets:
         return frame_of("assortment_pricing.promo", []), {}
     sums = _daily_sums(t, sets)
-    day = pd.date_range(sums.day_on.min(), pd.Timestamp(as_of))
+    day = pd.date_range(sums.day_on.min(), Timestamp(as_of))
     parts = dict(tuple(sums.groupby("promo_id")))
     found = [
         _estimated(
@@ -113,12 +114,12 @@ def promotion_review(
         if (name := str(facts["promo_id"])) in sets
     ]
     moved, errors = _shrunk(found)
-    since = pd.Timestamp(as_of) - pd.DateOffset(months=MONTHS)
+    since = Timestamp(as_of) - pd.DateOffset(months=MONTHS)
     rows, course = [], {}
     for promo, margin, error in zip(found, moved, errors, strict=True):
         if promo.facts["ends_on"] > since:
             seen_on = promo.facts["ends_on"] + pd.Timedelta(days=after_days)
-            is_over = pd.Timestamp(as_of) >= seen_on
+            is_over = Timestamp(as_of) >= seen_on
             rows.append(_row(promo, margin, error, is_over))
             course[promo.facts["promo_id"]] = _course(promo, after_days)
     return frame_of("assortment_pricing.promo", rows), course
@@ -132,14 +133,14 @@ def _calendar(promotions: Table, as_of: dt.date) -> list[dict[str, Any]]:
     starts, ends, today = (
         calendar.starts_on,
         calendar.ends_on,
-        pd.Timestamp(as_of),
+        Timestamp(as_of),
     )
     oldest = today - pd.DateOffset(months=max(MONTHS, POOL_MONTHS))
     calendar = calendar[(ends >= starts) & (ends <= today) & (ends > oldest)]
     return calendar.sort_values(["starts_on", "promo_id"]).to_dict("records")
 
 
-def _usual_sales(t: ibis.Table, products: Table | None) -> pd.DataFrame:
+def _usual_sales(t: ibis.Table, products: Table | None) -> DataFrame:
     """One row per sku: units a day outside promotions, and its category."""
     n_days = t.units.count(where=~t.is_on_promo).nullif(0)
     units = t.units.sum(where=~t.is_on_promo).fill_null(0).cast("float64")
@@ -148,7 +149,7 @@ def _usual_sales(t: ibis.Table, products: Table | None) -> pd.DataFrame:
     return usual.fillna({"usual": 0.0}).assign(category=category)
 
 
-def _sets(facts: dict[str, Any], usual: pd.DataFrame) -> pd.DataFrame:
+def _sets(facts: dict[str, Any], usual: DataFrame) -> DataFrame:
     """Every sku with its part: 0 promoted, 1 of the same categories, 2 the rest. A
     promotion that names no sku is on all of them.
     """
@@ -160,7 +161,7 @@ def _sets(facts: dict[str, Any], usual: pd.DataFrame) -> pd.DataFrame:
     return usual.assign(promo_id=str(facts["promo_id"]), part=part)
 
 
-def _daily_sums(t: ibis.Table, sets: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def _daily_sums(t: ibis.Table, sets: dict[str, DataFrame]) -> DataFrame:
     """Sums of each promotion's three sets by day, from one query."""
     members = pd.concat(sets.values())[["promo_id", "sku", "part", "usual"]]
     j = t.inner_join(ibis.memtable(members), "sku")
@@ -183,8 +184,8 @@ def _exact_sum(amounts: ibis.Value) -> ibis.Value:
 
 def _estimated(
     facts: dict[str, Any],
-    sets: pd.DataFrame,
-    sums: pd.DataFrame,
+    sets: DataFrame,
+    sums: DataFrame,
     day: pd.DatetimeIndex,
     variable_share: float,
     after_days: int,
@@ -285,11 +286,11 @@ def _random_effects(own: Array, noise: Array) -> tuple[Array, Array]:
     return centre + trust * (own - centre), trust * noise
 
 
-def _course(promo: _Promotion, after_days: int) -> pd.DataFrame:
+def _course(promo: _Promotion, after_days: int) -> DataFrame:
     """The promoted skus by day, from four weeks before to the end of the after-days."""
     shown = slice(max(promo.first - 28, 0), promo.last + after_days + 1)
     day = promo.day[shown]
-    return pd.DataFrame(
+    return DataFrame(
         {
             "day_on": day,
             "actual": promo.units[0, shown],

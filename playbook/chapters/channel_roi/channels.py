@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Value, _
 from pandas import DataFrame, Series
 
 from playbook.chapters.channel_roi.media_days import (
@@ -396,11 +396,11 @@ def _monthly_orders(orders: ibis.Table) -> DataFrame:
     )
 
 
-def _exact(money: ibis.Value) -> ibis.Value:
+def _exact(money: Value) -> Value:
     return money.cast("decimal(18, 6)")
 
 
-def _square_sum(money: ibis.Value) -> ibis.Value:
+def _square_sum(money: Value) -> Value:
     """Exact as well: squares of whole cents do not depend on the order of the rows."""
     cents = money.cast("decimal(19, 2)")
     return (cents * cents).sum().cast("float64")

@@ -7,8 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from playbook.chapters.channel_roi.media_plan import BudgetPlan
 from playbook.decisions import decision_rows, propose
@@ -92,7 +91,7 @@ def channel_decisions(
     return decision_rows(rows)
 
 
-def _sizes(kind: str, step: pd.Series) -> dict:
+def _sizes(kind: str, step: Series) -> dict:
     """How much, and with what effect: of a move as planned, of a pause all of today's."""
     if kind in ("raise", "lower"):
         effect = tuple(step[["gain", "gain_low", "gain_high"]].astype(float))
@@ -109,8 +108,8 @@ def _is_weak(months: DataFrame, channel: str) -> bool:
 
 def _kind(
     plan: BudgetPlan,
-    step: pd.Series,
-    answer: pd.Series,
+    step: Series,
+    answer: Series,
     *,
     is_weak: bool,
     is_slow: bool,
@@ -149,7 +148,7 @@ def _how_to_test(tests: DataFrame | None, channel: str) -> str:
     )
 
 
-def _confidence(findings: Findings, answer: pd.Series) -> str:
+def _confidence(findings: Findings, answer: Series) -> str:
     is_unsure = findings.plan.verdict in ("hold and test", "must move")
     is_rough = answer.verdict != "identified" or answer.r_hat > ROUGH
     if is_unsure or is_rough or findings.is_flagged:

@@ -78,7 +78,12 @@ def geo_readings(
     tests = expression(geo_tests).to_pandas()
     tests[["starts_on", "ends_on"]] = tests[["starts_on", "ends_on"]].apply(pd.to_datetime)
     tests = tests[tests.ends_on <= pd.Timestamp(as_of)]
-    sales, _basis = daily_sales(sales_orders, refunds, as_of, by_region=True)
+    sales, _basis = daily_sales(
+        sales_orders,
+        refunds,
+        as_of,
+        by_region=True,
+    )
     by_region = sales.pivot(index="day_on", columns="region", values="response")
     paid = _regional_spend(ad_spend, as_of)
     rows = [_read_test(test, part, by_region, paid) for test, part in tests.groupby("test_id")]
@@ -164,7 +169,16 @@ def _smallest_lift(panel: ndarray, marks: ndarray, length: int) -> tuple[float, 
             needed=3 * length,
             n=len(panel),
         )
-    is_found = detectable(panel, marks, length, LIFTS, worlds=20) >= POWER
+    is_found = (
+        detectable(
+            panel,
+            marks,
+            length,
+            LIFTS,
+            worlds=20,
+        )
+        >= POWER
+    )
     # a lift counts where every larger one is found as well
     is_found = np.logical_and.accumulate(is_found[::-1])[::-1]
     if not is_found.any():

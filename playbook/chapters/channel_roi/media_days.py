@@ -92,7 +92,12 @@ def daily_sales(
     )
     daily["day_on"] = pd.to_datetime(daily.day_on)
     if refunds is not None:
-        daily["response"] *= 1 + _refund_share(orders, expression(refunds), basis, as_of)
+        daily["response"] *= 1 + _refund_share(
+            orders,
+            expression(refunds),
+            basis,
+            as_of,
+        )
     return daily.fillna({"response": 0.0}), basis
 
 

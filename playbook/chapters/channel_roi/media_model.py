@@ -151,7 +151,12 @@ def scored_weeks(
     frame = frame.assign(**filled)
     frame["reason"] = np.select(list(unscored.T), list(reasons), "")
     frame["response"] = frame.response.mask(unscored.any(axis=1))
-    return MediaWeeks(frame, spend.clip(lower=0), tuple(controls), is_known)
+    return MediaWeeks(
+        frame,
+        spend.clip(lower=0),
+        tuple(controls),
+        is_known,
+    )
 
 
 def fit_media(
@@ -185,7 +190,15 @@ def fit_media(
     if chase.is_running_after:
         # credit all that moves in step with spend, or none of it: the truth lies
         # between, and so do the draws
-        fit = _pooled(fit, fit_response(y, money, chased=list(groups), **asked))
+        fit = _pooled(
+            fit,
+            fit_response(
+                y,
+                money,
+                chased=list(groups),
+                **asked,
+            ),
+        )
     return MediaModel(fit, chase, verdicts, weeks)
 
 
@@ -225,7 +238,12 @@ def held_out_weeks(weeks: MediaWeeks, *, n_weeks: int = 8, seed: int = 0) -> Dat
     model = fit_media(earlier, steps=400, seed=seed)
     if model.fit is None:
         return empty("channel_roi.held_out")
-    drawn = forecast_weeks(hidden, model.fit, design=weeks.design(), seed=seed)
+    drawn = forecast_weeks(
+        hidden,
+        model.fit,
+        design=weeks.design(),
+        seed=seed,
+    )
     drawn = drawn[:, np.flatnonzero(np.isnan(hidden)) >= first]
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     table = weeks.frame.assign(actual=y, spend=weeks.spend.sum(axis=1).to_numpy())

@@ -206,7 +206,14 @@ def _bounds(
     high = np.fmin(high, low.index.map(caps).astype(float))
     # a cap below today's range lowers the floor with it, but never a floor that was asked for
     low = low.where(low.index.isin(list(floors)), np.minimum(low, high))
-    return DataFrame({"now": now, "floor": low, "cap": high, "is_free": is_free})
+    return DataFrame(
+        {
+            "now": now,
+            "floor": low,
+            "cap": high,
+            "is_free": is_free,
+        }
+    )
 
 
 def _search(

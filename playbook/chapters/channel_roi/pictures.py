@@ -46,7 +46,12 @@ MARKS = {
 def claimed_plot(roas: DataFrame) -> Axes:
     """The lesson: channels in the order of what their platforms claim."""
     shown = roas.dropna(subset=["platform_roas"])
-    ax = bars_with_intervals(shown, "channel", "platform_roas", colour="orange")
+    ax = bars_with_intervals(
+        shown,
+        "channel",
+        "platform_roas",
+        colour="orange",
+    )
     return _titled(ax, "claimed")
 
 
@@ -85,7 +90,12 @@ def break_even_plot(pnl: DataFrame) -> Axes:
 
 def margin_steps_plot(steps: DataFrame, currency: str) -> Axes:
     """From attributed sales down to what is left after ads."""
-    ax = waterfall(steps, "step", "amount", total="is_total")
+    ax = waterfall(
+        steps,
+        "step",
+        "amount",
+        total="is_total",
+    )
     return _titled(ax, "margin_steps", currency)
 
 
@@ -154,7 +164,13 @@ def response_plot(curves: DataFrame, currency: str, basis: str) -> Axes:
     caused = say(f"channel_roi.response_y_{basis}", currency=currency)
     figure.supylabel(caused, fontsize=10)
     title = say("channel_roi.response_title")
-    figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+    figure.suptitle(
+        title,
+        fontsize=11,
+        fontweight="bold",
+        x=0.01,
+        ha="left",
+    )
     return grid[0, 0]
 
 
@@ -169,11 +185,28 @@ def _curve(ax: Axes, part: DataFrame) -> None:
         ax=ax,
     )
     observed = part[part.is_seen]
-    line_with_band(observed, "spend", "response", band=("low", "high"), ax=ax)
+    line_with_band(
+        observed,
+        "spend",
+        "response",
+        band=("low", "high"),
+        ax=ax,
+    )
     now = part.now.iloc[0]
     today = np.interp(now, part.spend, part.response)
-    ax.scatter([now], [today], color=PALETTE["orange"], zorder=4)
-    ax.axline((0, 0), slope=1, color=PALETTE["grey"], lw=1, ls=":")
+    ax.scatter(
+        [now],
+        [today],
+        color=PALETTE["orange"],
+        zorder=4,
+    )
+    ax.axline(
+        (0, 0),
+        slope=1,
+        color=PALETTE["grey"],
+        lw=1,
+        ls=":",
+    )
     ax.set_xlim(0, part.spend.max())
 
 
@@ -181,7 +214,12 @@ def held_out_plot(weeks: DataFrame, currency: str) -> Axes:
     """Weeks the fit had not seen, foretold with their interval, beside what happened
     and a naive answer.
     """
-    ax = line_with_band(weeks, "week_on", "predicted", band=("low", "high"))
+    ax = line_with_band(
+        weeks,
+        "week_on",
+        "predicted",
+        band=("low", "high"),
+    )
     naive = {"color": PALETTE["orange"], "ls": "--", "lw": 1.5}
     ax.plot(
         weeks.week_on,
@@ -232,7 +270,12 @@ def plan_plot(plan: DataFrame, currency: str) -> Axes:
         "lw": 1.5,
         "label": say("channel_roi.legend_allowed"),
     }
-    ax.hlines(places - 0.42, shown.floor, shown.cap, **allowed)
+    ax.hlines(
+        places - 0.42,
+        shown.floor,
+        shown.cap,
+        **allowed,
+    )
     ax.set_yticks(places, shown.channel)
     ax.legend(fontsize=9)
     ax.grid(axis="y", visible=False)

@@ -15,6 +15,7 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import Table, _
+from pandas import DataFrame, Series, Timestamp
 
 from playbook.errors import PlaybookError
 from playbook.forecasting.intervals import (
@@ -65,7 +66,7 @@ def cohort_retention(
     as_of: date,
     truncated_before: date | None = None,
     level: float = 0.95,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Every cohort at every age up to the one the oldest cohort has reached.
 
     `customer_days`: customer_id, day_on, orders, and (where known) revenue, margin.
@@ -87,13 +88,13 @@ def cohort_retention(
     cells["share"] = cells.active / cells.n
     cells["low"], cells["high"] = wilson(cells.active, cells.n.where(is_lived), level)
     cells["cohort"] = _month_text(cells.born)
-    edge = pd.Timestamp(truncated_before or pd.Timestamp.min)
+    edge = Timestamp(truncated_before or Timestamp.min)
     cells["is_left_truncated"] = pd.to_datetime(cells.cohort + "-01") < edge
     cells["active"] = cells.active.astype("Int64")
     return cells[schema("cohort_retention.cohorts").names]
 
 
-def _every_age(observed: pd.DataFrame, sizes: pd.Series, as_of: date) -> pd.DataFrame:
+def _every_age(observed: DataFrame, sizes: Series, as_of: date) -> DataFrame:
     """The observed cells among all cells of the triangle, with their status."""
     this_month = as_of.year * 12 + as_of.month - 1
     ages = range(this_month - int(sizes.index[0]) + 1)
@@ -110,7 +111,7 @@ def _every_age(observed: pd.DataFrame, sizes: pd.Series, as_of: date) -> pd.Data
     )
 
 
-def _observed_cells(customer_days: Table, as_of: date) -> pd.DataFrame:
+def _observed_cells(customer_days: Table, as_of: date) -> DataFrame:
     """born, k (months as numbers), active, revenue, margin: one row per cell in which
     anything happened.
 
@@ -122,7 +123,13 @@ def _observed_cells(customer_days: Table, as_of: date) -> pd.DataFrame:
     month = (days.day_on.year() * 12 + days.day_on.month() - 1).cast("int64")
     nothing = ibis.null("float64")
     money = {c: days[c] if c in days.columns else nothing for c in ("revenue", "margin")}
-    days = days.select("customer_id", "day_on", "orders", month=month, **money)
+    days = days.select(
+        "customer_id",
+        "day_on",
+        "orders",
+        month=month,
+        **money,
+    )
     bought = (days.orders > 0).ifelse(days.month, ibis.null("int64"))
     whole = ibis.window(group_by="customer_id")
     earlier = ibis.window(group_by="customer_id", order_by="day_on", preceding=(None, 1))
@@ -163,12 +170,12 @@ def _waits(customer_days: Table, as_of: date) -> Table:
     )
 
 
-def _month_text(number: pd.Series) -> pd.Series:
+def _month_text(number: Series) -> Series:
     return (number // 12).astype(str) + "-" + (number % 12 + 1).astype(str).str.zfill(2)
 
 
 @returns("cohort_retention.same_age")
-def same_age(cohorts: pd.DataFrame, *, age: int = 1, level: float = 0.95) -> pd.DataFrame:
+def same_age(cohorts: DataFrame, *, age: int = 1, level: float = 0.95) -> DataFrame:
     """Each cohort against the ones before it at the same age.
 
     The reference pools up to 12 earlier complete cohorts that are not
@@ -183,7 +190,12 @@ def same_age(cohorts: pd.DataFrame, *, age: int = 1, level: float = 0.95) -> pd.
     pooled = counts.rolling(REFERENCE_COHORTS, min_periods=1).sum().shift(1)
     is_known = is_complete & pooled.n.gt(0)
     compared = _compared(counts.where(is_known), pooled.where(is_known), level)
-    verdict = _verdict(compared, level, lower="worse", higher="better")
+    verdict = _verdict(
+        compared,
+        level,
+        lower="worse",
+        higher="better",
+    )
     verdict = verdict.mask(~is_known, "nothing earlier to compare")
     return at_age[["cohort", "k", "n", "share", "low", "high", "status"]].assign(
         reference_share=pooled.active / pooled.n.where(pooled.n > 0),
@@ -197,22 +209,28 @@ def same_age(cohorts: pd.DataFrame, *, age: int = 1, level: float = 0.95) -> pd.
 
 
 def _compared(
-    groups: pd.DataFrame,
-    others: pd.DataFrame,
+    groups: DataFrame,
+    others: DataFrame,
     level: float,
-    is_tested: pd.Series | bool = True,
-) -> pd.DataFrame:
+    is_tested: Series | bool = True,
+) -> DataFrame:
     """difference, low, high, p_adjusted of shares (active of n) against others. A group
     that is not tested does not count among the tests p is adjusted for.
     """
-    gap = share_difference(groups.active, groups.n, others.active, others.n, level=level)
+    gap = share_difference(
+        groups.active,
+        groups.n,
+        others.active,
+        others.n,
+        level=level,
+    )
     p_adjusted = adjusted_p(np.where(is_tested, gap["p"], np.nan), method="holm")
-    return pd.DataFrame(gap, index=groups.index).assign(p_adjusted=p_adjusted)
+    return DataFrame(gap, index=groups.index).assign(p_adjusted=p_adjusted)
 
 
-def _verdict(compared: pd.DataFrame, level: float, *, lower: str, higher: str) -> pd.Series:
+def _verdict(compared: DataFrame, level: float, *, lower: str, higher: str) -> Series:
     is_alarm = compared.p_adjusted < 1 - level
-    verdict = pd.Series("no difference shown", compared.index)
+    verdict = Series("no difference shown", compared.index)
     verdict = verdict.mask(is_alarm & (compared.difference < 0), lower)
     return verdict.mask(is_alarm & (compared.difference > 0), higher)
 
@@ -224,7 +242,7 @@ def second_order(
     as_of: date,
     truncated_before: date | None = None,
     level: float = 0.95,
-) -> pd.DataFrame:
+) -> DataFrame:
     """The share with a second order by each day since the first.
 
     Kaplan-Meier over customers first seen on or after `truncated_before`. Who has not
@@ -242,7 +260,7 @@ def second_order(
     return kaplan_meier(counts.order_by("day").to_pandas().astype("int64"), level=level)
 
 
-def trigger_day(curve: pd.DataFrame, *, within_days: int = 180) -> dict[str, float]:
+def trigger_day(curve: DataFrame, *, within_days: int = 180) -> dict[str, float]:
     """The day by which half of those who come back within `within_days` have done so.
 
     Keys: day, share_by_then, low, high, eventual_share, within_days (shortened to what
@@ -336,7 +354,7 @@ def first_basket(
     window_days: int = 90,
     least: int = 30,
     level: float = 0.95,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Who comes back within `window_days`, by what the first order was.
 
     `first`: customer_id, first_on, and the column `by`. First orders younger
@@ -344,13 +362,29 @@ def first_basket(
     customers are kept and called `too few`. A group's choice was not random: a
     difference is where to look, not what a nudge would gain.
     """
-    groups = _returns_by_group(first, customer_days, as_of, by, window_days)
+    groups = _returns_by_group(
+        first,
+        customer_days,
+        as_of,
+        by,
+        window_days,
+    )
     is_enough = groups.customers >= least
-    counts = pd.DataFrame({"active": groups.returned, "n": groups.customers}).astype(float)
+    counts = DataFrame({"active": groups.returned, "n": groups.customers}).astype(float)
     judged = counts.assign(n=counts.n.where(counts.n > 0))
-    compared = _compared(judged, counts.sum() - counts, level, is_enough)
+    compared = _compared(
+        judged,
+        counts.sum() - counts,
+        level,
+        is_enough,
+    )
     low, high = wilson(judged.active, judged.n, level)
-    verdict = _verdict(compared, level, lower="returns less", higher="returns more")
+    verdict = _verdict(
+        compared,
+        level,
+        lower="returns less",
+        higher="returns more",
+    )
     return groups.assign(
         share=judged.active / judged.n,
         low=low,
@@ -365,7 +399,7 @@ def first_basket(
 
 def _returns_by_group(
     first: Table, customer_days: Table, as_of: date, by: str, window_days: int
-) -> pd.DataFrame:
+) -> DataFrame:
     """label, customers, returned, n_waiting: counted in the engine."""
     buyers = expression(first).filter(_[by].notnull())
     buyers = buyers.select(
@@ -387,7 +421,7 @@ def _returns_by_group(
     return sums.order_by("label").to_pandas().astype(counts)
 
 
-def _expected_returns(cells: pd.DataFrame, month: int, pool: int) -> float:
+def _expected_returns(cells: DataFrame, month: int, pool: int) -> float:
     """Customers of the cohorts alive in month number `month` who are expected to order
     in it, from cells of earlier months only.
 
@@ -402,7 +436,7 @@ def _expected_returns(cells: pd.DataFrame, month: int, pool: int) -> float:
     return float(np.nansum(share.to_numpy() * alive.n.to_numpy()))
 
 
-def _month_forecasts(cells: pd.DataFrame, month: int) -> dict[str, float]:
+def _month_forecasts(cells: DataFrame, month: int) -> dict[str, float]:
     """Model -> returning customers in a month, the simplest model first: as many as
     last month, the previous cohort's curve, the curve of the newest six cohorts.
     """
@@ -414,19 +448,19 @@ def _month_forecasts(cells: pd.DataFrame, month: int) -> dict[str, float]:
     }
 
 
-def _with_months(cohorts: pd.DataFrame) -> pd.DataFrame:
+def _with_months(cohorts: DataFrame) -> DataFrame:
     """The cells with the number of the cohort's month and of the month they fell in."""
     first_month = cohorts.cohort
     born = first_month.str[:4].astype(int) * 12 + first_month.str[5:7].astype(int) - 1
     return cohorts.assign(born=born, month=born + cohorts.k)
 
 
-def _first_day(month: int) -> pd.Timestamp:
-    return pd.Timestamp(month // 12, month % 12 + 1, 1)
+def _first_day(month: int) -> Timestamp:
+    return Timestamp(month // 12, month % 12 + 1, 1)
 
 
 @returns("cohort_retention.return_backtest")
-def return_backtest(cohorts: pd.DataFrame) -> pd.DataFrame:
+def return_backtest(cohorts: DataFrame) -> DataFrame:
     """Customers of earlier cohorts who ordered in a month, forecast one month ahead
     from the cells before it, for every complete month of the log after the first three,
     with the interval each forecast would have carried.
@@ -450,12 +484,12 @@ def return_backtest(cohorts: pd.DataFrame) -> pd.DataFrame:
         for model, point in _month_forecasts(cells, month).items()
     ]
     columns = schema("cohort_retention.return_backtest").names
-    frame = pd.DataFrame(rows, columns=columns[: columns.index("level")]).assign(**RETURNING)
+    frame = DataFrame(rows, columns=columns[: columns.index("level")]).assign(**RETURNING)
     return score_intervals(frame, levels=(0.8,))
 
 
 @returns("cohort_retention.evidence")
-def backtest_evidence(backtest: pd.DataFrame) -> pd.DataFrame:
+def backtest_evidence(backtest: DataFrame) -> DataFrame:
     """How far each model was off in the backtest, and how often its interval held."""
     errors = (backtest.point - backtest.actual).abs()
     rows = backtest.assign(off=errors).groupby("model")
@@ -468,7 +502,7 @@ def backtest_evidence(backtest: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(wape=sums.off / sums.actual).reset_index()
 
 
-def returning_next_month(cohorts: pd.DataFrame, backtest: pd.DataFrame) -> pd.DataFrame:
+def returning_next_month(cohorts: DataFrame, backtest: DataFrame) -> DataFrame:
     """Returning customers of the month after the last complete one, as one row: model,
     point, measure, horizon_days, kind, subject, unit, level, low, mid, high, n_errors,
     status, naive, due_on, month.
@@ -481,16 +515,21 @@ def returning_next_month(cohorts: pd.DataFrame, backtest: pd.DataFrame) -> pd.Da
     forecasts = _month_forecasts(cells, month)
     errors = (backtest.point - backtest.actual).abs().groupby(backtest.model).mean()
     model = min(forecasts, key=lambda name: errors.get(name, np.inf))
-    row = pd.DataFrame([{"model": model, "point": forecasts[model], **RETURNING}])
+    row = DataFrame([{"model": model, "point": forecasts[model], **RETURNING}])
     start = _first_day(month)
-    return predictive_intervals(row, backtest, as_of=start, levels=(0.8,)).assign(
+    return predictive_intervals(
+        row,
+        backtest,
+        as_of=start,
+        levels=(0.8,),
+    ).assign(
         naive=forecasts["last month"],
         due_on=(start + pd.offsets.MonthEnd(0)).date(),
         month=f"{start:%Y-%m}",
     )
 
 
-def retention_headline(cohorts: pd.DataFrame) -> pd.DataFrame:
+def retention_headline(cohorts: DataFrame) -> DataFrame:
     """The scorecard's series: metric retention_k, month (the one the cell fell in),
     amount (the share active), low, high, n, status.
     """

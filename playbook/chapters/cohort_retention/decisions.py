@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 
-import pandas as pd
+from pandas import DataFrame
 
 from playbook.decisions import decision_rows, propose
 
@@ -17,14 +17,14 @@ NEWEST = 3
 
 
 def retention_decisions(
-    same: pd.DataFrame,
+    same: DataFrame,
     trigger: dict[str, float],
-    baskets: pd.DataFrame,
+    baskets: DataFrame,
     *,
     n_due: int,
     due_on: str,
     revisit_on: str,
-) -> pd.DataFrame:
+) -> DataFrame:
     """The chapter's decision rows.
 
     The nudge's effect is left missing: without a hold-out nobody knows it, so the row
@@ -57,7 +57,7 @@ def retention_decisions(
     return decision_rows(rows).assign(due_on=due_on, revisit_on=revisit_on)
 
 
-def _cohort_rows(same: pd.DataFrame) -> list[dict]:
+def _cohort_rows(same: DataFrame) -> list[dict]:
     """An alarm for each worse cohort among the newest, or that there is none."""
     judged = same[same.verdict.isin(["worse", "better", "no difference shown"])].tail(NEWEST)
     worse = judged[judged.verdict == "worse"]

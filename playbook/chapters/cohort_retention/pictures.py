@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.cohort_retention.cohorts import LEAST_FOLLOWED
 from playbook.messages import say
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 
-def retention_plot(cohorts: pd.DataFrame, *, months: int = 12) -> Axes:
+def retention_plot(cohorts: DataFrame, *, months: int = 12) -> Axes:
     """The triangle: one row per cohort, one column per month of age; blank is not lived
     yet, hatched fills.
     """
@@ -60,7 +61,7 @@ def retention_plot(cohorts: pd.DataFrame, *, months: int = 12) -> Axes:
     return ax
 
 
-def naive_triangle_plot(cohorts: pd.DataFrame, *, months: int = 12) -> Axes:
+def naive_triangle_plot(cohorts: DataFrame, *, months: int = 12) -> Axes:
     """What goes wrong: unlived months as zeros, and one average over all cohorts."""
     shown = _later_ages(cohorts, months)
     zeros = shown.assign(share=shown.share.astype(float).fillna(0)).groupby("k").share.mean()
@@ -70,20 +71,41 @@ def naive_triangle_plot(cohorts: pd.DataFrame, *, months: int = 12) -> Axes:
         ("zeros", zeros, "orange"),
         ("lived", lived, "blue"),
     ):
-        ax.plot(line.index, line, color=PALETTE[ink], lw=2)
+        ax.plot(
+            line.index,
+            line,
+            color=PALETTE[ink],
+            lw=2,
+        )
         if len(line):
-            _name_end(ax, line, say(f"cohort_retention.tempting_{code}"), ink)
+            _name_end(
+                ax,
+                line,
+                say(f"cohort_retention.tempting_{code}"),
+                ink,
+            )
     return _as_shares(ax, say("cohort_retention.tempting_title"))
 
 
-def second_order_plot(curve: pd.DataFrame, trigger: dict[str, float]) -> Axes:
+def second_order_plot(curve: DataFrame, trigger: dict[str, float]) -> Axes:
     """Share with a second order by day since the first, with its interval and the day
     the nudge would go out.
     """
     shown = curve[(curve.day <= 365) & (curve.at_risk >= LEAST_FOLLOWED)]
-    ax = line_with_band(shown, "day", "share", band=("low", "high"), step=True)
+    ax = line_with_band(
+        shown,
+        "day",
+        "share",
+        band=("low", "high"),
+        step=True,
+    )
     if not math.isnan(trigger["day"]):
-        ax.axvline(trigger["day"], color=PALETTE["orange"], lw=1.2, ls="--")
+        ax.axvline(
+            trigger["day"],
+            color=PALETTE["orange"],
+            lw=1.2,
+            ls="--",
+        )
         ax.annotate(
             say("cohort_retention.second_order_trigger", **trigger),
             (trigger["day"], 0),
@@ -103,7 +125,7 @@ def second_order_plot(curve: pd.DataFrame, trigger: dict[str, float]) -> Axes:
     return ax
 
 
-def age_curves_plot(cohorts: pd.DataFrame, *, months: int = 12) -> Axes:
+def age_curves_plot(cohorts: DataFrame, *, months: int = 12) -> Axes:
     """The newest cohorts over the range of the older ones, at the same age, complete
     months only.
     """
@@ -122,23 +144,40 @@ def age_curves_plot(cohorts: pd.DataFrame, *, months: int = 12) -> Axes:
             color=PALETTE["light"],
             lw=0,
         )
-        ax.plot(line.index, line, color=PALETTE["grey"], lw=1.5)
-        _name_end(ax, line, say("cohort_retention.newest_older"), "grey")
+        ax.plot(
+            line.index,
+            line,
+            color=PALETTE["grey"],
+            lw=1.5,
+        )
+        _name_end(
+            ax,
+            line,
+            say("cohort_retention.newest_older"),
+            "grey",
+        )
     ends = []
     for name, ink in zip(names[-3:], ("sky", "blue", "orange"), strict=False):
         line = shown[shown.cohort == name].set_index("k").share.astype(float)
-        ax.plot(line.index, line, color=PALETTE[ink], lw=2, marker="o", ms=4)
+        ax.plot(
+            line.index,
+            line,
+            color=PALETTE[ink],
+            lw=2,
+            marker="o",
+            ms=4,
+        )
         ends.append((line.index[-1] + 0.15, line.iloc[-1], name, PALETTE[ink]))
     ax.set_ylim(0, None)
     end_labels(ax, ends)
     return _as_shares(ax, say("cohort_retention.newest_title"))
 
 
-def _later_ages(cohorts: pd.DataFrame, months: int) -> pd.DataFrame:
+def _later_ages(cohorts: DataFrame, months: int) -> DataFrame:
     return cohorts[(cohorts.k <= months) & (cohorts.k > 0)]
 
 
-def _pooled_share(cells: pd.DataFrame) -> pd.Series:
+def _pooled_share(cells: DataFrame) -> pd.Series:
     """Share active by age, of all cohorts together."""
     sums = cells.groupby("k")[["active", "n"]].sum().astype(float)
     return sums.active / sums.n
@@ -147,7 +186,14 @@ def _pooled_share(cells: pd.DataFrame) -> pd.Series:
 def _name_end(ax: Axes, line: pd.Series, text: str, ink: str) -> None:
     """A name above the right end of a line."""
     end = (line.index[-1], line.iloc[-1])
-    ax.annotate(text, end, ha="right", va="bottom", color=PALETTE[ink], fontsize=9)
+    ax.annotate(
+        text,
+        end,
+        ha="right",
+        va="bottom",
+        color=PALETTE[ink],
+        fontsize=9,
+    )
 
 
 def _as_shares(ax: Axes, title: str) -> Axes:

@@ -12,7 +12,8 @@ import datetime as dt
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Table, _
+from pandas import DataFrame, Timestamp
 
 from playbook import tables
 from playbook.chapters.customer_journey.visits import filled
@@ -32,14 +33,14 @@ GRACE_DAYS = 1  # days in which an order may still be paid
 
 @tables.returns("customer_journey.returns")
 def returns(
-    lines: ibis.Table,
-    refunds: ibis.Table,
+    lines: Table,
+    refunds: Table,
     *,
     as_of: dt.date,
     ripe_days: int = RIPE_DAYS,
     months: int = 12,
     level: float = 0.95,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Money given back on goods, by month of the order, by reason and by sku.
 
     share = refunded amount of orders placed in the period / their revenue, `returned`
@@ -59,7 +60,7 @@ def returns(
     back = expression(refunds).filter(_.kind != "cancellation")
     is_linked = _is_linked(back)
     ripe_on = as_of - dt.timedelta(days=ripe_days if is_linked else 0)
-    first = pd.Timestamp(as_of) + pd.Timedelta(days=1) - pd.DateOffset(months=months + 3)
+    first = Timestamp(as_of) + pd.Timedelta(days=1) - pd.DateOffset(months=months + 3)
     sold = expression(lines).mutate(on=_.ordered_on)
     back = _with_line_id(back.mutate(on=back.ordered_on if is_linked else back.refunded_on))
     sold, back = (t.filter(t.on.between(first.replace(day=1).date(), as_of)) for t in (sold, back))
@@ -71,7 +72,7 @@ def returns(
     table = _with_shares(table, level)
     is_month = table.view == "month"
     ends = pd.to_datetime(table.key.where(is_month), format="%Y-%m") + pd.offsets.MonthEnd(0)
-    is_young = is_month & (ends > pd.Timestamp(ripe_on))
+    is_young = is_month & (ends > Timestamp(ripe_on))
     table["status"] = np.where(is_young, "partial", "complete")
     table["place"] = table.view.map(VIEWS.index)
     table["dear"] = -table.returned.where(~is_month, 0.0)
@@ -80,14 +81,14 @@ def returns(
 
 
 @tables.returns("customer_journey.service")
-def service(tickets: ibis.Table, *, as_of: dt.date, level: float = 0.95) -> pd.DataFrame:
+def service(tickets: Table, *, as_of: dt.date, level: float = 0.95) -> DataFrame:
     """The tickets of the report month by topic, beside a usual month's.
 
     A case still open has waited at least until as-of: it counts as longer than every
     answered one, so that a backlog cannot make the medians look quick; where half of
     all cases are open the median is missing.
     """
-    start = pd.Timestamp(as_of).replace(day=1)
+    start = Timestamp(as_of).replace(day=1)
     first = start - pd.DateOffset(months=BASELINE_MONTHS)
     cases = expression(tickets).filter(_.opened_at.date().between(first.date(), as_of))
     hours = {
@@ -109,7 +110,7 @@ def service(tickets: ibis.Table, *, as_of: dt.date, level: float = 0.95) -> pd.D
 
 
 @tables.returns("customer_journey.payments")
-def payments(orders: ibis.Table, *, as_of: dt.date, level: float = 0.95) -> pd.DataFrame:
+def payments(orders: Table, *, as_of: dt.date, level: float = 0.95) -> DataFrame:
     """Orders placed and not paid, by month and device.
 
     Orders younger than a day may still be paid and are left out. Orders cancelled
@@ -119,7 +120,7 @@ def payments(orders: ibis.Table, *, as_of: dt.date, level: float = 0.95) -> pd.D
         PlaybookError: no order carries a payment time, so an unpaid one cannot be told
             from an unrecorded one.
     """
-    first = pd.Timestamp(as_of).replace(day=1) - pd.DateOffset(months=PAYMENT_MONTHS - 1)
+    first = Timestamp(as_of).replace(day=1) - pd.DateOffset(months=PAYMENT_MONTHS - 1)
     last = as_of - dt.timedelta(days=GRACE_DAYS)
     placed = filled(expression(orders), "device")
     placed = placed.filter(_.ordered_on.between(first.date(), last))
@@ -140,7 +141,7 @@ def payments(orders: ibis.Table, *, as_of: dt.date, level: float = 0.95) -> pd.D
     return table[tables.schema("customer_journey.payments").names]
 
 
-def _is_linked(back: ibis.Table) -> bool:
+def _is_linked(back: Table) -> bool:
     """Does the source say which order (nearly) all refunded money belongs to?"""
     amount = back.amount.cast("float64")
     sums = back.aggregate(every=amount.sum(), linked=amount.sum(where=back.ordered_on.notnull()))
@@ -148,14 +149,14 @@ def _is_linked(back: ibis.Table) -> bool:
     return bool(money["linked"] >= LEAST_LINKED * money["every"])
 
 
-def _with_line_id(back: ibis.Table) -> ibis.Table:
+def _with_line_id(back: Table) -> Table:
     """Refunds with a name for the line they are of, or of their own where none is."""
     line_id = back.order_id + ":" + back.line_no.cast("string").fill_null("")
     own = back.refund_id if "refund_id" in back.columns else ibis.null("string")
     return back.mutate(line_id=ibis.coalesce(line_id, own))
 
 
-def _view(sold: ibis.Table, back: ibis.Table, view: str) -> pd.DataFrame:
+def _view(sold: Table, back: Table, view: str) -> DataFrame:
     """Lines and money sold and given back, by month, reason or sku."""
     if view == "month":
         sold, back = (t.mutate(key=t.on.strftime("%Y-%m")) for t in (sold, back))
@@ -176,7 +177,7 @@ def _view(sold: ibis.Table, back: ibis.Table, view: str) -> pd.DataFrame:
     return both.assign(view=view)
 
 
-def _with_shares(table: pd.DataFrame, level: float) -> pd.DataFrame:
+def _with_shares(table: DataFrame, level: float) -> DataFrame:
     """The share of money given back, with the interval of the lines' share."""
     counts, sums = ["n_lines", "n_returned"], ["sold", "returned"]
     table[counts] = table[counts].astype(float).fillna(0).astype("int64")
@@ -189,7 +190,7 @@ def _with_shares(table: pd.DataFrame, level: float) -> pd.DataFrame:
     return table.assign(share=share, low=low, high=high * scale.fillna(1.0))
 
 
-def _topic(cases: pd.DataFrame, level: float) -> dict[str, float]:
+def _topic(cases: DataFrame, level: float) -> dict[str, float]:
     """One topic's month."""
     now = cases[cases.is_now]
     reopened = now.reopened.dropna()

@@ -9,7 +9,7 @@ from typing import Any
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Table, _
 
 from playbook.store import expression
 
@@ -20,7 +20,7 @@ MOMENTS = ("mean_x", "var_x", "mean_y", "var_y", "cov_xy")
 COUNTS = ["n_assigned", "n", "converted", "n_x", "n_y", "n_in_two_arms"]
 
 
-def arm_sums(experiments: ibis.Table, *, as_of: dt.date) -> pd.DataFrame:
+def arm_sums(experiments: Table, *, as_of: dt.date) -> pd.DataFrame:
     """One row per test and arm, the sums a reading needs, in one query.
 
     A visitor counts once: repeated rows of one arm are one visitor (converted if any
@@ -57,7 +57,7 @@ def arm_sums(experiments: ibis.Table, *, as_of: dt.date) -> pd.DataFrame:
     )
 
 
-def _visitors(dealt: ibis.Table) -> ibis.Table:
+def _visitors(dealt: Table) -> Table:
     """One row per test and visitor."""
     visitors = dealt.group_by("test_id", "visitor_id").aggregate(
         n_arms=_.arm.nunique(),
@@ -71,7 +71,7 @@ def _visitors(dealt: ibis.Table) -> ibis.Table:
     return visitors.mutate(x=(visitors.converted == 0).ifelse(known, visitors.amount))
 
 
-def _sums(visitors: ibis.Table) -> ibis.Table:
+def _sums(visitors: Table) -> Table:
     """Exact sums per test and arm of visitors in one arm only."""
     has_amount = visitors.x.notnull()
     return visitors.group_by("test_id", "arm").aggregate(

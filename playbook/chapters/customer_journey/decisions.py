@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.customer_journey.visits import SPLITS
 from playbook.decisions import decision_rows, propose
@@ -17,15 +18,15 @@ MOST_LEAKS = 3  # leaks that become decisions, the dearest first
 
 
 def journey_decisions(
-    leaks: pd.DataFrame,
-    tests: pd.DataFrame,
+    leaks: DataFrame,
+    tests: DataFrame,
     *,
-    plan: pd.DataFrame | None = None,
+    plan: DataFrame | None = None,
     monthly_margin: float | None = None,
     currency: str = "",
     due_on: str | None = None,
     revisit_on: str | None = None,
-) -> pd.DataFrame:
+) -> DataFrame:
     """The chapter's decision rows, in the fields of `Decision`.
 
     The dearest leaks become `mend` (faults) and `test a fix` (gaps); every test gets

@@ -21,6 +21,7 @@ from typing import Any
 import ibis
 import numpy as np
 import pandas as pd
+from pandas import DataFrame, Timestamp
 
 from playbook.chapters.customer_journey.visits import SPLITS, STEPS, Steps
 from playbook.chapters.customer_journey.worth import Worth, order_worth
@@ -39,12 +40,12 @@ BAND_WIDTH = 3  # standard deviations of a day from the usual share to its contr
 
 @returns("customer_journey.funnel")
 def funnel(
-    daily: pd.DataFrame,
+    daily: DataFrame,
     *,
     as_of: dt.date,
     baseline_months: int = BASELINE_MONTHS,
     level: float = 0.95,
-) -> pd.DataFrame:
+) -> DataFrame:
     """The report month by step and segment, beside the segment's own last months.
 
     `usual_share`, z and p are missing where the segment has fewer than 100 earlier
@@ -60,7 +61,7 @@ def funnel(
     table["low"], table["high"] = wilson(table.reached, table.n_sessions, level)
     table["p"] = two_sided_p(table.z)
     table["p_adjusted"] = adjusted_p(table.p)
-    table["status"] = "complete" if pd.Timestamp(as_of).is_month_end else "partial"
+    table["status"] = "complete" if Timestamp(as_of).is_month_end else "partial"
     place = {step: k for k, step in enumerate(STEPS)}
     by_step = table.step.map(place)
     return table.assign(place=by_step).sort_values(["place", *SPLITS], ignore_index=True)[
@@ -68,7 +69,7 @@ def funnel(
     ]
 
 
-def funnels(sources: Iterable[Steps], **knobs: Any) -> pd.DataFrame:
+def funnels(sources: Iterable[Steps], **knobs: Any) -> DataFrame:
     """The `funnel` of the first source, and of the others what it cannot tell: new and
     returning visitors.
     """
@@ -78,7 +79,7 @@ def funnels(sources: Iterable[Steps], **knobs: Any) -> pd.DataFrame:
 
 
 def _steps_of(
-    segment: dict[str, str], days: pd.DataFrame, start: pd.Timestamp
+    segment: dict[str, str], days: DataFrame, start: Timestamp
 ) -> Iterator[dict[str, Any]]:
     """One segment's report month, step by step, beside its days before."""
     now, past = _split(days, start)
@@ -107,14 +108,14 @@ def _steps_of(
 
 @returns("customer_journey.leaks")
 def leaks(
-    daily: pd.DataFrame,
+    daily: DataFrame,
     *,
     as_of: dt.date,
     orders: ibis.Table | None = None,
     baseline_months: int = BASELINE_MONTHS,
     alpha: float = 0.05,
     level: float = 0.95,
-) -> pd.DataFrame:
+) -> DataFrame:
     """What the report month lost against the shop's own usual and best: faults first,
     dearest first within each kind.
 
@@ -141,14 +142,14 @@ def leaks(
 
 @returns("customer_journey.step_trend")
 def step_trend(
-    daily: pd.DataFrame,
+    daily: DataFrame,
     *,
     as_of: dt.date,
     step: str,
     device: str = "all",
     channel: str = "all",
     visitor: str = "all",
-) -> pd.DataFrame:
+) -> DataFrame:
     """One step of one segment by day: the report month and its baseline."""
     window = _window(daily, as_of, BASELINE_MONTHS)
     for name, wanted in zip(SPLITS, (device, channel, visitor), strict=True):
@@ -167,12 +168,10 @@ def step_trend(
         "upper": (usual.share + reach).clip(upper=1),
         "is_baseline": is_past,
     }
-    return pd.DataFrame(columns, index=days.index).reset_index()
+    return DataFrame(columns, index=days.index).reset_index()
 
 
-def journey_headline(
-    *, late: pd.DataFrame | None = None, back: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def journey_headline(*, late: DataFrame | None = None, back: DataFrame | None = None) -> DataFrame:
     """The scorecard's series: late_share by month of promise (`late_months`),
     return_share by month of order (`returns`, where refunds say whose they are):
     metric, month, amount, low, high, n, status.
@@ -186,25 +185,25 @@ def journey_headline(
         frames.append(months.assign(metric="return_share"))
     columns = ["metric", "month", "amount", "low", "high", "n", "status"]
     known = [f.rename(columns={"share": "amount"})[columns] for f in frames if len(f)]
-    return pd.concat(known or [pd.DataFrame(columns=columns)], ignore_index=True)
+    return pd.concat(known or [DataFrame(columns=columns)], ignore_index=True)
 
 
-def _month_start(as_of: dt.date) -> pd.Timestamp:
-    return pd.Timestamp(as_of).replace(day=1)
+def _month_start(as_of: dt.date) -> Timestamp:
+    return Timestamp(as_of).replace(day=1)
 
 
-def _window(daily: pd.DataFrame, as_of: dt.date, months: int) -> pd.DataFrame:
+def _window(daily: DataFrame, as_of: dt.date, months: int) -> DataFrame:
     """The days of the report month and of the months before it."""
     first = _month_start(as_of) - pd.DateOffset(months=months)
-    return daily[daily.day_on.between(first, pd.Timestamp(as_of))]
+    return daily[daily.day_on.between(first, Timestamp(as_of))]
 
 
-def _split(days: pd.DataFrame, start: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _split(days: DataFrame, start: Timestamp) -> tuple[DataFrame, DataFrame]:
     """The report month's days, and those before it."""
     return days[days.index >= start], days[days.index < start]
 
 
-def _segments(window: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+def _segments(window: DataFrame) -> Iterator[tuple[dict[str, str], DataFrame]]:
     """Every combination of the splits that split anything, with its steps by day; days
     without the segment are not there. Visitors that are `unknown` stand only in the
     totals.
@@ -221,7 +220,7 @@ def _segments(window: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFra
                     yield segment, days[steps]
 
 
-def _leak(kind: str, step: str, segment: dict[str, str], days: pd.DataFrame) -> dict[str, Any]:
+def _leak(kind: str, step: str, segment: dict[str, str], days: DataFrame) -> dict[str, Any]:
     """What every leak says of the days it lies in: `days` holds the step before and
     the step.
     """
@@ -238,7 +237,7 @@ def _leak(kind: str, step: str, segment: dict[str, str], days: pd.DataFrame) -> 
 
 
 def _faults(
-    window: pd.DataFrame, start: pd.Timestamp, worth: Worth, alpha: float
+    window: DataFrame, start: Timestamp, worth: Worth, alpha: float
 ) -> list[dict[str, Any]]:
     """Each segment's and step's worst stretch that chance does not explain (Holm over
     all of them), the one furthest from chance first.
@@ -256,7 +255,16 @@ def _faults(
             bad = now[[before, step]].iloc[stretch.first : stretch.last + 1]
             leak = _leak("fault", step, segment, bad)
             leak |= {"reference_share": usual.share, "z": stretch.z}
-            rows.append(leak | worth.of(stretch.lost, stretch.error, past, step, segment))
+            rows.append(
+                leak
+                | worth.of(
+                    stretch.lost,
+                    stretch.error,
+                    past,
+                    step,
+                    segment,
+                )
+            )
             p.append(stretch.p)
     adjusted = adjusted_p(p, method="holm") if p else []
     faults = [
@@ -267,7 +275,7 @@ def _faults(
     return sorted(faults, key=lambda row: [row[name] for name in ("z", "step", *SPLITS)])
 
 
-def _gaps(year: pd.DataFrame, start: pd.Timestamp, worth: Worth) -> Iterator[dict[str, Any]]:
+def _gaps(year: DataFrame, start: Timestamp, worth: Worth) -> Iterator[dict[str, Any]]:
     """Per device and step, the month beside the best of the twelve before it."""
     for segment, days in _segments(year.assign(channel="all", visitor="all")):
         if segment["device"] == "all" and year["device"].nunique() > 1:
@@ -281,9 +289,20 @@ def _gaps(year: pd.DataFrame, start: pd.Timestamp, worth: Worth) -> Iterator[dic
             # the lower end of the best month's interval, so that luck is no aim
             best = float(np.nanmax(wilson(months[step], months[before])[0], initial=0.0))
             usual = own_baseline(past[step], past[before])._replace(n=np.inf)
-            value = worth.of(n * best - reached, lost_error(n, usual), past, step, segment)
+            value = worth.of(
+                n * best - reached,
+                lost_error(n, usual),
+                past,
+                step,
+                segment,
+            )
             if value["orders_low"] > 0:
-                gap = _leak("gap", step, segment, now[[before, step]])
+                gap = _leak(
+                    "gap",
+                    step,
+                    segment,
+                    now[[before, step]],
+                )
                 yield gap | {"reference_share": best} | value
 
 

@@ -12,7 +12,8 @@ import datetime as dt
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Table, _
+from pandas import DataFrame, Timestamp
 
 from playbook.errors import PlaybookError
 from playbook.methods.proportions import quantile_of_normal, wilson
@@ -35,7 +36,7 @@ LEAST_REVIEWS = 30  # reviews below which nothing is said of the stars a late da
 NOT_SENT = ("cancelled", "refunded", "placed")
 
 
-def on_shop_days(shop: Store) -> ibis.Table:
+def on_shop_days(shop: Store) -> Table:
     """The shop's orders with promise and delivery on the shop's own clock: a parcel
     due on the evening of a day is late the next morning, wherever UTC stands.
     """
@@ -45,13 +46,13 @@ def on_shop_days(shop: Store) -> ibis.Table:
 
 @returns("customer_journey.delivery")
 def delivery(
-    orders: ibis.Table,
+    orders: Table,
     *,
     as_of: dt.date,
-    reviews: ibis.Table | None = None,
+    reviews: Table | None = None,
     next_days: int = 90,
     level: float = 0.95,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Orders promised within the last twelve months, up to as-of, by how late they came.
 
     Delay is the day of delivery less the day promised. Parcels overdue and not
@@ -61,7 +62,7 @@ def delivery(
     Raises:
         PlaybookError: no order has both a promise and a delivery.
     """
-    first = pd.Timestamp(as_of) + pd.Timedelta(days=1) - pd.DateOffset(months=BAND_MONTHS)
+    first = Timestamp(as_of) + pd.Timedelta(days=1) - pd.DateOffset(months=BAND_MONTHS)
     parcels = _banded(_due(orders, first.date(), as_of), as_of, next_days)
     counts = parcels.group_by("band").aggregate(
         orders=_.count(), n_ripe=_.is_ripe.sum(), n_back=(_.is_ripe & _.is_back).sum()
@@ -79,9 +80,7 @@ def delivery(
     return table[table.orders > 0].reset_index()[schema("customer_journey.delivery").names]
 
 
-def late_slope(
-    orders: ibis.Table, reviews: ibis.Table, *, as_of: dt.date, level: float = 0.95
-) -> pd.DataFrame:
+def late_slope(orders: Table, reviews: Table, *, as_of: dt.date, level: float = 0.95) -> DataFrame:
     """Stars lost per day of lateness: one row with n, stars_per_day, low, high.
 
     Ordinary least squares of the stars of reviewed, delivered orders on days late (0
@@ -95,19 +94,24 @@ def late_slope(
     cells = _reviewed(reviews, parcels).group_by("late", "stars").aggregate(n=_.count())
     cells = cells.order_by("late", "stars").to_pandas().astype(float)
     weight, total = cells["n"], cells["n"].sum()
-    found = {"n": int(total), "stars_per_day": np.nan, "low": np.nan, "high": np.nan}
+    found = {
+        "n": int(total),
+        "stars_per_day": np.nan,
+        "low": np.nan,
+        "high": np.nan,
+    }
     if total < LEAST_REVIEWS or cells.late.nunique() < 2:
-        return pd.DataFrame([found])
+        return DataFrame([found])
     late, stars = (cells[c] - np.average(cells[c], weights=weight) for c in ("late", "stars"))
     spread = (weight * late**2).sum()
     slope = (weight * late * stars).sum() / spread
     error = np.sqrt((weight * (stars - slope * late) ** 2).sum() / (total - 2) / spread)
     half = quantile_of_normal(level) * error
     found |= {"stars_per_day": slope, "low": slope - half, "high": slope + half}
-    return pd.DataFrame([found])
+    return DataFrame([found])
 
 
-def late_months(orders: ibis.Table, *, as_of: dt.date, level: float = 0.95) -> pd.DataFrame:
+def late_months(orders: Table, *, as_of: dt.date, level: float = 0.95) -> DataFrame:
     """One row per month of promise: month, due, late, share, low, high, status
     (`partial` in a month still running).
 
@@ -115,19 +119,19 @@ def late_months(orders: ibis.Table, *, as_of: dt.date, level: float = 0.95) -> p
     overdue; late = delivered after the day promised, or overdue. An order cancelled or
     refunded without a delivery is neither.
     """
-    first = pd.Timestamp(as_of).replace(day=1) - pd.DateOffset(months=SHOWN_MONTHS - 1)
+    first = Timestamp(as_of).replace(day=1) - pd.DateOffset(months=SHOWN_MONTHS - 1)
     parcels = _due(orders, first.date(), as_of)
     is_late = (parcels.came > parcels.promised).fill_null(True)
     months = parcels.group_by(month=_.promised.strftime("%Y-%m"))
     table = months.aggregate(due=_.count(), late=is_late.sum()).order_by("month").to_pandas()
     table["share"] = table.late / table.due
     table["low"], table["high"] = wilson(table.late, table.due, level)
-    running = "" if pd.Timestamp(as_of).is_month_end else f"{as_of:%Y-%m}"
+    running = "" if Timestamp(as_of).is_month_end else f"{as_of:%Y-%m}"
     table["status"] = np.where(table.month == running, "partial", "complete")
     return table
 
 
-def _due(orders: ibis.Table, first: dt.date, as_of: dt.date) -> ibis.Table:
+def _due(orders: Table, first: dt.date, as_of: dt.date) -> Table:
     """Orders promised in these days that were sent: the days they were promised and
     came, and the day of the customer's next order.
     """
@@ -143,7 +147,7 @@ def _due(orders: ibis.Table, first: dt.date, as_of: dt.date) -> ibis.Table:
     return parcels.filter(_.came.notnull() | ~_.status.isin(NOT_SENT))
 
 
-def _banded(parcels: ibis.Table, as_of: dt.date, next_days: int) -> ibis.Table:
+def _banded(parcels: Table, as_of: dt.date, next_days: int) -> Table:
     """Each parcel's band, whether its customer has had `next_days` to come back, and
     whether they did.
     """
@@ -157,19 +161,19 @@ def _banded(parcels: ibis.Table, as_of: dt.date, next_days: int) -> ibis.Table:
     )
 
 
-def _reviewed(reviews: ibis.Table, parcels: ibis.Table) -> ibis.Table:
+def _reviewed(reviews: Table, parcels: Table) -> Table:
     """Parcels with the stars of each of their reviews."""
     stars = expression(reviews).filter(_.order_id.notnull())
     stars = stars.select("order_id", stars=_.stars.cast("float64"))
     return stars.inner_join(parcels, "order_id")
 
 
-def _stars(parcels: ibis.Table, reviews: ibis.Table | None, level: float) -> pd.DataFrame:
+def _stars(parcels: Table, reviews: Table | None, level: float) -> DataFrame:
     """n_reviews, stars, low and high by band: an order without a review says nothing;
     the normal interval is missing below two.
     """
     if reviews is None:
-        return pd.DataFrame(columns=["n_reviews", "stars", "low", "high"], dtype=float)
+        return DataFrame(columns=["n_reviews", "stars", "low", "high"], dtype=float)
     rated = _reviewed(reviews, parcels.select("order_id", "band"))
     sums = rated.group_by("band").aggregate(
         n=_.count(), total=_.stars.sum(), square=(_.stars * _.stars).sum()
@@ -178,4 +182,11 @@ def _stars(parcels: ibis.Table, reviews: ibis.Table | None, level: float) -> pd.
     n, stars = table["n"], table.total / table["n"]
     variance = (table["square"] - table.total**2 / n) / (n - 1) / n
     half = quantile_of_normal(level) * variance.where(n > 1) ** 0.5
-    return pd.DataFrame({"n_reviews": n, "stars": stars, "low": stars - half, "high": stars + half})
+    return DataFrame(
+        {
+            "n_reviews": n,
+            "stars": stars,
+            "low": stars - half,
+            "high": stars + half,
+        }
+    )

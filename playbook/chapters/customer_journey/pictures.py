@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+from pandas import DataFrame
 
 from playbook.messages import say
 from playbook.pictures import PALETTE, bars_with_intervals, line_with_band, new_axes
@@ -21,7 +21,7 @@ INKS = ("blue", "orange", "green", "yellow", "sky", "pink", "grey", "ink")
 TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-def funnel_plot(funnel: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def funnel_plot(funnel: DataFrame, *, ax: Axes | None = None) -> Axes:
     """Share of all sessions that reached each step, one row of points per device, with
     intervals; log scale.
     """
@@ -54,19 +54,42 @@ def funnel_plot(funnel: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def step_trend_plot(trend: pd.DataFrame, *, step: str, device: str, ax: Axes | None = None) -> Axes:
+def step_trend_plot(trend: DataFrame, *, step: str, device: str, ax: Axes | None = None) -> Axes:
     """One step by day in its control band; days outside it are marked, the report month
     stands on white.
     """
     ax = new_axes(ax)
     day, share = trend.day_on, trend.share
-    line_with_band(trend, "day_on", "usual", band=("lower", "upper"), ax=ax)
-    ax.plot(day, share, color=PALETTE["ink"], lw=1.2)
+    line_with_band(
+        trend,
+        "day_on",
+        "usual",
+        band=("lower", "upper"),
+        ax=ax,
+    )
+    ax.plot(
+        day,
+        share,
+        color=PALETTE["ink"],
+        lw=1.2,
+    )
     is_out = (share < trend.lower) | (share > trend.upper)
-    ax.plot(day[is_out], share[is_out], "o", color=PALETTE["orange"], ms=6)
+    ax.plot(
+        day[is_out],
+        share[is_out],
+        "o",
+        color=PALETTE["orange"],
+        ms=6,
+    )
     past = day[trend.is_baseline]
     if len(past):
-        ax.axvspan(past.iloc[0], past.iloc[-1], color=PALETTE["light"], alpha=0.3, lw=0)
+        ax.axvspan(
+            past.iloc[0],
+            past.iloc[-1],
+            color=PALETTE["light"],
+            alpha=0.3,
+            lw=0,
+        )
         ax.annotate(
             say("customer_journey.baseline"),
             (past.iloc[0], 1),
@@ -86,7 +109,7 @@ def step_trend_plot(trend: pd.DataFrame, *, step: str, device: str, ax: Axes | N
     return ax
 
 
-def leaks_plot(leaks: pd.DataFrame, *, currency: str = "", ax: Axes | None = None) -> Axes:
+def leaks_plot(leaks: DataFrame, *, currency: str = "", ax: Axes | None = None) -> Axes:
     """The eight dearest leaks with their ranges, in margin where it is known, else in
     orders; gaps are hatched.
     """
@@ -115,13 +138,27 @@ def leaks_plot(leaks: pd.DataFrame, *, currency: str = "", ax: Axes | None = Non
     return ax
 
 
-def delay_stars_plot(delivery: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def delay_stars_plot(delivery: DataFrame, *, ax: Axes | None = None) -> Axes:
     """Mean stars by how late the parcel was, with intervals and the number of reviews."""
     shown = delivery[delivery.stars.notna()]
-    ax = bars_with_intervals(shown, "band", "stars", low="low", high="high", status="status", ax=ax)
+    ax = bars_with_intervals(
+        shown,
+        "band",
+        "stars",
+        low="low",
+        high="high",
+        status="status",
+        ax=ax,
+    )
     for place, n in zip(np.arange(len(shown))[::-1], shown.n_reviews, strict=True):
         text = say("customer_journey.n_reviews", n=n)
-        ax.annotate(text, (1.03, place), va="center", fontsize=8.5, color="white")
+        ax.annotate(
+            text,
+            (1.03, place),
+            va="center",
+            fontsize=8.5,
+            color="white",
+        )
     ax.set(
         xlabel=say("customer_journey.delay_x"),
         xlim=(1, 5),
@@ -130,12 +167,30 @@ def delay_stars_plot(delivery: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def peeking_plot(looks: pd.DataFrame, *, alpha: float = 0.05, ax: Axes | None = None) -> Axes:
+def peeking_plot(looks: DataFrame, *, alpha: float = 0.05, ax: Axes | None = None) -> Axes:
     """Tests of no difference called a winner, by day, when one looks daily or once."""
     daily, once = say("customer_journey.peeking_daily"), say("customer_journey.peeking_once")
-    ax = line_with_band(looks, "day", "called", label=daily, colour="orange", ax=ax)
-    line_with_band(looks, "day", "on_the_day", label=once, ax=ax)
-    ax.axhline(alpha, color=PALETTE["grey"], lw=1, ls="--")
+    ax = line_with_band(
+        looks,
+        "day",
+        "called",
+        label=daily,
+        colour="orange",
+        ax=ax,
+    )
+    line_with_band(
+        looks,
+        "day",
+        "on_the_day",
+        label=once,
+        ax=ax,
+    )
+    ax.axhline(
+        alpha,
+        color=PALETTE["grey"],
+        lw=1,
+        ls="--",
+    )
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.set(
         xlabel=say("customer_journey.peeking_x"),

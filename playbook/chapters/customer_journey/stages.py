@@ -5,7 +5,7 @@ its pain, owner and remedy. The stages stand in `chapter.yaml`.
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.customer_journey.visits import SPLITS
 from playbook.chapters.registry import room_facts
@@ -23,13 +23,13 @@ Figure = tuple[float, float, float]
 @returns("customer_journey.journey_map")
 def journey_map(
     *,
-    funnel: pd.DataFrame | None = None,
-    parcels: pd.DataFrame | None = None,
-    late: pd.DataFrame | None = None,
-    back: pd.DataFrame | None = None,
-    desk: pd.DataFrame | None = None,
-    unpaid: pd.DataFrame | None = None,
-) -> pd.DataFrame:
+    funnel: DataFrame | None = None,
+    parcels: DataFrame | None = None,
+    late: DataFrame | None = None,
+    back: DataFrame | None = None,
+    desk: DataFrame | None = None,
+    unpaid: DataFrame | None = None,
+) -> DataFrame:
     """The journey from the frames of `funnel`, `delivery`, `late_months`, `returns`,
     `service` and `payments`; what is not given stays in the map with amount missing.
     """
@@ -63,13 +63,13 @@ def journey_map(
     return frame_of("customer_journey.journey_map", rows)
 
 
-def _steps(funnel: pd.DataFrame) -> dict[str, Figure]:
+def _steps(funnel: DataFrame) -> dict[str, Figure]:
     """The funnel's steps over all segments."""
     whole = funnel[(funnel[list(SPLITS)] == "all").all(axis=1)].drop_duplicates("step")
     return {r.step: (r.step_share, r.usual_share, r.n_previous) for r in whole.itertuples()}
 
 
-def _returned(back: pd.DataFrame) -> dict[str, Figure]:
+def _returned(back: DataFrame) -> dict[str, Figure]:
     """The return share of the last month whose returns have come in."""
     is_month = (back.view == "month") & (back.basis == "order")
     ripe = back[is_month & (back.status == "complete")]
@@ -79,7 +79,7 @@ def _returned(back: pd.DataFrame) -> dict[str, Figure]:
     return {"return_share": (amount, usual, ripe.n_lines.tail(1).sum())}
 
 
-def _latest(months: pd.DataFrame, top: str, bottom: str) -> Figure:
+def _latest(months: DataFrame, top: str, bottom: str) -> Figure:
     """Share of the last month, of the three before it, and the last month's bottom."""
     months = months.sort_values("month" if "month" in months else "key")
     last, before = months.tail(1), months.iloc[-1 - USUAL_MONTHS : -1]
@@ -87,7 +87,7 @@ def _latest(months: pd.DataFrame, top: str, bottom: str) -> Figure:
     return amount, usual, last[bottom].sum()
 
 
-def _mean(bands: pd.DataFrame, amount: str, n: str) -> Figure:
+def _mean(bands: DataFrame, amount: str, n: str) -> Figure:
     """The mean over bands, each weighed by its number; there is no usual one."""
     known = bands[bands[n] > 0]
     total = known[n].sum()

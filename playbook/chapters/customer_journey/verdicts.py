@@ -15,6 +15,7 @@ from typing import Any
 import ibis
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.customer_journey.arms import arm_sums
 from playbook.chapters.customer_journey.visits import SPLITS
@@ -49,7 +50,7 @@ class _Plan:
 @returns("customer_journey.tests")
 def read_tests(
     experiments: ibis.Table, *, as_of: dt.date, worth_lift: float = 0.05, min_days: int = 14
-) -> pd.DataFrame:
+) -> DataFrame:
     """One row per test and treated arm: was it dealt as planned, what did it change,
     and what to do.
 
@@ -78,8 +79,8 @@ def read_tests(
 
 
 def test_sizes(
-    funnel: pd.DataFrame, *, as_of: dt.date, worth_lift: float = 0.05, min_days: int = 14
-) -> pd.DataFrame | None:
+    funnel: DataFrame, *, as_of: dt.date, worth_lift: float = 0.05, min_days: int = 14
+) -> DataFrame | None:
     """How large the next test must be to find the lift worth finding, twice and four
     times that: `sample_size` at the month's sessions and share that buys. None where
     nobody buys.
@@ -88,18 +89,23 @@ def test_sizes(
     for row in whole[(whole.step == "purchase") & (whole.reached > 0)].head(1).itertuples():
         lifts = [worth_lift * times for times in (1, 2, 4)]
         per_day = row.n_sessions / as_of.day
-        return sample_size(row.share, lifts, visitors_per_day=per_day, min_days=min_days)
+        return sample_size(
+            row.share,
+            lifts,
+            visitors_per_day=per_day,
+            min_days=min_days,
+        )
     return None
 
 
-def _control(arms: pd.DataFrame) -> dict[str, Any]:
+def _control(arms: DataFrame) -> dict[str, Any]:
     """The arm that changes nothing, by its name; the first one where no name tells."""
     by_name = arms.arm.str.lower()
     named = [arms[by_name == name] for name in CONTROLS if (by_name == name).any()]
     return (named[0] if named else arms).iloc[0].to_dict()
 
 
-def _flaw(arms: pd.DataFrame, n_treated: int, srm_p: float) -> str:
+def _flaw(arms: DataFrame, n_treated: int, srm_p: float) -> str:
     """The message that says why a test cannot be read; empty where it can."""
     planned = arms.planned_share
     is_short = planned.sum() < LEAST_PLANNED

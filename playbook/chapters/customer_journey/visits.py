@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import ibis
 import pandas as pd
-from ibis import _
+from ibis import Table, _
+from pandas import DataFrame
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
@@ -42,11 +43,11 @@ class Steps:
     with the source, one row per rule: rule, rows, effect.
     """
 
-    daily: pd.DataFrame
-    faults: pd.DataFrame
+    daily: DataFrame
+    faults: DataFrame
 
 
-def traffic_steps(traffic: ibis.Table, *, as_of: dt.date) -> Steps:
+def traffic_steps(traffic: Table, *, as_of: dt.date) -> Steps:
     """The steps of a traffic export, one row per day, device and channel; regions are
     added up.
 
@@ -79,7 +80,7 @@ def traffic_steps(traffic: ibis.Table, *, as_of: dt.date) -> Steps:
     return _steps(daily.assign(visitor="all"), faults)
 
 
-def event_steps(events: ibis.Table, *, as_of: dt.date, gap_minutes: int = 30) -> Steps:
+def event_steps(events: Table, *, as_of: dt.date, gap_minutes: int = 30) -> Steps:
     """The steps of an event log, one row per day (of the session's first event),
     device, channel and visitor.
 
@@ -102,7 +103,12 @@ def event_steps(events: ibis.Table, *, as_of: dt.date, gap_minutes: int = 30) ->
     daily = daily.order_by(keys).to_pandas()
     if not daily["view"].sum() > 0:
         known = ", ".join(EVENTS)
-        raise PlaybookError("customer_journey.no_step", table="events", column="name", known=known)
+        raise PlaybookError(
+            "customer_journey.no_step",
+            table="events",
+            column="name",
+            known=known,
+        )
     faults = [
         _fault("repeated", daily.pop("n_repeated").sum(), "counted_once"),
         _fault("mixed", daily.pop("n_mixed").sum(), "furthest_step"),
@@ -124,7 +130,7 @@ def counted_steps(shop: Store) -> tuple[dict[str, Steps], list[PlaybookError]]:
     return counted, refusals
 
 
-def filled(table: ibis.Table, *names: str, absent: str = "unknown") -> ibis.Table:
+def filled(table: Table, *names: str, absent: str = "unknown") -> Table:
     """The columns named, `unknown` where a row lacks one and `absent` where the source
     does.
     """
@@ -138,7 +144,7 @@ def filled(table: ibis.Table, *names: str, absent: str = "unknown") -> ibis.Tabl
     )
 
 
-def _impossible(rows: ibis.Table, rules: list[str]) -> list[tuple[str, int, str]]:
+def _impossible(rows: Table, rules: list[str]) -> list[tuple[str, int, str]]:
     """How many rows broke each rule; refused where they hold too many sessions."""
     counts = rows.aggregate(
         **{name: rows[name].sum() for name in rules},
@@ -155,7 +161,7 @@ def _impossible(rows: ibis.Table, rules: list[str]) -> list[tuple[str, int, str]
     return faults
 
 
-def _single_events(events: ibis.Table, as_of: dt.date) -> ibis.Table:
+def _single_events(events: Table, as_of: dt.date) -> Table:
     """One row per event id: visitor, time, session, how far along the way it lies."""
     log = expression(events).filter(_.occurred_at.date() <= as_of)
     optional = ("session_id", *SPLITS[:2])
@@ -170,7 +176,7 @@ def _single_events(events: ibis.Table, as_of: dt.date) -> ibis.Table:
     )
 
 
-def _visits(events: ibis.Table, gap_minutes: int) -> ibis.Table:
+def _visits(events: Table, gap_minutes: int) -> Table:
     """One row per visit: day, splits, furthest step, what was wrong with its events."""
     by_time = {"group_by": "visitor_id", "order_by": ["at", "event_id"]}
     silence = events.at.delta(events.at.lag().over(ibis.window(**by_time)), unit="second")
@@ -195,7 +201,7 @@ def _visits(events: ibis.Table, gap_minutes: int) -> ibis.Table:
     )
 
 
-def _visitor(visits: ibis.Table) -> ibis.Value:
+def _visitor(visits: Table) -> ibis.Value:
     """New or returning; unknown early in the log, where only quick returns could be
     seen: those would bend the usual share of `returning`.
     """
@@ -218,7 +224,7 @@ def _fault(rule: str, rows: float, effect: str, **values: str) -> tuple[str, int
     )
 
 
-def _steps(daily: pd.DataFrame, faults: list[tuple[str, int, str]]) -> Steps:
+def _steps(daily: DataFrame, faults: list[tuple[str, int, str]]) -> Steps:
     """The steps that were observed and count sessions; what had to be left out is
     named.
     """
@@ -232,10 +238,18 @@ def _steps(daily: pd.DataFrame, faults: list[tuple[str, int, str]]) -> Steps:
             continue
         if len(both):
             effect = "mostly_missing" if is_rare else "no_sessions"
-            faults.append(_fault("steps", len(both), effect, step=step, before=before))
+            faults.append(
+                _fault(
+                    "steps",
+                    len(both),
+                    effect,
+                    step=step,
+                    before=before,
+                )
+            )
         daily = daily.drop(columns=step)
     whole = daily.dropna(subset=[step for step in STEPS if step in daily])
     if len(whole) < len(daily):
         faults.append(_fault("a_step_missing", len(daily) - len(whole), "days_left_out"))
-    table = pd.DataFrame(faults, columns=["rule", "rows", "effect"])
+    table = DataFrame(faults, columns=["rule", "rows", "effect"])
     return Steps(whole.reset_index(drop=True), table)

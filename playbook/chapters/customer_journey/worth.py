@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import ibis
 import numpy as np
-import pandas as pd
 from ibis import _
+from pandas import DataFrame
 
 from playbook.chapters.customer_journey.visits import SPLITS, filled
 from playbook.methods.proportions import quantile_of_normal
@@ -27,12 +27,12 @@ class Worth:
     normal quantile of the ranges.
     """
 
-    margins: pd.DataFrame
+    margins: DataFrame
     orders_per_purchase: float
     z: float
 
     def of(
-        self, lost: float, error: float, past: pd.DataFrame, step: str, segment: dict[str, str]
+        self, lost: float, error: float, past: DataFrame, step: str, segment: dict[str, str]
     ) -> dict[str, float]:
         """Sessions lost at a step, with their standard error, as orders and as margin."""
         onward = _onward(past, step)
@@ -61,13 +61,13 @@ class Worth:
         return total / n, (square / n - (total / n) ** 2) / n
 
 
-def order_worth(orders: ibis.Table | None, days: pd.DataFrame, level: float) -> Worth:
+def order_worth(orders: ibis.Table | None, days: DataFrame, level: float) -> Worth:
     """The worth of orders on the days the funnel covers; margins missing without
     `orders`.
     """
     z = quantile_of_normal(level)
     if orders is None or "purchase" not in days or days.empty:
-        return Worth(pd.DataFrame(columns=[*SPLITS[:2], "n", "total", "square"]), 1.0, z)
+        return Worth(DataFrame(columns=[*SPLITS[:2], "n", "total", "square"]), 1.0, z)
     first, last = days["day_on"].min().date(), days["day_on"].max().date()
     sold = filled(expression(orders), *SPLITS[:2]).filter(_.ordered_on.between(first, last))
     # wide enough for squares
@@ -84,7 +84,7 @@ def order_worth(orders: ibis.Table | None, days: pd.DataFrame, level: float) -> 
     return Worth(margins, float(margins["n_orders"].sum() / bought) if bought > 0 else 1.0, z)
 
 
-def _onward(past: pd.DataFrame, step: str) -> float:
+def _onward(past: DataFrame, step: str) -> float:
     """The share of the sessions at a step that usually buys."""
     if step == "purchase":
         return 1.0

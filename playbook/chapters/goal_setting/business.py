@@ -13,6 +13,7 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
+from pandas import DataFrame, Series
 
 from playbook.chapters.goal_setting.goals import month_start
 from playbook.chapters.goal_setting.sections import Table
@@ -49,7 +50,7 @@ KEPT_LEAD = 0.5
 PROMISE_MONTHS, PROMISE_SHARE = 3, 0.9
 
 
-def _rates(cost_rates: Table, as_of: dt.date) -> pd.Series:
+def _rates(cost_rates: Table, as_of: dt.date) -> Series:
     """The newest rate in force by kind and scope."""
     rates = expression(cost_rates)
     rates = rates.filter(rates.from_on <= ibis.literal(as_of)).to_pandas()
@@ -100,7 +101,7 @@ def typical_price(competitors: Table | None) -> float:
     """The median price competitors ask in the newest month: a basket of one before
     launch. Raises PlaybookError where no competitor is known either.
     """
-    offers = pd.DataFrame(columns=["month", "price"])
+    offers = DataFrame(columns=["month", "price"])
     if competitors is not None:
         offers = expression(competitors).to_pandas()
     prices = offers.loc[offers["month"] == offers["month"].max(), "price"].dropna()
@@ -121,11 +122,11 @@ def order_rates(cost_rates: Table | None, *, as_of: dt.date) -> dict[str, float]
 
 @returns("goal_setting.value_proposition")
 def value_proposition(
-    personas: pd.DataFrame,
+    personas: DataFrame,
     *,
-    gaps: pd.DataFrame | None = None,
-    concentrated: pd.DataFrame | None = None,
-) -> pd.DataFrame:
+    gaps: DataFrame | None = None,
+    concentrated: DataFrame | None = None,
+) -> DataFrame:
     """Who, their pain, our answer, and what competitors offer.
 
     `personas`: persona, label, customers_share, pain (before launch: one row per
@@ -158,9 +159,7 @@ def _answer(pain: str) -> tuple[str, str]:
     return "missing", ""
 
 
-def _rivals(
-    category: str, gaps: pd.DataFrame | None, concentrated: pd.DataFrame | None
-) -> list[str]:
+def _rivals(category: str, gaps: DataFrame | None, concentrated: DataFrame | None) -> list[str]:
     """What competitors offer in a category, in sentences."""
     told = []
     if gaps is not None:
@@ -183,7 +182,7 @@ def business_models(
     fulfilment: float = 0.0,
     orders_per_customer: float = 1.0,
     fixed: float = np.nan,
-) -> pd.DataFrame:
+) -> DataFrame:
     """The same basket through each model; best cm_per_order first.
 
     `assumptions` (model, kind, value): gross_margin_share and take_share (kept by the
@@ -216,7 +215,7 @@ def business_models(
     return frame_of("goal_setting.models", models.reset_index(drop=True))
 
 
-def _assumptions(assumptions: Table) -> pd.DataFrame:
+def _assumptions(assumptions: Table) -> DataFrame:
     """One row per model, one column per kind of assumption."""
     stated = expression(assumptions).select("model", "kind", "value").to_pandas()
     twice = stated[stated.duplicated(["model", "kind"])]
@@ -228,13 +227,13 @@ def _assumptions(assumptions: Table) -> pd.DataFrame:
     return wide.rename_axis(columns=None)
 
 
-def _model_status(is_missing: pd.Series) -> str:
+def _model_status(is_missing: Series) -> str:
     kinds = ", ".join(is_missing.index[is_missing])
     return say("goal_setting.needs_assumptions", kinds=kinds) if kinds else "complete"
 
 
 @returns("goal_setting.break_even")
-def model_break_even(models: pd.DataFrame, *, fixed: float) -> pd.DataFrame:
+def model_break_even(models: DataFrame, *, fixed: float) -> DataFrame:
     """Break-even before the first order, from the best model's assumptions: status
     `assumed` (`never` where the basket does not earn).
     """
@@ -247,11 +246,11 @@ def model_break_even(models: pd.DataFrame, *, fixed: float) -> pd.DataFrame:
 
 
 @returns("goal_setting.launch_plan")
-def launch_plan(concentrated: pd.DataFrame | None, people: pd.DataFrame | None) -> pd.DataFrame:
+def launch_plan(concentrated: DataFrame | None, people: DataFrame | None) -> DataFrame:
     """A first range before the first order. range_share follows demand (the market's
     sales without a survey), less where few sellers hold the category (times 1 - hhi).
     """
-    plan = pd.DataFrame({"category": pd.Series(dtype=str)})
+    plan = DataFrame({"category": Series(dtype=str)})
     if concentrated is not None:
         middle = (concentrated["sales_low"] + concentrated["sales_high"]) / 2
         plan = concentrated.assign(market_sales=middle)
@@ -269,9 +268,7 @@ def launch_plan(concentrated: pd.DataFrame | None, people: pd.DataFrame | None) 
 
 
 @returns("goal_setting.product_plan")
-def product_plan(
-    growth: pd.DataFrame, *, goal_growth: float, verdicts: pd.DataFrame
-) -> pd.DataFrame:
+def product_plan(growth: DataFrame, *, goal_growth: float, verdicts: DataFrame) -> DataFrame:
     """The goal by category; the targets sum to the goal.
 
     A category is expected to keep half of its lead over the shop's growth (all of it
@@ -299,7 +296,7 @@ def product_plan(
 @returns("goal_setting.service_plan")
 def service_plan(
     orders: Table, *, as_of: dt.date, tickets: Table | None = None, refunds: Table | None = None
-) -> pd.DataFrame:
+) -> DataFrame:
     """What the shop can promise and how it does, over the newest three months.
 
     Delivery: days from order to arrival that nine in ten orders met, and the share
@@ -326,7 +323,14 @@ def service_plan(
             (cases.opened_at.cast("date") >= start) & cases.first_reply_at.notnull()
         )
         hours = cases.first_reply_at.delta(cases.opened_at, unit="minute") / 60.0
-        rows.append(_promise("reply", cases.mutate(took=hours), middle, most))
+        rows.append(
+            _promise(
+                "reply",
+                cases.mutate(took=hours),
+                middle,
+                most,
+            )
+        )
     if refunds is not None:
         back = expression(refunds)
         back = back.filter((back.refunded_on >= start) & back.ordered_on.notnull())

@@ -6,6 +6,7 @@ import datetime as dt
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.decisions import decision_rows, propose
 
@@ -16,16 +17,16 @@ MANY_ERRORS = 12
 
 
 def goal_decisions(
-    verdicts: pd.DataFrame | None,
+    verdicts: DataFrame | None,
     *,
-    tree: pd.DataFrame | None = None,
-    models: pd.DataFrame | None = None,
-    paced: pd.DataFrame | None = None,
-    raci: pd.DataFrame | None = None,
+    tree: DataFrame | None = None,
+    models: DataFrame | None = None,
+    paced: DataFrame | None = None,
+    raci: DataFrame | None = None,
     tolerance: float = 0.1,
     currency: str,
     due_on: dt.date,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Targets of the next month and quarter, who owns each driver, go or no-go of each
     model, a new plan where pacing has left the tolerance, duties without exactly one
     accountable role. All are looked at again after a month.
@@ -41,7 +42,7 @@ def goal_decisions(
     return out
 
 
-def _targets(verdicts: pd.DataFrame) -> list[dict]:
+def _targets(verdicts: DataFrame) -> list[dict]:
     return [
         propose(
             "goal_setting.target",
@@ -60,7 +61,7 @@ def _targets(verdicts: pd.DataFrame) -> list[dict]:
     ]
 
 
-def _drivers(tree: pd.DataFrame, owners: dict[str, str], currency: str) -> list[dict]:
+def _drivers(tree: DataFrame, owners: dict[str, str], currency: str) -> list[dict]:
     return [
         propose(
             f"goal_setting.driver{'_beyond_past' if row.is_beyond_past is True else ''}",
@@ -78,7 +79,7 @@ def _drivers(tree: pd.DataFrame, owners: dict[str, str], currency: str) -> list[
     ]
 
 
-def _models(models: pd.DataFrame, currency: str) -> list[dict]:
+def _models(models: DataFrame, currency: str) -> list[dict]:
     per_order = models["cm_per_order"]
     is_best = models.index == 0
     kinds = np.select(
@@ -99,7 +100,7 @@ def _models(models: pd.DataFrame, currency: str) -> list[dict]:
     ]
 
 
-def _pacing(paced: pd.DataFrame, tolerance: float) -> list[dict]:
+def _pacing(paced: DataFrame, tolerance: float) -> list[dict]:
     newest = paced[paced["actual"].notna()].tail(1)
     return [
         propose(
@@ -113,7 +114,7 @@ def _pacing(paced: pd.DataFrame, tolerance: float) -> list[dict]:
     ]
 
 
-def _duties(raci: pd.DataFrame) -> list[dict]:
+def _duties(raci: DataFrame) -> list[dict]:
     duties = raci[raci["verdict"] != "ok"].groupby("verdict", sort=True)["kpi"].agg(", ".join)
     return [
         propose("goal_setting.duties", f"duties: {kpis}", verdict=verdict)

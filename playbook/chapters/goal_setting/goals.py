@@ -16,6 +16,7 @@ from statistics import NormalDist
 import ibis
 import numpy as np
 import pandas as pd
+from pandas import DataFrame, Series, Timestamp
 
 from playbook.chapters.goal_setting.sections import Table
 from playbook.forecasting.series import Forecast, forecast_series, reach
@@ -63,12 +64,12 @@ MARGIN_LEVEL = 0.9
 
 
 def revenue_forecast(
-    daily: pd.DataFrame,
+    daily: DataFrame,
     *,
     as_of: dt.date,
     months: int = 1,
     level: float = 0.8,
-    calendar: pd.DataFrame | None = None,
+    calendar: DataFrame | None = None,
 ) -> tuple[Forecast, float]:
     """Forecast of the `months` whole months that end next, and what of them is already
     in.
@@ -78,18 +79,29 @@ def revenue_forecast(
     is forecast. By month where two years of whole months are there and no month is
     running, else by day: a yearly season cannot be known from less, a weekly one can.
     """
-    now, monthly = pd.Timestamp(as_of), by_month(daily)
+    now, monthly = Timestamp(as_of), by_month(daily)
     if now.is_month_end and len(monthly) >= MONTHS_FOR_MONTHS:
-        return forecast_series(monthly, frequency="month", horizon=months, level=level), 0.0
+        return forecast_series(
+            monthly,
+            frequency="month",
+            horizon=months,
+            level=level,
+        ), 0.0
     last = _last_whole_month(as_of)
     done = daily.loc[daily["period_on"].between(last.end_time, now), "amount"].sum()
     horizon = ((last + months).end_time.normalize() - now).days
-    ahead = forecast_series(daily, frequency="day", horizon=horizon, level=level, calendar=calendar)
+    ahead = forecast_series(
+        daily,
+        frequency="day",
+        horizon=horizon,
+        level=level,
+        calendar=calendar,
+    )
     return ahead, float(done)
 
 
 def _last_whole_month(as_of: dt.date) -> pd.Period:
-    now = pd.Timestamp(as_of)
+    now = Timestamp(as_of)
     return pd.Period(now, "M") - int(not now.is_month_end)
 
 
@@ -98,7 +110,7 @@ def people_series(
     as_of: dt.date,
     traffic: Table | None = None,
     customer_days: Table | None = None,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Monthly series of users and brand: metric, month, amount. sessions and
     brand_share (direct ones over all) from `traffic`; buyers and returning_buyer_share
     (buyers of the month who also bought in the 365 days before it) from
@@ -106,7 +118,7 @@ def people_series(
     returning_buyer_share in the first year of the log, when earlier orders may lie
     before it.
     """
-    parts = [pd.DataFrame(columns=["metric", "month", "amount"])]
+    parts = [DataFrame(columns=["metric", "month", "amount"])]
     if traffic is not None:
         parts += _traffic_series(expression(traffic), as_of)
     if customer_days is not None:
@@ -114,7 +126,7 @@ def people_series(
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
-def _traffic_series(traffic: ibis.Table, as_of: dt.date) -> list[pd.DataFrame]:
+def _traffic_series(traffic: ibis.Table, as_of: dt.date) -> list[DataFrame]:
     visits = traffic.filter(traffic.day_on <= ibis.literal(as_of))
     is_direct = visits.channel == "direct" if "channel" in visits.columns else ibis.literal(False)
     daily = visits.group_by(period_on=visits.day_on).aggregate(
@@ -130,7 +142,7 @@ def _traffic_series(traffic: ibis.Table, as_of: dt.date) -> list[pd.DataFrame]:
     return parts
 
 
-def _buyer_series(customer_days: ibis.Table, as_of: dt.date) -> list[pd.DataFrame]:
+def _buyer_series(customer_days: ibis.Table, as_of: dt.date) -> list[DataFrame]:
     days = customer_days.filter(
         (customer_days.orders > 0) & (customer_days.day_on <= ibis.literal(as_of))
     )
@@ -152,11 +164,11 @@ def _buyer_series(customer_days: ibis.Table, as_of: dt.date) -> list[pd.DataFram
     ]
 
 
-def _series(metric: str, months: pd.DataFrame, amount: pd.Series) -> pd.DataFrame:
-    return pd.DataFrame({"metric": metric, "month": months["month"], "amount": amount})
+def _series(metric: str, months: DataFrame, amount: Series) -> DataFrame:
+    return DataFrame({"metric": metric, "month": months["month"], "amount": amount})
 
 
-def driver_history(monthly: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+def driver_history(monthly: DataFrame) -> tuple[str, DataFrame]:
     """The fullest tree the shop can feed, and one row per month: month, revenue and the
     tree's drivers.
 
@@ -178,15 +190,15 @@ def driver_history(monthly: pd.DataFrame) -> tuple[str, pd.DataFrame]:
 
 
 def smart_sheet(
-    series: pd.DataFrame,
+    series: DataFrame,
     *,
     as_of: dt.date,
-    targets: pd.DataFrame | None = None,
+    targets: DataFrame | None = None,
     horizons: dict[str, int] = HORIZONS,
     ask: float = 0.4,
     level: float = 0.8,
     revenue: dict[str, Forecast] | None = None,
-) -> pd.DataFrame:
+) -> DataFrame:
     """SMART: one row per metric and horizon in the columns of the table `smart`, without
     the verdict.
 
@@ -218,11 +230,11 @@ def smart_sheet(
             status = "no history" if metric in METRICS else "unknown metric"
             row = {"source": "targets", "target": values.iloc[-1], "status": status}
             rows.append({"metric": metric, "goal_kind": "", "horizon": ""} | row)
-    sheet = pd.DataFrame(rows).reindex(columns=schema("goal_setting.smart").names[:-2])
+    sheet = DataFrame(rows).reindex(columns=schema("goal_setting.smart").names[:-2])
     return sheet.assign(owner_role=[owners.get(metric, "") for metric in sheet["metric"]])
 
 
-def _wanted(targets: pd.DataFrame | None) -> tuple[dict[str, pd.Series], dict[str, str]]:
+def _wanted(targets: DataFrame | None) -> tuple[dict[str, Series], dict[str, str]]:
     """The shop's own targets, metric -> value by month, and their newest owners."""
     if targets is None:
         return {}, {}
@@ -232,9 +244,14 @@ def _wanted(targets: pd.DataFrame | None) -> tuple[dict[str, pd.Series], dict[st
     return values, dict(owners)
 
 
-def _forecast(amounts: pd.Series, n: int, level: float) -> Forecast:
-    history = pd.DataFrame({"period_on": amounts.index.start_time, "amount": amounts.array})
-    return forecast_series(history, frequency="month", horizon=n, level=level)
+def _forecast(amounts: Series, n: int, level: float) -> Forecast:
+    history = DataFrame({"period_on": amounts.index.start_time, "amount": amounts.array})
+    return forecast_series(
+        history,
+        frequency="month",
+        horizon=n,
+        level=level,
+    )
 
 
 def _entry(metric: str, fact: str, otherwise: object) -> object:
@@ -244,10 +261,10 @@ def _entry(metric: str, fact: str, otherwise: object) -> object:
 
 def _goal(
     metric: str,
-    amounts: pd.Series,
+    amounts: Series,
     due: pd.PeriodIndex,
     forecast: Forecast,
-    wanted: pd.Series | None,
+    wanted: Series | None,
     ask: float,
 ) -> dict[str, object]:
     """Base, forecast, target and chance of one metric over the months due."""
@@ -296,7 +313,7 @@ def _reached_with(forecast: Forecast, chance: float) -> float:
 
 
 @returns("goal_setting.smart")
-def goal_verdicts(sheet: pd.DataFrame, *, least: float = 0.2, most: float = 0.8) -> pd.DataFrame:
+def goal_verdicts(sheet: DataFrame, *, least: float = 0.2, most: float = 0.8) -> DataFrame:
     """Set, lower or raise, per goal: the sheet's columns with action and reason.
 
     Lower under `least` chance or beyond any past growth; raise above `most`; set
@@ -324,7 +341,7 @@ def goal_verdicts(sheet: pd.DataFrame, *, least: float = 0.2, most: float = 0.8)
 
 
 @returns("goal_setting.okr")
-def okr(sheet: pd.DataFrame) -> pd.DataFrame:
+def okr(sheet: DataFrame) -> DataFrame:
     """The sheet's goals of the quarter as objectives and key results."""
     goals = sheet[(sheet["horizon"] == "quarter") & sheet["target"].notna()]
     goals = goals.sort_values(["goal_kind", "metric"], ignore_index=True).assign(
@@ -336,7 +353,7 @@ def okr(sheet: pd.DataFrame) -> pd.DataFrame:
 
 
 @returns("goal_setting.target_rows")
-def target_rows(sheet: pd.DataFrame) -> pd.DataFrame:
+def target_rows(sheet: DataFrame) -> DataFrame:
     """Accepted goals of the next month as rows of the shop's table `targets`."""
     goals = sheet[(sheet["horizon"] == "month") & sheet["target"].notna()]
     month = pd.to_datetime(goals["due_on"]).dt.strftime("%Y-%m")
@@ -344,7 +361,7 @@ def target_rows(sheet: pd.DataFrame) -> pd.DataFrame:
     return frame_of("goal_setting.target_rows", goals.reset_index(drop=True))
 
 
-def target_of(targets: pd.DataFrame | None, metric: str, month: str) -> float | None:
+def target_of(targets: DataFrame | None, metric: str, month: str) -> float | None:
     """The shop's own target of a metric for a month, None where it has none."""
     if targets is None:
         return None
@@ -352,7 +369,7 @@ def target_of(targets: pd.DataFrame | None, metric: str, month: str) -> float | 
     return float(values.iloc[0]) if len(values) else None
 
 
-def goal_predictions(sheet: pd.DataFrame, *, level: float) -> pd.DataFrame:
+def goal_predictions(sheet: DataFrame, *, level: float) -> DataFrame:
     """The sheet's forecasts in the columns the track record scores, and the sheet's own.
     Uncalibrated ones are left out: there is no interval to score.
     """
@@ -361,8 +378,8 @@ def goal_predictions(sheet: pd.DataFrame, *, level: float) -> pd.DataFrame:
 
 
 def goal_headline(
-    sheet: pd.DataFrame, paced: pd.DataFrame | None, *, month: str, is_complete: bool
-) -> pd.DataFrame:
+    sheet: DataFrame, paced: DataFrame | None, *, month: str, is_complete: bool
+) -> DataFrame:
     """The chapter's figures for the scorecard: p_reach of next month's revenue target
     and the month's pacing index; columns metric, amount, n, month, low, high, status
     (partial inside a running month).
@@ -372,15 +389,18 @@ def goal_headline(
     if paced is not None:
         index = paced.loc[paced["actual"].notna(), "pacing"].tail(1)
         rows += [("pacing", amount, len(paced)) for amount in index]
-    figures = pd.DataFrame(rows, columns=["metric", "amount", "n"]).astype({"n": float})
+    figures = DataFrame(rows, columns=["metric", "amount", "n"]).astype({"n": float})
     status = "complete" if is_complete else "partial"
-    return figures.assign(month=month, low=np.nan, high=np.nan, status=status)
+    return figures.assign(
+        month=month,
+        low=np.nan,
+        high=np.nan,
+        status=status,
+    )
 
 
 @returns("goal_setting.break_even")
-def break_even(
-    sales_orders: Table, *, fixed: float, as_of: dt.date, months: int = 3
-) -> pd.DataFrame:
+def break_even(sales_orders: Table, *, fixed: float, as_of: dt.date, months: int = 3) -> DataFrame:
     """Orders a month must have to pay for itself.
 
     cm_per_order is the mean contribution margin of the newest `months` months' orders
@@ -409,4 +429,4 @@ def break_even(
 
 def month_start(as_of: dt.date, months: int) -> dt.date:
     """First day of the newest `months` months that end with `as_of`."""
-    return (pd.Timestamp(as_of) + pd.Timedelta(days=1) - pd.DateOffset(months=months)).date()
+    return (Timestamp(as_of) + pd.Timedelta(days=1) - pd.DateOffset(months=months)).date()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import ibis
 import numpy as np
-import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.goal_setting import business, goals
 from playbook.chapters.goal_setting.sales import OwnSales
@@ -36,9 +36,9 @@ class MarketPlace:
     """
 
     lines: ibis.Table | None
-    growth: pd.DataFrame | None
-    gaps: pd.DataFrame | None
-    concentrated: pd.DataFrame | None
+    growth: DataFrame | None
+    gaps: DataFrame | None
+    concentrated: DataFrame | None
 
 
 def market_place(shop: Store, results: Results, own: OwnSales | None, *, seed: int) -> MarketPlace:
@@ -57,19 +57,29 @@ def market_place(shop: Store, results: Results, own: OwnSales | None, *, seed: i
         )
     if shop.has("competitors"):
         concentrated = market.concentration(shop.competitors, own=own_year, seed=seed)
-    return MarketPlace(lines, growth, gaps, concentrated)
+    return MarketPlace(
+        lines,
+        growth,
+        gaps,
+        concentrated,
+    )
 
 
 def people(
     shop: Store, results: Results, place: MarketPlace, *, by: str, pain: str, seed: int
-) -> pd.DataFrame | None:
+) -> DataFrame | None:
     """Personas and their pains: from behaviour, before launch from the survey's
     questions `by` and `pain`.
     """
     if place.lines is not None and shop.has("orders.customer_id"):
         found = (place.lines, shop.sales_orders)
         knobs = {"seed": seed, "n_resamples": 0, "owner_role": "category head"}
-        kinds = results.attempt("value_proposition", personas.personas, *found, **knobs)
+        kinds = results.attempt(
+            "value_proposition",
+            personas.personas,
+            *found,
+            **knobs,
+        )
         if kinds is None:
             return None
         hurts = personas.pains(
@@ -98,7 +108,7 @@ def models(
     *,
     basket: float,
     orders_per_customer: float,
-) -> pd.DataFrame | None:
+) -> DataFrame | None:
     """Each business model with the shop's own basket and rates; `basket` and
     `orders_per_customer` win over them where they are not 0.
     """
@@ -117,8 +127,8 @@ def models(
 
 
 def break_even(
-    shop: Store, results: Results, own: OwnSales | None, models: pd.DataFrame | None
-) -> pd.DataFrame | None:
+    shop: Store, results: Results, own: OwnSales | None, models: DataFrame | None
+) -> DataFrame | None:
     """From own margins; before the first order from the best model's assumptions."""
     has_rates = results.needs("cost_rates", section="break_even", owner_role="finance")
     if has_rates and own is not None:
@@ -134,14 +144,14 @@ def break_even(
 
 
 def first_range(
-    own: OwnSales | None, place: MarketPlace, people: pd.DataFrame | None
-) -> pd.DataFrame | None:
+    own: OwnSales | None, place: MarketPlace, people: DataFrame | None
+) -> DataFrame | None:
     """A first range, before the first order only."""
     is_needed = own is None and not (place.concentrated is None and people is None)
     return business.launch_plan(place.concentrated, people) if is_needed else None
 
 
-def by_category(shop: Store, place: MarketPlace, *, goal_growth: float) -> pd.DataFrame | None:
+def by_category(shop: Store, place: MarketPlace, *, goal_growth: float) -> DataFrame | None:
     """The goal by category."""
     if place.growth is None:
         return None

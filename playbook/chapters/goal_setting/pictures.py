@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy import ndarray
+from pandas import DataFrame
 
 from playbook.messages import say
 from playbook.pictures import PALETTE, new_axes
@@ -19,10 +21,10 @@ __all__ = ["break_even_plot", "fan_plot", "models_plot", "pacing_plot", "tornado
 
 
 def fan_plot(
-    periods: pd.DataFrame,
+    periods: DataFrame,
     *,
-    past: pd.DataFrame,
-    targets: pd.DataFrame | None = None,
+    past: DataFrame,
+    targets: DataFrame | None = None,
     currency: str = "money",
     level: float = 0.8,
     ax: Axes | None = None,
@@ -54,12 +56,18 @@ def fan_plot(
     return _titled(ax, "fan", "", say("goal_setting.axis_period", currency=currency))
 
 
-def tornado_plot(swings: pd.DataFrame, *, currency: str = "money", ax: Axes | None = None) -> Axes:
+def tornado_plot(swings: DataFrame, *, currency: str = "money", ax: Axes | None = None) -> Axes:
     """What each driver alone moves, widest on top."""
     ax = new_axes(ax, size=(8, max(2.2, 0.5 * len(swings) + 1.2)))
     places, base = np.arange(len(swings))[::-1], swings["base"]
     for column, ink in (("low", "orange"), ("high", "green")):
-        ax.barh(places, swings[column] - base, left=base, color=PALETTE[ink], height=0.6)
+        ax.barh(
+            places,
+            swings[column] - base,
+            left=base,
+            color=PALETTE[ink],
+            height=0.6,
+        )
     ax.axvline(base.iloc[0], color=PALETTE["ink"], lw=1)
     ax.set_yticks(places, swings["driver"])
     ax.grid(axis="y", visible=False)
@@ -67,7 +75,7 @@ def tornado_plot(swings: pd.DataFrame, *, currency: str = "money", ax: Axes | No
     return _titled(ax, "tornado", say("goal_setting.axis_tornado", currency=currency))
 
 
-def pacing_plot(paced: pd.DataFrame, *, currency: str = "money", ax: Axes | None = None) -> Axes:
+def pacing_plot(paced: DataFrame, *, currency: str = "money", ax: Axes | None = None) -> Axes:
     """Sums to date: actual, what the shop's own days would have by now, and the
     straight line (tempting, not used).
     """
@@ -78,30 +86,56 @@ def pacing_plot(paced: pd.DataFrame, *, currency: str = "money", ax: Axes | None
         ("expected", "blue", "-"),
         ("actual", "orange", "-"),
     ):
-        _line(ax, paced, column, ink, say(f"goal_setting.label_{column}"), ls=style)
+        _line(
+            ax,
+            paced,
+            column,
+            ink,
+            say(f"goal_setting.label_{column}"),
+            ls=style,
+        )
     if paced["low"].notna().any():
         low, high = (paced["expected"] * paced[bound] for bound in ("low", "high"))
-        _band(ax, paced["period_on"], low, high, say("goal_setting.label_band"))
+        _band(
+            ax,
+            paced["period_on"],
+            low,
+            high,
+            say("goal_setting.label_band"),
+        )
     ax.legend(loc="upper left", fontsize=8.5)
     ax.tick_params(axis="x", labelrotation=30)
     to_date = say("goal_setting.axis_to_date", currency=currency)
-    return _titled(ax, "pacing", say("goal_setting.axis_day"), to_date)
+    return _titled(
+        ax,
+        "pacing",
+        say("goal_setting.axis_day"),
+        to_date,
+    )
 
 
-def break_even_plot(
-    point: pd.DataFrame, *, currency: str = "money", ax: Axes | None = None
-) -> Axes:
+def break_even_plot(point: DataFrame, *, currency: str = "money", ax: Axes | None = None) -> Axes:
     """Profit of a month by its number of orders, with the band of the margin per order
     and today's volume.
     """
     ax, row = new_axes(ax), point.iloc[0]
     orders = np.linspace(0, 1.4 * np.nanmax([row["orders_needed"], row["orders_now"], 1.0]), 50)
     mid, low, high = (orders * row[name] - row["fixed"] for name in ("cm_per_order", "low", "high"))
-    ax.plot(orders, mid, color=PALETTE["blue"], lw=2)
+    ax.plot(
+        orders,
+        mid,
+        color=PALETTE["blue"],
+        lw=2,
+    )
     _band(ax, orders, low, high)
     ax.axhline(0, color=PALETTE["grey"], lw=1)
     for name, ink in (("orders_needed", "orange"), ("orders_now", "green")):
-        ax.axvline(row[name], color=PALETTE[ink], lw=1.4, ls="--")
+        ax.axvline(
+            row[name],
+            color=PALETTE[ink],
+            lw=1.4,
+            ls="--",
+        )
         ax.annotate(
             say(f"goal_setting.label_{name}", n=row[name]),
             (row[name], ax.get_ylim()[0]),
@@ -114,10 +148,15 @@ def break_even_plot(
         )
     ax.xaxis.set_major_formatter("{x:,.0f}")
     profit = say("goal_setting.axis_profit", currency=currency)
-    return _titled(ax, "break_even", say("goal_setting.axis_orders"), profit)
+    return _titled(
+        ax,
+        "break_even",
+        say("goal_setting.axis_orders"),
+        profit,
+    )
 
 
-def models_plot(models: pd.DataFrame, *, currency: str = "money", ax: Axes | None = None) -> Axes:
+def models_plot(models: DataFrame, *, currency: str = "money", ax: Axes | None = None) -> Axes:
     """One basket through each model: margin after the platform and the fulfilment, then
     after winning the customer.
     """
@@ -130,7 +169,13 @@ def models_plot(models: pd.DataFrame, *, currency: str = "money", ax: Axes | Non
         ("cm_per_order", "green", -0.25),
     ):
         label = say(f"goal_setting.label_{column}")
-        ax.barh(places + shift, shown[column], height=0.24, color=PALETTE[ink], label=label)
+        ax.barh(
+            places + shift,
+            shown[column],
+            height=0.24,
+            color=PALETTE[ink],
+            label=label,
+        )
     ax.axvline(0, color=PALETTE["grey"], lw=1)
     names = [
         say("goal_setting.label_model", model=row.model, days=row.cash_days)
@@ -139,18 +184,36 @@ def models_plot(models: pd.DataFrame, *, currency: str = "money", ax: Axes | Non
     ax.set_yticks(places, names)
     ax.grid(axis="y", visible=False)
     below = -0.16 if len(shown) > 2 else -0.3
-    ax.legend(fontsize=8.5, ncols=3, loc="upper center", bbox_to_anchor=(0.45, below))
+    ax.legend(
+        fontsize=8.5,
+        ncols=3,
+        loc="upper center",
+        bbox_to_anchor=(0.45, below),
+    )
     return _titled(ax, "models", say("goal_setting.axis_per_order", currency=currency))
 
 
-def _line(ax: Axes, frame: pd.DataFrame, column: str, ink: str, label: str, **style: str) -> None:
-    ax.plot(frame["period_on"], frame[column], color=PALETTE[ink], lw=2, label=label, **style)
+def _line(ax: Axes, frame: DataFrame, column: str, ink: str, label: str, **style: str) -> None:
+    ax.plot(
+        frame["period_on"],
+        frame[column],
+        color=PALETTE[ink],
+        lw=2,
+        label=label,
+        **style,
+    )
 
 
-def _band(
-    ax: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, label: str | None = None
-) -> None:
-    ax.fill_between(x, low, high, color=PALETTE["blue"], alpha=0.18, lw=0, label=label)
+def _band(ax: Axes, x: ndarray, low: ndarray, high: ndarray, label: str | None = None) -> None:
+    ax.fill_between(
+        x,
+        low,
+        high,
+        color=PALETTE["blue"],
+        alpha=0.18,
+        lw=0,
+        label=label,
+    )
 
 
 def _titled(ax: Axes, name: str, xlabel: str, ylabel: str = "") -> Axes:

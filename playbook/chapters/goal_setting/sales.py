@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.goal_setting import goals
 from playbook.forecasting.series import Forecast
@@ -45,18 +46,18 @@ class OwnSales:
     """
 
     shop: Store
-    daily: pd.DataFrame
-    months: pd.DataFrame
-    metrics: pd.DataFrame
-    wide: pd.DataFrame
+    daily: DataFrame
+    months: DataFrame
+    metrics: DataFrame
+    wide: DataFrame
     tree: str
-    drivers: pd.DataFrame
+    drivers: DataFrame
     next_month: Forecast
     quarter: Forecast
-    targets: pd.DataFrame | None
+    targets: DataFrame | None
 
     @property
-    def past(self) -> pd.DataFrame:
+    def past(self) -> DataFrame:
         """What came before, in the forecast's periods."""
         return self.months if self.quarter.frequency == "month" else self.daily.tail(120)
 
@@ -84,7 +85,13 @@ def own_sales(shop: Store, results: Results, *, level: float) -> OwnSales | None
         ahead = shop.days_after(100)
         calendar = promotion_calendar(shop.promotions, first=shop.observed_from, last=ahead)
     next_month, quarter = (
-        goals.revenue_forecast(daily, as_of=shop.as_of, months=n, level=level, calendar=calendar)[0]
+        goals.revenue_forecast(
+            daily,
+            as_of=shop.as_of,
+            months=n,
+            level=level,
+            calendar=calendar,
+        )[0]
         for n in (1, 3)
     )
     metrics = _metrics(shop)
@@ -93,10 +100,21 @@ def own_sales(shop: Store, results: Results, *, level: float) -> OwnSales | None
     results.needs("traffic", section="traffic_tree", owner_role="product and experience lead")
     targets = shop.targets.to_pandas() if shop.has("targets") else None
     months = by_month(daily)
-    return OwnSales(shop, daily, months, metrics, wide, tree, drivers, next_month, quarter, targets)
+    return OwnSales(
+        shop,
+        daily,
+        months,
+        metrics,
+        wide,
+        tree,
+        drivers,
+        next_month,
+        quarter,
+        targets,
+    )
 
 
-def _metrics(shop: Store) -> pd.DataFrame:
+def _metrics(shop: Store) -> DataFrame:
     """Complete months of the sales metrics and of users and brand: metric, month,
     amount.
     """
@@ -126,14 +144,14 @@ def reconciled(own: OwnSales) -> str:
 
 
 @returns("goal_setting.forecast")
-def fan(own: OwnSales) -> pd.DataFrame:
+def fan(own: OwnSales) -> DataFrame:
     """The forecast of the next three months, period by period."""
     periods = own.quarter.periods
     periods = periods.assign(period=periods["period_on"].dt.strftime("%Y-%m-%d"))
     return frame_of("goal_setting.forecast", periods)
 
 
-def targets_ahead(own: OwnSales) -> pd.DataFrame | None:
+def targets_ahead(own: OwnSales) -> DataFrame | None:
     """The shop's own revenue targets of the months ahead: period_on, target."""
     if own.targets is None or own.quarter.frequency != "month":
         return None
@@ -142,7 +160,7 @@ def targets_ahead(own: OwnSales) -> pd.DataFrame | None:
     return ahead.assign(target=[goals.target_of(own.targets, "net_revenue", m) for m in months])
 
 
-def tree(own: OwnSales, *, goal_growth: float) -> pd.DataFrame | None:
+def tree(own: OwnSales, *, goal_growth: float) -> DataFrame | None:
     """The goal of the next three months solved backwards; None with under a year."""
     if len(own.drivers) < TREE_MONTHS:
         return None
@@ -152,7 +170,7 @@ def tree(own: OwnSales, *, goal_growth: float) -> pd.DataFrame | None:
     return driver_tree.driver_tree(base, goal, history=own.drivers)
 
 
-def smart(own: OwnSales, kinds: list[str], *, ask: float, level: float) -> pd.DataFrame:
+def smart(own: OwnSales, kinds: list[str], *, ask: float, level: float) -> DataFrame:
     """Goals on these metrics over every horizon, with a chance beside each."""
     ratios = own.drivers.melt("month", var_name="metric", value_name="amount")
     series = pd.concat([own.metrics, ratios]).drop_duplicates(["metric", "month"])
@@ -167,7 +185,7 @@ def smart(own: OwnSales, kinds: list[str], *, ask: float, level: float) -> pd.Da
     )
 
 
-def paced(own: OwnSales) -> pd.DataFrame | None:
+def paced(own: OwnSales) -> DataFrame | None:
     """The month against its target or, without one, against what was to be expected
     before it began; None where neither is known.
     """
@@ -179,7 +197,7 @@ def paced(own: OwnSales) -> pd.DataFrame | None:
     return pacing.pacing(own.daily, as_of=own.shop.as_of, target=target) if target else None
 
 
-def months_to_plan_from(own: OwnSales) -> pd.DataFrame | None:
+def months_to_plan_from(own: OwnSales) -> DataFrame | None:
     """The drivers by month; None with under half a year of them."""
     return own.drivers if len(own.drivers) >= PLAN_MONTHS else None
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import ibis
-import pandas as pd
+from pandas import DataFrame
 
 from playbook.runs.results import Results
 
 __all__ = ["Table", "attempt", "draw", "given", "keep", "of"]
 
 #: a table of the store, or a frame in its columns
-Table = ibis.Table | pd.DataFrame
+Table = ibis.Table | DataFrame
 Made = TypeVar("Made")
 
 
@@ -33,7 +33,17 @@ def attempt(
     """What `make` makes of the data; None where there is none, or where it refuses: its
     refusal blocks the section.
     """
-    return None if data is None else results.attempt(section, make, data, *more, **knobs)
+    return (
+        None
+        if data is None
+        else results.attempt(
+            section,
+            make,
+            data,
+            *more,
+            **knobs,
+        )
+    )
 
 
 def given(results: Results, table: str, *, section: str, owner_role: str) -> Table | None:
@@ -45,14 +55,14 @@ def given(results: Results, table: str, *, section: str, owner_role: str) -> Tab
 def keep(
     results: Results,
     name: str,
-    frame: pd.DataFrame | None,
+    frame: DataFrame | None,
     shown: list[str] | None = None,
     *,
     digits: int = 2,
     form: str = "",
     rows: str = "",
     otherwise: str = "",
-) -> pd.DataFrame | None:
+) -> DataFrame | None:
     """Keep a result table and print it (its columns `shown`, and the `rows` of a query;
     numbers to `digits` or in a `form`), or print `otherwise` where the section has none.
     """

@@ -9,7 +9,7 @@ Roles, never persons.
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.goal_setting.sections import Table
 from playbook.chapters.registry import room_facts
@@ -21,7 +21,7 @@ __all__ = ["cadence", "capacity", "raci_verdicts", "role_scorecards"]
 
 
 @returns("goal_setting.cadence")
-def cadence(team: Table) -> pd.DataFrame:
+def cadence(team: Table) -> DataFrame:
     """How often who looks at what; the roles are those of `team`."""
     rows = [
         (
@@ -36,7 +36,7 @@ def cadence(team: Table) -> pd.DataFrame:
 
 
 @returns("goal_setting.raci")
-def raci_verdicts(team: Table) -> pd.DataFrame:
+def raci_verdicts(team: Table) -> DataFrame:
     """Who is in on each duty, and whether that is `ok`.
 
     A duty needs exactly one accountable role; that role may also do the work. No
@@ -58,7 +58,7 @@ def _verdict(accountable: list[str]) -> str:
 
 
 @returns("goal_setting.kpi_weights")
-def role_scorecards(team: Table, *, sheet: pd.DataFrame | None = None) -> pd.DataFrame:
+def role_scorecards(team: Table, *, sheet: DataFrame | None = None) -> DataFrame:
     """What each role is measured on.
 
     `sheet` (SMART) adds next month's target and its chance. verdict names roles whose
@@ -66,7 +66,7 @@ def role_scorecards(team: Table, *, sheet: pd.DataFrame | None = None) -> pd.Dat
     """
     duties = expression(team).order_by("role", "kpi").to_pandas()
     duties = duties.astype({"weight_share": float})
-    goals = pd.DataFrame(columns=["metric", "target", "p_reach", "due_on"])
+    goals = DataFrame(columns=["metric", "target", "p_reach", "due_on"])
     if sheet is not None:
         goals = sheet[sheet["horizon"] == "month"]
     goals = goals.set_index("metric")
@@ -85,7 +85,7 @@ def role_scorecards(team: Table, *, sheet: pd.DataFrame | None = None) -> pd.Dat
 
 
 @returns("goal_setting.capacity")
-def capacity(team: Table, *, workload: dict[str, tuple[str, float, float]]) -> pd.DataFrame:
+def capacity(team: Table, *, workload: dict[str, tuple[str, float, float]]) -> DataFrame:
     """Output per person now and at the goal.
 
     `workload`: role -> (what is counted, a month's count now, the count at the goal).
@@ -93,7 +93,7 @@ def capacity(team: Table, *, workload: dict[str, tuple[str, float, float]]) -> p
     missing, not zero.
     """
     staff = expression(team).to_pandas().groupby("role")["n_people"].max()
-    work = pd.DataFrame(workload, index=["work", "now", "at_goal"]).T.sort_index()
+    work = DataFrame(workload, index=["work", "now", "at_goal"]).T.sort_index()
     work = work.astype({"now": float, "at_goal": float}).rename_axis("role").reset_index()
     n_people = work["role"].map(staff[staff > 0]).astype(float)
     per_person = work["now"] / n_people

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import numpy as np
-import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.inventory_planning.inventory import Reorder
 from playbook.decisions import decision_rows, propose
@@ -19,15 +19,15 @@ MIN_JUDGED = 10  # order lines from which a supplier is judged
 
 def stock_decisions(
     plan: Reorder | None,
-    excess: pd.DataFrame | None,
-    suppliers: pd.DataFrame,
+    excess: DataFrame | None,
+    suppliers: DataFrame,
     *,
     as_of: dt.date,
     currency: str,
     holding_share: float | None = None,
     review_days: int = 7,
     otif_floor: float = 0.95,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Rows in the decision schema: one order per supplier, clearances by money tied up,
     a second source where even the high end of on time in full is under `otif_floor`. An
     order's evidence is the share of the demand on its lines that would be served

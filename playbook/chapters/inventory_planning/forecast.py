@@ -8,6 +8,7 @@ import datetime as dt
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.measures.demand_panel import DemandPanel, demand_law
 from playbook.messages import say
@@ -30,9 +31,9 @@ SEED = 7
 def demand_backtest(
     panel: DemandPanel,
     *,
-    classes: pd.DataFrame,
+    classes: DataFrame,
     n_origins: int = 6,
-) -> pd.DataFrame:
+) -> DataFrame:
     """How far each model was off, by class and over all classes (`all`).
 
     Each origin sees its past only; a sku's future counts by the weeks it could be sold,
@@ -62,7 +63,7 @@ def sku_weeks(
     panel: DemandPanel,
     law: DemandLaw,
     sku: str,
-) -> pd.DataFrame:
+) -> DataFrame:
     """One sku's weeks behind and ahead: starts_on, units, exposure, level (demand
     around that week), mid, low, high (10 and 90 % of simulated demand ahead). Weeks
     before it could first be sold are left out; what is not there is missing.
@@ -70,17 +71,29 @@ def sku_weeks(
     i = int(np.flatnonzero(panel.sku == sku)[0])
     units, exposure = panel.units[i], panel.exposure[i]
     level = level_around(units[None], exposure[None], half_width=4)[0]
-    back = pd.DataFrame(
-        {"starts_on": panel.starts, "units": units, "exposure": exposure, "level": level}
+    back = DataFrame(
+        {
+            "starts_on": panel.starts,
+            "units": units,
+            "exposure": exposure,
+            "level": level,
+        }
     )[np.cumsum(exposure > 0) > 0].tail(PAST_WEEKS)
     draws = law.of(np.array([i])).draw(AHEAD_WEEKS, n_draws=500, seed=SEED)[0]
     low, mid, high = np.quantile(draws, BAND, axis=0)
     starts = panel.starts[-1] + pd.to_timedelta(7 * np.arange(1, AHEAD_WEEKS + 1), unit="D")
-    front = pd.DataFrame({"starts_on": starts, "mid": mid, "low": low, "high": high})
+    front = DataFrame(
+        {
+            "starts_on": starts,
+            "mid": mid,
+            "low": low,
+            "high": high,
+        }
+    )
     return pd.concat([back, front], ignore_index=True)
 
 
-def tempting_levels(weeks: pd.DataFrame) -> pd.DataFrame:
+def tempting_levels(weeks: DataFrame) -> DataFrame:
     """Units a week and units of safety stock that are often used and go wrong, of one
     sku's weeks.
     """
@@ -96,16 +109,16 @@ def tempting_levels(weeks: pd.DataFrame) -> pd.DataFrame:
 def predictions(
     panel: DemandPanel,
     law: DemandLaw,
-    classes: pd.DataFrame,
+    classes: DataFrame,
     *,
     as_of: dt.date,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Units of class A skus over the next four weeks, for later months to score."""
     top = np.isin(panel.sku, classes.sku[classes.abc == "A"].head(MOST_PREDICTED))
     part = law.of(np.flatnonzero(top))
     draws = part.draw(HORIZON_WEEKS, n_draws=500, seed=SEED).sum(axis=2)
     low, high = (np.quantile(draws, share, axis=1) for share in BAND[::2])
-    return pd.DataFrame(
+    return DataFrame(
         {
             "metric": "units",
             "subject": panel.sku[top],
@@ -125,14 +138,22 @@ def _forecasts_at(
     panel: DemandPanel,
     origin: int,
     kind: np.ndarray,
-) -> pd.DataFrame:
+) -> DataFrame:
     """One row per sku and model: what was said at an origin, and what came."""
     h, past = HORIZON_WEEKS, panel.until(origin)
     ahead, promo, units = (
         part[:, origin : origin + h] for part in (panel.exposure, panel.pull, panel.units)
     )
     law, weeks, actual = demand_law(past), ahead.sum(axis=1), units.sum(axis=1)
-    draws = law.draw(h, n_draws=200, seed=SEED, promo=promo) * ahead[:, None, :]
+    draws = (
+        law.draw(
+            h,
+            n_draws=200,
+            seed=SEED,
+            promo=promo,
+        )
+        * ahead[:, None, :]
+    )
     draws = draws.sum(axis=2)
     tails = (1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2
     low, mid, high = np.quantile(draws, tails, axis=1)
@@ -146,7 +167,7 @@ def _forecasts_at(
     }
     if origin >= 52:
         points["seasonal naive"] = panel.units[:, origin - 52 : origin - 52 + h].sum(axis=1)
-    log = pd.DataFrame(points).assign(
+    log = DataFrame(points).assign(
         origin=origin,
         actual=actual,
         inside=((low <= actual) & (actual <= high)).astype(float),
@@ -165,7 +186,7 @@ def _recent(past: DemandPanel, weeks: int) -> np.ndarray:
     return past.units[:, -weeks:].sum(axis=1) / exposure
 
 
-def _with_champion(log: pd.DataFrame) -> pd.DataFrame:
+def _with_champion(log: DataFrame) -> DataFrame:
     """The log of forecasts and, at each origin and in each class, once more those of
     the model that erred least before; a model that is not there at every origin is not
     in the race.
@@ -181,7 +202,7 @@ def _with_champion(log: pd.DataFrame) -> pd.DataFrame:
 
 
 @returns("inventory_planning.backtest")
-def _scores(log: pd.DataFrame) -> pd.DataFrame:
+def _scores(log: DataFrame) -> DataFrame:
     """Errors of the forecasts by class and model."""
     gap = log.point - log.actual
     scores = log.assign(error=gap.abs(), gap=gap).groupby(["class", "model"], sort=True)

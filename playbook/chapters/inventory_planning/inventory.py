@@ -23,6 +23,7 @@ import ibis
 import numpy as np
 import pandas as pd
 from numpy import ndarray
+from pandas import DataFrame, Timestamp
 
 from playbook.chapters.inventory_planning.ordering import (
     DRAWS,
@@ -68,7 +69,7 @@ def classes(
     law: DemandLaw,
     *,
     aims: dict[str, float] | None = None,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Class abc by cumulated margin of the last 52 weeks (revenue where no cost is known),
     xyz by the coefficient of variation of weekly demand without season, and the fill
     aim and way of ordering that follow.
@@ -78,8 +79,14 @@ def classes(
         amount, basis = panel.revenue[:, -52:].sum(axis=1), "revenue"
     level = law.level()
     variation = np.sqrt(law.dispersion + 1 / np.maximum(level, 1e-6))
-    table = pd.DataFrame(
-        {"sku": panel.sku, "amount": amount, "basis": basis, "mean_week": level, "cv": variation}
+    table = DataFrame(
+        {
+            "sku": panel.sku,
+            "amount": amount,
+            "basis": basis,
+            "mean_week": level,
+            "cv": variation,
+        }
     ).sort_values(["amount", "sku"], ascending=[False, True], ignore_index=True)
     gains = table.amount.clip(lower=0)
     before = ((gains.cumsum() - gains) / max(gains.sum(), 1e-9)).where(gains > 0, 1.0)
@@ -124,10 +131,10 @@ class Reorder:
     `issues`: skus set aside.
     """
 
-    orders: pd.DataFrame
-    purchase_list: pd.DataFrame
-    by_supplier: pd.DataFrame
-    issues: pd.DataFrame
+    orders: DataFrame
+    purchase_list: DataFrame
+    by_supplier: DataFrame
+    issues: DataFrame
 
 
 def order_policy(
@@ -154,7 +161,7 @@ def reorder(
     supply: Supply,
     *,
     as_of: dt.date,
-    classes: pd.DataFrame,
+    classes: DataFrame,
     policy: OrderPolicy = USUAL,
 ) -> Reorder:
     """What to order now, per sku.
@@ -191,7 +198,7 @@ def reorder(
     earned = np.where((units > 0) & np.isfinite(margin), margin, 0.0)[:, None]
     saved = np.maximum(plan.need, 0) - np.maximum(plan.need - units[:, None], 0)
     supplier = orders.supplier_id.astype(str).to_numpy()
-    spread = pd.DataFrame(earned * saved).groupby(supplier).sum().quantile([0.1, 0.9], axis=1)
+    spread = DataFrame(earned * saved).groupby(supplier).sum().quantile([0.1, 0.9], axis=1)
     orders = orders.sort_values("sku", ignore_index=True)
     bought = orders[orders.order_units > 0]
     bought = bought.sort_values(["supplier_id", "order_on", "sku"], ignore_index=True)
@@ -200,17 +207,27 @@ def reorder(
 
 
 @returns("inventory_planning.what_if_lead")
-def what_if_lead(panel: DemandPanel, law: DemandLaw) -> pd.DataFrame:
+def what_if_lead(panel: DemandPanel, law: DemandLaw) -> DataFrame:
     """Where lead times are not known: the reorder point for each lead time asked about.
 
     What is ready for a longer wait is not less than for a shorter one: luck of the
     draws may not lower a point.
     """
     n, least = len(panel.sku), 0.0
-    table = pd.DataFrame({"sku": panel.sku, "mean_week": law.mean(4).mean(axis=1)})
+    table = DataFrame({"sku": panel.sku, "mean_week": law.mean(4).mean(axis=1)})
     for days in LEADS_ASKED:
-        futures = law.windows(np.full(n, float(days)), 7, n_draws=LEAD_DRAWS, seed=SEED)
-        level, _ = levels_for_fill(*futures, LEAD_AIM, cost=np.ones(n), group=np.zeros(n))
+        futures = law.windows(
+            np.full(n, float(days)),
+            7,
+            n_draws=LEAD_DRAWS,
+            seed=SEED,
+        )
+        level, _ = levels_for_fill(
+            *futures,
+            LEAD_AIM,
+            cost=np.ones(n),
+            group=np.zeros(n),
+        )
         table[f"rop_{days}_days"] = least = np.maximum(level, least)
     return table
 
@@ -222,7 +239,7 @@ def service_cash(
     *,
     review_days: int = 7,
     aims: Sequence[float] = SERVICE_AIMS,
-) -> pd.DataFrame:
+) -> DataFrame:
     """What the next point of service costs, by fresh draws (not those that set the
     levels). Skus without cost, lead time or a sale are out.
     """
@@ -235,13 +252,24 @@ def service_cash(
     weight = money_weight(cost, goods.margin.to_numpy())
     lot = goods[["pack_units", "min_order_units"]].max(axis=1).to_numpy(float)
     set_on, (before, window) = (
-        law.windows(supply.lead_draws(goods, DRAWS, seed), review_days, n_draws=DRAWS, seed=seed)
+        law.windows(
+            supply.lead_draws(goods, DRAWS, seed),
+            review_days,
+            n_draws=DRAWS,
+            seed=seed,
+        )
         for seed in (SEED, SEED + 1)
     )
     rows = []
     for aim in aims:
         group = np.zeros(len(goods))
-        level, _ = levels_for_fill(*set_on, aim, cost=weight, group=group, lot=lot)
+        level, _ = levels_for_fill(
+            *set_on,
+            aim,
+            cost=weight,
+            group=group,
+            lot=lot,
+        )
         position = level[:, None] + spread_over_lot(lot, DRAWS)
         stock = np.maximum(position - before, 0)
         held = np.maximum(stock - window / 2, 0).mean(axis=1) * cost
@@ -260,7 +288,7 @@ def overstock(
     *,
     as_of: dt.date,
     cover_days: int = 120,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Skus that hold more than nine futures in ten would sell in `cover_days`. Clear
     from twice the cover on, where it frees a thousandth of the money in stock (or no
     cost is known).
@@ -280,12 +308,12 @@ def overstock(
     value, excess_value = on_hand * cost, excess * cost
     is_little = excess_value < WORTH_CLEARING * np.nansum(value)
     is_cleared = (days > CLEAR_FROM * cover_days) & ~is_little
-    table = pd.DataFrame(
+    table = DataFrame(
         {
             "sku": panel.sku[ok],
             "on_hand": on_hand,
             "days": days,
-            "age_days": (pd.Timestamp(as_of) - since).dt.days.to_numpy(float),
+            "age_days": (Timestamp(as_of) - since).dt.days.to_numpy(float),
             "excess_units": excess,
             "value": value,
             "excess_value": excess_value,
@@ -303,7 +331,7 @@ def projection(
     sku: str,
     *,
     as_of: dt.date,
-) -> pd.DataFrame:
+) -> DataFrame:
     """One sku's shelf by day at mean demand until a fortnight after the order comes:
     day_on, without, with_order, low (demand a standard deviation above its mean). What
     is on order comes in halfway through the lead time.
@@ -322,9 +350,9 @@ def projection(
             path.append(level)
         return path
 
-    return pd.DataFrame(
+    return DataFrame(
         {
-            "day_on": pd.Timestamp(as_of) + pd.to_timedelta(days, unit="D"),
+            "day_on": Timestamp(as_of) + pd.to_timedelta(days, unit="D"),
             "without": shelf(mean, 0),
             "with_order": shelf(mean, line["order_units"]),
             "low": shelf(mean * wide, line["order_units"]),
@@ -336,8 +364,8 @@ def _lines(
     panel: DemandPanel,
     law: DemandLaw,
     supply: Supply,
-    classes: pd.DataFrame,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    classes: DataFrame,
+) -> tuple[DataFrame, DataFrame]:
     """The skus that can be planned, and those set aside for a decision by hand."""
     goods = supply.of(panel).join(classes.set_index("sku")[["abc", "aim_share"]])
     is_active = goods.is_active.astype("boolean").fillna(True).to_numpy(bool)
@@ -347,16 +375,16 @@ def _lines(
     issues += named("minimum_above_year", panel.sku[is_huge & is_active])
     is_known = goods.lead_days.notna() & goods.on_hand.notna()
     lines = goods[is_known & ~is_huge & ~is_unsold & is_active]
-    return lines.copy(), pd.DataFrame(issues, columns=ISSUES)
+    return lines.copy(), DataFrame(issues, columns=ISSUES)
 
 
-def _priced(lines: pd.DataFrame) -> pd.Series:
+def _priced(lines: DataFrame) -> pd.Series:
     """Unit cost; where it is not known, the middle of the others."""
     return lines.unit_cost.fillna(lines.unit_cost.median()).fillna(1.0)
 
 
 def _economic_lot(
-    lines: pd.DataFrame,
+    lines: DataFrame,
     law: DemandLaw,
     policy: OrderPolicy,
 ) -> ndarray:
@@ -370,7 +398,7 @@ def _economic_lot(
 
 
 def _accepted(
-    lines: pd.DataFrame,
+    lines: DataFrame,
     law: DemandLaw,
     policy: OrderPolicy,
 ) -> ndarray:
@@ -389,18 +417,18 @@ def _accepted(
 
 @returns("inventory_planning.reorder")
 def _order_table(
-    lines: pd.DataFrame,
+    lines: DataFrame,
     law: DemandLaw,
     plan: OrderPlan,
     policy: OrderPolicy,
     as_of: dt.date,
-) -> pd.DataFrame:
+) -> DataFrame:
     """What is ordered of each sku, when, and what it costs and earns."""
     mean_day, units = law.mean(4).mean(axis=1) / 7, lines.order_units
     position = (lines.available + lines.incoming).to_numpy(float)
     wait = np.maximum((position - plan.point) / np.maximum(mean_day, 1e-9), 1)
     wait = np.minimum(np.where(plan.units > 0, 0, wait), 365).astype(int)
-    order_on = pd.Timestamp(as_of) + pd.Timedelta(days=1) + pd.to_timedelta(wait, unit="D")
+    order_on = Timestamp(as_of) + pd.Timedelta(days=1) + pd.to_timedelta(wait, unit="D")
     covered, aim = lines.lead_days + policy.review_days, np.clip(lines.aim_share, 0.5, 0.999)
     sd_day = np.sqrt(mean_day * 7 + law.dispersion * (mean_day * 7) ** 2) / np.sqrt(7)
     reasons = {
@@ -430,7 +458,7 @@ def _order_table(
 
 
 @returns("inventory_planning.purchase_by_supplier")
-def _by_supplier(bought: pd.DataFrame, spread: pd.DataFrame) -> pd.DataFrame:
+def _by_supplier(bought: DataFrame, spread: DataFrame) -> DataFrame:
     """The purchase list by supplier and day; `spread` holds 10 and 90 % of the margin
     of each supplier.
     """

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-import pandas as pd
 from numpy import ndarray
+from pandas import DataFrame
 
 from playbook.chapters.inventory_planning.ordering import DRAWS, plan_orders, rounded_to_lots
 from playbook.chapters.inventory_planning.supply import Supply
@@ -63,11 +63,11 @@ def policy_replay(
     panel: DemandPanel,
     supply: Supply,
     *,
-    classes: pd.DataFrame,
+    classes: DataFrame,
     n_weeks: int = 26,
     warm_up: int = 10,
     holding_share: float | None = None,
-) -> pd.DataFrame:
+) -> DataFrame:
     """The last `n_weeks` weeks again, `warm_up` weeks before them to fill the pipeline:
     one row per policy (playbook by cost and by fill, textbook, as before).
 
@@ -115,7 +115,7 @@ class _Game:
     panel: DemandPanel
     ok: ndarray
     first: int
-    goods: pd.DataFrame
+    goods: DataFrame
     demand: ndarray
     leads: ndarray
     laws: dict[int, DemandLaw] = field(default_factory=dict)
@@ -151,7 +151,13 @@ class _Game:
             yield_share=1.0,
         )
         law, leads = self.laws[fitted].later(week - fitted), 7.0 * self.leads[:, :DRAWS]
-        return plan_orders(law, now, leads, chance=chance, seed=SEED + week).units
+        return plan_orders(
+            law,
+            now,
+            leads,
+            chance=chance,
+            seed=SEED + week,
+        ).units
 
     def textbook(
         self,
@@ -163,7 +169,13 @@ class _Game:
         now, lead = self.first + week, self.leads.mean(axis=1) + 1
         recent = self.panel.units[self.ok, now - TEXTBOOK_WEEKS : now]
         mean, sd = recent.mean(axis=1), recent.std(axis=1, ddof=1)
-        safety = safety_stock(self.goods.aim_share, mean, sd, lead, self.leads.std(axis=1))
+        safety = safety_stock(
+            self.goods.aim_share,
+            mean,
+            sd,
+            lead,
+            self.leads.std(axis=1),
+        )
         want = np.maximum(np.ceil(mean * lead + safety - stock - incoming), 0)
         return rounded_to_lots(want, self.goods.pack_units, self.goods.min_order_units)
 

@@ -11,6 +11,7 @@ import datetime as dt
 import ibis
 import numpy as np
 import pandas as pd
+from pandas import Timestamp
 
 from playbook.chapters.inventory_planning.supply import Supply
 from playbook.measures.demand_panel import DemandPanel, hidden_demand
@@ -56,7 +57,7 @@ def stock_kpis(
             "fill_rate": (units, units + hidden[:, weeks].sum()),
             "stockout_share": (out, on_sale.sum()),
         }
-        is_over = pd.Timestamp(as_of) >= pd.Timestamp(name) + pd.offsets.MonthEnd(0)
+        is_over = Timestamp(as_of) >= Timestamp(name) + pd.offsets.MonthEnd(0)
         status = "complete" if is_over else "partial"
         for metric, (part, whole) in figures.items():
             amount = part / whole if whole > 0 and np.isfinite(part) else np.nan
@@ -70,7 +71,7 @@ def logistics_cost(orders: ibis.Table, *, as_of: dt.date) -> pd.DataFrame:
     recorded cost are not counted; cancelled ones neither.
     """
     parcels = expression(orders)
-    month_start = pd.Timestamp(as_of).replace(day=1)
+    month_start = Timestamp(as_of).replace(day=1)
     since = (month_start - pd.DateOffset(months=LOGISTICS_MONTHS - 1)).date()
     parcels = parcels.mutate(ordered_on=parcels.ordered_on.cast("date"))
     parcels = parcels.filter((parcels.ordered_on >= since) & (parcels.ordered_on <= as_of))

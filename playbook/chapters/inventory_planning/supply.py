@@ -13,10 +13,11 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import ibis
 import numpy as np
 import pandas as pd
+from ibis import Table
 from numpy import ndarray
+from pandas import DataFrame, Series, Timestamp
 
 from playbook.measures.demand_panel import ISSUES, DemandPanel, issue_rows, unit_margin
 from playbook.messages import say
@@ -53,12 +54,12 @@ class Supply:
     consequence.
     """
 
-    goods: pd.DataFrame
-    suppliers: pd.DataFrame
-    leads: pd.DataFrame
-    issues: pd.DataFrame
+    goods: DataFrame
+    suppliers: DataFrame
+    leads: DataFrame
+    issues: DataFrame
 
-    def of(self, panel: DemandPanel) -> pd.DataFrame:
+    def of(self, panel: DemandPanel) -> DataFrame:
         """`goods` in the order of a panel's skus, with their `margin` per unit; packs of
         one and no minimum order where none is stated.
         """
@@ -68,7 +69,7 @@ class Supply:
 
     def lead_draws(
         self,
-        goods: pd.DataFrame,
+        goods: DataFrame,
         n_draws: int,
         seed: int,
     ) -> ndarray:
@@ -88,11 +89,11 @@ class Supply:
 
 
 def supply(
-    stock: ibis.Table | None,
+    stock: Table | None,
     *,
     as_of: dt.date,
-    products: ibis.Table | None = None,
-    purchase_orders: ibis.Table | None = None,
+    products: Table | None = None,
+    purchase_orders: Table | None = None,
 ) -> Supply:
     """Stock, pipeline and suppliers as of a day; `stock`, `products`, `purchase_orders`
     are contract tables or None.
@@ -102,7 +103,7 @@ def supply(
     orders open for more than `OVERDUE_AFTER` times the supplier's 90th percentile (not
     counted as incoming).
     """
-    today = pd.Timestamp(as_of)
+    today = Timestamp(as_of)
     shelf, negative, issues = _counted(stock, as_of)
     orders = _purchase_rows(purchase_orders, as_of)
     early = orders.received_on < orders.ordered_on
@@ -119,9 +120,19 @@ def supply(
     zero = goods.lead_days.isna() & (goods.lead_time_days <= 0)
     issues += named("no_lead_time", goods.index[zero])
     issues += named("overdue_beyond_belief", orders.sku[orders.is_overdue])
-    goods = _with_incoming(goods, orders, suppliers, today)
-    issue_frame = pd.DataFrame(issues, columns=ISSUES)
-    return Supply(goods.rename_axis("sku").reset_index(), suppliers, leads, issue_frame)
+    goods = _with_incoming(
+        goods,
+        orders,
+        suppliers,
+        today,
+    )
+    issue_frame = DataFrame(issues, columns=ISSUES)
+    return Supply(
+        goods.rename_axis("sku").reset_index(),
+        suppliers,
+        leads,
+        issue_frame,
+    )
 
 
 def named(code: str, sku: Iterable[str]) -> list[tuple]:
@@ -130,23 +141,21 @@ def named(code: str, sku: Iterable[str]) -> list[tuple]:
     return issue_rows(sku, problem, say(f"inventory_planning.then_{code}"))
 
 
-def _counted(
-    stock: ibis.Table | None, as_of: dt.date
-) -> tuple[pd.DataFrame, set[str], list[tuple]]:
+def _counted(stock: Table | None, as_of: dt.date) -> tuple[DataFrame, set[str], list[tuple]]:
     """Stock that can be believed, the skus whose stock is negative, and the issues."""
     if stock is None:
-        held = pd.DataFrame(columns=["sku", "counted_on", "on_hand", "available"])
+        held = DataFrame(columns=["sku", "counted_on", "on_hand", "available"])
         return held, set(), []
     held = _latest_stock(stock, as_of)
     negative = held.on_hand.fillna(0) < 0
-    stale = held.counted_on < pd.Timestamp(as_of) - pd.Timedelta(days=STALE_DAYS)
+    stale = held.counted_on < Timestamp(as_of) - pd.Timedelta(days=STALE_DAYS)
     issues = named("negative_stock", held.sku[negative])
     issues += named("not_counted_for_weeks", held.sku[stale])
     held.loc[stale, ["on_hand", "available"]] = np.nan
     return held[~negative], set(held.sku[negative]), issues
 
 
-def _latest_stock(stock: ibis.Table, as_of: dt.date) -> pd.DataFrame:
+def _latest_stock(stock: Table, as_of: dt.date) -> DataFrame:
     """Closing position of each sku on its last day, over all locations; free units
     where the export has them.
     """
@@ -168,16 +177,16 @@ def _latest_stock(stock: ibis.Table, as_of: dt.date) -> pd.DataFrame:
     return held[["sku", "counted_on", "on_hand", "available"]]
 
 
-def _rows_of(table: ibis.Table | None, columns: list[str]) -> pd.DataFrame:
+def _rows_of(table: Table | None, columns: list[str]) -> DataFrame:
     """These columns of a contract table; missing where it, or one of them, is not there."""
     if table is None:
-        return pd.DataFrame(columns=columns, dtype=object)
+        return DataFrame(columns=columns, dtype=object)
     table = expression(table)
     known = [column for column in columns if column in table.columns]
     return table.select(*known).to_pandas().reindex(columns=columns)
 
 
-def _product_terms(products: ibis.Table | None) -> pd.DataFrame:
+def _product_terms(products: Table | None) -> DataFrame:
     """What is stated of each product."""
     terms = _rows_of(products, ["sku", *PRODUCT_TERMS]).sort_values("sku", kind="stable")
     terms = terms.drop_duplicates("sku")
@@ -186,16 +195,16 @@ def _product_terms(products: ibis.Table | None) -> pd.DataFrame:
     return terms
 
 
-def _purchase_rows(purchase_orders: ibis.Table | None, as_of: dt.date) -> pd.DataFrame:
+def _purchase_rows(purchase_orders: Table | None, as_of: dt.date) -> DataFrame:
     """Order lines placed up to the day, with what had been received by then."""
     orders = _rows_of(purchase_orders, RECEIPTS)
     for column in RECEIPT_DAYS:
         orders[column] = pd.to_datetime(orders[column])
     for column in RECEIPT_NUMBERS:
         orders[column] = pd.to_numeric(orders[column], errors="coerce").astype(float)
-    orders = orders[orders.ordered_on.dt.normalize() <= pd.Timestamp(as_of)]
+    orders = orders[orders.ordered_on.dt.normalize() <= Timestamp(as_of)]
     orders = orders.sort_values(["po_id", "sku"], ignore_index=True)
-    later = orders.received_on > pd.Timestamp(as_of)
+    later = orders.received_on > Timestamp(as_of)
     orders.loc[later, ["received_on", "n_received", "n_defective"]] = None
     orders["supplier_id"] = orders.supplier_id.astype(object).fillna("unknown")
     return orders
@@ -203,10 +212,10 @@ def _purchase_rows(purchase_orders: ibis.Table | None, as_of: dt.date) -> pd.Dat
 
 @returns("inventory_planning.suppliers")
 def _scorecard(
-    orders: pd.DataFrame,
-    today: pd.Timestamp,
-    stated: pd.Series,
-) -> pd.DataFrame:
+    orders: DataFrame,
+    today: Timestamp,
+    stated: Series,
+) -> DataFrame:
     """How suppliers kept their word; also marks in `orders` the lines that are overdue
     beyond belief, and fills in a promise where none was given.
     """
@@ -230,7 +239,7 @@ def _scorecard(
     units = by_supplier[["n_ordered", "arrived", "usable", "bad"]].sum()
     low, high = wilson(good.sum(), good.count())
     n_orders, n_lines = by_supplier.po_id.nunique(), by_supplier.size()
-    return pd.DataFrame(
+    return DataFrame(
         {
             "n_orders": n_orders,
             "n_lines": n_lines,
@@ -254,10 +263,10 @@ def _scorecard(
 
 
 def _open_lines(
-    orders: pd.DataFrame,
-    lead_p90: pd.Series,
-    today: pd.Timestamp,
-) -> tuple[pd.Series, pd.Series]:
+    orders: DataFrame,
+    lead_p90: Series,
+    today: Timestamp,
+) -> tuple[Series, Series]:
     """Lines not received, and those of them past their promise, by supplier; lines open
     beyond belief are marked in `orders`.
     """
@@ -269,7 +278,7 @@ def _open_lines(
     return orders[is_open].groupby("supplier_id").size(), late.groupby("supplier_id").size()
 
 
-def _with_last_order(goods: pd.DataFrame, orders: pd.DataFrame) -> pd.DataFrame:
+def _with_last_order(goods: DataFrame, orders: DataFrame) -> DataFrame:
     """Goods with supplier and cost as of the last order, where there was one."""
     by_sku = orders.sort_values(["sku", "ordered_on", "po_id"]).groupby("sku")
     last = by_sku.last().reindex(goods.index)
@@ -280,7 +289,7 @@ def _with_last_order(goods: pd.DataFrame, orders: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _with_lead_times(goods: pd.DataFrame, suppliers: pd.DataFrame) -> pd.DataFrame:
+def _with_lead_times(goods: DataFrame, suppliers: DataFrame) -> DataFrame:
     """Goods with their supplier's lead time and yield; a stated lead time where no
     receipt shows one, with the usual spread of the others.
     """
@@ -298,11 +307,11 @@ def _with_lead_times(goods: pd.DataFrame, suppliers: pd.DataFrame) -> pd.DataFra
 
 
 def _with_incoming(
-    goods: pd.DataFrame,
-    orders: pd.DataFrame,
-    suppliers: pd.DataFrame,
-    today: pd.Timestamp,
-) -> pd.DataFrame:
+    goods: DataFrame,
+    orders: DataFrame,
+    suppliers: DataFrame,
+    today: Timestamp,
+) -> DataFrame:
     """Goods with units on order, and in how many days they come in on average."""
     waiting = orders[orders.lead_days.isna() & ~orders.is_overdue]
     usual = suppliers.set_index("supplier_id").lead_mean.reindex(waiting.supplier_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.ltv_modelling.ltv_race import LtvBacktest
 from playbook.decisions import decision_rows, propose
@@ -12,15 +13,15 @@ __all__ = ["ltv_decisions"]
 
 
 def ltv_decisions(
-    cap: pd.DataFrame | None,
-    top: pd.DataFrame,
+    cap: DataFrame | None,
+    top: DataFrame,
     backtest: LtvBacktest,
     *,
     ratio: float,
     currency: str,
     due_on: str,
     revisit_on: str,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Decision rows: one cap per channel that costs money (`caps`), the VIP list with
     its hold-out (`vip`), and the naive model where no other has beaten it.
     """

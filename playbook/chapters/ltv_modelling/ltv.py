@@ -18,6 +18,7 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
+from pandas import DataFrame
 
 from playbook.chapters.cohort_retention import cohorts
 from playbook.chapters.ltv_modelling.ltv_race import (
@@ -78,7 +79,12 @@ def first_orders(
     line by revenue, equal ones by name); missing where the tables are not given or do
     not know.
     """
-    orders = cohorts.first_orders(sales_orders, sales_lines, products, with_truncated=True)
+    orders = cohorts.first_orders(
+        sales_orders,
+        sales_lines,
+        products,
+        with_truncated=True,
+    )
     return orders.rename(acquired_on="first_on")
 
 
@@ -90,7 +96,7 @@ def payback(
     *,
     as_of: dt.date,
     level: float = 0.8,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Margin per newly won customer against what they cost, by channel and month of
     first order (cohort), and for all cohorts with known spend of a channel (`all`).
 
@@ -100,7 +106,12 @@ def payback(
     covered` (months outside the spend table), `no new customers`. Customers who may
     have bought before the log began are left out. PlaybookError without any margin.
     """
-    curve = margin_curve(customer_days, acquisitions, as_of=as_of, max_months=PAYBACK_MONTHS)
+    curve = margin_curve(
+        customer_days,
+        acquisitions,
+        as_of=as_of,
+        max_months=PAYBACK_MONTHS,
+    )
     cost = monthly_spend(spend, as_of)
     covered = set(cost.cohort)
     rows = []
@@ -109,15 +120,25 @@ def payback(
         paid = cost[cost.channel == channel].set_index("cohort")["spend"]
         for cohort in sorted(set(mine["cohort"]) | set(paid.index)):
             part, spent = mine[mine["cohort"] == cohort], float(paid.get(cohort, 0.0))
-            row = pay_row(part, spent, cohort in covered, level)
+            row = pay_row(
+                part,
+                spent,
+                cohort in covered,
+                level,
+            )
             rows.append(row | {"channel": channel, "cohort": cohort})
         part = mine[mine["cohort"].isin(covered)]
-        row = pay_row(part, float(paid.sum()), True, level)
+        row = pay_row(
+            part,
+            float(paid.sum()),
+            True,
+            level,
+        )
         rows.append(row | {"channel": channel, "cohort": "all"})
     return frame_of("ltv_modelling.payback", rows)
 
 
-def tempting_ltv(history: pd.DataFrame, *, life_years: float = 3.0) -> pd.DataFrame:
+def tempting_ltv(history: DataFrame, *, life_years: float = 3.0) -> DataFrame:
     """The usual sum, for the lesson: average order x orders a year x an assumed life,
     from everyone who ever bought.
 
@@ -128,11 +149,11 @@ def tempting_ltv(history: pd.DataFrame, *, life_years: float = 3.0) -> pd.DataFr
     order = history.amount.sum() / days.sum()
     yearly = (days / history["T"].clip(lower=1) * 365.25)[history["T"] > 0].mean()
     row = {"average_order": order, "orders_per_year": yearly, "life_years": life_years}
-    return pd.DataFrame([row | {"tempting_ltv": order * yearly * life_years}])
+    return DataFrame([row | {"tempting_ltv": order * yearly * life_years}])
 
 
 @returns("ltv_modelling.models")
-def model_fits(history: pd.DataFrame) -> pd.DataFrame:
+def model_fits(history: DataFrame) -> DataFrame:
     """How each count model fits the history (a fixed sample of it, in a large shop). An
     estimate that is not identified is named as such; its parameters are missing, so
     that nobody reads them as an answer.
@@ -166,7 +187,7 @@ def ltv_table(
     *,
     months: int = 12,
     by: str = "channel",
-) -> pd.DataFrame:
+) -> DataFrame:
     """Lifetime value to `months` per newly won customer, by channel or cohort, first
     order included.
 
@@ -194,7 +215,7 @@ def ltv_table(
     )
     table = table.reset_index().rename(columns={"each_ltv": "ltv"})
     unit = max(float(won.each.mean()), 1e-9)
-    rows = pd.DataFrame({"subject": table[by], "point": table.point, "kind": by, "unit": unit})
+    rows = DataFrame({"subject": table[by], "point": table.point, "kind": by, "unit": unit})
     band = longest_intervals(rows, forecast, int(reach))
     n, is_lived = table.n_customers, table.is_lived.to_numpy(bool)
     spread = normal_width(forecast.level) * table.spread / np.sqrt(n)
@@ -212,13 +233,18 @@ def ltv_table(
 
 def _newly_won(
     customer_days: Table, traits: Table, forecast: CustomerForecast, reach: float
-) -> pd.DataFrame:
+) -> DataFrame:
     """The forecast's customers who were won lately and not left-truncated, with
     channel, cohort and `observed`: the money of their first `reach` days of age.
     """
     t, born = expression(customer_days), expression(traits)
     basis, day = forecast.backtest.basis, pd.Timestamp(forecast.backtest.as_of)
-    t = t.select("customer_id", "orders", day_on=_.day_on.cast("date"), money=_[basis].cast(MONEY))
+    t = t.select(
+        "customer_id",
+        "orders",
+        day_on=_.day_on.cast("date"),
+        money=_[basis].cast(MONEY),
+    )
     t = t.filter(_.day_on <= ibis.literal(day.date()), _.customer_id.notnull())
     born = born.group_by("customer_id").aggregate(
         acquired_on=_.acquired_on.cast("date").min(),
@@ -248,7 +274,7 @@ def _newly_won(
     return customers[is_won]
 
 
-def _expected(forecast: CustomerForecast, won: pd.DataFrame, left: np.ndarray) -> np.ndarray:
+def _expected(forecast: CustomerForecast, won: DataFrame, left: np.ndarray) -> np.ndarray:
     """Money expected within each customer's own number of days: the forecast, bent by
     the count model's curve.
     """
@@ -257,11 +283,16 @@ def _expected(forecast: CustomerForecast, won: pd.DataFrame, left: np.ndarray) -
         return worth * left / forecast.days
     history, ahead = forecast.clock.history(won), forecast.clock.ahead
     part, whole = (expected_purchases(curve, history, days=ahead(d)) for d in (left, forecast.days))
-    return worth * np.divide(part, whole, out=np.zeros(len(won)), where=whole > 0)
+    return worth * np.divide(
+        part,
+        whole,
+        out=np.zeros(len(won)),
+        where=whole > 0,
+    )
 
 
 @returns("ltv_modelling.caps")
-def caps(ltv: pd.DataFrame, paid: pd.DataFrame, *, ratio: float = 3.0) -> pd.DataFrame:
+def caps(ltv: DataFrame, paid: DataFrame, *, ratio: float = 3.0) -> DataFrame:
     """The most one may pay for a new customer, by channel, from `ltv_table` (on margin)
     and `payback`. Raises PlaybookError for values on revenue: a cap on revenue would be
     wrong by the cost of the goods.
@@ -284,7 +315,7 @@ def caps(ltv: pd.DataFrame, paid: pd.DataFrame, *, ratio: float = 3.0) -> pd.Dat
 @returns("ltv_modelling.vip")
 def vip(
     forecast: CustomerForecast, *, share: float = 0.02, holdout_share: float = 0.1
-) -> pd.DataFrame:
+) -> DataFrame:
     """The customers worth most in the next `days`: at least `share` of all customers
     (those who tie with the last one are in), nobody who will cost money, nobody who is
     more likely gone than not (where a drop-out is identified).
@@ -303,7 +334,7 @@ def vip(
     return top[schema("ltv_modelling.vip").names]
 
 
-def ltv_predictions(forecast: CustomerForecast) -> pd.DataFrame:
+def ltv_predictions(forecast: CustomerForecast) -> DataFrame:
     """What this month says about the next 28, 56 and 91 days of today's known
     customers, to be scored when they end: one row per horizon: metric, subject,
     horizon, due_on, point, low, high, level, naive (every one keeps the rate so far),
@@ -313,7 +344,7 @@ def ltv_predictions(forecast: CustomerForecast) -> pd.DataFrame:
     rate = (customers.x / customers["T"].clip(lower=1)).mean() * customers.each.mean()
     naive = float(rate) * len(customers)
     for days, worth in forecast.soon.items():
-        total = pd.DataFrame([{"kind": "total", "subject": "all", "point": worth}])
+        total = DataFrame([{"kind": "total", "subject": "all", "point": worth}])
         band = longest_intervals(total, forecast, days).iloc[0]
         rows.append(
             {
@@ -329,24 +360,27 @@ def ltv_predictions(forecast: CustomerForecast) -> pd.DataFrame:
                 "model": backtest.model,
             }
         )
-    return pd.DataFrame(rows)
+    return DataFrame(rows)
 
 
-def ltv_headline(
-    customer_days: Table, traits: Table, *, as_of: dt.date, basis: str
-) -> pd.DataFrame:
+def ltv_headline(customer_days: Table, traits: Table, *, as_of: dt.date, basis: str) -> DataFrame:
     """Monthly series for the scorecard: ltv_h at three months of age by month won:
     metric, month, amount (per customer), low, high (95 % of the mean), n, status
     (`partial` while any customer of the month is younger, then missing).
     """
     t = expression(customer_days).mutate(margin=_[basis])
-    curve = margin_curve(t, traits, as_of=as_of, max_months=HEADLINE_MONTHS)
+    curve = margin_curve(
+        t,
+        traits,
+        as_of=as_of,
+        max_months=HEADLINE_MONTHS,
+    )
     last = curve[curve.k == HEADLINE_MONTHS - 1].groupby("cohort")
     sums, done = last[["n", "margin", "square"]].sum(), last["is_complete"].all()
     n = sums.n
     mean = (sums.margin / n).where(done)
     error = 1.96 * np.sqrt(np.maximum(sums.square / n - mean**2, 0) / n)
-    out = pd.DataFrame(
+    out = DataFrame(
         {
             "metric": "ltv_h",
             "month": n.index,

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy import ndarray
+from pandas import DataFrame, Series, Timestamp
 
 from playbook.errors import PlaybookError
 from playbook.forecasting import intervals as evidence
@@ -68,10 +70,10 @@ class LtvBacktest:
     all. `caveat`: why nothing can be checked yet; else empty.
     """
 
-    windows: pd.DataFrame
-    losses: pd.DataFrame
-    bands: pd.DataFrame
-    verdict: pd.DataFrame
+    windows: DataFrame
+    losses: DataFrame
+    bands: DataFrame
+    verdict: DataFrame
     model: str
     as_of: dt.date
     basis: str
@@ -104,7 +106,7 @@ def backtest_ltv(
     customers, is_judged = _chosen(everybody)
     ids = customers.customer_id
     log = shop_past.purchase_log(customer_days, ids, as_of=as_of, basis=basis)
-    first, last = log.loc[is_judged[log.customer_id], "day_on"].min(), pd.Timestamp(as_of)
+    first, last = log.loc[is_judged[log.customer_id], "day_on"].min(), Timestamp(as_of)
     span = (last - first).days
     later = tuple(horizon for horizon, least in LATER.items() if span >= least)
     horizons = tuple(horizons_days or SOON + later)
@@ -114,11 +116,11 @@ def backtest_ltv(
     windows = evidence.rolling_origin(
         log, race.predict, race.compare, origins=origins, horizons_days=horizons, as_of=last
     )
-    losses = pd.DataFrame(
+    losses = DataFrame(
         race.losses, columns=[*WINDOW_KEY, "deviance", "mae", "n_customers", "top_share", "loss"]
     )
     verdict = evidence.champion(losses, naive=NAIVE)
-    model, caveat, bands = "nbd", "", [pd.DataFrame(columns=[*WINDOW_KEY, "band", "bought", "n"])]
+    model, caveat, bands = "nbd", "", [DataFrame(columns=[*WINDOW_KEY, "band", "bought", "n"])]
     if len(verdict):
         model, bands = verdict.model.iloc[0], race.bands
     else:
@@ -138,11 +140,11 @@ def backtest_ltv(
     )
 
 
-def _chosen(everybody: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+def _chosen(everybody: DataFrame) -> tuple[DataFrame, ndarray]:
     """The customers whose forecasts are compared, and which of them are judged: the
     others only tell their channel's errors.
     """
-    places = pd.Series(hash_places(everybody.customer_id)).rank(method="first")
+    places = Series(hash_places(everybody.customer_id)).rank(method="first")
     is_judged = is_chosen = places <= JUDGED_CUSTOMERS
     channel = _channels(everybody)
     if channel is not None:
@@ -151,7 +153,7 @@ def _chosen(everybody: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     return everybody[is_chosen].reset_index(drop=True), is_judged[is_chosen].to_numpy()
 
 
-def _channels(customers: pd.DataFrame) -> pd.Series | None:
+def _channels(customers: DataFrame) -> Series | None:
     """The channel that won each customer; None where no channel is known."""
     if "channel" in customers and customers.channel.notna().any():
         return customers.channel.fillna("unknown")
@@ -164,25 +166,30 @@ class _Competition:
     """
 
     def __init__(
-        self, customers: pd.DataFrame, is_judged: np.ndarray, horizons_days: tuple[int, ...]
+        self, customers: DataFrame, is_judged: ndarray, horizons_days: tuple[int, ...]
     ) -> None:
         self.customers, self.is_judged, self.horizons = customers, is_judged, horizons_days
         self.models = Candidates(shop_past.history_of, shop_past.known_traits(customers))
         self.losses: list[dict] = []
-        self.bands: list[pd.DataFrame] = []
+        self.bands: list[DataFrame] = []
 
-    def predict(self, past: pd.DataFrame, origin: pd.Timestamp) -> tuple:
+    def predict(self, past: DataFrame, origin: Timestamp) -> tuple:
         """The origin, histories as of then with expected money per purchase (`each`),
         and expected purchases by horizon and model.
         """
         table = shop_past.history_of(past, origin)
         learnt = past[self.is_judged[past.customer_id.to_numpy()]]
-        table, purchases, _ = self.models.predict(learnt, origin, self.horizons, table)
+        table, purchases, _ = self.models.predict(
+            learnt,
+            origin,
+            self.horizons,
+            table,
+        )
         spend = fit_spend(shop_past.spend_rows(self.models.at(learnt, origin)), engine="own")
         each = expected_spend(spend, shop_past.spend_rows(table))
         return origin, table.assign(each=each), purchases
 
-    def compare(self, forecast: tuple, future: pd.DataFrame, horizon: int) -> pd.DataFrame:
+    def compare(self, forecast: tuple, future: DataFrame, horizon: int) -> DataFrame:
         """One row per model, measure, kind and subject: what was forecast, what came."""
         origin, table, purchases = forecast
         ids, n = table.customer_id.to_numpy(), len(self.customers)
@@ -193,7 +200,7 @@ class _Competition:
         judged, groups, parts = self.is_judged[ids], self._groups(table), []
         for model, expected in purchases[horizon].items():
             expected = expected.to_numpy(float)
-            customers = pd.DataFrame(sizes | {"expected": expected})
+            customers = DataFrame(sizes | {"expected": expected})
             parts.append(shop_past.window_sums(customers, judged, groups).assign(model=model))
             if np.isfinite(expected).all():
                 key = {"origin_on": origin, "horizon_days": horizon, "model": model}
@@ -202,7 +209,7 @@ class _Competition:
                 self.bands.append(shop_past.count_by_band(*came).assign(**key))
         return pd.concat(parts, ignore_index=True)
 
-    def _groups(self, table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def _groups(self, table: DataFrame) -> dict[str, tuple[ndarray, ndarray]]:
         """Kind -> names, and each customer's place in them: judged customers by month
         of first order, all by channel.
         """
@@ -215,7 +222,7 @@ class _Competition:
         return groups
 
 
-def played_windows(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> pd.DataFrame:
+def played_windows(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> DataFrame:
     """The windows of the model that would have been champion at each origin, chosen on
     losses realised by then, with the intervals it would have carried: level, low, high,
     status, is_covered. NBD before any loss is known.
@@ -234,7 +241,7 @@ def played_windows(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> pd.D
 
 
 @returns("ltv_modelling.backtest")
-def model_table(backtest: LtvBacktest) -> pd.DataFrame:
+def model_table(backtest: LtvBacktest) -> DataFrame:
     """The table that decided. The zero forecast is a row of its own: it shows why mae
     does not decide.
     """
@@ -255,11 +262,11 @@ def model_table(backtest: LtvBacktest) -> pd.DataFrame:
         "mae": float((truth.actual / truth.n_customers).mean()),
         "is_champion": False,
     }
-    return pd.concat([out, pd.DataFrame([nothing])], ignore_index=True)
+    return pd.concat([out, DataFrame([nothing])], ignore_index=True)
 
 
 @returns("ltv_modelling.coverage")
-def interval_coverage(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> pd.DataFrame:
+def interval_coverage(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> DataFrame:
     """Coverage the champion's intervals had at past origins. Kind `pooled` is totals and
     deciles; kind `customer` counts single customers.
     """
@@ -275,7 +282,7 @@ def interval_coverage(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> p
 
 
 @returns("ltv_modelling.calibration")
-def calibration(backtest: LtvBacktest, *, level: float = 0.8) -> pd.DataFrame:
+def calibration(backtest: LtvBacktest, *, level: float = 0.8) -> DataFrame:
     """The champion's last window that has ended, of up to 91 days, by tenth of forecast
     worth.
     """
@@ -287,7 +294,12 @@ def calibration(backtest: LtvBacktest, *, level: float = 0.8) -> pd.DataFrame:
         return empty("ltv_modelling.calibration")
     origin = rows.origin_on.max()
     last = rows[rows.origin_on == origin]
-    out = evidence.predictive_intervals(last, windows, as_of=origin, levels=(level,))
+    out = evidence.predictive_intervals(
+        last,
+        windows,
+        as_of=origin,
+        levels=(level,),
+    )
     each = out[["point", "low", "high", "actual"]].div(out.n_customers, axis=0)
     out = out.assign(**each).rename(columns={"subject": "decile", "point": "predicted"})
     return out[schema("ltv_modelling.calibration").names]
@@ -305,7 +317,7 @@ class CustomerForecast:
     is well.
     """
 
-    customers: pd.DataFrame
+    customers: DataFrame
     backtest: LtvBacktest
     days: int
     level: float
@@ -335,7 +347,7 @@ def customer_forecast(
     """
     model, asked = backtest.model, {"as_of": backtest.as_of, "basis": backtest.basis}
     table = shop_past.purchase_history(customer_days, **asked, traits=traits)
-    names, now = table.customer_id, pd.Timestamp(backtest.as_of)
+    names, now = table.customer_id, Timestamp(backtest.as_of)
     learnt = shop_past.fixed_sample(names, LEARNT_CUSTOMERS)
     log = shop_past.purchase_log(customer_days, names.iloc[learnt], **asked)
     log["customer_id"] = learnt[log.customer_id]
@@ -376,7 +388,7 @@ def customer_forecast(
 
 
 def _curve(
-    engine: Candidates, log: pd.DataFrame, now: pd.Timestamp, model: str
+    engine: Candidates, log: DataFrame, now: Timestamp, model: str
 ) -> tuple[CountFit, Clock]:
     """The count model that tells shares of a horizon: the champion or the nearest that
     is identified, and its clock.
@@ -393,8 +405,8 @@ def _curve(
 
 
 def _count_limits(
-    backtest: LtvBacktest, expected: np.ndarray, days: int, level: float
-) -> tuple[np.ndarray, np.ndarray]:
+    backtest: LtvBacktest, expected: ndarray, days: int, level: float
+) -> tuple[ndarray, ndarray]:
     """Low and high count of each customer, from the backtested horizon next to `days`;
     missing where it is not within a week of them.
     """
@@ -404,17 +416,22 @@ def _count_limits(
     if abs(horizon - days) >= NEAR_DAYS:
         bands = bands[:0]
     band = shop_past.band_of(expected)
-    return shop_past.count_bands(bands, band, as_of=backtest.as_of, level=level)
+    return shop_past.count_bands(
+        bands,
+        band,
+        as_of=backtest.as_of,
+        level=level,
+    )
 
 
 @returns("ltv_modelling.remaining")
-def remaining_value(forecast: CustomerForecast) -> pd.DataFrame:
+def remaining_value(forecast: CustomerForecast) -> DataFrame:
     """What today's customers will still bring in the next `forecast.days`, by channel,
     and a last row `all`. The interval comes from the champion's errors at that
     horizon, and is missing until there are eight.
     """
     customers = forecast.customers
-    kinds = {"channel": customers.channel, "total": pd.Series("all", customers.index)}
+    kinds = {"channel": customers.channel, "total": Series("all", customers.index)}
     # without channels there is only the total
     if (kinds["channel"] == "all").all():
         del kinds["channel"]
@@ -436,7 +453,7 @@ def remaining_value(forecast: CustomerForecast) -> pd.DataFrame:
     return out[schema("ltv_modelling.remaining").names]
 
 
-def longest_intervals(rows: pd.DataFrame, forecast: CustomerForecast, days: int) -> pd.DataFrame:
+def longest_intervals(rows: DataFrame, forecast: CustomerForecast, days: int) -> DataFrame:
     """Intervals of money (`rows`: kind, subject, point) from the longest horizon up to
     `days` that has enough errors, where that is within a week of `days`. Errors of
     another horizon say nothing of this one: the limits are missing then, and not
@@ -455,5 +472,10 @@ def longest_intervals(rows: pd.DataFrame, forecast: CustomerForecast, days: int)
         if (out.status == "complete").all():
             break
     if abs(horizon - days) >= NEAR_DAYS:
-        out = out.assign(low=np.nan, mid=np.nan, high=np.nan, status=evidence.NOT_YET)
+        out = out.assign(
+            low=np.nan,
+            mid=np.nan,
+            high=np.nan,
+            status=evidence.NOT_YET,
+        )
     return out

@@ -15,6 +15,7 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
+from pandas import DataFrame, Timestamp
 
 from playbook.errors import PlaybookError
 from playbook.measures.customer_windows import MONEY, Table
@@ -35,12 +36,12 @@ CURVE = ["channel", "month", "n_customers", "margin_per_customer", "low", "high"
 
 def margin_curve(
     customer_days: Table, acquisitions: Table, *, as_of: dt.date, max_months: int
-) -> pd.DataFrame:
+) -> DataFrame:
     """One row per channel, cohort and month of age k: n (customers), cumulative margin
     and its sum of squares, is_complete (every customer of the cohort has lived month k
     to its end by as-of).
     """
-    day = pd.Timestamp(as_of)
+    day = Timestamp(as_of)
     born = (
         expression(acquisitions)
         .filter(~_.is_left_truncated.fill_null(False))
@@ -52,7 +53,12 @@ def margin_curve(
         )
         .filter(_.acquired_on <= ibis.literal(day.date()))
     )
-    steps = _margin_steps(customer_days, born, day, max_months)
+    steps = _margin_steps(
+        customer_days,
+        born,
+        day,
+        max_months,
+    )
     if len(steps) and steps.n_unknown.sum() == steps.n_rows.sum():
         raise PlaybookError("ltv_modelling.no_margin", table="customer_days", column="margin")
     keys = ["channel", "cohort"]
@@ -69,8 +75,8 @@ def margin_curve(
 
 
 def _margin_steps(
-    customer_days: Table, born: ibis.Table, day: pd.Timestamp, max_months: int
-) -> pd.DataFrame:
+    customer_days: Table, born: ibis.Table, day: Timestamp, max_months: int
+) -> DataFrame:
     """What each month of age adds to the cumulative margin of a channel and cohort, and
     to its sum of squares over customers; rows, and those of unknown margin.
     """
@@ -87,7 +93,12 @@ def _margin_steps(
             add=_.margin.sum().fill_null(0), n_unknown=_.margin.isnull().sum(), n_rows=_.count()
         )
     )
-    until_k = ibis.window(group_by=per.customer_id, order_by=per.k, preceding=None, following=0)
+    until_k = ibis.window(
+        group_by=per.customer_id,
+        order_by=per.k,
+        preceding=None,
+        following=0,
+    )
     per = per.mutate(now=per.add.sum().over(until_k).cast("float64"))
     before = per.now - per.add.cast("float64")
     per = per.mutate(square=(per.now * per.now - before * before).cast("decimal(38, 6)"))
@@ -102,20 +113,25 @@ def _margin_steps(
 
 def margin_by_age(
     customer_days: Table, acquisitions: Table, *, as_of: dt.date, level: float = 0.8
-) -> pd.DataFrame:
+) -> DataFrame:
     """Cumulative margin per newly won customer by channel and month of age: channel,
     month (1 = the first), n_customers (who have lived it), margin_per_customer, low,
     high. Months nobody has lived to the end are not there.
     """
-    curve = margin_curve(customer_days, acquisitions, as_of=as_of, max_months=24)
+    curve = margin_curve(
+        customer_days,
+        acquisitions,
+        as_of=as_of,
+        max_months=24,
+    )
     parts = [
         _mean_curve(part, level).assign(channel=channel)
         for channel, part in curve[curve.is_complete].groupby("channel", sort=True)
     ]
-    return pd.concat(parts, ignore_index=True)[CURVE] if parts else pd.DataFrame(columns=CURVE)
+    return pd.concat(parts, ignore_index=True)[CURVE] if parts else DataFrame(columns=CURVE)
 
 
-def _mean_curve(part: pd.DataFrame, level: float) -> pd.DataFrame:
+def _mean_curve(part: DataFrame, level: float) -> DataFrame:
     """Each month of age from the cohorts that have lived it; the spread from those that
     got as far.
     """
@@ -123,7 +139,7 @@ def _mean_curve(part: pd.DataFrame, level: float) -> pd.DataFrame:
     n = done.n
     mean, own = (done["add"] / n).cumsum(), done.margin / n
     error = np.sqrt(np.maximum(done.square / n - own**2, 0) / n) * normal_width(level)
-    return pd.DataFrame(
+    return DataFrame(
         {
             "month": done.index + 1,
             "n_customers": n,
@@ -141,15 +157,15 @@ def normal_width(level: float) -> float:
     return float(norm.ppf(0.5 + level / 2))
 
 
-def monthly_spend(spend: Table, as_of: dt.date) -> pd.DataFrame:
+def monthly_spend(spend: Table, as_of: dt.date) -> DataFrame:
     """channel, cohort (month), spend; negative bookings (credits) lower it."""
-    t = expression(spend).filter(_.day_on.cast("date") <= ibis.literal(pd.Timestamp(as_of).date()))
+    t = expression(spend).filter(_.day_on.cast("date") <= ibis.literal(Timestamp(as_of).date()))
     t = t.group_by("channel", cohort=_.day_on.cast("date").strftime("%Y-%m"))
     t = t.aggregate(spend=_.spend.cast(MONEY).sum().cast("float64"))
     return t.order_by("channel", "cohort").to_pandas()
 
 
-def pay_row(part: pd.DataFrame, spent: float, is_covered: bool, level: float) -> dict:
+def pay_row(part: DataFrame, spent: float, is_covered: bool, level: float) -> dict:
     """What is known for one row of `ltv.payback`, from the curve cells of one channel
     and one cohort (or all cohorts with known spend).
     """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.messages import say
 from playbook.pictures import HATCH, PALETTE, line_with_band, new_axes
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["calibration_plot", "caps_plot", "margin_plot", "p_alive_plot"]
 
 
-def margin_plot(
-    curve: pd.DataFrame, cost: pd.DataFrame, *, money: str, ax: Axes | None = None
-) -> Axes:
+def margin_plot(curve: DataFrame, cost: DataFrame, *, money: str, ax: Axes | None = None) -> Axes:
     """Cumulative margin per new customer by month of age (`margin_by_age`), one line a
     channel, with the cost of a new customer (`payback`, cohort `all`) as a dot where
     the line crosses it, or at the right edge where it has not.
@@ -30,10 +29,22 @@ def margin_plot(
     paid = cost[cost.cohort == "all"].set_index("channel")
     for place, (channel, part) in enumerate(curve.groupby("channel", sort=True)):
         look = {"colour": colours[place % len(colours)], "ax": ax}
-        line_with_band(part, "month", "margin_per_customer", label=str(channel), **look)
+        line_with_band(
+            part,
+            "month",
+            "margin_per_customer",
+            label=str(channel),
+            **look,
+        )
         ncac, month = paid.ncac.get(channel), paid.payback_months.get(channel)
         if pd.notna(ncac):
-            _cost_dot(ax, month, ncac, part.month.max(), look["colour"])
+            _cost_dot(
+                ax,
+                month,
+                ncac,
+                part.month.max(),
+                look["colour"],
+            )
     _titled(ax, "margin", money=money)
     return ax
 
@@ -42,10 +53,18 @@ def _cost_dot(ax: Axes, month: float, ncac: float, last: float, colour: str) -> 
     """Filled where margin has paid the cost back, hollow at the last month elsewhere."""
     reached = np.isfinite(month)
     fill, at = (colour, month) if reached else ("white", last)
-    ax.plot(at, ncac, "o", color=colour, ms=8, mfc=fill, zorder=5)
+    ax.plot(
+        at,
+        ncac,
+        "o",
+        color=colour,
+        ms=8,
+        mfc=fill,
+        zorder=5,
+    )
 
 
-def calibration_plot(frame: pd.DataFrame, *, money: str, ax: Axes | None = None) -> Axes:
+def calibration_plot(frame: DataFrame, *, money: str, ax: Axes | None = None) -> Axes:
     """Forecast (bar with its interval) and outcome (dot) by tenth of forecast worth, of
     `calibration`.
     """
@@ -54,25 +73,60 @@ def calibration_plot(frame: pd.DataFrame, *, money: str, ax: Axes | None = None)
     ready = frame.low.notna().all()
     look = {"color": PALETTE["sky"]} if ready else {"color": "white", "hatch": HATCH}
     look |= {"width": 0.7, "label": say("ltv_modelling.forecast")}
-    ax.bar(place, height, edgecolor=None if ready else PALETTE["grey"], **look)
+    ax.bar(
+        place,
+        height,
+        edgecolor=None if ready else PALETTE["grey"],
+        **look,
+    )
     if ready:
         reach = np.vstack([height - frame.low, frame.high - height]).clip(min=0)
-        ax.errorbar(place, height, yerr=reach, fmt="none", ecolor=PALETTE["grey"], capsize=3)
+        ax.errorbar(
+            place,
+            height,
+            yerr=reach,
+            fmt="none",
+            ecolor=PALETTE["grey"],
+            capsize=3,
+        )
     came = say("ltv_modelling.came")
-    ax.plot(place, frame.actual, "o", color=PALETTE["orange"], label=came, zorder=5)
+    ax.plot(
+        place,
+        frame.actual,
+        "o",
+        color=PALETTE["orange"],
+        label=came,
+        zorder=5,
+    )
     ax.set_xticks(place, frame.decile)
     first = frame.iloc[0]
     origin = pd.Timestamp(first["origin_on"])
-    _titled(ax, "calibration", money=money, days=first["horizon_days"], origin=origin)
+    _titled(
+        ax,
+        "calibration",
+        money=money,
+        days=first["horizon_days"],
+        origin=origin,
+    )
     ax.legend(loc="upper left")
     return ax
 
 
-def p_alive_plot(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def p_alive_plot(frame: DataFrame, *, ax: Axes | None = None) -> Axes:
     """Mean P(alive) by number of later purchases: columns x, p_alive, n_customers."""
     ax = new_axes(ax)
-    ax.bar(frame.x.astype(str), frame.p_alive, color=PALETTE["green"], width=0.7)
-    look = {"ha": "center", "va": "bottom", "fontsize": 8, "color": PALETTE["grey"]}
+    ax.bar(
+        frame.x.astype(str),
+        frame.p_alive,
+        color=PALETTE["green"],
+        width=0.7,
+    )
+    look = {
+        "ha": "center",
+        "va": "bottom",
+        "fontsize": 8,
+        "color": PALETTE["grey"],
+    }
     for place, (share, n) in enumerate(zip(frame.p_alive, frame.n_customers, strict=True)):
         ax.text(place, share, f"{n:,}", **look)
     ax.set_ylim(0, 1.08)
@@ -80,7 +134,7 @@ def p_alive_plot(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def caps_plot(frame: pd.DataFrame, *, money: str, ax: Axes | None = None) -> Axes:
+def caps_plot(frame: DataFrame, *, money: str, ax: Axes | None = None) -> Axes:
     """The most one may pay for a new customer (bar; safe end dark) and what one pays
     now (line), of `caps`.
     """
@@ -88,9 +142,23 @@ def caps_plot(frame: pd.DataFrame, *, money: str, ax: Axes | None = None) -> Axe
     place = np.arange(len(frame))[::-1]
     for column, colour in (("cap", "light"), ("cap_low", "blue")):
         name = say(f"ltv_modelling.bar_{column}")
-        ax.barh(place, frame[column], color=PALETTE[colour], height=0.6, label=name)
+        ax.barh(
+            place,
+            frame[column],
+            color=PALETTE[colour],
+            height=0.6,
+            label=name,
+        )
     name = say("ltv_modelling.paid_now")
-    ax.plot(frame.ncac, place, "|", color=PALETTE["orange"], ms=18, mew=3, label=name)
+    ax.plot(
+        frame.ncac,
+        place,
+        "|",
+        color=PALETTE["orange"],
+        ms=18,
+        mew=3,
+        label=name,
+    )
     ax.set_yticks(place, frame.channel)
     _titled(ax, "caps", money=money)
     ax.legend(loc="lower right")

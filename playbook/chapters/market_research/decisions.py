@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame, Series
 
 from playbook.decisions import decision_rows, propose
 from playbook.messages import say
@@ -19,20 +20,20 @@ STABLE = 0.75
 
 
 def market_decisions(
-    verdicts: pd.DataFrame,
+    verdicts: DataFrame,
     *,
-    growth: pd.DataFrame | None = None,
-    bands: pd.DataFrame | None = None,
-    people: pd.DataFrame | None = None,
+    growth: DataFrame | None = None,
+    bands: DataFrame | None = None,
+    people: DataFrame | None = None,
     currency: str = "",
     due_on: str,
     revisit_on: str,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Decision rows of chapter 01: categories to enter, hold or leave, the band most
     left to others, whom to serve first, and what still has to be found out. An effect
     is what last year's growth would bring again, not a promise.
     """
-    revenue = pd.Series(dtype=float) if growth is None else growth.set_index("category")["revenue"]
+    revenue = Series(dtype=float) if growth is None else growth.set_index("category")["revenue"]
     rows = _categories(verdicts, revenue, currency)
     if bands is not None and bands.gap_share.min() < -LEAST_GAP:
         rows.append(_band(bands.loc[bands.gap_share.idxmin()]))
@@ -41,7 +42,7 @@ def market_decisions(
     return decision_rows(rows).assign(due_on=due_on, revisit_on=revisit_on)
 
 
-def _categories(verdicts: pd.DataFrame, revenue: pd.Series, currency: str) -> list[dict[str, Any]]:
+def _categories(verdicts: DataFrame, revenue: Series, currency: str) -> list[dict[str, Any]]:
     is_open = verdicts.action == "research"
     rows = []
     for verdict in verdicts[~is_open].itertuples():
@@ -79,7 +80,7 @@ def _categories(verdicts: pd.DataFrame, revenue: pd.Series, currency: str) -> li
     return rows
 
 
-def _band(band: pd.Series) -> dict[str, Any]:
+def _band(band: Series) -> dict[str, Any]:
     is_top = pd.isna(band.high_price)
     prices = {"low": band.low_price, "high": band.high_price}
     subject = say(
@@ -96,7 +97,7 @@ def _band(band: pd.Series) -> dict[str, Any]:
     )
 
 
-def _persona(people: pd.DataFrame) -> dict[str, Any]:
+def _persona(people: DataFrame) -> dict[str, Any]:
     """The persona whose share of margin (or revenue) exceeds its share of customers most."""
     worth = "cm_share" if people.cm_share.notna().all() else "revenue_share"
     lead = people[worth] - people.customers_share

@@ -15,7 +15,8 @@ import datetime as dt
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Value, _
+from pandas import DataFrame, Timestamp
 
 from playbook.errors import PlaybookError
 from playbook.measures.sums import Table, sums_by, total
@@ -66,12 +67,12 @@ def _compared(sales: Table, as_of: dt.date, months: int) -> tuple[ibis.Table, di
     """The rows of the newest whole months and of those they are compared with
     (`is_now`); how many months (n_months), and what they are compared with (basis).
     """
-    table, today = expression(sales), pd.Timestamp(as_of)
+    table, today = expression(sales), Timestamp(as_of)
     table = table.filter(table.ordered_on <= ibis.literal(today.date()))
     first = table.ordered_on.min().to_pandas()
     if pd.isna(first):
         raise PlaybookError("market_research.no_sales", table="order_lines")
-    first, is_running = pd.Timestamp(first), not today.is_month_end
+    first, is_running = Timestamp(first), not today.is_month_end
     whole = (today.year - first.year) * 12 + today.month - first.month
     whole += int(first.day <= LATEST_START) - is_running
     has_year = whole > 12
@@ -92,7 +93,7 @@ def _compared(sales: Table, as_of: dt.date, months: int) -> tuple[ibis.Table, di
     return rows, {"n_months": n_months, "basis": basis}
 
 
-def _within(table: ibis.Table, start: pd.Timestamp, stop: pd.Timestamp) -> ibis.Value:
+def _within(table: ibis.Table, start: Timestamp, stop: Timestamp) -> Value:
     return (table.ordered_on >= ibis.literal(start.date())) & (
         table.ordered_on < ibis.literal(stop.date())
     )
@@ -105,7 +106,7 @@ def growth_by(
     by: str,
     months: int = 12,
     level: float = 0.9,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Sales of the newest whole months against those before, one row per `by`, largest
     first; the columns are those of `category_growth` with `by` in place of the
     category.
@@ -127,7 +128,7 @@ def growth_by(
     reach = np.exp(quantile_of_normal(level) * np.sqrt(variance))
     few = table[["n_now", "n_past"]].min(axis=1) < MIN_ORDERS
     share = now / now.sum()
-    growth = pd.DataFrame(
+    growth = DataFrame(
         {
             by: table.group,
             "revenue": now,
@@ -149,14 +150,20 @@ def growth_by(
     return growth.sort_values(["revenue", by], ascending=[False, True], ignore_index=True)
 
 
-def _totals(rows: ibis.Table, by: str) -> pd.DataFrame:
+def _totals(rows: ibis.Table, by: str) -> DataFrame:
     """By group, now and in the past: revenue, its squares summed over buyers, orders."""
     buyer = rows.order_id
     if "customer_id" in rows.columns:
         buyer = rows.customer_id.fill_null(buyer)
     money = rows.revenue.cast("decimal(18, 4)").round(2).cast("decimal(18, 2)")
     group = rows[by].fill_null(f"(no {by})")
-    rows = rows.select("order_id", "is_now", group=group, buyer=buyer, money=money)
+    rows = rows.select(
+        "order_id",
+        "is_now",
+        group=group,
+        buyer=buyer,
+        money=money,
+    )
     when = {"now": rows.is_now, "past": ~rows.is_now}
     sums = {
         name: rows.money.sum(where=is_in).cast("decimal(18, 2)") for name, is_in in when.items()
@@ -173,12 +180,12 @@ def _totals(rows: ibis.Table, by: str) -> pd.DataFrame:
     return table.fillna(0.0)
 
 
-def _square(money: ibis.Value) -> ibis.Value:
+def _square(money: Value) -> Value:
     """The square of an amount, exact for dear currencies too."""
     return money.cast("decimal(38, 2)") * money.cast("decimal(38, 2)")
 
 
-def category_margins(lines: Table, *, as_of: dt.date, months: int = 12) -> pd.DataFrame:
+def category_margins(lines: Table, *, as_of: dt.date, months: int = 12) -> DataFrame:
     """Goods margin by category over the newest months:
 
     - category: its name
@@ -202,7 +209,7 @@ def category_margins(lines: Table, *, as_of: dt.date, months: int = 12) -> pd.Da
     return table[["category", "margin_share", "cost_coverage"]]
 
 
-def price_mix(lines: Table, *, as_of: dt.date, months: int = 12) -> pd.DataFrame:
+def price_mix(lines: Table, *, as_of: dt.date, months: int = 12) -> DataFrame:
     """Why the mean revenue per unit changed, in one row:
 
     - before, after, change: mean revenue per unit, and its change
@@ -233,10 +240,10 @@ def price_mix(lines: Table, *, as_of: dt.date, months: int = 12) -> pd.DataFrame
         "mix": (price.mean(axis=1) * (share[True] - share[False])).sum(),
         **compared,
     }
-    return pd.DataFrame([row])
+    return DataFrame([row])
 
 
-def newest_year(competitors: pd.DataFrame) -> pd.DataFrame:
+def newest_year(competitors: DataFrame) -> DataFrame:
     """The rows of the newest twelve months (column `month`, YYYY-MM)."""
     before = pd.Period(competitors.month.max(), "M") - 12
     return competitors[competitors.month > str(before)]
@@ -246,9 +253,9 @@ def newest_year(competitors: pd.DataFrame) -> pd.DataFrame:
 def concentration(
     competitors: Table,
     *,
-    own: pd.DataFrame | None = None,
+    own: DataFrame | None = None,
     seed: int = 0,
-) -> pd.DataFrame:
+) -> DataFrame:
     """How concentrated each category is, over the newest twelve months.
 
     The range draws every seller's sales within low and high (uniform, seeded). An hhi
@@ -296,7 +303,7 @@ def price_position(
     as_of: dt.date,
     currency: str,
     products: Table | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[DataFrame, DataFrame]:
     """Own price beside competitors' on the same sku, and what was left out.
 
     First frame: the table `price_position`, one row per sku with both. Second:
@@ -305,7 +312,7 @@ def price_position(
     is not known.
     """
     table, foreign = _in_own_currency(expression(prices).to_pandas(), currency)
-    today = pd.Timestamp(as_of)
+    today = Timestamp(as_of)
     table = table[pd.to_datetime(table.from_on) <= today]
     if "until_on" in table:
         until = pd.to_datetime(table.until_on)
@@ -337,7 +344,7 @@ def price_position(
     return position[columns].sort_values("sku", ignore_index=True), foreign
 
 
-def _in_own_currency(prices: pd.DataFrame, currency: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _in_own_currency(prices: DataFrame, currency: str) -> tuple[DataFrame, DataFrame]:
     """The prices in the shop's currency, and how many rows are in each other one."""
     money = pd.Series(None, index=prices.index, dtype=object)
     money = prices.get("currency", money)
@@ -356,7 +363,7 @@ def _in_own_currency(prices: pd.DataFrame, currency: str) -> tuple[pd.DataFrame,
 
 
 @returns("market_research.price_bands")
-def price_bands(lines: Table, *, offers: pd.DataFrame | None = None) -> pd.DataFrame:
+def price_bands(lines: Table, *, offers: DataFrame | None = None) -> DataFrame:
     """Where in the price range units are sold, by category.
 
     Band edges are quantiles of the competitors' offers of the category (`offers`:
@@ -383,7 +390,7 @@ def price_bands(lines: Table, *, offers: pd.DataFrame | None = None) -> pd.DataF
     return bands[schema("market_research.price_bands").names]
 
 
-def _sold_by_price(lines: ibis.Table) -> pd.DataFrame:
+def _sold_by_price(lines: ibis.Table) -> DataFrame:
     """Units, revenue and margin by category and price paid per unit, cheapest first."""
     cost = lines.cost.cast(MONEY_SUM) if "cost" in lines.columns else ibis.null(MONEY_SUM)
     paid = (lines.revenue.cast("float64") / lines.quantity.cast("float64")).round(2)
@@ -400,7 +407,7 @@ def _sold_by_price(lines: ibis.Table) -> pd.DataFrame:
     )
 
 
-def _bands(sold: pd.DataFrame, market: np.ndarray) -> pd.DataFrame:
+def _bands(sold: DataFrame, market: np.ndarray) -> DataFrame:
     """The bands of one category, cut at quantiles of the market's offers, or of the
     units sold where there are none.
     """
@@ -436,13 +443,13 @@ def _bands(sold: pd.DataFrame, market: np.ndarray) -> pd.DataFrame:
 
 @returns("market_research.verdicts")
 def category_verdicts(
-    growth: pd.DataFrame | None,
+    growth: DataFrame | None,
     *,
-    concentrated: pd.DataFrame | None = None,
-    margins: pd.DataFrame | None = None,
+    concentrated: DataFrame | None = None,
+    margins: DataFrame | None = None,
     hurdle: float = 0.3,
     hhi_limit: float = 0.25,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Enter, hold, exit or research, per category.
 
     Enter (or widen): growth surely above 0, not concentrated, margin above the hurdle.
@@ -467,9 +474,9 @@ def category_verdicts(
     return frame_of("market_research.verdicts", rows)
 
 
-def _by_category(table: pd.DataFrame | None, columns: list[str]) -> pd.DataFrame:
+def _by_category(table: DataFrame | None, columns: list[str]) -> DataFrame:
     if table is None:
-        table = pd.DataFrame(columns=["category", *columns])
+        table = DataFrame(columns=["category", *columns])
     return table.set_index("category")[columns]
 
 
@@ -512,15 +519,15 @@ def _listed(kind: str, facts: dict[str, bool]) -> str:
     )
 
 
-def market_headline(concentrated: pd.DataFrame | None, *, month: str) -> pd.DataFrame:
+def market_headline(concentrated: DataFrame | None, *, month: str) -> DataFrame:
     """The chapter's figure for the scorecard, in the columns of headline series: hhi of
     the month (mean over categories weighted by sales) with its range. No row where no
     competitor is known.
     """
     if concentrated is None or concentrated.empty:
-        return pd.DataFrame(columns=HEADLINE)
+        return DataFrame(columns=HEADLINE)
     weight = concentrated.sales_low + concentrated.sales_high
     columns = ("hhi", "hhi_low", "hhi_high")
     mean = (np.average(concentrated[column], weights=weight) for column in columns)
     n_sellers = float(concentrated.n_sellers.sum())
-    return pd.DataFrame([("hhi", month, *mean, n_sellers, "complete")], columns=HEADLINE)
+    return DataFrame([("hhi", month, *mean, n_sellers, "complete")], columns=HEADLINE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.market_research.market import newest_year
 from playbook.errors import PlaybookError
@@ -24,7 +25,7 @@ STEPS = ["approach", "measure", "factor", "low", "high"]
 
 
 @returns("market_research.market_size")
-def market_size(steps: pd.DataFrame) -> pd.DataFrame:
+def market_size(steps: DataFrame) -> DataFrame:
     """TAM, SAM and SOM from the top and from the bottom.
 
     `steps`: approach, measure (TAM, SAM, SOM), factor, low, high in the order they
@@ -64,14 +65,14 @@ def market_size(steps: pd.DataFrame) -> pd.DataFrame:
 
 def size_steps(
     *,
-    series: pd.DataFrame | None = None,
-    competitors: pd.DataFrame | None = None,
+    series: DataFrame | None = None,
+    competitors: DataFrame | None = None,
     factor: float = 1.0,
     share_of_series: Range = (1.0, 1.0),
     reachable: Range = (0.1, 0.3),
     winnable: Range = (0.01, 0.05),
     covered: Range = (0.3, 0.7),
-) -> pd.DataFrame:
+) -> DataFrame:
     """Steps for `market_size` from the shop's tables: approach, measure, factor, low,
     high.
 
@@ -117,11 +118,11 @@ def size_steps(
         )
         for approach, measure, code, ends in steps
     ]
-    return pd.DataFrame(rows, columns=STEPS)
+    return DataFrame(rows, columns=STEPS)
 
 
 def _listed_sellers(
-    competitors: pd.DataFrame,
+    competitors: DataFrame,
 ) -> tuple[pd.Series, pd.Series]:
     """What the listed sellers sold in a year (low, high), and each one's share of it."""
     year = newest_year(competitors)

@@ -18,6 +18,7 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
+from pandas import DataFrame, Series
 
 from playbook.errors import PlaybookError
 from playbook.measures.sums import Table, counts_by, sums_by, total
@@ -71,7 +72,7 @@ PRICE_BANDS = 5
 
 
 @returns("market_research.pains")
-def pains(lines: Table, *, as_of: dt.date, **sources: Table | None) -> pd.DataFrame:
+def pains(lines: Table, *, as_of: dt.date, **sources: Table | None) -> DataFrame:
     """What goes wrong, over the newest twelve months, largest share first within each
     source and category.
 
@@ -108,7 +109,7 @@ def _category_of_sku(lines: ibis.Table) -> ibis.Table:
     return lines.filter(_.sku.notnull()).group_by("sku").aggregate(category=_.category.min())
 
 
-def _return_reasons(lines: ibis.Table, refunds: ibis.Table) -> pd.DataFrame:
+def _return_reasons(lines: ibis.Table, refunds: ibis.Table) -> DataFrame:
     of_line = lines.select("order_id", "line_no", line_category=_.category)
     refunds = refunds.left_join(of_line, ["order_id", "line_no"])
     refunds = refunds.left_join(_category_of_sku(lines), "sku")
@@ -123,7 +124,7 @@ def _return_reasons(lines: ibis.Table, refunds: ibis.Table) -> pd.DataFrame:
     return table.assign(source="return reason", base="lines sold")
 
 
-def _ticket_topics(lines: ibis.Table, tickets: ibis.Table) -> pd.DataFrame:
+def _ticket_topics(lines: ibis.Table, tickets: ibis.Table) -> DataFrame:
     n_orders = int(lines.order_id.nunique().to_pandas())
     topics = tickets.mutate(pain=_.topic.fill_null("(no topic)"))
     table = sums_by(topics, "pain", n=_.count())
@@ -135,7 +136,7 @@ def _ticket_topics(lines: ibis.Table, tickets: ibis.Table) -> pd.DataFrame:
     )
 
 
-def _low_reviews(lines: ibis.Table, reviews: ibis.Table) -> pd.DataFrame:
+def _low_reviews(lines: ibis.Table, reviews: ibis.Table) -> DataFrame:
     if "sku" in reviews.columns:
         reviews = reviews.left_join(_category_of_sku(lines), "sku")
     else:
@@ -159,7 +160,7 @@ SOURCES = {
 
 
 @returns("market_research.survey_answers")
-def survey_answers(survey: Table, *, questions: tuple[str, ...] = ()) -> pd.DataFrame:
+def survey_answers(survey: Table, *, questions: tuple[str, ...] = ()) -> DataFrame:
     """Weighted shares of the answers to each question (all of them when `questions` is
     empty).
 
@@ -175,7 +176,7 @@ def survey_answers(survey: Table, *, questions: tuple[str, ...] = ()) -> pd.Data
         raise PlaybookError("market_research.empty_survey", table="survey")
     for question in questions:
         _check_question(question, asked)
-    weight = pd.Series(1.0, index=table.index)
+    weight = Series(1.0, index=table.index)
     if "weight" in table:
         weight = table.weight.astype(float).fillna(1.0)
     if (weight < 0).any():
@@ -201,14 +202,14 @@ def _check_question(question: str, asked: list[str]) -> None:
         )
 
 
-def _answers(answers: pd.Series, weight: pd.Series) -> pd.DataFrame:
+def _answers(answers: Series, weight: Series) -> DataFrame:
     """The shares of the answers to one question; weights are summed in their order of
     size, so that the order of rows is no matter.
     """
     given = answers.dropna()
     words = [f"{value:g}" if isinstance(value, float) else str(value) for value in given]
     weight = weight[given.index].sort_values()
-    words = pd.Series(words, index=given.index, dtype=object)[weight.index]
+    words = Series(words, index=given.index, dtype=object)[weight.index]
     total, squares = (
         weight.to_numpy().sum(),
         (weight.to_numpy() ** 2).sum(),
@@ -217,7 +218,7 @@ def _answers(answers: pd.Series, weight: pd.Series) -> pd.DataFrame:
     sums = weight.groupby(words).agg(lambda part: part.to_numpy().sum())
     share = sums / (total if total > 0 else np.nan)
     low, high = wilson(share * n_effective, np.full(len(share), n_effective))
-    return pd.DataFrame(
+    return DataFrame(
         {
             "question": answers.name,
             "answer": share.index,
@@ -231,7 +232,7 @@ def _answers(answers: pd.Series, weight: pd.Series) -> pd.DataFrame:
     )
 
 
-def net_promoter(survey: Table, *, question: str) -> pd.DataFrame:
+def net_promoter(survey: Table, *, question: str) -> DataFrame:
     """Net promoter score in one row:
 
     - nps: points, promoters (9-10) less detractors (0-6)
@@ -254,10 +255,10 @@ def net_promoter(survey: Table, *, question: str) -> pd.DataFrame:
         "n": n,
         "status": str(_status(n)),
     }
-    return pd.DataFrame([row])
+    return DataFrame([row])
 
 
-def survey_personas(survey: Table, *, by: str, pain: str) -> pd.DataFrame:
+def survey_personas(survey: Table, *, by: str, pain: str) -> DataFrame:
     """Kinds of people before the first order, most first:
 
     - persona, label: S1, S2 ... and their answer to `by`
@@ -288,11 +289,11 @@ def survey_personas(survey: Table, *, by: str, pain: str) -> pd.DataFrame:
                 "status": str(_status(len(people))),
             }
         )
-    return pd.DataFrame(rows)
+    return DataFrame(rows)
 
 
 @returns("market_research.habits")
-def habits(orders: Table) -> pd.DataFrame:
+def habits(orders: Table) -> DataFrame:
     """When and where people buy: weekday, part of the day, device, channel, size of
     the basket.
 
@@ -339,7 +340,7 @@ def _facts(orders: ibis.Table) -> dict[str, ibis.Value]:
 
 
 @returns("market_research.bought_together")
-def bought_together(lines: Table, *, min_orders: int = MIN_PAIRS) -> pd.DataFrame:
+def bought_together(lines: Table, *, min_orders: int = MIN_PAIRS) -> DataFrame:
     """What is bought with what, by category; pairs of fewer than `min_orders` orders
     are left out.
 
@@ -349,7 +350,12 @@ def bought_together(lines: Table, *, min_orders: int = MIN_PAIRS) -> pd.DataFram
     n_each = sums_by(held, "category", n=_.count()).set_index("category").n
     other = held.select("order_id", with_category=_.category)
     both = held.inner_join(other, "order_id").filter(_.category != _.with_category)
-    pairs = sums_by(both, "category", "with_category", n_orders=_.count())
+    pairs = sums_by(
+        both,
+        "category",
+        "with_category",
+        n_orders=_.count(),
+    )
     pairs = pairs[pairs.n_orders >= min_orders]
     n_orders = int(held.order_id.nunique().to_pandas())
     pairs["share"] = pairs.n_orders / n_each[pairs.category].to_numpy()
@@ -366,10 +372,10 @@ class Personas:
     `profile`: one row per persona and level of what it buys: share, lift.
     """
 
-    described: pd.DataFrame
-    members: pd.DataFrame
-    choice: pd.DataFrame
-    profile: pd.DataFrame
+    described: DataFrame
+    members: DataFrame
+    choice: DataFrame
+    profile: DataFrame
 
 
 def personas(
@@ -394,7 +400,7 @@ def personas(
     n_people = n_people.astype(float)
     most = min(MOST_PERSONAS, wide.shape[1])
     fits = number_of_classes(counts, n_people, most=most, seed=seed)
-    choice = pd.DataFrame({"k": range(1, len(fits) + 1), "bic": [fit.bic for fit in fits]})
+    choice = DataFrame({"k": range(1, len(fits) + 1), "bic": [fit.bic for fit in fits]})
     k = int(choice.k[choice.bic < choice.bic.min() + CLEARLY].iloc[0])
     classes = fits[k - 1]
     stability, shares = np.full(k, np.nan), np.full((1, k), np.nan)
@@ -407,13 +413,13 @@ def personas(
             n_resamples=n_resamples,
         )
     names = [f"P{i}" for i in range(1, k + 1)]
-    member = pd.DataFrame(
+    member = DataFrame(
         memberships(counts, classes)[which.ravel()],
         index=wide.index,
         columns=names,
     )
     mean = n_people @ counts / (n_people @ counts).sum()
-    profile = pd.DataFrame(
+    profile = DataFrame(
         {
             "persona": np.repeat(names, wide.shape[1]),
             "level": np.tile(wide.columns, k),
@@ -422,7 +428,7 @@ def personas(
         }
     )
     low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    described = pd.DataFrame(
+    described = DataFrame(
         {"customers_share": classes.shares, "low": low, "high": high},
         names,
     )
@@ -434,7 +440,7 @@ def personas(
     return Personas(described[columns], member, choice, profile)
 
 
-def _lines_per_customer(lines: ibis.Table, by: str) -> pd.DataFrame:
+def _lines_per_customer(lines: ibis.Table, by: str) -> DataFrame:
     """Lines bought by each known customer (rows) at each level of `by` (columns)."""
     wide = counts_by(lines, "customer_id", by)
     if len(wide) < MIN_CUSTOMERS:
@@ -447,7 +453,7 @@ def _lines_per_customer(lines: ibis.Table, by: str) -> pd.DataFrame:
     return wide
 
 
-def _value(member: pd.DataFrame, orders: ibis.Table) -> pd.DataFrame:
+def _value(member: DataFrame, orders: ibis.Table) -> DataFrame:
     """Size, value and habits of each persona, every customer counted by the share in
     which it belongs.
     """
@@ -460,7 +466,7 @@ def _value(member: pd.DataFrame, orders: ibis.Table) -> pd.DataFrame:
         member.mul(amount, axis=0).sum()
         for amount in (each.orders, each.revenue, each.margin, recency)
     )
-    value = pd.DataFrame(
+    value = DataFrame(
         {
             "customers": customers,
             "revenue_share": revenue / each.revenue.sum(),
@@ -478,7 +484,7 @@ def _value(member: pd.DataFrame, orders: ibis.Table) -> pd.DataFrame:
     )
 
 
-def _customers(orders: ibis.Table) -> pd.DataFrame:
+def _customers(orders: ibis.Table) -> DataFrame:
     """One row per customer: orders, revenue, last_on, margin (missing where an order's is)."""
     if "margin" not in orders.columns:
         orders = orders.mutate(margin=ibis.null("float64"))
@@ -494,7 +500,7 @@ def _customers(orders: ibis.Table) -> pd.DataFrame:
     return customers.set_index("customer_id")
 
 
-def _most_favoured(member: pd.DataFrame, orders: ibis.Table, column: str) -> list[str] | None:
+def _most_favoured(member: DataFrame, orders: ibis.Table, column: str) -> list[str] | None:
     """The level people of each persona favour most against everybody; naming the
     commonest would name one for all.
     """
@@ -508,7 +514,7 @@ def _most_favoured(member: pd.DataFrame, orders: ibis.Table, column: str) -> lis
     return [str(level) for level in lift.idxmax()]
 
 
-def _favourites(profile: pd.DataFrame) -> pd.DataFrame:
+def _favourites(profile: DataFrame) -> DataFrame:
     """By persona the levels it favours most (label), and by how much (evidence)."""
     is_favoured = (profile.lift > FAVOURS) & (profile.share > AT_LEAST)
     order = ["lift", "level"]
@@ -533,10 +539,10 @@ def _favourites(profile: pd.DataFrame) -> pd.DataFrame:
             "label": label,
             "evidence": ", ".join(evidence),
         }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return DataFrame.from_dict(rows, orient="index")
 
 
-def persona_pains(profile: pd.DataFrame, pains: pd.DataFrame) -> pd.DataFrame:
+def persona_pains(profile: DataFrame, pains: DataFrame) -> DataFrame:
     """The pain each persona meets most, for what it buys:
 
     - persona, pain, source: who, what and where it was said
@@ -565,7 +571,7 @@ def persona_pains(profile: pd.DataFrame, pains: pd.DataFrame) -> pd.DataFrame:
 
 
 @returns("market_research.personas")
-def with_pain(kinds: Personas, pains: pd.DataFrame) -> pd.DataFrame:
+def with_pain(kinds: Personas, pains: DataFrame) -> DataFrame:
     """The personas, each with the pain it meets most."""
     worst = persona_pains(kinds.profile, pains).set_index("persona").pain
     return kinds.described.assign(pain=kinds.described.persona.map(worst))

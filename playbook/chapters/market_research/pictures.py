@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+from pandas import DataFrame
 
 from playbook.messages import say
 from playbook.pictures import (
@@ -38,7 +38,7 @@ APPROACHES = {"bottom-up": ("green", 0.13), "top-down": ("blue", -0.13)}
 WHISKERS = {"ecolor": PALETTE["ink"], "capsize": 3, "elinewidth": 1}
 
 
-def growth_share_plot(growth: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def growth_share_plot(growth: DataFrame, *, ax: Axes | None = None) -> Axes:
     """Bubbles: share of revenue across, growth upwards with its interval, size by
     revenue; hatched rows rest on few.
     """
@@ -81,7 +81,7 @@ def growth_share_plot(growth: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return _worded(ax, "growth_share")
 
 
-def _places(shown: pd.DataFrame) -> list[tuple[float, float]]:
+def _places(shown: DataFrame) -> list[tuple[float, float]]:
     """Where names go: each moves up until no name of a bubble nearby is in its way."""
     step = 0.045 * max(shown.high.max() - shown.low.min(), 1e-9)
     places: list[tuple[float, float]] = []
@@ -100,7 +100,7 @@ def _worded(ax: Axes, picture: str, **values: object) -> Axes:
     return ax
 
 
-def growth_plot(growth: pd.DataFrame, *, by: str, ax: Axes | None = None) -> Axes:
+def growth_plot(growth: DataFrame, *, by: str, ax: Axes | None = None) -> Axes:
     """Growth of the twelve largest groups with its interval, largest first."""
     shown = growth[growth.growth.notna()].head(12)
     ax = bars_with_intervals(
@@ -115,16 +115,16 @@ def growth_plot(growth: pd.DataFrame, *, by: str, ax: Axes | None = None) -> Axe
     return _worded(ax, "growth", by=by)
 
 
-def _reach(frame: pd.DataFrame, amount: str) -> np.ndarray:
+def _reach(frame: DataFrame, amount: str) -> np.ndarray:
     """How far an amount's interval reaches down and up."""
     reach = [frame[amount] - frame.low, frame.high - frame[amount]]
     return np.nan_to_num(reach).clip(min=0)
 
 
 def season_plot(
-    season: pd.DataFrame,
+    season: DataFrame,
     *,
-    market: pd.DataFrame | None = None,
+    market: DataFrame | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Seasonal index of each month with its interval, beside the market's; hatched
@@ -170,7 +170,7 @@ def season_plot(
     return ax
 
 
-def band_plot(bands: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def band_plot(bands: DataFrame, *, ax: Axes | None = None) -> Axes:
     """Units sold by price band in the eight largest categories; the line marks the
     share of the market's offers in each band.
     """
@@ -178,11 +178,21 @@ def band_plot(bands: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     grid = bands.pivot(index="category", columns="band", values="units_share").loc[largest]
     ax = new_axes(ax, size=(8, max(2.4, 0.5 * len(grid) + 1.4)))
     names = [say("market_research.legend_band", band=band) for band in grid]
-    grid.set_axis(names, axis=1).plot.barh(stacked=True, color=BANDS, width=0.62, ax=ax)
+    grid.set_axis(names, axis=1).plot.barh(
+        stacked=True,
+        color=BANDS,
+        width=0.62,
+        ax=ax,
+    )
     has_offers = bands.offers_share.notna().any()
     if has_offers:
         for cut in bands.groupby("band").offers_share.mean().cumsum()[:-1]:
-            ax.axvline(cut, color=PALETTE["orange"], lw=1.4, ls="--")
+            ax.axvline(
+                cut,
+                color=PALETTE["orange"],
+                lw=1.4,
+                ls="--",
+            )
     ax.grid(visible=False)
     below = -0.42 if len(grid) < 4 else -0.3
     ax.legend(
@@ -195,15 +205,28 @@ def band_plot(bands: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return _worded(ax, "bands_and_offers" if has_offers else "bands")
 
 
-def size_plot(size: pd.DataFrame, *, currency: str, ax: Axes | None = None) -> Axes:
+def size_plot(size: DataFrame, *, currency: str, ax: Axes | None = None) -> Axes:
     """TAM, SAM and SOM as ranges on a log axis, from the top and from the bottom."""
     ax = new_axes(ax, size=(8, 2.8))
     for approach, part in size.groupby("approach"):
         colour, shift = APPROACHES[approach]
         ink = PALETTE[colour]
         places = part.measure.map(MEASURES.index) + shift
-        ax.hlines(places, part.low, part.high, color=ink, lw=6, alpha=0.55)
-        ax.plot(part.mid, places, "o", color=ink, label=approach)
+        ax.hlines(
+            places,
+            part.low,
+            part.high,
+            color=ink,
+            lw=6,
+            alpha=0.55,
+        )
+        ax.plot(
+            part.mid,
+            places,
+            "o",
+            color=ink,
+            label=approach,
+        )
     ax.set_yticks(range(len(MEASURES)), MEASURES)
     ax.set_xscale("log")
     ax.legend(loc="lower right")
@@ -214,7 +237,7 @@ def size_plot(size: pd.DataFrame, *, currency: str, ax: Axes | None = None) -> A
     return ax
 
 
-def personas_plot(described: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def personas_plot(described: DataFrame, *, ax: Axes | None = None) -> Axes:
     """Each persona's share of customers with its range, and its share of contribution
     margin (or revenue).
     """

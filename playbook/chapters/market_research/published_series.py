@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.errors import PlaybookError
 from playbook.tables import returns, schema
@@ -20,7 +21,7 @@ FACTORS = {"thousand": 1e3, r"million|\bm$|\$m": 1e6, "billion": 1e9}
 LONGEST_MONTH = 45
 
 
-def newest_vintage(market_series: pd.DataFrame, name: str = "") -> tuple[pd.DataFrame, float]:
+def newest_vintage(market_series: DataFrame, name: str = "") -> tuple[DataFrame, float]:
     """One series at its newest vintage (period_on, series, value, published_on, unit),
     and what one unit of it is in money.
 
@@ -48,7 +49,7 @@ def newest_vintage(market_series: pd.DataFrame, name: str = "") -> tuple[pd.Data
 
 
 @returns("market_research.revisions")
-def series_revisions(market_series: pd.DataFrame) -> pd.DataFrame:
+def series_revisions(market_series: DataFrame) -> DataFrame:
     """Periods whose published value changed between two vintages. Statistical offices
     revise: a share computed on one vintage may not be another's.
     """
@@ -65,11 +66,11 @@ def series_revisions(market_series: pd.DataFrame) -> pd.DataFrame:
 
 @returns("market_research.market_share")
 def market_share(
-    own: pd.DataFrame,
-    published: pd.DataFrame,
+    own: DataFrame,
+    published: DataFrame,
     *,
     unit_factor: float = 1.0,
-) -> pd.DataFrame:
+) -> DataFrame:
     """The shop's part of its market, in the periods both cover whole.
 
     `own`: month, amount (whole months). `published`: one series at its newest vintage;
@@ -78,7 +79,7 @@ def market_share(
     days = pd.to_datetime(published.period_on)
     is_quarterly = days.diff().dt.days.median() > LONGEST_MONTH
     code, n_months = ("Q", 3) if is_quarterly else ("M", 1)
-    table = pd.DataFrame(
+    table = DataFrame(
         {
             "market": published.value.to_numpy(float) * unit_factor,
             "vintage": pd.to_datetime(published.published_on).dt.as_unit("us").to_numpy(),
@@ -97,6 +98,6 @@ def market_share(
     return known[schema("market_research.market_share").names].reset_index(drop=True)
 
 
-def _by_vintage(table: pd.DataFrame) -> pd.DataFrame:
+def _by_vintage(table: DataFrame) -> DataFrame:
     order = ["series", "period_on", "published_on"]
     return table.sort_values(order, na_position="first")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.registry import opening, room_facts
 from playbook.messages import say
@@ -18,7 +19,7 @@ LEAST_PAST = 3  # of them below which there is no trend
 
 
 @returns("monthly_review.risks")
-def risks(indicators: pd.DataFrame, gates: pd.DataFrame, *, month: str) -> pd.DataFrame:
+def risks(indicators: DataFrame, gates: DataFrame, *, month: str) -> DataFrame:
     """The register. Its limits and owners stand in `chapter.yaml`; data freshness and
     the privacy scan come from chapter 00's gates; compliance is a person's duty, with a
     review date, because no indicator sees it.
@@ -79,8 +80,8 @@ def _duty(risk: str, mitigation: str, *, owner_role: str, is_over: bool) -> dict
 
 @returns("monthly_review.caveats")
 def caveats(
-    notes: pd.DataFrame, card: pd.DataFrame, *, expected: list[str], has_costs: bool = True
-) -> pd.DataFrame:
+    notes: DataFrame, card: DataFrame, *, expected: list[str], has_costs: bool = True
+) -> DataFrame:
     """What the reader must not overlook. Chapters that left no results are listed, not
     skipped; without costs decisions rank by revenue.
     """

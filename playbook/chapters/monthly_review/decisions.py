@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.registry import chapter, room_facts
 from playbook.decisions import decision_rows, effects, monthly_share, propose
@@ -42,9 +43,7 @@ OPPOSED = (
 
 
 @returns("monthly_review.ranked")
-def ranked_decisions(
-    decisions: pd.DataFrame, *, most: int = 10, has_costs: bool = True
-) -> pd.DataFrame:
+def ranked_decisions(decisions: DataFrame, *, most: int = 10, has_costs: bool = True) -> DataFrame:
     """The chapters' proposals, best first, at most `most`: those expected to bring
     contribution margin by its amount weighed by confidence (column `worth`): a month of
     what lasts, the whole of what comes once (an order's margin in the period it covers,
@@ -68,7 +67,13 @@ def ranked_decisions(
     order = rows.assign(
         worth=worth, _costs=worth < 0, _gain=worth.where(worth > 0), _weight=weight.fillna(0.0)
     )
-    by = {"_costs": True, "_gain": False, "_weight": False, "due_on": True, "decision_id": True}
+    by = {
+        "_costs": True,
+        "_gain": False,
+        "_weight": False,
+        "due_on": True,
+        "decision_id": True,
+    }
     ranked = order.sort_values(
         list(by), ascending=list(by.values()), na_position="last", kind="stable"
     )
@@ -76,7 +81,7 @@ def ranked_decisions(
 
 
 @returns("monthly_review.asks")
-def asks(decisions: pd.DataFrame) -> pd.DataFrame:
+def asks(decisions: DataFrame) -> DataFrame:
     """What the month asks for in money, per owner: rows that pay out their size."""
     spent = decisions[decisions.spends.eq(True) & decisions["size"].notna()]
     by_owner = spent.assign(due_on=spent.due_on.replace("", np.nan)).groupby("owner_role")
@@ -96,7 +101,7 @@ def _whole_sum(amounts: pd.Series) -> float:
     return amounts.sum(min_count=len(amounts))
 
 
-def wanted(reorder: pd.DataFrame, bundles: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
+def wanted(reorder: DataFrame, bundles: DataFrame, decisions: DataFrame) -> DataFrame:
     """The skus that chapters mean to sell: sku, action, notebook. Those of the order
     list (sku, order_units), and those of proposed bundles (a, b).
     """
@@ -107,7 +112,7 @@ def wanted(reorder: pd.DataFrame, bundles: pd.DataFrame, decisions: pd.DataFrame
     return pd.concat([ordered, *(part[list(ordered)] for part in parts)], ignore_index=True)
 
 
-def leaving(delist: pd.DataFrame, quality: pd.DataFrame, new_items: pd.DataFrame) -> pd.DataFrame:
+def leaving(delist: DataFrame, quality: DataFrame, new_items: DataFrame) -> DataFrame:
     """The skus that the assortment takes off the shelf: sku, action, notebook."""
     room = "assortment_pricing"
     parts = [
@@ -118,22 +123,20 @@ def leaving(delist: pd.DataFrame, quality: pd.DataFrame, new_items: pd.DataFrame
     return pd.concat(parts, ignore_index=True)
 
 
-def _listed(skus: pd.Series, action: str, room: str) -> pd.DataFrame:
+def _listed(skus: pd.Series, action: str, room: str) -> DataFrame:
     facts = chapter(room)
-    return pd.DataFrame(
-        {"sku": skus, "action": action, "notebook": facts.notebook if facts else ""}
-    )
+    return DataFrame({"sku": skus, "action": action, "notebook": facts.notebook if facts else ""})
 
 
 @returns("monthly_review.conflicts")
 def conflicts(
-    decisions: pd.DataFrame,
+    decisions: DataFrame,
     *,
     cash_limit: float = float("inf"),
     currency: str = "",
-    wanted: pd.DataFrame | None = None,
-    leaving: pd.DataFrame | None = None,
-) -> pd.DataFrame:
+    wanted: DataFrame | None = None,
+    leaving: DataFrame | None = None,
+) -> DataFrame:
     """Decisions that cannot both be carried out: a subject both raised and lowered,
     skus `wanted` that are `leaving` the shelf (one row per pair of actions), plans that
     together ask for more than the cash.
@@ -163,8 +166,8 @@ def conflicts(
 
 
 def review_decisions(
-    clashes: pd.DataFrame, register: pd.DataFrame, *, settle_on: str, act_on: str
-) -> pd.DataFrame:
+    clashes: DataFrame, register: DataFrame, *, settle_on: str, act_on: str
+) -> DataFrame:
     """The review's own rows: conflicts to settle, and risks over their limit to act
     on.
     """
@@ -195,6 +198,6 @@ def review_decisions(
     return decision_rows(rows)
 
 
-def no_results() -> pd.DataFrame:
+def no_results() -> DataFrame:
     """The row of a month in which no other chapter left anything."""
     return decision_rows([propose("monthly_review.no_results", "chapters")])

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.measures.metrics import METRICS
 from playbook.messages import say
@@ -20,9 +21,7 @@ __all__ = ["control_plot", "drivers_plot", "scorecard_plot"]
 INKS = {"better": "green", "worse": "orange", "outside limits": "yellow"}
 
 
-def scorecard_plot(
-    headline: pd.DataFrame, card: pd.DataFrame, *, month: str, currency: str = ""
-) -> Axes:
+def scorecard_plot(headline: DataFrame, card: DataFrame, *, month: str, currency: str = "") -> Axes:
     """Small multiples, three a row: each metric's months, this month's point coloured
     by its flag, its control limits as a bar.
     """
@@ -33,7 +32,12 @@ def scorecard_plot(
         ax.set(title=say("monthly_review.no_headline"))
         return ax
     rows = -(-len(card) // 3)
-    figure, grid = plt.subplots(rows, 3, figsize=(9, 1.7 * rows + 0.3), squeeze=False)
+    figure, grid = plt.subplots(
+        rows,
+        3,
+        figsize=(9, 1.7 * rows + 0.3),
+        squeeze=False,
+    )
     past = headline[headline.month <= month].sort_values("month")
     for ax, row in zip(grid.flat, card.itertuples(), strict=False):
         _metric_plot(ax, past[past.metric == row.metric], row)
@@ -46,16 +50,29 @@ def scorecard_plot(
     return grid.flat[0]
 
 
-def _metric_plot(ax: Axes, months: pd.DataFrame, row: NamedTuple) -> None:
+def _metric_plot(ax: Axes, months: DataFrame, row: NamedTuple) -> None:
     """One metric's months with this month's limits and point."""
     amounts, last = months.amount.astype(float).to_numpy(), len(months) - 1
     if pd.notna(row.lower):
-        ax.vlines(last, row.lower, row.upper, color=PALETTE["light"], lw=9)
+        ax.vlines(
+            last,
+            row.lower,
+            row.upper,
+            color=PALETTE["light"],
+            lw=9,
+        )
     ax.plot(amounts, color=PALETTE["grey"], lw=1.3)
     ink = PALETTE[INKS.get(row.flag, "blue")]
     if len(months):
         inside = ink if row.status == "complete" else "white"
-        ax.plot(last, amounts[-1], "o", ms=6, color=ink, mfc=inside)
+        ax.plot(
+            last,
+            amounts[-1],
+            "o",
+            ms=6,
+            color=ink,
+            mfc=inside,
+        )
     title = PALETTE["ink"] if row.flag == "within limits" else ink
     ax.set_title(f"{row.name}\n{row.flag}", fontsize=8.5, color=title)
     ends = [months.month.iloc[0], months.month.iloc[-1]] if len(months) > 1 else ["", ""]
@@ -64,7 +81,7 @@ def _metric_plot(ax: Axes, months: pd.DataFrame, row: NamedTuple) -> None:
     ax.yaxis.get_major_locator().set_params(nbins=3)
 
 
-def drivers_plot(drivers: pd.DataFrame, *, currency: str, ax: Axes | None = None) -> Axes:
+def drivers_plot(drivers: DataFrame, *, currency: str, ax: Axes | None = None) -> Axes:
     """From last month's net revenue to this month's, one step per driver."""
     ax = new_axes(ax, size=(8, max(2.2, 0.42 * (len(drivers) + 2) + 1.0)))
     if drivers.empty:
@@ -74,14 +91,20 @@ def drivers_plot(drivers: pd.DataFrame, *, currency: str, ax: Axes | None = None
         METRICS[d].name.lower() if d in METRICS else d.replace("_", " ") for d in drivers.driver
     ]
     ends = say("monthly_review.last_month"), say("monthly_review.this_month")
-    steps = pd.DataFrame(
+    steps = DataFrame(
         {
             "label": [ends[0], *names, ends[1]],
             "amount": [drivers.before.prod(), *drivers.contribution, drivers.after.prod()],
             "is_total": [True, *[False] * len(drivers), True],
         }
     )
-    ax = waterfall(steps, "label", "amount", total="is_total", ax=ax)
+    ax = waterfall(
+        steps,
+        "label",
+        "amount",
+        total="is_total",
+        ax=ax,
+    )
     ax.set(
         xlabel=say("monthly_review.drivers_x", currency=currency),
         title=say("monthly_review.drivers_title"),
@@ -90,14 +113,19 @@ def drivers_plot(drivers: pd.DataFrame, *, currency: str, ax: Axes | None = None
 
 
 def control_plot(
-    daily: pd.DataFrame, limits: pd.DataFrame, *, month: str, ax: Axes | None = None
+    daily: DataFrame, limits: DataFrame, *, month: str, ax: Axes | None = None
 ) -> Axes:
     """Orders per day of the last ninety, the month's `limits` (review.day_limits) as a
     band, days outside them marked and promotions shaded.
     """
     ax = new_axes(ax, size=(8, 3))
     shown = daily.assign(day_on=pd.to_datetime(daily.day_on)).tail(90)
-    ax.plot(shown.day_on, shown.orders.astype(float), color=PALETTE["grey"], lw=1.3)
+    ax.plot(
+        shown.day_on,
+        shown.orders.astype(float),
+        color=PALETTE["grey"],
+        lw=1.3,
+    )
     shade = {"color": PALETTE["yellow"], "alpha": 0.15, "lw": 0}
     for day in shown.day_on[shown.is_promotion.astype(bool)]:
         ax.axvspan(day, day + pd.Timedelta(days=1), **shade)
@@ -106,9 +134,20 @@ def control_plot(
         ax.set(title=say("monthly_review.days_too_short"))
         return ax
     band = shade | {"color": PALETTE["blue"]}
-    ax.fill_between(limits.day_on, limits.lower.clip(lower=0), limits.upper, **band)
+    ax.fill_between(
+        limits.day_on,
+        limits.lower.clip(lower=0),
+        limits.upper,
+        **band,
+    )
     marked = limits[(limits.amount < limits.lower) | (limits.amount > limits.upper)]
-    ax.plot(marked.day_on, marked.amount, "o", color=PALETTE["orange"], ms=6)
+    ax.plot(
+        marked.day_on,
+        marked.amount,
+        "o",
+        color=PALETTE["orange"],
+        ms=6,
+    )
     outside = say("monthly_review.days_outside", n=len(marked), month=month)
     ax.set(title=outside if len(marked) else say("monthly_review.days_inside"))
     return ax

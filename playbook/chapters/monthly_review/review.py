@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from pandas import DataFrame, Series
 
 from playbook.chapters.registry import room_facts
 from playbook.errors import PlaybookError
@@ -45,7 +46,7 @@ FALSE_ALARM_SHARE = 0.05
 DAYS_READ, WEEKS_BEFORE = 400, 8
 
 
-def control_limits(headline: pd.DataFrame, *, month: str) -> pd.DataFrame:
+def control_limits(headline: DataFrame, *, month: str) -> DataFrame:
     """One row per metric with the limits its own past sets for `month`: metric, centre,
     lower, upper, n_months, basis, sigma.
 
@@ -66,22 +67,27 @@ def control_limits(headline: pd.DataFrame, *, month: str) -> pd.DataFrame:
         is_share = metric in METRICS and METRICS[metric].unit == "share" and series.max() <= 1
         rows.append((metric, *_expected(series, month, 1.0 if is_share else np.inf)))
     columns = ["metric", "centre", "lower", "upper", "n_months", "basis", "sigma"]
-    return pd.DataFrame(rows, columns=columns)
+    return DataFrame(rows, columns=columns)
 
 
 def _expected(
-    series: pd.Series, month: str, most: float
+    series: Series, month: str, most: float
 ) -> tuple[float, float, float, int, str, float]:
     """centre, lower, upper, n_months, basis, sigma of one metric's month."""
     best = (np.nan, np.nan, np.nan, 0, "", np.nan)
     if len(series) < LEAST_MONTHS or series.index[-1] != months_back(month, 2)[0]:
         return best
     begins = pd.to_datetime(series.index + "-01")
-    history = pd.DataFrame({"period_on": begins, "amount": series.to_numpy()})
+    history = DataFrame({"period_on": begins, "amount": series.to_numpy()})
     floor = 0.0 if (series >= 0).all() else -np.inf
     for rule in RULES:
         try:
-            forecast = forecast_series(history, frequency="month", horizon=1, models=(rule,))
+            forecast = forecast_series(
+                history,
+                frequency="month",
+                horizon=1,
+                models=(rule,),
+            )
         except PlaybookError:
             # less than a year, or a hole where the year before is
             continue
@@ -90,14 +96,20 @@ def _expected(
         sigma, n, reach = _spread(past.error, is_late)
         if n >= LEAST_MONTHS and not sigma >= best[-1]:
             ends = (
-                amount_at(total.mid, side * reach, total.scale, forecast.is_log) for side in (-1, 1)
+                amount_at(
+                    total.mid,
+                    side * reach,
+                    total.scale,
+                    forecast.is_log,
+                )
+                for side in (-1, 1)
             )
             lower, upper = (min(max(end, floor), most) for end in ends)
             best = (total.mid, lower, upper, n, rule, sigma)
     return best
 
 
-def _spread(misses: pd.Series, is_late: pd.Series) -> tuple[float, int, float]:
+def _spread(misses: Series, is_late: Series) -> tuple[float, int, float]:
     """Root mean square of the misses (the late ones where they are enough), their
     number, the reach of the limits.
     """
@@ -110,12 +122,12 @@ def _spread(misses: pd.Series, is_late: pd.Series) -> tuple[float, int, float]:
 
 @returns("monthly_review.scorecard")
 def scorecard(
-    headline: pd.DataFrame,
+    headline: DataFrame,
     *,
     month: str,
-    targets: pd.DataFrame | None = None,
-    benchmarks: pd.DataFrame | None = None,
-) -> pd.DataFrame:
+    targets: DataFrame | None = None,
+    benchmarks: DataFrame | None = None,
+) -> DataFrame:
     """One row per headline metric, beside its own past, its target and what is
     published. `band` quotes the benchmark rows whose metric, unit of share or ratio and
     denominator are ours; it never flags.
@@ -141,7 +153,7 @@ def scorecard(
     return card[schema("monthly_review.scorecard").names].reset_index(drop=True)
 
 
-def _of_month(table: pd.DataFrame, month: str) -> pd.DataFrame:
+def _of_month(table: DataFrame, month: str) -> DataFrame:
     return table[table.month == month].drop_duplicates("metric").set_index("metric")
 
 
@@ -157,7 +169,7 @@ def _better(metric: str) -> int:
     return -1 if known.is_lower_better else 1
 
 
-def _flags(card: pd.DataFrame) -> np.ndarray:
+def _flags(card: DataFrame) -> np.ndarray:
     """Is the figure outside its limits, and is that good?"""
     moved = (card.actual > card.upper).astype(int) - (card.actual < card.lower).astype(int)
     good = moved * [_better(metric) for metric in card.index]
@@ -171,7 +183,7 @@ def _flags(card: pd.DataFrame) -> np.ndarray:
     return np.select(list(flags.values()), list(flags), "outside limits")
 
 
-def _band(metric: str, benchmarks: pd.DataFrame | None) -> str:
+def _band(metric: str, benchmarks: DataFrame | None) -> str:
     if benchmarks is None:
         return ""
     is_stated = benchmarks.denominator.fillna("not stated") != "not stated"
@@ -182,7 +194,7 @@ def _band(metric: str, benchmarks: pd.DataFrame | None) -> str:
     return "; ".join(quoted)
 
 
-def main_figures(card: pd.DataFrame) -> pd.DataFrame:
+def main_figures(card: DataFrame) -> DataFrame:
     """The scorecard's rows to read first: the headline ones of `chapter.yaml`, those
     with a target, those out of their limits.
     """
@@ -192,7 +204,7 @@ def main_figures(card: pd.DataFrame) -> pd.DataFrame:
 
 
 @returns("monthly_review.team_score")
-def team_score(card: pd.DataFrame, team: pd.DataFrame | None) -> pd.DataFrame:
+def team_score(card: DataFrame, team: DataFrame | None) -> DataFrame:
     """How far each role has come with its kpis. Only those with a target and a complete
     figure are judged, each kept within 0 to 1.2 of its target.
     """
@@ -216,9 +228,7 @@ def team_score(card: pd.DataFrame, team: pd.DataFrame | None) -> pd.DataFrame:
 
 
 @returns("monthly_review.drivers")
-def drivers(
-    headline: pd.DataFrame, *, month: str, days: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def drivers(headline: DataFrame, *, month: str, days: DataFrame | None = None) -> DataFrame:
     """Why net revenue moved against last month.
 
     The tree is sessions x conversion x units per order x net revenue per unit (without
@@ -254,7 +264,7 @@ def drivers(
     return table.reset_index()[schema("monthly_review.drivers").names]
 
 
-def _tree(headline: pd.DataFrame, month: str) -> pd.DataFrame:
+def _tree(headline: DataFrame, month: str) -> DataFrame:
     """The drivers whose product is net revenue, by month; empty where the month lacks
     one.
     """
@@ -269,10 +279,10 @@ def _tree(headline: pd.DataFrame, month: str) -> pd.DataFrame:
                 # recomputed, so that the product is net revenue whatever the rounding
                 wide["cvr_sessions"] = wide.orders / wide.sessions
             return wide[list(tree)]
-    return pd.DataFrame()
+    return DataFrame()
 
 
-def _driver_limits(chart: pd.DataFrame, month: str, days: pd.DataFrame | None) -> pd.DataFrame:
+def _driver_limits(chart: DataFrame, month: str, days: DataFrame | None) -> DataFrame:
     """centre, lower, upper, sigma by driver: from its days where enough months of them
     were expected, else from its months.
     """
@@ -284,17 +294,17 @@ def _driver_limits(chart: pd.DataFrame, month: str, days: pd.DataFrame | None) -
             months = expected_months(until, driver)
             past = months.miss[months.index < month]
             if month in months.index and len(past) >= LEAST_MONTHS:
-                sigma, _, reach = _spread(past, pd.Series(past.index >= year_in, past.index))
+                sigma, _, reach = _spread(past, Series(past.index >= year_in, past.index))
                 ends = np.exp([0, -reach, reach]) * months.expected[month]
                 rows[driver] = (*ends, sigma)
     columns = ["centre", "lower", "upper", "sigma"]
-    known = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    known = DataFrame.from_dict(rows, orient="index", columns=columns)
     rest = control_limits(chart[~chart.metric.isin(list(rows))], month=month)
     return pd.concat([known, rest.set_index("metric")[columns]]).astype(float)
 
 
 @returns("monthly_review.mix_rate_segments")
-def mix_rate(breakdown: pd.DataFrame, *, month: str) -> pd.DataFrame:
+def mix_rate(breakdown: DataFrame, *, month: str) -> DataFrame:
     """The change of revenue per order against last month, split by dimension. A
     category's orders are orders that hold it, so its mean is per such order.
     """
@@ -314,7 +324,7 @@ def mix_rate(breakdown: pd.DataFrame, *, month: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[names]
 
 
-def day_limits(daily: pd.DataFrame, *, month: str, metric: str = "orders") -> pd.DataFrame:
+def day_limits(daily: DataFrame, *, month: str, metric: str = "orders") -> DataFrame:
     """The month's days of a metric: day_on, amount, expected, lower, upper,
     is_promotion. Empty where the past is too short.
 
@@ -328,7 +338,7 @@ def day_limits(daily: pd.DataFrame, *, month: str, metric: str = "orders") -> pd
 
     days = daily.assign(day_on=pd.to_datetime(daily.day_on)).set_index("day_on").sort_index()
     days = days.tail(DAYS_READ)
-    amount = days[metric].astype(float) if metric in days else pd.Series(np.nan, days.index)
+    amount = days[metric].astype(float) if metric in days else Series(np.nan, days.index)
     expected, error = _by_weekday(np.log1p(amount))
     months = error.index.strftime("%Y-%m")
     past, now = error[months < month].dropna(), error[months == month].dropna()
@@ -338,7 +348,7 @@ def day_limits(daily: pd.DataFrame, *, month: str, metric: str = "orders") -> pd
     is_short = amount.notna().sum() < 7 * (WEEKS_BEFORE + 4) or len(past) < LEAST_DAYS
     if is_short or now.empty or not spread > 0:
         columns = ["day_on", "amount", "expected", "lower", "upper", "is_promotion"]
-        return pd.DataFrame(columns=columns)
+        return DataFrame(columns=columns)
     kurtosis = float((quiet / spread).clip(-8, 8).kurtosis())
     # the t whose tails are as heavy as these errors'
     free = 4 + 6 / kurtosis if kurtosis > 0.1 else 60.0
@@ -351,10 +361,10 @@ def day_limits(daily: pd.DataFrame, *, month: str, metric: str = "orders") -> pd
         "upper": np.expm1(middle + reach),
         "is_promotion": is_promotion[now.index],
     }
-    return pd.DataFrame(columns).rename_axis("day_on").reset_index()
+    return DataFrame(columns).rename_axis("day_on").reset_index()
 
 
-def _by_weekday(series: pd.Series) -> tuple[pd.Series, pd.Series]:
+def _by_weekday(series: Series) -> tuple[Series, Series]:
     """What each day's weekdays and last fortnight lead one to expect, and its miss."""
     weeks = [series.shift(7 * k) for k in range(1, WEEKS_BEFORE + 1)]
     expected = pd.concat(weeks, axis=1).median(axis=1)
@@ -364,7 +374,7 @@ def _by_weekday(series: pd.Series) -> tuple[pd.Series, pd.Series]:
 
 
 @returns("monthly_review.anomalies")
-def anomalies(daily: pd.DataFrame, *, month: str) -> pd.DataFrame:
+def anomalies(daily: DataFrame, *, month: str) -> DataFrame:
     """Days of the month outside their limits. Promotion days are named, not hidden."""
     frames = []
     for metric in DAY_METRICS:

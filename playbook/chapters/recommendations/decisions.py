@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.recommendations.pairs import MIN_LIFT
 from playbook.chapters.recommendations.recommend import Leaderboard
@@ -21,14 +22,14 @@ MOST_BUNDLES = 3
 
 def recommend_decisions(
     board: Leaderboard | None,
-    offers: pd.DataFrame,
-    unsafe: pd.DataFrame,
-    plan: pd.DataFrame,
+    offers: DataFrame,
+    unsafe: DataFrame,
+    plan: DataFrame,
     *,
     currency: str = "",
     due_on: str = "",
     revisit_on: str = "",
-) -> pd.DataFrame:
+) -> DataFrame:
     """The chapter's decision rows, in the fields of `playbook.decisions.Decision`.
 
     A model that beats the plain baseline on new items is put to a test of the planned
@@ -73,9 +74,7 @@ def recommend_decisions(
     return decision_rows(rows)
 
 
-def _list_rows(
-    winner: pd.DataFrame, plan: pd.DataFrame, days: dict[str, Any]
-) -> list[dict[str, Any]]:
+def _list_rows(winner: DataFrame, plan: DataFrame, days: dict[str, Any]) -> list[dict[str, Any]]:
     """What becomes of the lists of new items; no row where nobody bought a new item."""
     rows = []
     for best in winner[winner["items"] == "new"].itertuples():

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Table, _
+from pandas import DataFrame, Timedelta
 
 from playbook.errors import PlaybookError
 from playbook.methods.ease import (
@@ -119,16 +120,16 @@ def moment(as_of: dt.date) -> dt.datetime:
     """As-of as a moment: a plain day means its end."""
     given = pd.Timestamp(as_of)
     if given == given.normalize():
-        given += pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
+        given += Timedelta(days=1) - Timedelta(microseconds=1)
     return given.to_pydatetime()
 
 
 def purchases(
-    lines: ibis.Table | pd.DataFrame,
+    lines: Table | DataFrame,
     as_of: dt.date,
     *,
     needs_customer: bool = True,
-) -> ibis.Table:
+) -> Table:
     """Lines of products with a sku, up to as-of, with `at` (the local day where there
     is one).
     """
@@ -153,7 +154,7 @@ def purchases(
 
 
 def split_at(
-    t: ibis.Table,
+    t: Table,
     cut: dt.datetime,
     split: str = "time",
     *,
@@ -195,7 +196,7 @@ def split_at(
         _sparse(known.n, known, customers, items),
         _trend(
             by_sku.loc[items],
-            (cut - before["first"].min()) / pd.Timedelta(days=1),
+            (cut - before["first"].min()) / Timedelta(days=1),
         ),
         _sparse(listed[listed], later[listed], judged, items),
         np.bincount(row, minlength=len(judged)),
@@ -205,15 +206,15 @@ def split_at(
     )
 
 
-def _dealt(t: ibis.Table, cut: dt.datetime, rng: np.random.Generator) -> ibis.Table:
+def _dealt(t: Table, cut: dt.datetime, rng: np.random.Generator) -> Table:
     """The lines with as many orders marked late as came after the cut, dealt by chance."""
     orders = t.group_by("order_id").aggregate(at=_.at.max()).order_by("order_id").to_pandas()
     is_late = rng.permutation(orders["at"] > cut)
-    dealt = pd.DataFrame({"order_id": orders.order_id, "is_late": is_late})
+    dealt = DataFrame({"order_id": orders.order_id, "is_late": is_late})
     return t.inner_join(ibis.memtable(dealt), "order_id")
 
 
-def _orders_before(t: ibis.Table, cut: dt.datetime) -> pd.DataFrame:
+def _orders_before(t: Table, cut: dt.datetime) -> DataFrame:
     """One row per customer and sku of the training lines: orders, recent ones, first day."""
     recent = ibis.literal(cut - dt.timedelta(days=RECENT_DAYS))
     found = (
@@ -228,7 +229,7 @@ def _orders_before(t: ibis.Table, cut: dt.datetime) -> pd.DataFrame:
     return found.order_by("customer_id", "sku").to_pandas()
 
 
-def _trend(orders: pd.DataFrame, span_days: float) -> Array:
+def _trend(orders: DataFrame, span_days: float) -> Array:
     """Recent orders of an item over what its whole history leads one to expect."""
     usual = orders.n * RECENT_DAYS / max(span_days, RECENT_DAYS)
     return ((orders.n_recent + 1) / (usual + 1)).clip(LEAST_TREND, MOST_TREND).to_numpy()
@@ -236,7 +237,7 @@ def _trend(orders: pd.DataFrame, span_days: float) -> Array:
 
 def _sparse(
     cells: pd.Series,
-    pairs: pd.DataFrame,
+    pairs: DataFrame,
     customers: pd.Index,
     items: pd.Index,
 ) -> csr_matrix:
@@ -302,7 +303,7 @@ def lists_of(
 
 
 def tuned(
-    t: ibis.Table,
+    t: Table,
     cut: dt.datetime,
     holdout_days: int,
     k: int,

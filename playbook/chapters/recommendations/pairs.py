@@ -7,8 +7,8 @@ from __future__ import annotations
 import datetime as dt
 
 import ibis
-import pandas as pd
-from ibis import _
+from ibis import Table, _
+from pandas import DataFrame
 
 from playbook.chapters.recommendations.nextbuy import (
     MAX_ITEMS,
@@ -39,14 +39,14 @@ MIN_STARTS = 50
 
 @returns("recommendations.pairs")
 def item_pairs(
-    lines: ibis.Table | pd.DataFrame,
+    lines: Table | DataFrame,
     *,
     as_of: dt.date,
     min_support: float = 0.001,
     min_n: int = 20,
     max_items: int = MAX_ITEMS,
     level: float = 0.95,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Pairs of skus bought in one order, by `methods.baskets.pair_rules`.
 
     Pairs in fewer than `min_n` orders are left out: lift on few orders is luck. Only
@@ -71,7 +71,7 @@ def item_pairs(
     return rules.assign(margin=margin, items_cut=max(len(items) - max_items, 0))
 
 
-def _goods_margin(t: ibis.Table) -> pd.DataFrame:
+def _goods_margin(t: Table) -> DataFrame:
     """One row per sku, those in most orders first: orders and goods margin an order."""
     revenue, cost = (
         t[name].cast(MONEY_SUM) if name in t.columns else ibis.null(MONEY_SUM)
@@ -87,7 +87,7 @@ def _goods_margin(t: ibis.Table) -> pd.DataFrame:
     return items.assign(margin=(items["sum"] / items.n).where(items.n_unknown == 0))
 
 
-def _among_all(rules: pd.DataFrame, n_baskets: int) -> pd.DataFrame:
+def _among_all(rules: DataFrame, n_baskets: int) -> DataFrame:
     """The rules among all orders: those of rare items only are orders too."""
     more = n_baskets / rules.n_baskets
     return rules.assign(
@@ -98,7 +98,7 @@ def _among_all(rules: pd.DataFrame, n_baskets: int) -> pd.DataFrame:
     )
 
 
-def strongest_first(pairs: pd.DataFrame, by: str = "lift_low") -> pd.DataFrame:
+def strongest_first(pairs: DataFrame, by: str = "lift_low") -> DataFrame:
     """Pairs by falling lift, ties in the order of their skus."""
     return pairs.sort_values(
         [by, "a", "b"],
@@ -107,7 +107,7 @@ def strongest_first(pairs: pd.DataFrame, by: str = "lift_low") -> pd.DataFrame:
     )
 
 
-def strongest_pairs(pairs: pd.DataFrame, most: int = MOST_PAIRS) -> pd.DataFrame:
+def strongest_pairs(pairs: DataFrame, most: int = MOST_PAIRS) -> DataFrame:
     """The `most` pairs of highest lift, in the order they came."""
     if len(pairs) <= most:
         return pairs
@@ -117,11 +117,11 @@ def strongest_pairs(pairs: pd.DataFrame, most: int = MOST_PAIRS) -> pd.DataFrame
 
 @returns("recommendations.bundles")
 def bundles(
-    pairs: pd.DataFrame,
+    pairs: DataFrame,
     *,
     discount_share: float = 0.05,
-    unsafe: pd.DataFrame | None = None,
-) -> pd.DataFrame:
+    unsafe: DataFrame | None = None,
+) -> DataFrame:
     """Pairs that go together beyond chance (`lift_low` of both directions above
     `MIN_LIFT`), those that most surely belong together first.
 
@@ -154,12 +154,12 @@ def bundles(
 
 @returns("recommendations.replenishment")
 def replenishment(
-    lines: ibis.Table | pd.DataFrame,
+    lines: Table | DataFrame,
     *,
     as_of: dt.date,
     window_days: int = 120,
     level: float = 0.95,
-) -> pd.DataFrame:
+) -> DataFrame:
     """How surely and how soon an item is bought again, highest share first.
 
     A start is a customer's day with the sku, at least `window_days` before as-of.

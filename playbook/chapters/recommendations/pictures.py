@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.recommendations.pairs import strongest_first
 from playbook.messages import say
@@ -37,7 +38,7 @@ INKS = {
 }
 
 
-def hit_curve_plot(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def hit_curve_plot(curve: DataFrame, *, ax: Axes | None = None) -> Axes:
     """Share of customers with at least one new item they bought in the first k places,
     per model, with Wilson's bands.
     """
@@ -80,11 +81,18 @@ def hit_curve_plot(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def leaderboard_plot(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def leaderboard_plot(table: DataFrame, *, ax: Axes | None = None) -> Axes:
     """Recall of each model on new items, with intervals, best first."""
     shown = table[table["items"] == "new"].sort_values("recall_k", ascending=False)
     shown = shown.assign(label=shown.model.str.replace("_", " "))
-    ax = bars_with_intervals(shown, "label", "recall_k", low="low", high="high", ax=ax)
+    ax = bars_with_intervals(
+        shown,
+        "label",
+        "recall_k",
+        low="low",
+        high="high",
+        ax=ax,
+    )
     ax.xaxis.set_major_formatter("{x:.0%}")
     ax.set(
         xlabel=say("recommendations.recall_at_axis", k=table.k.max()),
@@ -93,7 +101,7 @@ def leaderboard_plot(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def pair_heat_plot(pairs: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axes:
+def pair_heat_plot(pairs: DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axes:
     """Confidence of b given a among the items of the pairs with the highest assured
     lift.
     """
@@ -110,15 +118,15 @@ def pair_heat_plot(pairs: pd.DataFrame, *, most: int = 12, ax: Axes | None = Non
 
 
 def split_lesson_plot(
-    later: pd.DataFrame,
-    by_chance: pd.DataFrame,
+    later: DataFrame,
+    by_chance: DataFrame,
     *,
     ax: Axes | None = None,
 ) -> Axes:
     """The same models judged on a later stretch of time, and on orders dealt by chance:
     their recall on all items.
     """
-    recall = pd.DataFrame(
+    recall = DataFrame(
         {
             say("recommendations.split_time"): _recall_of_all(later),
             say("recommendations.split_random"): _recall_of_all(by_chance),
@@ -141,7 +149,7 @@ def split_lesson_plot(
     return ax
 
 
-def _recall_of_all(table: pd.DataFrame) -> pd.Series:
+def _recall_of_all(table: DataFrame) -> pd.Series:
     """Recall by model name, in the order of the table."""
     recall = table[table["items"] == "all"].set_index("model")["recall_k"]
     return recall.rename(lambda model: model.replace("_", " "))

@@ -18,6 +18,7 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
+from pandas import DataFrame, Series
 
 from playbook.chapters.recommendations.nextbuy import (
     KINDS,
@@ -47,7 +48,7 @@ from playbook.store import expression
 from playbook.tables import frame_of, returns, schema
 
 Array = np.ndarray
-Table = ibis.Table | pd.DataFrame
+Table = ibis.Table | DataFrame
 
 __all__ = [
     "Leaderboard",
@@ -75,10 +76,10 @@ class Leaderboard:
     weights chosen for the blend.
     """
 
-    table: pd.DataFrame
-    curve: pd.DataFrame
-    setting: pd.DataFrame
-    winner: pd.DataFrame
+    table: DataFrame
+    curve: DataFrame
+    setting: DataFrame
+    winner: DataFrame
     blend: Blend = PLAIN_BLEND
 
 
@@ -185,7 +186,7 @@ def _mean(amounts: Array, level: float) -> tuple[float, float, float]:
 
 
 @returns("recommendations.hit_curve")
-def _curve(hits: Array, level: float, *, model: str, items: str) -> pd.DataFrame:
+def _curve(hits: Array, level: float, *, model: str, items: str) -> DataFrame:
     """Hits of one model's lists at every depth."""
     n_hit = np.logical_or.accumulate(hits, axis=1).sum(axis=0)
     low, high = wilson(n_hit, len(hits), level)
@@ -196,10 +197,10 @@ def _curve(hits: Array, level: float, *, model: str, items: str) -> pd.DataFrame
         "k": depth,
         "hit_k": n_hit / len(hits),
     }
-    return pd.DataFrame(columns | {"low": low, "high": high, "n_customers": len(hits)})
+    return DataFrame(columns | {"low": low, "high": high, "n_customers": len(hits)})
 
 
-def _winner(part: pd.DataFrame) -> dict[str, Any]:
+def _winner(part: DataFrame) -> dict[str, Any]:
     """The best rival of one kind of items if it surely beats the baseline, else the
     baseline.
     """
@@ -215,7 +216,7 @@ def _winner(part: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _setting(data: Split, cut: dt.datetime, blend: Blend) -> pd.DataFrame:
+def _setting(data: Split, cut: dt.datetime, blend: Blend) -> DataFrame:
     facts = {
         "cut": cut,
         "items kept": len(data.items),
@@ -243,7 +244,7 @@ def unsafe_items(
     quiet_days: int = 90,
     returns_factor: float = 2.0,
     level: float = 0.95,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Items not to show, with the reason.
 
     Reasons: `out of stock` (the latest known stock is 0; unknown stock is no reason),
@@ -282,7 +283,7 @@ def unsafe_items(
     return pd.concat(frames).sort_values(["sku", "reason"], ignore_index=True)
 
 
-def _sku_sums(sku_days: Table, today: dt.date, quiet_days: int) -> pd.DataFrame:
+def _sku_sums(sku_days: Table, today: dt.date, quiet_days: int) -> DataFrame:
     """One row per sku: latest known stock, first day, sums of the last `quiet_days`,
     and units old enough for their returns to be in.
     """
@@ -302,7 +303,7 @@ def _sku_sums(sku_days: Table, today: dt.date, quiet_days: int) -> pd.DataFrame:
     return sums.fillna({"n_unknown": 0, "units_ripe": 0})
 
 
-def _returned(sku: pd.DataFrame, refunds: Table, today: dt.date) -> pd.Series:
+def _returned(sku: DataFrame, refunds: Table, today: dt.date) -> Series:
     """Units returned of sales old enough, never more than were sold."""
     ripe = _.ordered_on <= ibis.literal(today - dt.timedelta(days=MATURITY_DAYS))
     back = expression(refunds).filter((_.kind == "return") & _.sku.notnull() & ripe)
@@ -312,16 +313,16 @@ def _returned(sku: pd.DataFrame, refunds: Table, today: dt.date) -> pd.Series:
 
 
 def _hit(
-    sku: pd.DataFrame,
+    sku: DataFrame,
     reason: str,
     found: Any,
     is_hit: Any,
     threshold: float,
-) -> pd.DataFrame:
+) -> DataFrame:
     """The skus a reason is true of; not known is not true."""
     rows = sku[["sku"]].assign(reason=reason, found=found, threshold=threshold)
     rows["found"] = rows.found.astype(float)
-    return rows[pd.Series(is_hit, rows.index).fillna(False).astype(bool)]
+    return rows[Series(is_hit, rows.index).fillna(False).astype(bool)]
 
 
 @returns("recommendations.picks")
@@ -330,10 +331,10 @@ def picks(
     *,
     as_of: dt.date,
     segments: Table | None = None,
-    unsafe: pd.DataFrame | None = None,
+    unsafe: DataFrame | None = None,
     n: int = 5,
     blend: Blend = PLAIN_BLEND,
-) -> pd.DataFrame:
+) -> DataFrame:
     """The n skus that stand on most of a segment's customers' own lists of n.
 
     Rules: `buy_again` (bought before), `discover` (not bought before), and for the
@@ -352,7 +353,7 @@ def picks(
         depth=n,
         safe=safe,
     )
-    everybody = pd.Series("everybody", index=data.customers)
+    everybody = Series("everybody", index=data.customers)
     segment = everybody.replace("everybody", "known customers")
     if segments is not None:
         table = expression(segments).select("customer_id", "segment").to_pandas()
@@ -372,10 +373,10 @@ def picks(
     return found[schema("recommendations.picks").names]
 
 
-def _most_listed(lists: Array, segment: pd.Series, n: int) -> pd.DataFrame:
+def _most_listed(lists: Array, segment: Series, n: int) -> DataFrame:
     """Per segment the n items on most lists: segment, item, listed_share, n_customers."""
     rows, places = np.nonzero(lists >= 0)
-    listed = pd.DataFrame(
+    listed = DataFrame(
         {
             "segment": segment.to_numpy()[rows],
             "item": lists[rows, places],
@@ -389,7 +390,7 @@ def _most_listed(lists: Array, segment: pd.Series, n: int) -> pd.DataFrame:
     return top.assign(listed_share=top.n_listed / n_judged, n_customers=n_customers)
 
 
-def buyer_groups(customer_days: Table, *, as_of: dt.date) -> pd.DataFrame:
+def buyer_groups(customer_days: Table, *, as_of: dt.date) -> DataFrame:
     """One row per known customer with an order by as-of: customer_id, segment.
 
     `new`: first order within `NEW_DAYS`; `once`: one older order day; `regular`:

@@ -15,6 +15,7 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import Table, _
+from pandas import DataFrame, Timestamp
 
 from playbook.measures.customer_windows import MONEY
 from playbook.store import expression
@@ -26,7 +27,7 @@ ARMS = ["treated", "holdout"]
 DAYS, LEVEL = 30, 0.8
 
 
-def campaign_returns(treatments: Table, customer_days: Table, *, as_of: date) -> pd.DataFrame:
+def campaign_returns(treatments: Table, customer_days: Table, *, as_of: date) -> DataFrame:
     """One row per campaign, by day and name: treatment_id, assigned_on, n_treated,
     n_holdout, treated and holdout (margin per customer in the 30 days from assignment
     on), cost (per treated customer), net (difference less cost) with low and
@@ -36,11 +37,11 @@ def campaign_returns(treatments: Table, customer_days: Table, *, as_of: date) ->
     two customers in an arm): then net and what follows is missing. Customers who bought
     nothing count with 0.
     """
-    day = pd.Timestamp(as_of)
+    day = Timestamp(as_of)
     sums = _sums_by_arm(treatments, customer_days, day)
     rows = []
     for name, arms in sums.groupby("treatment_id"):
-        assigned_on = pd.Timestamp(arms.assigned_on.min())
+        assigned_on = Timestamp(arms.assigned_on.min())
         row = _gain(arms.set_index("arm").reindex(ARMS))
         if not row["status"]:
             is_over = assigned_on + pd.Timedelta(days=DAYS) <= day + pd.Timedelta(days=1)
@@ -55,11 +56,11 @@ def campaign_returns(treatments: Table, customer_days: Table, *, as_of: date) ->
         "holdout",
     ]
     columns += ["cost", "net", "low", "high", "p_gain", "status"]
-    table = pd.DataFrame(rows, columns=columns)
+    table = DataFrame(rows, columns=columns)
     return table.sort_values(["assigned_on", "treatment_id"], ignore_index=True)
 
 
-def _sums_by_arm(treatments: Table, customer_days: Table, day: pd.Timestamp) -> pd.DataFrame:
+def _sums_by_arm(treatments: Table, customer_days: Table, day: Timestamp) -> DataFrame:
     """treatment_id, arm, assigned_on, n, total and squares of the money per customer,
     paid.
     """
@@ -87,7 +88,7 @@ def _sums_by_arm(treatments: Table, customer_days: Table, day: pd.Timestamp) -> 
     return sums.to_pandas()
 
 
-def _gain(arms: pd.DataFrame) -> dict[str, Any]:
+def _gain(arms: DataFrame) -> dict[str, Any]:
     """The difference of the arms less the cost, by Welch's t; the status is empty where
     both arms have customers enough.
     """

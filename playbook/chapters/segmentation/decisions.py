@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import pandas as pd
+from pandas import DataFrame
 
 from playbook.chapters.segmentation.membership import proposed_tiers
 from playbook.decisions import decision_rows, propose
@@ -19,16 +20,16 @@ Row = dict[str, Any]
 
 
 def segment_decisions(
-    actions: pd.DataFrame,
-    tiers: pd.DataFrame,
-    owed: pd.DataFrame | None,
+    actions: DataFrame,
+    tiers: DataFrame,
+    owed: DataFrame | None,
     *,
     currency: str,
     basis: str,
     due_on: str,
     revisit_on: str,
-    downgrades: pd.DataFrame | None = None,
-) -> pd.DataFrame:
+    downgrades: DataFrame | None = None,
+) -> DataFrame:
     """Decision rows: one campaign per segment with its hold-out, the thresholds of
     `proposed_tiers` where they are new (what they bring is the whole set's net beyond
     today's), else the benefits that do not pay at the assumed uplift, who is
@@ -59,10 +60,16 @@ def _campaign(row: Any, money: Row) -> Row:
     kind = "segmentation.leave_alone" if is_left_alone else "segmentation.campaign"
     if row.holdout_share == 0:
         kind = "segmentation.campaign_untested"
-    return propose(kind, row.segment, **row._asdict(), **found, **money)
+    return propose(
+        kind,
+        row.segment,
+        **row._asdict(),
+        **found,
+        **money,
+    )
 
 
-def _tier_rows(tiers: pd.DataFrame, money: Row) -> list[Row]:
+def _tier_rows(tiers: DataFrame, money: Row) -> list[Row]:
     """New thresholds stand or fall together: the first row carries what the move brings
     beyond today's.
     """
@@ -79,13 +86,29 @@ def _tier_rows(tiers: pd.DataFrame, money: Row) -> list[Row]:
                 "size": row.threshold,
                 "expected_effect": None if rows else gain,
             }
-            rows.append(_of_tier("threshold", row, row.tier_net, **found, **money))
+            rows.append(
+                _of_tier(
+                    "threshold",
+                    row,
+                    row.tier_net,
+                    **found,
+                    **money,
+                )
+            )
         elif row.tier_net < 0:
             found = {
                 "size": row.benefit_cost,
                 "expected_effect": -row.tier_net,
             }
-            rows.append(_of_tier("benefit", row, row.tier_net, **found, **money))
+            rows.append(
+                _of_tier(
+                    "benefit",
+                    row,
+                    row.tier_net,
+                    **found,
+                    **money,
+                )
+            )
     return rows
 
 

@@ -24,6 +24,8 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import Table, _
+from numpy import ndarray
+from pandas import DataFrame
 
 from playbook.errors import PlaybookError
 from playbook.measures.customer_windows import MONEY
@@ -65,7 +67,7 @@ BAND_SHARE = 0.1
 MOST_SETS = 200_000
 
 
-def annual_amounts(customer_days: Table, *, as_of: date, basis: str = "revenue") -> pd.DataFrame:
+def annual_amounts(customer_days: Table, *, as_of: date, basis: str = "revenue") -> DataFrame:
     """One row per customer: customer_id, qualify (revenue of the year before last, or
     the first half of a shorter log), before and after (`basis` money of that period and
     of the one after it), latest (revenue of the last period), period_days. Sorted.
@@ -96,12 +98,12 @@ def annual_amounts(customer_days: Table, *, as_of: date, basis: str = "revenue")
     return amounts.fillna(dict.fromkeys(sums, 0.0)).assign(period_days=period)
 
 
-def _scale(amounts: pd.DataFrame) -> float:
+def _scale(amounts: DataFrame) -> float:
     """What turns the amounts into those of a year, where the period is shorter."""
     return 365 / float(amounts.period_days.iloc[0])
 
 
-def judge_tiers(amounts: pd.DataFrame, tiers: pd.DataFrame) -> pd.DataFrame:
+def judge_tiers(amounts: DataFrame, tiers: DataFrame) -> DataFrame:
     """Each tier of `tiers` (tier, threshold of yearly revenue, benefit_cost per member
     and year, uplift the benefit is assumed to add) on history, lowest first.
 
@@ -127,7 +129,7 @@ def judge_tiers(amounts: pd.DataFrame, tiers: pd.DataFrame) -> pd.DataFrame:
     return frame_of("segmentation.tiers", rows).loc[:, :"detectable_uplift"]
 
 
-def _judged(members: pd.DataFrame, scale: float, tier: Any) -> Row:
+def _judged(members: DataFrame, scale: float, tier: Any) -> Row:
     """What the members of one tier brought, and what its benefit must add to pay."""
     n, cost = len(members), float(tier.benefit_cost)
     before, after = (members[c].sum() * scale for c in ("before", "after"))
@@ -160,9 +162,7 @@ def _detectable(money: pd.Series, scale: float) -> float:
     return reach * 2 / np.sqrt(n) / mean
 
 
-def search_tiers(
-    amounts: pd.DataFrame, benefits: pd.DataFrame, *, least_members: int = 50
-) -> pd.DataFrame:
+def search_tiers(amounts: DataFrame, benefits: DataFrame, *, least_members: int = 50) -> DataFrame:
     """Thresholds that would have left most over: every increasing set of round amounts
     for the tiers of `benefits` (tier, benefit_cost per member and year, uplift;
     lowest first, cost rising), judged as in `judge_tiers`.
@@ -208,7 +208,7 @@ def search_tiers(
     return judge_tiers(amounts, searched).assign(n_sets=n_sets)
 
 
-def _within(above: np.ndarray) -> np.ndarray:
+def _within(above: ndarray) -> ndarray:
     """What lies between each line and the next, from what lies above each."""
     return above - np.append(above[1:], 0)
 
@@ -221,7 +221,7 @@ class TierDesign:
     the shop's tiers table, if any.
     """
 
-    table: pd.DataFrame
+    table: DataFrame
     caveat: str
     period_days: int
     n_sets: int = 0
@@ -229,7 +229,7 @@ class TierDesign:
 
 
 def design_tiers(
-    amounts: pd.DataFrame,
+    amounts: DataFrame,
     today: Table | None = None,
     *,
     benefit_costs: str,
@@ -272,7 +272,7 @@ def design_tiers(
     return TierDesign(table, caveat, period, n_sets, value)
 
 
-def _in_force(tiers: Table, as_of: date) -> pd.DataFrame:
+def _in_force(tiers: Table, as_of: date) -> DataFrame:
     """tier, from_on, threshold, benefit_cost, point_value: the newest of each tier."""
     rows = expression(tiers).filter(_.from_on.cast("date") <= ibis.literal(as_of, "date"))
     numbers = {c: _[c].cast("float64") for c in ("threshold", "benefit_cost", "point_value")}
@@ -280,7 +280,7 @@ def _in_force(tiers: Table, as_of: date) -> pd.DataFrame:
     return rows.to_pandas().drop_duplicates("tier", keep="last")
 
 
-def _stated_benefits(text: str) -> pd.DataFrame:
+def _stated_benefits(text: str) -> DataFrame:
     """tier, benefit_cost, uplift (missing where not stated) from "silver 3.5, gold 12
     0.15".
     """
@@ -294,10 +294,10 @@ def _stated_benefits(text: str) -> pd.DataFrame:
         if not cost >= 0 or len(words) > 3 or uplift < 0:
             raise PlaybookError("segmentation.no_tiers_named", text=text)
         rows.append((name, cost, uplift))
-    return pd.DataFrame(rows, columns=["tier", "benefit_cost", "uplift"])
+    return DataFrame(rows, columns=["tier", "benefit_cost", "uplift"])
 
 
-def _with_uplift(tiers: pd.DataFrame, uplift: float) -> pd.DataFrame:
+def _with_uplift(tiers: DataFrame, uplift: float) -> DataFrame:
     """`tiers` with the uplift each is assumed to add: its own, else `uplift` times the
     root of its cost over the cheapest benefit's.
     """
@@ -306,7 +306,7 @@ def _with_uplift(tiers: pd.DataFrame, uplift: float) -> pd.DataFrame:
     return tiers.assign(uplift=tiers.uplift.fillna(rule) if "uplift" in tiers else rule)
 
 
-def _checked(amounts: pd.DataFrame, benefits: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
+def _checked(amounts: DataFrame, benefits: DataFrame, best: DataFrame) -> DataFrame:
     """`best` with threshold_low, threshold_high and net_checked, from 20 searches on
     resampled customers (of a fixed sample of 100,000 in a large shop, whose range is
     then wider than it need be). Missing where half of the searches found nothing.
@@ -335,7 +335,7 @@ def _checked(amounts: pd.DataFrame, benefits: pd.DataFrame, best: pd.DataFrame) 
     )
 
 
-def proposed_tiers(tiers: pd.DataFrame) -> pd.DataFrame:
+def proposed_tiers(tiers: DataFrame) -> DataFrame:
     """The rows of a design's table the shop is to have: the searched ones where they
     leave more than today's on customers the search has not seen, else today's (also
     where too few resamples allowed a search).
@@ -348,7 +348,7 @@ def proposed_tiers(tiers: pd.DataFrame) -> pd.DataFrame:
 
 
 @returns("segmentation.downgrades")
-def downgrade_rule(amounts: pd.DataFrame, tiers: pd.DataFrame) -> pd.DataFrame:
+def downgrade_rule(amounts: DataFrame, tiers: DataFrame) -> DataFrame:
     """Whether members who just miss their threshold should keep the tier for a year.
 
     `tiers`: rows of `judge_tiers`; those with a benefit and a threshold are looked at.
@@ -361,7 +361,7 @@ def downgrade_rule(amounts: pd.DataFrame, tiers: pd.DataFrame) -> pd.DataFrame:
     return frame_of("segmentation.downgrades", rows)
 
 
-def _keep_or_not(yearly: pd.DataFrame, tier: Any) -> Row:
+def _keep_or_not(yearly: DataFrame, tier: Any) -> Row:
     keep_from, cost = (
         KEEP_SHARE * tier.threshold,
         tier.benefit_cost / tier.n_judged,
@@ -390,7 +390,7 @@ def _keep_or_not(yearly: pd.DataFrame, tier: Any) -> Row:
 
 
 @returns("segmentation.near_threshold")
-def near_threshold(amounts: pd.DataFrame, thresholds: list[float]) -> pd.DataFrame:
+def near_threshold(amounts: DataFrame, thresholds: list[float]) -> DataFrame:
     """Customers just under and just over each yearly threshold, and whether they crowd
     over it.
 
@@ -402,7 +402,7 @@ def near_threshold(amounts: pd.DataFrame, thresholds: list[float]) -> pd.DataFra
     return frame_of("segmentation.near_threshold", rows)
 
 
-def _crowd(spent: np.ndarray, line: float, width: float) -> Row:
+def _crowd(spent: ndarray, line: float, width: float) -> Row:
     from scipy.stats import poisson
 
     bands = np.arange(-5, 5)
@@ -410,7 +410,12 @@ def _crowd(spent: np.ndarray, line: float, width: float) -> Row:
     count = np.diff(np.searchsorted(np.sort(spent), edges)).astype(float)
     is_far = (bands < -1) | (bands > 0)
     level = np.maximum(count[is_far], 0.5)
-    slope = np.polyfit(bands[is_far] + 0.5, np.log(level), 1, w=np.sqrt(level))
+    slope = np.polyfit(
+        bands[is_far] + 0.5,
+        np.log(level),
+        1,
+        w=np.sqrt(level),
+    )
     expected, n_above = np.exp(np.polyval(slope, 0.5)), int(count[5])
     is_enough = expected >= LEAST_EXPECTED and (count[is_far] > 0).sum() >= LEAST_BANDS
     is_enough = line > 0 and is_enough
@@ -428,7 +433,7 @@ def _crowd(spent: np.ndarray, line: float, width: float) -> Row:
 
 
 @returns("segmentation.points")
-def points(memberships: Table, *, as_of: date, point_value: float) -> pd.DataFrame:
+def points(memberships: Table, *, as_of: date, point_value: float) -> DataFrame:
     """What the shop owes in points.
 
     Points whose expiry has passed by `as_of` without a booking are taken as expired:
@@ -461,7 +466,7 @@ def points(memberships: Table, *, as_of: date, point_value: float) -> pd.DataFra
     return owed.assign(n_left_out=int(is_negative.sum())) if is_negative.any() else owed
 
 
-def _point_sums(memberships: Table, as_of: date) -> pd.DataFrame:
+def _point_sums(memberships: Table, as_of: date) -> DataFrame:
     """One row per member: customer_id, balance, booked_off (all that left the account),
     ended (earned points whose time has run out), earned, spent, expired, adjusted.
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+from pandas import DataFrame
 
 from playbook.messages import say
 from playbook.pictures import PALETTE, heat, new_axes
@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["lorenz_plot", "migration_plot", "rf_heat_plot", "threshold_plot"]
 
 
-def rf_heat_plot(counts: pd.DataFrame) -> Axes:
+def rf_heat_plot(counts: DataFrame) -> Axes:
     """Share of customers by recency (rows, 5 on top) and frequency score; columns r, f,
     n_customers.
     """
-    grid = counts.pivot_table(index="r", columns="f", values="n_customers", aggfunc="sum")
+    grid = counts.pivot_table(
+        index="r",
+        columns="f",
+        values="n_customers",
+        aggfunc="sum",
+    )
     grid = grid.reindex(index=range(5, 0, -1), columns=range(1, 6))
     ax = heat(grid / counts.n_customers.sum(), form="{:.1%}")
     ax.set(
@@ -33,7 +38,7 @@ def rf_heat_plot(counts: pd.DataFrame) -> Axes:
     return ax
 
 
-def migration_plot(moves: pd.DataFrame) -> Axes:
+def migration_plot(moves: DataFrame) -> Axes:
     """Share of each row's customers by where they stand a month later, from
     `migration`.
     """
@@ -56,17 +61,38 @@ def migration_plot(moves: pd.DataFrame) -> Axes:
     return ax
 
 
-def lorenz_plot(curve: pd.DataFrame) -> Axes:
+def lorenz_plot(curve: DataFrame) -> Axes:
     """Share of money held by the best customers, from `lorenz`, with the top fifth
     marked.
     """
     ax = new_axes(size=(6, 4.6))
-    ax.plot([0, 1], [0, 1], color=PALETTE["light"], lw=1.5)
-    ax.plot(curve.customer_share, curve.cm_share, color=PALETTE["blue"], lw=2)
+    ax.plot(
+        [0, 1],
+        [0, 1],
+        color=PALETTE["light"],
+        lw=1.5,
+    )
+    ax.plot(
+        curve.customer_share,
+        curve.cm_share,
+        color=PALETTE["blue"],
+        lw=2,
+    )
     held = curve.top20_share.iloc[0]
-    ax.plot(0.2, held, "o", color=PALETTE["orange"], ms=8)
+    ax.plot(
+        0.2,
+        held,
+        "o",
+        color=PALETTE["orange"],
+        ms=8,
+    )
     fifth = say("segmentation.lorenz_fifth", share=held)
-    ax.annotate(fifth, (0.2, held), xytext=(10, -4), textcoords="offset points")
+    ax.annotate(
+        fifth,
+        (0.2, held),
+        xytext=(10, -4),
+        textcoords="offset points",
+    )
     ax.set(
         xlabel=say("segmentation.lorenz_customers"),
         ylabel=say("segmentation.lorenz_money"),
@@ -77,7 +103,7 @@ def lorenz_plot(curve: pd.DataFrame) -> Axes:
     return ax
 
 
-def threshold_plot(tiers: pd.DataFrame) -> Axes:
+def threshold_plot(tiers: DataFrame) -> Axes:
     """Break-even uplift by tier: from the year after qualifying (bar), from the year
     before (tempting; dot), and the uplift assumed (line).
     """

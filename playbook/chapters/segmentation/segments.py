@@ -17,6 +17,8 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import Table, _
+from numpy import ndarray
+from pandas import DataFrame, Timestamp
 
 from playbook.chapters.registry import room_facts
 from playbook.errors import PlaybookError
@@ -46,7 +48,7 @@ __all__ = [
 
 MARKS = ["is_recent", "is_frequent", "is_rich"]
 #: segment, segment_cn, action and the marks that make it, in the order they are shown
-SEGMENTS = pd.DataFrame(room_facts("segmentation")["segments"])
+SEGMENTS = DataFrame(room_facts("segmentation")["segments"])
 #: gaps between purchases that must be known before recency is cut at them
 LEAST_GAPS = 30
 #: resamples behind a segment's stability, and customers drawn in each at most
@@ -69,20 +71,20 @@ class RfmResult:
     rest on. `caveat` says so where those are too few.
     """
 
-    customers: pd.DataFrame
-    cuts: pd.DataFrame
+    customers: DataFrame
+    cuts: DataFrame
     n_gaps: int
     caveat: str
 
 
-def tempting_rfm(history: pd.DataFrame) -> pd.DataFrame:
+def tempting_rfm(history: DataFrame) -> DataFrame:
     """The usual frequency quintiles with ties broken by row order, for the lesson: one
     row per number of purchases and score: n_purchases, f_tempting, n_customers. Equal
     customers land in different scores.
     """
     rank = history.x.rank(method="first")
     score = np.ceil(5 * rank / len(history)).astype(int)
-    scores = pd.DataFrame({"n_purchases": history.x + 1, "f_tempting": score})
+    scores = DataFrame({"n_purchases": history.x + 1, "f_tempting": score})
     counts = scores.value_counts().rename("n_customers").reset_index()
     return counts.sort_values(["n_purchases", "f_tempting"], ignore_index=True)
 
@@ -91,7 +93,7 @@ def _day(day: date) -> ibis.Scalar:
     return ibis.literal(day, "date")
 
 
-def _gaps(customer_days: Table, as_of: date) -> np.ndarray:
+def _gaps(customer_days: Table, as_of: date) -> ndarray:
     """Days between successive purchase days of the same customer, sorted."""
     days = expression(customer_days).filter(_.orders > 0, _.customer_id.notnull())
     days = days.select("customer_id", day_on=_.day_on.cast("date"))
@@ -128,7 +130,7 @@ def rfm(customer_days: Table, *, as_of: date, basis: str = "revenue") -> RfmResu
         count >= _often(count.mean()),
         amount >= _high_money(known),
     )
-    marks = pd.DataFrame(dict(zip(MARKS, is_high, strict=True)))
+    marks = DataFrame(dict(zip(MARKS, is_high, strict=True)))
     labels = marks.merge(SEGMENTS, on=MARKS, how="left")
     customers = history[["customer_id", "first_on"]].assign(
         recency_days=recency,
@@ -141,14 +143,14 @@ def rfm(customer_days: Table, *, as_of: date, basis: str = "revenue") -> RfmResu
         action=labels.action,
     )
     above = np.array([*r_cuts, *f_cuts, *m_cuts], float)
-    cuts = pd.DataFrame(
+    cuts = DataFrame(
         {"score": list("rrrrffffmmmm"), "above": np.where(np.isfinite(above), above, np.nan)}
     )
     caveat = "" if len(gaps) >= LEAST_GAPS else say("segmentation.few_gaps", n=len(gaps))
     return RfmResult(customers, cuts, len(gaps), caveat)
 
 
-def _recency_cuts(gaps: np.ndarray, recency: np.ndarray) -> tuple[np.ndarray, float]:
+def _recency_cuts(gaps: ndarray, recency: ndarray) -> tuple[ndarray, float]:
     """Where recency is cut, and up to where it counts as high."""
     if len(gaps) >= LEAST_GAPS:
         cuts = np.quantile(gaps, [0.5, 0.75, 0.9, 0.95])
@@ -157,13 +159,13 @@ def _recency_cuts(gaps: np.ndarray, recency: np.ndarray) -> tuple[np.ndarray, fl
     return cuts, cuts[1]
 
 
-def _frequency_cuts(repeat: np.ndarray) -> np.ndarray:
+def _frequency_cuts(repeat: ndarray) -> ndarray:
     if len(repeat) == 0:
         return np.full(4, np.inf)
     return np.array([2, *np.ceil(np.quantile(repeat, [0.5, 0.75, 0.9]))])
 
 
-def _fifths(values: np.ndarray) -> np.ndarray:
+def _fifths(values: ndarray) -> ndarray:
     if len(values) == 0:
         return np.full(4, np.inf)
     return np.quantile(values, [0.2, 0.4, 0.6, 0.8])
@@ -174,7 +176,7 @@ def _often(mean_count: float) -> int:
     return int(max(np.ceil(mean_count), 2))
 
 
-def _high_money(known: np.ndarray) -> float:
+def _high_money(known: ndarray) -> float:
     """The amount from which on it counts as high: the mean, and more than nought, as
     nobody who costs money is one.
     """
@@ -182,7 +184,7 @@ def _high_money(known: np.ndarray) -> float:
 
 
 @returns("segmentation.segments")
-def segment_table(result: RfmResult) -> pd.DataFrame:
+def segment_table(result: RfmResult) -> DataFrame:
     """The value segments, largest amount first, and how still they hold.
 
     The cut points of frequency and money are taken from resampled customers, at most
@@ -203,7 +205,7 @@ def segment_table(result: RfmResult) -> pd.DataFrame:
     return table[schema("segmentation.segments").names]
 
 
-def _share_unchanged(customers: pd.DataFrame, n_drawn: int) -> pd.DataFrame:
+def _share_unchanged(customers: DataFrame, n_drawn: int) -> DataFrame:
     """Share of each segment's customers (rows) who keep their label in each resample."""
     count = customers.n_purchases.to_numpy()
     amount = customers.amount.to_numpy(float)
@@ -217,10 +219,10 @@ def _share_unchanged(customers: pd.DataFrame, n_drawn: int) -> pd.DataFrame:
         is_same = is_frequent == (count >= _often(count[drawn].mean()))
         is_same &= is_rich == (amount >= _high_money(known))
         shares.append(np.bincount(code, is_same) / np.bincount(code))
-    return pd.DataFrame(np.array(shares).T, index=names)
+    return DataFrame(np.array(shares).T, index=names)
 
 
-def _medians(customers: pd.DataFrame, by: str) -> pd.DataFrame:
+def _medians(customers: DataFrame, by: str) -> DataFrame:
     """n_customers and the medians of recency_days, n_purchases and amount_per_customer."""
     return customers.groupby(by).agg(
         n_customers=("customer_id", "size"),
@@ -231,7 +233,7 @@ def _medians(customers: pd.DataFrame, by: str) -> pd.DataFrame:
 
 
 @returns("segmentation.lorenz")
-def lorenz(customers: pd.DataFrame) -> pd.DataFrame:
+def lorenz(customers: DataFrame) -> DataFrame:
     """Share of money held by the best customers, from the best down.
 
     Customers who cost money are part of it. Empty where all together bring none.
@@ -244,7 +246,7 @@ def lorenz(customers: pd.DataFrame) -> pd.DataFrame:
     at = np.linspace(0, 1, 101)
     curve = np.interp(at * len(money), np.arange(len(money) + 1), held)
     gini = 2 * float(np.trapezoid(held, dx=1 / len(money))) - 1
-    return pd.DataFrame(
+    return DataFrame(
         {
             "customer_share": at,
             "cm_share": curve,
@@ -254,7 +256,7 @@ def lorenz(customers: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def cluster_segments(result: RfmResult) -> tuple[pd.DataFrame, pd.DataFrame]:
+def cluster_segments(result: RfmResult) -> tuple[DataFrame, DataFrame]:
     """k-means on log recency, frequency and money, its number of clusters chosen by
     bootstrap stability.
 
@@ -271,7 +273,7 @@ def cluster_segments(result: RfmResult) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 @returns("segmentation.migration")
-def migration(before: RfmResult, after: RfmResult) -> pd.DataFrame:
+def migration(before: RfmResult, after: RfmResult) -> DataFrame:
     """Who moved where between two as-of days of one shop. Customers won in between come
     from `new`.
 
@@ -282,7 +284,7 @@ def migration(before: RfmResult, after: RfmResult) -> pd.DataFrame:
     was = (own.first_on <= old.first_on.max()).to_numpy()
     origin, amount = np.full(len(own), "new", object), np.zeros(len(own))
     origin[was], amount[was] = old.segment, old.amount.fillna(0.0)
-    both = pd.DataFrame({"to_segment": own.segment, "after": own.amount})
+    both = DataFrame({"to_segment": own.segment, "after": own.amount})
     both = both.assign(from_segment=origin, before=amount)
     moves = both.groupby(["from_segment", "to_segment"]).agg(
         n_customers=("before", "size"),
@@ -298,13 +300,21 @@ def month_moves(
     *,
     as_of: date,
     basis: str = "revenue",
-) -> pd.DataFrame:
+) -> DataFrame:
     """`migration` since the last day of the month before; everybody comes from `new`
     where nobody had bought by then.
     """
     end = as_of.replace(day=1) - timedelta(days=1)
-    if now.customers.first_on.min() > pd.Timestamp(end):
-        return migration(RfmResult(now.customers[:0], now.cuts, 0, ""), now)
+    if now.customers.first_on.min() > Timestamp(end):
+        return migration(
+            RfmResult(
+                now.customers[:0],
+                now.cuts,
+                0,
+                "",
+            ),
+            now,
+        )
     return migration(rfm(customer_days, as_of=end, basis=basis), now)
 
 
@@ -315,7 +325,7 @@ def segment_returns(
     as_of: date,
     basis: str = "revenue",
     windows: int = 6,
-) -> pd.DataFrame:
+) -> DataFrame:
     """What each segment did in the quarter that followed, at earlier as-of days a
     quarter apart.
     """
@@ -338,7 +348,7 @@ def segment_returns(
             money=_.money.sum().cast("float64"),
         )
         parts.append(
-            sums.order_by("segment").to_pandas().assign(origin_on=pd.Timestamp(as_of).as_unit("us"))
+            sums.order_by("segment").to_pandas().assign(origin_on=Timestamp(as_of).as_unit("us"))
         )
     if not parts:
         return empty("segmentation.segment_returns")
@@ -351,11 +361,11 @@ def segment_returns(
 @returns("segmentation.actions")
 def segment_actions(
     result: RfmResult,
-    returns: pd.DataFrame,
+    returns: DataFrame,
     *,
     lift: float = 0.10,
     level: float = 0.8,
-) -> pd.DataFrame:
+) -> DataFrame:
     """What to do with each segment: what it will bring without us, from the spread over
     earlier windows (`level`), and how many to hold out to see a relative `lift`.
     """
@@ -373,11 +383,19 @@ def segment_actions(
             "buyer_share": share,
         }
         row |= _expected_money(past.amount_per_customer.to_numpy(float), n, level)
-        rows.append(row | _holdout(share, n, lift, is_left_alone=action == "leave alone"))
+        rows.append(
+            row
+            | _holdout(
+                share,
+                n,
+                lift,
+                is_left_alone=action == "leave alone",
+            )
+        )
     return frame_of("segmentation.actions", rows)
 
 
-def _expected_money(past: np.ndarray, n: int, level: float) -> dict[str, object]:
+def _expected_money(past: ndarray, n: int, level: float) -> dict[str, object]:
     """expected, low, high, n_windows, status: a t interval of the next window's mean."""
     from scipy.stats import t
 
@@ -419,7 +437,7 @@ def _holdout(share: float, n: int, lift: float, *, is_left_alone: bool) -> dict[
 
 
 @returns("segmentation.audience")
-def audience_list(result: RfmResult, actions: pd.DataFrame) -> pd.DataFrame:
+def audience_list(result: RfmResult, actions: DataFrame) -> DataFrame:
     """Who is treated and who is held out: by the hash of the id, so in the same arm next
     month. Holds no contact data; `playbook audience` matches those locally.
     """
@@ -435,14 +453,19 @@ def segment_headline(
     *,
     as_of: date,
     basis: str,
-    owed: pd.DataFrame | None = None,
-) -> pd.DataFrame:
+    owed: DataFrame | None = None,
+) -> DataFrame:
     """Monthly series for the scorecard: top20_share of each month's buyers (metric,
     month, amount, low, high, n, status) and, for the last month, points_liability.
     Missing where a month's money is not positive.
     """
-    start = pd.Timestamp(as_of).replace(day=1) - pd.DateOffset(months=MONTHS_SHOWN - 1)
-    sums = _top_fifth_by_month(customer_days, start.date(), as_of, basis)
+    start = Timestamp(as_of).replace(day=1) - pd.DateOffset(months=MONTHS_SHOWN - 1)
+    sums = _top_fifth_by_month(
+        customer_days,
+        start.date(),
+        as_of,
+        basis,
+    )
     edge = sums.top % 1 * sums.edge.fillna(0.0)
     share = (sums.held.fillna(0.0) + edge) / sums.total
     series = sums[["month", "n"]].assign(
@@ -458,11 +481,11 @@ def segment_headline(
             [series, row.assign(metric="points_liability", month=last)],
             ignore_index=True,
         )
-    is_running = (series.month == last) & (not pd.Timestamp(as_of).is_month_end)
+    is_running = (series.month == last) & (not Timestamp(as_of).is_month_end)
     return series.assign(status=np.where(is_running, "partial", "complete"))
 
 
-def _top_fifth_by_month(customer_days: Table, start: date, as_of: date, basis: str) -> pd.DataFrame:
+def _top_fifth_by_month(customer_days: Table, start: date, as_of: date, basis: str) -> DataFrame:
     """month, n and total of its buyers, top (a fifth of those whose money is known),
     held by its whole part, edge (held by the next).
     """

@@ -8,6 +8,7 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
+from pandas import DataFrame
 
 from playbook.measures.metrics import METRICS
 from playbook.measures.sums import in_months
@@ -23,7 +24,7 @@ CENT = 0.005
 MOST_STEPS = 3
 
 
-def month_steps(shop: Store) -> pd.DataFrame:
+def month_steps(shop: Store) -> DataFrame:
     """The steps between the kinds of sales within the report month:
 
     - step: code of the step
@@ -44,7 +45,7 @@ def month_steps(shop: Store) -> pd.DataFrame:
     for name in ("shipping", "tax", "discount"):
         sums[name] = _[name].sum()
         sums[f"{name}_of_counted"] = _[name].sum(where=is_counted)
-    walk = pd.DataFrame({"amount": shop.con.execute(orders.aggregate(**sums)).iloc[0]})
+    walk = DataFrame({"amount": shop.con.execute(orders.aggregate(**sums)).iloc[0]})
     walk["orders"] = shop.con.execute(orders.aggregate(**counts)).iloc[0]
     booked = _refunded(shop, shop.booked_refunds)
     walk.loc["refunds_booked", "amount"] = booked
@@ -61,7 +62,7 @@ def _refunded(shop: Store, refunds: ibis.Table | None) -> float:
 
 
 @returns("start_here.control_walk")
-def dashboard_walk(shop: Store, ours: pd.DataFrame, walk: pd.DataFrame) -> pd.DataFrame:
+def dashboard_walk(shop: Store, ours: DataFrame, walk: DataFrame) -> DataFrame:
     """The shop's own dashboard beside our figure for the month. A difference is
     explained when steps of the month add up to it to the cent; otherwise it says so.
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import ibis
 import pandas as pd
-from ibis import _
+from ibis import Table, Value, _
+from pandas import DataFrame, Timestamp
 
 from playbook.measures.ad_spend import read_extract
 from playbook.measures.metrics import months_back
@@ -30,7 +31,7 @@ SENT = ("paid", "shipped", "done")
 
 
 @returns("start_here.breakdown")
-def breakdown(shop: Store) -> pd.DataFrame:
+def breakdown(shop: Store) -> DataFrame:
     """This month, last month and the same month last year by channel, region, kind of
     customer and category.
     """
@@ -57,7 +58,7 @@ def breakdown(shop: Store) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _by_segment(rows: ibis.Table, dimension: str, **sums: ibis.Value) -> pd.DataFrame:
+def _by_segment(rows: Table, dimension: str, **sums: Value) -> DataFrame:
     """Sums of the rows by month and segment; a segment not given is `unknown`."""
     own = {
         "orders": _.count(),
@@ -78,23 +79,38 @@ def _by_segment(rows: ibis.Table, dimension: str, **sums: ibis.Value) -> pd.Data
 
 
 @returns("start_here.daily")
-def daily(shop: Store, *, months: int = 37) -> pd.DataFrame:
+def daily(shop: Store, *, months: int = 37) -> DataFrame:
     """What the drivers of net revenue are made of, over the last `months`, and what was
     known of each day. A day without orders counts as 0: chapter 00 shows which of them
     are gaps.
     """
     start = max(
-        pd.Timestamp(months_back(shop.month, months)[0]),
-        pd.Timestamp(shop.observed_from),
+        Timestamp(months_back(shop.month, months)[0]),
+        Timestamp(shop.observed_from),
     )
-    days = pd.date_range(start, shop.as_of, freq="D", name="day_on")
+    days = pd.date_range(
+        start,
+        shop.as_of,
+        freq="D",
+        name="day_on",
+    )
     sums = {
         "orders": _.count(),
         "units": total("units"),
         "revenue": total("revenue"),
     }
-    table = sums_by_day(shop.sales_orders, "ordered_on", days, **sums)
-    refunds = sums_by_day(shop.booked_refunds, "refunded_on", days, amount=total("amount"))
+    table = sums_by_day(
+        shop.sales_orders,
+        "ordered_on",
+        days,
+        **sums,
+    )
+    refunds = sums_by_day(
+        shop.booked_refunds,
+        "refunded_on",
+        days,
+        amount=total("amount"),
+    )
     table["net_revenue"] = table.revenue - refunds.amount
     visits, spend = _visits(shop, days), _spend(shop, days)
     table["sessions"] = visits.sum(axis=1, min_count=1)
@@ -107,9 +123,9 @@ def daily(shop: Store, *, months: int = 37) -> pd.DataFrame:
     return table.join(spend.add_prefix("spend ")).reset_index()
 
 
-def _promotions(shop: Store, days: pd.DatetimeIndex) -> pd.DataFrame:
+def _promotions(shop: Store, days: pd.DatetimeIndex) -> DataFrame:
     """Is a promotion running, and how deep it and the one before it are, by day."""
-    plan = pd.DataFrame(
+    plan = DataFrame(
         {
             "is_promotion": False,
             "promotion": 0.0,
@@ -124,28 +140,33 @@ def _promotions(shop: Store, days: pd.DatetimeIndex) -> pd.DataFrame:
     plan[["promotion", "after_promotion"]] = calendar.set_index("period_on")
     spans = shop.con.execute(promotions.select("starts_on", "ends_on"))
     for starts, ends in spans.itertuples(index=False):
-        plan.loc[pd.Timestamp(starts) : pd.Timestamp(ends), "is_promotion"] = True
+        plan.loc[Timestamp(starts) : Timestamp(ends), "is_promotion"] = True
     return plan
 
 
-def _spend(shop: Store, days: pd.DatetimeIndex) -> pd.DataFrame:
+def _spend(shop: Store, days: pd.DatetimeIndex) -> DataFrame:
     """Spend by day, one column per channel that is paid for. A channel not yet begun
     spends nothing; a hole in the extract is not known.
     """
     extract = shop.get("ad_spend")
     if extract is None or not shop.con.execute(extract.spend.count()):
-        return pd.DataFrame(index=days)
+        return DataFrame(index=days)
     log = read_extract(extract, as_of=shop.as_of).daily
     spend = log.pivot(index="day_on", columns="channel", values="spend").reindex(days)
     return spend.where(spend.ffill().notna(), 0.0)
 
 
-def _visits(shop: Store, days: pd.DatetimeIndex) -> pd.DataFrame:
+def _visits(shop: Store, days: pd.DatetimeIndex) -> DataFrame:
     """Sessions by day, one column per channel; missing where the extract has none."""
     if not shop.has("traffic"):
-        return pd.DataFrame(index=days)
+        return DataFrame(index=days)
     visits = shop.traffic.mutate(channel=_.channel.fill_null("unknown"))
-    visits = sums_by(visits, "day_on", "channel", sessions=total("sessions"))
+    visits = sums_by(
+        visits,
+        "day_on",
+        "channel",
+        sessions=total("sessions"),
+    )
     visits["day_on"] = pd.to_datetime(visits.day_on)
     return visits.pivot(index="day_on", columns="channel", values="sessions").reindex(days)
 
@@ -169,7 +190,7 @@ def _in_stock(shop: Store) -> pd.Series:
 
 
 @returns("start_here.indicators")
-def risk_indicators(shop: Store) -> pd.DataFrame:
+def risk_indicators(shop: Store) -> DataFrame:
     """Signs of risk over the last months; an indicator whose table is missing is left
     out.
 
@@ -201,13 +222,13 @@ def risk_indicators(shop: Store) -> pd.DataFrame:
     return table[["indicator", "month", "amount", "n"]]
 
 
-def _by_month(rows: ibis.Table, amount: ibis.Value, n: ibis.Value | None = None) -> ibis.Table:
+def _by_month(rows: Table, amount: Value, n: Value | None = None) -> Table:
     n = _.count() if n is None else n
     by_month = rows.group_by("month").aggregate(amount=amount.cast("float64"), n=n)
     return by_month.order_by("month")
 
 
-def _late_share(shop: Store, orders: ibis.Table) -> ibis.Table:
+def _late_share(shop: Store, orders: Table) -> Table:
     """Share of the orders promised by now that came on a later day or not at all."""
     promised, came = (shop.local(orders[name]) for name in ("promised_at", "delivered_at"))
     end = ibis.literal(shop.as_of_end)
@@ -216,21 +237,21 @@ def _late_share(shop: Store, orders: ibis.Table) -> ibis.Table:
     return _by_month(orders, (is_due & is_late).sum() / is_due.sum().nullif(0))
 
 
-def _top_share(lines: ibis.Table, key: str) -> ibis.Table:
+def _top_share(lines: Table, key: str) -> Table:
     """Share of revenue of the largest one; sums are exact, so their order is no matter."""
     held = lines.filter(_[key].notnull()).group_by("month", key).aggregate(revenue=_.revenue.sum())
     share = _.revenue.max().cast("float64") / total("revenue").nullif(0)
     return _by_month(held, share)
 
 
-def _bursts(orders: ibis.Table) -> ibis.Table:
+def _bursts(orders: Table) -> Table:
     """Customers with many orders on one day, counted by day."""
     known = orders.filter(_.customer_id.notnull())
     days = known.group_by("month", "customer_id", "ordered_on").aggregate(orders=_.count())
     return _by_month(days, (_.orders >= BURST_ORDERS).sum(), _.orders.sum())
 
 
-def _refund_shares(shop: Store, months: list[str]) -> dict[str, ibis.Table]:
+def _refund_shares(shop: Store, months: list[str]) -> dict[str, Table]:
     """Refunds booked over sales, and charge-backs over orders, by month."""
     charged = (_.kind == "chargeback").sum()
     refunds = in_months(shop.booked_refunds, "refunded_on", months).group_by("month")

@@ -58,6 +58,12 @@ def bridge_plot(walk: pd.DataFrame, *, currency: str, ax: Axes | None = None) ->
     amount = steps.amount.astype(float)
     steps = steps.assign(amount=amount, is_total=steps.step.isin(["total", "sum"]))
     shown = steps[(amount.abs() >= CENT) | steps.is_total]
-    ax = waterfall(shown, "reason", "amount", total="is_total", ax=ax)
+    ax = waterfall(
+        shown,
+        "reason",
+        "amount",
+        total="is_total",
+        ax=ax,
+    )
     ax.set(xlabel=currency, title=say("start_here.title_bridge"))
     return ax
