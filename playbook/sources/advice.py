@@ -43,7 +43,8 @@ def advise(folder: Path, con: duckdb.DuckDBPyConnection, observed_to: Mapping[st
     notes = _incomplete_months(observed_to)
     if is_there("orders"):
         n, named = con.execute(
-            f"SELECT count(*), count(channel) FROM read_parquet({quoted(folder / 'orders.parquet')})"
+            "SELECT count(*), count(channel) FROM "
+            f"read_parquet({quoted(folder / 'orders.parquet')})"
         ).fetchone()
         notes.append(say("sources.orders_with_a_channel", share=named / n if n else 0))
     return Advice(possible, _next_best(is_there), notes)

@@ -18,8 +18,10 @@ from playbook.store.write import quoted
 ROWS = 20_000  # rows whose writing is looked at; what repeats is looked for in all of them
 LIKE = 0.8  # headers at least so alike a known word are taken for it, where the values fit
 DATE = (
-    r"^\s*([0-9]{4}[-/.年][0-9]{1,2}([-/.月][0-9]{1,2}.*)?|[0-9]{1,2}[-/. ][0-9]{1,2}[-/. ][0-9]{2,4}.*"
-    r"|[0-9]{8}|[A-Za-z]{3,9}[ -][0-9]{1,2},?[ -][0-9]{2,4}.*|[0-9]{1,2}[ -][A-Za-z]{3,9}[ -][0-9]{2,4}.*)$"
+    r"^\s*([0-9]{4}[-/.年][0-9]{1,2}([-/.月][0-9]{1,2}.*)?"
+    r"|[0-9]{1,2}[-/. ][0-9]{1,2}[-/. ][0-9]{2,4}.*|[0-9]{8}"
+    r"|[A-Za-z]{3,9}[ -][0-9]{1,2},?[ -][0-9]{2,4}.*"
+    r"|[0-9]{1,2}[ -][A-Za-z]{3,9}[ -][0-9]{2,4}.*)$"
 )
 CREDIT_PREFIXES = ("c", "cn", "cr", "cm", "crn", "gs", "rma", "ret", "av", "avoir", "sr", "rn")
 NUMBERS = ("money", "number", "count")
@@ -236,7 +238,8 @@ class Guesses:
             return
         order, total = f"c{self.found['order_id'].at}", number_of(self.found["total"].at)
         (differing,) = self.con.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM seen GROUP BY {order} HAVING count(DISTINCT {total}) > 1)"
+            f"SELECT count(*) FROM (SELECT 1 FROM seen GROUP BY {order} "
+            f"HAVING count(DISTINCT {total}) > 1)"
         ).fetchone()
         is_line = self._is_product(*(self.found[n] for n in ("quantity", "price", "total")))
         if differing and is_line:
@@ -300,7 +303,8 @@ class Guesses:
             if not is_code or column.distinct < max(2, 0.05 * column.n):
                 continue
             (split,) = self.con.execute(
-                f"SELECT count(*) FROM (SELECT 1 FROM seen GROUP BY c{column.at} HAVING count(DISTINCT {day}) > 1)"
+                f"SELECT count(*) FROM (SELECT 1 FROM seen GROUP BY c{column.at} "
+                f"HAVING count(DISTINCT {day}) > 1)"
             ).fetchone()
             if not split and not column.is_mostly("dates"):
                 return column
@@ -357,12 +361,13 @@ class Guesses:
         if "order_id" not in self.found:
             return {}
         title = f"c{self.found['title'].at}" if "title" in self.found else "''"
+        order = f"c{self.found['order_id'].at}"
         booked = quoted(fields()["adjustments"])
         rows = self.con.execute(f"""
-            SELECT regexp_extract(c{self.found["order_id"].at}, '^[A-Za-z]*') AS prefix, count(*) AS n,
+            SELECT regexp_extract({order}, '^[A-Za-z]*') AS prefix, count(*) AS n,
                    count(*) FILTER ({self._goods()} <= 0) AS below,
                    count(*) FILTER (regexp_full_match(lower({title}), {booked})) AS booked
-            FROM seen WHERE c{self.found["order_id"].at} IS NOT NULL GROUP BY 1 ORDER BY n DESC""").fetchall()
+            FROM seen WHERE {order} IS NOT NULL GROUP BY 1 ORDER BY n DESC""").fetchall()
         out: dict[str, list[str]] = {"credit_notes": [], "adjustments": []}
         for prefix, n, below, n_booked in rows[1:]:
             if not prefix:

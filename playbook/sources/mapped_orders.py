@@ -362,7 +362,8 @@ def _add_refunds(d: Delivery) -> None:
         "entities": """
             SELECT order_id AS entity, max(ordered_at) AS own_last, 0 AS status_rank,
                    CAST(0 AS DECIMAL(18,6)) AS refunded, 2 AS completeness
-            FROM classed SEMI JOIN (SELECT order_id FROM order_sums WHERE NOT is_sale) USING (order_id)
+            FROM classed
+            SEMI JOIN (SELECT order_id FROM order_sums WHERE NOT is_sale) USING (order_id)
             GROUP BY order_id""",
         "ledger": """
             SELECT order_id AS entity, reason, ordered_on AS day_on,
@@ -406,7 +407,8 @@ def _credit_lines(d: Delivery) -> None:
             FROM c)
         SELECT * EXCLUDE (quantity, amount), abs(quantity) AS quantity,
                CAST(CASE WHEN tax_share = 0 THEN whole
-                    ELSE CAST(whole * (1 - tax_share) AS DECIMAL(18,2)) END AS DECIMAL(18,6)) AS amount
+                    ELSE CAST(whole * (1 - tax_share) AS DECIMAL(18,2)) END
+                    AS DECIMAL(18,6)) AS amount
         FROM s""")
     d.con.execute("""CREATE OR REPLACE TABLE set_apart AS
         SELECT order_id, 'credit_line' AS reason, ordered_on, customer_id, 1 AS n_rows,

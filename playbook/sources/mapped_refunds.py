@@ -25,14 +25,17 @@ def shape_refunds(d: Delivery, told: Mapped) -> None:
     """One row is one refund, without tax and shipping where the file tells them."""
     settle_day_order(d)
     kind = f"lower({d.word('kind')})"
-    amount = f"{d.money('amount')} - sign({d.money('amount')}) * (abs({_or_zero(d, 'tax')}) + abs({_or_zero(d, 'shipping')}))"
+    printed = d.money("amount")
+    beside = f"abs({_or_zero(d, 'tax')}) + abs({_or_zero(d, 'shipping')})"
+    amount = f"{printed} - sign({printed}) * ({beside})"
     allowed = ", ".join(quoted(k) for k in KINDS)
     number = d.id("refund_id")
     content = "md5(concat_ws('|', order_id, refunded_at, printed, customer_id, sku))"
     picks = f"""
-        SELECT {number} AS refund_id, {d.id("order_id")} AS order_id, {d.utc("refunded_at")} AS refunded_at,
+        SELECT {number} AS refund_id, {d.id("order_id")} AS order_id,
+               {d.utc("refunded_at")} AS refunded_at,
                {d.day("refunded_at")} AS refunded_on, CAST({amount} AS DECIMAL(18,6)) AS amount,
-               {d.money("amount")} AS printed, {d.contact("customer_id")} AS customer_id,
+               {printed} AS printed, {d.contact("customer_id")} AS customer_id,
                {d.id("sku")} AS sku, abs({d.count("quantity")}) AS quantity,
                upper({d.word("currency")}) AS currency, {d.text("reason")} AS reason,
                CASE WHEN {kind} IN ({allowed}) THEN {kind} ELSE 'refund' END AS kind
@@ -151,7 +154,8 @@ def link_refunds(con: duckdb.DuckDBPyConnection, query: str) -> tuple[str, list[
     con.execute(f"""CREATE OR REPLACE TEMP TABLE linked AS
         SELECT r.*, r.order_id IS NULL AS is_open,
                coalesce(o.order_id, n.order_id) AS own_order
-        FROM told_refunds r LEFT JOIN (SELECT DISTINCT order_id FROM final_orders) o USING (order_id)
+        FROM told_refunds r
+        LEFT JOIN (SELECT DISTINCT order_id FROM final_orders) o USING (order_id)
         LEFT JOIN order_names n ON n.name = {bare.format("r.order_id")}""")
     _drop_told_twice(con)
     notes = _lost_links(con)
@@ -165,7 +169,8 @@ def link_refunds(con: duckdb.DuckDBPyConnection, query: str) -> tuple[str, list[
 def _drop_told_twice(con: duckdb.DuckDBPyConnection) -> None:
     """An order export's undated sum of refunds gives way to the refunds themselves."""
     con.execute(f"""DELETE FROM linked l WHERE refund_id = order_id || '-refund' AND EXISTS (
-        SELECT 1 FROM linked o WHERE o.own_order = l.own_order AND starts_with(o.entity, '{OWN}'))""")
+        SELECT 1 FROM linked o
+        WHERE o.own_order = l.own_order AND starts_with(o.entity, '{OWN}'))""")
 
 
 def _lost_links(con: duckdb.DuckDBPyConnection) -> list[str]:
@@ -183,7 +188,8 @@ def _lost_links(con: duckdb.DuckDBPyConnection) -> list[str]:
         if n:
             notes.append(say(message, n=n, total=total, names=(names or "-")[:80]))
     con.execute(f"""UPDATE taken SET is_complete = false WHERE starts_with(entity, '{OWN}')
-        AND entity IN (SELECT entity FROM linked WHERE own_order IS NULL AND refunded_on IS NULL)""")
+        AND entity IN (SELECT entity FROM linked
+                       WHERE own_order IS NULL AND refunded_on IS NULL)""")
     return notes
 
 

@@ -179,10 +179,12 @@ def _text(
 ) -> str:
     table, columns = told["table"], told["columns"]
     out = [
-        "# Which header is what. Correct it, then: playbook import generic FILE --mapping THIS --into FOLDER",
+        "# Which header is what. Correct it, then:",
+        "# playbook import generic FILE --mapping THIS --into FOLDER",
         f"table: {table}",
         f"name: {told['name']}",
-        "# time zone of times without an offset; decimal_comma and day_first only where the file leaves it open",
+        "# time zone of times without an offset;",
+        "# decimal_comma and day_first only where the file leaves it open",
         "zone:",
         "decimal_comma:",
         "day_first:",
