@@ -72,7 +72,9 @@ def differences(said: dict[str, object], right: dict[str, object]) -> list[str]:
             continue
         if isinstance(value, dict):
             off = differences(said.get(name) or {}, {k: v for k, v in value.items() if v})
-            off += [f"{k} {v}" for k, v in (said.get(name) or {}).items() if value.get(k) == 0 and v]
+            off += [
+                f"{k} {v}" for k, v in (said.get(name) or {}).items() if value.get(k) == 0 and v
+            ]
             out += [f"{name}: {text}" for text in off]
         elif isinstance(value, str):
             is_right = str(said.get(name)).split("_")[0] in value.replace("_", " ").split() or (
@@ -96,7 +98,9 @@ def test_a_case_is_right_to_the_cent_or_refused_by_name(name, tmp_path):
         report = read(tmp_path / "s", files)
         off = differences(sums(tmp_path / "s"), right)
         if off and right.get("or") == "said loudly":
-            off = [] if any("LEFT OUT" in note and "#1050" in note for note in report.notes) else off
+            off = (
+                [] if any("LEFT OUT" in note and "#1050" in note for note in report.notes) else off
+            )
     except PlaybookError as error:
         assert may_be_refused(right) or name in ASKED, str(error)
         assert error.do and not (tmp_path / "s").exists(), str(error)
@@ -107,7 +111,7 @@ def test_a_case_is_right_to_the_cent_or_refused_by_name(name, tmp_path):
     assert not off, "; ".join(off)
 
 
-# where nothing in the file proves the order of day and month the import asks; the answer then gives the sums
+# where nothing proves the order of day and month the import asks; the answer gives the sums
 ASKED = {"11-dates-uk-monthly": {"day_first": True}}
 
 
@@ -120,7 +124,7 @@ def test_a_mapped_file_with_dates_that_cannot_be_read_is_refused_with_the_column
     assert not (tmp_path / "s").exists()
 
 
-# --- the account of columns and the order of days --------------------------------------------------------------------
+# --- the account of columns and the order of days ---------------------------------------
 
 SHOPIFY = CASES / "40-shopify-partial-refund-shipping" / "orders_export_1.csv"
 
@@ -181,7 +185,7 @@ def test_money_set_aside_beyond_the_budget_is_a_gate(tmp_path):
     assert gates["share of money set aside by imports"] == "exclude"
 
 
-# --- who an order is, over several imports -----------------------------------------------------------------------------
+# --- who an order is, over several imports ----------------------------------------------
 
 
 def test_two_shops_are_told_apart_in_any_order_of_import(tmp_path):
@@ -209,7 +213,7 @@ def test_a_refund_row_in_a_later_file_finds_its_order_or_is_booked_alone(tmp_pat
     assert (found["sales"], found["refunds"], found["net"]) == (327, 127, 200)
 
 
-# --- ads ---------------------------------------------------------------------------------------------------------------
+# --- ads --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("head", ["date,campaign,cost", "Day,Campaign name,Spend"])

@@ -278,8 +278,12 @@ class Delivery:
             cells = ", ".join(f"c{i}" for i in range(len(self.sheet.headers)))
             said = f"lower(concat_ws(chr(31), {cells}))"
             edge, words = "(^|\\x1f)\\s*", "|".join(total_words())
-            parts.append(f"coalesce(regexp_matches({said}, '{edge}({words})($|[^a-z0-9])'), false) AS _said")
-            parts.append(f"coalesce(regexp_matches({said}, '{edge}({words})\\s*($|\\x1f)'), false) AS _named")
+            parts.append(
+                f"coalesce(regexp_matches({said}, '{edge}({words})($|[^a-z0-9])'), false) AS _said"
+            )
+            parts.append(
+                f"coalesce(regexp_matches({said}, '{edge}({words})\\s*($|\\x1f)'), false) AS _named"
+            )
         self.con.execute(
             f"CREATE OR REPLACE TABLE raw AS SELECT {', '.join(parts)} FROM {self.sheet.scan}"
         )
@@ -676,7 +680,9 @@ class Delivery:
                 for i in range(len(self.sheet.headers))
                 for place in (1, 2)
             ]
-            counts = self.con.execute(f"SELECT {', '.join(parts)} FROM {self.sheet.scan}").fetchone()
+            counts = self.con.execute(
+                f"SELECT {', '.join(parts)} FROM {self.sheet.scan}"
+            ).fetchone()
             day_first, month_first = sum(counts[::2]), sum(counts[1::2])
             if day_first and month_first:
                 raise PlaybookError(

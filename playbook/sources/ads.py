@@ -26,7 +26,9 @@ def _shape(d: Delivery, *, channel: str) -> None:
         currency = f"'{printed.group(1)}'" if printed else "CAST(NULL AS VARCHAR)"
     # what a report was restricted to: rows of another account or network are others
     parts = [f"coalesce({d.word(n)}, '')" for n in ("account", "network") if d.has(n)]
-    scope = f"nullif(concat_ws(' / ', {', '.join(parts)}), '')" if parts else "CAST(NULL AS VARCHAR)"
+    scope = (
+        f"nullif(concat_ws(' / ', {', '.join(parts)}), '')" if parts else "CAST(NULL AS VARCHAR)"
+    )
     d.require("day_on", when="true")
     d.leave_out("rows that tell no cost", f"count(*) FILTER ({spend} IS NULL)")
     d.emit(

@@ -164,7 +164,9 @@ def _set_extras_apart(d: Delivery) -> None:
         "SELECT count(*) FILTER (extra = 'tip'), count(*) FILTER (extra = 'gift_card'), "
         "coalesce(sum(quantity * price - own_discount), 0) FROM lines WHERE extra IS NOT NULL"
     ).fetchone()
-    con.execute("CREATE OR REPLACE TABLE extras (k BIGINT, tips DECIMAL(18,6), cards DECIMAL(18,6), n_tips BIGINT)")
+    con.execute(
+        "CREATE OR REPLACE TABLE extras (k BIGINT, tips DECIMAL(18,6), cards DECIMAL(18,6), n_tips BIGINT)"
+    )
     if not n_tips + n_cards:
         return
     con.execute("""INSERT INTO extras
@@ -414,9 +416,7 @@ def _emit_refunds(d: Delivery) -> None:
     if undated:
         d.notes.append(f"{undated:,} refunds without a date: they count in their order's month")
         _find_given_back(con)
-    refund = (
-        "coalesce(b.amount, least(h.refunded * (1 - p.tax / nullif(h.total, 0)), p.gross - p.line_discount))"
-    )
+    refund = "coalesce(b.amount, least(h.refunded * (1 - p.tax / nullif(h.total, 0)), p.gross - p.line_discount))"
     d.emit(
         "refunds",
         f"""

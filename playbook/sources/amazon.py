@@ -5,7 +5,15 @@ from __future__ import annotations
 from playbook.sources.adapter import Adapter, Delivery
 from playbook.sources.allocate import finish_orders
 
-CAME_BACK = ("returned", "returning", "rejected", "refused", "lost in transit", "undeliverable", "damaged")
+CAME_BACK = (
+    "returned",
+    "returning",
+    "rejected",
+    "refused",
+    "lost in transit",
+    "undeliverable",
+    "damaged",
+)
 # marketplaces whose prices are printed without tax; everywhere else the price holds it
 TAX_ON_TOP = "'amazon.com', 'amazon.ca', 'amazon.com.mx', 'us', 'ca'"
 

@@ -304,11 +304,17 @@ def _tell_orders_apart(con: object, out: Rebuilt) -> None:
     for table in ("orders", "order_lines", "refunds", "entities", "ledger"):
         swaps = ["coalesce(r.new_id, o.entity) AS entity"]
         if table in ("orders", "order_lines", "refunds"):
-            swaps.append("CASE WHEN o.order_id = o.entity THEN coalesce(r.new_id, o.order_id) ELSE o.order_id END AS order_id")
+            swaps.append(
+                "CASE WHEN o.order_id = o.entity THEN coalesce(r.new_id, o.order_id) ELSE o.order_id END AS order_id"
+            )
         if table == "refunds":
-            swaps.append("CASE WHEN r.new_id IS NOT NULL THEN replace(o.refund_id, o.entity, r.new_id) ELSE o.refund_id END AS refund_id")
-        con.execute(f"CREATE OR REPLACE TEMP TABLE told_{table} AS SELECT o.* REPLACE ({', '.join(swaps)}) "
-                    f"FROM all_{table} o LEFT JOIN renamed r USING (family, import_id, entity)")
+            swaps.append(
+                "CASE WHEN r.new_id IS NOT NULL THEN replace(o.refund_id, o.entity, r.new_id) ELSE o.refund_id END AS refund_id"
+            )
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE told_{table} AS SELECT o.* REPLACE ({', '.join(swaps)}) "
+            f"FROM all_{table} o LEFT JOIN renamed r USING (family, import_id, entity)"
+        )
         con.execute(f"CREATE OR REPLACE VIEW all_{table} AS SELECT * FROM told_{table}")
 
 
@@ -321,7 +327,9 @@ def _refuse_numbers_used_again(con: object) -> None:
             SELECT family, entity FROM all_orders GROUP BY ALL
             HAVING max(ordered_at) - min(ordered_at) > INTERVAL 36 HOUR AND min(total) <> max(total))""").fetchone()
     if rows:
-        raise PlaybookError("sources.number_used_again", example=example, rows=rows, file=family, table="orders")
+        raise PlaybookError(
+            "sources.number_used_again", example=example, rows=rows, file=family, table="orders"
+        )
 
 
 def _nulls(table: str) -> str:
@@ -346,7 +354,12 @@ def _nulls(table: str) -> str:
     else:
         kinds |= {c.name: sql_type(table, c.name) for c in TABLES[table].columns}
     if table == "orders":
-        kinds |= {"_uid": "VARCHAR", "_units": "BIGINT", "is_contactable": "BOOLEAN", "is_business": "BOOLEAN"}
+        kinds |= {
+            "_uid": "VARCHAR",
+            "_units": "BIGINT",
+            "is_contactable": "BOOLEAN",
+            "is_business": "BOOLEAN",
+        }
     return ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in kinds.items())
 
 

@@ -60,7 +60,6 @@ def _tell_names_apart(d: Delivery) -> None:
         d.notes.append(say("sources.names_used_again", names=n))
 
 
-
 ADAPTER = Adapter(
     kind="shopify-orders",
     title="Shopify › Orders › Export",
