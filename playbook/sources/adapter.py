@@ -463,7 +463,7 @@ class Delivery:
         """
         longer = f"regexp_full_match({name}, '[0-9]{{16,}}')"
         (first,) = self.con.execute(f"SELECT any_value({name}) FROM raw WHERE {longer}").fetchone()
-        if first is None or not first[15:].strip("0") == "":
+        if first is None or first[15:].strip("0"):
             return
         n, n_round, n_zeros, example = self.con.execute(f"""
             SELECT count(*), count(*) FILTER (regexp_full_match({name}, '[0-9]{{15}}0+')), sum(length({name}) - 15), min({name})

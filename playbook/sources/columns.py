@@ -80,7 +80,8 @@ def unread_columns(d: Delivery, known_by_shop: tuple[str, ...]) -> list[ColumnSu
     reasons = {normalised(h): why for h, why in known.get("irrelevant", {}).items()}
     reasons |= {normalised(h): say("sources.column_known_by_shop") for h in known_by_shop}
     out = []
-    for at in _number_columns(d):
+    numbers = _number_columns(d)
+    for at in numbers:
         header, name = d.sheet.headers[at], d.sheet.names[at]
         if name in header_list(d.adapter.personal):
             continue
@@ -97,7 +98,12 @@ def unread_columns(d: Delivery, known_by_shop: tuple[str, ...]) -> list[ColumnSu
                     file=d.sheet.path.name,
                     column=header,
                 )
-    return out + _parts(d, known.get("parts", {}))
+    filled = set(numbers)
+    stated = {
+        whole: [p for p in parts if any(d.sheet.names[i] == normalised(p) for i in filled)]
+        for whole, parts in known.get("parts", {}).items()
+    }
+    return out + _parts(d, stated)
 
 
 def _number_columns(d: Delivery) -> list[int]:
