@@ -397,7 +397,7 @@ def map_(
 
     Example: playbook map orders.csv --to orders.yaml
     """
-    from playbook.sources.mapping import propose_mapping
+    from playbook.sources.proposal import propose_mapping
 
     proposal = propose_mapping(file)
     text = proposal.text.rstrip()
@@ -452,7 +452,7 @@ def demo(
 
     Example: playbook demo --preset tiny --months 24 --into stores/small
     """
-    from playbook.demo import ensure_demo, make_demo
+    from playbook.demo.make import ensure_demo, make_demo
 
     given = {"months": months, "customers": customers, "skus": skus, "seed": seed, "until": until}
     given = {name: value for name, value in given.items() if value is not None}
@@ -489,11 +489,11 @@ def learn_start(
 
     Example: playbook learn start ann --store stores/shop --month 2026-10 --lang zh
     """
+    from playbook.messages import say
     from playbook.training.course import start_course
-    from playbook.training.progress import PACE
 
     folder, names = start_course(learner, store or DEFAULT_STORE, month, into, lang=lang)
-    print(f"{len(names)} notebooks in {folder}\n{PACE}")
+    print(f"{len(names)} notebooks in {folder}\n{say('training.pace')}")
     print(f"Open the first with: python -m jupyterlab {folder / names[0]}")
 
 

@@ -142,7 +142,9 @@ def propose(kind: str, subject: object, **found: Any) -> dict[str, Any]:
     room, _, name = kind.partition(".")
     stated: Mapping[str, Any] = room_facts(room)["decisions"][name]
     names = {f.name for f in fields(Decision)}
-    effect = dict(zip(("expected_effect", "effect_low", "effect_high"), found.get("effect", ())))
+    ends = ("expected_effect", "effect_low", "effect_high")
+    # an effect without an interval is (expected,)
+    effect = dict(zip(ends, found.get("effect", ()), strict=False))
     row: dict[str, Any] = {}
     for key, value in stated.items():
         said = value[language()] if isinstance(value, dict) else value

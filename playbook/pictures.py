@@ -23,7 +23,6 @@ __all__ = [
     "end_labels",
     "heat",
     "line_with_band",
-    "month_ticks",
     "new_axes",
     "use_style",
     "waterfall",
@@ -100,31 +99,24 @@ def line_with_band(
     x: str,
     y: str,
     *,
-    low: str | None = None,
-    high: str | None = None,
+    band: tuple[str, str] | None = None,
     label: str | None = None,
     colour: str = "blue",
     ax: Axes | None = None,
     step: bool = False,
 ) -> Axes:
-    """A line over x with its interval as a band, labelled at its right end instead of
-    in a legend.
+    """A line over x with its interval as a band (the columns of its low and high end),
+    labelled at its right end instead of in a legend.
     """
     ax = new_axes(ax)
     shown = frame.dropna(subset=[y])
     ink = PALETTE.get(colour, colour)
     ax.plot(shown[x], shown[y], color=ink, lw=2, drawstyle="steps-post" if step else "default")
-    if low and high:
-        kept = shown.dropna(subset=[low, high])
-        ax.fill_between(
-            kept[x],
-            kept[low],
-            kept[high],
-            color=ink,
-            alpha=0.18,
-            lw=0,
-            step="post" if step else None,
-        )
+    if band:
+        known = shown.dropna(subset=list(band))
+        low, high = (known[end] for end in band)
+        between = "post" if step else None
+        ax.fill_between(known[x], low, high, color=ink, alpha=0.18, lw=0, step=between)
     if label and len(shown):
         ax.annotate(
             label,
@@ -280,8 +272,3 @@ def end_labels(
             va="center",
             annotation_clip=False,
         )
-
-
-def month_ticks(ax: Any, months: list[str], every: int = 3) -> None:
-    """Label every few months along the x axis."""
-    ax.set_xticks(range(0, len(months), every), [months[i] for i in range(0, len(months), every)])

@@ -1,8 +1,9 @@
 """The schema of result tables: one home for a table's grain and columns.
 
 A chapter's tables stand under `tables` in its `chapter.yaml`, those of another room in
-its `tables.yaml`: a grain and, column by column, what it holds. From there come the docstring of the function that makes the
-table (`returns`), its empty frame (`empty`) and the test of its columns.
+its `tables.yaml`: a grain and, column by column, what it holds. From there come the
+docstring of the function that makes the table (`returns`), its empty frame (`empty`) and
+the test of its columns.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from playbook.chapters.start_here import facts
 from playbook.errors import PlaybookError
 from playbook.measures.demand_panel import demand_law, demand_panel, stockouts, usual_days
 from playbook.methods.attribution import markov_removal
+from playbook.methods.newsvendor import levels_for_fill
 from playbook.runs.results import Results
 from playbook.store import open_store
 
@@ -224,3 +225,33 @@ def test_postage_is_no_product_and_the_person_has_the_last_word(new_york):
         file.write("products: [POST]\nnon_products: [mug]\n")
     lines = open_store(new_york, until="2026-01").sales_lines.to_pandas()
     assert lines.set_index("sku").is_product.to_dict() == {"mug": False, "POST": True}
+
+
+def test_reorder_points_do_not_fall_with_the_aim():
+    rng = np.random.default_rng(5)
+    before, window = (rng.poisson(rng.gamma(0.7, 4, (80, 1)), (80, 200)) for _ in range(2))
+    futures = before.astype(float), window.astype(float)
+    known = {"cost": rng.uniform(0.5, 5, 80), "group": np.zeros(80)}
+    levels = [levels_for_fill(*futures, aim, **known)[0] for aim in (0.8, 0.9, 0.95, 0.99)]
+    assert (np.diff(levels, axis=0) >= 0).all()
+
+
+@pytest.mark.parametrize("lead_weeks", [1, 4, 8, 17])
+def test_a_long_wait_is_covered_and_its_level_is_no_lower(lead_weeks):
+    """A base-stock system with lost sales, played: the level reaches its fill."""
+    rng = np.random.default_rng(1)
+    mean = rng.gamma(0.8, 4, 40) + 0.2
+    before, window = (rng.poisson(mean[:, None] * n, (40, 400)) for n in (lead_weeks, 1))
+    known = {"cost": np.ones(40), "group": np.zeros(40)}
+    level, _ = levels_for_fill(before.astype(float), window.astype(float), 0.9, **known)
+    on_hand, coming = level.copy(), np.zeros((lead_weeks, 40))
+    served = demanded = 0.0
+    for week in range(1500):
+        order = np.maximum(level - on_hand - coming.sum(axis=0), 0)
+        on_hand += coming[week % lead_weeks]
+        coming[week % lead_weeks] = order
+        wanted = rng.poisson(mean)
+        sold = np.minimum(on_hand, wanted)
+        on_hand -= sold
+        served, demanded = served + sold.sum(), demanded + wanted.sum()
+    assert 0.9 < served / demanded < 0.975

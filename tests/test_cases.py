@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from playbook.errors import PlaybookError
-from playbook.training.cases import CASES, FINDINGS, open_case
+from playbook.training.cases import CASES, findings, open_case
 from playbook.training.learners import records
 
 
@@ -132,7 +132,7 @@ def test_a_wrong_find_is_told_what_it_would_have_looked_like_and_its_decision_co
     case = open_case(6)
     grade = case.grade(find="season", day="2026-08-11", size=0, decision=best(case.case))
     assert grade.score == 0.0
-    assert FINDINGS["season"] in grade.advice[0] and str(round(case._size)) not in " ".join(
+    assert findings()["season"] in grade.advice[0] and str(round(case._size)) not in " ".join(
         grade.advice
     )
 

@@ -14,9 +14,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from playbook.demo import DIFFICULTIES, INCIDENTS, PRESETS, UNREACHED, ensure_demo, make_demo
+from playbook.demo.make import ensure_demo, make_demo
 from playbook.demo.money import order_margin, refund_margin
-from playbook.demo.presets import SEED, incident_days, month_start, plan
+from playbook.demo.presets import (
+    DIFFICULTIES,
+    INCIDENTS,
+    PRESETS,
+    SEED,
+    UNREACHED,
+    incident_days,
+    month_start,
+    plan,
+)
+from playbook.demo.records import Record
 from playbook.demo.shop import Shop
 from playbook.demo.streams import exponential, key, normal, poisson, uniform
 from playbook.errors import PlaybookError
@@ -160,7 +170,7 @@ def test_a_shop_written_in_chunks_holds_the_rows_of_the_same_shop_written_whole(
     chunked = tmp_path / "c"
     chunked.mkdir()
     asked = replace(world_on[0], skus=size)
-    _fill(chunked, asked, World(asked, world_on[1], SEED, world_on[2]), with_truth=True)
+    _fill(chunked, World(asked, world_on[1], SEED, world_on[2]), with_truth=True)
     for name, by in (
         ("orders", "order_id"),
         ("refunds", "refund_id"),
@@ -180,9 +190,7 @@ def test_a_shop_written_in_chunks_holds_the_rows_of_the_same_shop_written_whole(
 
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process_with_other_cores(small, tmp_path):
-    code = (
-        f"from playbook.demo import make_demo; make_demo({str(tmp_path / 'again')!r}, **{SMALL!r})"
-    )
+    code = f"from playbook.demo.make import make_demo; make_demo({str(tmp_path / 'again')!r}, **{SMALL!r})"
     several = {
         **os.environ,
         "OMP_NUM_THREADS": "2",
@@ -388,7 +396,7 @@ def test_the_truths_margin_is_the_stores_margin(small):
     until = shop._sim.day - 1
     booked = (
         sum(
-            refund_margin({**c, "l_back": c["l_back"] * (c["l_back_day"] <= until)}).sum()
+            refund_margin(Record({**c, "l_back": c["l_back"] * (c["l_back_day"] <= until)})).sum()
             for c in shop._chunks
         )
         / 100

@@ -9,7 +9,7 @@ Where it has no such column, the band is a published one.
 import duckdb
 import pytest
 
-from playbook.demo import make_demo
+from playbook.demo.make import make_demo
 
 YEAR = "ordered_on >= DATE '2025-11-01'"  # the demo shop's last year, as Online Retail is one year
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.demo import Shop
+from playbook.demo.shop import Shop
 from playbook.errors import PlaybookError
 from playbook.store import open_store
 
@@ -83,7 +83,7 @@ def test_a_price_holds_until_changed_and_demand_answers_to_it(history):
     best = history._sim.world.best_seller
     sku, cents = (
         history._sim.world.sku_ids[best],
-        int(history._sim._price(history._sim.day - 1)[best]),
+        int(history._sim.price(history._sim.day - 1)[best]),
     )
     dear, cheap = (
         played(history, {"prices": {sku: cents * f / 100}}, months=1).advance() for f in (1.5, 0.7)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.demo import Shop
 from playbook.demo.money import order_margin, refund_margin
+from playbook.demo.shop import Shop
 from playbook.demo.truth import replay
 from playbook.demo.writing import ids
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from playbook.chapters.segmentation.campaigns import campaign_returns
-from playbook.demo import Shop
 from playbook.demo.oracle import oracle
+from playbook.demo.shop import Shop
 from playbook.errors import PlaybookError
 from playbook.runs.tidy import tidied
 from playbook.training import decisions as chapters

@@ -59,7 +59,9 @@ def test_a_proposed_target_is_reached_with_the_chance_asked_and_three_months_are
     lower = goals.smart_sheet(monthly("ncac", noisy()), as_of=OCTOBER)
     assert lower["p_reach"].iloc[0] == pytest.approx(0.4, abs=0.01)
     easy = goals.smart_sheet(monthly("orders", noisy()), as_of=OCTOBER, ask=0.6)
-    assert easy["target"].iloc[0] == pytest.approx(easy["forecast"].iloc[0]), "no less than expected"
+    assert easy["target"].iloc[0] == pytest.approx(easy["forecast"].iloc[0]), (
+        "no less than expected"
+    )
     for n, status in ((2, "short history"), (3, "not calibrated")):
         sheet = goals.smart_sheet(monthly("orders", noisy(n)), as_of=OCTOBER)
         assert sheet["status"].iloc[0] == status

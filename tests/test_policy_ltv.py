@@ -299,19 +299,24 @@ def test_newly_won_means_within_twenty_four_months():
     assert ltv.ltv_table(days, born, ahead)["n_customers"].tolist() == [2]
 
 
-def paid_back_after(days_later):
+def paid_back_after(days_later, spent=7.0):
     days = few(900, 900 - days_later).assign(customer_id="ann")
     born = pd.DataFrame(
         {"customer_id": ["ann"], "acquired_on": days.day_on.min(), "channel": "search"}
     ).assign(is_left_truncated=False)
-    spent = pd.DataFrame({"day_on": days.day_on[:1], "channel": "search", "spend": 7.0})
-    table = ltv.payback(days, born, spent, as_of=AS_OF)
+    cost = pd.DataFrame({"day_on": days.day_on[:1], "channel": "search", "spend": spent})
+    table = ltv.payback(days, born, cost, as_of=AS_OF)
     return table.set_index("cohort").loc["all", ["payback_months", "status"]].tolist()
 
 
 @pytest.mark.parametrize("later, month", [(30, 1), (31, 2), (60, 2), (61, 3), (730, 24)])
 def test_a_month_of_age_is_a_twelfth_of_a_year_and_payback_is_looked_for_twenty_four(later, month):
     assert paid_back_after(later) == [month, "paid back"]
+
+
+@pytest.mark.parametrize("spent, status", [(8.0, "paid back"), (8.01, "not yet")])
+def test_a_margin_that_equals_the_cost_has_paid_it_back(spent, status):
+    assert paid_back_after(30, spent)[1] == status
 
 
 def test_after_twenty_four_months_payback_is_not_yet():

@@ -29,14 +29,10 @@ def docstring_lines(tree):
         is_home = isinstance(
             node, (ast.Module, ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
         )
-        if (
-            is_home
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
-            if isinstance(body[0].value.value, str):
-                lines |= set(range(body[0].lineno, body[0].end_lineno + 1))
+        first = body[0] if is_home and body else None
+        value = first.value if isinstance(first, ast.Expr) else None
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            lines |= set(range(first.lineno, first.end_lineno + 1))
     return lines
 
 
@@ -95,7 +91,7 @@ def circles(graph):
     changed = True
     while changed:
         changed = False
-        for name, ones in reached.items():
+        for ones in reached.values():
             more = set().union(*(reached[one] for one in ones)) if ones else set()
             if not more <= ones:
                 ones |= more

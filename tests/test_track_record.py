@@ -66,7 +66,7 @@ def test_a_prediction_is_scored_when_it_is_due_and_the_actual_is_complete():
     )
     one = found.loc[("net_revenue", "all", "2026-02-28")]
     assert (one.status, one.error, one.naive_error, one.is_inside) == ("scored", -15.0, -25.0, True)
-    assert found.loc[("orders", "all", "2026-02-28")].is_inside == False
+    assert not bool(found.loc[("orders", "all", "2026-02-28")].is_inside)
     assert found.loc[("cm", "all", "2026-02-28")].status == "waiting"
     assert found.loc[("net_revenue", "all", "2026-03-31")].status == "waiting"
     assert np.isnan(found.loc[("net_revenue", "all", "2026-03-31")].actual)

@@ -12,7 +12,7 @@ from shops import order, write_shop
 
 from playbook.chapters.customer_journey.visits import event_steps
 from playbook.cli import main
-from playbook.demo import make_demo
+from playbook.demo.make import make_demo
 from playbook.errors import PlaybookError
 from playbook.store import open_store
 from playbook.training import (

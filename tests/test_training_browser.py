@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from browser import Browser, chromium
 
-from playbook.demo import make_demo
+from playbook.demo.make import make_demo
 from playbook.training.course import start_course
 from playbook.training.learners import records
 

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import pytest
 from shops import order, write_shop
 
-from playbook.demo import make_demo
+from playbook.demo.make import make_demo
 from playbook.runs.execute import execute_notebook
 from playbook.runs.tidy import tidied
 from playbook.training.course import training_notebooks

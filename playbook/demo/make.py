@@ -5,133 +5,103 @@ cache.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+from pandas import DataFrame
 
-from playbook.demo import truth
+from playbook.demo import futures, truth
+from playbook.demo.ads import ad_spend
 from playbook.demo.background import background_tables, control_totals
+from playbook.demo.goods import goods_tables, people_tables, price_table, stock_table
 from playbook.demo.habits import Plan
-from playbook.demo.journey import event_tables, experiments, memberships, traffic, traffic_counts
-from playbook.demo.presets import SEED, VERSION, Preset, plan
+from playbook.demo.journey import event_tables, experiments, traffic, traffic_counts
+from playbook.demo.members import memberships
+from playbook.demo.orders import buying_tables
+from playbook.demo.presets import COSTS, VERSION, Asked, Preset, plan
+from playbook.demo.records import Record
 from playbook.demo.simulate import Simulator
-from playbook.demo.tables import (
-    Clock,
-    ad_spend,
-    buying_tables,
-    goods_tables,
-    people_tables,
-    price_table,
-    stock_table,
-)
-from playbook.demo.world import ZONE, World
-from playbook.demo.writing import save, sort
+from playbook.demo.world import ZONE, World, drawn
+from playbook.demo.writing import Clock, save, sort
 from playbook.errors import PlaybookError
+from playbook.store.cache import cache_folder
+from playbook.store.write import locked
 
-__all__ = [
-    "ensure_demo",
-    "gather",
-    "make_demo",
-    "play",
-    "refuse_others",
-    "tables_of",
-    "truth_of",
-    "write_folder",
-    "write_truth",
-]
-
-_COSTS = {
-    "order_lines": ["unit_cost"],
-    "products": ["unit_cost"],
-    "stock": ["unit_cost"],
-    "purchase_orders": ["unit_cost"],
-    "orders": ["payment_fee", "shipping_cost"],
-    "treatments": ["cost"],
-    "promotions": ["cost"],
-    "tiers": ["benefit_cost"],
-}
 MARK = "made by playbook demo"
-_KEPT = (
-    "o_key",
-    "o_who",
-    "o_day",
-    "o_minute",
-    "o_fate",
-    "o_revenue",
-    "o_shipping",
-)  # of a month that is written and done
+# What is kept of a month that is written and done.
+_KEPT = ("o_key", "o_who", "o_day", "o_minute", "o_fate", "o_revenue", "o_shipping")
 
 
-def play(sim: Simulator, plan_of_month: Plan | None = None, *, keeps_days: bool = False) -> dict:
+def play(sim: Simulator, month: Plan | None = None, *, keeps_days: bool = False) -> Record:
     """One more month of a simulator, its traffic and truth counted, and what nobody
     needs any more thrown away.
     """
-    chunk = sim.month(plan_of_month)
-    chunk["traffic"] = traffic_counts(sim, chunk)
-    chunk["n_visits"] = int(chunk["traffic"]["visitors"].sum())
-    chunk["truth"] = truth.month_truth(sim, chunk)
+    chunk = sim.month(month)
+    chunk.traffic = traffic_counts(sim, chunk)
+    chunk.n_visits = int(chunk.traffic.visitors.sum())
+    chunk.truth = truth.month_truth(sim, chunk)
     if keeps_days:
-        chunk["days"] = truth.days_of(sim, chunk)
+        chunk.days = futures.days_of(sim, chunk)
     del chunk["baskets"]
     for name in ("cdf", "base", "keen", "crowd"):
-        del chunk["env"][name]
-    chunk["promo_names"] = [p.promo_id for p in chunk["env"].pop("promotions")]
+        del chunk.env[name]
+    chunk.promo_names = [p.promo_id for p in chunk.env.pop("promotions")]
     return chunk
 
 
-def gather(chunks: list[dict]) -> dict[str, np.ndarray]:
+def gather(chunks: list[Record]) -> Record:
     """The order arrays that outlive their month, end to end."""
-    return {name: np.concatenate([c[name] for c in chunks]) for name in _KEPT}
+    return Record({name: np.concatenate([c[name] for c in chunks]) for name in _KEPT})
 
 
 def month_tables(
-    sim: Simulator, chunk: dict, clock: Clock, *, with_events: bool
+    sim: Simulator, chunk: Record, clock: Clock, *, with_events: bool
 ) -> dict[str, pa.Table]:
     """The tables that grow with every month."""
-    out = buying_tables(sim, chunk, clock)
-    out |= {
-        "stock": stock_table(sim, chunk, clock),
-        "ad_spend": ad_spend(sim, chunk, clock),
-        "traffic": traffic(sim, chunk, clock),
-    }
-    return out | (event_tables(sim, chunk, clock) if with_events else {})
+    tables = buying_tables(sim, chunk, clock)
+    tables["stock"] = stock_table(chunk, clock)
+    tables["ad_spend"] = ad_spend(chunk, clock)
+    tables["traffic"] = traffic(chunk, clock)
+    for name in ("refunds", "reviews", "tickets", "ad_spend", "traffic"):
+        tables[name] = sort(tables[name], name)
+    return tables | (event_tables(sim, chunk, clock) if with_events else {})
 
 
-def closing_tables(sim: Simulator, chunks: list[dict], clock: Clock) -> dict[str, pa.Table]:
+def closing_tables(sim: Simulator, chunks: list[Record], clock: Clock) -> dict[str, pa.Table]:
     """The tables written once, at the end."""
-    a = gather(chunks)
-    out = (
-        people_tables(sim, clock)
-        | goods_tables(sim, chunks, clock)
-        | background_tables(sim.world, clock.until)
-    )
-    out["control_totals"] = control_totals(_dashboard(sim, chunks, clock))
-    for name, rows in (
-        ("experiments", experiments(sim, a, chunks, clock)),
-        ("memberships", memberships(sim, a, clock)),
-    ):
-        if rows is not None:
-            out[name] = rows
-    return out
+    orders = gather(chunks)
+    tables = people_tables(sim, clock) | goods_tables(sim, chunks, clock)
+    tables["experiments"] = experiments(sim, orders, chunks, clock)
+    tables["memberships"] = memberships(sim, orders, clock)
+    tables = {
+        name: rows if name == "promotions" else sort(rows, name)
+        for name, rows in tables.items()
+        if rows is not None
+    }
+    tables["control_totals"] = control_totals(clock, _dashboard(chunks, clock))
+    return tables | background_tables(clock)
 
 
-def tables_of(sim: Simulator, chunks: list[dict]) -> dict[str, pa.Table]:
+def tables_of(sim: Simulator, chunks: list[Record]) -> dict[str, pa.Table]:
     """Every contract table as the shop would see it on the simulator's evening."""
     clock = Clock(sim.world, sim.day - 1)
-    n = sim.world.preset.events_months
+    first_events = len(chunks) - sim.world.preset.events_months
     months = [
-        month_tables(sim, c, clock, with_events=i >= len(chunks) - n) for i, c in enumerate(chunks)
+        month_tables(sim, chunk, clock, with_events=i >= first_events)
+        for i, chunk in enumerate(chunks)
     ]
-    out = {name: pa.concat_tables([m[name] for m in months if name in m]) for name in months[-1]}
+    tables = {name: pa.concat_tables([m[name] for m in months if name in m]) for name in months[-1]}
     for name in ("refunds", "reviews", "tickets"):
-        out[name] = sort(out[name], name)
-    return _visible(sim.world.preset, out | closing_tables(sim, chunks, clock))
+        tables[name] = sort(tables[name], name)
+    return _visible(sim.world.preset, tables | closing_tables(sim, chunks, clock))
 
 
 def _visible(preset: Preset, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
@@ -141,30 +111,35 @@ def _visible(preset: Preset, tables: dict[str, pa.Table]) -> dict[str, pa.Table]
     if preset.has_costs and not preset.is_orders_only:
         return tables
     return {
-        name: rows.drop_columns(_COSTS.get(name, []))
+        name: rows.drop_columns(COSTS.get(name, []))
         for name, rows in tables.items()
         if name != "cost_rates"
     }
 
 
-def _dashboard(sim: Simulator, chunks: list[dict], clock: Clock) -> list[dict]:
+def _dashboard(chunks: list[Record], clock: Clock) -> list[dict]:
     """The dashboard's figures by month: it counts what was paid, cancelled later or
     not, and refunds on their day.
     """
-    months = [(str((sim.world.day0 + c["first"]).astype("datetime64[M]")), c) for c in chunks]
-    back = {name: sum(c["truth"]["refunds"].get(name, 0) for _, c in months) for name, _ in months}
-    return [
-        {"month": name, **c["truth"]["dashboard"], "refunds": back[name] / 100}
-        for name, c in months
-    ]
+    months = []
+    for chunk in chunks:
+        name = clock.world.month_of(chunk.first)
+        refunds = sum(c.truth.refunds.get(name, 0) for c in chunks) / 100
+        months.append({"month": name, **chunk.truth.dashboard, "refunds": refunds})
+    return months
 
 
 def settings(world: World) -> str:
     """The text of shop.yaml."""
-    return (
-        f"name: {world.preset.name}\ncurrency: EUR\ntimezone: {ZONE}\nweek_start: monday\nlog_starts_with_shop: true\n"
-        f"about: simulated shop, seed {world.seed}; its truth lies in truth/\n"
-    )
+    facts = {
+        "name": world.preset.name,
+        "currency": "EUR",
+        "timezone": ZONE,
+        "week_start": "monday",
+        "log_starts_with_shop": "true",
+        "about": f"simulated shop, seed {world.seed}; its truth lies in truth/",
+    }
+    return "".join(f"{name}: {value}\n" for name, value in facts.items())
 
 
 def write_folder(folder: Path, world: World, until: int, tables: dict[str, pa.Table]) -> None:
@@ -178,69 +153,46 @@ def write_log(folder: Path, world: World, until: int, names: list[str]) -> None:
     """shop.yaml and store.json."""
     (folder / "shop.yaml").write_text(settings(world), encoding="utf-8")
     first, last = str(world.day0), str(world.day0 + until)
-    since = {"events": world.preset.events_months, "touchpoints": world.preset.events_months}
-    months = {
-        t: str((np.datetime64(last, "M") - (n - 1)).astype("datetime64[D]"))
-        for t, n in since.items()
-        if n
-    }
+    observed_from = dict.fromkeys(names, first)
+    if n := world.preset.events_months:
+        month = (np.datetime64(last, "M") - (n - 1)).astype("datetime64[D]")
+        recent = dict.fromkeys(("events", "touchpoints"), max(str(month), first))
+        observed_from |= {name: day for name, day in recent.items() if name in names}
     log = {
         "made_by": MARK,
         "version": VERSION,
         "preset": world.preset.name,
         "seed": world.seed,
-        "observed_from": {t: max(months.get(t, first), first) for t in names},
+        "observed_from": observed_from,
         "observed_to": dict.fromkeys(names, last),
         "imports": [],
     }
-    (folder / "store.json").write_text(
-        json.dumps(log, indent=1, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    text = json.dumps(log, indent=1, sort_keys=True) + "\n"
+    (folder / "store.json").write_text(text, encoding="utf-8")
 
 
 def make_demo(
-    folder: str | os.PathLike,
-    *,
-    preset: str = "demo",
-    seed: int = SEED,
-    customers: int | None = None,
-    months: int | None = None,
-    skus: int | None = None,
-    until: str = "2026-10",
-    switches: dict[str, bool] | None = None,
-    with_truth: bool = True,
+    folder: str | os.PathLike, *, with_truth: bool = True, **asked: Unpack[Asked]
 ) -> Path:
     """Simulates a shop and writes its store; the folder appears whole or not at all.
     Returns the folder.
 
-    The same seed gives the same bytes on any number of cores. `switches` turns
-    difficulties and incidents off or on, e.g. `{"checkout_fault": False}` or `{"all":
-    False, "season": True}`. A folder made before is replaced; any other folder with
-    something in it is refused. PlaybookError for unknown presets or switches,
-    impossible sizes, and a place that cannot be written to.
+    What can be asked for: preset, customers, months, skus, until, seed, switches. The
+    same seed gives the same bytes on any number of cores. `switches` turns difficulties
+    and incidents off or on, e.g. `{"checkout_fault": False}` or `{"all": False,
+    "season": True}`. A folder made before is replaced; any other folder with something
+    in it is refused. PlaybookError for unknown presets or switches, impossible sizes,
+    and a place that cannot be written to.
     """
-    asked, last_month, on = plan(
-        preset,
-        customers=customers,
-        months=months,
-        skus=skus,
-        until=until,
-        seed=seed,
-        switches=switches,
-    )
-    folder = Path(folder)
+    world, folder = drawn(**asked), Path(folder)
     refuse_others(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
-        raise PlaybookError(
-            f"The shop cannot be written: {error.strerror}",
-            file=folder,
-            do="name a folder you may write to",
-        ) from None
+        raise PlaybookError("demo.not_writable", why=error.strerror, file=folder) from None
     try:
-        _fill(part, asked, World(asked, last_month, seed, on), with_truth=with_truth)
+        _fill(part, world, with_truth=with_truth)
         part.chmod(0o755)
         old = folder.with_name(f".{folder.name}.old.{os.getpid()}")
         if folder.exists():
@@ -257,9 +209,7 @@ def refuse_others(folder: Path) -> None:
     wrote.
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder)):
-        raise PlaybookError(
-            f"{folder} holds something that is not a demo shop", do="name an empty or a new folder"
-        )
+        raise PlaybookError("demo.not_ours", folder=folder)
 
 
 def _is_ours(folder: Path) -> bool:
@@ -268,19 +218,18 @@ def _is_ours(folder: Path) -> bool:
     return False
 
 
-def _fill(folder: Path, preset: Preset, world: World, *, with_truth: bool) -> None:
-    if not preset.has_orders:
-        _before_launch(folder, preset, world)
+def _fill(folder: Path, world: World, *, with_truth: bool) -> None:
+    if not world.preset.has_orders:
+        _before_launch(folder, world)
         return
     sim = Simulator(world)
-    if preset.in_chunks:
+    if world.preset.in_chunks:
         _fill_in_chunks(folder, sim, with_truth=with_truth)
         return
-    chunks = [play(sim) for _ in range(preset.months)]
-    tables = tables_of(sim, chunks)
-    write_folder(folder, world, sim.day - 1, tables)
+    chunks = [play(sim) for _ in range(world.preset.months)]
+    write_folder(folder, world, sim.day - 1, tables_of(sim, chunks))
     if with_truth:
-        write_truth(folder, truth_of(sim, chunks))
+        write_truth(folder, _truth(sim, chunks))
 
 
 def _fill_in_chunks(folder: Path, sim: Simulator, *, with_truth: bool) -> None:
@@ -296,74 +245,82 @@ def _fill_in_chunks(folder: Path, sim: Simulator, *, with_truth: bool) -> None:
         for name, rows in month_tables(sim, chunk, clock, with_events=False).items():
             save(folder / name / f"part-{month:03d}.parquet", rows)
             names.add(name)
-        chunks.append(
-            {
-                name: value
-                for name, value in chunk.items()
-                if name[:2] not in ("o_", "l_") or name in _KEPT
-            }
-            | {"traffic": None, "stock": None}
-        )
+        chunks.append(_without_orders(chunk))
     tables = closing_tables(sim, chunks, clock)
     for name, rows in tables.items():
         save(folder / f"{name}.parquet", rows)
     write_log(folder, world, clock.until, sorted({*names, *tables}))
     if with_truth:
-        year = {
-            name: np.concatenate([c["days"][name] for c in chunks[-12:]] * 2)
-            for name in chunks[-1]["days"]
-        }
-        write_truth(
-            folder, truth_of(sim, chunks, environments=[{**year, "bought": None, "first": sim.day}])
-        )
+        days = [chunk.days for chunk in chunks[-12:]]
+        year = {name: np.concatenate([d[name] for d in days] * 2) for name in days[0]}
+        write_truth(folder, _truth(sim, chunks, [Record(year, bought=None)]))
 
 
-def truth_of(
-    sim: Simulator, chunks: list[dict], environments: list[dict] | None = None
-) -> dict[str, pd.DataFrame]:
-    """Every frame of the truth, by the name of its file."""
-    until = sim.day - 1
-    return {
-        "customers": truth.customer_truth(sim, gather(chunks), environments=environments),
-        "channels": truth.channel_truth(chunks),
-        "response": truth.response_truth(sim, chunks),
-        **truth.sku_truth(sim, chunks, until),
-        "suppliers": truth.supplier_truth(sim),
-        "effects": truth.effect_truth(sim, chunks, until),
-        "incidents": truth.incident_truth(sim),
-        **({"orders": truth.order_truth(chunks, sim.world)} if "o_cause" in chunks[0] else {}),
+def _without_orders(chunk: Record) -> Record:
+    """A written month: its sums, and of its orders only what outlives it."""
+    kept = {
+        name: value
+        for name, value in chunk.items()
+        if name[:2] not in ("o_", "l_") or name in _KEPT
     }
+    return Record(kept, traffic=None, stock=None)
 
 
-def write_truth(folder: Path, frames: dict[str, pd.DataFrame]) -> None:
+def truth_makers(
+    sim: Simulator, chunks: list[Record], environments: list[Record] | None = None
+) -> dict[str, Callable[[], DataFrame]]:
+    """What makes each frame of the truth, by the name of its file (see truth.py)."""
+    until = sim.day - 1
+    makers = {
+        "customers": lambda: futures.customer_truth(sim, gather(chunks), environments=environments),
+        "channels": lambda: truth.channel_truth(chunks),
+        "response": lambda: truth.response_truth(sim, chunks),
+        "suppliers": lambda: truth.supplier_truth(sim),
+        "effects": lambda: truth.effect_truth(sim, chunks, until),
+        "incidents": lambda: truth.incident_truth(sim),
+    }
+    goods = functools.cache(lambda: truth.sku_truth(sim, chunks, until))
+    for name in truth.GOODS:
+        makers[name] = functools.partial(_frame_of, goods, name)
+    if "o_cause" in chunks[0]:
+        makers["orders"] = lambda: truth.order_truth(chunks, sim.world)
+    return makers
+
+
+def _frame_of(frames: Callable[[], dict[str, DataFrame]], name: str) -> DataFrame:
+    return frames()[name]
+
+
+def _truth(
+    sim: Simulator, chunks: list[Record], environments: list[Record] | None = None
+) -> dict[str, DataFrame]:
+    makers = truth_makers(sim, chunks, environments)
+    return {name: make() for name, make in makers.items()}
+
+
+def write_truth(folder: Path, frames: Mapping[str, DataFrame]) -> None:
     """The truth as parquet under truth/."""
     for name, frame in frames.items():
-        save(
-            folder / "truth" / f"{name}.parquet",
-            pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None),
-        )
+        rows = pa.Table.from_pandas(frame, preserve_index=False)
+        save(folder / "truth" / f"{name}.parquet", rows.replace_schema_metadata(None))
 
 
-def _before_launch(folder: Path, preset: Preset, world: World) -> None:
+def _before_launch(folder: Path, world: World) -> None:
     """A shop that has not opened: the market, the others, a survey, the planned prices,
     rates and roles.
     """
-    until = world.n_days - 1
-    tables = background_tables(world, until, has_orders=False)
-    tables["prices"] = price_table(
-        world, np.repeat(world.list_price[None, :], world.n_days, axis=0), Clock(world, until)
-    )
-    write_folder(folder, world, until, tables)
+    clock = Clock(world, world.n_days - 1)
+    tables = background_tables(clock, has_orders=False)
+    price = np.tile(world.list_price, (world.n_days, 1))
+    tables["prices"] = sort(price_table(clock, price), "prices")
+    write_folder(folder, world, clock.until, tables)
 
 
 def ensure_demo(preset: str = "demo") -> Path:
     """The cached folder of a preset, made on first use. Where several processes ask at
     once, one makes it.
     """
-    from playbook.store import cache_folder
-    from playbook.store.write import locked
-
-    plan(preset, customers=None, months=None, until="2026-10", seed=SEED, switches=None)
+    plan(preset)
     folder = cache_folder() / "demo" / f"{preset}-{VERSION}"
     if _is_ours(folder):
         return folder
@@ -374,9 +331,5 @@ def ensure_demo(preset: str = "demo") -> Path:
                 with contextlib.suppress(OSError):
                     made.rename(folder)
     if not _is_ours(folder):
-        raise PlaybookError(
-            "The demo shop cannot be kept in the cache",
-            file=folder,
-            do="set PLAYBOOK_CACHE to a folder you may write to",
-        )
+        raise PlaybookError("demo.not_cached", file=folder)
     return folder

@@ -14,15 +14,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from playbook.demo.background import RATES
 from playbook.demo.shop import Shop
-from playbook.demo.truth import best_price
+from playbook.demo.truth import best_price, later_orders, purchase_rate, summed
 from playbook.demo.world import CHANNELS, PAID
 
-__all__ = ["compare", "oracle", "rule_of_thumb"]
-
-_CAPITAL = next(value for kind, _, value in RATES if kind == "capital_share_per_year")
+_CAPITAL = RATES["capital_share_per_year"]
+_START = {"budgets": 1.0, "prices": 0.4, "order_levels": 1.0}
+_DAYS_A_MONTH = 30.4
 SCALES: dict[str, tuple[float, ...]] = {
     "budgets": (0.7, 1.0, 1.4),
     "prices": (0.0, 0.4, 0.8),
@@ -39,7 +40,7 @@ def oracle(
     `horizon` is the number of months still to be earned from; `scales` comes from
     `search`.
     """
-    chosen = {"budgets": 1.0, "prices": 0.4, "order_levels": 1.0, **(scales or {})}
+    chosen = {**_START, **(scales or {})}
     out: dict[str, Any] = {
         "budgets": {c: b * chosen["budgets"] for c, b in _budgets(shop, horizon).items()}
     }
@@ -54,7 +55,7 @@ def search(shop: Shop, *, months: int = 3, futures: int = 2, horizon: int = 12) 
     """The scale of each lever that earns most over some months of other chance, one
     lever after the other.
     """
-    chosen = {"budgets": 1.0, "prices": 0.4, "order_levels": 1.0}
+    chosen = dict(_START)
     for lever, steps in SCALES.items():
         worth = {
             step: _worth(shop, {**chosen, lever: step}, months, futures, horizon) for step in steps
@@ -70,98 +71,79 @@ def _worth(shop: Shop, scales: dict[str, float], months: int, futures: int, hori
         for ahead in range(months):
             twin.advance(oracle(twin, horizon=max(horizon - ahead, 1), scales=scales))
         ahead = twin.profit().tail(months)
-        people = twin._sim.people
-        new = (
-            people["born"][: twin._sim.n] >= shop._sim.day
-        )  # what the people won are still worth counts as well
         each = float(ahead.margin.sum() / max(ahead.orders.sum(), 1))
-        rate, drop = people["rate"][: twin._sim.n][new], people["drop"][: twin._sim.n][new]
-        left = max(horizon - months, 0) * 30.4
-        later = (
-            (people["alive"][: twin._sim.n][new] * (1 - np.exp(-rate * drop * left)) / drop).sum()
-            * each
-            * 0.7
-        )
+        left = max(horizon - months, 0) * _DAYS_A_MONTH
+        later = _still_to_come(twin, shop._sim.day, left) * each * 0.7
         total += float(ahead.profit.sum()) + float(later)
     return total / futures
+
+
+def _still_to_come(shop: Shop, since: int, days: float) -> float:
+    """Orders that people won since a day will still try: they count as well."""
+    sim, p = shop._sim, shop._sim.people
+    new = np.flatnonzero(p.born[: sim.n] >= since)
+    rate, drop = p.rate[new], p.drop[new]
+    return (p.alive[new] * (1 - np.exp(-rate * drop * days)) / drop).sum()
 
 
 def _budgets(shop: Shop, horizon: int) -> dict[str, float]:
     """EUR of a month by channel: the last step of a fine grid whose euro still brings
     back one.
     """
-    sim, world = shop._sim, shop._sim.world
-    p, n = sim.people, sim.n
-    year = [c["truth"] for c in shop._chunks[-12:]]
-    tried, won, margin = (sum(t[name] for t in year) for name in ("tried", "won", "margin"))
-    base = float((p["rate"][:n] * p["alive"][:n]).sum())
-    ahead = np.arange(sim.day, sim.day + 30)
+    sim, world, paid = shop._sim, shop._sim.world, list(PAID)
+    tried, won, margin = summed([chunk.truth for chunk in shop._chunks[-12:]])
+    base, ahead = purchase_rate(sim), np.arange(sim.day, sim.day + 30)
     season = float((np.sqrt(world.season(ahead)) * world.weekday(ahead)).mean())
-    out = {}
-    share, each = (
-        won[list(PAID)].sum() / max(tried[list(PAID)].sum(), 1),
-        margin[list(PAID)].sum() / max(won[list(PAID)].sum(), 1),
-    )
+    share = won[paid].sum() / max(tried[paid].sum(), 1)
+    each = margin[paid].sum() / max(won[paid].sum(), 1)
+    budgets = {}
     for c in PAID:
-        people = p["cause"][:n] == c
-        later = 0.0
-        if people.any():
-            rate, drop = p["rate"][:n][people], p["drop"][:n][people]
-            later = (
-                float(((1 - drop) * (1 - np.exp(-rate * drop * 30.4 * horizon)) / drop).mean())
-                * share
-            )
+        later = later_orders(sim, c, _DAYS_A_MONTH * horizon) * share
         grid = world.base_spend[c] * np.linspace(0, 8, 401)
         reach = world.response(c, grid)
         newcomers = world.tops(c) * reach * season * share
-        value = each * (
-            newcomers * (1 + later) + base * world.nudge_top[c] * np.minimum(reach, 1) * share
-        )
-        out[CHANNELS[c]] = float(grid[np.argmax(value - grid)]) * 30.4
-    return out
+        nudged = base * world.nudge_top[c] * np.minimum(reach, 1) * share
+        value = each * (newcomers * (1 + later) + nudged)
+        budgets[CHANNELS[c]] = float(grid[np.argmax(value - grid)]) * _DAYS_A_MONTH
+    return budgets
 
 
 def _levels(shop: Shop) -> dict[str, tuple[int, int]]:
     """Reorder and order-up-to levels from true demand of the last eight weeks, season
     and the suppliers' laws.
     """
-    sim, world = shop._sim, shop._sim.world
-    rows = np.flatnonzero(world.launched < sim.day - 28)
-    wanted = np.concatenate([c["demand"] for c in shop._chunks[-3:]])[-56:][:, rows]
-    v = world.supplier[rows]
-    lead, spread = world.lead_mean[v], world.lead_mean[v] * world.lead_cv[v]
-    then, now = sim.day + lead + 15, sim.day - 28
-    season = (
-        np.array([world.season(np.array([int(t)]))[0] for t in then])
-        / world.season(np.array([now]))[0]
-    )
-    local = np.array(
-        [
-            world.category_season(t)[r] / max(world.category_season(now)[r], 1e-9)
-            for t, r in zip(then, rows, strict=True)
-        ]
-    )
-    life = np.array(
-        [world.life(t)[r] / max(world.life(now)[r], 1e-9) for t, r in zip(then, rows, strict=True)]
-    )
-    daily = np.maximum(wanted.mean(axis=0) * np.clip(season * local * life, 0.3, 3.0), 0.005)
-    day_var = np.maximum(wanted.var(axis=0), daily)
-    cost, price = world.unit_cost(sim.day)[rows] / 100, sim._price(sim.day)[rows] / 100
-    window = lead + 7
-    held = cost * _CAPITAL * 14 / 365
-    critical = np.clip((price - cost) * 0.7 / ((price - cost) * 0.7 + held), 0.5, 0.99)
     from scipy.special import ndtri
 
+    sim, world = shop._sim, shop._sim.world
+    rows = np.flatnonzero(world.launched < sim.day - 28)
+    wanted = np.concatenate([chunk.demand for chunk in shop._chunks[-3:]])[-56:][:, rows]
+    v = world.supplier[rows]
+    lead, spread = world.lead_mean[v], world.lead_mean[v] * world.lead_cv[v]
+    growth = _growth(shop, rows, sim.day + lead + 15)
+    daily = np.maximum(wanted.mean(axis=0) * growth, 0.005)
+    day_var = np.maximum(wanted.var(axis=0), daily)
+    cost, price = world.unit_cost(sim.day)[rows] / 100, sim.price(sim.day)[rows] / 100
+    gain, held = (price - cost) * 0.7, cost * _CAPITAL * 14 / 365
+    critical = np.clip(gain / (gain + held), 0.5, 0.99)
+    window = lead + 7
     safety = ndtri(critical) * np.sqrt(window * day_var + daily**2 * spread**2)
-    batch = np.sqrt(
-        2 * daily * 365 * 2.0 / np.maximum(cost * _CAPITAL, 1e-6)
-    )  # 25 EUR a purchase order, shared by a dozen lines
+    # 25 EUR a purchase order, shared by a dozen lines.
+    batch = np.sqrt(2 * daily * 365 * 2.0 / np.maximum(cost * _CAPITAL, 1e-6))
     reorder = np.ceil(daily * window + safety)
-    level = reorder + np.maximum(np.maximum(batch, daily * 7), world.pack[rows])
-    return {
-        str(world.sku_ids[r]): (int(a), int(np.ceil(b)))
-        for r, a, b in zip(rows, reorder, level, strict=True)
-    }
+    level = np.ceil(reorder + np.maximum(np.maximum(batch, daily * 7), world.pack[rows]))
+    pairs = zip(reorder.astype(int).tolist(), level.astype(int).tolist(), strict=True)
+    return dict(zip(world.sku_ids[rows].tolist(), pairs, strict=True))
+
+
+def _growth(shop: Shop, rows: ndarray, then: ndarray) -> ndarray:
+    """Demand of skus on a day each, as a multiple of the last eight weeks'."""
+    world, now = shop._sim.world, shop._sim.day - 28
+    season = world.season(then.astype(int)) / world.season(np.array([now]))[0]
+    local, life = (
+        np.array([law(t)[r] / max(law(now)[r], 1e-9) for t, r in zip(then, rows, strict=True)])
+        for law in (world.category_season, world.life)
+    )
+    return np.clip(season * local * life, 0.3, 3.0)
 
 
 def _prices(shop: Shop, part: float) -> dict[str, float]:
@@ -173,7 +155,7 @@ def _prices(shop: Shop, part: float) -> dict[str, float]:
     now = world.planned_price(sim.day)[rows].astype(float)
     best = best_price(world, sim.day)[rows]
     aim = np.clip(now * (best / now) ** part, 0.7 * now, 1.4 * now)
-    current = sim._price(sim.day)[rows]
+    current = sim.price(sim.day)[rows]
     aim = np.clip(aim, 0.85 * current, 1.15 * current)
     return {
         str(world.sku_ids[r]): round(float(a) / 100, 1)
@@ -187,8 +169,8 @@ def rule_of_thumb(shop: Shop) -> dict[str, Any]:
     return each platform claims.
     """
     last = shop._chunks[-1]
-    spend = last["spend"].sum(axis=(0, 2))
-    claimed = {c: last["claims"][c][1].sum() / 100 / max(spend[c], 1.0) for c in last["claims"]}
+    spend = last.spend.sum(axis=(0, 2))
+    claimed = {c: cents.sum() / 100 / max(spend[c], 1.0) for c, (_, cents) in last.claims.items()}
     total = sum(float(spend[c]) for c in claimed)
     weight = sum(claimed.values()) or 1.0
     return {"budgets": {CHANNELS[c]: total * value / weight for c, value in claimed.items()}}

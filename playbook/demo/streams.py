@@ -13,8 +13,7 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
-
-__all__ = ["code", "exponential", "key", "mix", "normal", "poisson", "text_ids", "uniform"]
+from numpy import ndarray
 
 _M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _30, _27, _31, _11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
@@ -22,11 +21,10 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ALPHABET = np.frombuffer(b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ", dtype=np.uint8)  # no 0/O, no 1/I
 
 
-def mix(words: np.ndarray) -> np.ndarray:
+def mix(words: ndarray) -> ndarray:
     """SplitMix64's finaliser on an array of uint64."""
-    z = np.atleast_1d(
-        np.asarray(words, dtype=np.uint64)
-    )  # whole arrays wrap round silently, scalars would warn
+    # Whole arrays wrap round silently, scalars would warn.
+    z = np.atleast_1d(np.asarray(words, dtype=np.uint64))
     z = (z ^ (z >> _30)) * _M1
     z = (z ^ (z >> _27)) * _M2
     z = z ^ (z >> _31)
@@ -39,7 +37,7 @@ def code(purpose: str) -> np.uint64:
     return mix(np.uint64((high << 32) | low))[()]
 
 
-def key(*parts: object) -> np.ndarray:
+def key(*parts: object) -> ndarray:
     """Folds seeds, purposes (text), entities and days (integers or arrays) into one
     word per entity.
     """
@@ -57,24 +55,29 @@ def key(*parts: object) -> np.ndarray:
     return folded if is_many else folded[0]
 
 
-def uniform(keys: np.ndarray, purpose: str) -> np.ndarray:
+def uniform(keys: ndarray, purpose: str) -> ndarray:
     """One number in (0, 1) per key and purpose."""
     word = mix(np.asarray(keys, dtype=np.uint64) ^ _tag(purpose))
     return ((word >> _11).astype(np.float64) + 0.5) * 2.0**-53
 
 
-def exponential(keys: np.ndarray, purpose: str) -> np.ndarray:
+def below(keys: ndarray, purpose: str, n: float) -> ndarray:
+    """A whole number from 0 to below n per key and purpose."""
+    return (uniform(keys, purpose) * n).astype(np.int64)
+
+
+def exponential(keys: ndarray, purpose: str) -> ndarray:
     """Standard exponential per key and purpose."""
     return -np.log(uniform(keys, purpose))
 
 
-def normal(keys: np.ndarray, purpose: str) -> np.ndarray:
+def normal(keys: ndarray, purpose: str) -> ndarray:
     """Standard normal per key and purpose (Box and Muller 1958)."""
     radius = np.sqrt(-2.0 * np.log(uniform(keys, purpose)))
     return radius * np.cos(2.0 * np.pi * uniform(keys, purpose + "/angle"))
 
 
-def poisson(keys: np.ndarray, purpose: str, mean: np.ndarray) -> np.ndarray:
+def poisson(keys: ndarray, purpose: str, mean: ndarray) -> ndarray:
     """Poisson counts by inversion of one uniform: a higher mean never gives a smaller
     count.
     """
@@ -97,13 +100,10 @@ def poisson(keys: np.ndarray, purpose: str, mean: np.ndarray) -> np.ndarray:
     if large.any():
         from scipy.special import ndtri
 
-        m, z = (
-            mean[large],
-            ndtri(u[large]),
-        )  # Cornish-Fisher: monotone in both the mean and the draw
-        count[large] = np.maximum(
-            np.floor(m + np.sqrt(m) * z + (z * z - 1.0) / 6.0 + 0.5), 0.0
-        ).astype(np.int64)
+        # Cornish-Fisher: monotone in both the mean and the draw.
+        m, z = mean[large], ndtri(u[large])
+        near = np.floor(m + np.sqrt(m) * z + (z * z - 1.0) / 6.0 + 0.5)
+        count[large] = np.maximum(near, 0.0).astype(np.int64)
     return count
 
 
@@ -116,7 +116,7 @@ def _tag(purpose: str) -> np.uint64:
     return _TAGS[purpose]
 
 
-def text_ids(keys: np.ndarray, length: int) -> np.ndarray:
+def text_ids(keys: ndarray, length: int) -> ndarray:
     """`length` letters and digits per key (5 bits each, at most 12), as bytes of shape
     (n, length).
     """

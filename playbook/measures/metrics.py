@@ -1,10 +1,11 @@
 """The metric dictionary: one definition per metric, used by every notebook and printed
 with every table by its id.
 
-*Maturity* is the number of days after a period's end before its figure may be judged (`win`: the platform's
-attribution window; `h`: the stated horizon; `par`: the shop sets it). The entries stand in `metrics.txt`, a line each,
-with a last cell where a goal's months add up (`flow`) or it is about `users` or `brand`;
-`data/METRICS.md` is written from there.
+*Maturity* is the number of days after a period's end before its figure may be judged
+(`win`: the platform's attribution window; `h`: the stated horizon; `par`: the shop sets
+it). The entries stand in `metrics.txt`, a line each, with a last cell where a goal's
+months add up (`flow`) or it is about `users` or `brand`; `data/METRICS.md` is written
+from there.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ibis
 import pandas as pd
 from ibis import _
 
 from playbook.errors import PlaybookError
+from playbook.measures.sums import sums_by, total
 
 if TYPE_CHECKING:
     from playbook.store import Store
@@ -141,104 +144,111 @@ def monthly_sales(shop: Store, *, months: int = 37) -> pd.DataFrame:
     month, amount, low, high, n, status.
 
     A month the log does not cover whole is `partial`. Customer metrics count known
-    customers only; they are missing where the shop knows none. n is the orders (or
-    buyers) behind the figure.
+    customers only; they are missing where the shop knows none, and new customers are
+    missing before anybody could be known to be new. n is the orders (or buyers) behind
+    the figure.
     """
-    orders = shop.sales_orders.mutate(month=_.ordered_on.strftime("%Y-%m"))
-    known = orders.customer_id.notnull()
-    by_month = orders.group_by("month").aggregate(
+    sums = _monthly_sums(shop, months)
+    figures = _figures(shop, sums)
+    over = {"spend_per_buyer": "buyers", "new_customers": "buyers"}
+    over |= {"sessions": "sessions", "cvr_sessions": "sessions"}
+    series = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "metric": metric,
+                    "month": sums.index,
+                    "amount": amount.astype("float64"),
+                    "n": sums[over.get(metric, "orders")],
+                }
+            )
+            for metric, amount in figures.items()
+        ],
+        ignore_index=True,
+    )
+    nothing = float("nan")
+    series["amount"] = series.amount.replace([float("inf"), float("-inf")], nothing)
+    is_whole = _is_whole(shop, series.month)
+    complete = is_whole.map({True: "complete", False: "partial"})
+    series["status"] = complete.mask(series.amount.isna(), "unobserved")
+    return series.assign(low=nothing, high=nothing)[MONTHLY]
+
+
+MONTHLY = ["metric", "month", "amount", "low", "high", "n", "status"]
+
+
+def _monthly_sums(shop: Store, months: int) -> pd.DataFrame:
+    """The sums the sales metrics are made of, by month."""
+    orders = shop.sales_orders
+    is_known = orders.customer_id.notnull()
+    sold = _by_month(
+        orders,
+        "ordered_on",
         orders=_.count(),
-        gross_sales=_.gross.sum().cast("float64"),
-        discounts=_.discount.sum().cast("float64"),
-        sales=_.revenue.sum().cast("float64"),
-        units=_.units.sum().cast("float64"),
-        paid=_.total.sum().cast("float64"),
+        gross_sales=total("gross"),
+        discounts=total("discount"),
+        sales=total("revenue"),
+        units=total("units"),
+        paid=total("total"),
         buyers=_.customer_id.nunique(),
-        known_orders=known.sum(),
-        known_paid=_.total.sum(where=known).cast("float64"),
+        known_orders=is_known.sum(),
+        known_paid=_.total.sum(where=is_known).cast("float64"),
         new_customers=(_.is_first & ~_.is_left_truncated).sum(),
-        margin=_.margin.sum().cast("float64"),
+        margin=total("margin"),
         n_unknown=_.margin.isnull().sum(),
     )
-    table = shop.con.execute(by_month.order_by("month")).set_index("month")
-    back = (
-        shop.booked_refunds.mutate(month=_.refunded_on.strftime("%Y-%m"))
-        .group_by("month")
-        .aggregate(
-            refunds=_.amount.sum().cast("float64"), refund_margin=_.margin.sum().cast("float64")
-        )
-    )
-    table = table.join(shop.con.execute(back.order_by("month")).set_index("month"), how="outer")
-    placed = (
-        shop.orders.mutate(month=_.ordered_on.strftime("%Y-%m"))
-        .group_by("month")
-        .aggregate(gmv=_.total.sum().cast("float64"))
-    )
-    table = table.join(shop.con.execute(placed.order_by("month")).set_index("month"), how="outer")
-    table = table.reindex(
-        [m for m in months_back(shop.month, months) if m >= f"{shop.observed_from:%Y-%m}"]
-    )
+    refunds = {"refunds": total("amount"), "refund_margin": total("margin")}
+    back = _by_month(shop.booked_refunds, "refunded_on", **refunds)
+    placed = _by_month(shop.orders, "ordered_on", gmv=total("total"))
+    table = sold.join(back, how="outer").join(placed, how="outer")
+    first = f"{shop.observed_from:%Y-%m}"
+    table = table.reindex([m for m in months_back(shop.month, months) if m >= first])
     if shop.has("traffic"):
-        visits = (
-            shop.traffic.mutate(month=_.day_on.strftime("%Y-%m"))
-            .group_by("month")
-            .aggregate(sessions=_.sessions.sum().cast("float64"))
-        )
-        table = table.join(shop.con.execute(visits.order_by("month")).set_index("month"))
-    refunds = table.refunds.fillna(0.0)
-    net = table.sales - refunds
-    edge = shop.truncated_before
-    if edge is not None:  # nobody can say who was new before that day
+        table = table.join(_by_month(shop.traffic, "day_on", sessions=total("sessions")))
+    if shop.truncated_before is not None:  # nobody can say who was new before that day
         starts = pd.PeriodIndex(table.index, freq="M").start_time
-        table["new_customers"] = table.new_customers.mask(starts < pd.Timestamp(edge))
-    out = {
-        "gmv": (table.gmv, table.orders),
-        "paid_amount": (table.paid, table.orders),
-        "gross_sales": (table.gross_sales, table.orders),
-        "net_revenue": (net, table.orders),
-        "orders": (table.orders, table.orders),
-        "aov": (net / table.orders, table.orders),
-        "units_per_order": (table.units / table.orders, table.orders),
-        "discount_share": (table.discounts / table.gross_sales, table.orders),
-        "refund_share_booked": (
-            (refunds / table.sales) if shop.has("refunds") else None,
-            table.orders,
-        ),
-        "spend_per_buyer": (table.known_paid / table.buyers, table.buyers),
-        "new_customers": (table.new_customers, table.buyers),
-        "cm": (
-            (table.margin + table.refund_margin.fillna(0.0)).where(table.n_unknown == 0),
-            table.orders,
-        ),
+        is_too_early = starts < pd.Timestamp(shop.truncated_before)
+        table["new_customers"] = table.new_customers.mask(is_too_early)
+    return table.assign(refunds=table.refunds.fillna(0.0))
+
+
+def _by_month(table: ibis.Table, day: str, **sums: ibis.Value) -> pd.DataFrame:
+    return sums_by(table.mutate(month=_[day].strftime("%Y-%m")), "month", **sums).set_index("month")
+
+
+def _figures(shop: Store, sums: pd.DataFrame) -> dict[str, pd.Series]:
+    """Metric -> its amount by month; those the shop cannot have are left out."""
+    net = sums.sales - sums.refunds
+    margin = sums.margin + sums.refund_margin.fillna(0.0)
+    figures = {
+        "gmv": sums.gmv,
+        "paid_amount": sums.paid,
+        "gross_sales": sums.gross_sales,
+        "net_revenue": net,
+        "orders": sums.orders,
+        "aov": net / sums.orders,
+        "units_per_order": sums.units / sums.orders,
+        "discount_share": sums.discounts / sums.gross_sales,
     }
-    if "sessions" in table:
-        out["sessions"] = (table.sessions, table.sessions)
-        out["cvr_sessions"] = (table.orders / table.sessions, table.sessions)
-    rows = [
-        pd.DataFrame({"metric": metric, "month": table.index, "amount": amount, "n": n})
-        for metric, (amount, n) in out.items()
-        if amount is not None
-    ]
-    found = pd.concat(rows, ignore_index=True)
-    if not shop.has("orders.customer_id"):
-        found = found[~found.metric.isin(["spend_per_buyer", "new_customers"])]
-    found["amount"] = found.amount.astype("float64").replace(
-        [float("inf"), float("-inf")], float("nan")
-    )
+    if shop.has("refunds"):
+        figures["refund_share_booked"] = sums.refunds / sums.sales
+    if shop.has("orders.customer_id"):
+        figures["spend_per_buyer"] = sums.known_paid / sums.buyers
+        figures["new_customers"] = sums.new_customers
+    figures["cm"] = margin.where(sums.n_unknown == 0)
+    if "sessions" in sums:
+        figures["sessions"] = sums.sessions
+        figures["cvr_sessions"] = sums.orders / sums.sessions
+    return figures
+
+
+def _is_whole(shop: Store, months: pd.Series) -> pd.Series:
+    """Whether the log covers each month from its first to its last day."""
     first, last = shop.observed_from, min(shop.as_of, shop.observed_to)
-    starts = pd.PeriodIndex(found.month, freq="M").start_time.date
-    ends = pd.PeriodIndex(found.month, freq="M").end_time.date
-    whole = [
-        (first <= a or _starts_with(first, a)) and b <= last
-        for a, b in zip(starts, ends, strict=True)
-    ]
-    found["status"] = [
-        "unobserved" if pd.isna(a) else "complete" if w else "partial"
-        for a, w in zip(found.amount, whole, strict=True)
-    ]
-    return found.assign(low=float("nan"), high=float("nan"))[
-        ["metric", "month", "amount", "low", "high", "n", "status"]
-    ]
+    periods = pd.PeriodIndex(months, freq="M")
+    starts, ends = periods.start_time.date, periods.end_time.date
+    is_begun = [first <= start or _starts_with(first, start) for start in starts]
+    return pd.Series(is_begun, months.index) & pd.Series(ends <= last, months.index)
 
 
 def _starts_with(first: dt.date, month_start: dt.date) -> bool:

@@ -65,7 +65,7 @@ def levels_for_fill(
     where an aim sku by sku would overshoot on everything that sells in ones. Orders in
     lots leave the position anywhere between the level and a lot above it; that is
     counted. Lost sales (`is_lost`) do not come back, so less is short than when they
-    are owed: what is on order is taken to arrive halfway. `aim` is one share, or one
+    are owed, by what the aim lets be lost: what is on order is taken to arrive halfway. `aim` is one share, or one
     per group in sorted order. Returns the levels and each sku's chance of running short
     in the window; skus without drawn demand: 0 and 1.
     """
@@ -76,6 +76,10 @@ def levels_for_fill(
     ordered = np.sort(before + window - spare, axis=1)
     on_order = np.maximum(before.mean(axis=1) - need, 0)[:, None].astype(window.dtype) * is_lost
 
+    # who serves an aim loses no more than the rest of it, week after week: without that
+    # limit a long wait would look covered by sales lost in it
+    most_lost = (1 - aims)[member][:, None].astype(window.dtype)
+
     def short_of(
         level: ndarray,
         spare: ndarray | float,
@@ -85,8 +89,10 @@ def levels_for_fill(
         position = level.astype(window.dtype)[:, None] + spare
         # no more is on order than the level asks for
         coming = np.minimum(on_order, position)
-        stock = position - coming
-        stock = np.maximum(stock - before / 2, 0) - before / 2 if is_lost else stock - before
+        stock = position - coming - before
+        if is_lost:
+            lost = np.maximum(before / 2 - (position - coming), 0)
+            stock = stock + np.minimum(lost, most_lost * before / 2)
         return np.maximum(window - np.maximum(stock + coming, 0), 0)
 
     def by_group(units: ndarray) -> ndarray:

@@ -14,9 +14,11 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playbook.errors import PlaybookError
+from playbook.messages import read_yaml
 from playbook.sources import clean
 from playbook.sources.read import Sheet, normalised
 from playbook.store.contract import TABLES, Column
@@ -24,8 +26,6 @@ from playbook.store.write import quoted
 
 if TYPE_CHECKING:
     import duckdb
-
-__all__ = ["Adapter", "Delivery", "Settings", "columns_of", "value_kind"]
 
 
 # times in one fixed width are cut and cast, many times faster than parsing by format
@@ -59,6 +59,7 @@ class Adapter:
     is_sectioned: bool = False  # a blank line ends the table; what follows is another one
     zone: str = ""  # time zone of times printed without an offset, where the platform fixes it
     signature: str = ""  # headers that tell this kind from others with similar columns
+    any_of: tuple[str, ...] = ()  # columns of which at least one must be there
     family: str = ""  # order numbers are unique within a family
     person_when: str = ""  # contact columns are hashed only in rows where this column is filled
     is_decimal_comma: bool | None = None
@@ -100,9 +101,23 @@ def columns_of(adapter: Adapter) -> dict[str, Wanted]:
 
 
 @functools.cache
+def total_words() -> tuple[str, ...]:
+    """The words by which rows call themselves a sum."""
+    return tuple(read_yaml(Path(__file__).parent / "words.yaml")["total"])
+
+
+def n_signs(adapter: Adapter, names: list[str]) -> int:
+    """How many of the headers are signs of this kind: what only its platform has."""
+    signs = header_list(adapter.signature)
+    patterns = [s.strip("/") for s in signs if s.startswith("/")]
+    return sum(n in signs or any(re.fullmatch(p, n) for p in patterns) for n in set(names))
+
+
+@functools.cache
 def header_list(text: str) -> frozenset[str]:
     """Headers separated by bars, as they are matched."""
-    return frozenset(normalised(h) for h in text.replace("\n", " ").split("|") if h.strip())
+    said = [h.strip() for h in text.replace("\n", " ").split("|") if h.strip()]
+    return frozenset(h if h.startswith("/") else normalised(h) for h in said)
 
 
 def found_columns(adapter: Adapter, names: list[str]) -> dict[str, int]:
@@ -233,21 +248,44 @@ class Delivery:
         hashes only.
         """
         self._check_duplicates()
+        self._read_columns()
+        self._strip_wrappers()
+        if self.sheet.rejects:
+            self.reject_lines = self.con.execute(
+                f"SELECT line, left(any_value(csv_line), 4000) FROM {self.sheet.rejects} GROUP BY line ORDER BY line"
+            ).fetchall()
+        footer = self._footer() if self.adapter.has_footers else "false"
+        self._take_off(footer)
+        if self.adapter.has_footers:
+            self._take_off_sums()
+        if self.n_footers:
+            self.repaired["footer and repeated header lines taken off"] = self.n_footers
+
+    def _read_columns(self) -> None:
         parts = []
         for name, at in self.at.items():
             text = f"c{at}"
             if self.wanted[name].type == "contact":
+                bare = clean.whole_id(text)
                 text = self.key(
-                    f"CASE WHEN {clean.is_plain(text)} THEN {text} ELSE {clean.plain_text(text)} END"
+                    f"CASE WHEN {clean.is_plain(text)} THEN {bare} ELSE {clean.plain_text(text)} END"
                 )
                 when = self.adapter.person_when
                 text = (
                     f"CASE WHEN c{self.at[when]} <> '' THEN {text} END" if when in self.at else text
                 )
             parts.append(f"{text} AS {name}")
+        if self.adapter.has_footers:  # the word of a sum may stand in a column that is not read
+            cells = ", ".join(f"c{i}" for i in range(len(self.sheet.headers)))
+            said = f"lower(concat_ws(chr(31), {cells}))"
+            edge, words = "(^|\\x1f)\\s*", "|".join(total_words())
+            parts.append(f"coalesce(regexp_matches({said}, '{edge}({words})($|[^a-z0-9])'), false) AS _said")
+            parts.append(f"coalesce(regexp_matches({said}, '{edge}({words})\\s*($|\\x1f)'), false) AS _named")
         self.con.execute(
             f"CREATE OR REPLACE TABLE raw AS SELECT {', '.join(parts)} FROM {self.sheet.scan}"
         )
+
+    def _strip_wrappers(self) -> None:
         kinds = {n: w.type for n, w in self.wanted.items() if n in self.at and w.type != "contact"}
         numbers = [n for n, kind in kinds.items() if kind in NUMBERS]
         unread = self._count(
@@ -259,18 +297,37 @@ class Delivery:
             for n, kind in kinds.items()
             if n not in self._plain_numbers
         }
-        for (
-            name,
-            test,
-        ) in (
-            odd.items()
-        ):  # one by one: only a filter stops at the first part of a test that decides it
+        # one by one: only a filter stops at the first part of a test that decides it
+        for name, test in odd.items():
             if self.con.execute(f"SELECT count(*) FROM raw WHERE {test}").fetchone() != (0,):
                 self.con.execute(f"UPDATE raw SET {name} = {clean.plain_text(name)} WHERE {test}")
-        if self.sheet.rejects:
-            self.reject_lines = self.con.execute(
-                f"SELECT line, left(any_value(csv_line), 4000) FROM {self.sheet.rejects} GROUP BY line ORDER BY line"
-            ).fetchall()
+
+    def _footer(self) -> str:
+        """SQL: whether a row calls itself a sum and has no day (a campaign may be called
+        `Total ...`). Footers of another width are taken off the rejected lines here.
+        """
+        words = "|".join([*total_words(), "account total", "results from"])
+        edge = f'["{re.escape(self.sheet.delimiter)}]'
+        said = re.compile(
+            rf"(?i)^\s*#|^\W*(©|\(c\))|^(?!\W*\d{{4}}-?\d\d)(.*{edge})?\s*({words})\s*($|:|{edge})"
+        )
+        rows = [row for row in self.reject_lines if not said.search(row[1] or "")]
+        self.n_footers += len(self.reject_lines) - len(rows)
+        self.reject_lines = rows
+        return f"(_said AND {self._undated()})"
+
+    def _undated(self) -> str:
+        day = self._day_column()
+        if day is None:
+            return "true"
+        word = f"regexp_matches(lower({day}), '^({'|'.join(total_words())})($|[^a-z0-9])')"
+        return f"({day} IS NULL OR NOT regexp_matches({day}, '[0-9]') OR {word})"
+
+    def _day_column(self) -> str | None:
+        return next((n for n in self.at if self.wanted[n].type == "day"), None)
+
+    def _take_off(self, footer: str) -> None:
+        """Takes off blank lines, footers and headers that stand in the file again."""
         empty = " AND ".join(f"{name} IS NULL" for name in self.at)
         repeated = (
             " AND ".join(
@@ -280,27 +337,6 @@ class Delivery:
             )
             or "false"
         )
-        first = next(iter(sorted(self.at, key=self.at.get)))
-        footer = "false"
-        if self.adapter.has_footers:
-            words = "total|totals|grand total|gesamt|summe|totale|totaal|合计|总计|汇总|小计|account total|results from"
-            edge = f'["{re.escape(self.sheet.delimiter)}]'
-            said = re.compile(
-                rf"(?i)^\s*#|^(?!\W*\d{{4}}-?\d\d)(.*{edge})?\s*({words})\s*($|:|{edge})"
-            )
-            shorter = [
-                bool(said.search(text or "")) for _, text in self.reject_lines
-            ]  # footers of another width
-            self.reject_lines = [
-                r for r, is_footer in zip(self.reject_lines, shorter, strict=True) if not is_footer
-            ]
-            self.n_footers += sum(shorter)
-            footer = f"coalesce(regexp_matches(lower({first}), '^({words})($|[^a-z0-9])'), false)"
-            day = next((n for n in self.at if self.wanted[n].type == "day"), None)
-            if day == first:
-                footer = f"({footer} OR ({first} IS NULL AND NOT ({empty})))"
-            elif day:  # a campaign may be called `Total ...`; a sum has no day
-                footer = f"({footer} AND ({day} IS NULL OR NOT regexp_matches({day}, '[0-9]')))"
         inside = f"({footer}) OR coalesce({repeated}, false)"
         found = self._count(
             {"rows": "true", "inside": inside, "taken off": f"({empty}) OR {inside}"}
@@ -312,8 +348,32 @@ class Delivery:
         n_blank = found["taken off"] - found["inside"]
         if n_blank:
             self.repaired["blank lines passed over"] = n_blank
-        if self.n_footers:
-            self.repaired["footer and repeated header lines taken off"] = self.n_footers
+
+    def _take_off_sums(self) -> None:
+        """Takes off rows that are the sum of others, by their arithmetic: a row without
+        a day that comes to all the rows with one, and a row called a total that comes
+        to the others of its day. Any other row without a day cannot be read.
+        """
+        day = self._day_column()
+        value = next((n for n in self.at if self.wanted[n].type == "money"), None)
+        if day is None:
+            return
+        undated = self._undated()
+        found = self._count({"undated": undated, "named": "_named"})
+        if value and (found["undated"] or found["named"]):
+            number = self._number(value)
+            rows = f"SELECT rowid AS row, {undated} AS is_undated, _named, {day} AS day, {number} AS value FROM raw"
+            self.con.execute(f"""CREATE OR REPLACE TEMP TABLE summed AS
+                WITH r AS ({rows})
+                SELECT row FROM r WHERE is_undated AND abs(value - (SELECT sum(value) FROM r WHERE NOT is_undated AND NOT _named)) < 0.015
+                UNION SELECT a.row FROM r a WHERE _named AND NOT is_undated
+                    AND abs(a.value - (SELECT sum(value) FROM r b WHERE b.day = a.day AND NOT b._named)) < 0.015""")
+            (n,) = self.con.execute("SELECT count(*) FROM summed").fetchone()
+            self.con.execute("DELETE FROM raw WHERE rowid IN (SELECT row FROM summed)")
+            self.n_footers += n
+            self.n_rows -= n
+        if found["undated"]:
+            self.require(day, when="true")
 
     def _count(self, tests: Mapping[str, str]) -> dict[str, int]:
         """How many rows of `raw` meet each test, all in one pass."""
@@ -390,7 +450,28 @@ class Delivery:
                     rows=n,
                     do="export it again and import the file without opening it in a spreadsheet",
                 )
+            self._refuse_rounded(name)
         return name
+
+    def _refuse_rounded(self, name: str) -> None:
+        """A spreadsheet keeps fifteen digits of a number and writes zeros for the rest:
+        where every long number ends so, by no chance, they have been lost.
+        """
+        longer = f"regexp_full_match({name}, '[0-9]{{16,}}')"
+        (first,) = self.con.execute(f"SELECT any_value({name}) FROM raw WHERE {longer}").fetchone()
+        if first is None or not first[15:].strip("0") == "":
+            return
+        n, n_round, n_zeros, example = self.con.execute(f"""
+            SELECT count(*), count(*) FILTER (regexp_full_match({name}, '[0-9]{{15}}0+')), sum(length({name}) - 15), min({name})
+            FROM (SELECT DISTINCT {name} FROM raw WHERE {longer})""").fetchone()
+        if n == n_round and n_zeros >= 6:
+            raise PlaybookError(
+                "sources.digits_lost",
+                example=example,
+                file=self.sheet.path.name,
+                column=self.header(name),
+                rows=n,
+            )
 
     def word(self, name: str) -> str:
         """A code or a name given by the platform."""
@@ -530,6 +611,8 @@ class Delivery:
         slashed = [s for s in styles if s[0] in "md" and "/" in s]
         if len(slashed) > 1 and styles[0] == slashed[0]:
             styles = [self._day_order(name, slashed)]
+        elif slashed:
+            self._proved_order()  # one order per file: two are refused
         self._style[name] = styles[0]
         if best == n_filled:
             self._explained.add(name)
@@ -553,10 +636,13 @@ class Delivery:
         return out
 
     def _day_order(self, name: str, styles: list[str]) -> str:
-        """Which of two readings of 3/4/2026 is meant: told, or the one under which the
-        days keep the steadier step.
+        """Which of two readings of 3/4/2026 is meant: told, or proved by a column of the
+        file. Nothing is guessed: where no day above the twelfth proves it, the import
+        asks.
         """
         wanted = self.settings.day_first
+        if wanted is None:
+            wanted = self._proved_order()
         if wanted is not None:
             return next((s for s in styles if s.startswith("d/m") == wanted), styles[0])
         firsts = {
@@ -566,32 +652,41 @@ class Delivery:
             ).fetchone()[0]
             for s in styles
         }
-        if sum(firsts.values()) == 1:  # published series name the first day of each period
+        # published series name the first day of each period
+        if self.adapter.beside and sum(firsts.values()) == 1:
             return next(s for s in styles if firsts[s])
-        spread = {}
-        for style in styles:
-            spread[style] = self.con.execute(
-                f"WITH d AS (SELECT DISTINCT {clean.day_of(name, style)} AS d FROM raw WHERE {name} IS NOT NULL), "
-                "g AS (SELECT d - lag(d) OVER (ORDER BY d) AS step FROM d) "
-                "SELECT max(step), count(*) FROM g"
-            ).fetchone()
-        steps = sorted(styles, key=lambda s: spread[s][0] or 0)
-        low, high = (spread[s][0] or 0 for s in steps[:2])
-        if high > 2 * max(low, 1):
-            return steps[0]
         same = self.con.execute(
             f"SELECT count(*) FROM raw WHERE {clean.day_of(name, styles[0])} IS DISTINCT FROM {clean.day_of(name, styles[1])}"
         ).fetchone()[0]
         if not same:
             return styles[0]
         raise PlaybookError(
-            "day and month cannot be told apart",
+            "sources.day_or_month",
             file=self.sheet.path.name,
             column=self.header(name),
             rows=same,
-            rule="dates",
-            do="say which comes first with day_first (--day-first or --month-first)",
         )
+
+    def _proved_order(self) -> bool | None:
+        """Whether the file's days stand before their months, by the numbers above twelve
+        in any of its columns; None where none proves it.
+        """
+        if "order" not in self._style:
+            parts = [
+                f"count(*) FILTER (TRY_CAST(regexp_extract(c{i}, '^\\s*([0-9]{{1,2}})/([0-9]{{1,2}})/[0-9]{{2,4}}\\b', {place}) AS INTEGER) > 12)"
+                for i in range(len(self.sheet.headers))
+                for place in (1, 2)
+            ]
+            counts = self.con.execute(f"SELECT {', '.join(parts)} FROM {self.sheet.scan}").fetchone()
+            day_first, month_first = sum(counts[::2]), sum(counts[1::2])
+            if day_first and month_first:
+                raise PlaybookError(
+                    "sources.two_day_orders",
+                    file=self.sheet.path.name,
+                    rows=min(day_first, month_first),
+                )
+            self._style["order"] = "d" if day_first else "m" if month_first else ""
+        return {"d": True, "m": False, "": None}[self._style["order"]]
 
     def local(self, name: str) -> str:
         """A time column as printed by the platform: the shop's own clock where an
@@ -701,6 +796,7 @@ class Delivery:
         """
         if budget is None:
             budget = TABLES[table].loss_budget if table in TABLES else 0.001
+        self._try_every_date()
         bad = " OR ".join(self._bad.values()) or "false"
         (n,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {bad}").fetchone()
         n_lines = len(self.reject_lines)
@@ -725,6 +821,14 @@ class Delivery:
             )
         if n:
             self.con.execute(f"DELETE FROM raw WHERE {bad}")
+
+    def _try_every_date(self) -> None:
+        """A date the shape rule comes to later is tried as well: what cannot be read must
+        be known before rows are counted.
+        """
+        for name in self.at:
+            if self.wanted[name].type in ("time", "day") and name not in self._style:
+                self.local(name)
 
     def _examples(self) -> str:
         """Column, number of rows and line numbers for what could not be read; values

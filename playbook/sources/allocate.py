@@ -8,62 +8,106 @@ of a file always come to the total it prints.
 
 from __future__ import annotations
 
-from playbook.sources.adapter import Delivery
+import functools
+from pathlib import Path
 
-__all__ = ["STATUS_RANK", "finish_orders"]
+from playbook.errors import PlaybookError
+from playbook.messages import read_yaml, say
+from playbook.sources.adapter import Delivery
+from playbook.store.contract import TABLES
+from playbook.store.write import quoted
 
 STATUS_RANK = "CASE status WHEN 'placed' THEN 0 WHEN 'paid' THEN 1 WHEN 'shipped' THEN 2 WHEN 'done' THEN 3 WHEN 'cancelled' THEN 4 ELSE 5 END"
 EXTRA = ("duties", "tip", "gift_card")
+MONEY, TEXT, TIME = "DECIMAL(18,6)", "VARCHAR", "TIMESTAMP"
+HEAD_COLUMNS = {
+    **dict.fromkeys(("subtotal", "discount", "shipping", "tax", "refunded", *EXTRA), MONEY),
+    **dict.fromkeys(("customer_id", "uid"), TEXT),
+    **dict.fromkeys(("paid_at", "cancelled_at", "shipped_at", "delivered_at", "updated_at"), TIME),
+}
+LINE_COLUMNS = {
+    "sku": TEXT,
+    "title": TEXT,
+    "discount": MONEY,
+    "list_price": MONEY,
+    "is_product": "BOOLEAN",
+    "extra": TEXT,
+}
+# so many lines of an order are tried in every combination to find those taken off or given back
+MOST_LINES = 8
 
 
-def finish_orders(d: Delivery, heads: str, lines: str, *, is_line: str = "true") -> None:
+@functools.cache
+def words(kind: str) -> tuple[str, ...]:
+    """The titles by which platforms name a tip or a gift card."""
+    return tuple(read_yaml(Path(__file__).parent / "words.yaml")[kind])
+
+
+def extra_of(title: str, sku: str) -> str:
+    """SQL: whether a line is a tip or a gift card, by its title; missing for goods."""
+    tips = ", ".join(map(quoted, words("tip")))
+    cards = " OR ".join(f"starts_with(lower({title}), {quoted(w)})" for w in words("gift_card"))
+    return (
+        f"CASE WHEN {sku} IS NOT NULL THEN NULL WHEN lower({title}) IN ({tips}) THEN 'tip' "
+        f"WHEN {cards} THEN 'gift_card' END"
+    )
+
+
+def refuse_numbers_used_again(d: Delivery, heads: str) -> None:
+    """Two orders under one number in one file: an order is placed once, so one number
+    with two moments and two buyers or totals names two orders. `heads` is a table of
+    order_id, ordered_at, customer_id, total.
+    """
+    rows, example = d.con.execute(f"""
+        SELECT count(*), min(order_id) FROM (
+            SELECT order_id FROM {heads} GROUP BY 1 HAVING min(ordered_at) <> max(ordered_at)
+            AND (min(total) <> max(total) OR min(customer_id) <> max(customer_id)))""").fetchone()
+    if rows:
+        raise PlaybookError(
+            "sources.number_used_again",
+            example=example,
+            rows=rows,
+            file=d.sheet.path.name,
+            column=d.header("order_id"),
+        )
+
+
+def finish_orders(
+    d: Delivery, heads: str, lines: str, *, is_line: str = "true", may_be_edited: bool = False
+) -> None:
     """Emits the order tables from two queries over `raw`.
 
     `heads`: one row per order row as printed: order_id, ordered_at, ordered_on, status,
     currency, total, and where the platform has them subtotal (goods after discounts),
     discount (of the order), shipping, tax, duties, tip, gift_card, refunded,
-    customer_id, paid_at, cancelled_at, shipped_at, delivered_at, updated_at and any
-    other column of `orders`. `lines`: order_id, quantity, price (as printed, with or
-    without tax), discount (of the line), sku, title ... `is_line`: which rows of `raw`
-    are lines; the others still count as rows of their order. Whether prices hold tax is
+    customer_id, uid (the platform's own unique id), paid_at, cancelled_at, shipped_at,
+    delivered_at, updated_at and any other column of `orders`. `lines`: order_id,
+    quantity, price (as printed, with or without tax), discount (of the line), sku,
+    title, extra (`tip` or `gift_card` where the line is one) ... `is_line`: which rows
+    of `raw` are lines; the others still count as rows of their order. `may_be_edited`:
+    lines taken off an order later still stand in the file. Whether prices hold tax is
     found out order by order: subtotal + shipping = total, or subtotal + shipping + tax.
     """
     con = d.con
-    con.execute(f"CREATE OR REPLACE TABLE heads_in AS {heads}")
-    con.execute(f"CREATE OR REPLACE TABLE lines_in AS {lines}")
-    have = {r[0] for r in con.execute("DESCRIBE heads_in").fetchall()}
-    has = {r[0] for r in con.execute("DESCRIBE lines_in").fetchall()}
-    for name, kind in (
-        ("subtotal", "DECIMAL(18,6)"),
-        ("discount", "DECIMAL(18,6)"),
-        ("shipping", "DECIMAL(18,6)"),
-        ("tax", "DECIMAL(18,6)"),
-        ("refunded", "DECIMAL(18,6)"),
-        *((e, "DECIMAL(18,6)") for e in EXTRA),
-        ("customer_id", "VARCHAR"),
-        ("paid_at", "TIMESTAMP"),
-        ("cancelled_at", "TIMESTAMP"),
-        ("shipped_at", "TIMESTAMP"),
-        ("delivered_at", "TIMESTAMP"),
-        ("updated_at", "TIMESTAMP"),
+    for name, query, columns in (
+        ("heads_in", heads, HEAD_COLUMNS),
+        ("lines_in", lines, LINE_COLUMNS),
     ):
-        if name not in have:
-            con.execute(f"ALTER TABLE heads_in ADD COLUMN {name} {kind}")
-    for name, kind in (
-        ("sku", "VARCHAR"),
-        ("title", "VARCHAR"),
-        ("discount", "DECIMAL(18,6)"),
-        ("list_price", "DECIMAL(18,6)"),
-        ("is_product", "BOOLEAN"),
-    ):
-        if name not in has:
-            con.execute(f"ALTER TABLE lines_in ADD COLUMN {name} {kind}")
+        con.execute(f"CREATE OR REPLACE TABLE {name} AS {query}")
+        have = {row[0] for row in con.execute(f"DESCRIBE {name}").fetchall()}
+        for column, kind in columns.items():
+            if column not in have:
+                con.execute(f"ALTER TABLE {name} ADD COLUMN {column} {kind}")
     con.execute(f"""CREATE OR REPLACE TABLE bare AS
         SELECT order_id, count(*) AS n_bare FROM raw WHERE NOT coalesce({is_line}, false) GROUP BY order_id""")
     con.execute("DROP TABLE raw")  # the memory is better used for what follows
     _fold(d)
     for done in ("heads_in", "lines_in"):
         con.execute(f"DROP TABLE {done}")
+    _set_extras_apart(d)
+    con.execute("CREATE OR REPLACE TABLE edited (k BIGINT, n_edited BIGINT)")
+    if may_be_edited:
+        _take_off_edited(d)
     _share_out(d)
     _emit(d)
 
@@ -78,6 +122,7 @@ def _fold(d: Delivery) -> None:
     ).fetchone()
     picked = "SELECT *, 1 AS n_heads, total AS total_delivered FROM heads_in"
     if n != n_orders:
+        refuse_numbers_used_again(d, "heads_in")
         picked = """
             SELECT *, count(*) OVER (PARTITION BY order_id) AS n_heads, sum(total) OVER (PARTITION BY order_id) AS total_delivered
             FROM heads_in QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY greatest(updated_at, ordered_at, paid_at,
@@ -105,6 +150,103 @@ def _fold(d: Delivery) -> None:
         SELECT h.k, l.*
         FROM (SELECT order_id, count(*) AS n_all, count(*) FILTER (quantity <= 0) AS n_zero, sum(quantity * price) AS printed
               FROM lines_in GROUP BY order_id) l LEFT JOIN heads h USING (order_id)""")
+
+
+def _set_extras_apart(d: Delivery) -> None:
+    """Tips and gift cards among the lines are money of the order and no sales. A tip's
+    line goes; a gift card's stays at price 0, so that the order says what was bought.
+
+    Whether the subtotal holds them is told by the total: with them it is explained, or
+    without.
+    """
+    con = d.con
+    n_tips, n_cards, amount = con.execute(
+        "SELECT count(*) FILTER (extra = 'tip'), count(*) FILTER (extra = 'gift_card'), "
+        "coalesce(sum(quantity * price - own_discount), 0) FROM lines WHERE extra IS NOT NULL"
+    ).fetchone()
+    con.execute("CREATE OR REPLACE TABLE extras (k BIGINT, tips DECIMAL(18,6), cards DECIMAL(18,6), n_tips BIGINT)")
+    if not n_tips + n_cards:
+        return
+    con.execute("""INSERT INTO extras
+        SELECT k, coalesce(sum(quantity * price - own_discount) FILTER (extra = 'tip'), 0),
+               coalesce(sum(quantity * price - own_discount) FILTER (extra = 'gift_card'), 0),
+               count(*) FILTER (extra = 'tip')
+        FROM lines WHERE extra IS NOT NULL GROUP BY k""")
+    rest = (
+        "h.total - h.subtotal - coalesce(h.shipping, 0) - coalesce(h.duties, 0) "
+        "- coalesce(h.tip, 0) - coalesce(h.gift_card, 0)"
+    )
+
+    def ties(on_top: str) -> str:
+        off = f"({rest} - ({on_top}))"
+        return f"abs({off}) < 0.015 OR abs({off} - coalesce(h.tax, 0)) < 0.015"
+
+    con.execute(f"""UPDATE heads h SET
+            tip = coalesce(h.tip, 0) + e.tips, gift_card = coalesce(h.gift_card, 0) + e.cards,
+            subtotal = h.subtotal - CASE WHEN {ties("0")} THEN e.tips + e.cards
+                WHEN {ties("e.tips")} THEN e.cards WHEN {ties("e.cards")} THEN e.tips ELSE 0 END
+        FROM extras e WHERE e.k = h.k""")
+    con.execute("DELETE FROM lines WHERE extra = 'tip'")
+    con.execute("""UPDATE lines SET price = 0, own_discount = 0, discount = 0, is_product = false
+        WHERE extra = 'gift_card'""")
+    d.notes.append(say("sources.extras_apart", tips=n_tips, cards=n_cards, amount=amount))
+
+
+def _combinations(con: object, lines: str) -> None:
+    """`combos`: every combination of an order's lines (k, mask, n, value) from a query of
+    k, i (0, 1 ...), n_lines, value.
+    """
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE combos AS
+        WITH l AS ({lines}), m AS (
+            SELECT k, unnest(range(1, CAST(power(2, n_lines) AS BIGINT))) AS mask
+            FROM (SELECT DISTINCT k, n_lines FROM l WHERE n_lines <= {MOST_LINES}))
+        SELECT k, mask, count(*) AS n, sum(value) AS value
+        FROM m JOIN l USING (k) WHERE (mask >> i) & 1 = 1 GROUP BY k, mask""")
+
+
+def _take_off_edited(d: Delivery) -> None:
+    """Lines taken off an order keep their quantity in the export, while its subtotal is
+    without them: found as the lines that explain the subtotal to the cent, where no
+    discount does.
+    """
+    con = d.con
+    con.execute("""CREATE OR REPLACE TEMP TABLE odd AS
+        SELECT k, goods - lines_discount - subtotal AS over, stated, lines_discount
+        FROM (SELECT h.k, h.subtotal, coalesce(h.discount, 0) AS stated, h.shipping, h.tax, h.total, h.duties,
+                     h.tip, h.gift_card, s.*  EXCLUDE (k)
+              FROM heads h JOIN (SELECT k, sum(quantity * price) AS goods, sum(own_discount) AS lines_discount,
+                                        count(*) AS n FROM lines GROUP BY k) s USING (k))
+        WHERE subtotal IS NOT NULL AND goods - subtotal > 0.01 * (n + 1)
+          AND least(abs(goods - subtotal - stated), abs(goods - subtotal - lines_discount),
+                    abs(goods - subtotal - stated - lines_discount)) > 0.01 * (n + 1)""")
+    if con.execute("SELECT count(*) FROM odd").fetchone() == (0,):
+        return
+    con.execute("""CREATE OR REPLACE TEMP TABLE odd_lines AS
+        SELECT k, line_no, quantity, price, own_discount, quantity * price - own_discount AS value,
+               CAST(row_number() OVER (PARTITION BY k ORDER BY line_no) - 1 AS INTEGER) AS i, count(*) OVER (PARTITION BY k) AS n_lines
+        FROM lines SEMI JOIN odd USING (k)""")
+    _combinations(con, "SELECT k, i, n_lines, value FROM odd_lines WHERE value > 0")
+    # whole lines before some units of one; the fewest lines, of these the last ones
+    con.execute("""CREATE OR REPLACE TEMP TABLE taken_off AS
+        WITH w AS (
+            SELECT k, mask, n, NULL AS i, NULL AS units FROM combos JOIN odd USING (k)
+            WHERE least(abs(over - value), abs(over - stated - value)) < 0.005
+            UNION ALL SELECT k, 0, 100, i, CAST(round(o.over / price) AS BIGINT) FROM odd_lines JOIN odd o USING (k)
+            WHERE price > 0 AND own_discount = 0 AND round(o.over / price) BETWEEN 1 AND quantity - 1
+              AND abs(round(o.over / price) * price - o.over) < 0.005)
+        SELECT * FROM w QUALIFY row_number() OVER (PARTITION BY k ORDER BY n, mask DESC, i DESC) = 1""")
+    con.execute("""CREATE OR REPLACE TEMP TABLE off AS
+        SELECT k, line_no, units FROM odd_lines l JOIN taken_off t USING (k)
+        WHERE t.i = l.i OR (t.i IS NULL AND (t.mask >> l.i) & 1 = 1)""")
+    con.execute("""UPDATE lines SET quantity = lines.quantity - o.units FROM off o
+        WHERE o.units IS NOT NULL AND o.k = lines.k AND o.line_no = lines.line_no""")
+    con.execute("""DELETE FROM lines USING off o
+        WHERE o.units IS NULL AND o.k = lines.k AND o.line_no = lines.line_no""")
+    con.execute("""INSERT INTO edited
+        SELECT k, count(*) FILTER (units IS NULL) FROM off GROUP BY k""")
+    (orders,) = con.execute("SELECT count(*) FROM edited").fetchone()
+    if orders:
+        d.notes.append(say("sources.edited_orders", orders=orders))
 
 
 def _share_out(d: Delivery) -> None:
@@ -209,25 +351,45 @@ def _share_out(d: Delivery) -> None:
 
 
 def _emit(d: Delivery) -> None:
-    con = d.con
-    from playbook.store.contract import TABLES
+    d.con.execute("""
+        CREATE OR REPLACE TABLE itemised AS
+        SELECT p.*, h.duties, h.tip, h.gift_card, h.order_id, h.ordered_on, h.customer_id IS NULL AS is_guest, h.total_delivered, h.n_heads,
+               coalesce(c.n_all, 0) AS n_all, coalesce(c.n_zero, 0) AS n_zero, coalesce(p.gross - p.line_discount, 0) AS revenue,
+               coalesce(e.n_edited, 0) AS n_edited, coalesce(x.n_tips, 0) AS n_tips,
+               p.total - coalesce(p.gross - p.line_discount, 0) - p.net_shipping - p.tax - p.extra AS rest
+        FROM placed p JOIN heads h USING (k) LEFT JOIN counted c USING (k) LEFT JOIN edited e USING (k) LEFT JOIN extras x USING (k)""")
+    _emit_orders(d)
+    _emit_lines(d)
+    _emit_refunds(d)
+    d.emit(
+        "entities",
+        f"""
+        SELECT h.order_id AS entity, h.own_last, {STATUS_RANK} AS status_rank, coalesce(h.refunded, 0) AS refunded,
+               CASE WHEN p.is_usable AND p.is_tied THEN 2 WHEN p.is_usable THEN 1 ELSE 0 END AS completeness
+        FROM heads h JOIN placed p USING (k)
+        UNION ALL SELECT order_id, NULL, 0, 0, 0 FROM counted WHERE k IS NULL""",
+    )
+    _emit_ledger(d)
+    d.is_checked = True
 
-    have = {r[0] for r in con.execute("DESCRIBE heads").fetchall()}
-    own = [
-        c.name
-        for c in TABLES["orders"].columns
-        if c.name in have
-        and c.name not in ("order_id", "gross", "discount", "shipping", "tax", "total")
-    ]
+
+def _emit_orders(d: Delivery) -> None:
+    have = {r[0] for r in d.con.execute("DESCRIBE heads").fetchall()}
+    set_here = ("order_id", "gross", "discount", "shipping", "tax", "total", "other_charges")
+    own = [c.name for c in TABLES["orders"].columns if c.name in have and c.name not in set_here]
     more = [c for c in ("is_contactable", "is_business") if c in have]
     d.emit(
         "orders",
         f"""
-        SELECT h.order_id AS entity, h.order_id, {", ".join(f"h.{c}" for c in own + more)}, coalesce(p.gross, 0) AS gross,
-               coalesce(p.line_discount, 0) AS discount, p.net_shipping AS shipping, p.tax AS tax, coalesce(h.total, 0) AS total
-        FROM heads h JOIN placed p USING (k) WHERE p.is_usable""",
+        SELECT h.order_id AS entity, h.order_id, {", ".join(f"h.{c}" for c in own + more)}, h.uid AS _uid,
+               coalesce(p.gross, 0) AS gross, coalesce(p.line_discount, 0) AS discount, p.net_shipping AS shipping,
+               p.tax AS tax, nullif(p.rest, 0) AS other_charges, coalesce(h.total, 0) AS total
+        FROM heads h JOIN itemised p USING (k) WHERE p.is_usable""",
     )
-    line = {r[0] for r in con.execute("DESCRIBE placed_lines").fetchall()}
+
+
+def _emit_lines(d: Delivery) -> None:
+    line = {r[0] for r in d.con.execute("DESCRIBE placed_lines").fetchall()}
     extra = [c for c in ("list_price", "unit_cost", "seller_id", "promo_id") if c in line]
     named = "coalesce(sku, CASE WHEN title IS NOT NULL THEN 'title:' || trim(regexp_replace(lower(title), '[^\\p{L}\\p{N}]+', ' ', 'g')) END)"
     d.emit(
@@ -237,39 +399,73 @@ def _emit(d: Delivery) -> None:
                line_tax AS tax, title, {"".join(f"{c}, " for c in extra)}coalesce(is_product, true) AS is_product
         FROM placed_lines""",
     )
-    (without,) = con.execute("SELECT count(*) FROM placed_lines WHERE sku IS NULL").fetchone()
+    (without,) = d.con.execute("SELECT count(*) FROM placed_lines WHERE sku IS NULL").fetchone()
     if without:
         d.repaired["lines without a sku, named by their title"] = without
-    # a refund is told with tax and shipping in it; what it takes off revenue is at most the order's goods
-    refund = "least(h.refunded * (1 - p.tax / nullif(h.total, 0)), p.gross - p.line_discount)"
+
+
+def _emit_refunds(d: Delivery) -> None:
+    """A refund is told with tax and shipping in it; what it takes off revenue is at most
+    the order's goods, and exactly the lines it gives back where they can be told.
+    """
+    con = d.con
+    (undated,) = con.execute("SELECT count(*) FROM heads WHERE refunded > 0").fetchone()
+    con.execute("CREATE OR REPLACE TABLE given_back (k BIGINT, amount DECIMAL(18,6))")
+    if undated:
+        d.notes.append(f"{undated:,} refunds without a date: they count in their order's month")
+        _find_given_back(con)
+    refund = (
+        "coalesce(b.amount, least(h.refunded * (1 - p.tax / nullif(h.total, 0)), p.gross - p.line_discount))"
+    )
     d.emit(
         "refunds",
         f"""
         SELECT h.order_id AS entity, h.order_id || '-refund' AS refund_id, h.order_id, CAST(NULL AS TIMESTAMP) AS refunded_at,
                CAST(NULL AS DATE) AS refunded_on, CAST({refund} AS DECIMAL(18,2)) AS amount, h.customer_id, 'refund' AS kind
-        FROM heads h JOIN placed p USING (k) WHERE p.is_usable AND h.refunded > 0 AND CAST({refund} AS DECIMAL(18,2)) > 0""",
+        FROM heads h JOIN placed p USING (k) LEFT JOIN given_back b USING (k)
+        WHERE p.is_usable AND h.refunded > 0 AND CAST({refund} AS DECIMAL(18,2)) > 0""",
     )
-    (undated,) = con.execute("SELECT count(*) FROM heads WHERE refunded > 0").fetchone()
-    if undated:
-        d.notes.append(f"{undated:,} refunds without a date: they count in their order's month")
-    d.emit(
-        "entities",
-        f"""
-        SELECT h.order_id AS entity, h.own_last, {STATUS_RANK} AS status_rank, coalesce(h.refunded, 0) AS refunded,
-               CASE WHEN p.is_usable AND p.is_tied THEN 2 WHEN p.is_usable THEN 1 ELSE 0 END AS completeness
-        FROM heads h JOIN placed p USING (k)
-        UNION ALL SELECT order_id, NULL, 0, 0, 0 FROM counted WHERE k IS NULL""",
-    )
+
+
+def _find_given_back(con: object) -> None:
+    """`given_back`: the goods in a refund of a part of its order, where they come to whole
+    lines or units with their tax, with or without the shipping; 0 where only the
+    shipping was given back. Tax may lie on the goods alone or on the shipping as well.
+    """
+    con.execute("""CREATE OR REPLACE TEMP TABLE sought AS
+        WITH p AS (
+            SELECT k, CAST(h.refunded AS DOUBLE) AS refunded, CAST(net_shipping AS DOUBLE) AS ship,
+                   CAST(i.tax / nullif(revenue, 0) AS DOUBLE) AS on_goods,
+                   CAST(i.tax / nullif(revenue + net_shipping, 0) AS DOUBLE) AS on_all
+            FROM heads h JOIN itemised i USING (k)
+            WHERE is_usable AND h.refunded > 0 AND h.refunded < h.total - 0.005 AND revenue > 0)
+        SELECT k, 1 AS turn, refunded / (1 + on_goods) AS goods FROM p
+        UNION ALL SELECT k, 2, refunded / (1 + on_all) FROM p
+        UNION ALL SELECT k, 3, (refunded - ship) / (1 + on_goods) FROM p WHERE ship > 0
+        UNION ALL SELECT k, 4, refunded / (1 + on_all) - ship FROM p WHERE ship > 0""")
+    con.execute("""CREATE OR REPLACE TEMP TABLE sold AS
+        SELECT k, quantity, quantity * net_price - final_discount AS value,
+               CAST(row_number() OVER (PARTITION BY k ORDER BY line_no) - 1 AS INTEGER) AS i, count(*) OVER (PARTITION BY k) AS n_lines
+        FROM placed_lines SEMI JOIN sought USING (k)""")
+    _combinations(con, "SELECT k, i, n_lines, value FROM sold WHERE value > 0")
+    con.execute("""INSERT INTO given_back
+        WITH w AS (
+            SELECT k, turn, n, c.value AS amount FROM sought s JOIN combos c USING (k) WHERE abs(c.value - goods) <= 0.01
+            UNION ALL SELECT k, turn, 1, round(goods * quantity / value) * value / quantity
+            FROM sought JOIN sold USING (k)
+            WHERE value > 0 AND round(goods * quantity / value) BETWEEN 1 AND quantity
+              AND abs(round(goods * quantity / value) * value / quantity - goods) <= 0.01
+            UNION ALL SELECT k, 9, 0, 0 FROM sought WHERE turn >= 3 AND abs(goods) <= 0.01)
+        SELECT k, CAST(amount AS DECIMAL(18,6)) FROM w QUALIFY row_number() OVER (PARTITION BY k ORDER BY turn, n, amount) = 1""")
+
+
+def _emit_ledger(d: Delivery) -> None:
     whose = "order_id, ordered_on, is_guest"
     each = " UNION ALL ".join(
-        f"SELECT {whose}, '{e}', 0, {e} FROM itemised WHERE is_usable AND {e} <> 0" for e in EXTRA
+        f"SELECT {whose}, '{e}', {'n_tips' if e == 'tip' else 0}, coalesce({e}, 0) FROM itemised WHERE is_usable AND ({e} <> 0"
+        f"{' OR n_tips > 0' if e == 'tip' else ''})"
+        for e in EXTRA
     )
-    con.execute("""
-        CREATE OR REPLACE TABLE itemised AS
-        SELECT p.*, h.duties, h.tip, h.gift_card, h.order_id, h.ordered_on, h.customer_id IS NULL AS is_guest, h.total_delivered, h.n_heads,
-               coalesce(c.n_all, 0) AS n_all, coalesce(c.n_zero, 0) AS n_zero, coalesce(p.gross - p.line_discount, 0) AS revenue,
-               p.total - coalesce(p.gross - p.line_discount, 0) - p.net_shipping - p.tax - p.extra AS rest
-        FROM placed p JOIN heads h USING (k) LEFT JOIN counted c USING (k)""")
     d.emit(
         "ledger",
         f"""
@@ -278,8 +474,9 @@ def _emit(d: Delivery) -> None:
             UNION ALL SELECT {whose}, 'tax', 0, tax FROM itemised WHERE is_usable AND tax <> 0
             UNION ALL SELECT {whose}, 'shipping', 0, net_shipping FROM itemised WHERE is_usable AND net_shipping <> 0
             UNION ALL {each}
+            UNION ALL SELECT {whose}, 'edited', n_edited, 0 FROM itemised WHERE is_usable AND n_edited > 0
             UNION ALL SELECT {whose}, 'stock_write_off', n_zero, 0 FROM itemised WHERE is_usable AND n_zero > 0
-            UNION ALL SELECT {whose}, 'overlap', n_all - n_zero - coalesce(n_lines, 0), total_delivered - total FROM itemised
+            UNION ALL SELECT {whose}, 'overlap', n_all - n_zero - n_edited - n_tips - coalesce(n_lines, 0), total_delivered - total FROM itemised
                       WHERE n_heads > 1 AND is_usable
             UNION ALL SELECT {whose}, CASE WHEN abs(rest) <= tolerance THEN 'rounding' ELSE 'unexplained' END, 0, rest FROM itemised
                       WHERE is_usable AND rest <> 0
@@ -292,4 +489,3 @@ def _emit(d: Delivery) -> None:
         UNION ALL
         SELECT order_id, 'incomplete', NULL, true, n_all, 1, CAST(printed AS DECIMAL(18,6)) FROM counted WHERE k IS NULL""",
     )
-    d.is_checked = True

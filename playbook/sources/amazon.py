@@ -5,8 +5,7 @@ from __future__ import annotations
 from playbook.sources.adapter import Adapter, Delivery
 from playbook.sources.allocate import finish_orders
 
-__all__ = ["ADAPTERS"]
-
+CAME_BACK = ("returned", "returning", "rejected", "refused", "lost in transit", "undeliverable", "damaged")
 # marketplaces whose prices are printed without tax; everywhere else the price holds it
 TAX_ON_TOP = "'amazon.com', 'amazon.ca', 'amazon.com.mx', 'us', 'ca'"
 
@@ -16,9 +15,12 @@ def shape_orders(d: Delivery) -> None:
     prints no total.
     """
     con = d.con
-    status = f"""CASE WHEN starts_with(lower({d.word("status")}), 'cancel') THEN 'cancelled'
-        WHEN lower({d.word("status")}) LIKE '%delivered%' THEN 'done' WHEN starts_with(lower({d.word("status")}), 'ship') THEN 'shipped'
-        WHEN starts_with(lower({d.word("status")}), 'unship') THEN 'paid' ELSE 'placed' END"""
+    said = f"lower({d.word('status')})"
+    # goods that came back or never came: the platform gives the money back
+    came_back = " OR ".join(f"{said} LIKE '%{w}%'" for w in CAME_BACK)
+    status = f"""CASE WHEN starts_with({said}, 'cancel') THEN 'cancelled' WHEN {came_back} THEN 'refunded'
+        WHEN {said} LIKE '%delivered%' THEN 'done' WHEN starts_with({said}, 'ship') THEN 'shipped'
+        WHEN starts_with({said}, 'unship') THEN 'paid' ELSE 'placed' END"""
     money = {
         n: f"coalesce({d.money(n)}, 0)"
         for n in (
@@ -43,11 +45,8 @@ def shape_orders(d: Delivery) -> None:
     d.require("order_id", "purchased_at", "quantity", when="true")
     d.refuse_unreadable("orders", budget=0.0)
     con.execute(f"CREATE OR REPLACE TABLE items AS {query}")
-    is_line_total = _is_line_total(d)
-    unit = (
-        "CAST(item_price / nullif(quantity, 0) AS DECIMAL(18,6))" if is_line_total else "item_price"
-    )
-    line = "item_price" if is_line_total else "item_price * quantity"
+    # Amazon documents item-price as the price of the whole line, whatever its quantity
+    unit, line = "CAST(item_price / nullif(quantity, 0) AS DECIMAL(18,6))", "item_price"
     priced = "quantity > 0 AND item_price IS NOT NULL"
     (n_empty,) = con.execute(f"SELECT count(*) FROM items WHERE NOT ({priced})").fetchone()
     if n_empty:
@@ -58,33 +57,18 @@ def shape_orders(d: Delivery) -> None:
     top = f"CASE WHEN any_value(marketplace) IN ({TAX_ON_TOP}) OR (any_value(marketplace) IS NULL AND any_value(currency) IN ('USD', 'CAD')) THEN 1 ELSE 0 END"
     tax = "sum(item_tax + shipping_tax + wrap_tax)"
     heads = f"""
+        SELECT *, CASE WHEN status = 'refunded' THEN total ELSE 0 END AS refunded FROM (
         SELECT order_id, min(ordered_at) AS ordered_at, min(ordered_on) AS ordered_on, max(updated_at) AS updated_at,
                min(status) AS status, any_value(currency ORDER BY currency) AS currency, any_value(region ORDER BY region) AS region,
                any_value(country ORDER BY country) AS country, 'amazon' AS platform, 'amazon' AS channel, bool_or(is_business) AS is_business,
                coalesce(sum({line}) FILTER ({priced}), 0) - coalesce(sum(item_discount) FILTER ({priced}), 0) AS subtotal,
                sum({ship}) AS shipping, {tax} AS tax,
                coalesce(sum({line}) FILTER ({priced}), 0) - coalesce(sum(item_discount) FILTER ({priced}), 0) + sum({ship}) + {tax} * {top} AS total
-        FROM items GROUP BY order_id"""
+        FROM items GROUP BY order_id)"""
     lines = f"""
         SELECT order_id, sku, title, CASE WHEN item_price IS NULL THEN 0 ELSE quantity END AS quantity,
                coalesce({unit}, 0) AS price, item_discount AS discount, promo_id FROM items"""
     finish_orders(d, heads, lines)
-
-
-def _is_line_total(d: Delivery) -> bool:
-    """Whether item-price is the price of the whole line: looked up on skus sold both
-    singly and in numbers.
-    """
-    totals, units = d.con.execute("""
-        WITH one AS (SELECT sku, median(item_price) AS single FROM items WHERE quantity = 1 AND item_price > 0 GROUP BY sku)
-        SELECT count(*) FILTER (abs(item_price / quantity - single) < abs(item_price - single)),
-               count(*) FILTER (abs(item_price / quantity - single) > abs(item_price - single))
-        FROM items JOIN one USING (sku) WHERE quantity > 1 AND item_price > 0""").fetchone()
-    if units > totals:
-        d.notes.append(
-            f"item-price is the price of one unit in this file ({units:,} rows say so, {totals:,} the contrary)"
-        )
-    return units <= totals
 
 
 def shape_traffic(d: Delivery) -> None:

@@ -25,8 +25,6 @@ from playbook.sources.read import open_sheets
 from playbook.sources.secret import Salt
 from playbook.store.write import connect, quoted
 
-__all__ = ["AudienceReport", "safe_cell", "write_audience"]
-
 CONTACTS = Adapter(
     kind="contacts",
     title="contact file",
@@ -100,50 +98,56 @@ def write_audience(
         "runs" in [p.lower() for p in target.resolve().parts]
         or Path(store).resolve() in target.resolve().parents
     ):
-        raise PlaybookError(
-            "a list of people may not lie in a run or in a store",
-            file=target.name,
-            do="name a file outside of both",
-        )
+        raise PlaybookError("sources.list_inside_store", file=target.name)
     keys, out = _members(segment, members)
     out |= set(held_out)
     secret = Salt(read_log(Path(store)).get("salt_fingerprint"), given=salt, may_create=False)
     secret()
+    found, refused, mails = _matched(Path(contacts), secret, keys, out)
+    _write(target, mails)
+    return AudienceReport(
+        segment, target.name, len(keys | (out & keys)), len(out & keys), found, refused, len(mails)
+    )
+
+
+def _matched(
+    contacts: Path, secret: Salt, keys: set[str], out: set[str]
+) -> tuple[int, int, list[str]]:
+    """How many of the segment stand in the contact file, how many of them without
+    consent, and the e-mails of the others.
+    """
     with tempfile.TemporaryDirectory(prefix="playbook-import-") as folder:
         con = connect(scratch=Path(folder))
         sheets = open_sheets(
-            con, Path(contacts), Path(folder), lambda names: len(found_columns(CONTACTS, names))
+            con, contacts, Path(folder), lambda names: len(found_columns(CONTACTS, names))
         )
-        sheet = sheets[0]
-        d = Delivery(con, CONTACTS, sheet, Settings(), secret)
+        d = Delivery(con, CONTACTS, sheets[0], Settings(), secret)
         d.load()
         con.register("members", pd.DataFrame({"customer_id": sorted(keys)}, dtype="str"))
         con.register("held", pd.DataFrame({"customer_id": sorted(out)}, dtype="str"))
         yes = ", ".join(quoted(y) for y in YES)
         con.execute(f"""CREATE TABLE matched AS
-            SELECT {d.key("email")} AS customer_id, min(lower(email)) AS email, bool_and(lower(coalesce(consent, '')) IN ({yes})) AS is_yes
+            SELECT {d.key("email")} AS customer_id, min(lower(email)) AS email,
+                   bool_and(lower(coalesce(consent, '')) IN ({yes})) AS is_yes
             FROM raw WHERE email IS NOT NULL GROUP BY 1""")
-        found, refused = (
-            con.execute("""SELECT count(*), count(*) FILTER (NOT is_yes) FROM matched SEMI JOIN members USING (customer_id)
-            ANTI JOIN held USING (customer_id)""").fetchone()
-        )
-        rows = con.execute("""SELECT email FROM matched SEMI JOIN members USING (customer_id) ANTI JOIN held USING (customer_id)
-            WHERE is_yes ORDER BY email""").fetchall()
+        wanted = "matched SEMI JOIN members USING (customer_id) ANTI JOIN held USING (customer_id)"
+        found, refused = con.execute(
+            f"SELECT count(*), count(*) FILTER (NOT is_yes) FROM {wanted}"
+        ).fetchone()
+        rows = con.execute(f"SELECT email FROM {wanted} WHERE is_yes ORDER BY email").fetchall()
+    return found, refused, [email for (email,) in rows]
+
+
+def _write(target: Path, mails: list[str]) -> None:
+    """The list, readable by its owner only, whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.new")
-    with open(
-        os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
-        "w",
-        encoding="utf-8",
-        newline="",
-    ) as handle:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with open(os.open(part, flags, 0o600), "w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle)
         writer.writerow(["email"])
-        writer.writerows([safe_cell(e)] for (e,) in rows)
+        writer.writerows([safe_cell(mail)] for mail in mails)
     os.replace(part, target)
-    return AudienceReport(
-        segment, target.name, len(keys | (out & keys)), len(out & keys), found, refused, len(rows)
-    )
 
 
 def _members(segment: str, members: object) -> tuple[set[str], set[str]]:
@@ -151,32 +155,20 @@ def _members(segment: str, members: object) -> tuple[set[str], set[str]]:
     if isinstance(members, (str, os.PathLike)):
         path = Path(members)
         if not path.is_file():
-            raise PlaybookError(
-                "the segment's list is not there",
-                file=path.name,
-                do="run the segmentation chapter first",
-            )
+            raise PlaybookError("sources.segment_list_missing", file=path.name)
         members = (
             pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
         )
     if not isinstance(members, pd.DataFrame):
         return {str(m) for m in members}, set()
     if "customer_id" not in members:
-        raise PlaybookError(
-            "the segment's list has no customer_id",
-            column="customer_id",
-            do="name the list of chapter 06",
-        )
+        raise PlaybookError("sources.segment_list_without_ids", column="customer_id")
     frame = members
     if "segment" in frame:
         names = sorted(frame["segment"].astype(str).unique())
         frame = frame[frame["segment"].astype(str) == segment]
         if frame.empty:
-            raise PlaybookError(
-                f"there is no segment {segment!r}",
-                rule=f"one of {', '.join(names)}",
-                do="choose one of them",
-            )
+            raise PlaybookError("sources.no_segment", segment=segment, known=", ".join(names))
     arms = frame["arm"].astype(str) if "arm" in frame else pd.Series("treated", index=frame.index)
     is_out = arms.map(lambda a: bool(re.match(r"hold|control", a.lower())))
     return set(frame["customer_id"].astype(str)), set(frame.loc[is_out, "customer_id"].astype(str))

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-__all__ = ["NESTED", "flat"]
-
 NESTED = (
     "event_timestamp",
     "event_name",

@@ -13,6 +13,8 @@ import shutil
 from importlib import util
 from pathlib import Path
 
+import duckdb
+
 from playbook.errors import PlaybookError
 from playbook.store.cache import cache_folder
 from playbook.store.write import (
@@ -25,8 +27,6 @@ from playbook.store.write import (
     write_json,
     write_table,
 )
-
-__all__ = ["GOLDEN", "store_folder", "text_file"]
 
 GOLDEN = {
     "rows": 69_659,
@@ -54,11 +54,7 @@ def text_file() -> Path:
         Path(spec.origin).parent / "datasets" / "CDNOW_master.txt" if spec and spec.origin else None
     )
     if path is None or not path.exists():
-        raise PlaybookError(
-            "the CDNOW text is not there",
-            file="lifetimes/datasets/CDNOW_master.txt",
-            do="install lifetimes 0.11.3",
-        )
+        raise PlaybookError("sources.cdnow_missing", file="lifetimes/datasets/CDNOW_master.txt")
     return path
 
 
@@ -76,12 +72,7 @@ def store_folder() -> Path:
         return folder
     content = text_file().read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256:
-        raise PlaybookError(
-            "the CDNOW text differs from the published one",
-            file=text_file(),
-            rule="sha256",
-            do="reinstall lifetimes",
-        )
+        raise PlaybookError("sources.cdnow_differs", file=text_file())
     with locked(folder):
         if not (folder / "store.json").exists():
             _build(folder, text_file())
@@ -91,86 +82,81 @@ def store_folder() -> Path:
 def _build(folder: Path, text: Path) -> None:
     stage = staging(folder)
     con = connect(scratch=stage / "scratch")
-    con.execute(f"""
-        CREATE TABLE lines AS
-        SELECT field[1] AS customer_id, CAST(strptime(field[2], '%Y%m%d') AS DATE) AS day_on,
-               CAST(field[3] AS BIGINT) AS quantity, CAST(field[4] AS DECIMAL(18,6)) AS amount,
-               field[1] || '-' || field[2] AS order_id,
-               CAST(CAST(field[4] AS DECIMAL(18,6)) / CAST(field[3] AS BIGINT) AS DECIMAL(18,6)) AS price
-        FROM (SELECT string_split_regex(trim(line), '\\s+') AS field
-              FROM read_csv({quoted(text)}, columns = {{'line': 'VARCHAR'}}, header = false, auto_detect = false,
-                            delim = '\x01', quote = '', escape = ''))
-        WHERE field[1] <> 'customer_id'""")
-    found = con.execute(
-        "SELECT count(*), count(DISTINCT customer_id), count(DISTINCT order_id), sum(quantity)::BIGINT,"
-        " sum(amount)::VARCHAR FROM lines"
-    ).fetchone()
-    if dict(zip(GOLDEN, found, strict=True)) != GOLDEN:
-        raise PlaybookError("CDNOW does not give its golden numbers", rule=str(GOLDEN), file=text)
-    write_table(
-        con,
-        "order_lines",
-        """
-        SELECT order_id, row_number() OVER (PARTITION BY order_id ORDER BY amount DESC, quantity) AS line_no,
-               'cd' AS sku, quantity, price, 0 AS discount, 'CD' AS title, true AS is_product FROM lines""",
-        stage / "order_lines.parquet",
-    )
-    write_table(
-        con,
-        "orders",
-        """
-        SELECT order_id, CAST(day_on AS TIMESTAMP) AS ordered_at, day_on AS ordered_on, 'done' AS status, customer_id,
-               CAST(day_on AS TIMESTAMP) AS paid_at, 'USD' AS currency, sum(quantity * price) AS gross, 0 AS discount,
-               0 AS shipping, 0 AS tax, sum(amount) AS total FROM lines GROUP BY ALL""",
-        stage / "orders.parquet",
-    )
-    write_table(
-        con,
-        "customers",
-        """
-        SELECT customer_id, min(day_on) AS first_seen_on FROM lines GROUP BY ALL""",
-        stage / "customers.parquet",
-    )
-    write_table(
-        con,
-        "products",
-        """
-        SELECT 'cd' AS sku, 'CD' AS title, min(day_on) AS launched_on, true AS is_active FROM lines""",
-        stage / "products.parquet",
-    )
-    write_table(
-        con,
-        "import_ledger",
-        f"""
-        SELECT '{SHA256[:12]}' AS import_id, '{SHA256}' AS source_sha256, 'kept' AS reason, day_on, false AS is_guest,
-               count(*) AS n_rows, count(DISTINCT order_id) AS n_orders, sum(quantity * price) AS amount
-        FROM lines GROUP BY day_on
-        UNION ALL
-        SELECT '{SHA256[:12]}', '{SHA256}', 'rounding', day_on, false, 0, 0, sum(amount) - sum(quantity * price)
-        FROM lines GROUP BY day_on HAVING sum(amount) <> sum(quantity * price)""",
-        stage / "import_ledger.parquet",
-    )
+    _read(con, text)
+    for table, query in TABLES_OF_LINES.items():
+        write_table(con, table, query, stage / f"{table}.parquet")
     first, last = con.execute(
         "SELECT min(day_on)::VARCHAR, max(day_on)::VARCHAR FROM lines"
     ).fetchone()
     con.close()
     (stage / "shop.yaml").write_text(SHOP_YAML, encoding="utf-8")
     shutil.rmtree(stage / "scratch", ignore_errors=True)
-    observed = ("orders", "order_lines", "customers", "products")
-    write_json(
-        stage / "store.json",
-        {
-            "observed_from": dict.fromkeys(observed, first),
-            "observed_to": dict.fromkeys(observed, last),
-            "salt_fingerprint": None,  # public data with ids that name nobody: kept as published
-            "imports": [
-                {
-                    "import_id": SHA256[:12],
-                    "kind": "cdnow",
-                    "source_sha256": SHA256,
-                    "rows": GOLDEN["rows"],
-                }
-            ],
-        },
-    )
+    _write_log(stage, first, last)
     publish(folder)
+
+
+def _read(con: duckdb.DuckDBPyConnection, text: Path) -> None:
+    """`lines`: the published text, its golden numbers checked."""
+    con.execute(f"""
+        CREATE TABLE lines AS
+        SELECT field[1] AS customer_id, CAST(strptime(field[2], '%Y%m%d') AS DATE) AS day_on,
+               CAST(field[3] AS BIGINT) AS quantity, CAST(field[4] AS DECIMAL(18,6)) AS amount,
+               field[1] || '-' || field[2] AS order_id,
+               CAST(CAST(field[4] AS DECIMAL(18,6)) / CAST(field[3] AS BIGINT)
+                    AS DECIMAL(18,6)) AS price
+        FROM (SELECT string_split_regex(trim(line), '\\s+') AS field
+              FROM read_csv({quoted(text)}, columns = {{'line': 'VARCHAR'}}, header = false,
+                            auto_detect = false, delim = '\x01', quote = '', escape = ''))
+        WHERE field[1] <> 'customer_id'""")
+    found = con.execute(
+        "SELECT count(*), count(DISTINCT customer_id), count(DISTINCT order_id),"
+        " sum(quantity)::BIGINT, sum(amount)::VARCHAR FROM lines"
+    ).fetchone()
+    if dict(zip(GOLDEN, found, strict=True)) != GOLDEN:
+        raise PlaybookError("sources.cdnow_golden", rule=str(GOLDEN), file=text)
+
+
+def _write_log(stage: Path, first: str, last: str) -> None:
+    observed = ("orders", "order_lines", "customers", "products")
+    taken = {
+        "import_id": SHA256[:12],
+        "kind": "cdnow",
+        "source_sha256": SHA256,
+        "rows": GOLDEN["rows"],
+    }
+    log = {
+        "observed_from": dict.fromkeys(observed, first),
+        "observed_to": dict.fromkeys(observed, last),
+        # public data with ids that name nobody: kept as published
+        "salt_fingerprint": None,
+        "imports": [taken],
+    }
+    write_json(stage / "store.json", log)
+
+
+TABLES_OF_LINES = {
+    "order_lines": """
+        SELECT order_id, row_number() OVER (
+                   PARTITION BY order_id ORDER BY amount DESC, quantity) AS line_no,
+               'cd' AS sku, quantity, price, 0 AS discount, 'CD' AS title, true AS is_product
+        FROM lines""",
+    "orders": """
+        SELECT order_id, CAST(day_on AS TIMESTAMP) AS ordered_at, day_on AS ordered_on,
+               'done' AS status, customer_id, CAST(day_on AS TIMESTAMP) AS paid_at,
+               'USD' AS currency, sum(quantity * price) AS gross, 0 AS discount, 0 AS shipping,
+               0 AS tax, sum(amount) AS total
+        FROM lines GROUP BY ALL""",
+    "customers": "SELECT customer_id, min(day_on) AS first_seen_on FROM lines GROUP BY ALL",
+    "products": """
+        SELECT 'cd' AS sku, 'CD' AS title, min(day_on) AS launched_on, true AS is_active
+        FROM lines""",
+    "import_ledger": f"""
+        SELECT '{SHA256[:12]}' AS import_id, '{SHA256}' AS source_sha256, 'kept' AS reason, day_on,
+               false AS is_guest, count(*) AS n_rows, count(DISTINCT order_id) AS n_orders,
+               sum(quantity * price) AS amount
+        FROM lines GROUP BY day_on
+        UNION ALL
+        SELECT '{SHA256[:12]}', '{SHA256}', 'rounding', day_on, false, 0, 0,
+               sum(amount) - sum(quantity * price)
+        FROM lines GROUP BY day_on HAVING sum(amount) <> sum(quantity * price)""",
+}

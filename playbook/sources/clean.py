@@ -136,6 +136,12 @@ def plain_text(column: str) -> str:
     return f"nullif(regexp_replace(trim({inner}, '{_SPACES}'), {_literal(nothing)}, ''), '')"
 
 
+def whole_id(text: str) -> str:
+    """An id without the `.0` that a spreadsheet or a data frame puts behind a number."""
+    number = f"regexp_replace({text}, '^([0-9]+)\\.0+$', '\\1')"
+    return f"CASE WHEN suffix({text}, '.0') THEN {number} ELSE {text} END"
+
+
 def blank(text: str) -> str:
     """Whether cleaned text stands for nothing."""
     return f"({text} IS NULL OR lower({text}) IN ({', '.join(map(_literal, BLANKS))}))"

@@ -19,8 +19,6 @@ from playbook.sources.read import digest
 from playbook.sources.registry import DataSet, data_set
 from playbook.store.cache import cache_folder
 
-__all__ = ["FetchReport", "fetch"]
-
 TRIES = 5
 BLOCK = 1 << 16
 
@@ -163,10 +161,10 @@ def _download(
                 changed,
             )
         raise PlaybookError(
-            f"the publisher cannot be reached ({type(error).__name__})",
+            "sources.publisher_unreachable",
+            cause=type(error).__name__,
             file=file,
             rule=address.split("?")[0],
-            do="check the connection; what has arrived is kept and the next try goes on from there",
         ) from None
     old.unlink(missing_ok=True)
     if loader.changed:

@@ -9,8 +9,6 @@ import re
 from playbook.errors import PlaybookError
 from playbook.sources.adapter import Adapter, Delivery
 
-__all__ = ["ADAPTERS"]
-
 
 def _period(d: Delivery) -> tuple[str | None, str | None]:
     text = "\n".join(d.sheet.preamble)
@@ -36,12 +34,7 @@ def shape_traffic(d: Delivery) -> None:
             "add Date to the report for figures by day"
         )
     else:
-        raise PlaybookError(
-            "the report has no day and does not cover one month",
-            file=d.sheet.path.name,
-            rule="one row per day and channel",
-            do="add the dimension Date, or export one month at a time",
-        )
+        raise PlaybookError("sources.ga4_without_day", file=d.sheet.path.name)
     channel = f"coalesce({d.text('channel')}, 'all')"
     count = d.count
     d.emit(

@@ -22,6 +22,8 @@ import yaml
 from playbook.errors import PlaybookError
 from playbook.sources import kinds
 from playbook.sources.adapter import Adapter, Delivery, Settings
+from playbook.sources.advice import advise
+from playbook.sources.columns import ColumnSum, lines_of, read_sums, stored_sums, unread_columns
 from playbook.sources.merge import Part, Rebuilt, parts_of, rebuild
 from playbook.sources.read import EXCEL_ROWS, Sheet, open_sheets
 from playbook.sources.secret import Salt
@@ -39,7 +41,7 @@ from playbook.store.write import (
 
 __all__ = ["FileReport", "ImportReport", "import_files"]
 
-VERSION = 4  # raised when the same file would now give other rows: it is then read again instead of passed over
+VERSION = 5  # raised when the same file would now give other rows: it is then read again instead of passed over
 IN_PARTS = ("entities", "ledger", "order_channels")
 
 
@@ -60,6 +62,7 @@ class FileReport:
     left_out: dict[str, int] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    columns: list[ColumnSum] = field(default_factory=list)
     last_day: str = ""
     tables: tuple[str, ...] = ()
     import_id: str = ""
@@ -90,7 +93,12 @@ class ImportReport:
         """The same as plain values."""
         return {
             "store": self.store,
-            "files": [vars(f) | {"tables": list(f.tables)} for f in self.files],
+            "files": [
+                vars(f)
+                | {"tables": list(f.tables)}
+                | {"columns": [{k: str(v) for k, v in vars(c).items()} for c in f.columns]}
+                for f in self.files
+            ],
             "ledger": json.loads(self.ledger.astype({"amount": str}).to_json(orient="records")),
             "tables": json.loads(self.tables.to_json(orient="records")),
             "unmatched": json.loads(self.unmatched.to_json(orient="records")),
@@ -113,7 +121,7 @@ class ImportReport:
             out += [f"  repaired: {what} ({n:,})" for what, n in sorted(f.repaired.items())]
             out += [f"  left out: {what} ({n:,})" for what, n in sorted(f.left_out.items())]
             out += [f"  columns not understood: {', '.join(f.unknown)}"] if f.unknown else []
-            out += [f"  {note}" for note in f.notes]
+            out += [f"  {text}" for text in [*lines_of(f.columns), *f.notes]]
         out += [f"not imported: {text}" for text in self.skipped]
         if len(self.ledger):
             out.append(f"money as delivered ({self.currency or 'money'}), by what became of it:")
@@ -256,7 +264,8 @@ def _import(
         day_first=knobs["day_first"],
         is_decimal_comma=knobs["is_decimal_comma"],
         observed_on=knobs["observed_on"],
-        options=options,
+        options=options
+        | ({"known_columns": settings["known_columns"]} if settings.get("known_columns") else {}),
     )
     _check_zone(con, set_up.zone)
     files: list[FileReport] = []
@@ -360,7 +369,7 @@ def _one_file(
     if chosen is not None:
 
         def fit(names: list[str]) -> int:
-            return kinds.score(chosen, names)
+            return kinds.score(chosen, names, is_named=True)
     else:
 
         def fit(names: list[str]) -> int:
@@ -496,6 +505,8 @@ def _one_sheet(
             do="export a period that has rows",
         )
     d.n_unreadable = 0
+    unread = unread_columns(d, tuple(settings.options.get("known_columns") or ()))
+    in_file = read_sums(d)
     one.shape(d)
     if "entities" not in d.emitted and not getattr(d, "is_checked", False):
         d.refuse_unreadable(one.gives[0])
@@ -505,7 +516,9 @@ def _one_sheet(
             file=sheet.path.name,
             do="export it again",
         )
-    _write_part(con, d, stage / ".imports" / import_id, import_id, report)
+    target = stage / ".imports" / import_id
+    _write_part(con, d, target, import_id, report)
+    report.columns = stored_sums(con, d, in_file, target) + unread
     return report
 
 
@@ -729,7 +742,8 @@ def _report(
         notes=notes,
         skipped=skipped,
     )
-    from playbook.sources.advice import advise
-
-    advise(report, folder, con)
+    observed_to = dict(zip(report.tables.table, report.tables.observed_to, strict=True))
+    advice = advise(folder, con, observed_to)
+    report.possible, report.next_best = advice.possible, advice.next_best
+    report.notes += advice.notes
     return report

@@ -14,8 +14,6 @@ from playbook.errors import PlaybookError
 from playbook.sources.sheets import FILL_IN
 from playbook.store.contract import TABLES
 
-__all__ = ["CHANNEL_RULES", "InitReport", "init_store"]
-
 SHOP_YAML = """\
 # The shop, as the notebooks need to know it. Everything here can be changed at any time.
 name: {name}
@@ -92,17 +90,13 @@ def init_store(folder: str | os.PathLike, *, currency: str = "", timezone: str =
 
     path = Path(folder)
     if path.exists() and not path.is_dir():
-        raise PlaybookError(
-            "the store is a folder, and this is a file", file=path.name, do="name another folder"
-        )
+        raise PlaybookError("sources.store_is_a_file", file=path.name)
     if currency and not re.fullmatch(r"[A-Z]{3}", currency.upper()):
-        raise PlaybookError(f"{currency!r} is not a currency", do="write three letters such as EUR")
+        raise PlaybookError("sources.no_currency", given=currency)
     try:
         zoneinfo.ZoneInfo(timezone or "UTC")
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        raise PlaybookError(
-            f"{timezone!r} is not a time zone", do="write one such as Europe/Berlin"
-        ) from None
+        raise PlaybookError("sources.no_time_zone", given=timezone) from None
     path.mkdir(parents=True, exist_ok=True)
     report = InitReport(str(path))
     name = re.sub(r"[^\w-]+", "-", path.resolve().name).strip("-") or "shop"

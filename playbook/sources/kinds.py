@@ -6,9 +6,7 @@ import functools
 import importlib
 
 from playbook.errors import PlaybookError
-from playbook.sources.adapter import Adapter, columns_of, found_columns, header_list
-
-__all__ = ["MODULES", "adapter", "adapters", "best_kinds", "score"]
+from playbook.sources.adapter import Adapter, columns_of, found_columns, header_list, n_signs
 
 MODULES = (
     "online_retail",
@@ -48,28 +46,26 @@ def adapter(kind: str) -> Adapter:
     return known[wanted]
 
 
-def score(one: Adapter, names: list[str]) -> int:
-    """How well headers fit an adapter: 0 where a required column or its signature is
-    missing.
+def score(one: Adapter, names: list[str], *, is_named: bool = False) -> int:
+    """How well headers fit an adapter: 0 where a required column or, unless a person has
+    named the kind, every sign of it is missing.
     """
     at = found_columns(one, names)
     wanted = columns_of(one)
     if any(w.is_required and w.name not in at for w in wanted.values()):
         return 0
+    if one.any_of and not is_named and not any(name in at for name in one.any_of):
+        return 0
     others = sum(bool(n) for n in names) - len(at)
     if one.beside:
         return 5 if others else 0
-    present = set(names)
-    signature = header_list(one.signature)
-    if signature and not signature & present:
+    signs = n_signs(one, names)
+    if one.signature and not signs and not is_named:
         return 0
+    present = set(names)
     extra = len((header_list(one.ignored) | header_list(one.personal)) & present)
-    return (
-        100 * sum(w.is_required for w in wanted.values())
-        + 10 * len(at)
-        + extra
-        + 50 * len(signature & present)
-    )
+    n_required = sum(w.is_required for w in wanted.values())
+    return 100 * n_required + 10 * len(at) + extra + 50 * signs
 
 
 def partial(one: Adapter, names: list[str]) -> int:

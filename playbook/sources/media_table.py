@@ -12,8 +12,6 @@ import pandas as pd
 from playbook.chapters.channel_roi.media_model import MediaWeeks, scored_weeks
 from playbook.errors import PlaybookError
 
-__all__ = ["weekly_media"]
-
 
 def weekly_media(table: pd.DataFrame, mapping: Mapping[str, Any]) -> MediaWeeks:
     """Weeks from a table with one row a week and one column per channel, as media teams

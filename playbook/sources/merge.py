@@ -19,18 +19,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playbook.errors import PlaybookError
+from playbook.messages import say
+from playbook.sources.mapped_refunds import link_refunds, refunds_that_wait
 from playbook.store.contract import TABLES
 from playbook.store.write import quoted, sql_type, write_table
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Part", "Rebuilt", "parts_of", "rebuild"]
-
 ORDER_TABLES = ("orders", "order_lines", "refunds", "entities", "ledger", "order_channels")
 BY_COLUMN = ("products", "stock", "customers")  # several exports fill different columns of one row
 RULED = ("ad_spend", "traffic")
-MONEY = ("gross", "discount", "shipping", "tax", "total", "payment_fee", "shipping_cost")
+PARTS = ("shipping", "tax", "tip", "duties", "gift_card")  # what a total holds beside goods
+MONEY = ("gross", "discount", *PARTS, "other_charges", "total", "payment_fee", "shipping_cost")
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ def _keyed(
             con.execute(f"ALTER TABLE keyed ADD COLUMN {column} VARCHAR")
             columns.append(column)
     keys = ", ".join(key)
+    if "_scope" in columns:
+        _refuse_two_scopes(con)
     if len(mine) > 1:
         latest = "{'e': _end, 'i': _import}"
         before = _count_and_spend(con, columns)
@@ -143,7 +146,8 @@ def _keyed(
             )
             query = f"SELECT {keys}{picks} FROM keyed GROUP BY {keys}"
         else:
-            query = f"SELECT * FROM keyed QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY _end DESC, _import DESC) = 1"
+            scope = ", _scope" if "_scope" in columns else ""
+            query = f"SELECT * FROM keyed QUALIFY row_number() OVER (PARTITION BY {keys}{scope} ORDER BY _end DESC, _import DESC) = 1"
         con.execute(f"CREATE OR REPLACE TEMP TABLE keyed AS {query}")
         after = _count_and_spend(con, columns)
         if before[0] > after[0] and name not in BY_COLUMN:
@@ -173,9 +177,11 @@ def _refuse_two_breakdowns(con: object, name: str) -> None:
     """
     columns = {r[0] for r in con.execute("DESCRIBE keyed").fetchall()}
     for part in sorted({"campaign", "region", "device"} & columns):
+        # a region beside `all` is the same money only within one campaign
+        whose = ", campaign" if part == "region" and "campaign" in columns else ""
         channel, days, first = con.execute(f"""
-            WITH d AS (SELECT day_on, channel, _import, bool_and({part} = 'all') AS is_total FROM keyed GROUP BY ALL),
-            b AS (SELECT day_on, channel FROM d GROUP BY ALL HAVING count(DISTINCT is_total) > 1)
+            WITH d AS (SELECT day_on, channel{whose}, _import, bool_and({part} = 'all') AS is_total FROM keyed GROUP BY ALL),
+            b AS (SELECT day_on, channel{whose} FROM d GROUP BY ALL HAVING count(DISTINCT is_total) > 1)
             SELECT min(channel), count(*), CAST(min(day_on) AS VARCHAR) FROM b""").fetchone()
         if days:
             raise PlaybookError(
@@ -186,6 +192,18 @@ def _refuse_two_breakdowns(con: object, name: str) -> None:
                 rule="one breakdown per channel and day",
                 do=f"import the reports with {part} only, or those without it, into a fresh folder",
             )
+
+
+def _refuse_two_scopes(con: object) -> None:
+    """Rows of one account beside rows that name none may be the same money twice."""
+    channel, days, first = con.execute("""
+        WITH b AS (SELECT day_on, channel, campaign FROM keyed GROUP BY ALL
+                   HAVING count(DISTINCT _import) > 1 AND count(_scope) BETWEEN 1 AND count(*) - 1)
+        SELECT min(channel), count(*), CAST(min(day_on) AS VARCHAR) FROM b""").fetchone()
+    if days:
+        raise PlaybookError(
+            "sources.one_scope", channel=channel, day=first, rows=days, table="ad_spend"
+        )
 
 
 def _count_and_spend(con: object, columns: list[str]) -> tuple[int, Decimal | None]:
@@ -257,9 +275,54 @@ def _orders(
         empty = f"SELECT {_nulls(table)} WHERE false"
         query = f"{empty} UNION ALL BY NAME {rows}" if rows else empty
         con.execute(f"CREATE OR REPLACE VIEW all_{table} AS {query}")
+    if len(mine) > 1:
+        _tell_orders_apart(con, out)
+        _refuse_numbers_used_again(con)
     _pick_versions(con, mine)
     _accepted(con, mine, out)
     _write_orders(con, parts, mine, stage, out)
+
+
+def _tell_orders_apart(con: object, out: Rebuilt) -> None:
+    """Who an order is: the platform's unique id where it gives one. One name with several
+    ids stands for several orders, and the id is put into their numbers; one id under
+    several names is one order.
+    """
+    con.execute("""CREATE OR REPLACE TEMP TABLE renamed AS
+        WITH told AS (
+            SELECT DISTINCT family, import_id, entity, _uid,
+                   CASE WHEN suffix(entity, ' (' || _uid || ')') THEN left(entity, length(entity) - length(_uid) - 3) ELSE entity END AS name
+            FROM all_orders WHERE _uid IS NOT NULL),
+        named AS (SELECT *, min(name) OVER (PARTITION BY family, _uid) AS first_name FROM told),
+        marked AS (SELECT *, min(_uid) OVER n <> max(_uid) OVER n AS is_shared FROM named
+                   WINDOW n AS (PARTITION BY family, first_name))
+        SELECT family, import_id, entity, CASE WHEN is_shared THEN first_name || ' (' || _uid || ')' ELSE first_name END AS new_id
+        FROM marked WHERE new_id <> entity""")
+    (n,) = con.execute("SELECT count(DISTINCT new_id) FROM renamed").fetchone()
+    if not n:
+        return
+    out.notes.append(say("sources.orders_told_apart", orders=n))
+    for table in ("orders", "order_lines", "refunds", "entities", "ledger"):
+        swaps = ["coalesce(r.new_id, o.entity) AS entity"]
+        if table in ("orders", "order_lines", "refunds"):
+            swaps.append("CASE WHEN o.order_id = o.entity THEN coalesce(r.new_id, o.order_id) ELSE o.order_id END AS order_id")
+        if table == "refunds":
+            swaps.append("CASE WHEN r.new_id IS NOT NULL THEN replace(o.refund_id, o.entity, r.new_id) ELSE o.refund_id END AS refund_id")
+        con.execute(f"CREATE OR REPLACE TEMP TABLE told_{table} AS SELECT o.* REPLACE ({', '.join(swaps)}) "
+                    f"FROM all_{table} o LEFT JOIN renamed r USING (family, import_id, entity)")
+        con.execute(f"CREATE OR REPLACE VIEW all_{table} AS SELECT * FROM told_{table}")
+
+
+def _refuse_numbers_used_again(con: object) -> None:
+    """Without an id of the platform's, one number placed at moments days apart and for
+    different money names two orders; which is which no rule can tell.
+    """
+    family, rows, example = con.execute("""
+        SELECT min(family), count(*), min(entity) FROM (
+            SELECT family, entity FROM all_orders GROUP BY ALL
+            HAVING max(ordered_at) - min(ordered_at) > INTERVAL 36 HOUR AND min(total) <> max(total))""").fetchone()
+    if rows:
+        raise PlaybookError("sources.number_used_again", example=example, rows=rows, file=family, table="orders")
 
 
 def _nulls(table: str) -> str:
@@ -283,8 +346,10 @@ def _nulls(table: str) -> str:
         }
     else:
         kinds |= {c.name: sql_type(table, c.name) for c in TABLES[table].columns}
+    if table == "refunds":
+        kinds |= {"currency": "VARCHAR"}
     if table == "orders":
-        kinds |= {"_units": "BIGINT", "is_contactable": "BOOLEAN", "is_business": "BOOLEAN"}
+        kinds |= {"_uid": "VARCHAR", "_units": "BIGINT", "is_contactable": "BOOLEAN", "is_business": "BOOLEAN"}
     return ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in kinds.items())
 
 
@@ -335,7 +400,10 @@ def _accepted(con: object, mine: list[Part], out: Rebuilt) -> None:
     shop = quoted(out.currency or "")
     con.execute(f"""CREATE OR REPLACE TEMP TABLE taken AS
         WITH o AS (SELECT o.family, o.entity, o.import_id, o.ordered_on, coalesce(upper(o.currency), {shop}) AS currency
-                   FROM all_orders o)
+                   FROM all_orders o
+                   UNION ALL SELECT r.family, r.entity, r.import_id, min(r.refunded_on), upper(min(r.currency))
+                   FROM all_refunds r ANTI JOIN all_orders USING (family, entity, import_id)
+                   WHERE r.currency IS NOT NULL GROUP BY ALL)
         SELECT w.family, w.part, w.entity, w.import_id,
                CASE WHEN w.part <> 'orders' OR o.currency IS NULL OR o.currency = {shop} THEN 1.0 ELSE (
                    SELECT arg_max(r.value, r.from_on) FROM rates r
@@ -346,6 +414,12 @@ def _accepted(con: object, mine: list[Part], out: Rebuilt) -> None:
     if any(p.about["part"] == "lines" for p in mine):
         con.execute("""UPDATE taken SET rate = o.rate, currency = o.currency FROM (SELECT * FROM taken WHERE part = 'orders') o
             WHERE taken.part = 'lines' AND taken.family = o.family AND taken.entity = o.entity""")
+    # a refund told by itself is in the currency of its order
+    con.execute("""UPDATE taken SET rate = o.rate, currency = o.currency FROM (
+            SELECT r.family, r.entity, t.rate, t.currency FROM all_refunds r
+            JOIN (SELECT * FROM taken WHERE part = 'orders') t ON t.family = r.family AND t.entity = r.order_id
+            WHERE r.entity <> r.order_id) o
+        WHERE taken.family = o.family AND taken.entity = o.entity AND taken.currency IS NULL""")
     several = len({p.about["family"] for p in mine}) > 1
     con.execute(f"""CREATE OR REPLACE TEMP TABLE clash AS
         SELECT entity, min(family) AS first_family FROM taken WHERE {several} AND part = 'orders' GROUP BY entity
@@ -358,7 +432,7 @@ def _accepted(con: object, mine: list[Part], out: Rebuilt) -> None:
 
 def _order_id(alias: str) -> str:
     return (
-        f"CASE WHEN (SELECT count(*) FROM clash c WHERE c.entity = {alias}.entity AND c.first_family <> {alias}.family) > 0 "
+        f"CASE WHEN (SELECT count(*) FROM clash c WHERE c.entity = {alias}.order_id AND c.first_family <> {alias}.family) > 0 "
         f"THEN {alias}.family || ':' || {alias}.order_id ELSE {alias}.order_id END"
     )
 
@@ -417,6 +491,7 @@ def _write_orders(
                 f"the lines of {waiting:,} orders wait for the export of the orders themselves"
             )
     if not n_orders or not n_lines:
+        out.notes += refunds_that_wait(con)
         _channels(con, parts, out)
         _ledger(con, mine, stage, is_split, out)
         return
@@ -445,12 +520,25 @@ def _write_orders(
             "SELECT l.* FROM line_refunds l SEMI JOIN final_orders USING (order_id) UNION ALL BY NAME "
             f"SELECT * FROM ({select('refunds', ('amount',), 'orders')}) o ANTI JOIN line_refunds USING (order_id)"
         )
+    refunds, notes = link_refunds(con, refunds)
+    out.notes += notes
     (n_refunds,) = con.execute(f"SELECT count(*) FROM ({refunds})").fetchone()
     if n_refunds:
         out.rows["refunds"] = write_table(con, "refunds", refunds, stage / "refunds.parquet")
     _customers(con, parts, stage, out)
     _ledger(con, mine, stage, is_split, out)
+    _say_cut_off(con, out)
     _observed(con, mine, out)
+
+
+def _say_cut_off(con: object, out: Rebuilt) -> None:
+    """Orders of which no file holds every row, with their money and one of them by name."""
+    n, amount, example = con.execute("""
+        SELECT count(DISTINCT (family, entity)), coalesce(sum(amount), 0), min(entity)
+        FROM all_ledger l SEMI JOIN (SELECT * FROM taken WHERE NOT is_complete) t USING (family, part, entity, import_id)
+        WHERE reason = 'incomplete'""").fetchone()
+    if n:
+        out.notes.append(say("sources.orders_cut_off", n=n, amount=amount, example=example))
 
 
 def _join_lines(con: object, delivered: str) -> None:
@@ -471,7 +559,10 @@ def _join_lines(con: object, delivered: str) -> None:
         FROM final_orders o ANTI JOIN split_lines s USING (order_id) ANTI JOIN own_lines w USING (order_id)""")
     # an order's gross and discount are those of its lines, as soon as they are there
     con.execute("""CREATE OR REPLACE TEMP VIEW summed_orders AS
-        SELECT o.* REPLACE (coalesce(l.gross, o.gross) AS gross, coalesce(l.discount, o.discount) AS discount)
+        SELECT o.* REPLACE (coalesce(l.gross, o.gross) AS gross, coalesce(l.discount, o.discount) AS discount,
+            CASE WHEN l.gross IS NULL THEN o.other_charges ELSE nullif(CAST(o.total - (l.gross - coalesce(l.discount, 0)
+                + coalesce(o.shipping, 0) + coalesce(o.tax, 0) + coalesce(o.tip, 0) + coalesce(o.duties, 0)
+                + coalesce(o.gift_card, 0)) AS DECIMAL(18,6)), 0) END AS other_charges)
         FROM final_orders o LEFT JOIN (SELECT order_id, sum(quantity * price) AS gross, sum(discount) AS discount
                                        FROM split_lines GROUP BY order_id) l USING (order_id)""")
 
@@ -641,7 +732,7 @@ def _observed(con: object, mine: list[Part], out: Rebuilt) -> None:
         SELECT CAST(min(d) AS VARCHAR), CAST(max(d) AS VARCHAR), coalesce(max(gap), 1) FROM g""").fetchone()
     if low is None:
         return
-    ends = max((p.extract_end[:10] for p in mine if p.about["part"] == "orders"), default="")
+    ends = max((p.extract_end[:10] for p in mine if "orders" in p.tables), default="")
     (seen,) = con.execute(
         f"SELECT CAST(greatest(DATE '{high}', least(coalesce(TRY_CAST({quoted(ends)} AS DATE), DATE '{high}'), "
         f"last_day(DATE '{high}'), DATE '{high}' + {int(gap)})) AS VARCHAR)"

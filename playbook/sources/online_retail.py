@@ -11,8 +11,6 @@ from __future__ import annotations
 from playbook.errors import PlaybookError
 from playbook.sources.adapter import Adapter, Delivery
 
-__all__ = ["ADAPTER", "GOLDEN"]
-
 GOLDEN: dict[str, object] = {
     "rows": 541_909,
     "invoices": 25_900,
@@ -68,6 +66,11 @@ def shape(d: Delivery) -> None:
                     WHEN quantity <= 0 THEN 'stock_write_off' WHEN price <= 0 THEN 'zero_or_negative_price'
                     ELSE 'kept' END AS reason
         FROM rows""")
+    _emit_sales(d)
+    _emit_rest(d)
+
+
+def _emit_sales(d: Delivery) -> None:
     d.emit(
         "orders",
         """
@@ -87,6 +90,16 @@ def shape(d: Delivery) -> None:
         FROM reasoned WHERE reason = 'kept'""",
     )
     d.emit(
+        "products",
+        f"""
+        WITH named AS (SELECT sku, title, count(*) AS n FROM reasoned WHERE reason = 'kept' AND title IS NOT NULL GROUP BY ALL)
+        SELECT sku, first(title ORDER BY n DESC, title) AS title FROM named
+        WHERE sku NOT IN ({names}) AND NOT starts_with(lower(sku), 'gift_') GROUP BY sku""",
+    )
+
+
+def _emit_rest(d: Delivery) -> None:
+    d.emit(
         "refunds",
         """
         SELECT invoice AS entity, invoice || '-' || row_number() OVER (PARTITION BY invoice ORDER BY sku, price, quantity, title)
@@ -94,13 +107,6 @@ def shape(d: Delivery) -> None:
                utc_at AS refunded_at, CAST(local_at AS DATE) AS refunded_on, -amount AS amount, customer_id, sku,
                -quantity AS quantity, 'return' AS kind
         FROM reasoned WHERE reason = 'credit_line' AND amount < 0""",
-    )
-    d.emit(
-        "products",
-        f"""
-        WITH named AS (SELECT sku, title, count(*) AS n FROM reasoned WHERE reason = 'kept' AND title IS NOT NULL GROUP BY ALL)
-        SELECT sku, first(title ORDER BY n DESC, title) AS title FROM named
-        WHERE sku NOT IN ({names}) AND NOT starts_with(lower(sku), 'gift_') GROUP BY sku""",
     )
     d.emit(
         "entities",
@@ -131,10 +137,9 @@ def _check(d: Delivery) -> None:
     ]
     if differing:
         raise PlaybookError(
-            "this is not the published file: " + "; ".join(differing[:4]),
+            "sources.not_the_published_file",
+            differing="; ".join(differing[:4]),
             file=d.sheet.path.name,
-            rule="golden numbers",
-            do="fetch it again with `playbook fetch online-retail`",
         )
 
 

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from playbook.errors import PlaybookError
 
-__all__ = ["Salt", "config_folder", "fingerprint", "person_key"]
-
 
 def config_folder() -> Path:
     """Where the user's own settings lie: `PLAYBOOK_CONFIG`, else the system's folder
@@ -57,11 +55,7 @@ class Salt:
         self._value = value
         mark = fingerprint(value)
         if self._known and mark != self._known:
-            raise PlaybookError(
-                "this store was written with another salt, so every customer would turn into a new one",
-                rule=f"salt fingerprint {self._known}, not {mark}",
-                do="set PLAYBOOK_SALT to the salt of this store, or restore the file `salt` in the configuration folder",
-            )
+            raise PlaybookError("sources.other_salt", known=self._known, mark=mark)
         self.fingerprint = mark
         return value
 
@@ -69,21 +63,13 @@ class Salt:
         given = os.environ.get("PLAYBOOK_SALT", "")
         if given:
             if len(given) < 8:
-                raise PlaybookError(
-                    "the salt is too short to protect anybody",
-                    rule="PLAYBOOK_SALT has at least 8 signs",
-                    do="use a long random text, and keep it",
-                )
+                raise PlaybookError("sources.salt_too_short")
             return given.encode()
         path = config_folder() / "salt"
         if path.exists():
             return path.read_text(encoding="utf-8").strip().encode()
         if self._known or not self._may_create:
-            raise PlaybookError(
-                "the salt of this store is not on this machine",
-                file="salt",
-                do="set PLAYBOOK_SALT, or copy the file `salt` from the machine that wrote the store",
-            )
+            raise PlaybookError("sources.salt_missing", file="salt")
         path.parent.mkdir(parents=True, exist_ok=True)
         new = secrets.token_hex(32)
         try:

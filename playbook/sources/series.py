@@ -14,8 +14,6 @@ from playbook.sources.adapter import Adapter, Delivery
 from playbook.sources.registry import FRED_SERIES
 from playbook.store.write import quoted
 
-__all__ = ["ADAPTERS"]
-
 WRITTEN_OUT = r"""CASE
     WHEN regexp_matches(period_on, '^\s*\d{4}[ -]?Q[1-4]\s*$') THEN
         regexp_extract(period_on, '\d{4}') || '-' || lpad((3 * regexp_extract(period_on, 'Q(\d)', 1)::INT - 2)::VARCHAR, 2, '0') || '-01'
@@ -53,21 +51,13 @@ def shape(d: Delivery) -> None:
             f"count(*) FILTER ({' AND '.join(f'{d.number(c)} IS NULL' for c in d.beside)})",
         )
     if not rows:
-        raise PlaybookError(
-            "there is a date but no value beside it", file=d.sheet.path.name, do="export it again"
-        )
+        raise PlaybookError("sources.series_without_values", file=d.sheet.path.name)
     union = " UNION ALL ".join(rows)
     (twice,) = d.con.execute(
         f"SELECT count(*) FROM (SELECT period_on, series FROM ({union}) GROUP BY ALL HAVING count(*) > 1)"
     ).fetchone()
     if twice:
-        raise PlaybookError(
-            "a period stands more than once for the same series",
-            file=d.sheet.path.name,
-            rows=twice,
-            rule="one row per period and series",
-            do="export one vintage at a time",
-        )
+        raise PlaybookError("sources.period_twice", file=d.sheet.path.name, rows=twice)
     published = _published(d)
     source = d.settings.options.get("source")
     d.emit(
@@ -89,7 +79,7 @@ def _published(d: Delivery) -> str:
     try:
         return f"DATE '{dt.date.fromisoformat(str(told)):%Y-%m-%d}'"
     except ValueError:
-        raise PlaybookError(f"{told!r} is not a day", do="write YYYY-MM-DD") from None
+        raise PlaybookError("sources.no_day", given=told) from None
 
 
 ADAPTERS = (

@@ -4,11 +4,15 @@ contract's own columns.
 
 from __future__ import annotations
 
-from playbook.errors import PlaybookError
-from playbook.sources.adapter import Adapter, Delivery, value_kind
-from playbook.store.contract import TABLES
+import functools
+from collections.abc import Callable
 
-__all__ = ["ADAPTERS", "FILL_IN"]
+from playbook.errors import PlaybookError
+from playbook.messages import say
+from playbook.sources.adapter import Adapter, Delivery, value_kind
+from playbook.sources.clean import whole_id
+from playbook.store.contract import TABLES, Column, Table
+from playbook.store.write import quoted
 
 FILL_IN = (
     "cost_rates",
@@ -68,94 +72,121 @@ WORDS = {
 }
 
 
-def shape_of(name: str) -> object:
+SINGLE_KEYS = {"location": "main", "region": "all", "scope": "all", "channel": "all"}
+SINGLE_KEYS |= {"device": "all", "campaign": "all"}
+HASH = "^[0-9a-f]{32}$"
+
+
+def kind_of(column: Column, *, is_mapped: bool = False) -> str:
+    """The adapter's kind of value for a contract column. In a mapped file a person's id
+    or e-mail is only ever hashed; a table in the contract's own words may hold hashes.
+    """
+    if is_mapped and column.name == "customer_id":
+        return "contact"
+    return value_kind(column, WORDS)
+
+
+def shape_of(name: str) -> Callable[[Delivery], None]:
     """The shape rule of a contract table: its own columns, typed, keys unique, values
     among those allowed.
     """
+    return functools.partial(_shape, table=TABLES[name])
 
-    def shape(d: Delivery) -> None:
-        table = TABLES[name]
-        made = {
-            "text": d.text,
-            "int": d.count,
-            "dec": d.money,
-            "num": d.number,
-            "ts": d.utc,
-            "date": d.day,
-            "month": d.month,
-            "bool": d.flag,
-        }
-        picks = []
-        for c in table.columns:
-            if not d.has(c.name):
-                continue
-            kind = d.wanted[c.name].type
-            value = (
-                d.id(c.name)
-                if kind == "id"
-                else d.word(c.name)
-                if kind == "word"
-                else made[c.type](c.name)
-            )
-            picks.append(f"{value} AS {c.name}")
-        for key in table.key:
-            if not d.has(key) and key in (
-                "location",
-                "region",
-                "scope",
-                "channel",
-                "device",
-                "campaign",
-            ):
-                picks.append(f"'{'main' if key == 'location' else 'all'}' AS {key}")
-        needed = [c.name for c in table.columns if c.required and d.has(c.name)]
-        d.require(*needed, when="true")
-        for c in table.columns:
-            if c.allowed and d.has(c.name):
-                allowed = ", ".join(f"'{a}'" for a in c.allowed)
-                (n,) = d.con.execute(
-                    f"SELECT count(*) FROM raw WHERE {c.name} IS NOT NULL AND {c.name} NOT IN ({allowed})"
-                ).fetchone()
-                if n:
-                    raise PlaybookError(
-                        "values that are not allowed",
-                        file=d.sheet.path.name,
-                        table=name,
-                        column=c.name,
-                        rows=n,
-                        rule=f"one of {', '.join(c.allowed)}",
-                        do="write one of these",
-                    )
-        query = f"SELECT {', '.join(picks)} FROM raw"
-        d.refuse_unreadable(name, budget=0.0)
-        keys = ", ".join(k for k in table.key if d.has(k))
-        if keys:
-            (twice,) = d.con.execute(
-                f"SELECT count(*) FROM (SELECT {keys} FROM ({query}) GROUP BY ALL HAVING count(*) > 1)"
-            ).fetchone()
-            if twice:
-                raise PlaybookError(
-                    "rows stand twice",
-                    file=d.sheet.path.name,
-                    table=name,
-                    column=keys,
-                    rows=twice,
-                    rule="one row per key",
-                    do="keep one of them",
-                )
-        d.emit(name, query)
-        d.is_checked = True
 
-    return shape
+def _shape(d: Delivery, table: Table) -> None:
+    delivered = [c for c in table.columns if d.has(c.name)]
+    picks = [f"{_value(d, c)} AS {c.name}" for c in delivered]
+    for key in table.key:
+        if not d.has(key) and key in SINGLE_KEYS:
+            picks.append(f"'{SINGLE_KEYS[key]}' AS {key}")
+    d.require(*(c.name for c in delivered if c.required), when="true")
+    for column in delivered:
+        _refuse_others(d, table.name, column)
+    query = f"SELECT {', '.join(picks)} FROM raw"
+    d.refuse_unreadable(table.name, budget=0.0)
+    _refuse_twice(d, table, query)
+    d.emit(table.name, query)
+    d.is_checked = True
+
+
+def _value(d: Delivery, column: Column) -> str:
+    kind = d.wanted[column.name].type
+    if column.name == "customer_id" and kind == "id":
+        return _hashed(d, column.name)
+    if kind in ("id", "word", "contact"):
+        return getattr(d, kind)(column.name)
+    made = {
+        "text": d.text,
+        "int": d.count,
+        "dec": d.money,
+        "num": d.number,
+        "ts": d.utc,
+        "date": d.day,
+        "month": d.month,
+        "bool": d.flag,
+    }
+    return made[column.type](column.name)
+
+
+def _hashed(d: Delivery, name: str) -> str:
+    """Hashes as the contract wants them stay; anything else is a person's own id or
+    e-mail and is hashed like everywhere else, so that it joins the orders.
+    """
+    value = d.id(name)
+    is_hash = f"regexp_full_match({value}, '{HASH}')"
+    n, open_ones = d.con.execute(
+        f"SELECT count({value}), count(*) FILTER (NOT {is_hash}) FROM raw"
+    ).fetchone()
+    if not open_ones:
+        if n:
+            d.notes.append(say("sources.already_hashed", column=d.header(name), n=n))
+        return value
+    d.notes.append(say("sources.hashed_here", column=d.header(name), n=open_ones))
+    return f"CASE WHEN {is_hash} THEN {value} ELSE {d.key(whole_id(value))} END"
+
+
+def _refuse_others(d: Delivery, table: str, column: Column) -> None:
+    if not column.allowed:
+        return
+    allowed = ", ".join(quoted(a) for a in column.allowed)
+    (n,) = d.con.execute(
+        f"SELECT count(*) FROM raw WHERE {column.name} IS NOT NULL "
+        f"AND {column.name} NOT IN ({allowed})"
+    ).fetchone()
+    if n:
+        raise PlaybookError(
+            "sources.values_not_allowed",
+            file=d.sheet.path.name,
+            table=table,
+            column=column.name,
+            rows=n,
+            allowed=", ".join(column.allowed),
+        )
+
+
+def _refuse_twice(d: Delivery, table: Table, query: str) -> None:
+    keys = ", ".join(k for k in table.key if d.has(k))
+    if not keys:
+        return
+    (twice,) = d.con.execute(
+        f"SELECT count(*) FROM (SELECT {keys} FROM ({query}) GROUP BY ALL HAVING count(*) > 1)"
+    ).fetchone()
+    if twice:
+        raise PlaybookError(
+            "sources.rows_stand_twice",
+            file=d.sheet.path.name,
+            table=table.name,
+            column=keys,
+            rows=twice,
+        )
 
 
 def _adapter(name: str) -> Adapter:
     table = TABLES[name]
     lines = []
     for c in table.columns:
-        kind = value_kind(c, WORDS)
         mark = "!" if c.required else ""
-        lines.append(f"{c.name}{mark} {kind} | {c.name}")
+        lines.append(f"{c.name}{mark} {kind_of(c)} | {c.name}")
     return Adapter(
         kind=f"table-{name.replace('_', '-')}",
         title=f"table {name}",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from playbook.errors import PlaybookError
 from playbook.sources.adapter import Adapter, Delivery
-from playbook.sources.allocate import STATUS_RANK
+from playbook.sources.allocate import STATUS_RANK, refuse_numbers_used_again
 from playbook.store.write import quoted
-
-__all__ = ["ADAPTERS"]
 
 
 def _status(d: Delivery, paid: str) -> str:
@@ -32,7 +30,7 @@ def shape_orders(d: Delivery) -> None:
         SELECT order_id, {d.utc("created_at")} AS ordered_at, {d.day("created_at")} AS ordered_on, {status} AS status,
                {d.contact("buyer")} AS customer_id, {paid} AS paid_at, {d.utc("shipped_at")} AS shipped_at, 'taobao' AS platform,
                'CNY' AS currency, coalesce({total}, {goods} + coalesce({postage}, 0)) AS total, coalesce({postage}, 0) AS shipping,
-               greatest({d.count("units")}, 1) AS _units, {d.word("carrier")} AS carrier, {d.text("reason")} AS reason
+               greatest({d.count("units")}, 1) AS _units, {d.word("carrier")} AS carrier, {d.text("reason")} AS reason, {d.money("refund")} AS refund
         FROM raw"""
     d.require("order_id", "created_at", "status", when="true")
     d.refuse_unreadable("orders", budget=0.0)
@@ -48,6 +46,7 @@ def shape_orders(d: Delivery) -> None:
             rule="交易成功, 交易关闭, 等待买家付款 ...",
             do="report the state, or leave these rows out of the export",
         )
+    refuse_numbers_used_again(d, "said")
     (n, n_orders) = con.execute("SELECT count(*), count(DISTINCT order_id) FROM said").fetchone()
     con.execute("""CREATE OR REPLACE TABLE heads AS
         SELECT *, greatest(ordered_at, paid_at, shipped_at) AS own_last, total - shipping AS goods,
@@ -58,19 +57,20 @@ def shape_orders(d: Delivery) -> None:
     d.emit(
         "orders",
         """
-        SELECT order_id AS entity, * EXCLUDE (own_last, goods, n_heads, delivered, reason), goods AS gross, 0 AS discount, 0 AS tax FROM heads""",
+        SELECT order_id AS entity, * EXCLUDE (own_last, goods, n_heads, delivered, reason, refund), goods AS gross, 0 AS discount, 0 AS tax FROM heads""",
     )
     d.emit(
         "refunds",
         """
         SELECT order_id AS entity, order_id || '-closed' AS refund_id, order_id, CAST(NULL AS TIMESTAMP) AS refunded_at,
-               CAST(NULL AS DATE) AS refunded_on, goods AS amount, customer_id, 'refund' AS kind, reason
-        FROM heads WHERE status = 'refunded' AND goods > 0""",
+               CAST(NULL AS DATE) AS refunded_on, least(coalesce(nullif(refund, 0), goods), goods) AS amount, customer_id,
+               'refund' AS kind, reason
+        FROM heads WHERE goods > 0 AND (status = 'refunded' OR (refund > 0 AND status <> 'cancelled'))""",
     )
     d.emit(
         "entities",
         f"""
-        SELECT order_id AS entity, own_last, {STATUS_RANK} AS status_rank, CAST(0 AS DECIMAL(18,6)) AS refunded, 2 AS completeness FROM heads""",
+        SELECT order_id AS entity, own_last, {STATUS_RANK} AS status_rank, coalesce(refund, 0) AS refunded, 2 AS completeness FROM heads""",
     )
     d.emit(
         "ledger",
@@ -216,13 +216,14 @@ ADAPTERS = (
             paid_at time | 订单付款时间 | 买家付款时间
             shipped_at time | 发货时间
             units count | 宝贝总数量
+            refund money | 退款金额
             carrier word | 物流公司
             reason text | 订单关闭原因
         """,
         personal="""收货人姓名 | 收货地址 | 联系手机 | 联系电话 | 运送方式 | 买家支付宝账号 | 买家留言 | 订单备注 | 运单号 | 物流单号 | 买家服务费
             | 联系电话/手机 | 发票抬头 | 卖家备注""",
         ignored="""宝贝标题 | 宝贝种类 | 店铺Id | 店铺名称 | 买家支付积分 | 返点积分 | 支付单号 | 支付详情 | 卖家服务费 | 是否手机订单 | 是否货到付款
-            | 特权订金订单id | 定金排名 | 异常信息 | 天猫卡券抵扣 | 集分宝抵扣 | 是否O2O交易 | 退款金额 | 预约门店 | 确认收货时间""",
+            | 特权订金订单id | 定金排名 | 异常信息 | 天猫卡券抵扣 | 集分宝抵扣 | 是否O2O交易 | 预约门店 | 确认收货时间""",
         shape=shape_orders,
         zone="Asia/Shanghai",
         family="taobao",

@@ -5,9 +5,7 @@ product export.
 from __future__ import annotations
 
 from playbook.sources.adapter import Adapter, Delivery
-from playbook.sources.allocate import STATUS_RANK
-
-__all__ = ["ADAPTERS"]
+from playbook.sources.allocate import STATUS_RANK, refuse_numbers_used_again
 
 
 def shape_orders(d: Delivery) -> None:
@@ -29,34 +27,64 @@ def shape_orders(d: Delivery) -> None:
                {sales} AS net, {currency} AS currency, greatest(coalesce({d.count("units")}, 1), 1) AS _units, {d.text("coupon")} AS coupon,
                {d.text("attribution")} AS source
         FROM raw"""
-    d.require("order_id", "ordered_at", when="true")
+    d.require("order_id", "ordered_at", "net" if d.has("net") else "formatted", when="true")
     d.refuse_unreadable("orders", budget=0.0)
-    d.con.execute(f"""CREATE OR REPLACE TABLE heads AS SELECT *, count(*) OVER (PARTITION BY order_id) AS n_heads, sum(net) OVER (PARTITION BY order_id) AS delivered
-        FROM ({query}) QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY net DESC, status DESC, ordered_at) = 1""")
-    d.emit(
-        "orders",
-        """
-        SELECT order_id AS entity, * EXCLUDE (net, n_heads, delivered), 'woocommerce' AS platform, greatest(net, 0) AS gross, 0 AS discount, 0 AS shipping, 0 AS tax,
-               greatest(net, 0) AS total FROM heads""",
-    )
-    d.emit(
-        "entities",
-        f"""SELECT order_id AS entity, ordered_at AS own_last, {STATUS_RANK} AS status_rank,
-        CAST(0 AS DECIMAL(18,6)) AS refunded, 2 AS completeness FROM heads""",
-    )
-    d.emit(
-        "ledger",
-        """
-        SELECT order_id AS entity, reason, ordered_on AS day_on, true AS is_guest, CAST(n_rows AS BIGINT) AS n_rows, 1 AS n_orders,
-               CAST(amount AS DECIMAL(18,6)) AS amount FROM (
-            SELECT order_id, 'kept' AS reason, ordered_on, 1 AS n_rows, greatest(net, 0) AS amount FROM heads
-            UNION ALL SELECT order_id, 'adjustment', ordered_on, 0, net FROM heads WHERE net < 0
-            UNION ALL SELECT order_id, 'overlap', ordered_on, n_heads - 1, delivered - net FROM heads WHERE n_heads > 1)""",
-    )
+    _take_orders_and_refunds(d.con, query)
+    refuse_numbers_used_again(d, "sold")
+    _emit_money(d)
     d.notes.append(
         "this export has no skus and no customers: chapters on products and on customers need the orders' lines (REST API)"
     )
     d.is_split = d.is_checked = True
+
+
+def _take_orders_and_refunds(con: object, query: str) -> None:
+    """`sold`: rows of orders; `heads`: one of them per order; `back`: rows of refunds,
+    which stand under the number of their order with negative money.
+    """
+    con.execute(f"CREATE OR REPLACE TABLE said AS {query}")
+    con.execute("""CREATE OR REPLACE TABLE sold AS
+        SELECT *, net AS total, CAST(NULL AS VARCHAR) AS customer_id FROM said WHERE net >= 0""")
+    con.execute("""CREATE OR REPLACE TABLE heads AS
+        SELECT * EXCLUDE (total, customer_id), count(*) OVER (PARTITION BY order_id) AS n_heads, sum(net) OVER (PARTITION BY order_id) AS delivered
+        FROM sold QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY net DESC, status DESC, ordered_at) = 1""")
+    con.execute("""CREATE OR REPLACE TABLE back AS
+        SELECT order_id, ordered_at, ordered_on, -net AS amount, count(*) AS n_rows,
+               order_id || '-refund-' || strftime(ordered_at, '%Y%m%d%H%M%S') AS refund_id
+        FROM said WHERE net < 0 GROUP BY ALL""")
+
+
+def _emit_money(d: Delivery) -> None:
+    """A refund is a thing of its own beside its order: its row may come in another file."""
+    d.emit(
+        "orders",
+        """
+        SELECT order_id AS entity, * EXCLUDE (net, n_heads, delivered), 'woocommerce' AS platform, net AS gross, 0 AS discount, 0 AS shipping, 0 AS tax,
+               net AS total FROM heads""",
+    )
+    d.emit(
+        "refunds",
+        """
+        SELECT refund_id AS entity, refund_id || CASE WHEN place > 1 THEN '-' || place ELSE '' END AS refund_id, order_id,
+               ordered_at AS refunded_at, ordered_on AS refunded_on, amount, 'refund' AS kind
+        FROM (SELECT *, row_number() OVER (PARTITION BY refund_id ORDER BY amount) AS place FROM back)""",
+    )
+    d.emit(
+        "entities",
+        f"""SELECT order_id AS entity, ordered_at AS own_last, {STATUS_RANK} AS status_rank,
+        CAST(0 AS DECIMAL(18,6)) AS refunded, 2 AS completeness FROM heads
+        UNION ALL SELECT DISTINCT refund_id, ordered_at, 0, CAST(0 AS DECIMAL(18,6)), 2 FROM back""",
+    )
+    d.emit(
+        "ledger",
+        """
+        SELECT entity, reason, day_on, true AS is_guest, CAST(n_rows AS BIGINT) AS n_rows, 1 AS n_orders,
+               CAST(amount AS DECIMAL(18,6)) AS amount FROM (
+            SELECT order_id AS entity, 'kept' AS reason, ordered_on AS day_on, 1 AS n_rows, net AS amount FROM heads
+            UNION ALL SELECT order_id, 'overlap', ordered_on, n_heads - 1, delivered - net FROM heads WHERE n_heads > 1
+            UNION ALL SELECT refund_id, 'refund_row', ordered_on, 1, 0 FROM back
+            UNION ALL SELECT refund_id, 'overlap', ordered_on, n_rows - 1, 0 FROM back WHERE n_rows > 1)""",
+    )
 
 
 def shape_products(d: Delivery) -> None:

@@ -37,7 +37,7 @@ __all__ = ["open_folder", "open_store"]
 
 # stores that make themselves on first use; imported only when asked for
 NAMED = {
-    "demo": ("playbook.demo", "ensure_demo"),
+    "demo": ("playbook.demo.make", "ensure_demo"),
     "cdnow": ("playbook.sources.cdnow", "store_folder"),
 }
 RECIPES = Recipes(DERIVED, STEPS, lookback_days)

@@ -40,6 +40,9 @@ LOYAL_ORDERS = 3
 CLOSED_SHARE = 0.05  # a weekday with orders in fewer of its weeks is a closed day
 # of the order lines, how many must say this
 KNOWN_SHARES = {"cost": 0.95, "sku": 0.95, "customer": 0.5, "channel": 0.8}
+# why an import sets rows aside that it could not use, and the share of money that may be
+SET_ASIDE = ("unreadable", "incomplete", "no_exchange_rate", "unexplained")
+MOST_SET_ASIDE = 0.001
 NOT_JUDGED = ("benchmarks", "import_ledger")
 
 
@@ -213,6 +216,21 @@ def _month_gates(shop: Store, least_days: int) -> Iterator[Gate]:
     yield "month is complete", is_whole, "yes", "go" if is_whole else "stop"
     history = (shop.as_of - shop.observed_from).days + 1 if shop.observed_from else 0
     yield _at_least("days of history", history, least_days)
+    share = _share_set_aside(shop)
+    if share > MOST_SET_ASIDE:
+        limit = f"≤ {MOST_SET_ASIDE:.1%}"
+        yield "share of money set aside by imports", share, limit, "exclude"
+
+
+def _share_set_aside(shop: Store) -> float:
+    """The money of rows that could not be used, as a share of all that was delivered."""
+    if not shop.has("import_ledger"):
+        return 0.0
+    rows = shop.import_ledger
+    size = rows.amount.abs().cast("float64")
+    aside = size.sum(where=rows.reason.isin(SET_ASIDE))
+    found = shop.con.execute(rows.aggregate(aside=aside, all=size.sum())).iloc[0]
+    return float(found.aside / found["all"]) if found["all"] and found.aside > 0 else 0.0
 
 
 def _customer_gates(shop: Store, least_customers: int) -> Iterator[Gate]:

@@ -22,6 +22,8 @@ __all__ = ["inflation", "ledger", "status_policy"]
 
 LEFT_OUT = ("cancelled", "test", "unpaid")  # why an order does not count, in the walk's order
 CENT = Decimal("0.01")
+# what an order's total holds beside goods, in the walk's order
+ADDED = ("tax", "shipping", "tip", "gift_card", "duties", "other_charges")
 
 
 Sums = tuple[int, int, Decimal]  # rows, orders, amount
@@ -166,21 +168,22 @@ def _imported(shop: Store) -> list[Step]:
 
 def _platform_total(shop: Store, by_reason: dict[str, Sums]) -> list[Step]:
     """Without an import ledger the walk starts at the totals the orders carry, tax and
-    shipping inside. Every order kept its identity within a cent per line, or the check
-    had stopped: what is left is rounding.
+    shipping inside. What is left of the totals is rounding up to a cent per line, and
+    unexplained beyond.
     """
     rows = sum(sums[0] for sums in by_reason.values())
     lines = sum((sums[2] for sums in by_reason.values()), Decimal(0))
     orders = shop.orders
-    sums = {column: _exact(orders[column]) for column in ("total", "shipping", "tax")}
+    sums = {column: _exact(orders[column]) for column in ("total", *ADDED)}
     told = shop.con.execute(orders.aggregate(placed=orders.count(), **sums)).iloc[0]
-    total, tax, shipping = (_decimal(told[c]) for c in ("total", "tax", "shipping"))
+    total = _decimal(told.total)
+    added = {column: _decimal(told[column]) for column in ADDED}
     steps: list[Step] = [("total", "source total as delivered", rows, int(told.placed), total)]
-    parts = (("tax", tax), ("shipping", shipping))
-    steps += [("less", name, 0, 0, -amount) for name, amount in parts if amount]
-    rest = total - tax - shipping - lines
-    if rest and abs(rest) <= CENT * rows:
-        steps.append(("less", "rounding", 0, 0, -rest))
+    steps += [("less", name, 0, 0, -amount) for name, amount in added.items() if amount]
+    rest = total - sum(added.values()) - lines
+    if rest:
+        name = "rounding" if abs(rest) <= CENT * rows else "unexplained"
+        steps.append(("less", name, 0, 0, -rest))
     return steps
 
 

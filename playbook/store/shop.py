@@ -224,7 +224,7 @@ class Store:
             return moment
         shifted = [moment + ibis.interval(minutes=minutes) for _start, minutes in steps]
         later = [ibis.literal(start) for start, _minutes in steps[1:]]
-        before = [(moment < start, at) for start, at in zip(later, shifted)]
+        before = [(moment < start, at) for start, at in zip(later, shifted, strict=False)]
         return ibis.cases(*before, else_=shifted[-1]) if before else shifted[-1]
 
     @functools.cached_property

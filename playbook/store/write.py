@@ -50,6 +50,8 @@ REASONS = (
     "adjustment",
     "credit_line",
     "stock_write_off",
+    "edited",
+    "refund_row",
     "zero_or_negative_price",
     "test",
     "undated",

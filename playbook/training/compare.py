@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
-
-__all__ = ["TOLERANCE", "difference", "is_missing", "plain", "same"]
 
 TOLERANCE = 0.005
 YES = {"yes": True, "true": True, "是": True, "no": False, "false": False, "否": False}
@@ -26,39 +24,47 @@ def plain(value: Any) -> Any:
     """The value as one of: bool, int, float, str, set, list, dict, None; anything else
     as it came.
     """
-    if hasattr(value, "to_pandas") and hasattr(
-        value, "op"
-    ):  # an Ibis expression somebody did not execute
+    # an Ibis expression somebody did not execute
+    if hasattr(value, "to_pandas") and hasattr(value, "op"):
         value = value.to_pandas()
     if isinstance(value, (pd.Series, pd.DataFrame, pd.Index, np.ndarray)):
-        if value.size == 1:
-            return plain(np.asarray(value).reshape(-1)[0])
-        return (
-            value
-            if isinstance(value, pd.DataFrame) or value.ndim > 1
-            else [plain(v) for v in list(value)]
-        )
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (float, np.floating, Decimal)):
-        return float(value)
-    if value is None or value is pd.NaT or value is pd.NA:
-        return None
-    if isinstance(value, (dt.datetime, np.datetime64)):
-        return str(pd.Timestamp(value).date())
-    if isinstance(value, dt.date):
-        return value.isoformat()
-    if isinstance(value, str):
-        return " ".join(value.split()).casefold()
-    if isinstance(value, (set, frozenset)):
-        return {_hashable(plain(v)) for v in value}
-    if isinstance(value, Mapping):
-        return {_hashable(plain(k)): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
+        return _plain_table(value)
+    for kinds, convert in CONVERSIONS:
+        if isinstance(value, kinds):
+            return convert(value)
     return value
+
+
+def _plain_table(table: pd.Series | pd.DataFrame | pd.Index | np.ndarray) -> Any:
+    if table.size == 1:
+        return plain(np.asarray(table).reshape(-1)[0])
+    return table if table.ndim > 1 else _plain_list(table)
+
+
+def _plain_list(values: Iterable) -> list:
+    return [plain(value) for value in values]
+
+
+def _hashable(value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError:
+        return repr(value)
+    return value
+
+
+# kinds of values, in the order they are asked for -> how one becomes plain
+CONVERSIONS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
+    ((bool, np.bool_), bool),
+    ((int, np.integer), int),
+    ((float, np.floating, Decimal), float),
+    ((type(None), type(pd.NaT), type(pd.NA)), lambda value: None),
+    ((dt.date, np.datetime64), lambda day: str(pd.Timestamp(day).date())),
+    (str, lambda text: " ".join(text.split()).casefold()),
+    ((set, frozenset), lambda values: set(map(_hashable, _plain_list(values)))),
+    (Mapping, lambda values: {_hashable(plain(k)): plain(v) for k, v in values.items()}),
+    ((list, tuple), _plain_list),
+)
 
 
 def is_missing(value: Any) -> bool:
@@ -71,7 +77,8 @@ def same(expected: Any, answer: Any) -> bool:
     """Does the answer equal the expected value, in the sense of this module?"""
     try:
         return _same(plain(expected), plain(answer))
-    except Exception:  # an answer can be anything a notebook holds
+    # an answer can be anything a notebook holds
+    except Exception:
         return False
 
 
@@ -81,29 +88,29 @@ def _same(expected: Any, answer: Any) -> bool:
     if is_missing(expected):
         return is_missing(answer)
     if isinstance(expected, (int, float)):
-        if (
-            isinstance(answer, bool)
-            or not isinstance(answer, (int, float))
-            or not math.isfinite(answer)
-        ):
-            return isinstance(answer, float) and answer == expected  # infinity is what it says
-        return abs(answer - expected) <= TOLERANCE * abs(expected) + 1e-12
-    if isinstance(expected, str):
-        return isinstance(answer, str) and answer == expected
+        return _is_number(answer) and _is_near(expected, answer)
     if isinstance(expected, set):
-        found = _as_set(answer)
-        return found is not None and found == expected
+        return _as_set(answer) == expected
+    if type(answer) is not type(expected):
+        return False
+    if isinstance(expected, str):
+        return answer == expected
     if isinstance(expected, dict):
-        if not isinstance(answer, dict) or set(answer) != set(expected):
-            return False
-        return all(_same(value, answer[key]) for key, value in expected.items())
+        return set(answer) == set(expected) and all(_same(expected[k], answer[k]) for k in expected)
     if isinstance(expected, list):
-        return (
-            isinstance(answer, list)
-            and len(answer) == len(expected)
-            and all(map(_same, expected, answer))
-        )
+        return len(answer) == len(expected) and all(map(_same, expected, answer))
     return False
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_near(expected: float, answer: float) -> bool:
+    # infinity is what it says
+    if not math.isfinite(answer):
+        return answer == expected
+    return abs(answer - expected) <= TOLERANCE * abs(expected) + 1e-12
 
 
 def difference(expected: Any, answer: Any) -> str:
@@ -115,39 +122,39 @@ def difference(expected: Any, answer: Any) -> str:
     if is_missing(answer):
         return "missing"
     if isinstance(expected, bool):
-        return (
-            "text"
-            if isinstance(answer, bool) or (isinstance(answer, str) and answer in YES)
-            else "type"
-        )
+        is_yes_or_no = isinstance(answer, bool) or (isinstance(answer, str) and answer in YES)
+        return "text" if is_yes_or_no else "type"
     if isinstance(expected, (int, float)):
-        if isinstance(answer, bool) or not isinstance(answer, (int, float)):
-            return "type"
-        if expected * answer < 0:
-            return "sign"
-        if expected and answer and math.isfinite(answer) and math.isfinite(expected):
-            return "magnitude" if abs(math.log10(abs(answer / expected))) >= 0.75 else "size"
-        return "size"
-    if isinstance(expected, str):
-        return "text" if isinstance(answer, str) else "type"
+        return _difference_of_numbers(expected, answer) if _is_number(answer) else "type"
     if isinstance(expected, set):
-        found = _as_set(answer)
-        if found is None:
-            return "type"
-        return "too few" if found < expected else "too many" if found > expected else "other items"
-    if isinstance(expected, dict):
-        if not isinstance(answer, dict):
-            return "type"
-        return "keys" if set(answer) != set(expected) else "size"
-    if not isinstance(answer, list):
+        return _difference_of_sets(expected, _as_set(answer))
+    if type(answer) is not (type(expected) if isinstance(expected, (str, dict)) else list):
         return "type"
+    if isinstance(expected, str):
+        return "text"
+    if isinstance(expected, dict):
+        return "size" if set(answer) == set(expected) else "keys"
     if len(answer) != len(expected):
         return "too few" if len(answer) < len(expected) else "too many"
-    return (
-        "order"
-        if {_hashable(v) for v in answer} == {_hashable(v) for v in expected}
-        else "other items"
-    )
+    is_same_set = set(map(_hashable, answer)) == set(map(_hashable, expected))
+    return "order" if is_same_set else "other items"
+
+
+def _difference_of_numbers(expected: float, answer: float) -> str:
+    if expected * answer < 0:
+        return "sign"
+    if expected and answer and math.isfinite(answer) and math.isfinite(expected):
+        is_far = abs(math.log10(abs(answer / expected))) >= 0.75
+        return "magnitude" if is_far else "size"
+    return "size"
+
+
+def _difference_of_sets(expected: set, answer: set | None) -> str:
+    if answer is None:
+        return "type"
+    if answer < expected:
+        return "too few"
+    return "too many" if answer > expected else "other items"
 
 
 def _as_set(answer: Any) -> set | None:
@@ -156,11 +163,3 @@ def _as_set(answer: Any) -> set | None:
     if isinstance(answer, list):
         return {_hashable(v) for v in answer}
     return {answer} if isinstance(answer, str) else None
-
-
-def _hashable(value: Any) -> Any:
-    try:
-        hash(value)
-    except TypeError:
-        return repr(value)
-    return value

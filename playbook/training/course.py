@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from playbook.errors import PlaybookError
+from playbook.store import open_store
 from playbook.training.checker import LANGUAGES
 from playbook.training.learners import learner_file, record
 
-__all__ = ["AFTERWARDS", "start_course", "training_notebooks"]
-
-AFTERWARDS = ("case_files.ipynb", "shop_game.ipynb")  # once the chapters are known
+#: once the chapters are known
+AFTERWARDS = ("case_files.ipynb", "shop_game.ipynb")
 
 
 def _folder() -> Path:
@@ -25,8 +25,8 @@ def _folder() -> Path:
 
 def training_notebooks() -> list[Path]:
     """The exercise notebooks in the order of the course, the welcome first."""
-    found = [p for p in _folder().glob("*.ipynb") if re.match(r"\d\d_", p.name)]
-    return sorted(found, key=lambda p: (p.name[:2], p.stem != "00_welcome", p.name))
+    paths = _folder().glob("[0-9][0-9]_*.ipynb")
+    return sorted(paths, key=lambda path: (path.name[:2], path.stem != "00_welcome", path.name))
 
 
 def start_course(
@@ -37,22 +37,19 @@ def start_course(
     in the order of the course. A copy that is there stays as it is. PlaybookError for
     an unknown store, month, language or a name without letters.
     """
-    from playbook.store import open_store
-
     if lang not in LANGUAGES:
-        raise PlaybookError(f"{lang!r} is not a language of the training", do="use en, zh or both")
+        raise PlaybookError("training.no_such_language", language=lang)
     paths = training_notebooks()
     if not paths:
-        raise PlaybookError(
-            "There are no training notebooks here", do="run from the project's folder"
-        )
-    paths += [path for name in AFTERWARDS if (path := _folder() / name).exists()]
+        raise PlaybookError("training.no_notebooks")
+    afterwards = (_folder() / name for name in AFTERWARDS)
+    paths += [path for path in afterwards if path.exists()]
     folder = into / f"training-{learner_file(learner).stem}"
     shop = open_store(store, until=month)
-    where = str(Path(store).resolve()) if "://" not in store and Path(store).is_dir() else store
-    filled = {
+    is_folder = "://" not in store and Path(store).is_dir()
+    parameters = {
         "month": shop.month,
-        "store": where,
+        "store": str(Path(store).resolve()) if is_folder else store,
         "learner": " ".join(learner.split()),
         "language": lang,
     }
@@ -60,26 +57,25 @@ def start_course(
     for path in paths:
         target = folder / path.name
         if not target.exists():
-            notebook = with_parameters(json.loads(path.read_text(encoding="utf-8")), filled)
-            target.write_text(
-                json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+            notebook = json.loads(path.read_text(encoding="utf-8"))
+            filled = with_parameters(notebook, parameters)
+            text = json.dumps(filled, indent=1, ensure_ascii=False)
+            target.write_text(text + "\n", encoding="utf-8")
     record(learner, "course", event="start", store=shop.name, month=shop.month)
-    return folder, [p.name for p in paths]
+    return folder, [path.name for path in paths]
 
 
 def with_parameters(notebook: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
     """The notebook with the text parameters of its tagged cell set to `values`."""
+
+    def filled(line: re.Match) -> str:
+        value = json.dumps(values[line["name"]], ensure_ascii=False)
+        return f"{line['name']}: str = {value}{line['note'] or ''}"
+
+    names = "|".join(values)
     for cell in notebook["cells"]:
-        if "parameters" not in cell.get("metadata", {}).get("tags", []):
-            continue
-        text = "".join(cell["source"])
-        for name, value in values.items():
-            literal = json.dumps(value, ensure_ascii=False)
-            text = re.sub(
-                rf"(?m)^({name}: str = ).*?(  #.*)?$",
-                lambda m, v=literal: m[1] + v + (m[2] or ""),
-                text,
-            )
-        cell["source"] = text.splitlines(keepends=True)
+        if "parameters" in cell.get("metadata", {}).get("tags", []):
+            text = "".join(cell["source"])
+            text = re.sub(rf"(?m)^(?P<name>{names}): str = .*?(?P<note>  #.*)?$", filled, text)
+            cell["source"] = text.splitlines(keepends=True)
     return notebook

@@ -1,48 +1,53 @@
 """What an exercise is, and where the exercises of a chapter are found.
 
-Each chapter's exercises are a module of `playbook.training.exercises` with a tuple
-`EXERCISES`. Writing one:
+The words of a chapter's exercises stand in `exercises/<name>.yaml`, by number; what is
+computed stands in the module beside it:
 
-    def _hhi(shop): ...                                    # the value on this store and month, of any plain kind
-    Exercise("01.2", level="L2", kind="fill", part="computation", title=Said("..."), prompt=Said("..."), solve=_hhi,
-             slips=(Slip("percent", lambda shop: 10_000 * _hhi(shop), Said("Shares were in percent ...")),),
-             hints=(Said("..."), Said("...")))
+    "01.2":
+      level: L2
+      kind: fill
+      part: computation
+      title: {en: ..., zh: ...}
+      prompt: {en: ..., zh: ...}
+      slips:                    # known mistakes, and what to say to whoever made one
+        percent: {en: ..., zh: ...}
+        one seller: {answer: 1, en: ..., zh: ...}
+      hints: [{en: ..., zh: ...}]
+      reveal: {en: ..., zh: ...}
+      terms: [concentration (HHI)]
 
-`solve` and each slip's `make` take the opened store and return a number, a text, a yes
+    EXERCISES = bound(
+        "market_research",
+        {"01.2": Answers(hhi, slips={"percent": hhi_of_percent}, given=sellers)},
+    )
+
+`choices` (letter -> words) makes it a choice. An `answer` written in the YAML, of the
+exercise or of a slip, needs no function, and an exercise that needs none is not named
+in the module.
+
+`solve` and what makes a slip take the opened store and return a number, a text, a yes
 or no (bool), a set, a list (order counts) or a dict of these. They raise
 `NotApplicable` (or PlaybookError) where the month has no answer; a missing number says
 the same. In the notebook, a cell that needs more than orders begins with `if
 lesson.applies(...)`, so that the page runs through all the same. They call the
 playbook's own functions, as the chapter does. `solution()` shows the source of `solve`,
-so it is a named function that reads well (for a choice, a lambda giving the letter will
-do). What several functions of a module share and is slow is computed once per store
-with `functools.cache`.
+so it is a named function that reads well. What several functions of a module share and
+is slow is computed once per store with `functools.cache`.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from playbook.errors import PlaybookError
-
-__all__ = [
-    "CHAPTERS",
-    "KINDS",
-    "LEVELS",
-    "PARTS",
-    "Exercise",
-    "NotApplicable",
-    "Said",
-    "Slip",
-    "chapter_exercises",
-    "every_exercise",
-    "find_exercise",
-]
+from playbook.messages import forms, language, read_yaml
+from playbook.store.shop import Store
 
 # chapter -> (module of playbook.training.exercises, the skill it examines)
 CHAPTERS = {
@@ -61,14 +66,9 @@ CHAPTERS = {
     "11": ("monthly_review", "the monthly review"),
 }
 LEVELS = {"L1": "read", "L2": "run", "L3": "diagnose", "L4": "decide"}
-KINDS = (
-    "predict",
-    "fill",
-    "tweak",
-    "hunt",
-    "decide",
-    "thought",
-)  # in the order a notebook asks them
+# in the order a notebook asks them
+KINDS = ("predict", "fill", "tweak", "hunt", "decide", "thought")
+# part of the rubric -> its points
 PARTS = {
     "definitions": 25,
     "computation": 25,
@@ -76,10 +76,9 @@ PARTS = {
     "decision": 20,
     "communication": 10,
 }
-
-
-class NotApplicable(Exception):
-    """This store or month has no answer to the exercise; the message says why."""
+# a value made from the opened store, and a judgement of an answer on it
+Compute = Callable[[Store], Any]
+Judge = Callable[[Store, Any], bool]
 
 
 class Said(NamedTuple):
@@ -93,6 +92,28 @@ class Said(NamedTuple):
         if language == "both" and self.zh:
             return f"{self.en}\n{self.zh}"
         return self.zh if language == "zh" and self.zh else self.en
+
+
+def said(message: str, /, **values: Any) -> Said:
+    """A message of `playbook.messages` in both languages, its values filled in."""
+    form = forms(message)
+    return Said(form["en"].format(**values), form["zh"].format(**values))
+
+
+class NotApplicable(Exception):
+    """This store or month has no answer to the exercise; the message, an id of
+    `playbook.messages`, says why.
+    """
+
+    def __init__(self, message: str, /, **values: Any) -> None:
+        super().__init__(message)
+        if re.fullmatch(r"\w+\.\w+", message):
+            self.why = said(message, **values)
+        else:  # MIGRATION: a sentence in the old way
+            self.why = Said(message)
+
+    def __str__(self) -> str:
+        return self.why.tell(language())
 
 
 NOTHING = Said("")
@@ -109,9 +130,9 @@ class Slip:
     """
 
     name: str
-    make: Callable[[Any], Any]
+    make: Compute
     advice: Said
-    matches: Callable[[Any, Any], bool] | None = None
+    matches: Judge | None = None
 
 
 @dataclass(frozen=True)
@@ -133,27 +154,14 @@ class Exercise:
     part: str
     title: Said
     prompt: Said
-    solve: Callable[[Any], Any] | None
+    solve: Compute | None
     slips: tuple[Slip, ...] = ()
     hints: tuple[Said, ...] = ()
     reveal: Said = NOTHING
     choices: Mapping[str, Said] = field(default_factory=dict)
-    accepts: Callable[[Any, Any], bool] | None = None
-    given: Callable[[Any], Any] | None = None
+    accepts: Judge | None = None
+    given: Compute | None = None
     terms: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        known = (
-            (self.level, LEVELS),
-            (self.kind, KINDS),
-            (self.part, PARTS),
-            (self.chapter, CHAPTERS),
-        )
-        for word, words in known:
-            if word not in words:
-                raise PlaybookError(
-                    f"Exercise {self.number}: {word!r} is none of {', '.join(words)}"
-                )
 
     @property
     def chapter(self) -> str:
@@ -168,25 +176,88 @@ class Exercise:
         )
 
 
+@dataclass(frozen=True)
+class Pattern:
+    """A slip without a single value: an example of it, and how it is recognised."""
+
+    make: Compute
+    matches: Judge
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is computed of one exercise; the fields are those of `Exercise`. A slip is
+    the function that makes its value, or a `Pattern`.
+    """
+
+    solve: Compute | None = None
+    slips: Mapping[str, Compute | Pattern] = field(default_factory=dict)
+    given: Compute | None = None
+    accepts: Judge | None = None
+
+
+def bound(name: str, answers: Mapping[str, Answers]) -> tuple[Exercise, ...]:
+    """The exercises of `exercises/<name>.yaml`, in its order, with what is computed.
+
+    PlaybookError where one has no answer, or a function belongs to no words.
+    """
+    words = read_yaml(Path(__file__).parent / "exercises" / f"{name}.yaml")
+    if strange := set(answers) - set(words):
+        raise PlaybookError("training.words_missing", name=name, parts=sorted(strange))
+    return tuple(
+        _exercise(number, entry, answers.get(number, Answers())) for number, entry in words.items()
+    )
+
+
+def _exercise(number: str, entry: Mapping[str, Any], answers: Answers) -> Exercise:
+    slips = entry.get("slips", {})
+    if strange := set(answers.slips) - set(slips):
+        raise PlaybookError("training.words_missing", name=number, parts=sorted(strange))
+    solve = answers.solve or _written(entry)
+    if solve is None and entry["kind"] != "thought":
+        raise PlaybookError("training.no_answer", number=number, part="solve")
+    return Exercise(
+        number,
+        **{name: entry[name] for name in ("level", "kind", "part")},
+        title=Said(**entry["title"]),
+        prompt=Said(**entry["prompt"]),
+        solve=solve,
+        slips=tuple(_slip(number, name, slips[name], answers.slips.get(name)) for name in slips),
+        hints=tuple(Said(**hint) for hint in entry["hints"]),
+        reveal=Said(**entry.get("reveal", {"en": ""})),
+        choices={letter: Said(**text) for letter, text in entry.get("choices", {}).items()},
+        accepts=answers.accepts,
+        given=answers.given,
+        terms=tuple(entry.get("terms", ())),
+    )
+
+
+def _slip(number: str, name: str, entry: Mapping[str, Any], made: Compute | Pattern | None) -> Slip:
+    advice = Said(entry["en"], entry["zh"])
+    if isinstance(made, Pattern):
+        return Slip(name, made.make, advice, made.matches)
+    make = made or _written(entry)
+    if make is None:
+        raise PlaybookError("training.no_answer", number=number, part=name)
+    return Slip(name, make, advice)
+
+
+def _written(entry: Mapping[str, Any]) -> Compute | None:
+    """The answer that stands in the YAML, as a function of the store."""
+    if "answer" not in entry:
+        return None
+    return lambda shop: entry["answer"]
+
+
 @functools.cache
 def chapter_exercises(chapter: str) -> dict[str, Exercise]:
-    """Number -> exercise of one chapter (`03`, `welcome`), in order; empty where nobody
-    has written any yet.
-    """
+    """Number -> exercise of one chapter (`03`, `welcome`), in order."""
     if chapter not in CHAPTERS:
         raise PlaybookError(
-            f"There are no exercises of chapter {chapter!r}",
-            do=f"name one of: {', '.join(CHAPTERS)}",
+            "training.unknown_chapter", chapter=chapter, chapters=", ".join(CHAPTERS)
         )
     name = f"playbook.training.exercises.{CHAPTERS[chapter][0]}"
-    if importlib.util.find_spec(name) is None:
-        return {}
-    found = {e.number: e for e in importlib.import_module(name).EXERCISES}
-    if strange := [number for number in found if found[number].chapter != chapter]:
-        raise PlaybookError(
-            f"{name} numbers an exercise {strange[0]}", do=f"number it {chapter}.1, {chapter}.2 ..."
-        )
-    return found
+    return {e.number: e for e in importlib.import_module(name).EXERCISES}
 
 
 def every_exercise() -> dict[str, Exercise]:
@@ -199,6 +270,6 @@ def find_exercise(number: str) -> Exercise:
     chapter = str(number).rpartition(".")[0]
     known = chapter_exercises(chapter) if chapter in CHAPTERS else {}
     if number not in known:
-        listed = ", ".join(known) or ", ".join(every_exercise())
-        raise PlaybookError(f"There is no exercise {number!r}", do=f"name one of: {listed}")
+        numbers = ", ".join(known or every_exercise())
+        raise PlaybookError("training.unknown_exercise", number=number, numbers=numbers)
     return known[number]

@@ -6,29 +6,28 @@ import functools
 from pathlib import Path
 
 import pandas as pd
+from pandas import DataFrame
 
-__all__ = ["entries", "look_up"]
+GLOSSARY = Path(__file__).resolve().parents[2] / "data" / "glossary.csv"
 
 
 @functools.cache
-def entries() -> pd.DataFrame:
+def entries() -> DataFrame:
     """`data/glossary.csv`: english, chinese, meaning (empty where the words say
     enough).
     """
-    return pd.read_csv(
-        Path(__file__).resolve().parents[2] / "data" / "glossary.csv", dtype=str
-    ).fillna("")
+    return pd.read_csv(GLOSSARY, dtype=str, keep_default_na=False)
 
 
-def look_up(word: str) -> pd.DataFrame:
+def look_up(word: str) -> DataFrame:
     """The entries that hold the word in English or Chinese, whole matches first; empty
     when there is none.
     """
     sought = " ".join(str(word).split()).casefold()
     table = entries()
-    spoken = table[["english", "chinese"]].apply(lambda column: column.str.casefold())
-    found = spoken.apply(lambda column: column.str.contains(sought, regex=False)).any(
-        axis=1
-    ) & bool(sought)
-    whole = (spoken == sought).any(axis=1)
-    return pd.concat([table[whole], table[found & ~whole]], ignore_index=True)
+    if not sought:
+        return table.head(0)
+    spoken = table[["english", "chinese"]].apply(lambda words: words.str.casefold())
+    holds = spoken.apply(lambda words: words.str.contains(sought, regex=False)).any(axis=1)
+    is_whole = (spoken == sought).any(axis=1)
+    return pd.concat([table[is_whole], table[holds & ~is_whole]], ignore_index=True)

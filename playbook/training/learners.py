@@ -4,14 +4,16 @@ machine.
 The folder is PLAYBOOK_LEARNER_DIR, else `.ecommerce-playbook/learners` under the home
 folder. A line holds `at` (UTC), `event`, `item` and what the event brings:
 
-    check      an exercise answered: number as item, status, slip, chapter, level, part, store, month
+    check      an exercise answered: number as item, status, slip, chapter, level, part,
+               store, month
     hint       a hint asked for; solution: the solution asked for (same fields)
     grade      a case file or a shop game: what `record` was given
 
 Case files and the shop game store their grades with
 
-    record(learner, "case.refunds", event="grade", title="Refunds that double", chapter="08", level="L3", score=0.8,
-           parts={"finding": 1.0, "sizing": 0.5, "decision": 1.0}, store="...", month="2026-08", note="...")
+    record(learner, "case.refunds", event="grade", title="Refunds that double",
+           chapter="08", level="L3", score=0.8, store="...", month="2026-08", note="...",
+           parts={"finding": 1.0, "sizing": 0.5, "decision": 1.0})
 
 `score` and each of `parts` lie in [0, 1]; a game may add any other plain values
 (`profit`, `profit_as_before`, ...). `playbook learn report` lists the best and the last
@@ -30,15 +32,9 @@ from typing import Any
 
 from playbook.errors import PlaybookError
 
-__all__ = ["learner_file", "learners", "learners_folder", "record", "records"]
-
-RESERVED = {
-    "con",
-    "prn",
-    "aux",
-    "nul",
-    *(f"{name}{n}" for name in ("com", "lpt") for n in range(1, 10)),
-}
+#: names some systems keep for devices
+RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)[1-9]")
+LONGEST_NAME = 60
 
 
 def learners_folder() -> Path:
@@ -56,12 +52,10 @@ def learner_file(learner: str) -> Path:
     that two people never share a file. Case does not tell people apart.
     """
     name = " ".join(str(learner).split()).casefold()
-    safe = re.sub(r"[^\w-]+", "-", name).strip("-_")[:60]
+    safe = re.sub(r"[^\w-]+", "-", name).strip("-_")[:LONGEST_NAME]
     if not safe:
-        raise PlaybookError(
-            f"{learner!r} is no name for a learner", do="give a name with letters or digits"
-        )
-    if safe != name or safe in RESERVED:
+        raise PlaybookError("training.no_name", learner=learner)
+    if safe != name or RESERVED.fullmatch(safe):
         safe = f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
     return learners_folder() / f"{safe}.jsonl"
 
@@ -71,22 +65,20 @@ def record(learner: str, item: str, *, event: str = "grade", **facts: Any) -> Pa
     values (see the module's text); PlaybookError for a score or a part outside [0, 1],
     or a folder that cannot be written.
     """
-    for name, score in {"score": facts.get("score"), **(facts.get("parts") or {})}.items():
+    scores = {"score": facts.get("score"), **(facts.get("parts") or {})}
+    for name, score in scores.items():
         if score is not None and not 0 <= score <= 1:
-            raise PlaybookError(f"{item}: {name} is {score}, not between 0 and 1", column=name)
+            raise PlaybookError("training.no_score", item=item, column=name, score=score)
     path = learner_file(learner)
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")  # a diary, not an analysis
+    # a diary, not an analysis: the clock of the machine is right here
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     line = {"at": now, "learner": str(learner), "event": event, "item": item, **facts}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(line, ensure_ascii=False, default=_plain) + "\n")
     except OSError as error:
-        raise PlaybookError(
-            f"The learner's file cannot be written: {error.strerror}",
-            file=path,
-            do="set PLAYBOOK_LEARNER_DIR to a folder of yours",
-        ) from None
+        raise PlaybookError("training.record_not_kept", why=error.strerror, file=path) from None
     return path
 
 
@@ -97,27 +89,14 @@ def records(learner: str) -> list[dict[str, Any]]:
     path = learner_file(learner)
     if not path.exists():
         return []
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
         try:
-            found.append(json.loads(line))
+            lines.append(json.loads(text))
         except ValueError:
             continue
-    return [one for one in found if isinstance(one, dict) and "item" in one and "event" in one]
-
-
-def learners() -> list[str]:
-    """The names of everybody who has a file here, as they last wrote them."""
-    folder = learners_folder()
-    names = []
-    for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
-        for line in reversed(path.read_text(encoding="utf-8").splitlines()):
-            try:
-                names.append(str(json.loads(line)["learner"]))
-                break
-            except (ValueError, KeyError, TypeError):
-                continue
-    return names
+    dicts = [line for line in lines if isinstance(line, dict)]
+    return [line for line in dicts if "item" in line and "event" in line]
 
 
 def _plain(value: Any) -> Any:

@@ -1,10 +1,10 @@
 """The shop game: six months of one shop, your decisions against doing as before, the
 playbook's and an oracle's.
 
-    game = start_game("game", seed=1, months=6)      # the folder keeps it; the same call goes on with it
-    game.figures()                                   # what the shop can know tonight
-    game.month(1, {"budgets": {"search": 900}})      # plays the month and shows what the shop sees of it
-    game.result()                                    # when all months are played
+    game = start_game("game", seed=1, months=6)   # the same call goes on with it
+    game.figures()                                # what the shop can know tonight
+    game.month(1, {"budgets": {"search": 900}})   # plays it, shows what the shop sees
+    game.result()                                 # when all months are played
 
 The state is the seed and the decisions, written after every month; the shop is played
 again from them, so that a game taken up later is the game played in one go. A decision
@@ -25,19 +25,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import yaml
+from pandas import DataFrame, Index, Series, Timestamp
 
+from playbook.chapters.channel_roi import channels, media_plan
+from playbook.chapters.inventory_planning import inventory
+from playbook.chapters.segmentation import campaigns, segments
 from playbook.demo.oracle import oracle, search
 from playbook.demo.presets import VERSION
 from playbook.demo.shop import Shop
 from playbook.errors import PlaybookError
-from playbook.training.decisions import AREAS, open_shop, playbook_decisions
+from playbook.measures.ad_spend import read_extract
+from playbook.messages import say
+from playbook.runs.month import HowToRun, run_month
+from playbook.runs.plan import Wish
+from playbook.store import Store
+from playbook.store.write import write_json
+from playbook.tables import frame_of
+from playbook.training import decisions as chapters
+from playbook.training.learners import learner_file, record
+from playbook.training.stock import demand, held_stock
 
-__all__ = ["AS_BEFORE", "Game", "PLAYERS", "playbook_decisions", "play_on", "start_game"]
-
-AS_BEFORE = "as before"  # what to write for a month in which nothing new is decided
+#: what to write for a month in which nothing new is decided
+AS_BEFORE = "as before"
 PLAYERS = ("as-before", "playbook", "oracle")
 FILE = "game.json"
+MOST_MONTHS = 24
+Tell = Callable[[str], None]
 
 
 def play_on(
@@ -46,26 +60,25 @@ def play_on(
     months: int,
     *,
     areas: Sequence[str] | None = None,
-    tell: Callable[[str], None] | None = None,
+    tell: Tell | None = None,
 ) -> Shop:
     """A twin of the shop, `months` further on, under one of PLAYERS; `areas` limits
     what the playbook decides. Chance is the same for every player. `tell` hears of each
     month. PlaybookError for another player.
     """
     if player not in PLAYERS:
-        raise PlaybookError(
-            f"There is no player {player!r}", do=f"choose from {', '.join(PLAYERS)}"
-        )
-    twin, scales = shop.copy(), search(shop, horizon=months) if player == "oracle" else None
+        raise PlaybookError("training.no_player", player=player, known=", ".join(PLAYERS))
+    twin = shop.copy()
+    scales = search(shop, horizon=months) if player == "oracle" else None
     for ahead in range(months):
         decisions = None
         if player == "playbook":
-            decisions = playbook_decisions(twin, areas=areas)
+            decisions = chapters.playbook_decisions(twin, areas=areas)
         elif player == "oracle":
             decisions = oracle(twin, horizon=months - ahead, scales=scales)
         twin.advance(decisions or None)
         if tell:
-            tell(f"{player}: {twin.month} played")
+            tell(say("training.month_played", player=player, month=twin.month))
     return twin
 
 
@@ -83,10 +96,9 @@ def start_game(
     PlaybookError where the folder holds a game of another seed, preset or length, or
     one begun under other laws.
     """
-    if isinstance(months, bool) or not isinstance(months, int) or not 1 <= months <= 24:
-        raise PlaybookError(
-            f"A game of {months!r} months cannot be played", do="choose a whole number from 1 to 24"
-        )
+    is_whole = isinstance(months, int) and not isinstance(months, bool)
+    if not is_whole or not 1 <= months <= MOST_MONTHS:
+        raise PlaybookError("training.no_such_length", months=months, most=MOST_MONTHS)
     path = Path(folder) / FILE if str(folder) else _own_folder(learner, seed) / FILE
     asked = {"seed": seed, "preset": preset, "months": months, "laws": VERSION}
     if not path.exists():
@@ -95,25 +107,16 @@ def start_game(
         state = json.loads(path.read_text(encoding="utf-8"))
         known = {name: state[name] for name in asked} | {"decisions": list(state["decisions"])}
     except (OSError, ValueError, KeyError, TypeError):
-        raise PlaybookError(
-            "The game cannot be read", file=path, do="name another folder, or delete it"
-        ) from None
+        raise PlaybookError("training.game_unreadable", file=path) from None
+    if known["laws"] != VERSION:
+        raise PlaybookError("training.game_of_other_laws", file=path)
     for name, value in asked.items():
         if known[name] != value:
-            what = (
-                "begun under other laws of the demo shop"
-                if name == "laws"
-                else f"one of {name} {known[name]!r}"
-            )
-            raise PlaybookError(
-                f"The game in this folder is {what}", file=path, do="name another folder"
-            )
+            raise PlaybookError("training.another_game", name=name, value=known[name], file=path)
     return Game(path.parent, known)
 
 
 def _own_folder(learner: str, seed: int) -> Path:
-    from playbook.training.learners import learner_file
-
     file = learner_file(learner or "guest")
     return file.parent / "games" / f"{file.stem}-{seed}"
 
@@ -140,40 +143,26 @@ class Game:
         """Writes the state, whole or not at all; returns the game."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            part = self.folder / f".{FILE}.{os.getpid()}"
-            part.write_text(
-                json.dumps(self._state, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
-                encoding="utf-8",
-            )
-            os.replace(part, self.folder / FILE)
+            write_json(self.folder / FILE, self._state)
         except OSError as error:
             raise PlaybookError(
-                f"The game cannot be kept: {error.strerror}",
-                file=self.folder,
-                do="name a folder you may write to",
+                "training.game_not_kept", why=error.strerror, file=self.folder
             ) from None
         return self
 
-    def play(self, decisions: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    def play(self, decisions: Mapping[str, Any] | None = None) -> DataFrame:
         """Plays the next month under `decisions` (see `Shop.advance`; None: as before)
         and returns its true account, one row as in `Shop.profit`. PlaybookError, and
         nothing played, where the game is over or a decision cannot be carried out.
         """
         if self.n_played == self.n_months:
-            raise PlaybookError(
-                f"All {self.n_months} months are played",
-                do="ask for the result, or start a new game",
-            )
+            raise PlaybookError("training.game_is_over", months=self.n_months)
         plain = None if decisions is None else _plain(decisions)
         twin = self.shop.copy()
         try:
             twin.advance(plain)
-        except PlaybookError:
-            raise
         except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise PlaybookError(
-                f"The decisions cannot be read: {error}", do="write them as the example does"
-            ) from None
+            raise PlaybookError("training.decisions_unreadable", why=error) from None
         before = self._state["decisions"]
         self._state["decisions"] = [*before, plain]
         try:
@@ -184,7 +173,7 @@ class Game:
         self.shop = twin
         return self.shop.profit(self.shop.month)
 
-    def month(self, number: int, decisions: Any = ...) -> pd.DataFrame | None:
+    def month(self, number: int, decisions: Any = ...) -> DataFrame | None:
         """For a notebook's cell: plays month `number` and shows the last months as the
         shop sees them (see `figures`); `...` plays nothing and says so.
 
@@ -193,131 +182,79 @@ class Game:
         whose turn it is not waits. A refusal is printed, the month stays.
         """
         if decisions is ...:
-            print(
-                f"Month {number}: not attempted. Write your decisions in place of the dots, or AS_BEFORE."
-            )
+            print(say("training.month_not_attempted", month=number))
+            return None
+        if number > self.n_played + 1:
+            print(say("training.month_waits", month=number, before=self.n_played + 1))
             return None
         try:
-            plain = None if decisions is None or decisions == AS_BEFORE else _plain(decisions)
-            if number <= self.n_played:
-                if plain != self._state["decisions"][number - 1]:
-                    print(
-                        f"Month {number} is played already, under other decisions; it cannot be taken back."
-                    )
-            elif number > self.n_played + 1:
-                print(f"Month {number} waits: play month {self.n_played + 1} first.")
-                return None
-            else:
-                self.play(plain)
+            self._play_or_compare(number, decisions)
         except PlaybookError as refusal:
-            print(f"Refused, and nothing was played: {refusal}")
+            print(say("training.month_refused", refusal=refusal))
             return None
-        with open_shop(self.shop) as seen:
-            return _months(seen).tail(self.n_played + 1).reset_index(drop=True)
+        with chapters.open_shop(self.shop) as store:
+            return _months(store).tail(self.n_played + 1).reset_index(drop=True)
+
+    def _play_or_compare(self, number: int, decisions: Any) -> None:
+        is_as_before = decisions is None or decisions == AS_BEFORE
+        plain = None if is_as_before else _plain(decisions)
+        if number > self.n_played:
+            self.play(plain)
+        elif plain != self._state["decisions"][number - 1]:
+            print(say("training.month_cannot_be_taken_back", month=number))
 
     def __str__(self) -> str:
         """How far the game is and where it is kept."""
-        return (
-            f"The shop on the evening of {self.shop.as_of}: {self.n_played} of {self.n_months} months played, "
-            f"kept in {self.folder}"
+        return say(
+            "training.game",
+            day=self.shop.as_of,
+            played=self.n_played,
+            months=self.n_months,
+            folder=self.folder,
         )
 
     __repr__ = __str__
 
-    def account(self) -> pd.DataFrame:
+    def account(self) -> DataFrame:
         """The true account of the months played, one row each, as in `Shop.profit`."""
-        return (
-            self.shop.profit().tail(self.n_played).reset_index(drop=True)
-            if self.n_played
-            else (self.shop.profit().head(0))
-        )
+        account = self.shop.profit()
+        return account.tail(self.n_played).reset_index(drop=True)
 
-    # --- what the trainee sees ---------------------------------------------------------------------------------------
-
-    def figures(self, *, months: int = 6, with_response: bool = False) -> dict[str, pd.DataFrame]:
+    def figures(self, *, months: int = 6, with_response: bool = False) -> dict[str, DataFrame]:
         """What the shop can know tonight, by the chapters' own functions: `months`
         (orders, revenue, margin, spend of the last months), `channels` (chapter 03),
-        `stock` (07: what to order, most worth first), `segments` (06), `campaigns`
-        (their hold-outs), `prices` (10: where a price may move) and, slower, `response`
-        (03: what more spend would return, and the plan).
+        `stock` (07: what to order, most worth first) and `too_much` (07), `segments`
+        (06), `campaigns` (their hold-outs), `prices` (10: where a price may move) and,
+        slower, `response` (03: what more spend would return) and `plan`.
         """
-        from playbook.chapters.channel_roi import channels, media_plan
-        from playbook.chapters.inventory_planning import inventory
-        from playbook.chapters.inventory_planning.supply import supply
-        from playbook.chapters.segmentation import campaigns, segments
-        from playbook.measures.ad_spend import read_extract
-        from playbook.training import decisions as chapters
-
-        with open_shop(self.shop) as seen:
-            found = {"months": _months(seen).tail(months)}
-            spend = read_extract(seen.ad_spend, as_of=seen.as_of)
-            pnl = channels.channel_pnl(
-                channels.channel_months(
-                    seen.sales_orders, spend=spend, refunds=seen.booked_refunds, as_of=seen.as_of
+        with chapters.open_shop(self.shop) as store:
+            figures = {"months": _months(store).tail(months), "channels": _channels(store)}
+            figures |= _stock(store)
+            figures["segments"] = segments.segment_table(_rfm(store))
+            if store.has("treatments"):
+                figures["campaigns"] = campaigns.campaign_returns(
+                    store.treatments, store.customer_days, as_of=store.as_of
                 )
-            )
-            found["channels"] = pnl[
-                ["channel", "spend", "orders", "new_customers", "margin", "roas", "be_roas", "poas"]
-            ]
-            planned = chapters.stock_plan(seen)
-            if planned is not None:
-                found["stock"] = planned.sort_values(
-                    ["expected_margin", "sku"], ascending=[False, True]
-                )[
-                    [
-                        "sku",
-                        "available",
-                        "incoming",
-                        "mean_day",
-                        "rop",
-                        "up_to",
-                        "order_units",
-                        "expected_margin",
-                    ]
-                ]
-            if seen.has("stock"):
-                panel, law = chapters._demand(seen)
-                held = supply(
-                    seen.stock,
-                    as_of=seen.as_of,
-                    products=seen.get("products"),
-                    purchase_orders=seen.get("purchase_orders"),
-                )
-                found["too_much"] = inventory.overstock(panel, law, held, as_of=seen.as_of)
-            found["segments"] = segments.segment_table(
-                segments.rfm(seen.customer_days, as_of=seen.as_of, basis="margin")
-            )
-            if seen.has("treatments"):
-                found["campaigns"] = campaigns.campaign_returns(
-                    seen.treatments, seen.customer_days, as_of=seen.as_of
-                )
-            found["prices"] = chapters.price_moves(seen)
+            figures["prices"] = chapters.price_moves(store)
             if with_response:
-                model, plan = chapters.budget_plan(seen)
-                found["response"], found["plan"] = media_plan.response_table(model), plan.table
-        return {name: table.reset_index(drop=True) for name, table in found.items()}
+                model, plan = chapters.budget_plan(store)
+                figures["response"] = media_plan.response_table(model)
+                figures["plan"] = plan.table
+        return {name: table.reset_index(drop=True) for name, table in figures.items()}
 
     def customers(self, segment: str) -> list[str]:
         """Ids of the contactable customers of one value segment tonight, for a
         treatment. PlaybookError for a segment nobody is in.
         """
-        from playbook.chapters.segmentation import segments
-
-        with open_shop(self.shop) as seen:
-            people = segments.rfm(seen.customer_days, as_of=seen.as_of, basis="margin").customers
-            may = (
-                seen.customers.filter(seen.customers.is_contactable)
-                .select("customer_id")
-                .to_pandas()
-                .customer_id
-            )
+        with chapters.open_shop(self.shop) as store:
+            people = _rfm(store).customers
+            contactable = store.customers.filter(store.customers.is_contactable)
+            may_be_asked = set(contactable.select("customer_id").to_pandas().customer_id)
         mine = people[people.segment == segment]
         if mine.empty:
-            raise PlaybookError(
-                f"Nobody is in segment {segment!r}",
-                do=f"choose from {', '.join(sorted(set(people.segment)))}",
-            )
-        return sorted(set(mine.customer_id) & set(may))
+            known = ", ".join(sorted(set(people.segment)))
+            raise PlaybookError("training.nobody_in_segment", segment=segment, known=known)
+        return sorted(set(mine.customer_id) & may_be_asked)
 
     def store(self) -> Path:
         """Writes what the shop sees tonight as a store (no truth) into the game's
@@ -331,9 +268,6 @@ class Game:
         `chapters` such as "00,03,11" makes only those; `options` go to the monthly run.
         Packs of earlier months stay beside it.
         """
-        from playbook.runs.month import HowToRun, run_month
-        from playbook.runs.plan import Wish
-
         only = tuple(name.strip() for name in chapters.split(",") if name.strip())
         done = run_month(
             str(self.store()),
@@ -343,11 +277,7 @@ class Game:
         )
         return Path(done.folder) / "index.html"
 
-    # --- the end -----------------------------------------------------------------------------------------------------
-
-    def result(
-        self, *, learner: str | None = None, tell: Callable[[str], None] | None = None
-    ) -> pd.DataFrame:
+    def result(self, *, learner: str | None = None, tell: Tell | None = None) -> DataFrame:
         """Four players over the same months: you, as before, the playbook, the oracle:
         player, profit, gain (against as before), share (gain over the oracle's; missing
         where the oracle gains nothing). EUR. The playbook's months take a minute the
@@ -356,177 +286,186 @@ class Game:
         """
         if self.n_played < self.n_months:
             raise PlaybookError(
-                f"{self.n_played} of {self.n_months} months are played", do="play the others first"
+                "training.game_not_over", played=self.n_played, months=self.n_months
             )
         others = self._others(tell)
-        profit = {"you": float(self.account().profit.sum()), **others}
-        gain = {name: value - others["as-before"] for name, value in profit.items()}
-        room = gain["oracle"] if gain["oracle"] > 0 else np.nan
-        frame = pd.DataFrame(
-            {"player": list(profit), "profit": list(profit.values()), "gain": list(gain.values())}
-        )
-        frame["share"] = frame.gain / room
+        profit = Series({"you": float(self.account().profit.sum()), **others})
+        gain = profit - profit["as-before"]
+        most = gain["oracle"] if gain["oracle"] > 0 else np.nan
+        result = DataFrame({"profit": profit, "gain": gain, "share": gain / most})
         if learner:
-            from playbook.training.learners import record
+            self._keep_grade(learner, result)
+        return result.rename_axis("player").reset_index()
 
-            share = float(frame.share.iloc[0])
-            score = float(np.clip(share, 0, 1)) if np.isfinite(share) else 0.0
-            record(
-                learner,
-                f"game.shop-{self._state['seed']}",
-                title="The shop game",
-                chapter="11",
-                level="L4",
-                score=round(score, 4),
-                store=self._state["preset"],
-                month=self.shop.month,
-                **{
-                    f"profit_{name.replace('-', '_')}": round(value, 2)
-                    for name, value in profit.items()
-                },
-                note="share of what an oracle gains over doing as before",
-            )
-        return frame
+    def _keep_grade(self, learner: str, result: DataFrame) -> None:
+        share = result.share["you"]
+        score = float(np.clip(share, 0, 1)) if np.isfinite(share) else 0.0
+        profits = {
+            f"profit_{name.replace('-', '_')}": round(float(value), 2)
+            for name, value in result.profit.items()
+        }
+        record(
+            learner,
+            f"game.shop-{self._state['seed']}",
+            title=say("training.game_title"),
+            chapter="11",
+            level="L4",
+            score=round(score, 4),
+            store=self._state["preset"],
+            month=self.shop.month,
+            note=say("training.game_note"),
+            **profits,
+        )
 
-    def _others(self, tell: Callable[[str], None] | None) -> dict[str, float]:
+    def _others(self, tell: Tell | None) -> dict[str, float]:
         """Profit of the other players, played once and kept beside the game."""
-        path, mark = (
-            self.folder / "others.json",
-            [self._state[n] for n in ("seed", "preset", "months", "laws")],
-        )
+        path = self.folder / "others.json"
+        mark = [self._state[name] for name in ("seed", "preset", "months", "laws")]
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
+            known = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            kept = {}
-        if kept.get("of") != mark:
-            ends = {p: play_on(self._start, p, self.n_months, tell=tell) for p in PLAYERS}
-            profit = {
-                p: float(end.profit().tail(self.n_months).profit.sum()) for p, end in ends.items()
-            }
-            kept = {"of": mark, "profit": profit}
-            part = path.with_name(f".{path.name}.{os.getpid()}")
-            part.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-            os.replace(part, path)
-        return {p: kept["profit"][p] for p in PLAYERS}
+            known = {}
+        if known.get("of") != mark:
+            profit = {}
+            for player in PLAYERS:
+                end = play_on(self._start, player, self.n_months, tell=tell)
+                profit[player] = float(end.profit().tail(self.n_months).profit.sum())
+            known = {"of": mark, "profit": profit}
+            write_json(path, known)
+        return {player: known["profit"][player] for player in PLAYERS}
 
 
-def _months(shop: Any) -> pd.DataFrame:
+def _rfm(store: Store) -> segments.RfmResult:
+    return segments.rfm(store.customer_days, as_of=store.as_of, basis="margin")
+
+
+def _channels(store: Store) -> DataFrame:
+    months = channels.channel_months(
+        store.sales_orders,
+        spend=read_extract(store.ad_spend, as_of=store.as_of),
+        refunds=store.booked_refunds,
+        as_of=store.as_of,
+    )
+    return frame_of("training.game_channels", channels.channel_pnl(months))
+
+
+def _stock(store: Store) -> dict[str, DataFrame]:
+    """`stock`, what to order, and `too_much`, as far as the shop knows them."""
+    tables = {}
+    orders = chapters.stock_plan(store)
+    if orders is not None:
+        ranked = orders.sort_values(["expected_margin", "sku"], ascending=[False, True])
+        tables["stock"] = frame_of("training.game_stock", ranked)
+    if store.has("stock"):
+        panel, law = demand(store)
+        held = held_stock(store)
+        tables["too_much"] = inventory.overstock(panel, law, held, as_of=store.as_of)
+    return tables
+
+
+def _months(store: Store) -> DataFrame:
     """By month of order: orders, revenue, margin (before ads, refunds not yet known are
-    not in it), spend.
+    not in it), spend, margin after ads.
     """
-    t = shop.sales_orders
-    sums = (
-        t.group_by(month=t.ordered_on.strftime("%Y-%m"))
-        .aggregate(
-            orders=t.count(),
-            revenue=t.revenue.sum().cast("float64"),
-            margin=t.margin.sum().cast("float64"),
-        )
-        .to_pandas()
+    orders, ads = store.sales_orders, store.ad_spend
+    by_month = orders.group_by(month=orders.ordered_on.strftime("%Y-%m"))
+    sums = by_month.aggregate(
+        orders=orders.count(),
+        revenue=orders.revenue.sum().cast("float64"),
+        margin=orders.margin.sum().cast("float64"),
     )
-    a = shop.ad_spend
-    spend = (
-        a.group_by(month=a.day_on.strftime("%Y-%m"))
-        .aggregate(spend=a.spend.sum().cast("float64"))
-        .to_pandas()
+    spend = ads.group_by(month=ads.day_on.strftime("%Y-%m")).aggregate(
+        spend=ads.spend.sum().cast("float64")
     )
-    out = sums.merge(spend, on="month", how="left").sort_values("month", ignore_index=True)
-    return out.assign(margin_after_ads=out.margin - out.spend)
+    months = sums.to_pandas().merge(spend.to_pandas(), on="month", how="left")
+    months["margin_after_ads"] = months.margin - months.spend
+    return months.sort_values("month", ignore_index=True)
 
 
 def _plain(value: Any) -> Any:
     """Decisions as they come back from a file: dicts, lists, texts, numbers; frames are
     rows, days are texts.
     """
-    if isinstance(value, pd.DataFrame):
+    if isinstance(value, DataFrame):
         value = value.to_dict("records")
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset, np.ndarray, pd.Series, pd.Index)):
-        items = sorted(value) if isinstance(value, (set, frozenset)) else list(value)
-        return [_plain(v) for v in items]
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value)
+    if isinstance(value, (list, tuple, np.ndarray, Series, Index)):
+        return [_plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
-    if isinstance(value, (dt.date, pd.Timestamp)):
-        return str(pd.Timestamp(value).date())
-    raise PlaybookError(
-        f"{type(value).__name__} is no decision", do="use texts, numbers, lists and dicts"
-    )
+    if isinstance(value, dt.date):
+        return str(Timestamp(value).date())
+    raise PlaybookError("training.no_decision", kind=type(value).__name__)
 
 
 def _decisions_of(path: Path, months: int) -> list[dict | None]:
     """The months' decisions in a JSON or YAML file: one entry a month (null: as
     before), or one dict for all.
     """
+    read = yaml.safe_load if path.suffix in (".yaml", ".yml") else json.loads
     try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix in (".yaml", ".yml"):
-            import yaml
-
-            found = yaml.safe_load(text)
-        else:
-            found = json.loads(text)
+        decisions = read(path.read_text(encoding="utf-8"))
     except OSError:
-        raise PlaybookError(
-            "The decisions cannot be read", file=path, do=f"name a file, or {', '.join(PLAYERS)}"
-        ) from None
-    except Exception as error:
-        raise PlaybookError(
-            f"The decisions are not JSON or YAML: {error}", file=path, do="write a list of dicts"
-        ) from None
-    found = found if isinstance(found, list) else [found] * months
-    if len(found) > months or not all(d is None or isinstance(d, dict) for d in found):
-        raise PlaybookError(
-            f"The file does not hold up to {months} dicts",
-            file=path,
-            do="write one dict for each month",
-        )
-    return [*found, *[None] * (months - len(found))]
+        known = ", ".join(PLAYERS)
+        raise PlaybookError("training.no_decisions_file", file=path, known=known) from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise PlaybookError("training.not_json_or_yaml", why=error, file=path) from None
+    if not isinstance(decisions, list):
+        decisions = [decisions] * months
+    are_dicts = all(one is None or isinstance(one, dict) for one in decisions)
+    if len(decisions) > months or not are_dicts:
+        raise PlaybookError("training.not_a_dict_a_month", months=months, file=path)
+    return [*decisions, *[None] * (months - len(decisions))]
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m playbook.training.play",
+        description=say("training.play_help"),
+        epilog=say("training.play_example"),
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--months", type=int, default=6)
+    parser.add_argument("--decisions", default=PLAYERS[0], help=say("training.play_decisions_help"))
+    parser.add_argument(
+        "--areas", default=",".join(chapters.AREAS), help=say("training.play_areas_help")
+    )
+    return parser.parse_args(words)
+
+
+def _told(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _played(asked: argparse.Namespace) -> Shop:
+    start = Shop(seed=asked.seed, preset=asked.preset)
+    if asked.decisions in PLAYERS:
+        areas = asked.areas.split(",")
+        return play_on(start, asked.decisions, asked.months, areas=areas, tell=_told)
+    shop = start.copy()
+    for decisions in _decisions_of(Path(asked.decisions), asked.months):
+        shop.advance(decisions)
+    return shop
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Plays without a notebook and prints every month; exit status 0 done, 1 refused
     (said why), 2 wrong usage.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m playbook.training.play",
-        description="Play the shop game.",
-        epilog="example: python -m playbook.training.play --seed 1 --decisions oracle",
-    )
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--preset", default="tiny")
-    parser.add_argument("--months", type=int, default=6)
-    parser.add_argument(
-        "--decisions",
-        default="as-before",
-        help="FILE (JSON or YAML), as-before, playbook or oracle",
-    )
-    parser.add_argument(
-        "--areas", default=",".join(AREAS), help="what the playbook decides, separated by commas"
-    )
-    asked = parser.parse_args(words)
+    asked = _arguments(words)
     try:
-        start = Shop(seed=asked.seed, preset=asked.preset)
-        if asked.decisions in PLAYERS:
-            played = play_on(
-                start,
-                asked.decisions,
-                asked.months,
-                areas=asked.areas.split(","),
-                tell=lambda line: print(line, file=sys.stderr, flush=True),
-            )
-        else:
-            played = start.copy()
-            for decisions in _decisions_of(Path(asked.decisions), asked.months):
-                played.advance(decisions)
-        account = played.profit().tail(asked.months)
-        print(account.round(2).to_string(index=False))
-        print(f"profit of {asked.months} months: {account.profit.sum():,.2f} EUR")
+        account = _played(asked).profit().tail(asked.months)
     except PlaybookError as refusal:
         print(refusal, file=sys.stderr)
         return 1
+    print(account.round(2).to_string(index=False))
+    print(say("training.play_profit", months=asked.months, profit=account.profit.sum()))
     return 0
 
 

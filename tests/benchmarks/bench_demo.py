@@ -14,7 +14,8 @@ import tempfile
 CODE = """
 import json, resource, sys, time
 wall, cpu = time.time(), time.process_time()
-from playbook.demo import Shop, make_demo
+from playbook.demo.make import make_demo
+from playbook.demo.shop import Shop
 if sys.argv[1] == "month":
     shop = Shop(preset="tiny")
     wall, cpu = time.time(), time.process_time()

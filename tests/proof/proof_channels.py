@@ -38,7 +38,8 @@ from playbook.chapters.channel_roi import (
     media_model,
     media_plan,
 )
-from playbook.demo import Shop, make_demo
+from playbook.demo.make import make_demo
+from playbook.demo.shop import Shop
 from playbook.measures.ad_spend import read_extract
 from playbook.store import open_store
 

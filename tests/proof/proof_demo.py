@@ -21,8 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from playbook.demo import PRESETS, Shop, make_demo
+from playbook.demo.make import make_demo
 from playbook.demo.money import order_margin, refund_margin
+from playbook.demo.presets import PRESETS
+from playbook.demo.shop import Shop
 from playbook.demo.truth import replay
 from playbook.demo.world import CHANNELS, PAID
 from playbook.demo.writing import ids

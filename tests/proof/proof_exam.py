@@ -27,7 +27,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from playbook.demo import Shop
+from playbook.demo.shop import Shop
 from playbook.training.decisions import AREAS, playbook_decisions
 from playbook.training.play import PLAYERS, play_on
 

@@ -111,7 +111,7 @@ def demo(number: int) -> dict:
     from playbook.chapters.customer_journey.journey import leaks
     from playbook.chapters.customer_journey.verdicts import read_tests
     from playbook.chapters.customer_journey.visits import traffic_steps
-    from playbook.demo import make_demo
+    from playbook.demo.make import make_demo
     from playbook.store import open_store
 
     with tempfile.TemporaryDirectory() as folder:

@@ -38,9 +38,10 @@ from playbook.chapters.inventory_planning import inventory
 from playbook.chapters.inventory_planning.forecast import demand_backtest
 from playbook.chapters.inventory_planning.replay import policy_replay
 from playbook.chapters.inventory_planning.supply import Supply, supply
-from playbook.demo import PRESETS, Shop
 from playbook.demo.habits import Plan
 from playbook.demo.money import order_margin
+from playbook.demo.presets import PRESETS
+from playbook.demo.shop import Shop
 from playbook.demo.simulate import Simulator
 from playbook.measures.demand_panel import DemandPanel, demand_law, demand_panel, stockouts
 from playbook.measures.price_moves import posted_prices, with_prices

@@ -185,7 +185,7 @@ def one_demo(seed: int) -> dict:
     """A demo shop: coverage pooled over totals and deciles, champion against naive,
     remaining value against the truth.
     """
-    from playbook.demo import make_demo
+    from playbook.demo.make import make_demo
 
     with tempfile.TemporaryDirectory() as folder:
         shop = open_store(make_demo(Path(folder) / "shop", seed=seed), until="2026-10")

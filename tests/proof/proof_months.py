@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from playbook.demo import make_demo
+from playbook.demo.make import make_demo
 from playbook.runs.track_record import track_record
 from playbook.store import open_store
 

@@ -31,7 +31,7 @@ import pandas as pd
 from playbook.chapters.goal_setting.goals import revenue_forecast
 from playbook.chapters.monthly_review.review import TREE, anomalies, drivers, scorecard
 from playbook.chapters.start_here.facts import daily
-from playbook.demo import make_demo
+from playbook.demo.make import make_demo
 from playbook.demo.presets import INCIDENTS
 from playbook.measures.metrics import monthly_sales, months_back
 from playbook.measures.revenue_days import daily_revenue

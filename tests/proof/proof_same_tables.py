@@ -30,6 +30,64 @@ MUST_DIFFER: dict[str, str] = {
     "06_segmentation/tables/actions.parquet": "no hold-out that could not see a doubling",
     "06_segmentation/tables/audience.parquet": "no hold-out that could not see a doubling",
     "06_segmentation/decisions.parquet": "no hold-out that could not see a doubling",
+    **dict.fromkeys(
+        (
+            f"02_goal_setting/{name}.parquet"
+            for name in (
+                "decisions",
+                "headline",
+                "predictions",
+                "tables/kpi_weights",
+                "tables/okr",
+                "tables/smart",
+                "tables/target_rows",
+            )
+        ),
+        "a proposed target lay below the forecast; reasons fit their row",
+    ),
+    "00_start_here/tables/indicators.parquet": "a parcel is late by shop days, as in 08",
+    "01_market_research/tables/price_bands.parquet": "margins add up exactly (1e-14)",
+    **dict.fromkeys(
+        (
+            "09_recommendations/decisions.parquet",
+            "09_recommendations/tables/bundles.parquet",
+            "09_recommendations/tables/pairs.parquet",
+        ),
+        "margins add up exactly (1e-11); pairs are the 10,000 strongest",
+    ),
+    **dict.fromkeys(
+        (
+            "07_inventory_planning/tables/service_cash.parquet",
+            "07_inventory_planning/tables/policy_replay.parquet",
+            "07_inventory_planning/tables/what_if_lead.parquet",
+        ),
+        "long lead times were taken for covered by the sales lost in them",
+    ),
+    **dict.fromkeys(
+        (
+            "07_inventory_planning/predictions.parquet",
+            "07_inventory_planning/decisions.parquet",
+            *(
+                f"07_inventory_planning/tables/{name}.parquet"
+                for name in ("backtest", "classes", "issues")
+            ),
+        ),
+        "a closed Saturday is no stock-out: weeks count the days the shop trades",
+    ),
+    **dict.fromkeys(
+        (
+            "01_market_research/decisions.parquet",
+            *(
+                f"01_market_research/tables/{name}.parquet"
+                for name in ("category_growth", "pains", "personas", "verdicts")
+            ),
+            *(
+                f"09_recommendations/tables/{name}.parquet"
+                for name in ("hit_curve", "leaderboard", "picks", "setting", "winner")
+            ),
+        ),
+        "carriage and packing charges (skus 23444, 23574) are no products",
+    ),
 }
 LABELS = ("effect_unit",)  # made from effect_kind and effect_period, see playbook/decisions.py
 DECISIONS = ("decisions.parquet", "tables/decisions.parquet", "tables/ranked.parquet")

@@ -273,6 +273,8 @@ def _refusal(spend: ndarray, y: ndarray) -> str | None:
         return say("channel_roi.note_few_weeks", n=len(y), needed=MIN_WEEKS)
     if not np.abs(y).sum() > 0:
         return say("channel_roi.note_nothing_sold")
+    if not y.sum() > 0:
+        return say("channel_roi.note_nothing_earned")
     if y.std() < 1e-9 * np.abs(y).mean():
         return say("channel_roi.note_constant_sales")
     if active < MIN_ACTIVE:

@@ -164,13 +164,12 @@ def _curve(ax: Axes, part: DataFrame) -> None:
         part,
         "spend",
         "response",
-        low="low",
-        high="high",
+        band=("low", "high"),
         colour="light",
         ax=ax,
     )
     observed = part[part.is_seen]
-    line_with_band(observed, "spend", "response", low="low", high="high", ax=ax)
+    line_with_band(observed, "spend", "response", band=("low", "high"), ax=ax)
     now = part.now.iloc[0]
     today = np.interp(now, part.spend, part.response)
     ax.scatter([now], [today], color=PALETTE["orange"], zorder=4)
@@ -182,7 +181,7 @@ def held_out_plot(weeks: DataFrame, currency: str) -> Axes:
     """Weeks the fit had not seen, foretold with their interval, beside what happened
     and a naive answer.
     """
-    ax = line_with_band(weeks, "week_on", "predicted", low="low", high="high")
+    ax = line_with_band(weeks, "week_on", "predicted", band=("low", "high"))
     naive = {"color": PALETTE["orange"], "ls": "--", "lw": 1.5}
     ax.plot(
         weeks.week_on,

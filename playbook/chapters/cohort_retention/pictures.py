@@ -81,7 +81,7 @@ def second_order_plot(curve: pd.DataFrame, trigger: dict[str, float]) -> Axes:
     the nudge would go out.
     """
     shown = curve[(curve.day <= 365) & (curve.at_risk >= LEAST_FOLLOWED)]
-    ax = line_with_band(shown, "day", "share", low="low", high="high", step=True)
+    ax = line_with_band(shown, "day", "share", band=("low", "high"), step=True)
     if not math.isnan(trigger["day"]):
         ax.axvline(trigger["day"], color=PALETTE["orange"], lw=1.2, ls="--")
         ax.annotate(

@@ -60,7 +60,7 @@ def step_trend_plot(trend: pd.DataFrame, *, step: str, device: str, ax: Axes | N
     """
     ax = new_axes(ax)
     day, share = trend.day_on, trend.share
-    line_with_band(trend, "day_on", "usual", low="lower", high="upper", ax=ax)
+    line_with_band(trend, "day_on", "usual", band=("lower", "upper"), ax=ax)
     ax.plot(day, share, color=PALETTE["ink"], lw=1.2)
     is_out = (share < trend.lower) | (share > trend.upper)
     ax.plot(day[is_out], share[is_out], "o", color=PALETTE["orange"], ms=6)

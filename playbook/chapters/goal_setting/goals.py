@@ -193,8 +193,8 @@ def smart_sheet(
     `series`: metric, month, amount of whole months. Flows are summed over the horizon,
     ratios averaged; base is the same months a year before. Targets come from `targets`
     (month, metric, value, owner_role) when every month of the horizon has one (source
-    `targets`), else the figure reached with chance `ask` is proposed (`proposed`), but
-    never one the forecast beats.
+    `targets`), else the figure reached with chance `ask` is proposed (`proposed`): no
+    growth the metric never had, and never less than the forecast.
     `revenue`: forecasts of net_revenue already made, by horizon (a young shop's come
     from its days). best_growth is the largest growth on a year before that the metric
     ever had over as many months.
@@ -261,6 +261,8 @@ def _goal(
         source, target = "targets", wanted[months].sum() / scale
     elif total["status"] == "complete":
         target = _reached_with(forecast, 1 - ask if is_lower_better else ask)
+        if not is_lower_better and np.isfinite([base, best_growth]).all():
+            target = min(target, scale * base * (1 + max(best_growth, 0.0)))
         # what is expected anyway is no goal
         expected = [target, total["mid"]]
         target = (min(expected) if is_lower_better else max(expected)) / scale
@@ -303,7 +305,7 @@ def goal_verdicts(sheet: pd.DataFrame, *, least: float = 0.2, most: float = 0.8)
     is_beyond = sheet["is_beyond_past"].fillna(False).astype(bool)
     chance = sheet["p_reach"].astype(float)
     is_low, is_high, is_unknown = chance < least, chance > most, chance.isna()
-    is_wild = is_beyond & (chance < EVEN)
+    is_wild = is_beyond & (chance < EVEN) & (sheet["source"] != "proposed")
     action = np.select(
         [is_unknown, is_low | is_wild, is_high],
         ["research", "lower", "raise"],

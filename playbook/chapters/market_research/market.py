@@ -164,13 +164,18 @@ def _totals(rows: ibis.Table, by: str) -> pd.DataFrame:
     buyers = rows.group_by("group", "buyer").aggregate(**sums)
     totals = buyers.group_by("group").aggregate(
         **{name: buyers[name].sum().cast("float64") for name in when},
-        **{f"squares_{name}": (buyers[name] * buyers[name]).sum().cast("float64") for name in when},
+        **{f"squares_{name}": _square(buyers[name]).sum().cast("float64") for name in when},
     )
     orders = rows.group_by("group").aggregate(
         **{f"n_{name}": rows.order_id.nunique(where=is_in) for name, is_in in when.items()}
     )
     table = totals.inner_join(orders, "group").order_by("group").to_pandas()
     return table.fillna(0.0)
+
+
+def _square(money: ibis.Value) -> ibis.Value:
+    """The square of an amount, exact for dear currencies too."""
+    return money.cast("decimal(38, 2)") * money.cast("decimal(38, 2)")
 
 
 def category_margins(lines: Table, *, as_of: dt.date, months: int = 12) -> pd.DataFrame:

@@ -53,8 +53,7 @@ def hit_curve_plot(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             part,
             "k",
             "hit_k",
-            low="low",
-            high="high",
+            band=("low", "high"),
             colour=ink,
             ax=ax,
         )

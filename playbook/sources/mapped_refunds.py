@@ -1,0 +1,193 @@
+"""Refunds in a file of their own, read by a mapping, and how refunds find their orders
+once everything imported is put together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from playbook.errors import PlaybookError
+from playbook.messages import say
+from playbook.sources.adapter import Delivery
+from playbook.sources.day_order import settle_day_order
+from playbook.sources.mapped import Mapped
+from playbook.store.contract import TABLES
+from playbook.store.write import quoted
+
+if TYPE_CHECKING:
+    import duckdb
+
+OWN = "refund:"  # before the number of a refund that came in a file of its own
+KINDS = next(c.allowed for c in TABLES["refunds"].columns if c.name == "kind")
+
+
+def shape_refunds(d: Delivery, told: Mapped) -> None:
+    """One row is one refund, without tax and shipping where the file tells them."""
+    settle_day_order(d)
+    kind = f"lower({d.word('kind')})"
+    amount = f"{d.money('amount')} - sign({d.money('amount')}) * (abs({_or_zero(d, 'tax')}) + abs({_or_zero(d, 'shipping')}))"
+    allowed = ", ".join(quoted(k) for k in KINDS)
+    number = d.id("refund_id")
+    content = "md5(concat_ws('|', order_id, refunded_at, printed, customer_id, sku))"
+    picks = f"""
+        SELECT {number} AS refund_id, {d.id("order_id")} AS order_id, {d.utc("refunded_at")} AS refunded_at,
+               {d.day("refunded_at")} AS refunded_on, CAST({amount} AS DECIMAL(18,6)) AS amount,
+               {d.money("amount")} AS printed, {d.contact("customer_id")} AS customer_id,
+               {d.id("sku")} AS sku, abs({d.count("quantity")}) AS quantity,
+               upper({d.word("currency")}) AS currency, {d.text("reason")} AS reason,
+               CASE WHEN {kind} IN ({allowed}) THEN {kind} ELSE 'refund' END AS kind
+        FROM raw"""
+    d.require("amount", *(["refund_id"] if d.has("refund_id") else []), when="true")
+    d.refuse_unreadable("refunds", budget=0.0)
+    d.con.execute(f"CREATE OR REPLACE TABLE told_refunds AS {picks}")
+    _check_signs(d)
+    _check_numbers(d)
+    d.con.execute(f"""CREATE OR REPLACE TABLE booked AS
+        SELECT * REPLACE (coalesce(refund_id, left({content}, 12) || '-' ||
+                   row_number() OVER (PARTITION BY {content})) AS refund_id),
+               '{OWN}' || coalesce(refund_id, left({content}, 12) || '-' ||
+                   row_number() OVER (PARTITION BY {content})) AS entity
+        FROM told_refunds""")
+    _emit(d)
+
+
+def _or_zero(d: Delivery, name: str) -> str:
+    return f"coalesce({d.money(name)}, 0)" if d.has(name) else "0"
+
+
+def _check_signs(d: Delivery) -> None:
+    """Amounts all with a minus are refunds written as bookings; both signs in one column
+    are not guessed.
+    """
+    below, above = d.con.execute(
+        "SELECT count(*) FILTER (printed < 0), count(*) FILTER (printed > 0) FROM told_refunds"
+    ).fetchone()
+    if below and above:
+        raise PlaybookError(
+            "sources.both_signs",
+            file=d.sheet.path.name,
+            table="refunds",
+            column=d.header("amount"),
+            rows=min(below, above),
+        )
+    if below:
+        d.con.execute("UPDATE told_refunds SET amount = -amount, printed = -printed")
+    (over,) = d.con.execute(
+        "SELECT count(*) FROM told_refunds WHERE amount < 0 AND printed > 0"
+    ).fetchone()
+    if over:
+        raise PlaybookError(
+            "sources.refund_less_than_its_tax",
+            file=d.sheet.path.name,
+            table="refunds",
+            column=d.header("amount"),
+            rows=over,
+        )
+
+
+def _check_numbers(d: Delivery) -> None:
+    """One refund may have several lines under its number; the same line twice is named."""
+    (twice,) = d.con.execute(
+        "SELECT count(*) FROM (SELECT refund_id FROM told_refunds WHERE refund_id IS NOT NULL "
+        "GROUP BY ALL HAVING count(*) > 1)"
+    ).fetchone()
+    if not twice:
+        return
+    (same,) = d.con.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM told_refunds WHERE refund_id IS NOT NULL "
+        "GROUP BY ALL HAVING count(*) > 1)"
+    ).fetchone()
+    if same:
+        raise PlaybookError(
+            "sources.rows_stand_twice",
+            file=d.sheet.path.name,
+            table="refunds",
+            column=d.header("refund_id"),
+            rows=same,
+        )
+    d.con.execute("""CREATE OR REPLACE TABLE told_refunds AS SELECT * REPLACE (
+        CASE WHEN count(*) OVER w > 1 THEN refund_id || '-' || row_number() OVER (
+            PARTITION BY refund_id ORDER BY order_id, sku, printed, refunded_at) ELSE refund_id END
+        AS refund_id) FROM told_refunds WINDOW w AS (PARTITION BY refund_id)""")
+
+
+def _emit(d: Delivery) -> None:
+    d.emit("refunds", "SELECT * EXCLUDE (printed) FROM booked WHERE amount > 0")
+    d.emit(
+        "entities",
+        """SELECT entity, refunded_at AS own_last, 0 AS status_rank, amount AS refunded,
+                  2 AS completeness FROM booked""",
+    )
+    d.emit(
+        "ledger",
+        """SELECT entity, 'credit_line' AS reason, refunded_on AS day_on,
+                  customer_id IS NULL AS is_guest, 1 AS n_rows, 0 AS n_orders, -amount AS amount
+           FROM booked
+           UNION ALL SELECT entity, 'tax', refunded_on, customer_id IS NULL, 0, 0, amount - printed
+           FROM booked WHERE amount <> printed""",
+    )
+    n, total, undated = d.con.execute(
+        "SELECT count(*), sum(amount), count(*) FILTER (refunded_on IS NULL) FROM booked"
+    ).fetchone()
+    d.notes.append(say("sources.refunds_read", n=n, total=total, undated=undated))
+
+
+# --- in the store ----------------------------------------------------------------------------
+
+
+def link_refunds(con: duckdb.DuckDBPyConnection, query: str) -> tuple[str, list[str]]:
+    """The refunds of a store with the order each belongs to, and sentences on those
+    whose order is not in the log. Reads `final_orders`, may change `taken`.
+
+    An order written differently (`#1001` for `1001`, `o3` for `O3`) is found where just
+    one order fits. A dated refund of an order outside the log is booked on its own day
+    without an order; an undated one cannot be, and stands in the ledger as incomplete.
+    """
+    con.execute(f"CREATE OR REPLACE TEMP TABLE told_refunds AS {query}")
+    bare = "regexp_replace(lower(trim({})), '^(order|no\\.?|nr\\.?|#|\\s)+|\\.0+$', '', 'g')"
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE order_names AS
+        SELECT {bare.format("order_id")} AS name, min(order_id) AS order_id
+        FROM final_orders GROUP BY 1 HAVING count(DISTINCT order_id) = 1""")
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE linked AS
+        SELECT r.*, r.order_id IS NULL AS is_open,
+               coalesce(o.order_id, n.order_id) AS own_order
+        FROM told_refunds r LEFT JOIN (SELECT DISTINCT order_id FROM final_orders) o USING (order_id)
+        LEFT JOIN order_names n ON n.name = {bare.format("r.order_id")}""")
+    _drop_told_twice(con)
+    notes = _lost_links(con)
+    con.execute("DELETE FROM linked WHERE own_order IS NULL AND refunded_on IS NULL")
+    return (
+        "SELECT * EXCLUDE (is_open, own_order) REPLACE (own_order AS order_id) FROM linked",
+        notes,
+    )
+
+
+def _drop_told_twice(con: duckdb.DuckDBPyConnection) -> None:
+    """An order export's undated sum of refunds gives way to the refunds themselves."""
+    con.execute(f"""DELETE FROM linked l WHERE refund_id = order_id || '-refund' AND EXISTS (
+        SELECT 1 FROM linked o WHERE o.own_order = l.own_order AND starts_with(o.entity, '{OWN}'))""")
+
+
+def _lost_links(con: duckdb.DuckDBPyConnection) -> list[str]:
+    notes = []
+    for is_dated, message in (
+        ("refunded_on IS NOT NULL", "sources.refunds_without_their_order"),
+        ("refunded_on IS NULL", "sources.refunds_left_out"),
+    ):
+        which = f"own_order IS NULL AND {is_dated}"
+        which += " AND NOT is_open" if "NOT NULL" in is_dated else ""
+        n, total, names = con.execute(
+            f"SELECT count(*), coalesce(sum(amount), 0), string_agg(DISTINCT order_id, ', ' "
+            f"ORDER BY order_id) FROM linked WHERE {which}"
+        ).fetchone()
+        if n:
+            notes.append(say(message, n=n, total=total, names=(names or "-")[:80]))
+    con.execute(f"""UPDATE taken SET is_complete = false WHERE starts_with(entity, '{OWN}')
+        AND entity IN (SELECT entity FROM linked WHERE own_order IS NULL AND refunded_on IS NULL)""")
+    return notes
+
+
+def refunds_that_wait(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """A sentence on refunds imported before any order was."""
+    n, total = con.execute("SELECT count(*), coalesce(sum(amount), 0) FROM all_refunds").fetchone()
+    return [say("sources.refunds_wait", n=n, total=total)] if n else []
