@@ -256,7 +256,10 @@ class _Sample:
             return None, note
         gap, _ = self.gap(point)
         if not gap < _CLOSE:
-            return None, say("methods.lifetimes_short", gap=gap)
+            is_near = np.isfinite(gap)
+            return None, say(
+                "methods.lifetimes_short" if is_near else "methods.lifetimes_off_peak", gap=gap
+            )
         if self.total(self.optimum()) > self.total(point) + _CLOSE:
             return None, say("methods.lifetimes_lesser_peak")
         return point, ""
@@ -283,7 +286,8 @@ def _doubts(sample: _Sample, point: NDArray, total: float, gap: float, repeaters
     _, covariance = sample.gap(point, _PRECISION)
     doubts = []
     if not gap < _CLOSE:
-        doubts.append(say("methods.not_converged", gap=gap))
+        is_near = np.isfinite(gap)
+        doubts.append(say("methods.not_converged" if is_near else "methods.no_optimum", gap=gap))
     if repeaters < _FEW_REPEATERS:
         few = "methods.one_back" if repeaters == 1 else "methods.few_back"
         doubts.append(say(few, n=repeaters))
