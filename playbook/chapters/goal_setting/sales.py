@@ -186,7 +186,8 @@ def months_to_plan_from(own: OwnSales) -> pd.DataFrame | None:
 
 def workload(own: OwnSales, *, goal_growth: float) -> dict[str, tuple[str, float, float]]:
     """Orders and tickets of a month, now and at the goal, by the role that handles them."""
-    n_orders, n_tickets, shop = own.wide["orders"].tail(3).mean(), np.nan, own.shop
+    orders = own.wide.get("orders", pd.Series(dtype=float))
+    n_orders, n_tickets, shop = orders.tail(3).mean(), np.nan, own.shop
     if shop.has("tickets"):
         n_tickets = shop.tickets.count().to_pandas() / max(len(own.wide), 1)
     work = {
