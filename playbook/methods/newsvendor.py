@@ -86,9 +86,9 @@ def levels_for_fill(
     where an aim sku by sku would overshoot on everything that sells in ones. Orders in
     lots leave the position anywhere between the level and a lot above it; that is
     counted. Lost sales (`is_lost`) do not come back, so less is short than when they
-    are owed, by what the aim lets be lost: what is on order is taken to arrive halfway. `aim` is one share, or one
-    per group in sorted order. Returns the levels and each sku's chance of running short
-    in the window; skus without drawn demand: 0 and 1.
+    are owed, by what the aim lets be lost: what is on order is taken to arrive halfway.
+    `aim` is one share, or one per group in sorted order. Returns the levels and each
+    sku's chance of running short in the window; skus without drawn demand: 0 and 1.
     """
     names, member = np.unique(group, return_inverse=True)
     aims = np.broadcast_to(np.asarray(aim, dtype=float), len(names))

@@ -77,6 +77,11 @@ MUST_DIFFER: dict[str, str] = {
     **dict.fromkeys(
         (
             "01_market_research/decisions.parquet",
+            "10_assortment_pricing/headline.parquet",
+            *(
+                f"10_assortment_pricing/tables/{name}.parquet"
+                for name in ("elasticity", "lifecycle", "quality", "roles")
+            ),
             *(
                 f"01_market_research/tables/{name}.parquet"
                 for name in ("category_growth", "pains", "personas", "verdicts")
