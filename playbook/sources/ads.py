@@ -34,11 +34,15 @@ def _shape(d: Delivery, *, channel: str) -> None:
     d.emit(
         "ad_spend",
         f"""
-        SELECT {day} AS day_on, '{channel}' AS channel, coalesce({d.text("campaign")}, 'all') AS campaign,
+        SELECT {day} AS day_on, '{channel}' AS channel,
+               coalesce({d.text("campaign")}, 'all') AS campaign,
                coalesce({d.word("region")}, 'all') AS region, {scope} AS _scope,
-               CAST(sum({spend}) AS DECIMAL(18,6)) AS spend, CAST(sum({d.count("impressions")}) AS BIGINT) AS impressions,
-               CAST(sum({d.count("clicks")}) AS BIGINT) AS clicks, CAST(sum({d.money("orders")}) AS DOUBLE) AS platform_orders,
-               CAST(sum({d.money("value")}) AS DECIMAL(18,6)) AS platform_value, any_value({currency}) AS currency
+               CAST(sum({spend}) AS DECIMAL(18,6)) AS spend,
+               CAST(sum({d.count("impressions")}) AS BIGINT) AS impressions,
+               CAST(sum({d.count("clicks")}) AS BIGINT) AS clicks,
+               CAST(sum({d.money("orders")}) AS DOUBLE) AS platform_orders,
+               CAST(sum({d.money("value")}) AS DECIMAL(18,6)) AS platform_value,
+               any_value({currency}) AS currency
         FROM raw GROUP BY 1, 2, 3, 4, 5 HAVING sum({spend}) IS NOT NULL""",
     )
 
@@ -57,12 +61,10 @@ def _daily_only(d: Delivery, day: str) -> None:
     ).fetchone()
     if longer:
         raise PlaybookError(
-            "rows stand for periods longer than a day",
+            "sources.period_longer_than_a_day",
             file=d.sheet.path.name,
             rows=longer,
             column=d.header("ends_on"),
-            rule="one row per day",
-            do="add the breakdown Day to the report",
         )
 
 

@@ -38,11 +38,7 @@ def adapter(kind: str) -> Adapter:
     known = adapters()
     wanted = kind.strip().lower().replace("_", "-")
     if wanted not in known:
-        raise PlaybookError(
-            f"there is no export kind {kind!r}",
-            rule=f"one of: auto, {', '.join(known)}",
-            do="choose one of them, or `auto`",
-        )
+        raise PlaybookError("sources.no_export_kind", kind=kind, known=", ".join(known))
     return known[wanted]
 
 
@@ -76,13 +72,15 @@ def partial(one: Adapter, names: list[str]) -> int:
 def best_kinds(names: list[str]) -> list[tuple[int, Adapter]]:
     """The adapters these headers fit, best first."""
     n_named = sum(bool(n) for n in names)
-    # a table of a date and a few values could be anything: taken as a series only where nothing else fits
+    # a table of a date and a few values could be anything: taken as a series only where
+    # nothing else fits
     found = [
         (score(one, names), one)
         for one in adapters().values()
         if not one.beside or n_named <= one.beside + 1
     ]
-    # a column sku stands in many a file; a table of the contract consists of its own columns for the most part
+    # a column sku stands in many a file; a table of the contract consists of its own
+    # columns for the most part
     found = [
         (n, one)
         for n, one in found

@@ -100,14 +100,12 @@ def open_sheets(
     """
     path = Path(path)
     if not path.is_file():
-        raise PlaybookError(
-            "there is no such file", file=path.name, do="check the name and the folder"
-        )
+        raise PlaybookError("sources.no_such_file", file=path.name)
     sha256 = digest(path)
     with open(path, "rb") as handle:
         start = handle.read(8)
     if not start:
-        raise PlaybookError("the file is empty", file=path.name, do="export it again")
+        raise PlaybookError("sources.file_is_empty", file=path.name)
     if start[:4] == b"PAR1":
         return [_parquet(con, path, sha256)]
     if start[:2] == b"PK" and not _is_workbook(path):
@@ -122,29 +120,19 @@ def open_sheets(
         return _workbook(con, path, sha256, scratch, score, tag)
     if start[:2] == b"\x1f\x8b" or start[:3] == b"BZh":
         opener = gzip.open if start[:2] == b"\x1f\x8b" else bz2.open
-        inner = scratch / f"{tag}.unpacked"
-        try:
-            with opener(path, "rb") as packed, open(inner, "wb") as out:
-                for block in iter(lambda: packed.read(1 << 22), b""):
-                    out.write(block)
-        except (OSError, EOFError) as error:
-            raise PlaybookError(
-                "the packed file is damaged", file=path.name, do="download it again"
-            ) from error
+        inner = _inflated(path, scratch / f"{tag}.unpacked", opener)
         sheets = open_sheets(con, inner, scratch, score, tag=f"{tag}u", is_sectioned=is_sectioned)
         for sheet in sheets:
             sheet.path, sheet.sha256 = path, sha256
         return sheets
     if start[:4] in (b"%PDF", b"\x89PNG") or start[:3] == b"\xff\xd8\xff":
-        raise PlaybookError(
-            "this is not a table of rows", file=path.name, do="export it as CSV or Excel"
-        )
+        raise PlaybookError("sources.not_a_table", file=path.name)
     if start.lstrip()[:1] == b"{":
         return [_json_events(path, sha256)]
     return _text(path, sha256, scratch, score, tag, is_sectioned)
 
 
-# --- text ------------------------------------------------------------------------------------------------------------
+# --- text -----------------------------------------------------------------------------------------
 
 
 def _text(
@@ -165,11 +153,7 @@ def _text(
     with open(path_text, encoding="utf-8-sig", newline="") as handle:
         head = handle.read(4_000_000)
     if head.lstrip()[:15].lower().startswith(("<!doctype", "<html", "<?xml", "<table")):
-        raise PlaybookError(
-            "this is a web page, not a table of rows",
-            file=path.name,
-            do="export it as CSV or Excel",
-        )
+        raise PlaybookError("sources.web_page", file=path.name)
     delimiter, at, line, headers, preamble = _find_header(head, score)
     if at < 0:
         return [Sheet(path, sha256, headers, "", preamble, encoding, delimiter)]
@@ -183,9 +167,11 @@ def _text(
     rejects = f"rejects_{tag}"
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(headers)))
     scan = (
-        f"read_csv({quoted(path_text)}, auto_detect = false, header = false, skip = {skip}, columns = {{{columns}}}, "
-        f"delim = {quoted(delimiter)}, quote = '\"', escape = '\"', strict_mode = true, max_line_size = 1000000, buffer_size = 4000000, "
-        f"store_rejects = true, rejects_table = '{rejects}', rejects_scan = '{rejects}_scan', rejects_limit = 0)"
+        f"read_csv({quoted(path_text)}, auto_detect = false, header = false, skip = {skip}, "
+        f"columns = {{{columns}}}, delim = {quoted(delimiter)}, quote = '\"', escape = '\"', "
+        "strict_mode = true, max_line_size = 1000000, buffer_size = 4000000, "
+        f"store_rejects = true, rejects_table = '{rejects}', rejects_scan = '{rejects}_scan', "
+        "rejects_limit = 0)"
     )
     return [
         Sheet(
@@ -216,12 +202,7 @@ def _encoding(path: Path) -> tuple[str, bool]:
         if max(zeros) > len(start) // 4 and not min(zeros):
             return ("utf-16-le" if zeros[1] else "utf-16-be"), False
         if b"\x00" in start:
-            raise PlaybookError(
-                "this is not text",
-                file=path.name,
-                rule="zero bytes",
-                do="export it as CSV or Excel",
-            )
+            raise PlaybookError("sources.not_text", file=path.name)
         guess = "utf-8-sig" if start[:3] == b"\xef\xbb\xbf" else "utf-8"
         handle.seek(0)
         decoder = codecs.getincrementaldecoder("utf-8")()
@@ -252,12 +233,7 @@ def _other_encoding(sample: bytes, path: Path, *, is_marked: bool) -> str:
     high = re.findall(rb"[\x80-\xff]", sample)
     sequences = rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
     if is_marked or sum(map(len, re.findall(sequences, sample))) > 0.8 * len(high):
-        raise PlaybookError(
-            "the file is UTF-8 with damaged bytes in it",
-            file=path.name,
-            rule="one encoding per file",
-            do="export it again, or save it once more as CSV in UTF-8",
-        )
+        raise PlaybookError("sources.damaged_utf8", file=path.name)
     fours, pair, common = (
         rb"[\x81-\xfe][\x30-\x39][\x81-\xfe][\x30-\x39]",
         rb"[\x81-\xfe][\x40-\xfe]",
@@ -272,18 +248,14 @@ def _other_encoding(sample: bytes, path: Path, *, is_marked: bool) -> str:
     runs = re.findall(rb"[\x80-\xff]+", sample)
     letters = len(
         re.findall(
-            rb"[\x80\x85\x8c\x91-\x97\x99\x9c\x9f\xa0\xa3\xa7\xa9\xab\xae\xb0\xb2\xb4\xb7\xbb\xbd\xc0-\xff]",
+            rb"[\x80\x85\x8c\x91-\x97\x99\x9c\x9f\xa0\xa3\xa7\xa9\xab\xae\xb0\xb2"
+            rb"\xb4\xb7\xbb\xbd\xc0-\xff]",
             sample,
         )
     )
     if sum(len(run) < 3 for run in runs) >= 0.6 * len(runs) and letters >= 0.75 * len(high):
         return "cp1252"
-    raise PlaybookError(
-        "the file's encoding is none that can be told for sure",
-        file=path.name,
-        rule="UTF-8, UTF-16, GB18030 or Western (Windows-1252)",
-        do="save it once more as CSV in UTF-8",
-    )
+    raise PlaybookError("sources.encoding_unsure", file=path.name)
 
 
 def _transcode(path: Path, target: Path, encoding: str) -> None:
@@ -300,12 +272,7 @@ def _transcode(path: Path, target: Path, encoding: str) -> None:
                 out.write(NEWLINES.sub("\n", text.removesuffix("\r")))
             out.write("\n" if carry else "")
     except (UnicodeDecodeError, UnicodeError) as error:
-        raise PlaybookError(
-            "the file's text cannot be decoded",
-            file=path.name,
-            rule=f"tried utf-8 and {encoding}",
-            do="export it again as CSV in UTF-8",
-        ) from error
+        raise PlaybookError("sources.not_decoded", file=path.name, encoding=encoding) from error
 
 
 def _rows(text: str, delimiter: str) -> Iterable[tuple[int, list[str]]]:
@@ -377,7 +344,18 @@ def _cut_section(source: Path, target: Path, line: int) -> int:
     return rest
 
 
-# --- packed, parquet, workbooks --------------------------------------------------------------------------------------
+# --- packed, parquet, workbooks -------------------------------------------------------------------
+
+
+def _inflated(path: Path, target: Path, opener: Callable) -> Path:
+    """The content of a .gz or .bz2 at `target`."""
+    try:
+        with opener(path, "rb") as packed, open(target, "wb") as out:
+            for block in iter(lambda: packed.read(1 << 22), b""):
+                out.write(block)
+    except (OSError, EOFError) as error:
+        raise PlaybookError("sources.packed_file_damaged", file=path.name) from error
+    return target
 
 
 def _is_workbook(path: Path) -> bool:
@@ -385,9 +363,7 @@ def _is_workbook(path: Path) -> bool:
         with zipfile.ZipFile(path) as packed:
             return any(n.startswith("xl/") for n in packed.namelist())
     except zipfile.BadZipFile as error:
-        raise PlaybookError(
-            "the packed file is damaged", file=path.name, do="download it again"
-        ) from error
+        raise PlaybookError("sources.packed_file_damaged", file=path.name) from error
 
 
 def _unpacked(path: Path, scratch: Path, tag: str) -> list[Path]:
@@ -411,15 +387,10 @@ def _unpacked(path: Path, scratch: Path, tag: str) -> list[Path]:
                 out.append(target)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
         raise PlaybookError(
-            "the packed file cannot be opened",
-            file=path.name,
-            rule=str(error)[:80],
-            do="unpack it (platforms may lock it with a password) and import the file inside",
+            "sources.packed_file_locked", file=path.name, rule=str(error)[:80]
         ) from error
     if not out:
-        raise PlaybookError(
-            "there is no table in the packed file", file=path.name, do="unpack it and look inside"
-        )
+        raise PlaybookError("sources.packed_without_table", file=path.name)
     return out
 
 
@@ -427,9 +398,7 @@ def _parquet(con: duckdb.DuckDBPyConnection, path: Path, sha256: str) -> Sheet:
     try:
         described = con.execute(f"DESCRIBE SELECT * FROM read_parquet({quoted(path)})").fetchall()
     except duckdb.Error as error:
-        raise PlaybookError(
-            "the parquet file cannot be read", file=path.name, do="export it again"
-        ) from error
+        raise PlaybookError("sources.parquet_unreadable", file=path.name) from error
     names = {name for name, *_ in described}
     if {"event_params", "event_name", "user_pseudo_id", "event_timestamp"} <= names:
         headers, scan = flat(f"read_parquet({quoted(path)})", names)
@@ -452,9 +421,7 @@ def _json_events(path: Path, sha256: str) -> Sheet:
     with open(path, "rb") as handle:
         start = handle.read(1 << 16)
     if b'"event_name"' not in start or b'"user_pseudo_id"' not in start:
-        raise PlaybookError(
-            "this is not a table of rows", file=path.name, do="export it as CSV, Excel or parquet"
-        )
+        raise PlaybookError("sources.not_a_table_of_events", file=path.name)
     columns = ", ".join(f"{n}: '{'JSON' if i > 2 else 'VARCHAR'}'" for i, n in enumerate(NESTED))
     source = f"read_json({quoted(path)}, format = 'newline_delimited', columns = {{{columns}}})"
     headers, scan = flat(source, NESTED)
@@ -478,10 +445,7 @@ def _workbook(
         Exception
     ) as error:  # the reader raises classes of its own for damaged and locked workbooks
         raise PlaybookError(
-            "the workbook cannot be opened",
-            file=path.name,
-            rule=str(error)[:80],
-            do="take off its password or save it again as .xlsx",
+            "sources.workbook_not_opened", file=path.name, rule=str(error)[:80]
         ) from error
     found: list[Sheet] = []
     first: list[str] = []
@@ -492,48 +456,22 @@ def _workbook(
             begin = [[_cell(c) for c in row] for row in islice(rows, HEADER_SEARCH)]
         except Exception as error:
             raise PlaybookError(
-                "a sheet cannot be read",
-                file=path.name,
-                table=name,
-                rule=str(error)[:80],
-                do="save the workbook again as .xlsx",
+                "sources.sheet_unreadable", file=path.name, table=name, rule=str(error)[:80]
             ) from error
         points = [score([normalised(c) for c in row]) if any(row) else 0 for row in begin]
         first = first or next((row for row in begin if any(row)), [])
         if not points or max(points) <= 0:
             continue
         at = points.index(max(points))
-        width = len(begin[at])
-        headers = [c.strip() for c in begin[at]]
         target = scratch / f"{tag}_{i}.csv"
-        n_rows = len(begin)
-        with open(target, "w", encoding="utf-8", newline="") as handle:
-            writer = csv.writer(handle, lineterminator="\n", quoting=csv.QUOTE_ALL)
-            for row in begin[at + 1 :]:
-                writer.writerow(row[:width])
-            for row in rows:
-                n_rows += 1
-                writer.writerow([_cell(c) for c in row[:width]])
-        limit = next((k for k in EXCEL_ROWS if n_rows + (sheet.start or (0, 0))[0] == k), None)
-        if limit:
-            raise PlaybookError(
-                f"the sheet ends exactly at {EXCEL_ROWS[limit]}'s last possible row, so the rest has been cut off",
-                file=path.name,
-                table=name,
-                rows=n_rows,
-                do="export it as CSV, or in smaller periods",
-            )
-        columns = ", ".join(f"'c{j}': 'VARCHAR'" for j in range(width))
-        scan = (
-            f"read_csv({quoted(target)}, auto_detect = false, header = false, columns = {{{columns}}}, "
-            "delim = ',', quote = '\"', escape = '\"', max_line_size = 1000000, buffer_size = 4000000)"
-        )
+        n_rows = _written(target, begin, rows, at)
+        _refuse_full_sheet(path, name, n_rows, (sheet.start or (0, 0))[0])
         found.append(
             Sheet(
                 path,
                 sha256,
-                headers,
-                scan,
+                [c.strip() for c in begin[at]],
+                _scan_of_sheet(target, len(begin[at])),
                 [",".join(r) for r in begin[:at]],
                 "workbook",
                 first_line=at + 2,
@@ -541,6 +479,43 @@ def _workbook(
             )
         )
     return found or [Sheet(path, sha256, first, "", encoding="workbook")]
+
+
+def _written(target: Path, begin: list[list[str]], rows: Iterable[list], at: int) -> int:
+    """Writes what stands under the header, row `at` of `begin`, as CSV; returns how many
+    rows the sheet has.
+    """
+    width, n_rows = len(begin[at]), len(begin)
+    with open(target, "w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for row in begin[at + 1 :]:
+            writer.writerow(row[:width])
+        for row in rows:
+            n_rows += 1
+            writer.writerow([_cell(c) for c in row[:width]])
+    return n_rows
+
+
+def _refuse_full_sheet(path: Path, name: str, n_rows: int, start: int) -> None:
+    """A sheet that fills its format to the last row has lost the rows after it."""
+    limit = next((k for k in EXCEL_ROWS if n_rows + start == k), None)
+    if limit:
+        raise PlaybookError(
+            "sources.sheet_cut_off",
+            format=EXCEL_ROWS[limit],
+            file=path.name,
+            table=name,
+            rows=n_rows,
+        )
+
+
+def _scan_of_sheet(target: Path, width: int) -> str:
+    columns = ", ".join(f"'c{j}': 'VARCHAR'" for j in range(width))
+    return (
+        f"read_csv({quoted(target)}, auto_detect = false, header = false, "
+        f"columns = {{{columns}}}, delim = ',', quote = '\"', escape = '\"', "
+        "max_line_size = 1000000, buffer_size = 4000000)"
+    )
 
 
 def _cell(value: object) -> str:

@@ -46,13 +46,15 @@ DATA_SETS: dict[str, DataSet] = {
             "CDNOW: purchases of 23,570 first-time buyers, 1997 to June 1998",
             "cdnow",
             {},
-            "no explicit licence; posted by Fader and Hardie, redistributed inside the MIT-licensed lifetimes package",
+            "no explicit licence; posted by Fader and Hardie, redistributed inside the "
+            "MIT-licensed lifetimes package",
             "Fader, Hardie & Lee (2005), Marketing Science 24(2)",
             "sha256 of the text, rows, customers, customer-days, money",
         ),
         DataSet(
             "online-retail",
-            "UCI Online Retail: invoice lines of a UK gift-ware retailer, December 2010 to December 2011",
+            "UCI Online Retail: invoice lines of a UK gift-ware retailer, December 2010 to "
+            "December 2011",
             "online-retail",
             {
                 "online-retail.zip": "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
@@ -82,9 +84,5 @@ def data_set(name: str) -> DataSet:
     """The data set called `name`; PlaybookError naming those there are."""
     found = DATA_SETS.get(name.strip().lower().replace("_", "-"))
     if found is None:
-        raise PlaybookError(
-            f"there is no public data set {name!r}",
-            rule=f"one of: {', '.join(DATA_SETS)}",
-            do="choose one of them",
-        )
+        raise PlaybookError("sources.no_data_set", name=name, known=", ".join(DATA_SETS))
     return found

@@ -10,12 +10,16 @@ from playbook.store.write import quoted
 
 def _status(d: Delivery, paid: str) -> str:
     said = d.word("status")
-    return f"""CASE WHEN {said} LIKE '%等待买家付款%' OR {said} LIKE '%定金未付%' OR {said} LIKE '%没有创建支付宝交易%'
+    return f"""CASE WHEN {said} LIKE '%等待买家付款%' OR {said} LIKE '%定金未付%'
+            OR {said} LIKE '%没有创建支付宝交易%'
             OR {said} LIKE '%付款确认中%' THEN 'placed'
-        WHEN {said} LIKE '%等待买家确认%' OR {said} LIKE '%卖家已发货%' THEN CASE WHEN {said} LIKE '%等待卖家发货%' THEN 'paid' ELSE 'shipped' END
-        WHEN {said} LIKE '%等待卖家发货%' OR {said} LIKE '%买家已付款%' OR {said} LIKE '%部分发货%' THEN 'paid'
+        WHEN {said} LIKE '%等待买家确认%' OR {said} LIKE '%卖家已发货%'
+            THEN CASE WHEN {said} LIKE '%等待卖家发货%' THEN 'paid' ELSE 'shipped' END
+        WHEN {said} LIKE '%等待卖家发货%' OR {said} LIKE '%买家已付款%'
+            OR {said} LIKE '%部分发货%' THEN 'paid'
         WHEN {said} LIKE '%交易成功%' THEN 'done'
-        WHEN {said} LIKE '%关闭%' THEN CASE WHEN {paid} IS NOT NULL THEN 'refunded' ELSE 'cancelled' END END"""
+        WHEN {said} LIKE '%关闭%'
+            THEN CASE WHEN {paid} IS NOT NULL THEN 'refunded' ELSE 'cancelled' END END"""
 
 
 def shape_orders(d: Delivery) -> None:
@@ -27,10 +31,13 @@ def shape_orders(d: Delivery) -> None:
     d.id("order_id")
     goods, postage, total = d.money("goods"), d.money("postage"), d.money("total")
     query = f"""
-        SELECT order_id, {d.utc("created_at")} AS ordered_at, {d.day("created_at")} AS ordered_on, {status} AS status,
-               {d.contact("buyer")} AS customer_id, {paid} AS paid_at, {d.utc("shipped_at")} AS shipped_at, 'taobao' AS platform,
-               'CNY' AS currency, coalesce({total}, {goods} + coalesce({postage}, 0)) AS total, coalesce({postage}, 0) AS shipping,
-               greatest({d.count("units")}, 1) AS _units, {d.word("carrier")} AS carrier, {d.text("reason")} AS reason, {d.money("refund")} AS refund
+        SELECT order_id, {d.utc("created_at")} AS ordered_at, {d.day("created_at")} AS ordered_on,
+               {status} AS status, {d.contact("buyer")} AS customer_id, {paid} AS paid_at,
+               {d.utc("shipped_at")} AS shipped_at, 'taobao' AS platform, 'CNY' AS currency,
+               coalesce({total}, {goods} + coalesce({postage}, 0)) AS total,
+               coalesce({postage}, 0) AS shipping, greatest({d.count("units")}, 1) AS _units,
+               {d.word("carrier")} AS carrier, {d.text("reason")} AS reason,
+               {d.money("refund")} AS refund
         FROM raw"""
     d.require("order_id", "created_at", "status", when="true")
     d.refuse_unreadable("orders", budget=0.0)
@@ -39,49 +46,63 @@ def shape_orders(d: Delivery) -> None:
     (odd,) = con.execute("SELECT count(*) FROM said WHERE status IS NULL").fetchone()
     if odd:
         raise PlaybookError(
-            "order states that are not known",
+            "sources.order_state_unknown",
             file=d.sheet.path.name,
             column=d.header("status"),
             rows=odd,
-            rule="交易成功, 交易关闭, 等待买家付款 ...",
-            do="report the state, or leave these rows out of the export",
         )
     refuse_numbers_used_again(d, "said")
+    _emit_orders(d)
+    d.is_split = d.is_checked = True
+
+
+def _emit_orders(d: Delivery) -> None:
+    """The orders of the table `said`, each once, what went back and where the money went."""
+    con = d.con
     (n, n_orders) = con.execute("SELECT count(*), count(DISTINCT order_id) FROM said").fetchone()
     con.execute("""CREATE OR REPLACE TABLE heads AS
         SELECT *, greatest(ordered_at, paid_at, shipped_at) AS own_last, total - shipping AS goods,
-               count(*) OVER (PARTITION BY order_id) AS n_heads, sum(total) OVER (PARTITION BY order_id) AS delivered
-        FROM said QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY own_last DESC, total DESC, status DESC) = 1""")
+               count(*) OVER (PARTITION BY order_id) AS n_heads,
+               sum(total) OVER (PARTITION BY order_id) AS delivered
+        FROM said QUALIFY row_number() OVER (
+            PARTITION BY order_id ORDER BY own_last DESC, total DESC, status DESC) = 1""")
     if n > n_orders:
         d.repaired["orders that stand in the file more than once, counted once"] = n - n_orders
     d.emit(
         "orders",
         """
-        SELECT order_id AS entity, * EXCLUDE (own_last, goods, n_heads, delivered, reason, refund), goods AS gross, 0 AS discount, 0 AS tax FROM heads""",
+        SELECT order_id AS entity, * EXCLUDE (own_last, goods, n_heads, delivered, reason, refund),
+               goods AS gross, 0 AS discount, 0 AS tax FROM heads""",
     )
     d.emit(
         "refunds",
         """
-        SELECT order_id AS entity, order_id || '-closed' AS refund_id, order_id, CAST(NULL AS TIMESTAMP) AS refunded_at,
-               CAST(NULL AS DATE) AS refunded_on, least(coalesce(nullif(refund, 0), goods), goods) AS amount, customer_id,
+        SELECT order_id AS entity, order_id || '-closed' AS refund_id, order_id,
+               CAST(NULL AS TIMESTAMP) AS refunded_at, CAST(NULL AS DATE) AS refunded_on,
+               least(coalesce(nullif(refund, 0), goods), goods) AS amount, customer_id,
                'refund' AS kind, reason
-        FROM heads WHERE goods > 0 AND (status = 'refunded' OR (refund > 0 AND status <> 'cancelled'))""",
+        FROM heads
+        WHERE goods > 0 AND (status = 'refunded' OR (refund > 0 AND status <> 'cancelled'))""",
     )
     d.emit(
         "entities",
         f"""
-        SELECT order_id AS entity, own_last, {STATUS_RANK} AS status_rank, coalesce(refund, 0) AS refunded, 2 AS completeness FROM heads""",
+        SELECT order_id AS entity, own_last, {STATUS_RANK} AS status_rank,
+               coalesce(refund, 0) AS refunded, 2 AS completeness FROM heads""",
     )
     d.emit(
         "ledger",
         """
-        SELECT order_id AS entity, reason, ordered_on AS day_on, is_guest, CAST(n_rows AS BIGINT) AS n_rows, 1 AS n_orders,
+        SELECT order_id AS entity, reason, ordered_on AS day_on, is_guest,
+               CAST(n_rows AS BIGINT) AS n_rows, 1 AS n_orders,
                CAST(amount AS DECIMAL(18,6)) AS amount FROM (
-            SELECT order_id, 'kept' AS reason, ordered_on, customer_id IS NULL AS is_guest, 1 AS n_rows, goods AS amount FROM heads
-            UNION ALL SELECT order_id, 'shipping', ordered_on, customer_id IS NULL, 0, shipping FROM heads WHERE shipping <> 0
-            UNION ALL SELECT order_id, 'overlap', ordered_on, customer_id IS NULL, n_heads - 1, delivered - total FROM heads WHERE n_heads > 1)""",
+            SELECT order_id, 'kept' AS reason, ordered_on, customer_id IS NULL AS is_guest,
+                   1 AS n_rows, goods AS amount FROM heads
+            UNION ALL SELECT order_id, 'shipping', ordered_on, customer_id IS NULL, 0, shipping
+            FROM heads WHERE shipping <> 0
+            UNION ALL SELECT order_id, 'overlap', ordered_on, customer_id IS NULL, n_heads - 1,
+                   delivered - total FROM heads WHERE n_heads > 1)""",
     )
-    d.is_split = d.is_checked = True
 
 
 def shape_lines(d: Delivery) -> None:
@@ -89,10 +110,15 @@ def shape_lines(d: Delivery) -> None:
     taken off.
     """
     d.id("order_id"), d.id("line_id")
-    sku = f"coalesce({d.id('sku')}, {d.id('outer_id')}, CASE WHEN title IS NOT NULL THEN 'title:' || lower({d.text('title')}) END)"
+    sku = (
+        f"coalesce({d.id('sku')}, {d.id('outer_id')}, "
+        f"CASE WHEN title IS NOT NULL THEN 'title:' || lower({d.text('title')}) END)"
+    )
     query = f"""
-        SELECT order_id, line_id, {sku} AS sku, {d.text("title")} AS title, {d.count("quantity")} AS quantity, {d.money("price")} AS price,
-               {d.money("payable")} AS payable, {d.money("refund")} AS refund, {d.word("refund_state")} AS refund_state,
+        SELECT order_id, line_id, {sku} AS sku, {d.text("title")} AS title,
+               {d.count("quantity")} AS quantity, {d.money("price")} AS price,
+               {d.money("payable")} AS payable, {d.money("refund")} AS refund,
+               {d.word("refund_state")} AS refund_state,
                greatest({d.utc("created_at")}, {d.utc("paid_at")}) AS own_last
         FROM raw"""
     d.require("order_id", "quantity", "price", when="true")
@@ -106,26 +132,38 @@ def shape_lines(d: Delivery) -> None:
     if n_twice:
         d.repaired["sub-orders that stand in the file more than once, counted once"] = n_twice
     con.execute("""CREATE OR REPLACE TABLE numbered AS
-        SELECT *, row_number() OVER (PARTITION BY order_id ORDER BY line_id, sku, price, payable) AS line_no,
-               CASE WHEN payable IS NULL OR payable <= quantity * price THEN price ELSE CAST(payable / quantity AS DECIMAL(18,6)) END AS unit
+        SELECT *, row_number() OVER (
+                   PARTITION BY order_id ORDER BY line_id, sku, price, payable) AS line_no,
+               CASE WHEN payable IS NULL OR payable <= quantity * price THEN price
+                    ELSE CAST(payable / quantity AS DECIMAL(18,6)) END AS unit
         FROM sub""")
+    _emit_lines(d)
+    d.part, d.is_split, d.is_checked = "lines", True, True
+
+
+def _emit_lines(d: Delivery) -> None:
+    """The lines of the table `numbered`, what went back, and a reason for every row."""
     d.emit(
         "order_lines",
         """
         SELECT order_id, line_no, sku, quantity, unit AS price,
-               greatest(quantity * unit - coalesce(payable, quantity * unit), 0) AS discount, 0 AS tax, title, true AS is_product FROM numbered""",
+               greatest(quantity * unit - coalesce(payable, quantity * unit), 0) AS discount,
+               0 AS tax, title, true AS is_product FROM numbered""",
     )
     d.emit(
         "refunds",
         """
-        SELECT order_id AS entity, order_id || '-' || coalesce(line_id, CAST(line_no AS VARCHAR)) AS refund_id, order_id, line_no, CAST(NULL AS DATE) AS refunded_on,
+        SELECT order_id AS entity,
+               order_id || '-' || coalesce(line_id, CAST(line_no AS VARCHAR)) AS refund_id,
+               order_id, line_no, CAST(NULL AS DATE) AS refunded_on,
                refund AS amount, sku, 'refund' AS kind, refund_state AS reason
         FROM numbered WHERE refund > 0 AND (refund_state IS NULL OR refund_state LIKE '%成功%')""",
     )
     d.emit(
         "entities",
         """
-        SELECT order_id AS entity, max(own_last) AS own_last, 0 AS status_rank, coalesce(sum(refund) FILTER (quantity > 0), 0) AS refunded,
+        SELECT order_id AS entity, max(own_last) AS own_last, 0 AS status_rank,
+               coalesce(sum(refund) FILTER (quantity > 0), 0) AS refunded,
                CASE WHEN bool_or(quantity > 0) THEN 2 ELSE 0 END AS completeness
         FROM told GROUP BY order_id""",
     )
@@ -133,16 +171,18 @@ def shape_lines(d: Delivery) -> None:
     d.emit(
         "ledger",
         """
-        WITH n AS (SELECT order_id, count(*) FILTER (quantity <= 0) AS n_none, count(*) FILTER (quantity > 0) AS n_some FROM told GROUP BY 1),
+        WITH n AS (SELECT order_id, count(*) FILTER (quantity <= 0) AS n_none,
+                          count(*) FILTER (quantity > 0) AS n_some FROM told GROUP BY 1),
         k AS (SELECT order_id, count(*) AS n_kept FROM sub GROUP BY 1)
-        SELECT order_id AS entity, reason, CAST(NULL AS DATE) AS day_on, CAST(NULL AS BOOLEAN) AS is_guest, n_rows, 1 AS n_orders,
+        SELECT order_id AS entity, reason, CAST(NULL AS DATE) AS day_on,
+               CAST(NULL AS BOOLEAN) AS is_guest, n_rows, 1 AS n_orders,
                CAST(0 AS DECIMAL(18,6)) AS amount
         FROM (SELECT order_id, 'kept' AS reason, n_kept AS n_rows FROM k
               UNION ALL SELECT order_id, 'stock_write_off', n_none FROM n
-              UNION ALL SELECT order_id, 'overlap', n_some - coalesce(n_kept, 0) FROM n LEFT JOIN k USING (order_id))
+              UNION ALL SELECT order_id, 'overlap', n_some - coalesce(n_kept, 0)
+              FROM n LEFT JOIN k USING (order_id))
         WHERE n_rows > 0""",
     )
-    d.part, d.is_split, d.is_checked = "lines", True, True
 
 
 def shape_dashboard(d: Delivery) -> None:
@@ -161,7 +201,8 @@ def shape_dashboard(d: Delivery) -> None:
         d.emit(
             "products",
             f"""
-            SELECT {d.id("product_id")} AS sku, any_value({d.text("title")} ORDER BY {d.text("title")}) AS title FROM raw
+            SELECT {d.id("product_id")} AS sku,
+                   any_value({d.text("title")} ORDER BY {d.text("title")}) AS title FROM raw
             WHERE {d.id("product_id")} IS NOT NULL GROUP BY 1""",
         )
     elif d.has("visitors"):
@@ -171,32 +212,41 @@ def shape_dashboard(d: Delivery) -> None:
         d.emit(
             "traffic",
             f"""
-            SELECT {day} AS day_on, 'taobao' AS channel, 'all' AS device, 'all' AS region, {d.count("visitors")} AS sessions,
-                   {d.count("visitors")} AS visitors, {d.count("buyers")} AS buyers FROM raw
-            QUALIFY row_number() OVER (PARTITION BY {day} ORDER BY {d.count("visitors")} DESC) = 1""",
+            SELECT {day} AS day_on, 'taobao' AS channel, 'all' AS device, 'all' AS region,
+                   {d.count("visitors")} AS sessions, {d.count("visitors")} AS visitors,
+                   {d.count("buyers")} AS buyers FROM raw
+            QUALIFY row_number() OVER (
+                PARTITION BY {day} ORDER BY {d.count("visitors")} DESC) = 1""",
         )
     if totals:
-        # a month's figure is a control only where the file holds each of its days
-        con = d.con
-        whole = con.execute(
-            f"SELECT strftime({day}, '%Y-%m'), count(DISTINCT {day}) = day(last_day(any_value({day}))) FROM raw "
-            f"WHERE {day} IS NOT NULL GROUP BY 1 ORDER BY 1"
-        ).fetchall()
-        cut = [month for month, is_whole in whole if not is_whole]
-        if cut:
-            d.notes.append(
-                f"no control totals of {', '.join(cut)}: the file does not hold every day of it"
-            )
-        kept = ", ".join(quoted(month) for month, is_whole in whole if is_whole) or "''"
-        union = " UNION ALL ".join(
-            f"SELECT strftime({day}, '%Y-%m') AS month, '{n}' AS metric, {e} AS value, '生意参谋' AS source FROM raw "
-            f"WHERE strftime({day}, '%Y-%m') IN ({kept}) GROUP BY 1"
-            for n, e in totals
-        )
-        if kept != "''":
-            d.emit("control_totals", f"SELECT * FROM ({union}) WHERE value IS NOT NULL")
+        _emit_totals(d, day, totals)
     (last,) = d.con.execute(f"SELECT CAST(max({day}) AS VARCHAR) FROM raw").fetchone()
     d.observed_to = last
+
+
+def _emit_totals(d: Delivery, day: str, totals: list[tuple[str, str]]) -> None:
+    """The figures of each month as controls."""
+    # a month's figure is a control only where the file holds each of its days
+    con = d.con
+    whole = con.execute(
+        f"SELECT strftime({day}, '%Y-%m'), "
+        f"count(DISTINCT {day}) = day(last_day(any_value({day}))) FROM raw "
+        f"WHERE {day} IS NOT NULL GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    cut = [month for month, is_whole in whole if not is_whole]
+    if cut:
+        d.notes.append(
+            f"no control totals of {', '.join(cut)}: the file does not hold every day of it"
+        )
+    kept = ", ".join(quoted(month) for month, is_whole in whole if is_whole) or "''"
+    union = " UNION ALL ".join(
+        f"SELECT strftime({day}, '%Y-%m') AS month, '{n}' AS metric, {e} AS value, "
+        f"'生意参谋' AS source FROM raw "
+        f"WHERE strftime({day}, '%Y-%m') IN ({kept}) GROUP BY 1"
+        for n, e in totals
+    )
+    if kept != "''":
+        d.emit("control_totals", f"SELECT * FROM ({union}) WHERE value IS NOT NULL")
 
 
 ADAPTERS = (
@@ -220,10 +270,13 @@ ADAPTERS = (
             carrier word | 物流公司
             reason text | 订单关闭原因
         """,
-        personal="""收货人姓名 | 收货地址 | 联系手机 | 联系电话 | 运送方式 | 买家支付宝账号 | 买家留言 | 订单备注 | 运单号 | 物流单号 | 买家服务费
+        personal="""收货人姓名 | 收货地址 | 联系手机 | 联系电话 | 运送方式 | 买家支付宝账号
+            | 买家留言 | 订单备注 | 运单号 | 物流单号 | 买家服务费
             | 联系电话/手机 | 发票抬头 | 卖家备注""",
-        ignored="""宝贝标题 | 宝贝种类 | 店铺Id | 店铺名称 | 买家支付积分 | 返点积分 | 支付单号 | 支付详情 | 卖家服务费 | 是否手机订单 | 是否货到付款
-            | 特权订金订单id | 定金排名 | 异常信息 | 天猫卡券抵扣 | 集分宝抵扣 | 是否O2O交易 | 预约门店 | 确认收货时间""",
+        ignored="""宝贝标题 | 宝贝种类 | 店铺Id | 店铺名称 | 买家支付积分 | 返点积分 | 支付单号
+            | 支付详情 | 卖家服务费 | 是否手机订单 | 是否货到付款
+            | 特权订金订单id | 定金排名 | 异常信息 | 天猫卡券抵扣 | 集分宝抵扣
+            | 是否O2O交易 | 预约门店 | 确认收货时间""",
         shape=shape_orders,
         zone="Asia/Shanghai",
         family="taobao",
@@ -248,7 +301,8 @@ ADAPTERS = (
             paid_at time | 订单付款时间
         """,
         personal="收货人姓名 | 收货地址 | 联系手机 | 买家会员名 | 备注",
-        ignored="商品属性 | 套餐信息 | 订单状态 | 支付单号 | 备注标签 | 发货时间 | 物流单号 | 物流公司 | 店铺Id",
+        ignored="""商品属性 | 套餐信息 | 订单状态 | 支付单号 | 备注标签 | 发货时间 | 物流单号
+            | 物流公司 | 店铺Id""",
         shape=shape_lines,
         zone="Asia/Shanghai",
         signature="子订单编号 | 购买数量",
@@ -268,7 +322,8 @@ ADAPTERS = (
             支付件数 count | 支付件数
             成功退款金额 money | 成功退款金额
         """,
-        ignored="""商品访客数 | 商品浏览量 | 浏览量 | 商品加购件数 | 加购人数 | 商品支付转化率 | 支付转化率 | 客单价 | 商品状态 | 货号 | 平均停留时长
+        ignored="""商品访客数 | 商品浏览量 | 浏览量 | 商品加购件数
+            | 加购人数 | 商品支付转化率 | 支付转化率 | 客单价 | 商品状态 | 货号 | 平均停留时长
             | 商品收藏人数 | 访客平均价值 | 跳失率 | 主商品ID | 商品类型""",
         shape=shape_dashboard,
         signature="支付金额",
