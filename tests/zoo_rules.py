@@ -24,6 +24,7 @@ SIGNED = (
     "change_share",
     "discount_share",
     "median_width_share",
+    "over_naive_share",
 )
 SLACK = 1e-6
 
