@@ -200,8 +200,9 @@ def _leave_as_it_was(folder: Path, is_fresh: bool) -> None:
     """Takes off what a refused import has put into the store's folder."""
     if not (folder / ".commit.json").exists():
         shutil.rmtree(folder / ".staging", ignore_errors=True)
-    is_bare = folder.exists() and {p.name for p in folder.iterdir()} <= {".lock", ".imports"}
-    if is_fresh and is_bare:
+    if not is_fresh or not folder.exists():
+        return
+    if {p.name for p in folder.iterdir()} <= {".lock", ".imports"}:
         shutil.rmtree(folder, ignore_errors=True)
 
 
