@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playbook.errors import PlaybookError
-from playbook.messages import read_yaml
+from playbook.messages import read_yaml, say
 from playbook.sources import clean
 from playbook.sources.read import Sheet, normalised
 from playbook.store.contract import TABLES, Column
@@ -205,12 +205,15 @@ class Delivery:
     def _check_headers(self) -> None:
         missing = [w for w in self.wanted.values() if w.is_required and w.name not in self.at]
         if missing:
-            tried = "; ".join(f"{w.name} (tried: {', '.join(w.aliases)})" for w in missing)
+            tried = "; ".join(
+                say("sources.headers_tried", column=w.name, headers=", ".join(w.aliases))
+                for w in missing
+            )
             raise PlaybookError(
-                f"{self.adapter.title}: required columns are missing: {tried}",
+                "sources.columns_missing",
+                title=self.adapter.title,
+                tried=tried,
                 file=self.sheet.path.name,
-                rule="required columns",
-                do="export it again with these columns, or write a mapping with `playbook map`",
             )
 
     @property
@@ -399,12 +402,10 @@ class Delivery:
                 ).fetchone()
                 if differing:
                     raise PlaybookError(
-                        f"the column {self.header(name)!r} stands twice in the file, with different values",
+                        "sources.column_twice",
                         file=self.sheet.path.name,
                         column=self.header(name),
-                        rule="one column per header",
                         rows=differing,
-                        do="take one of the two out",
                     )
 
     def key(self, text: str) -> str:
@@ -447,12 +448,11 @@ class Delivery:
             ).fetchone()
             if n:
                 raise PlaybookError(
-                    f"order numbers or codes have been rounded by a spreadsheet (such as {example})",
+                    "sources.ids_rounded",
+                    example=example,
                     file=self.sheet.path.name,
                     column=self.header(name),
-                    rule="ids are text",
                     rows=n,
-                    do="export it again and import the file without opening it in a spreadsheet",
                 )
             self._refuse_rounded(name)
         return name
@@ -577,11 +577,9 @@ class Delivery:
                 points, commas = points + a, commas + b
             if points and commas:
                 raise PlaybookError(
-                    "numbers are written with a decimal point in some rows and a decimal comma in others",
+                    "sources.two_number_styles",
                     file=self.sheet.path.name,
-                    rule="one number style per file",
                     rows=min(points, commas),
-                    do="export it again in one language setting",
                 )
             self._style["decimal"] = "comma" if commas else "dot"
             if not commas and not points and self.sheet.is_decimal_comma:
@@ -775,7 +773,7 @@ class Delivery:
         try:
             return f"DATE '{dt.date.fromisoformat(str(told)):%Y-%m-%d}'"
         except ValueError:
-            raise PlaybookError(f"{told!r} is not a day", do="write YYYY-MM-DD") from None
+            raise PlaybookError("sources.no_day", given=told) from None
 
     def _note_bad(self, name: str, value: str) -> None:
         if name not in self._explained:
@@ -814,16 +812,16 @@ class Delivery:
             what = self._examples() if n else ""
             if n_lines:
                 lines = ", ".join(str(line) for line, _ in self.reject_lines[:5])
-                what = f"lines {lines} do not split into {len(self.sheet.headers)} columns" + (
-                    f"; {what}" if what else ""
-                )
+                split = say("sources.lines_do_not_split", lines=lines, n=len(self.sheet.headers))
+                what = f"{split}; {what}" if what else split
             raise PlaybookError(
-                f"{self.adapter.title}: rows cannot be read: {what}",
+                "sources.rows_unreadable",
+                title=self.adapter.title,
+                what=what,
+                budget=budget,
                 file=self.sheet.path.name,
                 table=table,
-                rule=f"at most {budget:.1%} of rows may be lost",
                 rows=self.n_unreadable,
-                do="mend these rows or export the file again",
             )
         if n:
             self.con.execute(f"DELETE FROM raw WHERE {bad}")
@@ -845,13 +843,12 @@ class Delivery:
             (n,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {bad}").fetchone()
             if n:
                 if name.endswith(" is empty"):
-                    out.append(
-                        f"{self.header(name.removesuffix(' is empty'))} (empty in {n} row{'s' if n > 1 else ''})"
-                    )
+                    header = self.header(name.removesuffix(" is empty"))
+                    said = "sources.empty_in_rows" if n > 1 else "sources.empty_in_a_row"
+                    out.append(say(said, header=header, n=n))
                     continue
-                out.append(
-                    f"{self.header(name)} ({n} value{'s' if n > 1 else ''} that are no {self.wanted[name].type})"
-                )
+                said = "sources.values_of_no_type" if n > 1 else "sources.value_of_no_type"
+                out.append(say(said, header=self.header(name), n=n, type=self.wanted[name].type))
         return "; ".join(out)
 
     def emit(self, table: str, query: str) -> None:

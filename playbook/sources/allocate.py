@@ -20,6 +20,7 @@ from playbook.store.write import quoted
 STATUS_RANK = "CASE status WHEN 'placed' THEN 0 WHEN 'paid' THEN 1 WHEN 'shipped' THEN 2 WHEN 'done' THEN 3 WHEN 'cancelled' THEN 4 ELSE 5 END"
 EXTRA = ("duties", "tip", "gift_card")
 MONEY, TEXT, TIME = "DECIMAL(18,6)", "VARCHAR", "TIMESTAMP"
+CENTS = "DECIMAL(18,2)"
 HEAD_COLUMNS = {
     **dict.fromkeys(("subtotal", "discount", "shipping", "tax", "refunded", *EXTRA), MONEY),
     **dict.fromkeys(("customer_id", "uid"), TEXT),
@@ -256,77 +257,9 @@ def _share_out(d: Delivery) -> None:
     largest line.
     """
     con = d.con
-    cents = "DECIMAL(18,2)"
-    con.execute("""
-        CREATE OR REPLACE TABLE sums AS
-        SELECT k, sum(quantity * price) AS goods, sum(own_discount) AS lines_discount, count(*) AS n_lines,
-               arg_max(line_no, quantity * price - own_discount - 0.0000001 * line_no) AS largest
-        FROM lines GROUP BY k""")
-    # The discount that makes lines and subtotal agree is the one that was given. Platforms differ in whether the order's
-    # discount repeats the lines' own and whether it was given on shipping, so all readings that tie are accepted.
-    con.execute(f"""
-        CREATE OR REPLACE TABLE money AS
-        WITH a AS (
-            SELECT h.k, s.goods, s.lines_discount, s.n_lines, s.largest, coalesce(h.shipping, 0) AS shipping,
-                   coalesce(h.tax, 0) AS tax, coalesce(h.duties, 0) + coalesce(h.tip, 0) + coalesce(h.gift_card, 0) AS extra,
-                   h.total, coalesce(h.discount, 0) AS stated, h.subtotal,
-                   CAST(0.01 * (coalesce(s.n_lines, 0) + 1) AS {cents}) AS tolerance
-            FROM heads h LEFT JOIN sums s USING (k)),
-        b AS (
-            SELECT *, coalesce(subtotal,
-                       CASE WHEN abs(goods - lines_discount - stated + shipping + tax + extra - total) <= tolerance
-                              OR abs(goods - lines_discount - stated + shipping + extra - total) <= tolerance
-                            THEN goods - lines_discount - stated
-                            WHEN abs(goods - stated + shipping + tax + extra - total) <= tolerance
-                              OR abs(goods - stated + shipping + extra - total) <= tolerance THEN goods - stated
-                            ELSE goods - lines_discount - stated END) AS net
-            FROM a),
-        c AS (
-            SELECT *, goods - net AS given, abs(net + shipping + extra - total) AS off_with,
-                   abs(net + shipping + tax + extra - total) AS off_without, tax <> 0 AND off_with < off_without AS is_tax_inside,
-                   CAST(tax * shipping / nullif(net + shipping, 0) AS {cents}) AS shipping_tax
-            FROM b)
-        SELECT *, given BETWEEN -tolerance AND goods + tolerance AS is_usable,
-               least(abs(given - stated - lines_discount), abs(given - stated), abs(given - lines_discount), abs(given)) <= tolerance
-                   AND least(off_with, off_without) <= tolerance AS is_tied,
-               CAST(CASE WHEN is_tax_inside THEN shipping - coalesce(shipping_tax, 0) ELSE shipping END AS DECIMAL(18,6)) AS net_shipping,
-               CASE WHEN net > 0 THEN tax - coalesce(shipping_tax, 0) ELSE 0 END AS goods_tax,
-               CASE WHEN is_tax_inside THEN 1 - CAST(tax AS DOUBLE) / nullif(net + shipping, 0) ELSE 1 END AS kept_share
-        FROM c""")
-    # what the order gave beyond its lines' own discounts, or less than they say
-    con.execute(f"""
-        CREATE OR REPLACE VIEW discounted AS
-        SELECT l.*, m.given, m.lines_discount, m.net, m.goods_tax, m.is_tax_inside, m.kept_share, l.line_no = m.largest AS is_largest,
-               CASE WHEN m.given = m.lines_discount THEN CAST(0 AS {cents})
-                    WHEN m.given < m.lines_discount THEN CAST(l.own_discount * (m.given - m.lines_discount) / m.lines_discount AS {cents})
-                    ELSE coalesce(CAST((m.given - m.lines_discount) * (l.quantity * l.price - l.own_discount)
-                                       / nullif(m.goods - m.lines_discount, 0) AS {cents}), 0) END AS part
-        FROM lines l JOIN money m USING (k) WHERE m.is_usable""")
-    con.execute("""
-        CREATE OR REPLACE TABLE left_over AS
-        SELECT k, any_value(given - lines_discount) - sum(part) AS cents FROM discounted WHERE given <> lines_discount GROUP BY k
-        HAVING any_value(given - lines_discount) <> sum(part)""")
-    con.execute(f"""
-        CREATE OR REPLACE VIEW printed AS
-        SELECT d.*, own_discount + part + CASE WHEN is_largest THEN coalesce(o.cents, 0) ELSE 0 END AS all_discount,
-               quantity * price - all_discount AS printed,
-               coalesce(CAST(goods_tax * (quantity * price - all_discount) / nullif(net, 0) AS {cents}), 0) AS tax_part
-        FROM discounted d LEFT JOIN left_over o USING (k)""")
-    con.execute("""
-        CREATE OR REPLACE TABLE left_tax AS
-        SELECT k, any_value(goods_tax) - sum(tax_part) AS cents FROM printed WHERE goods_tax <> 0 GROUP BY k
-        HAVING any_value(goods_tax) <> sum(tax_part)""")
-    con.execute(f"""
-        CREATE OR REPLACE TABLE placed_lines AS
-        SELECT p.* EXCLUDE (given, lines_discount, net, goods_tax, part, own_discount, printed, tax_part, all_discount),
-               tax_part + CASE WHEN is_largest THEN coalesce(t.cents, 0) ELSE 0 END AS line_tax,
-               CASE WHEN is_tax_inside THEN CAST(all_discount * kept_share AS {cents}) ELSE CAST(all_discount AS DECIMAL(18,6)) END
-                   AS final_discount,
-               CASE WHEN is_tax_inside
-                    THEN CAST((printed - (tax_part + CASE WHEN is_largest THEN coalesce(t.cents, 0) ELSE 0 END)
-                               + CAST(all_discount * kept_share AS {cents})) / quantity AS DECIMAL(18,6))
-                    ELSE CAST(price AS DECIMAL(18,6)) END AS net_price
-        FROM printed p LEFT JOIN left_tax t USING (k)""")
+    _read_money(con)
+    _share_discounts(con)
+    _share_taxes(con)
     for done in (
         "VIEW printed",
         "VIEW discounted",
@@ -340,7 +273,97 @@ def _share_out(d: Delivery) -> None:
         SELECT m.*, l.gross, l.line_discount
         FROM money m LEFT JOIN (SELECT k, sum(quantity * net_price) AS gross, sum(final_discount) AS line_discount
                                 FROM placed_lines GROUP BY k) l USING (k)""")
-    inside, outside, none, loose = con.execute("""
+    _say_taxes(d)
+
+
+def _read_money(con: object) -> None:
+    """`money`: what each order gave, whether its prices hold tax, and whether lines,
+    discounts and total agree.
+    """
+    con.execute("""
+        CREATE OR REPLACE TABLE sums AS
+        SELECT k, sum(quantity * price) AS goods, sum(own_discount) AS lines_discount, count(*) AS n_lines,
+               arg_max(line_no, quantity * price - own_discount - 0.0000001 * line_no) AS largest
+        FROM lines GROUP BY k""")
+    # The discount that makes lines and subtotal agree is the one that was given. Platforms differ in whether the order's
+    # discount repeats the lines' own and whether it was given on shipping, so all readings that tie are accepted.
+    con.execute(f"""
+        CREATE OR REPLACE TABLE money AS
+        WITH a AS (
+            SELECT h.k, s.goods, s.lines_discount, s.n_lines, s.largest, coalesce(h.shipping, 0) AS shipping,
+                   coalesce(h.tax, 0) AS tax, coalesce(h.duties, 0) + coalesce(h.tip, 0) + coalesce(h.gift_card, 0) AS extra,
+                   h.total, coalesce(h.discount, 0) AS stated, h.subtotal,
+                   CAST(0.01 * (coalesce(s.n_lines, 0) + 1) AS {CENTS}) AS tolerance
+            FROM heads h LEFT JOIN sums s USING (k)),
+        b AS (
+            SELECT *, coalesce(subtotal,
+                       CASE WHEN abs(goods - lines_discount - stated + shipping + tax + extra - total) <= tolerance
+                              OR abs(goods - lines_discount - stated + shipping + extra - total) <= tolerance
+                            THEN goods - lines_discount - stated
+                            WHEN abs(goods - stated + shipping + tax + extra - total) <= tolerance
+                              OR abs(goods - stated + shipping + extra - total) <= tolerance THEN goods - stated
+                            ELSE goods - lines_discount - stated END) AS net
+            FROM a),
+        c AS (
+            SELECT *, goods - net AS given, abs(net + shipping + extra - total) AS off_with,
+                   abs(net + shipping + tax + extra - total) AS off_without, tax <> 0 AND off_with < off_without AS is_tax_inside,
+                   CAST(tax * shipping / nullif(net + shipping, 0) AS {CENTS}) AS shipping_tax
+            FROM b)
+        SELECT *, given BETWEEN -tolerance AND goods + tolerance AS is_usable,
+               least(abs(given - stated - lines_discount), abs(given - stated), abs(given - lines_discount), abs(given)) <= tolerance
+                   AND least(off_with, off_without) <= tolerance AS is_tied,
+               CAST(CASE WHEN is_tax_inside THEN shipping - coalesce(shipping_tax, 0) ELSE shipping END AS DECIMAL(18,6)) AS net_shipping,
+               CASE WHEN net > 0 THEN tax - coalesce(shipping_tax, 0) ELSE 0 END AS goods_tax,
+               CASE WHEN is_tax_inside THEN 1 - CAST(tax AS DOUBLE) / nullif(net + shipping, 0) ELSE 1 END AS kept_share
+        FROM c""")
+
+
+def _share_discounts(con: object) -> None:
+    """`discounted`: each line with its part of the discount; `left_over`: the cents
+    between the parts and the whole.
+    """
+    # what the order gave beyond its lines' own discounts, or less than they say
+    con.execute(f"""
+        CREATE OR REPLACE VIEW discounted AS
+        SELECT l.*, m.given, m.lines_discount, m.net, m.goods_tax, m.is_tax_inside, m.kept_share, l.line_no = m.largest AS is_largest,
+               CASE WHEN m.given = m.lines_discount THEN CAST(0 AS {CENTS})
+                    WHEN m.given < m.lines_discount THEN CAST(l.own_discount * (m.given - m.lines_discount) / m.lines_discount AS {CENTS})
+                    ELSE coalesce(CAST((m.given - m.lines_discount) * (l.quantity * l.price - l.own_discount)
+                                       / nullif(m.goods - m.lines_discount, 0) AS {CENTS}), 0) END AS part
+        FROM lines l JOIN money m USING (k) WHERE m.is_usable""")
+    con.execute("""
+        CREATE OR REPLACE TABLE left_over AS
+        SELECT k, any_value(given - lines_discount) - sum(part) AS cents FROM discounted WHERE given <> lines_discount GROUP BY k
+        HAVING any_value(given - lines_discount) <> sum(part)""")
+
+
+def _share_taxes(con: object) -> None:
+    """`placed_lines`: each line with its final discount, its tax and its net price."""
+    con.execute(f"""
+        CREATE OR REPLACE VIEW printed AS
+        SELECT d.*, own_discount + part + CASE WHEN is_largest THEN coalesce(o.cents, 0) ELSE 0 END AS all_discount,
+               quantity * price - all_discount AS printed,
+               coalesce(CAST(goods_tax * (quantity * price - all_discount) / nullif(net, 0) AS {CENTS}), 0) AS tax_part
+        FROM discounted d LEFT JOIN left_over o USING (k)""")
+    con.execute("""
+        CREATE OR REPLACE TABLE left_tax AS
+        SELECT k, any_value(goods_tax) - sum(tax_part) AS cents FROM printed WHERE goods_tax <> 0 GROUP BY k
+        HAVING any_value(goods_tax) <> sum(tax_part)""")
+    con.execute(f"""
+        CREATE OR REPLACE TABLE placed_lines AS
+        SELECT p.* EXCLUDE (given, lines_discount, net, goods_tax, part, own_discount, printed, tax_part, all_discount),
+               tax_part + CASE WHEN is_largest THEN coalesce(t.cents, 0) ELSE 0 END AS line_tax,
+               CASE WHEN is_tax_inside THEN CAST(all_discount * kept_share AS {CENTS}) ELSE CAST(all_discount AS DECIMAL(18,6)) END
+                   AS final_discount,
+               CASE WHEN is_tax_inside
+                    THEN CAST((printed - (tax_part + CASE WHEN is_largest THEN coalesce(t.cents, 0) ELSE 0 END)
+                               + CAST(all_discount * kept_share AS {CENTS})) / quantity AS DECIMAL(18,6))
+                    ELSE CAST(price AS DECIMAL(18,6)) END AS net_price
+        FROM printed p LEFT JOIN left_tax t USING (k)""")
+
+
+def _say_taxes(d: Delivery) -> None:
+    inside, outside, none, loose = d.con.execute("""
         SELECT count(*) FILTER (is_tax_inside), count(*) FILTER (NOT is_tax_inside AND tax <> 0), count(*) FILTER (tax = 0),
                count(*) FILTER (is_usable AND NOT is_tied) FROM money""").fetchone()
     d.notes.append(

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import pandas as pd
 import yaml
 
 from playbook.errors import PlaybookError
+from playbook.messages import say
 from playbook.sources import kinds
 from playbook.sources.adapter import Adapter, Delivery, Settings
 from playbook.sources.advice import advise
@@ -149,33 +150,35 @@ class ImportReport:
         return out
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What an import may be told beside its files."""
+
+    day_first: bool | None = None
+    is_decimal_comma: bool | None = None
+    observed_on: str | None = None
+    salt: bytes | None = None
+    mapping: Mapping[str, object] | str | os.PathLike | None = None
+    options: Mapping[str, object] | None = None
+
+
 def import_files(
-    kind: str,
-    files: Sequence[str | os.PathLike],
-    into: str | os.PathLike,
-    *,
-    day_first: bool | None = None,
-    is_decimal_comma: bool | None = None,
-    observed_on: str | None = None,
-    salt: bytes | None = None,
-    mapping: Mapping[str, object] | str | os.PathLike | None = None,
-    options: Mapping[str, object] | None = None,
+    kind: str, files: Sequence[str | os.PathLike], into: str | os.PathLike, **knobs: object
 ) -> ImportReport:
     """Imports `files` of export kind `kind` (`auto`: each recognised by its header)
-    into the store folder `into`.
+    into the store folder `into`. `knobs` are those of `Asked`.
 
     All or nothing: a file that cannot be read refuses the whole import with a
     PlaybookError, and the store stays as it was. The same file twice, overlapping
     extracts and any order of months end in the same bytes.
     """
+    asked = Asked(**knobs)
     folder = Path(into)
     if not files:
-        raise PlaybookError("no file to import was named", do="name at least one export")
+        raise PlaybookError("sources.no_file_named")
     if folder.exists() and not folder.is_dir():
-        raise PlaybookError(
-            "the store is a folder, and this is a file", file=folder.name, do="name another folder"
-        )
-    chosen = None if kind == "auto" else _chosen(kind, mapping)
+        raise PlaybookError("sources.store_is_a_file", file=folder.name)
+    chosen = None if kind == "auto" else _chosen(kind, asked.mapping)
     paths = sorted(
         {Path(f) for f in files}, key=lambda p: (p.name, str(p))
     )  # by name: where the folder lies changes nothing
@@ -185,32 +188,22 @@ def import_files(
     try:
         settle(folder)
         with locked(folder):
-            return _import(
-                chosen,
-                paths,
-                folder,
-                scratch,
-                salt,
-                {
-                    "day_first": day_first,
-                    "is_decimal_comma": is_decimal_comma,
-                    "observed_on": observed_on,
-                },
-                dict(options or {}),
-            )
+            return _import(chosen, paths, folder, scratch, asked)
     except BaseException:
-        shutil.rmtree(folder / ".staging", ignore_errors=True) if not (
-            folder / ".commit.json"
-        ).exists() else None
-        if (
-            is_fresh
-            and folder.exists()
-            and {p.name for p in folder.iterdir()} <= {".lock", ".imports"}
-        ):
-            shutil.rmtree(folder, ignore_errors=True)
+        _leave_as_it_was(folder, is_fresh)
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _leave_as_it_was(folder: Path, is_fresh: bool) -> None:
+    """Takes off what a refused import has put into the store's folder."""
+    if not (folder / ".commit.json").exists():
+        shutil.rmtree(folder / ".staging", ignore_errors=True)
+    if not is_fresh or not folder.exists():
+        return
+    if {p.name for p in folder.iterdir()} <= {".lock", ".imports"}:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _chosen(kind: str, mapping: object) -> Adapter:
@@ -238,54 +231,44 @@ def _engine_errors(file: str) -> Iterable[None]:
         text = re.sub(r"\s+", " ", str(error)).strip()
         text = re.sub(r"/[^ '\"]*/", "", text)[:160]
         raise PlaybookError(
-            f"the file cannot be read: {text or type(error).__name__}",
-            file=file,
-            do="export it again",
+            "sources.file_unreadable", cause=text or type(error).__name__, file=file
         ) from error
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What every file of one import is read with."""
+
+    con: duckdb.DuckDBPyConnection
+    folder: Path
+    stage: Path
+    scratch: Path
+    settings: Settings
+    salt: Salt
+
+
 def _import(
-    chosen: Adapter | None,
-    paths: list[Path],
-    folder: Path,
-    scratch: Path,
-    given: bytes | None,
-    knobs: dict[str, object],
-    options: dict[str, object],
+    chosen: Adapter | None, paths: list[Path], folder: Path, scratch: Path, asked: Asked
 ) -> ImportReport:
     settings = read_settings(folder)
     log = read_log(folder)
-    salt = Salt(log.get("salt_fingerprint"), given=given)
+    salt = Salt(log.get("salt_fingerprint"), given=asked.salt)
     con = connect(os.environ.get("PLAYBOOK_MEMORY", "2500MB"), scratch)
     stage = staging(folder)
-    set_up = Settings(
-        currency=settings.get("currency"),
-        zone=settings.get("timezone"),
-        day_first=knobs["day_first"],
-        is_decimal_comma=knobs["is_decimal_comma"],
-        observed_on=knobs["observed_on"],
-        options=options
-        | ({"known_columns": settings["known_columns"]} if settings.get("known_columns") else {}),
-    )
-    _check_zone(con, set_up.zone)
+    work = _Work(con, folder, stage, scratch, _set_up(settings, asked), salt)
+    _check_zone(con, work.settings.zone)
     files: list[FileReport] = []
     skipped: list[str] = []
     new: set[str] = set()
     for number, path in enumerate(paths):
         with _engine_errors(path.name):
-            reports = _one_file(
-                con, chosen, path, folder, stage, scratch, set_up, salt, f"f{number}", skipped
-            )
+            reports = _one_file(work, chosen, path, f"f{number}", skipped)
         files += reports
         new |= {t for r in reports if r.is_new for t in r.tables}
     if not files:
-        raise PlaybookError(
-            "no file was recognised: " + "; ".join(skipped),
-            rule="headers",
-            do="name the kind, or write a mapping with `playbook map FILE`",
-        )
+        raise PlaybookError("sources.no_file_recognised", skipped="; ".join(skipped))
     parts = parts_of(folder / ".imports", stage / ".imports")
-    with _engine_errors("the store"):
+    with _engine_errors(say("sources.the_store")):
         is_built = json.dumps(_relevant(settings), sort_keys=True) == json.dumps(
             log.get("built_with"), sort_keys=True
         )
@@ -302,16 +285,27 @@ def _import(
     return _report(con, folder, files, skipped, rebuilt, settings)
 
 
+def _set_up(settings: Mapping[str, object], asked: Asked) -> Settings:
+    """What shop.yaml and the caller say, together."""
+    options = dict(asked.options or {})
+    if settings.get("known_columns"):
+        options["known_columns"] = settings["known_columns"]
+    return Settings(
+        currency=settings.get("currency"),
+        zone=settings.get("timezone"),
+        day_first=asked.day_first,
+        is_decimal_comma=asked.is_decimal_comma,
+        observed_on=asked.observed_on,
+        options=options,
+    )
+
+
 def _check_zone(con: duckdb.DuckDBPyConnection, zone: str | None) -> None:
     if zone:
         try:
             con.execute(f"SELECT timezone({quoted(zone)}, TIMESTAMP '2026-01-01')")
         except duckdb.Error:
-            raise PlaybookError(
-                f"{zone!r} is not a time zone",
-                file="shop.yaml",
-                do="write one such as Europe/Berlin",
-            ) from None
+            raise PlaybookError("sources.no_time_zone", given=zone, file="shop.yaml") from None
 
 
 def read_settings(folder: Path) -> dict[str, object]:
@@ -323,17 +317,12 @@ def read_settings(folder: Path) -> dict[str, object]:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PlaybookError(
-            "shop.yaml cannot be read",
+            "sources.shop_yaml_unreadable",
             file="shop.yaml",
             rule=str(error).splitlines()[0],
-            do="mend the line named, or start again from `playbook init`",
         ) from None
     if found is not None and not isinstance(found, dict):
-        raise PlaybookError(
-            "shop.yaml is not `name: value` lines",
-            file="shop.yaml",
-            do="start from `playbook init`",
-        )
+        raise PlaybookError("sources.shop_yaml_no_lines", file="shop.yaml")
     return {str(k): v for k, v in (found or {}).items()}
 
 
@@ -346,48 +335,36 @@ def read_log(folder: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError:
-        raise PlaybookError(
-            "the store's log is damaged", file="store.json", do="import into a fresh folder"
-        ) from None
+        raise PlaybookError("sources.log_damaged", file="store.json") from None
 
 
 # --- one file --------------------------------------------------------------------------------------------------------
 
 
-def _one_file(
-    con: duckdb.DuckDBPyConnection,
-    chosen: Adapter | None,
-    path: Path,
-    folder: Path,
-    stage: Path,
-    scratch: Path,
-    settings: Settings,
-    salt: Salt,
-    tag: str,
-    skipped: list[str],
-) -> list[FileReport]:
+def _fit(chosen: Adapter | None) -> Callable[[list[str]], int]:
+    """How well a row of headers fits the kind named, or the best of all where none is."""
     if chosen is not None:
+        return lambda names: kinds.score(chosen, names, is_named=True)
+    return lambda names: max((points for points, _ in kinds.best_kinds(names)), default=0)
 
-        def fit(names: list[str]) -> int:
-            return kinds.score(chosen, names, is_named=True)
-    else:
 
-        def fit(names: list[str]) -> int:
-            return max((points for points, _ in kinds.best_kinds(names)), default=0)
+def _one_file(
+    work: _Work, chosen: Adapter | None, path: Path, tag: str, skipped: list[str]
+) -> list[FileReport]:
+    fit = _fit(chosen)
 
     def is_sectioned(names: list[str]) -> bool:
         one = chosen or next((found for _, found in kinds.best_kinds(names)), None)
         return one is not None and one.is_sectioned
 
-    sheets = open_sheets(con, path, scratch, fit, tag=tag, is_sectioned=is_sectioned)
+    sheets = open_sheets(work.con, path, work.scratch, fit, tag=tag, is_sectioned=is_sectioned)
     usable = [s for s in sheets if s.scan and fit(s.names) > 0]
     if not usable:
         seen = sheets[0] if sheets else Sheet(path, "", [], "")
         if chosen is not None:
-            _refuse_headers(chosen, path, seen, con, scratch, tag)
-        skipped.append(
-            f"{path.name}: no kind known has these headers ({', '.join(h[:40] for h in seen.headers[:6])} ...)"
-        )
+            _refuse_headers(chosen, path, seen, work, tag)
+        first = ", ".join(h[:40] for h in seen.headers[:6])
+        skipped.append(say("sources.headers_of_no_kind", file=path.name, headers=first))
         return []
     out = []
     for sheet in usable:
@@ -401,18 +378,16 @@ def _one_file(
                 f"table-{sheet.sheet}"
             )  # a sheet of the fill-in workbook says itself what it is
         try:
-            out.append(_one_sheet(con, one, sheet, folder, stage, settings, salt))
+            out.append(_one_sheet(work, one, sheet))
         except PlaybookError as error:
-            if not (sheet.sheet and len(usable) > 1 and error.rule == "rows"):
+            if not (sheet.sheet and len(usable) > 1 and error.id == "sources.headers_only"):
                 raise
     if not out:
-        skipped.append(f"{path.name}: its sheets are empty")
+        skipped.append(say("sources.sheets_empty", file=path.name))
     return out
 
 
-def _refuse_headers(
-    chosen: Adapter, path: Path, seen: Sheet, con: object, scratch: Path, tag: str
-) -> None:
+def _refuse_headers(chosen: Adapter, path: Path, seen: Sheet, work: _Work, tag: str) -> None:
     """Finds the row that comes nearest to the kind's headers and says which required
     ones it lacks.
     """
@@ -422,33 +397,59 @@ def _refuse_headers(
             (points for points, _ in kinds.best_kinds(names)), default=0
         )
 
-    sheets = open_sheets(con, path, scratch, nearness, tag=f"{tag}h")
+    sheets = open_sheets(work.con, path, work.scratch, nearness, tag=f"{tag}h")
     nearest = next((s for s in sheets if s.scan), seen)
     other = kinds.best_kinds(nearest.names) or kinds.best_kinds(seen.names)
+    like = {"like": other[0][1].title, "like_kind": other[0][1].kind} if other else {}
     try:
-        Delivery(con, chosen, nearest, Settings(), lambda: b"")
+        Delivery(work.con, chosen, nearest, Settings(), lambda: b"")
     except PlaybookError as error:
         if other and other[0][1].kind != chosen.kind:
-            error.do = f"this looks like {other[0][1].title}: import it as {other[0][1].kind}"
+            raise PlaybookError("sources.columns_of_another_kind", **error.values, **like) from None
         raise
-    raise PlaybookError(
-        f"this does not look like {chosen.title}",
-        file=path.name,
-        rule="headers",
-        do=f"import it as {other[0][1].kind}" if other else "export it again",
+    if other:
+        raise PlaybookError(
+            "sources.looks_like_another_kind", title=chosen.title, file=path.name, **like
+        )
+    raise PlaybookError("sources.not_this_kind", title=chosen.title, file=path.name)
+
+
+def _one_sheet(work: _Work, one: Adapter, sheet: Sheet) -> FileReport:
+    d = Delivery(work.con, one, sheet, work.settings, work.salt)
+    import_id = _import_id(one, sheet, work.settings)
+    report = FileReport(
+        sheet.path.name,
+        one.kind,
+        one.title,
+        encoding=sheet.encoding,
+        delimiter=sheet.delimiter,
+        header_line=sheet.first_line - 1,
+        unknown=d.unknown,
+        import_id=import_id,
     )
+    about = _known_part(work, import_id)
+    if about:
+        report.is_new, report.n_rows, report.tables = False, about["n_rows"], tuple(about["tables"])
+        report.last_day = about.get("extract_end", "")[:10]
+        return report
+    d.load()
+    _refuse_without_rows(d)
+    d.n_unreadable = 0
+    unread = unread_columns(d, tuple(work.settings.options.get("known_columns") or ()))
+    in_file = read_sums(d)
+    one.shape(d)
+    if "entities" not in d.emitted and not getattr(d, "is_checked", False):
+        d.refuse_unreadable(one.gives[0])
+    if not d.emitted:
+        raise PlaybookError("sources.nothing_taken", title=one.title, file=sheet.path.name)
+    target = work.stage / ".imports" / import_id
+    _write_part(work.con, d, target, import_id, report)
+    report.columns = stored_sums(work.con, d, in_file, target) + unread
+    return report
 
 
-def _one_sheet(
-    con: duckdb.DuckDBPyConnection,
-    one: Adapter,
-    sheet: Sheet,
-    folder: Path,
-    stage: Path,
-    settings: Settings,
-    salt: Salt,
-) -> FileReport:
-    d = Delivery(con, one, sheet, settings, salt)
+def _import_id(one: Adapter, sheet: Sheet, settings: Settings) -> str:
+    """What the rows of a sheet depend on, as one name."""
     identity = json.dumps(
         [
             VERSION,
@@ -464,62 +465,26 @@ def _one_sheet(
             dict(settings.options),
         ]
     )
-    import_id = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    report = FileReport(
-        sheet.path.name,
-        one.kind,
-        one.title,
-        encoding=sheet.encoding,
-        delimiter=sheet.delimiter,
-        header_line=sheet.first_line - 1,
-        unknown=d.unknown,
-        import_id=import_id,
-    )
-    known = next(
-        (
-            root / ".imports" / import_id / "part.json"
-            for root in (folder, stage)
-            if (root / ".imports" / import_id / "part.json").exists()
-        ),
-        None,
-    )
-    if known:
-        about = json.loads(known.read_text(encoding="utf-8"))
-        report.is_new, report.n_rows, report.tables = False, about["n_rows"], tuple(about["tables"])
-        report.last_day = about.get("extract_end", "")[:10]
-        return report
-    d.load()
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+def _known_part(work: _Work, import_id: str) -> dict | None:
+    """What the store or this import says of a sheet it has read already."""
+    for root in (work.folder, work.stage):
+        note = root / ".imports" / import_id / "part.json"
+        if note.exists():
+            return json.loads(note.read_text(encoding="utf-8"))
+    return None
+
+
+def _refuse_without_rows(d: Delivery) -> None:
+    """A file cut off at a spreadsheet's last row, and one that has headers only."""
+    name, sheet = d.sheet.path.name, d.sheet
     lines = d.n_rows + d.n_footers + sheet.first_line - 1
     if sheet.encoding not in ("parquet", "json") and lines in EXCEL_ROWS:
-        raise PlaybookError(
-            f"the file ends exactly where {EXCEL_ROWS[lines]} can hold no more rows, so the rest has been cut off",
-            file=sheet.path.name,
-            rows=lines,
-            do="export it as CSV without opening it in a spreadsheet",
-        )
+        raise PlaybookError("sources.rows_cut_off", format=EXCEL_ROWS[lines], file=name, rows=lines)
     if d.n_rows == 0 and not d.reject_lines:
-        raise PlaybookError(
-            f"{one.title}: the table has headers but no rows",
-            rule="rows",
-            file=sheet.path.name,
-            do="export a period that has rows",
-        )
-    d.n_unreadable = 0
-    unread = unread_columns(d, tuple(settings.options.get("known_columns") or ()))
-    in_file = read_sums(d)
-    one.shape(d)
-    if "entities" not in d.emitted and not getattr(d, "is_checked", False):
-        d.refuse_unreadable(one.gives[0])
-    if not d.emitted:
-        raise PlaybookError(
-            f"{one.title}: nothing could be taken from this file",
-            file=sheet.path.name,
-            do="export it again",
-        )
-    target = stage / ".imports" / import_id
-    _write_part(con, d, target, import_id, report)
-    report.columns = stored_sums(con, d, in_file, target) + unread
-    return report
+        raise PlaybookError("sources.headers_only", title=d.adapter.title, file=name)
 
 
 def _write_part(
@@ -642,11 +607,10 @@ def _keep_hand_made(folder: Path, stage: Path, log: dict) -> None:
         if found:
             shutil.rmtree(stage, ignore_errors=True)
             raise PlaybookError(
-                "the folder holds a table that no import made",
+                "sources.table_by_hand",
                 file=found[0],
+                file_name=found[0].name,
                 table=name,
-                do=f"import into a fresh folder, and bring this table in with `playbook import table-{name} "
-                f"{found[0].name}`",
             )
 
 

@@ -185,12 +185,12 @@ def _refuse_two_breakdowns(con: object, name: str) -> None:
             SELECT min(channel), count(*), CAST(min(day_on) AS VARCHAR) FROM b""").fetchone()
         if days:
             raise PlaybookError(
-                f"{channel} is told in total by one extract and by {part} in another, from {first} on",
+                "sources.two_breakdowns",
+                channel=channel,
+                day=first,
                 table=name,
                 column=part,
                 rows=days,
-                rule="one breakdown per channel and day",
-                do=f"import the reports with {part} only, or those without it, into a fresh folder",
             )
 
 
@@ -453,95 +453,127 @@ def _order_id(alias: str) -> str:
 def _write_orders(
     con: object, parts: list[Part], mine: list[Part], stage: Path, out: Rebuilt
 ) -> None:
-    (n_clash,) = con.execute("SELECT count(*) FROM clash").fetchone()
-    order_id = _order_id("o") if n_clash else "o.order_id"
-    (n_foreign,) = con.execute(
-        "SELECT count(*) FROM taken WHERE rate IS NULL OR rate <> 1.0"
-    ).fetchone()
-    have = {
-        t: {r[0] for r in con.execute(f"DESCRIBE all_{t}").fetchall()}
-        for t in ("orders", "order_lines", "refunds")
-    }
+    final = _Final.of(con, mine)
+    _final_views(con, final)
+    (n_lines,) = con.execute("SELECT count(*) FROM final_lines").fetchone()
+    (n_orders,) = con.execute("SELECT count(*) FROM final_orders").fetchone()
+    if final.is_split:
+        _say_lines_wait(con, out)
+    if not n_orders or not n_lines:
+        out.notes += refunds_that_wait(con)
+        _channels(con, parts, out)
+        _ledger(con, mine, stage, final.is_split, out)
+        return
+    if not final.copy_lines(stage):
+        n_lines = write_table(
+            con, "order_lines", "SELECT * FROM final_lines", stage / "order_lines.parquet"
+        )
+    out.rows["order_lines"] = n_lines
+    _channels(con, parts, out)
+    out.rows["orders"] = write_table(
+        con, "orders", "SELECT * FROM channelled", stage / "orders.parquet"
+    )
+    _write_refunds(con, final, stage, out)
+    _customers(con, parts, stage, out)
+    _ledger(con, mine, stage, final.is_split, out)
+    _say_cut_off(con, out)
+    _observed(con, mine, out)
 
-    def select(table: str, money: tuple[str, ...], part: str) -> str:
-        swaps = [
-            f"CAST(o.{c} * t.rate AS DECIMAL(18,6)) AS {c}"
-            for c in money
-            if n_foreign and c in have[table]
-        ]
-        swaps += [f"{order_id} AS order_id"] if n_clash else []
-        replace = f" REPLACE ({', '.join(swaps)})" if swaps else ""
-        if (
-            len(mine) == 1 and not n_foreign
-        ):  # every order of a lone part is taken but the few cut off: no join with all
+
+@dataclass(frozen=True)
+class _Final:
+    """How the rows of the versions taken are asked for: in shop currency, under numbers
+    that name one order each.
+    """
+
+    mine: list[Part]
+    have: Mapping[str, set[str]]  # table -> its columns
+    has_clash: bool  # one number in two families
+    is_foreign: bool  # money in another currency than the shop's
+    is_split: bool  # lines in a file of their own
+
+    @classmethod
+    def of(cls, con: object, mine: list[Part]) -> _Final:
+        (n_clash,) = con.execute("SELECT count(*) FROM clash").fetchone()
+        (n_foreign,) = con.execute(
+            "SELECT count(*) FROM taken WHERE rate IS NULL OR rate <> 1.0"
+        ).fetchone()
+        have = {
+            t: {r[0] for r in con.execute(f"DESCRIBE all_{t}").fetchall()}
+            for t in ("orders", "order_lines", "refunds")
+        }
+        is_split = any(p.about["part"] == "lines" or p.about.get("is_split") for p in mine)
+        return cls(mine, have, n_clash > 0, n_foreign > 0, is_split)
+
+    def rows(self, table: str, money: tuple[str, ...], part: str) -> str:
+        """The query of one table's rows in the files of orders or of lines."""
+        # every order of a lone part is taken but the few cut off: no join with all
+        if len(self.mine) == 1 and not self.is_foreign:
             return (
                 f"SELECT o.* FROM all_{table} o ANTI JOIN (SELECT entity FROM taken WHERE NOT is_complete) USING (entity) "
                 f"WHERE o.part = '{part}' AND o.entity IS NOT NULL"
             )
+        swaps = [
+            f"CAST(o.{c} * t.rate AS DECIMAL(18,6)) AS {c}"
+            for c in money
+            if self.is_foreign and c in self.have[table]
+        ]
+        swaps += [f"{_order_id('o')} AS order_id"] if self.has_clash else []
+        replace = f" REPLACE ({', '.join(swaps)})" if swaps else ""
         return (
             f"SELECT o.*{replace} FROM all_{table} o JOIN taken t USING (family, entity, import_id) "
             f"WHERE t.part = '{part}' AND o.part = '{part}' AND t.is_complete AND t.rate IS NOT NULL"
         )
 
-    con.execute(f"CREATE OR REPLACE TEMP VIEW final_orders AS {select('orders', MONEY, 'orders')}")
-    own = select("order_lines", ("price", "discount", "tax", "list_price", "unit_cost"), "orders")
+    def copy_lines(self, stage: Path) -> bool:
+        """Takes the lines of a lone part over as they are; False where there is something
+        to merge.
+        """
+        lone = [p for p in self.mine if "order_lines" in p.tables]
+        if len(self.mine) > 1 or not lone or self.has_clash or self.is_foreign or self.is_split:
+            return False
+        shutil.copyfile(lone[0].folder / "order_lines.parquet", stage / "order_lines.parquet")
+        return True
+
+
+def _final_views(con: object, final: _Final) -> None:
+    """`final_orders`, `final_lines` and `summed_orders`: what the store will hold."""
+    orders = final.rows("orders", MONEY, "orders")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW final_orders AS {orders}")
+    own = final.rows(
+        "order_lines", ("price", "discount", "tax", "list_price", "unit_cost"), "orders"
+    )
     con.execute(f"CREATE OR REPLACE TEMP VIEW final_lines AS {own}")
-    is_split = any(p.about["part"] == "lines" for p in mine) or any(
-        p.about.get("is_split") for p in mine
-    )
     con.execute("CREATE OR REPLACE TEMP VIEW summed_orders AS SELECT * FROM final_orders")
-    if is_split:
-        _join_lines(con, select("order_lines", ("price", "discount", "tax"), "lines"))
-    (n_lines,) = con.execute("SELECT count(*) FROM final_lines").fetchone()
-    (n_orders,) = con.execute("SELECT count(*) FROM final_orders").fetchone()
-    if is_split:
-        (waiting,) = con.execute(
-            "SELECT count(DISTINCT entity) FROM taken t WHERE part = 'lines' AND NOT EXISTS "
-            "(SELECT 1 FROM taken o WHERE o.part = 'orders' AND o.family = t.family AND o.entity = t.entity)"
-        ).fetchone()
-        if waiting:
-            out.notes.append(
-                f"the lines of {waiting:,} orders wait for the export of the orders themselves"
-            )
-    if not n_orders or not n_lines:
-        out.notes += refunds_that_wait(con)
-        _channels(con, parts, out)
-        _ledger(con, mine, stage, is_split, out)
-        return
-    lone = [p for p in mine if "order_lines" in p.tables]
-    if len(mine) == 1 and lone and not (n_clash or n_foreign or is_split):
-        shutil.copyfile(
-            lone[0].folder / "order_lines.parquet", stage / "order_lines.parquet"
-        )  # nothing to merge
-        out.rows["order_lines"] = n_lines
-    else:
-        out.rows["order_lines"] = write_table(
-            con, "order_lines", "SELECT * FROM final_lines", stage / "order_lines.parquet"
+    if final.is_split:
+        _join_lines(con, final.rows("order_lines", ("price", "discount", "tax"), "lines"))
+
+
+def _say_lines_wait(con: object, out: Rebuilt) -> None:
+    (waiting,) = con.execute(
+        "SELECT count(DISTINCT entity) FROM taken t WHERE part = 'lines' AND NOT EXISTS "
+        "(SELECT 1 FROM taken o WHERE o.part = 'orders' AND o.family = t.family AND o.entity = t.entity)"
+    ).fetchone()
+    if waiting:
+        out.notes.append(
+            f"the lines of {waiting:,} orders wait for the export of the orders themselves"
         )
-    _channels(con, parts, out)
-    out.rows["orders"] = write_table(
-        con, "orders", "SELECT * FROM channelled", stage / "orders.parquet"
-    )
-    refunds = " UNION ALL BY NAME ".join(
-        f"({select('refunds', ('amount',), p)})" for p in ("orders", "lines")
-    )
-    if is_split:  # a closed order's refund is told by its lines as soon as they are there
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE line_refunds AS {select('refunds', ('amount',), 'lines')}"
-        )
+
+
+def _write_refunds(con: object, final: _Final, stage: Path, out: Rebuilt) -> None:
+    of_orders, of_lines = (final.rows("refunds", ("amount",), p) for p in ("orders", "lines"))
+    refunds = f"({of_orders}) UNION ALL BY NAME ({of_lines})"
+    if final.is_split:  # a closed order's refund is told by its lines as soon as they are there
+        con.execute(f"CREATE OR REPLACE TEMP TABLE line_refunds AS {of_lines}")
         refunds = (
             "SELECT l.* FROM line_refunds l SEMI JOIN final_orders USING (order_id) UNION ALL BY NAME "
-            f"SELECT * FROM ({select('refunds', ('amount',), 'orders')}) o ANTI JOIN line_refunds USING (order_id)"
+            f"SELECT * FROM ({of_orders}) o ANTI JOIN line_refunds USING (order_id)"
         )
     refunds, notes = link_refunds(con, refunds)
     out.notes += notes
     (n_refunds,) = con.execute(f"SELECT count(*) FROM ({refunds})").fetchone()
     if n_refunds:
         out.rows["refunds"] = write_table(con, "refunds", refunds, stage / "refunds.parquet")
-    _customers(con, parts, stage, out)
-    _ledger(con, mine, stage, is_split, out)
-    _say_cut_off(con, out)
-    _observed(con, mine, out)
 
 
 def _say_cut_off(con: object, out: Rebuilt) -> None:
