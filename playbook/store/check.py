@@ -34,6 +34,9 @@ CENT = "0.01"
 OVER_DELIVERY = 1.1  # more of an order than this share of it cannot have been received
 SALES = ("orders", "order_lines")
 STOPPING = (*SALES, "refunds")  # tables whose broken rows stop a run
+# totals that differ from their parts by less than this share of the money are itemised in
+# the walk and never stop a store
+MOST_OFF = 0.01
 # what an order's total holds beside goods
 ADDED = ("shipping", "tax", "tip", "duties", "gift_card", "other_charges")
 MOMENTS = ("ordered_at", "paid_at", "shipped_at", "delivered_at")
@@ -417,18 +420,17 @@ def _order_identities(shop: Store) -> list[dict[str, Any]]:
     for place, ((table, column, rule), is_broken) in enumerate(rules.items()):
         if rows := int(counted.iloc[place] or 0):
             shown = _largest(shop, both.filter(is_broken), off.get(column))
-            # a total that does not tie is itemised in the walk; goods that do not tie stop
-            stated = {"examples": shown, "stops": rule != "total_ties", "do": "orders"}
-            problems.append(
-                _problem(
-                    table,
-                    column,
-                    rule,
-                    rows,
-                    **stated,
-                )
-            )
+            stops = rule != "total_ties" or _share_off(shop, both, off["total"]) > MOST_OFF
+            stated = {"examples": shown, "stops": stops, "do": "orders"}
+            problems.append(_problem(table, column, rule, rows, **stated))
     return problems
+
+
+def _share_off(shop: Store, both: ibis.Table, off: Value) -> float:
+    """By what share of all money totals differ from their parts."""
+    sums = both.aggregate(off=off.cast("float64").sum(), all=both.total.cast("float64").sum())
+    found = shop.con.execute(sums).iloc[0]
+    return float(found.off / found["all"]) if found["all"] else 1.0
 
 
 def _differences(both: ibis.Table) -> dict[str, Value]:
