@@ -210,7 +210,12 @@ def open_notebook(
     from playbook.runs.plan import working_copy
 
     where = store or DEFAULT_STORE
-    path = working_copy(chapter, where, month, into)
+    path = working_copy(
+        chapter,
+        where,
+        month,
+        into,
+    )
     print(f"{path}\nOpen it with: python -m jupyterlab {path}")
 
 

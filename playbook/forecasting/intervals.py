@@ -145,7 +145,15 @@ def score_intervals(
                 lasting,
                 wanted=wanted,
             )[0]
-    nothing = [_limits(backtest, None, np.nan, 0, np.nan)]
+    nothing = [
+        _limits(
+            backtest,
+            None,
+            np.nan,
+            0,
+            np.nan,
+        )
+    ]
     out = pd.concat(parts or nothing, ignore_index=True)
     is_inside = (out["actual"] >= out["low"]) & (out["actual"] <= out["high"])
     is_covered = is_inside.astype("boolean").where(out["status"] == "complete")

@@ -33,5 +33,10 @@ def counts_by(table: ibis.Table, row: str, column: str) -> DataFrame:
     are left out.
     """
     known = table.filter(_[row].notnull() & _[column].notnull())
-    counts = sums_by(known, row, column, n=_.count())
+    counts = sums_by(
+        known,
+        row,
+        column,
+        n=_.count(),
+    )
     return counts.pivot(index=row, columns=column, values="n").fillna(0.0)

@@ -138,7 +138,13 @@ def expected_purchases(
     c, z = a + b + x - 1, weeks / (alpha + age + weeks)
     c = np.where(np.abs(c) < 1e-6, 1e-6, c)
     pairs, where = np.unique(c + 1j * z, return_inverse=True)
-    ending = _ending(r, a, b, pairs.real, pairs.imag)[where].reshape(z.shape)
+    ending = _ending(
+        r,
+        a,
+        b,
+        pairs.real,
+        pairs.imag,
+    )[where].reshape(z.shape)
     return np.maximum(alive * c / (a - 1) * ending, 0)
 
 

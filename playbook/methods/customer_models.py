@@ -96,7 +96,12 @@ class Candidates:
         `past` where not given.
         """
         table = self.at(past, origin) if table is None else table
-        now = _Moment(past, origin, table, horizons_days)
+        now = _Moment(
+            past,
+            origin,
+            table,
+            horizons_days,
+        )
         asked = {
             "naive_rate": self._naive_rate,
             "cohort_curve": self._cohort_curve,

@@ -241,6 +241,11 @@ def _placebos(
             hidden[s : s + span] = True
         # an empty fold needs no fit
         if firsts[fold::FOLDS]:
-            sets = zip(units, covered, starts, strict=True)
+            sets = zip(
+                units,
+                covered,
+                starts,
+                strict=True,
+            )
             guess = np.array([baseline(u, design, c, ~hidden, b)[0] for u, c, b in sets])
             yield from ((s, guess) for s in firsts[fold::FOLDS])

@@ -128,7 +128,12 @@ def _run(store: str, month: str | None, wish: Wish, how: HowToRun) -> Run:
         )
     folder = shop_folder(how.runs, shop.name)
     final, partial = folder / shop.month, folder / f".{shop.month}.partial"
-    chapters = plan_chapters(shop, store, partial, wish)
+    chapters = plan_chapters(
+        shop,
+        store,
+        partial,
+        wish,
+    )
     verdict = _verdict(shop)
     folder.mkdir(parents=True, exist_ok=True)
     with only_one(folder / f".{shop.month}.lock", shop.month):

@@ -220,7 +220,12 @@ class _Sheets:
                         self.formats["fill"],
                     )
                 else:
-                    sheet.write_blank(row, place, None, blank)
+                    sheet.write_blank(
+                        row,
+                        place,
+                        None,
+                        blank,
+                    )
         answers = {"validate": "list", "source": list(ANSWERS)}
         answers["error_message"] = say("runs.choose_one", known=", ".join(ANSWERS))
         days = {"validate": "date", "criteria": ">", "value": dt.date(2000, 1, 1)}

@@ -273,7 +273,12 @@ def _key_problems(shop: Store, name: str) -> list[dict[str, Any]]:
     groups, rows = shop.con.execute(counted).iloc[0]
     if not groups:
         return []
-    examples = _examples(shop, again, key, again.n > 1)
+    examples = _examples(
+        shop,
+        again,
+        key,
+        again.n > 1,
+    )
     key_name = ", ".join(key)
     return [
         _problem(
@@ -422,7 +427,15 @@ def _order_identities(shop: Store) -> list[dict[str, Any]]:
             shown = _largest(shop, both.filter(is_broken), off.get(column))
             stops = rule != "total_ties" or _share_off(shop, both, off["total"]) > MOST_OFF
             stated = {"examples": shown, "stops": stops, "do": "orders"}
-            problems.append(_problem(table, column, rule, rows, **stated))
+            problems.append(
+                _problem(
+                    table,
+                    column,
+                    rule,
+                    rows,
+                    **stated,
+                )
+            )
     return problems
 
 

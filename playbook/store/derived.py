@@ -411,7 +411,12 @@ def sku_days(shop: Store) -> Table:
         margin=is_zero.ifelse(ZERO, days.margin),
         price_paid=price_paid.cast(MONEY),
     )
-    return _shown(days, "sku_days", "sku", "day_on")
+    return _shown(
+        days,
+        "sku_days",
+        "sku",
+        "day_on",
+    )
 
 
 def _sold_days(shop: Store) -> Table:

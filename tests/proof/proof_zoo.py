@@ -23,8 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests import zoo  # noqa: E402
-from tests.zoo_rules import broken_rules  # noqa: E402
+from tests import zoo
+from tests.zoo_rules import broken_rules
 
 CHAPTERS = [f"{n:02d}" for n in range(12)]
 

@@ -223,7 +223,12 @@ def price_mix(lines: Table, *, as_of: dt.date, months: int = 12) -> DataFrame:
     """
     rows, compared = _compared(lines, as_of, months)
     sums = {"units": total("quantity"), "revenue": total("revenue")}
-    wide = sums_by(rows, "category", "is_now", **sums)
+    wide = sums_by(
+        rows,
+        "category",
+        "is_now",
+        **sums,
+    )
     wide = wide.pivot(index="category", columns="is_now").fillna(0.0)
     units, revenue = (wide[name].reindex(columns=[False, True], fill_value=0.0) for name in sums)
     share = units / units.sum()
