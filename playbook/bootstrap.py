@@ -38,7 +38,8 @@ def main() -> int:
         _fill(python)
     except (subprocess.CalledProcessError, OSError) as problem:
         print(
-            f"Set-up failed: {problem}\nWhat to do: check network and free space, then run the same line again."
+            f"Set-up failed: {problem}\n"
+            "What to do: check network and free space, then run the same line again."
         )
         return 1
     stamp.write_text(state)

@@ -300,7 +300,7 @@ def test_two_orders_of_day_and_month_in_one_file_are_refused(tmp_path):
 def test_a_column_of_money_nobody_mapped_stops_the_import_by_name(tmp_path):
     text = "order,date,sku,qty,price,Refunded\no1,2026-01-05,a,2,10,0\no2,2026-01-06,a,1,20,7.5\n"
     file = written(tmp_path, "o.csv", text)
-    with pytest.raises(PlaybookError, match="Refunded .7.50."):
+    with pytest.raises(PlaybookError, match=r"Refunded .7.50."):
         load(file, ORDERS, tmp_path / "s")
     report = load(file, ORDERS | {"ignored": {"Refunded": "booked elsewhere"}}, tmp_path / "s")
     assert any("booked elsewhere" in note for note in report.files[0].notes)

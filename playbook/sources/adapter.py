@@ -826,6 +826,10 @@ class Delivery:
         if n:
             self.con.execute(f"DELETE FROM raw WHERE {bad}")
 
+    def is_read(self, name: str) -> None:
+        """A column that a shape rule reads in a way of its own needs no trying."""
+        self._style[name] = "own"
+
     def _try_every_date(self) -> None:
         """A date the shape rule comes to later is tried as well: what cannot be read must
         be known before rows are counted.

@@ -75,6 +75,8 @@ def shape_events(d: Delivery) -> None:
         f"SELECT count(*) FILTER (regexp_matches({name}, '^[0-9]{{15,17}}$')), count(*) FROM raw"
     ).fetchone()
     when = f"make_timestamp(TRY_CAST({name} AS BIGINT))" if micros == n else d.utc(name)
+    if micros == n:
+        d.is_read(name)
     session = f"CASE WHEN {d.id('session')} IS NOT NULL THEN {d.id('visitor')} || '.' || {d.id('session')} END"
     rest = f"""{when} AS occurred_at, {d.id("visitor")} AS visitor_id, {session} AS session_id, {d.word("name")} AS name,
                {d.id("sku")} AS sku, {d.id("transaction")} AS order_id, {d.money("amount")} AS amount, {d.word("source")} AS source,

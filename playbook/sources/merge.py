@@ -114,6 +114,30 @@ def rebuild(
 # --- tables other than orders ----------------------------------------------------------------------------------------
 
 
+def _keep_latest(con: object, name: str, columns: list[str], out: Rebuilt) -> None:
+    """Of rows that several extracts hold the latest is kept; what goes is noted with
+    its money.
+    """
+    key = list(TABLES[name].key)
+    keys = ", ".join(key)
+    latest = "{'e': _end, 'i': _import}"
+    before = _count_and_spend(con, columns)
+    rest = [c for c in columns if c not in key and not c.startswith("_")]
+    if name in BY_COLUMN:
+        picks = "".join(f", arg_max({c}, {latest}) FILTER ({c} IS NOT NULL) AS {c}" for c in rest)
+        query = f"SELECT {keys}{picks} FROM keyed GROUP BY {keys}"
+    else:
+        scope = ", _scope" if "_scope" in columns else ""
+        query = f"SELECT * FROM keyed QUALIFY row_number() OVER (PARTITION BY {keys}{scope} ORDER BY _end DESC, _import DESC) = 1"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE keyed AS {query}")
+    after = _count_and_spend(con, columns)
+    if before[0] > after[0] and name not in BY_COLUMN:
+        money = f", {before[1] - after[1]:,.2f} of spend" if before[1] is not None else ""
+        out.notes.append(
+            f"{name}: {before[0] - after[0]:,} rows{money} come in a later extract as well: the later one is taken"
+        )
+
+
 def _keyed(
     con: object, name: str, parts: list[Part], stage: Path, out: Rebuilt, extra: str = ""
 ) -> None:
@@ -133,28 +157,10 @@ def _keyed(
         if column not in columns:
             con.execute(f"ALTER TABLE keyed ADD COLUMN {column} VARCHAR")
             columns.append(column)
-    keys = ", ".join(key)
     if "_scope" in columns:
         _refuse_two_scopes(con)
     if len(mine) > 1:
-        latest = "{'e': _end, 'i': _import}"
-        before = _count_and_spend(con, columns)
-        rest = [c for c in columns if c not in key and not c.startswith("_")]
-        if name in BY_COLUMN:
-            picks = "".join(
-                f", arg_max({c}, {latest}) FILTER ({c} IS NOT NULL) AS {c}" for c in rest
-            )
-            query = f"SELECT {keys}{picks} FROM keyed GROUP BY {keys}"
-        else:
-            scope = ", _scope" if "_scope" in columns else ""
-            query = f"SELECT * FROM keyed QUALIFY row_number() OVER (PARTITION BY {keys}{scope} ORDER BY _end DESC, _import DESC) = 1"
-        con.execute(f"CREATE OR REPLACE TEMP TABLE keyed AS {query}")
-        after = _count_and_spend(con, columns)
-        if before[0] > after[0] and name not in BY_COLUMN:
-            money = f", {before[1] - after[1]:,.2f} of spend" if before[1] is not None else ""
-            out.notes.append(
-                f"{name}: {before[0] - after[0]:,} rows{money} come in a later extract as well: the later one is taken"
-            )
+        _keep_latest(con, name, columns, out)
     if name == "ad_spend" and "currency" in columns:
         _convert(con, out, ("spend", "platform_value"), columns)
     if name in RULED and "channel" in columns:

@@ -12,7 +12,8 @@ and the shop game.
     solution("03.2")           # the value, and the code that computes it
     glossary("cohort")         # the word in English and Chinese
 
-    if lesson.applies("03.2"):         # has this store and month a table for it? Says why where it has not
+    # has this store and month a table for it? Says why where it has not
+    if lesson.applies("03.2"):
         account = given("03.2")
 
 Nothing is bound in the notebook, no answer is stored anywhere: the expected value is
