@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from playbook.messages import forms, label, language
@@ -28,7 +27,7 @@ class PlaybookError(Exception):
         self.rule: str | None = values.get("rule") or self._form("rule_") or None
         self.rows: int | None = values.get("rows")
         self.message = self._form("")
-        self.do = values.get("do") or self._form("do_")
+        self.do = self._form("do_")
 
     def __reduce__(self) -> tuple:
         """Errors cross the border of a process with their values."""
@@ -42,8 +41,6 @@ class PlaybookError(Exception):
         return text + (f" {label('places', 'do')}: {self.do.rstrip('.。')}." if self.do else "")
 
     def _form(self, kind: str) -> str:
-        if not re.fullmatch(r"\w+\.\w+", self.id):  # MIGRATION: a sentence in the old way
-            return self.id if not kind else ""
         return forms(self.id).get(f"{kind}{language()}", "").format(**self.values)
 
 

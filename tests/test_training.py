@@ -510,12 +510,13 @@ def test_a_slip_that_equals_the_solution_on_this_month_is_not_held_against_anybo
 
 def test_a_month_without_an_answer_says_so_and_says_why(exam):
     def none(shop):
-        raise NotApplicable("no promotion ran")
+        raise NotApplicable("training.few_orders")
 
     def lacking(shop):
-        raise PlaybookError("The store has no stock")
+        raise PlaybookError("store.table_not_here", shop="corner", name="stock", table="stock")
 
-    assert "not applicable this month. no promotion ran" in exam(none)(3).text
+    why = NotApplicable("training.few_orders").why.en
+    assert f"not applicable this month. {why}" in exam(none)(3).text
     assert (
         "no stock" in exam(lacking)(3).text
         and exam(lambda shop: float("nan"))(3).status == "not applicable"

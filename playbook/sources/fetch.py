@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from playbook.errors import PlaybookError
+from playbook.messages import say
 from playbook.sources.importing import ImportReport, import_files
 from playbook.sources.read import digest
 from playbook.sources.registry import DataSet, data_set
@@ -106,7 +107,7 @@ def fetch(
     except PlaybookError as error:
         for path in paths:
             path.unlink(missing_ok=True)
-        error.do = "the download has been removed from the cache; fetch it again, or import a file you trust"
+        error.do = say("sources.download_removed")
         raise
     return report
 

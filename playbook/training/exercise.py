@@ -39,7 +39,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,10 +107,7 @@ class NotApplicable(Exception):
 
     def __init__(self, message: str, /, **values: Any) -> None:
         super().__init__(message)
-        if re.fullmatch(r"\w+\.\w+", message):
-            self.why = said(message, **values)
-        else:  # MIGRATION: a sentence in the old way
-            self.why = Said(message)
+        self.why = said(message, **values)
 
     def __str__(self) -> str:
         return self.why.tell(language())
