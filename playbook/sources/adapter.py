@@ -60,6 +60,7 @@ class Adapter:
     zone: str = ""  # time zone of times printed without an offset, where the platform fixes it
     signature: str = ""  # headers that tell this kind from others with similar columns
     any_of: tuple[str, ...] = ()  # columns of which at least one must be there
+    is_mapped: bool = False  # made from a mapping file, which keeps an account of its own
     family: str = ""  # order numbers are unique within a family
     person_when: str = ""  # contact columns are hashed only in rows where this column is filled
     is_decimal_comma: bool | None = None

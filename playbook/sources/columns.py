@@ -76,6 +76,8 @@ def unread_columns(d: Delivery, known_by_shop: tuple[str, ...]) -> list[ColumnSu
     """
     if d.beside or d.sheet.encoding in ("parquet", "json"):
         return []
+    if d.adapter.is_mapped:  # a mapped file has its own account, in column_account
+        return []
     known = _known().get(d.adapter.kind, {})
     reasons = {normalised(h): why for h, why in known.get("irrelevant", {}).items()}
     reasons |= {normalised(h): say("sources.column_known_by_shop") for h in known_by_shop}

@@ -65,6 +65,7 @@ def adapter_from_mapping(mapping: Mapping[str, object] | str | PathLike | None) 
         ignored=" | ".join(told.ignored),
         family=told.family if told.table in shapes else "",
         version=repr(sorted(vars(told).items())),
+        is_mapped=True,
         **told.knobs,
     )
 

@@ -124,11 +124,12 @@ def sku_year(
         n_first=t.order_id.nunique(where=t.is_first),
     )
     year = sums.order_by("sku").to_pandas()
+    year["cut_units"] = year.cut_units.astype(float)
     margin = year.revenue * (1 - variable_share) - year.goods_cost
     year["margin"] = margin.where(year.n_unknown == 0)
     year["margin_share"] = year.margin / _positive(year.revenue)
     year["price_paid"] = year.revenue / _positive(year.units)
-    year["discounted_share"] = year.cut_units.fillna(0).astype(float) / year.units
+    year["discounted_share"] = year.cut_units.fillna(0) / year.units
     year["new_buyer_share"] = year.n_first / _positive(year.n_known)
     year["category"] = category_of(year.sku, products)
     return year

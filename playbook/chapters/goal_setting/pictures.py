@@ -36,20 +36,8 @@ def fan_plot(
     periods = periods.assign(period_on=pd.to_datetime(periods["period"]))
     ahead = pd.concat([past.tail(1).rename(columns={"amount": "mid"}), periods], ignore_index=True)
     limits = ahead[["low", "high"]].T.fillna(ahead["mid"]).T
-    _line(
-        ax,
-        past,
-        "amount",
-        "ink",
-        say("goal_setting.label_net_revenue"),
-    )
-    _line(
-        ax,
-        ahead,
-        "mid",
-        "blue",
-        say("goal_setting.label_forecast"),
-    )
+    _line(ax, past, "amount", "ink", say("goal_setting.label_net_revenue"))
+    _line(ax, ahead, "mid", "blue", say("goal_setting.label_forecast"))
     _band(
         ax,
         ahead["period_on"],
@@ -59,33 +47,13 @@ def fan_plot(
     )
     if periods["seasonal_naive"].notna().any():
         naive = say("goal_setting.label_seasonal_naive")
-        _line(
-            ax,
-            periods,
-            "seasonal_naive",
-            "grey",
-            naive,
-            ls=":",
-        )
+        _line(ax, periods, "seasonal_naive", "grey", naive, ls=":")
     if targets is not None:
         label = say("goal_setting.label_target")
-        _line(
-            ax,
-            targets,
-            "target",
-            "orange",
-            label,
-            ls="",
-            marker="D",
-        )
+        _line(ax, targets, "target", "orange", label, ls="", marker="D")
     ax.set_ylim(min(0, past["amount"].min()))
     ax.legend(loc="upper left", fontsize=8.5)
-    return _titled(
-        ax,
-        "fan",
-        "",
-        say("goal_setting.axis_period", currency=currency),
-    )
+    return _titled(ax, "fan", "", say("goal_setting.axis_period", currency=currency))
 
 
 def tornado_plot(swings: DataFrame, *, currency: str = "money", ax: Axes | None = None) -> Axes:
