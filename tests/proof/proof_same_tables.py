@@ -22,6 +22,21 @@ _ALIVE = "a VIP is more likely alive than not"
 MUST_DIFFER: dict[str, str] = {
     **dict.fromkeys(
         (
+            "11_monthly_review/decisions.parquet",
+            *(
+                f"11_monthly_review/tables/{name}.parquet"
+                for name in ("caveats", "decisions", "drivers", "ranked", "risks", "scorecard")
+            ),
+        ),
+        "the review reads the tables of other chapters named here",
+    ),
+    **dict.fromkeys(
+        (f"00_start_here/tables/{n}.parquet" for n in ("breakdown", "daily", "ledger")),
+        "carriage and packing charges are no products",
+    ),
+    "05_ltv_modelling/tables/models.parquet": "a fit's reason holds no infinite number",
+    **dict.fromkeys(
+        (
             f"02_goal_setting/{name}.parquet"
             for name in (
                 "decisions",
