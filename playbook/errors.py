@@ -31,7 +31,7 @@ class PlaybookError(Exception):
 
     def __reduce__(self) -> tuple:
         """Errors cross the border of a process with their values."""
-        return _again, (self.id, self.values)
+        return _again, (type(self), self.id, self.values)
 
     def __str__(self) -> str:
         """The message, then the places, then what to do, on one paragraph."""
@@ -54,5 +54,5 @@ class Blocked(PlaybookError):
         return [str(self)]
 
 
-def _again(message: str, values: dict[str, Any]) -> PlaybookError:
-    return PlaybookError(message, **values)
+def _again(kind: type[PlaybookError], message: str, values: dict[str, Any]) -> PlaybookError:
+    return kind(message, **values)

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from playbook.forecasting import intervals as evidence
+from playbook.measures import customer_windows
+from playbook.methods import backtest as rolling
 
 
 def log_of(n=120, seed=0):
@@ -34,8 +36,8 @@ def compare(forecast, future, horizon):
 
 
 def backtest(log, every=7, horizons=(14,)):
-    origins = evidence.origin_days("2026-01-15", log.day_on.max(), every_days=every)
-    return evidence.rolling_origin(
+    origins = rolling.origin_days("2026-01-15", log.day_on.max(), every_days=every)
+    return rolling.rolling_origin(
         log,
         lambda past, _: past.amount.mean(),
         compare,
@@ -53,7 +55,7 @@ def test_a_model_never_sees_a_row_after_its_origin():
         return past.amount.mean()
 
     log = log_of()
-    evidence.rolling_origin(
+    rolling.rolling_origin(
         log,
         spy,
         compare,
@@ -117,12 +119,14 @@ def losses(**models):
 
 
 def test_the_model_with_the_smallest_loss_wins_and_ties_go_by_name():
-    table = evidence.champion(losses(naive=[2.0, 2.0], b=[1.0, 1.0], a=[1.0, 1.0]), naive=["naive"])
+    table = rolling.champion_table(
+        losses(naive=[2.0, 2.0], b=[1.0, 1.0], a=[1.0, 1.0]), naive=["naive"]
+    )
     assert table.model.iloc[0] == "a" and table.over_naive_share.iloc[0] == pytest.approx(-0.5)
 
 
 def test_a_model_that_cannot_forecast_today_is_not_champion():
-    table = evidence.champion(
+    table = rolling.champion_table(
         losses(naive=[2.0, 2.0, 2.0], clever=[0.1, 0.1, np.nan]), naive=["naive"]
     )
     assert table.model.iloc[0] == "naive"
@@ -130,7 +134,7 @@ def test_a_model_that_cannot_forecast_today_is_not_champion():
 
 
 def test_no_window_yet_means_no_champion():
-    assert len(evidence.champion(losses(a=[np.nan]), naive=["a"])) == 0
+    assert len(rolling.champion_table(losses(a=[np.nan]), naive=["a"])) == 0
 
 
 def test_refunds_larger_than_purchases_do_not_break_an_interval():
@@ -153,9 +157,9 @@ def test_one_subjects_limits_are_what_its_like_did_before():
             for b, n in ((0, 85), (1, 10), (2, 5))
         ]
     )
-    low, high = evidence.count_bands(bands, np.array([3, 4]), as_of="2026-05-01", level=0.8)
+    low, high = customer_windows.count_bands(bands, np.array([3, 4]), as_of="2026-05-01", level=0.8)
     assert (low[0], high[0]) == (0, 1) and np.isnan(low[1])
-    early, _ = evidence.count_bands(bands, np.array([3]), as_of="2026-03-01", level=0.8)
+    early, _ = customer_windows.count_bands(bands, np.array([3]), as_of="2026-03-01", level=0.8)
     assert np.isnan(early[0])
 
 

@@ -233,9 +233,9 @@ def test_origins_are_a_fortnight_apart_eight_weeks_from_the_start_at_most_thirty
         asked.update(first=first, every=every_days)
         return [last] * 50
 
-    monkeypatch.setattr(ltv_race.evidence, "origin_days", origin_days)
+    monkeypatch.setattr(ltv_race.rolling, "origin_days", origin_days)
     monkeypatch.setattr(
-        ltv_race.evidence,
+        ltv_race.rolling,
         "rolling_origin",
         lambda *a, origins, **k: asked.update(n=len(origins)) or pd.DataFrame(),
     )

@@ -25,16 +25,7 @@ import pandas as pd
 from numpy import ndarray
 from pandas import DataFrame, Timestamp
 
-# the customers' race still asks for these names here
-from playbook.measures.customer_windows import band_coverage, count_bands  # noqa: F401
-from playbook.methods.backtest import (  # noqa: F401
-    KEY,
-    MIN_ORIGINS,
-    Day,
-    origin_days,
-    rolling_origin,
-)
-from playbook.methods.backtest import champion_table as champion  # noqa: F401
+from playbook.methods.backtest import KEY, MIN_ORIGINS, Day
 
 __all__ = ["NOT_YET", "accuracy", "coverage", "predictive_intervals", "score_intervals"]
 

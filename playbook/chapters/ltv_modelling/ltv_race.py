@@ -21,6 +21,7 @@ from playbook.forecasting import intervals as evidence
 from playbook.measures import customer_windows as shop_past
 from playbook.measures.customer_windows import Table
 from playbook.messages import say
+from playbook.methods import backtest as rolling
 from playbook.methods.btyd import CountFit, expected_purchases, fit_counts, p_alive
 from playbook.methods.btyd_models import MODELS
 from playbook.methods.customer_models import NAIVE, Candidates
@@ -66,7 +67,7 @@ class LtvBacktest:
     `losses`: one row per origin, horizon and model: deviance (mean Poisson), mae,
     top_share (share of purchases by the tenth forecast to buy most), loss (deviance per
     purchase). `bands`: counts of customers by forecast size and purchases made.
-    `verdict`: intervals.champion; `model` its winner. `share`: customers judged, of
+    `verdict`: methods.backtest.champion_table; `model` its winner. `share`: customers judged, of
     all. `caveat`: why nothing can be checked yet; else empty.
     """
 
@@ -112,14 +113,14 @@ def backtest_ltv(
     horizons = tuple(horizons_days or SOON + later)
     race = _Competition(customers, is_judged, horizons)
     start = first + pd.Timedelta(weeks=WEEKS_BEFORE)
-    origins = evidence.origin_days(start, last, every_days=EVERY_DAYS)[-MAX_ORIGINS:]
-    windows = evidence.rolling_origin(
+    origins = rolling.origin_days(start, last, every_days=EVERY_DAYS)[-MAX_ORIGINS:]
+    windows = rolling.rolling_origin(
         log, race.predict, race.compare, origins=origins, horizons_days=horizons, as_of=last
     )
     losses = DataFrame(
         race.losses, columns=[*WINDOW_KEY, "deviance", "mae", "n_customers", "top_share", "loss"]
     )
-    verdict = evidence.champion(losses, naive=NAIVE)
+    verdict = rolling.champion_table(losses, naive=NAIVE)
     model, caveat, bands = "nbd", "", [DataFrame(columns=[*WINDOW_KEY, "band", "bought", "n"])]
     if len(verdict):
         model, bands = verdict.model.iloc[0], race.bands
@@ -233,7 +234,7 @@ def played_windows(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> Data
     due_on = losses.origin_on + pd.to_timedelta(losses.horizon_days, "D")
     chosen = {}
     for origin in sorted(windows.origin_on.unique()):
-        verdict = evidence.champion(losses[due_on <= origin], naive=NAIVE)
+        verdict = rolling.champion_table(losses[due_on <= origin], naive=NAIVE)
         chosen[origin] = verdict.model.iloc[0] if len(verdict) else "nbd"
     is_near = windows.horizon_days <= max_horizon_days
     is_played = windows.model.isin(set(chosen.values())) & (windows.kind != "cohort")
