@@ -140,6 +140,8 @@ def outcome(name: str, store: Path, **knobs: object) -> tuple[str, str]:
         return "failed" if not may_be_refused(right) else "unnamed", text
     if right.get("or") == "said loudly":
         # right by the sums, or not, what was left out must be said
+        if not off and not about.get("say"):
+            return "right", ""
         return ("said", "") if is_said else ("silent", "; ".join(off) or "not said")
     if right.get("or") == "refused" and not (set(right) - set(NO_SUMS)):
         return ("said", "") if is_said else ("silent", "; ".join(off) or "taken")

@@ -53,6 +53,9 @@ def shape_orders(d: Delivery) -> None:
     d.require("order_id", "purchased_at", "quantity", when="true")
     d.refuse_unreadable("orders", budget=0.0)
     con.execute(f"CREATE OR REPLACE TABLE items AS {query}")
+    # some of Amazon's reports print what a promotion takes off with a minus
+    for name in ("item_discount", "ship_discount"):
+        con.execute(f"UPDATE items SET {name} = abs({name}) WHERE {name} < 0")
     # Amazon documents item-price as the price of the whole line, whatever its quantity
     unit, line = "CAST(item_price / nullif(quantity, 0) AS DECIMAL(18,6))", "item_price"
     priced = "quantity > 0 AND item_price IS NOT NULL"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
+from playbook.sources import clean
 from playbook.sources.adapter import Delivery
 from playbook.sources.allocate import finish_orders
 from playbook.sources.clean import whole_id
@@ -42,14 +43,19 @@ def shape_orders(d: Delivery, told: Mapped) -> None:
 
 
 def _write_whole_ids(d: Delivery) -> None:
-    """Ids a data frame has turned into 13085.0 lose it, where the whole column has it."""
+    """Ids a data frame has turned into 13085.0 lose it; where 13085 stands beside it, both
+    are the same.
+    """
     for name in ("order_id", "sku", "refund_of"):
         if d.has(name):
-            (others,) = d.con.execute(
-                f"SELECT count(*) FROM raw WHERE NOT regexp_full_match({name}, '[0-9]+\\.0+')"
+            number = f"regexp_full_match({name}, '[0-9]+\\.0+')"
+            n, others = d.con.execute(
+                f"SELECT count(*) FILTER ({number}), count(*) FILTER (NOT {number} AND "
+                f"regexp_full_match({name}, '[0-9]+\\.[0-9]+')) FROM raw"
             ).fetchone()
-            if not others:
-                d.con.execute(f"UPDATE raw SET {name} = {whole_id(name)}")
+            # 12.0 beside 12.5 is a code with a point in it
+            if n and not others:
+                d.con.execute(f"UPDATE raw SET {name} = {whole_id(name)} WHERE {number}")
 
 
 def _type_rows(d: Delivery, told: Mapped) -> None:
@@ -74,16 +80,58 @@ def _type_rows(d: Delivery, told: Mapped) -> None:
     typed |= {name: d.money(name) for name in money}
     typed |= {name: d.word(name) for name in WORDS} | {name: d.text(name) for name in TEXTS}
     typed |= {name: d.utc(name) for name in TIMES}
-    typed["currency"] = f"upper({typed['currency']})"
+    typed["currency"] = f"upper({typed['currency']})" if d.has("currency") else _sign(d)
     d.require("order_id", "ordered_at", when="true")
     if d.has("quantity"):
         d.require("quantity", when=is_filled)
     d.refuse_unreadable("orders", budget=0.0)
     picks = ", ".join(f"{value} AS {name}" for name, value in typed.items())
     d.con.execute(f"CREATE OR REPLACE TABLE mapped AS SELECT {picks} FROM raw")
+    _note_edges(d)
     _make_positive(d)
     if not _has_lines(d):
         d.notes.append(say("sources.no_lines"))
+
+
+def _sign(d: Delivery) -> str:
+    """The currency whose sign stands before a file's money, where no column tells it;
+    refuses two of them in one file.
+    """
+    money = [n for n in ("price", "amount", "total") if d.has(n)]
+    said = {
+        row[0]
+        for n in money
+        for row in d.con.execute(
+            f"SELECT DISTINCT {clean.currency_code(n)} FROM raw WHERE {n} IS NOT NULL"
+        ).fetchall()
+        if row[0]
+    }
+    codes = sorted({clean.CODES.get(sign, sign) for sign in said})
+    if len(codes) > 1:
+        raise PlaybookError(
+            "sources.two_currencies",
+            signs=", ".join(codes),
+            file=d.sheet.path.name,
+            column=d.header(money[0]),
+        )
+    shop = str(d.settings.currency or "").upper()
+    shared = clean.SHARED_SIGNS.get(codes[0] if codes else "", ())
+    # a dollar is the shop's own, and so is a sign that says no more than the shop does
+    if not codes or len(codes[0]) != 3 or shop in shared or (shared and not shop):
+        return "CAST(NULL AS VARCHAR)"
+    return quoted(codes[0])
+
+
+def _note_edges(d: Delivery) -> None:
+    """The file's first and last order, where lines alone tell its money: such an order may
+    go on in another file.
+    """
+    d.con.execute("CREATE OR REPLACE TABLE edges (order_id VARCHAR, _edge VARCHAR)")
+    if not d.has("total") and not d.has("subtotal"):
+        d.con.execute("""INSERT INTO edges
+            SELECT order_id, CASE WHEN count(*) > 1 THEN 'both' ELSE any_value(place) END FROM (
+                SELECT arg_min(order_id, rowid) AS order_id, 'first' AS place FROM raw
+                UNION ALL SELECT arg_max(order_id, rowid), 'last' FROM raw) GROUP BY 1""")
 
 
 def _has_lines(d: Delivery) -> bool:
@@ -312,9 +360,9 @@ def _sales(d: Delivery, told: Mapped) -> None:
     heads = f"""
         WITH o AS (SELECT * REPLACE ({total} AS total) FROM order_sums WHERE is_sale)
         SELECT order_id, ordered_at, ordered_on, {quoted(told.family)} AS platform, {own}{fee},
-               subtotal, shipping, tax, total, {refunded} AS refunded,
+               subtotal, shipping, tax, total, {refunded} AS refunded, _edge,
                coalesce(order_discount, 0) + given AS discount
-        FROM o"""
+        FROM o LEFT JOIN edges USING (order_id)"""
     d.con.execute(f"CREATE OR REPLACE TABLE sale_heads AS {heads}")
     d.con.execute(
         "CREATE OR REPLACE TABLE raw AS "
