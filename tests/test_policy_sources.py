@@ -194,3 +194,31 @@ def test_a_point_before_three_digits_is_proved_or_asked_about(prices, found, tmp
         load(tmp_path / "s", "generic", text, mapping=MAPPED)
     total = one(tmp_path / "s", "SELECT sum(quantity * price) FROM '@order_lines.parquet'")
     assert float(total) == found
+
+
+ONCE = "1,2026-01-05,a,1,10\n2,2026-01-06,a,1,10\n"
+
+
+@pytest.mark.parametrize(
+    ("texts", "revenue"),
+    [
+        # an export pasted below itself, its header again in the middle
+        ([HEAD + ONCE + HEAD + ONCE], 20),
+        # lines sorted by sku: blocks of one order that differ are its lines
+        ([HEAD + ONCE + "1,2026-01-05,b,1,10\n2,2026-01-06,b,1,10\n"], 40),
+        # a line called a sum that comes to the others of its order, and one that does not
+        ([HEAD + ONCE + "3,2026-01-07,a,1,10\n3,2026-01-07,b,2,10\n3,2026-01-07,Total,1,30\n"], 50),
+        ([HEAD + ONCE + "3,2026-01-07,a,1,10\n3,2026-01-07,b,2,10\n3,2026-01-07,Total,1,31\n"], 81),
+        # noughts a spreadsheet has taken off, and .0 a data frame has put on
+        ([HEAD + "0001,2026-01-05,a,1,10\n", HEAD + ONCE], 20),
+        ([HEAD + "1.0,2026-01-05,a,1,10\n", HEAD + ONCE], 20),
+        # the same number for other money is another order
+        ([HEAD + "#1,2026-01-05,a,1,11\n", HEAD + ONCE], 31),
+    ],
+)
+def test_what_stands_twice_counts_once_and_what_only_looks_alike_stays(texts, revenue, tmp_path):
+    load(tmp_path / "s", "generic", *texts, mapping=MAPPED)
+    found = one(
+        tmp_path / "s", "SELECT sum(quantity * price - discount) FROM '@order_lines.parquet'"
+    )
+    assert found == revenue

@@ -14,6 +14,8 @@ CAME_BACK = (
     "undeliverable",
     "damaged",
 )
+# some of Amazon's reports print what a promotion takes off with a minus
+TAKEN_OFF = ("item_discount", "ship_discount")
 # marketplaces whose prices are printed without tax; everywhere else the price holds it
 TAX_ON_TOP = "'amazon.com', 'amazon.ca', 'amazon.com.mx', 'us', 'ca'"
 
@@ -30,7 +32,7 @@ def shape_orders(d: Delivery) -> None:
         WHEN {said} LIKE '%delivered%' THEN 'done' WHEN starts_with({said}, 'ship') THEN 'shipped'
         WHEN starts_with({said}, 'unship') THEN 'paid' ELSE 'placed' END"""
     money = {
-        n: f"coalesce({d.money(n)}, 0)"
+        n: f"{'abs' * (n in TAKEN_OFF)}(coalesce({d.money(n)}, 0))"
         for n in (
             "item_tax",
             "shipping_price",
@@ -53,9 +55,6 @@ def shape_orders(d: Delivery) -> None:
     d.require("order_id", "purchased_at", "quantity", when="true")
     d.refuse_unreadable("orders", budget=0.0)
     con.execute(f"CREATE OR REPLACE TABLE items AS {query}")
-    # some of Amazon's reports print what a promotion takes off with a minus
-    for name in ("item_discount", "ship_discount"):
-        con.execute(f"UPDATE items SET {name} = abs({name}) WHERE {name} < 0")
     # Amazon documents item-price as the price of the whole line, whatever its quantity
     unit, line = "CAST(item_price / nullif(quantity, 0) AS DECIMAL(18,6))", "item_price"
     priced = "quantity > 0 AND item_price IS NOT NULL"

@@ -58,6 +58,7 @@ class Profile:
     mails: int
     spaced: int
     letters: int
+    not_zero: int
 
     @property
     def name(self) -> str:
@@ -67,6 +68,12 @@ class Profile:
     def is_mostly(self, count: str, share: float = 0.95) -> bool:
         """Whether so many of the filled values are of this sort."""
         return self.n > 0 and getattr(self, count) >= share * self.n
+
+    def is_told(self, kind: str) -> bool:
+        """Whether a column of numbers holds one that is not nothing: of two columns with
+        fitting headers it is the one in use.
+        """
+        return kind not in NUMBERS or self.not_zero > 0
 
     def fits(self, kind: str) -> bool:
         """Whether the values can be what a column of this kind holds; an empty column can
@@ -122,7 +129,12 @@ def _phrase(name: str, words: tuple[str, ...], column: str, kind: str) -> float:
             continue
         if said[-len(known) :] == known:
             is_place = column in QUALIFIED and set(before) <= QUALIFIERS
-            if is_place or (len(known) > 1 and len(before) == 1 and not money & set(before)):
+            is_the_orders = kind == "money" and before == ["order"]
+            if (
+                is_place
+                or is_the_orders
+                or (len(known) > 1 and len(before) == 1 and not money & set(before))
+            ):
                 return 0.9
         if kind == "word" and said[: len(known)] == known and set(after) <= TAILS:
             return 0.9
@@ -173,7 +185,7 @@ def _profile(con: duckdb.DuckDBPyConnection, at: int, header: str) -> Profile:
         SELECT count({text}), count(DISTINCT {text}), count(x), count(*) FILTER (x = round(x)),
                count(*) FILTER (x < 0), count(*) FILTER (regexp_matches({text}, '{DATE}')),
                count(*) FILTER (contains({text}, '@')), count(*) FILTER (contains({text}, ' ')),
-               count(*) FILTER (regexp_matches({text}, '[A-Za-z]'))
+               count(*) FILTER (regexp_matches({text}, '[A-Za-z]')), count(*) FILTER (x <> 0)
         FROM (SELECT {text}, {number} AS x FROM sample)""").fetchone()
     return Profile(at, header, *counts)
 
@@ -219,15 +231,15 @@ class Guesses:
         kinds = columns_known(self.table)
         ranked = sorted(
             (
-                (likeness(p.name, self.table, name), -i, -p.at, name, p)
+                (likeness(p.name, self.table, name), p.is_told(kinds[name]), -i, -p.at, name, p)
                 for i, name in enumerate(kinds)
                 for p in self.seen
                 if p.fits(kinds[name])
             ),
-            key=lambda r: r[:3],
+            key=lambda r: (r[0] - 0.3 * (not r[1]), *r[2:4]),
             reverse=True,
         )
-        for alike, _, _, name, column in ranked:
+        for alike, _, _, _, name, column in ranked:
             if (
                 alike >= _least(name, column, kinds[name])
                 and name not in self.found

@@ -20,8 +20,13 @@ TABLES = ("orders", "order_lines", "refunds", "entities", "ledger")
 NUMBERED = ("orders", "order_lines", "refunds")  # tables that hold the order's number
 # an order is placed once; exports of one moment differ by a time zone at the most
 LONGEST_SHIFT = "INTERVAL 36 HOUR"
-# a number without the signs people and programs put around it
-BARE = "regexp_replace(regexp_replace(lower(trim(entity)), '^(order|no\\.?|nr\\.?|#|\\s)+', ''), '\\.0+$', '')"
+# a number without the signs people and programs put around it, and without the noughts a
+# spreadsheet takes off its front
+BARE = (
+    "regexp_replace(regexp_replace(regexp_replace(lower(trim(entity)), "
+    "'^(order|no\\.?|nr\\.?|#|\\s)+', ''), '\\.0+$', ''), '^0+([0-9])', '\\1')"
+)
+ODD = "starts_with(entity, '#') OR starts_with(entity, '0') OR suffix(entity, '.0') OR entity <> upper(entity)"
 
 
 def settle_identities(con: duckdb.DuckDBPyConnection, *, are_several: bool) -> list[str]:
@@ -75,10 +80,7 @@ def _by_spelling(con: duckdb.DuckDBPyConnection) -> list[str]:
     """`#1001` beside `1001` and `1001.0`: one order where moment and money agree, two
     where they do not.
     """
-    n, signed = con.execute(
-        "SELECT count(*), count(*) FILTER (starts_with(entity, '#') OR suffix(entity, '.0')) "
-        "FROM all_orders"
-    ).fetchone()
+    n, signed = con.execute(f"SELECT count(*), count(*) FILTER ({ODD}) FROM all_orders").fetchone()
     if not 0 < signed < n:
         return []
     con.execute(f"""CREATE OR REPLACE TEMP TABLE renamed AS

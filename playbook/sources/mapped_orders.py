@@ -7,7 +7,7 @@ from __future__ import annotations
 from playbook.errors import PlaybookError
 from playbook.messages import say
 from playbook.sources import clean
-from playbook.sources.adapter import Delivery
+from playbook.sources.adapter import Delivery, total_words
 from playbook.sources.allocate import finish_orders
 from playbook.sources.clean import whole_id
 from playbook.sources.column_account import account_of_orders, refuse_unexplained
@@ -88,9 +88,40 @@ def _type_rows(d: Delivery, told: Mapped) -> None:
     picks = ", ".join(f"{value} AS {name}" for name, value in typed.items())
     d.con.execute(f"CREATE OR REPLACE TABLE mapped AS SELECT {picks} FROM raw")
     _note_edges(d)
+    _mark_repeated(d)
     _make_positive(d)
     if not _has_lines(d):
         d.notes.append(say("sources.no_lines"))
+
+
+def _mark_repeated(d: Delivery) -> None:
+    """`is_repeated`: rows of an order that stand in the file a second time, as when the same
+    export was pasted below itself: another block of the same order with the same content.
+    """
+    d.con.execute("ALTER TABLE mapped ADD COLUMN is_repeated BOOLEAN DEFAULT false")
+    starts = "lag(order_id) OVER (ORDER BY rowid) IS DISTINCT FROM order_id"
+    n_blocks, n_orders = d.con.execute(
+        f"SELECT count(*) FILTER (is_start), count(DISTINCT order_id) "
+        f"FROM (SELECT order_id, {starts} AS is_start FROM mapped)"
+    ).fetchone()
+    if n_blocks == n_orders:
+        return
+    d.con.execute(f"""CREATE OR REPLACE TEMP TABLE repeated AS
+        WITH s AS (SELECT *, rowid AS row, {starts} AS is_start FROM mapped),
+        b AS (SELECT * EXCLUDE (is_start), sum(is_start::INT) OVER (ORDER BY row) AS block FROM s),
+        k AS (SELECT order_id, block, md5(string_agg(content, chr(31) ORDER BY content)) AS content
+              FROM (SELECT order_id, block, concat_ws(chr(30), ordered_at, sku, title, quantity, price,
+                           amount, total, line_discount) AS content FROM b)
+              GROUP BY ALL)
+        SELECT b.row FROM b JOIN (
+            SELECT order_id, block, row_number() OVER (PARTITION BY order_id, content ORDER BY block) AS turn
+            FROM k) USING (order_id, block) WHERE turn > 1""")
+    (n,) = d.con.execute("SELECT count(*) FROM repeated").fetchone()
+    if n:
+        d.con.execute(
+            "UPDATE mapped SET is_repeated = true WHERE rowid IN (SELECT row FROM repeated)"
+        )
+        d.repaired[say("sources.rows_repeated")] = n
 
 
 def _sign(d: Delivery) -> str:
@@ -198,6 +229,9 @@ def _classify(d: Delivery, told: Mapped) -> None:
     number, title = "order_id", "lower(coalesce(title, ''))"
     is_credit = _matches(number, told.credit_notes)
     is_adjusted = _matches(number, told.adjustments)
+    sums = ", ".join(map(quoted, total_words()))
+    # a line called a sum that comes to the others of its order
+    is_sum = f"(coalesce({title}, '') IN ({sums}) OR lower(coalesce(sku, '')) IN ({sums}))"
     is_free = "quantity > 0" if _has_lines(d) else "false"
     d.con.execute(f"""CREATE OR REPLACE TABLE classed AS
         WITH o AS (
@@ -208,6 +242,7 @@ def _classify(d: Delivery, told: Mapped) -> None:
                    max(abs(coalesce(total, 0))) OVER w AS owed
             FROM signed WINDOW w AS (PARTITION BY order_id))
         SELECT *, CASE
+            WHEN is_repeated OR ({is_sum} AND abs(2 * goods - sold - coalesce(off, 0)) < 0.006) THEN 'overlap'
             WHEN {is_adjusted} THEN 'adjustment'
             WHEN is_note OR (coalesce(most, 0) <= 0 AND least < 0) THEN 'credit_line'
             WHEN NOT is_line THEN 'bare'
@@ -317,7 +352,7 @@ def _heads(d: Delivery) -> None:
                coalesce(-sum(goods) FILTER (class = 'credit_line'), 0) AS returned,
                coalesce(-sum(goods) FILTER (class = 'given'), 0) AS given,
                bool_or(class IN ('line', 'bare')) AS is_sale
-        FROM classed GROUP BY order_id""")
+        FROM classed WHERE class <> 'overlap' GROUP BY order_id""")
 
 
 def _of_order(d: Delivery, name: str) -> str:
@@ -464,6 +499,6 @@ def _credit_lines(d: Delivery) -> None:
         UNION ALL SELECT order_id, 'tax', ordered_on, customer_id, 0, amount - whole FROM credited
             WHERE amount <> whole
         UNION ALL SELECT order_id, class, ordered_on, customer_id, 1, goods FROM classed
-            WHERE class IN ('adjustment', 'stock_write_off', 'zero_or_negative_price')
+            WHERE class IN ('adjustment', 'stock_write_off', 'zero_or_negative_price', 'overlap')
         UNION ALL SELECT order_id, 'discount', ordered_on, customer_id, 1, 0 FROM classed
             WHERE class = 'given'""")

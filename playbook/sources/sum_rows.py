@@ -8,20 +8,16 @@ with one measure and one value only may as well be a campaign: the import asks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
 
-if TYPE_CHECKING:
-    from playbook.sources.adapter import Delivery
-
 CLOSE = "0.015"
-MEASURES = ("money", "number", "count")
 LEAST_OTHERS = 2  # a row that equals one other row is no sum
 
 
-def take_off_daily_sums(d: Delivery, day: str, number: dict[str, str]) -> int:
+def take_off_daily_sums(d: Any, day: str, number: dict[str, str]) -> int:
     """Takes rows off `raw` that are the sum of the others of their day; returns how many.
 
     `number`: column of a measure -> its value in SQL. `raw` holds `_named` (a cell consists
@@ -66,7 +62,7 @@ def take_off_daily_sums(d: Delivery, day: str, number: dict[str, str]) -> int:
     return n
 
 
-def _refuse_open_ones(d: Delivery) -> None:
+def _refuse_open_ones(d: Any) -> None:
     """One measure, always the same: three budgets spent in full look like two and a sum."""
     meant = [str(name).lower() for name in d.settings.options.get("known_campaigns") or ()]
     d.con.execute("DELETE FROM suspects WHERE lower(label) IN (SELECT unnest(?))", [meant])

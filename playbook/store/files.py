@@ -35,7 +35,10 @@ def read_table(con: ibis.BaseBackend, name: str, files: list[Path]) -> ibis.Tabl
     """
     try:
         if files[0].suffix == ".parquet":
-            return con.read_parquet([str(f) for f in files], table_name=f"source_{name}")
+            # by name: a column only later parts have would otherwise be left out unsaid
+            return con.read_parquet(
+                [str(f) for f in files], table_name=f"source_{name}", union_by_name=True
+            )
         delimiter, names = _header(files[0])
         # told, not guessed: the engine's guess may take a line in the middle for the
         # header and leave out those above
