@@ -74,41 +74,16 @@ def price_elasticity(
     """
     from scipy.stats import norm
 
-    known = np.isfinite(price) & (price > 0) & (exposure > 0) & np.isfinite(units)
-    log_price = np.log(np.where(known, price, 1.0))
-    asked = DataFrame(log_price).where(known)
-    is_varied = (asked.max(axis=1) - asked.min(axis=1) > SAME_PRICE).to_numpy()
-    moves = price_moves(
-        log_price,
-        known,
-        group=group,
-        promo=promo,
-        exposure=np.where(known, exposure, 0.0),
-    )
-    known &= ~_has_two_prices(moves.size)
-    market = _Market(
-        units=np.where(known, units, 0.0),
-        exposure=np.where(known, exposure, 0.0),
-        known=known,
+    market = _market(
+        price,
+        units=units,
+        exposure=exposure,
         week=week,
         group=group,
         promo=promo,
-        moves=moves,
     )
-    log_price = np.where(known, log_price, 0.0)
-    n_prices = _price_points(log_price, known & (promo < LEAST_PROMO))
-    n_units = market.units.sum(axis=1)
-    refusals = {
-        "all_equal": ~is_varied,
-        "only_promotions": (n_prices < 2) | moves.with_promotions,
-        "with_stock": moves.with_stock,
-        "together": (moves.n_own < MIN_MOVES) & moves.is_common.any(axis=1),
-        "few_prices": n_prices < MIN_PRICES,
-        "few_moves": moves.n_own < MIN_MOVES,
-        "few_units": n_units < MIN_UNITS,
-    }
-    can_tell = ~np.any(list(refusals.values()), axis=0)
-    found = _estimates(market, can_tell)
+    refusals = _refusals(market)
+    found = _estimates(market, ~np.any(list(refusals.values()), axis=0))
     wide = norm.ppf((1 + confidence) / 2) * found["se"]
     found["low"], found["high"] = found["estimate"] - wide, found["estimate"] + wide
     refusals |= {
@@ -118,10 +93,10 @@ def price_elasticity(
     refusal = np.select(list(refusals.values()), list(refusals), default="")
     found.loc[refusal != "", ["estimate", "low", "high", "se"]] = np.nan
     return found[["estimate", "low", "high", "se", "own_estimate", "own_se"]].assign(
-        n_prices=n_prices,
-        n_moves=moves.n_own,
-        n_weeks=known.sum(axis=1),
-        n_units=n_units,
+        n_prices=market.n_prices,
+        n_moves=market.moves.n_own,
+        n_weeks=market.known.sum(axis=1),
+        n_units=market.units.sum(axis=1),
         is_identifiable=refusal == "",
         reason=[code and _refusal(code) for code in refusal],
     )
@@ -129,7 +104,9 @@ def price_elasticity(
 
 @dataclass(frozen=True)
 class _Market:
-    """What was sold and asked, (sku, week), weeks that say nothing set to 0."""
+    """What was sold and asked, (sku, week), weeks that say nothing set to 0; and of each
+    sku how many regular prices it had, and whether there was more than one at all.
+    """
 
     units: Array
     exposure: Array
@@ -138,6 +115,49 @@ class _Market:
     group: Array
     promo: Array
     moves: PriceMoves
+    n_prices: Array
+    is_varied: Array
+
+
+def _market(price: Array, *, units: Array, exposure: Array, promo: Array, **skus: Array) -> _Market:
+    """The weeks that say something of a price."""
+    known = np.isfinite(price) & (price > 0) & (exposure > 0) & np.isfinite(units)
+    log_price = np.log(np.where(known, price, 1.0))
+    asked = DataFrame(log_price).where(known)
+    is_varied = (asked.max(axis=1) - asked.min(axis=1) > SAME_PRICE).to_numpy()
+    moves = price_moves(
+        log_price,
+        known,
+        group=skus["group"],
+        promo=promo,
+        exposure=np.where(known, exposure, 0.0),
+    )
+    known &= ~_has_two_prices(moves.size)
+    log_price = np.where(known, log_price, 0.0)
+    return _Market(
+        units=np.where(known, units, 0.0),
+        exposure=np.where(known, exposure, 0.0),
+        known=known,
+        promo=promo,
+        moves=moves,
+        n_prices=_price_points(log_price, known & (promo < LEAST_PROMO)),
+        is_varied=is_varied,
+        **skus,
+    )
+
+
+def _refusals(market: _Market) -> dict[str, Array]:
+    """Why a sku's prices say nothing, before anything is estimated."""
+    moves, n_prices = market.moves, market.n_prices
+    return {
+        "all_equal": ~market.is_varied,
+        "only_promotions": (n_prices < 2) | moves.with_promotions,
+        "with_stock": moves.with_stock,
+        "together": (moves.n_own < MIN_MOVES) & moves.is_common.any(axis=1),
+        "few_prices": n_prices < MIN_PRICES,
+        "few_moves": moves.n_own < MIN_MOVES,
+        "few_units": market.units.sum(axis=1) < MIN_UNITS,
+    }
 
 
 def _has_two_prices(size: Array) -> Array:
@@ -164,7 +184,13 @@ def _estimates(market: _Market, can_tell: Array) -> DataFrame:
         beta, variance, _df = _clustered_poisson(market.units, offset, design, market.known)
         own_se = np.sqrt(variance)
         beta, own_se = (np.where(can_tell, part, np.nan) for part in (beta, own_se))
-        estimate, se = pooled(beta, own_se, market.group, voices=voices, whole=-USUAL_RESPONSE)
+        estimate, se = pooled(
+            beta,
+            own_se,
+            market.group,
+            voices=voices,
+            whole=-USUAL_RESPONSE,
+        )
         response = _response(estimate, se, market.group)
     return DataFrame({"estimate": estimate, "se": se, "own_estimate": beta, "own_se": own_se})
 

@@ -76,7 +76,12 @@ def compare_means(
     has_before = all(not math.isnan(a.get("mean_y", math.nan)) for a in arms)
     is_adjusted = has_before and any(a["var_y"] > 0 for a in arms)
     try:
-        result = _welch(control, treatment, is_adjusted, level)
+        result = _welch(
+            control,
+            treatment,
+            is_adjusted,
+            level,
+        )
     except (ValueError, ZeroDivisionError):
         # no logarithm: a mean of 0 (or, adjusted, below it)
         difference = treatment["mean"] - control["mean"]
@@ -108,7 +113,13 @@ def compare_ratios(
     """
     arms = (control, treatment)
     ratios = [a["mean"] / a["mean_d"] if a["mean_d"] > 0 else math.nan for a in arms]
-    told = dict(zip(("control", "treatment"), ratios, strict=True))
+    told = dict(
+        zip(
+            ("control", "treatment"),
+            ratios,
+            strict=True,
+        )
+    )
     missing = told | dict.fromkeys(("lift", "low", "high"), math.nan)
     if min(a["n"] for a in arms) < 2 or not all(ratio > 0 for ratio in ratios):
         return missing
@@ -178,13 +189,26 @@ def sample_size(
     for lift in np.atleast_1d(lifts):
         other = share * (1 + lift)
         if not (0 < share < 1 and 0 < other < 1) or lift == 0:
-            raise PlaybookError("methods.no_plan", share=share, lift=lift)
+            raise PlaybookError(
+                "methods.no_plan",
+                share=share,
+                lift=lift,
+            )
         n = math.ceil(z**2 * (share * (1 - share) + other * (1 - other)) / (other - share) ** 2)
         days = math.nan
         if visitors_per_day > 0:
             days = max(math.ceil(2 * n / visitors_per_day / 7) * 7, min_days)
         rows.append((share, float(lift), other - share, n, 2 * n, days, alpha, power))
-    columns = ["share", "lift", "difference", "n_per_arm", "n_total", "days", "alpha", "power"]
+    columns = [
+        "share",
+        "lift",
+        "difference",
+        "n_per_arm",
+        "n_total",
+        "days",
+        "alpha",
+        "power",
+    ]
     return DataFrame(rows, columns=columns)
 
 
@@ -230,9 +254,27 @@ def peeking(
     """
     rng = np.random.default_rng(seed)
     half = max(int(visitors_per_day) // 2, 1)
-    a, b = (np.cumsum(rng.binomial(half, share, (n_tests, days)), axis=1) for _arm in "ab")
+    a, b = (
+        np.cumsum(
+            rng.binomial(
+                half,
+                share,
+                (n_tests, days),
+            ),
+            axis=1,
+        )
+        for _arm in "ab"
+    )
     n = half * np.arange(1, days + 1)
-    hit = share_difference(a, n, b, n)["p"] < alpha
+    hit = (
+        share_difference(
+            a,
+            n,
+            b,
+            n,
+        )["p"]
+        < alpha
+    )
     called = np.maximum.accumulate(hit, axis=1)
     pooled = (a + b) / (2 * n)
     error = np.sqrt(np.maximum(2 * pooled * (1 - pooled) / n, 1e-300))

@@ -15,8 +15,12 @@ from numpy import ndarray
 __all__ = ["FEWEST", "pooled"]
 
 #: spreads tried, of units within a group and of groups, and the spread thought likely
-SPREADS = np.geomspace(0.05, 3.0, 14)
-LIKELY_SPREAD, LIKELY_GROUPS = 0.7, 0.4
+SPREADS = np.geomspace(
+    0.05,
+    3.0,
+    14,
+)
+LIKELY_SPREAD, LIKELY_GROUPS = 0.6, 0.4
 #: standard deviation of the logarithm of the spread within a group: a factor of 2 is common
 SPREAD_FACTOR = 0.4
 #: spread of the prior of the whole
@@ -36,12 +40,29 @@ def pooled(
     fewer than `FEWEST` voices estimates and errors are given back as they are.
     """
     known = np.isfinite(estimate) & np.isfinite(error) & (error > 0)
-    means, spreads = np.where(known, estimate, np.nan), np.where(known, error, np.nan)
+    means, spreads = (
+        np.where(
+            known,
+            estimate,
+            np.nan,
+        ),
+        np.where(
+            known,
+            error,
+            np.nan,
+        ),
+    )
     if voices[known].sum() < FEWEST:
         return means, spreads
     parts = estimate[known], error[known] ** 2, np.unique(group[known], return_inverse=True)[1]
     answers = [
-        _given_spreads(*parts, voices[known], whole, tau**2, omega**2)
+        _given_spreads(
+            *parts,
+            voices[known],
+            whole,
+            tau**2,
+            omega**2,
+        )
         for tau in SPREADS
         for omega in SPREADS
     ]

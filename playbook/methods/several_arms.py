@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["adjusted_p", "single_alpha"]
 
 #: where the integral over the control's deviate is evaluated
-DEVIATES = np.linspace(-8.5, 8.5, 1_701)
+DEVIATES = np.linspace(
+    -8.5,
+    8.5,
+    1_701,
+)
 
 
 def adjusted_p(p: ArrayLike, control: float, arms: ArrayLike) -> NDArray[np.float64]:
@@ -31,7 +35,11 @@ def adjusted_p(p: ArrayLike, control: float, arms: ArrayLike) -> NDArray[np.floa
     single = np.asarray(p, dtype=float)
     loads = _loads(control, arms)
     inside = [_inside(_deviate(one), loads) if np.isfinite(one) else np.nan for one in single]
-    return np.clip(1 - np.array(inside, dtype=float), single, 1)
+    return np.clip(
+        1 - np.array(inside, dtype=float),
+        single,
+        1,
+    )
 
 
 def single_alpha(control: float, arms: ArrayLike, *, alpha: float = 0.05) -> float:
@@ -47,7 +55,12 @@ def single_alpha(control: float, arms: ArrayLike, *, alpha: float = 0.05) -> flo
     def excess(bound: float) -> float:
         return 1 - _inside(bound, loads) - alpha
 
-    bound = brentq(excess, _deviate(alpha), _deviate(alpha / len(loads)) + 1e-6, xtol=1e-8)
+    bound = brentq(
+        excess,
+        _deviate(alpha),
+        _deviate(alpha / len(loads)) + 1e-6,
+        xtol=1e-8,
+    )
     return 2 * NormalDist().cdf(-bound)
 
 
@@ -55,9 +68,20 @@ def _loads(control: float, arms: ArrayLike) -> NDArray[np.float64]:
     """What each comparison shares with the control, as a correlation."""
     arms = np.asarray(arms, dtype=float)
     whole = control + arms
-    share = np.divide(control, whole, out=np.full(len(arms), 0.5), where=whole > 0)
+    share = np.divide(
+        control,
+        whole,
+        out=np.full(len(arms), 0.5),
+        where=whole > 0,
+    )
     # an arm without spread would make the comparisons one and the same
-    return np.sqrt(np.clip(share, 0, 1 - 1e-9))
+    return np.sqrt(
+        np.clip(
+            share,
+            0,
+            1 - 1e-9,
+        )
+    )
 
 
 def _deviate(p: float) -> float:

@@ -119,6 +119,11 @@ def demo(seed: int) -> dict:
         old = former.price_elasticity(**given)
         both = (old.is_identifiable & found.is_identifiable).to_numpy()
         told["before"] = scored(old, panel["truth"])
+        # the former estimates of all skus told now, however wide their intervals were
+        wide = former.price_elasticity(**given, widest=np.inf)
+        among = found.is_identifiable.to_numpy()
+        told["before_any_width"] = scored(wide, panel["truth"], among)
+        told["now_same"] = scored(found, panel["truth"], wide.is_identifiable.to_numpy())
         told["now_both"] = scored(found, panel["truth"], both)
         told["before_both"] = scored(old, panel["truth"], both)
     return told

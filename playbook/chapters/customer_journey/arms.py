@@ -22,7 +22,15 @@ __all__ = ["arm_sums"]
 SECONDS_A_DAY = 86_400
 MONEY = "decimal(38, 6)"  # wide enough for squares
 MOMENTS = ("mean_x", "var_x", "mean_y", "var_y", "cov_xy")
-COUNTS = ["n_assigned", "n", "converted", "n_x", "n_y", "n_in_two_arms", "n_capped"]
+COUNTS = [
+    "n_assigned",
+    "n",
+    "converted",
+    "n_x",
+    "n_y",
+    "n_in_two_arms",
+    "n_capped",
+]
 #: columns of the contract a table may lack, and their types
 OPTIONAL = {
     "amount_before": "float64",
@@ -77,9 +85,17 @@ def arm_sums(
     table.insert(3, "is_control", (marked > 0).astype("boolean").where(said > 0))
     table.insert(4, "is_contradicted", (marked > 0) & (marked < said))
     moments = [_moments(row) for row in table.to_dict("records")]
-    return table.drop(columns=["n_y", "x", "xx", "y", "yy", "xy", "xc"]).join(
-        pd.DataFrame(moments, columns=[*MOMENTS, "cov_xc"], index=table.index)
-    )
+    return table.drop(
+        columns=[
+            "n_y",
+            "x",
+            "xx",
+            "y",
+            "yy",
+            "xy",
+            "xc",
+        ]
+    ).join(pd.DataFrame(moments, columns=[*MOMENTS, "cov_xc"], index=table.index))
 
 
 def _stated(dealt: Table) -> Table:
@@ -160,7 +176,13 @@ def _moments(row: dict[str, Any]) -> list[float]:
     is_whole = n == row["n"] and not pd.isna(xc)
     with_bought = (Fraction(xc) - x * bought / n) / (n - 1) if is_whole else np.nan
     if row["n_y"] < n:
-        return [*map(float, moments), np.nan, np.nan, np.nan, float(with_bought)]
+        return [
+            *map(float, moments),
+            np.nan,
+            np.nan,
+            np.nan,
+            float(with_bought),
+        ]
     y, yy, xy = (Fraction(row[name]) for name in ("y", "yy", "xy"))
     moments += [y / n, (yy - y * y / n) / (n - 1), (xy - x * y / n) / (n - 1)]
     return [*map(float, moments), float(with_bought)]

@@ -39,7 +39,11 @@ def control_arm(arms: DataFrame, *, stated: Mapping[str, Any] | str | None = Non
     """
     names = arms["arm"].astype(str).tolist()
     test = str(arms["test_id"].iloc[0])
-    by_setting = _stated(stated, test, names)
+    by_setting = _stated(
+        stated,
+        test,
+        names,
+    )
     if by_setting:
         return by_setting
     marked = arms.loc[arms["is_control"].eq(True).fillna(False), "arm"].astype(str).tolist()
@@ -74,7 +78,10 @@ def _stated(stated: Mapping[str, Any] | str | None, test: str, names: list[str])
         if not is_each:
             return ""
         raise PlaybookError(
-            "customer_journey.unknown_control", test=test, arm=arm, arms=", ".join(names)
+            "customer_journey.unknown_control",
+            test=test,
+            arm=arm,
+            arms=", ".join(names),
         )
     return arm
 

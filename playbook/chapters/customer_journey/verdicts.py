@@ -34,7 +34,11 @@ from playbook.methods.experiment import (
 from playbook.methods.several_arms import adjusted_p, single_alpha
 from playbook.tables import frame_of, returns
 
-__all__ = ["read_arms", "read_tests", "test_sizes"]
+__all__ = [
+    "read_arms",
+    "read_tests",
+    "test_sizes",
+]
 
 SAMPLE_RATIO_LIMIT = 0.001  # a split less likely than this was not dealt as planned
 LEAST_PLANNED = 0.99  # planned shares of all arms seen must add up to this
@@ -89,9 +93,21 @@ def read_tests(
         outcome_days=outcome_days,
         cap_quantile=cap_quantile,
     )
-    plan = _Plan(worth_lift, min_days, ALPHA)
+    plan = _Plan(
+        worth_lift,
+        min_days,
+        ALPHA,
+    )
     tests = sums.groupby("test_id", sort=True)
-    rows = [read_arms(arms, as_of=as_of, plan=plan, control=control) for _test, arms in tests]
+    rows = [
+        read_arms(
+            arms,
+            as_of=as_of,
+            plan=plan,
+            control=control,
+        )
+        for _test, arms in tests
+    ]
     return frame_of("customer_journey.tests", [row for part in rows for row in part])
 
 
@@ -106,7 +122,12 @@ def read_arms(
     named = control_arm(arms, stated=control)
     if not named:
         return _asked(arms, as_of)
-    return _read_test(arms, named, as_of, plan or _Plan())
+    return _read_test(
+        arms,
+        named,
+        as_of,
+        plan or _Plan(),
+    )
 
 
 def _asked(arms: DataFrame, as_of: dt.date) -> list[dict[str, Any]]:
@@ -119,7 +140,16 @@ def _asked(arms: DataFrame, as_of: dt.date) -> list[dict[str, Any]]:
         "verdict": "ask",
         "reason": reason,
     }
-    return [_dealt(arm, arm, arms, as_of) | asks for arm in arms.to_dict("records")]
+    return [
+        _dealt(
+            arm,
+            arm,
+            arms,
+            as_of,
+        )
+        | asks
+        for arm in arms.to_dict("records")
+    ]
 
 
 def _read_test(arms: DataFrame, named: str, as_of: dt.date, plan: _Plan) -> list[dict[str, Any]]:
@@ -128,21 +158,51 @@ def _read_test(arms: DataFrame, named: str, as_of: dt.date, plan: _Plan) -> list
     control = arms[is_control].iloc[0].to_dict()
     treated = arms[~is_control].to_dict("records")
     srm_p = sample_ratio_p(arms.n_assigned, arms.planned_share)
-    verdict, flaw = _flaw(arms, len(treated), srm_p)
-    single = _single_alpha(control, treated, plan.alpha)
-    plan = replace(plan, single=single, n_arms=max(len(treated), 1))
+    verdict, flaw = _flaw(
+        arms,
+        len(treated),
+        srm_p,
+    )
+    single = _single_alpha(
+        control,
+        treated,
+        plan.alpha,
+    )
+    plan = replace(
+        plan,
+        single=single,
+        n_arms=max(len(treated), 1),
+    )
     rows = []
     for arm in treated or [control]:
-        row = {"is_adjusted": False} | _dealt(arm, control, arms, as_of)
+        row = {"is_adjusted": False} | _dealt(
+            arm,
+            control,
+            arms,
+            as_of,
+        )
         row |= {"srm_p": srm_p, "is_valid": not flaw}
         if flaw:
             row |= {"verdict": verdict, "reason": say(flaw)}
         else:
-            row |= _read(row, arm, control, plan)
+            row |= _read(
+                row,
+                arm,
+                control,
+                plan,
+            )
         rows.append(row)
     if not flaw:
-        rows = _adjusted(rows, control, treated)
-        _ship_one(rows, {arm["arm"]: arm for arm in treated}, plan)
+        rows = _adjusted(
+            rows,
+            control,
+            treated,
+        )
+        _ship_one(
+            rows,
+            {arm["arm"]: arm for arm in treated},
+            plan,
+        )
     return rows
 
 
@@ -150,7 +210,11 @@ def _single_alpha(control: dict[str, Any], treated: list[dict[str, Any]], alpha:
     """The alpha of one comparison, so that all of the test hold `alpha` together."""
     if len(treated) < 2:
         return alpha
-    return single_alpha(_error(control), [_error(arm) for arm in treated], alpha=alpha)
+    return single_alpha(
+        _error(control),
+        [_error(arm) for arm in treated],
+        alpha=alpha,
+    )
 
 
 def _error(arm: dict[str, Any]) -> float:
@@ -165,8 +229,19 @@ def _adjusted(
 ) -> list[dict[str, Any]]:
     """The rows with the p that allows for having looked at all arms."""
     errors = [_error(arm) for arm in treated]
-    adjusted = adjusted_p([row["p"] for row in rows], _error(control), errors)
-    return [row | {"p_adjusted": float(p)} for row, p in zip(rows, adjusted, strict=True)]
+    adjusted = adjusted_p(
+        [row["p"] for row in rows],
+        _error(control),
+        errors,
+    )
+    return [
+        row | {"p_adjusted": float(p)}
+        for row, p in zip(
+            rows,
+            adjusted,
+            strict=True,
+        )
+    ]
 
 
 def _ship_one(rows: list[dict[str, Any]], arms: dict[str, dict[str, Any]], plan: _Plan) -> None:
@@ -182,7 +257,9 @@ def _ship_one(rows: list[dict[str, Any]], arms: dict[str, dict[str, Any]], plan:
     best, second = winners[:2]
     level = 1 - plan.alpha
     rival = compare_means(
-        _conversion(arms[second["arm"]]), _conversion(arms[best["arm"]]), level=level
+        _conversion(arms[second["arm"]]),
+        _conversion(arms[best["arm"]]),
+        level=level,
     )
     best |= {"rival": second["arm"]}
     best |= {f"rival_{name}": rival[name] for name in ("lift", "low", "high")}
@@ -264,8 +341,16 @@ def _read(
     level = 1 - plan.single
     sides = _conversion(control), _conversion(arm)
     bought = compare_means(*sides, level=level)
-    money = compare_means(_amount(control), _amount(arm), level=level)
-    basket = compare_ratios(_amount(control), _amount(arm), level=level)
+    money = compare_means(
+        _amount(control),
+        _amount(arm),
+        level=level,
+    )
+    basket = compare_ratios(
+        _amount(control),
+        _amount(arm),
+        level=level,
+    )
     always = always_valid_lift(*sides, alpha=plan.alpha / plan.n_arms)
     facts = {
         "control_share": bought["control"],
@@ -277,9 +362,17 @@ def _read(
         **{f"basket_{name}": basket[name] for name in ("lift", "low", "high")},
         "is_adjusted": money["is_adjusted"],
         "n_needed": _needed(share, plan),
-        "smallest_lift": smallest_lift(share, n, alpha=plan.single),
+        "smallest_lift": smallest_lift(
+            share,
+            n,
+            alpha=plan.single,
+        ),
     }
-    verdict, reason = _verdict(dealt | facts, n, plan)
+    verdict, reason = _verdict(
+        dealt | facts,
+        n,
+        plan,
+    )
     return facts | {"verdict": verdict, "reason": reason}
 
 
@@ -287,8 +380,16 @@ def _conversion(arm: dict[str, Any]) -> dict[str, float]:
     """Count, mean and variance of visitors that bought or not."""
     n, bought = int(arm["n"]), arm["converted"]
     if n < 2:
-        return {"n": n, "mean": np.nan, "var": 0.0}
-    return {"n": n, "mean": bought / n, "var": bought * (n - bought) / (n * (n - 1))}
+        return {
+            "n": n,
+            "mean": np.nan,
+            "var": 0.0,
+        }
+    return {
+        "n": n,
+        "mean": bought / n,
+        "var": bought * (n - bought) / (n * (n - 1)),
+    }
 
 
 def _amount(arm: dict[str, Any]) -> dict[str, float]:
@@ -308,7 +409,13 @@ def _needed(share: float, plan: _Plan) -> float:
     """Visitors per arm that find the lift worth finding; missing where none could."""
     if not 0 < share < 1 / (1 + plan.worth_lift):
         return np.nan
-    return float(sample_size(share, plan.worth_lift, alpha=plan.single)["n_per_arm"].iloc[0])
+    return float(
+        sample_size(
+            share,
+            plan.worth_lift,
+            alpha=plan.single,
+        )["n_per_arm"].iloc[0]
+    )
 
 
 def _verdict(read: dict[str, Any], n: int, plan: _Plan) -> tuple[str, str]:
@@ -318,11 +425,19 @@ def _verdict(read: dict[str, Any], n: int, plan: _Plan) -> tuple[str, str]:
     if n == 0 and not is_over:
         return "keep running", say("customer_journey.window_open", ends_on=read["ends_on"])
     if not is_over and days < plan.min_days:
-        return "keep running", say("customer_journey.too_early", days=days, needed=plan.min_days)
+        return "keep running", say(
+            "customer_journey.too_early",
+            days=days,
+            needed=plan.min_days,
+        )
     if np.isnan(read["low"]):
         return "keep running", say("customer_journey.too_few_conversions")
     if not is_over and not is_large:
-        return "keep running", say("customer_journey.too_few_visitors", n=n, needed=needed)
+        return "keep running", say(
+            "customer_journey.too_few_visitors",
+            n=n,
+            needed=needed,
+        )
     if read["low"] > 0 and not read["amount_high"] < 0:
         return "ship", say("customer_journey.more_buy")
     if read["low"] > 0:
