@@ -170,6 +170,10 @@ def link_refunds(con: duckdb.DuckDBPyConnection, query: str) -> tuple[str, list[
         FROM told_refunds r
         LEFT JOIN (SELECT DISTINCT order_id FROM final_orders) o USING (order_id)
         LEFT JOIN order_names n ON n.name = {bare.format("r.order_id")}""")
+    con.execute("""CREATE OR REPLACE TEMP TABLE refunded_orders AS
+        SELECT order_id AS own_order, ordered_on,
+               CAST(gross - coalesce(discount, 0) AS DECIMAL(18,6)) AS goods
+        FROM final_orders SEMI JOIN (SELECT own_order FROM linked) l ON l.own_order = order_id""")
     _drop_told_twice(con)
     notes = _lost_links(con) + _days_of_refunds(con) + _cap_at_goods(con)
     con.execute("DELETE FROM linked WHERE own_order IS NULL AND refunded_on IS NULL")
@@ -182,6 +186,8 @@ def link_refunds(con: duckdb.DuckDBPyConnection, query: str) -> tuple[str, list[
 def _days_of_refunds(con: duckdb.DuckDBPyConnection) -> list[str]:
     """Sentences on refunds dated before their order, before the log and after its end."""
     notes = []
+    con.execute("""CREATE OR REPLACE TEMP TABLE log_span AS
+        SELECT min(ordered_on) AS first_day, max(ordered_on) AS last_day FROM final_orders""")
     for test, message in (
         ("refunded_on < ordered_on", "sources.refunds_before_their_order"),
         ("own_order IS NULL AND refunded_on < first_day", "sources.refunds_before_the_log"),
@@ -189,10 +195,8 @@ def _days_of_refunds(con: duckdb.DuckDBPyConnection) -> list[str]:
     ):
         n, total, example = con.execute(f"""
             SELECT count(*), coalesce(sum(amount), 0), min(coalesce(l.order_id, l.refund_id))
-            FROM linked l LEFT JOIN (SELECT order_id AS own_order, ordered_on FROM final_orders) o
-                USING (own_order)
-            CROSS JOIN (SELECT min(ordered_on) AS first_day, max(ordered_on) AS last_day
-                        FROM final_orders) WHERE {test}""").fetchone()
+            FROM linked l LEFT JOIN refunded_orders USING (own_order) CROSS JOIN log_span
+            WHERE {test}""").fetchone()
         if n:
             notes.append(say(message, n=n, total=total, example=example))
     return notes
@@ -204,10 +208,9 @@ def _cap_at_goods(con: duckdb.DuckDBPyConnection) -> list[str]:
     """
     con.execute(f"""CREATE OR REPLACE TEMP TABLE capped AS
         WITH r AS (
-            SELECT l.refund_id, l.amount, CAST(o.gross - coalesce(o.discount, 0) AS DECIMAL(18,6)) AS goods,
-                   sum(l.amount) OVER (PARTITION BY l.own_order ORDER BY l.refunded_on NULLS FIRST, l.refund_id)
-                       - l.amount AS before
-            FROM linked l JOIN final_orders o ON o.order_id = l.own_order)
+            SELECT refund_id, amount, goods, sum(amount) OVER (
+                PARTITION BY own_order ORDER BY refunded_on NULLS FIRST, refund_id) - amount AS before
+            FROM linked JOIN refunded_orders USING (own_order))
         SELECT refund_id, CAST(greatest(goods - before, 0) AS DECIMAL(18,6)) AS kept,
                amount - CAST(greatest(goods - before, 0) AS DECIMAL(18,6)) AS over
         FROM r WHERE before + amount > goods + {CENT}""")

@@ -220,17 +220,22 @@ def _refuse_two_scopes(con: object) -> None:
 def _refuse_two_accounts(con: object, columns: list[str]) -> None:
     """The same campaigns and days in two extracts that name no account are one account
     exported twice, if their spend agrees; where most of it does not they are two accounts.
+    The last day of an extract may have been half over: it tells nothing where the other
+    extract goes on.
     """
     scope = "coalesce(_scope, '')" if "_scope" in columns else "''"
     currency = "coalesce(currency, '')" if "currency" in columns else "''"
     channel, rows, day = con.execute(f"""
-        WITH r AS (SELECT day_on, channel, campaign, region, {scope} AS scope, _import, spend, {currency} AS currency
+        WITH r AS (SELECT day_on, channel, campaign, region, {scope} AS scope, _import, spend, {currency} AS currency,
+                          max(day_on) OVER (PARTITION BY channel, _import) AS last_on
                    FROM keyed WHERE {scope} = '' AND spend <> 0),
         pairs AS (
             SELECT a.channel, a._import AS one, b._import AS other, a.day_on,
                    abs(a.spend - b.spend) <= {RESTATED} * greatest(abs(a.spend), abs(b.spend)) + 0.01
                        AND a.currency = b.currency AS is_same
-            FROM r a JOIN r b USING (day_on, channel, campaign, region) WHERE a._import < b._import)
+            FROM r a JOIN r b USING (day_on, channel, campaign, region)
+            WHERE a._import < b._import
+              AND (a.last_on = b.last_on OR day_on < least(a.last_on, b.last_on)))
         SELECT channel, count(*) FILTER (NOT is_same), CAST(min(day_on) AS VARCHAR)
         FROM pairs GROUP BY channel, one, other
         HAVING count(*) FILTER (is_same) < 0.5 * count(*) ORDER BY 1 LIMIT 1""").fetchone() or (

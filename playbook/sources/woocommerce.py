@@ -4,6 +4,7 @@ product export.
 
 from __future__ import annotations
 
+from playbook.messages import say
 from playbook.sources.adapter import Adapter, Delivery
 from playbook.sources.allocate import STATUS_RANK, refuse_numbers_used_again
 
@@ -32,6 +33,8 @@ def shape_orders(d: Delivery) -> None:
     _take_orders_and_refunds(d.con, query)
     refuse_numbers_used_again(d, "sold")
     _emit_money(d)
+    if not d.has("net"):
+        d.notes.append(say("sources.formatted_sales", header=d.header("formatted")))
     d.notes.append(
         "this export has no skus and no customers: chapters on products and on customers need the orders' lines (REST API)"
     )
