@@ -53,7 +53,7 @@ def sums(store: Path) -> dict[str, object]:
     if (store / "ad_spend.parquet").exists():
         said["spend"] = one(store, "SELECT sum(spend) FROM '@ad_spend.parquet'")
         channels = one(store, "SELECT list(DISTINCT channel) FROM '@ad_spend.parquet'")
-        said["channel"] = ", ".join(channels)
+        said["channel"] = ", ".join(channels or [])
     if not (store / "orders.parquet").exists():
         return said
     shop = open_store(store, until=last_month(store))

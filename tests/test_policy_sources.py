@@ -222,3 +222,27 @@ def test_what_stands_twice_counts_once_and_what_only_looks_alike_stays(texts, re
         tmp_path / "s", "SELECT sum(quantity * price - discount) FROM '@order_lines.parquet'"
     )
     assert found == revenue
+
+
+@pytest.mark.parametrize(
+    ("buyers", "is_refused"),
+    [
+        ("abc", False),  # the same three buyers: one export made twice
+        ("xbc", False),  # one of three has changed an address
+        ("xyc", True),  # two of three are others: two shops
+    ],
+)
+def test_two_shops_share_numbers_and_moments_and_not_their_buyers(buyers, is_refused, tmp_path):
+    head = "order,date,sku,qty,price,mail\n"
+
+    def export(mails):
+        rows = enumerate(mails, start=1)
+        return head + "".join(f"{i},2026-01-0{i},a,1,10,{m}@example.com\n" for i, m in rows)
+
+    told = MAPPED | {"columns": MAPPED["columns"] | {"email": "mail"}}
+    try:
+        load(tmp_path / "s", "generic", export("abc"), export(buyers), mapping=told)
+        assert not is_refused
+        assert one(tmp_path / "s", "SELECT count(*) FROM '@orders.parquet'") == 3
+    except PlaybookError as error:
+        assert is_refused and "names two orders" in str(error)

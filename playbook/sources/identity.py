@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TABLES = ("orders", "order_lines", "refunds", "entities", "ledger")
 NUMBERED = ("orders", "order_lines", "refunds")  # tables that hold the order's number
 # an order is placed once; exports of one moment differ by a time zone at the most
+LEAST_BUYERS = 2  # buyers that differ before two extracts are of two shops
 LONGEST_SHIFT = "INTERVAL 36 HOUR"
 # a number without the signs people and programs put around it, and without the noughts a
 # spreadsheet takes off its front
@@ -138,10 +139,26 @@ def _refuse_numbers_used_again(con: duckdb.DuckDBPyConnection) -> None:
             HAVING max(ordered_at) - min(ordered_at) > {LONGEST_SHIFT}
                 OR (max(ordered_at) > min(ordered_at) AND min(customer_id) <> max(customer_id)
                     AND min(total) <> max(total)))""").fetchone()
+    rows, family, example = (rows, family, example) if rows else _numbers_of_two_shops(con)
     if rows:
         raise PlaybookError(
             "sources.number_used_again", example=example, rows=rows, file=family, table="orders"
         )
+
+
+def _numbers_of_two_shops(con: duckdb.DuckDBPyConnection) -> tuple[int, str | None, str | None]:
+    """How many numbers two extracts share though most of their buyers differ: a buyer may
+    change an address, and not half of a shop's buyers at once.
+    """
+    found = con.execute(f"""
+        WITH o AS (SELECT DISTINCT family, entity, import_id, customer_id FROM all_orders
+                   WHERE customer_id IS NOT NULL AND _uid IS NULL)
+        SELECT count(*) FILTER (a.customer_id <> b.customer_id) AS n, a.family,
+               min(a.entity) FILTER (a.customer_id <> b.customer_id)
+        FROM o a JOIN o b USING (family, entity) WHERE a.import_id < b.import_id
+        GROUP BY a.family, a.import_id, b.import_id
+        HAVING n >= {LEAST_BUYERS} AND n >= 0.5 * count(*) ORDER BY 2, 3 LIMIT 1""").fetchone()
+    return found or (0, None, None)
 
 
 # --- an order cut over two files --------------------------------------------------------------

@@ -171,16 +171,36 @@ def link_refunds(con: duckdb.DuckDBPyConnection, query: str) -> tuple[str, list[
         LEFT JOIN (SELECT DISTINCT order_id FROM final_orders) o USING (order_id)
         LEFT JOIN order_names n ON n.name = {bare.format("r.order_id")}""")
     con.execute("""CREATE OR REPLACE TEMP TABLE refunded_orders AS
-        SELECT order_id AS own_order, ordered_on,
+        SELECT order_id AS own_order, ordered_on, status, customer_id, entity,
                CAST(gross - coalesce(discount, 0) AS DECIMAL(18,6)) AS goods
-        FROM final_orders SEMI JOIN (SELECT own_order FROM linked) l ON l.own_order = order_id""")
+        FROM final_orders WHERE status = 'refunded' OR order_id IN (SELECT own_order FROM linked)""")
     _drop_told_twice(con)
-    notes = _lost_links(con) + _days_of_refunds(con) + _cap_at_goods(con)
+    notes = _told_by_status_only(con)
+    notes += _lost_links(con) + _days_of_refunds(con) + _cap_at_goods(con)
     con.execute("DELETE FROM linked WHERE own_order IS NULL AND refunded_on IS NULL")
     return (
         "SELECT * EXCLUDE (is_open, own_order) REPLACE (own_order AS order_id) FROM linked",
         notes,
     )
+
+
+def _told_by_status_only(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """An order that says it was given back, and of which no file holds the refund: booked
+    in full in the order's month until that file comes.
+    """
+    con.execute("""CREATE OR REPLACE TEMP TABLE unbooked AS
+        SELECT * FROM refunded_orders o WHERE status = 'refunded' AND goods > 0
+            AND NOT EXISTS (SELECT 1 FROM linked l WHERE l.own_order = o.own_order)""")
+    n, total, example = con.execute(
+        "SELECT count(*), coalesce(sum(goods), 0), min(own_order) FROM unbooked"
+    ).fetchone()
+    if not n:
+        return []
+    con.execute("""INSERT INTO linked BY NAME
+        SELECT entity, own_order || '-refund' AS refund_id, own_order AS order_id, own_order,
+               goods AS amount, customer_id, 'refund' AS kind, false AS is_open
+        FROM unbooked""")
+    return [say("sources.refunded_by_status", n=n, total=total, example=example)]
 
 
 def _days_of_refunds(con: duckdb.DuckDBPyConnection) -> list[str]:
