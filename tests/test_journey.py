@@ -592,7 +592,7 @@ def test_decisions_name_the_fault_its_price_and_every_verdict():
             },
         ]
     )
-    found = journey_decisions(leak, tests, monthly_margin=1000.0, currency="EUR").set_index(
+    found = journey_decisions(leak, tests, coming_margin=1000.0, currency="EUR").set_index(
         "subject"
     )
     assert found.loc["purchase, mobile", "action"] == "mend"
@@ -607,7 +607,7 @@ def test_decisions_name_the_fault_its_price_and_every_verdict():
     assert (
         found.loc["pay: B", "stop_rule"] != found.loc["badge: B", "stop_rule"]
     )  # nothing to take back there
-    assert journey_decisions(pd.DataFrame(), pd.DataFrame(), monthly_margin=None).empty
+    assert journey_decisions(pd.DataFrame(), pd.DataFrame(), coming_margin=None).empty
 
 
 def test_a_planned_test_is_revisited_when_it_has_run_and_not_before():

@@ -425,6 +425,14 @@ def test_a_channel_is_never_moved_out_of_the_range_seen():
     assert low.table.plan.iloc[0] == pytest.approx(0.5 * NOW)
 
 
+@pytest.mark.parametrize(("cut", "share"), [(None, 0.8), (0.3, 0.7), (0.9, 0.5)])
+def test_a_channel_falls_by_the_largest_cut_and_never_below_the_range_seen(cut, share):
+    plan = plan_budget(model_of([0.1] * 10), total=9 * NOW, largest_step=0.2, largest_cut=cut)
+    assert plan.table.plan.iloc[0] == pytest.approx(share * NOW, rel=0.005)
+    more = plan_budget(model_of([3.0] * 10), total=9 * NOW, largest_step=0.2, largest_cut=cut)
+    assert more.table.plan.iloc[0] == pytest.approx(1.2 * NOW, rel=0.02)
+
+
 def test_the_response_has_intervals_of_90_percent():
     row = response_table(model_of(np.ones(101), roi=np.arange(101.0))).iloc[0]
     assert [row.average_low, row.average_return, row.average_high] == pytest.approx([5, 50, 95])

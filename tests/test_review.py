@@ -11,8 +11,14 @@ from playbook.chapters.monthly_review.decisions import (
     asks,
     conflicts,
     leaving,
-    ranked_decisions,
     wanted,
+)
+from playbook.chapters.monthly_review.ranking import (
+    calendar_of_tests,
+    left_out,
+    left_out_line,
+    owned,
+    ranked_decisions,
 )
 from playbook.chapters.monthly_review.review import (
     anomalies,
@@ -375,7 +381,7 @@ def test_attainment_is_weighted_and_turned_round_for_what_should_be_low():
     assert row.orders_per_person == 45.0
 
 
-def test_decisions_are_ranked_by_a_months_margin_and_unlike_effects_stand_after():
+def test_decisions_are_ranked_by_what_they_win_in_a_quarter_and_unlike_effects_are_no_rank():
     month = {"effect_kind": "margin", "effect_period": "month"}
     year = {"effect_kind": "margin", "effect_period": "year"}
     once = {"effect_kind": "margin", "effect_period": "once"}
@@ -392,11 +398,12 @@ def test_decisions_are_ranked_by_a_months_margin_and_unlike_effects_stand_after(
             decision(decision_id="g", action="set", expected_effect=-900.0, **high, **month),
             decision(decision_id="h", action="order", expected_effect=50.0, **high, **once),
         ]
-    )
-    ranked = ranked_decisions(table).decision_id.tolist()
-    assert ranked == ["c", "h", "f", "b", "a", "e", "g"], (
-        "what comes once counts in full, what costs comes last"
-    )
+    ).assign(size=1.0, owner_role="head")
+    found = ranked_decisions(table)
+    assert found.decision_id.tolist() == ["c", "f", "b", "h"]
+    assert found.worth.tolist() == pytest.approx([180.0, 120.0, 90.0, 50.0])
+    unknown = table[table.decision_id.isin(["a", "e"])]
+    assert ranked_decisions(unknown).decision_id.tolist() == ["a", "e"], "where nothing is known"
     idle = table.assign(is_idle=True)
     assert ranked_decisions(idle).empty, "a month in which every chapter changes nothing"
 
@@ -426,7 +433,7 @@ def test_no_label_is_read_to_rank_to_ask_or_to_find_a_conflict():
             ),
         ]
     )  # fmt: skip
-    assert ranked_decisions(table).worth.tolist()[0] == 7.0
+    assert ranked_decisions(table).worth.tolist()[0] == 21.0
     assert asks(table).money.tolist() == [90.0]
     assert conflicts(table)[["first", "second"]].to_numpy().tolist() == [["blocked", "hold"]]
 
@@ -536,6 +543,71 @@ def test_skus_ordered_or_bundled_that_another_chapter_holds_are_one_conflict_a_p
         "07_inventory_planning, 10_assortment_pricing",
         "09, 10_assortment_pricing",
     }
+
+
+def test_what_is_not_worth_an_hour_has_no_owner_or_wins_nothing_is_counted_not_listed():
+    won = {"effect_kind": "margin", "effect_period": "quarter", "confidence": "high"}
+    rows = [
+        decision(decision_id="large", size=1.0, expected_effect=50.0, owner_role="pricing", **won),
+        decision(decision_id="small", size=1.0, expected_effect=9.0, owner_role="pricing", **won),
+        decision(decision_id="costs", size=1.0, expected_effect=-9.0, owner_role="pricing", **won),
+        decision(decision_id="bare", expected_effect=99.0, owner_role="pricing", **won),
+        decision(decision_id="idle", size=1.0, owner_role="pricing", is_idle=True),
+        decision(decision_id="aside", size=1.0, owner_role="pricing", expected_effect=40.0, **won),
+    ]
+    team = pd.DataFrame({"role": ["category head"]})
+    table = owned(pd.DataFrame(rows), team)
+    assert set(table.owner_role) == {"category head"}, "it stands in for pricing"
+    clashes = pd.DataFrame({"set_aside": ["aside"]})
+    left = left_out(table, floor=10.0, clashes=clashes)
+    assert dict(zip(left.decision_id, left.reason, strict=True)) == {
+        "small": "too small",
+        "costs": "wins nothing",
+        "bare": "no size",
+        "idle": "changes nothing",
+        "aside": "set aside",
+    }
+    assert ranked_decisions(table, without=left).decision_id.tolist() == ["large"]
+    assert "5 proposals" in left_out_line(left, floor=10.0, currency="EUR")
+    nobody = owned(pd.DataFrame(rows), pd.DataFrame({"role": ["driver"]}))
+    assert set(left_out(nobody).reason) >= {"no owner"}
+
+
+def test_no_two_tests_are_dealt_from_the_same_sessions_at_a_time():
+    days = {"due_on": "2026-11-14", "revisit_on": "2026-12-12", "size": 9.0, "owner_role": "head"}
+    kinds = ["customer_journey.next_test", "recommendations.list_test", "cohort_retention.nudge"]
+    rows = [decision(decision_id=kind[:4], kind=kind, **days) for kind in kinds]
+    table = pd.DataFrame(rows)
+    found = calendar_of_tests(table, without=left_out(table)).set_index("decision_id")
+    assert found.loc["cust", "ends_on"] < found.loc["reco", "starts_on"]
+    assert str(found.loc["reco", "starts_on"].date()) == "2026-12-13"
+    assert str(found.loc["coho", "starts_on"].date()) == "2026-11-14"
+    assert found.weeks.tolist() == [4.0, 4.0, 4.0]
+
+
+def test_the_better_of_two_stays_and_nothing_is_pushed_that_runs_out():
+    mug = {"subject_type": "sku", "subject": "mug", "notebook": "10", "size": 1.0}
+    rows = [
+        decision(decision_id="up", verb="raise", action="raise price", **mug),
+        decision(decision_id="down", verb="lower", action="lower price", **mug),
+    ]
+    table = pd.DataFrame(rows).assign(worth=[5.0, 9.0])
+    first = conflicts(table).iloc[0]
+    assert first.set_aside == "up" and "lower price wins more" in first.proposal
+    short = pd.DataFrame({"sku": ["mug"], "due_on": pd.to_datetime(["2026-11-20"])})
+    pushed = conflicts(table[table.decision_id == "down"], short=short).iloc[0]
+    assert pushed.set_aside == "down" and "2026-11-20" in pushed.proposal
+
+
+def test_a_purse_too_small_pays_first_for_what_wins_most_for_its_money():
+    pay = {"spends": True, "owner_role": "supply", "verb": "order", "action": "order"}
+    rows = [
+        decision(decision_id=name, subject=name, size=size, **pay)
+        for name, size in [("dear", 90.0), ("good", 50.0)]
+    ]
+    table = pd.DataFrame(rows).assign(worth=[9.0, 10.0])
+    found = conflicts(table, cash_limit=100.0, currency="EUR").iloc[0]
+    assert found.set_aside == "dear"
 
 
 def test_a_chapter_without_results_is_listed():

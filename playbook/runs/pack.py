@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from playbook.chapters.monthly_review.decisions import WEIGHT
+from playbook.chapters.monthly_review.ranking import WEIGHT
 from playbook.chapters.registry import chapter, place_of
 from playbook.measures.metrics import months_back
 from playbook.runs.chapter_page import drawn, lesson_figures

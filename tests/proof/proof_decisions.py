@@ -88,9 +88,7 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 def prove(seed: int, month: str, asked: argparse.Namespace) -> list[dict[str, Any]]:
     """One row per decision of the list, one for all together and one for the oracle's."""
-    from playbook.demo.shop import Shop
-
-    shop = Shop(preset="demo", seed=seed, until=month)
+    shop = played(seed, month, asked)
     folder = made_pack(shop, seed, month, asked)
     world = Futures(shop)
     about = {"seed": seed, "month": month}
@@ -113,16 +111,41 @@ def prove(seed: int, month: str, asked: argparse.Namespace) -> list[dict[str, An
     return rows
 
 
+def played(seed: int, month: str, asked: argparse.Namespace) -> Any:
+    """The shop on the evening of the month; kept by its laws, as playing it takes a while."""
+    import pickle
+
+    from playbook.demo.presets import VERSION
+    from playbook.demo.shop import Shop
+
+    file = asked.work / "shops" / f"{seed}-{month}-{VERSION}.pickle"
+    if file.exists():
+        return pickle.loads(file.read_bytes())
+    shop = Shop(preset="demo", seed=seed, until=month)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(pickle.dumps(shop))
+    return shop
+
+
 def _claim(row: Any) -> dict[str, Any]:
-    """What a row says it brings, for the period; None where it says nothing of margin."""
+    """What a row says it brings in the period: `stated` by its chapter, `claim` as the
+    review ranks it, after discount where it discounts; None where nothing is said of
+    margin.
+    """
     from playbook.decisions import effects
 
     share = OF_PERIOD[row.effect_period if isinstance(row.effect_period, str) else ""]
-    kind = effects()["effects"].get(row.effect_kind if isinstance(row.effect_kind, str) else "")
-    is_claim = bool(kind and kind["ranks"] is True and pd.notna(row.expected_effect))
+    facts = effects()["effects"].get(row.effect_kind if isinstance(row.effect_kind, str) else "")
+    is_claim = bool(facts and facts["ranks"] is True and pd.notna(row.expected_effect))
     ends = [row.expected_effect, row.effect_low, row.effect_high]
     told = [float(end) * share if is_claim and pd.notna(end) else None for end in ends]
+    if hasattr(row, "worth_low"):
+        ends = [row.worth, row.worth_low, row.worth_high]
+        told = [float(end) if pd.notna(end) else None for end in ends]
+    kind = getattr(row, "kind", "")
+    stated = float(row.expected_effect) * share if is_claim else None
     about = {"chapter": str(row.notebook)[:2], "action": row.action, "subject": row.subject}
+    about |= {"kind": kind, "stated": stated}
     return about | dict(zip(("claim", "low", "high"), told, strict=True))
 
 
