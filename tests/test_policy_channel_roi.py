@@ -16,7 +16,7 @@ from playbook.chapters.channel_roi.channels import (
     known_channel_share,
     owned,
 )
-from playbook.chapters.channel_roi.decisions import Findings, channel_decisions
+from playbook.chapters.channel_roi.decisions import Findings, _test_sizes, channel_decisions
 from playbook.chapters.channel_roi.geo_tests import geo_plan, geo_readings
 from playbook.chapters.channel_roi.media_days import media_frame
 from playbook.chapters.channel_roi.media_model import (
@@ -574,3 +574,16 @@ def test_a_plan_wants_five_regions_and_three_times_its_length(n_regions, is_plan
         assert plan.note.tolist()[0] != "needs 42 days of sales by region, 42 are there"
         assert plan.note.tolist()[1] == "needs 45 days of sales by region, 42 are there"
         assert plan.known_within.tolist() == [4.5, 4.5]
+
+
+@pytest.mark.parametrize(
+    ("is_worthwhile", "size", "read_on"),
+    [(True, 321.0, "2026-12-05"), (False, 100 * 0.25 * 56 / (365.25 / 12), "2027-01-02")],
+)
+def test_every_test_has_a_size_and_a_day_it_is_read(is_worthwhile, size, read_on):
+    """As the geo plan says; else half of a month's 100 every other week for eight weeks."""
+    tests = pd.DataFrame({"channel": ["a"], "days": [28], "spend_moved": [321.0]})
+    tests = tests.assign(is_worthwhile=is_worthwhile)
+    found = _test_sizes(tests, "a", 100.0, dt.date(2026, 10, 31))
+    assert found == {"size": pytest.approx(size, abs=0.01), "revisit_on": read_on}
+    assert _test_sizes(None, "a", float("nan"), dt.date(2026, 10, 31))["size"] is None

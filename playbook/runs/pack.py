@@ -15,13 +15,21 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from playbook.chapters.monthly_review.ranking import WEIGHT
+from playbook.chapters.monthly_review.ranking import WEIGHT, left_out_line
 from playbook.chapters.registry import chapter, place_of
 from playbook.measures.metrics import months_back
 from playbook.runs.chapter_page import drawn, lesson_figures
 from playbook.runs.folders import digest_text, published_months
 
-__all__ = ["Pack", "latest_figures", "open_decisions", "pack_version", "ranked", "title_of"]
+__all__ = [
+    "Pack",
+    "latest_figures",
+    "listed",
+    "open_decisions",
+    "pack_version",
+    "ranked",
+    "title_of",
+]
 
 UNKNOWN_WEIGHT = 0.5  # of an effect whose confidence nobody stated
 
@@ -98,6 +106,19 @@ class Pack:
         order = decisions.assign(_blocked=decisions["action"].eq("blocked"), _worth=-worth)
         order = order.sort_values(["_blocked", "_worth", "due_on", "decision_id"], kind="stable")
         return order.drop(columns=["_blocked", "_worth"]).reset_index(drop=True)
+
+
+def listed(pack: Pack, decisions: DataFrame) -> tuple[DataFrame, list[str]]:
+    """The open decisions worth a reader's time, and one line that counts the others; all
+    of them, and no line, where the review left none out.
+    """
+    proposals, left = open_decisions(decisions), pack.reviewed("left_out")
+    if left is None or "decision_id" not in left:
+        return proposals, []
+    floor = pack.reviewed("limits")
+    least = 0.0 if floor is None else float(floor["floor"].iloc[0])
+    line = left_out_line(left, floor=least, currency=pack.record["currency"])
+    return proposals[~proposals["decision_id"].isin(left["decision_id"])], [line]
 
 
 def open_decisions(decisions: DataFrame) -> DataFrame:

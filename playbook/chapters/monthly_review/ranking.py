@@ -31,6 +31,7 @@ __all__ = [
     "floor_of",
     "left_out",
     "left_out_line",
+    "limits_table",
     "owned",
     "ranked_decisions",
     "calendar_of_tests",
@@ -62,6 +63,12 @@ def floor_of(margin_of_month: float | None) -> float:
     """
     known = margin_of_month is not None and np.isfinite(margin_of_month)
     return FLOOR_SHARE * max(float(margin_of_month), 0.0) if known else 0.0
+
+
+@returns("monthly_review.limits")
+def limits_table(floor: float) -> DataFrame:
+    """What a proposal has to win to be listed, as a table the pack can show."""
+    return frame_of("monthly_review.limits", [(floor,)])
 
 
 def owned(decisions: DataFrame, team: DataFrame | None) -> DataFrame:
