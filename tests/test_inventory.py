@@ -435,7 +435,7 @@ def test_decisions_on_stock_give_the_value_of_the_metric_they_name():
     assert steady.str.fullmatch(r"steady, but later: .* on time in full \d+% of 240 lines").all()
 
 
-def test_an_orders_effect_is_what_the_list_saves_in_a_quarter_against_what_was_done():
+def test_an_orders_effect_is_the_mean_of_what_the_list_saved_and_what_the_order_protects():
     _panel, _law, held, found = planned()
     skus = found.orders.set_index("sku").supplier_id
     lost = pd.DataFrame({"sku": skus.index, "lost_margin": np.where(skus == "sup-0", 3.0, 1.0)})
@@ -451,7 +451,8 @@ def test_an_orders_effect_is_what_the_list_saves_in_a_quarter_against_what_was_d
     rows = made[made.kind == "inventory_planning.order"].set_index("subject")
     assert rows.effect_period.eq("quarter").all()
     for supplier, row in rows.iterrows():
-        assert row.expected_effect == pytest.approx(saved[supplier])
+        protects = found.by_supplier.set_index("supplier_id").expected_margin[supplier]
+        assert row.expected_effect == pytest.approx((saved[supplier] + protects) / 2)
         assert row.effect_low <= row.expected_effect <= row.effect_high
 
 

@@ -76,9 +76,10 @@ def stock_decisions(
     on time in full is under `otif_floor` even at its high end: a steady one gets another
     promise, an unsteady one a second source where its skus lose margin.
 
-    An order's effect is what ordering by the list saves in a quarter against what the
-    shop did (`Losses.of_quarter`); where that is not known, the margin the order protects
-    until the next one. Its evidence is the share of the demand on its lines that would
+    An order's effect is the mean of two readings of one thing: what ordering by the list
+    saves in a quarter against what the shop did (`Losses.of_quarter`, which looks back),
+    and the margin this order protects (which looks ahead); the latter alone where the
+    former is not known. Its evidence is the share of the demand on its lines that would
     be served without it.
     """
     as_of, currency = terms.as_of, terms.currency
@@ -174,7 +175,7 @@ def _orders(
         effect = np.array([order.expected_margin, order.margin_low, order.margin_high], float)
         quarter = float(saved.get(str(order.supplier_id), np.nan))
         if np.isfinite(quarter) and effect[0] > 0:
-            effect = effect / effect[0] * quarter
+            effect = effect / effect[0] * (quarter + effect[0]) / 2
         rows.append(
             propose(
                 "inventory_planning.order",
