@@ -8,9 +8,11 @@ import pytest
 
 from playbook.chapters.monthly_review.cautions import caveats, risks
 from playbook.chapters.monthly_review.decisions import (
+    OPPOSED,
     asks,
     conflicts,
     leaving,
+    ordered_more,
     wanted,
 )
 from playbook.chapters.monthly_review.ranking import (
@@ -19,6 +21,7 @@ from playbook.chapters.monthly_review.ranking import (
     left_out_line,
     owned,
     ranked_decisions,
+    worths,
 )
 from playbook.chapters.monthly_review.review import (
     anomalies,
@@ -72,7 +75,7 @@ def test_quiet_months_raise_hardly_any_flag():
     season, and with one and growth.
     """
     rng, alarms, growth = np.random.default_rng(1), 0, 1.02 ** np.arange(30)
-    for k in range(60):
+    for k in range(200):
         card = scorecard(
             headline("orders", seasonal(rng) * (growth if k % 2 else 1)), month="2026-10"
         )
@@ -599,6 +602,17 @@ def test_the_better_of_two_stays_and_nothing_is_pushed_that_runs_out():
     assert pushed.set_aside == "down" and "2026-11-20" in pushed.proposal
 
 
+def test_a_price_cut_raises_the_order_made_for_the_old_price():
+    """10 % less at an elasticity of -2: 1 / .81 of the demand, so 23.5 % more of 100."""
+    moves = pd.DataFrame({"sku": ["mug", "cup"], "move_share": -0.1, "elasticity": [-2.0, np.nan]})
+    stock = pd.DataFrame({"sku": ["mug", "cup"], "order_units": [100, 100]})
+    more = ordered_more(stock, moves.assign(action="lower"))
+    assert more.to_dict("records") == [{"sku": "mug", "units": 24.0}]
+    cut = {"subject_type": "sku", "subject": "mug", "notebook": "10", "action": "lower price"}
+    found = conflicts(pd.DataFrame([decision(verb="lower", **cut)]), more=more).iloc[0]
+    assert found.set_aside == "" and "24 more of mug" in found.proposal
+
+
 def test_a_purse_too_small_pays_first_for_what_wins_most_for_its_money():
     pay = {"spends": True, "owner_role": "supply", "verb": "order", "action": "order"}
     rows = [
@@ -631,3 +645,40 @@ def test_a_band_is_quoted_only_where_its_denominator_is_known():
         headline("cvr_sessions", [0.02] * 12), month="2026-10", benchmarks=benchmarks()
     )
     assert "not stated" not in card.band.iloc[0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_the_chapters_propose_the_list_is_sized_owned_worth_it_and_clashes_with_nothing(
+    seed,
+):
+    rng = np.random.default_rng(seed)
+    verbs = ["raise", "lower", "pause", "order", "clear", "delist", "repeat", "stop", ""]
+    rows = [
+        decision(
+            decision_id=str(k),
+            subject_type="sku",
+            subject=f"s{rng.integers(6)}",
+            verb=(verb := str(rng.choice(verbs))),
+            action=verb or "hold",
+            size=float(rng.choice([np.nan, 5.0])),
+            owner_role=str(rng.choice(["pricing", "finance", ""])),
+            expected_effect=float(rng.choice([np.nan, -50.0, 5.0, 90.0])),
+            effect_kind="margin",
+            effect_period="quarter",
+            confidence="high",
+            is_idle=bool(rng.random() < 0.2),
+        )
+        for k in range(200)
+    ]
+    table = owned(pd.DataFrame(rows), pd.DataFrame({"role": ["category head", "finance"]}))
+    clashes = conflicts(worths(table))
+    left = left_out(table, floor=10.0, clashes=clashes)
+    best = ranked_decisions(table, most=200, without=left)
+    assert len(best) and best["size"].notna().all()
+    assert best.owner_role.isin(["category head", "finance"]).all()
+    assert best.worth.ge(10.0).all() and not best.is_idle.any()
+    assert best.worth.is_monotonic_decreasing
+    for _subject, group in best.groupby("subject"):
+        pairs = {frozenset(pair) for pair in OPPOSED}
+        named = {frozenset((a, b)) for a in group.verb for b in group.verb if a != b}
+        assert not named & pairs

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from playbook.chapters.registry import chapter
 from playbook.decisions import decision_rows, propose
@@ -22,6 +22,7 @@ __all__ = [
     "conflicts",
     "leaving",
     "no_results",
+    "ordered_more",
     "review_decisions",
     "short",
     "wanted",
@@ -84,6 +85,17 @@ def short(reorder: DataFrame) -> DataFrame:
     return reorder.loc[reorder.fill_without < RUNS_OUT, ["sku", "due_on"]]
 
 
+def ordered_more(reorder: DataFrame, moves: DataFrame) -> DataFrame:
+    """Units to add to the order of each sku whose price is cut: sku, units. The order
+    grows as demand does by the sku's elasticity.
+    """
+    cuts = moves[(moves.action == "lower") & moves.elasticity.notna()]
+    both = cuts.merge(reorder[reorder.order_units > 0], on="sku")
+    grows = (1 + both.move_share.astype(float)) ** both.elasticity.astype(float) - 1
+    units = np.ceil(both.order_units.astype(float) * grows)
+    return DataFrame({"sku": both.sku, "units": units})[units.to_numpy() >= 1]
+
+
 def leaving(delist: DataFrame, quality: DataFrame, new_items: DataFrame) -> DataFrame:
     """The skus that the assortment takes off the shelf: sku, action, notebook."""
     room = "assortment_pricing"
@@ -109,6 +121,7 @@ def conflicts(
     wanted: DataFrame | None = None,
     leaving: DataFrame | None = None,
     short: DataFrame | None = None,
+    more: DataFrame | None = None,
 ) -> DataFrame:
     """Decisions that cannot both be carried out, and what is proposed instead.
 
@@ -123,7 +136,7 @@ def conflicts(
     rows = decisions[decisions.status != "blocked"]
     worth = rows.get("worth", pd.Series(np.nan, rows.index)).astype(float)
     rows = rows.assign(worth=worth.fillna(0.0))
-    found = [*_opposed(rows), *_pushed(rows, short)]
+    found = [*_opposed(rows), *_pushed(rows, short), *_ordered_more(rows, more)]
     if wanted is not None and leaving is not None:
         found += _off_the_shelf(wanted, leaving)
     if currency:
@@ -132,19 +145,28 @@ def conflicts(
 
 
 def _opposed(rows: DataFrame) -> list[tuple]:
-    """One subject with two verbs that exclude each other."""
+    """One subject with two verbs that exclude each other: the row that wins more stays
+    against every other one.
+    """
     found = []
     for (kind, subject), group in rows.groupby(["subject_type", "subject"]):
-        for verbs in OPPOSED:
-            pair = [group[group.verb == verb].head(1) for verb in verbs]
-            both = pd.concat(pair)
-            if len(both) == 2:
-                better = both.sort_values("worth", ascending=False, kind="stable")
-                kept, other = better.iloc[0], better.iloc[1]
-                told = say("monthly_review.keep_better", kept=kept.action, other=other.action)
-                about = (kind, subject, *both.action, ", ".join(both.notebook))
-                found.append((*about, told, other.get("decision_id", "")))
+        best = group.sort_values("worth", ascending=False, kind="stable")
+        kept: list[Series] = []
+        for _place, row in best.iterrows():
+            other = next((held for held in kept if _excludes(held.verb, row.verb)), None)
+            if other is None:
+                kept.append(row)
+                continue
+            told = say("monthly_review.keep_better", kept=other.action, other=row.action)
+            pair = (other, row) if (other.verb, row.verb) in OPPOSED else (row, other)
+            about = (kind, subject, *(one.action for one in pair))
+            notebooks = ", ".join(str(one.notebook) for one in pair)
+            found.append((*about, notebooks, told, row.get("decision_id", "")))
     return found
+
+
+def _excludes(one: str, other: str) -> bool:
+    return (one, other) in OPPOSED or (other, one) in OPPOSED
 
 
 def _pushed(rows: DataFrame, short: DataFrame | None) -> list[tuple]:
@@ -163,6 +185,20 @@ def _pushed(rows: DataFrame, short: DataFrame | None) -> list[tuple]:
             empty = say("monthly_review.runs_out")
             about = ("sku", row.subject, row.action, empty, row.notebook)
             found.append((*about, told, getattr(row, "decision_id", "")))
+    return found
+
+
+def _ordered_more(rows: DataFrame, more: DataFrame | None) -> list[tuple]:
+    """Price cuts of skus on the order list: the order was made for the old price."""
+    if more is None or more.empty:
+        return []
+    units = dict(zip(more.sku.astype(str), more.units, strict=True))
+    cuts = rows[(rows.subject_type == "sku") & (rows.verb == "lower")]
+    found = []
+    for row in cuts[cuts.subject.astype(str).isin(units)].itertuples():
+        told = say("monthly_review.order_more", n=units[row.subject], sku=row.subject)
+        order = say("monthly_review.order_made_before")
+        found.append(("sku", row.subject, row.action, order, row.notebook, told, ""))
     return found
 
 
@@ -204,6 +240,7 @@ def review_decisions(
     """The review's own rows: conflicts that nothing set aside settles, with what is
     proposed, and risks over their limit to act on.
     """
+    open_ones = clashes[clashes.set_aside == ""].drop_duplicates(["kind", "subject"])
     rows = [
         propose(
             "monthly_review.conflict",
@@ -215,7 +252,7 @@ def review_decisions(
             notebooks=clash.notebooks,
             proposal=clash.proposal,
         )
-        for clash in clashes[clashes.set_aside == ""].itertuples()
+        for clash in open_ones.itertuples()
     ]
     rows += [
         propose(
