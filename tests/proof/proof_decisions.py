@@ -6,8 +6,8 @@ decision, and the difference of true profit over the next three months is printe
 the claim. Beside it: what the ten best decisions of somebody who knows the laws would
 have brought, one lever at a time as the pack's rows are.
 
-`python tests/proof/proof_decisions.py SEEDS MONTHS [--label NAME] [--code FOLDER]`, with
-seeds as 401-405 and months as 2026-08,2026-10, adds to proof/decisions-NAME.jsonl what is
+`python tests/proof/proof_decisions.py [SEEDS MONTHS] [--label NAME] [--code FOLDER]`, with
+seeds as 401-410 and months as 2026-08,2026-10 (the default), adds to proof/decisions-NAME.jsonl what is
 not there yet and prints the summary of all that is. `--code` names the folder whose
 `playbook` makes the pack, so that another state of the code can be measured. A run that is
 cut goes on where it was; `oracle` rows do not depend on the pack and are kept for all
@@ -66,8 +66,8 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     words = argparse.ArgumentParser()
-    words.add_argument("seeds", type=_numbers)
-    words.add_argument("months", type=lambda text: text.split(","))
+    words.add_argument("seeds", type=_numbers, nargs="?", default=_numbers("401-410"))
+    words.add_argument("months", type=_words, nargs="?", default=["2026-08", "2026-10"])
     words.add_argument("--label", default="now")
     words.add_argument("--code", type=Path, default=ROOT)
     words.add_argument("--work", type=Path, default=HERE / "decisions")
@@ -77,6 +77,10 @@ def _arguments() -> argparse.Namespace:
 def _numbers(text: str) -> list[int]:
     first, _, last = text.partition("-")
     return list(range(int(first), int(last or first) + 1))
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
