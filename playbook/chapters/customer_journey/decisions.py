@@ -13,11 +13,13 @@ from playbook.chapters.customer_journey.visits import SPLITS
 from playbook.decisions import decision_rows, propose
 from playbook.messages import say
 
-__all__ = ["journey_decisions"]
+__all__ = ["journey_decisions", "open_questions"]
 
 MOST_LEAKS = 3  # leaks that become decisions, the dearest first
 STILL_ON_DAYS = 2  # a fault seen within so many days of the last one still goes on
 CLOSED_DAYS = 14  # a fault that has been over for so many days is closed
+STEADY_DAYS = 14  # a test dealt over fewer days reached those of one sending
+DAYS_A_MONTH = 365.25 / 12
 
 
 def journey_decisions(
@@ -25,7 +27,7 @@ def journey_decisions(
     tests: DataFrame,
     *,
     plan: DataFrame | None = None,
-    coming_margin: float | None = None,
+    margin_per_order: float | None = None,
     currency: str = "",
     due_on: str | None = None,
     revisit_on: str | None = None,
@@ -36,17 +38,34 @@ def journey_decisions(
     The dearest leaks become `mend` and `test a fix` (gaps). A fault that still goes on
     at the end of the month costs what it cost in the month again; one that is over costs
     nothing more, and one that was over for a fortnight is closed. What a gap costs is a
-    bound, not what a fix would bring. Every test gets its verdict, and the next one is
-    revisited when it has run. A test that ships is worth its lift times `coming_margin`,
-    the margin the next quarter is to bring, where both are known, as is its range.
+    bound, not what a fix would bring. Every test gets its verdict unless it is asked
+    about, and the next one is revisited when it has run. A test that ships is worth what
+    it adds among those who would get it: orders per visitor more than the control, times
+    the visitors dealt (a month's where it was dealt over two weeks or more, else those of
+    one sending), times `margin_per_order` where that is known.
     """
     common = {"due_on": due_on, "revisit_on": revisit_on, "currency": currency}
     rows = [_leak(leak, as_of, common) for leak in leaks.head(MOST_LEAKS).itertuples()]
-    margin = np.nan if coming_margin is None else float(coming_margin)
-    rows += [_test(test, margin, common) for test in tests.itertuples()]
+    margin = np.nan if margin_per_order is None else float(margin_per_order)
+    read = tests[tests.verdict != "ask"] if len(tests) else tests
+    rows += [_test(test, margin, common) for test in read.itertuples()]
     if plan is not None and len(plan) and len(leaks):
         rows.append(_next_test(leaks["step"].iloc[0], plan.iloc[0], common))
     return decision_rows(rows)
+
+
+def open_questions(tests: DataFrame) -> DataFrame:
+    """One row per test that is asked about instead of read: test_id, needs (the column that
+    would say), reason.
+    """
+    columns = ["test_id", "needs", "reason"]
+    if tests.empty:
+        return DataFrame(columns=columns)
+    asked = tests[tests.verdict == "ask"].drop_duplicates("test_id")
+    lacks_control = asked.control == ""
+    needs = np.where(lacks_control, "experiments.is_control", "experiments.planned_share")
+    reason = asked.test_id + ": " + asked.reason
+    return asked.assign(needs=needs, reason=reason)[columns].reset_index(drop=True)
 
 
 def _leak(leak: NamedTuple, as_of: dt.date | None, common: dict[str, Any]) -> dict[str, Any]:
@@ -74,14 +93,15 @@ def _leak(leak: NamedTuple, as_of: dt.date | None, common: dict[str, Any]) -> di
 
 
 def _test(test: NamedTuple, margin: float, common: dict[str, Any]) -> dict[str, Any]:
-    """A test's verdict, its lift priced where it ships and the coming margin is known."""
-    is_priced = test.verdict == "ship" and not np.isnan(margin)
-    if is_priced:
-        lifts = (test.lift, test.low, test.high)
+    """A test's verdict, priced where it ships and the margin of an order is known."""
+    if test.verdict == "ship" and not np.isnan(margin):
+        is_steady = test.n_dealt_days >= STEADY_DAYS
+        reached = test.n_dealt * (DAYS_A_MONTH / test.n_dealt_days if is_steady else 1)
+        orders = test.control_share * reached
         common = common | {
-            "effect": [lift * margin for lift in lifts],
+            "effect": [lift * orders * margin for lift in (test.lift, test.low, test.high)],
             "effect_kind": "margin",
-            "effect_period": "quarter",
+            "effect_period": "month" if is_steady else "once",
         }
     return propose(
         f"customer_journey.{test.verdict}",
