@@ -17,6 +17,7 @@ from pandas import DataFrame
 
 from playbook.chapters.monthly_review.ranking import WEIGHT, left_out_line
 from playbook.chapters.registry import chapter, place_of
+from playbook.decisions import effect_label
 from playbook.measures.metrics import months_back
 from playbook.runs.chapter_page import drawn, lesson_figures
 from playbook.runs.folders import digest_text, published_months
@@ -127,13 +128,24 @@ def open_decisions(decisions: DataFrame) -> DataFrame:
 
 
 def ranked(pack: Pack, decisions: DataFrame) -> DataFrame:
-    """The review's ranked list; where it wrote none, every open decision in the pack's
-    own order.
+    """The review's ranked list, with what each row wins in the next quarter after discount
+    as its effect; where it wrote none, every open decision in the pack's own order.
     """
-    listed = pack.table(pack.review, "ranked")
-    if listed is None or "decision_id" not in listed:
+    best = pack.table(pack.review, "ranked")
+    if best is None or "decision_id" not in best:
         return open_decisions(decisions)
-    return listed[["decision_id"]].merge(decisions, on="decision_id")
+    ends = {"worth": "expected_effect", "worth_low": "effect_low", "worth_high": "effect_high"}
+    if not set(ends) <= set(best):
+        return best[["decision_id"]].merge(decisions, on="decision_id")
+    rows = best[["decision_id", *ends]].merge(decisions, on="decision_id")
+    is_known = rows["worth"].notna()
+    for won, effect in ends.items():
+        rows[effect] = rows[won].where(is_known, rows[effect])
+    currency = pack.record["currency"]
+    kinds = rows["effect_kind"].astype(object).fillna("")
+    told = [effect_label(kind, "quarter", currency) for kind in kinds]
+    rows["effect_unit"] = pd.Series(told, rows.index).where(is_known, rows["effect_unit"])
+    return rows.drop(columns=list(ends))
 
 
 def latest_figures(pack: Pack) -> DataFrame:
