@@ -65,6 +65,13 @@ def _segment(row: Any, pack: Pack, shop: Any) -> tuple[Move | None, str]:
     if people.empty:
         return None, "nobody is contacted"
     held = float((people.arm == "holdout").mean())
+    if row.action == "widen campaign":
+        # the campaign that won, once more: its depth and cost, and a hold-out of its size
+        past = [t for t in shop._sim.treatments if str(t.treatment_id) in str(row.reason)]
+        held = max(1 - float(row.size) / len(people), 0.0)
+        again = {"depth_share": past[-1].depth, "cost": past[-1].cost} if past else {}
+        asked = {"customers": people.customer_id.tolist(), "holdout_share": held, **again}
+        return {"treatments": [asked]}, ""
     name = re.sub(r"\W+", "-", f"{row.action}-{row.subject}")
     asked = {"customers": people.customer_id.tolist(), "holdout_share": held, "cost": 0.35}
     return {"treatments": [{**asked, "treatment_id": name}]}, ""
