@@ -23,6 +23,7 @@ from playbook.chapters.registry import chapter as registered
 from playbook.chapters.registry import place_of
 from playbook.errors import PlaybookError
 from playbook.messages import language, say
+from playbook.places import shipped
 from playbook.runs.execute import Outcome, declared_parameters, notebook_code, typed_parameter
 from playbook.runs.folders import digest_text, published_months, shop_folder
 from playbook.store import Store, open_store
@@ -109,8 +110,7 @@ def notebooks_folder() -> Path:
     """Where the chapters lie: beside the package, else `notebooks` of the present
     folder.
     """
-    beside = Path(__file__).resolve().parents[2] / "notebooks"
-    return beside if beside.is_dir() else Path("notebooks").resolve()
+    return shipped("notebooks")
 
 
 def notebook_paths(*folders: Path) -> dict[str, Path]:

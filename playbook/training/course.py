@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from playbook.errors import PlaybookError
+from playbook.places import shipped
 from playbook.store import open_store
 from playbook.training.checker import LANGUAGES
 from playbook.training.learners import learner_file, record
@@ -19,8 +20,7 @@ AFTERWARDS = ("case_files.ipynb", "shop_game.ipynb")
 
 
 def _folder() -> Path:
-    beside = Path(__file__).resolve().parents[2] / "notebooks" / "training"
-    return beside if beside.is_dir() else Path("notebooks/training").resolve()
+    return shipped("notebooks", "training")
 
 
 def training_notebooks() -> list[Path]:
