@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from playbook.errors import PlaybookError
+from playbook.messages import speaking
 from playbook.places import shipped
 from playbook.store import open_store
 from playbook.training.checker import LANGUAGES
 from playbook.training.learners import learner_file, record
+from playbook.translation import in_language
 
 #: once the chapters are known
 AFTERWARDS = ("case_files.ipynb", "shop_game.ipynb")
@@ -58,6 +60,8 @@ def start_course(
         target = folder / path.name
         if not target.exists():
             notebook = json.loads(path.read_text(encoding="utf-8"))
+            with speaking(lang):
+                in_language(notebook["cells"], path)
             filled = with_parameters(notebook, parameters)
             text = json.dumps(filled, indent=1, ensure_ascii=False)
             target.write_text(text + "\n", encoding="utf-8")
