@@ -21,6 +21,10 @@ from playbook.places import shipped
 
 #: what of a digest is written: enough for a few hundred texts
 DIGITS = 8
+#: the file of texts that several notebooks of a folder have
+COMMON = "common"
+#: cells that come from the exercises, which have their own two languages
+EXERCISE = "**Exercise "
 #: how much of the English text stands in an entry for whoever reads the file
 FIRST_WORDS = 60
 
@@ -31,11 +35,12 @@ def digest(text: str) -> str:
 
 
 def translations(notebook: Path) -> dict[str, str]:
-    """Digest of an English text -> its Chinese, for one notebook; empty without a file."""
-    path = notebook.parent / "zh" / f"{notebook.stem}.yaml"
-    if not path.exists():
-        return {}
-    return {entry["of"]: entry["zh"] for entry in read_yaml(path)}
+    """Digest of an English text -> its Chinese, for one notebook, texts that several have
+    (`common.yaml`) included; empty without files.
+    """
+    folder = notebook.parent / "zh"
+    paths = [path for name in (COMMON, notebook.stem) if (path := folder / f"{name}.yaml").exists()]
+    return {entry["of"]: entry["zh"] for path in paths for entry in read_yaml(path)}
 
 
 def in_language(cells: list[Any], notebook: Path) -> list[Any]:
@@ -58,9 +63,11 @@ def account(notebook: Path) -> tuple[list[str], list[str]]:
     """
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     texts = ["".join(c["source"]) for c in cells if c["cell_type"] == "markdown"]
+    texts = [text for text in texts if not text.startswith(EXERCISE)]
     known = translations(notebook)
     missing = [text for text in texts if digest(text) not in known]
-    return missing, sorted(set(known) - {digest(text) for text in texts})
+    own = set(known) - set(translations(notebook.with_stem(COMMON)))
+    return missing, sorted(own - {digest(text) for text in texts})
 
 
 def notebooks() -> list[Path]:

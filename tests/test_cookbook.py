@@ -87,9 +87,10 @@ def test_a_missing_column_is_named_with_the_rename_that_may_be_meant():
     assert "ordered_on, status, gross, total" in str(refusal.value)
     with pytest.raises(PlaybookError, match="no table order"):
         open_frames(order=frame)
-    with pytest.raises(PlaybookError, match=r"1 rows.*'soon'"):
-        odd = PURCHASES.assign(when=["soon", *PURCHASES.when[1:]])
-        open_purchases(odd, customer="client", day="when", amount="paid")
+    for day in ("soon", "03/04/2026"):  # the second has two readings
+        odd = PURCHASES.assign(when=[day, *PURCHASES.when[1:]])
+        with pytest.raises(PlaybookError, match=f"1 rows.*'{day}'"):
+            open_purchases(odd, customer="client", day="when", amount="paid")
 
 
 def test_a_shop_shows_its_tables_and_offers_them_to_tab():

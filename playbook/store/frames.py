@@ -57,7 +57,7 @@ def open_purchases(
     """Open a shop from one frame of purchases: a row is one line of an order.
 
     `customer`, `day`, `amount` name its columns: who (missing for guests), the shop
-    day, the money of the row without tax. `order` names the order; without it, what a
+    day (YYYY-MM-DD, or a datetime column), the money of the row without tax. `order` names the order; without it, what a
     customer bought on a day is one order. Rows below 0 are refunds. Enough for cohorts,
     segments and lifetime value; stock, traffic and costs stay unknown. Raises PlaybookError for a
     column that is not there, for a day or an amount that cannot be read.
@@ -80,7 +80,8 @@ def open_purchases(
 
 
 def _days(values: Series, column: str) -> Series:
-    days = pd.to_datetime(values, errors="coerce")
+    # other ways of writing a day have two readings: 03/04 is March or April
+    days = pd.to_datetime(values, errors="coerce", format="ISO8601")
     if days.isna().any():
         bad = values[days.isna()]
         raise PlaybookError(
