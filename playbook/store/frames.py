@@ -57,10 +57,11 @@ def open_purchases(
     """Open a shop from one frame of purchases: a row is one line of an order.
 
     `customer`, `day`, `amount` name its columns: who (missing for guests), the shop
-    day (YYYY-MM-DD, or a datetime column), the money of the row without tax. `order` names the order; without it, what a
-    customer bought on a day is one order. Rows below 0 are refunds. Enough for cohorts,
-    segments and lifetime value; stock, traffic and costs stay unknown. Raises PlaybookError for a
-    column that is not there, for a day or an amount that cannot be read.
+    day (YYYY-MM-DD, or a datetime column), the money of the row without tax. `order`
+    names the order; without it, what a customer bought on a day is one order. Rows
+    below 0 are refunds. Enough for cohorts, segments and lifetime value; stock, traffic
+    and costs stay unknown. Raises PlaybookError for a column that is not there, for a
+    day or an amount that cannot be read.
     """
     named = {"customer": customer, "day": day, "amount": amount} | (
         {"order": order} if order else {}
