@@ -28,12 +28,15 @@ import nbformat
 from IPython.core.formatters import DisplayFormatter
 from IPython.display import display
 from IPython.utils.capture import capture_output
+from pandas import DataFrame
 
 from playbook.errors import Blocked
+from playbook.numbers import frame_html
 from playbook.runs import execute, month
 from playbook.runs.execute import Outcome
 
 FORMATTER = DisplayFormatter()
+FORMATTER.formatters["text/html"].for_type(DataFrame, frame_html)
 
 
 def execute_here(
@@ -70,15 +73,15 @@ def run_cell(source: str, space: dict[str, Any]) -> tuple[list[Any], BaseExcepti
     body = ast.parse(source).body
     last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
     value, problem, errors = None, None, io.StringIO()
-    with capture_output(stderr=False) as shown, contextlib.redirect_stderr(errors):
-        with warnings.catch_warnings():
-            warnings.simplefilter("default")
-            try:
-                exec(compile(ast.Module(body, []), "<cell>", "exec"), space)
-                if last is not None:
-                    value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), space)
-            except Exception as error:  # whatever a chapter raises is what is looked for
-                problem = error
+    kept = contextlib.redirect_stderr(errors), warnings.catch_warnings()
+    with capture_output(stderr=False) as shown, kept[0], kept[1]:
+        warnings.simplefilter("default")
+        try:
+            exec(compile(ast.Module(body, []), "<cell>", "exec"), space)
+            if last is not None:
+                value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), space)
+        except Exception as error:  # whatever a chapter raises is what is looked for
+            problem = error
     outputs = _streams(stdout=shown.stdout, stderr=errors.getvalue())
     outputs += [_display(rich.data) for rich in shown.outputs if rich.data]
     is_told = value is not None and not source.rstrip().endswith(";")

@@ -1,6 +1,7 @@
 """What must be true of any shop: closed days, thin sections, many channels, non-products."""
 
 import datetime as dt
+import re
 import tracemalloc
 
 import ibis
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.chapters.customer_journey import parcels
+from playbook.chapters.customer_journey import aftersales, parcels
 from playbook.chapters.inventory_planning.inventory import what_if_lead
 from playbook.chapters.market_research.market import price_bands
 from playbook.chapters.monthly_review.cautions import caveats
@@ -19,8 +20,10 @@ from playbook.errors import PlaybookError
 from playbook.measures.demand_panel import demand_law, demand_panel, stockouts, usual_days
 from playbook.methods.attribution import markov_removal
 from playbook.methods.newsvendor import levels_for_fill
+from playbook.numbers import frame_html, shown_number
 from playbook.runs.results import Results
 from playbook.store import open_store
+from playbook.store.trading import closures
 
 AS_OF = dt.date(2026, 6, 28)  # a Sunday
 
@@ -114,6 +117,98 @@ def lines_of(**columns):
     n = len(columns["sku"])
     base = {"order_id": [f"o{i}" for i in range(n)], "ordered_on": dt.date(2026, 6, 1)}
     return pd.DataFrame({**base, **columns})
+
+
+def orders_by_day(counts, *, start="2025-01-01"):
+    """Orders of every day of a log."""
+    return pd.Series(counts, index=pd.date_range(start, periods=len(counts)))
+
+
+@pytest.mark.parametrize("rate", [0.2, 1.0, 3.0])
+def test_an_empty_day_of_a_quiet_shop_is_no_closed_day(rate):
+    rng = np.random.default_rng(11)
+    n_runs = [len(closures(orders_by_day(rng.poisson(rate, 420))).runs) for _ in range(40)]
+    assert np.count_nonzero(n_runs) <= 3, "one log in a hundred by chance"
+
+
+def test_a_weekday_is_closed_where_chance_does_not_leave_it_empty():
+    rng = np.random.default_rng(12)
+    days = pd.date_range("2025-01-01", periods=420)
+    is_open = days.day_of_week != 5
+    for rate, expected in ((4.0, (5,)), (0.5, (5,)), (0.02, ())):
+        found = closures(orders_by_day(rng.poisson(rate, 420) * is_open))
+        assert found.weekdays == expected, rate
+        assert found.closed(days)[~is_open].all() == bool(expected)
+
+
+def test_a_closed_month_is_closed_and_so_is_one_empty_day_of_a_busy_shop():
+    counts = np.random.default_rng(13).poisson(2.0, 420)
+    counts[100:130] = 0
+    first, last = closures(orders_by_day(counts)).runs[0]
+    assert abs((first - pd.Timestamp("2025-04-11")).days) <= 3
+    assert 27 <= (last - first).days <= 35
+    busy = np.random.default_rng(14).poisson(80, 420)
+    busy[200] = 0
+    assert len(closures(orders_by_day(busy)).runs) == 1
+
+
+def test_no_result_holds_an_endless_number(tmp_path):
+    results = Results("01_market_research", str(tmp_path))
+    kept = results.table("shares", pd.DataFrame({"share": [0.5, np.inf, -np.inf], "n": [1, 2, 3]}))
+    assert kept.share.tolist()[0] == 0.5 and kept.share.isna().sum() == 2
+    path = tmp_path / "01_market_research" / "tables" / "shares.parquet"
+    assert pd.read_parquet(path).share.isna().sum() == 2
+
+
+@pytest.mark.parametrize(
+    "number, shown",
+    [
+        (11_213_456.7, "11,213,457"),
+        (583.24, "583.2"),
+        (67.123, "67.12"),
+        (0.31, "0.310"),
+        (0.000123, "0.00012"),
+        (-1e-13, "0"),
+        (5.0, "5"),
+    ],
+)
+def test_a_number_is_read_without_an_exponent(number, shown):
+    assert shown_number(number) == shown
+
+
+def test_a_shown_frame_has_shares_as_percents_and_dashes_for_what_is_missing():
+    frame = pd.DataFrame({"cm_share": [0.25], "money": [1.461756e6], "why": [None], "year": [2026]})
+    cells = re.findall(r"<td>(.*?)</td>", frame_html(frame))
+    assert cells == ["25.0%", "1,461,756", "–", "2026"]
+
+
+def test_money_back_on_postage_is_no_return_of_goods():
+    day = dt.date(2026, 1, 10)
+    lines = pd.DataFrame(
+        {
+            "order_id": ["1", "1", "2"],
+            "line_no": [1, 2, 1],
+            "ordered_on": day,
+            "sku": ["cup", "POST", "cup"],
+            "revenue": [50.0, 5.0, 50.0],
+            "is_product": [True, False, True],
+        }
+    )
+    back = pd.DataFrame(
+        {
+            "order_id": ["1", "1", "2"],
+            "line_no": [1, 2, pd.NA],
+            "sku": ["cup", "POST", "POST"],
+            "ordered_on": day,
+            "refunded_on": day,
+            "amount": [50.0, 5.0, 9.0],
+            "kind": "return",
+            "reason": "late",
+        }
+    ).astype({"line_no": "Int64"})
+    found = aftersales.returns(lines, back, as_of=AS_OF)
+    assert found[found["view"] == "month"][["sold", "returned"]].values.tolist() == [[100.0, 50.0]]
+    assert "POST" not in set(found.key)
 
 
 def test_where_everything_was_free_price_bands_refuse_by_name():

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-
 from zoo_twists import TWISTS
 
 CASES = Path(__file__).parent / "cases" / "shops"
@@ -221,7 +220,9 @@ def _days(shop: Kind, rng: np.random.Generator) -> pd.DatetimeIndex:
     last = pd.Timestamp(shop.ends_on)
     first = last.to_period("M").start_time - pd.DateOffset(months=shop.months - 1)
     days = pd.date_range(first + pd.Timedelta(days=shop.starts_late), last)
-    is_open = days.day_of_week.isin(shop.weekdays) & ~days.strftime("%Y-%m").isin(shop.closed_months)
+    is_open = days.day_of_week.isin(shop.weekdays) & ~days.strftime("%Y-%m").isin(
+        shop.closed_months
+    )
     is_open &= rng.random(len(days)) >= shop.quiet_share
     is_open[0] = True  # the log starts where it says
     return days[is_open]

@@ -102,7 +102,16 @@ def reserved_words(tables: Tables) -> Tables:
 
 def markup(tables: Tables) -> Tables:
     """Titles, channels and categories a page or a spreadsheet might run."""
-    titles = ["<script>alert(1)</script>", "=1+1", "a|b\n# c", "x" * 300, "$y_1$", "{0}", "%s", "\\"]
+    titles = [
+        "<script>alert(1)</script>",
+        "=1+1",
+        "a|b\n# c",
+        "x" * 300,
+        "$y_1$",
+        "{0}",
+        "%s",
+        "\\",
+    ]
     n = len(tables["products"])
     title = [titles[i % len(titles)] for i in range(n)]
     by_sku = dict(zip(tables["products"].sku, title, strict=True))
@@ -148,7 +157,10 @@ def gaps(tables: Tables) -> Tables:
     for name, column in (("orders", "delivered_at"), ("orders", "promised_at")):
         out[name][column] = pd.to_datetime(out[name][column])
     out["refunds"]["refunded_at"] = pd.to_datetime(out["refunds"]["refunded_at"])
-    for name, columns in (("order_lines", ["unit_cost", "list_price"]), ("products", ["unit_cost"])):
+    for name, columns in (
+        ("order_lines", ["unit_cost", "list_price"]),
+        ("products", ["unit_cost"]),
+    ):
         out[name][columns] = out[name][columns].astype(float)
     out["refunds"]["line_no"] = out["refunds"]["line_no"].astype("Int64")
     out["customers"]["is_contactable"] = out["customers"]["is_contactable"].astype("boolean")
@@ -233,7 +245,9 @@ def thin_extras(tables: Tables) -> Tables:
 
 def _only(tables: Tables, orders: pd.DataFrame) -> Tables:
     """The tables with these orders alone."""
-    kept = {n: tables[n][tables[n].order_id.isin(orders.order_id)] for n in ("order_lines", "refunds")}
+    kept = {
+        n: tables[n][tables[n].order_id.isin(orders.order_id)] for n in ("order_lines", "refunds")
+    }
     people = tables["customers"]
     people = people[people.customer_id.isin(orders.customer_id)]
     return tables | kept | {"orders": orders, "customers": people}

@@ -29,6 +29,7 @@ __all__ = [
 TEMPLATES = PACKAGE / "runs" / "templates"
 ABOUT_ONE_PERSON = {"customer_id", "visitor_id", "respondent_id", "journey_id"}
 ROWS_SHOWN = 60
+MOST_PLACES = 6  # digits after the point: what is smaller is nothing to a reader
 CENTS_BELOW = 10_000  # money from here on is shown without cents
 # column -> the group of labels its codes are in
 CODES = {
@@ -132,7 +133,10 @@ def plain_number(value: Any, digits: int = 3) -> str:
         return f"{int(number):,}"
     if abs(number) >= 1000:
         return f"{number:,.0f}"
-    return f"{number:,.{max(digits - 1 - math.floor(math.log10(abs(number))), 0)}f}"
+    places = max(digits - 1 - math.floor(math.log10(abs(number))), 0)
+    if places > MOST_PLACES:
+        return f"{number:.{MOST_PLACES}f}" if abs(number) >= 10**-MOST_PLACES else "0"
+    return f"{number:,.{places}f}"
 
 
 def cell_of(value: Any, column: str, unit: str = "") -> Cell:

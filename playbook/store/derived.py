@@ -21,6 +21,7 @@ from ibis import Table, Value, _
 from playbook.messages import read_yaml
 from playbook.store.contract import KINDS, MONEY, TABLES
 from playbook.store.shop import Store
+from playbook.store.trading import closures, orders_by_day
 from playbook.tables import schema
 
 __all__ = [
@@ -481,17 +482,19 @@ def _with_stock(shop: Store, days: Table) -> Table:
 
 
 def _calendar(shop: Store) -> Table:
-    """Every day of the log up to as-of; a trading day is one on which any order was
-    placed.
+    """Every day of the log up to as-of, and whether the shop was open: a quiet day
+    without an order is a trading day, a closed one is not (see `trading`).
     """
-    traded = shop.orders.select(day_on=_.ordered_on).distinct().mutate(is_trading=True)
     start, stop = (
         ibis.timestamp(str(day)) for day in (shop.observed_from, shop.as_of + dt.timedelta(days=1))
     )
     every = ibis.range(start, stop, ibis.interval(days=1)).unnest().name("at").as_table()
     every = every.select(day_on=_.at.cast("date"))
-    joined = every.left_join(traded, "day_on").drop("day_on_right")
-    return joined.mutate(is_trading=_.is_trading.fill_null(False))
+    shut = closures(orders_by_day(shop))
+    is_closed = every.day_on.day_of_week.index().isin(shut.weekdays or (-1,))
+    for first, last in shut.runs:
+        is_closed |= every.day_on.between(ibis.literal(first.date()), ibis.literal(last.date()))
+    return every.mutate(is_trading=~is_closed)
 
 
 def _with_calendar_promotions(shop: Store, days: Table) -> Table:

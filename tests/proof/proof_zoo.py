@@ -101,7 +101,7 @@ def run(name: str, store: Path, kind: zoo.Kind, place: Path, *, here: bool) -> d
             n[:2]: "failed" if e["status"] == "failed" else len(e.get("blocked", []))
             for n, e in record["notebooks"].items()
         }
-        told["rules"] = broken_rules(path.parent)
+        told["rules"] = broken_rules(path.parent, store)
     told["is_named"] = is_named(told, kind)
     place.mkdir(parents=True, exist_ok=True)
     known.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -173,7 +173,7 @@ def _visits(shop: Store, days: pd.DatetimeIndex) -> DataFrame:
 
 def _in_stock(shop: Store) -> pd.Series:
     """Share of the range that was in stock, by month: each sku counts as it sold on its
-    stocked days of late.
+    stocked days of late. Empty where nothing was ever sold.
     """
     by_sku = sums_by(
         shop.sku_days.mutate(month=_.day_on.strftime("%Y-%m")),
@@ -183,6 +183,8 @@ def _in_stock(shop: Store) -> pd.Series:
         stocked=total("is_stocked"),
         days=_.count().cast("float64"),
     )
+    if by_sku.empty:
+        return pd.Series(dtype=float)
     wide = by_sku.pivot(index="month", columns="sku").fillna(0.0)
     late = wide[["sold", "stocked"]].rolling(PACE_MONTHS, min_periods=1).sum()
     pace = (late.sold / late.stocked.where(late.stocked > 0)).fillna(0.0)
