@@ -75,7 +75,10 @@ def run_cell(source: str, space: dict[str, Any]) -> tuple[list[Any], BaseExcepti
     value, problem, errors = None, None, io.StringIO()
     kept = contextlib.redirect_stderr(errors), warnings.catch_warnings()
     with capture_output(stderr=False) as shown, kept[0], kept[1]:
+        # as in a kernel: what is meant for developers of a library is not shown
         warnings.simplefilter("default")
+        for kind in (DeprecationWarning, PendingDeprecationWarning, ResourceWarning):
+            warnings.simplefilter("ignore", kind)
         try:
             exec(compile(ast.Module(body, []), "<cell>", "exec"), space)
             if last is not None:

@@ -8,6 +8,7 @@ import ibis
 import numpy as np
 import pandas as pd
 import pytest
+from shops import order, write_shop
 
 from playbook.chapters.customer_journey import aftersales, parcels
 from playbook.chapters.inventory_planning.inventory import what_if_lead
@@ -18,6 +19,8 @@ from playbook.chapters.recommendations.pairs import item_pairs, strongest_pairs
 from playbook.chapters.start_here import facts
 from playbook.errors import PlaybookError
 from playbook.measures.demand_panel import demand_law, demand_panel, stockouts, usual_days
+from playbook.measures.metrics import monthly_sales
+from playbook.measures.odd_buyers import odd_buyers
 from playbook.methods.attribution import markov_removal
 from playbook.methods.newsvendor import levels_for_fill
 from playbook.numbers import frame_html, shown_number
@@ -209,6 +212,46 @@ def test_money_back_on_postage_is_no_return_of_goods():
     found = aftersales.returns(lines, back, as_of=AS_OF)
     assert found[found["view"] == "month"][["sold", "returned"]].values.tolist() == [[100.0, 50.0]]
     assert "POST" not in set(found.key)
+
+
+def shop_of(folder, people, until="2026-06"):
+    """A shop from (customer, day, orders, units an order)."""
+    rows = [
+        order(f"{who}{day}{n}{m}", f"2026-{day}", who, quantity=units)
+        for m, (who, day, n_orders, units) in enumerate(people)
+        for n in range(n_orders)
+    ]
+    return open_store(write_shop(folder, rows), until=until)
+
+
+def test_software_and_business_buyers_are_told_by_their_orders_and_left_out_of_averages(tmp_path):
+    persons = [(f"p{n}", f"05-{n % 28 + 1:02d}", 1, 2) for n in range(30)]
+    bursts = [("bot", day, 5, 1) for day in ("06-01", "06-02", "06-03")]
+    others = [("twice", "06-01", 5, 1), ("twice", "06-02", 5, 1), ("shop", "06-09", 1, 50)]
+    shop = shop_of(tmp_path / "s", [*persons, *bursts, *others, ("near", "06-09", 1, 49)])
+    odd = odd_buyers(shop)
+    assert dict(zip(odd.customer_id, odd.kind, strict=True)) == {
+        "bot": "machine",
+        "shop": "business",
+    }
+    table = facts.odd_buyers_table(shop, odd).set_index("kind")
+    assert table.loc["business", ["n_customers", "orders", "revenue"]].tolist() == [1, 1, 500.0]
+    money = monthly_sales(shop).query("metric == 'spend_per_buyer' and month == '2026-06'")
+    assert money[["amount", "n"]].values.tolist() == [[(100 + 490) / 2, 2.0]]
+
+
+def test_where_most_buy_much_nobody_is_a_business_buyer(tmp_path):
+    shop = shop_of(tmp_path / "s", [(f"p{n}", f"06-{n + 1:02d}", 1, 400) for n in range(9)])
+    assert odd_buyers(shop).empty
+
+
+def test_a_hundred_orders_a_year_are_software_where_others_buy_five(tmp_path):
+    days = pd.date_range("2026-01-01", periods=100).strftime("%m-%d")
+    usual = [(f"p{n}", f"05-{n + 1:02d}", 5, 1) for n in range(20)]
+    bot, fan = ([(who, day, 1, 1) for day in days[k:]] for k, who in enumerate(("bot", "fan")))
+    shop = shop_of(tmp_path / "s", [*usual, *bot], until="2026-05")
+    assert odd_buyers(shop).customer_id.tolist() == ["bot"]
+    assert odd_buyers(shop_of(tmp_path / "t", [*usual, *fan], until="2026-05")).empty
 
 
 def test_where_everything_was_free_price_bands_refuse_by_name():

@@ -41,6 +41,7 @@ TIER_STEP = 1.25  # the least step from one proposed threshold to the next
 EXPONENT = re.compile(r"(?<![\w.])-?\d(?:\.\d+)?e[+-]\d\d(?!\w)")
 RAW = re.compile(r"(?<![\w./-])\d+\.\d{9,}(?![\w.])")
 UNGROUPED = re.compile(r"(?<![\w.,/-])\d{7,}\.\d+(?!\w)")
+DEVELOPERS = re.compile("(Deprecation|Pandas4|Resource)Warning")
 CODE_NAMES = re.compile(r"^(?:nan|NaN|inf|-inf|NaT|None|<NA>)$")
 
 
@@ -152,9 +153,10 @@ def nobody_is_warned(month: Month) -> Iterator[str]:
     for path in sorted(month.folder.glob("[01]*/notebook.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         outputs = [output for cell in cells for output in cell.get("outputs", [])]
-        for output in outputs:
-            if output.get("name") == "stderr":
-                yield f"{path.parent.name[:2]}: {''.join(output['text']).strip()[:140]!r}"
+        told = ["".join(o["text"]).strip() for o in outputs if o.get("name") == "stderr"]
+        told = [text for text in told if not DEVELOPERS.search(text)]
+        if told:
+            yield f"{path.parent.name[:2]}: {len(told)} cells, as {told[0][:140]!r}"
 
 
 def parts_make_the_whole(month: Month) -> Iterator[str]:

@@ -31,6 +31,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import zoo
 from zoo_rules import broken_rules
 
+UNFINISHED = 124  # exit status where shops are left to run
 CHAPTERS = [f"{n:02d}" for n in range(12)]
 
 
@@ -128,11 +129,15 @@ def main() -> int:
     asked.add_argument("--only", nargs="*", default=[""], help="words of the kinds' names")
     asked.add_argument("--home", type=Path, default=ROOT / "proof" / "zoo")
     asked.add_argument("--random", type=int, default=0, help="further shops by other seeds")
+    asked.add_argument("--seconds", type=float, default=1e9, help="start no shop after so many")
     asked.add_argument("--here", action="store_true", help="notebooks in this process")
     given = asked.parse_args()
     print(f"{'kind':30s} {' '.join(CHAPTERS)}", flush=True)
-    wrong = 0
+    wrong, began = 0, time.perf_counter()
     for name, (store, kind) in shops(given.home, given.only, given.random).items():
+        if time.perf_counter() - began > given.seconds:
+            print("more to run: start again")
+            return UNFINISHED
         place = given.home / "runs" / re.sub(r"\W+", "-", name)
         told = run(name, store, kind, place, here=given.here)
         print(f"{row(told)} {told['seconds']:.0f} s", flush=True)
