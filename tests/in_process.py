@@ -2,7 +2,7 @@
 
 `execute_here` stands in for `playbook.runs.execute.execute_notebook`: same arguments, same
 outcome, same saved copy, outputs included. What a kernel adds (its own process, thread
-limits, raster images beside the saved drawings) is not here, so a shop counts as run by
+limits, raster images) is not here, so a shop counts as run by
 the command line only when `playbook run` ran it.
 """
 
@@ -28,6 +28,7 @@ import nbformat
 from IPython.core.formatters import DisplayFormatter
 from IPython.display import display
 from IPython.utils.capture import capture_output
+from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from playbook.errors import Blocked
@@ -93,8 +94,17 @@ def run_cell(source: str, space: dict[str, Any]) -> tuple[list[Any], BaseExcepti
 
 
 def run_months_here() -> None:
-    """Make `run_month` of this process execute its notebooks here."""
+    """Make `run_month` of this process execute its notebooks here, and save drawings
+    once, as the pages show them.
+    """
     month.execute_notebook = execute_here
+    save = Figure.savefig
+
+    def save_once(figure: Figure, place: object, **how: object) -> None:
+        if not str(place).endswith(".png"):
+            save(figure, place, **how)
+
+    Figure.savefig = save_once
 
 
 def _with_parameters(cells: list[Any], parameters: dict[str, Any]) -> list[Any]:
