@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pandas import DataFrame
 
-from playbook.numbers import show_frames
+from playbook.shown import show_frames
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

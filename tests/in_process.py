@@ -32,9 +32,9 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from playbook.errors import Blocked
-from playbook.numbers import frame_html
 from playbook.runs import execute, month
 from playbook.runs.execute import Outcome
+from playbook.shown import frame_html
 
 FORMATTER = DisplayFormatter()
 FORMATTER.formatters["text/html"].for_type(DataFrame, frame_html)

@@ -1,7 +1,10 @@
 """What must be true of any shop: closed days, thin sections, many channels, non-products."""
 
 import datetime as dt
+import os
 import re
+import subprocess
+import sys
 import tracemalloc
 
 import ibis
@@ -23,8 +26,10 @@ from playbook.measures.metrics import monthly_sales
 from playbook.measures.odd_buyers import odd_buyers
 from playbook.methods.attribution import markov_removal
 from playbook.methods.newsvendor import levels_for_fill
-from playbook.numbers import frame_html, shown_number
+from playbook.runs.cells import decision_text
 from playbook.runs.results import Results
+from playbook.runs.titles import named_titles, told_titles
+from playbook.shown import frame_html, shown_number
 from playbook.store import open_store
 from playbook.store.trading import closures
 
@@ -254,6 +259,24 @@ def test_a_hundred_orders_a_year_are_software_where_others_buy_five(tmp_path):
     assert odd_buyers(shop_of(tmp_path / "t", [*usual, *fan], until="2026-05")).empty
 
 
+def test_a_decision_tells_the_titles_of_its_skus_and_shares_as_percents(tmp_path):
+    goods = pd.DataFrame({"sku": ["mug", "pot"], "title": ["A blue mug ", "pot"]})
+    rows = [order("1", "2026-06-30", "ann")]
+    shop = open_store(write_shop(tmp_path / "s", rows, products=goods), until="2026-06")
+    subjects = pd.Series(["mug + pot", "mug", "supplier 1"])
+    chapter = tmp_path / "m" / "07_x"
+    chapter.mkdir(parents=True)
+    subjects.to_frame("subject").to_parquet(chapter / "decisions.parquet")
+    titles = named_titles(shop, tmp_path / "m")
+    assert told_titles(subjects, titles).tolist() == ["A blue mug", "A blue mug", ""]
+    facts_of = {"action": "order", "subject_type": "sku", "subject": "mug", "titles": "A blue mug"}
+    assert decision_text(facts_of)["what"].endswith("mug · A blue mug")
+    goal = {"action": "set target", "subject_type": "kpi", "subject": "x", "size": 0.604}
+    goal |= {"unit": "returning_buyer_share", "effect_kind": "forecast", "expected_effect": 0.6}
+    told = decision_text(goal)
+    assert told["how much"].startswith("60.4 %") and told["expected"].startswith("60.0 %")
+
+
 def test_where_everything_was_free_price_bands_refuse_by_name():
     lines = lines_of(sku=["a"], category="x", quantity=1, revenue=0.0)
     with pytest.raises(PlaybookError, match="No line was sold at a price"):
@@ -393,3 +416,17 @@ def test_a_long_wait_is_covered_and_its_level_is_no_lower(lead_weeks):
         on_hand -= sold
         served, demanded = served + sold.sum(), demanded + wanted.sum()
     assert 0.9 < served / demanded < 0.975
+
+
+def test_linear_algebra_runs_in_one_thread_whoever_starts_the_notebook():
+    asked = (
+        "import os, numpy, threadpoolctl; from playbook.threads import one_thread; one_thread();"
+        "import scipy.linalg, sklearn.linear_model;"
+        "print({part['num_threads'] for part in threadpoolctl.threadpool_info()})"
+    )
+    plain = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    for given, expected in (({}, "{1}"), ({"OMP_NUM_THREADS": "2"}, "{")):
+        done = subprocess.run(
+            [sys.executable, "-c", asked], env=plain | given, capture_output=True, text=True
+        )
+        assert done.stdout.startswith(expected), done.stderr

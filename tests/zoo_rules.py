@@ -42,6 +42,7 @@ EXPONENT = re.compile(r"(?<![\w.])-?\d(?:\.\d+)?e[+-]\d\d(?!\w)")
 RAW = re.compile(r"(?<![\w./-])\d+\.\d{9,}(?![\w.])")
 UNGROUPED = re.compile(r"(?<![\w.,/-])\d{7,}\.\d+(?!\w)")
 DEVELOPERS = re.compile("(Deprecation|Pandas4|Resource)Warning")
+FACTS = re.compile(r"\{'\w+': ")
 CODE_NAMES = re.compile(r"^(?:nan|NaN|inf|-inf|NaT|None|<NA>)$")
 
 
@@ -143,6 +144,8 @@ def numbers_are_read(month: Month) -> Iterator[str]:
             found = [hit[0] for _tag, part in plain if (hit := pattern.search(part))]
             if found:
                 yield f"{where}: {named}: {len(found)} times, as {found[0]}"
+        if any(FACTS.search(part) for _tag, part in plain):
+            yield f"{where}: facts as code prints them"
         missing = [part for tag, part in plain if tag == "td" and CODE_NAMES.match(part.strip())]
         if missing:
             yield f"{where}: {len(missing)} cells say {missing[0].strip()}"

@@ -94,14 +94,22 @@ def decision_text(row: Mapping[str, Any]) -> dict[str, str]:
         plain_number(row.get(name))
         for name in ("size", "effect_low", "expected_effect", "effect_high")
     )
+    metric = METRICS.get(str(row.get("unit") or ""))
+    if metric is not None and metric.unit == "share":
+        size = _percent(row.get("size"))
+        if row.get("effect_kind") == "forecast":
+            ends = ("effect_low", "expected_effect", "effect_high")
+            low, middle, high = (_percent(row.get(name)) for name in ends)
+    unit = str(row.get("unit") or "") if metric is None else metric_name(str(row["unit"]))
     effect = f"{middle} ({low} – {high})" if middle and low and high else middle
     action = label("actions", str(row["action"]))
     if language() == "zh":  # a Chinese action names what it is done to
         action += label("subjects", str(row["subject_type"]))
+    subject = " · ".join(filter(None, (str(row.get("subject") or ""), row.get("titles"))))
     return {
         "who": label("roles", str(row.get("owner_role") or "")),
-        "what": say("runs.decision", action=action, subject=str(row.get("subject") or "")),
-        "how much": " ".join(filter(None, (size, str(row.get("unit") or "")))) if size else "",
+        "what": say("runs.decision", action=action, subject=subject),
+        "how much": " ".join(filter(None, (size, unit))) if size else "",
         "by when": str(row.get("due_on") or ""),
         "why": _why(row),
         "expected": f"{effect} {row.get('effect_unit') or ''}".strip() if effect else "",
@@ -118,6 +126,11 @@ def _why(row: Mapping[str, Any]) -> str:
     told = f"{metric_name(metric)} {value}"
     told += say("runs.threshold", limit=limit) if limit else ""
     return say("runs.evidence_and_reason", evidence=told, reason=reason) if reason else told
+
+
+def _percent(value: Any) -> str:
+    """A share as a percentage; empty when missing."""
+    return "" if value is None or pd.isna(value) else f"{float(value) * 100:.1f} %"
 
 
 def plain_number(value: Any, digits: int = 3) -> str:
