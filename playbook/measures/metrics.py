@@ -203,6 +203,11 @@ def _monthly_sums(shop: Store, months: int) -> DataFrame:
     table = table.join(_by_month(people, "ordered_on", **spent))
     first = f"{shop.observed_from:%Y-%m}"
     table = table.reindex([m for m in months_back(shop.month, months) if m >= first])
+    # a month of the log without an order sold nothing; its ratios are not known
+    none = ["orders", "gross_sales", "discounts", "sales", "units", "paid", "buyers"]
+    none += ["new_customers", "gmv"]
+    none += ["margin", "n_unknown"] if table.margin.notna().any() else []
+    table = table.fillna(dict.fromkeys(none, 0.0))
     if shop.has("traffic"):
         table = table.join(_by_month(shop.traffic, "day_on", sessions=total("sessions")))
     if shop.truncated_before is not None:  # nobody can say who was new before that day
