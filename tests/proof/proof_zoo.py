@@ -52,7 +52,10 @@ def shops(home: Path, words: list[str], n_random: int) -> dict[str, tuple[Path, 
             found[name] = folder, zoo.KINDS[kind]
     cases = {f"case {name}": folder for name, folder in zoo.cases().items()}
     plain = {n: (f, zoo.Kind()) for n, f in cases.items() if any(word in n for word in words)}
-    return found | plain
+    found |= plain
+    # in the order of the words
+    place = {n: next(i for i, word in enumerate(words) if word in n) for n in found}
+    return {name: found[name] for name in sorted(found, key=place.get)}
 
 
 def by_command_line(words: list[str]) -> tuple[int, str]:
@@ -123,6 +126,10 @@ def row(told: dict) -> str:
     return f"{told['name'][:30]:30s} {' '.join(f'{c:>2s}' for c in cells)}  {state}"
 
 
+def _not_saved(*_given: object, **_how: object) -> None:
+    """A drawing is made and not written."""
+
+
 def main() -> int:
     """Run what is missing and print the table; returns how many kinds are not right."""
     asked = argparse.ArgumentParser(description=__doc__)
@@ -131,7 +138,12 @@ def main() -> int:
     asked.add_argument("--random", type=int, default=0, help="further shops by other seeds")
     asked.add_argument("--seconds", type=float, default=1e9, help="start no shop after so many")
     asked.add_argument("--here", action="store_true", help="notebooks in this process")
+    asked.add_argument("--bare", action="store_true", help="and no drawing saved")
     given = asked.parse_args()
+    if given.bare:
+        from matplotlib.figure import Figure
+
+        Figure.savefig = _not_saved
     print(f"{'kind':30s} {' '.join(CHAPTERS)}", flush=True)
     wrong, began = 0, time.perf_counter()
     for name, (store, kind) in shops(given.home, given.only, given.random).items():
