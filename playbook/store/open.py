@@ -34,6 +34,7 @@ from playbook.store.files import (
 )
 from playbook.store.shop import Delivery, Recipes, Store
 from playbook.store.write import settle
+from playbook.threads import one_thread
 
 __all__ = ["open_folder", "open_store"]
 
@@ -55,6 +56,7 @@ def open_store(
     taken. `memory` caps the engine (it spills to disk). Raises PlaybookError naming
     file, table, column, rule and rows when the tables break the contract.
     """
+    one_thread()
     place = str(where)
     if "://" in place:
         store = _open_address(place, until, {})
