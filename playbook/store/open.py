@@ -32,6 +32,7 @@ from playbook.store.files import (
     table_files,
     unreadable,
 )
+from playbook.store.overview import shop_page
 from playbook.store.shop import Delivery, Recipes, Store
 from playbook.store.write import settle
 from playbook.threads import one_thread
@@ -43,7 +44,7 @@ NAMED = {
     "demo": ("playbook.demo.make", "ensure_demo"),
     "cdnow": ("playbook.sources.cdnow", "store_folder"),
 }
-RECIPES = Recipes(DERIVED, STEPS, lookback_days)
+RECIPES = Recipes(DERIVED, STEPS, lookback_days, shop_page)
 
 
 def open_store(

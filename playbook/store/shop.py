@@ -58,12 +58,14 @@ class Delivery:
 @dataclass(frozen=True)
 class Recipes:
     """How derived tables are made: those chapters read, the steps on the way to them,
-    and the days after the log's start in which a first order may not be the first.
+    and the days after the log's start in which a first order may not be the first; and
+    how a shop shows itself in a notebook (HTML).
     """
 
     derived: Mapping[str, Callable[[Store], Table]]
     steps: Mapping[str, Callable[[Store], Table]]
     lookback_days: Callable[[Store], int]
+    page: Callable[[Store], str] = repr
 
 
 def expression(table: Table | DataFrame) -> Table:
@@ -132,9 +134,7 @@ class Store:
         return sorted({*super().__dir__(), *tables})
 
     def _repr_html_(self) -> str:
-        from playbook.store.overview import shop_page
-
-        return shop_page(self)
+        return self._recipes.page(self)
 
     def __getattr__(self, name: str) -> Table:
         if name.startswith("_"):
