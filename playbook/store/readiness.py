@@ -223,14 +223,28 @@ def _month_gates(shop: Store, least_days: int) -> Iterator[Gate]:
 
 
 def _share_set_aside(shop: Store) -> float:
-    """The money of rows that could not be used, as a share of all that was delivered."""
+    """The money of rows that could not be used, as a share of all that was delivered; for
+    orders whose money cannot be told in the shop's currency, their share of all orders.
+    """
     if not shop.has("import_ledger"):
         return 0.0
     rows = shop.import_ledger
     size = rows.amount.abs().cast("float64")
-    aside = size.sum(where=rows.reason.isin(SET_ASIDE))
-    found = shop.con.execute(rows.aggregate(aside=aside, all=size.sum())).iloc[0]
-    return float(found.aside / found["all"]) if found["all"] and found.aside > 0 else 0.0
+    orders = rows.n_orders.cast("float64")
+    found = shop.con.execute(
+        rows.aggregate(
+            aside=size.sum(where=rows.reason.isin(SET_ASIDE)),
+            all=size.sum(),
+            foreign=orders.sum(where=rows.reason == "no_exchange_rate"),
+            kept=orders.sum(where=rows.reason == "kept"),
+        )
+    ).iloc[0]
+    foreign = 0.0 if pd.isna(found.foreign) else float(found.foreign)
+    kept = 0.0 if pd.isna(found.kept) else float(found.kept)
+    shares = [foreign / (foreign + kept)] if foreign else [0.0]
+    if found["all"] and found.aside > 0:
+        shares.append(float(found.aside / found["all"]))
+    return max(shares)
 
 
 def _customer_gates(shop: Store, least_customers: int) -> Iterator[Gate]:
