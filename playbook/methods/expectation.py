@@ -27,6 +27,13 @@ CIRCUMSTANCES = {
     "orders": ("orders", "", "spend "),
     "units_per_order": ("units", "orders", "in_stock_share"),
     "revenue_per_unit": ("net_revenue", "units", "no column"),
+    "revenue_per_order": ("net_revenue", "orders", "in_stock_share"),
+    "margin_share": ("margin", "net_revenue", "no column"),
+    "new_share": ("new_customers", "orders", "unpaid_share"),
+    "paid_per_order": ("paid", "orders", "in_stock_share"),
+    "gross_per_order": ("gross", "orders", "in_stock_share"),
+    "discount_share": ("discount", "gross", "no column"),
+    "refund_share_booked": ("refunds", "revenue", "no column"),
 }
 WAVES = (0, 2, 4)  # pairs of yearly waves
 #: how much of its miss a day hands to the next; each month takes the one that fits its past
@@ -40,8 +47,8 @@ LEAST = 0.05  # a share, or a day against the usual one, further down counts as 
 
 
 def expected_months(days: DataFrame, driver: str) -> DataFrame:
-    """One row per month of `days` from the sixth: month (index), expected, miss (log of
-    actual to expected).
+    """One row per month of `days` from the sixth: month (index), expected (of the whole
+    month), miss (log of actual to expected over the days that were observed).
 
     `days`: one row per day in order: day_on, promotion, after_promotion and the columns
     of CIRCUMSTANCES the shop has. A day without the figure, or with nothing to divide
@@ -64,6 +71,7 @@ def expected_months(days: DataFrame, driver: str) -> DataFrame:
     if not usual > 0 or len(months) <= FIRST:
         return nothing
     top, size = top / usual, np.add.reduceat(base, first)[FIRST:]
+    n_days = np.array([pd.Period(month).days_in_month for month in months[FIRST:]])
     actual = np.log(np.maximum(np.add.reduceat(top, first)[FIRST:] / size, LEAST))
     guesses = {}
     for waves in WAVES:
@@ -76,7 +84,7 @@ def expected_months(days: DataFrame, driver: str) -> DataFrame:
     squares = (table.rsub(actual, axis=0) ** 2).expanding().mean().shift(1)
     trust = squares.fillna(1.0).clip(lower=1e-9) ** -2.0
     expected = (table * trust).sum(axis=1) / trust.sum(axis=1)
-    amount = np.exp(expected) * usual * (1.0 if base_name else size)
+    amount = np.exp(expected) * usual * (1.0 if base_name else n_days)
     return DataFrame({"expected": amount, "miss": actual - expected})
 
 
