@@ -16,13 +16,13 @@ from playbook.chapters.monthly_review.decisions import (
 )
 from playbook.chapters.monthly_review.review import (
     anomalies,
-    control_limits,
     day_limits,
     drivers,
     mix_rate,
     scorecard,
     team_score,
 )
+from playbook.chapters.monthly_review.usual import control_limits
 from playbook.measures.metrics import benchmarks, months_back
 from playbook.methods.decomposition import product_drivers
 from playbook.methods.expectation import expected_months
@@ -62,8 +62,8 @@ def decision(**given):
 
 
 def test_quiet_months_raise_hardly_any_flag():
-    """Nominal .3 %, limits estimated from few months allow two points more; with a
-    season, and with one and growth.
+    """One figure alone: nominal 5 %, limits estimated from few months allow five points
+    more; with a season, and with one and growth.
     """
     rng, alarms, growth = np.random.default_rng(1), 0, 1.02 ** np.arange(30)
     for k in range(60):
@@ -71,7 +71,7 @@ def test_quiet_months_raise_hardly_any_flag():
             headline("orders", seasonal(rng) * (growth if k % 2 else 1)), month="2026-10"
         )
         alarms += card.flag.iloc[0] in ("better", "worse")
-    assert alarms / 60 <= 0.003 + 0.02
+    assert alarms / 60 <= 0.05 + 0.05
 
 
 def test_a_month_after_one_that_is_missing_or_too_few_months_set_no_limits():

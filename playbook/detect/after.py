@@ -22,7 +22,7 @@ Finding = dict[str, Any]
 LATE_MORE = 1.0
 #: how far the others' lateness may move what is expected of one, up or down
 MOST_OTHERS = 4.0
-#: refunds are held against the orders of four to twelve weeks before
+#: refunds of a sku are held against its sales of four to twelve weeks before
 LAG, SPAN = 28, 56
 #: times as many refunds or tickets of one kind as before
 BACK_MORE, ASK_MORE = 1.4, 1.4
@@ -66,8 +66,8 @@ def _others_late(due: DataFrame, late: DataFrame, others: pd.Index) -> pd.Series
 
 
 def goods_back(panels: Panels) -> list[Finding]:
-    """Refunds of one reason beside those of the others, and of one sku beside the orders
-    they come from, beyond their pattern.
+    """Refunds of one reason beside those of the others, and of one sku beside its sales of
+    four to twelve weeks before, beyond their pattern.
     """
     refunds = panels.refunds
     if refunds is None or refunds.empty:
@@ -85,14 +85,14 @@ def goods_back(panels: Panels) -> list[Finding]:
         )
     n, money = (panels.wide(refunds, "sku", column) for column in ("n", "amount"))
     often = n.columns[(n.rolling(30, 1).sum().max() >= LEAST_BACK).to_numpy()]
-    orders = panels.orders.orders.shift(LAG).rolling(SPAN, min_periods=14).mean()
-    for sku in often.drop("unknown", errors="ignore"):
+    sold = panels.wide(panels.sales, "sku", "units").shift(LAG).rolling(SPAN, 14).mean()
+    for sku in often.intersection(sold.columns):
         rows += _rise(
             panels,
             "sku_comes_back",
             sku,
             n[sku],
-            orders,
+            sold[sku],
             money[sku],
         )
     return rows

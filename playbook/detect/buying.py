@@ -104,7 +104,7 @@ def codes_out(panels: Panels) -> list[Finding]:
             side=1,
             worth=1.0,
             least_change=OUT - 1,
-            is_count=False,
+            noise="none",
         )
         rows += [row for row in found_ones if _n_used(orders[code], row) >= LEAST_BURST]
     return rows

@@ -24,6 +24,8 @@ __all__ = ["Panels"]
 
 #: months read before the first one that is judged: what its days are held against
 BEFORE_MONTHS = 4
+#: seconds after a campaign within which its code is rightly used: two months
+SENT_CODE = 60 * 86_400
 #: an order in one of these is on its way or has arrived
 SENT = ("paid", "shipped", "done", "refunded")
 
@@ -237,12 +239,10 @@ class Panels:
             return None
         orders = shop.sales_orders.filter(_.coupon.notnull())
         if shop.has("treatments"):
-            reached = shop.treatments.group_by("customer_id").aggregate(last=_.assigned_at.max())
-            orders = orders.left_join(
-                reached.select(who="customer_id", last="last"), [("customer_id", "who")]
-            )
-            age = _.ordered_at.epoch_seconds() - _.last.epoch_seconds()
-            orders = orders.filter(_.last.isnull() | (age > 60 * 86_400) | (age < 0))
+            sent = shop.treatments
+            since = orders.ordered_at.epoch_seconds() - sent.assigned_at.epoch_seconds()
+            is_sent = (orders.customer_id == sent.customer_id) & (since >= 0) & (since <= SENT_CODE)
+            orders = orders.anti_join(sent, is_sent)
         sums = {"orders": _.count().cast("float64"), "discount": total("discount")}
         return self.grouped(
             orders,

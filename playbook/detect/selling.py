@@ -64,6 +64,7 @@ def steps_fail(panels: Panels) -> list[Finding]:
                 side=-1,
                 worth=panels.worth.to_numpy() * onward,
                 least_change=LEAST_FALL,
+                noise="part",
             )
     return rows
 
@@ -89,6 +90,7 @@ def payments_open(panels: Panels) -> list[Finding]:
         side=1,
         worth=worth,
         least_change=1.0,
+        noise="part",
     )
 
 

@@ -159,7 +159,7 @@ def clicks_dearer(panels: Panels) -> list[Finding]:
         paid = money[channel].where(clicks[channel] > 0).to_numpy()
         knobs = {
             "least_change": DEARER - 1,
-            "is_count": False,
+            "noise": "none",
             "side": 1,
             "worth": 1.0,
         }

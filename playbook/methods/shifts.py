@@ -30,7 +30,7 @@ def shifts(
     least_z: float,
     side: int = 0,
     least_change: float = 0.0,
-    is_count: bool = True,
+    noise: str = "count",
     lengths: tuple[int, ...] = LENGTHS,
 ) -> DataFrame:
     """One row per stretch on which sum(top) / sum(base) left what it was before, none
@@ -39,6 +39,8 @@ def shifts(
 
     A day missing on either side was not observed. `side` 1 looks for rises, -1 for
     falls; `least_change` is the least distance from the usual ratio, as a share of it.
+    `noise` is what the days are never steadier than: `count` (Poisson's), `part` (top
+    is a part of base: binomial) or `none`.
     """
     is_seen = np.isfinite(top) & np.isfinite(base)
     y, x = np.where(is_seen, top, 0.0), np.where(is_seen, base, 0.0)
@@ -47,7 +49,7 @@ def shifts(
             y,
             x,
             length,
-            is_count,
+            noise,
         )
         for length in lengths
         if length < len(y)
@@ -63,7 +65,7 @@ def shifts(
     return _apart(table[is_far])
 
 
-def _of_length(y: ndarray, x: ndarray, length: int, is_count: bool) -> ndarray:
+def _of_length(y: ndarray, x: ndarray, length: int, noise: str) -> ndarray:
     """Every stretch of one length with enough days before it."""
     starts = np.arange(LEAST_BEFORE, len(y) - length + 1)
     sums = {name: np.r_[0.0, np.cumsum(v)] for name, v in _moments(y, x).items()}
@@ -75,11 +77,12 @@ def _of_length(y: ndarray, x: ndarray, length: int, is_count: bool) -> ndarray:
         residual = past["yy"] - 2 * usual * past["xy"] + usual**2 * past["xx"]
         weekly = past["YY"] - 2 * usual * past["XY"] + usual**2 * past["XX"]
         unit = np.maximum(residual, weekly / 7) / past["x"]
-        unit = np.maximum(unit, usual if is_count else 0.0)
+        least = {"count": usual, "part": usual * (1 - usual), "none": 0.0}[noise]
+        unit = np.maximum(unit, least)
         excess = now["y"] - usual * now["x"]
         sd = np.sqrt(unit * now["x"] * (1 + now["x"] / past["x"]))
         # what was never seen before is held against one in the days before
-        rare = np.sqrt(np.maximum(now["x"] / past["x"], 1e-12)) if is_count else 0.0
+        rare = np.sqrt(np.maximum(now["x"] / past["x"], 1e-12)) if noise == "count" else 0.0
         z = np.clip(excess / np.maximum(np.maximum(sd, rare), 1e-12), -MOST_Z, MOST_Z)
         ratio = now["y"] / now["x"]
     is_known = (now["x"] > 0) & (past["x"] > 0) & np.isfinite(z)
