@@ -12,12 +12,14 @@ squared miss so far (Bates & Granger 1969).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from numpy import ndarray
 from pandas import DataFrame
 
-__all__ = ["CIRCUMSTANCES", "expected_months"]
+__all__ = ["CIRCUMSTANCES", "expected_days", "expected_months"]
 
 #: driver -> what is counted, by what it is divided, and how the names of the columns
 #: that explain it begin
@@ -25,6 +27,7 @@ CIRCUMSTANCES = {
     "sessions": ("sessions", "", "spend "),
     "cvr_sessions": ("orders", "sessions", "unpaid_share"),
     "orders": ("orders", "", "spend "),
+    "revenue": ("revenue", "", "spend "),
     "units_per_order": ("units", "orders", "in_stock_share"),
     "revenue_per_unit": ("net_revenue", "units", "no column"),
     "revenue_per_order": ("net_revenue", "orders", "in_stock_share"),
@@ -88,6 +91,31 @@ def expected_months(days: DataFrame, driver: str) -> DataFrame:
     return DataFrame({"expected": amount, "miss": actual - expected})
 
 
+def expected_days(days: DataFrame, driver: str) -> DataFrame:
+    """One row per day seen from the sixth month on, as its month's past leads one to
+    expect it: day_on (index), expected, miss (log of actual to expected, with one added
+    to both). Days of `expected_months`, with its middle number of waves; no rows where
+    that has none.
+    """
+    top_name, base_name, _ = CIRCUMSTANCES[driver]
+    nothing = DataFrame({"expected": [], "miss": []}, index=pd.DatetimeIndex([]), dtype=float)
+    if base_name or not {top_name, "promotion"} <= set(days):
+        return nothing
+    day, top = pd.to_datetime(days.day_on), days[top_name].to_numpy(float)
+    is_known = np.isfinite(top)
+    top, base = top[is_known], np.ones(is_known.sum())
+    usual = np.median(top) if len(top) else 0.0
+    first = np.unique(day[is_known].dt.strftime("%Y-%m"), return_index=True)[1]
+    if not usual > 0 or len(first) <= FIRST:
+        return nothing
+    known = _known(days, driver, WAVES[1])[is_known]
+    steps = [fit * usual for _start, _end, fit in _steps(known, top / usual, base, first)]
+    expected = np.concatenate(steps)
+    miss = np.log1p(np.maximum(top[first[FIRST] :], 0.0)) - np.log1p(expected)
+    index = pd.DatetimeIndex(day[is_known][first[FIRST] :], name="day_on")
+    return DataFrame({"expected": expected, "miss": miss}, index=index)
+
+
 def _known(days: DataFrame, driver: str, waves: int) -> ndarray:
     """What was known of each day apart from the figure: a one, slope, weekdays,
     promotions, season, circumstances.
@@ -113,14 +141,24 @@ def _one_step(x: ndarray, top: ndarray, base: ndarray, first: ndarray) -> ndarra
     """Log of each month's mean ratio as its past leads one to expect, from the month
     after the first five.
     """
-    y = np.log(np.clip(top / base, LEAST, 1 / LEAST))
     expected = []
+    for start, end, fit in _steps(x, top, base, first):
+        expected.append(np.log(fit.sum() / base[start:end].sum()))
+    return np.array(expected)
+
+
+def _steps(
+    x: ndarray, top: ndarray, base: ndarray, first: ndarray
+) -> Iterator[tuple[int, int, ndarray]]:
+    """Each month after the first five: its first day, the one after its last, and what
+    its days should have been, from the days before it.
+    """
+    y = np.log(np.clip(top / base, LEAST, 1 / LEAST))
     for start, end in zip(first[FIRST:], [*first[FIRST + 1 :], len(y)], strict=True):
         fit = np.exp(x[:end] @ _coefficients(x[:start], y[:start])) * base[:end]
         recent = 0.5 ** (np.arange(start)[::-1] / LEVEL_DAYS)
         level = max((recent * top[:start]).sum() / (recent * fit[:start]).sum(), LEAST)
-        expected.append(np.log(level * fit[start:].sum() / base[start:end].sum()))
-    return np.array(expected)
+        yield start, end, level * fit[start:]
 
 
 def _coefficients(x: ndarray, y: ndarray) -> ndarray:

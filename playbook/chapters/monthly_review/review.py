@@ -21,6 +21,7 @@ from playbook.chapters.monthly_review.usual import (
 from playbook.chapters.registry import room_facts
 from playbook.measures.metrics import METRICS, months_back
 from playbook.methods.decomposition import mix_and_rate, product_drivers
+from playbook.methods.expectation import CIRCUMSTANCES, expected_days
 from playbook.tables import empty, frame_of, returns, schema
 
 __all__ = [
@@ -257,24 +258,26 @@ def day_limits(daily: DataFrame, *, month: str, metric: str = "orders") -> DataF
     """The month's days of a metric: day_on, amount, expected, lower, upper,
     is_promotion. Empty where the past is too short.
 
-    A day is expected to be the median of the same weekday in the eight weeks before,
-    moved by the level of the last fourteen days; its limits come from the shop's own
-    past errors of that rule (log scale, robust spread), wide enough that a month
-    without news shows any alarm with a chance of one in twenty. Only the newest 400
-    days are read.
+    A day is expected to be the median of the same weekday in the eight weeks before, or
+    what its calendar, promotions and spend lead one to expect (the day model of the
+    card), whichever missed by less on the shop's own past; either is moved by the level
+    of the last fourteen days. The limits come from those misses (log scale, robust
+    spread), wide enough that a month without news shows any alarm with a chance of one
+    in twenty. Only the newest 400 days are judged.
     """
     from scipy.stats import t as student
 
     days = daily.assign(day_on=pd.to_datetime(daily.day_on)).set_index("day_on").sort_index()
+    modelled = _by_model(days.reset_index(), metric)
     days = days.tail(DAYS_READ)
     amount = days[metric].astype(float) if metric in days else Series(np.nan, days.index)
-    expected, error = _by_weekday(np.log1p(amount))
-    months = error.index.strftime("%Y-%m")
-    past, now = error[months < month].dropna(), error[months == month].dropna()
     is_promotion = days.is_promotion.fillna(False).astype(bool)
-    quiet = past[~is_promotion[past.index]]
-    spread = 1.4826 * (quiet - quiet.median()).abs().median()
-    is_short = amount.notna().sum() < 7 * (WEEKS_BEFORE + 4) or len(past) < LEAST_DAYS
+    ways = [_by_weekday(np.log1p(amount)), modelled]
+    judged = [_quiet(error, month, is_promotion) for _expected, error in ways]
+    is_modelled = judged[1][1] >= LEAST_DAYS and 0 < judged[1][0] < judged[0][0]
+    (expected, error), (spread, n_past, quiet) = ways[is_modelled], judged[is_modelled]
+    now = error[error.index.strftime("%Y-%m") == month].dropna()
+    is_short = amount.notna().sum() < 7 * (WEEKS_BEFORE + 4) or n_past < LEAST_DAYS
     if is_short or now.empty or not spread > 0:
         columns = ["day_on", "amount", "expected", "lower", "upper", "is_promotion"]
         return DataFrame(columns=columns)
@@ -291,6 +294,27 @@ def day_limits(daily: DataFrame, *, month: str, metric: str = "orders") -> DataF
         "is_promotion": is_promotion[now.index],
     }
     return DataFrame(columns).rename_axis("day_on").reset_index()
+
+
+def _quiet(error: Series, month: str, is_promotion: Series) -> tuple[float, int, Series]:
+    """Robust spread of the misses before `month` outside promotions, how many misses
+    there are, and those outside promotions.
+    """
+    past = error[error.index.strftime("%Y-%m") < month].dropna()
+    past = past[past.index.isin(is_promotion.index)]
+    quiet = past[~is_promotion[past.index]]
+    return 1.4826 * float((quiet - quiet.median()).abs().median()), len(past), quiet
+
+
+def _by_model(days: DataFrame, metric: str) -> tuple[Series, Series]:
+    """What the day model and the last fortnight lead one to expect, and its miss; empty
+    where the model knows nothing of the metric.
+    """
+    found = expected_days(days, metric) if metric in CIRCUMSTANCES else DataFrame()
+    if found.empty:
+        return Series(dtype=float), Series(dtype=float, index=pd.DatetimeIndex([]))
+    level = found.miss.shift(1).rolling(14, min_periods=7).median().fillna(0.0)
+    return np.log1p(found.expected) + level, found.miss - level
 
 
 def _by_weekday(series: Series) -> tuple[Series, Series]:
