@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from small_pack import EVIL, write_month
 
+from playbook.chapters.registry import opening
 from playbook.messages import label, speaking
 from playbook.runs.cells import TEMPLATES, cell_of, metric_name, plain_number, word
 from playbook.runs.chapter_page import objective_of
@@ -19,6 +20,7 @@ from playbook.runs.first_page import write_pack
 from playbook.runs.notice import write_notice
 from playbook.runs.pack import Pack
 from playbook.runs.sentences import sentences
+from playbook.tables import schema
 
 
 @pytest.fixture(scope="module")
@@ -367,3 +369,39 @@ def test_a_figure_that_is_still_filling_does_not_say_that_every_figure_is():
     assert word("partial") == "Partial"
     with speaking("zh"):
         assert word("partial") == "尚不完整"
+
+
+def test_a_month_tells_first_what_went_wrong_and_a_quiet_one_says_so(months, tmp_path):
+    """The dearest four of those that are no echo, each with days, money and what to do."""
+    folder = shutil.copytree(months / "2026-02", tmp_path / "m")
+    record = json.loads((folder / "run.json").read_text())
+    tables = folder / opening().notebook / "tables"
+    tables.mkdir(parents=True, exist_ok=True)
+
+    def told(rows, lang="en"):
+        frame = pd.DataFrame(rows, columns=schema("detect.incidents").names)
+        frame.to_parquet(tables / "incidents.parquet")
+        pack = Pack(folder, record | {"lang": lang})
+        with speaking(lang):
+            return sentences(pack, pack.decisions())
+
+    def row(kind, share, first="2026-02-03", last="2026-02-05", follows=""):
+        about = {"month": first[:7], "kind": kind, "starts_on": first, "ends_on": last}
+        money = {"amount": 1000.0 * share, "money_is": "margin lost", "share_of_month": share}
+        words = {"what": f"{kind} came", "check": "look", "follows": follows, "n_days": 3}
+        return about | money | words
+
+    kinds = {"one": 0.1, "two": 0.4, "three": 0.3, "four": 0.2, "five": 0.05}
+    rows = [row(kind, share) for kind, share in kinds.items()]
+    said = told(
+        [*rows, row("echo", 0.9, follows="two"), row("old", 0.9, "2026-01-01", "2026-01-09")]
+    )
+    assert len(said) == 7
+    assert said[0].startswith("2026-02-03 to 2026-02-05: two came (400 ")
+    assert said[0].endswith("margin lost); look.")
+    assert [s.split(": ")[1].split()[0] for s in said[:4]] == ["two", "three", "four", "one"]
+    assert said[3].endswith("1 more below.")
+    assert told([row("old", 0.9, "2026-01-01", "2026-01-09")])[0] == (
+        "Nothing went wrong in 2026-02 that the tables show."
+    )
+    assert told(rows, "zh")[0].startswith("2026-02-03 至 2026-02-05：two came（400 ")

@@ -19,7 +19,7 @@ __all__ = ["ACTIONS_SHOWN", "sentences"]
 
 ACTIONS_SHOWN = 10
 DRIVERS_NAMED = 2
-INCIDENTS_NAMED = 3
+INCIDENTS_NAMED = 4
 
 
 def sentences(pack: Pack, decisions: DataFrame) -> list[str]:
@@ -35,10 +35,10 @@ def _incidents(pack: Pack) -> list[str]:
     none where nobody looked.
     """
     table = pack.table(opening().notebook, "incidents")
-    if table is None or "is_alarm" not in table:
+    if table is None or "follows" not in table:
         return []
     here = of_month(table, pack.record["month"])
-    here = here[here.is_alarm.astype(bool)] if len(here) else here
+    here = here[here.follows == ""] if len(here) else here
     if here.empty:
         return [say("runs.quiet_month", month=pack.record["month"])]
     told = [_incident(pack, row) for row in here.head(INCIDENTS_NAMED).to_dict("records")]

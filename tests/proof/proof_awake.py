@@ -160,7 +160,7 @@ def told_cards(card: pd.DataFrame) -> None:
 
 # --- incidents ------------------------------------------------------------
 
-ASKED = {"customers": 20_000, "months": 26, "skus": 200}
+ASKED = {"customers": 14_000, "months": 18, "skus": 200}
 #: days and sizes between which a seed draws
 DAYS = {
     "fake_orders": (1, 4), "price_error": (1, 4), "ad_extract_ends": (5, 16),
@@ -303,7 +303,7 @@ def _match(kind: str, days: tuple[str, str], money: float, found: pd.DataFrame) 
         return {"is_found": False, "is_dated": False, "is_sized": False, "is_named": False}
     row = same.sort_values("share_of_month", ascending=False).iloc[0]
     here = found[(found.month <= row.month) & (ends.dt.strftime("%Y-%m") >= row.month)]
-    here = here[here.is_alarm].sort_values("share_of_month", ascending=False, kind="stable")
+    here = here[here.follows == ""].sort_values("share_of_month", ascending=False, kind="stable")
     return {
         "is_found": True,
         "is_dated": abs((pd.Timestamp(row.starts_on) - first).days) <= NEAR_DAYS,
