@@ -24,6 +24,7 @@ __all__ = ["Panels"]
 
 #: months read before the first one that is judged: what its days are held against
 BEFORE_MONTHS = 4
+EIGHT_WEEKS = pd.Timedelta(weeks=8)
 #: seconds after a campaign within which its code is rightly used: two months
 SENT_CODE = 60 * 86_400
 #: an order in one of these is on its way or has arrived
@@ -204,6 +205,28 @@ class Panels:
             return Series(dtype=object)
         frame = self.shop.products.select("sku", "category").to_pandas().dropna()
         return frame.set_index("sku").category
+
+    def orders_with(self, skus: list[str], days: tuple[Timestamp, Timestamp]) -> DataFrame:
+        """By day, from eight weeks before `days` to their end: units of the skus, and
+        value, what they brought: of orders that hold nothing else the margin with fees
+        and postage, of others that of the goods (revenue where no cost is known).
+        """
+        shop = self.shop
+        since, until = (ibis.literal(d.date()) for d in (days[0] - EIGHT_WEEKS, days[1]))
+        lines = shop.sales_lines.filter(_.sku.isin(skus) & _.ordered_on.between(since, until))
+        goods = (_.revenue - _.cost).sum() if self.is_margin_known else _.revenue.sum()
+        held = lines.group_by("order_id").aggregate(held=_.quantity.sum(), goods=goods)
+        orders = shop.sales_orders.inner_join(held, "order_id")
+        whole = orders.margin if self.is_margin_known else orders.revenue
+        orders = orders.mutate(
+            value=ibis.ifelse(
+                orders.held == orders.units,
+                whole.cast("float64"),
+                orders.goods.cast("float64"),
+            )
+        )
+        sums = {"units": total("held"), "value": total("value")}
+        return sums_by_day(orders, "ordered_on", self.days, **sums)
 
     def cells(self, dimension: str, value: Callable[[ibis.Table], ibis.Value]) -> DataFrame:
         """One row per day, sku and value of a trait of the order: n (orders with the

@@ -28,6 +28,9 @@ STILL_OPEN = 3
 #: a best seller holds this share of the revenue of the sixty days before
 BEST = 0.02
 EMPTY_DAYS = 3
+#: days a sku is held against (its season may turn in more), and how long low sales may
+#: go on after the shelf was filled by a unit or two
+SKU_BEFORE, MOST_AFTER = pd.Timedelta(days=28), pd.Timedelta(days=5)
 #: a price under this share of the sku's own is wrong; of many skus at once, under this
 WRONG, WRONG_TOGETHER = 0.6, 0.8
 #: so many of a category's skus sold that day, and so many at least
@@ -115,12 +118,8 @@ def best_seller_empty(panels: Panels) -> list[Finding]:
         for start, end in runs(is_empty):
             if (end - start).days + 1 < EMPTY_DAYS or not share[sku][start] >= BEST:
                 continue
-            facts = _sku_loss(
-                panels,
-                [sku],
-                start,
-                end,
-            )
+            end = _until_sold(panels, sku, start, end)
+            facts = _loss(panels, _goods_of(panels, [sku]), start, end)
             row = found(
                 panels,
                 "best_seller_empty",
@@ -140,19 +139,38 @@ def _closed(is_empty: Series) -> Series:
     return runs_on & runs_back
 
 
-def _sku_loss(
-    panels: Panels, skus: list[str], start: pd.Timestamp, end: pd.Timestamp
-) -> dict[str, float]:
-    """What skus brought less from `start` to `end` than their eight weeks before lead
-    one to expect, the rest of the shop's sales being the measure of the days between.
+def _until_sold(panels: Panels, sku: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.Timestamp:
+    """The last day on which the sku sold less than half its usual: a handful that came
+    back is no delivery.
     """
     sales = panels.sales
-    own = sales[sales.sku.isin(skus)]
+    units = sales[sales.sku == sku].set_index("day_on").units.reindex(panels.days).fillna(0.0)
+    usual = units[start - SKU_BEFORE : start - pd.Timedelta(days=1)].mean()
+    for day in panels.days[(panels.days > end) & (panels.days <= end + MOST_AFTER)]:
+        if units[day] >= usual / 2:
+            break
+        end = day
+    return end
+
+
+def _goods_of(panels: Panels, skus: list[str]) -> DataFrame:
+    """By day: units and goods margin of skus (revenue where no cost is known)."""
+    own = panels.sales[panels.sales.sku.isin(skus)]
     value = own.revenue - (own.cost if panels.is_margin_known else 0.0)
     own = own.assign(value=value.fillna(0.0)).groupby("day_on")[["units", "value"]].sum()
-    own = own.reindex(panels.days).fillna(0.0)
-    shop = sales.groupby("day_on").units.sum().reindex(panels.days).fillna(0.0) - own.units
-    since, until = start - pd.Timedelta(days=56), start - pd.Timedelta(days=1)
+    return own.reindex(panels.days).fillna(0.0)
+
+
+def _loss(
+    panels: Panels, own: DataFrame, start: pd.Timestamp, end: pd.Timestamp
+) -> dict[str, float]:
+    """What `own` (units and value by day) brought less from `start` to `end` than the
+    four weeks before lead one to expect, the rest of the shop's sales being the measure
+    of the days between.
+    """
+    units = panels.sales.groupby("day_on").units.sum().reindex(panels.days).fillna(0.0)
+    shop = (units - own.units).clip(lower=0.0)
+    since, until = start - SKU_BEFORE, start - pd.Timedelta(days=1)
     before = own[since:until]
     usual = before.sum() / max(shop[since:until].sum(), 1.0)
     expected = usual * shop[start:end].sum()
@@ -245,7 +263,7 @@ def _price_row(
 ) -> list[Finding]:
     """The finding of a wrong price, where it cost enough."""
     low = low[low.day_on.between(*days)]
-    facts = _sku_loss(panels, skus, *days)
+    facts = _loss(panels, panels.orders_with(skus, days), *days)
     facts |= {"n": float(low.units.sum()), "usual": 1.0, "now": float(low.ratio.median())}
     row = found(
         panels,

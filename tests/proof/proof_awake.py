@@ -235,10 +235,10 @@ def looked(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
 
 def truth(kind: str, days: tuple[str, str], planted: dict, quiet: dict, world: World) -> float:
     """The money an incident moved, in the meaning of its detector's `money_is`."""
-    first, last = (pd.Timestamp(day).date() for day in days)
+    first, last = (pd.Timestamp(day) for day in days)
 
-    def within(sums: pd.Series, level: int = 0) -> pd.Series:
-        day = sums.index.get_level_values(level)
+    def within(sums: pd.Series) -> pd.Series:
+        day = pd.to_datetime(sums.index.get_level_values(0))
         return sums[(day >= first) & (day <= last)]
 
     if kind in ("ad_extract_ends", "double_load", "ad_double_billed"):
@@ -265,8 +265,8 @@ def truth(kind: str, days: tuple[str, str], planted: dict, quiet: dict, world: W
     return float(gap.sum())
 
 
-def _late_money(orders: pd.DataFrame, first: object, last: object) -> float:
-    sent = orders.shipped_at.dt.tz_localize(None).dt.date
+def _late_money(orders: pd.DataFrame, first: pd.Timestamp, last: pd.Timestamp) -> float:
+    sent = orders.shipped_at.dt.floor("D")
     end = pd.Timestamp(LAST) + pd.offsets.MonthEnd(1)
     is_due = orders.promised_at < end
     came = orders.delivered_at.fillna(end + pd.Timedelta(days=40)).dt.date
