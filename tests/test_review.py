@@ -216,6 +216,36 @@ def test_what_the_month_spent_is_no_news_and_a_shock_of_a_tenth_beside_it_is():
     assert hits["days"] >= 7 > hits["months"]
 
 
+def test_the_card_expects_a_month_from_its_days_and_flags_a_fifth_that_its_months_cannot_see():
+    """Spend alone moves sessions by 30 % a month."""
+    days = known_days(np.random.default_rng(3))
+    frame = by_month_of(days)
+    moved = frame.month.eq("2026-10") & frame.metric.isin(["sessions", "orders", "net_revenue"])
+    quiet = scorecard(frame, month="2026-10", days=days).set_index("metric")
+    frame["amount"] = frame.amount * np.where(moved, 0.8, 1.0)
+    card, alone = (
+        scorecard(frame, month="2026-10", days=given).set_index("metric") for given in (days, None)
+    )
+    figures = ["sessions", "orders", "net_revenue"]
+    assert card.flag[figures].tolist() == ["worse"] * 3 and set(card.basis[figures]) == {"days"}
+    assert set(alone.flag[figures]) == {"within limits"}
+    assert set(quiet.flag) == {"within limits"}
+    assert (quiet.usual_low < quiet.expected).all() and (quiet.expected < quiet.usual_high).all()
+
+
+def test_days_of_an_outage_are_no_reason_to_expect_less():
+    """Three weeks of the months before without visits: what is expected hardly moves."""
+    days = known_days(np.random.default_rng(3))
+    frame = by_month_of(days)
+    holed = days.copy()
+    holed.loc[holed.day_on.between("2026-08-05", "2026-08-25"), "sessions"] = np.nan
+    whole, without = (
+        scorecard(frame, month="2026-10", days=given).set_index("metric").expected
+        for given in (days, holed)
+    )
+    assert (without / whole - 1).abs().max() < 0.03
+
+
 def test_the_expectation_of_a_month_knows_nothing_of_later_ones_and_bears_days_nobody_saw():
     days = known_days(np.random.default_rng(1))
     whole, cut = (
