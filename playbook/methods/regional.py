@@ -41,7 +41,20 @@ FEWEST_REGIONS = 4
 #: spend per head must differ between the regions of a week by this share of its mean
 LEAST_CONTRAST = 0.1
 #: how much regions may differ in what a channel does there, and the draws regions are asked for
-SPREADS, LIKELY_SPREAD = np.array([0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45]), 0.2
+SPREADS, LIKELY_SPREAD = (
+    np.array(
+        [
+            0.02,
+            0.05,
+            0.1,
+            0.15,
+            0.2,
+            0.3,
+            0.45,
+        ]
+    ),
+    0.2,
+)
 DRAWS = 400
 
 
@@ -129,41 +142,41 @@ def fit_regions(
     total = np.where(np.isfinite(y).all(axis=1), y.sum(axis=1), np.nan)
     given = [(names.index(test.channel), test) for test in tests]
     start, curves, density = _model(panel, np.nansum(total), given)
-    mode, wander, echo = start, 0.0, 0.0
-    for _ in range(2):
-        mode = climb(density(*_whitener(panel, wander, echo)), mode)
-        left = panel.target - panel.contrast @ curves(mode[None])[-1][0].sum(axis=1)
-        wander, echo = _texture(left[:, panel.observed], panel)
-    whiten, freedom = _whitener(panel, wander, echo)
-    mode = climb(density(whiten, freedom), mode)
+    mode, whiten, freedom = _top(panel, curves, density, start)
     news = _News.of(panel, curves(mode[None])[-1], whiten, freedom)
     spread = _spread(news.information[0], news.score[0])
     posterior = density(whiten, freedom, news.excused(spread))
     mode = climb(posterior, mode)
     width = np.repeat([CARRY[1], HALF[1], SLOPE[1], 0.5], len(names))
-    chains = walk(posterior, mode, width, steps=steps, rng=rng)
+    chains = walk(
+        posterior,
+        mode,
+        width,
+        steps=steps,
+        rng=rng,
+    )
     draws = chains.reshape(-1, len(mode))
     draws = draws[evenly(len(draws), min(DRAWS, len(draws)))]
     _roi, carry, half, slope, size, caused = curves(draws)
     factor = _News.of(panel, caused, whiten, freedom).factors(spread, rng)
-    every = caused * panel.heads[:, None, None] * factor[..., None]
-    national = every.sum(axis=1)
-    paid = spend.sum(axis=(0, 1))
-    fit = {
-        "channels": tuple(names),
-        "spend": spend.sum(axis=1),
-        "roi": national.sum(axis=2) / paid,
-        "carry": carry,
-        "half": half,
-        "slope": slope,
-        "size": size * (factor * panel.heads[:, None]).sum(axis=1),
-        "mixing": split_rhat(chains[:, :, -len(names) :]),
-        "by_region": spend,
-        "heads": panel.heads,
-        # the size above holds the mean factor already
-        "factor": factor / (factor * panel.heads[:, None]).sum(axis=1, keepdims=True),
-    }
-    return RegionFit(**fit, **_national_noise(total, national, design, rng))
+    heads = panel.heads[:, None]
+    national = np.einsum("krct,krc->kct", caused, factor * heads)
+    # the size holds the mean factor, so that factors are around 1
+    usual = (factor * heads).sum(axis=1)
+    return RegionFit(
+        channels=tuple(names),
+        spend=spend.sum(axis=1),
+        roi=national.sum(axis=2) / spend.sum(axis=(0, 1)),
+        carry=carry,
+        half=half,
+        slope=slope,
+        size=size * usual,
+        mixing=split_rhat(chains[:, :, -len(names) :]),
+        by_region=spend,
+        heads=panel.heads,
+        factor=factor / usual[:, None],
+        **_national_noise(total, national, design, rng),
+    )
 
 
 def _panel(y: ndarray, spend: ndarray, design: ndarray) -> _Panel:
@@ -260,6 +273,19 @@ def _model(
         return log_posterior
 
     return start, curves, density
+
+
+def _top(
+    panel: _Panel, curves: Callable, density: Callable, start: ndarray
+) -> tuple[ndarray, ndarray, int]:
+    """The likeliest point, and the whitening that fits what is left there."""
+    mode, wander, echo = start, 0.0, 0.0
+    for _ in range(2):
+        mode = climb(density(*_whitener(panel, wander, echo)), mode)
+        left = panel.target - panel.contrast @ curves(mode[None])[-1][0].sum(axis=1)
+        wander, echo = _texture(left[:, panel.observed], panel)
+    whiten, freedom = _whitener(panel, wander, echo)
+    return climb(density(whiten, freedom), mode), whiten, freedom
 
 
 def _whitener(panel: _Panel, wander: float, echo: float) -> tuple[ndarray, int]:
