@@ -50,6 +50,14 @@ def test_a_move_is_common_where_more_than_half_of_the_others_went_along(n_along,
     assert found.n_own[0] == (not is_common)
 
 
+def test_prices_that_move_every_week_for_themselves_are_moves_apart():
+    rng = np.random.default_rng(701)
+    found = seen(np.cumsum(rng.choice([-0.1, 0.1], (40, WEEKS)), axis=1))
+    assert found.is_common.mean() < 0.02
+    alike = np.cumsum(rng.choice([-0.1, 0.1], (1, WEEKS)), axis=1).repeat(40, axis=0)
+    assert seen(alike).is_common[:, 1:].all()
+
+
 @pytest.mark.parametrize(
     ("week", "change", "is_common"), [(21, 0.1, True), (22, 0.1, False), (20, -0.1, False)]
 )
@@ -208,3 +216,6 @@ def test_a_sku_priced_by_the_week_keeps_its_weeks():
         )
         assert found.n_weeks.min() >= kept - 14
         assert (found.n_weeks == 104).all() == (chance == 1.0)
+        if chance == 1.0:
+            assert found.is_identifiable.all()
+            assert abs(found.estimate.mean() + 2.0) < 0.1
