@@ -504,6 +504,8 @@ def _write_part(
             "orders": "order_id",
             "refunds": "refund_id",
             "order_channels": "order_key",
+            "provider_refunds": "refund_id",
+            "settled_lines": "line_id",
         }.get(table) or ", ".join(TABLES[table].key)
         con.execute(
             f"COPY (SELECT * FROM ({query}) ORDER BY {order}) TO {quoted(path)} "

@@ -14,6 +14,8 @@ MODULES = (
     "shopify_orders",
     "shopify_products",
     "amazon",
+    "amazon_settlement",
+    "payments",
     "taobao",
     "ads",
     "ga4",

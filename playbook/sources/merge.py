@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,7 +21,9 @@ from typing import TYPE_CHECKING
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
+from playbook.sources.fees import FEE_TABLES, book_fees, with_provider_refunds
 from playbook.sources.mapped_refunds import link_refunds, refunds_that_wait
+from playbook.sources.settled_orders import settled_part
 from playbook.store.contract import TABLES
 from playbook.store.write import quoted, sql_type, write_table
 
@@ -96,18 +99,20 @@ def rebuild(
     """
     out = Rebuilt()
     touched = set(TABLES) | set(ORDER_TABLES) if tables is None else set(tables)
+    if touched & set(FEE_TABLES):
+        touched |= set(ORDER_TABLES)
     if touched & {"channels", "cost_rates"}:
         touched |= set(ORDER_TABLES) | {"ad_spend", "traffic"}
     _rates(con, parts, settings, out)
     for name in TABLES:
         if (
             name not in ORDER_TABLES
-            and name not in ("customers", "import_ledger")
+            and name not in ("customers", "import_ledger", "fees")
             and name in touched
         ):
             _keyed(con, name, parts, stage, out)
     if touched & set(ORDER_TABLES) or "customers" in touched:
-        _orders(con, parts, stage, settings, out)
+        _orders(con, parts, stage, out)
     return out
 
 
@@ -264,12 +269,18 @@ def _rename_channels(con: object, name: str, parts: list[Part], columns: list[st
 # --- orders, lines, refunds, customers, ledger -----------------------------------------------------------------------
 
 
-def _orders(
-    con: object, parts: list[Part], stage: Path, settings: Mapping[str, object], out: Rebuilt
-) -> None:
+def _orders(con: object, parts: list[Part], stage: Path, out: Rebuilt) -> None:
     mine = [p for p in parts if "entities" in p.tables]
-    if not mine:
-        return
+    with tempfile.TemporaryDirectory(prefix="playbook-settled-") as scratch:
+        mine += settled_part(con, parts, Path(scratch), out)
+        if mine:
+            _merge_orders(con, parts, mine, stage, out)
+        book_fees(con, parts, stage, out, has_orders=bool(mine))
+
+
+def _merge_orders(
+    con: object, parts: list[Part], mine: list[Part], stage: Path, out: Rebuilt
+) -> None:
     for table in ("orders", "order_lines", "refunds", "entities", "ledger"):
         have = [p for p in mine if table in p.tables]
         rows = " UNION ALL BY NAME ".join(
@@ -392,7 +403,7 @@ def _rates(con: object, parts: list[Part], settings: Mapping[str, object], out: 
     else the commonest one.
     """
     out.currency = str(settings["currency"]).upper() if settings.get("currency") else None
-    for table in ("orders", "ad_spend"):
+    for table in ("orders", "ad_spend", "settled_lines", "fees"):
         files = ", ".join(p.file(table) for p in parts if table in p.tables)
         if out.currency is None and files:
             found = con.execute(
@@ -479,7 +490,7 @@ def _write_orders(
     out.rows["orders"] = write_table(
         con, "orders", "SELECT * FROM channelled", stage / "orders.parquet"
     )
-    _write_refunds(con, final, stage, out)
+    _write_refunds(con, parts, final, stage, out)
     _customers(con, parts, stage, out)
     _ledger(con, mine, stage, final.is_split, out)
     _say_cut_off(con, out)
@@ -566,7 +577,9 @@ def _say_lines_wait(con: object, out: Rebuilt) -> None:
         )
 
 
-def _write_refunds(con: object, final: _Final, stage: Path, out: Rebuilt) -> None:
+def _write_refunds(
+    con: object, parts: list[Part], final: _Final, stage: Path, out: Rebuilt
+) -> None:
     of_orders, of_lines = (final.rows("refunds", ("amount",), p) for p in ("orders", "lines"))
     refunds = f"({of_orders}) UNION ALL BY NAME ({of_lines})"
     if final.is_split:  # a closed order's refund is told by its lines as soon as they are there
@@ -577,6 +590,7 @@ def _write_refunds(con: object, final: _Final, stage: Path, out: Rebuilt) -> Non
         )
     refunds, notes = link_refunds(con, refunds)
     out.notes += notes
+    refunds = with_provider_refunds(con, parts, refunds, out)
     (n_refunds,) = con.execute(f"SELECT count(*) FROM ({refunds})").fetchone()
     if n_refunds:
         out.rows["refunds"] = write_table(con, "refunds", refunds, stage / "refunds.parquet")

@@ -34,7 +34,11 @@ from playbook.store.cutting import AsOf, masked, rows_by, typed
 __all__ = ["Delivery", "Recipes", "Store", "expression", "last_day"]
 
 COUNTED = ("paid", "shipped", "done", "refunded")
-MARGIN_PARTS = {"orders.payment_fee": "payment_fees", "orders.shipping_cost": "shipping"}
+MARGIN_PARTS = {
+    "orders.payment_fee": "payment_fees",
+    "orders.shipping_cost": "shipping",
+    "fees.order_id": "booked_fees",
+}
 
 
 @dataclass(frozen=True)
