@@ -27,17 +27,28 @@ KIND_OF = {
     "amazon_inventory.txt": "amazon-inventory",
     "amazon_orders.txt": "amazon-orders",
     "amazon_settlement.txt": "amazon-settlement",
-    "amazon_transactions.csv": "amazon-transactions",
     "amazon_traffic.csv": "amazon-traffic",
+    "amazon_transactions.csv": "amazon-transactions",
+    "bigcommerce_orders.csv": "bigcommerce-orders",
+    "douyin_orders.csv": "douyin-orders",
+    "ebay_orders.csv": "ebay-orders",
+    "ebay_transactions.csv": "ebay-transactions",
+    "etsy_items.csv": "etsy-items",
+    "etsy_orders.csv": "etsy-orders",
+    "etsy_payments.csv": "etsy-payments",
     "ga4_events.csv": "ga4-events",
     "ga4_report.csv": "ga4-report",
     "ga4_transactions.csv": "ga4-transactions",
     "google_ads.csv": "google-ads",
     "google_trends.csv": "google-trends",
+    "jd_orders.csv": "jd-orders",
+    "magento_orders.csv": "magento-orders",
     "market_series.csv": "series",
     "meta_ads.csv": "meta-ads",
     "microsoft_ads.csv": "microsoft-ads",
     "paypal_activity.csv": "paypal",
+    "pinduoduo_orders.csv": "pinduoduo-orders",
+    "prestashop_orders.csv": "prestashop-orders",
     "shengyicanmou.xlsx": "shengyicanmou",
     "shopify_inventory.csv": "shopify-inventory",
     "shopify_orders.csv": "shopify-orders",
@@ -47,6 +58,7 @@ KIND_OF = {
     "taobao_lines.csv": "taobao-lines",
     "taobao_orders.csv": "taobao-orders",
     "tiktok_ads.csv": "tiktok-ads",
+    "tiktok_shop_orders.csv": "tiktok-shop-orders",
     "wanxiangtai.csv": "wanxiangtai",
     "woocommerce_orders.csv": "woocommerce-orders",
     "woocommerce_products.csv": "woocommerce-products",
@@ -126,7 +138,7 @@ def test_every_sample_is_recognised_by_its_header_and_read_without_loss(name, tm
 
 
 def test_every_kind_but_the_plain_tables_has_a_sample():
-    missing = set(kinds.adapters()) - set(KIND_OF.values()) - {"online-retail"}
+    missing = set(kinds.adapters()) - set(KIND_OF.values()) - {"online-retail", "prestashop-list"}
     assert all(k.startswith("table-") for k in missing)
 
 

@@ -99,8 +99,7 @@ def sums(store: Path) -> dict[str, object]:
         )
     )
     said["days"] = {
-        n: str(day)
-        for n, day in asked(store, "SELECT order_id, ordered_on FROM '@orders.parquet'")
+        n: str(day) for n, day in asked(store, "SELECT order_id, ordered_on FROM '@orders.parquet'")
     }
     said["currencies"] = sorted(
         c for (c,) in asked(store, "SELECT DISTINCT currency FROM '@orders.parquet'") if c

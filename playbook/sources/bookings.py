@@ -144,3 +144,21 @@ def currency_is_named(d: Delivery, column: str = "currency") -> str:
         )
     told = f"'{d.settings.currency}'" if d.settings.currency else "CAST(NULL AS VARCHAR)"
     return f"upper(coalesce({d.word(column)}, {told}))"
+
+
+def emit_once(d: Delivery, account: Account, *, fees: str, refunds: str) -> None:
+    """Hands over bookings of which an order has one of a name, whichever file tells it:
+    `fees` yields order_ref, booked_on, currency, what, name, kind, amount, and `refunds`
+    order_ref, currency, total (without a day).
+    """
+    who = f"'{account.provider}' AS provider, '{account.family}' AS family"
+    d.emit(
+        "fees",
+        f"""SELECT '{account.provider}-' || name || '-' || order_ref AS fee_id, {who}, * EXCLUDE (name)
+            FROM ({fees}) WHERE amount <> 0""",
+    )
+    d.emit(
+        "provider_refunds",
+        f"""SELECT '{account.provider}-refund-' || order_ref AS refund_id, {who}, order_ref, currency, total,
+                   'refund' AS kind, {str(account.is_books).lower()} AS is_books FROM ({refunds}) WHERE total > 0""",
+    )
