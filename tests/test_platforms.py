@@ -17,7 +17,7 @@ from test_import import KIND_OF, SAMPLES
 from playbook.errors import PlaybookError
 from playbook.sources import kinds
 from playbook.sources.importing import ImportReport, import_files
-from playbook.sources.read import open_sheets
+from playbook.sources.read import _encoding, open_sheets
 from playbook.store import open_store
 from playbook.store.reconcile import ledger
 from playbook.store.write import connect
@@ -35,7 +35,8 @@ WALK = {
 
 
 def told(name: str) -> dict:
-    return json.loads((CASES / name / "expected.json").read_text(encoding="utf-8"))
+    case = json.loads((CASES / name / "expected.json").read_text(encoding="utf-8"))
+    return {"name": name, **case}
 
 
 def files_of(name: str) -> list[Path]:
@@ -50,7 +51,11 @@ def read(store: Path, files: list[Path], case: dict, **knobs: object) -> ImportR
         store.mkdir()
         lines = [f"{key}: {value}" for key, value in {"name": "shop", **settings}.items()]
         (store / "shop.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return import_files("auto", files, store, salt=SALT, **(case.get("knobs") or {}), **knobs)
+    knobs = {**(case.get("knobs") or {}), **knobs}
+    if "mapping" in case:
+        knobs["mapping"] = CASES / case["name"] / case["mapping"]
+    kind = "mapping" if "mapping" in case else "auto"
+    return import_files(kind, files, store, salt=SALT, **knobs)
 
 
 def asked(store: Path, query: str) -> list[tuple]:
@@ -70,6 +75,22 @@ def sums(store: Path) -> dict[str, object]:
                 said["fees_linked" if is_linked else "fees_apart"][kind] = amount
             else:
                 said["fees_waiting"] += amount
+    if (store / "touchpoints.parquet").exists():
+        names = ("n", "conversions", "journeys", "amount")
+        found = asked(
+            store,
+            "SELECT count(*), sum(n_journeys) FILTER (is_conversion), sum(n_journeys)::INT, "
+            "sum(amount) FROM '@touchpoints.parquet'",
+        )
+        said["touchpoints"] = dict(zip(names, found[0], strict=True))
+    if (store / "search_terms.parquet").exists():
+        names = ("rows", "clicks", "impressions", "last")
+        found = asked(
+            store,
+            "SELECT count(*), sum(clicks), sum(impressions), CAST(max(until_on) AS VARCHAR) "
+            "FROM '@search_terms.parquet'",
+        )
+        said["search"] = dict(zip(names, found[0], strict=True))
     if not (store / "orders.parquet").exists():
         return said
     last = asked(store, "SELECT max(ordered_on) FROM '@orders.parquet'")[0][0]
@@ -180,3 +201,150 @@ def test_no_other_kind_recognises_a_sample():
         if fits != {kind}:
             wrong[name] = fits
     assert not wrong
+
+
+JAPANESE = (
+    "処理区分,件数\r\n1,2\r\n",
+    "注文番号,ステータス,商品名\n1,発送済み,マグカップ\n",
+    "order,title\n1,赤い茶筒\n2,マグカップ（大）\n3,丸いランプ\n",
+)
+CHINESE = ("订单编号,买家会员名,总金额\n1,买家甲,19.90\n", "日期,花费,展现量\n2026-10-01,1.00,5\n")
+WESTERN = (
+    "Bestellnummer;Größe;Maß\n1;für Süßes;groß\n",
+    "Numéro,Désignation\n1,Thé à la crème brûlée\n",
+    "order,title\n1,it’s a mug\n2,the shop’s “best”\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [(t, "cp932") for t in JAPANESE]
+    + [(t, "gb18030") for t in CHINESE]
+    + [(t, "cp1252") for t in WESTERN]
+    + [(JAPANESE[1], "euc_jp")],
+)
+def test_japanese_chinese_and_western_bytes_are_told_apart(text, encoding, tmp_path):
+    file = tmp_path / "f.csv"
+    file.write_bytes(text.encode(encoding))
+    assert _encoding(file) == (encoding, False)
+
+
+@pytest.mark.parametrize("text", ["点検連番,型式\r\n1,2\r\n", "title\n赤い缶\n"])
+def test_a_few_japanese_signs_without_a_word_of_headers_are_refused_not_guessed(text, tmp_path):
+    (tmp_path / "f.csv").write_bytes(text.encode("cp932"))
+    with pytest.raises(PlaybookError) as refusal:
+        _encoding(tmp_path / "f.csv")
+    assert refusal.value.id == "sources.encoding_unsure"
+
+
+# --- fees and refunds beside the orders ------------------------------------------------------
+
+
+def fees_of(store: Path, month: str) -> dict[str, Decimal]:
+    """What each counted order of the month's view pays in fees and freight."""
+    shop = open_store(store, until=month)
+    found = shop.sales_orders.select("order_id", "fees", "fulfilment").execute()
+    return {r.order_id: (r.fees, r.fulfilment) for r in found.itertuples()}
+
+
+def test_booked_fees_are_costs_of_their_orders_and_none_is_known_before_its_day(tmp_path):
+    case = told("amazon-settlement")
+    read(tmp_path / "s", files_of("amazon-settlement"), case)
+    fees = fees_of(tmp_path / "s", "2026-10")
+    # commission 17.86 and 3.57; what Amazon takes for fulfilment, less the postage charged
+    assert fees["302-0000001-0000001"] == (Decimal("17.86"), Decimal("5.20"))
+    assert fees["302-0000002-0000002"] == (Decimal("3.57"), Decimal("3.10"))
+
+
+def test_a_fee_of_the_next_month_is_not_known_at_the_end_of_this_one(tmp_path):
+    case = told("shopify-payouts")
+    late = (CASES / "shopify-payouts" / "orders_export.csv").read_text(encoding="utf-8")
+    row = late.splitlines()[-1].replace("2026-10-05", "2026-10-31").replace("1005", "1006")
+    (tmp_path / "orders_export.csv").write_text(f"{late}{row}\n", encoding="utf-8")
+    files = [f for f in files_of("shopify-payouts") if f.name != "orders_export.csv"]
+    read(tmp_path / "s", [*files, tmp_path / "orders_export.csv"], case)
+    # the chargeback's fee of 15.00 came back in November
+    assert fees_of(tmp_path / "s", "2026-10")["#1003"][0] == Decimal("16.74")
+
+
+@pytest.mark.parametrize("name", ["amazon-settlement", "shopify-payouts", "stripe", "paypal"])
+def test_fees_imported_before_their_orders_wait_for_them_by_name(name, tmp_path):
+    case = told(name)
+    first = {"amazon-settlement": "sett", "shopify-payouts": "paym", "stripe": "item"}
+    accounts = [f for f in files_of(name) if f.name.startswith(first.get(name, "Down"))]
+    if name == "amazon-settlement":
+        (tmp_path / "other").mkdir()
+        orders = (CASES / name / "orders.txt").read_text(encoding="utf-8").splitlines()
+        one = "\n".join([orders[0], orders[1].replace("302-", "999-")]) + "\n"
+        (tmp_path / "other" / "orders.txt").write_text(one, encoding="utf-8")
+        read(tmp_path / "s", [tmp_path / "other" / "orders.txt"], case)
+    report = read(tmp_path / "s", accounts, case)
+    assert any("not in the store" in line for line in report.lines())
+    assert sums(tmp_path / "s")["fees_linked"] == {}
+    read(tmp_path / "s", files_of(name), case)
+    assert off(sums(tmp_path / "s")["fees_linked"], case["right"]["fees_linked"], "fees") == []
+
+
+def test_orders_of_a_settlement_give_way_to_the_order_file(tmp_path):
+    case = told("amazon-settlement")
+    files = files_of("amazon-settlement")
+    settlements = [f for f in files if f.name.startswith("sett")]
+    report = read(tmp_path / "s", settlements, case)
+    assert any("day of posting" in line for line in report.lines())
+    read(tmp_path / "s", files, case)
+    assert off(sums(tmp_path / "s"), case["right"]) == []
+
+
+def changed(name: str, file: str, old: str, new: str, to: Path) -> Path:
+    """A case's file with one thing changed."""
+    text = (CASES / name / file).read_text(encoding="utf-8")
+    assert old in text
+    (to / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    return to / file
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "old", "new", "refused"),
+    [
+        (
+            "amazon-settlement",
+            "settlement-1.txt",
+            "Commission\t-8,93",
+            "Commission\t-9,93",
+            "sources.settlement_cut_off",
+        ),
+        ("amazon-settlement", "settlement-1.txt", "\tEUR\t", "\t\t", "sources.currency_not_told"),
+        ("stripe", "itemized_1.csv", "45.91,0.94", "46.91,0.94", "sources.row_does_not_add_up"),
+        ("paypal", "Download.CSV", '"-1,75"', '"-1,85"', "sources.row_does_not_add_up"),
+        (
+            "amazon-transactions",
+            "month.csv",
+            "fba fees",
+            "fba fees net",
+            "sources.no_file_recognised",
+        ),
+        (
+            "amazon-transactions",
+            "month.csv",
+            "other transaction fees",
+            "further fees",
+            "sources.row_does_not_add_up",
+        ),
+        (
+            "tiktok-shop",
+            "All order.csv",
+            "SKU Seller Discount",
+            "Seller gave",
+            "sources.row_does_not_add_up",
+        ),
+        ("etsy", "EtsySoldOrderItems2026-9.csv", "68.00", "69.00", "sources.row_does_not_add_up"),
+    ],
+)
+def test_an_account_that_does_not_add_up_or_names_no_currency_is_refused(
+    name, file, old, new, refused, tmp_path
+):
+    damaged = changed(name, file, old, new, tmp_path)
+    with pytest.raises(PlaybookError) as refusal:
+        read(tmp_path / "s", [damaged], {"name": name})
+    assert refusal.value.id == refused and refusal.value.do
+    assert not (tmp_path / "s").exists()

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playbook.messages import say
+from playbook.sources.parts import Part, Rebuilt
 from playbook.store.contract import TABLES
 from playbook.store.write import write_table
 
 if TYPE_CHECKING:
     import duckdb
 
-    from playbook.sources.merge import Part, Rebuilt
 
 FEE_TABLES = ("fees", "provider_refunds", "settled_lines")
 KINDS = next(c.allowed for c in TABLES["fees"].columns if c.name == "kind")

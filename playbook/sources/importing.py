@@ -25,7 +25,8 @@ from playbook.sources import kinds
 from playbook.sources.adapter import Adapter, Delivery, Settings
 from playbook.sources.advice import advise
 from playbook.sources.columns import ColumnSum, lines_of, read_sums, stored_sums, unread_columns
-from playbook.sources.merge import Part, Rebuilt, parts_of, rebuild
+from playbook.sources.merge import rebuild
+from playbook.sources.parts import Part, Rebuilt, parts_of
 from playbook.sources.read import EXCEL_ROWS, Sheet, open_sheets
 from playbook.sources.secret import Salt
 from playbook.store.contract import TABLES

@@ -22,6 +22,7 @@ MODULES = (
     "taobao",
     "ads",
     "ga4",
+    "search_and_mail",
     "woocommerce",
     "sheets",
 )

@@ -10,11 +10,10 @@ same way.
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from playbook.errors import PlaybookError
 from playbook.messages import say
 from playbook.sources.fees import FEE_TABLES, book_fees, with_provider_refunds
 from playbook.sources.mapped_refunds import link_refunds, refunds_that_wait
+from playbook.sources.parts import Part, Rebuilt
 from playbook.sources.settled_orders import settled_part
 from playbook.store.contract import TABLES
 from playbook.store.write import quoted, sql_type, write_table
@@ -35,56 +35,6 @@ BY_COLUMN = ("products", "stock", "customers")  # several exports fill different
 RULED = ("ad_spend", "traffic")
 PARTS = ("shipping", "tax", "tip", "duties", "gift_card")  # what a total holds beside goods
 MONEY = ("gross", "discount", *PARTS, "other_charges", "total", "payment_fee", "shipping_cost")
-
-
-@dataclass(frozen=True)
-class Part:
-    """One imported table of one file, as `.imports/<import_id>/part.json` describes it."""
-
-    folder: Path
-    import_id: str
-    kind: str
-    source_sha256: str
-    tables: tuple[str, ...]
-    extract_end: str
-    about: Mapping[str, object]
-
-    def file(self, table: str) -> str:
-        """The part's parquet file of `table`, as a SQL literal."""
-        return quoted(self.folder / f"{table}.parquet")
-
-
-@dataclass
-class Rebuilt:
-    """What a rebuild found: rows per table, days observed, and what a person should
-    hear about.
-    """
-
-    rows: dict[str, int] = field(default_factory=dict)
-    observed_from: dict[str, str] = field(default_factory=dict)
-    observed_to: dict[str, str] = field(default_factory=dict)
-    currency: str | None = None
-    no_rate: list[tuple[str, int, str]] = field(default_factory=list)
-    unmatched: list[tuple[str, int, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-def parts_of(*roots: Path) -> list[Part]:
-    """Every part under the `.imports` folders given, in the order of their ids."""
-    found = {}
-    for root in roots:
-        for note in root.glob("*/part.json"):
-            about = json.loads(note.read_text(encoding="utf-8"))
-            found[about["import_id"]] = Part(
-                note.parent,
-                about["import_id"],
-                about["kind"],
-                about["source_sha256"],
-                tuple(about["tables"]),
-                about.get("extract_end") or "",
-                about,
-            )
-    return [found[name] for name in sorted(found)]
 
 
 def rebuild(

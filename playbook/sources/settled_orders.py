@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from playbook.messages import say
 from playbook.sources.allocate import STATUS_RANK
+from playbook.sources.parts import Part, Rebuilt
 
 if TYPE_CHECKING:
     import duckdb
 
-    from playbook.sources.merge import Part, Rebuilt
 
 NAME = "settled"
 
@@ -29,7 +29,7 @@ def settled_part(
     """
     families = {p.about["family"] for p in parts if "orders" in p.tables}
     mine = [p for p in parts if "settled_lines" in p.tables and p.about["family"] not in families]
-    if not mine:
+    if not mine or _are_told(con, mine, parts):
         return []
     _collect(con, mine)
     tables = {"orders": _orders(), "order_lines": _lines(), "entities": _entities()}
@@ -43,9 +43,20 @@ def settled_part(
     return [_as_part(mine, scratch, tuple(tables))]
 
 
-def _as_part(mine: list[Part], scratch: Path, tables: tuple[str, ...]) -> Part:
-    from playbook.sources.merge import Part
+def _are_told(con: duckdb.DuckDBPyConnection, mine: list[Part], parts: list[Part]) -> bool:
+    """Whether an export of another family (a mapped file, say) has orders of these numbers."""
+    others = [p for p in parts if "orders" in p.tables]
+    if not others:
+        return False
+    sold, named = (
+        " UNION ALL ".join(f"SELECT {c} AS name FROM read_parquet({p.file(t)})" for p in some)
+        for c, t, some in (("order_ref", "settled_lines", mine), ("order_id", "orders", others))
+    )
+    (n,) = con.execute(f"SELECT count(*) FROM ({sold}) SEMI JOIN ({named}) USING (name)").fetchone()
+    return n > 0
 
+
+def _as_part(mine: list[Part], scratch: Path, tables: tuple[str, ...]) -> Part:
     first = mine[0]
     about = {"family": first.about["family"], "part": "orders", "n_rows": 0, "is_split": False}
     end = max(p.extract_end for p in mine)

@@ -54,6 +54,11 @@ def shape_magento(d: Delivery) -> None:
         SELECT * EXCLUDE (rest, subtotal, refunded), CAST(refunded AS DECIMAL(18,6)) AS refunded,
                coalesce(subtotal, total - shipping) AS gross, greatest(coalesce(rest, 0), 0) AS tax,
                greatest(-coalesce(rest, 0), 0) AS discount FROM split""")
+    n, kept = d.con.execute(
+        "SELECT count(*), coalesce(sum(tax), 0) FROM itemised WHERE tax > 0"
+    ).fetchone()
+    if n:
+        d.notes.append(say("sources.tax_or_discount", orders=n, amount=kept))
     if not d.has("subtotal"):
         d.notes.append(say("sources.column_hidden", column="Subtotal"))
     emit_heads(d, platform="magento")
