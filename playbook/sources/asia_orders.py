@@ -35,7 +35,7 @@ def shape_tiktok_shop(d: Delivery) -> None:
         WHEN {paid} IS NOT NULL OR regexp_matches({said}, 'to ship|awaiting') THEN 'paid' ELSE 'placed' END"""
     money = {
         n: f"coalesce({d.money(n)}, 0)"
-        for n in ("before", "seller_off", "platform_off", "ship", "tax", "pay_off", "fee")
+        for n in ("before", "seller_off", "platform_off", "ship", "tax", "pay_off")
     }
     query = f"""
         SELECT {d.id("order_id")} AS order_id, {d.utc("created_at")} AS ordered_at, {d.day("created_at")} AS ordered_on,
@@ -209,7 +209,6 @@ ADAPTERS = (
             ship money | Shipping Fee After Discount
             tax money | Taxes
             pay_off money | Payment platform discount
-            fee money | Small Order Fee
             refunded money | Order Refund Amount
             paid_at time | Paid Time
             shipped_at time | Shipped Time

@@ -365,7 +365,7 @@ ADAPTERS = (
             country word | Ship Country
         """,
         personal="Ship Name | Ship Address1 | Ship Address2 | Ship City | Ship Zipcode | InPerson Location",
-        ignored="""Coupon Details | Variations | Order Type | Listings Type | Payment Type | InPerson Discount | VAT Paid by Buyer""",
+        ignored="""Coupon Details | Variations | Order Type | Listings Type | Payment Type | VAT Paid by Buyer""",
         shape=shape_etsy_items,
         signature="Order Shipping | Order Sales Tax | Listing ID",
         day_first=False,
@@ -398,7 +398,7 @@ ADAPTERS = (
         """,
         personal="Full Name | First Name | Last Name | Street 1 | Street 2 | Ship City | Ship Zipcode | InPerson Location",
         ignored="""Payment Method | Coupon Details | Status | Order Net | Adjusted Net Order Amount | Order Type | Payment Type
-            | InPerson Discount | SKU""",
+            | SKU""",
         shape=shape_etsy_orders,
         signature="Card Processing Fees | Adjusted Order Total",
         day_first=False,

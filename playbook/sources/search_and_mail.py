@@ -78,7 +78,7 @@ ADAPTERS = (
         """,
         ignored="""Tags | Subject | List | Send Weekday | Placed Order Rate | Unique Opens | Open Rate | Total Opens | Unique Clicks
             | Click Rate | Total Clicks | Unsubscribes | Spam Complaints | Spam Complaints Rate | Bounces | Bounce Rate
-            | Revenue per Recipient | Unsub Rate | Complaint Rate""",
+            | Variant Name | Winning Variant? | Revenue per Recipient | Unsub Rate | Complaint Rate""",
         shape=shape_campaigns,
         signature="Unique Placed Order",
     ),
