@@ -14,7 +14,8 @@ from playbook.sources.bookings import check_sums
 
 def shape_tiktok_shop(d: Delivery) -> None:
     """One row per sku of an order; order amount, shipping and refund are those of the whole
-    order, told on every row of it. A row that explains the columns is taken off.
+    order, told on every row of it. A row that explains the columns is taken off. With the
+    buyer's money the platform takes its own part of it back, in proportion.
     """
     con = d.con
     (n,) = con.execute(
@@ -56,7 +57,8 @@ def shape_tiktok_shop(d: Delivery) -> None:
                max(shipped_at) AS shipped_at, max(delivered_at) AS delivered_at, max(cancelled_at) AS cancelled_at,
                any_value(customer_id) AS customer_id, any_value(country) AS country, any_value(region) AS region,
                any_value(currency) AS currency, 'tiktok_shop' AS platform, 'tiktok_shop' AS channel,
-               sum(before - seller_off) AS subtotal, max(ship) AS shipping, max(tax) AS tax, max(refunded) AS refunded,
+               sum(before - seller_off) AS subtotal, max(ship) AS shipping, max(tax) AS tax,
+               max(refunded) * coalesce((max(amount) + sum(platform_off) + max(pay_off)) / nullif(max(amount), 0), 1) AS refunded,
                max(amount) + sum(platform_off) + max(pay_off) AS total
         FROM rows_in GROUP BY order_id"""
     lines = """
@@ -95,7 +97,7 @@ def shape_pinduoduo(d: Delivery) -> None:
                {d.utc("paid_at")} AS paid_at, {shipped} AS shipped_at, {d.utc("received_at")} AS delivered_at,
                coalesce({d.id("sku")}, {d.id("outer_id")}, 'id:' || {d.id("goods_id")}) AS sku, {d.text("title")} AS title,
                {d.count("quantity")} AS quantity, {goods} AS goods, {post} AS postage, {off} AS shop_off, {d.money("received")} AS received,
-               {d.money("back")} AS back, {is_back} AS is_back, {d.word("region")} AS region
+               {d.money("back")} * coalesce({d.money("received")} / nullif({d.money("paid")}, 0), 1) AS back, {is_back} AS is_back, {d.word("region")} AS region
         FROM raw"""
     d.require("order_id", at, "quantity", "received", when="true")
     d.refuse_unreadable("orders", budget=0.0)
@@ -126,7 +128,8 @@ def shape_jd(d: Delivery) -> None:
         WHEN {said} LIKE '%等待付款%' OR {said} LIKE '%未付款%' OR {said} LIKE '%货到付款确认%' THEN 'placed'
         WHEN {said} LIKE '%完成%' THEN 'done' WHEN {said} LIKE '%等待确认收货%' OR {said} LIKE '%已发货%' OR {said} LIKE '%已出库%' THEN 'shipped'
         ELSE 'paid' END"""
-    total = "coalesce(settled, amount)"
+    # 0.00 stands where nothing is settled yet
+    total = "coalesce(nullif(settled, 0), amount)"
     query = f"""
         SELECT {d.id("order_id")} AS order_id, {d.utc("ordered_at")} AS ordered_at, {d.day("ordered_at")} AS ordered_on, {status} AS status,
                {d.utc("paid_at")} AS paid_at, {d.utc("done_at")} AS delivered_at, {d.contact("buyer")} AS customer_id,
@@ -246,6 +249,7 @@ ADAPTERS = (
             postage money | 邮费(元)
             shop_off money | 店铺优惠折扣(元)
             back money | 退款金额(元)
+            paid money | 用户实付金额(元)
             title text | 商品
             goods_id id | 商品id
             sku id | 商家编码-规格维度
@@ -254,7 +258,7 @@ ADAPTERS = (
             region word | 省
         """,
         personal="买家留言 | 商家备注 | 快递单号 | 市 | 区 | 街道/镇 | 配送员手机号 | 用户购买手机号 | 收货人",
-        ignored="""平台优惠折扣(元) | 多多支付立减金额(元) | 用户实付金额(元) | 商品规格 | 样式ID | 快递公司 | 是否分期 | 分期期数
+        ignored="""平台优惠折扣(元) | 多多支付立减金额(元) | 商品规格 | 样式ID | 快递公司 | 是否分期 | 分期期数
             | 手续费承担方 | 分期方式 | 是否审核中 | 承诺发货时间 | 承诺送达时间 | 商品一级类目 | 商品二级类目 | 商品三级类目
             | 商品四级类目 | 消费者资料 | 消费者资料上传时间 | 赠品名称 | 赠品id | 赠品规格 | 赠品数量 | 团ID | 团身份
             | 上门安装费(元) | 送货入户费(元) | 送货入户并安装费(元) | 支付ID | 支付方式 | 订单来源""",

@@ -220,26 +220,28 @@ def with_provider_refunds(
         FROM booked b
         LEFT JOIN found_orders l ON l.order_ref = b.order_ref AND l.family IS NOT DISTINCT FROM b.family
         LEFT JOIN refund_orders o ON o.order_id = l.own_order""")
-    _net_chargebacks(con)
+    _net_those_come_back(con)
     _say_refunds_apart(con, out)
     con.execute("DELETE FROM given WHERE own_order IS NULL OR rate IS NULL")
     _settle_with_own(con, out)
     return _without_tax(con)
 
 
-def _net_chargebacks(con: duckdb.DuckDBPyConnection) -> None:
-    """A chargeback won comes back as a row of the other sign: an order's are one refund of
-    what is left, on the first day, or none.
+def _net_those_come_back(con: duckdb.DuckDBPyConnection) -> None:
+    """A chargeback won and a refund that failed come back as a row of the other sign: an
+    order's are then one refund of what is left, on its last day, or none.
     """
-    con.execute("""CREATE OR REPLACE TEMP TABLE charged AS
-        SELECT min(refund_id) AS refund_id, sum(total) AS total, sum(printed) AS printed,
-               sum(goods) AS goods, min(refunded_at) AS refunded_at, min(refunded_on) AS refunded_on
-        FROM given WHERE kind = 'chargeback' GROUP BY coalesce(own_order, order_ref, refund_id)""")
-    con.execute("""UPDATE given g SET total = c.total, printed = c.printed, goods = c.goods,
-            refunded_at = c.refunded_at, refunded_on = c.refunded_on
-        FROM charged c WHERE c.refund_id = g.refund_id""")
-    con.execute("""DELETE FROM given WHERE kind = 'chargeback'
-        AND refund_id NOT IN (SELECT refund_id FROM charged WHERE total > 0)""")
+    whose = "coalesce(own_order, order_ref, refund_id), kind"
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE netted AS
+        SELECT list(refund_id ORDER BY (total < 0), refunded_at, refund_id) AS ids, sum(total) AS total,
+               sum(printed) AS printed, sum(goods) AS goods, max(refunded_at) FILTER (total > 0) AS refunded_at,
+               max(refunded_on) FILTER (total > 0) AS refunded_on
+        FROM given GROUP BY {whose} HAVING min(total) < 0""")
+    con.execute("""UPDATE given g SET total = n.total, printed = n.printed, goods = n.goods,
+            refunded_at = n.refunded_at, refunded_on = n.refunded_on
+        FROM netted n WHERE n.ids[1] = g.refund_id""")
+    con.execute("""DELETE FROM given WHERE refund_id IN (
+        SELECT unnest(CASE WHEN total > 0 THEN ids[2:] ELSE ids END) FROM netted)""")
     con.execute("DELETE FROM given WHERE coalesce(total, 0) <= 0 AND coalesce(goods, 0) <= 0")
 
 

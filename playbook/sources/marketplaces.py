@@ -198,6 +198,7 @@ def shape_etsy_orders(d: Delivery) -> None:
     ).fetchone()
     if n:
         d.notes.append(say("sources.tax_by_marketplace", orders=n, amount=kept))
+    d.notes.append(say("sources.whole_refunds_hidden"))
     _emit_etsy_orders(d)
 
 
