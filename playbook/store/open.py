@@ -13,6 +13,7 @@ import ibis
 from ibis import Table
 
 from playbook.errors import PlaybookError
+from playbook.places import project_folder
 from playbook.store.cache import (
     cache_folder,
     code_version,
@@ -31,8 +32,10 @@ from playbook.store.files import (
     table_files,
     unreadable,
 )
+from playbook.store.overview import shop_page
 from playbook.store.shop import Delivery, Recipes, Store
 from playbook.store.write import settle
+from playbook.threads import one_thread
 
 __all__ = ["open_folder", "open_store"]
 
@@ -41,7 +44,7 @@ NAMED = {
     "demo": ("playbook.demo.make", "ensure_demo"),
     "cdnow": ("playbook.sources.cdnow", "store_folder"),
 }
-RECIPES = Recipes(DERIVED, STEPS, lookback_days)
+RECIPES = Recipes(DERIVED, STEPS, lookback_days, shop_page)
 
 
 def open_store(
@@ -54,6 +57,7 @@ def open_store(
     taken. `memory` caps the engine (it spills to disk). Raises PlaybookError naming
     file, table, column, rule and rows when the tables break the contract.
     """
+    one_thread()
     place = str(where)
     if "://" in place:
         store = _open_address(place, until, {})
@@ -72,7 +76,7 @@ def _folder(where: str) -> Path:
         except (ImportError, AttributeError) as error:
             raise PlaybookError("store.cannot_be_made", where=where, reason=error) from None
         return Path(make(preset) if preset else make())
-    project = Path(__file__).resolve().parents[2]
+    project = project_folder()
     for folder in (Path(where), project / where, project / "stores" / where):
         if folder.is_dir():
             return folder.resolve()
