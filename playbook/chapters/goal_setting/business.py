@@ -30,7 +30,6 @@ __all__ = [
     "monthly_fixed_cost",
     "order_rates",
     "own_basket",
-    "product_plan",
     "service_plan",
     "typical_price",
     "value_proposition",
@@ -44,8 +43,6 @@ ORDER_RATES = {
     "fulfilment": ("fulfilment_per_order", 0.0),
     "fixed": ("overhead_per_month", np.nan),
 }
-#: share of its lead over the shop's growth that a category is expected to keep
-KEPT_LEAD = 0.5
 #: months behind a promise, and the share of cases it must have held in
 PROMISE_MONTHS, PROMISE_SHARE = 3, 0.9
 
@@ -265,32 +262,6 @@ def launch_plan(concentrated: DataFrame | None, people: DataFrame | None) -> Dat
     weight = pull.astype(float).fillna(0.0) * (1 - plan["hhi"].astype(float).fillna(0.0))
     plan["range_share"] = weight / weight.sum() if weight.sum() > 0 else np.nan
     return plan.sort_values(["range_share", "category"], ascending=[False, True], ignore_index=True)
-
-
-@returns("goal_setting.product_plan")
-def product_plan(growth: DataFrame, *, goal_growth: float, verdicts: DataFrame) -> DataFrame:
-    """The goal by category; the targets sum to the goal.
-
-    A category is expected to keep half of its lead over the shop's growth (all of it
-    where the market chapter says enter, none of a positive one where it says exit);
-    then all are scaled to the goal, revenue x (1 + goal_growth). Growth that rests on
-    few orders counts half, growth not known as the shop's.
-    """
-    revenue, before = growth["revenue"], growth["revenue_before"].sum()
-    shop = revenue.sum() / before - 1 if before > 0 else 0.0
-    own = growth["growth"].where(growth["status"] != "few", (growth["growth"] + shop) / 2)
-    own = own.where(growth["status"].isin(["complete", "few"])).astype(float).fillna(shop)
-    lead = np.log1p(own.clip(-0.9, 3.0)) - np.log1p(max(shop, -0.9))
-    action = growth["category"].map(verdicts.set_index("category")["action"]).fillna("hold")
-    cases = [action == "enter", (action == "exit") & (lead > 0)]
-    raw = revenue * np.exp(np.select(cases, [1.0, 0.0], KEPT_LEAD) * lead)
-    total = revenue.sum() * (1 + goal_growth)
-    target = raw / raw.sum() * total
-    plan = growth.assign(
-        action=action, target=target, change=target / revenue - 1, share=target / total
-    )
-    plan = plan.sort_values(["target", "category"], ascending=[False, True], ignore_index=True)
-    return frame_of("goal_setting.product_plan", plan)
 
 
 @returns("goal_setting.service_plan")

@@ -70,12 +70,12 @@ def _drivers(tree: DataFrame, owners: dict[str, str], currency: str) -> list[dic
             unit=row.driver,
             effect=(row.effect,),
             evidence_metric=row.driver,
-            evidence_value=row.base,
+            evidence_value=row.forecast,
             threshold=row.best_so_far,
             owner_role=owners.get(row.driver) or "general manager",
             currency=currency,
         )
-        for row in tree.itertuples()
+        for row in tree[tree["horizon"] == "quarter"].itertuples()
     ]
 
 

@@ -11,7 +11,7 @@ import ibis
 import numpy as np
 from pandas import DataFrame
 
-from playbook.chapters.goal_setting import business, goals
+from playbook.chapters.goal_setting import business, goals, plan
 from playbook.chapters.goal_setting.sales import OwnSales
 from playbook.chapters.market_research import market, personas
 from playbook.runs.results import Results
@@ -151,13 +151,13 @@ def first_range(
     return business.launch_plan(place.concentrated, people) if is_needed else None
 
 
-def by_category(shop: Store, place: MarketPlace, *, goal_growth: float) -> DataFrame | None:
-    """The goal by category."""
-    if place.growth is None:
+def by_category(own: OwnSales, place: MarketPlace, sheet: DataFrame) -> DataFrame | None:
+    """The goal of the quarter by category."""
+    if place.growth is None or own.outlook is None:
         return None
     verdicts = market.category_verdicts(
         place.growth,
         concentrated=place.concentrated,
-        margins=market.category_margins(place.lines, as_of=shop.as_of),
+        margins=market.category_margins(place.lines, as_of=own.shop.as_of),
     )
-    return business.product_plan(place.growth, goal_growth=goal_growth, verdicts=verdicts)
+    return plan.category_plan(own.outlook, sheet, verdicts=verdicts)
