@@ -5,9 +5,9 @@ agree, with the record of its own past.
 buyers, drivers multiply to revenue, months add up to quarter and year; in every month
 ahead, by construction (methods/coherence.py). The interval of a figure is as wide as the
 coherent forecasts of the same figure and horizon have missed (adaptive conformal,
-methods/backtest.py); with fewer than eight such misses there is none, and the row says
-so. The season is the shop's own past season with its usual promotions and peaks; what is
-planned beyond that is the calendar's business (outlook/ahead.py).
+methods/backtest.py), a miss from a shorter log counting less, by the root of the months
+known; with fewer than eight such misses there is none, and the row says so. The season is
+the shop's own past season with its usual promotions and peaks.
 """
 
 from __future__ import annotations
@@ -151,12 +151,13 @@ def _span(
     is_judged = (paths.ends >= first_origin(len(amounts), due)) | (paths.ends == paths.ends[-1])
     ends = paths.ends[is_judged]
     point, naive, actual = point[is_judged], naive[is_judged], actual[is_judged]
+    # a forecast from half the log errs by about root two more
+    youth = np.sqrt(ends / ends[-1])[:, None]
     with np.errstate(invalid="ignore"):
-        error = np.log(actual / point)
+        error = np.log(actual / point) * youth
     n_known = (ends[:, None] + due <= ends).sum(axis=0)
-    half = np.column_stack(
-        [half_widths(one, n_known, level=level, overlap=float(due)) for one in error.T]
-    )
+    half = np.column_stack([half_widths(one, n_known, level=level, overlap=1.0) for one in error.T])
+    half /= youth
     record = _record(amounts, ends, (point, half, naive, actual, error))
     record = record.assign(horizon=name, step=step)
     before = _year_before(amounts, step, n)

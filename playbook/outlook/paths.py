@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
+from playbook.methods.backtest import MIN_ORIGINS
 from playbook.methods.coherence import Identity, coherent, shrunk_covariance
 from playbook.methods.season import model_paths
 
@@ -42,11 +43,11 @@ class Paths:
 
 
 def first_origin(n_months: int, n_ahead: int) -> int:
-    """Months known at the first origin judged: five quarters where that leaves a year
-    of origins, else what a short history allows.
+    """Months known at the first origin judged: five quarters where that leaves eight
+    realised errors, else what a short history allows.
     """
     first = YEAR + YEAR // 4
-    if n_months - first - 2 * n_ahead < YEAR:
+    if n_months - first - n_ahead < MIN_ORIGINS:
         first = max(MIN_MONTHS, min(8, n_months // 3))
     return first
 

@@ -26,7 +26,7 @@ def ltv_decisions(
     its hold-out (`vip`), and the naive model where no other has beaten it.
     """
     terms = {"currency": currency, "due_on": due_on, "revisit_on": revisit_on}
-    paid = [] if cap is None else cap[cap.ncac.notna()].itertuples(index=False)
+    paid = [] if cap is None else cap[cap.ncac.notna() & cap.cap.notna()].itertuples(index=False)
     rows = [
         propose(
             "ltv_modelling.lower_to_cap" if c.ncac > c.cap else "ltv_modelling.keep_under_cap",
