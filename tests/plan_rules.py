@@ -97,9 +97,10 @@ def _forecast_rules(month: Path) -> list[tuple]:
     if verdicts is not None and "forecast" in verdicts and moves is not None:
         mine = moves[moves["subject"].isin(verdicts["category"])]
         claimed = mine["expected_effect"].astype(float).sum()
-        most = (verdicts["forecast"] - verdicts["revenue"]).sum()
+        year = smart[(smart["metric"] == "net_revenue") & (smart["horizon"] == "year")].iloc[0]
+        most = max(year["forecast"] - year["base"], 0.0)
         is_more = bool(claimed > most + SAME * abs(most))
-        words = ("01 decisions", "02 product_plan")
+        words = ("01 decisions", "02 smart")
         rows.append(("categories claim no more", *words, len(mine), claimed - most, is_more))
     return rows
 

@@ -240,6 +240,17 @@ def test_the_best_model_that_earns_is_a_go(first, second, actions):
     assert decided(models=models.assign(status="needs cac"))["action"].tolist() == actions
 
 
+def test_a_measured_cost_of_a_customer_stands_in_for_the_assumed_one():
+    kinds = ["take_share", "stock_held", "cac", "cash_days", "gross_margin_share"]
+    stated = pd.DataFrame({"model": "content", "kind": kinds, "value": [0.0, 0, 11, 40, 0.5]})
+    for measured, cac, is_measured in ((None, 11.0, False), ({"content": 33.4}, 33.4, True)):
+        row = business.business_models(stated, basket=100.0, measured=measured).iloc[0]
+        assert (row["cac"], row["is_cac_measured"]) == (cac, is_measured)
+        assert row["cm_per_order"] == pytest.approx(50 - cac)
+        told = decided(models=pd.DataFrame([row])).iloc[0]["reason"]
+        assert ("assumptions alone" in told) != is_measured
+
+
 @pytest.mark.parametrize("days_before, is_paced", [(60, False), (61, True)])
 def test_a_month_without_target_is_paced_against_its_forecast_from_61_days_on(
     days_before, is_paced

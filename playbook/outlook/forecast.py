@@ -85,7 +85,15 @@ class Outlook:
         past = past.assign(origin_on=origin_on).reset_index(drop=True)
         backtest = rows.loc[[(horizon, 1)], ["n_errors", "mape", "mae_ratio", "covered_share"]]
         frames = (periods.reset_index(drop=True), total, backtest, past, DataFrame())
-        return Forecast(*frames, MODEL, self.level, "month", 1, True, ())
+        return Forecast(
+            *frames,
+            MODEL,
+            self.level,
+            "month",
+            1,
+            True,
+            (),
+        )
 
 
 def outlook_of(history: DataFrame, *, level: float = 0.8) -> Outlook:
@@ -104,7 +112,15 @@ def outlook_of(history: DataFrame, *, level: float = 0.8) -> Outlook:
     paths = paths_of(amounts.to_numpy(float), identities(amounts.columns))
     spans = [("month", step, 1) for step in range(1, AHEAD + 1)]
     spans += [(name, 1, n) for name, n in HORIZONS.items() if n > 1]
-    parts = [_span(paths, amounts, span, level) for span in spans]
+    parts = [
+        _span(
+            paths,
+            amounts,
+            span,
+            level,
+        )
+        for span in spans
+    ]
     origins = pd.concat([part[0] for part in parts], ignore_index=True)
     rows = pd.concat([part[1] for part in parts], ignore_index=True)
     order = ["horizon", "step", *KEY]
@@ -156,7 +172,17 @@ def _span(
     with np.errstate(invalid="ignore"):
         error = np.log(actual / point) * youth
     n_known = (ends[:, None] + due <= ends).sum(axis=0)
-    half = np.column_stack([half_widths(one, n_known, level=level, overlap=1.0) for one in error.T])
+    half = np.column_stack(
+        [
+            half_widths(
+                one,
+                n_known,
+                level=level,
+                overlap=1.0,
+            )
+            for one in error.T
+        ]
+    )
     half /= youth
     record = _record(amounts, ends, (point, half, naive, actual, error))
     record = record.assign(horizon=name, step=step)

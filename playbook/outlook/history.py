@@ -83,7 +83,12 @@ def _with_buyers(shop: Store, wide: DataFrame) -> DataFrame:
 
 def _sums(table: object, day: str, *keys: str, **sums: object) -> DataFrame:
     dated = table.mutate(month=_[day].strftime("%Y-%m"))
-    return sums_by(dated, "month", *keys, **sums).set_index(["month", *keys])
+    return sums_by(
+        dated,
+        "month",
+        *keys,
+        **sums,
+    ).set_index(["month", *keys])
 
 
 def _by_channel(shop: Store, wide: DataFrame) -> list[DataFrame]:
@@ -103,7 +108,12 @@ def _by_channel(shop: Store, wide: DataFrame) -> list[DataFrame]:
     found = {name: sold[name].unstack().fillna(0.0) for name in sold}
     if shop.has("traffic.channel"):
         visits = shop.traffic.mutate(channel=_.channel.fill_null("unknown"))
-        seen = _sums(visits, "day_on", "channel", sessions=total("sessions"))
+        seen = _sums(
+            visits,
+            "day_on",
+            "channel",
+            sessions=total("sessions"),
+        )
         found["sessions"] = seen.sessions.unstack().fillna(0.0)
     return _members(found, wide, "channel")
 
@@ -115,7 +125,12 @@ def _by_category(shop: Store, wide: DataFrame) -> list[DataFrame]:
     shelf = shop.products.select("sku", "category")
     lines = shop.sales_lines.filter(_.is_product).left_join(shelf, "sku")
     lines = lines.mutate(category=_.category.fill_null("unknown"))
-    sold = _sums(lines, "ordered_on", "category", net_revenue=total("revenue"))
+    sold = _sums(
+        lines,
+        "ordered_on",
+        "category",
+        net_revenue=total("revenue"),
+    )
     return _members({"net_revenue": sold.net_revenue.unstack().fillna(0.0)}, wide, "category")
 
 

@@ -66,10 +66,21 @@ def paths_of(amounts: ndarray, identities: Sequence[Identity]) -> Paths:
         came = amounts[end : end + AHEAD]
         actual[k, :, : len(came)] = came.T
     for k in range(len(ends)):
-        spread = _spread(base, actual, ends, k)
+        spread = _spread(
+            base,
+            actual,
+            ends,
+            k,
+        )
         for step in range(AHEAD):
             point[k, :, step] = _together(base[k, :, step], spread, identities)
-    return Paths(ends, base, naive, point, actual)
+    return Paths(
+        ends,
+        base,
+        naive,
+        point,
+        actual,
+    )
 
 
 def _alone(history: ndarray) -> tuple[ndarray, ndarray]:
@@ -81,7 +92,13 @@ def _alone(history: ndarray) -> tuple[ndarray, ndarray]:
     history = history[known[0] :]
     calendar = np.zeros((len(history) + AHEAD, 0))
     names = (*MIXED, "seasonal_naive", "naive")
-    *mixed, season, last = model_paths(history, calendar, YEAR, YEAR, names)
+    *mixed, season, last = model_paths(
+        history,
+        calendar,
+        YEAR,
+        YEAR,
+        names,
+    )
     # growth needs five quarters
     known = [path for path in mixed if np.isfinite(path).all()]
     usual = np.nanmean(history[-YEAR:])

@@ -8,6 +8,7 @@ its assumptions, a proposition somebody to make it to and what hurts them.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 
 import ibis
 import numpy as np
@@ -179,8 +180,10 @@ def business_models(
     fulfilment: float = 0.0,
     orders_per_customer: float = 1.0,
     fixed: float = np.nan,
+    measured: Mapping[str, float] | None = None,
 ) -> DataFrame:
-    """The same basket through each model; best cm_per_order first.
+    """The same basket through each model; best cm_per_order first. `measured`: what a
+    new customer of a model costs this shop today; it stands in for the assumed cac.
 
     `assumptions` (model, kind, value): gross_margin_share and take_share (kept by the
     platform, host or creator) of the basket, cac per new customer, cash_days from
@@ -192,6 +195,8 @@ def business_models(
         raise PlaybookError("goal_setting.basket_not_positive", table="business_models")
     given = {"payment_share": payment_share, "fulfilment_per_order": fulfilment}
     stated = _assumptions(assumptions).reindex(columns=[*NEEDED, *given]).fillna(given)
+    known = Series(measured or {}, dtype=float).reindex(stated.index)
+    stated["cac"] = known.fillna(stated["cac"])
     share = stated[["gross_margin_share", "take_share", "payment_share"]]
     gross_margin, platform_take, payment = (basket * share[name] for name in share)
     cm_before_cac = gross_margin - platform_take - payment - stated["fulfilment_per_order"]
@@ -206,6 +211,7 @@ def business_models(
         cm_first_order=(cm_before_cac - stated["cac"]).array,
         orders_needed=(fixed / cm_per_order).where(cm_per_order > 0).array,
         basket_needed=((stated["fulfilment_per_order"] + cac) / kept).where(kept > 0).array,
+        is_cac_measured=known.notna().array,
         status=[_model_status(row) for _model, row in stated[NEEDED].isna().iterrows()],
     )
     models = models.sort_values(["cm_per_order", "model"], ascending=[False, True])

@@ -106,7 +106,12 @@ def set_once(
     rows = sheet.to_dict("records")
     if outlook is not None:
         needed = {
-            horizon: _needed(outlook, horizon, names, goal_factor(sheet, outlook, horizon))
+            horizon: _needed(
+                outlook,
+                horizon,
+                names,
+                goal_factor(sheet, outlook, horizon),
+            )
             for horizon in HORIZONS
             if np.isfinite(_revenue_goal(sheet, horizon))
         }
@@ -182,7 +187,12 @@ def scenarios(own: OwnSales, *, fixed: float) -> DataFrame | None:
     if not np.isfinite(list(weights.values())).all():
         weights = dict.fromkeys(names, 1.0)
     knobs = {"cm_share": outlook.mid("cm_share", "month"), "fixed": fixed}
-    return driver_tree.scenarios(base, revenue, weights=weights, **knobs)
+    return driver_tree.scenarios(
+        base,
+        revenue,
+        weights=weights,
+        **knobs,
+    )
 
 
 def driver_swings(own: OwnSales) -> DataFrame | None:
