@@ -83,7 +83,7 @@ def _drivers(tree: DataFrame, owners: dict[str, str], currency: str) -> list[dic
 def _models(models: DataFrame, currency: str) -> list[dict]:
     per_order = models["cm_per_order"]
     is_best = models.index == 0
-    go = np.where(models["is_cac_measured"].fillna(False).astype(bool), "go", "go_assumed")
+    go = np.where(models["is_cac_measured"].eq(True), "go", "go_assumed")
     kinds = np.select(
         [per_order.isna(), per_order <= 0, is_best],
         ["unknown", "no_go", go],
