@@ -164,3 +164,12 @@ def test_an_identity_needs_all_of_its_series():
     shop = [("orders", "shop", "shop"), ("sessions", "shop", "shop")]
     keys = pd.MultiIndex.from_tuples(shop, names=KEY)
     assert identities(keys) == []
+
+
+def test_a_month_without_sales_is_a_hole_and_not_the_end_of_the_series():
+    history = months(30)
+    is_closed = history["month"].eq("2026-02") & history["metric"].isin(["orders", "net_revenue"])
+    history["amount"] = history["amount"].mask(is_closed, 0.0)
+    rows = outlook_of(history).rows
+    shop = rows[(rows["level"] == "shop") & (rows["horizon"] == "year")].set_index("metric")["mid"]
+    assert {"orders", "net_revenue"} <= set(shop.index) and np.isfinite(shop).all()

@@ -23,7 +23,7 @@ from playbook.errors import PlaybookError
 from playbook.forecasting.series import Forecast
 from playbook.methods.backtest import half_widths
 from playbook.outlook.history import KEY, RATIOS, WHOLE, identities
-from playbook.outlook.paths import AHEAD, Paths, first_origin, paths_of
+from playbook.outlook.paths import AHEAD, MIN_MONTHS, Paths, first_origin, paths_of
 from playbook.tables import frame_of, schema
 
 __all__ = ["HORIZONS", "Outlook", "outlook_of"]
@@ -99,15 +99,17 @@ class Outlook:
 def outlook_of(history: DataFrame, *, level: float = 0.8) -> Outlook:
     """The outlook after `history` (outlook.history.monthly_history).
 
-    Raises PlaybookError with fewer than three whole months.
+    Raises PlaybookError with fewer than three whole months with sales.
     """
     wide = history.pivot(index="month", columns=KEY, values="amount").sort_index()
+    # a margin that was negative has no logarithm; a month without sales is a hole
+    is_lost = (wide < 0).any() & wide.columns.get_level_values("metric").isin(["cm", "cm_share"])
+    wide = wide.loc[:, ~is_lost]
     wide = wide.where(wide > 0)
-    # a margin that was negative has no logarithm
-    wide = wide.loc[:, wide.count() >= wide.notna().cummax().sum()]
+    n_known = int(wide.notna().any(axis=1).sum())
+    if n_known < MIN_MONTHS:
+        raise PlaybookError("outlook.too_few_months", rows=n_known)
     whole = pd.period_range(wide.index.min(), wide.index.max(), freq="M").astype(str)
-    if len(whole) < 3:
-        raise PlaybookError("outlook.too_few_months", rows=len(whole))
     amounts = wide.reindex(whole)
     paths = paths_of(amounts.to_numpy(float), identities(amounts.columns))
     spans = [("month", step, 1) for step in range(1, AHEAD + 1)]

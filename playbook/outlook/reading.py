@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 import playbook
+from playbook.errors import PlaybookError
 from playbook.outlook.forecast import Outlook, outlook_of
 from playbook.outlook.history import monthly_history
 from playbook.store.write import locked
@@ -41,6 +42,8 @@ def outlook(shop: Store, *, level: float = 0.8) -> Outlook:
 
     Raises PlaybookError where fewer than three whole months are known.
     """
+    if not shop.has("orders"):
+        raise PlaybookError("outlook.too_few_months", rows=0)
     if not shop.content:
         return outlook_of(monthly_history(shop), level=level)
     folder = shop.cache / f"outlook-{_version()}"

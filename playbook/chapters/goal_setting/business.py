@@ -289,7 +289,14 @@ def service_plan(
     if {"delivered_at", "ordered_at"} <= set(placed.columns):
         days = placed.delivered_at.delta(placed.ordered_at, unit="hour") / 24.0
         came = placed.mutate(took=days).filter(placed.delivered_at.notnull())
-        rows.append(_promise("delivered", came, most, most))
+        rows.append(
+            _promise(
+                "delivered",
+                came,
+                most,
+                most,
+            )
+        )
     if {"delivered_at", "promised_at"} <= set(placed.columns):
         due = placed.filter(placed.promised_at.cast("date") <= ibis.literal(as_of))
         is_late = due.delivered_at.isnull() | (due.delivered_at > due.promised_at)

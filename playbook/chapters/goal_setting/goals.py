@@ -223,7 +223,14 @@ def smart_sheet(
             row = {"horizon": horizon, "due_on": due[-1].end_time.normalize()}
             if len(amounts) >= MIN_MONTHS:
                 forecast = made.get(horizon) or _forecast(amounts, n, level)
-                row |= _goal(metric, amounts, due, forecast, wanted.get(metric), ask)
+                row |= _goal(
+                    metric,
+                    amounts,
+                    due,
+                    forecast,
+                    wanted.get(metric),
+                    ask,
+                )
             kind = _entry(metric, "goal_kind", "sales")
             rows.append({"metric": metric, "goal_kind": kind, "status": "short history"} | row)
     for metric, values in wanted.items():
@@ -278,7 +285,12 @@ def _goal(
     source, own_target = "proposed", np.nan
     if wanted is not None and set(months) <= set(wanted.index):
         source, own_target = "targets", wanted[months].sum() / scale
-    proposed = _proposed(forecast, scale * base * (1 + max(best_growth, 0.0)), ask, is_lower_better)
+    proposed = _proposed(
+        forecast,
+        scale * base * (1 + max(best_growth, 0.0)),
+        ask,
+        is_lower_better,
+    )
     proposed /= scale
     target = own_target if source == "targets" else proposed
     chance = reach(forecast, [target * scale])["p_reach"].iloc[0]

@@ -178,7 +178,8 @@ def scenarios(own: OwnSales, *, fixed: float) -> DataFrame | None:
     """
     outlook, names = own.outlook, goals.TREES[own.tree]
     base, month = _drivers(outlook, "month", names), outlook.shop("month")
-    revenue = tuple(month.loc["net_revenue", ["low", "mid", "high"]].astype(float))
+    ends = ("low", "mid", "high")
+    revenue = tuple(outlook.mid("net_revenue", "month", column=end) for end in ends)
     if not base or not np.isfinite(revenue).all():
         return None
     # as wide as a driver's own interval, so does it move

@@ -74,6 +74,8 @@ def own_sales(shop: Store, results: Results, *, level: float) -> OwnSales | None
     targets = shop.targets.to_pandas() if shop.has("targets") else None
     months = by_month(daily)
     ahead = results.attempt("outlook", outlook, shop, level=level)
+    if ahead is not None and not {"net_revenue", "orders"} <= set(ahead.shop("month").index):
+        ahead = None
     return OwnSales(
         shop,
         daily,
