@@ -12,6 +12,7 @@ import plan_rules
 import pytest
 from test_outlook import months
 
+from playbook.chapters.channel_roi import combined
 from playbook.chapters.goal_setting import goals, plan, sales
 from playbook.outlook.forecast import outlook_of
 
@@ -137,3 +138,39 @@ def test_a_young_shop_keeps_its_own_target_and_gets_no_scenarios():
 def test_the_chapters_of_a_month_agree():
     found = plan_rules.broken(Path(os.environ["PLAYBOOK_MONTH"]))
     assert found[found["is_broken"]].to_dict("records") == []
+
+
+def readings(**changed):
+    pnl = {"channel": "search", "new_customers": 100, "poas": 2.0, "poas_low": 1.9}
+    pnl |= {"poas_high": 2.1}
+    answer = {"channel": "search", "verdict": "identified", "average_return": 1.0}
+    answer |= {"average_low": 0.5, "average_high": 1.5}
+    test = {"channel": "search", "roi": 4.0, "roi_se": 0.5}
+    for row in (pnl, answer, test):
+        row |= {name: value for name, value in changed.items() if name in row}
+    return (pd.DataFrame([row]) for row in (pnl, answer, test))
+
+
+def test_a_channels_estimate_is_the_inverse_variance_mean_with_a_floor_per_method():
+    row = combined.combined(*readings()).iloc[0]
+    se = {"account": 0.1 / combined.Z90, "response": 0.5 / combined.Z90}
+    trust = {
+        "account": 1 / (se["account"] ** 2 + (0.5 * 2.0) ** 2),
+        "response": 1 / (se["response"] ** 2 + (0.2 * 1.0) ** 2),
+    }
+    expected = (2.0 * trust["account"] + trust["response"]) / sum(trust.values())
+    assert row["combined"] == pytest.approx(expected)
+    assert row["account_weight"] + row["response_weight"] == pytest.approx(1)
+    # a test that entered the response is not counted again
+    assert row["geo_weight"] == 0 and np.isnan(row["geo"])
+
+
+def test_a_test_speaks_where_the_response_cannot_and_few_new_customers_are_not_judged():
+    row = combined.combined(*readings(verdict="not identifiable", new_customers=29)).iloc[0]
+    assert (row["combined"], row["geo_weight"], row["verdict"]) == (4.0, 1.0, "earns")
+    half = combined.Z90 * np.hypot(0.5, 0.4)
+    assert row["low"] == pytest.approx(4 - half)
+    judged = combined.combined(*readings(verdict="not identifiable", new_customers=30)).iloc[0]
+    assert judged["account_weight"] > 0
+    pnl, answer, _test = readings(verdict="not identifiable", new_customers=29)
+    assert combined.combined(pnl, answer).iloc[0]["verdict"] == "not judged"
