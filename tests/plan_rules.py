@@ -113,6 +113,11 @@ def _channel_rules(month: Path) -> list[tuple]:
     for column in ("ncac", "payback_months"):
         here, there = caps.set_index("channel")[column], pnl.set_index("channel")[column]
         rows.append(equal(f"{column} of a channel", here, there, ("05 caps", "03 channel_pnl")))
+    models = table(month, "02", "models")
+    if models is not None and "is_cac_measured" in models:
+        own = models[models["is_cac_measured"].astype(bool)].set_index("model")["cac"]
+        there = pnl.set_index("channel")["ncac"]
+        rows.append(equal("cost of a customer in a model", own, there, ("02 models", "03")))
     paid = table(month, "05", "payback")
     whole = paid[paid["cohort"] == "all"].set_index("channel")["ncac"]
     rows.append(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-import playbook
 from playbook.errors import PlaybookError
+from playbook.messages import PACKAGE
 from playbook.outlook.forecast import Outlook, outlook_of
 from playbook.outlook.history import monthly_history
 from playbook.store.write import locked
@@ -67,5 +67,5 @@ def _keep(made: Outlook, rows: Path, origins: Path) -> None:
 def _version() -> str:
     digest = hashlib.sha256()
     for name in MAKING:
-        digest.update((Path(playbook.__file__).parent / name).read_bytes())
+        digest.update((PACKAGE / name).read_bytes())
     return digest.hexdigest()[:10]
