@@ -9,13 +9,13 @@ from playbook.chapters.monthly_review.cautions import risks
 from playbook.chapters.monthly_review.decisions import ranked_decisions
 from playbook.chapters.monthly_review.review import (
     anomalies,
-    control_limits,
     day_limits,
     drivers,
     main_figures,
     scorecard,
     team_score,
 )
+from playbook.chapters.monthly_review.usual import control_limits
 from playbook.measures.metrics import months_back
 from playbook.methods.decomposition import product_drivers
 from playbook.methods.expectation import expected_months
@@ -40,13 +40,31 @@ def proposals(**columns):
 # ---- limits
 
 
-def test_limits_are_as_wide_as_three_sigmas_by_students_t():
-    """About a level of 100 with misses of 1 %: 3 sigmas of a normal leave out .27 %."""
+@pytest.mark.parametrize(
+    ("others", "share"),
+    [([], 0.05), (["aov"], 0.05 / 2), (["late_share"], 0.04), (["late_share", "roas"], 0.04)],
+)
+def test_limits_share_one_chance_in_twenty_by_students_t(others, share):
+    """About a level of 100 with misses of 1 %: four fifths of the chance for the
+    headline figures, the rest for the others; all of it where there is one kind only.
+    """
     rng = np.random.default_rng(5)
-    past = 100 * np.exp(rng.normal(0, 0.01, 29))
-    row = control_limits(headline("orders", [*past, 1.0]), month="2026-10").iloc[0]
+    past = 0.1 * np.exp(rng.normal(0, 0.01, 30))
+    frame = pd.concat([headline(name, past) for name in ["orders", *others]])
+    row = control_limits(frame, month="2026-10").set_index("metric").loc["orders"]
     reach = np.log(row.upper / row.centre) / row.sigma
-    assert reach == pytest.approx(student.ppf(1 - 0.0027 / 2, row.n_months), rel=1e-6)
+    assert reach == pytest.approx(student.ppf(1 - share / 2, row.n_months), rel=1e-6)
+    usual = np.log(row.high / row.centre) / row.sigma
+    assert usual == pytest.approx(student.ppf(0.9, row.n_months), rel=1e-6)
+
+
+@pytest.mark.parametrize(("noise", "is_shown"), [(0.15, True), (0.25, False)])
+def test_a_range_wider_than_half_of_what_is_expected_is_not_shown(noise, is_shown):
+    """Twice 1.33 sigmas: .4 and .67 of the figure."""
+    rng = np.random.default_rng(5)
+    past = 100 * np.exp(rng.normal(0, noise, 30))
+    row = control_limits(headline("orders", past), month="2026-10").iloc[0]
+    assert np.isfinite(row.high) == is_shown and np.isfinite(row.upper)
 
 
 def test_limits_need_eight_misses():
@@ -85,10 +103,10 @@ def test_a_figure_stands_beside_the_month_before_and_the_same_month_a_year_befor
     assert (row.actual, row.last_month, row.last_year) == (29.0, 28.0, 17.0)
 
 
-def test_eight_figures_are_always_read_first():
-    first = ["net_revenue", "orders", "aov", "sessions", "cvr_sessions", "cm", "new_customers"]
-    first += ["refund_share_booked"]
-    others = ["units_per_order", "discount_share", "return_share", "late_share", "brand_share"]
+def test_nine_figures_are_always_read_first():
+    first = ["net_revenue", "orders", "aov", "sessions", "cvr_sessions", "units_per_order", "cm"]
+    first += ["new_customers", "refund_share_booked"]
+    others = ["discount_share", "return_share", "late_share", "brand_share"]
     card = pd.DataFrame({"metric": first + others, "target": np.nan, "flag": "within limits"})
     assert main_figures(card).metric.tolist() == first
     card.loc[card.metric == "late_share", "target"] = 0.02

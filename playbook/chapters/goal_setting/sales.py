@@ -33,6 +33,8 @@ __all__ = [
     "targets_ahead",
 ]
 
+#: days of sales without which there is nothing to say
+LEAST_DAYS = 3
 #: days before the month that its own forecast needs
 PACE_DAYS = 60
 
@@ -56,8 +58,8 @@ class OwnSales:
 
 
 def own_sales(shop: Store, results: Results, *, level: float) -> OwnSales | None:
-    """Everything the goals rest on; None before the first order. Says in `results` what
-    is missing.
+    """Everything the goals rest on; None before the first order and where its days are
+    too few for any forecast. Says in `results` what is missing.
     """
     if not results.needs("orders", section="own_sales"):
         return None
@@ -74,6 +76,8 @@ def own_sales(shop: Store, results: Results, *, level: float) -> OwnSales | None
     targets = shop.targets.to_pandas() if shop.has("targets") else None
     months = by_month(daily)
     ahead = results.attempt("outlook", outlook, shop, level=level)
+    if ahead is None and len(daily) < LEAST_DAYS:
+        return None
     if ahead is not None and not {"net_revenue", "orders"} <= set(ahead.shop("month").index):
         ahead = None
     return OwnSales(

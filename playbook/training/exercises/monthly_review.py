@@ -14,7 +14,8 @@ from playbook.chapters.channel_roi.channels import channel_headline
 from playbook.chapters.customer_journey.aftersales import returns
 from playbook.chapters.customer_journey.journey import journey_headline
 from playbook.chapters.monthly_review.decisions import WEIGHT, ranked_decisions
-from playbook.chapters.monthly_review.review import control_limits, drivers, scorecard
+from playbook.chapters.monthly_review.review import drivers, scorecard
+from playbook.chapters.monthly_review.usual import control_limits
 from playbook.chapters.start_here.facts import breakdown
 from playbook.measures.metrics import METRICS, monthly_sales, months_back
 from playbook.store import Store
