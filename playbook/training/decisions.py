@@ -37,6 +37,7 @@ from playbook.chapters.segmentation import campaigns, segments
 from playbook.demo.make import write_folder
 from playbook.demo.shop import Shop
 from playbook.errors import PlaybookError
+from playbook.measures import acquisition
 from playbook.measures.ad_spend import read_extract
 from playbook.measures.price_moves import price_gap
 from playbook.messages import read_yaml
@@ -139,7 +140,13 @@ def budgets(store: Store) -> dict[str, float]:
     as_of = store.as_of
     months = channel_months(store)
     first_orders = ltv.first_orders(store.sales_orders)
-    paid_back = ltv.payback(store.customer_days, first_orders, store.ad_spend, as_of=as_of)
+    paid_back = ltv.payback(
+        store.customer_days,
+        first_orders,
+        store.ad_spend,
+        as_of=as_of,
+        recent=acquisition.recent_cost(months),
+    )
     pnl = channels.channel_pnl(months, payback=paid_back)
     findings = decisions.Findings(plan, pnl, months, media_plan.response_table(model))
     rows = decisions.channel_decisions(findings, as_of=as_of, currency=store.currency)
