@@ -14,6 +14,7 @@ import inspect
 import json
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from playbook.errors import PlaybookError
+from playbook.hidden import hidden, is_address, keep_secret, name_of
 
 if TYPE_CHECKING:
     from playbook.runs.month import Run
@@ -72,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     without a traceback.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    _keep_addresses(words)
     try:
         app(words, prog_name="playbook")
     except SystemExit as end:
@@ -93,7 +96,21 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 1
+    except Exception:  # a mistake of ours is shown as it is, but for an address in it
+        told = traceback.format_exc()
+        if (shown := hidden(told, is_error=True)) == told:
+            raise
+        print(shown, file=sys.stderr)
+        return 1
     return 0
+
+
+def _keep_addresses(words: list[str]) -> None:
+    """Addresses among the words are secret before anything can fail with them."""
+    for word in words:
+        address = word.partition("=")[2] if word.startswith("-") else word
+        if "://" in address and is_address(address):
+            keep_secret(address)
 
 
 def takes(options: type) -> Callable[[Callable[[Any], None]], Callable[..., None]]:
@@ -216,7 +233,7 @@ def open_notebook(
         month,
         into,
     )
-    print(f"{path}\nOpen it with: python -m jupyterlab {path}")
+    print(f"{path}\n{_needs_address(where)}Open it with: python -m jupyterlab {path}")
 
 
 @app.command()
@@ -529,7 +546,10 @@ def learn_start(
         lang=lang,
     )
     print(f"{len(names)} notebooks in {folder}\n{say('training.pace')}")
-    print(f"Open the first with: python -m jupyterlab {folder / names[0]}")
+    first = folder / names[0]
+    print(
+        f"{_needs_address(store or DEFAULT_STORE)}Open the first with: python -m jupyterlab {first}"
+    )
 
 
 @learn.command("status")
@@ -601,9 +621,9 @@ def _run_store(store: str, asked: RunOptions, parameters: dict[str, str]) -> lis
                 )
     except PlaybookError as refusal:
         is_one_of_several = len(asked.store or ()) > 1
-        title = f"{store}: refused" if is_one_of_several else "Refused"
+        title = f"{_told(store)}: refused" if is_one_of_several else "Refused"
         print(f"{title}: {refusal}", file=sys.stderr)
-        about = {"store": _hidden(store), "month": asked.month, "status": 1}
+        about = {"store": _told(store), "month": asked.month, "status": 1}
         results.append(about | {"error": _reason(refusal)})
     return results
 
@@ -637,8 +657,19 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _hidden(store: str) -> str:
-    return re.sub(r"//[^/]*@[^/]*", "//…", store)
+def _needs_address(store: str) -> str:
+    """A copy names no address: what to do before it is opened."""
+    if "://" not in store:
+        return ""
+    from playbook.messages import say
+    from playbook.store.open import ADDRESS_VARIABLE
+
+    return say("playbook.set_address", name=ADDRESS_VARIABLE) + "\n"
+
+
+def _told(store: str) -> str:
+    """A store as it may be named: of an address, the name alone."""
+    return name_of(store) if "://" in store else store
 
 
 def _reason(refusal: PlaybookError) -> dict[str, Any]:
@@ -647,7 +678,7 @@ def _reason(refusal: PlaybookError) -> dict[str, Any]:
         "table": refusal.table,
         "column": refusal.column,
         "rule": refusal.rule,
-        "file": str(refusal.file) if refusal.file else None,
+        "file": hidden(str(refusal.file), is_error=True) if refusal.file else None,
         "rows": refusal.rows,
         "do": refusal.do,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from playbook.hidden import hidden
 from playbook.messages import forms, label, language
 
 __all__ = ["Blocked", "PlaybookError"]
@@ -38,10 +39,12 @@ class PlaybookError(Exception):
         places = {name: getattr(self, name) for name in ("file", "table", "column", "rule", "rows")}
         where = [f"{label('places', n)} {v}" for n, v in places.items() if v is not None]
         text = self.message.rstrip(".。") + (f" ({', '.join(where)})" if where else "") + "."
-        return text + (f" {label('places', 'do')}: {self.do.rstrip('.。')}." if self.do else "")
+        text += f" {label('places', 'do')}: {self.do.rstrip('.。')}." if self.do else ""
+        return hidden(text, is_error=True)
 
     def _form(self, kind: str) -> str:
-        return forms(self.id).get(f"{kind}{language()}", "").format(**self.values)
+        told = forms(self.id).get(f"{kind}{language()}", "").format(**self.values)
+        return hidden(told, is_error=True)
 
 
 class Blocked(PlaybookError):

@@ -144,10 +144,11 @@ def read_back(file: Path, store: str, runs: str | Path = "runs") -> dict[str, An
     """
     from playbook.store import open_store
 
-    folder = shop_folder(runs, open_store(store).name)
+    shop = open_store(store).name
+    folder = shop_folder(runs, shop)
     known = _published_ids(folder)
     if not known:
-        raise PlaybookError("runs.no_decisions", store=store, file=folder)
+        raise PlaybookError("runs.no_decisions", store=shop, file=folder)
     filled = _checked_answers(_read_sheet(Path(file)), known, Path(file))
     is_answered = filled["status"].ne("proposed") | filled["note"].ne("") | filled["done_on"].ne("")
     given = filled[is_answered]
@@ -159,7 +160,7 @@ def read_back(file: Path, store: str, runs: str | Path = "runs") -> dict[str, An
     log.astype({"done_size": "float64"}).to_parquet(part, index=False)
     os.replace(part, folder / "decisions_log.parquet")
     return {
-        "store": store,
+        "store": shop,
         "file": str(file),
         "read": len(given),
         "unanswered": len(filled) - len(given),

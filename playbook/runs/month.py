@@ -54,6 +54,7 @@ from playbook.runs.plan import (
 from playbook.runs.progress import Progress
 from playbook.store import Store, open_store
 from playbook.store.derived import DERIVED
+from playbook.store.open import hand_over
 from playbook.store.readiness import verdict
 
 __all__ = ["HowToRun", "Run", "run_month"]
@@ -118,6 +119,7 @@ def _run(store: str, month: str | None, wish: Wish, how: HowToRun) -> Run:
             raise PlaybookError("runs.no_memory", given=how.memory)
         os.environ["PLAYBOOK_MEMORY"] = how.memory  # inherited by every kernel
     shop = open_store(store, until=wish.until or month, memory=how.memory)
+    store = hand_over(store)
     if not shop.is_month_complete and not (how.allow_partial or wish.until):
         raise PlaybookError(
             "runs.month_not_complete",
@@ -138,9 +140,7 @@ def _run(store: str, month: str | None, wish: Wish, how: HowToRun) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     with only_one(folder / f".{shop.month}.lock", shop.month):
         settle(final)
-        work = _Work(
-            shop, final, partial, chapters, how, verdict, replacements(shop, store, partial)
-        )
+        work = _Work(shop, final, partial, chapters, how, verdict, replacements(shop, partial))
         work.is_selection = bool(wish.only)
         return work.go()
 

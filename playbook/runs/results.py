@@ -21,6 +21,7 @@ from playbook.chapters.registry import chapter
 from playbook.decisions import Decision
 from playbook.errors import Blocked, PlaybookError
 from playbook.messages import say
+from playbook.runs.folders import shop_folder
 from playbook.tables import schema
 
 if TYPE_CHECKING:
@@ -308,10 +309,10 @@ def escaped(frame: DataFrame) -> DataFrame:
 
 def month_folder(given: str, *, store: str, month: str) -> Path:
     """The month folder to review: the one given, or `runs/<store>/<month>` of this
-    project.
+    project, `store` being the shop's name.
     """
     project = Path(__file__).resolve().parents[2]
-    return Path(given) if given else project / "runs" / Path(store).name / month
+    return Path(given) if given else shop_folder(project / "runs", store) / month
 
 
 def read_results(folder: str | Path) -> dict[str, DataFrame]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import ibis
 from ibis import Table
 
 from playbook.errors import PlaybookError
+from playbook.hidden import is_address, keep_secret, name_of
 from playbook.store.cache import (
     cache_folder,
     code_version,
@@ -34,7 +34,10 @@ from playbook.store.files import (
 from playbook.store.shop import Delivery, Recipes, Store
 from playbook.store.write import settle
 
-__all__ = ["open_folder", "open_store"]
+__all__ = ["ADDRESS_VARIABLE", "as_parameter", "hand_over", "open_folder", "open_store"]
+
+#: holds the address of a store on a server for notebooks, which name it only
+ADDRESS_VARIABLE = "PLAYBOOK_STORE"
 
 # stores that make themselves on first use; imported only when asked for
 NAMED = {
@@ -49,13 +52,14 @@ def open_store(
 ) -> Store:
     """Open a shop as of the end of a month (`2026-10`) or of a day (`2026-10-14`).
 
-    `where` is `demo`, `cdnow`, a folder of contract tables (parquet or CSV), or an
-    address Ibis connects to. Without `until` the last complete month of the orders is
-    taken. `memory` caps the engine (it spills to disk). Raises PlaybookError naming
-    file, table, column, rule and rows when the tables break the contract.
+    `where` is `demo`, `cdnow`, a folder of contract tables (parquet or CSV), an address
+    Ibis connects to, or `$NAME`, an environment variable that holds one. Without `until`
+    the last complete month of the orders is taken. `memory` caps the engine (it spills to
+    disk). Raises PlaybookError naming file, table, column, rule and rows when the tables
+    break the contract.
     """
     place = str(where)
-    if "://" in place:
+    if is_address(place):
         store = _open_address(place, until, {})
     else:
         store = open_folder(_folder(place), until, memory or os.environ.get("PLAYBOOK_MEMORY"))
@@ -97,7 +101,7 @@ def open_folder(folder: Path, until: str | None = None, memory: str | None = Non
         settle(folder)
     settings = read_settings(folder / "shop.yaml")
     if settings.get("address"):
-        return _open_address(str(settings["address"]), until, settings)
+        return _open_address(str(settings["address"]), until, settings, folder)
     files = {name: paths for name in TABLES if (paths := table_files(folder, name))}
     if not files:
         raise PlaybookError("store.folder_without_tables", file=folder)
@@ -106,7 +110,7 @@ def open_folder(folder: Path, until: str | None = None, memory: str | None = Non
     listed = sorted(folder.glob("promo_skus.*"))
     if listed and "promotions" in tables:
         tables["promotions"] = _with_promo_skus(con, tables["promotions"], listed[0])
-    every = [path for paths in files.values() for path in paths]
+    every = [*(path for paths in files.values() for path in paths), *listed[:1]]
     content = content_hash([*every, folder / "shop.yaml", folder / "store.json"])
     log = read_log(folder / "store.json")
     store = Store(
@@ -117,6 +121,7 @@ def open_folder(folder: Path, until: str | None = None, memory: str | None = Non
             settings,
             log,
             content,
+            folder,
         ),
         RECIPES,
         until,
@@ -154,29 +159,48 @@ def _parsed_once(con: Any, name: str, file: Path, typed: Table) -> Table:
     return con.read_parquet(path, table_name=f"parsed_{name}")
 
 
-def _open_address(where: str, until: str | None, settings: dict[str, Any]) -> Store:
-    shown = re.sub(r"//[^/@]*@", "//", where)
+def as_parameter(where: str) -> str:
+    """A store as a notebook's parameter, wherever the notebook is opened from. An address
+    is never written: it stays in the environment, as PLAYBOOK_STORE.
+    """
+    if is_address(where):
+        return where if where.startswith("$") else f"${ADDRESS_VARIABLE}"
+    return str(Path(where).resolve()) if Path(where).is_dir() else where
+
+
+def hand_over(where: str) -> str:
+    """The store as a parameter of notebooks that this process starts; an address goes to
+    them by the environment.
+    """
+    if is_address(where) and not where.startswith("$"):
+        os.environ[ADDRESS_VARIABLE] = where
+    return as_parameter(where)
+
+
+def _address_in(variable: str) -> str:
+    """The address an environment variable holds, given as `$NAME`."""
+    name = variable.removeprefix("$").strip("{}")
+    if not os.environ.get(name):
+        raise PlaybookError("store.no_address_variable", name=name)
+    return os.environ[name]
+
+
+def _open_address(
+    where: str, until: str | None, settings: dict[str, Any], folder: Path | None = None
+) -> Store:
+    address = _address_in(where) if where.startswith("$") else where
+    keep_secret(address)
+    name = str(settings.get("name") or name_of(address))
     try:
-        con = ibis.connect(where)
+        con = ibis.connect(address)
         names = set(con.list_tables())
     except Exception as error:  # every driver raises its own kind
-        raise PlaybookError(
-            "store.cannot_connect", address=shown, reason=first_line(error)
-        ) from None
+        raise PlaybookError("store.cannot_connect", name=name, reason=first_line(error)) from None
     tables = {name: con.table(name) for name in TABLES if name in names}
     if not tables:
-        raise PlaybookError("store.address_without_tables", address=shown)
-    name = re.split(r"[/?]", re.sub(r"\?.*$", "", where).rstrip("/"))[-1] or "shop"
-    return Store(
-        Delivery(
-            shown,
-            con,
-            tables,
-            {"name": name} | settings,
-        ),
-        RECIPES,
-        until,
-    )
+        raise PlaybookError("store.address_without_tables", name=name)
+    delivery = Delivery(str(folder or name), con, tables, {"name": name} | settings, folder=folder)
+    return Store(delivery, RECIPES, until)
 
 
 def _with_promo_skus(con: Any, promotions: Table, path: Path) -> Table:

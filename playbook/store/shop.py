@@ -41,8 +41,9 @@ MARGIN_PARTS = {"orders.payment_fee": "payment_fees", "orders.shipping_cost": "s
 class Delivery:
     """What a store was opened from: the tables as delivered and what is known of them.
 
-    `where` is a folder or an address without its password, `content` a hash of all
-    input bytes (empty on a server), `log` the log of imports.
+    `where` is what refusals call it: a folder, or the name of a store on a server.
+    `content` is a hash of all input bytes (empty on a server), `log` the log of imports,
+    `folder` where settings and notebooks of the shop lie (None for a bare address).
     """
 
     where: str
@@ -51,6 +52,7 @@ class Delivery:
     settings: dict[str, Any]
     log: dict[str, Any] = field(default_factory=dict)
     content: str = ""
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Store:
     def __init__(self, delivery: Delivery, recipes: Recipes, until: str | None = None) -> None:
         self.where, self.con, self.content = delivery.where, delivery.con, delivery.content
         self.settings, self.log = delivery.settings, delivery.log
-        self.delivered = delivery.tables
+        self.delivered, self.folder = delivery.tables, delivery.folder
         self.uncut = {name: typed(TABLES[name], t) for name, t in delivery.tables.items()}
         self.present = {name: set(t.columns) for name, t in delivery.tables.items()}
         self._recipes = recipes
