@@ -254,7 +254,11 @@ def decisions(
 
     answers = read_back(file, store or DEFAULT_STORE, runs)
     statuses = ", ".join(f"{n} {status}" for status, n in answers["statuses"].items())
-    _say(answers, as_json, f"{answers['read']} decisions read: {statuses}")
+    left = ", ".join(f"{answers[kind]} {kind}" for kind in ("unanswered", "blocked", "empty"))
+    aside = f"\nthe damaged log was set aside as {answers['set_aside']}" * bool(
+        answers["set_aside"]
+    )
+    _say(answers, as_json, f"{answers['read']} decisions read: {statuses} ({left}){aside}")
 
 
 @app.command()

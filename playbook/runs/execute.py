@@ -26,6 +26,7 @@ from playbook.errors import Blocked, PlaybookError
 from playbook.hidden import hidden
 from playbook.runs.folders import write_text
 from playbook.runs.kernels import RUNNING, register_engine
+from playbook.written import numbers_written
 
 __all__ = [
     "Outcome",
@@ -108,9 +109,11 @@ def _parsed(text: str) -> Any:
     import yaml
 
     try:
-        return yaml.safe_load(text)
+        found = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
+    number = numbers_written([text])[0] if isinstance(found, str) else None
+    return found if number is None else int(number) if number == int(number) else number
 
 
 def notebook_code(path: Path) -> str:

@@ -24,6 +24,7 @@ from playbook.errors import PlaybookError
 from playbook.messages import language, say
 from playbook.runs.execute import Outcome, declared_parameters, notebook_code, typed_parameter
 from playbook.runs.folders import digest_text, published_months, shop_folder
+from playbook.runs.kept import read_kept
 from playbook.store import Store, open_store
 from playbook.store.open import as_parameter
 
@@ -315,8 +316,6 @@ def segment_members(store: str, month: str | None, runs: str | Path) -> tuple[Pa
     """The store's folder, and the table of the chapter on segments that says which
     customer is in which segment.
     """
-    import pyarrow.parquet as pq
-
     shop = open_store(store, until=month)
     home = shop_folder(runs, shop.name)
     months = [
@@ -325,6 +324,6 @@ def segment_members(store: str, month: str | None, runs: str | Path) -> tuple[Pa
     segmentation = registered("segmentation").notebook
     for folder in reversed(months):
         for path in sorted(folder.glob(f"{segmentation}/tables/*.parquet")):
-            if {"customer_id", "segment"} <= set(pq.read_schema(path).names):
+            if read_kept(path, ("customer_id", "segment")) is not None:
                 return shop.folder or Path(), path
     raise PlaybookError("runs.no_segments", shop=shop.name, file=home)

@@ -255,7 +255,8 @@ class Results:
     def _note(self) -> None:
         if self.folder is not None:
             rows = {name: n for name, n in self._rows.items() if not name.startswith("figure ")}
-            notes = {"rows": rows, "blocked": self._blocked}
+            content = "" if self.shop is None else self.shop.content
+            notes = {"rows": rows, "blocked": self._blocked, "content": content}
             text = json.dumps(
                 notes,
                 indent=1,

@@ -19,7 +19,7 @@ from pandas import DataFrame
 from playbook.chapters.registry import chapter
 from playbook.measures.metrics import METRICS, definitions
 from playbook.messages import language, read_yaml, say
-from playbook.runs.answers import ANSWERS
+from playbook.runs.answer_sheet import ANSWERS
 from playbook.runs.cells import ABOUT_ONE_PERSON, word
 from playbook.runs.pack import Pack, latest_figures, open_decisions, title_of
 from playbook.runs.sentences import sentences

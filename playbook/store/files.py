@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import ibis
-import yaml
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
+from playbook.store.contract import TABLES
 
-__all__ = ["first_line", "read_log", "read_settings", "read_table", "table_files", "unreadable"]
+__all__ = ["first_line", "input_files", "read_log", "read_table", "table_files", "unreadable"]
 
 ENDINGS = ("parquet", "csv", "csv.gz")
 DELIMITERS = (",", ";", "\t", "|")
@@ -27,6 +27,13 @@ def table_files(folder: Path, name: str) -> list[Path]:
         return sorted((folder / name).glob("*.parquet"))
     candidates = [folder / f"{name}.{ending}" for ending in ENDINGS]
     return [path for path in candidates if path.is_file()][:1]
+
+
+def input_files(folder: Path) -> list[Path]:
+    """Every file of a folder that decides what its store holds."""
+    tables = [path for name in TABLES for path in table_files(folder, name)]
+    listed = sorted(folder.glob("promo_skus.*"))[:1]
+    return [*tables, *listed, folder / "shop.yaml", folder / "store.json"]
 
 
 def read_table(con: ibis.BaseBackend, name: str, files: list[Path]) -> ibis.Table:
@@ -119,22 +126,12 @@ def _header(file: Path) -> tuple[str, list[str]]:
     return delimiter, names
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """The settings in shop.yaml; empty without the file. PlaybookError for a damaged one."""
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except yaml.YAMLError as error:
-        raise PlaybookError(
-            "store.damaged_settings", reason=str(error).splitlines()[0], file=path
-        ) from None
-    if settings is not None and not isinstance(settings, dict):
-        raise PlaybookError("store.settings_without_names", file=path)
-    return settings or {}
-
-
 def read_log(path: Path) -> dict[str, Any]:
     """The store's log of imports; empty without the file. PlaybookError for a damaged one."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError:
         raise PlaybookError("store.damaged_log", file=path) from None
+    if not isinstance(found, dict):
+        raise PlaybookError("store.damaged_log", file=path)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ from playbook.store.contract import TABLES
 from playbook.store.derived import DERIVED, STEPS, lookback_days
 from playbook.store.files import (
     first_line,
+    input_files,
     read_log,
-    read_settings,
     read_table,
     table_files,
     unreadable,
 )
+from playbook.store.server import server_tables
+from playbook.store.settings import read_settings
 from playbook.store.shop import Delivery, Recipes, Store
 from playbook.store.write import settle
 
@@ -105,13 +108,13 @@ def open_folder(folder: Path, until: str | None = None, memory: str | None = Non
     files = {name: paths for name in TABLES if (paths := table_files(folder, name))}
     if not files:
         raise PlaybookError("store.folder_without_tables", file=folder)
+    _require_stated(settings, files, folder)
     con = _engine(memory)
     tables = {name: read_table(con, name, paths) for name, paths in files.items()}
     listed = sorted(folder.glob("promo_skus.*"))
     if listed and "promotions" in tables:
         tables["promotions"] = _with_promo_skus(con, tables["promotions"], listed[0])
-    every = [*(path for paths in files.values() for path in paths), *listed[:1]]
-    content = content_hash([*every, folder / "shop.yaml", folder / "store.json"])
+    content = content_hash(input_files(folder))
     log = read_log(folder / "store.json")
     store = Store(
         Delivery(
@@ -135,6 +138,15 @@ def open_folder(folder: Path, until: str | None = None, memory: str | None = Non
                 store.uncut[name],
             )
     return store
+
+
+def _require_stated(settings: dict[str, Any], there: Iterable[str], place: Path | str) -> None:
+    """Tables the settings promise must be there: where a database hides what its user may
+    not see, only the shop can know.
+    """
+    lacking = [name for name in settings.get("tables") or [] if name not in there]
+    if lacking:
+        raise PlaybookError("store.stated_table_missing", table=lacking[0], file=place)
 
 
 def _engine(memory: str | None) -> Any:
@@ -193,12 +205,14 @@ def _open_address(
     name = str(settings.get("name") or name_of(address))
     try:
         con = ibis.connect(address)
-        names = set(con.list_tables())
+        tables = server_tables(con)
+    except PlaybookError:
+        raise
     except Exception as error:  # every driver raises its own kind
         raise PlaybookError("store.cannot_connect", name=name, reason=first_line(error)) from None
-    tables = {name: con.table(name) for name in TABLES if name in names}
     if not tables:
         raise PlaybookError("store.address_without_tables", name=name)
+    _require_stated(settings, tables, folder or name)
     delivery = Delivery(str(folder or name), con, tables, {"name": name} | settings, folder=folder)
     return Store(delivery, RECIPES, until)
 

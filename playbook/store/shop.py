@@ -31,7 +31,7 @@ from playbook.store.cache import cache_folder, code_version, keep_on_server, pru
 from playbook.store.contract import TABLES
 from playbook.store.cutting import AsOf, masked, rows_by, typed
 
-__all__ = ["Delivery", "Recipes", "Store", "expression", "last_day"]
+__all__ = ["Delivery", "Recipes", "Store", "distinct_rows", "expression", "last_day"]
 
 COUNTED = ("paid", "shipped", "done", "refunded")
 MARGIN_PARTS = {"orders.payment_fee": "payment_fees", "orders.shipping_cost": "shipping"}
@@ -75,6 +75,17 @@ def expression(table: Table | DataFrame) -> Table:
     return ibis.memtable(table.reset_index(drop=True))
 
 
+def distinct_rows(table: Table, *names: str | ibis.Deferred, **named: ibis.Deferred) -> Table:
+    """Each combination of these columns once, by grouping.
+
+    `table.select(...).distinct().order_by(...)` is not the same everywhere: for Postgres,
+    Spark, BigQuery and Snowflake Ibis 12 leaves the selection out and takes distinct rows
+    of all columns.
+    """
+    chosen = table.select(*names, **named)
+    return chosen.aggregate([], by=list(chosen.columns))
+
+
 def last_day(month: str) -> dt.date:
     """The last day of a month written `YYYY-MM`; PlaybookError when it is not one."""
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
@@ -110,7 +121,7 @@ class Store:
         self.missing = [name for name in TABLES if name not in delivery.tables]
         self.name = str(self.settings.get("name") or Path(self.where).name)
         self.log_starts_with_shop = bool(self.settings.get("log_starts_with_shop", False))
-        self.counted_statuses = tuple(self.settings.get("counted_statuses", COUNTED))
+        self.counted_statuses = tuple(self.settings.get("counted_statuses") or COUNTED)
         self.parameters = self.settings.get("parameters") or {}
         self.observed_from, self.observed_to = self._span()
         asked = self._asked_day(until)

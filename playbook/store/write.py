@@ -27,8 +27,10 @@ __all__ = [
     "KEPT",
     "REASONS",
     "connect",
+    "held",
     "locked",
     "publish",
+    "reading",
     "settle",
     "staging",
     "try_lock",
@@ -155,27 +157,62 @@ def locked(folder: Path, *, wait_seconds: float = 30.0) -> Iterator[None]:
     however it ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    with held(folder / ".lock", "store.locked", wait_seconds=wait_seconds):
+        yield
+
+
+@contextlib.contextmanager
+def reading(folder: Path | None) -> Iterator[None]:
+    """Holds an imported store against writers, beside other readers, while a month is made
+    from it. A folder no import ever wrote has no lock, and gets none: there the month's
+    own proof at its end must do.
+    """
+    if folder is None or not (folder / ".lock").is_file():
+        yield
+        return
+    with held(folder / ".lock", "store.locked", wait_seconds=30.0, is_shared=True):
+        yield
+
+
+@contextlib.contextmanager
+def held(
+    path: Path,
+    refusal: str,
+    *,
+    wait_seconds: float = 0.0,
+    is_shared: bool = False,
+    **about: object,
+) -> Iterator[None]:
+    """Holds a lock file, alone or with others who read. PlaybookError `refusal` where it
+    is not free in time.
+    """
     until = time.monotonic() + wait_seconds
-    with open(folder / ".lock", "a+b") as handle:
-        while not try_lock(handle):
-            if time.monotonic() > until:
-                raise PlaybookError("store.locked", file=folder)
+    with open(path, "rb" if is_shared else "a+b") as handle:
+        while not try_lock(handle, is_shared=is_shared):
+            if time.monotonic() >= until:
+                raise PlaybookError(refusal, file=path, **about)
             time.sleep(0.1)
         yield
 
 
-def try_lock(handle: object) -> bool:
-    """Whether the open file could be locked for this process alone."""
+def try_lock(handle: object, *, is_shared: bool = False) -> bool:
+    """Whether the open file could be locked for this process, alone or shared. Windows
+    knows no shared lock: readers there do not hold one, and the proof at the end of a month
+    is what is left.
+    """
     try:
         if os.name == "nt":
             import msvcrt
 
+            if is_shared:
+                return True
             handle.seek(0)
             msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
 
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
