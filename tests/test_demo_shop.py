@@ -289,3 +289,75 @@ def test_two_treatments_of_one_name_are_refused(history):
         played(history, {"treatments": [one, one]})
     with pytest.raises(PlaybookError, match="two treatments 'same'"):
         played(history, {"treatments": [one]}, months=2)
+
+
+def test_an_order_beside_the_habits_leaves_the_habit_going(history):
+    sku = history.tables["products"]["sku"].to_pylist()[0]
+    both = played(history, {"extra_orders": {sku: 500}}).tables["purchase_orders"].to_pandas()
+    plain = played(history).tables["purchase_orders"].to_pandas()
+    extra = both[(both.sku == sku) & (both.n_ordered == 500)]
+    assert len(extra) == 1 and str(extra.ordered_on.iloc[0])[:10] == "2026-11-01"
+    others = plain[plain.sku != sku].sku
+    assert len(both[both.sku != sku]) == len(others) > 0
+
+
+def test_a_channel_gets_its_share_of_what_habit_would_spend(history):
+    def spent(shop):
+        ads = shop.tables["ad_spend"].to_pandas()
+        month = ads[pd.to_datetime(ads.day_on) >= "2026-11-01"]
+        return month.groupby("channel").spend.sum().astype(float)
+
+    plain, half = spent(played(history)), spent(played(history, {"budget_shares": {"search": 0.5}}))
+    assert half["search"] == pytest.approx(plain["search"] / 2, rel=0.001)
+    assert half["social"] == plain["social"]
+
+
+def test_haste_brings_a_line_sooner_and_costs_what_the_law_says(history):
+    sim = history._sim
+    waiting = [line for line in sim.purchase_orders if line.received > sim.day + 10]
+    line = max(waiting, key=lambda line: line.received)
+    row = {"po_id": line.po_id, "sku": str(sim.world.sku_ids[line.sku])}
+    fast = played(history, {"hastened": {"expedited": [row]}}, months=0)
+    fast.advance({"hastened": {"expedited": [row]}})
+    now = next(x for x in fast._sim.purchase_orders if (x.po_id, x.sku) == (line.po_id, line.sku))
+    assert now.received - sim.day == round(0.4 * (line.received - sim.day))
+    paid = 0.12 * line.n_ordered * line.cost / 100
+    gap = last(fast, "ordering") - last(played(history), "ordering")
+    assert gap == pytest.approx(paid, abs=26)
+    early = played(history, {"hastened": {"chased": [row]}})
+    same = next(x for x in early._sim.purchase_orders if (x.po_id, x.sku) == (line.po_id, line.sku))
+    assert line.promised < sim.day or same.received == line.received
+
+
+def test_a_shipped_test_reaches_everybody_and_lasts(history):
+    shop = played(history, {"shipped": ["express-pay"]})
+    assert last(shop, "orders") > 1.04 * last(played(history), "orders")
+    later, plain = (twin.advance() for twin in (shop, played(history)))
+    assert later["orders"].num_rows > plain["orders"].num_rows
+
+
+def test_a_sku_withheld_is_sold_no_more_and_a_cancelled_sale_is_not_held(history):
+    sku = str(history._sim.world.sku_ids[history._sim.world.best_seller])
+    tables = played(history, {"withheld": [sku]}).tables
+    lines = tables["order_lines"].to_pandas().merge(tables["orders"].to_pandas())
+    assert not len(lines[(lines.sku == sku) & (pd.to_datetime(lines.ordered_on) >= "2026-11-01")])
+    sales = played(history, {"cancelled": ["2026-black-friday"]}).tables["promotions"].to_pandas()
+    held = played(history).tables["promotions"].to_pandas()
+    assert set(held.promo_id) - set(sales.promo_id) == {"2026-black-friday"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ({"hastened": {"begged": []}}, "cannot be 'begged'"),
+        ({"hastened": {"chased": [{"po_id": "PO-0", "sku": None}]}}, "no sku"),
+        ({"shipped": ["no-such-test"]}, "no checkout test"),
+        ({"shipped": []}, "checkout tests are"),
+        ({"cancelled": ["2031-spring"]}, "No promotion"),
+        ({"withheld": ["no-such-sku"]}, "no sku"),
+        ({"budget_shares": {"radio": 1}}, "'radio'"),
+    ],
+)
+def test_what_cannot_be_hurried_shipped_or_called_off_is_refused(history, wrong, word):
+    with pytest.raises(PlaybookError, match=word):
+        history.copy().advance(wrong)

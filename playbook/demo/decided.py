@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from playbook.demo.habits import Plan
 from playbook.demo.records import Record
 from playbook.demo.simulate import Simulator
 from playbook.demo.streams import key, uniform
-from playbook.demo.world import CHANNELS, PAID, Promotion
+from playbook.demo.world import CHANNELS, LAWS, PAID, Promotion
 from playbook.demo.writing import customer_ids
 from playbook.errors import PlaybookError
 from playbook.messages import say
@@ -22,12 +23,29 @@ _FIELDS = {
     "promotions": ("starts_on", "ends_on", "depth_share", "skus", "promo_id"),
     "supplier_orders": ("sku", "units", "ordered_on"),
     "treatments": ("customers", "depth_share", "cost", "holdout_share", "treatment_id"),
+    "extra_orders": ("sku", "units", "ordered_on"),
+    "hastened": ("po_id", "sku"),
 }
-_KEYS = ("budgets", "prices", "promotions", "supplier_orders", "order_levels", "treatments")
+_KEYS = (
+    "budgets",
+    "prices",
+    "promotions",
+    "supplier_orders",
+    "order_levels",
+    "treatments",
+    "budget_shares",
+    "extra_orders",
+    "hastened",
+    "shipped",
+    "withheld",
+    "cancelled",
+)
+_HOW = tuple(LAWS.hastened)
 # EUR or units of one decision: far above any shop, far below what the money columns hold.
 MOST = 1_000_000_000
 MOST_UNITS = 10_000_000
 MOST_DEPTH = 0.9
+_A_YEAR = 366
 
 
 def plan_of(sim: Simulator, decisions: Mapping[str, Any] | None) -> Plan:
@@ -40,7 +58,7 @@ def plan_of(sim: Simulator, decisions: Mapping[str, Any] | None) -> Plan:
     if unknown := sorted(set(decisions) - set(_KEYS)):
         raise PlaybookError("demo.no_decision", name=unknown[0], choices=", ".join(_KEYS))
     wanted = {name: value for name, value in decisions.items() if value is not None}
-    for name in ("budgets", "prices", "order_levels"):
+    for name in ("budgets", "prices", "order_levels", "hastened", "budget_shares"):
         if not isinstance(wanted.get(name, {}), Mapping):
             raise PlaybookError("demo.no_mapping", name=name, value=wanted[name])
     readers = {
@@ -50,6 +68,12 @@ def plan_of(sim: Simulator, decisions: Mapping[str, Any] | None) -> Plan:
         "supplier_orders": _orders,
         "order_levels": _all_levels,
         "treatments": _treatments,
+        "budget_shares": _budgets,
+        "extra_orders": partial(_orders, name="extra_orders"),
+        "hastened": _hastened,
+        "shipped": _shipped,
+        "withheld": _withheld,
+        "cancelled": _cancelled,
     }
     return Plan(**{name: readers[name](sim, wanted[name]) for name in _KEYS if name in wanted})
 
@@ -148,17 +172,62 @@ def _promotion(sim: Simulator, number: int, row: Mapping[str, Any]) -> Promotion
     return Promotion(name, "decided", first, last, depth, rows, lift, 0)
 
 
-def _orders(sim: Simulator, orders: Any) -> list[tuple[int, int, int]]:
+def _orders(
+    sim: Simulator, orders: Any, name: str = "supplier_orders"
+) -> list[tuple[int, int, int]]:
     if isinstance(orders, DataFrame):
         orders = orders.to_dict("records")
     elif isinstance(orders, Mapping):
         orders = [{"sku": sku, "units": units} for sku, units in orders.items()]
     total: dict[tuple[int, int], int] = {}
-    for row in _rows(orders, "supplier_orders"):
+    for row in _rows(orders, name):
         sku = row.get("sku")
         place = _day(sim, row.get("ordered_on"), "order_day"), _sku(sim, sku)
         total[place] = total.get(place, 0) + _units(row.get("units"), "units", sku)
     return [(day, sku, units) for (day, sku), units in sorted(total.items()) if units]
+
+
+def _hastened(sim: Simulator, modes: Mapping[str, Any]) -> dict[int, str]:
+    """Number of each line under way that is hurried -> how; expedited where both are
+    asked for.
+    """
+    if unknown := [how for how in modes if how not in _HOW]:
+        raise PlaybookError("demo.no_haste", name=unknown[0], choices=", ".join(_HOW))
+    open_lines = {
+        (line.po_id, int(line.sku)): number
+        for number, line in enumerate(sim.purchase_orders)
+        if line.received >= sim.day
+    }
+    chosen = {}
+    for how in sorted(modes):
+        for row in _rows(modes[how], "hastened"):
+            place = str(row.get("po_id")), _sku(sim, row.get("sku"))
+            if place not in open_lines:
+                raise PlaybookError("demo.no_open_line", po=row.get("po_id"), sku=row.get("sku"))
+            chosen[open_lines[place]] = how
+    return chosen
+
+
+def _shipped(sim: Simulator, tests: Any) -> list[int]:
+    known = {test.test_id: test.number for test in sim.experiments() if test.first <= sim.day}
+    named = [str(name) for name in _listed(tests, "tests")]
+    if unknown := [name for name in named if name not in known]:
+        raise PlaybookError("demo.no_test", name=unknown[0], choices=", ".join(known) or "-")
+    return sorted({known[name] for name in named})
+
+
+def _withheld(sim: Simulator, skus: Any) -> list[int]:
+    return sorted({_sku(sim, sku) for sku in _listed(skus, "skus")})
+
+
+def _cancelled(sim: Simulator, promotions: Any) -> list[str]:
+    ahead = sim.world.promotions(sim.day + _A_YEAR)
+    known = {promo.promo_id for promo in ahead if promo.last >= sim.day}
+    named = {str(name) for name in _listed(promotions, "promotions")}
+    if unknown := sorted(named - known):
+        choices = ", ".join(sorted(known)) or "-"
+        raise PlaybookError("demo.not_in_calendar", name=unknown[0], choices=choices)
+    return sorted(named)
 
 
 def _levels(sku: object, levels: Any) -> tuple[int, int]:

@@ -73,7 +73,7 @@ def goods_tables(sim: Simulator, chunks: list[Record], clock: Clock) -> dict[str
     if sim.purchase_orders:
         tables["purchase_orders"] = _purchase_orders(sim, clock)
     tables["prices"] = price_table(clock, price)
-    every = world.promotions(clock.until + 1) + sim.extra_promotions
+    every = sim.calendar(clock.until + 1)
     promos = [promo for promo in every if promo.first <= clock.until and len(promo.skus)]
     if promos:
         tables["promotions"] = clock.table(

@@ -30,6 +30,12 @@ class Plan:
     supplier_orders: (day, sku, units); order_levels: sku number -> reorder at, order up
     to, looked at on Mondays; treatments: records with who, is_treated, depth, kind,
     cost; spend: EUR by channel, region and day, in place of any budget (for replays).
+
+    Beside what the shop does anyhow: budget_shares: channel number -> share of what habit
+    would spend there; extra_orders: (day, sku, units); hastened: numbers
+    of purchase-order lines and how they are hurried (`world.yaml`, `hastened`); shipped:
+    numbers of checkout tests everybody gets from now on; withheld: skus not sold any
+    more; cancelled: promotions of the calendar that are not held.
     """
 
     budgets: dict[int, float] | None = None
@@ -39,6 +45,12 @@ class Plan:
     order_levels: dict[int, tuple[int, int]] = field(default_factory=dict)
     treatments: list[Record] | None = None
     spend: ndarray | None = None
+    budget_shares: dict[int, float] = field(default_factory=dict)
+    extra_orders: list[tuple[int, int, int]] = field(default_factory=list)
+    hastened: dict[int, str] = field(default_factory=dict)
+    shipped: list[int] = field(default_factory=list)
+    withheld: list[int] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
 
 
 def habit_budgets(state: State, env: Record) -> dict[int, float]:

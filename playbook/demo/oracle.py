@@ -11,6 +11,7 @@ laws; it does not know tomorrow.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,15 @@ from numpy import ndarray
 from playbook.demo.background import RATES
 from playbook.demo.shop import Shop
 from playbook.demo.truth import best_price, later_orders, purchase_rate, summed
-from playbook.demo.world import CHANNELS, PAID
+from playbook.demo.world import CHANNELS, LAWS, PAID
 
 _CAPITAL = RATES["capital_share_per_year"]
 _START = {"budgets": 1.0, "prices": 0.4, "order_levels": 1.0}
 _DAYS_A_MONTH = 30.4
+# share of the orders somebody tries that end as orders
+COMES_TRUE = 0.7
+# price moves looked at one by one, and how far each goes towards the best price
+_MOST_PRICES, _PRICE_STEP = 10, 0.8
 SCALES: dict[str, tuple[float, ...]] = {
     "budgets": (0.7, 1.0, 1.4),
     "prices": (0.0, 0.4, 0.8),
@@ -73,13 +78,13 @@ def _worth(shop: Shop, scales: dict[str, float], months: int, futures: int, hori
         ahead = twin.profit().tail(months)
         each = float(ahead.margin.sum() / max(ahead.orders.sum(), 1))
         left = max(horizon - months, 0) * _DAYS_A_MONTH
-        later = _still_to_come(twin, shop._sim.day, left) * each * 0.7
+        later = still_to_come(twin, shop._sim.day, left) * each * COMES_TRUE
         total += float(ahead.profit.sum()) + float(later)
     return total / futures
 
 
-def _still_to_come(shop: Shop, since: int, days: float) -> float:
-    """Orders that people won since a day will still try: they count as well."""
+def still_to_come(shop: Shop, since: int, days: float) -> float:
+    """Orders that people won since a day will still try within so many days."""
     sim, p = shop._sim, shop._sim.people
     new = np.flatnonzero(p.born[: sim.n] >= since)
     rate, drop = p.rate[new], p.drop[new]
@@ -162,6 +167,94 @@ def _prices(shop: Shop, part: float) -> dict[str, float]:
         for r, a in zip(rows, aim, strict=True)
         if a >= 10
     }
+
+
+def single_decisions(shop: Shop, *, months: int = 3) -> dict[str, Any]:
+    """What could be decided under known laws, one lever at a time: name -> decisions for
+    `Shop.advance`, or a function of (shop, months gone by) that gives those of each month.
+
+    One per paid channel, one per supplier's order levels, one per sku for the price moves
+    that promise most, one per test that won, one per promotion of the period left out, one
+    for all overdue lines chased and one for the lines worth their haste.
+    """
+    sim, world = shop._sim, shop._sim.world
+    options: dict[str, Any] = {f"budget {CHANNELS[c]}": _budget_of(c, months) for c in PAID}
+    for v, name in enumerate(world.supplier_ids):
+        options[f"levels {name}"] = _levels_of(v)
+    for test in sim.experiments():
+        if test.first <= sim.day and test.lift > 0 and test.number not in sim.shipped:
+            options[f"ship {test.test_id}"] = {"shipped": [test.test_id]}
+    gains = _price_gains(shop)
+    for sku, (price, _) in sorted(gains.items(), key=lambda item: -item[1][1])[:_MOST_PRICES]:
+        options[f"price {sku}"] = {"prices": {sku: price}}
+    ahead = world.promotions(sim.day + round(months * _DAYS_A_MONTH))
+    for promo in ahead:
+        if promo.first >= sim.day and len(promo.skus):
+            options[f"without {promo.promo_id}"] = {"cancelled": [promo.promo_id]}
+    for how, rows in _worth_haste(shop).items():
+        if rows:
+            options[f"lines {how}"] = {"hastened": {how: rows}}
+    return options
+
+
+def _budget_of(c: int, months: int) -> Callable[[Shop, int], dict[str, Any]]:
+    """One channel's budget up to its best, looked at anew every month."""
+
+    def decide(twin: Shop, ahead: int) -> dict[str, Any]:
+        name = CHANNELS[c]
+        return {"budgets": {name: _budgets(twin, max(months - ahead, 1))[name]}}
+
+    return decide
+
+
+def _levels_of(supplier: int) -> Callable[[Shop, int], dict[str, Any]]:
+    """Order levels of one supplier's skus, looked at anew every month."""
+
+    def decide(twin: Shop, ahead: int) -> dict[str, Any]:
+        world = twin._sim.world
+        mine = set(world.sku_ids[world.supplier == supplier].tolist())
+        return {"order_levels": {s: pair for s, pair in _levels(twin).items() if s in mine}}
+
+    return decide
+
+
+def _price_gains(shop: Shop) -> dict[str, tuple[float, float]]:
+    """Sku -> (EUR after the step, cents of margin a day it brings at the demand of the
+    last eight weeks), by the law of a constant elasticity.
+    """
+    sim, world = shop._sim, shop._sim.world
+    wanted = np.concatenate([chunk.demand for chunk in shop._chunks[-3:]])[-56:].mean(axis=0)
+    now, cost = sim.price(sim.day).astype(float), world.unit_cost(sim.day) + 45 * world.weight
+    kept = 0.9 - world.return_share
+    gains = {}
+    for sku, price in _prices(shop, _PRICE_STEP).items():
+        s = int(np.flatnonzero(world.sku_ids == sku)[0])
+        factor = (price * 100 / now[s]) ** -world.elasticity[s]
+        new, old = price * 100 * kept[s] - cost[s], now[s] * kept[s] - cost[s]
+        gains[sku] = price, float(wanted[s] * (factor * new - old))
+    return gains
+
+
+def _worth_haste(shop: Shop) -> dict[str, list[dict[str, str]]]:
+    """Lines to chase (all that are overdue), and lines of empty shelves whose margin in
+    the days won is more than the haste costs.
+    """
+    sim, world = shop._sim, shop._sim.world
+    wanted = np.concatenate([chunk.demand for chunk in shop._chunks[-3:]])[-56:].mean(axis=0)
+    margin = np.maximum(sim.price(sim.day) * 0.9 - world.unit_cost(sim.day), 0)
+    law, found = LAWS.hastened["expedited"], {"chased": [], "expedited": []}
+    for line in sim.purchase_orders:
+        if line.received < sim.day:
+            continue
+        row = {"po_id": line.po_id, "sku": str(world.sku_ids[line.sku])}
+        if line.promised < sim.day:
+            found["chased"].append(row)
+        is_empty = sim.on_hand[line.sku] - sim.committed[line.sku] <= 0
+        days = (1 - law["left"]) * (line.received - sim.day)
+        won = days * wanted[line.sku] * margin[line.sku] * is_empty
+        if won > law["cost_share"] * line.n_ordered * line.cost:
+            found["expedited"].append(row)
+    return found
 
 
 def rule_of_thumb(shop: Shop) -> dict[str, Any]:

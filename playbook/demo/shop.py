@@ -125,7 +125,12 @@ class Shop:
         {sku: units} or rows with sku, units and ordered_on (replaces the habit's orders
         of the month); order_levels {sku: (reorder_at, up_to)} in units, looked at every
         Monday against stock plus incoming, the habit going on for other skus;
-        treatments [{customers, depth_share, cost, holdout_share, treatment_id}].
+        treatments [{customers, depth_share, cost, holdout_share, treatment_id}];
+        budget_shares {channel: share of what the habit would spend};
+        extra_orders, as supplier_orders but beside the habit's; hastened {mode: [{po_id,
+        sku}]} with mode chased or expedited, for lines under way; shipped [test_id] of
+        checkout tests; withheld [sku], not sold any more; cancelled [promo_id] of the
+        shop's own calendar.
         PlaybookError, before anything is played, for anything that cannot be done.
         """
         self._chunks.append(play(self._sim, plan_of(self._sim, decisions)))
@@ -166,13 +171,14 @@ class Shop:
     def profit(self, first: str | None = None, last: str | None = None) -> DataFrame:
         """One row per month: orders, revenue, margin (contribution margin of the
         month's orders, all their refunds to come taken off), marketing, treatments,
-        promotions, holding (capital cost of stock), ordering, overhead and profit, the
-        rest of margin. EUR. First differences between two shops are the true value of
-        their decisions.
+        promotions, holding (capital cost of stock), ordering (with what haste costs),
+        overhead and profit, the rest of margin. EUR. First differences between two shops
+        are the true value of their decisions.
         """
-        frame = DataFrame([self._profit_of(chunk) for chunk in self._chunks])
-        first, last = first or frame.month.min(), last or frame.month.max()
-        return frame[frame.month.between(first, last)].reset_index(drop=True)
+        months = [self._sim.world.month_of(chunk.first) for chunk in self._chunks]
+        first, last = first or months[0], last or months[-1]
+        asked = zip(months, self._chunks, strict=True)
+        return DataFrame([self._profit_of(chunk) for m, chunk in asked if first <= m <= last])
 
     def _profit_of(self, a: Record) -> dict:
         sim, world = self._sim, self._sim.world
@@ -184,17 +190,18 @@ class Shop:
         treated = [t for t in sim.treatments if a.first <= t.day < a.last]
         promos = [
             promo
-            for promo in world.promotions(a.last) + sim.extra_promotions
+            for promo in sim.calendar(a.last)
             if a.first <= promo.first < a.last and len(promo.skus)
         ]
         stock = float((a.stock[:, 0].astype(float) @ a.env.cost).sum()) / 100
         placed = {x.po_id for x in sim.purchase_orders if a.first <= x.ordered < a.last}
+        hurried = sum(cents for day, cents in sim.hastening if a.first <= day < a.last)
         costs = {
             "marketing": float(a.spend.sum()) + rewards + mailing,
             "treatments": float(sum(t.cost * t.is_treated.sum() for t in treated)),
             "promotions": sum(promo.cost for promo in promos) / 100,
             "holding": stock * RATES["capital_share_per_year"] / 365,
-            "ordering": RATES["ordering_cost_per_po"] * len(placed),
+            "ordering": RATES["ordering_cost_per_po"] * len(placed) + hurried / 100,
             "overhead": overhead(world),
         }
         return {

@@ -20,7 +20,7 @@ from playbook.demo.habits import Plan, habit_budgets, habit_orders, habit_treatm
 from playbook.demo.records import Record
 from playbook.demo.state import TREATED, State
 from playbook.demo.streams import below, exponential, key, normal, poisson, uniform
-from playbook.demo.supply import dispatch, order_goods, receive, shelf
+from playbook.demo.supply import dispatch, hasten, order_goods, receive, shelf
 from playbook.demo.world import (
     DIP_DAYS,
     LAWS,
@@ -56,8 +56,15 @@ class Simulator(State):
         last = int((close - day0).astype(int))
         self.prices += [(first, sku, cents) for sku, cents in sorted(plan.prices.items())]
         self.extra_promotions += plan.promotions
+        self.shipped |= set(plan.shipped)
+        self.withheld |= set(plan.withheld)
+        self.cancelled |= set(plan.cancelled)
+        for number, how in sorted(plan.hastened.items()):
+            hasten(self, number, how)
         env = self._environment(first, last)
         budgets = habit_budgets(self, env) | (plan.budgets or {})
+        for channel, share in plan.budget_shares.items():
+            budgets[channel] = round(budgets[channel] * share, 2)
         env.spend = plan.spend
         if plan.spend is None:
             env.spend = self._daily_spend(env, budgets, set(plan.budgets or {}))
@@ -97,7 +104,7 @@ class Simulator(State):
     def _sales(self, days: ndarray) -> Record:
         """Promotions of a month: extra visits by day, depth and number by day and sku."""
         shape = len(days), self.world.preset.skus
-        promotions = self.world.promotions(int(days[-1]) + 2) + self.extra_promotions
+        promotions = self.calendar(int(days[-1]) + 2)
         lift, dip = np.zeros(len(days)), np.zeros(len(days))
         depth, promo = np.zeros(shape), np.full(shape, -1, np.int32)
         for number, p in enumerate(promotions):
@@ -145,7 +152,8 @@ class Simulator(State):
         if plan.supplier_orders is not None:
             return [(s, n) for on, s, n in plan.supplier_orders if max(on, self.day) == day]
         is_monday = (self.world.day0.astype(int) + day + 3) % 7 == 0
-        return habit_orders(self, day, plan.order_levels) if is_monday else []
+        goods = habit_orders(self, day, plan.order_levels) if is_monday else []
+        return goods + [(s, n) for on, s, n in plan.extra_orders if on == day]
 
     # --- one day ------------------------------------------------------------
 
@@ -279,6 +287,7 @@ class Simulator(State):
         log["baskets"].append(np.stack(basket, 1))
         lines = only(lines, passes[lines.at])
         free = np.maximum(self.on_hand - self.committed, 0)
+        free[sorted(self.withheld)] = 0
         log["free"].append((free > 0)[None])
         wanted = np.bincount(lines.sku, lines.quantity, skus)
         log["demand"].append(wanted.astype(np.int32)[None])
@@ -312,7 +321,11 @@ class Simulator(State):
             known = self.people.key[np.maximum(at.who, 0)]
             person = np.where(at.who >= 0, known, at.key)
             is_b = uniform(key(person, "test", test.number), "arm") < test.share_b
+            is_b = is_b & (test.number not in self.shipped)
             chance = np.where(is_b, np.minimum(chance * (1 + test.lift), 1.0), chance)
+        for test in self.experiments():
+            if test.number in self.shipped:
+                chance = np.minimum(chance * (1 + test.lift), 1.0)
         return chance
 
     def _treat(self, day: int, treatment: Record) -> None:

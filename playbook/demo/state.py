@@ -42,6 +42,10 @@ class State:
         self.prices: list[tuple[int, int, int]] = []  # decided prices: day, sku, cents
         self.extra_promotions: list[Promotion] = []
         self.treatments: list[Record] = []
+        self.shipped: set[int] = set()  # checkout tests everybody gets
+        self.withheld: set[int] = set()  # skus not sold any more
+        self.cancelled: set[str] = set()  # promotions of the calendar not held
+        self.hastening: list[tuple[int, float]] = []  # day and cents paid for haste
         share = world.base_spend / world.base_spend.sum()
         self.budget_memory = Record(revenue=[], share=share, calendar=1.0)
         self.geo_tests = _geo_tests(world)
@@ -95,6 +99,14 @@ class State:
             start = world.first_of_month(test.back)
             test.update(first=start + test.first, last=start + test.last)
         return [test for test in tests if day is None or test.first <= day <= test.last]
+
+    def calendar(self, before: int) -> list[Promotion]:
+        """Promotions that start before a day: the calendar's but for those cancelled,
+        and the decided ones.
+        """
+        planned = self.world.promotions(before)
+        held = [promo for promo in planned if promo.promo_id not in self.cancelled]
+        return held + self.extra_promotions
 
     def expected_units(self, day: int) -> ndarray:
         """Units a day the shop would plan for: range shares times the arrivals of an

@@ -12,6 +12,7 @@ from numpy import ndarray
 from playbook.demo.records import Record
 from playbook.demo.state import RING, State
 from playbook.demo.streams import key, normal, poisson, uniform
+from playbook.demo.world import LAWS
 
 
 def receive(state: State, day: int) -> None:
@@ -83,6 +84,23 @@ def order_goods(state: State, day: int, wanted: list[tuple[int, int]], cost: nda
         state.arriving[line.received].append(len(state.purchase_orders))
         state.purchase_orders.append(line)
     np.add.at(state.incoming, sku, units)
+
+
+def hasten(state: State, number: int, how: str) -> None:
+    """Hurries a purchase-order line that is under way: part of the days still to go
+    fall away, for a share of what its goods cost (`world.yaml`, `hastened`). Asking
+    after a line that is not due yet changes nothing.
+    """
+    law, line = LAWS.hastened[how], state.purchase_orders[number]
+    is_early = law["is_when_due"] and line.promised >= state.day
+    if is_early or number not in state.arriving.get(line.received, []):
+        return
+    left = max(line.received - state.day, 0)
+    sooner = state.day + min(left, max(round(law["left"] * left), law["least_days"]))
+    state.arriving[line.received].remove(number)
+    line.received = sooner
+    state.arriving[sooner].append(number)
+    state.hastening.append((state.day, law["cost_share"] * line.n_ordered * line.cost))
 
 
 def _lead_times(state: State, day: int, supplier: ndarray) -> ndarray:
