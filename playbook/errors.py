@@ -7,7 +7,7 @@ from typing import Any
 from playbook.hidden import hidden
 from playbook.messages import forms, label, language
 
-__all__ = ["Blocked", "PlaybookError"]
+__all__ = ["Blocked", "EngineFailed", "PlaybookError"]
 
 
 class PlaybookError(Exception):
@@ -55,6 +55,12 @@ class Blocked(PlaybookError):
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the sentence, without the way here."""
         return [str(self)]
+
+
+class EngineFailed(PlaybookError):
+    """The engine met a limit of the machine or the server. It is no section's matter: a
+    chapter that meets it fails, and does not go on without the section.
+    """
 
 
 def _again(kind: type[PlaybookError], message: str, values: dict[str, Any]) -> PlaybookError:

@@ -8,11 +8,14 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ibis
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -48,6 +51,48 @@ class Server:
             con.create_table(file.stem, pq.read_table(file), database=schema)
         con.disconnect()
         return self.address(database)
+
+    def prepared(self, kind: str, folder: Path) -> str:
+        """The address of a database with a shop's tables: for its `owner`; for a `reader`
+        who may keep nothing there; or `odd`: views in a named schema over tables in capitals,
+        moments with a zone, a reader in New York.
+        """
+        database = f"{kind}_shop"
+        address = self.load(database, folder)
+        if kind == "owner":
+            return address
+        files = sorted(folder.glob("*.parquet"))
+        self.execute(
+            database,
+            f"CREATE ROLE {kind}_user LOGIN",
+            f"REVOKE TEMP ON DATABASE {database} FROM PUBLIC",
+            f"GRANT USAGE ON SCHEMA public TO {kind}_user",
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {kind}_user",
+        )
+        if kind == "odd":
+            self.execute(database, "CREATE SCHEMA sales", *map(_view, files))
+            self.execute(
+                database,
+                f"GRANT TEMP ON DATABASE {database} TO odd_user",
+                "GRANT USAGE ON SCHEMA sales TO odd_user",
+                "GRANT SELECT ON ALL TABLES IN SCHEMA sales TO odd_user",
+                "ALTER ROLE odd_user SET timezone = 'America/New_York'",
+            )
+        schema = "/sales" if kind == "odd" else ""
+        return self.address(database, f"{kind}_user") + schema
+
+
+def _view(file: Path) -> str:
+    """A view in capitals over a table, its moments with a zone."""
+    schema = pq.read_schema(file)
+    columns = []
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        moment = f"(\"{name}\" AT TIME ZONE 'UTC')" if pa.types.is_timestamp(kind) else f'"{name}"'
+        columns.append(f'{moment} AS "{name.upper()}"')
+    return (
+        f'CREATE VIEW sales."{file.stem.upper()}" AS '
+        f'SELECT {", ".join(columns)} FROM public."{file.stem}"'
+    )
 
 
 @contextlib.contextmanager
@@ -86,3 +131,36 @@ def _as_another_user(data: Path) -> list[str]:
         parent.chmod(0o755)
     shutil.chown(data, "postgres")
     return ["runuser", "-u", "postgres", "--"]
+
+
+#: compiling a query costs far more than running it on a small shop
+TINY_SPARK = {
+    "spark.master": "local[1]",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xss4m",
+}
+
+
+def spark_session(folder: Path, checkpoints: Path) -> Any:
+    """A local Spark with a shop's tables as views; skips where there is none."""
+    if os.environ.get("PLAYBOOK_SPARK"):
+        sys.path.append(os.environ["PLAYBOOK_SPARK"])
+    sql = pytest.importorskip(
+        "pyspark.sql", reason="pyspark is not installed: pip install -e .[spark]"
+    )
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        pytest.skip("Spark needs Java 17 or later, and there is none here")
+    builder = sql.SparkSession.builder
+    for setting, value in TINY_SPARK.items():
+        builder = builder.config(setting, value)
+    session = builder.config("spark.checkpoint.dir", str(checkpoints)).getOrCreate()
+    for file in sorted(folder.glob("*.parquet")):
+        session.read.parquet(str(file)).createOrReplaceTempView(file.stem)
+    return session

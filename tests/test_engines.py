@@ -2,15 +2,12 @@
 last digit stored.
 """
 
-import os
-import shutil
-import sys
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from servers import postgres_server
+from servers import postgres_server, spark_session
 from shops import order, write_shop
 
 from playbook.chapters.assortment_pricing.assortment import sku_year
@@ -213,37 +210,9 @@ def test_postgres_gives_the_same_tables_walk_and_cohorts(folder, postgres, tmp_p
     same_everywhere(open_store(folder, until=str(there.as_of)), there)
 
 
-TINY = {  # compiling a query costs far more than running it on sixty orders
-    "spark.master": "local[1]",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.host": "127.0.0.1",
-    "spark.ui.enabled": "false",
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.shuffle.partitions": "1",
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xss4m",
-}
-
-
 @pytest.fixture(scope="module")
 def spark(folder, tmp_path_factory):
-    if os.environ.get("PLAYBOOK_SPARK"):
-        sys.path.append(os.environ["PLAYBOOK_SPARK"])
-    sql = pytest.importorskip(
-        "pyspark.sql", reason="pyspark is not installed: pip install -e .[spark]"
-    )
-    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
-        pytest.skip("Spark needs Java 17 or later, and there is none here")
-    builder = sql.SparkSession.builder
-    for setting, value in TINY.items():
-        builder = builder.config(setting, value)
-    session = builder.config(
-        "spark.checkpoint.dir", str(tmp_path_factory.mktemp("spark"))
-    ).getOrCreate()
-    for file in sorted(folder.glob("*.parquet")):
-        session.read.parquet(str(file)).createOrReplaceTempView(file.stem)
+    session = spark_session(folder, tmp_path_factory.mktemp("spark"))
     yield "pyspark://shop?spark.sql.session.timeZone=UTC"
     session.stop()
 

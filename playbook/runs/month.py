@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
 import shutil
 import sys
 import threading
@@ -57,6 +56,7 @@ from playbook.runs.plan import (
 from playbook.runs.progress import Progress
 from playbook.store import Store, open_store
 from playbook.store.derived import DERIVED
+from playbook.store.engine import memory_limit
 from playbook.store.open import hand_over
 from playbook.store.readiness import verdict
 from playbook.store.state import state_of
@@ -120,8 +120,7 @@ def run_month(
 
 def _run(store: str, month: str | None, wish: Wish, how: HowToRun) -> Run:
     if how.memory:
-        if not re.fullmatch(r"\d+(\.\d+)?\s*([KMGT]i?B|%)", how.memory):
-            raise PlaybookError("runs.no_memory", given=how.memory)
+        memory_limit(how.memory)  # refuses what is none
         os.environ["PLAYBOOK_MEMORY"] = how.memory  # inherited by every kernel
     shop = open_store(store, until=wish.until or month, memory=how.memory)
     store = hand_over(store)
@@ -135,7 +134,7 @@ def _run(store: str, month: str | None, wish: Wish, how: HowToRun) -> Run:
         )
     with reading(shop.folder):
         state = state_of(shop)
-        if shop.content and state != shop.content:
+        if not shop.on_server and state != shop.content:
             # an import ended between the opening and the lock
             shop = open_store(store, until=wish.until or month, memory=how.memory)
             state = shop.content

@@ -19,7 +19,7 @@ from pandas import DataFrame
 
 from playbook.chapters.registry import chapter
 from playbook.decisions import Decision
-from playbook.errors import Blocked, PlaybookError
+from playbook.errors import Blocked, EngineFailed, PlaybookError
 from playbook.messages import say
 from playbook.runs.folders import shop_folder
 from playbook.tables import schema
@@ -164,6 +164,8 @@ class Results:
         """
         try:
             return make(*given, **knobs)
+        except EngineFailed:
+            raise
         except PlaybookError as refused:
             why = refused.message
             self.block(

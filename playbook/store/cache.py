@@ -19,6 +19,7 @@ import ibis
 from ibis import Table
 
 from playbook.store.contract import KINDS
+from playbook.store.write import quoted
 
 __all__ = [
     "cache_folder",
@@ -118,7 +119,7 @@ def write_parquet(con: ibis.BaseBackend, table: Table, path: Path) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.{id(table)}")
     con.raw_sql(
         f"COPY (SELECT {', '.join(columns)} FROM ({ibis.to_sql(table, dialect='duckdb')})) "
-        f"TO '{part}' (FORMAT parquet, COMPRESSION zstd)"
+        f"TO {quoted(part)} (FORMAT parquet, COMPRESSION zstd)"
     )
     os.replace(part, path)
 

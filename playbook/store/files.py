@@ -11,11 +11,12 @@ from typing import Any
 
 import ibis
 
-from playbook.errors import PlaybookError
+from playbook.errors import EngineFailed, PlaybookError
 from playbook.messages import say
 from playbook.store.contract import TABLES
+from playbook.store.engine import first_line
 
-__all__ = ["first_line", "input_files", "read_log", "read_table", "table_files", "unreadable"]
+__all__ = ["input_files", "read_log", "read_table", "table_files", "unreadable"]
 
 ENDINGS = ("parquet", "csv", "csv.gz")
 DELIMITERS = (",", ";", "\t", "|")
@@ -57,6 +58,8 @@ def read_table(con: ibis.BaseBackend, name: str, files: list[Path]) -> ibis.Tabl
             nullstr="",
             columns=dict.fromkeys(names, "VARCHAR"),
         )
+    except EngineFailed:
+        raise
     except Exception as error:
         raise unreadable(files[0], name, error) from None
 
@@ -75,11 +78,6 @@ def unreadable(file: Path, name: str, error: Exception) -> PlaybookError:
         file=file,
         table=name,
     )
-
-
-def first_line(error: Exception, most: int | None = None) -> str:
-    """The first line of what a driver says; its kind where it says nothing."""
-    return str(error).splitlines()[0][:most] if str(error) else type(error).__name__
 
 
 def _reason(file: Path, error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import os
@@ -12,7 +13,7 @@ from typing import Any
 import ibis
 from ibis import Table
 
-from playbook.errors import PlaybookError
+from playbook.errors import EngineFailed, PlaybookError
 from playbook.hidden import is_address, keep_secret, name_of
 from playbook.store.cache import (
     cache_folder,
@@ -23,9 +24,10 @@ from playbook.store.cache import (
 )
 from playbook.store.check import require_contract
 from playbook.store.contract import TABLES
+from playbook.store.copies import copied, needs_copy
 from playbook.store.derived import DERIVED, STEPS, lookback_days
+from playbook.store.engine import first_line, guarded, local_engine
 from playbook.store.files import (
-    first_line,
     input_files,
     read_log,
     read_table,
@@ -35,6 +37,7 @@ from playbook.store.files import (
 from playbook.store.server import server_tables
 from playbook.store.settings import read_settings
 from playbook.store.shop import Delivery, Recipes, Store
+from playbook.store.state import state_of_server
 from playbook.store.write import settle
 
 __all__ = ["ADDRESS_VARIABLE", "as_parameter", "hand_over", "open_folder", "open_store"]
@@ -62,10 +65,11 @@ def open_store(
     break the contract.
     """
     place = str(where)
+    memory = memory or os.environ.get("PLAYBOOK_MEMORY")
     if is_address(place):
-        store = _open_address(place, until, {})
+        store = _open_address(place, until, {}, None, memory)
     else:
-        store = open_folder(_folder(place), until, memory or os.environ.get("PLAYBOOK_MEMORY"))
+        store = open_folder(_folder(place), until, memory)
     require_contract(store)
     return store
 
@@ -104,12 +108,12 @@ def open_folder(folder: Path, until: str | None = None, memory: str | None = Non
         settle(folder)
     settings = read_settings(folder / "shop.yaml")
     if settings.get("address"):
-        return _open_address(str(settings["address"]), until, settings, folder)
+        return _open_address(str(settings["address"]), until, settings, folder, memory)
     files = {name: paths for name in TABLES if (paths := table_files(folder, name))}
     if not files:
         raise PlaybookError("store.folder_without_tables", file=folder)
     _require_stated(settings, files, folder)
-    con = _engine(memory)
+    con = local_engine(memory)
     tables = {name: read_table(con, name, paths) for name, paths in files.items()}
     listed = sorted(folder.glob("promo_skus.*"))
     if listed and "promotions" in tables:
@@ -149,16 +153,6 @@ def _require_stated(settings: dict[str, Any], there: Iterable[str], place: Path 
         raise PlaybookError("store.stated_table_missing", table=lacking[0], file=place)
 
 
-def _engine(memory: str | None) -> Any:
-    con = ibis.duckdb.connect()
-    spill = cache_folder() / "spill"
-    spill.mkdir(parents=True, exist_ok=True)
-    con.raw_sql(f"SET temp_directory='{spill}'")
-    if memory:
-        con.raw_sql(f"SET memory_limit='{memory}'")
-    return con
-
-
 def _parsed_once(con: Any, name: str, file: Path, typed: Table) -> Table:
     """Text tables are parsed once and kept as parquet by the hash of their bytes."""
     key = hashlib.sha256(f"{file_hash(file)}{code_version()}".encode()).hexdigest()
@@ -166,6 +160,8 @@ def _parsed_once(con: Any, name: str, file: Path, typed: Table) -> Table:
     if not path.exists():
         try:
             write_parquet(con, typed, path)
+        except EngineFailed:
+            raise
         except Exception as error:  # what is wrong with a line shows only when it is read
             raise unreadable(file, name, error) from None
     return con.read_parquet(path, table_name=f"parsed_{name}")
@@ -198,13 +194,17 @@ def _address_in(variable: str) -> str:
 
 
 def _open_address(
-    where: str, until: str | None, settings: dict[str, Any], folder: Path | None = None
+    where: str,
+    until: str | None,
+    settings: dict[str, Any],
+    folder: Path | None = None,
+    memory: str | None = None,
 ) -> Store:
     address = _address_in(where) if where.startswith("$") else where
     keep_secret(address)
     name = str(settings.get("name") or name_of(address))
     try:
-        con = ibis.connect(address)
+        con = guarded(ibis.connect(address), name)
         tables = server_tables(con)
     except PlaybookError:
         raise
@@ -213,8 +213,25 @@ def _open_address(
     if not tables:
         raise PlaybookError("store.address_without_tables", name=name)
     _require_stated(settings, tables, folder or name)
-    delivery = Delivery(str(folder or name), con, tables, {"name": name} | settings, folder=folder)
+    told = {"name": name} | settings
+    log = read_log(folder / "store.json") if folder else {}
+    place = str(folder or name)
+    delivery = Delivery(place, con, tables, told, log, folder=folder, on_server=tables)
+    if needs_copy(con, tables):
+        delivery = _copied_here(delivery, memory)
     return Store(delivery, RECIPES, until)
+
+
+def _copied_here(delivery: Delivery, memory: str | None) -> Delivery:
+    """The same store, its tables read once from the server and asked here."""
+    state = state_of_server(delivery.con, delivery.on_server)
+    copy = copied(delivery.con, delivery.on_server, state)
+    con = local_engine(memory)
+    tables = {name: read_table(con, name, table_files(copy, name)) for name in delivery.tables}
+    beside = delivery.folder
+    told = [beside / "shop.yaml", beside / "store.json"] if beside else []
+    content = content_hash([*input_files(copy), *told])
+    return dataclasses.replace(delivery, con=con, tables=tables, content=content)
 
 
 def _with_promo_skus(con: Any, promotions: Table, path: Path) -> Table:

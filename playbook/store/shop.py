@@ -22,7 +22,7 @@ from typing import Any
 
 import ibis
 import pandas as pd
-from ibis import Table, _
+from ibis import Table, Value, _
 from pandas import DataFrame, Timestamp
 
 from playbook.errors import PlaybookError
@@ -31,7 +31,7 @@ from playbook.store.cache import cache_folder, code_version, keep_on_server, pru
 from playbook.store.contract import TABLES
 from playbook.store.cutting import AsOf, masked, rows_by, typed
 
-__all__ = ["Delivery", "Recipes", "Store", "distinct_rows", "expression", "last_day"]
+__all__ = ["Delivery", "Recipes", "Store", "distinct_rows", "expression", "last_day", "one_if"]
 
 COUNTED = ("paid", "shipped", "done", "refunded")
 MARGIN_PARTS = {"orders.payment_fee": "payment_fees", "orders.shipping_cost": "shipping"}
@@ -43,7 +43,8 @@ class Delivery:
 
     `where` is what refusals call it: a folder, or the name of a store on a server.
     `content` is a hash of all input bytes (empty on a server), `log` the log of imports,
-    `folder` where settings and notebooks of the shop lie (None for a bare address).
+    `folder` where settings and notebooks of the shop lie (None for a bare address),
+    `on_server` the tables of a database, wherever they are asked.
     """
 
     where: str
@@ -53,6 +54,7 @@ class Delivery:
     log: dict[str, Any] = field(default_factory=dict)
     content: str = ""
     folder: Path | None = None
+    on_server: dict[str, Table] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,14 @@ def distinct_rows(table: Table, *names: str | ibis.Deferred, **named: ibis.Defer
     return chosen.aggregate([], by=list(chosen.columns))
 
 
+def one_if(truth: Value) -> Value:
+    """1 where true, 0 where false, missing where not known: Postgres casts no truth value
+    to a number.
+    """
+    one, zero = ibis.literal(1, "int64"), ibis.literal(0, "int64")
+    return ibis.cases((truth, one), (~truth, zero))
+
+
 def last_day(month: str) -> dt.date:
     """The last day of a month written `YYYY-MM`; PlaybookError when it is not one."""
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
@@ -112,6 +122,7 @@ class Store:
         self.where, self.con, self.content = delivery.where, delivery.con, delivery.content
         self.settings, self.log = delivery.settings, delivery.log
         self.delivered, self.folder = delivery.tables, delivery.folder
+        self.on_server = delivery.on_server
         self.uncut = {name: typed(TABLES[name], t) for name, t in delivery.tables.items()}
         self.present = {name: set(t.columns) for name, t in delivery.tables.items()}
         self._recipes = recipes

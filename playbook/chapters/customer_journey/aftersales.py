@@ -19,7 +19,7 @@ from playbook import tables
 from playbook.chapters.customer_journey.visits import filled
 from playbook.errors import PlaybookError
 from playbook.methods.proportions import wilson
-from playbook.store import expression
+from playbook.store import expression, one_if
 
 __all__ = ["payments", "returns", "service"]
 
@@ -99,7 +99,7 @@ def service(tickets: Table, *, as_of: dt.date, level: float = 0.95) -> DataFrame
         **hours,
         topic=_.topic.fill_null("not stated"),
         is_now=_.opened_at.date() >= start.date(),
-        reopened=_.is_reopened.cast("float64"),
+        reopened=one_if(cases.is_reopened).cast("float64"),
         csat=_.csat.cast("float64"),
     )
     frame = cases.order_by("topic", "first_reply", "closed").to_pandas()

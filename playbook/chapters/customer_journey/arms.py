@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from ibis import Table, _
 
-from playbook.store import expression
+from playbook.store import expression, one_if
 
 __all__ = ["arm_sums"]
 
@@ -63,7 +63,7 @@ def _visitors(dealt: Table) -> Table:
         n_arms=_.arm.nunique(),
         arm=_.arm.min(),
         assigned_at=_.assigned_at.min(),
-        converted=_.is_converted.cast("int64").max(),
+        converted=one_if(dealt.is_converted).max(),
         amount=_.amount.cast(MONEY).max(),
         y=_.amount_before.cast(MONEY).max(),
     )
