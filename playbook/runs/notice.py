@@ -79,7 +79,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
         )
         for name, outcome in result["failed"].items()
     ]
-    failed += [say("runs.went_without", **told) for told in result["set_aside"]]
+    failed += [say("runs.went_without", **told) for told in result.get("set_aside", [])]
     decisions = [
         f"- {d['who']}: {d['what']} {d['how much']} {d['by when']}".rstrip()
         for d in result["decisions"]
