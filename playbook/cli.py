@@ -74,6 +74,10 @@ def main(arguments: list[str] | None = None) -> int:
     without a traceback.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        # a console that cannot show a sign shows another, and the run goes on
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     _keep_addresses(words)
     try:
         app(words, prog_name="playbook")
@@ -81,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
     except PlaybookError as refusal:
         if "--json" in words:
-            print(json.dumps({"error": _reason(refusal)}, ensure_ascii=False))
+            print(_json({"error": _reason(refusal)}))
         print(f"Refused: {refusal}", file=sys.stderr)
         return 1
     except OSError as problem:
@@ -201,14 +205,7 @@ def run(asked: RunOptions) -> None:
 
         write_notice(asked.notify, results)
     if asked.as_json:
-        print(
-            json.dumps(
-                {"runs": results},
-                indent=1,
-                ensure_ascii=False,
-                default=str,
-            )
-        )
+        print(hidden(_json({"runs": results}, indent=1)))
     statuses = {result["status"] for result in results}
     raise typer.Exit(1 if 1 in statuses else max(statuses, default=0))
 
@@ -294,7 +291,7 @@ def contract(
             spec = TABLES[name]
             columns = [vars(column) for column in spec.columns]
             tables[name] = {"grain": spec.grain, "key": spec.key, "columns": columns}
-        print(json.dumps(tables, indent=1, ensure_ascii=False))
+        print(_json(tables, indent=1))
     else:
         print(contract_markdown(names))
 
@@ -379,6 +376,24 @@ def import_(
         mapping=mapping,
     )
     _say(report.as_dict(), as_json, "\n".join(report.lines()))
+
+
+@app.command()
+def undo(
+    store: Annotated[Path, typer.Argument(help="the store's folder")],
+    as_json: JsonOption = False,
+) -> None:
+    """Take the last import back: the store is what it was before it.
+
+    Example: playbook undo stores/shop
+    """
+    from playbook.store.write import undo as take_back
+
+    if not store.is_dir():
+        raise PlaybookError("store.no_store", where=store, known="demo, cdnow", file=store)
+    told = take_back(store)
+    text = f"taken back: {len(told['restored'])} files restored, {len(told['removed'])} removed"
+    _say(told, as_json, text)
 
 
 @app.command()
@@ -702,13 +717,15 @@ def _console(is_quiet: bool) -> Any:
 
 
 def _say(answer: Any, as_json: bool, text: str) -> None:
-    print(
-        json.dumps(
-            answer,
-            indent=1,
-            ensure_ascii=False,
-            default=str,
-        )
-        if as_json
-        else text
+    print(hidden(_json(answer, indent=1) if as_json else text))
+
+
+def _json(answer: Any, indent: int | None = None) -> str:
+    """JSON that the console can show whole: signs it does not know are written as numbers."""
+    is_any_sign = (sys.stdout.encoding or "").lower().replace("-", "") in ("utf8", "utf16")
+    return json.dumps(
+        answer,
+        indent=indent,
+        ensure_ascii=not is_any_sign,
+        default=str,
     )

@@ -1,4 +1,6 @@
-"""Numbers and days as people write them. What can be read in two ways is not guessed."""
+"""Numbers, days and texts as people write them. What can be read in two ways is not
+guessed, and what no reader sees is not written.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,20 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ["day_written", "number_readings", "numbers_written"]
+__all__ = ["clean_text", "day_written", "number_readings", "numbers_written"]
 
 MARKS = (".", ",")
 SPACED = re.compile(r"(?<=\d)[ ' ](?=\d{3}(?!\d))")
+# what would show a text in another order than it is written, or not at all
+UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 DAY = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})( 00:00(:00)?)?")
+
+
+def clean_text(text: str) -> str:
+    """The text without control characters and marks of direction, its lines ended alike: a
+    lone carriage return begins a new line for one reader and none for another.
+    """
+    return UNSEEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def number_readings(text: str) -> dict[str, float]:

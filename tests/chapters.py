@@ -16,10 +16,22 @@ import pandas as pd
 import sqlglot
 from ibis.backends.sql import compilers
 from ibis.backends.sql.compilers.base import SQLGlotCompiler
+from ibis.config import Config
 
 from playbook.errors import Blocked
 
+
+class SparkOptions(Config):
+    """What Spark's compiler asks, and only its driver registers."""
+
+    treat_nan_as_null: bool = False
+
+
+ibis.options.pyspark = SparkOptions()
+
 ROOT = Path(__file__).resolve().parent.parent
+#: through which every question goes: not where one is asked
+DOORS = ("engine.py", "cache.py", "shop.py")
 #: dialect -> its compiler; no driver is needed to compile
 DIALECTS = {
     "postgres": compilers.PostgresCompiler,
@@ -69,7 +81,9 @@ def collected() -> Iterator[dict[ops.Node, str]]:
 
     def noting(self: Any, expr: ibis.Expr, **given: Any) -> Any:
         stack = traceback.extract_stack()
-        ours = [f for f in stack if "/playbook/" in f.filename]
+        ours = [
+            f for f in stack if "/playbook/" in f.filename and Path(f.filename).name not in DOORS
+        ]
         if ours:
             at = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
             found.setdefault(expr.unbind().op(), at)

@@ -49,10 +49,13 @@ def test_the_count_is_that_of_pythons_reader_on_random_tables(tmp_path, monkeypa
     monkeypatch.setattr(records, "BLOCK", 13)
     for _ in range(200):
         cells = ["", "a", 'say "x"', "two\nlines", "a,b", "é"]
-        rows = [[dealt.choice(cells) for _ in range(3)] for _ in range(dealt.randrange(1, 9))]
+        n_columns = [dealt.choice([1, 3, 3, 5]) for _ in range(dealt.randrange(1, 9))]
+        rows = [[dealt.choice(cells[1:]) for _ in range(n)] for n in n_columns]
         out = io.StringIO()
         csv.writer(out, lineterminator=dealt.choice(["\n", "\r\n"])).writerows(rows)
         assert counted(tmp_path, out.getvalue())[0] == len(rows)
+        found = records_in(tmp_path / "r.csv", Shape(",", 3))
+        assert found.n_misfits == sum(n != 3 for n in n_columns)
 
 
 ORDERS = "Order ID,Date,Customer,SKU,Quantity,Unit Price\n"

@@ -23,6 +23,7 @@ from playbook.errors import Blocked, EngineFailed, PlaybookError
 from playbook.messages import say
 from playbook.runs.folders import shop_folder
 from playbook.tables import schema
+from playbook.written import clean_text
 
 if TYPE_CHECKING:
     from playbook.store import Store
@@ -42,7 +43,18 @@ __all__ = [
 
 HEADLINE_COLUMNS = schema("runs.headline").names
 PREDICTION_COLUMNS = schema("runs.predictions").names
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
+FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+)  # what a spreadsheet takes for the start of one
 DECISION_COLUMNS = [
     "month",
     "store",
@@ -301,13 +313,20 @@ def _save(frame: DataFrame, path: Path) -> None:
 
 
 def escaped(frame: DataFrame) -> DataFrame:
-    """Text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    """A frame as every CSV of ours is written: texts without what no reader sees, and one
+    that a spreadsheet would run as a formula with a leading apostrophe; names of columns too.
+    """
     safe = frame.copy()
     for column in safe.select_dtypes(include=["object", "string", "category"]):
-        text = safe[column].astype("object")
-        is_formula = text.map(lambda v: isinstance(v, str) and v.startswith(FORMULA))
-        safe[column] = text.where(~is_formula, "'" + text.astype(str))
-    return safe
+        safe[column] = safe[column].astype("object").map(_safe_text)
+    return safe.rename(columns=_safe_text)
+
+
+def _safe_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = clean_text(value)
+    return f"'{text}" if text.lstrip("\n").startswith(FORMULA) else text
 
 
 def month_folder(given: str, *, store: str, month: str) -> Path:

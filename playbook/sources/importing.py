@@ -29,6 +29,7 @@ from playbook.sources.merge import Part, Rebuilt, parts_of, rebuild
 from playbook.sources.read import EXCEL_ROWS, Sheet, open_sheets
 from playbook.sources.secret import Salt
 from playbook.store.contract import TABLES
+from playbook.store.engine import refused_by_engine
 from playbook.store.write import (
     connect,
     locked,
@@ -228,6 +229,8 @@ def _engine_errors(file: str) -> Iterable[None]:
         ArithmeticError,
         LookupError,
     ) as error:
+        if (limit := refused_by_engine(error, "")) is not None:
+            raise limit from error
         text = re.sub(r"\s+", " ", str(error)).strip()
         text = re.sub(r"/[^ '\"]*/", "", text)[:160]
         raise PlaybookError(

@@ -27,6 +27,7 @@ import duckdb
 from playbook.errors import PlaybookError
 from playbook.sources.bigquery import NESTED, flat
 from playbook.sources.records import Records, Shape, reader_limits, records_in
+from playbook.store.engine import refused_by_engine
 from playbook.store.write import quoted
 
 __all__ = ["Sheet", "digest", "normalised", "open_sheets"]
@@ -366,8 +367,15 @@ def _inflated(path: Path, target: Path, opener: Callable) -> Path:
             for block in iter(lambda: packed.read(1 << 22), b""):
                 out.write(block)
     except (OSError, EOFError) as error:
+        _refuse_full_disk(error)
         raise PlaybookError("sources.packed_file_damaged", file=path.name) from error
     return target
+
+
+def _refuse_full_disk(error: Exception) -> None:
+    """A disk without room says nothing of the file."""
+    if (limit := refused_by_engine(error, "")) is not None:
+        raise limit from error
 
 
 def _is_workbook(path: Path) -> bool:
@@ -398,6 +406,7 @@ def _unpacked(path: Path, scratch: Path, tag: str) -> list[Path]:
                         handle.write(block)
                 out.append(target)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
+        _refuse_full_disk(error)
         raise PlaybookError(
             "sources.packed_file_locked", file=path.name, rule=str(error)[:80]
         ) from error

@@ -108,7 +108,8 @@ class _Rest:
             return np.zeros(0, int), np.zeros(0, int), is_inside
         starts = np.concatenate(([0], ends[:-1] + 1))
         lengths = ends - starts
-        n_values = np.add.reduceat(is_mark, starts, dtype=np.int64) + 1
+        whole = is_mark[: ends[-1] + 1]
+        n_values = np.add.reduceat(whole, starts, dtype=np.int64) + 1
         before = signs[np.maximum(ends - 1, 0)]
         before[0] = before[0] if ends[0] else self.last
         lengths[0] += self.length

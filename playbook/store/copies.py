@@ -1,9 +1,9 @@
 """A copy of a server's tables on this machine, for a user who may keep nothing there.
 
-Without temporary tables every question would work the shared tables out anew; and a
-column of another type than the contract's can only be read value by value where a cast may
-fail softly. Then the contract's columns are read once, as they are, into the cache, named
-by what the server holds now: the next notebook finds them there.
+Without temporary tables every question would work the shared tables out anew; an engine may
+know no exact median; and a column of another type than the contract's can only be read value
+by value where a cast may fail softly. Then the contract's columns are read once, as they are,
+into the cache, named by what the server holds now: the next notebook finds them there.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from playbook.store.contract import TABLES, ibis_type
 __all__ = ["copied", "needs_copy"]
 
 ROWS_AT_ONCE = 200_000
+#: engines that cannot say an exact median: it is worked out on a copy
+NO_QUANTILES = ("bigquery",)
 FREE = "survey"  # whose columns are the shop's own
 KEPT = 3  # copies of earlier states of all stores
 
@@ -32,6 +34,8 @@ def needs_copy(con: Any, tables: dict[str, Table]) -> bool:
     engine that cannot try a cast?
     """
     if con.name == "postgres" and any(_is_odd(name, table) for name, table in tables.items()):
+        return True
+    if con.name in NO_QUANTILES:
         return True
     if con.name in ("pyspark", "duckdb"):
         return False

@@ -6,6 +6,7 @@ rights, connection) and what to do; it never names the server or its user.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
@@ -103,6 +104,8 @@ def _asking(method: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 def refused_by_engine(error: Exception, name: str) -> EngineFailed | None:
     """The message for an engine's error; None for one that is ours."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EngineFailed("store.disk_full", reason=error.strerror, folder=cache_folder())
     told = f"{type(error).__name__}: {error}"
     is_driver = type(error).__module__.split(".")[0] in DRIVERS
     kinds = KINDS if is_driver else KINDS[:2]

@@ -34,6 +34,7 @@ __all__ = [
     "settle",
     "staging",
     "try_lock",
+    "undo",
     "write_json",
     "write_table",
 ]
@@ -68,6 +69,8 @@ REASONS = (
     "unexplained",
     KEPT,
 )
+
+UNDO_NOTE = ".added.json"
 
 # large, and their keys are unique when they come here: no further column is sorted by
 UNIQUE = ("orders", "order_lines")
@@ -227,7 +230,8 @@ def staging(folder: Path) -> Path:
 
 
 def publish(folder: Path) -> None:
-    """Moves all of `.staging/` to its place in the store: all or nothing.
+    """Moves all of `.staging/` to its place in the store: all or nothing. What it replaces
+    is kept in `.undo/`, so that the last import can be taken back.
 
     To be called by the one who holds the lock.
     """
@@ -236,8 +240,46 @@ def publish(folder: Path) -> None:
     for name in moves:
         with open(stage / name, "rb") as handle:
             os.fsync(handle.fileno())
+    _keep_replaced(folder, moves)
     write_json(folder / ".commit.json", {"moves": moves})
     _finish(folder)
+
+
+def _keep_replaced(folder: Path, moves: list[str]) -> None:
+    """The files a change replaces, linked under `.undo/`, and the names it adds."""
+    undo, part = folder / ".undo", folder / ".undo.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name in (n for n in moves if (folder / n).exists()):
+        (part / name).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(folder / name, part / name)
+        except OSError:  # a disk without links
+            shutil.copy2(folder / name, part / name)
+    added = [name for name in moves if not (folder / name).exists()]
+    write_json(part / UNDO_NOTE, {"added": added})
+    shutil.rmtree(undo, ignore_errors=True)
+    os.replace(part, undo)
+
+
+def undo(folder: Path) -> dict[str, list[str]]:
+    """Takes the last change of a store back: the names of the files `restored` and
+    `removed`. PlaybookError where there is none, or it was taken back already.
+    """
+    kept = folder / ".undo"
+    with locked(folder):
+        _finish(folder)
+        if not (kept / UNDO_NOTE).exists():
+            raise PlaybookError("store.nothing_to_undo", file=folder)
+        added = json.loads((kept / UNDO_NOTE).read_text(encoding="utf-8"))["added"]
+        shutil.rmtree(folder / ".staging", ignore_errors=True)
+        os.replace(kept, folder / ".staging")
+        (folder / ".staging" / UNDO_NOTE).unlink()
+        stage = folder / ".staging"
+        moves = sorted(p.relative_to(stage).as_posix() for p in stage.rglob("*") if p.is_file())
+        write_json(folder / ".commit.json", {"moves": moves, "removes": added})
+        _finish(folder)
+    return {"restored": moves, "removed": added}
 
 
 def settle(folder: Path | str) -> None:
@@ -260,5 +302,9 @@ def _finish(folder: Path) -> None:
         if source.exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(source, folder / name)
+    for name in plan.get("removes", []):
+        (folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder that holds something else stays
+            (folder / name).parent.rmdir()
     note.unlink(missing_ok=True)
     shutil.rmtree(folder / ".staging", ignore_errors=True)
