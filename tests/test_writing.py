@@ -104,6 +104,12 @@ def test_no_console_ends_a_command_by_a_sign_it_does_not_know(root, encoding, wo
     assert done.returncode == int(words[0] == "check")
 
 
+@pytest.fixture
+def store(tmp_path):
+    (tmp_path / "store").mkdir()
+    return tmp_path / "store"
+
+
 def put(folder, **files):
     stage = staging(folder)
     for name, text in files.items():
@@ -114,32 +120,32 @@ def put(folder, **files):
 
 
 def held(folder):
-    files = (p for p in folder.rglob("*") if p.is_file() and ".undo" not in p.parts)
+    files = (p for p in folder.rglob("*") if p.is_file())
     return {p.relative_to(folder).as_posix(): p.read_text() for p in files if p.name != ".lock"}
 
 
-def test_the_last_import_is_taken_back_and_only_once(tmp_path, capsys):
-    put(tmp_path, orders="1", parts__a="1")
-    before = held(tmp_path)
-    put(tmp_path, orders="2", products="2", parts__b="2")
-    assert held(tmp_path) != before
-    assert main(["undo", str(tmp_path)]) == 0
-    assert held(tmp_path) == before
+def test_the_last_import_is_taken_back_and_only_once(store, capsys):
+    put(store, orders="1", parts__a="1")
+    before = held(store)
+    put(store, orders="2", products="2", parts__b="2")
+    assert held(store) != before
+    assert main(["undo", str(store)]) == 0
+    assert held(store) == before
     assert "1 files restored, 2 removed" in capsys.readouterr().out
-    assert main(["undo", str(tmp_path)]) == 1
-    assert held(tmp_path) == before
+    assert main(["undo", str(store)]) == 1
+    assert held(store) == before
 
 
-def test_taking_back_the_first_import_leaves_an_empty_store(tmp_path):
-    put(tmp_path, orders="1")
-    undo(tmp_path)
-    assert held(tmp_path) == {}
+def test_taking_back_the_first_import_leaves_an_empty_store(store):
+    put(store, orders="1")
+    undo(store)
+    assert held(store) == {}
 
 
-def test_a_change_taken_back_halfway_is_finished_by_the_next_one_who_looks(tmp_path, monkeypatch):
-    put(tmp_path, orders="1")
-    before = held(tmp_path)
-    put(tmp_path, orders="2", products="2")
+def test_a_change_taken_back_halfway_is_finished_by_the_next_one_who_looks(store, monkeypatch):
+    put(store, orders="1")
+    before = held(store)
+    put(store, orders="2", products="2")
     plain = os.replace
 
     def killed(source, target):
@@ -149,12 +155,12 @@ def test_a_change_taken_back_halfway_is_finished_by_the_next_one_who_looks(tmp_p
 
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        undo(tmp_path)
+        undo(store)
     monkeypatch.setattr(os, "replace", plain)
-    settle(tmp_path)
-    assert held(tmp_path) == before
+    settle(store)
+    assert held(store) == before
 
 
-def test_nothing_to_take_back_is_refused(tmp_path):
+def test_nothing_to_take_back_is_refused(store):
     with pytest.raises(PlaybookError, match="No import of this store"):
-        undo(tmp_path)
+        undo(store)

@@ -231,7 +231,7 @@ def staging(folder: Path) -> Path:
 
 def publish(folder: Path) -> None:
     """Moves all of `.staging/` to its place in the store: all or nothing. What it replaces
-    is kept in `.undo/`, so that the last import can be taken back.
+    is kept beside the store, so that the last import can be taken back.
 
     To be called by the one who holds the lock.
     """
@@ -246,8 +246,9 @@ def publish(folder: Path) -> None:
 
 
 def _keep_replaced(folder: Path, moves: list[str]) -> None:
-    """The files a change replaces, linked under `.undo/`, and the names it adds."""
-    undo, part = folder / ".undo", folder / ".undo.part"
+    """The files a change replaces, linked beside the store, and the names it adds."""
+    kept = _kept_for_undo(folder)
+    part = kept.with_name(f"{kept.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     for name in (n for n in moves if (folder / n).exists()):
@@ -258,15 +259,21 @@ def _keep_replaced(folder: Path, moves: list[str]) -> None:
             shutil.copy2(folder / name, part / name)
     added = [name for name in moves if not (folder / name).exists()]
     write_json(part / UNDO_NOTE, {"added": added})
-    shutil.rmtree(undo, ignore_errors=True)
-    os.replace(part, undo)
+    shutil.rmtree(kept, ignore_errors=True)
+    os.replace(part, kept)
+
+
+def _kept_for_undo(folder: Path) -> Path:
+    """Not inside: a store holds the same files whatever way it came to them."""
+    place = folder.resolve()
+    return place.with_name(f".{place.name}.undo")
 
 
 def undo(folder: Path) -> dict[str, list[str]]:
     """Takes the last change of a store back: the names of the files `restored` and
     `removed`. PlaybookError where there is none, or it was taken back already.
     """
-    kept = folder / ".undo"
+    kept = _kept_for_undo(folder)
     with locked(folder):
         _finish(folder)
         if not (kept / UNDO_NOTE).exists():
