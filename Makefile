@@ -20,11 +20,8 @@ run: $(READY)  ## one month, end to end: the pack lands in runs/<store>/<month>/
 test: $(READY)  ## every test, notebooks included
 	$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-# many threads on few cores make small linear algebra many times slower
-ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
-
 lab: $(READY)  ## JupyterLab, opened on the first chapter
-	$(ONE_THREAD) $(PYTHON) -m jupyterlab notebooks/00_start_here.ipynb $(ARGS)
+	$(PYTHON) -m jupyterlab notebooks/00_start_here.ipynb $(ARGS)
 
 demo: $(READY)  ## the simulated shop, whose truth is known
 	$(PYTHON) -m playbook demo $(ARGS)

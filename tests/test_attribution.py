@@ -137,3 +137,16 @@ def test_public_paths_keep_every_conversion_under_every_rule(shared_data):
     assert (
         (table.low <= table.markov * 1.001) & (table.markov <= table.high * 1.001 + 1e-9)
     ).mean() > 0.7
+
+
+def test_many_channels_get_the_same_credit_from_the_sparse_solve(monkeypatch):
+    rng = np.random.default_rng(5)
+    names = [f"c{k:02d}" for k in range(30)]
+    paths = [(list(rng.choice(names, rng.integers(1, 5))), bool(k % 3), 1) for k in range(300)]
+    steps = counted(touches(*paths))
+    dense = markov_removal(steps, draws=200, seed=1)
+    monkeypatch.setattr("playbook.methods.attribution.MANY_CHANNELS", 10)
+    sparse = markov_removal(steps, draws=200, seed=1)
+    np.testing.assert_allclose(sparse.markov, dense.markov, rtol=1e-9)
+    assert ((sparse.low <= sparse.markov) & (sparse.markov <= sparse.high)).mean() > 0.9
+    np.testing.assert_allclose(sparse.high, dense.high, rtol=0.5, atol=0.5)

@@ -234,3 +234,35 @@ def test_every_parameter_within_the_bounds_gets_an_answer(model):
         weeks = np.array([[4.0], [52.0], [260.0]])
         told = btyd_models.expected_purchases(model, np.array(params), histories, weeks)
         assert np.isfinite(told).all() and (told >= 0).all(), params
+
+
+@pytest.mark.parametrize("model", ["bg_nbd", "mbg_nbd"])
+def test_large_a_and_b_answer_as_customers_who_all_drop_out_alike(model):
+    """With a and b to infinity at a / (a + b) = p nobody differs: P(alive) by
+    ((alpha + T) / (alpha + t_x))^(r + x) p / (1 - p), and ahead (1 - (1 + u p)^-(r + x)) / p with
+    u = weeks / (alpha + T).
+    """
+    x, t_x, age = np.array([[2, 40.0], [30.4, 38], [38.9, 38.9]])
+    r, alpha, p, weeks = 0.25, 4.4, 0.2, 52.0
+    odds = ((alpha + age) / (alpha + t_x)) ** (r + x) * p / (1 - p)
+    ahead = (1 - (1 + weeks / (alpha + age) * p) ** -(r + x)) / p / (1 + odds)
+    for size in (1e6, 1e8):
+        params = np.array([r, alpha, p * size, (1 - p) * size])
+        told = btyd_models.expected_purchases(model, params, Histories(x, t_x, age), weeks)
+        np.testing.assert_allclose(told, ahead, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("params", "history", "weeks", "by_mpmath"),
+    [
+        # 60 digits of equation 10, a moved off 1 by a billionth
+        ((0.25, 4.4, 1.0, 1e8), (0, 0, 38.9), 1.0, 0.00577367205459387),
+        ((0.25, 4.4, 1.0, 1e8), (2, 30.4, 38.9), 1.0, 0.0519630476296961),
+        ((900.0, 5000.0, 1.0, 1e8), (800, 350, 360), 1.0, 0.317164102744581),
+        ((0.25, 4.4, 1.0, 1e8), (40, 38, 38.9), 1.0, 0.929561174846927),
+    ],
+)
+def test_a_near_one_with_a_large_b_keeps_its_digits(params, history, weeks, by_mpmath):
+    histories = Histories(*(np.array([float(part)]) for part in history))
+    told = btyd_models.expected_purchases("bg_nbd", np.array(params), histories, weeks)
+    assert told[0] == pytest.approx(by_mpmath, rel=1e-5)

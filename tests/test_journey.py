@@ -575,6 +575,9 @@ def test_decisions_name_the_fault_its_price_and_every_verdict():
                 "high": 0.15,
                 "n_control": 900,
                 "n_arm": 910,
+                "n_dealt": 1810,
+                "n_dealt_days": 7,
+                "control_share": 0.1,
                 "is_valid": True,
                 "reason": "more visitors buy",
             },
@@ -587,27 +590,30 @@ def test_decisions_name_the_fault_its_price_and_every_verdict():
                 "high": np.nan,
                 "n_control": 900,
                 "n_arm": 10,
+                "n_dealt": 910,
+                "n_dealt_days": 30,
+                "control_share": 0.1,
                 "is_valid": False,
                 "reason": "sample ratio",
             },
         ]
     )
-    found = journey_decisions(leak, tests, monthly_margin=1000.0, currency="EUR").set_index(
+    found = journey_decisions(leak, tests, margin_per_order=10.0, currency="EUR").set_index(
         "subject"
     )
     assert found.loc["purchase, mobile", "action"] == "mend"
     assert found.loc["purchase, mobile", "expected_effect"] == leak["lost_margin"].iloc[0]
     assert found.loc["pay: B", ["action", "expected_effect", "effect_low"]].tolist() == [
         "ship",
-        100.0,
-        50.0,
+        pytest.approx(181.0),
+        pytest.approx(90.5),
     ]
     assert found.loc["badge: B", "action"] == "stop"
     assert pd.isna(found.loc["badge: B", "expected_effect"])
     assert (
         found.loc["pay: B", "stop_rule"] != found.loc["badge: B", "stop_rule"]
     )  # nothing to take back there
-    assert journey_decisions(pd.DataFrame(), pd.DataFrame(), monthly_margin=None).empty
+    assert journey_decisions(pd.DataFrame(), pd.DataFrame(), margin_per_order=None).empty
 
 
 def test_a_planned_test_is_revisited_when_it_has_run_and_not_before():

@@ -270,8 +270,8 @@ def test_a_move_below_half_a_percent_is_none(corridor, action):
 def test_the_gain_of_a_move_by_hand():
     # 1,000 units at 10 with 5 of cost; at 11 with elasticity -.2
     assert moved()["gain"] == pytest.approx(1_000 * (1.1**-0.2 * 6 - 5))
-    # nobody buys more because it is dearer
-    assert moved(estimate=0.5)["gain"] == pytest.approx(1_000 * (1.1**-0.1 * 6 - 5))
+    # the law is not cut: a draw that says dearer sells more counts as what it is
+    assert moved(estimate=0.5)["gain"] == pytest.approx(1_000 * (1.1**0.5 * 6 - 5))
 
 
 def test_the_gains_interval_holds_eight_tenths_of_the_draws():
@@ -396,8 +396,11 @@ def test_promotions_of_thirteen_months_are_shown_and_judged_when_two_weeks_are_o
 
 
 def asked(*weeks_at_price, rate=9.0):
-    """Two skus with the same prices, each for so many weeks, and what they sold."""
-    price = np.concatenate([np.full(n, p) for n, p in weeks_at_price])[None, :].repeat(2, axis=0)
+    """A sku with prices for so many weeks each beside one that is never repriced, and what
+    they sold.
+    """
+    moved = np.concatenate([np.full(n, p) for n, p in weeks_at_price])
+    price = np.stack([moved, np.full(len(moved), moved[0])])
     units = np.random.default_rng(0).poisson(rate, price.shape).astype(float)
     return units, price
 
@@ -427,6 +430,19 @@ def refusal(units, price, **knobs):
 )
 def test_an_elasticity_needs_three_prices_of_three_weeks_a_percent_apart(second, third, reason):
     assert refusal(*asked((30, 10.0), second, third))["reason"] == reason
+
+
+def test_an_elasticity_needs_two_moves_apart_from_promotions():
+    units, price = asked((30, 10.0), (30, 12.0), (30, 14.0))
+    still = np.zeros_like(price)
+    for first, reason in ((29, "fewer than 2 price moves"), (28, "")):
+        promo = still.copy()
+        # a promotion of one week, beginning beside the first move or two weeks before it
+        promo[0, first - 1 : first] = 1.0
+        about = {"group": np.zeros(2, int), "promo": promo, "widest": np.inf}
+        found = price_elasticity(units, np.ones_like(price), price, np.arange(90) % 52, **about)
+        assert found["reason"].iloc[0].startswith(reason)
+        assert found["is_identifiable"].iloc[0] == (not reason)
 
 
 def test_three_weeks_at_a_price_make_a_price():

@@ -276,7 +276,7 @@ def dealt(n_a=5_000, n_b=5_000, bought=(500, 600), days=21, planned=0.5):
                     "test_id": "t", "arm": arm, "visitor_id": [f"{arm}{i}" for i in k],
                     "assigned_at": pd.Timestamp("2026-03-01") + pd.to_timedelta(k % days, unit="D"),
                     "is_converted": k < hits, "amount": np.where(k < hits, 10.0, 0.0),
-                    "planned_share": planned,
+                    "planned_share": planned, "is_control": arm == "A",
                 }
             )
         )  # fmt: skip
@@ -284,7 +284,7 @@ def dealt(n_a=5_000, n_b=5_000, bought=(500, 600), days=21, planned=0.5):
 
 
 def reading(as_of="2026-04-30", **about):
-    return read_tests(dealt(**about), as_of=on(as_of)).iloc[0]
+    return read_tests(dealt(**about), as_of=on(as_of), outcome_days=0).iloc[0]
 
 
 def test_a_split_less_likely_than_one_in_a_thousand_is_uneven():
@@ -299,9 +299,21 @@ def test_planned_shares_must_add_up_to_nearly_one(planned, is_valid):
     assert reading(planned=planned)["is_valid"] == is_valid
 
 
-@pytest.mark.parametrize(("days", "verdict"), [(13, "keep running"), (14, "ship")])
-def test_a_test_runs_for_two_weeks(days, verdict):
-    assert reading(days=days)["verdict"] == verdict
+@pytest.mark.parametrize(
+    ("as_of", "reason"),
+    [("2026-03-13", "13 of 14 days"), ("2026-03-14", "too few conversions to compare")],
+)
+def test_a_test_still_dealing_runs_for_two_weeks(as_of, reason):
+    assert reading(as_of, n_a=5_001, n_b=5_001, bought=(5_001, 5_001), days=21)["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("as_of", "verdict"), [("2026-03-14", "keep running"), ("2026-03-15", "ship")]
+)
+def test_a_mailing_of_one_day_is_read_when_its_outcome_window_is_over(as_of, verdict):
+    """Assigned on the 1st of March with a window of 14 days: over at the end of the 15th."""
+    found = read_tests(dealt(days=1), as_of=on(as_of), outcome_days=14).iloc[0]
+    assert (found["verdict"], found["ends_on"]) == (verdict, pd.Timestamp("2026-03-15"))
 
 
 @pytest.mark.parametrize(("as_of", "is_over"), [("2026-03-22", False), ("2026-03-23", True)])

@@ -267,6 +267,8 @@ def _visitors(
         assigned_at=clock.at(day, 355),
         is_converted=np.r_[converted[rows], none > 0],
         amount=np.r_[_spent(a, inside, n)[rows], none],
+        is_control=~is_b,
+        outcome_days=np.zeros(len(is_b)),
         planned_share=np.where(is_b, test.share_b, 1 - test.share_b),
         amount_before=np.r_[_spent(a, before, n)[rows], none],
     )

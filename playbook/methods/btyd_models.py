@@ -27,6 +27,8 @@ MODELS = {
 }
 #: the largest a at which scipy's 2F1 is sure to answer
 _MOST_2F1 = 100.0
+#: c over |a - 1| beyond which too few digits of 1 - 2F1 are left
+_MOST_LOST = 1e7
 _BETA_NODES = 24
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 
@@ -158,7 +160,8 @@ def _ending(r: float, a: float, b: float, c: NDArray, z: NDArray) -> NDArray:
     if a <= _MOST_2F1:
         with np.errstate(invalid="ignore"):
             ending = 1 - hyp2f1(a + b - 1 - r, a - 1, c, z) * (1 - z) ** (a - 1)
-    unknown = ~np.isfinite(ending)
+    # near a = 1 the difference loses its digits where b is large
+    unknown = ~np.isfinite(ending) | (c > _MOST_LOST * abs(a - 1))
     for one in np.unique(c[unknown]):
         at, x = unknown & (c == one), one - a - b + 1
         chance, weights = _beta_nodes(a, b + x)

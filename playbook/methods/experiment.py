@@ -6,7 +6,8 @@ interval of the logarithm (Deng, Knoblich & Lu 2018, KDD, section 3.1). CUPED: D
 Kohavi & Walker (2013), WSDM, eq. 4-5. Both are computed by tea-tasting from sums per
 arm. Sample ratio: Fabijan et al. (2019), KDD, chi-square against the planned shares
 with a threshold of .001. Sample size: Fleiss, Levin & Paik (2003), "Statistical methods
-for rates and proportions", eq. 4.14 without correction.
+for rates and proportions", eq. 4.14 without correction. A ratio of two sums (money per
+buyer) is compared by the delta method of Deng, Knoblich & Lu, section 3.2.
 """
 
 from __future__ import annotations
@@ -19,13 +20,21 @@ import numpy as np
 from pandas import DataFrame
 
 from playbook.errors import PlaybookError
+from playbook.methods.always_valid import always_valid_widening
 from playbook.methods.proportions import quantile_of_normal, share_difference
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from tea_tasting.metrics import MeanResult
 
-__all__ = ["compare_means", "peeking", "sample_ratio_p", "sample_size", "smallest_lift"]
+__all__ = [
+    "compare_means",
+    "compare_ratios",
+    "peeking",
+    "sample_ratio_p",
+    "sample_size",
+    "smallest_lift",
+]
 
 
 def sample_ratio_p(assigned: ArrayLike, planned: ArrayLike) -> float:
@@ -67,7 +76,12 @@ def compare_means(
     has_before = all(not math.isnan(a.get("mean_y", math.nan)) for a in arms)
     is_adjusted = has_before and any(a["var_y"] > 0 for a in arms)
     try:
-        result = _welch(control, treatment, is_adjusted, level)
+        result = _welch(
+            control,
+            treatment,
+            is_adjusted,
+            level,
+        )
     except (ValueError, ZeroDivisionError):
         # no logarithm: a mean of 0 (or, adjusted, below it)
         difference = treatment["mean"] - control["mean"]
@@ -85,6 +99,42 @@ def compare_means(
         compared["low"] = result.rel_effect_size_ci_lower
         compared["high"] = result.rel_effect_size_ci_upper
     return compared
+
+
+def compare_ratios(
+    control: dict[str, float], treatment: dict[str, float], *, level: float = 0.95
+) -> dict[str, float]:
+    """A ratio of two sums in two arms (money per buyer) and what separates them: control,
+    treatment, lift (relative), low, high.
+
+    Each arm: n (visitors), mean and var of the numerator, mean_d and var_d of the
+    denominator, cov of the two, all per visitor. Lift and its ends are missing where an
+    arm has fewer than two visitors or a sum that is not above 0.
+    """
+    arms = (control, treatment)
+    ratios = [a["mean"] / a["mean_d"] if a["mean_d"] > 0 else math.nan for a in arms]
+    told = dict(
+        zip(
+            ("control", "treatment"),
+            ratios,
+            strict=True,
+        )
+    )
+    missing = told | dict.fromkeys(("lift", "low", "high"), math.nan)
+    if min(a["n"] for a in arms) < 2 or not all(ratio > 0 for ratio in ratios):
+        return missing
+    variance = sum(_log_ratio_variance(a) for a in arms)
+    half = quantile_of_normal(level) * math.sqrt(max(variance, 0.0))
+    log = math.log(ratios[1] / ratios[0])
+    ends = {"low": math.expm1(log - half), "high": math.expm1(log + half)}
+    return told | {"lift": math.expm1(log)} | ends
+
+
+def _log_ratio_variance(arm: dict[str, float]) -> float:
+    """Variance of the logarithm of a ratio of two means over the same visitors."""
+    x, d = arm["mean"], arm["mean_d"]
+    spread = arm["var"] / x**2 + arm["var_d"] / d**2 - 2 * arm["cov"] / (x * d)
+    return spread / arm["n"]
 
 
 def _welch(
@@ -139,13 +189,26 @@ def sample_size(
     for lift in np.atleast_1d(lifts):
         other = share * (1 + lift)
         if not (0 < share < 1 and 0 < other < 1) or lift == 0:
-            raise PlaybookError("methods.no_plan", share=share, lift=lift)
+            raise PlaybookError(
+                "methods.no_plan",
+                share=share,
+                lift=lift,
+            )
         n = math.ceil(z**2 * (share * (1 - share) + other * (1 - other)) / (other - share) ** 2)
         days = math.nan
         if visitors_per_day > 0:
             days = max(math.ceil(2 * n / visitors_per_day / 7) * 7, min_days)
         rows.append((share, float(lift), other - share, n, 2 * n, days, alpha, power))
-    columns = ["share", "lift", "difference", "n_per_arm", "n_total", "days", "alpha", "power"]
+    columns = [
+        "share",
+        "lift",
+        "difference",
+        "n_per_arm",
+        "n_total",
+        "days",
+        "alpha",
+        "power",
+    ]
     return DataFrame(rows, columns=columns)
 
 
@@ -186,18 +249,42 @@ def peeking(
 ) -> DataFrame:
     """What stopping at the first significant day does to tests of no difference at all:
     one row per day, with the share of tests `called` by then when one looks every day,
-    and the share significant on that one day (`on_the_day`).
+    the share significant on that one day (`on_the_day`), and the share called by then by
+    the always-valid interval (`always_valid`), which allows for the looking.
     """
     rng = np.random.default_rng(seed)
     half = max(int(visitors_per_day) // 2, 1)
-    a, b = (np.cumsum(rng.binomial(half, share, (n_tests, days)), axis=1) for _arm in "ab")
+    a, b = (
+        np.cumsum(
+            rng.binomial(
+                half,
+                share,
+                (n_tests, days),
+            ),
+            axis=1,
+        )
+        for _arm in "ab"
+    )
     n = half * np.arange(1, days + 1)
-    hit = share_difference(a, n, b, n)["p"] < alpha
+    hit = (
+        share_difference(
+            a,
+            n,
+            b,
+            n,
+        )["p"]
+        < alpha
+    )
     called = np.maximum.accumulate(hit, axis=1)
+    pooled = (a + b) / (2 * n)
+    error = np.sqrt(np.maximum(2 * pooled * (1 - pooled) / n, 1e-300))
+    bound = np.array([always_valid_widening(one, alpha=alpha) for one in n])
+    valid = np.maximum.accumulate(np.abs(b - a) / n > bound * error, axis=1)
     return DataFrame(
         {
             "day": np.arange(1, days + 1),
             "called": called.mean(axis=0),
             "on_the_day": hit.mean(axis=0),
+            "always_valid": valid.mean(axis=0),
         }
     )

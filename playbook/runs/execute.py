@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import json
 import math
 import os
@@ -26,6 +27,7 @@ from playbook.errors import Blocked, PlaybookError
 from playbook.hidden import hidden
 from playbook.runs.folders import write_text
 from playbook.runs.kernels import RUNNING, register_engine
+from playbook.translation import in_language
 from playbook.written import numbers_written
 
 __all__ = [
@@ -139,7 +141,7 @@ def skip_iri_grammars() -> None:
     # an import of it now fails, as if it were not there
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     try:
-        pass
+        importlib.import_module("jsonschema")
     finally:
         del sys.modules["rfc3987_syntax"]
 
@@ -168,6 +170,7 @@ def execute_notebook(
     from papermill.execute import execute_notebook as papermill_execute
 
     nb = nbformat.read(source, as_version=4)
+    in_language(nb.cells, source)
     nb.metadata["kernelspec"] = KERNEL
     watch = _Watch(_sections(nb), on_cell)
     started = time.monotonic()

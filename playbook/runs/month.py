@@ -54,6 +54,7 @@ from playbook.runs.plan import (
     replacements,
 )
 from playbook.runs.progress import Progress
+from playbook.runs.titles import named_titles
 from playbook.store import Store, open_store
 from playbook.store.derived import DERIVED
 from playbook.store.engine import memory_limit
@@ -342,7 +343,9 @@ class _Work:
         is left alone.
         """
         self._prove_state()
+        titles = named_titles(self.shop, self.partial)
         record = self._write_record("complete") | {"pack": pack_version(self.final)}
+        record["titles"] = titles
         status = 3 if any(v["status"] == "failed" for v in record["notebooks"].values()) else 0
         if _plain(before) == _plain(record):
             remove(self.partial)

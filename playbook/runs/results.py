@@ -14,6 +14,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
@@ -21,6 +22,7 @@ from playbook.chapters.registry import chapter
 from playbook.decisions import Decision
 from playbook.errors import Blocked, EngineFailed, PlaybookError
 from playbook.messages import say
+from playbook.places import project_folder
 from playbook.runs.folders import shop_folder
 from playbook.tables import schema
 from playbook.written import clean_text
@@ -100,6 +102,7 @@ class Results:
     def table(self, name: str, frame: DataFrame) -> DataFrame:
         """Keep a result table under its name (parquet and CSV) and give it back."""
         self._claim(name)
+        frame = _finite(frame)
         if self.folder is not None:
             _save(frame, self.folder / "tables" / f"{name}.parquet")
             path = self.folder / "tables" / f"{name}.csv"
@@ -295,7 +298,18 @@ def _checked(frame: DataFrame, columns: list[str], name: str) -> DataFrame:
     if missing:
         about = {"missing": ", ".join(missing), "known": ", ".join(columns)}
         raise PlaybookError("runs.frame_misses", table=name, **about)
-    return frame[columns].reset_index(drop=True)
+    return _finite(frame[columns].reset_index(drop=True))
+
+
+def _finite(frame: DataFrame) -> DataFrame:
+    """The frame with what was divided by nothing missing: no infinite number is a
+    result, in a table, a prediction or a series.
+    """
+    numbers = frame.select_dtypes("floating")
+    is_endless = numbers.isin([np.inf, -np.inf])
+    if not is_endless.to_numpy().any():
+        return frame
+    return frame.assign(**numbers.mask(is_endless))
 
 
 def _save(frame: DataFrame, path: Path) -> None:
@@ -333,8 +347,7 @@ def month_folder(given: str, *, store: str, month: str) -> Path:
     """The month folder to review: the one given, or `runs/<store>/<month>` of this
     project, `store` being the shop's name.
     """
-    project = Path(__file__).resolve().parents[2]
-    return Path(given) if given else shop_folder(project / "runs", store) / month
+    return Path(given) if given else shop_folder(project_folder() / "runs", store) / month
 
 
 def read_results(folder: str | Path) -> dict[str, DataFrame]:

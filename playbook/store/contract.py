@@ -25,6 +25,7 @@ __all__ = [
     "Table",
     "arrow_schema",
     "contract_markdown",
+    "control_names",
     "ibis_type",
 ]
 
@@ -83,6 +84,7 @@ class Table:
     cut: str = ""
     loss_budget: float = 0.001
     notebooks: str = ""
+    note: str = ""
 
     def column(self, name: str) -> Column:
         """The column called `name`; KeyError if the table has none."""
@@ -124,6 +126,7 @@ def _table(name: str, stated: dict[str, Any]) -> Table:
         stated.get("cut", ""),
         stated.get("loss", 0.001),
         stated["notebooks"],
+        stated.get("note", ""),
     )
 
 
@@ -159,6 +162,23 @@ def _limits(column: Column) -> str:
     return "; ".join(told + [f"{sign} {bound:g}" for sign, bound in bounds if bound is not None])
 
 
+def control_names() -> dict[str, tuple[str, ...]]:
+    """Names of the arm of a test that changes nothing: `roles` and `nothing` are names,
+    `without` words that may follow a role, `fillers` words that may stand beside a name.
+    """
+    stated = read_yaml(Path(__file__).with_name("control_names.yaml"))
+    return {kind: tuple(map(str.strip, text.split("|"))) for kind, text in stated.items()}
+
+
+def _note(table: Table) -> list[str]:
+    """What is to be said of a table besides its columns."""
+    if not table.note:
+        return []
+    known = control_names()
+    names = ", ".join(known["roles"] + known["nothing"])
+    return [table.note.strip().format(control_names=names), ""]
+
+
 def contract_markdown(names: list[str] | None = None) -> str:
     """The contract (or the tables named) as Markdown, for `data/CONTRACT.md` and
     `playbook contract`.
@@ -171,6 +191,7 @@ def contract_markdown(names: list[str] | None = None) -> str:
             f"{table.grain}. Key: {', '.join(table.key)}. Notebooks: {table.notebooks}. "
             f"May lose {table.loss_budget:.1%} of source rows.",
             "",
+            *_note(table),
             "| column | type | required | limits | meaning |",
             "|---|---|---|---|---|",
         ]

@@ -15,6 +15,7 @@ from ibis import Table
 
 from playbook.errors import EngineFailed, PlaybookError
 from playbook.hidden import is_address, keep_secret, name_of
+from playbook.places import project_folder
 from playbook.store.cache import (
     cache_folder,
     code_version,
@@ -34,11 +35,13 @@ from playbook.store.files import (
     table_files,
     unreadable,
 )
+from playbook.store.overview import shop_page
 from playbook.store.server import server_tables
 from playbook.store.settings import read_settings
 from playbook.store.shop import Delivery, Recipes, Store
 from playbook.store.state import state_of_server
 from playbook.store.write import settle
+from playbook.threads import one_thread
 
 __all__ = ["ADDRESS_VARIABLE", "as_parameter", "hand_over", "open_folder", "open_store"]
 
@@ -50,7 +53,7 @@ NAMED = {
     "demo": ("playbook.demo.make", "ensure_demo"),
     "cdnow": ("playbook.sources.cdnow", "store_folder"),
 }
-RECIPES = Recipes(DERIVED, STEPS, lookback_days)
+RECIPES = Recipes(DERIVED, STEPS, lookback_days, shop_page)
 
 
 def open_store(
@@ -64,6 +67,7 @@ def open_store(
     disk). Raises PlaybookError naming file, table, column, rule and rows when the tables
     break the contract.
     """
+    one_thread()
     place = str(where)
     memory = memory or os.environ.get("PLAYBOOK_MEMORY")
     if is_address(place):
@@ -83,7 +87,7 @@ def _folder(where: str) -> Path:
         except (ImportError, AttributeError) as error:
             raise PlaybookError("store.cannot_be_made", where=where, reason=error) from None
         return Path(make(preset) if preset else make())
-    project = Path(__file__).resolve().parents[2]
+    project = project_folder()
     for folder in (Path(where), project / where, project / "stores" / where):
         if folder.is_dir():
             return folder.resolve()

@@ -30,8 +30,8 @@ __all__ = ["elasticities", "price_list"]
 
 #: draws of each elasticity, and the prices tried in the corridor
 N_DRAWS, N_PRICES, PRICE_STEP = 400, 21, 0.1
-#: no draw is less elastic than this, and no smaller move is worth a label
-LEAST_ELASTIC, LEAST_MOVE = -0.1, 0.005
+#: no smaller move is worth a label
+LEAST_MOVE = 0.005
 
 
 @returns("assortment_pricing.elasticity")
@@ -76,9 +76,9 @@ def price_list(
     """Price moves inside a corridor by expected margin; the corridor ends at
     `most_above` over the competitors' median.
 
-    Units follow (price / now)^ε with ε drawn from its estimate (kept below −0.1);
-    margin a unit is price less the cost and fees implied by the year's margin. A price
-    moves only if its gain is positive in `sure` of the draws; skus off sale
+    Units follow (price / now)^ε with ε drawn from all that is known of it, unlikely
+    values included; margin a unit is price less the cost and fees implied by the year's
+    margin. A price moves only if its gain is positive in `sure` of the draws; skus off sale
     (`lifecycle`), without an identified elasticity or a margin keep their price and say
     why.
     """
@@ -143,7 +143,7 @@ def _best_prices(table: DataFrame, may_move: Array, sure: float) -> tuple[Array,
     ]
     now, low, high, mean, se, units, paid, margin = (table[c].to_numpy(float) for c in columns)
     noise = np.random.default_rng(7).standard_normal((1, N_DRAWS))
-    drawn = np.minimum(mean[:, None] + se[:, None] * noise, LEAST_ELASTIC)
+    drawn = mean[:, None] + se[:, None] * noise
     # what of a posted price is really paid, discounts as before
     net = paid / now
     cost = paid - margin / np.maximum(units, 1)

@@ -12,9 +12,11 @@ from playbook.chapters.customer_journey.visits import SPLITS
 from playbook.decisions import decision_rows, propose
 from playbook.messages import say
 
-__all__ = ["journey_decisions"]
+__all__ = ["journey_decisions", "open_questions"]
 
 MOST_LEAKS = 3  # leaks that become decisions, the dearest first
+STEADY_DAYS = 14  # a test dealt over fewer days reached those of one sending
+DAYS_A_MONTH = 365.25 / 12
 
 
 def journey_decisions(
@@ -22,7 +24,7 @@ def journey_decisions(
     tests: DataFrame,
     *,
     plan: DataFrame | None = None,
-    monthly_margin: float | None = None,
+    margin_per_order: float | None = None,
     currency: str = "",
     due_on: str | None = None,
     revisit_on: str | None = None,
@@ -30,17 +32,33 @@ def journey_decisions(
     """The chapter's decision rows, in the fields of `Decision`.
 
     The dearest leaks become `mend` (faults) and `test a fix` (gaps); every test gets
-    its verdict, and the next one is revisited when it has run. A test that ships is
-    worth its lift times `monthly_margin`, the margin of a month's orders, where both
-    are known, as is its range.
+    its verdict unless it is asked about, and the next one is revisited when it has run. A
+    test that ships is worth what it adds among those who would get it: orders per visitor
+    more than the control, times the visitors dealt (a month's where it was dealt over two
+    weeks or more, else those of one sending), times `margin_per_order` where that is known.
     """
     common = {"due_on": due_on, "revisit_on": revisit_on, "currency": currency}
     rows = [_leak(leak, common) for leak in leaks.head(MOST_LEAKS).itertuples()]
-    margin = np.nan if monthly_margin is None else float(monthly_margin)
-    rows += [_test(test, margin, common) for test in tests.itertuples()]
+    margin = np.nan if margin_per_order is None else float(margin_per_order)
+    read = tests[tests.verdict != "ask"] if len(tests) else tests
+    rows += [_test(test, margin, common) for test in read.itertuples()]
     if plan is not None and len(plan) and len(leaks):
         rows.append(_next_test(leaks["step"].iloc[0], plan.iloc[0], common))
     return decision_rows(rows)
+
+
+def open_questions(tests: DataFrame) -> DataFrame:
+    """One row per test that is asked about instead of read: test_id, needs (the column that
+    would say), reason.
+    """
+    columns = ["test_id", "needs", "reason"]
+    if tests.empty:
+        return DataFrame(columns=columns)
+    asked = tests[tests.verdict == "ask"].drop_duplicates("test_id")
+    lacks_control = asked.control == ""
+    needs = np.where(lacks_control, "experiments.is_control", "experiments.planned_share")
+    reason = asked.test_id + ": " + asked.reason
+    return asked.assign(needs=needs, reason=reason)[columns].reset_index(drop=True)
 
 
 def _leak(leak: NamedTuple, common: dict[str, Any]) -> dict[str, Any]:
@@ -64,14 +82,15 @@ def _leak(leak: NamedTuple, common: dict[str, Any]) -> dict[str, Any]:
 
 
 def _test(test: NamedTuple, margin: float, common: dict[str, Any]) -> dict[str, Any]:
-    """A test's verdict, its lift priced where it ships and the month's margin is known."""
-    is_priced = test.verdict == "ship" and not np.isnan(margin)
-    if is_priced:
-        lifts = (test.lift, test.low, test.high)
+    """A test's verdict, priced where it ships and the margin of an order is known."""
+    if test.verdict == "ship" and not np.isnan(margin):
+        is_steady = test.n_dealt_days >= STEADY_DAYS
+        reached = test.n_dealt * (DAYS_A_MONTH / test.n_dealt_days if is_steady else 1)
+        orders = test.control_share * reached
         common = common | {
-            "effect": [lift * margin for lift in lifts],
+            "effect": [lift * orders * margin for lift in (test.lift, test.low, test.high)],
             "effect_kind": "margin",
-            "effect_period": "month",
+            "effect_period": "month" if is_steady else "once",
         }
     return propose(
         f"customer_journey.{test.verdict}",
