@@ -103,7 +103,7 @@ def _stated(dealt: Table) -> Table:
     return dealt.group_by("test_id", "arm").aggregate(
         low=_.planned_share.min(),
         high=_.planned_share.max(),
-        marked=_.is_control.cast("int64").sum(),
+        marked=one_if(dealt.is_control).sum(),
         said=_.is_control.count(),
     )
 
@@ -139,7 +139,7 @@ def _capped(visitors: Table, quantile: float) -> Table:
     joined = visitors.left_join(caps, "test_id").drop("test_id_right")
     is_capped = (joined.x > joined.amount_cap).fill_null(False)
     return joined.mutate(
-        is_capped=is_capped.cast("int64"), x=is_capped.ifelse(joined.amount_cap, joined.x)
+        is_capped=one_if(is_capped), x=is_capped.ifelse(joined.amount_cap, joined.x)
     )
 
 
