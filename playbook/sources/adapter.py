@@ -21,6 +21,7 @@ from playbook.errors import PlaybookError
 from playbook.messages import read_yaml, say
 from playbook.sources import clean
 from playbook.sources.read import Sheet, normalised
+from playbook.sources.records import require_all_read
 from playbook.sources.sum_rows import take_off_daily_sums
 from playbook.store.contract import TABLES, Column
 from playbook.store.write import quoted
@@ -258,6 +259,7 @@ class Delivery:
         self._check_duplicates()
         self._refuse_rounded_people()
         self._read_columns()
+        require_all_read(self.con, self.sheet, "raw")
         self._strip_wrappers()
         if self.sheet.rejects:
             self.reject_lines = self.con.execute(

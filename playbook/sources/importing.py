@@ -38,6 +38,7 @@ from playbook.sources.parts import Part, Rebuilt, parts_of
 from playbook.sources.read import EXCEL_ROWS, Sheet, open_sheets
 from playbook.sources.secret import Salt
 from playbook.store.contract import TABLES
+from playbook.store.engine import refused_by_engine
 from playbook.store.write import (
     connect,
     locked,
@@ -237,6 +238,8 @@ def _engine_errors(file: str) -> Iterable[None]:
         ArithmeticError,
         LookupError,
     ) as error:
+        if (limit := refused_by_engine(error, "")) is not None:
+            raise limit from error
         text = re.sub(r"\s+", " ", str(error)).strip()
         text = re.sub(r"/[^ '\"]*/", "", text)[:160]
         raise PlaybookError(
