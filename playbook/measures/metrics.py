@@ -21,7 +21,9 @@ from ibis import _
 from pandas import DataFrame, Series
 
 from playbook.errors import PlaybookError
+from playbook.measures.odd_buyers import odd_buyers, ordinary
 from playbook.measures.sums import sums_by, total
+from playbook.places import shipped
 
 if TYPE_CHECKING:
     from playbook.store import Store
@@ -129,7 +131,7 @@ def benchmarks() -> DataFrame:
     unit, denominator, source, year, confidence, caveat. They orient and never pass or
     fail anything.
     """
-    return pd.read_csv(Path(__file__).resolve().parents[2] / "data" / "benchmarks.csv")
+    return pd.read_csv(shipped("data", "benchmarks.csv"))
 
 
 def months_back(month: str, n: int) -> list[str]:
@@ -142,14 +144,16 @@ def monthly_sales(shop: Store, *, months: int = 37) -> DataFrame:
     """The sales metrics of the dictionary by month, at most `months` back: metric,
     month, amount, low, high, n, status.
 
-    A month the log does not cover whole is `partial`. Customer metrics count known
+    A month the log does not cover whole is `partial`; so are sessions and conversion of a
+    month with orders on days without visits. Conversion is then that of the days with
+    visits, and sessions are not filled up. Customer metrics count known
     customers only; they are missing where the shop knows none, and new customers are
     missing before anybody could be known to be new. n is the orders (or buyers) behind
     the figure.
     """
     sums = _monthly_sums(shop, months)
     figures = _figures(shop, sums)
-    over = {"spend_per_buyer": "buyers", "new_customers": "buyers"}
+    over = {"spend_per_buyer": "persons", "new_customers": "buyers"}
     over |= {"sessions": "sessions", "cvr_sessions": "sessions"}
     series = pd.concat(
         [
@@ -168,6 +172,8 @@ def monthly_sales(shop: Store, *, months: int = 37) -> DataFrame:
     nothing = float("nan")
     series["amount"] = series.amount.replace([float("inf"), float("-inf")], nothing)
     is_whole = _is_whole(shop, series.month)
+    is_thin = series.month.map(sums.get("blind_days", Series(dtype=float))) > 0
+    is_whole &= ~(is_thin & series.metric.isin(["sessions", "cvr_sessions"]))
     complete = is_whole.map({True: "complete", False: "partial"})
     series["status"] = complete.mask(series.amount.isna(), "unobserved")
     return series.assign(low=nothing, high=nothing)[MONTHLY]
@@ -179,7 +185,8 @@ MONTHLY = ["metric", "month", "amount", "low", "high", "n", "status"]
 def _monthly_sums(shop: Store, months: int) -> DataFrame:
     """The sums the sales metrics are made of, by month."""
     orders = shop.sales_orders
-    is_known = orders.customer_id.notnull()
+    people = ordinary(orders.filter(orders.customer_id.notnull()), odd_buyers(shop))
+    spent = {"person_paid": total("total"), "persons": _.customer_id.nunique()}
     sold = _by_month(
         orders,
         "ordered_on",
@@ -190,8 +197,6 @@ def _monthly_sums(shop: Store, months: int) -> DataFrame:
         units=total("units"),
         paid=total("total"),
         buyers=_.customer_id.nunique(),
-        known_orders=is_known.sum(),
-        known_paid=_.total.sum(where=is_known).cast("float64"),
         new_customers=(_.is_first & ~_.is_left_truncated).sum(),
         margin=total("margin"),
         n_unknown=_.margin.isnull().sum(),
@@ -200,15 +205,36 @@ def _monthly_sums(shop: Store, months: int) -> DataFrame:
     back = _by_month(shop.booked_refunds, "refunded_on", **refunds)
     placed = _by_month(shop.orders, "ordered_on", gmv=total("total"))
     table = sold.join(back, how="outer").join(placed, how="outer")
+    table = table.join(_by_month(people, "ordered_on", **spent))
     first = f"{shop.observed_from:%Y-%m}"
     table = table.reindex([m for m in months_back(shop.month, months) if m >= first])
+    # a month of the log without an order sold nothing; its ratios are not known
+    none = ["orders", "gross_sales", "discounts", "sales", "units", "paid", "buyers"]
+    none += ["new_customers", "gmv"]
+    none += ["margin", "n_unknown"] if table.margin.notna().any() else []
+    table = table.fillna(dict.fromkeys(none, 0.0))
     if shop.has("traffic"):
         table = table.join(_by_month(shop.traffic, "day_on", sessions=total("sessions")))
+        table = table.join(_seen_orders(shop))
     if shop.truncated_before is not None:  # nobody can say who was new before that day
         starts = pd.PeriodIndex(table.index, freq="M").start_time
         is_too_early = starts < pd.Timestamp(shop.truncated_before)
         table["new_customers"] = table.new_customers.mask(is_too_early)
     return table.assign(refunds=table.refunds.fillna(0.0))
+
+
+def _seen_orders(shop: Store) -> DataFrame:
+    """By month: orders on days with visits (seen_orders), and days with orders but no
+    visits (blind_days).
+    """
+    days = shop.traffic.select(on=_.day_on.cast("date")).distinct()
+    orders = shop.sales_orders
+    seen = orders.semi_join(days, orders.ordered_on == days.on)
+    blind = orders.anti_join(days, orders.ordered_on == days.on)
+    counted = _by_month(seen, "ordered_on", seen_orders=_.count())
+    return counted.join(
+        _by_month(blind, "ordered_on", blind_days=_.ordered_on.nunique()), how="outer"
+    )
 
 
 def _by_month(table: ibis.Table, day: str, **sums: ibis.Value) -> DataFrame:
@@ -232,12 +258,12 @@ def _figures(shop: Store, sums: DataFrame) -> dict[str, Series]:
     if shop.has("refunds"):
         figures["refund_share_booked"] = sums.refunds / sums.sales
     if shop.has("orders.customer_id"):
-        figures["spend_per_buyer"] = sums.known_paid / sums.buyers
+        figures["spend_per_buyer"] = sums.person_paid / sums.persons
         figures["new_customers"] = sums.new_customers
     figures["cm"] = margin.where(sums.n_unknown == 0)
     if "sessions" in sums:
         figures["sessions"] = sums.sessions
-        figures["cvr_sessions"] = sums.orders / sums.sessions
+        figures["cvr_sessions"] = sums.seen_orders / sums.sessions
     return figures
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import ibis
+import numpy as np
 import pandas as pd
 from ibis import _
 from pandas import DataFrame
@@ -24,6 +25,7 @@ from playbook.store.contract import TABLES
 from playbook.store.privacy import privacy_scan
 from playbook.store.reconcile import ledger
 from playbook.store.shop import Store
+from playbook.store.trading import closures, orders_by_day
 
 __all__ = [
     "Verdict",
@@ -38,7 +40,6 @@ __all__ = [
 LEAST_CUSTOMERS = 200  # fewer exclude what speaks of customers
 LEAST_DAYS = 90  # fewer days of history exclude what speaks of a usual month
 LOYAL_ORDERS = 3
-CLOSED_SHARE = 0.05  # a weekday with orders in fewer of its weeks is a closed day
 # of the order lines, how many must say this
 KNOWN_SHARES = {
     "cost": 0.95,
@@ -49,6 +50,7 @@ KNOWN_SHARES = {
 # why an import sets rows aside that it could not use, and the share of money that may be
 SET_ASIDE = ("unreadable", "incomplete", "no_exchange_rate", "unexplained")
 MOST_SET_ASIDE = 0.001
+MOST_UNEXPLAINED = 0.02  # of a figure of the shop's own dashboard
 NOT_JUDGED = ("benchmarks", "import_ledger")
 
 
@@ -86,10 +88,10 @@ def capability(shop: Store) -> DataFrame:
 
 def rows_per_day(shop: Store) -> DataFrame:
     """Day by day of the report month: day_on, orders (missing on days after as-of),
-    verdict (trading, closed day, missing, not yet).
+    verdict (trading, closed day, quiet day, missing, not yet).
     """
     month = pd.date_range(f"{shop.month}-01", periods=pd.Period(shop.month).days_in_month, freq="D")
-    counts = _orders_by_day(shop).reindex(month)
+    counts = orders_by_day(shop).reindex(month)
     has_been = month <= pd.Timestamp(shop.as_of)
     empty = days_without_orders(shop).set_index("day_on").verdict
     return DataFrame(
@@ -143,26 +145,19 @@ def _as_day(value: object) -> object:
     return None if value is None or pd.isna(value) else pd.Timestamp(value).date()
 
 
-def _orders_by_day(shop: Store) -> pd.Series:
-    days = shop.con.execute(shop.orders.group_by(day_on=_.ordered_on).aggregate(orders=_.count()))
-    return days.set_index(pd.to_datetime(days.day_on)).orders
-
-
 def days_without_orders(shop: Store) -> DataFrame:
-    """The days of the report month without an order: day_on, verdict (closed day, or
-    missing).
+    """The days of the report month without an order: day_on, verdict (closed day, quiet
+    day, or missing).
 
-    A weekday on which this shop almost never sells (under 5 % of its weeks) is a closed
-    day; any other empty day is data that should be there and is not.
+    A weekday on which this shop never trades is a closed day; a day as empty as chance
+    leaves some where orders are few is a quiet one; any other is data that should be
+    there and is not, unless the shop was closed.
     """
-    last = min(shop.as_of, shop.observed_to or shop.as_of)
-    every = pd.date_range(shop.observed_from, last, freq="D")
-    counts = _orders_by_day(shop).reindex(every)
-    selling_share = counts.notna().groupby(every.day_of_week).mean()
-    month = counts[counts.index.strftime("%Y-%m") == shop.month]
-    empty = month[month.isna()].index
-    is_closed = selling_share[empty.day_of_week].to_numpy() < CLOSED_SHARE
-    verdicts = ["closed day" if closed else "missing" for closed in is_closed]
+    counts = orders_by_day(shop)
+    shut = closures(counts)
+    empty = counts[(counts == 0) & (counts.index.strftime("%Y-%m") == shop.month)].index
+    is_weekly = empty.day_of_week.isin(shut.weekdays)
+    verdicts = np.select([is_weekly, shut.closed(empty)], ["closed day", "missing"], "quiet day")
     return DataFrame({"day_on": [day.date() for day in empty], "verdict": verdicts})
 
 
@@ -170,11 +165,14 @@ def verdict(
     shop: Store,
     *,
     scan: DataFrame | None = None,
+    dashboard: DataFrame | None = None,
     least_customers: int = LEAST_CUSTOMERS,
     least_days: int = LEAST_DAYS,
 ) -> Verdict:
     """May the month be used? One row per gate, and what follows from them. `scan` is a
-    privacy scan made before.
+    privacy scan made before, `dashboard` the walk to the shop's own dashboard
+    (start_here.control_walk): a figure of which more than 2 % stays without a reason is
+    no plain `go`.
 
     A broken ledger, an incomplete month or contact details stop; thin history, missing
     days and contract warnings exclude.
@@ -187,6 +185,8 @@ def verdict(
             *_line_gates(shop),
             _day_gate(shop),
         ]
+    if dashboard is not None and len(dashboard):
+        gates.append(_dashboard_gate(dashboard))
     scan = privacy_scan(shop) if scan is None else scan
     personal = int(scan.n_rows[~scan.is_allowed].sum())
     gates.append(_none_of("values that look like personal contact details", personal, "stop"))
@@ -287,6 +287,15 @@ def _line_gates(shop: Store) -> Iterator[Gate]:
 def _day_gate(shop: Store) -> Gate:
     missing = int((days_without_orders(shop).verdict == "missing").sum())
     return _none_of("days without orders that are not closed days", missing, "exclude")
+
+
+def _dashboard_gate(walk: DataFrame) -> Gate:
+    """The largest share of a dashboard's figure that no step explains."""
+    known = walk[walk.unexplained.notna() & (walk.dashboard != 0)]
+    left = float((known.unexplained / known.dashboard).abs().max()) if len(known) else 0.0
+    judged = "go" if left <= MOST_UNEXPLAINED else "exclude"
+    gate = "share of a dashboard figure without a reason"
+    return gate, left, f"≤ {MOST_UNEXPLAINED:.0%}", judged
 
 
 def _short(value: object) -> str:
