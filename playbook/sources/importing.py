@@ -33,7 +33,8 @@ from playbook.sources.columns import (
     unread_columns,
 )
 from playbook.sources.days import refuse_impossible_days
-from playbook.sources.merge import Part, Rebuilt, parts_of, rebuild
+from playbook.sources.merge import rebuild
+from playbook.sources.parts import Part, Rebuilt, parts_of
 from playbook.sources.read import EXCEL_ROWS, Sheet, open_sheets
 from playbook.sources.secret import Salt
 from playbook.store.contract import TABLES
@@ -518,6 +519,8 @@ def _write_part(
             "orders": "order_id",
             "refunds": "refund_id",
             "order_channels": "order_key",
+            "provider_refunds": "refund_id",
+            "settled_lines": "line_id",
         }.get(table) or ", ".join(TABLES[table].key)
         con.execute(
             f"COPY (SELECT * FROM ({query}) ORDER BY {order}) TO {quoted(path)} "

@@ -26,6 +26,7 @@ import duckdb
 
 from playbook.errors import PlaybookError
 from playbook.sources.bigquery import NESTED, flat
+from playbook.sources.east_asian import is_shift_jis, japanese_encoding
 from playbook.sources.records import Records, Shape, reader_limits, records_in
 from playbook.store.engine import refused_by_engine
 from playbook.store.write import quoted
@@ -236,7 +237,7 @@ def _encoding(path: Path) -> tuple[str, bool]:
 
 
 def _other_encoding(sample: bytes, path: Path, *, is_marked: bool) -> str:
-    """GB18030, or a Western encoding, or a refusal: one encoding taken for another
+    """GB18030, a Japanese or a Western encoding, or a refusal: one encoding taken for another
     would turn every name into another.
 
     Damaged UTF-8 still consists of UTF-8 sequences; Chinese text of the commonest
@@ -254,10 +255,13 @@ def _other_encoding(sample: bytes, path: Path, *, is_marked: bool) -> str:
     )
     pairs = re.findall(fours + b"|" + pair, sample)
     stray = len(re.findall(rb"[\x80-\xff]", re.sub(fours + b"|" + pair, b"", sample)))
-    if sum(re.match(common, p) is not None for p in pairs) >= 0.75 * len(
-        pairs
-    ) and stray <= 0.02 * len(high):
-        return "gb18030"
+    n_common = sum(re.match(common, p) is not None for p in pairs)
+    is_chinese = n_common >= 0.75 * len(pairs) and stray <= 0.02 * len(high)
+    japanese = japanese_encoding(sample, may_be_chinese=is_chinese)
+    if is_chinese or japanese:
+        return japanese or "gb18030"
+    if is_shift_jis(sample):
+        raise PlaybookError("sources.encoding_unsure", file=path.name)
     runs = re.findall(rb"[\x80-\xff]+", sample)
     letters = len(
         re.findall(

@@ -194,16 +194,20 @@ def sales_lines(shop: Store) -> Table:
 def _order_margins(shop: Store) -> Table:
     """One row per counted order with its money and contribution margin."""
     orders = _counted(shop).drop("gross", "discount").inner_join(shop.order_money, "order_id")
-    payment, platform, freight = orders.payment_fee, ZERO, orders.shipping_cost
+    orders = _with_booked_fees(shop, orders)
+    payment = orders.payment_fee.fill_null(orders.booked_payment)
+    platform, freight = orders.booked_platform, orders.shipping_cost
+    freight = freight.fill_null(orders.booked_fulfilment)
     if shop.has("cost_rates"):
         for kind in RATES:
             rate = _cost_rate(shop, _counted(shop), kind)
             orders = orders.left_join(rate, "order_id").drop("order_id_right")
         by_total = _money(orders.payment_share * orders.total.cast("float64"))
         by_revenue = _money(orders.platform_share * orders.revenue.cast("float64"))
-        payment = orders.payment_fee.fill_null(by_total)
-        platform = by_revenue.fill_null(ZERO)
-        freight = orders.shipping_cost.fill_null(_money(orders.fulfilment_per_order))
+        payment = payment.fill_null(by_total)
+        platform = platform.fill_null(by_revenue)
+        freight = freight.fill_null(_money(orders.fulfilment_per_order))
+    platform = platform.fill_null(ZERO)
     charged = freight.isnull().ifelse(ZERO, orders.shipping.fill_null(ZERO))
     orders = orders.mutate(
         cost=(orders.n_without_cost == 0).ifelse(orders.known_cost, ibis.null(MONEY)),
@@ -213,6 +217,23 @@ def _order_margins(shop: Store) -> Table:
     return orders.mutate(
         margin=_money(orders.revenue - orders.cost - orders.fees - orders.fulfilment)
     )
+
+
+def _with_booked_fees(shop: Store, orders: Table) -> Table:
+    """The orders with booked_payment, booked_platform (commission and what else is booked
+    on the order) and booked_fulfilment: sums of `fees` up to as-of, missing where none is.
+    """
+    if not shop.has("fees.order_id"):
+        names = ("booked_payment", "booked_platform", "booked_fulfilment")
+        return orders.mutate(**{name: ibis.null(MONEY) for name in names})
+    fees = shop.fees.filter(_.order_id.notnull())
+    is_kind = {kind: fees.kind == kind for kind in ("payment", "fulfilment")}
+    is_kind["platform"] = ~(is_kind["payment"] | is_kind["fulfilment"])
+    sums = {
+        f"booked_{kind}": _money(fees.amount.sum(where=where)) for kind, where in is_kind.items()
+    }
+    by_order = fees.group_by("order_id").aggregate(**sums)
+    return orders.left_join(by_order, "order_id").drop("order_id_right")
 
 
 def sales_orders(shop: Store) -> Table:

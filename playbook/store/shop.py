@@ -36,7 +36,11 @@ __all__ = ["Delivery", "Recipes", "Store", "distinct_rows", "expression", "last_
 # orders so many years away from all others, and as small a share of them, are no log
 FAR_YEARS, FAR_SHARE = 2, 0.01
 COUNTED = ("paid", "shipped", "done", "refunded")
-MARGIN_PARTS = {"orders.payment_fee": "payment_fees", "orders.shipping_cost": "shipping"}
+MARGIN_PARTS = {
+    "orders.payment_fee": "payment_fees",
+    "orders.shipping_cost": "shipping",
+    "fees.order_id": "booked_fees",
+}
 
 
 @dataclass(frozen=True)
