@@ -296,6 +296,19 @@ def test_a_tier_holds_fifty_members_and_at_most_three_in_ten_buyers():
     assert poor.n_judged == 52
 
 
+@pytest.mark.parametrize(("lower", "is_a_step"), [(810.0, False), (800.0, True)])
+def test_a_tier_starts_a_quarter_above_the_one_before(lower, is_a_step):
+    # two amounts only that a threshold could be, `lower` and 1000
+    spent = np.r_[np.full(281, 10.0), np.full(60, lower), np.full(60, 1000.0)]
+    benefits = pd.concat([gold().assign(tier=t) for t in ("silver", "gold")], ignore_index=True)
+    benefits, amounts = benefits.drop(columns="threshold"), amounts_of(spent, 100.0)
+    if is_a_step:
+        assert membership.search_tiers(amounts, benefits).threshold.tolist() == [800.0, 1000.0]
+        return
+    with pytest.raises(PlaybookError, match="no set of 2 thresholds"):
+        membership.search_tiers(amounts, benefits)
+
+
 @pytest.mark.parametrize(("amount", "printed"), [(1234.0, 1200.0), (1251.0, 1300.0), (0.0, 0.0)])
 def test_thresholds_are_amounts_a_shop_would_print(amount, printed):
     assert membership._round_amount(amount) == printed

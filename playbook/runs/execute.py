@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import json
 import math
 import os
@@ -136,7 +137,7 @@ def skip_iri_grammars() -> None:
     # an import of it now fails, as if it were not there
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     try:
-        pass
+        importlib.import_module("jsonschema")
     finally:
         del sys.modules["rfc3987_syntax"]
 

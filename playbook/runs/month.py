@@ -52,6 +52,7 @@ from playbook.runs.plan import (
     replacements,
 )
 from playbook.runs.progress import Progress
+from playbook.runs.titles import named_titles
 from playbook.store import Store, open_store
 from playbook.store.derived import DERIVED
 from playbook.store.readiness import verdict
@@ -318,7 +319,9 @@ class _Work:
         """Write the pack and put the month in its place; a month that would be the same
         is left alone.
         """
+        titles = named_titles(self.shop, self.partial)
         record = self._write_record("complete") | {"pack": pack_version(self.final)}
+        record["titles"] = titles
         status = 3 if any(v["status"] == "failed" for v in record["notebooks"].values()) else 0
         if _plain(before) == _plain(record):
             remove(self.partial)

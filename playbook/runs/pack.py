@@ -20,6 +20,7 @@ from playbook.chapters.registry import chapter, place_of
 from playbook.measures.metrics import months_back
 from playbook.runs.chapter_page import drawn, lesson_figures
 from playbook.runs.folders import digest_text, published_months
+from playbook.runs.titles import told_titles
 
 __all__ = ["Pack", "latest_figures", "open_decisions", "pack_version", "ranked", "title_of"]
 
@@ -87,7 +88,8 @@ class Pack:
 
     def decisions(self) -> DataFrame:
         """All decisions of the month, best first: expected effect weighed by
-        confidence, what costs after what is not known; blocked rows last.
+        confidence, what costs after what is not known; blocked rows last. `titles` are
+        those of the skus in a subject.
         """
         decisions = self.gathered("decisions")
         if decisions.empty:
@@ -96,8 +98,10 @@ class Pack:
         weight = decisions["confidence"].map(WEIGHT).fillna(UNKNOWN_WEIGHT)
         worth = (effect * weight).fillna(0.0)
         order = decisions.assign(_blocked=decisions["action"].eq("blocked"), _worth=-worth)
-        order = order.sort_values(["_blocked", "_worth", "due_on", "decision_id"], kind="stable")
-        return order.drop(columns=["_blocked", "_worth"]).reset_index(drop=True)
+        by = ["_blocked", "_worth", "due_on", "decision_id"]
+        order = order.sort_values(by, kind="stable", ignore_index=True)
+        titles = told_titles(order["subject"], self.record.get("titles", {}))
+        return order.drop(columns=["_blocked", "_worth"]).assign(titles=titles.to_numpy())
 
 
 def open_decisions(decisions: DataFrame) -> DataFrame:

@@ -14,6 +14,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
@@ -88,6 +89,7 @@ class Results:
     def table(self, name: str, frame: DataFrame) -> DataFrame:
         """Keep a result table under its name (parquet and CSV) and give it back."""
         self._claim(name)
+        frame = _finite(frame)
         if self.folder is not None:
             _save(frame, self.folder / "tables" / f"{name}.parquet")
             path = self.folder / "tables" / f"{name}.csv"
@@ -280,7 +282,18 @@ def _checked(frame: DataFrame, columns: list[str], name: str) -> DataFrame:
     if missing:
         about = {"missing": ", ".join(missing), "known": ", ".join(columns)}
         raise PlaybookError("runs.frame_misses", table=name, **about)
-    return frame[columns].reset_index(drop=True)
+    return _finite(frame[columns].reset_index(drop=True))
+
+
+def _finite(frame: DataFrame) -> DataFrame:
+    """The frame with what was divided by nothing missing: no infinite number is a
+    result, in a table, a prediction or a series.
+    """
+    numbers = frame.select_dtypes("floating")
+    is_endless = numbers.isin([np.inf, -np.inf])
+    if not is_endless.to_numpy().any():
+        return frame
+    return frame.assign(**numbers.mask(is_endless))
 
 
 def _save(frame: DataFrame, path: Path) -> None:

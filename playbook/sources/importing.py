@@ -24,7 +24,15 @@ from playbook.messages import say
 from playbook.sources import kinds
 from playbook.sources.adapter import Adapter, Delivery, Settings
 from playbook.sources.advice import advise
-from playbook.sources.columns import ColumnSum, lines_of, read_sums, stored_sums, unread_columns
+from playbook.sources.columns import (
+    ColumnSum,
+    ledger_of_file,
+    lines_of,
+    read_sums,
+    stored_sums,
+    unread_columns,
+)
+from playbook.sources.days import refuse_impossible_days
 from playbook.sources.merge import Part, Rebuilt, parts_of, rebuild
 from playbook.sources.read import EXCEL_ROWS, Sheet, open_sheets
 from playbook.sources.secret import Salt
@@ -42,7 +50,7 @@ from playbook.store.write import (
 
 __all__ = ["FileReport", "ImportReport", "import_files"]
 
-VERSION = 5  # raised when the same file would now give other rows: it is then read again instead of passed over
+VERSION = 6  # raised when the same file would now give other rows: it is then read again instead of passed over
 IN_PARTS = ("entities", "ledger", "order_channels")
 
 
@@ -288,8 +296,9 @@ def _import(
 def _set_up(settings: Mapping[str, object], asked: Asked) -> Settings:
     """What shop.yaml and the caller say, together."""
     options = dict(asked.options or {})
-    if settings.get("known_columns"):
-        options["known_columns"] = settings["known_columns"]
+    for key in ("known_columns", "known_days", "known_campaigns"):
+        if settings.get(key):
+            options[key] = [str(one) for one in settings[key]]
     return Settings(
         currency=settings.get("currency"),
         zone=settings.get("timezone"),
@@ -444,7 +453,9 @@ def _one_sheet(work: _Work, one: Adapter, sheet: Sheet) -> FileReport:
         raise PlaybookError("sources.nothing_taken", title=one.title, file=sheet.path.name)
     target = work.stage / ".imports" / import_id
     _write_part(work.con, d, target, import_id, report)
+    refuse_impossible_days(work.con, d, target)
     report.columns = stored_sums(work.con, d, in_file, target) + unread
+    report.notes = [*report.notes, *ledger_of_file(work.con, d, in_file, target)]
     return report
 
 

@@ -21,6 +21,7 @@ from ibis import Table, Value, _
 from playbook.messages import read_yaml
 from playbook.store.contract import KINDS, MONEY, TABLES
 from playbook.store.shop import Store
+from playbook.store.trading import closures, orders_by_day
 from playbook.tables import schema
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
 ZERO = ibis.literal(0).cast(MONEY)
 # days after the log's start in which a first order may not be the first
 LOOKBACK_SHARE, LEAST_LOOKBACK, MOST_LOOKBACK = 0.9, 60, 365
+# a location counted on fewer of the days is a slow one; its count holds so many days at most
+SLOW_SHARE, MOST_HELD = 0.5, 31
 RATES = ("payment_share", "platform_share", "fulfilment_per_order")
 
 
@@ -273,9 +276,7 @@ def booked_refunds(shop: Store) -> Table:
     knows_costs = shop.has("order_lines.unit_cost") or shop.has("products.unit_cost")
     margin = ibis.null(MONEY)
     if knows_costs:
-        unit = linked.line_cost.fill_null(linked.sku_cost)
-        goods = _times(linked.quantity, unit)
-        back = (linked.kind == "return").ifelse(goods, ZERO).fill_null(ZERO)
+        back = (linked.kind == "return").ifelse(_goods_back(linked), ZERO).fill_null(ZERO)
         margin = _money(back - linked.amount - _handling(shop, linked))
     booked = linked.select(
         "refund_id",
@@ -317,17 +318,47 @@ def _linked_refunds(shop: Store) -> Table:
         "order_id",
         "line_no",
         line_sku=_.sku,
-        line_cost=_.unit_cost,
+        line_unit=_.unit_cost,
+        line_cost=_.cost,
+        line_revenue=_.revenue,
     )
-    costs = shop.sales_lines.filter(_.unit_cost.notnull()).group_by("sku")
-    costs = costs.aggregate(sku_cost=_.unit_cost.max())
+    priced = shop.sales_lines.filter(_.cost.notnull() & _.sku.notnull())
+    mean_cost = (_.cost.sum().cast("float64") / _.quantity.sum()).cast(MONEY)
+    costs = priced.group_by("sku").aggregate(sku_cost=mean_cost)
+    bought = priced.group_by("order_id", "sku").aggregate(bought_cost=mean_cost)
+    whole = shop.order_money.select(
+        "order_id",
+        order_revenue=_.revenue,
+        order_cost=(_.n_without_cost == 0).ifelse(_.known_cost, ibis.null(MONEY)),
+    )
     refunds = shop.refunds.left_join(orders, "order_id").drop("order_id_right")
     refunds = refunds.left_join(counted, "order_id").drop("order_id_right")
     refunds = refunds.left_join(lines, ["order_id", "line_no"])
     refunds = refunds.drop("order_id_right", "line_no_right")
     refunds = refunds.mutate(sku=refunds.sku.fill_null(refunds.line_sku))
+    refunds = refunds.left_join(bought, ["order_id", "sku"]).drop("order_id_right", "sku_right")
+    refunds = refunds.left_join(whole, "order_id").drop("order_id_right")
     refunds = refunds.left_join(costs, "sku").drop("sku_right")
     return refunds.filter(refunds.order_id.isnull() | refunds.is_counted)
+
+
+def _goods_back(refunds: Table) -> Value:
+    """What the goods of a return had cost: the units returned at the cost of their line,
+    else of that sku in the same order, else of the sku on average. Where the source
+    counts no units, the cost of the line, or of the whole order, by the share of its
+    money that went back.
+    """
+
+    def part(cost: Value, revenue: Value) -> Value:
+        share = refunds.amount.cast("float64") / revenue.cast("float64").nullif(0.0)
+        return _money(cost.cast("float64") * ibis.least(share, 1.0))
+
+    unit = ibis.coalesce(refunds.line_unit, refunds.bought_cost, refunds.sku_cost)
+    by_line = part(refunds.line_cost, refunds.line_revenue)
+    by_order = part(refunds.order_cost, refunds.order_revenue)
+    is_whole = refunds.line_no.isnull() & refunds.sku.isnull()
+    by_order = is_whole.ifelse(by_order, ibis.null(MONEY))
+    return ibis.coalesce(_times(refunds.quantity, unit), by_line, by_order)
 
 
 def _handling(shop: Store, refunds: Table) -> Value:
@@ -475,23 +506,50 @@ def _with_stock(shop: Store, days: Table) -> Table:
         return days.mutate(on_hand=ibis.null("int64"), is_stocked=ibis.null("boolean"))
     promised = _.committed.fill_null(0) + _.unsellable.fill_null(0)
     stock = shop.stock.mutate(free=_.available.fill_null(_.on_hand - promised))
+    stock = stock.select("sku", "day_on", "location", "on_hand", "free")
+    stock = _every_day(shop, stock.mutate(location=_.location.fill_null("main")))
     held = stock.group_by("sku", "day_on").aggregate(on_hand=_.on_hand.sum(), free=_.free.sum())
     days = days.left_join(held, ["sku", "day_on"]).drop("sku_right", "day_on_right")
     return days.mutate(is_stocked=(_.free > 0))
 
 
-def _calendar(shop: Store) -> Table:
-    """Every day of the log up to as-of; a trading day is one on which any order was
-    placed.
+def _every_day(shop: Store, stock: Table) -> Table:
+    """The counts with those of locations that count less often than others held until
+    their next count, `MOST_HELD` days at most: what lies in the slow one is on hand on
+    the days in between.
     """
-    traded = shop.orders.select(day_on=_.ordered_on).distinct().mutate(is_trading=True)
+    by_place = stock.group_by("location").aggregate(n=_.day_on.nunique())
+    counted = shop.con.execute(by_place.order_by("location"))
+    slow = list(counted.location[counted.n < SLOW_SHARE * counted.n.max()])
+    if not slow:
+        return stock
+    kept, seldom = (
+        stock.filter(where) for where in (~_.location.isin(slow), _.location.isin(slow))
+    )
+    following = ibis.window(group_by=["sku", "location"], order_by="day_on")
+    seldom = seldom.mutate(next_on=seldom.day_on.lead().over(following))
+    most = seldom.day_on + ibis.interval(days=MOST_HELD)
+    seldom = seldom.mutate(until=ibis.least(seldom.next_on.fill_null(most), most))
+    days = _calendar(shop).select(on="day_on")
+    held = seldom.inner_join(days, [days.on >= seldom.day_on, days.on < seldom.until])
+    held = held.select("sku", "location", "on_hand", "free", day_on="on")
+    return kept.union(held.select(*kept.columns))
+
+
+def _calendar(shop: Store) -> Table:
+    """Every day of the log up to as-of, and whether the shop was open: a quiet day
+    without an order is a trading day, a closed one is not (see `trading`).
+    """
     start, stop = (
         ibis.timestamp(str(day)) for day in (shop.observed_from, shop.as_of + dt.timedelta(days=1))
     )
     every = ibis.range(start, stop, ibis.interval(days=1)).unnest().name("at").as_table()
     every = every.select(day_on=_.at.cast("date"))
-    joined = every.left_join(traded, "day_on").drop("day_on_right")
-    return joined.mutate(is_trading=_.is_trading.fill_null(False))
+    shut = closures(orders_by_day(shop))
+    is_closed = every.day_on.day_of_week.index().isin(shut.weekdays or (-1,))
+    for first, last in shut.runs:
+        is_closed |= every.day_on.between(ibis.literal(first.date()), ibis.literal(last.date()))
+    return every.mutate(is_trading=~is_closed)
 
 
 def _with_calendar_promotions(shop: Store, days: Table) -> Table:

@@ -32,8 +32,10 @@ from playbook.store.files import (
     table_files,
     unreadable,
 )
+from playbook.store.overview import shop_page
 from playbook.store.shop import Delivery, Recipes, Store
 from playbook.store.write import settle
+from playbook.threads import one_thread
 
 __all__ = ["open_folder", "open_store"]
 
@@ -42,7 +44,7 @@ NAMED = {
     "demo": ("playbook.demo.make", "ensure_demo"),
     "cdnow": ("playbook.sources.cdnow", "store_folder"),
 }
-RECIPES = Recipes(DERIVED, STEPS, lookback_days)
+RECIPES = Recipes(DERIVED, STEPS, lookback_days, shop_page)
 
 
 def open_store(
@@ -55,6 +57,7 @@ def open_store(
     taken. `memory` caps the engine (it spills to disk). Raises PlaybookError naming
     file, table, column, rule and rows when the tables break the contract.
     """
+    one_thread()
     place = str(where)
     if "://" in place:
         store = _open_address(place, until, {})

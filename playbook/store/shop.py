@@ -33,6 +33,8 @@ from playbook.store.cutting import AsOf, masked, rows_by, typed
 
 __all__ = ["Delivery", "Recipes", "Store", "expression", "last_day"]
 
+# orders so many years away from all others, and as small a share of them, are no log
+FAR_YEARS, FAR_SHARE = 2, 0.01
 COUNTED = ("paid", "shipped", "done", "refunded")
 MARGIN_PARTS = {"orders.payment_fee": "payment_fees", "orders.shipping_cost": "shipping"}
 
@@ -56,12 +58,14 @@ class Delivery:
 @dataclass(frozen=True)
 class Recipes:
     """How derived tables are made: those chapters read, the steps on the way to them,
-    and the days after the log's start in which a first order may not be the first.
+    and the days after the log's start in which a first order may not be the first; and
+    how a shop shows itself in a notebook (HTML).
     """
 
     derived: Mapping[str, Callable[[Store], Table]]
     steps: Mapping[str, Callable[[Store], Table]]
     lookback_days: Callable[[Store], int]
+    page: Callable[[Store], str] = repr
 
 
 def expression(table: Table | DataFrame) -> Table:
@@ -130,9 +134,7 @@ class Store:
         return sorted({*super().__dir__(), *tables})
 
     def _repr_html_(self) -> str:
-        from playbook.store.overview import shop_page
-
-        return shop_page(self)
+        return self._recipes.page(self)
 
     def __getattr__(self, name: str) -> Table:
         if name.startswith("_"):
@@ -288,7 +290,7 @@ class Store:
         low, high = self._ends(self.uncut["orders"].ordered_on)
         if pd.isna(low):
             raise self._no_order_days()
-        first, last = Timestamp(low).date(), Timestamp(high).date()
+        first, last = self._log_ends(Timestamp(low).date(), Timestamp(high).date())
         told = stated.get("orders")
         return first, max(last, dt.date.fromisoformat(told)) if told else last
 
@@ -296,6 +298,24 @@ class Store:
         ends = column.as_table().aggregate(low=column.min(), high=column.max())
         low, high = self.con.execute(ends).iloc[0]
         return low, high
+
+    def _log_ends(self, first: dt.date, last: dt.date) -> tuple[dt.date, dt.date]:
+        """The log without a few orders that lie years away from all others: a day of
+        1970 or 2099 is a mistake of a clock.
+        """
+        if last.year - first.year <= FAR_YEARS:
+            return first, last
+        orders = self.uncut["orders"].filter(_.ordered_on.notnull())
+        by_year = orders.group_by(year=_.ordered_on.year()).aggregate(
+            n=_.count(), first=_.ordered_on.min(), last=_.ordered_on.max()
+        )
+        years = self.con.execute(by_year.order_by("year"))
+        few = max(1, FAR_SHARE * years.n.sum())
+        while len(years) > 1 and _is_far(years, 0, 1) and years.n.iloc[0] <= few:
+            years = years.iloc[1:]
+        while len(years) > 1 and _is_far(years, -2, -1) and years.n.iloc[-1] <= few:
+            years = years.iloc[:-1]
+        return Timestamp(years["first"].iloc[0]).date(), Timestamp(years["last"].iloc[-1]).date()
 
     def _no_order_days(self) -> PlaybookError:
         present = self.present["orders"]
@@ -356,10 +376,16 @@ class Store:
         return masked(spec, rows, as_of)
 
 
+def _is_far(years: DataFrame, one: int, other: int) -> bool:
+    return bool(years.year.iloc[other] - years.year.iloc[one] > FAR_YEARS)
+
+
 def _utc_end(day: dt.date, zone: str) -> dt.datetime:
     """The UTC moment at which the local day `day` ends."""
+    midnight = Timestamp(day + dt.timedelta(days=1))
     try:
-        end = Timestamp(day + dt.timedelta(days=1)).tz_localize(zone)
+        # a clock that is changed at midnight has two of them that day, or none
+        end = midnight.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
     except Exception:
         raise PlaybookError("store.no_time_zone", given=zone, file="shop.yaml") from None
     return end.tz_convert("UTC").tz_localize(None).to_pydatetime()

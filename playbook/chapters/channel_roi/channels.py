@@ -231,7 +231,7 @@ def owned(
 ) -> DataFrame:
     """Channels one does not simply buy, over the last twelve months (kind content,
     live, social, search, app_store, partner, referral, email and not paid, or content
-    and live in any case). Intervals are Wilson's of 90 %.
+    and live in any case), those with an order, a visit or a cost. Intervals are Wilson's of 90 %.
     """
     window = sorted(set(months.month))[-OWNED_MONTHS:]
     first = pd.Timestamp(window[0]).date() if window else as_of
@@ -244,6 +244,9 @@ def owned(
         by_channel = visits.group_by("channel").aggregate(sessions=_.sessions.sum()).to_pandas()
         sessions = by_channel.set_index("channel").sessions
         table["sessions"] = sessions.reindex(table.index).astype(float)
+    # a rule that names a channel nobody came by is no channel
+    traces = table[["orders", "new_customers", "cost", "sessions"]].astype(float)
+    table = table[(traces.fillna(0.0) != 0).any(axis=1)]
     back = _second_orders(sales_orders, first, as_of).reindex(table.index).fillna(0)
     early = ("activated_30d_share", "activated_low", "activated_high")
     table = table.assign(

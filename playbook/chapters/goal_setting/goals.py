@@ -272,7 +272,9 @@ def _goal(
     scale = 1 if _entry(metric, "is_flow", False) else n
     is_lower_better = _entry(metric, "is_lower_better", False)
     sums = amounts.rolling(n).sum() / scale
-    best_growth, base = (sums / sums.shift(12) - 1).max(), total["year_before"] / scale
+    # a growth from nothing is no number
+    before, base = sums.shift(12), total["year_before"] / scale
+    best_growth = (sums / before.where(before > 0) - 1).max()
     source, target = "proposed", np.nan
     if wanted is not None and set(months) <= set(wanted.index):
         source, target = "targets", wanted[months].sum() / scale
@@ -284,7 +286,7 @@ def _goal(
         expected = [target, total["mid"]]
         target = (min(expected) if is_lower_better else max(expected)) / scale
     chance = reach(forecast, [target * scale])["p_reach"].iloc[0]
-    growth = target / base - 1 if base else np.nan
+    growth = target / base - 1 if base > 0 else np.nan
     # what falls is not beyond any growth
     is_beyond = bool(growth > max(best_growth, 0.0) and not is_lower_better)
     return {

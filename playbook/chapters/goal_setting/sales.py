@@ -69,8 +69,8 @@ class OwnSales:
 
 
 def own_sales(shop: Store, results: Results, *, level: float) -> OwnSales | None:
-    """Everything the goals rest on; None before the first order. Says in `results` what
-    is missing.
+    """Everything the goals rest on; None before the first order and where its days are
+    too few for any forecast. Says in `results` what is missing.
     """
     if not results.needs("orders", section="own_sales"):
         return None
@@ -84,16 +84,10 @@ def own_sales(shop: Store, results: Results, *, level: float) -> OwnSales | None
     if shop.has("promotions"):
         ahead = shop.days_after(100)
         calendar = promotion_calendar(shop.promotions, first=shop.observed_from, last=ahead)
-    next_month, quarter = (
-        goals.revenue_forecast(
-            daily,
-            as_of=shop.as_of,
-            months=n,
-            level=level,
-            calendar=calendar,
-        )[0]
-        for n in (1, 3)
-    )
+    about = {"as_of": shop.as_of, "level": level, "calendar": calendar}
+    ahead = results.attempt("own_sales", _ahead, daily, **about)
+    if ahead is None:
+        return None
     metrics = _metrics(shop)
     wide = metrics.pivot(index="month", columns="metric", values="amount").reset_index()
     tree, drivers = goals.driver_history(wide.rename(columns={"net_revenue": "revenue"}))
@@ -108,10 +102,15 @@ def own_sales(shop: Store, results: Results, *, level: float) -> OwnSales | None
         wide,
         tree,
         drivers,
-        next_month,
-        quarter,
+        *ahead,
         targets,
     )
+
+
+def _ahead(daily: DataFrame, **about: object) -> tuple[Forecast, Forecast]:
+    """The forecasts of the next month and of the next three."""
+    month, quarter = (goals.revenue_forecast(daily, months=n, **about)[0] for n in (1, 3))
+    return month, quarter
 
 
 def _metrics(shop: Store) -> DataFrame:
