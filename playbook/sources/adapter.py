@@ -21,6 +21,7 @@ from playbook.errors import PlaybookError
 from playbook.messages import read_yaml, say
 from playbook.sources import clean
 from playbook.sources.read import Sheet, normalised
+from playbook.sources.records import require_all_read
 from playbook.sources.sum_rows import take_off_daily_sums
 from playbook.store.contract import TABLES, Column
 from playbook.store.write import quoted
@@ -258,6 +259,7 @@ class Delivery:
         self._check_duplicates()
         self._refuse_rounded_people()
         self._read_columns()
+        require_all_read(self.con, self.sheet, "raw")
         self._strip_wrappers()
         if self.sheet.rejects:
             self.reject_lines = self.con.execute(
@@ -355,12 +357,13 @@ class Delivery:
         """SQL: whether a row calls itself a sum and has no day (a campaign may be called
         `Total ...`). Footers of another width are taken off the rejected lines here.
         """
-        words = "|".join([*total_words(), "account total", "results from"])
+        said_below = ("account total", "results from", r"record\(s\) downloaded", "seller id")
+        words = "|".join([*total_words(), *said_below])
         edge = f'["{re.escape(self.sheet.delimiter)}]'
         said = re.compile(
             rf"(?i)^\s*#|^\W*(©|\(c\))|^(?!\W*\d{{4}}-?\d\d)(.*{edge})?\s*({words})\s*($|:|{edge})"
         )
-        rows = [row for row in self.reject_lines if not said.search(row[1] or "")]
+        rows = [row for row in self.reject_lines if not said.search((row[1] or "").strip())]
         self.n_footers += len(self.reject_lines) - len(rows)
         self.reject_lines = rows
         return f"(_said AND {self._undated()})"

@@ -68,6 +68,7 @@ DATE_STYLES: tuple[tuple[str, str], ...] = (
     ("年月日", "%Y年%m月%d日"),
     ("年月日 h:m:s", "%Y年%m月%d日 %H:%M:%S"),
     ("mon d, y h:m:s p", "%b %d, %Y %I:%M:%S %p"),
+    ("mon d, y h:m:s", "%b %d, %Y %H:%M:%S"),
     ("mon d, y", "%b %d, %Y"),
     ("month d, y", "%B %d, %Y"),
     ("mon-d-yy", "%b-%d-%y"),

@@ -33,10 +33,12 @@ from playbook.sources.columns import (
     unread_columns,
 )
 from playbook.sources.days import refuse_impossible_days
-from playbook.sources.merge import Part, Rebuilt, parts_of, rebuild
+from playbook.sources.merge import rebuild
+from playbook.sources.parts import Part, Rebuilt, parts_of
 from playbook.sources.read import EXCEL_ROWS, Sheet, open_sheets
 from playbook.sources.secret import Salt
 from playbook.store.contract import TABLES
+from playbook.store.engine import refused_by_engine
 from playbook.store.write import (
     connect,
     locked,
@@ -236,6 +238,8 @@ def _engine_errors(file: str) -> Iterable[None]:
         ArithmeticError,
         LookupError,
     ) as error:
+        if (limit := refused_by_engine(error, "")) is not None:
+            raise limit from error
         text = re.sub(r"\s+", " ", str(error)).strip()
         text = re.sub(r"/[^ '\"]*/", "", text)[:160]
         raise PlaybookError(
@@ -515,6 +519,8 @@ def _write_part(
             "orders": "order_id",
             "refunds": "refund_id",
             "order_channels": "order_key",
+            "provider_refunds": "refund_id",
+            "settled_lines": "line_id",
         }.get(table) or ", ".join(TABLES[table].key)
         con.execute(
             f"COPY (SELECT * FROM ({query}) ORDER BY {order}) TO {quoted(path)} "

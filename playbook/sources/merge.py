@@ -10,10 +10,10 @@ same way.
 
 from __future__ import annotations
 
-import json
 import shutil
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +21,11 @@ from typing import TYPE_CHECKING
 from playbook.errors import PlaybookError
 from playbook.messages import say
 from playbook.sources.days import said_far_off
+from playbook.sources.fees import FEE_TABLES, book_fees, with_provider_refunds
 from playbook.sources.identity import settle_identities
 from playbook.sources.mapped_refunds import link_refunds, refunds_that_wait
+from playbook.sources.parts import Part, Rebuilt
+from playbook.sources.settled_orders import settled_part
 from playbook.store.contract import TABLES
 from playbook.store.write import quoted, sql_type, write_table
 
@@ -37,56 +40,6 @@ PARTS = ("shipping", "tax", "tip", "duties", "gift_card")  # what a total holds 
 MONEY = ("gross", "discount", *PARTS, "other_charges", "total", "payment_fee", "shipping_cost")
 
 
-@dataclass(frozen=True)
-class Part:
-    """One imported table of one file, as `.imports/<import_id>/part.json` describes it."""
-
-    folder: Path
-    import_id: str
-    kind: str
-    source_sha256: str
-    tables: tuple[str, ...]
-    extract_end: str
-    about: Mapping[str, object]
-
-    def file(self, table: str) -> str:
-        """The part's parquet file of `table`, as a SQL literal."""
-        return quoted(self.folder / f"{table}.parquet")
-
-
-@dataclass
-class Rebuilt:
-    """What a rebuild found: rows per table, days observed, and what a person should
-    hear about.
-    """
-
-    rows: dict[str, int] = field(default_factory=dict)
-    observed_from: dict[str, str] = field(default_factory=dict)
-    observed_to: dict[str, str] = field(default_factory=dict)
-    currency: str | None = None
-    no_rate: list[tuple[str, int, str]] = field(default_factory=list)
-    unmatched: list[tuple[str, int, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-def parts_of(*roots: Path) -> list[Part]:
-    """Every part under the `.imports` folders given, in the order of their ids."""
-    found = {}
-    for root in roots:
-        for note in root.glob("*/part.json"):
-            about = json.loads(note.read_text(encoding="utf-8"))
-            found[about["import_id"]] = Part(
-                note.parent,
-                about["import_id"],
-                about["kind"],
-                about["source_sha256"],
-                tuple(about["tables"]),
-                about.get("extract_end") or "",
-                about,
-            )
-    return [found[name] for name in sorted(found)]
-
-
 def rebuild(
     con: duckdb.DuckDBPyConnection,
     parts: list[Part],
@@ -99,18 +52,20 @@ def rebuild(
     """
     out = Rebuilt()
     touched = set(TABLES) | set(ORDER_TABLES) if tables is None else set(tables)
+    if touched & set(FEE_TABLES):
+        touched |= set(ORDER_TABLES)
     if touched & {"channels", "cost_rates"}:
         touched |= set(ORDER_TABLES) | {"ad_spend", "traffic"}
     _rates(con, parts, settings, out)
     for name in TABLES:
         if (
             name not in ORDER_TABLES
-            and name not in ("customers", "import_ledger")
+            and name not in ("customers", "import_ledger", "fees")
             and name in touched
         ):
             _keyed(con, name, parts, stage, out)
     if touched & set(ORDER_TABLES) or "customers" in touched:
-        _orders(con, parts, stage, settings, out)
+        _orders(con, parts, stage, out)
     return out
 
 
@@ -301,12 +256,18 @@ def _rename_channels(con: object, name: str, parts: list[Part], columns: list[st
 # --- orders, lines, refunds, customers, ledger -----------------------------------------------------------------------
 
 
-def _orders(
-    con: object, parts: list[Part], stage: Path, settings: Mapping[str, object], out: Rebuilt
-) -> None:
+def _orders(con: object, parts: list[Part], stage: Path, out: Rebuilt) -> None:
     mine = [p for p in parts if "entities" in p.tables]
-    if not mine:
-        return
+    with tempfile.TemporaryDirectory(prefix="playbook-settled-") as scratch:
+        mine += settled_part(con, parts, Path(scratch), out)
+        if mine:
+            _merge_orders(con, parts, mine, stage, out)
+        book_fees(con, parts, stage, out, has_orders=bool(mine))
+
+
+def _merge_orders(
+    con: object, parts: list[Part], mine: list[Part], stage: Path, out: Rebuilt
+) -> None:
     for table in ("orders", "order_lines", "refunds", "entities", "ledger"):
         have = [p for p in mine if table in p.tables]
         rows = " UNION ALL BY NAME ".join(
@@ -380,7 +341,7 @@ def _rates(con: object, parts: list[Part], settings: Mapping[str, object], out: 
     else the commonest one.
     """
     out.currency = str(settings["currency"]).upper() if settings.get("currency") else None
-    for table in ("orders", "ad_spend"):
+    for table in ("orders", "ad_spend", "settled_lines", "fees"):
         files = ", ".join(p.file(table) for p in parts if table in p.tables)
         if out.currency is None and files:
             found = con.execute(
@@ -467,7 +428,7 @@ def _write_orders(
     out.rows["orders"] = write_table(
         con, "orders", "SELECT * FROM channelled", stage / "orders.parquet"
     )
-    _write_refunds(con, final, stage, out)
+    _write_refunds(con, parts, final, stage, out)
     _customers(con, parts, stage, out)
     _ledger(con, mine, stage, final.is_split, out)
     _say_cut_off(con, out)
@@ -554,7 +515,9 @@ def _say_lines_wait(con: object, out: Rebuilt) -> None:
         )
 
 
-def _write_refunds(con: object, final: _Final, stage: Path, out: Rebuilt) -> None:
+def _write_refunds(
+    con: object, parts: list[Part], final: _Final, stage: Path, out: Rebuilt
+) -> None:
     of_orders, of_lines = (final.rows("refunds", ("amount",), p) for p in ("orders", "lines"))
     refunds = f"({of_orders}) UNION ALL BY NAME ({of_lines})"
     if final.is_split:  # a closed order's refund is told by its lines as soon as they are there
@@ -565,6 +528,7 @@ def _write_refunds(con: object, final: _Final, stage: Path, out: Rebuilt) -> Non
         )
     refunds, notes = link_refunds(con, refunds)
     out.notes += notes
+    refunds = with_provider_refunds(con, parts, refunds, out)
     (n_refunds,) = con.execute(f"SELECT count(*) FROM ({refunds})").fetchone()
     if n_refunds:
         out.rows["refunds"] = write_table(con, "refunds", refunds, stage / "refunds.parquet")

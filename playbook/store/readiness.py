@@ -50,6 +50,7 @@ KNOWN_SHARES = {
 # why an import sets rows aside that it could not use, and the share of money that may be
 SET_ASIDE = ("unreadable", "incomplete", "no_exchange_rate", "unexplained")
 MOST_SET_ASIDE = 0.001
+MOST_UNEXPLAINED = 0.02  # of a figure of the shop's own dashboard
 NOT_JUDGED = ("benchmarks", "import_ledger")
 
 
@@ -164,11 +165,14 @@ def verdict(
     shop: Store,
     *,
     scan: DataFrame | None = None,
+    dashboard: DataFrame | None = None,
     least_customers: int = LEAST_CUSTOMERS,
     least_days: int = LEAST_DAYS,
 ) -> Verdict:
     """May the month be used? One row per gate, and what follows from them. `scan` is a
-    privacy scan made before.
+    privacy scan made before, `dashboard` the walk to the shop's own dashboard
+    (start_here.control_walk): a figure of which more than 2 % stays without a reason is
+    no plain `go`.
 
     A broken ledger, an incomplete month or contact details stop; thin history, missing
     days and contract warnings exclude.
@@ -181,6 +185,8 @@ def verdict(
             *_line_gates(shop),
             _day_gate(shop),
         ]
+    if dashboard is not None and len(dashboard):
+        gates.append(_dashboard_gate(dashboard))
     scan = privacy_scan(shop) if scan is None else scan
     personal = int(scan.n_rows[~scan.is_allowed].sum())
     gates.append(_none_of("values that look like personal contact details", personal, "stop"))
@@ -281,6 +287,15 @@ def _line_gates(shop: Store) -> Iterator[Gate]:
 def _day_gate(shop: Store) -> Gate:
     missing = int((days_without_orders(shop).verdict == "missing").sum())
     return _none_of("days without orders that are not closed days", missing, "exclude")
+
+
+def _dashboard_gate(walk: DataFrame) -> Gate:
+    """The largest share of a dashboard's figure that no step explains."""
+    known = walk[walk.unexplained.notna() & (walk.dashboard != 0)]
+    left = float((known.unexplained / known.dashboard).abs().max()) if len(known) else 0.0
+    judged = "go" if left <= MOST_UNEXPLAINED else "exclude"
+    gate = "share of a dashboard figure without a reason"
+    return gate, left, f"≤ {MOST_UNEXPLAINED:.0%}", judged
 
 
 def _short(value: object) -> str:
