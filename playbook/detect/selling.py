@@ -28,6 +28,8 @@ STILL_OPEN = 3
 #: a best seller holds this share of the revenue of the sixty days before
 BEST = 0.02
 EMPTY_DAYS = 3
+#: with less on the shelf than a day sells, a day that sold under this share of it counts too
+LOW = 0.25
 #: days a sku is held against (its season may turn in more), and how long low sales may
 #: go on after the shelf was filled by a unit or two
 SKU_BEFORE, MOST_AFTER = pd.Timedelta(days=28), pd.Timedelta(days=5)
@@ -111,12 +113,19 @@ def best_seller_empty(panels: Panels) -> list[Finding]:
     share = share.div(share.sum(axis=1), axis=0)
     skus = sorted(share.columns[(share.max() >= BEST).to_numpy()])
     shelf = panels.shop.sku_days
-    shelf = shelf.filter(shelf.sku.isin(skus)).select("sku", "day_on", "is_stocked").to_pandas()
+    shelf = shelf.filter(shelf.sku.isin(skus))
+    shelf = shelf.select("sku", "day_on", "is_stocked", "on_hand").to_pandas()
     shelf["day_on"] = pd.to_datetime(shelf.day_on)
-    stocked = shelf.pivot(index="day_on", columns="sku", values="is_stocked").reindex(panels.days)
+    stocked, on_hand = (
+        shelf.pivot(index="day_on", columns="sku", values=c).reindex(panels.days)
+        for c in ("is_stocked", "on_hand")
+    )
+    units = panels.wide(sales, "sku", "units")
     rows = []
     for sku in [name for name in skus if name in stocked]:
-        is_empty = _closed(stocked[sku].eq(False)) & panels.judged(panels.days)
+        usual = units[sku].rolling(28, min_periods=14).mean().shift(1)
+        is_low = (on_hand[sku] < usual) & (units[sku] < LOW * usual)
+        is_empty = _closed(stocked[sku].eq(False) | is_low) & panels.judged(panels.days)
         for start, end in runs(is_empty):
             if (end - start).days + 1 < EMPTY_DAYS or not share[sku][start] >= BEST:
                 continue
