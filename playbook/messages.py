@@ -14,6 +14,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Iterator
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,25 @@ def language() -> str:
 
 
 def say(message: str, /, **values: Any) -> str:
-    """The sentence named `room.name` in the language in use, its values filled in.
+    """The sentence named `room.name` in the language in use, its values filled in; facts
+    by name (a dict, or a list of such) are told in words.
 
     KeyError for a message nobody wrote and for a value that is not given.
     """
-    return forms(message)[language()].format(**values)
+    told = {name: _told(value) for name, value in values.items()}
+    return forms(message)[language()].format(**told)
+
+
+def _told(value: Any) -> Any:
+    """Facts by name, or several of them, in words; anything else as it is."""
+    if isinstance(value, dict):
+        from playbook.shown import shown_number
+
+        numbers = {k: shown_number(v) if isinstance(v, Real) else v for k, v in value.items()}
+        return ", ".join(f"{name.replace('_', ' ')} {one}" for name, one in numbers.items())
+    if isinstance(value, list) and all(isinstance(one, dict) for one in value):
+        return "; ".join(_told(one) for one in value) or "–"
+    return value
 
 
 def forms(message: str) -> dict[str, str]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from pandas import DataFrame
+
+from playbook.shown import show_frames
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +84,7 @@ def use_style() -> None:
         },
     )
     mpl.rcParams["axes.unicode_minus"] = False
-    pd.set_option("display.precision", 3)
+    show_frames()
 
 
 def new_axes(ax: Axes | None = None, *, size: tuple[float, float] = (8, 4.2)) -> Axes:

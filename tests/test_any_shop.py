@@ -1,26 +1,37 @@
 """What must be true of any shop: closed days, thin sections, many channels, non-products."""
 
 import datetime as dt
+import os
+import re
+import subprocess
+import sys
 import tracemalloc
 
 import ibis
 import numpy as np
 import pandas as pd
 import pytest
+from shops import order, write_shop
 
-from playbook.chapters.customer_journey import parcels
+from playbook.chapters.customer_journey import aftersales, parcels
 from playbook.chapters.inventory_planning.inventory import what_if_lead
 from playbook.chapters.market_research.market import price_bands
 from playbook.chapters.monthly_review.cautions import caveats
-from playbook.chapters.monthly_review.decisions import ranked_decisions
+from playbook.chapters.monthly_review.ranking import ranked_decisions
 from playbook.chapters.recommendations.pairs import item_pairs, strongest_pairs
 from playbook.chapters.start_here import facts
 from playbook.errors import PlaybookError
 from playbook.measures.demand_panel import demand_law, demand_panel, stockouts, usual_days
+from playbook.measures.metrics import monthly_sales
+from playbook.measures.odd_buyers import odd_buyers
 from playbook.methods.attribution import markov_removal
 from playbook.methods.newsvendor import levels_for_fill
+from playbook.runs.cells import decision_text
 from playbook.runs.results import Results
+from playbook.runs.titles import named_titles, told_titles
+from playbook.shown import frame_html, shown_number
 from playbook.store import open_store
+from playbook.store.trading import closures
 
 AS_OF = dt.date(2026, 6, 28)  # a Sunday
 
@@ -116,6 +127,156 @@ def lines_of(**columns):
     return pd.DataFrame({**base, **columns})
 
 
+def orders_by_day(counts, *, start="2025-01-01"):
+    """Orders of every day of a log."""
+    return pd.Series(counts, index=pd.date_range(start, periods=len(counts)))
+
+
+@pytest.mark.parametrize("rate", [0.2, 1.0, 3.0])
+def test_an_empty_day_of_a_quiet_shop_is_no_closed_day(rate):
+    rng = np.random.default_rng(11)
+    n_runs = [len(closures(orders_by_day(rng.poisson(rate, 420))).runs) for _ in range(40)]
+    assert np.count_nonzero(n_runs) <= 3, "one log in a hundred by chance"
+
+
+def test_a_weekday_is_closed_where_chance_does_not_leave_it_empty():
+    rng = np.random.default_rng(12)
+    days = pd.date_range("2025-01-01", periods=420)
+    is_open = days.day_of_week != 5
+    for rate, expected in ((4.0, (5,)), (0.5, (5,)), (0.02, ())):
+        found = closures(orders_by_day(rng.poisson(rate, 420) * is_open))
+        assert found.weekdays == expected, rate
+        assert found.closed(days)[~is_open].all() == bool(expected)
+
+
+def test_a_closed_month_is_closed_and_so_is_one_empty_day_of_a_busy_shop():
+    counts = np.random.default_rng(13).poisson(2.0, 420)
+    counts[100:130] = 0
+    first, last = closures(orders_by_day(counts)).runs[0]
+    assert abs((first - pd.Timestamp("2025-04-11")).days) <= 3
+    assert 27 <= (last - first).days <= 35
+    busy = np.random.default_rng(14).poisson(80, 420)
+    busy[200] = 0
+    assert len(closures(orders_by_day(busy)).runs) == 1
+
+
+def test_no_result_holds_an_endless_number(tmp_path):
+    results = Results("01_market_research", str(tmp_path))
+    kept = results.table("shares", pd.DataFrame({"share": [0.5, np.inf, -np.inf], "n": [1, 2, 3]}))
+    assert kept.share.tolist()[0] == 0.5 and kept.share.isna().sum() == 2
+    path = tmp_path / "01_market_research" / "tables" / "shares.parquet"
+    assert pd.read_parquet(path).share.isna().sum() == 2
+
+
+@pytest.mark.parametrize(
+    "number, shown",
+    [
+        (11_213_456.7, "11,213,457"),
+        (583.24, "583.2"),
+        (67.123, "67.12"),
+        (0.31, "0.310"),
+        (0.000123, "0.00012"),
+        (-1e-13, "0"),
+        (5.0, "5"),
+    ],
+)
+def test_a_number_is_read_without_an_exponent(number, shown):
+    assert shown_number(number) == shown
+
+
+def test_a_shown_frame_has_shares_as_percents_and_dashes_for_what_is_missing():
+    frame = pd.DataFrame({"cm_share": [0.25], "money": [1.461756e6], "why": [None], "year": [2026]})
+    cells = re.findall(r"<td>(.*?)</td>", frame_html(frame))
+    assert cells == ["25.0%", "1,461,756", "–", "2026"]
+
+
+def test_money_back_on_postage_is_no_return_of_goods():
+    day = dt.date(2026, 1, 10)
+    lines = pd.DataFrame(
+        {
+            "order_id": ["1", "1", "2"],
+            "line_no": [1, 2, 1],
+            "ordered_on": day,
+            "sku": ["cup", "POST", "cup"],
+            "revenue": [50.0, 5.0, 50.0],
+            "is_product": [True, False, True],
+        }
+    )
+    back = pd.DataFrame(
+        {
+            "order_id": ["1", "1", "2"],
+            "line_no": [1, 2, pd.NA],
+            "sku": ["cup", "POST", "POST"],
+            "ordered_on": day,
+            "refunded_on": day,
+            "amount": [50.0, 5.0, 9.0],
+            "kind": "return",
+            "reason": "late",
+        }
+    ).astype({"line_no": "Int64"})
+    found = aftersales.returns(lines, back, as_of=AS_OF)
+    assert found[found["view"] == "month"][["sold", "returned"]].values.tolist() == [[100.0, 50.0]]
+    assert "POST" not in set(found.key)
+
+
+def shop_of(folder, people, until="2026-06"):
+    """A shop from (customer, day, orders, units an order)."""
+    rows = [
+        order(f"{who}{day}{n}{m}", f"2026-{day}", who, quantity=units)
+        for m, (who, day, n_orders, units) in enumerate(people)
+        for n in range(n_orders)
+    ]
+    return open_store(write_shop(folder, rows), until=until)
+
+
+def test_software_and_business_buyers_are_told_by_their_orders_and_left_out_of_averages(tmp_path):
+    persons = [(f"p{n}", f"05-{n % 28 + 1:02d}", 1, 2) for n in range(30)]
+    bursts = [("bot", day, 5, 1) for day in ("06-01", "06-02", "06-03")]
+    others = [("twice", "06-01", 5, 1), ("twice", "06-02", 5, 1), ("shop", "06-09", 1, 50)]
+    shop = shop_of(tmp_path / "s", [*persons, *bursts, *others, ("near", "06-09", 1, 49)])
+    odd = odd_buyers(shop)
+    assert dict(zip(odd.customer_id, odd.kind, strict=True)) == {
+        "bot": "machine",
+        "shop": "business",
+    }
+    table = facts.odd_buyers_table(shop, odd).set_index("kind")
+    assert table.loc["business", ["n_customers", "orders", "revenue"]].tolist() == [1, 1, 500.0]
+    money = monthly_sales(shop).query("metric == 'spend_per_buyer' and month == '2026-06'")
+    assert money[["amount", "n"]].values.tolist() == [[(100 + 490) / 2, 2.0]]
+
+
+def test_where_most_buy_much_nobody_is_a_business_buyer(tmp_path):
+    shop = shop_of(tmp_path / "s", [(f"p{n}", f"06-{n + 1:02d}", 1, 400) for n in range(9)])
+    assert odd_buyers(shop).empty
+
+
+def test_a_hundred_orders_a_year_are_software_where_others_buy_five(tmp_path):
+    days = pd.date_range("2026-01-01", periods=100).strftime("%m-%d")
+    usual = [(f"p{n}", f"05-{n + 1:02d}", 5, 1) for n in range(20)]
+    bot, fan = ([(who, day, 1, 1) for day in days[k:]] for k, who in enumerate(("bot", "fan")))
+    shop = shop_of(tmp_path / "s", [*usual, *bot], until="2026-05")
+    assert odd_buyers(shop).customer_id.tolist() == ["bot"]
+    assert odd_buyers(shop_of(tmp_path / "t", [*usual, *fan], until="2026-05")).empty
+
+
+def test_a_decision_tells_the_titles_of_its_skus_and_shares_as_percents(tmp_path):
+    goods = pd.DataFrame({"sku": ["mug", "pot"], "title": ["A blue mug ", "pot"]})
+    rows = [order("1", "2026-06-30", "ann")]
+    shop = open_store(write_shop(tmp_path / "s", rows, products=goods), until="2026-06")
+    subjects = pd.Series(["mug + pot", "mug", "supplier 1"])
+    chapter = tmp_path / "m" / "07_x"
+    chapter.mkdir(parents=True)
+    subjects.to_frame("subject").to_parquet(chapter / "decisions.parquet")
+    titles = named_titles(shop, tmp_path / "m")
+    assert told_titles(subjects, titles).tolist() == ["A blue mug", "A blue mug", ""]
+    facts_of = {"action": "order", "subject_type": "sku", "subject": "mug", "titles": "A blue mug"}
+    assert decision_text(facts_of)["what"].endswith("mug · A blue mug")
+    goal = {"action": "set target", "subject_type": "kpi", "subject": "x", "size": 0.604}
+    goal |= {"unit": "returning_buyer_share", "effect_kind": "forecast", "expected_effect": 0.6}
+    told = decision_text(goal)
+    assert told["how much"].startswith("60.4 %") and told["expected"].startswith("60.0 %")
+
+
 def test_where_everything_was_free_price_bands_refuse_by_name():
     lines = lines_of(sku=["a"], category="x", quantity=1, revenue=0.0)
     with pytest.raises(PlaybookError, match="No line was sold at a price"):
@@ -167,15 +328,14 @@ def test_without_costs_revenue_ranks_and_the_page_says_so():
         "due_on": "2026-07-01",
         "status": "proposed",
         "is_idle": False,
+        "size": 1.0,
+        "owner_role": "head",
     }
     from playbook.tables import schema
 
-    table = pd.DataFrame(facts_of).reindex(
-        columns=list({*schema("monthly_review.ranked").names, *facts_of} - {"worth"})
-    )
+    table = pd.DataFrame(facts_of).reindex(columns=[*schema("monthly_review.decisions").names])
     assert ranked_decisions(table).worth.isna().all()
-    assert ranked_decisions(table, has_costs=False).worth.tolist()[0] == 5.0
-    assert ranked_decisions(table, has_costs=False).worth.notna().sum() == 1
+    assert ranked_decisions(table, has_costs=False).worth.tolist() == [15.0]
     notes = pd.DataFrame(columns=["notebook", "section", "needs"])
     card = pd.DataFrame({"metric": [], "status": []})
     said = caveats(notes, card, expected=[], has_costs=False)
@@ -255,3 +415,17 @@ def test_a_long_wait_is_covered_and_its_level_is_no_lower(lead_weeks):
         on_hand -= sold
         served, demanded = served + sold.sum(), demanded + wanted.sum()
     assert 0.9 < served / demanded < 0.975
+
+
+def test_linear_algebra_runs_in_one_thread_whoever_starts_the_notebook():
+    asked = (
+        "import os, numpy, threadpoolctl; from playbook.threads import one_thread; one_thread();"
+        "import scipy.linalg, sklearn.linear_model;"
+        "print({part['num_threads'] for part in threadpoolctl.threadpool_info()})"
+    )
+    plain = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    for given, expected in (({}, "{1}"), ({"OMP_NUM_THREADS": "2"}, "{")):
+        done = subprocess.run(
+            [sys.executable, "-c", asked], env=plain | given, capture_output=True, text=True
+        )
+        assert done.stdout.startswith(expected), done.stderr

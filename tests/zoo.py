@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+from zoo_twists import TWISTS
 
 CASES = Path(__file__).parent / "cases" / "shops"
 WEEK = (0, 1, 2, 3, 4, 5, 6)
@@ -24,7 +25,9 @@ CHANNELS = ("search", "email", "direct")
 @dataclass(frozen=True)
 class Kind:
     """The switches of a shop: its span, its trade, its people, its money, what it lacks
-    (tables or `table.column`), and columns or settings of `shop.yaml` set outright.
+    (tables or `table.column`), and columns or settings of `shop.yaml` set outright; the
+    month asked for (the last where none is named), twists of its tables (`zoo_twists`),
+    and a word of the refusal where no month can be published.
     """
 
     months: int = 14
@@ -32,7 +35,7 @@ class Kind:
     starts_late: int = 0
     weekdays: tuple[int, ...] = WEEK
     quiet_share: float = 0.0
-    closed_month: str = ""
+    closed_months: tuple[str, ...] = ()
     orders: int = 500
     customers: int = 150
     guest_share: float = 0.1
@@ -54,7 +57,9 @@ class Kind:
     lacks: tuple[str, ...] = ()
     settings: dict = field(default_factory=dict)
     csv: bool = False
-    month: str | None = None
+    month: str = ""
+    twists: tuple[str, ...] = ()
+    refused: str = ""
 
 
 BARE = ("stock", "traffic", "ad_spend", "purchase_orders", "products.unit_cost")
@@ -78,8 +83,8 @@ KINDS: dict[str, Kind] = {
     "three days a week": Kind(weekdays=(1, 3, 5)),
     "one day a week": Kind(weekdays=(5,), orders=300),
     "closed saturdays": Kind(weekdays=(0, 1, 2, 3, 4, 6), months=26, orders=900),
-    "closed month": Kind(closed_month="2026-03"),
-    "closed last month": Kind(closed_month="2026-06"),
+    "closed month": Kind(closed_months=("2026-03",)),
+    "closed last month": Kind(closed_months=("2026-06",)),
     "log from the 4th": Kind(starts_late=3, settings={"log_starts_with_shop": False}),
     "log cut short": Kind(months=8, settings={"log_starts_with_shop": False}),
     "wholesale": Kind(
@@ -121,6 +126,35 @@ KINDS: dict[str, Kind] = {
     "negative points": Kind(points=-50),
     "points": Kind(points=50, months=26, orders=900),
     "as csv": Kind(csv=True),
+    # thought of after the first 47 had run
+    "one day of log": Kind(months=1, starts_late=29, orders=40),
+    "all on one day": Kind(months=3, orders=2000, twists=("on_one_day",)),
+    "last week only": Kind(months=1, starts_late=23, orders=60),
+    "only cancelled": Kind(twists=("only_cancelled",)),
+    "future stock": Kind(twists=("future_stock",)),
+    "negative quantities": Kind(twists=("negative_quantities",), refused="quantity"),
+    "one title": Kind(twists=("one_title",)),
+    "bare columns": Kind(twists=("bare_columns",)),
+    "every sku once": Kind(skus=1500, orders=1200),
+    "one buyer": Kind(orders=6000, skus=20, twists=("one_buyer",)),
+    "robot": Kind(orders=900, months=26, twists=("robot",)),
+    "mills": Kind(price=0.02, digits=4, cost_share=0.4),
+    "months missing": Kind(closed_months=("2025-11", "2025-12", "2026-01")),
+    "closed for a quarter": Kind(closed_months=("2026-04", "2026-05", "2026-06")),
+    "before the first order": Kind(month="2024-01", refused="2024-01"),
+    "an earlier month": Kind(months=26, orders=900, month="2025-09"),
+    "reserved words": Kind(twists=("reserved_words",)),
+    "markup": Kind(twists=("markup",)),
+    "no visits": Kind(twists=("no_visits",)),
+    "empty shelf": Kind(twists=("empty_shelf",)),
+    "gaps": Kind(months=26, orders=900, twists=("gaps",)),
+    "nobody wants mail": Kind(twists=("nobody_wants_mail",)),
+    "given away": Kind(twists=("given_away",)),
+    "faded": Kind(months=26, orders=900, twists=("faded",)),
+    "december only": Kind(months=38, orders=2500, ends_on="2025-12-31", twists=("in_december",)),
+    "thin extras": Kind(twists=("thin_extras",)),
+    "nothing costs": Kind(cost_share=0.0),
+    "two customers a year": Kind(months=60, orders=70, customers=12),
 }
 
 
@@ -158,6 +192,8 @@ def write(kind: str | Kind, folder: Path, seed: int = 0) -> Path:
         "cost_rates": _rates(shop, orders),
         **(_points(shop, orders) if shop.points else {}),
     }
+    for name in shop.twists:
+        tables = TWISTS[name](tables)
     return _save(shop, tables, folder)
 
 
@@ -184,7 +220,9 @@ def _days(shop: Kind, rng: np.random.Generator) -> pd.DatetimeIndex:
     last = pd.Timestamp(shop.ends_on)
     first = last.to_period("M").start_time - pd.DateOffset(months=shop.months - 1)
     days = pd.date_range(first + pd.Timedelta(days=shop.starts_late), last)
-    is_open = days.day_of_week.isin(shop.weekdays) & (days.strftime("%Y-%m") != shop.closed_month)
+    is_open = days.day_of_week.isin(shop.weekdays) & ~days.strftime("%Y-%m").isin(
+        shop.closed_months
+    )
     is_open &= rng.random(len(days)) >= shop.quiet_share
     is_open[0] = True  # the log starts where it says
     return days[is_open]

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from playbook.chapters.ltv_modelling.ltv import LEAST_ALIVE
+from playbook.measures.metrics import METRICS
 
 NOTHING = pd.DataFrame()
 #: columns that end in `share` and are no shares of a whole: changes, and shares with a sign
@@ -23,17 +26,31 @@ SIGNED = (
     "net_share",
     "change_share",
     "discount_share",
+    "gap_share",
     "median_width_share",
+    "move_share",
     "over_naive_share",
+    # units over the break-even, as a share of it
+    "safety_share",
 )
 SLACK = 1e-6
+LATE_GAP = 0.05  # chapters 00 and 08 count different orders, not different days
+TIER_STEP = 1.25  # the least step from one proposed threshold to the next
+#: what no person should have to read: an exponent, a missing value's code name, a float
+#: with every digit it has
+EXPONENT = re.compile(r"(?<![\w.])-?\d(?:\.\d+)?e[+-]\d\d(?!\w)")
+RAW = re.compile(r"(?<![\w./-])\d+\.\d{9,}(?![\w.])")
+UNGROUPED = re.compile(r"(?<![\w.,/-])\d{7,}\.\d+(?!\w)")
+DEVELOPERS = re.compile("(Deprecation|Pandas4|Resource)Warning")
+FACTS = re.compile(r"\{'\w+': ")
+CODE_NAMES = re.compile(r"^(?:nan|NaN|inf|-inf|NaT|None|<NA>)$")
 
 
 class Month:
     """A published month: its chapters' tables by `NN/name`, decisions, headline, notes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, store: Path | None = None) -> None:
+        self.folder, self.store = folder, store
         self.tables = {
             f"{p.parent.parent.name[:2]}/{p.stem}": pd.read_parquet(p)
             for p in sorted(folder.glob("[01]*/tables/*.parquet"))
@@ -42,6 +59,7 @@ class Month:
         self.decisions = self._stacked("decisions")
         self.predictions = self._stacked("predictions")
         self.month = folder.name
+        self.record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
 
     def _stacked(self, name: str) -> pd.DataFrame:
         paths = sorted(self.folder.glob(f"[01]*/{name}.parquet"))
@@ -49,14 +67,23 @@ class Month:
         frames = [frame for frame in frames if len(frame)]
         return pd.concat(frames, ignore_index=True) if frames else NOTHING
 
+    def shop_table(self, name: str) -> pd.DataFrame:
+        """A table of the store, whole; empty where it has none or is not at hand."""
+        for path in [] if self.store is None else sorted(self.store.glob(f"{name}.*")):
+            read = {".parquet": pd.read_parquet, ".csv": pd.read_csv}.get(path.suffix)
+            return NOTHING if read is None else read(path)
+        return NOTHING
+
     def get(self, name: str) -> pd.DataFrame:
         """A table, empty where the chapter left none."""
         return self.tables.get(name, NOTHING)
 
 
-def broken_rules(folder: Path) -> list[str]:
-    """One line per broken rule of this month."""
-    month = Month(folder)
+def broken_rules(folder: Path, store: Path | None = None) -> list[str]:
+    """One line per broken rule of this month; rules that ask the shop's own tables need
+    its `store` folder.
+    """
+    month = Month(folder, store)
     return [f"{rule.__name__}: {line}" for rule in RULES for line in rule(month)]
 
 
@@ -89,16 +116,50 @@ def shares_in_range(month: Month) -> Iterator[str]:
 
 def no_infinite_number(month: Month) -> Iterator[str]:
     """No infinite number in any table, no `nan` in a sentence."""
-    for name, table in {**month.tables, "decisions": month.decisions}.items():
+    kept = {n: getattr(month, n) for n in ("decisions", "headline", "predictions")}
+    for name, table in {**month.tables, **kept}.items():
         for column in table.columns:
             values = table[column]
             if pd.api.types.is_float_dtype(values) and np.isinf(values.to_numpy(float)).any():
                 yield f"{name}.{column} is infinite"
             if values.dtype == object or pd.api.types.is_string_dtype(values):
                 told = values.dropna().astype(str)
+                # a name the shop gave itself is its own
+                told = told[~told.isin(["nan", "None"])]
                 is_bad = told.str.contains(r"(?<![\w-])(?:nan|inf|NaT|None|<NA>)(?![\w-])")
                 if is_bad.any():
                     yield f"{name}.{column} says {told[is_bad].iloc[0][:90]!r}"
+
+
+def numbers_are_read(month: Month) -> Iterator[str]:
+    """On no page an exponent, a code name for what is missing, or a float with all its
+    digits; money has its thousands apart.
+    """
+    for path in sorted(month.folder.rglob("*.html")):
+        text = re.sub(r"(?is)<(style|script|svg)\b.*?</\1>", "", path.read_text(encoding="utf-8"))
+        parts = re.findall(r"(?is)<(td|pre|p|li)\b[^>]*>(.*?)</\1>", text)
+        plain = [(tag, html.unescape(re.sub(r"<[^>]+>", "", part))) for tag, part in parts]
+        where = path.relative_to(month.folder)
+        for named, pattern in (("exponent", EXPONENT), ("digits", RAW), ("thousands", UNGROUPED)):
+            found = [hit[0] for _tag, part in plain if (hit := pattern.search(part))]
+            if found:
+                yield f"{where}: {named}: {len(found)} times, as {found[0]}"
+        if any(FACTS.search(part) for _tag, part in plain):
+            yield f"{where}: facts as code prints them"
+        missing = [part for tag, part in plain if tag == "td" and CODE_NAMES.match(part.strip())]
+        if missing:
+            yield f"{where}: {len(missing)} cells say {missing[0].strip()}"
+
+
+def nobody_is_warned(month: Month) -> Iterator[str]:
+    """No chapter shows a warning of a library."""
+    for path in sorted(month.folder.glob("[01]*/notebook.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        outputs = [output for cell in cells for output in cell.get("outputs", [])]
+        told = ["".join(o["text"]).strip() for o in outputs if o.get("name") == "stderr"]
+        told = [text for text in told if not DEVELOPERS.search(text)]
+        if told:
+            yield f"{path.parent.name[:2]}: {len(told)} cells, as {told[0][:140]!r}"
 
 
 def parts_make_the_whole(month: Month) -> Iterator[str]:
@@ -137,20 +198,30 @@ def reorder_rises_with_lead(month: Month) -> Iterator[str]:
         if falls.any():
             yield f"{int(falls.sum())} of {len(table)} reorder points fall with lead time"
     aims = month.get("07/service_cash")
-    if len(aims) and (aims.sort_values("aim_share").stock_value.diff() < -SLACK).any():
-        yield "a higher aim holds less stock"
+    for column in ("stock_value", "fill_share", "cycle_share"):
+        if len(aims) and (aims.sort_values("aim_share")[column].diff() < -SLACK).any():
+            yield f"a higher aim has a lower {column}"
+    orders = month.get("07/reorder")
+    if len(orders):
+        low = (orders.up_to < orders.rop - SLACK).sum()
+        few = (orders.fill_with < orders.fill_without - 0.02).sum()
+        for n, what in ((low, "order up to less than the reorder point"), (few, "fill less")):
+            if n:
+                yield f"{n} orders {what}"
 
 
 def known_within_the_shop(month: Month) -> Iterator[str]:
     """What known customers are expected to bring in 28 days is within what the shop is
-    expected to bring in a month, to its upper limit.
+    expected to bring in as long, to its upper limit.
     """
     told, shop = month.predictions, month.get("02/forecast")
-    if told.empty or len(shop) != 3:
+    if told.empty or shop.empty:
         return
     known = told[(told.metric == "known_customer_revenue") & (told.horizon == "28 days")]
-    most = float(shop.high.fillna(shop.mid * 1.5).iloc[0])
-    if len(known) and float(known.point.iloc[0]) > most:
+    # three months, or days one by one
+    ahead = shop.head(1 if len(shop) == 3 else 28)
+    most = float(ahead.high.fillna(ahead.mid * 1.5).sum())
+    if len(known) and float(known.point.iloc[0]) > most * (1 + SLACK):
         yield f"{known.point.iloc[0]:.0f} of known customers, at most {most:.0f} of the shop"
 
 
@@ -171,7 +242,9 @@ def horizon_has_its_errors(month: Month) -> Iterator[str]:
 
 
 def zero_is_observed(month: Month) -> Iterator[str]:
-    """New customers are not 0 where nobody can say, and unobserved cells are missing."""
+    """New customers are not 0 where nobody can say, unobserved cells are missing, and
+    what a shop without stock, costs or visits cannot know is nowhere 0.
+    """
     table = month.get("04/cohorts")
     if "status" in table:
         filled = table[(table.status == "unobserved") & table.active.notna()]
@@ -183,15 +256,82 @@ def zero_is_observed(month: Month) -> Iterator[str]:
         buyers = month.get("00/breakdown")
         if len(news) > 3 and (news.amount == 0).all() and len(buyers):
             yield "new customers 0 in every month"
+    if month.store is None:
+        return
+    lacks = {
+        "stock": ("turn", "doi_days", "gmroi", "fill_rate", "stockout_share"),
+        "traffic": ("sessions", "cvr_sessions"),
+        "ad_spend": ("roas", "mer", "poas"),
+    }
+    for name, metrics in lacks.items():
+        if month.shop_table(name).empty and len(month.headline):
+            told = month.headline[month.headline.metric.isin(metrics)]
+            told = told[told.amount.notna()]
+            if len(told):
+                yield f"{told.metric.iloc[0]} is {told.amount.iloc[0]:g} without {name}"
 
 
 def closed_day_is_no_stock_out(month: Month) -> Iterator[str]:
-    """A day on which the shop does not trade is no stock-out: not every sku was out for
-    every week, and none where no stock is known.
+    """A sku is out of stock on no more days than its shelf was empty; never where no
+    stock is known.
     """
-    table = month.get("07/stockouts")
-    if len(table) > 1 and (table.out_days >= 360).all():
-        yield f"all {len(table)} skus were out all year"
+    table, stock = month.get("07/stockouts"), month.shop_table("stock")
+    if table.empty or month.store is None:
+        return
+    if stock.empty:
+        yield f"{len(table)} skus were out of a stock nobody knows"
+        return
+    days = pd.to_datetime(stock.day_on)
+    last = pd.Period(month.month).end_time
+    stock = stock[(days > last - pd.Timedelta(days=52 * 7)) & (days <= last)]
+    free = stock[[c for c in ("available", "on_hand") if c in stock]].bfill(axis=1).iloc[:, 0]
+    is_empty = free.groupby([stock.sku, stock.day_on]).sum() <= 0
+    most = is_empty.groupby("sku").sum() + 7
+    over = table[table.out_days > table.sku.map(most).fillna(7)]
+    if len(over):
+        yield f"{len(over)} of {len(table)} skus out longer than their shelf was empty"
+
+
+def days_are_shop_days(month: Month) -> Iterator[str]:
+    """A parcel that is late in chapter 00 is late in chapter 08."""
+    table = month.get("00/indicators")
+    if table.empty:
+        return
+    here = table[(table.indicator == "late share") & (table.month == month.month)].amount
+    there = _headline(month, "late_share")
+    if len(here) and there is not None and abs(here.iloc[0] - there) > LATE_GAP:
+        yield f"{here.iloc[0]:.1%} late in 00, {there:.1%} in 08"
+
+
+def a_step_matters(month: Month) -> Iterator[str]:
+    """One proposed tier starts well above the one before it, and somebody is in it."""
+    table = month.get("06/tiers")
+    if table.empty:
+        return
+    found = table[(table.scheme == "searched") & (table.threshold > 0)]
+    steps = (found.threshold / found.threshold.shift()).dropna()
+    if (steps < TIER_STEP).any():
+        yield f"a tier starts at {steps.min():.2f} times the one before"
+    if (found.n_customers == 0).any():
+        yield "a proposed tier has no member"
+
+
+def reasons_are_of_their_row(month: Month) -> Iterator[str]:
+    """What a reason counts is what its row counts."""
+    roles = month.get("10/roles")
+    if len(roles):
+        sold_at_a_loss = roles[(roles.role == "profit") & (roles.margin_share <= 0)]
+        if len(sold_at_a_loss):
+            yield f"{len(sold_at_a_loss)} skus earn a profit of {sold_at_a_loss.margin.iloc[0]:g}"
+    lines, rows = month.get("07/purchase_by_supplier"), month.decisions
+    if lines.empty or rows.empty:
+        return
+    orders = rows[(rows.notebook == "07") & (rows.action == "order")]
+    told = orders.reason.str.extract(r"(\d[\d,]*)")[0].str.replace(",", "").astype(float)
+    n_lines = lines.groupby("supplier_id").n_lines.sum()
+    wrong = told.notna() & (told > orders.subject.map(n_lines).fillna(np.inf))
+    if wrong.any():
+        yield f"{orders.subject[wrong].iloc[0]}: {orders.reason[wrong].iloc[0]!r}"
 
 
 def tests_can_see(month: Month) -> Iterator[str]:
@@ -206,19 +346,21 @@ def tests_can_see(month: Month) -> Iterator[str]:
 
 
 def targets_reach_further(month: Month) -> Iterator[str]:
-    """A proposed target of sales is not below what the same page expects."""
+    """No proposed target asks for less than what the same page expects."""
     table = month.get("02/smart")
-    if len(table):
-        table = table[table.metric.isin(["net_revenue", "orders"]) & (table.source == "proposed")]
-        low = table.target < table.forecast * (1 - SLACK)
-        if low.any():
-            yield f"{int(low.sum())} targets below forecast"
+    if table.empty:
+        return
+    asked = table[(table.source == "proposed") & table.target.notna() & table.forecast.notna()]
+    is_lower_better = asked.metric.map(lambda name: METRICS[name].is_lower_better)
+    short = (asked.forecast - asked.target).where(~is_lower_better, asked.target - asked.forecast)
+    low = asked[short > SLACK * (1 + asked.forecast.abs())]
+    if len(low):
+        yield f"{len(low)} targets short of the forecast, as {low.metric.iloc[0]}"
 
 
 def chapters_name_what_they_lack(month: Month) -> Iterator[str]:
     """No chapter failed; each blocked section names what it lacks."""
-    record = json.loads((month.folder / "run.json").read_text(encoding="utf-8"))
-    for name, entry in record["notebooks"].items():
+    for name, entry in month.record["notebooks"].items():
         if entry["status"] == "failed":
             yield f"{name} failed: {entry.get('error', '')[:120]}"
         for blocked in entry.get("blocked", []):
@@ -240,6 +382,8 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     ends_in_order,
     shares_in_range,
     no_infinite_number,
+    numbers_are_read,
+    nobody_is_warned,
     parts_make_the_whole,
     segments_make_the_whole,
     reorder_rises_with_lead,
@@ -248,6 +392,9 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     horizon_has_its_errors,
     zero_is_observed,
     closed_day_is_no_stock_out,
+    days_are_shop_days,
+    a_step_matters,
+    reasons_are_of_their_row,
     tests_can_see,
     targets_reach_further,
     chapters_name_what_they_lack,

@@ -230,6 +230,7 @@ def covered_share(
         starts = np.random.default_rng(seed).integers(0, n - block + 1, shape)
         drawn = hit[(starts[:, :, None] + np.arange(block)).reshape(n_resamples, -1)[:, :n]]
         low, high = np.quantile(drawn.mean(axis=1), [0.025, 0.975])
+    miss = (past["point"] / past["actual"] - 1).abs().to_numpy()
     outside = [high < forecast.level, low > forecast.level, n > 0]
     row = {
         "level": forecast.level,
@@ -237,7 +238,7 @@ def covered_share(
         "covered_share": _mean(hit),
         "low": low,
         "high": high,
-        "mape": _mean((past["point"] / past["actual"] - 1).abs().to_numpy()),
+        "mape": _mean(miss) if (past["actual"] > 0).all() else np.nan,
         "verdict": str(np.select(outside, ["too narrow", "too wide", "as stated"], "")),
     }
     return DataFrame([row])

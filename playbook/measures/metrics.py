@@ -21,6 +21,7 @@ from ibis import _
 from pandas import DataFrame, Series
 
 from playbook.errors import PlaybookError
+from playbook.measures.odd_buyers import odd_buyers, ordinary
 from playbook.measures.sums import sums_by, total
 from playbook.places import shipped
 
@@ -152,7 +153,7 @@ def monthly_sales(shop: Store, *, months: int = 37) -> DataFrame:
     """
     sums = _monthly_sums(shop, months)
     figures = _figures(shop, sums)
-    over = {"spend_per_buyer": "buyers", "new_customers": "buyers"}
+    over = {"spend_per_buyer": "persons", "new_customers": "buyers"}
     over |= {"sessions": "sessions", "cvr_sessions": "sessions"}
     series = pd.concat(
         [
@@ -184,7 +185,8 @@ MONTHLY = ["metric", "month", "amount", "low", "high", "n", "status"]
 def _monthly_sums(shop: Store, months: int) -> DataFrame:
     """The sums the sales metrics are made of, by month."""
     orders = shop.sales_orders
-    is_known = orders.customer_id.notnull()
+    people = ordinary(orders.filter(orders.customer_id.notnull()), odd_buyers(shop))
+    spent = {"person_paid": total("total"), "persons": _.customer_id.nunique()}
     sold = _by_month(
         orders,
         "ordered_on",
@@ -195,8 +197,6 @@ def _monthly_sums(shop: Store, months: int) -> DataFrame:
         units=total("units"),
         paid=total("total"),
         buyers=_.customer_id.nunique(),
-        known_orders=is_known.sum(),
-        known_paid=_.total.sum(where=is_known).cast("float64"),
         new_customers=(_.is_first & ~_.is_left_truncated).sum(),
         margin=total("margin"),
         n_unknown=_.margin.isnull().sum(),
@@ -205,8 +205,14 @@ def _monthly_sums(shop: Store, months: int) -> DataFrame:
     back = _by_month(shop.booked_refunds, "refunded_on", **refunds)
     placed = _by_month(shop.orders, "ordered_on", gmv=total("total"))
     table = sold.join(back, how="outer").join(placed, how="outer")
+    table = table.join(_by_month(people, "ordered_on", **spent))
     first = f"{shop.observed_from:%Y-%m}"
     table = table.reindex([m for m in months_back(shop.month, months) if m >= first])
+    # a month of the log without an order sold nothing; its ratios are not known
+    none = ["orders", "gross_sales", "discounts", "sales", "units", "paid", "buyers"]
+    none += ["new_customers", "gmv"]
+    none += ["margin", "n_unknown"] if table.margin.notna().any() else []
+    table = table.fillna(dict.fromkeys(none, 0.0))
     if shop.has("traffic"):
         table = table.join(_by_month(shop.traffic, "day_on", sessions=total("sessions")))
         table = table.join(_seen_orders(shop))
@@ -252,7 +258,7 @@ def _figures(shop: Store, sums: DataFrame) -> dict[str, Series]:
     if shop.has("refunds"):
         figures["refund_share_booked"] = sums.refunds / sums.sales
     if shop.has("orders.customer_id"):
-        figures["spend_per_buyer"] = sums.known_paid / sums.buyers
+        figures["spend_per_buyer"] = sums.person_paid / sums.persons
         figures["new_customers"] = sums.new_customers
     figures["cm"] = margin.where(sums.n_unknown == 0)
     if "sessions" in sums:

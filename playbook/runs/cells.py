@@ -29,6 +29,7 @@ __all__ = [
 TEMPLATES = PACKAGE / "runs" / "templates"
 ABOUT_ONE_PERSON = {"customer_id", "visitor_id", "respondent_id", "journey_id"}
 ROWS_SHOWN = 60
+MOST_PLACES = 6  # digits after the point: what is smaller is nothing to a reader
 CENTS_BELOW = 10_000  # money from here on is shown without cents
 # column -> the group of labels its codes are in
 CODES = {
@@ -93,14 +94,22 @@ def decision_text(row: Mapping[str, Any]) -> dict[str, str]:
         plain_number(row.get(name))
         for name in ("size", "effect_low", "expected_effect", "effect_high")
     )
+    metric = METRICS.get(str(row.get("unit") or ""))
+    if metric is not None and metric.unit == "share":
+        size = _percent(row.get("size"))
+        if row.get("effect_kind") == "forecast":
+            ends = ("effect_low", "expected_effect", "effect_high")
+            low, middle, high = (_percent(row.get(name)) for name in ends)
+    unit = str(row.get("unit") or "") if metric is None else metric_name(str(row["unit"]))
     effect = f"{middle} ({low} – {high})" if middle and low and high else middle
     action = label("actions", str(row["action"]))
     if language() == "zh":  # a Chinese action names what it is done to
         action += label("subjects", str(row["subject_type"]))
+    subject = " · ".join(filter(None, (str(row.get("subject") or ""), row.get("titles"))))
     return {
         "who": label("roles", str(row.get("owner_role") or "")),
-        "what": say("runs.decision", action=action, subject=str(row.get("subject") or "")),
-        "how much": " ".join(filter(None, (size, str(row.get("unit") or "")))) if size else "",
+        "what": say("runs.decision", action=action, subject=subject),
+        "how much": " ".join(filter(None, (size, unit))) if size else "",
         "by when": str(row.get("due_on") or ""),
         "why": _why(row),
         "expected": f"{effect} {row.get('effect_unit') or ''}".strip() if effect else "",
@@ -119,6 +128,11 @@ def _why(row: Mapping[str, Any]) -> str:
     return say("runs.evidence_and_reason", evidence=told, reason=reason) if reason else told
 
 
+def _percent(value: Any) -> str:
+    """A share as a percentage; empty when missing."""
+    return "" if value is None or pd.isna(value) else f"{float(value) * 100:.1f} %"
+
+
 def plain_number(value: Any, digits: int = 3) -> str:
     """A number for a sentence: thousands apart, about three digits that matter; empty
     when missing.
@@ -132,7 +146,10 @@ def plain_number(value: Any, digits: int = 3) -> str:
         return f"{int(number):,}"
     if abs(number) >= 1000:
         return f"{number:,.0f}"
-    return f"{number:,.{max(digits - 1 - math.floor(math.log10(abs(number))), 0)}f}"
+    places = max(digits - 1 - math.floor(math.log10(abs(number))), 0)
+    if places > MOST_PLACES:
+        return f"{number:.{MOST_PLACES}f}" if abs(number) >= 10**-MOST_PLACES else "0"
+    return f"{number:,.{places}f}"
 
 
 def cell_of(value: Any, column: str, unit: str = "") -> Cell:

@@ -14,19 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from playbook.messages import language, say
+from playbook.threads import ONE_THREAD
 
-__all__ = ["ONE_THREAD", "RUNNING", "plain_kernels", "register_engine", "worker_environment"]
+__all__ = ["RUNNING", "plain_kernels", "register_engine", "worker_environment"]
 
 CELL_SECONDS = 1800  # a cell that takes longer is taken for hung: a scheduled run must end
 ENGINE = "playbook"
 SOCKET_PATH = 80
-# many threads on few cores make small linear algebra thirty times slower
-ONE_THREAD = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "PYTHONHASHSEED": "0",
-}
+# sets are in one order
+SAME_ORDER = {"PYTHONHASHSEED": "0"}
 #: kernel managers at work, so that an interrupt can end them
 RUNNING: list[Any] = []
 
@@ -90,7 +86,7 @@ def worker_environment() -> dict[str, str]:
     project = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join([project, *filter(None, [os.environ.get("PYTHONPATH")])])
     ours = {"PYTHONPATH": paths, "PLAYBOOK_LANG": language()}
-    return os.environ | ONE_THREAD | ours
+    return os.environ | ONE_THREAD | SAME_ORDER | ours
 
 
 def _engine() -> type:

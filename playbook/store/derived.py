@@ -20,7 +20,8 @@ from ibis import Table, Value, _
 
 from playbook.messages import read_yaml
 from playbook.store.contract import KINDS, MONEY, TABLES
-from playbook.store.shop import Store
+from playbook.store.shop import Store, distinct_rows
+from playbook.store.trading import closures, orders_by_day
 from playbook.tables import schema
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
 ZERO = ibis.literal(0).cast(MONEY)
 # days after the log's start in which a first order may not be the first
 LOOKBACK_SHARE, LEAST_LOOKBACK, MOST_LOOKBACK = 0.9, 60, 365
+# a location counted on fewer of the days is a slow one; its count holds so many days at most
+SLOW_SHARE, MOST_HELD = 0.5, 31
 RATES = ("payment_share", "platform_share", "fulfilment_per_order")
 
 
@@ -191,16 +194,20 @@ def sales_lines(shop: Store) -> Table:
 def _order_margins(shop: Store) -> Table:
     """One row per counted order with its money and contribution margin."""
     orders = _counted(shop).drop("gross", "discount").inner_join(shop.order_money, "order_id")
-    payment, platform, freight = orders.payment_fee, ZERO, orders.shipping_cost
+    orders = _with_booked_fees(shop, orders)
+    payment = orders.payment_fee.fill_null(orders.booked_payment)
+    platform, freight = orders.booked_platform, orders.shipping_cost
+    freight = freight.fill_null(orders.booked_fulfilment)
     if shop.has("cost_rates"):
         for kind in RATES:
             rate = _cost_rate(shop, _counted(shop), kind)
             orders = orders.left_join(rate, "order_id").drop("order_id_right")
         by_total = _money(orders.payment_share * orders.total.cast("float64"))
         by_revenue = _money(orders.platform_share * orders.revenue.cast("float64"))
-        payment = orders.payment_fee.fill_null(by_total)
-        platform = by_revenue.fill_null(ZERO)
-        freight = orders.shipping_cost.fill_null(_money(orders.fulfilment_per_order))
+        payment = payment.fill_null(by_total)
+        platform = platform.fill_null(by_revenue)
+        freight = freight.fill_null(_money(orders.fulfilment_per_order))
+    platform = platform.fill_null(ZERO)
     charged = freight.isnull().ifelse(ZERO, orders.shipping.fill_null(ZERO))
     orders = orders.mutate(
         cost=(orders.n_without_cost == 0).ifelse(orders.known_cost, ibis.null(MONEY)),
@@ -210,6 +217,23 @@ def _order_margins(shop: Store) -> Table:
     return orders.mutate(
         margin=_money(orders.revenue - orders.cost - orders.fees - orders.fulfilment)
     )
+
+
+def _with_booked_fees(shop: Store, orders: Table) -> Table:
+    """The orders with booked_payment, booked_platform (commission and what else is booked
+    on the order) and booked_fulfilment: sums of `fees` up to as-of, missing where none is.
+    """
+    if not shop.has("fees.order_id"):
+        names = ("booked_payment", "booked_platform", "booked_fulfilment")
+        return orders.mutate(**{name: ibis.null(MONEY) for name in names})
+    fees = shop.fees.filter(_.order_id.notnull())
+    is_kind = {kind: fees.kind == kind for kind in ("payment", "fulfilment")}
+    is_kind["platform"] = ~(is_kind["payment"] | is_kind["fulfilment"])
+    sums = {
+        f"booked_{kind}": _money(fees.amount.sum(where=where)) for kind, where in is_kind.items()
+    }
+    by_order = fees.group_by("order_id").aggregate(**sums)
+    return orders.left_join(by_order, "order_id").drop("order_id_right")
 
 
 def sales_orders(shop: Store) -> Table:
@@ -255,7 +279,7 @@ def lookback_days(shop: Store) -> int:
     if shop.settings.get("lookback_days") is not None:
         return int(shop.settings["lookback_days"])
     known = _counted(shop).filter(_.customer_id.notnull())
-    days = known.select("customer_id", "ordered_on").distinct()
+    days = distinct_rows(known, "customer_id", "ordered_on")
     before = days.ordered_on.lag().over(ibis.window(group_by="customer_id", order_by="ordered_on"))
     gaps = days.mutate(gap_days=days.ordered_on.delta(before, unit="day")).gap_days
     usual = shop.con.execute(gaps.quantile(LOOKBACK_SHARE))
@@ -273,9 +297,7 @@ def booked_refunds(shop: Store) -> Table:
     knows_costs = shop.has("order_lines.unit_cost") or shop.has("products.unit_cost")
     margin = ibis.null(MONEY)
     if knows_costs:
-        unit = linked.line_cost.fill_null(linked.sku_cost)
-        goods = _times(linked.quantity, unit)
-        back = (linked.kind == "return").ifelse(goods, ZERO).fill_null(ZERO)
+        back = (linked.kind == "return").ifelse(_goods_back(linked), ZERO).fill_null(ZERO)
         margin = _money(back - linked.amount - _handling(shop, linked))
     booked = linked.select(
         "refund_id",
@@ -317,17 +339,47 @@ def _linked_refunds(shop: Store) -> Table:
         "order_id",
         "line_no",
         line_sku=_.sku,
-        line_cost=_.unit_cost,
+        line_unit=_.unit_cost,
+        line_cost=_.cost,
+        line_revenue=_.revenue,
     )
-    costs = shop.sales_lines.filter(_.unit_cost.notnull()).group_by("sku")
-    costs = costs.aggregate(sku_cost=_.unit_cost.max())
+    priced = shop.sales_lines.filter(_.cost.notnull() & _.sku.notnull())
+    mean_cost = (_.cost.sum().cast("float64") / _.quantity.sum()).cast(MONEY)
+    costs = priced.group_by("sku").aggregate(sku_cost=mean_cost)
+    bought = priced.group_by("order_id", "sku").aggregate(bought_cost=mean_cost)
+    whole = shop.order_money.select(
+        "order_id",
+        order_revenue=_.revenue,
+        order_cost=(_.n_without_cost == 0).ifelse(_.known_cost, ibis.null(MONEY)),
+    )
     refunds = shop.refunds.left_join(orders, "order_id").drop("order_id_right")
     refunds = refunds.left_join(counted, "order_id").drop("order_id_right")
     refunds = refunds.left_join(lines, ["order_id", "line_no"])
     refunds = refunds.drop("order_id_right", "line_no_right")
     refunds = refunds.mutate(sku=refunds.sku.fill_null(refunds.line_sku))
+    refunds = refunds.left_join(bought, ["order_id", "sku"]).drop("order_id_right", "sku_right")
+    refunds = refunds.left_join(whole, "order_id").drop("order_id_right")
     refunds = refunds.left_join(costs, "sku").drop("sku_right")
     return refunds.filter(refunds.order_id.isnull() | refunds.is_counted)
+
+
+def _goods_back(refunds: Table) -> Value:
+    """What the goods of a return had cost: the units returned at the cost of their line,
+    else of that sku in the same order, else of the sku on average. Where the source
+    counts no units, the cost of the line, or of the whole order, by the share of its
+    money that went back.
+    """
+
+    def part(cost: Value, revenue: Value) -> Value:
+        share = refunds.amount.cast("float64") / revenue.cast("float64").nullif(0.0)
+        return _money(cost.cast("float64") * ibis.least(share, 1.0))
+
+    unit = ibis.coalesce(refunds.line_unit, refunds.bought_cost, refunds.sku_cost)
+    by_line = part(refunds.line_cost, refunds.line_revenue)
+    by_order = part(refunds.order_cost, refunds.order_revenue)
+    is_whole = refunds.line_no.isnull() & refunds.sku.isnull()
+    by_order = is_whole.ifelse(by_order, ibis.null(MONEY))
+    return ibis.coalesce(_times(refunds.quantity, unit), by_line, by_order)
 
 
 def _handling(shop: Store, refunds: Table) -> Value:
@@ -434,12 +486,7 @@ def _sold_days(shop: Store) -> Table:
         day_on=_.ordered_on,
         buyer=_.customer_id.fill_null(_.order_id),
     )
-    bought = lines.select(
-        "sku",
-        "day_on",
-        "buyer",
-        "order_id",
-    ).distinct()
+    bought = distinct_rows(lines, "sku", "day_on", "buyer", "order_id")
     bought = bought.group_by("sku", "day_on", "buyer").aggregate(n=_.count())
     bought = bought.group_by("sku", "day_on").aggregate(orders=_.n.sum(), buyers=_.count())
     sold = lines.group_by("sku", "day_on").aggregate(
@@ -475,23 +522,50 @@ def _with_stock(shop: Store, days: Table) -> Table:
         return days.mutate(on_hand=ibis.null("int64"), is_stocked=ibis.null("boolean"))
     promised = _.committed.fill_null(0) + _.unsellable.fill_null(0)
     stock = shop.stock.mutate(free=_.available.fill_null(_.on_hand - promised))
+    stock = stock.select("sku", "day_on", "location", "on_hand", "free")
+    stock = _every_day(shop, stock.mutate(location=_.location.fill_null("main")))
     held = stock.group_by("sku", "day_on").aggregate(on_hand=_.on_hand.sum(), free=_.free.sum())
     days = days.left_join(held, ["sku", "day_on"]).drop("sku_right", "day_on_right")
     return days.mutate(is_stocked=(_.free > 0))
 
 
-def _calendar(shop: Store) -> Table:
-    """Every day of the log up to as-of; a trading day is one on which any order was
-    placed.
+def _every_day(shop: Store, stock: Table) -> Table:
+    """The counts with those of locations that count less often than others held until
+    their next count, `MOST_HELD` days at most: what lies in the slow one is on hand on
+    the days in between.
     """
-    traded = shop.orders.select(day_on=_.ordered_on).distinct().mutate(is_trading=True)
+    by_place = stock.group_by("location").aggregate(n=_.day_on.nunique())
+    counted = shop.con.execute(by_place.order_by("location"))
+    slow = list(counted.location[counted.n < SLOW_SHARE * counted.n.max()])
+    if not slow:
+        return stock
+    kept, seldom = (
+        stock.filter(where) for where in (~_.location.isin(slow), _.location.isin(slow))
+    )
+    following = ibis.window(group_by=["sku", "location"], order_by="day_on")
+    seldom = seldom.mutate(next_on=seldom.day_on.lead().over(following))
+    most = seldom.day_on + ibis.interval(days=MOST_HELD)
+    seldom = seldom.mutate(until=ibis.least(seldom.next_on.fill_null(most), most))
+    days = _calendar(shop).select(on="day_on")
+    held = seldom.inner_join(days, [days.on >= seldom.day_on, days.on < seldom.until])
+    held = held.select("sku", "location", "on_hand", "free", day_on="on")
+    return kept.union(held.select(*kept.columns))
+
+
+def _calendar(shop: Store) -> Table:
+    """Every day of the log up to as-of, and whether the shop was open: a quiet day
+    without an order is a trading day, a closed one is not (see `trading`).
+    """
     start, stop = (
         ibis.timestamp(str(day)) for day in (shop.observed_from, shop.as_of + dt.timedelta(days=1))
     )
     every = ibis.range(start, stop, ibis.interval(days=1)).unnest().name("at").as_table()
     every = every.select(day_on=_.at.cast("date"))
-    joined = every.left_join(traded, "day_on").drop("day_on_right")
-    return joined.mutate(is_trading=_.is_trading.fill_null(False))
+    shut = closures(orders_by_day(shop))
+    is_closed = every.day_on.day_of_week.index().isin(shut.weekdays or (-1,))
+    for first, last in shut.runs:
+        is_closed |= every.day_on.between(ibis.literal(first.date()), ibis.literal(last.date()))
+    return every.mutate(is_trading=~is_closed)
 
 
 def _with_calendar_promotions(shop: Store, days: Table) -> Table:
@@ -502,14 +576,14 @@ def _with_calendar_promotions(shop: Store, days: Table) -> Table:
         marked,
         [days.sku == marked.sku, days.day_on >= marked.starts_on, days.day_on <= marked.ends_on],
     )
-    hit = hit.select("sku", "day_on").distinct().mutate(is_listed=True)
+    hit = distinct_rows(hit, "sku", "day_on").mutate(is_listed=True)
     every = promos.filter(_.skus.isnull()).select("starts_on", "ends_on")
     days = days.left_join(hit, ["sku", "day_on"]).drop("sku_right", "day_on_right")
     whole = _calendar(shop).select("day_on")
     shopwide = whole.inner_join(
         every, [whole.day_on >= every.starts_on, whole.day_on <= every.ends_on]
     )
-    shopwide = shopwide.select("day_on").distinct().mutate(is_shopwide=True)
+    shopwide = distinct_rows(shopwide, "day_on").mutate(is_shopwide=True)
     days = days.left_join(shopwide, "day_on").drop("day_on_right")
     return days.mutate(
         is_on_promo=_.is_on_promo | _.is_listed.fill_null(False) | _.is_shopwide.fill_null(False)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import ibis
+import numpy as np
 import pandas as pd
 from ibis import _
 from pandas import DataFrame
@@ -24,6 +25,7 @@ from playbook.store.contract import TABLES
 from playbook.store.privacy import privacy_scan
 from playbook.store.reconcile import ledger
 from playbook.store.shop import Store
+from playbook.store.trading import closures, orders_by_day
 
 __all__ = [
     "Verdict",
@@ -38,7 +40,6 @@ __all__ = [
 LEAST_CUSTOMERS = 200  # fewer exclude what speaks of customers
 LEAST_DAYS = 90  # fewer days of history exclude what speaks of a usual month
 LOYAL_ORDERS = 3
-CLOSED_SHARE = 0.05  # a weekday with orders in fewer of its weeks is a closed day
 # of the order lines, how many must say this
 KNOWN_SHARES = {
     "cost": 0.95,
@@ -87,10 +88,10 @@ def capability(shop: Store) -> DataFrame:
 
 def rows_per_day(shop: Store) -> DataFrame:
     """Day by day of the report month: day_on, orders (missing on days after as-of),
-    verdict (trading, closed day, missing, not yet).
+    verdict (trading, closed day, quiet day, missing, not yet).
     """
     month = pd.date_range(f"{shop.month}-01", periods=pd.Period(shop.month).days_in_month, freq="D")
-    counts = _orders_by_day(shop).reindex(month)
+    counts = orders_by_day(shop).reindex(month)
     has_been = month <= pd.Timestamp(shop.as_of)
     empty = days_without_orders(shop).set_index("day_on").verdict
     return DataFrame(
@@ -144,26 +145,19 @@ def _as_day(value: object) -> object:
     return None if value is None or pd.isna(value) else pd.Timestamp(value).date()
 
 
-def _orders_by_day(shop: Store) -> pd.Series:
-    days = shop.con.execute(shop.orders.group_by(day_on=_.ordered_on).aggregate(orders=_.count()))
-    return days.set_index(pd.to_datetime(days.day_on)).orders
-
-
 def days_without_orders(shop: Store) -> DataFrame:
-    """The days of the report month without an order: day_on, verdict (closed day, or
-    missing).
+    """The days of the report month without an order: day_on, verdict (closed day, quiet
+    day, or missing).
 
-    A weekday on which this shop almost never sells (under 5 % of its weeks) is a closed
-    day; any other empty day is data that should be there and is not.
+    A weekday on which this shop never trades is a closed day; a day as empty as chance
+    leaves some where orders are few is a quiet one; any other is data that should be
+    there and is not, unless the shop was closed.
     """
-    last = min(shop.as_of, shop.observed_to or shop.as_of)
-    every = pd.date_range(shop.observed_from, last, freq="D")
-    counts = _orders_by_day(shop).reindex(every)
-    selling_share = counts.notna().groupby(every.day_of_week).mean()
-    month = counts[counts.index.strftime("%Y-%m") == shop.month]
-    empty = month[month.isna()].index
-    is_closed = selling_share[empty.day_of_week].to_numpy() < CLOSED_SHARE
-    verdicts = ["closed day" if closed else "missing" for closed in is_closed]
+    counts = orders_by_day(shop)
+    shut = closures(counts)
+    empty = counts[(counts == 0) & (counts.index.strftime("%Y-%m") == shop.month)].index
+    is_weekly = empty.day_of_week.isin(shut.weekdays)
+    verdicts = np.select([is_weekly, shut.closed(empty)], ["closed day", "missing"], "quiet day")
     return DataFrame({"day_on": [day.date() for day in empty], "verdict": verdicts})
 
 
@@ -235,14 +229,28 @@ def _month_gates(shop: Store, least_days: int) -> Iterator[Gate]:
 
 
 def _share_set_aside(shop: Store) -> float:
-    """The money of rows that could not be used, as a share of all that was delivered."""
+    """The money of rows that could not be used, as a share of all that was delivered; for
+    orders whose money cannot be told in the shop's currency, their share of all orders.
+    """
     if not shop.has("import_ledger"):
         return 0.0
     rows = shop.import_ledger
     size = rows.amount.abs().cast("float64")
-    aside = size.sum(where=rows.reason.isin(SET_ASIDE))
-    found = shop.con.execute(rows.aggregate(aside=aside, all=size.sum())).iloc[0]
-    return float(found.aside / found["all"]) if found["all"] and found.aside > 0 else 0.0
+    orders = rows.n_orders.cast("float64")
+    found = shop.con.execute(
+        rows.aggregate(
+            aside=size.sum(where=rows.reason.isin(SET_ASIDE)),
+            all=size.sum(),
+            foreign=orders.sum(where=rows.reason == "no_exchange_rate"),
+            kept=orders.sum(where=rows.reason == "kept"),
+        )
+    ).iloc[0]
+    foreign = 0.0 if pd.isna(found.foreign) else float(found.foreign)
+    kept = 0.0 if pd.isna(found.kept) else float(found.kept)
+    shares = [foreign / (foreign + kept)] if foreign else [0.0]
+    if found["all"] and found.aside > 0:
+        shares.append(float(found.aside / found["all"]))
+    return max(shares)
 
 
 def _customer_gates(shop: Store, least_customers: int) -> Iterator[Gate]:

@@ -8,6 +8,7 @@ it is shown.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 import ibis
@@ -78,7 +79,8 @@ def _ledger(shop: Store) -> DataFrame:
     steps += [_less(reason, by_reason[reason]) for reason in LEFT_OUT if by_reason[reason][0]]
     steps += _revenue_steps(shop, by_reason["counted"])
     other = _sums(shop, shop.sales_lines.filter(~_.is_product), "revenue")
-    walked = _walked([*steps, ("memo", "not_a_product (stays inside)", *other)])
+    memos = [("memo", "not_a_product (stays inside)", *other), *_unbooked(shop)]
+    walked = _walked([*steps, *memos])
     _tie_customer_days(shop, walked)
     return walked
 
@@ -111,6 +113,25 @@ def _revenue_steps(shop: Store, counted: Sums) -> list[Step]:
         ),
         ("sum", "known-customer net revenue", rows, n_orders, amount - known_refunds[2]),
     ]
+
+
+def _unbooked(shop: Store) -> Iterator[Step]:
+    """Refunds that reach no revenue, by the reason: of an order nobody knows, of no day,
+    of an order that does not count.
+    """
+    if shop.get("refunds") is None:
+        return
+    booked = shop.booked_refunds.select("refund_id")
+    known = shop.orders.select("order_id", is_there=ibis.literal(True))
+    left = shop.refunds.anti_join(booked, "refund_id").left_join(known, "order_id")
+    reason = ibis.cases(
+        (left.order_id.isnull(), "refunds without a day (not booked)"),
+        (left.is_there.isnull(), "refunds of unknown orders (not booked)"),
+        else_="refunds of orders that do not count (not booked)",
+    )
+    by_reason = left.group_by(reason=reason).aggregate(n=_.count(), amount=_exact(_.amount))
+    for row in shop.con.execute(by_reason.order_by("reason")).itertuples():
+        yield ("memo", row.reason, int(row.n), 0, _decimal(row.amount))
 
 
 def _walked(steps: list[Step]) -> DataFrame:

@@ -1,36 +1,42 @@
 """The zoo: every kind of shop runs a whole month by the command line.
 
-    python tests/proof/proof_zoo.py [--only WORDS] [--home proof/zoo] [--random N]
+    python tests/proof/proof_zoo.py [--only WORDS] [--home proof/zoo] [--random N] [--here]
 
 Each kind of `tests/zoo.py` and each case of `tests/cases/shops` is written and run, its
 chapters counted (done, failed, blocked sections), and the rules of `tests/zoo_rules.py`
 asked of its month. A kind whose month is published is not run again, so that a killed
-proof goes on where it was. `--random` adds shops of the same kinds by other seeds.
+proof goes on where it was; its rules are asked each time. `--random` adds shops of the
+same kinds by other seeds. `--here` executes the notebooks in this process instead of
+kernels (`tests/in_process.py`): faster by the kernels' start and nothing else.
 Exit status: kinds with nothing published, a failed chapter or a broken rule.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from tests import zoo
-from tests.zoo_rules import broken_rules
+import zoo
+from zoo_rules import broken_rules
 
+UNFINISHED = 124  # exit status where shops are left to run
 CHAPTERS = [f"{n:02d}" for n in range(12)]
 
 
-def shops(home: Path, words: list[str], n_random: int) -> dict[str, Path]:
-    """Name -> store folder, written where it is not there yet."""
+def shops(home: Path, words: list[str], n_random: int) -> dict[str, tuple[Path, zoo.Kind]]:
+    """Name -> store folder, written where it is not there yet, and its kind."""
     kinds = {name: (name, 0) for name in zoo.KINDS}
     names = list(zoo.KINDS)
     kinds |= {
@@ -43,42 +49,85 @@ def shops(home: Path, words: list[str], n_random: int) -> dict[str, Path]:
             if not (folder / "store.json").exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 zoo.write(kind, folder, seed=seed)
-            found[name] = folder
+            found[name] = folder, zoo.KINDS[kind]
     cases = {f"case {name}": folder for name, folder in zoo.cases().items()}
-    return found | {n: f for n, f in cases.items() if any(word in n for word in words)}
+    plain = {n: (f, zoo.Kind()) for n, f in cases.items() if any(word in n for word in words)}
+    found |= plain
+    # in the order of the words
+    place = {n: next(i for i, word in enumerate(words) if word in n) for n in found}
+    return {name: found[name] for name in sorted(found, key=place.get)}
 
 
-def run(name: str, store: Path, home: Path) -> dict:
+def by_command_line(words: list[str]) -> tuple[int, str]:
+    """Exit status and all that `playbook` says."""
+    command = [sys.executable, "-m", "playbook", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def in_this_process(words: list[str]) -> tuple[int, str]:
+    """The same, its notebooks executed here."""
+    from in_process import run_months_here
+
+    from playbook.cli import main as playbook
+
+    run_months_here()
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        try:
+            status = playbook([*words, "--jobs", "1"])
+        except SystemExit as left:
+            status = left.code
+        except Exception:
+            traceback.print_exc()
+            status = 99
+    return int(status or 0), told.getvalue()
+
+
+def run(name: str, store: Path, kind: zoo.Kind, place: Path, *, here: bool) -> dict:
     """One month of one shop, or what is known of it from before."""
-    place = home / "runs" / re.sub(r"\W+", "-", name)
     known = place / "proof.json"
     if known.exists():
-        return json.loads(known.read_text(encoding="utf-8"))
-    began = time.perf_counter()
-    command = [sys.executable, "-m", "playbook", "run", "--store", str(store), "--runs", str(place)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    told = {"name": name, "status": done.returncode, "seconds": time.perf_counter() - began}
-    records = [p for p in place.glob("*/*/run.json") if not p.parent.name.startswith(".")]
-    if not records:
-        told |= {"chapters": {}, "rules": [], "said": (done.stdout + done.stderr)[-600:].strip()}
+        told = json.loads(known.read_text(encoding="utf-8"))
     else:
-        record = json.loads(records[0].read_text(encoding="utf-8"))
+        shutil.rmtree(place, ignore_errors=True)
+        words = ["run", "--store", str(store), "--runs", str(place)]
+        words += ["--month", kind.month] if kind.month else []
+        began = time.perf_counter()
+        status, said = (in_this_process if here else by_command_line)(words)
+        told = {"name": name, "status": status, "seconds": time.perf_counter() - began}
+        told["said"] = said[-1500:].strip()
+    records = [p for p in place.glob("*/*/run.json") if not p.parent.name.startswith(".")]
+    told |= {"chapters": {}, "rules": []}
+    for path in records[:1]:
+        record = json.loads(path.read_text(encoding="utf-8"))
         told["chapters"] = {
             n[:2]: "failed" if e["status"] == "failed" else len(e.get("blocked", []))
             for n, e in record["notebooks"].items()
         }
-        told["rules"], told["said"] = broken_rules(records[0].parent), ""
+        told["rules"] = broken_rules(path.parent, store)
+    told["is_named"] = is_named(told, kind)
     place.mkdir(parents=True, exist_ok=True)
     known.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
     return told
+
+
+def is_named(told: dict, kind: zoo.Kind) -> bool:
+    """A month that cannot be published is refused by name, without a traceback."""
+    is_refusal = told["status"] not in (0, 3, 99) and "Traceback" not in told["said"]
+    return bool(kind.refused) and is_refusal and kind.refused in told["said"]
 
 
 def row(told: dict) -> str:
     """A line of the table: `.` done, a number of blocked sections, `F` failed."""
     marks = {"failed": "F", 0: "."}
     cells = [str(marks.get(n := told["chapters"].get(c, "-"), n)) for c in CHAPTERS]
-    state = "published" if told["chapters"] else "nothing"
+    state = "published" if told["chapters"] else "refused" if told["is_named"] else "nothing"
     return f"{told['name'][:30]:30s} {' '.join(f'{c:>2s}' for c in cells)}  {state}"
+
+
+def _not_saved(*_given: object, **_how: object) -> None:
+    """A drawing is made and not written."""
 
 
 def main() -> int:
@@ -87,15 +136,28 @@ def main() -> int:
     asked.add_argument("--only", nargs="*", default=[""], help="words of the kinds' names")
     asked.add_argument("--home", type=Path, default=ROOT / "proof" / "zoo")
     asked.add_argument("--random", type=int, default=0, help="further shops by other seeds")
+    asked.add_argument("--seconds", type=float, default=1e9, help="start no shop after so many")
+    asked.add_argument("--here", action="store_true", help="notebooks in this process")
+    asked.add_argument("--bare", action="store_true", help="and no drawing saved")
     given = asked.parse_args()
+    if given.bare:
+        from matplotlib.figure import Figure
+
+        Figure.savefig = _not_saved
     print(f"{'kind':30s} {' '.join(CHAPTERS)}", flush=True)
-    wrong = 0
-    for name, store in shops(given.home, given.only, given.random).items():
-        told = run(name, store, given.home)
+    wrong, began = 0, time.perf_counter()
+    for name, (store, kind) in shops(given.home, given.only, given.random).items():
+        if time.perf_counter() - began > given.seconds:
+            print("more to run: start again")
+            return UNFINISHED
+        place = given.home / "runs" / re.sub(r"\W+", "-", name)
+        told = run(name, store, kind, place, here=given.here)
         print(f"{row(told)} {told['seconds']:.0f} s", flush=True)
-        for line in [*told["rules"], *told["said"].splitlines()[-4:]]:
+        is_right = told["is_named"] or (bool(told["chapters"]) and not told["rules"])
+        said = [] if told["chapters"] or told["is_named"] else told["said"].splitlines()[-4:]
+        for line in [*told["rules"], *said]:
             print(f"    {line}", flush=True)
-        wrong += not told["chapters"] or bool(told["rules"])
+        wrong += not is_right
     print(f"{wrong} kinds are not right")
     return min(wrong, 100)
 

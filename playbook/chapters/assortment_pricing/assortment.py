@@ -166,7 +166,8 @@ def roles(
     units than the median. campaign 活动款: at least half of its units discounted, and
     elastic (interval below −1) where elasticity is known. traffic 引流款: views (or,
     without them, share of new buyers) in the top quartile, margin share below the
-    median. profit 利润款: margin share at or above the 60th percentile. core 常规: the rest.
+    median. profit 利润款: a margin, its share at or above the 60th percentile. core 常规:
+    the rest.
     Rules that need a cost are skipped without one.
     """
     sku, share, price = (
@@ -183,7 +184,7 @@ def roles(
         "image": (price >= price.quantile(IMAGE_QUANTILE)) & (year.units < year.units.median()),
         "campaign": (year.discounted_share >= CAMPAIGN_SHARE) & ~(high >= -1),
         "traffic": (draw > draw.quantile(TRAFFIC_QUANTILE)) & (share < share.median()),
-        "profit": share >= share.quantile(PROFIT_QUANTILE),
+        "profit": (share >= share.quantile(PROFIT_QUANTILE)) & (share > 0),
     }
     role = np.select(list(tests.values()), list(tests), "core")
     rules = {name: say(f"assortment_pricing.rule_{name}", days=clear_days) for name in set(role)}

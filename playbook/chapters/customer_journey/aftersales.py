@@ -19,7 +19,7 @@ from playbook import tables
 from playbook.chapters.customer_journey.visits import filled
 from playbook.errors import PlaybookError
 from playbook.methods.proportions import wilson
-from playbook.store import expression
+from playbook.store import distinct_rows, expression, one_if
 
 __all__ = ["payments", "returns", "service"]
 
@@ -48,7 +48,9 @@ def returns(
     lines sold, carried to money by share / line share. Months whose last day is younger
     than `ripe_days` are `partial`: their share will rise. Reasons and skus count only
     orders old enough, of the last `months` and three more; the base of a reason is all
-    sold. Cancellations are no returns.
+    sold. Cancellations are no returns, and money back on postage, fees and the like is
+    no return of goods. Where more was given back than was sold in the same period (it
+    was sold before), there is no share.
 
     Where the source does not say which order more than a twentieth of the money belongs
     to, `basis` is `booking` instead of `order`: refunds count in the period they were
@@ -57,11 +59,13 @@ def returns(
     observed. `lines`: sales_lines; `refunds`: booked_refunds (order_id, line_no, sku,
     ordered_on, refunded_on, amount, kind, reason).
     """
+    lines = expression(lines)
     back = expression(refunds).filter(_.kind != "cancellation")
+    lines, back = _of_goods(lines, back) if "is_product" in lines.columns else (lines, back)
     is_linked = _is_linked(back)
     ripe_on = as_of - dt.timedelta(days=ripe_days if is_linked else 0)
     first = Timestamp(as_of) + pd.Timedelta(days=1) - pd.DateOffset(months=months + 3)
-    sold = expression(lines).mutate(on=_.ordered_on)
+    sold = lines.mutate(on=_.ordered_on)
     back = _with_line_id(back.mutate(on=back.ordered_on if is_linked else back.refunded_on))
     sold, back = (t.filter(t.on.between(first.replace(day=1).date(), as_of)) for t in (sold, back))
     views = []
@@ -99,7 +103,7 @@ def service(tickets: Table, *, as_of: dt.date, level: float = 0.95) -> DataFrame
         **hours,
         topic=_.topic.fill_null("not stated"),
         is_now=_.opened_at.date() >= start.date(),
-        reopened=_.is_reopened.cast("float64"),
+        reopened=one_if(cases.is_reopened).cast("float64"),
         csat=_.csat.cast("float64"),
     )
     frame = cases.order_by("topic", "first_reply", "closed").to_pandas()
@@ -139,6 +143,18 @@ def payments(orders: Table, *, as_of: dt.date, level: float = 0.95) -> DataFrame
     table["low"], table["high"] = wilson(table.unpaid, table.orders, level)
     table["status"] = np.where(table.month == f"{as_of:%Y-%m}", "partial", "complete")
     return table[tables.schema("customer_journey.payments").names]
+
+
+def _of_goods(lines: Table, back: Table) -> tuple[Table, Table]:
+    """The lines of products, and the refunds that are not of something else: by their
+    line where they name one, else by a sku under which no product is sold.
+    """
+    others = lines.filter(~_.is_product)
+    goods = lines.filter(_.is_product)
+    no_goods = distinct_rows(others.filter(_.sku.notnull()), "sku")
+    no_goods = no_goods.anti_join(goods.filter(_.sku.notnull()), "sku")
+    back = back.anti_join(others.select("order_id", "line_no"), ["order_id", "line_no"])
+    return goods, back.anti_join(no_goods, "sku")
 
 
 def _is_linked(back: Table) -> bool:
@@ -187,7 +203,9 @@ def _with_shares(table: DataFrame, level: float) -> DataFrame:
     low, high = wilson(n_back, table.n_lines, level)
     scale = share / (n_back / table.n_lines).where(n_back > 0)
     low = (low * scale).fillna(0.0).where(share.notna())
-    return table.assign(share=share, low=low, high=high * scale.fillna(1.0))
+    is_share = table.returned <= table.sold
+    shares = {"share": share, "low": low, "high": high * scale.fillna(1.0)}
+    return table.assign(**{name: ends.where(is_share) for name, ends in shares.items()})
 
 
 def _topic(cases: DataFrame, level: float) -> dict[str, float]:

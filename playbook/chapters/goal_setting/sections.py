@@ -69,7 +69,8 @@ def keep(
     if frame is not None:
         results.table(name, frame)
         table = (frame.query(rows) if rows else frame)[shown or list(frame)]
-        table = table if form else table.round(digits)
+        numbers = dict.fromkeys(table.select_dtypes("number"), digits)
+        table = table if form else table.round(numbers)
         print(table.to_string(index=False, float_format=form.format if form else None))
     elif otherwise:
         print(otherwise)

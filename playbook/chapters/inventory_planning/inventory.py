@@ -277,7 +277,9 @@ def service_cash(
         cycle = float((stock >= window)[window > 0].mean())
         rows.append((aim, float(held.sum()), fill, cycle, np.nan))
     table = frame_of("inventory_planning.service_cash", rows)
-    return table.assign(step_cost=table.stock_value.diff() / (100 * table.fill_share.diff()))
+    points = 100 * table.fill_share.diff()
+    # a step that fills no more has no price
+    return table.assign(step_cost=table.stock_value.diff() / points.where(points > 0))
 
 
 @returns("inventory_planning.overstock")

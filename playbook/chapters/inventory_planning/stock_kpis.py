@@ -15,7 +15,7 @@ from pandas import Timestamp
 
 from playbook.chapters.inventory_planning.supply import Supply
 from playbook.measures.demand_panel import DemandPanel, hidden_demand
-from playbook.store import expression
+from playbook.store import expression, one_if
 from playbook.tables import frame_of, returns
 
 __all__ = ["stock_kpis", "logistics_cost"]
@@ -33,7 +33,8 @@ def stock_kpis(
     """Monthly series in the scorecard's columns: turn, doi_days, gmroi, fill_rate,
     stockout_share. Weeks are booked to the month they end in; a month counts as
     complete when all its weeks are there. Stock and cost of goods are at the present
-    unit cost, skus without one left out.
+    unit cost, skus without one left out. `n` counts skus: those valued, those on sale,
+    or those of the top list on sale.
     """
     month = (panel.starts + pd.Timedelta(days=6)).strftime("%Y-%m")
     cost = supply.of(panel).unit_cost.to_numpy(float)
@@ -50,18 +51,20 @@ def stock_kpis(
         margin = np.nansum(panel.margin[:, weeks]) * 365 / n_days
         units, on_sale = panel.units[:, weeks].sum(), is_live[np.ix_(top, weeks)]
         out = (1 - panel.exposure)[np.ix_(top, weeks)][on_sale].sum()
+        n_valued = (np.isfinite(panel.on_hand[:, weeks]).any(axis=1) & np.isfinite(cost)).sum()
+        n_live, n_top = is_live[:, weeks].any(axis=1).sum(), on_sale.any(axis=1).sum()
         figures = {
-            "turn": (goods_cost, valued),
-            "doi_days": (365 * valued, goods_cost),
-            "gmroi": (margin, valued),
-            "fill_rate": (units, units + hidden[:, weeks].sum()),
-            "stockout_share": (out, on_sale.sum()),
+            "turn": (goods_cost, valued, n_valued),
+            "doi_days": (365 * valued, goods_cost, n_valued),
+            "gmroi": (margin, valued, n_valued),
+            "fill_rate": (units, units + hidden[:, weeks].sum(), n_live),
+            "stockout_share": (out, on_sale.sum(), n_top),
         }
         is_over = Timestamp(as_of) >= Timestamp(name) + pd.offsets.MonthEnd(0)
         status = "complete" if is_over else "partial"
-        for metric, (part, whole) in figures.items():
+        for metric, (part, whole, n_skus) in figures.items():
             amount = part / whole if whole > 0 and np.isfinite(part) else np.nan
-            rows.append((metric, name, amount, np.nan, np.nan, float(len(weeks)), status))
+            rows.append((metric, name, amount, np.nan, np.nan, float(n_skus), status))
     return frame_of("inventory_planning.kpis", rows)
 
 
@@ -84,6 +87,6 @@ def logistics_cost(orders: ibis.Table, *, as_of: dt.date) -> pd.DataFrame:
         shipping_cost=cost.sum(),
         cost_per_order=cost.mean(),
         charged_per_order=parcels.shipping.cast("float64").mean(),
-        late_share=(parcels.delivered_at > parcels.promised_at).cast("float64").mean(),
+        late_share=one_if(parcels.delivered_at > parcels.promised_at).mean(),
     )
     return costs.order_by("month", "carrier").to_pandas()

@@ -13,6 +13,7 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import ibis
 import numpy as np
 import pandas as pd
 from ibis import Table
@@ -156,17 +157,22 @@ def _counted(stock: Table | None, as_of: dt.date) -> tuple[DataFrame, set[str], 
 
 
 def _latest_stock(stock: Table, as_of: dt.date) -> DataFrame:
-    """Closing position of each sku on its last day, over all locations; free units
-    where the export has them.
+    """Closing position of each sku, over the last count of every location that still
+    counts it; free units where the export has them.
     """
     days = expression(stock)
     days = days.mutate(day_on=days.day_on.cast("date"))
     days = days.filter(days.day_on <= as_of)
     counts = ("on_hand", "available", "committed", "unsellable")
     counts = [column for column in counts if column in days.columns]
-    days = days.select("sku", "day_on", *counts)
-    last = days.group_by("sku").aggregate(last_on=days.day_on.max())
-    days = days.inner_join(last, [days.sku == last.sku, days.day_on == last.last_on])
+    place = days.location.fill_null("main") if "location" in days.columns else ibis.literal("main")
+    days = days.select("sku", "day_on", *counts, place=place)
+    last = days.group_by("sku", "place").aggregate(last_on=days.day_on.max())
+    newest = last.group_by("sku").aggregate(newest_on=last.last_on.max())
+    last = last.inner_join(newest, "sku")
+    last = last.filter(last.last_on >= last.newest_on - ibis.interval(days=STALE_DAYS))
+    same = [days.sku == last.sku, days.place == last.place, days.day_on == last.last_on]
+    days = days.semi_join(last, same)
     sums = {column: days[column].sum().cast("float64") for column in counts}
     by_sku = days.group_by("sku").aggregate(counted_on=days.day_on.max(), **sums)
     held = by_sku.order_by("sku").to_pandas()

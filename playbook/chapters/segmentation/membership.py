@@ -57,6 +57,8 @@ LEAST_SEEN = 30
 LEAST_EXPECTED, LEAST_BANDS = 20, 6
 #: share of the buyers all tiers together may hold
 MOST_SHARE = 0.3
+#: a tier starts at so many times the threshold of the one before it, at least
+LEAST_STEP = 1.25
 #: searches on resampled customers
 SEARCHES = 20
 #: share of a threshold from which on a member might keep the tier
@@ -100,7 +102,7 @@ def annual_amounts(customer_days: Table, *, as_of: date, basis: str = "revenue")
 
 def _scale(amounts: DataFrame) -> float:
     """What turns the amounts into those of a year, where the period is shorter."""
-    return 365 / float(amounts.period_days.iloc[0])
+    return 365 / max(float(amounts.period_days.iloc[0]), 1.0)
 
 
 def judge_tiers(amounts: DataFrame, tiers: DataFrame) -> DataFrame:
@@ -168,8 +170,9 @@ def search_tiers(amounts: DataFrame, benefits: DataFrame, *, least_members: int 
     lowest first, cost rising), judged as in `judge_tiers`.
 
     Each tier holds at least `least_members`, all tiers together at most three in ten of
-    the buyers. Returns the rows of `judge_tiers` for the best set (largest sum of
-    tier_net; equal sums: the higher thresholds, which cost less), with n_sets tried.
+    the buyers, and each starts at `LEAST_STEP` times the one before or more. Returns
+    the rows of `judge_tiers` for the best set (largest sum of tier_net; equal sums: the
+    higher thresholds, which cost less), with n_sets tried.
     Raises PlaybookError where the shop is too small for the tiers asked for.
     """
     is_buyer = amounts.qualify > 0
@@ -191,7 +194,8 @@ def search_tiers(amounts: DataFrame, benefits: DataFrame, *, least_members: int 
     for chosen in islice(combinations(range(len(grid)), n_tiers), MOST_SETS):
         at = np.array(chosen)
         members = _within(n_above[at])
-        if (members < least_members).any():
+        is_step = grid[at][1:] >= LEAST_STEP * grid[at][:-1]
+        if (members < least_members).any() or not is_step.all():
             continue
         n_sets += 1
         net = (uplifts * _within(worth_above[at]) - members * cost).sum()

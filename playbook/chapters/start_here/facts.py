@@ -4,6 +4,8 @@ and as signs of risk. The monthly review opens no raw table; it reads these fact
 
 from __future__ import annotations
 
+import datetime as dt
+
 import ibis
 import pandas as pd
 from ibis import Table, Value, _
@@ -11,18 +13,18 @@ from pandas import DataFrame, Timestamp
 
 from playbook.measures.ad_spend import read_extract
 from playbook.measures.metrics import months_back
+from playbook.measures.odd_buyers import BURST_ORDERS, LIMITS, YEAR
 from playbook.measures.revenue_days import (
     promotion_calendar,
     sums_by_day,
 )
 from playbook.measures.sums import in_months, sums_by, total
+from playbook.messages import say
 from playbook.store import Store
-from playbook.tables import returns, schema
+from playbook.tables import frame_of, returns, schema
 
-__all__ = ["breakdown", "daily", "risk_indicators"]
+__all__ = ["breakdown", "daily", "odd_buyers_table", "risk_indicators"]
 
-#: so many orders of one customer on one day are a sign of fake orders
-BURST_ORDERS = 5
 #: months over which a sku's pace of sale is taken
 PACE_MONTHS = 6
 RISK_MONTHS = 13
@@ -185,7 +187,7 @@ def _visits(shop: Store, days: pd.DatetimeIndex) -> DataFrame:
 
 def _in_stock(shop: Store) -> pd.Series:
     """Share of the range that was in stock, by month: each sku counts as it sold on its
-    stocked days of late.
+    stocked days of late. Empty where nothing was ever sold.
     """
     by_sku = sums_by(
         shop.sku_days.mutate(month=_.day_on.strftime("%Y-%m")),
@@ -195,10 +197,29 @@ def _in_stock(shop: Store) -> pd.Series:
         stocked=total("is_stocked"),
         days=_.count().cast("float64"),
     )
+    if by_sku.empty:
+        return pd.Series(dtype=float)
     wide = by_sku.pivot(index="month", columns="sku").fillna(0.0)
     late = wide[["sold", "stocked"]].rolling(PACE_MONTHS, min_periods=1).sum()
     pace = (late.sold / late.stocked.where(late.stocked > 0)).fillna(0.0)
     return (pace * wide.stocked).sum(axis=1) / (pace * wide.days).sum(axis=1)
+
+
+@returns("start_here.odd_buyers")
+def odd_buyers_table(shop: Store, odd: DataFrame) -> DataFrame:
+    """Software and business buyers among the customers, and the rule they are told by.
+    `odd`: those of `odd_buyers`.
+    """
+    since = ibis.literal(shop.as_of - dt.timedelta(days=YEAR))
+    known = shop.sales_orders.filter(_.customer_id.notnull() & (_.ordered_on > since))
+    whole = float(shop.con.execute(known.revenue.sum().cast("float64")) or 0.0)
+    rows = []
+    for kind in ("machine", "business"):
+        part = odd[odd.kind == kind]
+        revenue, rule = float(part.revenue.sum()), say(f"start_here.rule_{kind}", **LIMITS)
+        share = revenue / whole if whole > 0 else None
+        rows.append((kind, len(part), int(part.orders.sum()), revenue, share, rule))
+    return frame_of("start_here.odd_buyers", rows)
 
 
 @returns("start_here.indicators")

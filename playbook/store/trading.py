@@ -1,0 +1,108 @@
+"""On which days the shop was closed, told from its orders alone.
+
+A day without an order is a day on which nothing was sold, unless chance does not make
+such a day: a weekday on which the shop does not sell, or a run of empty days longer than
+its trade around them would leave. What is closed is not observed; what is quiet is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from ibis import _
+from numpy import ndarray
+from pandas import DataFrame, Series
+
+from playbook.store.shop import Store
+
+__all__ = ["Closures", "closures", "orders_by_day"]
+
+CLOSED_SHARE = 0.05  # a closed weekday has orders in fewer of its weeks
+WEEKDAY_CHANCE = 1e-4  # and chance would leave so few of them less often than this
+RUN_CHANCE = 0.01  # a log has one such run of empty days by chance less often than this
+LEAST_RATIO, NEARLY_POISSON = 1e-6, 1e-3  # of variance and mean of a day's orders
+NEAR_DAYS = 91  # to either side: the trade a run is held against
+
+
+@dataclass(frozen=True)
+class Closures:
+    """Weekdays closed all through the log (0 is Monday), and runs of closed days between
+    them (first and last day, both closed).
+    """
+
+    weekdays: tuple[int, ...]
+    runs: tuple[tuple[pd.Timestamp, pd.Timestamp], ...]
+
+    def closed(self, days: pd.DatetimeIndex) -> ndarray:
+        """Whether the shop was closed, day by day."""
+        is_closed = np.isin(days.day_of_week, self.weekdays)
+        for first, last in self.runs:
+            is_closed |= (days >= first) & (days <= last)
+        return is_closed
+
+
+def orders_by_day(shop: Store) -> Series:
+    """Orders placed on every day of the log, 0 on days without any."""
+    counted = shop.con.execute(shop.orders.group_by(day_on=_.ordered_on).aggregate(n=_.count()))
+    days = Series(counted.n.to_numpy(), index=pd.to_datetime(counted.day_on))
+    last = min(shop.as_of, shop.observed_to or shop.as_of)
+    return days.reindex(pd.date_range(shop.observed_from, last), fill_value=0)
+
+
+def closures(orders: Series) -> Closures:
+    """When a shop was closed. `orders`: orders placed by day, one row for every day of
+    the log, 0 on days without any.
+    """
+    weekdays = tuple(_closed_weekdays(orders))
+    held = orders[~np.isin(orders.index.day_of_week, weekdays)]
+    return Closures(weekdays, tuple(_closed_runs(held)))
+
+
+def _closed_weekdays(orders: Series) -> Iterator[int]:
+    """Weekdays on which the shop almost never sells, where its other days make that no
+    chance (binomial, one-sided).
+    """
+    from scipy.stats import binom
+
+    by_day = DataFrame({"sold": orders.to_numpy() > 0, "weekday": orders.index.day_of_week})
+    counts = by_day.groupby("weekday").sold.agg(["sum", "count"])
+    for weekday, (n_sold, n_days) in zip(counts.index, counts.to_numpy(), strict=True):
+        others = counts.drop(weekday)
+        # days that are closed themselves say nothing of chance
+        others = others[others["sum"] >= CLOSED_SHARE * others["count"]]
+        if n_sold >= CLOSED_SHARE * n_days or others.empty:
+            continue
+        usual = others["sum"].sum() / others["count"].sum()
+        if binom.cdf(n_sold, n_days, usual) < WEEKDAY_CHANCE:
+            yield int(weekday)
+
+
+def _closed_runs(orders: Series) -> Iterator[tuple[pd.Timestamp, pd.Timestamp]]:
+    """Runs of days without an order, weekly closing days aside, that the trade of the
+    days around them would leave by chance less than once in `1 / RUN_CHANCE` such logs.
+    """
+    counts, days = orders.to_numpy(float), orders.index
+    is_empty = counts == 0
+    turns = np.flatnonzero(np.diff(np.r_[False, is_empty, False]))
+    for start, stop in zip(turns[::2], turns[1::2], strict=True):
+        around = np.r_[counts[max(start - NEAR_DAYS, 0) : start], counts[stop : stop + NEAR_DAYS]]
+        if np.log(len(counts)) + (stop - start) * _log_empty(around) < np.log(RUN_CHANCE):
+            yield days[start], days[stop - 1]
+
+
+def _log_empty(counts: ndarray) -> float:
+    """The log of the chance that a day has no order, from the mean and the variance of
+    these days: negative binomial where they vary more than by Poisson, binomial where
+    less; 0 where there is none to tell.
+    """
+    mean = counts.mean() if len(counts) else 0.0
+    if not mean > 0:
+        return 0.0
+    ratio = max(counts.var() / mean, LEAST_RATIO)
+    if abs(ratio - 1) < NEARLY_POISSON:
+        return -mean
+    # both laws: mean * log(ratio) / (ratio - 1), which is `mean` at a ratio of one
+    return -mean * np.log(ratio) / (ratio - 1)
