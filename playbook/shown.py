@@ -6,6 +6,7 @@ what is missing as a dash; never 1.121e+07.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ WIDEST = 120  # letters of a text before it is cut
 GROUPED_FROM = 10_000  # whole numbers from here on have their thousands apart; years do not
 DIGITS = ((1000, 0), (100, 1), (1, 2), (0.001, 3))  # from this size on, digits after the point
 MOST_DIGITS = 12
+LONG_NUMBER = re.compile(r"-?\d+\.\d{7,}")
 
 
 def shown_number(value: float) -> str:
@@ -89,6 +91,6 @@ def _counted(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return shown_number(value)
-    return str(value)
+    # a column of several kinds keeps its numbers as they were written
+    is_number = isinstance(value, float) or LONG_NUMBER.fullmatch(str(value))
+    return shown_number(float(value)) if is_number else str(value)
