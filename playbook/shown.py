@@ -80,7 +80,8 @@ def _form(name: str, values: pd.Series) -> Callable[[Any], str] | None:
     if pd.api.types.is_numeric_dtype(values):
         is_share = name == "share" or name.endswith("_share")
         return shown_share if is_share else _counted
-    return _text if values.dtype == object else None
+    is_text = values.dtype == object or pd.api.types.is_string_dtype(values)
+    return _text if is_text else None
 
 
 def _counted(value: Any) -> str:
