@@ -19,7 +19,7 @@ MISSING = "–"
 WIDEST = 120  # letters of a text before it is cut
 GROUPED_FROM = 10_000  # whole numbers from here on have their thousands apart; years do not
 DIGITS = ((1000, 0), (100, 1), (1, 2), (0.001, 3))  # from this size on, digits after the point
-MOST_DIGITS = 12
+MOST_DIGITS = 8  # what is smaller is nothing to a reader
 LONG_NUMBER = re.compile(r"-?\d+\.\d{7,}")
 
 
@@ -62,6 +62,11 @@ def frame_html(frame: DataFrame) -> str:
     if frame.columns.is_unique and words.isna().to_numpy().any():
         # pandas writes None and <NA> of such columns whatever it is told
         frame = frame.assign(**words.astype(object).where(words.notna(), MISSING))
+    counts = frame.select_dtypes("number")
+    if frame.columns.is_unique:
+        # <NA> of whole numbers likewise
+        holes = [c for c in counts if counts[c].dtype.kind != "f" and counts[c].isna().any()]
+        frame = frame.astype(dict.fromkeys(holes, "float64"))
     named = {name: _form(str(name), frame[name]) for name in frame if frame.columns.is_unique}
     rows, columns = (pd.get_option(f"display.max_{what}") for what in ("rows", "columns"))
     return frame.to_html(
