@@ -99,7 +99,8 @@ def returns(name: str) -> Callable[[Function], Function]:
                 raise ValueError(problem)
             return frame
 
-        checked.__doc__ = f"{function.__doc__ or ''}\n{_columns_text(described)}"
+        # the plain function too: tools that read docstrings look behind the decorator
+        function.__doc__ = checked.__doc__ = f"{function.__doc__ or ''}\n{_columns_text(described)}"
         return checked  # type: ignore[return-value]
 
     return decorate

@@ -50,13 +50,11 @@ def test_every_sentence_of_an_exercise_is_said_in_both_languages(path):
 
 def questions_in_the_notebook(exercise):
     """The cell of an English page and that of a page in both languages."""
+    yield exercise.cell("en")
     head = (
         f"**Exercise {exercise.number} · {exercise.title.en}** ({exercise.level}, {exercise.kind})"
     )
-    english = [f"- **{letter}** {text.en}" for letter, text in exercise.choices.items()]
     both = [f"- **{letter}** {text.en} · {text.zh}" for letter, text in exercise.choices.items()]
-    parts = [head, exercise.prompt.en, "\n".join(english)]
-    yield "\n\n".join(filter(None, parts))
     parts = [head, exercise.prompt.en, "\n".join(both), exercise.prompt.zh]
     yield "\n\n".join(filter(None, parts))
 

@@ -23,6 +23,7 @@ from pandas import DataFrame, Series
 from playbook.errors import PlaybookError
 from playbook.measures.odd_buyers import odd_buyers, ordinary
 from playbook.measures.sums import sums_by, total
+from playbook.places import shipped
 
 if TYPE_CHECKING:
     from playbook.store import Store
@@ -130,7 +131,7 @@ def benchmarks() -> DataFrame:
     unit, denominator, source, year, confidence, caveat. They orient and never pass or
     fail anything.
     """
-    return pd.read_csv(Path(__file__).resolve().parents[2] / "data" / "benchmarks.csv")
+    return pd.read_csv(shipped("data", "benchmarks.csv"))
 
 
 def months_back(month: str, n: int) -> list[str]:

@@ -26,6 +26,7 @@ from typing import Any
 from playbook.errors import Blocked, PlaybookError
 from playbook.runs.folders import write_text
 from playbook.runs.kernels import RUNNING, register_engine
+from playbook.translation import in_language
 
 __all__ = [
     "Outcome",
@@ -165,6 +166,7 @@ def execute_notebook(
     from papermill.execute import execute_notebook as papermill_execute
 
     nb = nbformat.read(source, as_version=4)
+    in_language(nb.cells, source)
     nb.metadata["kernelspec"] = KERNEL
     watch = _Watch(_sections(nb), on_cell)
     started = time.monotonic()

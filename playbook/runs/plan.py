@@ -23,9 +23,11 @@ from playbook.chapters.registry import chapter as registered
 from playbook.chapters.registry import place_of
 from playbook.errors import PlaybookError
 from playbook.messages import language, say
+from playbook.places import shipped
 from playbook.runs.execute import Outcome, declared_parameters, notebook_code, typed_parameter
 from playbook.runs.folders import digest_text, published_months, shop_folder
 from playbook.store import Store, open_store
+from playbook.translation import in_language
 
 __all__ = [
     "Chapter",
@@ -109,8 +111,7 @@ def notebooks_folder() -> Path:
     """Where the chapters lie: beside the package, else `notebooks` of the present
     folder.
     """
-    beside = Path(__file__).resolve().parents[2] / "notebooks"
-    return beside if beside.is_dir() else Path("notebooks").resolve()
+    return shipped("notebooks")
 
 
 def notebook_paths(*folders: Path) -> dict[str, Path]:
@@ -303,7 +304,7 @@ def working_copy(chapter: str, store: str, month: str | None, into: Path) -> Pat
         raise PlaybookError("runs.no_chapter", name=chapter, known=", ".join(paths))
     name = min(names)
     notebook = json.loads(paths[name].read_text(encoding="utf-8"))
-    for cell in notebook["cells"]:
+    for cell in in_language(notebook["cells"], paths[name]):
         if "parameters" in cell.get("metadata", {}).get("tags", []):
             text = "".join(cell["source"])
             for key, value in (("month", shop.month), ("store", _place(store))):

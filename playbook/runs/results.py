@@ -22,6 +22,7 @@ from playbook.chapters.registry import chapter
 from playbook.decisions import Decision
 from playbook.errors import Blocked, PlaybookError
 from playbook.messages import say
+from playbook.places import project_folder
 from playbook.tables import schema
 
 if TYPE_CHECKING:
@@ -332,8 +333,7 @@ def month_folder(given: str, *, store: str, month: str) -> Path:
     """The month folder to review: the one given, or `runs/<store>/<month>` of this
     project.
     """
-    project = Path(__file__).resolve().parents[2]
-    return Path(given) if given else project / "runs" / Path(store).name / month
+    return Path(given) if given else project_folder() / "runs" / Path(store).name / month
 
 
 def read_results(folder: str | Path) -> dict[str, DataFrame]:

@@ -13,6 +13,7 @@ import ibis
 from ibis import Table
 
 from playbook.errors import PlaybookError
+from playbook.places import project_folder
 from playbook.store.cache import (
     cache_folder,
     code_version,
@@ -74,7 +75,7 @@ def _folder(where: str) -> Path:
         except (ImportError, AttributeError) as error:
             raise PlaybookError("store.cannot_be_made", where=where, reason=error) from None
         return Path(make(preset) if preset else make())
-    project = Path(__file__).resolve().parents[2]
+    project = project_folder()
     for folder in (Path(where), project / where, project / "stores" / where):
         if folder.is_dir():
             return folder.resolve()

@@ -126,6 +126,16 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({self.name!r}, as of {self.as_of}, {len(self.uncut)} tables)"
 
+    def __dir__(self) -> list[str]:
+        """The tables too, so that Tab offers those this shop has."""
+        tables = [*self.uncut, *self._recipes.derived]
+        return sorted({*super().__dir__(), *tables})
+
+    def _repr_html_(self) -> str:
+        from playbook.store.overview import shop_page
+
+        return shop_page(self)
+
     def __getattr__(self, name: str) -> Table:
         if name.startswith("_"):
             raise AttributeError(name)

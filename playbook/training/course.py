@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from playbook.errors import PlaybookError
+from playbook.messages import speaking
+from playbook.places import shipped
 from playbook.store import open_store
 from playbook.training.checker import LANGUAGES
+from playbook.training.exercise import find_exercise
 from playbook.training.learners import learner_file, record
+from playbook.translation import in_language
 
 #: once the chapters are known
 AFTERWARDS = ("case_files.ipynb", "shop_game.ipynb")
 
 
 def _folder() -> Path:
-    beside = Path(__file__).resolve().parents[2] / "notebooks" / "training"
-    return beside if beside.is_dir() else Path("notebooks/training").resolve()
+    return shipped("notebooks", "training")
 
 
 def training_notebooks() -> list[Path]:
@@ -58,11 +61,23 @@ def start_course(
         target = folder / path.name
         if not target.exists():
             notebook = json.loads(path.read_text(encoding="utf-8"))
+            if lang == "zh":
+                _in_chinese(notebook["cells"], path)
             filled = with_parameters(notebook, parameters)
             text = json.dumps(filled, indent=1, ensure_ascii=False)
             target.write_text(text + "\n", encoding="utf-8")
     record(learner, "course", event="start", store=shop.name, month=shop.month)
     return folder, [path.name for path in paths]
+
+
+def _in_chinese(cells: list[dict[str, Any]], path: Path) -> None:
+    """The prose from its translations, the questions from the exercises themselves."""
+    with speaking("zh"):
+        in_language(cells, path)
+    for cell in cells:
+        asked = re.match(r"\*\*Exercise (\S+) ·", "".join(cell["source"]))
+        if asked:
+            cell["source"] = find_exercise(asked[1]).cell("zh").splitlines(keepends=True)
 
 
 def with_parameters(notebook: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:

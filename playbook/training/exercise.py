@@ -165,6 +165,13 @@ class Exercise:
         """`03` of `03.2`."""
         return self.number.rpartition(".")[0]
 
+    def cell(self, language: str = "en") -> str:
+        """The question as a notebook's text cell."""
+        word = said("training.exercise_heading", number=self.number).tell(language)
+        choices = [f"- **{letter}** {text.tell(language)}" for letter, text in self.choices.items()]
+        head = f"**{word} · {self.title.tell(language)}** ({self.level}, {self.kind})"
+        return "\n\n".join(filter(None, [head, self.prompt.tell(language), "\n".join(choices)]))
+
     def question(self, language: str = "en") -> str:
         """Title, prompt and choices as plain text."""
         lines = [f"{self.number} · {self.title.tell(language)}", self.prompt.tell(language)]

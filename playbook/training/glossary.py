@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import pandas as pd
 from pandas import DataFrame
 
-GLOSSARY = Path(__file__).resolve().parents[2] / "data" / "glossary.csv"
+from playbook.places import shipped
+
+GLOSSARY = shipped("data", "glossary.csv")
 
 
 @functools.cache
