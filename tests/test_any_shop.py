@@ -293,6 +293,14 @@ def test_a_few_orders_years_away_from_all_others_are_no_log(tmp_path, far, n_far
     assert shop.month == "2026-06"
 
 
+def test_a_channel_called_all_is_no_total_and_one_without_a_letter_is_none(tmp_path):
+    names = ["all", "", "search"]
+    rows = [order(f"o{n}", "2026-06-30", channel=name) for n, name in enumerate(names)]
+    shop = open_store(write_shop(tmp_path / "s", rows), until="2026-06")
+    found = shop.orders.to_pandas().set_index("order_id").channel
+    assert found.fillna("none").to_dict() == {"o0": "“all”", "o1": "none", "o2": "search"}
+
+
 def test_where_everything_was_free_price_bands_refuse_by_name():
     lines = lines_of(sku=["a"], category="x", quantity=1, revenue=0.0)
     with pytest.raises(PlaybookError, match="No line was sold at a price"):
