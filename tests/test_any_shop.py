@@ -17,7 +17,7 @@ from playbook.chapters.customer_journey import aftersales, parcels
 from playbook.chapters.inventory_planning.inventory import what_if_lead
 from playbook.chapters.market_research.market import price_bands
 from playbook.chapters.monthly_review.cautions import caveats
-from playbook.chapters.monthly_review.decisions import ranked_decisions
+from playbook.chapters.monthly_review.ranking import ranked_decisions
 from playbook.chapters.recommendations.pairs import item_pairs, strongest_pairs
 from playbook.chapters.start_here import facts
 from playbook.errors import PlaybookError
@@ -352,15 +352,14 @@ def test_without_costs_revenue_ranks_and_the_page_says_so():
         "due_on": "2026-07-01",
         "status": "proposed",
         "is_idle": False,
+        "size": 1.0,
+        "owner_role": "head",
     }
     from playbook.tables import schema
 
-    table = pd.DataFrame(facts_of).reindex(
-        columns=list({*schema("monthly_review.ranked").names, *facts_of} - {"worth"})
-    )
+    table = pd.DataFrame(facts_of).reindex(columns=[*schema("monthly_review.decisions").names])
     assert ranked_decisions(table).worth.isna().all()
-    assert ranked_decisions(table, has_costs=False).worth.tolist()[0] == 5.0
-    assert ranked_decisions(table, has_costs=False).worth.notna().sum() == 1
+    assert ranked_decisions(table, has_costs=False).worth.tolist() == [15.0]
     notes = pd.DataFrame(columns=["notebook", "section", "needs"])
     card = pd.DataFrame({"metric": [], "status": []})
     said = caveats(notes, card, expected=[], has_costs=False)

@@ -143,6 +143,7 @@ ADAPTERS = (
         has_footers=True,
         is_sectioned=True,
         signature="Transaction ID | Transaktions-ID",
+        any_of=("channel", "source_medium", "source", "medium", "campaign"),
     ),
     Adapter(
         kind="ga4-events",

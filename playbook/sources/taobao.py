@@ -278,6 +278,7 @@ ADAPTERS = (
             | 特权订金订单id | 定金排名 | 异常信息 | 天猫卡券抵扣 | 集分宝抵扣
             | 是否O2O交易 | 预约门店 | 确认收货时间""",
         shape=shape_orders,
+        signature="总金额 | 买家应付邮费 | 宝贝总数量 | 宝贝种类 | 运送方式 | 订单关闭原因",
         zone="Asia/Shanghai",
         family="taobao",
     ),

@@ -20,7 +20,7 @@ from ibis import Table, Value, _
 
 from playbook.messages import read_yaml
 from playbook.store.contract import KINDS, MONEY, TABLES
-from playbook.store.shop import Store
+from playbook.store.shop import Store, distinct_rows
 from playbook.store.trading import closures, orders_by_day
 from playbook.tables import schema
 
@@ -194,16 +194,20 @@ def sales_lines(shop: Store) -> Table:
 def _order_margins(shop: Store) -> Table:
     """One row per counted order with its money and contribution margin."""
     orders = _counted(shop).drop("gross", "discount").inner_join(shop.order_money, "order_id")
-    payment, platform, freight = orders.payment_fee, ZERO, orders.shipping_cost
+    orders = _with_booked_fees(shop, orders)
+    payment = orders.payment_fee.fill_null(orders.booked_payment)
+    platform, freight = orders.booked_platform, orders.shipping_cost
+    freight = freight.fill_null(orders.booked_fulfilment)
     if shop.has("cost_rates"):
         for kind in RATES:
             rate = _cost_rate(shop, _counted(shop), kind)
             orders = orders.left_join(rate, "order_id").drop("order_id_right")
         by_total = _money(orders.payment_share * orders.total.cast("float64"))
         by_revenue = _money(orders.platform_share * orders.revenue.cast("float64"))
-        payment = orders.payment_fee.fill_null(by_total)
-        platform = by_revenue.fill_null(ZERO)
-        freight = orders.shipping_cost.fill_null(_money(orders.fulfilment_per_order))
+        payment = payment.fill_null(by_total)
+        platform = platform.fill_null(by_revenue)
+        freight = freight.fill_null(_money(orders.fulfilment_per_order))
+    platform = platform.fill_null(ZERO)
     charged = freight.isnull().ifelse(ZERO, orders.shipping.fill_null(ZERO))
     orders = orders.mutate(
         cost=(orders.n_without_cost == 0).ifelse(orders.known_cost, ibis.null(MONEY)),
@@ -213,6 +217,23 @@ def _order_margins(shop: Store) -> Table:
     return orders.mutate(
         margin=_money(orders.revenue - orders.cost - orders.fees - orders.fulfilment)
     )
+
+
+def _with_booked_fees(shop: Store, orders: Table) -> Table:
+    """The orders with booked_payment, booked_platform (commission and what else is booked
+    on the order) and booked_fulfilment: sums of `fees` up to as-of, missing where none is.
+    """
+    if not shop.has("fees.order_id"):
+        names = ("booked_payment", "booked_platform", "booked_fulfilment")
+        return orders.mutate(**{name: ibis.null(MONEY) for name in names})
+    fees = shop.fees.filter(_.order_id.notnull())
+    is_kind = {kind: fees.kind == kind for kind in ("payment", "fulfilment")}
+    is_kind["platform"] = ~(is_kind["payment"] | is_kind["fulfilment"])
+    sums = {
+        f"booked_{kind}": _money(fees.amount.sum(where=where)) for kind, where in is_kind.items()
+    }
+    by_order = fees.group_by("order_id").aggregate(**sums)
+    return orders.left_join(by_order, "order_id").drop("order_id_right")
 
 
 def sales_orders(shop: Store) -> Table:
@@ -258,7 +279,7 @@ def lookback_days(shop: Store) -> int:
     if shop.settings.get("lookback_days") is not None:
         return int(shop.settings["lookback_days"])
     known = _counted(shop).filter(_.customer_id.notnull())
-    days = known.select("customer_id", "ordered_on").distinct()
+    days = distinct_rows(known, "customer_id", "ordered_on")
     before = days.ordered_on.lag().over(ibis.window(group_by="customer_id", order_by="ordered_on"))
     gaps = days.mutate(gap_days=days.ordered_on.delta(before, unit="day")).gap_days
     usual = shop.con.execute(gaps.quantile(LOOKBACK_SHARE))
@@ -465,12 +486,7 @@ def _sold_days(shop: Store) -> Table:
         day_on=_.ordered_on,
         buyer=_.customer_id.fill_null(_.order_id),
     )
-    bought = lines.select(
-        "sku",
-        "day_on",
-        "buyer",
-        "order_id",
-    ).distinct()
+    bought = distinct_rows(lines, "sku", "day_on", "buyer", "order_id")
     bought = bought.group_by("sku", "day_on", "buyer").aggregate(n=_.count())
     bought = bought.group_by("sku", "day_on").aggregate(orders=_.n.sum(), buyers=_.count())
     sold = lines.group_by("sku", "day_on").aggregate(
@@ -560,14 +576,14 @@ def _with_calendar_promotions(shop: Store, days: Table) -> Table:
         marked,
         [days.sku == marked.sku, days.day_on >= marked.starts_on, days.day_on <= marked.ends_on],
     )
-    hit = hit.select("sku", "day_on").distinct().mutate(is_listed=True)
+    hit = distinct_rows(hit, "sku", "day_on").mutate(is_listed=True)
     every = promos.filter(_.skus.isnull()).select("starts_on", "ends_on")
     days = days.left_join(hit, ["sku", "day_on"]).drop("sku_right", "day_on_right")
     whole = _calendar(shop).select("day_on")
     shopwide = whole.inner_join(
         every, [whole.day_on >= every.starts_on, whole.day_on <= every.ends_on]
     )
-    shopwide = shopwide.select("day_on").distinct().mutate(is_shopwide=True)
+    shopwide = distinct_rows(shopwide, "day_on").mutate(is_shopwide=True)
     days = days.left_join(shopwide, "day_on").drop("day_on_right")
     return days.mutate(
         is_on_promo=_.is_on_promo | _.is_listed.fill_null(False) | _.is_shopwide.fill_null(False)
