@@ -35,6 +35,8 @@ SIGNED = (
 )
 SLACK = 1e-6
 LATE_GAP = 0.05  # chapters 00 and 08 count different orders, not different days
+#: columns of names that are the shop's own, whatever they look like
+NAMES = (("orders", "channel"), ("orders", "region"), ("products", "category"), ("products", "sku"))
 TIER_STEP = 1.25  # the least step from one proposed threshold to the next
 #: what no person should have to read: an exponent, a missing value's code name, a float
 #: with every digit it has
@@ -135,7 +137,11 @@ def numbers_are_read(month: Month) -> Iterator[str]:
     """On no page an exponent, a code name for what is missing, or a float with all its
     digits; money has its thousands apart.
     """
-    own = {str(name) for name in month.shop_table("orders").get("channel", pd.Series()).dropna()}
+    own: set[str] = set()
+    for table, column in NAMES:
+        own |= set(
+            month.shop_table(table).get(column, pd.Series(dtype=object)).dropna().astype(str)
+        )
     for path in sorted(month.folder.rglob("*.html")):
         text = re.sub(r"(?is)<(style|script|svg)\b.*?</\1>", "", path.read_text(encoding="utf-8"))
         parts = re.findall(r"(?is)<(td|pre|p|li)\b[^>]*>(.*?)</\1>", text)
