@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from playbook.errors import PlaybookError
-from playbook.training.cases import CASES, findings, open_case
+from playbook.messages import read_yaml
+from playbook.training.cases import CASES, NEAR_DAYS, TOLD, findings, open_case
 from playbook.training.learners import records
 
 
@@ -170,3 +171,14 @@ def test_a_case_built_twice_has_the_same_bytes(tmp_path, monkeypatch):
             {p.name: p.read_bytes() for p in sorted(store.parent.rglob("*")) if p.is_file()}
         )
     assert found[0] == found[1] and len(found[0]) > 20
+
+
+@pytest.mark.parametrize("number", [n for n in CASES if n != 3])
+def test_the_table_of_incidents_tells_the_case_as_the_marks_do(number):
+    """One truth: kind and first day of the detectors are those that are graded."""
+    case = open_case(number)
+    kind = read_yaml(TOLD)["findings"][case.case.finding]["told_as"]
+    told = case.incidents[case.incidents.kind == kind]
+    assert len(told), case.incidents[["kind", "subject", "starts_on"]]
+    gap = pd.Timestamp(told.iloc[0].starts_on) - pd.Timestamp(case.case.day)
+    assert abs(gap.days) <= NEAR_DAYS

@@ -19,6 +19,7 @@ from playbook.demo.money import order_margin, refund_margin
 from playbook.demo.presets import (
     DIFFICULTIES,
     INCIDENTS,
+    PLANTED,
     PRESETS,
     SEED,
     UNREACHED,
@@ -29,6 +30,7 @@ from playbook.demo.presets import (
 from playbook.demo.records import Record
 from playbook.demo.shop import Shop
 from playbook.demo.streams import exponential, key, normal, poisson, uniform
+from playbook.demo.world import drawn
 from playbook.errors import PlaybookError
 from playbook.store import open_store
 from playbook.store.contract import TABLES
@@ -309,6 +311,47 @@ def test_an_incident_does_what_its_line_in_the_calendar_says(small):
     assert (fake.status == "refunded").mean() > 0.5
     truth = pd.read_parquet(small / "truth/incidents.parquet")
     assert set(truth.incident) == set(INCIDENTS)
+
+
+def test_incidents_that_only_a_switch_plants_do_what_their_lines_say(tmp_path):
+    """Off they leave no trace; on, each strikes its own days."""
+    asked = {"preset": "tiny", "customers": 2000, "months": 8, "with_truth": False}
+    switches = {"incidents": False} | dict.fromkeys(PLANTED, True)
+    on = make_demo(tmp_path / "on", switches=switches, **asked)
+    off = make_demo(tmp_path / "off", switches={"incidents": False}, **asked)
+    asked.pop("with_truth")
+    world = drawn(switches=switches, **asked)
+    with_them, without = (
+        {t: pd.read_parquet(f / f"{t}.parquet") for t in ("orders", "order_lines", "ad_spend")}
+        for f in (on, off)
+    )
+
+    def days(name):
+        first, last = (pd.Timestamp(world.day0 + d) for d in world.incidents[name])
+        return first, last
+
+    def inside(frame, name, column="ordered_on"):
+        return frame[pd.to_datetime(frame[column]).between(*days(name))]
+
+    open_orders = inside(with_them["orders"], "payment_method_down").paid_at.isna().mean()
+    assert abs(open_orders - world.size["payment_method_down"]) < 0.15
+    codes = inside(with_them["orders"], "coupon_leaked").coupon
+    assert codes.str.startswith("STAFF").fillna(False).mean() > 0.3
+    assert not without["orders"].coupon.str.startswith("STAFF").fillna(False).any()
+    lines = with_them["order_lines"].merge(with_them["orders"][["order_id", "ordered_on"]])
+    low = inside(lines, "category_mispriced")
+    is_struck = low.sku.str[:3] == str(world.sku_ids[world.best_seller])[:3]
+    ratio = (low.price.astype(float) / low.list_price.astype(float))[is_struck]
+    assert ratio.median() == pytest.approx(world.size["category_mispriced"], rel=0.2)
+    spent = [
+        inside(part["ad_spend"], "ad_double_billed", "day_on").groupby("channel").spend.sum()
+        for part in (with_them, without)
+    ]
+    change = (spent[0].astype(float) / spent[1].astype(float)).sort_values()
+    assert change.iloc[-1] == pytest.approx(world.size["ad_double_billed"], rel=0.05)
+    sent = inside(with_them["orders"], "carrier_late", "shipped_at")
+    late = (sent.delivered_at > sent.promised_at).groupby(sent.carrier).mean()
+    assert late.max() > 2 * late.drop(late.idxmax()).max()
 
 
 def alone(name, tmp_path, **sizes):

@@ -323,3 +323,10 @@ def test_the_smallest_lift_is_the_other_way_round():
 def test_a_plan_that_cannot_be_is_refused(share, lift):
     with pytest.raises(PlaybookError, match="cannot be planned"):
         sample_size(share, lift)
+
+
+def test_looking_every_day_by_the_always_valid_interval_finds_few():
+    found = peeking(0.05, 1_000, n_tests=4_000).set_index("day")
+    # 5 % at most over all days for ever; within four weeks far less
+    assert found.loc[28, "always_valid"] <= 0.05
+    assert found.loc[28, "always_valid"] < found.loc[28, "called"] / 4

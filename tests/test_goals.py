@@ -11,7 +11,6 @@ from playbook.chapters.goal_setting.business import (
     launch_plan,
     model_break_even,
     monthly_fixed_cost,
-    product_plan,
     service_plan,
     value_proposition,
 )
@@ -225,11 +224,18 @@ def test_pacing_follows_the_shops_own_days_and_is_missing_for_days_to_come():
 
 
 def test_scenarios_multiply_their_drivers_and_the_tornado_is_widest_first():
-    history = pd.DataFrame({"orders": [90.0, 100, 110, 120], "aov": [50.0, 50, 50, 50]})
-    out = scenarios(history, ("orders", "aov"), cm_share=0.4, fixed=1000.0).set_index("scenario")
-    assert out.loc["middle", "revenue"] == 105 * 50
-    assert out.loc["middle", "profit"] == pytest.approx(105 * 50 * 0.4 - 1000)
-    assert tornado(history, ("orders", "aov"))["driver"].tolist() == ["orders", "aov"]
+    base = {"orders": 100.0, "aov": 50.0}
+    weights = {"orders": 3.0, "aov": 1.0}
+    knobs = {"weights": weights, "cm_share": 0.4, "fixed": 1000.0}
+    out = scenarios(base, (4000.0, 5000.0, 6250.0), **knobs).set_index("scenario")
+    assert out["revenue"].tolist() == [4000, 5000, 6250]
+    assert (out["orders"] * out["aov"]).tolist() == pytest.approx([4000, 5000, 6250])
+    # three quarters of the log change fall to the driver three times as variable
+    assert out.loc["high", "orders"] == pytest.approx(100 * 1.25**0.75)
+    assert out.loc["middle", "profit"] == pytest.approx(5000 * 0.4 - 1000)
+    swings = tornado(base, {"aov": (45.0, 55.0), "orders": (80.0, 130.0)}).set_index("driver")
+    assert swings.index.tolist() == ["orders", "aov"]
+    assert swings.loc["orders", ["low", "base", "high"]].tolist() == [4000, 5000, 6500]
 
 
 def test_break_even_is_fixed_cost_over_margin_per_order_and_a_losing_order_never_breaks_even():
@@ -301,24 +307,6 @@ def test_every_persona_gets_an_answer_its_proof_and_what_competitors_offer():
         out.loc["P2", "answer"] == "not answered yet"
         and out.loc["P2", "competitor_answer"] == "not known"
     )
-
-
-def test_category_targets_sum_to_the_goal():
-    growth = pd.DataFrame(
-        {
-            "category": ["a", "b", "c"],
-            "revenue": [600.0, 300, 100],
-            "revenue_before": [500.0, 330, 0],
-            "growth": [0.2, -0.1, np.nan],
-            "status": ["complete", "complete", "new"],
-        }
-    )
-    out = product_plan(
-        growth, goal_growth=0.1, verdicts=pd.DataFrame({"category": ["a"], "action": ["enter"]})
-    )
-    assert out["target"].sum() == pytest.approx(1100) and out["share"].sum() == pytest.approx(1)
-    change = out.set_index("category")["change"]
-    assert change["a"] > change["b"]
 
 
 def test_the_service_promise_is_what_nine_in_ten_got_and_overdue_parcels_count_as_late():
@@ -455,6 +443,7 @@ def test_before_launch_break_even_and_range_come_from_assumptions_and_answers():
 def test_decisions_name_goal_driver_model_pacing_and_duty_with_owner_and_day():
     sheet = goal_verdicts(smart_sheet(monthly("net_revenue"), as_of=OCTOBER, horizons={"month": 1}))
     tree = driver_tree({"orders": 100.0, "aov": 50.0}, 6000.0)
+    tree = tree.rename(columns={"base": "forecast"}).assign(horizon="quarter")
     paced = pd.DataFrame(
         {
             "day_on": [pd.Timestamp("2026-10-31")],

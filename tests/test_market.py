@@ -509,9 +509,10 @@ def test_a_category_nobody_can_judge_yet_is_research_and_the_others_carry_a_rang
         }
     )
     growth = pd.DataFrame({"category": ["a"], "revenue": [1000.0]})
-    rows = market_decisions(
-        verdicts, growth=growth, due_on="2026-11-30", revisit_on="2027-01-31"
-    ).set_index("subject")
+    ahead = pd.DataFrame({"low": [1100.0, 90], "mid": [1200.0, 100], "high": [1300.0, 110]})
+    ahead = ahead.assign(year_before=[1000.0, 100.0]).set_index(pd.Index(["a", "b"]))
+    due = {"due_on": "2026-11-30", "revisit_on": "2027-01-31"}
+    rows = market_decisions(verdicts, growth=growth, ahead=ahead, **due).set_index("subject")
     assert rows.loc["a", ["action", "effect_low", "expected_effect", "effect_high"]].tolist() == [
         "enter",
         100,
@@ -519,3 +520,9 @@ def test_a_category_nobody_can_judge_yet_is_research_and_the_others_carry_a_rang
         300,
     ]
     assert rows.loc["b", "action"] == "research"
+    # the other category loses 50: the one decided on may not claim 200 of the 150 in all
+    ahead.loc["b", "mid"] = 50.0
+    rows = market_decisions(verdicts, growth=growth, ahead=ahead, **due).set_index("subject")
+    assert rows.loc["a", "expected_effect"] == pytest.approx(150)
+    rows = market_decisions(verdicts, growth=growth, **due).set_index("subject")
+    assert pd.isna(rows.loc["a", "expected_effect"])

@@ -78,3 +78,23 @@ def test_a_month_the_log_only_touches_is_partial(tmp_path):
     rows = [order("1", "2026-07-20"), order("2", "2026-08-31")]
     table = monthly_sales(open_store(write_shop(tmp_path / "s", rows), until="2026-08"))
     assert table[table.metric == "orders"].status.tolist() == ["partial", "complete"]
+
+
+def test_sessions_of_a_month_with_orders_on_days_without_visits_are_partial(tmp_path):
+    """Two days of September have orders, one of them visits: conversion is that day's, and
+    a closed day takes nothing away.
+    """
+    rows = [order("1", "2026-08-01"), order("2", "2026-08-31")]
+    rows += [order("3", "2026-09-01"), order("4", "2026-09-30"), order("5", "2026-09-30")]
+    visits = {"day_on": ["2026-08-01", "2026-08-31", "2026-09-30"], "sessions": [10, 10, 8]}
+    traffic = pd.DataFrame(visits).assign(channel="direct", device="all", region="all")
+    traffic["day_on"] = pd.to_datetime(traffic.day_on).dt.date
+    folder = write_shop(tmp_path / "s", rows, traffic=traffic)
+    table = monthly_sales(open_store(folder, until="2026-09")).set_index(["metric", "month"])
+    status = {m: table.status[m].tolist() for m in ("sessions", "cvr_sessions", "orders")}
+    assert status == {
+        "sessions": ["complete", "partial"],
+        "cvr_sessions": ["complete", "partial"],
+        "orders": ["complete", "complete"],
+    }
+    assert table.amount["cvr_sessions"].tolist() == [0.1, 0.25]

@@ -12,7 +12,7 @@ from scipy.stats import t as student
 
 from playbook.forecasting import intervals
 from playbook.forecasting.series import chances, covered_share, forecast_series
-from playbook.methods import backtest, driver_tree, season
+from playbook.methods import backtest, season
 from playbook.methods.pacing import pacing
 
 
@@ -261,14 +261,6 @@ def test_growth_and_trend_are_means_of_four_corners():
 def test_growth_needs_five_quarters():
     assert season.growth_path(np.arange(1.0, 15.0), 12, 1) is None
     assert season.growth_path(np.arange(1.0, 16.0), 12, 1) is not None
-
-
-def test_scenarios_take_the_20th_and_80th_percentile_of_a_year():
-    history = pd.DataFrame({"orders": [999.0, *range(12)], "aov": 10.0})
-    plan = driver_tree.scenarios(history, ("orders", "aov")).set_index("scenario")
-    assert plan["orders"].tolist() == pytest.approx([2.2, 5.5, 8.8])
-    swing = driver_tree.tornado(history, ("orders", "aov")).iloc[0]
-    assert (swing["low"], swing["high"], swing["swing"]) == pytest.approx((22, 88, 66))
 
 
 def steady(months, last="2026-10-16"):

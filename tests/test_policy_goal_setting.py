@@ -86,6 +86,14 @@ def test_a_goal_is_set_between_one_and_four_in_five(chance, is_beyond, action):
     assert verdict["action"] == action
 
 
+@pytest.mark.parametrize("own, action", [(99.0, "raise"), (101.0, "set")])
+def test_a_target_of_the_shops_own_below_the_forecast_is_raised(own, action):
+    columns = schema("goal_setting.smart").names[:-2]
+    row = {"p_reach": 0.5, "own_target": own, "given_away": max(100.0 - own, 0.0)}
+    sheet = pd.DataFrame([row | {"is_beyond_past": False}]).reindex(columns=columns)
+    assert goals.goal_verdicts(sheet)["action"].tolist() == [action]
+
+
 @pytest.mark.parametrize("months, frequency", [(23, "day"), (24, "month")])
 def test_a_month_is_forecast_from_months_once_there_are_two_years(months, frequency):
     first = (pd.Period("2026-10", "M") - months + 1).start_time
@@ -133,42 +141,6 @@ def test_a_model_by_its_printed_formulas():
     assert row[list(by_hand)].to_dict() == pytest.approx(by_hand)
     rare = business.business_models(stated, basket=100.0, orders_per_customer=0.5).iloc[0]
     assert rare["cm_per_order"] == rare["cm_first_order"]
-
-
-@pytest.mark.parametrize("action, kept", [("hold", 0.5), ("enter", 1.0), ("exit", 0.0)])
-def test_a_category_keeps_half_of_its_lead_all_of_it_or_none(action, kept):
-    growth = pd.DataFrame(
-        {
-            "category": ["a", "b", "c"],
-            "revenue": [120.0, 100.0, 180.0],
-            "revenue_before": [100.0, 100.0, 200.0],
-            "growth": [0.2, 0.0, -0.1],
-            "status": ["complete", "few", "complete"],
-        }
-    )
-    verdicts = pd.DataFrame({"category": ["a"], "action": [action]})
-    plan = business.product_plan(growth, goal_growth=0.1, verdicts=verdicts)
-    plan = plan.set_index("category")
-    # the shop did not grow: leads are log(1.2), 0 and log(0.9), half kept elsewhere
-    raw = {"a": 120 * 1.2**kept, "b": 100.0, "c": 180 * 0.9**0.5}
-    expected = {name: 440 * amount / sum(raw.values()) for name, amount in raw.items()}
-    assert plan["target"].to_dict() == pytest.approx(expected)
-
-
-def test_growth_on_few_orders_counts_half():
-    growth = pd.DataFrame(
-        {
-            "category": ["a", "b"],
-            "revenue": [150.0, 150.0],
-            "revenue_before": [100.0, 200.0],
-            "growth": [0.5, -0.25],
-            "status": ["few", "complete"],
-        }
-    )
-    verdicts = pd.DataFrame({"category": ["a", "b"], "action": "enter"})
-    plan = business.product_plan(growth, goal_growth=0.0, verdicts=verdicts)
-    share = plan.set_index("category")["share"]
-    assert share["a"] / share["b"] == pytest.approx(1.25 / 0.75)
 
 
 def test_a_promise_is_what_nine_in_ten_got_in_the_newest_three_months():
@@ -268,20 +240,15 @@ def test_the_best_model_that_earns_is_a_go(first, second, actions):
     assert decided(models=models.assign(status="needs cac"))["action"].tolist() == actions
 
 
-@pytest.mark.parametrize(
-    ("n", "has_tree", "has_plan"), [(5, 0, 0), (6, 0, 1), (11, 0, 1), (12, 1, 1)]
-)
-def test_a_plan_needs_half_a_year_and_a_tree_a_year(n, has_tree, has_plan):
-    drivers = monthly("", np.arange(1.0, n + 1)).rename(columns={"amount": "orders"})
-    drivers = drivers.assign(aov=2.0, revenue=2 * drivers["orders"])
-    own = SimpleNamespace(drivers=drivers, tree="orders")
-    assert (sales.months_to_plan_from(own) is not None) == has_plan
-    tree = sales.tree(own, goal_growth=0.15)
-    assert (tree is not None) == has_tree
-    if has_tree:
-        # the next three months a year ago are the oldest three of the last twelve
-        assert tree["base"].tolist() == [2.0, 2.0]
-        assert tree["needed"].prod() == pytest.approx(1.15 * 4.0)
+def test_a_measured_cost_of_a_customer_stands_in_for_the_assumed_one():
+    kinds = ["take_share", "stock_held", "cac", "cash_days", "gross_margin_share"]
+    stated = pd.DataFrame({"model": "content", "kind": kinds, "value": [0.0, 0, 11, 40, 0.5]})
+    for measured, cac, is_measured in ((None, 11.0, False), ({"content": 33.4}, 33.4, True)):
+        row = business.business_models(stated, basket=100.0, measured=measured).iloc[0]
+        assert (row["cac"], row["is_cac_measured"]) == (cac, is_measured)
+        assert row["cm_per_order"] == pytest.approx(50 - cac)
+        told = decided(models=pd.DataFrame([row])).iloc[0]["reason"]
+        assert ("assumptions alone" in told) != is_measured
 
 
 @pytest.mark.parametrize("days_before, is_paced", [(60, False), (61, True)])

@@ -348,7 +348,7 @@ def test_the_scorecard_shows_twenty_five_months():
 
 
 def capped(low, ltv_, high, ncac, ratio=3.0):
-    value = pd.DataFrame({"channel": ["search"], "n_customers": 7, "basis": "margin"})
+    value = pd.DataFrame({"channel": ["search"], "n_customers": 700, "basis": "margin"})
     value = value.assign(ltv=ltv_, low=low, high=high)
     paid = pd.DataFrame({"channel": ["search"], "cohort": "all", "ncac": ncac})
     return ltv.caps(value, paid.assign(payback_months=4.0, status="paid back"), ratio=ratio)
@@ -358,7 +358,7 @@ def test_a_cap_is_a_third_of_the_value_and_headroom_what_lies_under_it():
     row = capped(24.0, 30.0, 36.0, 8.0).iloc[0]
     told = row[["cap", "cap_low", "ltv_cac", "headroom"]].tolist()
     assert told == [10.0, 8.0, 3.75, 2.0]
-    value = pd.DataFrame({"channel": ["search"], "n_customers": 7, "basis": "margin"})
+    value = pd.DataFrame({"channel": ["search"], "n_customers": 700, "basis": "margin"})
     paid = pd.DataFrame({"channel": ["search"], "cohort": "all", "ncac": [8.0]})
     paid = paid.assign(payback_months=4.0, status="paid back")
     assert ltv.caps(value.assign(ltv=30.0, low=24.0, high=36.0), paid)["cap"].tolist() == [10.0]
@@ -370,24 +370,38 @@ ASKED = {"currency": "EUR", "due_on": "2026-07-14", "revisit_on": "2026-09-29"}
 
 
 @pytest.mark.parametrize(
-    "ncac, action, confidence",
-    [
-        (10.0, "keep under cap", "high"),
-        (9.9, "keep under cap", "low"),
-        (10.1, "lower to cap", "high"),
-        (8.0, "keep under cap", "low"),
-        (7.9, "keep under cap", "high"),
-    ],
+    "ncac, n_over, confidence",
+    [(10.0, 0, "high"), (9.9, 0, "low"), (10.1, 1, "high"), (8.0, 0, "low"), (7.9, 0, "high")],
 )
-def test_who_costs_more_than_the_cap_is_lowered_and_both_ends_agreeing_is_sure(
-    ncac, action, confidence
+def test_who_costs_more_than_the_cap_is_named_and_both_ends_agreeing_is_sure(
+    ncac, n_over, confidence
 ):
     cap = capped(24.0, 30.0, 36.0, ncac)
     row = decisions.ltv_decisions(cap, NOBODY, backtest(), ratio=3.0, **ASKED).iloc[0]
-    assert (row.action, row.confidence, row["size"]) == (action, confidence, 10.0)
-    told = [row.expected_effect, row.effect_low, row.effect_high]
-    assert told == pytest.approx([10 - ncac, 8 - ncac, 12 - ncac])
-    assert row.unit == "EUR per new customer" and row.reason.endswith("payback: paid back")
+    assert (row.action, row.confidence, row["size"]) == ("state the caps", confidence, 1)
+    assert row.reason.startswith(f"{n_over} of 1 channels") and pd.isna(row.expected_effect)
+    assert ("search 10.10 > 10.00" in row.reason) == (n_over == 1)
+
+
+@pytest.mark.parametrize("n, is_capped", [(99, False), (100, True)])
+def test_fewer_than_a_hundred_customers_give_no_cap(n, is_capped):
+    value = pd.DataFrame({"channel": ["search"], "n_customers": n, "basis": "margin"})
+    paid = pd.DataFrame({"channel": ["search"], "cohort": "all", "ncac": [8.0]})
+    paid = paid.assign(payback_months=4.0, status="paid back")
+    row = ltv.caps(value.assign(ltv=30.0, low=24.0, high=36.0), paid).iloc[0]
+    assert pd.notna(row["cap"]) == is_capped and (row["status"] == "too few") != is_capped
+
+
+@pytest.mark.parametrize("n, status", [(29, "too few"), (30, "not yet")])
+def test_fewer_than_thirty_new_customers_of_the_window_are_not_judged(n, status):
+    born = pd.DataFrame({"customer_id": ["a"], "acquired_on": ["2026-01-05"], "channel": "search"})
+    born = born.assign(acquired_on=pd.to_datetime(born["acquired_on"]), is_left_truncated=False)
+    days = pd.DataFrame({"customer_id": ["a"], "day_on": born["acquired_on"], "margin": [5.0]})
+    cost = pd.DataFrame({"day_on": born["acquired_on"], "channel": "search", "spend": [9.0]})
+    recent = pd.DataFrame({"channel": ["search"], "spend": [10.0 * n], "ncac": [10.0]})
+    table = ltv.payback(days, born, cost, as_of=AS_OF, recent=recent.assign(new_customers=n))
+    row = table[table["cohort"] == "all"].iloc[0]
+    assert row["status"] == status and row["ncac"] == 10.0 and row["spend"] == 10.0 * n
 
 
 def test_the_list_of_the_best_is_what_is_at_stake_and_a_naive_champion_asks_for_the_baseline():

@@ -6,16 +6,23 @@ import pytest
 from scipy.stats import t as student
 
 from playbook.chapters.monthly_review.cautions import risks
-from playbook.chapters.monthly_review.decisions import ranked_decisions
+from playbook.chapters.monthly_review.decisions import short
+from playbook.chapters.monthly_review.ranking import (
+    came_true,
+    floor_of,
+    left_out,
+    ranked_decisions,
+    worths,
+)
 from playbook.chapters.monthly_review.review import (
     anomalies,
-    control_limits,
     day_limits,
     drivers,
     main_figures,
     scorecard,
     team_score,
 )
+from playbook.chapters.monthly_review.usual import control_limits
 from playbook.measures.metrics import months_back
 from playbook.methods.decomposition import product_drivers
 from playbook.methods.expectation import expected_months
@@ -33,6 +40,7 @@ def headline(metric, amounts):
 def proposals(**columns):
     n = max(len(values) for values in columns.values() if isinstance(values, list))
     about = {"status": "proposed", "due_on": "", "decision_id": [str(k) for k in range(n)]}
+    about |= {"size": 1.0, "owner_role": "head", "is_idle": False}
     rows = pd.DataFrame(about | columns)
     return rows.reindex(columns=schema("monthly_review.decisions").names)
 
@@ -40,13 +48,31 @@ def proposals(**columns):
 # ---- limits
 
 
-def test_limits_are_as_wide_as_three_sigmas_by_students_t():
-    """About a level of 100 with misses of 1 %: 3 sigmas of a normal leave out .27 %."""
+@pytest.mark.parametrize(
+    ("others", "share"),
+    [([], 0.05), (["aov"], 0.05 / 2), (["late_share"], 0.04), (["late_share", "roas"], 0.04)],
+)
+def test_limits_share_one_chance_in_twenty_by_students_t(others, share):
+    """About a level of 100 with misses of 1 %: four fifths of the chance for the
+    headline figures, the rest for the others; all of it where there is one kind only.
+    """
     rng = np.random.default_rng(5)
-    past = 100 * np.exp(rng.normal(0, 0.01, 29))
-    row = control_limits(headline("orders", [*past, 1.0]), month="2026-10").iloc[0]
+    past = 0.1 * np.exp(rng.normal(0, 0.01, 30))
+    frame = pd.concat([headline(name, past) for name in ["orders", *others]])
+    row = control_limits(frame, month="2026-10").set_index("metric").loc["orders"]
     reach = np.log(row.upper / row.centre) / row.sigma
-    assert reach == pytest.approx(student.ppf(1 - 0.0027 / 2, row.n_months), rel=1e-6)
+    assert reach == pytest.approx(student.ppf(1 - share / 2, row.n_months), rel=1e-6)
+    usual = np.log(row.high / row.centre) / row.sigma
+    assert usual == pytest.approx(student.ppf(0.9, row.n_months), rel=1e-6)
+
+
+@pytest.mark.parametrize(("noise", "is_shown"), [(0.15, True), (0.25, False)])
+def test_a_range_wider_than_half_of_what_is_expected_is_not_shown(noise, is_shown):
+    """Twice 1.33 sigmas: .4 and .67 of the figure."""
+    rng = np.random.default_rng(5)
+    past = 100 * np.exp(rng.normal(0, noise, 30))
+    row = control_limits(headline("orders", past), month="2026-10").iloc[0]
+    assert np.isfinite(row.high) == is_shown and np.isfinite(row.upper)
 
 
 def test_limits_need_eight_misses():
@@ -85,10 +111,10 @@ def test_a_figure_stands_beside_the_month_before_and_the_same_month_a_year_befor
     assert (row.actual, row.last_month, row.last_year) == (29.0, 28.0, 17.0)
 
 
-def test_eight_figures_are_always_read_first():
-    first = ["net_revenue", "orders", "aov", "sessions", "cvr_sessions", "cm", "new_customers"]
-    first += ["refund_share_booked"]
-    others = ["units_per_order", "discount_share", "return_share", "late_share", "brand_share"]
+def test_nine_figures_are_always_read_first():
+    first = ["net_revenue", "orders", "aov", "sessions", "cvr_sessions", "units_per_order", "cm"]
+    first += ["new_customers", "refund_share_booked"]
+    others = ["discount_share", "return_share", "late_share", "brand_share"]
     card = pd.DataFrame({"metric": first + others, "target": np.nan, "flag": "within limits"})
     assert main_figures(card).metric.tolist() == first
     card.loc[card.metric == "late_share", "target"] = 0.02
@@ -204,6 +230,34 @@ def test_few_repeat_buyers_are_no_risk_and_other_gates_are():
 # ---- the team, the ranking
 
 
+def test_a_claim_of_a_measured_kind_counts_for_what_such_claims_came_to():
+    for kind, facts in came_true().items():
+        table = proposals(
+            effect_kind="margin", effect_period=["quarter"], kind=kind, expected_effect=100.0
+        ).assign(confidence="low")
+        row = worths(table).iloc[0]
+        assert row.worth == pytest.approx(100 * facts["share"])
+        reach = 1.2816 * 100 * facts["spread"]
+        assert (row.worth_low, row.worth_high) == pytest.approx(
+            (row.worth - reach, row.worth + reach)
+        )
+
+
+@pytest.mark.parametrize(("worth", "is_out"), [(99.0, True), (101.0, False)])
+def test_a_thousandth_of_a_months_margin_is_worth_an_hour(worth, is_out):
+    table = proposals(
+        effect_kind="margin", effect_period=["quarter"], confidence="high", expected_effect=worth
+    )
+    assert (len(left_out(table, floor=floor_of(100_000.0))) == 1) == is_out
+    assert floor_of(None) == floor_of(float("nan")) == 0.0
+
+
+@pytest.mark.parametrize(("served", "is_short"), [(0.49, True), (0.51, False)])
+def test_a_sku_that_serves_less_than_half_until_the_next_order_runs_out(served, is_short):
+    table = pd.DataFrame({"sku": ["a"], "fill_without": [served], "due_on": ["2026-11-20"]})
+    assert (len(short(table)) == 1) == is_short
+
+
 @pytest.mark.parametrize(("actual", "reached"), [(119.0, 1.19), (121.0, 1.2), (-5.0, 0.0)])
 def test_a_kpi_counts_for_no_more_than_a_fifth_above_its_target(actual, reached):
     card = {"metric": ["orders"], "actual": [actual], "target": [100.0], "status": "complete"}
@@ -220,13 +274,13 @@ def test_confidence_weighs_one_six_tenths_and_three_tenths():
         expected_effect=[10.0] * 4,
     )
     worth = ranked_decisions(table).worth.tolist()
-    assert worth == pytest.approx([10.0, 6.0, 3.0, 3.0])
+    assert worth == pytest.approx([30.0, 18.0, 9.0, 9.0])
 
 
 @pytest.mark.parametrize(
-    ("period", "worth"), [("month", 12.0), ("quarter", 4.0), ("year", 1.0), ("once", 12.0)]
+    ("period", "worth"), [("month", 36.0), ("quarter", 12.0), ("year", 3.0), ("once", 12.0)]
 )
-def test_an_effect_counts_by_its_month(period, worth):
+def test_an_effect_counts_by_its_quarter(period, worth):
     table = proposals(
         effect_kind="margin", effect_period=[period], confidence="high", expected_effect=12.0
     )

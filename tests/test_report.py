@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from small_pack import EVIL, write_month
 
+from playbook.chapters.registry import opening
 from playbook.messages import label, speaking
 from playbook.runs.cells import TEMPLATES, cell_of, metric_name, plain_number, word
 from playbook.runs.chapter_page import objective_of
@@ -19,6 +20,7 @@ from playbook.runs.first_page import write_pack
 from playbook.runs.notice import write_notice
 from playbook.runs.pack import Pack
 from playbook.runs.sentences import sentences
+from playbook.tables import schema
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +81,8 @@ def test_the_sentences_say_whether_the_past_led_one_to_expect_it_and_compare_no_
         with speaking(lang):
             return sentences(pack, pack.decisions())
 
-    card = {"metric": ["net_revenue"], "actual": [1000.0], "lower": [400.0], "upper": [900.0]}
+    card = {"metric": ["net_revenue"], "actual": [1000.0]}
+    card |= {"usual_low": [400.0], "usual_high": [900.0]}
     why = {
         "driver": ["orders", "aov"],
         "contribution": [120.0, -20.0],
@@ -90,7 +93,7 @@ def test_the_sentences_say_whether_the_past_led_one_to_expect_it_and_compare_no_
     assert first.endswith("; that is above what its own past leads one to expect (400 to 900).")
     assert second.endswith("; Orders moved further than its own past leads one to expect.")
     assert told(card, why, "zh")[0].endswith("；高于按历史推算的范围（400 至 900）。")
-    assert "too short" in told(card | {"lower": [None], "upper": [None]}, why)[0]
+    assert "too short" in told(card | {"usual_low": [None], "usual_high": [None]}, why)[0]
     first, second, _ = told(card, why, is_partial=True)
     assert "not compared" in first and "%" not in first and "when the month is over" in second
 
@@ -366,3 +369,39 @@ def test_a_figure_that_is_still_filling_does_not_say_that_every_figure_is():
     assert word("partial") == "Partial"
     with speaking("zh"):
         assert word("partial") == "尚不完整"
+
+
+def test_a_month_tells_first_what_went_wrong_and_a_quiet_one_says_so(months, tmp_path):
+    """The dearest four of those that are no echo, each with days, money and what to do."""
+    folder = shutil.copytree(months / "2026-02", tmp_path / "m")
+    record = json.loads((folder / "run.json").read_text())
+    tables = folder / opening().notebook / "tables"
+    tables.mkdir(parents=True, exist_ok=True)
+
+    def told(rows, lang="en"):
+        frame = pd.DataFrame(rows, columns=schema("detect.incidents").names)
+        frame.to_parquet(tables / "incidents.parquet")
+        pack = Pack(folder, record | {"lang": lang})
+        with speaking(lang):
+            return sentences(pack, pack.decisions())
+
+    def row(kind, share, first="2026-02-03", last="2026-02-05", follows=""):
+        about = {"month": first[:7], "kind": kind, "starts_on": first, "ends_on": last}
+        money = {"amount": 1000.0 * share, "money_is": "margin lost", "share_of_month": share}
+        words = {"what": f"{kind} came", "check": "look", "follows": follows, "n_days": 3}
+        return about | money | words
+
+    kinds = {"one": 0.1, "two": 0.4, "three": 0.3, "four": 0.2, "five": 0.05}
+    rows = [row(kind, share) for kind, share in kinds.items()]
+    said = told(
+        [*rows, row("echo", 0.9, follows="two"), row("old", 0.9, "2026-01-01", "2026-01-09")]
+    )
+    assert len(said) == 7
+    assert said[0].startswith("2026-02-03 to 2026-02-05: two came (400 ")
+    assert said[0].endswith("margin lost); look.")
+    assert [s.split(": ")[1].split()[0] for s in said[:4]] == ["two", "three", "four", "one"]
+    assert said[3].endswith("1 more below.")
+    assert told([row("old", 0.9, "2026-01-01", "2026-01-09")])[0] == (
+        "Nothing went wrong in 2026-02 that the tables show."
+    )
+    assert told(rows, "zh")[0].startswith("2026-02-03 至 2026-02-05：two came（400 ")

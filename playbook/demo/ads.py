@@ -43,7 +43,7 @@ def ad_spend(chunk: Record, clock: Clock) -> pa.Table:
         channel=pick(CHANNELS, a.channel),
         campaign=pick(CAMPAIGNS, CAMPAIGN_START[a.channel] + a.campaign),
         region=pick((*REGIONS, "all"), a.region),
-        spend=a.cents,
+        spend=np.round(a.cents * a.billed).astype(int),
         impressions=(np.maximum(views, clicks), is_reward),
         clicks=(clicks, is_reward),
         platform_orders=(a.orders, ~a.claims),
@@ -59,8 +59,13 @@ def _of_channel(world: World, chunk: Record, c: int) -> list[Record]:
     days = np.arange(chunk.first, chunk.last)
     spend = chunk.spend[:, c, None, :] * CAMPAIGN_SHARE[c][None, :, None]
     cents = np.round(spend * 100).astype(int)
+    billed = np.ones(len(days))
+    if c == PAID[world.of_incident("ad_double_billed", len(PAID) - 1)]:
+        is_hit = world.hits("ad_double_billed", days)
+        billed = np.where(is_hit, world.size.get("ad_double_billed", 1.0), 1.0)
     claims = chunk.claims.get(c)
     part = _part(days, c, cents, claims)
+    part.billed = billed[part.day - chunk.first]
     if c == _DISPLAY:
         is_there = ~world.hits("ad_extract_ends", part.day)
         part = Record({name: values[is_there] for name, values in part.items()})
@@ -69,7 +74,9 @@ def _of_channel(world: World, chunk: Record, c: int) -> list[Record]:
         return [part]
     again = world.hits("double_load", days)
     sums = [x[again].sum(axis=2, keepdims=True) for x in (cents, *claims)]
-    return [part, _part(days[again], c, sums[0], sums[1:], first_region=_ALL)]
+    twice = _part(days[again], c, sums[0], sums[1:], first_region=_ALL)
+    twice.billed = billed[twice.day - chunk.first]
+    return [part, twice]
 
 
 def _part(
@@ -91,6 +98,7 @@ def _part(
         orders=orders.ravel(),
         value=value.ravel(),
         claims=np.full(len(d), claims is not None),
+        billed=np.ones(len(d)),
     )
 
 

@@ -92,12 +92,18 @@ def _way(state: State, season: float, o: Record) -> Record:
     world, k, day, on = state.world, o.key, o.day, state.world.on
     u, pay = uniform(k, "payment"), uniform(k, "pay")
     fate = np.where(u < 0.022, 1, np.where(u > 1 - 0.013, 2, 0)) * on.cancellations
+    is_barred = uniform(k, "method") < world.size.get("payment_method_down", 0.0)
+    fate = np.where(is_barred & world.hits("payment_method_down", day), 1, fate)
     minutes = np.where(uniform(k, "slow-pay") < 0.9, 1 + 8 * pay, 60 + 1500 * pay).astype(int)
     pay_day = day + (o.minute + minutes) // 1440
     ship = _workday(world, pay_day + 1 + (uniform(k, "packing") < 0.25))
     late = (uniform(k, "late") < 0.07 + 0.10 * (season > 1.25)) & on.late_deliveries
     travel = TRANSIT[o.region] + (uniform(k, "travel") < 0.3)
     travel += np.where(late, 2 + below(k, "how-late", 7), 0)
+    carrier = np.where(o.region >= 9, 2, o.region % 2)
+    is_held = world.hits("carrier_late", ship) & (carrier == world.of_incident("carrier_late", 2))
+    travel += np.where(is_held, round(world.size.get("carrier_late", 0)), 0)
+    late = late | is_held
     return Record(
         fate=fate.astype(np.int8),
         pay=minutes,
@@ -183,7 +189,8 @@ def fake_orders(state: State, day: int, env: Record) -> Record:
     and never shipped. Columns as of `book`.
     """
     world, p = state.world, state.people
-    m, law = max(6, int(world.preset.customers * 0.0006)), Record(LAWS.fake_orders)
+    m = max(6, int(world.preset.customers * 0.0006 * world.size["fake_orders"]))
+    law = Record(LAWS.fake_orders)
     keys = key(world.seed, "fake", day, np.arange(m))
     popular = np.argsort(-world.appeal, kind="stable")
     o = Record(key=keys, day=np.full(m, day), minute=840 + below(keys, "minute", 90))

@@ -20,6 +20,7 @@ from playbook.demo.money import (
 )
 from playbook.demo.records import Record
 from playbook.demo.simulate import Simulator
+from playbook.demo.state import LEAKED
 from playbook.demo.streams import below, exponential, key, uniform
 from playbook.demo.world import (
     CAMPAIGN_START,
@@ -145,7 +146,9 @@ def _campaigns(a: Record) -> ndarray:
 def _coupons(sim: Simulator, a: Record) -> pa.Array:
     """The code an order was placed with: the welcome coupon, or that of a treatment."""
     codes = [f"{t.kind.upper().replace('-', '')}{round(t.depth * 100)}" for t in sim.treatments]
+    codes.append(f"STAFF{round(100 * sim.world.size.get('coupon_leaked', 0))}")
     which = np.where(a.o_treatment >= 0, a.o_treatment + 1, 0)
+    which = np.where(a.o_treatment == LEAKED, len(codes), which)
     return pick(["WELCOME10", *codes], which, ~(a.o_coupon > 0))
 
 

@@ -70,6 +70,8 @@ _STATED = read_yaml(HERE / "presets.yaml")
 PRESETS = {name: Preset(name, **facts) for name, facts in _STATED["presets"].items()}
 DIFFICULTIES: dict[str, str] = _STATED["difficulties"]
 INCIDENTS: dict[str, dict] = _STATED["incidents"]
+#: incidents that only a switch plants, on days and in sizes drawn by the seed
+PLANTED: dict[str, dict] = _STATED["planted"]
 COSTS: dict[str, list[str]] = _STATED["costs"]
 _GROUPS = {name: tables.split() for name, tables in _STATED["tables"].items()}
 
@@ -80,7 +82,7 @@ def _unreached(incident: dict) -> tuple[str, ...]:
     return tuple(table for table in every if table not in reached)
 
 
-UNREACHED = {name: _unreached(incident) for name, incident in INCIDENTS.items()}
+UNREACHED = {name: _unreached(incident) for name, incident in (INCIDENTS | PLANTED).items()}
 
 
 def month_start(text: str) -> dt.date:
@@ -154,6 +156,7 @@ def _switched(preset: Preset, switches: Mapping[str, bool]) -> dict[str, bool]:
         raise PlaybookError("demo.no_switches", value=switches)
     asked = dict(switches)
     known = dict.fromkeys([*DIFFICULTIES, *INCIDENTS], asked.pop("all", True))
+    known |= dict.fromkeys(PLANTED, False)
     if "incidents" in asked or not preset.has_incidents:
         has_incidents = asked.pop("incidents", False) and preset.has_incidents
         known.update(dict.fromkeys(INCIDENTS, has_incidents))

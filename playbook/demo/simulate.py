@@ -18,7 +18,7 @@ from playbook.demo.attribution import trace
 from playbook.demo.booking import book, fake_orders
 from playbook.demo.habits import Plan, habit_budgets, habit_orders, habit_treatments, remember
 from playbook.demo.records import Record
-from playbook.demo.state import TREATED, State
+from playbook.demo.state import LEAK_SHARE, LEAKED, TREATED, State
 from playbook.demo.streams import below, exponential, key, normal, poisson, uniform
 from playbook.demo.supply import dispatch, hasten, order_goods, receive, shelf
 from playbook.demo.world import (
@@ -292,6 +292,10 @@ class Simulator(State):
         wanted = np.bincount(lines.sku, lines.quantity, skus)
         log["demand"].append(wanted.astype(np.int32)[None])
         at.minute = 360 + np.minimum((1079 * _hour(uniform(at.key, "minute"))).astype(int), 1078)
+        if self.world.hits("coupon_leaked", day):
+            is_told = (at.coupon == 0) & (uniform(at.key, "leak") < LEAK_SHARE)
+            at.coupon = np.where(is_told, self.world.size["coupon_leaked"], at.coupon)
+            at.treatment = np.where(is_told, LEAKED, at.treatment)
         lines.sku, is_there = shelf(self, lines, at.minute[lines.at], free)
         _add(log, book(self, day, env, at, _merged(only(lines, is_there))))
 
@@ -316,7 +320,8 @@ class Simulator(State):
         """Chance that a filled basket is paid for."""
         chance = CHECKOUT[at.device].copy()
         if self.world.hits("checkout_fault", day):
-            chance = np.where(at.device == 0, chance * 0.3, chance)
+            failed = chance * self.world.size["checkout_fault"]
+            chance = np.where(at.device == 0, failed, chance)
         for test in self.experiments(day):
             known = self.people.key[np.maximum(at.who, 0)]
             person = np.where(at.who >= 0, known, at.key)

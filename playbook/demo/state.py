@@ -15,6 +15,8 @@ from playbook.demo.world import LAWS, N_CAUSES, PEAK, REGIONS, Promotion, World
 
 TREATED = 100  # causes from here on: a treatment brought the order
 FAKE = 99
+LEAKED = -2  # in the place of a treatment: the order carries a code that got out
+LEAK_SHARE = 0.5
 RING = 256  # days a parcel, a return or a friend can lie ahead
 
 
@@ -84,7 +86,12 @@ class State:
             if since <= day:
                 cents[sku] = decided
         if world.hits("price_error", day):
-            cents[world.best_seller] = max(round(cents[world.best_seller] / 10), 1)
+            wrong = cents[world.best_seller] * world.size["price_error"]
+            cents[world.best_seller] = max(round(wrong), 1)
+        if world.hits("category_mispriced", day):
+            wrong = np.round(cents * world.size["category_mispriced"]).astype(int)
+            is_struck = world.category == world.category[world.best_seller]
+            cents = np.where(is_struck, np.maximum(wrong, 1), cents)
         return cents
 
     def experiments(self, day: int | None = None) -> list[Record]:

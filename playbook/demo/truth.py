@@ -23,7 +23,7 @@ from playbook.demo.money import (
     month_margin,
     order_of_lines,
 )
-from playbook.demo.presets import INCIDENTS, UNREACHED
+from playbook.demo.presets import INCIDENTS, PLANTED, UNREACHED
 from playbook.demo.records import Record
 from playbook.demo.simulate import Simulator
 from playbook.demo.state import FAKE, TREATED
@@ -396,7 +396,7 @@ def incident_truth(sim: Simulator) -> DataFrame:
             name,
             start + dt.timedelta(days=first),
             start + dt.timedelta(days=last),
-            INCIDENTS[name]["what"],
+            (INCIDENTS | PLANTED)[name]["what"],
             " ".join(UNREACHED[name]),
         )
         for name, (first, last) in sorted(sim.world.incidents.items())

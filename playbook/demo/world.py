@@ -21,7 +21,15 @@ import numpy as np
 from numpy import ndarray
 from pandas import DataFrame
 
-from playbook.demo.presets import SEED, Asked, Preset, add_months, incident_days, plan
+from playbook.demo.presets import (
+    PLANTED,
+    SEED,
+    Asked,
+    Preset,
+    add_months,
+    incident_days,
+    plan,
+)
 from playbook.demo.records import Record
 from playbook.demo.streams import below, key, normal, uniform
 from playbook.messages import read_yaml
@@ -97,6 +105,9 @@ class World:
             for name, (a, b) in days.items()
             if on[name] and a > self.start
         }
+        #: incident -> how strong it is, in the unit its line in `presets.yaml` tells
+        self.size = {"checkout_fault": 0.3, "price_error": 0.1, "fake_orders": 1.0}
+        self._plant([name for name in PLANTED if on[name]])
         self._changes: dict[int, tuple[ndarray, ...]] = {}
         self._people()
         self._skus()
@@ -104,6 +115,22 @@ class World:
         self.best_seller = int(
             np.argmax(self.appeal * self.list_price * (self.launched == 0) * ~self.fades)
         )
+
+    def _plant(self, names: list[str]) -> None:
+        """Days and sizes of the incidents that a switch plants, drawn by the seed."""
+        for name in names:
+            law, k = PLANTED[name], key(self.seed, "planted", name)
+            low, high = law["size"]
+            self.size[name] = low + (high - low) * float(uniform(k, "size"))
+            (first, last), (least, most) = law["first"], law["days"]
+            day = self.first_of_month(law["back"]) + first - 1
+            day += int(below(k, "first", last - first + 1))
+            if day > 0:
+                self.incidents[name] = day, day + least + int(below(k, "days", most - least))
+
+    def of_incident(self, incident: str, n: int) -> int:
+        """Which of `n` an incident of this shop strikes."""
+        return int(below(key(self.seed, "planted", incident), "which", n))
 
     def hits(self, incident: str, day: int | ndarray) -> Any:
         """Whether a day, or each of several, lies within an incident of this shop."""

@@ -144,7 +144,9 @@ def monthly_sales(shop: Store, *, months: int = 37) -> DataFrame:
     """The sales metrics of the dictionary by month, at most `months` back: metric,
     month, amount, low, high, n, status.
 
-    A month the log does not cover whole is `partial`. Customer metrics count known
+    A month the log does not cover whole is `partial`; so are sessions and conversion of a
+    month with orders on days without visits. Conversion is then that of the days with
+    visits, and sessions are not filled up. Customer metrics count known
     customers only; they are missing where the shop knows none, and new customers are
     missing before anybody could be known to be new. n is the orders (or buyers) behind
     the figure.
@@ -170,6 +172,8 @@ def monthly_sales(shop: Store, *, months: int = 37) -> DataFrame:
     nothing = float("nan")
     series["amount"] = series.amount.replace([float("inf"), float("-inf")], nothing)
     is_whole = _is_whole(shop, series.month)
+    is_thin = series.month.map(sums.get("blind_days", Series(dtype=float))) > 0
+    is_whole &= ~(is_thin & series.metric.isin(["sessions", "cvr_sessions"]))
     complete = is_whole.map({True: "complete", False: "partial"})
     series["status"] = complete.mask(series.amount.isna(), "unobserved")
     return series.assign(low=nothing, high=nothing)[MONTHLY]
@@ -211,11 +215,26 @@ def _monthly_sums(shop: Store, months: int) -> DataFrame:
     table = table.fillna(dict.fromkeys(none, 0.0))
     if shop.has("traffic"):
         table = table.join(_by_month(shop.traffic, "day_on", sessions=total("sessions")))
+        table = table.join(_seen_orders(shop))
     if shop.truncated_before is not None:  # nobody can say who was new before that day
         starts = pd.PeriodIndex(table.index, freq="M").start_time
         is_too_early = starts < pd.Timestamp(shop.truncated_before)
         table["new_customers"] = table.new_customers.mask(is_too_early)
     return table.assign(refunds=table.refunds.fillna(0.0))
+
+
+def _seen_orders(shop: Store) -> DataFrame:
+    """By month: orders on days with visits (seen_orders), and days with orders but no
+    visits (blind_days).
+    """
+    days = shop.traffic.select(on=_.day_on.cast("date")).distinct()
+    orders = shop.sales_orders
+    seen = orders.semi_join(days, orders.ordered_on == days.on)
+    blind = orders.anti_join(days, orders.ordered_on == days.on)
+    counted = _by_month(seen, "ordered_on", seen_orders=_.count())
+    return counted.join(
+        _by_month(blind, "ordered_on", blind_days=_.ordered_on.nunique()), how="outer"
+    )
 
 
 def _by_month(table: ibis.Table, day: str, **sums: ibis.Value) -> DataFrame:
@@ -244,7 +263,7 @@ def _figures(shop: Store, sums: DataFrame) -> dict[str, Series]:
     figures["cm"] = margin.where(sums.n_unknown == 0)
     if "sessions" in sums:
         figures["sessions"] = sums.sessions
-        figures["cvr_sessions"] = sums.orders / sums.sessions
+        figures["cvr_sessions"] = sums.seen_orders / sums.sessions
     return figures
 
 

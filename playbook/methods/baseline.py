@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-__all__ = ["baseline_design", "covariance", "texture", "whitener"]
+__all__ = ["ECHO", "WANDER", "baseline_design", "covariance", "texture", "whitener"]
 
 # variance of a week's step in latent demand over the noise variance
 WANDER = (0.0, 1e-3, 3e-3, 0.01, 0.03, 0.1)

@@ -16,9 +16,6 @@ from playbook.errors import PlaybookError
 
 __all__ = ["driver_tree", "scenarios", "tornado"]
 
-#: quantiles of a driver's own months that count as its low and high
-LOW, HIGH = 0.2, 0.8
-
 
 def driver_tree(
     base: dict[str, float],
@@ -70,36 +67,36 @@ def driver_tree(
 
 
 def scenarios(
-    history: DataFrame,
-    drivers: tuple[str, ...],
+    base: dict[str, float],
+    revenue: tuple[float, float, float],
     *,
-    months: int = 12,
+    weights: dict[str, float],
     cm_share: float = np.nan,
     fixed: float = np.nan,
 ) -> DataFrame:
     """Three months to plan with: scenario (low, middle, high), the drivers, revenue,
     cm, profit.
 
-    low and high take every driver at its own 20th and 80th percentile of the newest
-    `months` months, so together they are rarer than either. cm = revenue x cm_share,
-    profit = cm - fixed; missing where those are not known.
+    `revenue`: the forecast and the ends of its interval, in order; `base`: the drivers
+    behind the forecast. Each scenario's drivers multiply to its revenue, a driver moving
+    as far as its weight (its variance) says. cm = revenue x cm_share, profit = cm -
+    fixed; missing where those are not known.
     """
-    plan = history.tail(months)[list(drivers)].quantile([LOW, 0.5, HIGH])
-    revenue = plan.prod(axis=1)
-    plan = plan.assign(revenue=revenue, cm=revenue * cm_share, profit=revenue * cm_share - fixed)
-    plan.insert(0, "scenario", ["low", "middle", "high"])
-    return plan.reset_index(drop=True)
+    rows = []
+    for name, amount in zip(("low", "middle", "high"), revenue, strict=True):
+        needed = driver_tree(base, amount, weights=weights).set_index("driver")["needed"]
+        rows.append({"scenario": name, **needed[list(base)], "revenue": amount})
+    plan = DataFrame(rows)
+    cm = plan["revenue"] * cm_share
+    return plan.assign(cm=cm, profit=cm - fixed)
 
 
-def tornado(history: DataFrame, drivers: tuple[str, ...], *, months: int = 12) -> DataFrame:
-    """What each driver alone moves: driver, low, high (revenue with it at its 20th and
-    80th percentile of the newest `months`, the others at their median), base, swing;
-    widest first.
+def tornado(base: dict[str, float], ends: dict[str, tuple[float, float]]) -> DataFrame:
+    """What each driver alone moves: driver, low, high (revenue with it at the ends of
+    its own interval, the others as forecast), base, swing; widest first.
     """
-    recent = history.tail(months)[list(drivers)]
-    middle, ends = recent.median(), recent.quantile([LOW, HIGH])
-    others = [middle.drop(name).prod() for name in drivers]
-    low, high = others * ends.loc[LOW], others * ends.loc[HIGH]
-    swings = DataFrame({"driver": list(drivers), "low": low.array, "high": high.array})
-    swings = swings.assign(base=middle.prod(), swing=(swings["high"] - swings["low"]).abs())
+    middle = float(np.prod(list(base.values())))
+    rows = [(name, *(middle * end / base[name] for end in ends[name])) for name in base]
+    swings = DataFrame(rows, columns=["driver", "low", "high"])
+    swings = swings.assign(base=middle, swing=(swings["high"] - swings["low"]).abs())
     return swings.sort_values(["swing", "driver"], ascending=[False, True], ignore_index=True)

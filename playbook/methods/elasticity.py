@@ -246,7 +246,7 @@ def _expected_units(market: _Market, response: Array) -> Array:
 
 def _by_group(part: Array, member: Array) -> Array:
     """Sums of (sku, week) by group."""
-    sums = np.zeros((int(member.max()) + 1, part.shape[1]))
+    sums = np.zeros((int(member.max(initial=0)) + 1, part.shape[1]))
     np.add.at(sums, member, part)
     return sums
 

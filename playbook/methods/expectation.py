@@ -5,19 +5,21 @@ The daily ratio, in logarithms, on weekdays, waves of the year, promotions, a sl
 wears off (growth that goes on for ever is the dearest guess; Gardner & McKenzie 1985)
 and the driver's own circumstances: ridge regression on quasi-differenced days (Cochrane
 & Orcutt 1949), then the level of the last weeks. Every month is expected from the days
-before it. How many waves a short history bears, and whether the misses of late will go
-on, no test settles: the answers are averaged, each by the inverse square of its mean
-squared miss so far (Bates & Granger 1969).
+before it. How many waves a short history bears, how fast its level wanders, and whether
+the misses of late will go on, no test settles: the answers are averaged, each by the
+inverse square of its mean squared miss so far (Bates & Granger 1969).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 from numpy import ndarray
 from pandas import DataFrame
 
-__all__ = ["CIRCUMSTANCES", "expected_months"]
+__all__ = ["CIRCUMSTANCES", "expected_days", "expected_months"]
 
 #: driver -> what is counted, by what it is divided, and how the names of the columns
 #: that explain it begin
@@ -25,23 +27,34 @@ CIRCUMSTANCES = {
     "sessions": ("sessions", "", "spend "),
     "cvr_sessions": ("orders", "sessions", "unpaid_share"),
     "orders": ("orders", "", "spend "),
+    "revenue": ("revenue", "", "spend "),
     "units_per_order": ("units", "orders", "in_stock_share"),
     "revenue_per_unit": ("net_revenue", "units", "no column"),
+    "revenue_per_order": ("net_revenue", "orders", "in_stock_share"),
+    "margin_share": ("margin", "net_revenue", "no column"),
+    "new_share": ("new_customers", "orders", "unpaid_share"),
+    "paid_per_order": ("paid", "orders", "in_stock_share"),
+    "gross_per_order": ("gross", "orders", "in_stock_share"),
+    "discount_share": ("discount", "gross", "no column"),
+    "refund_share_booked": ("refunds", "revenue", "no column"),
 }
-WAVES = (0, 2, 4)  # pairs of yearly waves
+#: pairs of yearly waves, and the half-life of the level in days
+GUESSES = ((0, 45), (2, 45), (4, 45))
+#: one more where nothing the shop knows leads the driver: its level wanders faster
+ALONE = (0, 15)
 #: how much of its miss a day hands to the next; each month takes the one that fits its past
 MEMORY = (0.0, 0.3, 0.9)
 #: share of a day's spend that still works the day after, in fast channels and in slow ones
 CARRY = (0.3, 0.8)
 RIDGE = 1.0  # days of doubt about each coefficient
-LEVEL_DAYS, MISS_MONTHS = 45, 6  # half-lives of the level and of misses that last
+MISS_MONTHS = 6  # half-life of misses that last
 FIRST = 5  # months seen before the first one that is expected
 LEAST = 0.05  # a share, or a day against the usual one, further down counts as this
 
 
 def expected_months(days: DataFrame, driver: str) -> DataFrame:
-    """One row per month of `days` from the sixth: month (index), expected, miss (log of
-    actual to expected).
+    """One row per month of `days` from the sixth: month (index), expected (of the whole
+    month), miss (log of actual to expected over the days that were observed).
 
     `days`: one row per day in order: day_on, promotion, after_promotion and the columns
     of CIRCUMSTANCES the shop has. A day without the figure, or with nothing to divide
@@ -64,20 +77,49 @@ def expected_months(days: DataFrame, driver: str) -> DataFrame:
     if not usual > 0 or len(months) <= FIRST:
         return nothing
     top, size = top / usual, np.add.reduceat(base, first)[FIRST:]
+    n_days = np.array([pd.Period(month).days_in_month for month in months[FIRST:]])
     actual = np.log(np.maximum(np.add.reduceat(top, first)[FIRST:] / size, LEAST))
     guesses = {}
-    for waves in WAVES:
+    is_led = any(c.startswith(CIRCUMSTANCES[driver][2]) for c in days)
+    for waves, level_days in GUESSES if is_led else (*GUESSES, ALONE):
         known = _known(days, driver, waves)[is_known]
-        guess = pd.Series(_one_step(known, top, base, first), months[FIRST:])
+        guess = pd.Series(_one_step(known, top, base, first, level_days), months[FIRST:])
         lasting = (actual - guess).ewm(halflife=MISS_MONTHS).mean().shift(1)
-        guesses[waves, "as it is"] = guess
-        guesses[waves, "mended"] = guess + lasting.fillna(0.0)
+        guesses[waves, level_days, "as it is"] = guess
+        guesses[waves, level_days, "mended"] = guess + lasting.fillna(0.0)
     table = DataFrame(guesses)
     squares = (table.rsub(actual, axis=0) ** 2).expanding().mean().shift(1)
     trust = squares.fillna(1.0).clip(lower=1e-9) ** -2.0
     expected = (table * trust).sum(axis=1) / trust.sum(axis=1)
-    amount = np.exp(expected) * usual * (1.0 if base_name else size)
+    amount = np.exp(expected) * usual * (1.0 if base_name else n_days)
     return DataFrame({"expected": amount, "miss": actual - expected})
+
+
+def expected_days(days: DataFrame, driver: str) -> DataFrame:
+    """One row per day seen from the sixth month on, as its month's past leads one to
+    expect it: day_on (index), expected, miss (log of actual to expected, with one added
+    to both). Days of `expected_months`, with its middle number of waves; no rows where
+    that has none.
+    """
+    top_name, base_name, _ = CIRCUMSTANCES[driver]
+    nothing = DataFrame({"expected": [], "miss": []}, index=pd.DatetimeIndex([]), dtype=float)
+    if base_name or not {top_name, "promotion"} <= set(days):
+        return nothing
+    day, top = pd.to_datetime(days.day_on), days[top_name].to_numpy(float)
+    is_known = np.isfinite(top)
+    top, base = top[is_known], np.ones(is_known.sum())
+    usual = np.median(top) if len(top) else 0.0
+    first = np.unique(day[is_known].dt.strftime("%Y-%m"), return_index=True)[1]
+    if not usual > 0 or len(first) <= FIRST:
+        return nothing
+    waves, level_days = GUESSES[1]
+    known = _known(days, driver, waves)[is_known]
+    parts = _steps(known, top / usual, base, first, level_days)
+    steps = [fit * usual for _start, _end, fit in parts]
+    expected = np.concatenate(steps)
+    miss = np.log1p(np.maximum(top[first[FIRST] :], 0.0)) - np.log1p(expected)
+    index = pd.DatetimeIndex(day[is_known][first[FIRST] :], name="day_on")
+    return DataFrame({"expected": expected, "miss": miss}, index=index)
 
 
 def _known(days: DataFrame, driver: str, waves: int) -> ndarray:
@@ -101,18 +143,30 @@ def _known(days: DataFrame, driver: str, waves: int) -> ndarray:
     return np.column_stack(columns)
 
 
-def _one_step(x: ndarray, top: ndarray, base: ndarray, first: ndarray) -> ndarray:
+def _one_step(
+    x: ndarray, top: ndarray, base: ndarray, first: ndarray, level_days: float
+) -> ndarray:
     """Log of each month's mean ratio as its past leads one to expect, from the month
     after the first five.
     """
-    y = np.log(np.clip(top / base, LEAST, 1 / LEAST))
     expected = []
+    for start, end, fit in _steps(x, top, base, first, level_days):
+        expected.append(np.log(fit.sum() / base[start:end].sum()))
+    return np.array(expected)
+
+
+def _steps(
+    x: ndarray, top: ndarray, base: ndarray, first: ndarray, level_days: float
+) -> Iterator[tuple[int, int, ndarray]]:
+    """Each month after the first five: its first day, the one after its last, and what
+    its days should have been, from the days before it.
+    """
+    y = np.log(np.clip(top / base, LEAST, 1 / LEAST))
     for start, end in zip(first[FIRST:], [*first[FIRST + 1 :], len(y)], strict=True):
         fit = np.exp(x[:end] @ _coefficients(x[:start], y[:start])) * base[:end]
-        recent = 0.5 ** (np.arange(start)[::-1] / LEVEL_DAYS)
+        recent = 0.5 ** (np.arange(start)[::-1] / level_days)
         level = max((recent * top[:start]).sum() / (recent * fit[:start]).sum(), LEAST)
-        expected.append(np.log(level * fit[start:].sum() / base[start:end].sum()))
-    return np.array(expected)
+        yield start, end, level * fit[start:]
 
 
 def _coefficients(x: ndarray, y: ndarray) -> ndarray:

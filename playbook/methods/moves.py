@@ -13,7 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-__all__ = ["SAME_PRICE", "PriceMoves", "moving_together", "price_moves"]
+__all__ = [
+    "SAME_PRICE",
+    "PriceMoves",
+    "moving_together",
+    "price_moves",
+]
 
 #: logs of prices that differ by less are one price
 SAME_PRICE = 0.01
@@ -83,7 +88,12 @@ def moving_together(size: ndarray, group: ndarray, sums: list[ndarray]) -> list[
     from scipy.sparse import csr_array
 
     length = np.sqrt((size**2).sum(axis=1, keepdims=True))
-    unit = np.divide(size, length, out=np.zeros_like(size), where=length > 0)
+    unit = np.divide(
+        size,
+        length,
+        out=np.zeros_like(size),
+        where=length > 0,
+    )
     totals = [part.astype(float).copy() for part in sums]
     for name in np.unique(group):
         members = np.flatnonzero(group == name)
@@ -106,19 +116,25 @@ def _carried(log_price: ndarray, known: ndarray) -> ndarray:
 
 
 def _is_common(size: ndarray, group: ndarray) -> ndarray:
-    """Did most others of the category move the same way in the week or beside it?"""
-    ways = [_beside(np.sign(size) == way) for way in (1, -1)]
+    """Did most others of the category move the same way, those that moved the other way taken
+    off, in the week or within a week of it?
+
+    Both counts are asked for: repricing is often spread over days, and where every price moves
+    every week the weeks beside say nothing.
+    """
+    ups, downs = size > 0, size < 0
+    nets = [ups.astype(float) - downs, _beside(ups).astype(float) - _beside(downs)]
     names, member = np.unique(group, return_inverse=True)
     n = np.bincount(member)[member][:, None] - 1
     is_small = n < FEWEST_OTHERS
-    shares = []
-    for near in ways:
+    others = np.where(is_small, max(len(size) - 1, 1), np.maximum(n, 1))
+    found = np.zeros(size.shape, bool)
+    for net in nets:
         sums = np.zeros((len(names), size.shape[1]))
-        np.add.at(sums, member, near)
-        count = np.where(is_small, near.sum(axis=0)[None], sums[member]) - near
-        others = np.where(is_small, max(len(size) - 1, 1), np.maximum(n, 1))
-        shares.append(count / others)
-    return np.where(size > 0, shares[0], shares[1]) > COMMON
+        np.add.at(sums, member, net)
+        total = np.where(is_small, net.sum(axis=0)[None], sums[member]) - net
+        found |= np.sign(size) * total / others > COMMON
+    return found
 
 
 def _near_edge(state: ndarray, least: float) -> ndarray:

@@ -27,9 +27,17 @@ __all__ = [
     "GeoResult",
     "ResponseFit",
     "adstock",
+    "CARRY",
+    "HALF",
+    "SLOPE",
+    "BROAD",
+    "evenly",
     "fit_response",
     "forecast_weeks",
     "hill",
+    "lagged",
+    "saturated",
+    "without_test",
 ]
 
 # weeks of memory; .85 ** 26 = 1.5 %
@@ -88,9 +96,9 @@ class ResponseFit:
 
     def contributions(self, draws: int) -> ndarray:
         """Response caused per week, draws x channels x weeks, for evenly spaced draws."""
-        at = _evenly(len(self.roi), draws)
-        shape = _shape(
-            _lagged(self.spend),
+        at = evenly(len(self.roi), draws)
+        shape = saturated(
+            lagged(self.spend),
             self.carry[at],
             self.half[at],
             self.slope[at],
@@ -145,7 +153,7 @@ def forecast_weeks(
     spread = every[np.ix_(new, new)] - across @ every[np.ix_(old, new)] + lean @ baseline @ lean.T
     root = np.linalg.cholesky(spread + 1e-9 * np.eye(len(new)))
     caused = fit.contributions(draws).sum(1)
-    scale = fit.noise[_evenly(len(fit.roi), draws), None]
+    scale = fit.noise[evenly(len(fit.roi), draws), None]
     noise = scale * (rng.standard_normal((draws, len(new))) @ root.T)
     return caused[:, new] + (y[old] - caused[:, old]) @ onward.T + noise
 
@@ -165,7 +173,7 @@ def adstock(spend: ndarray, carry: ndarray) -> ndarray:
     Weeks before the first are taken as unspent.
     """
     return _stock(
-        _lagged(np.asarray(spend, float)),
+        lagged(np.asarray(spend, float)),
         np.atleast_2d(np.asarray(carry, float)),
     )[0].T
 
@@ -221,18 +229,18 @@ def _model(
     channel the logit of its carry-over, then the logs of its half-saturation, of its
     slope and of its ROI.
     """
-    observed, lags = np.isfinite(y), _lagged(spend)
+    observed, lags = np.isfinite(y), lagged(spend)
     active = np.array([s[s > 0].mean() for s in spend.T])
     broad = BROAD * np.nansum(y) / spend[observed].sum()
     start = np.repeat([CARRY[0], HALF[0], SLOPE[0], np.log(broad / 3)], len(active))
-    experiments = [(test, c, *_without_test(spend, c, test)) for c, test in tests]
+    experiments = [(test, c, *without_test(spend, c, test)) for c, test in tests]
 
     def curves(theta: ndarray) -> tuple[ndarray, ...]:
         """roi, carry, half, slope and size, and the response caused by week."""
         carry, half, slope, roi = np.moveaxis(theta.reshape(len(theta), 4, -1), 1, 0)
         carry, half = 1 / (1 + np.exp(-carry)), active * np.exp(half)
         slope, roi = np.exp(slope), np.exp(roi)
-        shape = _shape(lags, carry, half, slope)
+        shape = saturated(lags, carry, half, slope)
         size = roi * spend.sum(0) / np.maximum(shape.sum(2), 1e-12)
         return roi, carry, half, slope, size, size[:, :, None] * shape
 
@@ -249,7 +257,7 @@ def _model(
             )
             prior += (parts[:, 3] - 0.5 * (roi / broad) ** 2).sum(1)
             for test, c, elsewhere, moved in experiments:
-                shape = _shape(
+                shape = saturated(
                     elsewhere,
                     carry[:, [c]],
                     half[:, [c]],
@@ -266,23 +274,24 @@ def _model(
     return start, curves, density
 
 
-def _without_test(spend: ndarray, channel: int, test: GeoResult) -> tuple[ndarray, float]:
+def without_test(spend: ndarray, channel: int, test: GeoResult) -> tuple[ndarray, float]:
     """The channel's lagged spend had it been treated everywhere, and the money moved."""
     treated = spend.copy()
     treated[test.first : test.last + 1, channel] *= test.factor
-    return _lagged(treated[:, [channel]]), (spend - treated).sum()
+    return lagged(treated[:, [channel]]), (spend - treated).sum()
 
 
-def _evenly(n: int, draws: int) -> ndarray:
+def evenly(n: int, draws: int) -> ndarray:
+    """Positions of so many evenly spaced draws of n."""
     return np.linspace(0, n - 1, draws).astype(int)
 
 
-def _shape(lags: ndarray, carry: ndarray, half: ndarray, slope: ndarray) -> ndarray:
+def saturated(lags: ndarray, carry: ndarray, half: ndarray, slope: ndarray) -> ndarray:
     """The saturated share of each week's adstock: draws x channels x weeks."""
     return hill(_stock(lags, carry), half[:, :, None], slope[:, :, None])
 
 
-def _lagged(spend: ndarray) -> ndarray:
+def lagged(spend: ndarray) -> ndarray:
     """Channels x lags x weeks: what was spent l weeks before, 0 before the first week."""
     weeks, n_channels = spend.shape
     lags = np.zeros((n_channels, min(LAGS, weeks), weeks))

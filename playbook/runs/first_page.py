@@ -1,4 +1,4 @@
-"""The pack's first page, in the order a manager reads: asks, headline, what changed,
+"""The pack's first page, in the order a manager reads: incidents, asks, headline, what changed,
 decisions, track record, care; and all that lies beside it.
 """
 
@@ -13,7 +13,8 @@ import pandas as pd
 from pandas import DataFrame
 
 from playbook.chapters.monthly_review.review import main_figures
-from playbook.chapters.registry import chapter
+from playbook.chapters.registry import chapter, opening
+from playbook.detect.incidents import of_month
 from playbook.measures.metrics import METRICS
 from playbook.messages import label, language, speaking
 from playbook.runs.answers import followup
@@ -31,7 +32,7 @@ from playbook.runs.cells import (
 )
 from playbook.runs.chapter_page import objective_of, write_chapter
 from playbook.runs.folders import published_months
-from playbook.runs.pack import Pack, latest_figures, open_decisions, ranked, title_of
+from playbook.runs.pack import Pack, latest_figures, listed, ranked, title_of
 from playbook.runs.results import escaped
 from playbook.runs.sentences import ACTIONS_SHOWN, sentences
 from playbook.runs.track_record import restated, track_record
@@ -73,6 +74,9 @@ CARD = [
     "last_year",
     "target",
     "gap",
+    "expected",
+    "usual_low",
+    "usual_high",
     "lower",
     "upper",
     "band_low",
@@ -81,6 +85,7 @@ CARD = [
     "status",
     "owner_role",
 ]
+INCIDENT = ["starts_on", "ends_on", "what_happened", "amount", "money_is", "to_check"]
 DECISION = ["who", "what", "how much", "by when", "expected", "why", "chapter"]
 
 
@@ -149,6 +154,7 @@ def _sections(pack: Pack, decisions: DataFrame) -> Iterator[dict[str, Any]]:
     shown, folded = _decision_tables(pack, decisions)
     scores = track_record(pack.folder)
     sections = (
+        _section(pack, "incidents", [_incidents(pack)]),
         _section(pack, "asks", [_asks(pack)]),
         _section(
             pack,
@@ -215,6 +221,20 @@ def _reviewed(
     return table_of(frame, Shown(word(name), title))
 
 
+def _incidents(pack: Pack) -> dict[str, Any] | None:
+    """What went wrong this month: when, what, what it cost, what to check."""
+    table = pack.table(opening().notebook, "incidents")
+    if table is None or table.empty:
+        return None
+    here = of_month(table, pack.record["month"])
+    if here.empty:
+        return None
+    kinds = [label("money_is", kind) for kind in here["money_is"]]
+    shown = here.assign(money_is=kinds, what_happened=here["what"], to_check=here["check"])
+    shown = shown[INCIDENT]
+    return table_of(shown, Shown(word("incidents")))
+
+
 def _asks(pack: Pack) -> dict[str, Any] | None:
     asks = pack.reviewed("asks")
     if asks is None:
@@ -259,7 +279,7 @@ def _scorecard(pack: Pack) -> dict[str, Any] | None:
     first = first.assign(
         last_month_change=complete / first["last_month"] - 1,
         last_year_change=complete / first["last_year"] - 1,
-        usual_range=[_range(row.lower, row.upper, row.unit) for row in first.itertuples()],
+        usual_range=[_range(row.usual_low, row.usual_high, row.unit) for row in first.itertuples()],
     )
     return _figures(first[HEADLINE])
 
@@ -352,9 +372,9 @@ def _decision_tables(
     if len(first_ones):
         about = Shown(word("decisions"), is_cards=True)
         shown = table_of(_readable(first_ones.head(ACTIONS_SHOWN)), about)
-    proposals, title = open_decisions(decisions), word("all decisions of the month")
+    (proposals, counted), title = listed(pack, decisions), word("all decisions of the month")
     table = table_of(_readable(proposals), Shown(title, rows=FOLDED_ROWS))
-    folded = [_folded(f"{title} ({len(proposals)})", table)]
+    folded = [_folded(f"{title} ({len(proposals)})", table) | {"lines": counted}]
     blocked = decisions[decisions["action"] == "blocked"]
     if len(blocked):
         title = word("what could not be answered")

@@ -1,11 +1,17 @@
-"""The first three sentences of a month: what happened, why, what to decide by when."""
+"""The first sentences of a month: what went wrong, what it cost and what to do; then what
+came of the month, why, and what to decide by when.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pandas as pd
 from pandas import DataFrame
 
-from playbook.messages import say
+from playbook.chapters.registry import opening
+from playbook.detect.incidents import of_month
+from playbook.messages import label, say
 from playbook.runs.cells import decision_text, metric_name, plain_number
 from playbook.runs.pack import Pack, latest_figures, open_decisions, ranked
 
@@ -13,11 +19,44 @@ __all__ = ["ACTIONS_SHOWN", "sentences"]
 
 ACTIONS_SHOWN = 10
 DRIVERS_NAMED = 2
+INCIDENTS_NAMED = 4
 
 
 def sentences(pack: Pack, decisions: DataFrame) -> list[str]:
-    """What happened, why, what to decide by when, from the figures the review gathered."""
-    return [_what_happened(pack), _why(pack), _what_to_decide(pack, decisions)]
+    """What went wrong (or that nothing did), the month, why, what to decide by when, from
+    what the opening chapter and the review left.
+    """
+    month = [_what_happened(pack), _why(pack), _what_to_decide(pack, decisions)]
+    return [*_incidents(pack), *month]
+
+
+def _incidents(pack: Pack) -> list[str]:
+    """A sentence for each of the dearest incidents of the month; one for a quiet month;
+    none where nobody looked.
+    """
+    table = pack.table(opening().notebook, "incidents")
+    if table is None or "follows" not in table:
+        return []
+    here = of_month(table, pack.record["month"])
+    here = here[here.follows == ""] if len(here) else here
+    if here.empty:
+        return [say("runs.quiet_month", month=pack.record["month"])]
+    told = [_incident(pack, row) for row in here.head(INCIDENTS_NAMED).to_dict("records")]
+    if len(here) > INCIDENTS_NAMED:
+        told[-1] += say("runs.more_incidents", n=len(here) - INCIDENTS_NAMED)
+    return told
+
+
+def _incident(pack: Pack, row: dict[str, Any]) -> str:
+    """What happened, when, what it cost, what to do."""
+    days = str(row["starts_on"])
+    if row["n_days"] > 1:
+        days = say("runs.from_to", first=days, last=row["ends_on"])
+    told = say("runs.incident", days=days, what=row["what"])
+    if pd.notna(row["amount"]):
+        money = f"{plain_number(round(row['amount']))} {pack.record['currency']}"
+        told += say("runs.incident_money", money=money, kind=label("money_is", row["money_is"]))
+    return told + say("runs.incident_check", check=row["check"])
 
 
 def _what_happened(pack: Pack) -> str:
@@ -52,20 +91,20 @@ def _against_its_past(pack: Pack) -> str:
     sentence.
     """
     card = pack.table(pack.review, "scorecard")
-    is_there = card is not None and "upper" in card
+    is_there = card is not None and "usual_high" in card
     row = card[card["metric"] == "net_revenue"] if is_there else DataFrame()
     if row.empty:
         return say("runs.end")
     figure = row.iloc[0]
-    if pd.isna(figure.upper):
+    if pd.isna(figure.usual_high):
         return say("runs.too_short_a_history")
     limits = {name: plain_number(round(figure[end])) for name, end in LIMITS.items()}
-    if figure.actual > figure.upper:
+    if figure.actual > figure.usual_high:
         return say("runs.above", **limits)
-    return say("runs.below" if figure.actual < figure.lower else "runs.within", **limits)
+    return say("runs.below" if figure.actual < figure.usual_low else "runs.within", **limits)
 
 
-LIMITS = {"low": "lower", "high": "upper"}
+LIMITS = {"low": "usual_low", "high": "usual_high"}
 
 
 def _why(pack: Pack) -> str:

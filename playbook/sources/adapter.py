@@ -12,7 +12,7 @@ import datetime as dt
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,8 @@ from playbook.errors import PlaybookError
 from playbook.messages import read_yaml, say
 from playbook.sources import clean
 from playbook.sources.read import Sheet, normalised
+from playbook.sources.records import require_all_read
+from playbook.sources.sum_rows import take_off_daily_sums
 from playbook.store.contract import TABLES, Column
 from playbook.store.write import quoted
 
@@ -35,6 +37,9 @@ FIXED = {
 }
 
 NUMBERS = ("money", "number", "count")
+FIRST_ROWS = 5000  # rows by which the writing of a file's money is judged
+THREE_DECIMALS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+GMT = {"gmt", "utc"}  # words of headers whose times are printed in universal time
 
 
 @dataclass(frozen=True)
@@ -252,7 +257,9 @@ class Delivery:
         hashes only.
         """
         self._check_duplicates()
+        self._refuse_rounded_people()
         self._read_columns()
+        require_all_read(self.con, self.sheet, "raw")
         self._strip_wrappers()
         if self.sheet.rejects:
             self.reject_lines = self.con.execute(
@@ -264,6 +271,24 @@ class Delivery:
             self._take_off_sums()
         if self.n_footers:
             self.repaired["footer and repeated header lines taken off"] = self.n_footers
+
+    def _refuse_rounded_people(self) -> None:
+        """A customer's number a spreadsheet has turned into 1.3E+14 names many customers."""
+        for name, at in self.at.items():
+            if self.wanted[name].type != "contact":
+                continue
+            n, example = self.con.execute(
+                f"SELECT count(*), any_value(c{at}) FROM {self.sheet.scan} "
+                f"WHERE ord(c{at}) < 58 AND regexp_matches(c{at}, '{clean.SCIENTIFIC}')"
+            ).fetchone()
+            if n:
+                raise PlaybookError(
+                    "sources.ids_rounded",
+                    example=example,
+                    file=self.sheet.path.name,
+                    column=self.header(name),
+                    rows=n,
+                )
 
     def _read_columns(self) -> None:
         parts = []
@@ -289,12 +314,18 @@ class Delivery:
             parts.append(
                 f"coalesce(regexp_matches({said}, '{edge}({words})\\s*($|\\x1f)'), false) AS _named"
             )
+            filled = (
+                f"CAST(trim(coalesce(c{i}, '')) NOT IN ('', '-', '--') AS INTEGER)"
+                for i in range(len(self.sheet.headers))
+            )
+            parts.append(f"{' + '.join(filled)} AS _filled")
         self.con.execute(
             f"CREATE OR REPLACE TABLE raw AS SELECT {', '.join(parts)} FROM {self.sheet.scan}"
         )
 
     def _strip_wrappers(self) -> None:
         kinds = {n: w.type for n, w in self.wanted.items() if n in self.at and w.type != "contact"}
+        self._blank_zero_days(n for n, kind in kinds.items() if kind in ("time", "day"))
         numbers = [n for n, kind in kinds.items() if kind in NUMBERS]
         unread = self._count(
             {n: f"{n} IS NOT NULL AND TRY_CAST({n} AS DECIMAL(18,6)) IS NULL" for n in numbers}
@@ -309,6 +340,18 @@ class Delivery:
         for name, test in odd.items():
             if self.con.execute(f"SELECT count(*) FROM raw WHERE {test}").fetchone() != (0,):
                 self.con.execute(f"UPDATE raw SET {name} = {clean.plain_text(name)} WHERE {test}")
+
+    def _blank_zero_days(self, names: Iterable[str]) -> None:
+        """0000-00-00 is how some databases write that there is no day."""
+        for name in names:
+            (n,) = self.con.execute(
+                f"SELECT count(*) FROM raw WHERE starts_with({name}, '0000-00-00')"
+            ).fetchone()
+            if n:
+                self.con.execute(
+                    f"UPDATE raw SET {name} = NULL WHERE starts_with({name}, '0000-00-00')"
+                )
+                self.repaired[say("sources.zero_days", header=self.header(name))] = n
 
     def _footer(self) -> str:
         """SQL: whether a row calls itself a sum and has no day (a campaign may be called
@@ -383,6 +426,12 @@ class Delivery:
             self.n_rows -= n
         if found["undated"]:
             self.require(day, when="true")
+        numbers = [n for n in self.at if self.wanted[n].type in NUMBERS]
+        noted = dict(self._bad)  # whether a value may stay unread is for the shape rule to say
+        n = take_off_daily_sums(self, day, {n: self._number(n) for n in numbers if n in self.at})
+        self._bad = noted
+        self.n_footers += n
+        self.n_rows -= n
 
     def _count(self, tests: Mapping[str, str]) -> dict[str, int]:
         """How many rows of `raw` meet each test, all in one pass."""
@@ -567,8 +616,10 @@ class Delivery:
                 return self.settings.is_decimal_comma
             columns = [n for n in self.at if self.wanted[n].type in NUMBERS]
             if self._plain_numbers >= set(columns) and not self.sheet.is_decimal_comma:
-                self._style["decimal"] = "dot"  # not one comma stands in any of them
-                return False
+                # not one comma stands in any of them
+                is_comma = self._has_only_threes(columns) and self._are_thousands(columns)
+                self._style["decimal"] = "comma" if is_comma else "dot"
+                return is_comma
             points = commas = 0
             for n in columns:
                 a, b = self.con.execute(
@@ -583,6 +634,8 @@ class Delivery:
                     file=self.sheet.path.name,
                     rows=min(points, commas),
                 )
+            if not commas and not points:
+                commas = int(self._are_thousands(columns))
             self._style["decimal"] = "comma" if commas else "dot"
             if not commas and not points and self.sheet.is_decimal_comma:
                 grouped = (
@@ -596,6 +649,51 @@ class Delivery:
                 ).fetchone()
                 self._style["decimal"] = "comma" if n_grouped else "dot"
         return self._style["decimal"] == "comma"
+
+    def _has_only_threes(self, columns: list[str]) -> bool:
+        """Whether some money of the first rows has three decimals and none has fewer."""
+        money = [n for n in columns if self.wanted[n].type == "money"]
+        if not money or str(self.settings.currency or "").upper() in THREE_DECIMALS:
+            return False
+        threes, others = (
+            " + ".join(f"count(*) FILTER (regexp_matches({n}, '{shape}'))" for n in money)
+            for shape in (r"\.[0-9]{3}$", r"\.([0-9]{1,2}|[0-9]{4,})$")
+        )
+        rows = f"SELECT {', '.join(money)} FROM raw LIMIT {FIRST_ROWS}"
+        n_threes, n_others = self.con.execute(f"SELECT {threes}, {others} FROM ({rows})").fetchone()
+        return n_threes > 0 and n_others == 0
+
+    def _are_thousands(self, columns: list[str]) -> bool:
+        """Whether 125.000 means that many thousands, where a file's money has no other
+        decimals: a second group says so. A leading nought or four digits before the point
+        say that it does not; where nothing tells, the import asks.
+        """
+        money = [n for n in columns if self.wanted[n].type == "money"]
+        currency = str(self.settings.currency or "").upper()
+        if not money or self.sheet.is_decimal_comma or currency in THREE_DECIMALS:
+            return False
+        shapes = (
+            r"[1-9][0-9]{0,2}\.[0-9]{3}",
+            r"[1-9][0-9]{0,2}(\.[0-9]{3}){2,}",
+            r"(0|[0-9]{4,})\.[0-9]{3}|[0-9]+\.([0-9]{1,2}|[0-9]{4,})",
+        )
+        tests = ", ".join(
+            f"count(*) FILTER (regexp_full_match({n}, '[^0-9.]*({shape})[^0-9.]*'))"
+            for shape in shapes
+            for n in money
+        )
+        counts = self.con.execute(f"SELECT {tests} FROM raw").fetchone()
+        n = len(money)
+        grouped, twice, decimals = counts[:n], sum(counts[n : 2 * n]), sum(counts[2 * n :])
+        if sum(grouped) and not twice and not decimals:
+            at = next(i for i, found in enumerate(grouped) if found)
+            raise PlaybookError(
+                "sources.thousands_or_decimals",
+                file=self.sheet.path.name,
+                column=self.header(money[at]),
+                rows=sum(grouped),
+            )
+        return twice > 0
 
     def _time_style(self, name: str) -> str:
         if name in self._style:
@@ -715,6 +813,11 @@ class Delivery:
         if not self.has(name):
             return "CAST(NULL AS TIMESTAMP)"
         printed, zone = self.local(name), self.adapter.zone or self.settings.zone or "UTC"
+        if set(self.sheet.names[self.at[name]].split()) & GMT:
+            zone = "UTC"
+            if not self.settings.zone and f"{name}:gmt" not in self._style:
+                self._style[f"{name}:gmt"] = "said"
+                self.notes.append(say("sources.times_in_gmt", header=self.header(name)))
         naive = (
             printed if zone == "UTC" else f"timezone('UTC', timezone({quoted(zone)}, {printed}))"
         )

@@ -62,7 +62,8 @@ def refuse_numbers_used_again(d: Delivery, heads: str) -> None:
     rows, example = d.con.execute(f"""
         SELECT count(*), min(order_id) FROM (
             SELECT order_id FROM {heads} GROUP BY 1 HAVING min(ordered_at) <> max(ordered_at)
-            AND (min(total) <> max(total) OR min(customer_id) <> max(customer_id)))""").fetchone()
+            AND (min(total) <> max(total) OR min(customer_id) <> max(customer_id)
+                 OR max(ordered_at) - min(ordered_at) > INTERVAL 36 HOUR))""").fetchone()
     if rows:
         raise PlaybookError(
             "sources.number_used_again",
@@ -99,6 +100,7 @@ def finish_orders(
         for column, kind in columns.items():
             if column not in have:
                 con.execute(f"ALTER TABLE {name} ADD COLUMN {column} {kind}")
+    _turn_discounts(d)
     con.execute(f"""CREATE OR REPLACE TABLE bare AS
         SELECT order_id, count(*) AS n_bare FROM raw WHERE NOT coalesce({is_line}, false) GROUP BY order_id""")
     con.execute("DROP TABLE raw")  # the memory is better used for what follows
@@ -111,6 +113,17 @@ def finish_orders(
         _take_off_edited(d)
     _share_out(d)
     _emit(d)
+
+
+def _turn_discounts(d: Delivery) -> None:
+    """Discounts printed with a minus throughout mean what others print without it."""
+    for table in ("heads_in", "lines_in"):
+        below, above = d.con.execute(
+            f"SELECT count(*) FILTER (discount < 0), count(*) FILTER (discount > 0) FROM {table}"
+        ).fetchone()
+        if below and not above:
+            d.con.execute(f"UPDATE {table} SET discount = -discount WHERE discount < 0")
+            d.repaired[say("sources.discounts_turned")] = below
 
 
 def _fold(d: Delivery) -> None:
@@ -389,10 +402,10 @@ def _emit(d: Delivery) -> None:
     d.emit(
         "entities",
         f"""
-        SELECT h.order_id AS entity, h.own_last, {STATUS_RANK} AS status_rank, coalesce(h.refunded, 0) AS refunded,
+        SELECT h.order_id AS entity, h.own_last, {STATUS_RANK} AS status_rank, coalesce(h.refunded, 0) AS refunded, h.total AS size,
                CASE WHEN p.is_usable AND p.is_tied THEN 2 WHEN p.is_usable THEN 1 ELSE 0 END AS completeness
         FROM heads h JOIN placed p USING (k)
-        UNION ALL SELECT order_id, NULL, 0, 0, 0 FROM counted WHERE k IS NULL""",
+        UNION ALL SELECT order_id, NULL, 0, 0, 0, 0 FROM counted WHERE k IS NULL""",
     )
     _emit_ledger(d)
     d.is_checked = True
@@ -402,7 +415,7 @@ def _emit_orders(d: Delivery) -> None:
     have = {r[0] for r in d.con.execute("DESCRIBE heads").fetchall()}
     set_here = ("order_id", "gross", "discount", "shipping", "tax", "total", "other_charges")
     own = [c.name for c in TABLES["orders"].columns if c.name in have and c.name not in set_here]
-    more = [c for c in ("is_contactable", "is_business") if c in have]
+    more = [c for c in ("is_contactable", "is_business", "_edge") if c in have]
     d.emit(
         "orders",
         f"""

@@ -14,6 +14,8 @@ CAME_BACK = (
     "undeliverable",
     "damaged",
 )
+# some of Amazon's reports print what a promotion takes off with a minus
+TAKEN_OFF = ("item_discount", "ship_discount")
 # marketplaces whose prices are printed without tax; everywhere else the price holds it
 TAX_ON_TOP = "'amazon.com', 'amazon.ca', 'amazon.com.mx', 'us', 'ca'"
 
@@ -30,7 +32,7 @@ def shape_orders(d: Delivery) -> None:
         WHEN {said} LIKE '%delivered%' THEN 'done' WHEN starts_with({said}, 'ship') THEN 'shipped'
         WHEN starts_with({said}, 'unship') THEN 'paid' ELSE 'placed' END"""
     money = {
-        n: f"coalesce({d.money(n)}, 0)"
+        n: f"{'abs' * (n in TAKEN_OFF)}(coalesce({d.money(n)}, 0))"
         for n in (
             "item_tax",
             "shipping_price",

@@ -51,6 +51,11 @@ SCIENTIFIC = r"^[+-]?[0-9](\.[0-9]+)?[eE]\+?[0-9]{2,}$"
 _SPACES = " \t\n\r\u00a0\u3000\ufeff"
 _CURRENCY = r"(?i)(us\$|au\$|ca\$|hk\$|nt\$|r\$|[£€$¥￥₩₹₽฿₺₫]|元|円|kr\.?|zł|chf|gbp|eur|usd|cny|rmb|jpy|aud|cad|sek|nok|dkk|pln)"
 CODES = {"£": "GBP", "€": "EUR", "$": "USD", "US$": "USD", "¥": "CNY", "￥": "CNY", "元": "CNY"}
+# signs that several currencies share
+SHARED_SIGNS = {
+    "USD": ("USD", "AUD", "CAD", "NZD", "HKD", "SGD", "MXN", "TWD", "ARS", "CLP", "COP"),
+    "CNY": ("CNY", "JPY"),
+}
 
 # style: (what a value looks like, the engine's format); the first one that explains every value is taken
 DATE_STYLES: tuple[tuple[str, str], ...] = (
@@ -143,7 +148,7 @@ def plain_text(column: str) -> str:
 def whole_id(text: str) -> str:
     """An id without the `.0` that a spreadsheet or a data frame puts behind a number."""
     number = f"regexp_replace({text}, '^([0-9]+)\\.0+$', '\\1')"
-    return f"CASE WHEN suffix({text}, '.0') THEN {number} ELSE {text} END"
+    return f"CASE WHEN suffix({text}, '.0') OR suffix({text}, '.00') THEN {number} ELSE {text} END"
 
 
 def blank(text: str) -> str:

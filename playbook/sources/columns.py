@@ -74,10 +74,10 @@ def unread_columns(d: Delivery, known_by_shop: tuple[str, ...]) -> list[ColumnSu
     """The columns with numbers that are not read, with their sums; PlaybookError for one
     that could change net revenue and is known to nobody.
     """
-    if d.beside or d.sheet.encoding in ("parquet", "json"):
+    if d.beside or d.sheet.encoding == "json":
         return []
-    if d.adapter.is_mapped:  # a mapped file has its own account, in column_account
-        return []
+    if d.adapter.is_mapped and set(d.adapter.gives) & {"orders", "refunds"}:
+        return []  # these have an account of their own, in column_account
     known = _known().get(d.adapter.kind, {})
     reasons = {normalised(h): why for h, why in known.get("irrelevant", {}).items()}
     reasons |= {normalised(h): say("sources.column_known_by_shop") for h in known_by_shop}
@@ -89,6 +89,8 @@ def unread_columns(d: Delivery, known_by_shop: tuple[str, ...]) -> list[ColumnSu
             continue
         if name in reasons:
             out.append(ColumnSum(header, "known", reason=reasons[name]))
+        elif d.adapter.is_mapped and header not in d.unknown:
+            out.append(ColumnSum(header, "known", reason=say("sources.column_ignored")))
         elif header in d.unknown:
             total = _sum(d, at)
             out.append(ColumnSum(header, "unknown", total))
@@ -183,8 +185,29 @@ def stored_sums(
     return out
 
 
+def ledger_of_file(
+    con: duckdb.DuckDBPyConnection,
+    d: Delivery,
+    sums: dict[str, tuple[str, Decimal]],
+    folder: Path,
+) -> list[str]:
+    """A sentence that takes the file's column of totals apart by what became of it; what
+    is left over is printed, and is nothing where every cent has a reason.
+    """
+    if "ledger" not in d.emitted or "total" not in sums or d.adapter.is_mapped:
+        return []
+    found = con.execute(
+        f"SELECT reason, sum(amount) FROM read_parquet({quoted(folder / 'ledger.parquet')}) "
+        "GROUP BY 1 HAVING sum(amount) <> 0 ORDER BY 1"
+    ).fetchall()
+    total = sums["total"][1]
+    parts = ", ".join(f"{reason} {amount:,.2f}" for reason, amount in found)
+    rest = total - sum((amount for _, amount in found), Decimal(0))
+    return [say("sources.ledger_of_file", total=total, parts=parts or "-", rest=rest)]
+
+
 def lines_of(columns: list[ColumnSum]) -> list[str]:
-    """The account as sentences: the columns that are not in the store to the cent."""
+    """The account as sentences, a line per column with numbers."""
     out = []
     for c in columns:
         if c.became == "unknown":
@@ -193,6 +216,8 @@ def lines_of(columns: list[ColumnSum]) -> list[str]:
             values = {"header": c.column, "place": c.reason, "in_file": c.in_file}
             rest = {"in_store": c.in_store, "difference": c.difference}
             out.append(say("sources.column_stored", **values, **rest))
+        elif c.became == "used":
+            out.append(say("sources.column_used", header=c.column, amount=c.in_file))
         elif c.reason:
             out.append(say("sources.column_known", header=c.column, reason=c.reason))
     return out

@@ -25,6 +25,19 @@ DATE = (
 )
 CREDIT_PREFIXES = ("c", "cn", "cr", "cm", "crn", "gs", "rma", "ret", "av", "avoir", "sr", "rn")
 NUMBERS = ("money", "number", "count")
+SHORT = {
+    "desc": "description",
+    "qty": "quantity",
+    "amt": "amount",
+    "num": "number",
+    "cust": "customer",
+    "prod": "product",
+    "addr": "address",
+}
+# words that say whose or which, before the word that counts
+QUALIFIED = ("region", "country", "email")
+QUALIFIERS = {"ship", "shipping", "delivery", "billing", "customer", "buyer", "address", "to"}
+TAILS = {"description", "text", "label", "value"}
 SURE, LIKELY, GUESS = "sure", "likely", "guess"
 
 
@@ -45,15 +58,22 @@ class Profile:
     mails: int
     spaced: int
     letters: int
+    not_zero: int
 
     @property
     def name(self) -> str:
         """The header as it is matched."""
-        return normalised(self.header)
+        return spelt_out(self.header)
 
     def is_mostly(self, count: str, share: float = 0.95) -> bool:
         """Whether so many of the filled values are of this sort."""
         return self.n > 0 and getattr(self, count) >= share * self.n
+
+    def is_told(self, kind: str) -> bool:
+        """Whether a column of numbers holds one that is not nothing: of two columns with
+        fitting headers it is the one in use.
+        """
+        return kind not in NUMBERS or self.not_zero > 0
 
     def fits(self, kind: str) -> bool:
         """Whether the values can be what a column of this kind holds; an empty column can
@@ -70,12 +90,18 @@ class Profile:
         return not (kind in ("text", "word") and self.is_mostly("dates"))
 
 
+def spelt_out(header: str) -> str:
+    """A header in plain words: `orderId` and `Item Desc.` as people would say them."""
+    apart = re.sub(r"([a-z]{2})([A-Z])", r"\1 \2", header)
+    return " ".join(SHORT.get(word, word) for word in normalised(apart).split())
+
+
 def words_of(table: str, column: str) -> tuple[str, ...]:
     """The headers a column goes by, as they are matched."""
     told = fields().get(table, fields()["tables"].get(table, {})).get(column, "")
     text = told["words"] if isinstance(told, dict) else told
-    words = [normalised(w) for w in text.split("|") if w.strip()]
-    return tuple(dict.fromkeys([*words, normalised(column)]))
+    words = [spelt_out(w) for w in text.split("|") if w.strip()]
+    return tuple(dict.fromkeys([*words, spelt_out(column)]))
 
 
 @functools.cache
@@ -84,7 +110,38 @@ def likeness(name: str, table: str, column: str) -> float:
     words = words_of(table, column)
     if name in words:
         return 1.5 - 0.005 * words.index(name)
-    return max((difflib.SequenceMatcher(None, name, w).ratio() for w in words), default=0.0)
+    # likeness is for spelling: a word more or less makes another header
+    n = len(name.split())
+    near = [w for w in words if len(w.split()) == n or not w.isascii()]
+    alike = max((difflib.SequenceMatcher(None, name, w).ratio() for w in near), default=0.0)
+    return max(alike, _phrase(name, words, column, columns_known(table).get(column, "")))
+
+
+def _phrase(name: str, words: tuple[str, ...], column: str, kind: str) -> float:
+    """How sure a known phrase inside a longer header makes: `unique order id`, `order status
+    description`, `shipping address country`, `order submitted date`.
+    """
+    said = name.split()
+    money = {w.strip() for w in fields()["money"].split("|")}
+    for known in (w.split() for w in words if w.isascii()):
+        before, after = said[: -len(known)], said[len(known) :]
+        if len(known) >= len(said):
+            continue
+        if said[-len(known) :] == known:
+            is_place = column in QUALIFIED and set(before) <= QUALIFIERS
+            is_the_orders = kind == "money" and before == ["order"]
+            if (
+                is_place
+                or is_the_orders
+                or (len(known) > 1 and len(before) == 1 and not money & set(before))
+            ):
+                return 0.9
+        if kind == "word" and said[: len(known)] == known and set(after) <= TAILS:
+            return 0.9
+        is_apart = len(known) == 2 and len(said) == 3 and [said[0], said[2]] == known
+        if kind == "time" and is_apart:
+            return 0.85
+    return 0.0
 
 
 def _least(name: str, column: Profile, kind: str) -> float:
@@ -128,7 +185,7 @@ def _profile(con: duckdb.DuckDBPyConnection, at: int, header: str) -> Profile:
         SELECT count({text}), count(DISTINCT {text}), count(x), count(*) FILTER (x = round(x)),
                count(*) FILTER (x < 0), count(*) FILTER (regexp_matches({text}, '{DATE}')),
                count(*) FILTER (contains({text}, '@')), count(*) FILTER (contains({text}, ' ')),
-               count(*) FILTER (regexp_matches({text}, '[A-Za-z]'))
+               count(*) FILTER (regexp_matches({text}, '[A-Za-z]')), count(*) FILTER (x <> 0)
         FROM (SELECT {text}, {number} AS x FROM sample)""").fetchone()
     return Profile(at, header, *counts)
 
@@ -174,19 +231,20 @@ class Guesses:
         kinds = columns_known(self.table)
         ranked = sorted(
             (
-                (likeness(p.name, self.table, name), -i, -p.at, name, p)
+                (likeness(p.name, self.table, name), p.is_told(kinds[name]), -i, -p.at, name, p)
                 for i, name in enumerate(kinds)
                 for p in self.seen
                 if p.fits(kinds[name])
             ),
-            key=lambda r: r[:3],
+            key=lambda r: (r[0] - 0.3 * (not r[1]), *r[2:4]),
             reverse=True,
         )
-        for alike, _, _, name, column in ranked:
+        for alike, _, _, _, name, column in ranked:
             if (
                 alike >= _least(name, column, kinds[name])
                 and name not in self.found
                 and column.at not in self.used
+                and (name != "email" or alike >= 1 or column.is_mostly("mails", 0.5))
             ):
                 self._take(name, column, SURE if alike >= 1 and column.n else LIKELY)
 
@@ -320,7 +378,21 @@ class Guesses:
 
     def _a_title(self) -> Profile | None:
         texts = [p for p in self._impersonal() if p.is_mostly("letters") and p.spaced > 0.5 * p.n]
+        texts += [p for p in self._free() if p.name == "name" and self._follows_the_sku(p)]
         return max(texts, key=lambda p: p.distinct, default=None)
+
+    def _follows_the_sku(self, column: Profile) -> bool:
+        """Whether each code has one value in a column, however many orders it is in: the
+        name of goods, and of no person.
+        """
+        if "sku" not in self.found:
+            return False
+        sku = f"c{self.found['sku'].at}"
+        codes, several, again = self.con.execute(
+            f"SELECT count(*), count(*) FILTER (n > 1), count(*) FILTER (rows > 1) FROM ("
+            f"SELECT count(DISTINCT c{column.at}) AS n, count(*) AS rows FROM seen GROUP BY {sku})"
+        ).fetchone()
+        return codes > 0 and several == 0 and again > 0
 
     def _n_rows(self) -> int:
         return max((p.n for p in self.seen), default=0)

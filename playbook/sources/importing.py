@@ -17,19 +17,28 @@ from pathlib import Path
 
 import duckdb
 import pandas as pd
-import yaml
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
 from playbook.sources import kinds
 from playbook.sources.adapter import Adapter, Delivery, Settings
 from playbook.sources.advice import advise
-from playbook.sources.columns import ColumnSum, lines_of, read_sums, stored_sums, unread_columns
+from playbook.sources.columns import (
+    ColumnSum,
+    ledger_of_file,
+    lines_of,
+    read_sums,
+    stored_sums,
+    unread_columns,
+)
+from playbook.sources.days import refuse_impossible_days
 from playbook.sources.merge import rebuild
 from playbook.sources.parts import Part, Rebuilt, parts_of
 from playbook.sources.read import EXCEL_ROWS, Sheet, open_sheets
 from playbook.sources.secret import Salt
 from playbook.store.contract import TABLES
+from playbook.store.engine import refused_by_engine
+from playbook.store.settings import read_settings as settings_of
 from playbook.store.write import (
     connect,
     locked,
@@ -43,7 +52,7 @@ from playbook.store.write import (
 
 __all__ = ["FileReport", "ImportReport", "import_files"]
 
-VERSION = 5  # raised when the same file would now give other rows: it is then read again instead of passed over
+VERSION = 6  # raised when the same file would now give other rows: it is then read again instead of passed over
 IN_PARTS = ("entities", "ledger", "order_channels")
 
 
@@ -229,6 +238,8 @@ def _engine_errors(file: str) -> Iterable[None]:
         ArithmeticError,
         LookupError,
     ) as error:
+        if (limit := refused_by_engine(error, "")) is not None:
+            raise limit from error
         text = re.sub(r"\s+", " ", str(error)).strip()
         text = re.sub(r"/[^ '\"]*/", "", text)[:160]
         raise PlaybookError(
@@ -289,8 +300,9 @@ def _import(
 def _set_up(settings: Mapping[str, object], asked: Asked) -> Settings:
     """What shop.yaml and the caller say, together."""
     options = dict(asked.options or {})
-    if settings.get("known_columns"):
-        options["known_columns"] = settings["known_columns"]
+    for key in ("known_columns", "known_days", "known_campaigns"):
+        if settings.get(key):
+            options[key] = [str(one) for one in settings[key]]
     return Settings(
         currency=settings.get("currency"),
         zone=settings.get("timezone"),
@@ -310,21 +322,8 @@ def _check_zone(con: duckdb.DuckDBPyConnection, zone: str | None) -> None:
 
 
 def read_settings(folder: Path) -> dict[str, object]:
-    """shop.yaml of a store; empty where it has none."""
-    path = folder / "shop.yaml"
-    if not path.exists():
-        return {}
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PlaybookError(
-            "sources.shop_yaml_unreadable",
-            file="shop.yaml",
-            rule=str(error).splitlines()[0],
-        ) from None
-    if found is not None and not isinstance(found, dict):
-        raise PlaybookError("sources.shop_yaml_no_lines", file="shop.yaml")
-    return {str(k): v for k, v in (found or {}).items()}
+    """shop.yaml of a store, every setting known and of its kind; empty where it has none."""
+    return {k: v for k, v in settings_of(folder / "shop.yaml").items() if v is not None}
 
 
 def _relevant(settings: Mapping[str, object]) -> dict[str, object]:
@@ -445,7 +444,9 @@ def _one_sheet(work: _Work, one: Adapter, sheet: Sheet) -> FileReport:
         raise PlaybookError("sources.nothing_taken", title=one.title, file=sheet.path.name)
     target = work.stage / ".imports" / import_id
     _write_part(work.con, d, target, import_id, report)
+    refuse_impossible_days(work.con, d, target)
     report.columns = stored_sums(work.con, d, in_file, target) + unread
+    report.notes = [*report.notes, *ledger_of_file(work.con, d, in_file, target)]
     return report
 
 

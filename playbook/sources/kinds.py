@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+from pathlib import Path
 
 from playbook.errors import PlaybookError
+from playbook.messages import read_yaml
 from playbook.sources.adapter import Adapter, columns_of, found_columns, header_list, n_signs
 
 MODULES = (
@@ -75,6 +77,20 @@ def partial(one: Adapter, names: list[str]) -> int:
     return len(found_columns(one, names))
 
 
+@functools.cache
+def _shop_words() -> frozenset[str]:
+    """Words in headers of a shop's own figures, which are no published series."""
+    return frozenset(read_yaml(Path(__file__).parent / "words.yaml")["own_figures"])
+
+
+def _is_the_shops(names: list[str]) -> bool:
+    words = _shop_words()
+    return any(
+        words & set(name.split()) or any(not w.isascii() and w in name for w in words)
+        for name in names
+    )
+
+
 def best_kinds(names: list[str]) -> list[tuple[int, Adapter]]:
     """The adapters these headers fit, best first."""
     n_named = sum(bool(n) for n in names)
@@ -83,7 +99,7 @@ def best_kinds(names: list[str]) -> list[tuple[int, Adapter]]:
     found = [
         (score(one, names), one)
         for one in adapters().values()
-        if not one.beside or n_named <= one.beside + 1
+        if not one.beside or (n_named <= one.beside + 1 and not _is_the_shops(names))
     ]
     # a column sku stands in many a file; a table of the contract consists of its own
     # columns for the most part

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
-from playbook.sources.adapter import Delivery
+from playbook.sources import clean
+from playbook.sources.adapter import Delivery, total_words
 from playbook.sources.allocate import finish_orders
 from playbook.sources.clean import whole_id
 from playbook.sources.column_account import account_of_orders, refuse_unexplained
@@ -42,14 +43,19 @@ def shape_orders(d: Delivery, told: Mapped) -> None:
 
 
 def _write_whole_ids(d: Delivery) -> None:
-    """Ids a data frame has turned into 13085.0 lose it, where the whole column has it."""
+    """Ids a data frame has turned into 13085.0 lose it; where 13085 stands beside it, both
+    are the same.
+    """
     for name in ("order_id", "sku", "refund_of"):
         if d.has(name):
-            (others,) = d.con.execute(
-                f"SELECT count(*) FROM raw WHERE NOT regexp_full_match({name}, '[0-9]+\\.0+')"
+            number = f"regexp_full_match({name}, '[0-9]+\\.0+')"
+            n, others = d.con.execute(
+                f"SELECT count(*) FILTER ({number}), count(*) FILTER (NOT {number} AND "
+                f"regexp_full_match({name}, '[0-9]+\\.[0-9]+')) FROM raw"
             ).fetchone()
-            if not others:
-                d.con.execute(f"UPDATE raw SET {name} = {whole_id(name)}")
+            # 12.0 beside 12.5 is a code with a point in it
+            if n and not others:
+                d.con.execute(f"UPDATE raw SET {name} = {whole_id(name)} WHERE {number}")
 
 
 def _type_rows(d: Delivery, told: Mapped) -> None:
@@ -74,16 +80,89 @@ def _type_rows(d: Delivery, told: Mapped) -> None:
     typed |= {name: d.money(name) for name in money}
     typed |= {name: d.word(name) for name in WORDS} | {name: d.text(name) for name in TEXTS}
     typed |= {name: d.utc(name) for name in TIMES}
-    typed["currency"] = f"upper({typed['currency']})"
+    typed["currency"] = f"upper({typed['currency']})" if d.has("currency") else _sign(d)
     d.require("order_id", "ordered_at", when="true")
     if d.has("quantity"):
         d.require("quantity", when=is_filled)
     d.refuse_unreadable("orders", budget=0.0)
     picks = ", ".join(f"{value} AS {name}" for name, value in typed.items())
     d.con.execute(f"CREATE OR REPLACE TABLE mapped AS SELECT {picks} FROM raw")
+    _note_edges(d)
+    _mark_repeated(d)
     _make_positive(d)
     if not _has_lines(d):
         d.notes.append(say("sources.no_lines"))
+
+
+def _mark_repeated(d: Delivery) -> None:
+    """`is_repeated`: rows of an order that stand in the file a second time, as when the same
+    export was pasted below itself: another block of the same order with the same content.
+    """
+    d.con.execute("ALTER TABLE mapped ADD COLUMN is_repeated BOOLEAN DEFAULT false")
+    starts = "lag(order_id) OVER (ORDER BY rowid) IS DISTINCT FROM order_id"
+    n_blocks, n_orders = d.con.execute(
+        f"SELECT count(*) FILTER (is_start), count(DISTINCT order_id) "
+        f"FROM (SELECT order_id, {starts} AS is_start FROM mapped)"
+    ).fetchone()
+    if n_blocks == n_orders:
+        return
+    d.con.execute(f"""CREATE OR REPLACE TEMP TABLE repeated AS
+        WITH s AS (SELECT *, rowid AS row, {starts} AS is_start FROM mapped),
+        b AS (SELECT * EXCLUDE (is_start), sum(is_start::INT) OVER (ORDER BY row) AS block FROM s),
+        k AS (SELECT order_id, block, md5(string_agg(content, chr(31) ORDER BY content)) AS content
+              FROM (SELECT order_id, block, concat_ws(chr(30), ordered_at, sku, title, quantity, price,
+                           amount, total, line_discount) AS content FROM b)
+              GROUP BY ALL)
+        SELECT b.row FROM b JOIN (
+            SELECT order_id, block, row_number() OVER (PARTITION BY order_id, content ORDER BY block) AS turn
+            FROM k) USING (order_id, block) WHERE turn > 1""")
+    (n,) = d.con.execute("SELECT count(*) FROM repeated").fetchone()
+    if n:
+        d.con.execute(
+            "UPDATE mapped SET is_repeated = true WHERE rowid IN (SELECT row FROM repeated)"
+        )
+        d.repaired[say("sources.rows_repeated")] = n
+
+
+def _sign(d: Delivery) -> str:
+    """The currency whose sign stands before a file's money, where no column tells it;
+    refuses two of them in one file.
+    """
+    money = [n for n in ("price", "amount", "total") if d.has(n)]
+    said = {
+        row[0]
+        for n in money
+        for row in d.con.execute(
+            f"SELECT DISTINCT {clean.currency_code(n)} FROM raw WHERE {n} IS NOT NULL"
+        ).fetchall()
+        if row[0]
+    }
+    codes = sorted({clean.CODES.get(sign, sign) for sign in said})
+    if len(codes) > 1:
+        raise PlaybookError(
+            "sources.two_currencies",
+            signs=", ".join(codes),
+            file=d.sheet.path.name,
+            column=d.header(money[0]),
+        )
+    shop = str(d.settings.currency or "").upper()
+    shared = clean.SHARED_SIGNS.get(codes[0] if codes else "", ())
+    # a dollar is the shop's own, and so is a sign that says no more than the shop does
+    if not codes or len(codes[0]) != 3 or shop in shared or (shared and not shop):
+        return "CAST(NULL AS VARCHAR)"
+    return quoted(codes[0])
+
+
+def _note_edges(d: Delivery) -> None:
+    """The file's first and last order, where lines alone tell its money: such an order may
+    go on in another file.
+    """
+    d.con.execute("CREATE OR REPLACE TABLE edges (order_id VARCHAR, _edge VARCHAR)")
+    if not d.has("total") and not d.has("subtotal"):
+        d.con.execute("""INSERT INTO edges
+            SELECT order_id, CASE WHEN count(*) > 1 THEN 'both' ELSE any_value(place) END FROM (
+                SELECT arg_min(order_id, rowid) AS order_id, 'first' AS place FROM raw
+                UNION ALL SELECT arg_max(order_id, rowid), 'last' FROM raw) GROUP BY 1""")
 
 
 def _has_lines(d: Delivery) -> bool:
@@ -150,6 +229,9 @@ def _classify(d: Delivery, told: Mapped) -> None:
     number, title = "order_id", "lower(coalesce(title, ''))"
     is_credit = _matches(number, told.credit_notes)
     is_adjusted = _matches(number, told.adjustments)
+    sums = ", ".join(map(quoted, total_words()))
+    # a line called a sum that comes to the others of its order
+    is_sum = f"(coalesce({title}, '') IN ({sums}) OR lower(coalesce(sku, '')) IN ({sums}))"
     is_free = "quantity > 0" if _has_lines(d) else "false"
     d.con.execute(f"""CREATE OR REPLACE TABLE classed AS
         WITH o AS (
@@ -160,6 +242,7 @@ def _classify(d: Delivery, told: Mapped) -> None:
                    max(abs(coalesce(total, 0))) OVER w AS owed
             FROM signed WINDOW w AS (PARTITION BY order_id))
         SELECT *, CASE
+            WHEN is_repeated OR ({is_sum} AND abs(2 * goods - sold - coalesce(off, 0)) < 0.006) THEN 'overlap'
             WHEN {is_adjusted} THEN 'adjustment'
             WHEN is_note OR (coalesce(most, 0) <= 0 AND least < 0) THEN 'credit_line'
             WHEN NOT is_line THEN 'bare'
@@ -269,7 +352,7 @@ def _heads(d: Delivery) -> None:
                coalesce(-sum(goods) FILTER (class = 'credit_line'), 0) AS returned,
                coalesce(-sum(goods) FILTER (class = 'given'), 0) AS given,
                bool_or(class IN ('line', 'bare')) AS is_sale
-        FROM classed GROUP BY order_id""")
+        FROM classed WHERE class <> 'overlap' GROUP BY order_id""")
 
 
 def _of_order(d: Delivery, name: str) -> str:
@@ -312,9 +395,9 @@ def _sales(d: Delivery, told: Mapped) -> None:
     heads = f"""
         WITH o AS (SELECT * REPLACE ({total} AS total) FROM order_sums WHERE is_sale)
         SELECT order_id, ordered_at, ordered_on, {quoted(told.family)} AS platform, {own}{fee},
-               subtotal, shipping, tax, total, {refunded} AS refunded,
+               subtotal, shipping, tax, total, {refunded} AS refunded, _edge,
                coalesce(order_discount, 0) + given AS discount
-        FROM o"""
+        FROM o LEFT JOIN edges USING (order_id)"""
     d.con.execute(f"CREATE OR REPLACE TABLE sale_heads AS {heads}")
     d.con.execute(
         "CREATE OR REPLACE TABLE raw AS "
@@ -416,6 +499,6 @@ def _credit_lines(d: Delivery) -> None:
         UNION ALL SELECT order_id, 'tax', ordered_on, customer_id, 0, amount - whole FROM credited
             WHERE amount <> whole
         UNION ALL SELECT order_id, class, ordered_on, customer_id, 1, goods FROM classed
-            WHERE class IN ('adjustment', 'stock_write_off', 'zero_or_negative_price')
+            WHERE class IN ('adjustment', 'stock_write_off', 'zero_or_negative_price', 'overlap')
         UNION ALL SELECT order_id, 'discount', ordered_on, customer_id, 1, 0 FROM classed
             WHERE class = 'given'""")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from playbook.errors import PlaybookError
 from playbook.messages import say
 from playbook.sources.adapter import Delivery
+from playbook.sources.column_account import refuse_unexplained
 from playbook.sources.day_order import settle_day_order
 from playbook.sources.mapped import Mapped
 from playbook.store.contract import TABLES
@@ -17,6 +18,7 @@ from playbook.store.write import quoted
 if TYPE_CHECKING:
     import duckdb
 
+CENT = "0.011"
 OWN = "refund:"  # before the number of a refund that came in a file of its own
 KINDS = next(c.allowed for c in TABLES["refunds"].columns if c.name == "kind")
 
@@ -43,6 +45,7 @@ def shape_refunds(d: Delivery, told: Mapped) -> None:
     d.require("amount", *(["refund_id"] if d.has("refund_id") else []), when="true")
     d.refuse_unreadable("refunds", budget=0.0)
     d.con.execute(f"CREATE OR REPLACE TABLE told_refunds AS {picks}")
+    refuse_unexplained(d, told)
     _check_signs(d)
     _check_numbers(d)
     d.con.execute(f"""CREATE OR REPLACE TABLE booked AS
@@ -129,9 +132,19 @@ def _emit(d: Delivery) -> None:
            UNION ALL SELECT entity, 'tax', refunded_on, customer_id IS NULL, 0, 0, amount - printed
            FROM booked WHERE amount <> printed""",
     )
-    n, total, undated = d.con.execute(
-        "SELECT count(*), sum(amount), count(*) FILTER (refunded_on IS NULL) FROM booked"
+    n, total, undated, printed = d.con.execute(
+        "SELECT count(*), sum(amount), count(*) FILTER (refunded_on IS NULL), sum(printed) FROM booked"
     ).fetchone()
+    d.notes.append(
+        say(
+            "sources.account_stored",
+            header=d.header("amount"),
+            in_file=float(printed),
+            in_store=float(total),
+            between=say("sources.tax_and_shipping", amount=float(printed - total)),
+            rest=0.0,
+        )
+    )
     d.notes.append(say("sources.refunds_read", n=n, total=total, undated=undated))
 
 
@@ -157,13 +170,80 @@ def link_refunds(con: duckdb.DuckDBPyConnection, query: str) -> tuple[str, list[
         FROM told_refunds r
         LEFT JOIN (SELECT DISTINCT order_id FROM final_orders) o USING (order_id)
         LEFT JOIN order_names n ON n.name = {bare.format("r.order_id")}""")
+    con.execute("""CREATE OR REPLACE TEMP TABLE refunded_orders AS
+        SELECT order_id AS own_order, ordered_on, status, customer_id, entity,
+               CAST(gross - coalesce(discount, 0) AS DECIMAL(18,6)) AS goods
+        FROM final_orders WHERE status = 'refunded' OR order_id IN (SELECT own_order FROM linked)""")
     _drop_told_twice(con)
-    notes = _lost_links(con)
+    notes = _told_by_status_only(con)
+    notes += _lost_links(con) + _days_of_refunds(con) + _cap_at_goods(con)
     con.execute("DELETE FROM linked WHERE own_order IS NULL AND refunded_on IS NULL")
     return (
         "SELECT * EXCLUDE (is_open, own_order) REPLACE (own_order AS order_id) FROM linked",
         notes,
     )
+
+
+def _told_by_status_only(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """An order that says it was given back, and of which no file holds the refund: booked
+    in full in the order's month until that file comes.
+    """
+    con.execute("""CREATE OR REPLACE TEMP TABLE unbooked AS
+        SELECT * FROM refunded_orders o WHERE status = 'refunded' AND goods > 0
+            AND NOT EXISTS (SELECT 1 FROM linked l WHERE l.own_order = o.own_order)""")
+    n, total, example = con.execute(
+        "SELECT count(*), coalesce(sum(goods), 0), min(own_order) FROM unbooked"
+    ).fetchone()
+    if not n:
+        return []
+    con.execute("""INSERT INTO linked BY NAME
+        SELECT entity, own_order || '-refund' AS refund_id, own_order AS order_id, own_order,
+               goods AS amount, customer_id, 'refund' AS kind, false AS is_open
+        FROM unbooked""")
+    return [say("sources.refunded_by_status", n=n, total=total, example=example)]
+
+
+def _days_of_refunds(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Sentences on refunds dated before their order, before the log and after its end."""
+    notes = []
+    con.execute("""CREATE OR REPLACE TEMP TABLE log_span AS
+        SELECT min(ordered_on) AS first_day, max(ordered_on) AS last_day FROM final_orders""")
+    for test, message in (
+        ("refunded_on < ordered_on", "sources.refunds_before_their_order"),
+        ("own_order IS NULL AND refunded_on < first_day", "sources.refunds_before_the_log"),
+        ("refunded_on > last_day", "sources.refunds_after_the_log"),
+    ):
+        n, total, example = con.execute(f"""
+            SELECT count(*), coalesce(sum(amount), 0), min(coalesce(l.order_id, l.refund_id))
+            FROM linked l LEFT JOIN refunded_orders USING (own_order) CROSS JOIN log_span
+            WHERE {test}""").fetchone()
+        if n:
+            notes.append(say(message, n=n, total=total, example=example))
+    return notes
+
+
+def _cap_at_goods(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """What is given back on an order beyond its goods is tax and shipping, or goodwill: no
+    revenue was booked for it, so none is taken off.
+    """
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE capped AS
+        WITH r AS (
+            SELECT refund_id, amount, goods, sum(amount) OVER (
+                PARTITION BY own_order ORDER BY refunded_on NULLS FIRST, refund_id) - amount AS before
+            FROM linked JOIN refunded_orders USING (own_order))
+        SELECT refund_id, CAST(greatest(goods - before, 0) AS DECIMAL(18,6)) AS kept,
+               amount - CAST(greatest(goods - before, 0) AS DECIMAL(18,6)) AS over
+        FROM r WHERE before + amount > goods + {CENT}""")
+    n, total, example = con.execute(
+        "SELECT count(*), coalesce(sum(over), 0), min(refund_id) FROM capped"
+    ).fetchone()
+    if not n:
+        return []
+    con.execute(
+        "UPDATE linked SET amount = c.kept FROM capped c WHERE c.refund_id = linked.refund_id"
+    )
+    con.execute("DELETE FROM linked WHERE amount <= 0")
+    return [say("sources.refunds_beyond_goods", n=n, total=total, example=example)]
 
 
 def _drop_told_twice(con: duckdb.DuckDBPyConnection) -> None:

@@ -38,6 +38,7 @@ SETTINGS = (
     "no_products",
     "ignored",
 )
+SUMMED = ("ad_spend", "traffic")  # tables whose files may end in sums, by day or in all
 PATTERNS = ("credit_notes", "adjustments")
 
 
@@ -66,6 +67,7 @@ def adapter_from_mapping(mapping: Mapping[str, object] | str | PathLike | None) 
         family=told.family if told.table in shapes else "",
         version=repr(sorted(vars(told).items())),
         is_mapped=True,
+        has_footers=told.table in SUMMED,
         **told.knobs,
     )
 

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
+from playbook.sources.days import said_far_off
 from playbook.sources.fees import FEE_TABLES, book_fees, with_provider_refunds
+from playbook.sources.identity import settle_identities
 from playbook.sources.mapped_refunds import link_refunds, refunds_that_wait
 from playbook.sources.parts import Part, Rebuilt
 from playbook.sources.settled_orders import settled_part
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 ORDER_TABLES = ("orders", "order_lines", "refunds", "entities", "ledger", "order_channels")
 BY_COLUMN = ("products", "stock", "customers")  # several exports fill different columns of one row
 RULED = ("ad_spend", "traffic")
+RESTATED = 0.2  # platforms correct the spend of a day afterwards by less than this share
 PARTS = ("shipping", "tax", "tip", "duties", "gift_card")  # what a total holds beside goods
 MONEY = ("gross", "discount", *PARTS, "other_charges", "total", "payment_fee", "shipping_cost")
 
@@ -114,6 +117,8 @@ def _keyed(
             columns.append(column)
     if "_scope" in columns:
         _refuse_two_scopes(con)
+    if name == "ad_spend" and len(mine) > 1:
+        _refuse_two_accounts(con, columns)
     if len(mine) > 1:
         _keep_latest(con, name, columns, out)
     if name == "ad_spend" and "currency" in columns:
@@ -164,6 +169,38 @@ def _refuse_two_scopes(con: object) -> None:
     if days:
         raise PlaybookError(
             "sources.one_scope", channel=channel, day=first, rows=days, table="ad_spend"
+        )
+
+
+def _refuse_two_accounts(con: object, columns: list[str]) -> None:
+    """The same campaigns and days in two extracts that name no account are one account
+    exported twice, if their spend agrees; where most of it does not they are two accounts.
+    The last day of an extract may have been half over: it tells nothing where the other
+    extract goes on.
+    """
+    scope = "coalesce(_scope, '')" if "_scope" in columns else "''"
+    currency = "coalesce(currency, '')" if "currency" in columns else "''"
+    channel, rows, day = con.execute(f"""
+        WITH r AS (SELECT day_on, channel, campaign, region, {scope} AS scope, _import, spend, {currency} AS currency,
+                          max(day_on) OVER (PARTITION BY channel, _import) AS last_on
+                   FROM keyed WHERE {scope} = '' AND spend <> 0),
+        pairs AS (
+            SELECT a.channel, a._import AS one, b._import AS other, a.day_on,
+                   abs(a.spend - b.spend) <= {RESTATED} * greatest(abs(a.spend), abs(b.spend)) + 0.01
+                       AND a.currency = b.currency AS is_same
+            FROM r a JOIN r b USING (day_on, channel, campaign, region)
+            WHERE a._import < b._import
+              AND (a.last_on = b.last_on OR day_on < least(a.last_on, b.last_on)))
+        SELECT channel, count(*) FILTER (NOT is_same), CAST(min(day_on) AS VARCHAR)
+        FROM pairs GROUP BY channel, one, other
+        HAVING count(*) FILTER (is_same) < 0.5 * count(*) ORDER BY 1 LIMIT 1""").fetchone() or (
+        None,
+        0,
+        None,
+    )
+    if rows:
+        raise PlaybookError(
+            "sources.two_accounts", channel=channel, day=day, rows=rows, table="ad_spend"
         )
 
 
@@ -242,62 +279,10 @@ def _merge_orders(
         empty = f"SELECT {_nulls(table)} WHERE false"
         query = f"{empty} UNION ALL BY NAME {rows}" if rows else empty
         con.execute(f"CREATE OR REPLACE VIEW all_{table} AS {query}")
-    if len(mine) > 1:
-        _tell_orders_apart(con, out)
-        _refuse_numbers_used_again(con)
+    out.notes += settle_identities(con, are_several=len(mine) > 1)
     _pick_versions(con, mine)
     _accepted(con, mine, out)
     _write_orders(con, parts, mine, stage, out)
-
-
-def _tell_orders_apart(con: object, out: Rebuilt) -> None:
-    """Who an order is: the platform's unique id where it gives one. One name with several
-    ids stands for several orders, and the id is put into their numbers; one id under
-    several names is one order.
-    """
-    con.execute("""CREATE OR REPLACE TEMP TABLE renamed AS
-        WITH told AS (
-            SELECT DISTINCT family, import_id, entity, _uid,
-                   CASE WHEN suffix(entity, ' (' || _uid || ')') THEN left(entity, length(entity) - length(_uid) - 3) ELSE entity END AS name
-            FROM all_orders WHERE _uid IS NOT NULL),
-        named AS (SELECT *, min(name) OVER (PARTITION BY family, _uid) AS first_name FROM told),
-        marked AS (SELECT *, min(_uid) OVER n <> max(_uid) OVER n AS is_shared FROM named
-                   WINDOW n AS (PARTITION BY family, first_name))
-        SELECT family, import_id, entity, CASE WHEN is_shared THEN first_name || ' (' || _uid || ')' ELSE first_name END AS new_id
-        FROM marked WHERE new_id <> entity""")
-    (n,) = con.execute("SELECT count(DISTINCT new_id) FROM renamed").fetchone()
-    if not n:
-        return
-    out.notes.append(say("sources.orders_told_apart", orders=n))
-    for table in ("orders", "order_lines", "refunds", "entities", "ledger"):
-        swaps = ["coalesce(r.new_id, o.entity) AS entity"]
-        if table in ("orders", "order_lines", "refunds"):
-            swaps.append(
-                "CASE WHEN o.order_id = o.entity THEN coalesce(r.new_id, o.order_id) ELSE o.order_id END AS order_id"
-            )
-        if table == "refunds":
-            swaps.append(
-                "CASE WHEN r.new_id IS NOT NULL THEN replace(o.refund_id, o.entity, r.new_id) ELSE o.refund_id END AS refund_id"
-            )
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE told_{table} AS SELECT o.* REPLACE ({', '.join(swaps)}) "
-            f"FROM all_{table} o LEFT JOIN renamed r USING (family, import_id, entity)"
-        )
-        con.execute(f"CREATE OR REPLACE VIEW all_{table} AS SELECT * FROM told_{table}")
-
-
-def _refuse_numbers_used_again(con: object) -> None:
-    """Without an id of the platform's, one number placed at moments days apart and for
-    different money names two orders; which is which no rule can tell.
-    """
-    family, rows, example = con.execute("""
-        SELECT min(family), count(*), min(entity) FROM (
-            SELECT family, entity FROM all_orders GROUP BY ALL
-            HAVING max(ordered_at) - min(ordered_at) > INTERVAL 36 HOUR AND min(total) <> max(total))""").fetchone()
-    if rows:
-        raise PlaybookError(
-            "sources.number_used_again", example=example, rows=rows, file=family, table="orders"
-        )
 
 
 def _nulls(table: str) -> str:
@@ -309,6 +294,7 @@ def _nulls(table: str) -> str:
             "status_rank": "BIGINT",
             "refunded": "DECIMAL(18,6)",
             "completeness": "BIGINT",
+            "size": "DECIMAL(18,6)",
         }
     elif table == "ledger":
         kinds |= {
@@ -326,6 +312,7 @@ def _nulls(table: str) -> str:
     if table == "orders":
         kinds |= {
             "_uid": "VARCHAR",
+            "_edge": "VARCHAR",
             "_units": "BIGINT",
             "is_contactable": "BOOLEAN",
             "is_business": "BOOLEAN",
@@ -342,7 +329,8 @@ def _pick_versions(con: object, mine: list[Part]) -> None:
         # complete before cut off, then the order's own latest time, then how far it has come, then the later extract
         pick = (
             "QUALIFY row_number() OVER (PARTITION BY family, part, entity ORDER BY completeness DESC, "
-            "own_last DESC NULLS LAST, status_rank DESC, refunded DESC, _end DESC, import_id DESC) = 1"
+            "own_last DESC NULLS LAST, status_rank DESC, refunded DESC, _end DESC, size DESC NULLS LAST, "
+            "import_id DESC) = 1"
         )
     con.execute(f"""CREATE OR REPLACE TEMP TABLE won AS
         SELECT family, part, entity, import_id, completeness > 0 AS is_complete FROM all_entities {pick}""")
@@ -742,11 +730,18 @@ def _observed(con: object, mine: list[Part], out: Rebuilt) -> None:
     beyond the month of the last order, and not over a longer silence than the shop has
     shown before.
     """
-    low, high, gap = con.execute("""
-        WITH d AS (SELECT DISTINCT ordered_on AS d FROM final_orders), g AS (SELECT d, d - lag(d) OVER (ORDER BY d) AS gap FROM d)
+    # a refund that is a row of an order export shows that the export reaches its day
+    rows = ", ".join(quoted(p.import_id) for p in mine if "orders" in p.tables) or "''"
+    low, high, gap = con.execute(f"""
+        WITH d AS (SELECT DISTINCT ordered_on AS d FROM final_orders
+                   UNION SELECT refunded_on FROM all_refunds, (SELECT min(ordered_on) AS first_on FROM final_orders)
+                   WHERE import_id IN ({rows}) AND refunded_on > first_on), g AS (SELECT d, d - lag(d) OVER (ORDER BY d) AS gap FROM d)
         SELECT CAST(min(d) AS VARCHAR), CAST(max(d) AS VARCHAR), coalesce(max(gap), 1) FROM g""").fetchone()
     if low is None:
         return
+    out.notes += said_far_off(
+        con, "SELECT ordered_on AS day, count(*) AS n FROM final_orders GROUP BY 1"
+    )
     ends = max((p.extract_end[:10] for p in mine if "orders" in p.tables), default="")
     (seen,) = con.execute(
         f"SELECT CAST(greatest(DATE '{high}', least(coalesce(TRY_CAST({quoted(ends)} AS DATE), DATE '{high}'), "

@@ -111,8 +111,12 @@ def table_of(seen: list[Profile]) -> str:
         return bool(names & set(words_of(table, column)))
 
     is_sale = has("orders", "sku") and has("orders", "price") and has("orders", "quantity")
-    n_refund = sum("refund" in n or "credit" in n for n in names)
-    is_refund = has("refunds", "refund_id") or n_refund >= 2
+    # money beside that of refunds is money of orders
+    money_words = {w.strip() for w in fields()["money"].split("|")} - {"refund", "refunded"}
+    of_refunds = {n for n in names if "refund" in n or "credit" in n}
+    n_money = sum(bool(money_words & set(n.split())) for n in names - of_refunds)
+    has_own = has("refunds", "refund_id") and not has("orders", "sku")
+    is_refund = has_own or (len(of_refunds) >= 2 and n_money <= 2)
     if is_refund and has("refunds", "amount") and not is_sale:
         return "refunds"
     fitting = [

@@ -193,6 +193,7 @@ def _adapter(name: str) -> Adapter:
         gives=(name,),
         columns="\n".join(lines),
         shape=shape_of(name),
+        has_footers=name in ("ad_spend", "traffic"),
     )
 
 

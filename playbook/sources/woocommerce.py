@@ -4,6 +4,7 @@ product export.
 
 from __future__ import annotations
 
+from playbook.messages import say
 from playbook.sources.adapter import Adapter, Delivery
 from playbook.sources.allocate import STATUS_RANK, refuse_numbers_used_again
 
@@ -32,6 +33,8 @@ def shape_orders(d: Delivery) -> None:
     _take_orders_and_refunds(d.con, query)
     refuse_numbers_used_again(d, "sold")
     _emit_money(d)
+    if not d.has("net"):
+        d.notes.append(say("sources.formatted_sales", header=d.header("formatted")))
     d.notes.append(
         "this export has no skus and no customers: chapters on products and on customers need the orders' lines (REST API)"
     )
@@ -48,10 +51,14 @@ def _take_orders_and_refunds(con: object, query: str) -> None:
     con.execute("""CREATE OR REPLACE TABLE heads AS
         SELECT * EXCLUDE (total, customer_id), count(*) OVER (PARTITION BY order_id) AS n_heads, sum(net) OVER (PARTITION BY order_id) AS delivered
         FROM sold QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY net DESC, status DESC, ordered_at) = 1""")
+    # rows alike are several refunds, unless the file holds its orders several times too
     con.execute("""CREATE OR REPLACE TABLE back AS
         SELECT order_id, ordered_at, ordered_on, -net AS amount, count(*) AS n_rows,
+               CAST(ceil(count(*) / coalesce(any_value(n_heads), n_times)) AS BIGINT) AS n_own,
                order_id || '-refund-' || strftime(ordered_at, '%Y%m%d%H%M%S') AS refund_id
-        FROM said WHERE net < 0 GROUP BY ALL""")
+        FROM said LEFT JOIN (SELECT order_id, n_heads FROM heads) USING (order_id)
+        CROSS JOIN (SELECT coalesce(max(n_heads), 1) AS n_times FROM heads)
+        WHERE net < 0 GROUP BY order_id, ordered_at, ordered_on, net, n_times""")
 
 
 def _emit_money(d: Delivery) -> None:
@@ -67,7 +74,8 @@ def _emit_money(d: Delivery) -> None:
         """
         SELECT refund_id AS entity, refund_id || CASE WHEN place > 1 THEN '-' || place ELSE '' END AS refund_id, order_id,
                ordered_at AS refunded_at, ordered_on AS refunded_on, amount, 'refund' AS kind
-        FROM (SELECT *, row_number() OVER (PARTITION BY refund_id ORDER BY amount) AS place FROM back)""",
+        FROM (SELECT *, row_number() OVER (PARTITION BY refund_id ORDER BY amount) AS place
+              FROM (SELECT * EXCLUDE (n_own), unnest(range(n_own)) AS own_no FROM back))""",
     )
     d.emit(
         "entities",
@@ -82,8 +90,8 @@ def _emit_money(d: Delivery) -> None:
                CAST(amount AS DECIMAL(18,6)) AS amount FROM (
             SELECT order_id AS entity, 'kept' AS reason, ordered_on AS day_on, 1 AS n_rows, net AS amount FROM heads
             UNION ALL SELECT order_id, 'overlap', ordered_on, n_heads - 1, delivered - net FROM heads WHERE n_heads > 1
-            UNION ALL SELECT refund_id, 'refund_row', ordered_on, 1, 0 FROM back
-            UNION ALL SELECT refund_id, 'overlap', ordered_on, n_rows - 1, 0 FROM back WHERE n_rows > 1)""",
+            UNION ALL SELECT refund_id, 'refund_row', ordered_on, n_own, 0 FROM back
+            UNION ALL SELECT refund_id, 'overlap', ordered_on, n_rows - n_own, 0 FROM back WHERE n_rows > n_own)""",
     )
 
 

@@ -25,7 +25,7 @@ from playbook.errors import PlaybookError
 from playbook.messages import language, say
 from playbook.store.cache import write_whole
 from playbook.store.contract import MONEY, TABLES, Column, Table, ibis_type
-from playbook.store.shop import Store
+from playbook.store.shop import Store, distinct_rows
 from playbook.tables import frame_of
 
 __all__ = ["contract_problems", "identity_problems", "require_contract"]
@@ -34,11 +34,9 @@ CENT = "0.01"
 OVER_DELIVERY = 1.1  # more of an order than this share of it cannot have been received
 SALES = ("orders", "order_lines")
 STOPPING = (*SALES, "refunds")  # tables whose broken rows stop a run
-# totals that differ from their parts by less than this share of the money are itemised in
-# the walk and never stop a store
-MOST_OFF = 0.01
 # what an order's total holds beside goods
 ADDED = ("shipping", "tax", "tip", "duties", "gift_card", "other_charges")
+MOST_APART = 38 * 3600  # seconds between a moment in UTC and the start of the shop's own day
 MOMENTS = ("ordered_at", "paid_at", "shipped_at", "delivered_at")
 
 
@@ -234,7 +232,8 @@ def _unconverted(shop: Store, spec: Table, present: list[Column]) -> dict[str, i
 def _unconverted_examples(shop: Store, spec: Table, column: Column) -> str:
     values = shop.delivered[spec.name][column.name]
     is_lost = values.notnull() & values.try_cast(ibis_type(column)).isnull()
-    shown = values.as_table().filter(is_lost).distinct().order_by(column.name).limit(3)
+    lost = distinct_rows(values.as_table().filter(is_lost), column.name)
+    shown = lost.order_by(column.name).limit(3)
     return ", ".join(map(str, shop.con.execute(shown).iloc[:, 0]))
 
 
@@ -342,6 +341,9 @@ def _moment_identities(shop: Store) -> Iterator[_Identity]:
             is_late,
             before,
         )
+    # the shop's own day is the day before, of or after the moment in UTC
+    apart = orders.ordered_on.cast("timestamp").epoch_seconds() - orders.ordered_at.epoch_seconds()
+    yield _Identity("orders", "ordered_on", "day_of_moment", apart.abs() > MOST_APART, "ordered_at")
     is_both = orders.cancelled_at.notnull() & orders.delivered_at.notnull()
     yield _Identity(
         "orders",
@@ -454,7 +456,8 @@ def _order_identities(shop: Store) -> list[dict[str, Any]]:
     for place, ((table, column, rule), is_broken) in enumerate(rules.items()):
         if rows := int(counted.iloc[place] or 0):
             shown = _largest(shop, both.filter(is_broken), off.get(column))
-            stops = rule != "total_ties" or _share_off(shop, both, off["total"]) > MOST_OFF
+            # no sale is read from a total: what it holds beside its parts is itemised
+            stops = rule != "total_ties"
             stated = {"examples": shown, "stops": stops, "do": "orders"}
             problems.append(
                 _problem(
@@ -466,13 +469,6 @@ def _order_identities(shop: Store) -> list[dict[str, Any]]:
                 )
             )
     return problems
-
-
-def _share_off(shop: Store, both: ibis.Table, off: Value) -> float:
-    """By what share of all money totals differ from their parts."""
-    sums = both.aggregate(off=off.cast("float64").sum(), all=both.total.cast("float64").sum())
-    found = shop.con.execute(sums).iloc[0]
-    return float(found.off / found["all"]) if found["all"] else 1.0
 
 
 def _differences(both: ibis.Table) -> dict[str, Value]:

@@ -50,6 +50,7 @@ KNOWN_SHARES = {
 # why an import sets rows aside that it could not use, and the share of money that may be
 SET_ASIDE = ("unreadable", "incomplete", "no_exchange_rate", "unexplained")
 MOST_SET_ASIDE = 0.001
+MOST_UNEXPLAINED = 0.02  # of a figure of the shop's own dashboard
 NOT_JUDGED = ("benchmarks", "import_ledger")
 
 
@@ -164,11 +165,14 @@ def verdict(
     shop: Store,
     *,
     scan: DataFrame | None = None,
+    dashboard: DataFrame | None = None,
     least_customers: int = LEAST_CUSTOMERS,
     least_days: int = LEAST_DAYS,
 ) -> Verdict:
     """May the month be used? One row per gate, and what follows from them. `scan` is a
-    privacy scan made before.
+    privacy scan made before, `dashboard` the walk to the shop's own dashboard
+    (start_here.control_walk): a figure of which more than 2 % stays without a reason is
+    no plain `go`.
 
     A broken ledger, an incomplete month or contact details stop; thin history, missing
     days and contract warnings exclude.
@@ -181,6 +185,8 @@ def verdict(
             *_line_gates(shop),
             _day_gate(shop),
         ]
+    if dashboard is not None and len(dashboard):
+        gates.append(_dashboard_gate(dashboard))
     scan = privacy_scan(shop) if scan is None else scan
     personal = int(scan.n_rows[~scan.is_allowed].sum())
     gates.append(_none_of("values that look like personal contact details", personal, "stop"))
@@ -223,14 +229,28 @@ def _month_gates(shop: Store, least_days: int) -> Iterator[Gate]:
 
 
 def _share_set_aside(shop: Store) -> float:
-    """The money of rows that could not be used, as a share of all that was delivered."""
+    """The money of rows that could not be used, as a share of all that was delivered; for
+    orders whose money cannot be told in the shop's currency, their share of all orders.
+    """
     if not shop.has("import_ledger"):
         return 0.0
     rows = shop.import_ledger
     size = rows.amount.abs().cast("float64")
-    aside = size.sum(where=rows.reason.isin(SET_ASIDE))
-    found = shop.con.execute(rows.aggregate(aside=aside, all=size.sum())).iloc[0]
-    return float(found.aside / found["all"]) if found["all"] and found.aside > 0 else 0.0
+    orders = rows.n_orders.cast("float64")
+    found = shop.con.execute(
+        rows.aggregate(
+            aside=size.sum(where=rows.reason.isin(SET_ASIDE)),
+            all=size.sum(),
+            foreign=orders.sum(where=rows.reason == "no_exchange_rate"),
+            kept=orders.sum(where=rows.reason == "kept"),
+        )
+    ).iloc[0]
+    foreign = 0.0 if pd.isna(found.foreign) else float(found.foreign)
+    kept = 0.0 if pd.isna(found.kept) else float(found.kept)
+    shares = [foreign / (foreign + kept)] if foreign else [0.0]
+    if found["all"] and found.aside > 0:
+        shares.append(float(found.aside / found["all"]))
+    return max(shares)
 
 
 def _customer_gates(shop: Store, least_customers: int) -> Iterator[Gate]:
@@ -261,12 +281,23 @@ def _line_gates(shop: Store) -> Iterator[Gate]:
     shares = {name: lines[column].notnull().mean() for name, column in columns.items()}
     found = shop.con.execute(lines.aggregate(**shares)).iloc[0]
     for name, least in KNOWN_SHARES.items():
-        yield _at_least(f"share of lines with a {name}", float(found[name]), least)
+        # without a line that counts there is no share of them
+        if pd.notna(found[name]):
+            yield _at_least(f"share of lines with a {name}", float(found[name]), least)
 
 
 def _day_gate(shop: Store) -> Gate:
     missing = int((days_without_orders(shop).verdict == "missing").sum())
     return _none_of("days without orders that are not closed days", missing, "exclude")
+
+
+def _dashboard_gate(walk: DataFrame) -> Gate:
+    """The largest share of a dashboard's figure that no step explains."""
+    known = walk[walk.unexplained.notna() & (walk.dashboard != 0)]
+    left = float((known.unexplained / known.dashboard).abs().max()) if len(known) else 0.0
+    judged = "go" if left <= MOST_UNEXPLAINED else "exclude"
+    gate = "share of a dashboard figure without a reason"
+    return gate, left, f"≤ {MOST_UNEXPLAINED:.0%}", judged
 
 
 def _short(value: object) -> str:

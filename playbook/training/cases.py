@@ -39,8 +39,9 @@ from playbook.demo.simulate import Simulator
 from playbook.demo.state import FAKE
 from playbook.demo.streams import key, uniform
 from playbook.demo.world import World
+from playbook.detect.incidents import incidents, of_month
 from playbook.errors import PlaybookError
-from playbook.messages import language, read_yaml, say
+from playbook.messages import label, language, read_yaml, say
 from playbook.store import Store, cache_folder, open_store
 from playbook.store.write import locked
 from playbook.training.learners import record
@@ -50,6 +51,8 @@ TOLD = Path(__file__).with_name("cases.yaml")
 NEAR_DAYS = 2
 #: findings whose size is what the month lost by them
 LOSSES = ("checkout fault", "price error")
+#: months the detectors look at for a case
+CASE_MONTHS = 3
 Sentence = Mapping[str, str]
 
 
@@ -175,7 +178,30 @@ class CaseFile:
         if learner:
             self._keep(learner, grade)
         print(grade)
+        print(self._as_told())
         return grade
+
+    @functools.cached_property
+    def incidents(self) -> DataFrame:
+        """What the detectors find in the month: the table every chapter reads."""
+        return of_month(incidents(self.shop, months=CASE_MONTHS), self.month)
+
+    def _as_told(self) -> str:
+        """The row of the table of incidents that tells this case; that there is none."""
+        kind = _told()["findings"][self.case.finding].get("told_as", "")
+        rows = self.incidents[self.incidents.kind == kind]
+        if rows.empty:
+            return say("training.case_not_told")
+        row = rows.iloc[0]
+        return say(
+            "training.case_told",
+            what=row.what,
+            first=row.starts_on,
+            last=row.ends_on,
+            amount=row.amount,
+            kind=label("money_is", row.money_is),
+            check=row.check,
+        )
 
     def _keep(self, learner: str, grade: Grade) -> None:
         number = self.case.number

@@ -37,6 +37,7 @@ from playbook.chapters.segmentation import campaigns, segments
 from playbook.demo.make import write_folder
 from playbook.demo.shop import Shop
 from playbook.errors import PlaybookError
+from playbook.measures import acquisition
 from playbook.measures.ad_spend import read_extract
 from playbook.measures.price_moves import price_gap
 from playbook.messages import read_yaml
@@ -50,7 +51,7 @@ NEEDED = read_yaml(Path(__file__).with_name("game.yaml"))["tables"]
 STANDS_WEEKS = 4
 #: fewer steps of the fit than the notebook takes: seconds count here
 FIT_STEPS = 400
-LARGEST_BUDGET_STEP = 0.2
+LARGEST_BUDGET_STEP, LARGEST_BUDGET_CUT = 0.2, 0.5
 REVIEW_DAYS = 7
 #: customers asked within these days are left alone
 REST_DAYS = 60
@@ -125,7 +126,8 @@ def budget_plan(store: Store) -> tuple[MediaModel | None, BudgetPlan | None]:
     model = media_model.fit_media(weeks, tests=evidence, steps=FIT_STEPS)
     if basis != "margin" or model.fit is None:
         return None, None
-    return model, media_plan.plan_budget(model, largest_step=LARGEST_BUDGET_STEP)
+    steps = {"largest_step": LARGEST_BUDGET_STEP, "largest_cut": LARGEST_BUDGET_CUT}
+    return model, media_plan.plan_budget(model, **steps)
 
 
 def budgets(store: Store) -> dict[str, float]:
@@ -138,7 +140,13 @@ def budgets(store: Store) -> dict[str, float]:
     as_of = store.as_of
     months = channel_months(store)
     first_orders = ltv.first_orders(store.sales_orders)
-    paid_back = ltv.payback(store.customer_days, first_orders, store.ad_spend, as_of=as_of)
+    paid_back = ltv.payback(
+        store.customer_days,
+        first_orders,
+        store.ad_spend,
+        as_of=as_of,
+        recent=acquisition.recent_cost(months),
+    )
     pnl = channels.channel_pnl(months, payback=paid_back)
     findings = decisions.Findings(plan, pnl, months, media_plan.response_table(model))
     rows = decisions.channel_decisions(findings, as_of=as_of, currency=store.currency)

@@ -22,6 +22,18 @@ _ALIVE = "a VIP is more likely alive than not"
 MUST_DIFFER: dict[str, str] = {
     **dict.fromkeys(
         (
+            "00_start_here/tables/incidents.parquet",
+            "11_monthly_review/tables/incidents.parquet",
+            "11_monthly_review/tables/anomalies.parquet",
+        ),
+        "incidents are told, and days held against the card's own model",
+    ),
+    **dict.fromkeys(
+        ("00_start_here/tables/control_walk.parquet", "00_start_here/tables/gates.parquet"),
+        "a difference from the dashboard is told by its nearest steps, and gated",
+    ),
+    **dict.fromkeys(
+        (
             "11_monthly_review/decisions.parquet",
             *(
                 f"11_monthly_review/tables/{name}.parquet"

@@ -25,6 +25,12 @@ from playbook.chapters.channel_roi.media_days import (
     MATURE_DAYS,
 )
 from playbook.errors import PlaybookError
+from playbook.measures.acquisition import (
+    RECENT_MONTHS,
+    cost_of_new,
+    judged_months,
+    spend_by_month,
+)
 from playbook.measures.ad_spend import SpendLog, Table, exact_sum
 from playbook.messages import say
 from playbook.methods.attribution import (
@@ -35,7 +41,7 @@ from playbook.methods.attribution import (
 )
 from playbook.methods.proportions import wilson
 from playbook.store import expression
-from playbook.tables import returns, schema
+from playbook.tables import empty, returns, schema
 
 if TYPE_CHECKING:
     from playbook.runs.results import Results
@@ -155,7 +161,7 @@ def channel_months(
 def channel_pnl(
     months: DataFrame,
     *,
-    n_months: int = 3,
+    n_months: int = RECENT_MONTHS,
     payback: DataFrame | None = None,
 ) -> DataFrame:
     """The account of each channel over its last `n_months` complete months with known
@@ -166,8 +172,8 @@ def channel_pnl(
     revenue - margin + spend. `payback` is `ltv.payback`, of which cohort `all` is read.
     Ratios are missing without spend, orders or margin, never 0.
     """
-    from scipy.special import gammaincinv
-
+    if months.empty:
+        return empty("channel_roi.channel_pnl")
     accounts = [_account(name, part, n_months) for name, part in months.groupby("channel")]
     pnl = DataFrame(accounts)
     pnl[["orders", "new_customers"]] = pnl[["orders", "new_customers"]].astype("int64")
@@ -175,7 +181,6 @@ def channel_pnl(
     costs = pnl.revenue - pnl.margin + paid
     swing = Z90 * np.sqrt(pnl.margin_variance)
     sway = Z90 * np.sqrt(pnl.sales_variance)
-    won = pnl.new_customers.where(pnl.new_customers > 0).astype(float)
     pnl = pnl.assign(
         roas=pnl.sales / paid,
         roas_low=(pnl.sales - sway).clip(lower=0) / paid,
@@ -187,9 +192,7 @@ def channel_pnl(
         roi=(pnl.margin - paid) / costs,
         low=(pnl.margin - swing - paid) / costs,
         high=(pnl.margin + swing - paid) / costs,
-        ncac=paid / won,
-        ncac_low=paid / gammaincinv(pnl.new_customers + 1, 0.95),
-        ncac_high=paid / gammaincinv(won, 0.05),
+        **cost_of_new(pnl.spend, pnl.new_customers),
     )
     times = ["payback_months", "payback_low", "payback_high"]
     pnl[times] = np.nan
@@ -415,20 +418,14 @@ def _with_spend(months: DataFrame, spend: SpendLog | None) -> DataFrame:
     """
     if spend is None:
         return months.assign(spend=np.nan, clicks=np.nan, is_spend_known=False)
-    days = spend.daily.groupby(["channel", _month(spend.daily.day_on).rename("month")])
-    sums = days[["spend", "clicks"]].sum(min_count=1).reset_index()
-    is_whole = days.day_on.max().to_numpy() == _month_ends(sums.month)
-    is_known = days.is_known.all().to_numpy() & is_whole
-    sums = sums.assign(spend=sums.spend.where(is_known), is_spend_known=is_known)
+    sums = spend_by_month(spend)
     months = months.merge(sums, on=["channel", "month"], how="outer")
     return months.assign(is_spend_known=months.is_spend_known.fillna(False).astype(bool))
 
 
 def _account(channel: str, part: DataFrame, n_months: int) -> dict:
     """One channel's sums over the months it is judged on."""
-    usable = part[part.is_spend_known | part.spend.isna().all()]
-    ripe = usable[usable.status == "complete"]
-    months = next((some for some in (ripe, usable) if len(some)), part).tail(n_months)
+    months = judged_months(part, n_months)
     total = months[["spend", "clicks", *SUMS]].sum(min_count=len(months))
     return {
         "channel": channel,

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import datetime as dt
 
-import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
 from numpy import ndarray
 from pandas import DataFrame
 
 from playbook.chapters.channel_roi.media_days import daily_sales
 from playbook.chapters.channel_roi.media_model import MediaWeeks
-from playbook.measures.ad_spend import Table, exact_sum
+from playbook.chapters.channel_roi.media_regions import regional_spend
+from playbook.measures.ad_spend import Table
 from playbook.messages import say
 from playbook.methods.response import GeoResult
 from playbook.methods.synthetic_control import compare, detectable
@@ -85,7 +84,7 @@ def geo_readings(
         by_region=True,
     )
     by_region = sales.pivot(index="day_on", columns="region", values="response")
-    paid = _regional_spend(ad_spend, as_of)
+    paid = regional_spend(ad_spend, as_of)
     rows = [_read_test(test, part, by_region, paid) for test, part in tests.groupby("test_id")]
     return frame_of("channel_roi.geo_tests", rows)
 
@@ -200,22 +199,6 @@ def _best_imitated(wide: DataFrame) -> ndarray:
 
     sets = [np.isin(np.arange(len(order)), order[first::stride]) for first in range(stride)]
     return min(sets, key=miss)
-
-
-def _regional_spend(ad_spend: Table, as_of: dt.date) -> DataFrame:
-    paid = (
-        expression(ad_spend)
-        .mutate(day_on=_.day_on.cast("date"))
-        .filter(
-            _.day_on <= ibis.literal(as_of),
-            _.region.fill_null("all") != "all",
-        )
-        .group_by("channel", "region", "day_on")
-        .aggregate(spend=exact_sum(_.spend))
-        .order_by("channel", "region", "day_on")
-        .to_pandas()
-    )
-    return paid.assign(day_on=pd.to_datetime(paid.day_on))
 
 
 def _read_test(test: str, part: DataFrame, sales: DataFrame, paid: DataFrame) -> dict:

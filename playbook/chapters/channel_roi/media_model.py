@@ -20,6 +20,7 @@ from pandas import DataFrame
 from playbook.messages import say
 from playbook.methods.baseline import baseline_design
 from playbook.methods.confounding import DemandChase, follows_demand
+from playbook.methods.regional import RegionFit, can_compare, fit_regions
 from playbook.methods.response import (
     GeoResult,
     ResponseFit,
@@ -31,6 +32,7 @@ from playbook.tables import empty, returns, schema
 __all__ = [
     "MediaModel",
     "MediaWeeks",
+    "RegionWeeks",
     "demand_chase",
     "fit_media",
     "held_out_weeks",
@@ -51,19 +53,34 @@ RECENT_WEEKS = 4
 # a day without known spend is filled with the median of the days around it
 USUAL_DAYS = 57
 LEVEL = 0.9
+# steps of a fit over regions, which has so many more weeks to learn from
+REGION_STEPS = 400
+
+
+@dataclass(frozen=True)
+class RegionWeeks:
+    """The same weeks by region: `response` weeks x regions (missing: not scored), `spend`
+    weeks x regions x channels in the order of `MediaWeeks.spend`.
+    """
+
+    names: tuple[str, ...]
+    response: ndarray
+    spend: ndarray
 
 
 @dataclass(frozen=True)
 class MediaWeeks:
     """Whole weeks. `frame`: week_on (first day), response (missing: not scored), reason
     (why not), one column per control. `spend`: weeks x channels in money, holes filled
-    with the channel's usual day; `is_known`: where nothing was filled (None: nowhere).
+    with the channel's usual day; `is_known`: where nothing was filled (None: nowhere);
+    `regions`: the weeks by region where they are known there.
     """
 
     frame: DataFrame
     spend: DataFrame
     controls: tuple[str, ...]
     is_known: DataFrame | None = None
+    regions: RegionWeeks | None = None
 
     def today(self) -> pd.Series:
         """Weekly spend by channel: the mean of what is known of the last four weeks;
@@ -93,6 +110,14 @@ class MediaModel:
     chase: DemandChase | None
     verdicts: DataFrame
     weeks: MediaWeeks
+
+    def basis_said(self) -> str:
+        """Whether regions or the whole shop were fitted, and why."""
+        if isinstance(self.fit, RegionFit):
+            return say("channel_roi.fitted_by_region", n=len(self.fit.heads))
+        if self.weeks.regions is None:
+            return say("channel_roi.fitted_whole_unknown")
+        return say("channel_roi.fitted_whole_alike")
 
 
 def media_weeks(
@@ -166,7 +191,8 @@ def fit_media(
     steps: int = 1000,
     seed: int = 0,
 ) -> MediaModel:
-    """Fit what can be told apart, and say of the rest why it cannot.
+    """Fit what can be told apart, and say of the rest why it cannot: over regions where
+    these can be held against each other, else over the whole shop.
 
     Channels that always move together are fitted as one (`a + b`). Where next week's
     spend betrays that budgets run after demand, half the draws credit nothing that
@@ -185,9 +211,14 @@ def fit_media(
         "seed": seed,
     }
     money = np.column_stack([weeks.spend[members].sum(axis=1) for members in groups.values()])
-    fit = fit_response(y, money, **asked)
+    apart = _regions_apart(weeks, list(groups.values()))
+    if apart is not None:
+        fit = fit_regions(*apart, **asked | {"steps": min(steps, REGION_STEPS)})
+    else:
+        fit = fit_response(y, money, **asked)
     chase = follows_demand(y, fit, design=design)
-    if chase.is_running_after:
+    # a demand that regions share is in no contrast between them
+    if chase.is_running_after and apart is None:
         # credit all that moves in step with spend, or none of it: the truth lies
         # between, and so do the draws
         fit = _pooled(
@@ -259,6 +290,21 @@ def held_out_weeks(weeks: MediaWeeks, *, n_weeks: int = 8, seed: int = 0) -> Dat
     )
     columns = schema("channel_roi.held_out").names
     return held.dropna(subset="actual")[columns].reset_index(drop=True)
+
+
+def _regions_apart(weeks: MediaWeeks, groups: list[list[str]]) -> tuple[ndarray, ndarray] | None:
+    """Response and spend by region, channels grouped as they are fitted; None where regions
+    are not known or cannot be held against each other.
+    """
+    if weeks.regions is None:
+        return None
+    at = [[weeks.spend.columns.get_loc(name) for name in members] for members in groups]
+    spend = np.stack([weeks.regions.spend[:, :, part].sum(axis=2) for part in at], axis=2)
+    y = weeks.regions.response.copy()
+    y[weeks.frame.response.isna()] = np.nan
+    sells = np.nansum(y, axis=0) > 0
+    y, spend = y[:, sells], spend[:, sells]
+    return (y, spend) if can_compare(y, spend) else None
 
 
 def _told_apart(spend: DataFrame, y: ndarray) -> tuple[dict[str, list[str]], DataFrame]:

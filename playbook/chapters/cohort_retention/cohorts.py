@@ -19,11 +19,14 @@ from pandas import DataFrame, Series, Timestamp
 
 from playbook.errors import PlaybookError
 from playbook.forecasting.intervals import (
+    NOT_YET,
     predictive_intervals,
     score_intervals,
 )
 from playbook.methods.kaplan_meier import kaplan_meier
 from playbook.methods.proportions import adjusted_p, share_difference, wilson
+from playbook.outlook.forecast import MODEL as OUTLOOK
+from playbook.outlook.forecast import Outlook
 from playbook.store import expression
 from playbook.tables import returns, schema
 
@@ -38,6 +41,8 @@ __all__ = [
     "return_backtest",
     "backtest_evidence",
     "returning_next_month",
+    "returning_of_outlook",
+    "with_outlook",
     "retention_headline",
 ]
 
@@ -527,6 +532,49 @@ def returning_next_month(cohorts: DataFrame, backtest: DataFrame) -> DataFrame:
         due_on=(start + pd.offsets.MonthEnd(0)).date(),
         month=f"{start:%Y-%m}",
     )
+
+
+def with_outlook(backtest: DataFrame, outlook: Outlook | None) -> DataFrame:
+    """The backtest with what the outlook, which knows the season, said of the same
+    months one month ahead.
+    """
+    if outlook is None:
+        return backtest
+    past = outlook.origins
+    past = past[
+        (past.metric == "returning_customers") & (past.horizon == "month") & (past.step == 1)
+    ]
+    past = past[past.actual.notna()].reset_index(drop=True)
+    known_to = pd.PeriodIndex(past.known_to, freq="M")
+    rows = past.assign(
+        **RETURNING,
+        origin_on=known_to.end_time.normalize(),
+        due_on=(known_to + 1).end_time.normalize(),
+        model=OUTLOOK,
+        level=outlook.level,
+        mid=past.point,
+        n_errors=np.arange(len(past)),
+        status=past.low.isna().map({True: NOT_YET, False: "complete"}),
+    )
+    known = [frame for frame in (backtest, rows[list(backtest)]) if len(frame)]
+    return pd.concat(known, ignore_index=True) if known else backtest
+
+
+@returns("cohort_retention.returning")
+def returning_of_outlook(ahead: DataFrame, outlook: Outlook | None) -> DataFrame:
+    """Returning customers of the month after the last whole one: the outlook's, which
+    every chapter reads; before there is one, the cohorts' own (`returning_next_month`).
+    """
+    columns = schema("cohort_retention.returning").names
+    now = DataFrame() if outlook is None else outlook.shop("month")
+    if "returning_customers" not in now.index:
+        return ahead[columns]
+    row = now.loc["returning_customers"]
+    status = "complete" if row.status == "complete" else NOT_YET
+    mine = {"model": OUTLOOK, "point": row.mid, "mid": row.mid, "level": outlook.level}
+    mine |= {"low": row.low, "high": row.high, "n_errors": row.n_errors, "status": status}
+    mine |= {"due_on": row.due_on.date(), "month": row.month}
+    return ahead.head(1).assign(**mine)[columns]
 
 
 def retention_headline(cohorts: DataFrame) -> DataFrame:

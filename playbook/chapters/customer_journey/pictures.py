@@ -168,7 +168,9 @@ def delay_stars_plot(delivery: DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def peeking_plot(looks: DataFrame, *, alpha: float = 0.05, ax: Axes | None = None) -> Axes:
-    """Tests of no difference called a winner, by day, when one looks daily or once."""
+    """Tests of no difference called a winner, by day, when one looks daily or once, and by
+    the always-valid interval.
+    """
     daily, once = say("customer_journey.peeking_daily"), say("customer_journey.peeking_once")
     ax = line_with_band(
         looks,
@@ -183,6 +185,14 @@ def peeking_plot(looks: DataFrame, *, alpha: float = 0.05, ax: Axes | None = Non
         "day",
         "on_the_day",
         label=once,
+        ax=ax,
+    )
+    line_with_band(
+        looks,
+        "day",
+        "always_valid",
+        label=say("customer_journey.peeking_always"),
+        colour="green",
         ax=ax,
     )
     ax.axhline(

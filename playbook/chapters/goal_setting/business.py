@@ -8,6 +8,7 @@ its assumptions, a proposition somebody to make it to and what hurts them.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 
 import ibis
 import numpy as np
@@ -20,7 +21,7 @@ from playbook.chapters.goal_setting.sections import Table
 from playbook.chapters.registry import room_facts
 from playbook.errors import PlaybookError
 from playbook.messages import say
-from playbook.store import expression
+from playbook.store import expression, one_if
 from playbook.tables import frame_of, returns
 
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
     "monthly_fixed_cost",
     "order_rates",
     "own_basket",
-    "product_plan",
     "service_plan",
     "typical_price",
     "value_proposition",
@@ -44,8 +44,6 @@ ORDER_RATES = {
     "fulfilment": ("fulfilment_per_order", 0.0),
     "fixed": ("overhead_per_month", np.nan),
 }
-#: share of its lead over the shop's growth that a category is expected to keep
-KEPT_LEAD = 0.5
 #: months behind a promise, and the share of cases it must have held in
 PROMISE_MONTHS, PROMISE_SHARE = 3, 0.9
 
@@ -182,8 +180,10 @@ def business_models(
     fulfilment: float = 0.0,
     orders_per_customer: float = 1.0,
     fixed: float = np.nan,
+    measured: Mapping[str, float] | None = None,
 ) -> DataFrame:
-    """The same basket through each model; best cm_per_order first.
+    """The same basket through each model; best cm_per_order first. `measured`: what a
+    new customer of a model costs this shop today; it stands in for the assumed cac.
 
     `assumptions` (model, kind, value): gross_margin_share and take_share (kept by the
     platform, host or creator) of the basket, cac per new customer, cash_days from
@@ -195,6 +195,8 @@ def business_models(
         raise PlaybookError("goal_setting.basket_not_positive", table="business_models")
     given = {"payment_share": payment_share, "fulfilment_per_order": fulfilment}
     stated = _assumptions(assumptions).reindex(columns=[*NEEDED, *given]).fillna(given)
+    known = Series(measured or {}, dtype=float).reindex(stated.index)
+    stated["cac"] = known.fillna(stated["cac"])
     share = stated[["gross_margin_share", "take_share", "payment_share"]]
     gross_margin, platform_take, payment = (basket * share[name] for name in share)
     cm_before_cac = gross_margin - platform_take - payment - stated["fulfilment_per_order"]
@@ -209,6 +211,7 @@ def business_models(
         cm_first_order=(cm_before_cac - stated["cac"]).array,
         orders_needed=(fixed / cm_per_order).where(cm_per_order > 0).array,
         basket_needed=((stated["fulfilment_per_order"] + cac) / kept).where(kept > 0).array,
+        is_cac_measured=known.notna().array,
         status=[_model_status(row) for _model, row in stated[NEEDED].isna().iterrows()],
     )
     models = models.sort_values(["cm_per_order", "model"], ascending=[False, True])
@@ -267,32 +270,6 @@ def launch_plan(concentrated: DataFrame | None, people: DataFrame | None) -> Dat
     return plan.sort_values(["range_share", "category"], ascending=[False, True], ignore_index=True)
 
 
-@returns("goal_setting.product_plan")
-def product_plan(growth: DataFrame, *, goal_growth: float, verdicts: DataFrame) -> DataFrame:
-    """The goal by category; the targets sum to the goal.
-
-    A category is expected to keep half of its lead over the shop's growth (all of it
-    where the market chapter says enter, none of a positive one where it says exit);
-    then all are scaled to the goal, revenue x (1 + goal_growth). Growth that rests on
-    few orders counts half, growth not known as the shop's.
-    """
-    revenue, before = growth["revenue"], growth["revenue_before"].sum()
-    shop = revenue.sum() / before - 1 if before > 0 else 0.0
-    own = growth["growth"].where(growth["status"] != "few", (growth["growth"] + shop) / 2)
-    own = own.where(growth["status"].isin(["complete", "few"])).astype(float).fillna(shop)
-    lead = np.log1p(own.clip(-0.9, 3.0)) - np.log1p(max(shop, -0.9))
-    action = growth["category"].map(verdicts.set_index("category")["action"]).fillna("hold")
-    cases = [action == "enter", (action == "exit") & (lead > 0)]
-    raw = revenue * np.exp(np.select(cases, [1.0, 0.0], KEPT_LEAD) * lead)
-    total = revenue.sum() * (1 + goal_growth)
-    target = raw / raw.sum() * total
-    plan = growth.assign(
-        action=action, target=target, change=target / revenue - 1, share=target / total
-    )
-    plan = plan.sort_values(["target", "category"], ascending=[False, True], ignore_index=True)
-    return frame_of("goal_setting.product_plan", plan)
-
-
 @returns("goal_setting.service_plan")
 def service_plan(
     orders: Table, *, as_of: dt.date, tickets: Table | None = None, refunds: Table | None = None
@@ -312,11 +289,18 @@ def service_plan(
     if {"delivered_at", "ordered_at"} <= set(placed.columns):
         days = placed.delivered_at.delta(placed.ordered_at, unit="hour") / 24.0
         came = placed.mutate(took=days).filter(placed.delivered_at.notnull())
-        rows.append(_promise("delivered", came, most, most))
+        rows.append(
+            _promise(
+                "delivered",
+                came,
+                most,
+                most,
+            )
+        )
     if {"delivered_at", "promised_at"} <= set(placed.columns):
         due = placed.filter(placed.promised_at.cast("date") <= ibis.literal(as_of))
         is_late = due.delivered_at.isnull() | (due.delivered_at > due.promised_at)
-        rows.append(_promise("late", due.mutate(took=is_late.cast("float64")), _.took.mean()))
+        rows.append(_promise("late", due.mutate(took=one_if(is_late)), _.took.mean()))
     if tickets is not None:
         cases = expression(tickets)
         cases = cases.filter(

@@ -9,8 +9,9 @@ import pandas as pd
 from pandas import DataFrame
 
 from playbook.decisions import decision_rows, propose
+from playbook.messages import say
 
-__all__ = ["goal_decisions"]
+__all__ = ["goal_decisions", "peak_decisions"]
 
 #: realised errors from which on a target's chance is believed
 MANY_ERRORS = 12
@@ -70,20 +71,23 @@ def _drivers(tree: DataFrame, owners: dict[str, str], currency: str) -> list[dic
             unit=row.driver,
             effect=(row.effect,),
             evidence_metric=row.driver,
-            evidence_value=row.base,
+            evidence_value=row.forecast,
             threshold=row.best_so_far,
             owner_role=owners.get(row.driver) or "general manager",
             currency=currency,
         )
-        for row in tree.itertuples()
+        for row in tree[tree["horizon"] == "quarter"].itertuples()
     ]
 
 
 def _models(models: DataFrame, currency: str) -> list[dict]:
     per_order = models["cm_per_order"]
     is_best = models.index == 0
+    go = np.where(models["is_cac_measured"].eq(True), "go", "go_assumed")
     kinds = np.select(
-        [per_order.isna(), per_order <= 0, is_best], ["unknown", "no_go", "go"], "second"
+        [per_order.isna(), per_order <= 0, is_best],
+        ["unknown", "no_go", go],
+        "second",
     )
     return [
         propose(
@@ -120,3 +124,21 @@ def _duties(raci: DataFrame) -> list[dict]:
         propose("goal_setting.duties", f"duties: {kpis}", verdict=verdict)
         for verdict, kpis in duties.items()
     ]
+
+
+def peak_decisions(peak: DataFrame, *, due_on: dt.date) -> DataFrame:
+    """What the coming peak (`outlook.coming_peak`) lacks: promotion days of the year
+    before that nobody has planned.
+    """
+    rows = [
+        propose(
+            "goal_setting.plan_peak",
+            f"peak {row.month}",
+            size=row.promotion_days_missing,
+            before=row.promotion_days_before,
+            planned=row.promotion_days_planned,
+            order_by=row.order_by if pd.notna(row.order_by) else say("goal_setting.not_known"),
+        )
+        for row in peak[peak["promotion_days_missing"] > 0].itertuples()
+    ]
+    return decision_rows(rows).assign(due_on=due_on)

@@ -28,6 +28,7 @@ from playbook.tables import frame_of, returns, schema
 
 __all__ = [
     "HORIZONS",
+    "accountable",
     "TREES",
     "break_even",
     "driver_history",
@@ -197,7 +198,7 @@ def smart_sheet(
     horizons: dict[str, int] = HORIZONS,
     ask: float = 0.4,
     level: float = 0.8,
-    revenue: dict[str, Forecast] | None = None,
+    ready: dict[str, dict[str, Forecast]] | None = None,
 ) -> DataFrame:
     """SMART: one row per metric and horizon in the columns of the table `smart`, without
     the verdict.
@@ -207,28 +208,36 @@ def smart_sheet(
     (month, metric, value, owner_role) when every month of the horizon has one (source
     `targets`), else the figure reached with chance `ask` is proposed (`proposed`): no
     growth the metric never had, and never less than the forecast.
-    `revenue`: forecasts of net_revenue already made, by horizon (a young shop's come
-    from its days). best_growth is the largest growth on a year before that the metric
-    ever had over as many months.
+    `ready`: forecasts already made, by metric and horizon (the outlook's); only a metric
+    that is not in it is forecast alone. best_growth is the largest growth on a year
+    before that the metric ever had over as many months.
     """
     last, rows = _last_whole_month(as_of), []
     wanted, owners = _wanted(targets)
     for metric, part in series.groupby("metric", sort=True):
         amounts = part.set_index(pd.PeriodIndex(part["month"], freq="M"))["amount"].sort_index()
         amounts = amounts[:last].dropna()
-        ready = (revenue or {}) if metric == "net_revenue" else {}
+        made = (ready or {}).get(metric, {})
         for horizon, n in horizons.items():
             due = pd.period_range(last + 1, periods=n)
             row = {"horizon": horizon, "due_on": due[-1].end_time.normalize()}
             if len(amounts) >= MIN_MONTHS:
-                forecast = ready.get(horizon) or _forecast(amounts, n, level)
-                row |= _goal(metric, amounts, due, forecast, wanted.get(metric), ask)
+                forecast = made.get(horizon) or _forecast(amounts, n, level)
+                row |= _goal(
+                    metric,
+                    amounts,
+                    due,
+                    forecast,
+                    wanted.get(metric),
+                    ask,
+                )
             kind = _entry(metric, "goal_kind", "sales")
             rows.append({"metric": metric, "goal_kind": kind, "status": "short history"} | row)
     for metric, values in wanted.items():
         if metric not in set(series["metric"]):
             status = "no history" if metric in METRICS else "unknown metric"
-            row = {"source": "targets", "target": values.iloc[-1], "status": status}
+            target = values.iloc[-1]
+            row = {"source": "targets", "target": target, "own_target": target, "status": status}
             rows.append({"metric": metric, "goal_kind": "", "horizon": ""} | row)
     sheet = DataFrame(rows).reindex(columns=schema("goal_setting.smart").names[:-2])
     return sheet.assign(owner_role=[owners.get(metric, "") for metric in sheet["metric"]])
@@ -275,16 +284,17 @@ def _goal(
     # a growth from nothing is no number
     before, base = sums.shift(12), total["year_before"] / scale
     best_growth = (sums / before.where(before > 0) - 1).max()
-    source, target = "proposed", np.nan
+    source, own_target = "proposed", np.nan
     if wanted is not None and set(months) <= set(wanted.index):
-        source, target = "targets", wanted[months].sum() / scale
-    elif total["status"] == "complete":
-        target = _reached_with(forecast, 1 - ask if is_lower_better else ask)
-        if not is_lower_better and np.isfinite([base, best_growth]).all():
-            target = min(target, scale * base * (1 + max(best_growth, 0.0)))
-        # what is expected anyway is no goal
-        expected = [target, total["mid"]]
-        target = (min(expected) if is_lower_better else max(expected)) / scale
+        source, own_target = "targets", wanted[months].sum() / scale
+    proposed = _proposed(
+        forecast,
+        scale * base * (1 + max(best_growth, 0.0)),
+        ask,
+        is_lower_better,
+    )
+    proposed /= scale
+    target = own_target if source == "targets" else proposed
     chance = reach(forecast, [target * scale])["p_reach"].iloc[0]
     growth = target / base - 1 if base > 0 else np.nan
     # what falls is not beyond any growth
@@ -296,6 +306,9 @@ def _goal(
         "high": total["high"] / scale,
         "naive": total["seasonal_naive"] / scale,
         "target": target,
+        "own_target": own_target,
+        "proposed": proposed,
+        "given_away": _given_away(own_target, total["mid"] / scale, is_lower_better),
         "source": source,
         "p_reach": 1 - chance if is_lower_better else chance,
         "growth": growth,
@@ -304,6 +317,29 @@ def _goal(
         "n_errors": total["n_errors"],
         "status": total["status"],
     }
+
+
+def _proposed(forecast: Forecast, most: float, ask: float, is_lower_better: bool) -> float:
+    """The total reached with the chance `ask`, no more than `most` (where that is
+    known), and never less than what is expected anyway; missing while not calibrated.
+    """
+    total = forecast.total.iloc[0]
+    if total["status"] != "complete":
+        return np.nan
+    target = _reached_with(forecast, 1 - ask if is_lower_better else ask)
+    if is_lower_better:
+        return min(target, total["mid"])
+    if np.isfinite(most):
+        target = min(target, most)
+    return max(target, total["mid"])
+
+
+def _given_away(own_target: float, expected: float, is_lower_better: bool) -> float:
+    """What a target of the shop's own asks less than is expected anyway; 0 where it asks
+    for more, missing where there is none.
+    """
+    gap = own_target - expected if is_lower_better else expected - own_target
+    return max(gap, 0.0) if np.isfinite(gap) else np.nan
 
 
 def _reached_with(forecast: Forecast, chance: float) -> float:
@@ -318,15 +354,17 @@ def _reached_with(forecast: Forecast, chance: float) -> float:
 def goal_verdicts(sheet: DataFrame, *, least: float = 0.2, most: float = 0.8) -> DataFrame:
     """Set, lower or raise, per goal: the sheet's columns with action and reason.
 
-    Lower under `least` chance or beyond any past growth; raise above `most`; set
-    between; `research` while no chance can be stated.
+    Lower under `least` chance or beyond any past growth; raise above `most` and wherever
+    the shop's own target lies below the forecast; set between; `research` while no
+    chance can be stated.
     """
     is_beyond = sheet["is_beyond_past"].fillna(False).astype(bool)
     chance = sheet["p_reach"].astype(float)
     is_low, is_high, is_unknown = chance < least, chance > most, chance.isna()
+    is_below = sheet["given_away"].astype(float) > 0
     is_wild = is_beyond & (chance < EVEN) & (sheet["source"] != "proposed")
     action = np.select(
-        [is_unknown, is_low | is_wild, is_high],
+        [is_unknown, is_low | is_wild, is_high | is_below],
         ["research", "lower", "raise"],
         "set",
     )
@@ -336,6 +374,7 @@ def goal_verdicts(sheet: DataFrame, *, least: float = 0.2, most: float = 0.8) ->
         "goal_setting.reason_beyond_past": is_wild,
         "goal_setting.reason_hardly": is_low,
         "goal_setting.reason_certain": is_high,
+        "goal_setting.reason_below": is_below,
     }
     real = say("goal_setting.reason_real")
     reason = np.select(list(reasons.values()), [say(name) for name in reasons], real)
@@ -361,6 +400,15 @@ def target_rows(sheet: DataFrame) -> DataFrame:
     month = pd.to_datetime(goals["due_on"]).dt.strftime("%Y-%m")
     goals = goals.assign(month=month, value=goals["target"])
     return frame_of("goal_setting.target_rows", goals.reset_index(drop=True))
+
+
+def accountable(team: Table | None) -> dict[str, str]:
+    """KPI -> the role that answers for it; empty where the shop has named nobody."""
+    if team is None:
+        return {}
+    duties = expression(team).select("kpi", "role", "raci").distinct().to_pandas()
+    mine = duties[duties["raci"] == "A"].sort_values(["kpi", "role"])
+    return mine.groupby("kpi")["role"].first().to_dict()
 
 
 def target_of(targets: DataFrame | None, metric: str, month: str) -> float | None:

@@ -11,9 +11,11 @@ import ibis
 import numpy as np
 from pandas import DataFrame
 
-from playbook.chapters.goal_setting import business, goals
+from playbook.chapters.channel_roi.channels import channel_months
+from playbook.chapters.goal_setting import business, goals, plan
 from playbook.chapters.goal_setting.sales import OwnSales
 from playbook.chapters.market_research import market, personas
+from playbook.measures import acquisition, ad_spend
 from playbook.runs.results import Results
 from playbook.store import Store
 
@@ -29,10 +31,14 @@ __all__ = [
 ]
 
 
+#: the model of a shop that sells its own goods through its own channels
+OWN_STOCK = "own_stock"
+
+
 @dataclass(frozen=True)
 class MarketPlace:
-    """Own `lines` with their category and the `growth` of each; `gaps` of own prices to
-    competitors'; how `concentrated` sellers are.
+    """Own `lines` with their category and the `growth` of each, like for like; `gaps` of
+    own prices to competitors'; how `concentrated` sellers are.
     """
 
     lines: ibis.Table | None
@@ -48,9 +54,12 @@ def market_place(shop: Store, results: Results, own: OwnSales | None, *, seed: i
         "products.category", section="plan_by_category", owner_role="category head"
     ):
         lines = market.with_category(shop.sales_lines, shop.products)
-        growth = market.growth_by(lines, as_of=shop.as_of, by="category")
-        if growth["n_months"].iloc[0] == 12:
+        about = {"as_of": shop.as_of, "by": "category"}
+        growth = results.attempt("plan_by_category", market.growth_by, lines, **about)
+        if growth is not None and growth["n_months"].iloc[0] == 12:
             own_year = growth.rename(columns={"revenue": "amount"})
+        kept = market.like_for_like(lines, as_of=shop.as_of)
+        growth = market.growth_by(kept, as_of=shop.as_of, by="category")
     if shop.has("prices"):
         gaps, _ = market.price_position(
             shop.prices, as_of=shop.as_of, currency=shop.currency, products=shop.get("products")
@@ -122,8 +131,28 @@ def models(
         shop.business_models,
         basket=basket or known["basket"] or business.typical_price(shop.get("competitors")),
         orders_per_customer=orders_per_customer or known["orders_per_customer"],
+        measured=_measured_cost(shop, own),
         **business.order_rates(shop.get("cost_rates"), as_of=shop.as_of),
     )
+
+
+def _measured_cost(shop: Store, own: OwnSales | None) -> dict[str, float]:
+    """What a new customer costs today, by the model that wins them: a channel's cost for
+    the model of its name, all spend over all new customers for own stock. Empty without
+    sales, spend or enough new customers.
+    """
+    if own is None or not shop.has("ad_spend") or not shop.has("orders.customer_id"):
+        return {}
+    log = ad_spend.read_extract(shop.ad_spend, as_of=shop.as_of)
+    months = channel_months(
+        shop.sales_orders, spend=log, refunds=shop.booked_refunds, as_of=shop.as_of
+    )
+    recent = acquisition.recent_cost(months)
+    judged = recent[recent.ncac.notna() & (recent.new_customers >= acquisition.LEAST_NEW)]
+    cost = judged.set_index("channel")["ncac"].to_dict()
+    if len(judged):
+        cost[OWN_STOCK] = recent.spend.sum() / recent.new_customers.sum()
+    return cost
 
 
 def break_even(
@@ -151,13 +180,13 @@ def first_range(
     return business.launch_plan(place.concentrated, people) if is_needed else None
 
 
-def by_category(shop: Store, place: MarketPlace, *, goal_growth: float) -> DataFrame | None:
-    """The goal by category."""
-    if place.growth is None:
+def by_category(own: OwnSales, place: MarketPlace, sheet: DataFrame) -> DataFrame | None:
+    """The goal of the quarter by category."""
+    if place.growth is None or own.outlook is None:
         return None
     verdicts = market.category_verdicts(
         place.growth,
         concentrated=place.concentrated,
-        margins=market.category_margins(place.lines, as_of=shop.as_of),
+        margins=market.category_margins(place.lines, as_of=own.shop.as_of),
     )
-    return business.product_plan(place.growth, goal_growth=goal_growth, verdicts=verdicts)
+    return plan.category_plan(own.outlook, sheet, verdicts=verdicts)

@@ -24,7 +24,6 @@ NAIVE_BONUS = 0.9  # a model replaces naive when it erred a tenth less: less may
 AVERAGE_WEEKS = 13  # of the moving average
 PAST_WEEKS, AHEAD_WEEKS = 52, 8  # shown of one sku
 MOST_PREDICTED = 20  # class A skus whose demand is predicted
-BAND = (0.1, 0.5, 0.9)  # of simulated demand that is shown and predicted
 SEED = 7
 
 
@@ -65,7 +64,7 @@ def sku_weeks(
     sku: str,
 ) -> DataFrame:
     """One sku's weeks behind and ahead: starts_on, units, exposure, level (demand
-    around that week), mid, low, high (10 and 90 % of simulated demand ahead). Weeks
+    around that week), mid, low, high (80 % of simulated demand ahead, whole units). Weeks
     before it could first be sold are left out; what is not there is missing.
     """
     i = int(np.flatnonzero(panel.sku == sku)[0])
@@ -80,7 +79,8 @@ def sku_weeks(
         }
     )[np.cumsum(exposure > 0) > 0].tail(PAST_WEEKS)
     draws = law.of(np.array([i])).draw(AHEAD_WEEKS, n_draws=500, seed=SEED)[0]
-    low, mid, high = np.quantile(draws, BAND, axis=0)
+    low, high = _interval(draws, axis=0)
+    mid = np.median(draws, axis=0)
     starts = panel.starts[-1] + pd.to_timedelta(7 * np.arange(1, AHEAD_WEEKS + 1), unit="D")
     front = DataFrame(
         {
@@ -117,7 +117,7 @@ def predictions(
     top = np.isin(panel.sku, classes.sku[classes.abc == "A"].head(MOST_PREDICTED))
     part = law.of(np.flatnonzero(top))
     draws = part.draw(HORIZON_WEEKS, n_draws=500, seed=SEED).sum(axis=2)
-    low, high = (np.quantile(draws, share, axis=1) for share in BAND[::2])
+    low, high = _interval(draws, axis=1)
     return DataFrame(
         {
             "metric": "units",
@@ -132,6 +132,14 @@ def predictions(
             "model": "demand law",
         }
     )
+
+
+def _interval(draws: np.ndarray, *, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the interval of simulated units: the one rule for what is shown, what later
+    months score, and what the backtest's coverage is of. Units are whole, so the ends are.
+    """
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=axis)
+    return np.floor(low), np.ceil(high)
 
 
 def _forecasts_at(
@@ -155,9 +163,8 @@ def _forecasts_at(
         * ahead[:, None, :]
     )
     draws = draws.sum(axis=2)
-    tails = (1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2
-    low, mid, high = np.quantile(draws, tails, axis=1)
-    low, high = np.floor(low), np.ceil(high)
+    low, high = _interval(draws, axis=1)
+    mid = np.median(draws, axis=1)
     points = {
         "playbook": (law.mean(h, promo) * ahead).sum(axis=1),
         "playbook median": mid,

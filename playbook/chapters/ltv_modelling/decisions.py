@@ -7,7 +7,7 @@ from pandas import DataFrame
 
 from playbook.chapters.ltv_modelling.ltv_race import LtvBacktest
 from playbook.decisions import decision_rows, propose
-from playbook.messages import label, say
+from playbook.messages import say
 
 __all__ = ["ltv_decisions"]
 
@@ -22,26 +22,14 @@ def ltv_decisions(
     due_on: str,
     revisit_on: str,
 ) -> DataFrame:
-    """Decision rows: one cap per channel that costs money (`caps`), the VIP list with
-    its hold-out (`vip`), and the naive model where no other has beaten it.
+    """Decision rows: the caps (`caps`) as one row, the VIP list with its hold-out
+    (`vip`), and the naive model where no other has beaten it.
+
+    A cap bounds what is bid for a new customer; what a channel gets is signed for in
+    chapter 03 alone, so that no channel has two rows that pull apart.
     """
     terms = {"currency": currency, "due_on": due_on, "revisit_on": revisit_on}
-    paid = [] if cap is None else cap[cap.ncac.notna()].itertuples(index=False)
-    rows = [
-        propose(
-            "ltv_modelling.lower_to_cap" if c.ncac > c.cap else "ltv_modelling.keep_under_cap",
-            c.channel,
-            size=c.cap,
-            effect=(c.headroom, c.cap_low - c.ncac, c.high / ratio - c.ncac),
-            confidence=_sure(c.cap, c.cap_low, c.ncac),
-            evidence_value=c.ltv_cac,
-            threshold=ratio,
-            n_customers=c.n_customers,
-            payback=label("status", c.status),
-            **terms,
-        )
-        for c in paid
-    ]
+    rows = [] if cap is None else _caps(cap, ratio, terms)
     treated = top[top.arm == "treat"]
     if len(treated):
         vip = propose(
@@ -61,6 +49,29 @@ def ltv_decisions(
         reason = backtest.caveat or say("ltv_modelling.naive_unbeaten")
         rows.append(propose("ltv_modelling.baseline", "", reason=reason, **terms))
     return decision_rows(rows)
+
+
+def _caps(cap: DataFrame, ratio: float, terms: dict[str, str]) -> list[dict]:
+    """One row on all channels whose cost and cap are known; none where none is."""
+    judged = cap[cap.ncac.notna() & cap.cap.notna()]
+    if judged.empty:
+        return []
+    is_over = judged.ncac > judged.cap
+    over = [f"{c.channel} {c.ncac:.2f} > {c.cap:.2f}" for c in judged[is_over].itertuples()]
+    sure = [_sure(c.cap, c.cap_low, c.ncac) for c in judged.itertuples()]
+    row = propose(
+        "ltv_modelling.caps_stated",
+        "",
+        size=len(judged),
+        confidence="low" if "low" in sure else "high",
+        evidence_value=judged.ltv_cac.min(),
+        threshold=ratio,
+        n_over=int(is_over.sum()),
+        n=len(judged),
+        over="; ".join(over) or say("ltv_modelling.none_over"),
+        **terms,
+    )
+    return [row]
 
 
 def _sure(cap: float, cap_low: float, ncac: float) -> str:

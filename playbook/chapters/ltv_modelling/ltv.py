@@ -33,6 +33,8 @@ from playbook.chapters.ltv_modelling.margin_curve import (
     pay_row,
 )
 from playbook.errors import PlaybookError
+from playbook.measures.acquisition import LEAST_NEW
+from playbook.measures.ad_spend import SpendLog
 from playbook.measures.customer_windows import (
     MONEY,
     Table,
@@ -61,6 +63,8 @@ __all__ = [
 LEAST_ALIVE = 0.5
 #: the longest age payback is looked for
 PAYBACK_MONTHS = 24
+#: customers won below which a channel gets no cap
+LEAST_JUDGED = 100
 #: newly won: in the last so many months
 WON_MONTHS = 24
 #: customers each model is fitted to for the table of fits
@@ -92,18 +96,23 @@ def first_orders(
 def payback(
     customer_days: Table,
     acquisitions: Table,
-    spend: Table,
+    spend: Table | SpendLog,
     *,
     as_of: dt.date,
     level: float = 0.8,
+    recent: DataFrame | None = None,
 ) -> DataFrame:
     """Margin per newly won customer against what they cost, by channel and month of
     first order (cohort), and for all cohorts with known spend of a channel (`all`).
+    With `recent` (measures.acquisition.recent_cost) the row `all` asks when what a
+    customer costs today comes back: its spend and cost are those of the recent window,
+    its margin curve that of all cohorts.
 
     `customer_days`: customer_id, day_on, margin. `acquisitions`: first_orders(...).
     `spend`: day_on, channel, spend. Limits hold the mean at `level`. Status: `paid
     back`, `not yet`, `unobserved` (no full month lived), `no spend`, `spend not
-    covered` (months outside the spend table), `no new customers`. Customers who may
+    covered` (months the spend table does not know), `no new customers`, `too few` (new
+    customers of the window to judge a cost on). Customers who may
     have bought before the log began are left out. PlaybookError without any margin.
     """
     curve = margin_curve(
@@ -120,22 +129,36 @@ def payback(
         paid = cost[cost.channel == channel].set_index("cohort")["spend"]
         for cohort in sorted(set(mine["cohort"]) | set(paid.index)):
             part, spent = mine[mine["cohort"] == cohort], float(paid.get(cohort, 0.0))
+            is_covered = cohort in covered and np.isfinite(spent)
             row = pay_row(
                 part,
                 spent,
-                cohort in covered,
+                is_covered,
                 level,
             )
             rows.append(row | {"channel": channel, "cohort": cohort})
-        part = mine[mine["cohort"].isin(covered)]
-        row = pay_row(
-            part,
-            float(paid.sum()),
-            True,
-            level,
-        )
+        known = covered - set(paid.index[paid.isna()])
+        part = mine[mine["cohort"].isin(known)]
+        row = _today(part, float(paid.sum()), level, channel, recent)
         rows.append(row | {"channel": channel, "cohort": "all"})
     return frame_of("ltv_modelling.payback", rows)
+
+
+def _today(
+    part: DataFrame, spent: float, level: float, channel: str, recent: DataFrame | None
+) -> dict:
+    """The row of all cohorts of a channel, at what a customer costs in the window."""
+    if recent is None:
+        return pay_row(part, spent, True, level)
+    now = recent[recent.channel == channel]
+    spent, cost, n_new = (now[c].sum() for c in ("spend", "ncac", "new_customers"))
+    if not (spent > 0 and cost > 0):
+        return pay_row(part, 0.0, True, level)
+    row = pay_row(part, float(spent), True, level, float(cost))
+    if n_new < LEAST_NEW:
+        times = dict.fromkeys(["payback_months", "payback_low", "payback_high"], np.nan)
+        row |= times | {"status": "too few"}
+    return row
 
 
 def tempting_ltv(history: DataFrame, *, life_years: float = 3.0) -> DataFrame:
@@ -302,11 +325,12 @@ def caps(ltv: DataFrame, paid: DataFrame, *, ratio: float = 3.0) -> DataFrame:
     every = paid.loc[paid.cohort == "all", ["channel", "ncac", "payback_months", "status"]]
     out = ltv[["channel", "n_customers", "ltv", "low", "high"]]
     out = out.merge(every, on="channel", how="left")
-    cap = out.ltv / ratio
+    is_few = (out.n_customers < LEAST_JUDGED) | (out.status == "too few")
+    cap = (out.ltv / ratio).mask(is_few)
     return out.assign(
-        status=out.status.fillna("no spend"),
+        status=out.status.fillna("no spend").mask(is_few, "too few"),
         cap=cap,
-        cap_low=out.low.clip(lower=0) / ratio,
+        cap_low=(out.low.clip(lower=0) / ratio).mask(is_few),
         ltv_cac=out.ltv / out.ncac,
         headroom=cap - out.ncac,
     )

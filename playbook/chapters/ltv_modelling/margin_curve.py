@@ -18,6 +18,8 @@ from ibis import _
 from pandas import DataFrame, Timestamp
 
 from playbook.errors import PlaybookError
+from playbook.measures.acquisition import spend_by_month
+from playbook.measures.ad_spend import SpendLog
 from playbook.measures.customer_windows import MONEY, Table
 from playbook.store import expression
 
@@ -157,17 +159,25 @@ def normal_width(level: float) -> float:
     return float(norm.ppf(0.5 + level / 2))
 
 
-def monthly_spend(spend: Table, as_of: dt.date) -> DataFrame:
-    """channel, cohort (month), spend; negative bookings (credits) lower it."""
+def monthly_spend(spend: Table | SpendLog, as_of: dt.date) -> DataFrame:
+    """channel, cohort (month), spend; negative bookings (credits) lower it. Of a cleaned
+    log the spend of a month that is not known day by day is missing.
+    """
+    if isinstance(spend, SpendLog):
+        months = spend_by_month(spend).rename(columns={"month": "cohort"})
+        return months[["channel", "cohort", "spend"]]
     t = expression(spend).filter(_.day_on.cast("date") <= ibis.literal(Timestamp(as_of).date()))
     t = t.group_by("channel", cohort=_.day_on.cast("date").strftime("%Y-%m"))
     t = t.aggregate(spend=_.spend.cast(MONEY).sum().cast("float64"))
     return t.order_by("channel", "cohort").to_pandas()
 
 
-def pay_row(part: DataFrame, spent: float, is_covered: bool, level: float) -> dict:
+def pay_row(
+    part: DataFrame, spent: float, is_covered: bool, level: float, cost: float | None = None
+) -> dict:
     """What is known for one row of `ltv.payback`, from the curve cells of one channel
-    and one cohort (or all cohorts with known spend).
+    and one cohort (or all cohorts with known spend). `cost`: of a new customer, where it
+    is not `spent` over the customers of these cells.
     """
     n = int(part.loc[part.k == 0, "n"].sum())
     row = {"n_customers": n, "months_observed": 0, "status": "no spend"}
@@ -183,7 +193,7 @@ def pay_row(part: DataFrame, spent: float, is_covered: bool, level: float) -> di
     row["spend"] = spent
     if n == 0:
         return row | {"status": "no new customers"}
-    row["ncac"] = cost = spent / n
+    row["ncac"] = cost = spent / n if cost is None else cost
     if len(curve) == 0:
         return row | {"status": "unobserved"}
 

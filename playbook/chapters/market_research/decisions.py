@@ -25,16 +25,19 @@ def market_decisions(
     growth: DataFrame | None = None,
     bands: DataFrame | None = None,
     people: DataFrame | None = None,
+    ahead: DataFrame | None = None,
     currency: str = "",
     due_on: str,
     revisit_on: str,
 ) -> DataFrame:
     """Decision rows of chapter 01: categories to enter, hold or leave, the band most
-    left to others, whom to serve first, and what still has to be found out. An effect
-    is what last year's growth would bring again, not a promise.
+    left to others, whom to serve first, and what still has to be found out. The
+    effect on a category is its forecast for the year ahead less the year before
+    (`ahead`: the outlook's rows by category), missing without one; together they claim
+    no more than the shop's forecast does.
     """
     revenue = Series(dtype=float) if growth is None else growth.set_index("category")["revenue"]
-    rows = _categories(verdicts, revenue, currency)
+    rows = _categories(verdicts, revenue, _claims(verdicts, ahead), currency)
     if bands is not None and bands.gap_share.min() < -LEAST_GAP:
         rows.append(_band(bands.loc[bands.gap_share.idxmin()]))
     if people is not None and len(people) > 1:
@@ -42,7 +45,22 @@ def market_decisions(
     return decision_rows(rows).assign(due_on=due_on, revisit_on=revisit_on)
 
 
-def _categories(verdicts: DataFrame, revenue: Series, currency: str) -> list[dict[str, Any]]:
+def _claims(verdicts: DataFrame, ahead: DataFrame | None) -> DataFrame:
+    """By category: what the year ahead brings more than the year before, and the ends of
+    its interval (columns mid, low, high), scaled down where the categories decided on
+    would claim more than all of them bring.
+    """
+    if ahead is None or ahead.empty:
+        return DataFrame(columns=["mid", "low", "high"], dtype=float)
+    more = ahead[["mid", "low", "high"]].sub(ahead["year_before"], axis=0)
+    named = verdicts.loc[verdicts.action != "research", "category"]
+    claimed, whole = more["mid"].reindex(named).sum(), more["mid"].sum()
+    return more * (whole / claimed if claimed > max(whole, 0.0) and whole > 0 else 1.0)
+
+
+def _categories(
+    verdicts: DataFrame, revenue: Series, claims: DataFrame, currency: str
+) -> list[dict[str, Any]]:
     is_open = verdicts.action == "research"
     rows = []
     for verdict in verdicts[~is_open].itertuples():
@@ -53,11 +71,7 @@ def _categories(verdicts: DataFrame, revenue: Series, currency: str) -> list[dic
             action=verdict.action,
             reason=verdict.reason,
             size=base,
-            effect=(
-                base * verdict.growth,
-                base * verdict.low,
-                base * verdict.high,
-            ),
+            effect=tuple(claims.reindex([verdict.category]).iloc[0]),
             evidence_value=verdict.hhi,
             currency=currency,
         )

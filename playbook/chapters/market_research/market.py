@@ -36,12 +36,15 @@ __all__ = [
     "price_mix",
     "price_position",
     "with_category",
+    "like_for_like",
 ]
 
 NO_CATEGORY = "(no category)"
 #: a group with fewer orders on either side is `few`
 MIN_ORDERS = 30
 #: a first month that starts on this day of the month or before counts as whole
+#: days of the months compared with by whose end a good must have sold to be like for like
+LAUNCH_DAYS = pd.Timedelta(days=31)
 LATEST_START = 3
 N_BANDS = 4
 #: money whose sum does not depend on the order in which the engine's threads add
@@ -97,6 +100,20 @@ def _within(table: ibis.Table, start: Timestamp, stop: Timestamp) -> Value:
     return (table.ordered_on >= ibis.literal(start.date())) & (
         table.ordered_on < ibis.literal(stop.date())
     )
+
+
+def like_for_like(lines: Table, *, as_of: dt.date, months: int = 12) -> ibis.Table:
+    """The lines of goods that were on sale when the months compared with began: sold by
+    the end of the first of them. What was launched since is growth of another kind.
+    """
+    rows, _periods = _compared(lines, as_of, months)
+    begun = rows.filter(~_.is_now).ordered_on.min().to_pandas()
+    if pd.isna(begun):
+        return rows.drop("is_now")
+    latest = (Timestamp(begun) + LAUNCH_DAYS).date()
+    table = expression(lines)
+    first = table.group_by("sku").aggregate(first_on=_.ordered_on.min())
+    return table.semi_join(first.filter(_.first_on <= ibis.literal(latest)), "sku")
 
 
 def growth_by(

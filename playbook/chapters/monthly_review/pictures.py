@@ -23,7 +23,7 @@ INKS = {"better": "green", "worse": "orange", "outside limits": "yellow"}
 
 def scorecard_plot(headline: DataFrame, card: DataFrame, *, month: str, currency: str = "") -> Axes:
     """Small multiples, three a row: each metric's months, this month's point coloured
-    by its flag, its control limits as a bar.
+    by its flag, its usual range as a bar.
     """
     import matplotlib.pyplot as plt
 
@@ -53,11 +53,11 @@ def scorecard_plot(headline: DataFrame, card: DataFrame, *, month: str, currency
 def _metric_plot(ax: Axes, months: DataFrame, row: NamedTuple) -> None:
     """One metric's months with this month's limits and point."""
     amounts, last = months.amount.astype(float).to_numpy(), len(months) - 1
-    if pd.notna(row.lower):
+    if pd.notna(row.usual_low):
         ax.vlines(
             last,
-            row.lower,
-            row.upper,
+            row.usual_low,
+            row.usual_high,
             color=PALETTE["light"],
             lw=9,
         )

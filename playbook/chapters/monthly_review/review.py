@@ -12,18 +12,20 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
+from playbook.chapters.monthly_review.usual import (
+    LEAST_MONTHS,
+    control_limits,
+    driver_months,
+    spread,
+)
 from playbook.chapters.registry import room_facts
-from playbook.errors import PlaybookError
-from playbook.forecasting.series import forecast_series
 from playbook.measures.metrics import METRICS, months_back
-from playbook.methods.backtest import amount_at
 from playbook.methods.decomposition import mix_and_rate, product_drivers
-from playbook.methods.expectation import expected_months
+from playbook.methods.expectation import CIRCUMSTANCES, expected_days
 from playbook.tables import empty, frame_of, returns, schema
 
 __all__ = [
     "anomalies",
-    "control_limits",
     "day_limits",
     "drivers",
     "main_figures",
@@ -35,9 +37,6 @@ __all__ = [
 TREE = ("sessions", "cvr_sessions", "units_per_order", "revenue_per_unit")
 SHORT_TREE = ("orders", "units_per_order", "revenue_per_unit")
 OUTSIDE = 0.0027  # share of a normal distribution beyond three sigmas
-LEAST_MONTHS = 8  # misses below which there are no limits
-RULES = ("level", "mix", "growth", "seasonal_naive")  # what a month may be expected from
-ROUNDING = 1e-9  # a series that never moved is held against this, not against its last digit
 LEAST_DAYS = 60  # days of misses below which a day has no limits
 MOST_REACHED = 1.2  # a kpi counts for no more than this share of its target
 DAY_METRICS = ("orders", "revenue", "sessions")
@@ -46,89 +45,17 @@ FALSE_ALARM_SHARE = 0.05
 DAYS_READ, WEEKS_BEFORE = 400, 8
 
 
-def control_limits(headline: DataFrame, *, month: str) -> DataFrame:
-    """One row per metric with the limits its own past sets for `month`: metric, centre,
-    lower, upper, n_months, basis, sigma.
-
-    The centre is what the forecaster expects from the complete months before, so that
-    neither season nor growth is a signal; of its rules the one (`basis`) that missed by
-    least in those months is used. `sigma` is the root mean square of that rule's
-    `n_months` misses, as a share, those made with more than a year behind them where
-    there are enough. The limits lie as many sigmas away as Student's distribution of so
-    few misses needs to leave out what three sigmas leave out of a normal one; those of
-    a share that has never passed 1 end there. Missing under eight misses, and where the
-    month before is not complete.
-    """
-    is_past = (headline.month < month) & (headline.status == "complete")
-    known = headline[is_past & headline.amount.notna()]
-    rows = []
-    for metric, past in known.groupby("metric", sort=True):
-        series = past.drop_duplicates("month").set_index("month").amount.sort_index().astype(float)
-        is_share = metric in METRICS and METRICS[metric].unit == "share" and series.max() <= 1
-        rows.append((metric, *_expected(series, month, 1.0 if is_share else np.inf)))
-    columns = ["metric", "centre", "lower", "upper", "n_months", "basis", "sigma"]
-    return DataFrame(rows, columns=columns)
-
-
-def _expected(
-    series: Series, month: str, most: float
-) -> tuple[float, float, float, int, str, float]:
-    """centre, lower, upper, n_months, basis, sigma of one metric's month."""
-    best = (np.nan, np.nan, np.nan, 0, "", np.nan)
-    if len(series) < LEAST_MONTHS or series.index[-1] != months_back(month, 2)[0]:
-        return best
-    begins = pd.to_datetime(series.index + "-01")
-    history = DataFrame({"period_on": begins, "amount": series.to_numpy()})
-    floor = 0.0 if (series >= 0).all() else -np.inf
-    for rule in RULES:
-        try:
-            forecast = forecast_series(
-                history,
-                frequency="month",
-                horizon=1,
-                models=(rule,),
-            )
-        except PlaybookError:
-            # less than a year, or a hole where the year before is
-            continue
-        total, past = forecast.total.iloc[0], forecast.origins.dropna(subset=["error"])
-        is_late = past.origin_on >= begins[0] + pd.DateOffset(years=1)
-        sigma, n, reach = _spread(past.error, is_late)
-        if n >= LEAST_MONTHS and not sigma >= best[-1]:
-            ends = (
-                amount_at(
-                    total.mid,
-                    side * reach,
-                    total.scale,
-                    forecast.is_log,
-                )
-                for side in (-1, 1)
-            )
-            lower, upper = (min(max(end, floor), most) for end in ends)
-            best = (total.mid, lower, upper, n, rule, sigma)
-    return best
-
-
-def _spread(misses: Series, is_late: Series) -> tuple[float, int, float]:
-    """Root mean square of the misses (the late ones where they are enough), their
-    number, the reach of the limits.
-    """
-    from scipy.stats import t as student
-
-    used = misses[is_late] if is_late.sum() >= LEAST_MONTHS else misses
-    sigma = max(float(np.sqrt((used**2).mean())), ROUNDING)
-    return sigma, len(used), sigma * student.ppf(1 - OUTSIDE / 2, max(len(used), 1))
-
-
 @returns("monthly_review.scorecard")
 def scorecard(
     headline: DataFrame,
     *,
     month: str,
+    days: DataFrame | None = None,
     targets: DataFrame | None = None,
     benchmarks: DataFrame | None = None,
 ) -> DataFrame:
-    """One row per headline metric, beside its own past, its target and what is
+    """One row per headline metric, beside what was to be expected of it (from `days`,
+    start_here.daily, where they say more than its months), its target and what is
     published. `band` quotes the benchmark rows whose metric, unit of share or ratio and
     denominator are ours; it never flags.
     """
@@ -137,8 +64,11 @@ def scorecard(
     for name, months in (("last_month", 2), ("last_year", 13)):
         earlier = _of_month(headline, months_back(month, months)[0])
         card[name] = earlier.amount.where(earlier.status == "complete")
-    limits = control_limits(headline, month=month).set_index("metric")
-    card = card.join(limits[["lower", "upper"]]).assign(target=np.nan, owner_role="")
+    limits = control_limits(headline, month=month, days=days).set_index("metric")
+    limits = limits.rename(columns={"centre": "expected", "low": "usual_low", "high": "usual_high"})
+    ranges = ["expected", "usual_low", "usual_high", "lower", "upper", "basis"]
+    card = card.join(limits[ranges]).assign(target=np.nan, owner_role="")
+    card["basis"] = card.basis.fillna("")
     if targets is not None and len(targets):
         own = _of_month(targets, month).reindex(card.index)
         card = card.assign(target=own.value.astype(float), owner_role=own.owner_role.fillna(""))
@@ -171,7 +101,9 @@ def _better(metric: str) -> int:
 
 def _flags(card: DataFrame) -> np.ndarray:
     """Is the figure outside its limits, and is that good?"""
-    moved = (card.actual > card.upper).astype(int) - (card.actual < card.lower).astype(int)
+    # limits nobody knows are passed by nothing
+    with np.errstate(invalid="ignore"):
+        moved = (card.actual > card.upper).astype(int) - (card.actual < card.lower).astype(int)
     good = moved * [_better(metric) for metric in card.index]
     flags = {
         "too early": card.status != "complete",
@@ -286,15 +218,15 @@ def _driver_limits(chart: DataFrame, month: str, days: DataFrame | None) -> Data
     """centre, lower, upper, sigma by driver: from its days where enough months of them
     were expected, else from its months.
     """
+    from scipy.stats import t as student
+
     rows = {}
     if days is not None and len(days):
-        until = days[pd.to_datetime(days.day_on) <= pd.Period(month).end_time]
-        year_in = f"{pd.to_datetime(until.day_on).min() + pd.DateOffset(years=1):%Y-%m}"
-        for driver in chart.metric.unique():
-            months = expected_months(until, driver)
+        for driver, months in driver_months(days, month).items():
             past = months.miss[months.index < month]
-            if month in months.index and len(past) >= LEAST_MONTHS:
-                sigma, _, reach = _spread(past, Series(past.index >= year_in, past.index))
+            if driver in set(chart.metric) and len(past) >= LEAST_MONTHS:
+                sigma, n = spread(past, months.is_late[months.index < month])
+                reach = sigma * student.ppf(1 - OUTSIDE / 2, n)
                 ends = np.exp([0, -reach, reach]) * months.expected[month]
                 rows[driver] = (*ends, sigma)
     columns = ["centre", "lower", "upper", "sigma"]
@@ -328,24 +260,26 @@ def day_limits(daily: DataFrame, *, month: str, metric: str = "orders") -> DataF
     """The month's days of a metric: day_on, amount, expected, lower, upper,
     is_promotion. Empty where the past is too short.
 
-    A day is expected to be the median of the same weekday in the eight weeks before,
-    moved by the level of the last fourteen days; its limits come from the shop's own
-    past errors of that rule (log scale, robust spread), wide enough that a month
-    without news shows any alarm with a chance of one in twenty. Only the newest 400
-    days are read.
+    A day is expected to be the median of the same weekday in the eight weeks before, or
+    what its calendar, promotions and spend lead one to expect (the day model of the
+    card), whichever missed by less on the shop's own past; either is moved by the level
+    of the last fourteen days. The limits come from those misses (log scale, robust
+    spread), wide enough that a month without news shows any alarm with a chance of one
+    in twenty. Only the newest 400 days are judged.
     """
     from scipy.stats import t as student
 
     days = daily.assign(day_on=pd.to_datetime(daily.day_on)).set_index("day_on").sort_index()
+    modelled = _by_model(days.reset_index(), metric)
     days = days.tail(DAYS_READ)
     amount = days[metric].astype(float) if metric in days else Series(np.nan, days.index)
-    expected, error = _by_weekday(np.log1p(amount))
-    months = error.index.strftime("%Y-%m")
-    past, now = error[months < month].dropna(), error[months == month].dropna()
     is_promotion = days.is_promotion.fillna(False).astype(bool)
-    quiet = past[~is_promotion[past.index]]
-    spread = 1.4826 * (quiet - quiet.median()).abs().median()
-    is_short = amount.notna().sum() < 7 * (WEEKS_BEFORE + 4) or len(past) < LEAST_DAYS
+    ways = [_by_weekday(np.log1p(amount)), modelled]
+    judged = [_quiet(error, month, is_promotion) for _expected, error in ways]
+    is_modelled = judged[1][1] >= LEAST_DAYS and 0 < judged[1][0] < judged[0][0]
+    (expected, error), (spread, n_past, quiet) = ways[is_modelled], judged[is_modelled]
+    now = error[error.index.strftime("%Y-%m") == month].dropna()
+    is_short = amount.notna().sum() < 7 * (WEEKS_BEFORE + 4) or n_past < LEAST_DAYS
     if is_short or now.empty or not spread > 0:
         columns = ["day_on", "amount", "expected", "lower", "upper", "is_promotion"]
         return DataFrame(columns=columns)
@@ -362,6 +296,27 @@ def day_limits(daily: DataFrame, *, month: str, metric: str = "orders") -> DataF
         "is_promotion": is_promotion[now.index],
     }
     return DataFrame(columns).rename_axis("day_on").reset_index()
+
+
+def _quiet(error: Series, month: str, is_promotion: Series) -> tuple[float, int, Series]:
+    """Robust spread of the misses before `month` outside promotions, how many misses
+    there are, and those outside promotions.
+    """
+    past = error[error.index.strftime("%Y-%m") < month].dropna()
+    past = past[past.index.isin(is_promotion.index)]
+    quiet = past[~is_promotion[past.index]]
+    return 1.4826 * float((quiet - quiet.median()).abs().median()), len(past), quiet
+
+
+def _by_model(days: DataFrame, metric: str) -> tuple[Series, Series]:
+    """What the day model and the last fortnight lead one to expect, and its miss; empty
+    where the model knows nothing of the metric.
+    """
+    found = expected_days(days, metric) if metric in CIRCUMSTANCES else DataFrame()
+    if found.empty:
+        return Series(dtype=float), Series(dtype=float, index=pd.DatetimeIndex([]))
+    level = found.miss.shift(1).rolling(14, min_periods=7).median().fillna(0.0)
+    return np.log1p(found.expected) + level, found.miss - level
 
 
 def _by_weekday(series: Series) -> tuple[Series, Series]:

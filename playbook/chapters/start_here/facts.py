@@ -100,6 +100,14 @@ def daily(shop: Store, *, months: int = 37) -> DataFrame:
         "orders": _.count(),
         "units": total("units"),
         "revenue": total("revenue"),
+        "gross": total("gross"),
+        "discount": total("discount"),
+        "paid": total("total"),
+        "known_paid": _.total.sum(where=_.customer_id.notnull()).cast("float64"),
+        "known_orders": _.customer_id.notnull().sum(),
+        "new_customers": (_.is_first & ~_.is_left_truncated).sum(),
+        "margin": total("margin"),
+        "n_unknown": _.margin.isnull().sum(),
     }
     table = sums_by_day(
         shop.sales_orders,
@@ -112,8 +120,12 @@ def daily(shop: Store, *, months: int = 37) -> DataFrame:
         "refunded_on",
         days,
         amount=total("amount"),
+        margin=total("margin"),
     )
     table["net_revenue"] = table.revenue - refunds.amount
+    table["refunds"] = refunds.amount
+    is_known = table.pop("n_unknown") == 0
+    table["margin"] = (table.margin + refunds.margin.fillna(0.0)).where(is_known)
     visits, spend = _visits(shop, days), _spend(shop, days)
     table["sessions"] = visits.sum(axis=1, min_count=1)
     table = table.join(_promotions(shop, days))

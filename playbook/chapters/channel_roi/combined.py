@@ -1,0 +1,89 @@
+"""One estimate a channel: what the accounts, the response and the geo tests say of the
+margin a unit of spend brings, put together by how far each can be believed.
+
+Weights are inverse variances (Hedges & Olkin 1985, ch. 6). A method's variance is its own
+sampling error plus a floor for what it cannot see however many orders it counts: the last
+touch credits orders that would have come anyway, the response takes demand that moved
+spend for its effect, a geo test leaks across regions. A test that entered the response as
+evidence is not counted a second time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame, Series
+
+from playbook.measures.acquisition import LEAST_NEW
+from playbook.tables import frame_of, returns
+
+__all__ = ["FLOORS", "combined"]
+
+#: systematic error of each method, share of its estimate
+FLOORS = {"account": 0.5, "response": 0.2, "geo": 0.1}
+Z90 = 1.6448536269514722
+
+
+@returns("channel_roi.combined")
+def combined(pnl: DataFrame, response: DataFrame, tests: DataFrame | None = None) -> DataFrame:
+    """The combined return on spend of every channel of the response, in margin.
+
+    Verdict: `earns` where the 90 % interval lies above 1, `loses` where it lies below,
+    `undecided` where it straddles 1, `not judged` where no method can speak.
+    """
+    accounts = pnl.set_index("channel")
+    rows = []
+    for answer in response.itertuples():
+        account = accounts.loc[answer.channel] if answer.channel in accounts.index else None
+        readings = {
+            "account": _account(account),
+            "response": _response(answer),
+            "geo": (np.nan, np.nan),
+        }
+        if np.isnan(readings["response"][0]):
+            readings["geo"] = _geo(tests, answer.channel)
+        rows.append({"channel": answer.channel, **_together(readings)})
+    return frame_of("channel_roi.combined", rows)
+
+
+def _account(account: Series | None) -> tuple[float, float]:
+    """POAS and its standard error; missing with too few new customers to judge."""
+    if account is None or account.new_customers < LEAST_NEW or pd.isna(account.poas):
+        return np.nan, np.nan
+    return float(account.poas), float(account.poas_high - account.poas_low) / (2 * Z90)
+
+
+def _response(answer: tuple) -> tuple[float, float]:
+    if answer.verdict != "identified":
+        return np.nan, np.nan
+    spread = float(answer.average_high - answer.average_low) / (2 * Z90)
+    return float(answer.average_return), spread
+
+
+def _geo(tests: DataFrame | None, channel: str) -> tuple[float, float]:
+    """The inverse-variance mean of a channel's finished tests."""
+    if tests is None:
+        return np.nan, np.nan
+    mine = tests[(tests.channel == channel) & tests.roi.notna() & (tests.roi_se > 0)]
+    if mine.empty:
+        return np.nan, np.nan
+    trust = 1 / mine.roi_se.astype(float) ** 2
+    return float((mine.roi * trust).sum() / trust.sum()), float(trust.sum() ** -0.5)
+
+
+def _together(readings: dict[str, tuple[float, float]]) -> dict[str, object]:
+    """The weighted mean of the known readings, and each one's weight."""
+    row: dict[str, object] = {}
+    trust = {}
+    for name, (value, spread) in readings.items():
+        variance = spread**2 + (FLOORS[name] * value) ** 2
+        trust[name] = 1 / variance if np.isfinite(variance) and variance > 0 else 0.0
+        row |= {name: value, f"{name}_se": spread}
+    whole = sum(trust.values())
+    row |= {f"{name}_weight": t / whole if whole else np.nan for name, t in trust.items()}
+    if not whole:
+        return row | {"verdict": "not judged"}
+    mid = sum(t * readings[name][0] for name, t in trust.items() if t) / whole
+    half = Z90 * whole**-0.5
+    is_sure = "earns" if mid - half > 1 else "loses" if mid + half < 1 else "undecided"
+    return row | {"combined": mid, "low": mid - half, "high": mid + half, "verdict": is_sure}

@@ -1,0 +1,79 @@
+"""Rows of a report that are sums of its other rows, found by their arithmetic: whatever
+they are called, and wherever they stand.
+
+A sum is known by its word, or by having fewer filled cells than any other row, or by coming
+to the others of its day in several measures or on days that differ. A label that does so
+with one measure and one value only may as well be a campaign: the import asks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playbook.errors import PlaybookError
+from playbook.messages import say
+
+CLOSE = "0.015"
+LEAST_OTHERS = 2  # a row that equals one other row is no sum
+
+
+def take_off_daily_sums(d: Any, day: str, number: dict[str, str]) -> int:
+    """Takes rows off `raw` that are the sum of the others of their day; returns how many.
+
+    `number`: column of a measure -> its value in SQL. `raw` holds `_named` (a cell consists
+    of a word for a sum) and `_filled` (how many cells hold something). PlaybookError where
+    one label may be a sum or a campaign and nothing tells.
+    """
+    labels = [n for n in d.at if d.wanted[n].type in ("word", "text", "id")]
+    if not number or not labels:
+        return 0
+    label = f"concat_ws(' / ', {', '.join(labels)})"
+    values = ", ".join(f"{value} AS m_{name}" for name, value in number.items())
+    d.con.execute(f"""CREATE OR REPLACE TEMP TABLE measured AS
+        SELECT rowid AS row, {day} AS day, {label} AS label, _named, _filled, {values} FROM raw
+        WHERE {day} IS NOT NULL""")
+    # a sum is as much as all others of its day together: half of what the day comes to
+    ties = " AND ".join(
+        f"(coalesce(m_{n}, 0) = 0 OR abs(2 * m_{n} - sum(m_{n}) OVER w) < {CLOSE})" for n in number
+    )
+    n_measures = " + ".join(f"CAST(coalesce(m_{n}, 0) <> 0 AS INTEGER)" for n in number)
+    first = next(iter(number))
+    d.con.execute(f"""CREATE OR REPLACE TEMP TABLE suspects AS
+        WITH t AS (
+            SELECT *, {ties} AS is_tied, count(*) OVER w - 1 AS n_others, {n_measures} AS n_measures
+            FROM measured WINDOW w AS (PARTITION BY day)),
+        l AS (
+            SELECT label, bool_and(_named) AS is_named, count(DISTINCT day) AS n_days, count(*) AS n_rows,
+                   count(DISTINCT m_{first}) AS n_values, min(n_measures) AS n_measures, max(_filled) AS filled
+            FROM t WHERE coalesce(m_{first}, 0) <> 0 GROUP BY label
+            HAVING bool_and(is_tied) AND min(n_others) >= {LEAST_OTHERS} AND min(n_measures) > 0)
+        SELECT *, filled < (SELECT min(_filled) FROM measured WHERE label <> l.label) AS is_bare FROM l""")
+    _refuse_open_ones(d)
+    sums = "SELECT label FROM suspects WHERE is_named OR is_bare OR n_days >= 2"
+    (n,) = d.con.execute(f"SELECT count(*) FROM measured WHERE label IN ({sums})").fetchone()
+    if n:
+        (names,) = d.con.execute(
+            f"SELECT string_agg(label, ', ' ORDER BY label) FROM ({sums})"
+        ).fetchone()
+        d.notes.append(say("sources.daily_sums", names=names[:80], n=n))
+        d.con.execute(
+            f"DELETE FROM raw WHERE rowid IN (SELECT row FROM measured WHERE label IN ({sums}))"
+        )
+    return n
+
+
+def _refuse_open_ones(d: Any) -> None:
+    """One measure, always the same: three budgets spent in full look like two and a sum."""
+    meant = [str(name).lower() for name in d.settings.options.get("known_campaigns") or ()]
+    d.con.execute("DELETE FROM suspects WHERE lower(label) IN (SELECT unnest(?))", [meant])
+    open_ones = d.con.execute(
+        "SELECT label, n_rows FROM suspects WHERE NOT is_named AND NOT is_bare AND n_days >= 2 "
+        "AND (n_values = 1 OR n_values < n_days / 4) AND n_measures < 3 ORDER BY label"
+    ).fetchall()
+    if open_ones:
+        raise PlaybookError(
+            "sources.sum_or_campaign",
+            label=open_ones[0][0],
+            file=d.sheet.path.name,
+            rows=open_ones[0][1],
+        )

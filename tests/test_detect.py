@@ -1,0 +1,181 @@
+"""By hand: a shop that sells the same every day but for nine incidents of its last month,
+each of which has to be told with its days and its money, and nothing else.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+from shops import order, write_shop
+
+from playbook.detect.incidents import DETECTORS, KINDS, incidents, of_month, without_incidents
+from playbook.messages import forms
+from playbook.methods.shifts import shifts
+from playbook.store import open_store
+
+DAYS = pd.date_range("2026-05-01", "2026-10-31")
+SKUS = list("abcdef")
+
+
+def within(day, first, last):
+    return pd.Timestamp(f"2026-10-{first}") <= day <= pd.Timestamp(f"2026-10-{last}")
+
+
+def one_order(name, day, k, **more):
+    sku = more.pop("sku", SKUS[k % 6])
+    about = {
+        "customer": f"c{(k * 7 + day.day_of_year) % 300}",
+        "sku": sku,
+        "unit_cost": 6.0,
+        "region": f"r{k // 6}",
+        "paid_at": day + pd.Timedelta(hours=11),
+    }
+    return order(name, f"{day:%Y-%m-%d}", **{**about, **more})
+
+
+def orders():
+    """24 orders a day, 4 of each sku, 6 from each region, at 10 with a cost of 6."""
+    for day in DAYS:
+        for k in range(24):
+            more = {}
+            if SKUS[k % 6] == "a" and within(day, 24, 25):
+                more["price"] = 2.0
+            if SKUS[k % 6] == "b" and within(day, 14, 18):
+                continue
+            if k < 12 and within(day, "07", "08"):
+                more |= {"paid_at": pd.NaT, "status": "placed"}
+            yield one_order(f"{day:%m%d}-{k}", day, k, **more)
+        if within(day, 27, 27):
+            for k in range(14):
+                fresh = {"sku": "f", "region": "r9", "customer": f"new{k}"}
+                yield one_order(f"fake-{k}", day, k, **fresh)
+
+
+def traffic():
+    """400 visits a day on two devices; none told on three days; mobile checkouts fail."""
+    for day in DAYS:
+        if within(day, 10, 12):
+            continue
+        for device in ("mobile", "desktop"):
+            buyers = 3 if device == "mobile" and within(day, 28, 30) else 12
+            steps = {"sessions": 200, "product_views": 80, "add_to_carts": 20, "checkouts": 15}
+            about = {"day_on": day.date(), "channel": "display", "device": device, "region": "all"}
+            yield {**about, **steps, "buyers": buyers}
+
+
+def spend():
+    """Two regions a channel; search told twice, social billed twice, display cut off."""
+    for day in DAYS:
+        for channel, money in (("search", 50.0), ("social", 25.0), ("display", 10.0)):
+            if channel == "display" and within(day, 20, 31):
+                continue
+            factor = 2.0 if channel == "social" and within(day, 15, 20) else 1.0
+            about = {"day_on": day.date(), "channel": channel, "campaign": "one"}
+            for region in ("north", "south"):
+                yield {**about, "region": region, "spend": money * factor, "clicks": int(money)}
+            if channel == "search" and within(day, "03", "05"):
+                yield {**about, "region": "all", "spend": 2 * money, "clicks": int(2 * money)}
+
+
+def stock():
+    for day in DAYS:
+        for sku in SKUS:
+            on_hand = 0 if sku == "b" and within(day, 14, 18) else 50
+            about = {"day_on": day.date(), "sku": sku, "location": "main"}
+            yield {**about, "on_hand": on_hand, "available": on_hand}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("detect") / "shop"
+    tables = {"traffic": traffic(), "ad_spend": spend(), "stock": stock()}
+    write_shop(folder, list(orders()), **{n: pd.DataFrame(list(r)) for n, r in tables.items()})
+    return incidents(open_store(folder, until="2026-10"), months=2)
+
+
+TOLD = {
+    # kind: subject, first and last day of October, money
+    "tracking_outage": ("traffic", 10, 12, 3 * 240.0),
+    "double_load": ("search", 3, 5, 3 * 100.0),
+    "billed_twice": ("social", 15, 20, 6 * 50.0),
+    "spend_missing": ("display", 20, 31, 12 * 20.0),
+    # 4 a day at 2 instead of 10, the cost being 6
+    "price_error": ("a", 24, 25, 2 * 4 * 8.0),
+    "best_seller_empty": ("b", 14, 18, 5 * 4 * 4.0),
+    # 12 of 24 a day, each worth a margin of 4
+    "payment_down": ("orders", 7, 8, 24 * 4.0),
+    "step_fails": ("checkouts > buyers, mobile", 28, 30, 27 * 4.0),
+    "fake_orders": ("f, r9", 27, 27, 14 * 10.0),
+}
+
+
+@pytest.mark.parametrize("kind", list(TOLD))
+def test_an_incident_is_told_with_its_days_and_its_money(found, kind):
+    subject, first, last, money = TOLD[kind]
+    row = found[found.kind == kind].iloc[0]
+    assert row.subject == subject and row.month == "2026-10"
+    assert (row.starts_on.day, row.ends_on.day) == (first, last)
+    assert row.amount == pytest.approx(money, rel=0.06)
+
+
+def test_nothing_else_is_told(found):
+    assert sorted(found.kind) == sorted(TOLD)
+
+
+def test_the_dearest_comes_first_and_a_month_holds_what_reached_into_it(found):
+    here = of_month(found, "2026-10")
+    assert here.kind.iloc[0] == "tracking_outage" and len(here) == len(TOLD)
+    assert here.share_of_month.is_monotonic_decreasing
+    assert of_month(found, "2026-09").empty
+
+
+def test_days_of_an_incident_teach_nothing_and_the_month_itself_is_kept(found):
+    days = pd.DataFrame({"day_on": DAYS, "sessions": 400.0, "orders": 24.0, "spend social": 50.0})
+    later = without_incidents(days, found, before="2026-11").set_index("day_on")
+    assert later.sessions.isna().sum() == 3 and later["spend social"].isna().sum() == 6
+    assert later.sessions["2026-10-10":"2026-10-12"].isna().all()
+    now = without_incidents(days, found, before="2026-10")
+    pd.testing.assert_frame_equal(now, days)
+
+
+def test_every_kind_says_what_happened_and_what_to_check():
+    for kind in KINDS:
+        assert {"en", "zh"} <= set(forms(f"detect.what_{kind}"))
+        assert {"en", "zh"} <= set(forms(f"detect.check_{kind}"))
+    assert len({detector.__name__ for detector in DETECTORS}) == len(DETECTORS)
+
+
+# ---- the scan
+
+
+def test_a_ratio_that_falls_by_half_for_three_days_is_found_with_its_excess():
+    base = np.full(120, 100.0)
+    top = np.full(120, 40.0)
+    top[100:103] = 20.0
+    row = shifts(top, base, least_z=5.0, side=-1).iloc[0]
+    assert (row.start, row.end) == (100, 102)
+    assert (row.usual, row.now, row.excess) == pytest.approx((0.4, 0.2, -60.0))
+    assert shifts(top, base, least_z=5.0, side=1).empty
+    assert shifts(top, base, least_z=5.0, side=-1, least_change=0.6).empty
+
+
+def test_quiet_days_rarely_look_like_a_stretch():
+    rng, n = np.random.default_rng(8), 0
+    for _ in range(100):
+        base = rng.poisson(100, 400).astype(float)
+        n += len(shifts(rng.poisson(0.3 * base).astype(float), base, least_z=5.0))
+    assert n <= 2
+
+
+def test_days_that_lean_on_each_other_are_weaker_evidence():
+    """The same fall after weeks that wander by a fifth is told with half the weight."""
+    base, calm = np.full(120, 1000.0), np.full(120, 400.0)
+    wander = calm * (1 + 0.2 * np.sin(np.arange(120) / 5))
+    calm[100:110] = wander[100:110] = 280.0
+    z = [shifts(top, base, least_z=0.0, side=-1).z.min() for top in (calm, wander)]
+    assert z[0] < 2 * z[1] < 0
+
+
+def test_a_day_nobody_saw_is_on_neither_side():
+    base, top = np.full(120, 100.0), np.full(120, 40.0)
+    top[60:70] = np.nan
+    assert shifts(top, base, least_z=5.0).empty

@@ -1,0 +1,176 @@
+"""One plan: what one chapter says another says too. By rule on an outlook made here, and on
+the result tables of a month where one is named in PLAYBOOK_MONTH (tests/plan_rules.py).
+"""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import plan_rules
+import pytest
+from test_outlook import months
+
+from playbook.chapters.channel_roi import combined
+from playbook.chapters.goal_setting import goals, plan, sales
+from playbook.outlook.forecast import outlook_of
+
+OWN = {"net_revenue": (1.1, 0.9), "orders": (1.3, 0.7), "aov": (0.5, 0.5)}
+NAMES = goals.TREES["traffic"]
+
+
+def shop(seed=1, own_share=1.1, n=36):
+    """An outlook, the months behind it, and own targets at a multiple of the forecast."""
+    history = months(n, seed)
+    ahead = outlook_of(history)
+    series = history[history["level"] == "shop"][["metric", "month", "amount"]]
+    rows = [
+        {"month": month, "metric": metric, "value": own_share * mid}
+        for metric in ("net_revenue", "orders", "aov")
+        for month, mid in ahead.rows.query(
+            "metric == @metric and level == 'shop' and horizon == 'month' and step <= 3"
+        )[["month", "mid"]].itertuples(index=False)
+    ]
+    drivers = series.pivot(index="month", columns="metric", values="amount").reset_index()
+    own = SimpleNamespace(outlook=ahead, tree="traffic", drivers=drivers, metrics=series)
+    return own, series, pd.DataFrame(rows)
+
+
+def sheet_of(own, series, targets):
+    ready = sales.ready_forecasts(own)
+    as_of = pd.Period(series["month"].max(), "M").end_time.date()
+    sheet = goals.smart_sheet(series, as_of=as_of, targets=targets, ready=ready)
+    verdicts = goals.goal_verdicts(sheet)
+    return plan.set_once(verdicts, outlook=own.outlook, ready=ready, names=NAMES)
+
+
+@pytest.mark.parametrize("own_share", [0.8, 1.02, 2.0])
+def test_the_targets_multiply_to_the_revenue_goal_in_every_horizon(own_share):
+    own, series, targets = shop(own_share=own_share)
+    wide = sheet_of(own, series, targets).pivot(index="horizon", columns="metric", values="target")
+    assert (wide["sessions"] * wide["cvr_sessions"]).to_numpy() == pytest.approx(
+        wide["orders"].to_numpy(), rel=1e-9
+    )
+    assert (wide["orders"] * wide["aov"]).to_numpy() == pytest.approx(
+        wide["net_revenue"].to_numpy(), rel=1e-9
+    )
+    people = wide["new_customers"] + wide["returning_customers"]
+    assert people.to_numpy() == pytest.approx(wide["buyers"].to_numpy(), rel=1e-9)
+
+
+def test_a_target_below_the_forecast_is_not_adopted_and_says_what_it_would_give_away():
+    own, series, targets = shop(own_share=0.8)
+    sheet = sheet_of(own, series, targets).set_index(["metric", "horizon"])
+    row = sheet.loc[("net_revenue", "month")]
+    assert row["action"] == "raise" and row["target"] >= row["forecast"]
+    assert row["own_target"] == pytest.approx(0.8 * row["forecast"])
+    assert row["given_away"] == pytest.approx(0.2 * row["forecast"])
+    kept = sheet_of(*shop(own_share=1.02)[:2], shop(own_share=1.02)[2])
+    kept = kept.set_index(["metric", "horizon"]).loc[("net_revenue", "month")]
+    assert kept["action"] == "set" and kept["target"] == kept["own_target"]
+    assert kept["given_away"] == 0
+
+
+def test_tree_sheet_key_results_and_rows_for_the_shop_say_one_number():
+    own, series, targets = shop(own_share=0.9)
+    sheet = sheet_of(own, series, targets)
+    found = plan.tree(own, sheet).set_index(["horizon", "driver"])["needed"]
+    by = sheet.set_index(["horizon", "metric"])["target"]
+    for key, needed in found.items():
+        assert needed == pytest.approx(by[key], rel=1e-9)
+    rows = goals.target_rows(sheet).set_index("metric")["value"]
+    assert rows.to_numpy() == pytest.approx(by["month"].reindex(rows.index).to_numpy())
+    assert len(goals.okr(sheet)) == len(sheet[sheet["horizon"] == "quarter"])
+
+
+def test_effects_of_the_tree_sum_to_goal_less_forecast():
+    own, series, targets = shop(own_share=1.02)
+    sheet = sheet_of(own, series, targets).set_index(["metric", "horizon"])
+    tree = plan.tree(own, sheet.reset_index())
+    for horizon, part in tree.groupby("horizon"):
+        row = sheet.loc[("net_revenue", horizon)]
+        gap = row["target"] - row["forecast"]
+        assert part["effect"].sum() == pytest.approx(gap, rel=1e-9, abs=1e-6)
+        assert part["forecast"].prod() == pytest.approx(row["forecast"], rel=1e-9)
+
+
+def test_low_lies_below_the_forecast_and_high_above_it():
+    own, _series, _targets = shop()
+    out = plan.scenarios(own, fixed=10.0).set_index("scenario")["revenue"]
+    assert out["low"] < own.outlook.mid("net_revenue", "month") < out["high"]
+    assert out["middle"] == own.outlook.mid("net_revenue", "month")
+    swings = plan.driver_swings(own)
+    assert swings["base"].to_numpy() == pytest.approx(out["middle"])
+
+
+def test_targets_by_category_sum_to_the_goal_and_forecasts_to_the_shops():
+    own, series, targets = shop(own_share=0.9)
+    sheet = sheet_of(own, series, targets)
+    verdicts = pd.DataFrame({"category": ["tea"], "action": ["enter"]})
+    out = plan.category_plan(own.outlook, sheet, verdicts=verdicts)
+    by = sheet.set_index(["metric", "horizon"]).loc[("net_revenue", "quarter")]
+    assert out["target"].sum() == pytest.approx(by["target"], rel=1e-9)
+    assert out["forecast"].sum() == pytest.approx(by["forecast"], rel=1e-9)
+    assert out["share"].sum() == pytest.approx(1)
+    assert out.set_index("category")["action"].to_dict() == {"tea": "enter", "garden": "hold"}
+
+
+def test_capacity_is_asked_of_the_busiest_month_at_the_goal():
+    own, series, targets = shop(own_share=0.9)
+    sheet = sheet_of(own, series, targets)
+    month, orders = plan.capacity_at_goal(own.outlook, sheet)
+    ahead = own.outlook.rows.query("metric == 'orders' and level == 'shop' and horizon == 'month'")
+    peak = ahead.loc[ahead["mid"].idxmax()]
+    assert month == peak["month"] and orders >= peak["mid"]
+    assert orders > ahead["mid"].mean()
+
+
+def test_a_young_shop_keeps_its_own_target_and_gets_no_scenarios():
+    own, series, targets = shop(n=5)
+    sheet = sheet_of(own, series, targets).set_index(["metric", "horizon"])
+    row = sheet.loc[("net_revenue", "month")]
+    assert row["action"] == "research" and row["target"] == row["own_target"]
+    assert plan.scenarios(own, fixed=np.nan) is None and plan.driver_swings(own) is None
+
+
+@pytest.mark.skipif(not os.environ.get("PLAYBOOK_MONTH"), reason="PLAYBOOK_MONTH names no month")
+def test_the_chapters_of_a_month_agree():
+    found = plan_rules.broken(Path(os.environ["PLAYBOOK_MONTH"]))
+    assert found[found["is_broken"]].to_dict("records") == []
+
+
+def readings(**changed):
+    pnl = {"channel": "search", "new_customers": 100, "poas": 2.0, "poas_low": 1.9}
+    pnl |= {"poas_high": 2.1}
+    answer = {"channel": "search", "verdict": "identified", "average_return": 1.0}
+    answer |= {"average_low": 0.5, "average_high": 1.5}
+    test = {"channel": "search", "roi": 4.0, "roi_se": 0.5}
+    for row in (pnl, answer, test):
+        row |= {name: value for name, value in changed.items() if name in row}
+    return (pd.DataFrame([row]) for row in (pnl, answer, test))
+
+
+def test_a_channels_estimate_is_the_inverse_variance_mean_with_a_floor_per_method():
+    row = combined.combined(*readings()).iloc[0]
+    se = {"account": 0.1 / combined.Z90, "response": 0.5 / combined.Z90}
+    trust = {
+        "account": 1 / (se["account"] ** 2 + (0.5 * 2.0) ** 2),
+        "response": 1 / (se["response"] ** 2 + (0.2 * 1.0) ** 2),
+    }
+    expected = (2.0 * trust["account"] + trust["response"]) / sum(trust.values())
+    assert row["combined"] == pytest.approx(expected)
+    assert row["account_weight"] + row["response_weight"] == pytest.approx(1)
+    # a test that entered the response is not counted again
+    assert row["geo_weight"] == 0 and np.isnan(row["geo"])
+
+
+def test_a_test_speaks_where_the_response_cannot_and_few_new_customers_are_not_judged():
+    row = combined.combined(*readings(verdict="not identifiable", new_customers=29)).iloc[0]
+    assert (row["combined"], row["geo_weight"], row["verdict"]) == (4.0, 1.0, "earns")
+    half = combined.Z90 * np.hypot(0.5, 0.4)
+    assert row["low"] == pytest.approx(4 - half)
+    judged = combined.combined(*readings(verdict="not identifiable", new_customers=30)).iloc[0]
+    assert judged["account_weight"] > 0
+    pnl, answer, _test = readings(verdict="not identifiable", new_customers=29)
+    assert combined.combined(pnl, answer).iloc[0]["verdict"] == "not judged"

@@ -1,0 +1,175 @@
+"""One forecast: it adds up, multiplies, keeps a record of itself and knows no later month.
+By rule on random months, by hand where a figure can be worked out.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from playbook.errors import PlaybookError
+from playbook.methods.coherence import Identity, coherent, shrunk_covariance
+from playbook.outlook.forecast import outlook_of
+from playbook.outlook.history import KEY, PRODUCTS, RATIOS, identities
+from playbook.outlook.paths import first_origin
+
+
+def months(n=36, seed=1, growth=0.01):
+    """A shop with two channels and two categories whose months obey every identity."""
+    rng = np.random.default_rng(seed)
+    month = pd.period_range(end="2026-10", periods=n, freq="M").astype(str)
+    season = 1 + 0.3 * np.cos(2 * np.pi * (np.arange(n) + 1) / 12)
+
+    def flow(level):
+        return level * season * np.exp(growth * np.arange(n) + rng.normal(0, 0.05, n))
+
+    new, back = flow(300.0), flow(500.0)
+    wide = pd.DataFrame({"new_customers": new, "returning_customers": back, "buyers": new + back})
+    wide["orders"] = wide["buyers"] * (1.3 + rng.normal(0, 0.01, n))
+    wide["sessions"], wide["net_revenue"] = flow(30_000.0), wide["orders"] * flow(50.0) / season
+    for ratio, (top, bottom) in RATIOS.items():
+        if top in wide:
+            wide[ratio] = wide[top] / wide[bottom]
+    share = 0.3 + rng.normal(0, 0.02, n)
+    parts = [(name, "shop", "shop", wide[name]) for name in wide]
+    parts += [("orders", "channel", "email", share * wide["orders"])]
+    parts += [("orders", "channel", "search", (1 - share) * wide["orders"])]
+    parts += [("net_revenue", "category", "tea", share * wide["net_revenue"])]
+    parts += [("net_revenue", "category", "garden", (1 - share) * wide["net_revenue"])]
+    frames = [
+        pd.DataFrame(
+            {"month": month, "metric": m, "level": level, "member": who, "amount": amounts}
+        )
+        for m, level, who, amounts in parts
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def spans(rows):
+    """Each span's figures: (metric, level, member) -> mid."""
+    return {span: part.set_index(KEY)["mid"] for span, part in rows.groupby(["horizon", "step"])}
+
+
+@pytest.mark.parametrize("n, seed", [(36, 1), (25, 2), (14, 3), (4, 4)])
+def test_parts_add_up_and_drivers_multiply_in_every_month_ahead(n, seed):
+    for (horizon, _step), mid in spans(outlook_of(months(n, seed)).rows).items():
+        shop = mid.xs(("shop", "shop"), level=["level", "member"])
+        assert shop["new_customers"] + shop["returning_customers"] == pytest.approx(
+            shop["buyers"], rel=1e-9
+        )
+        for metric, level in (("orders", "channel"), ("net_revenue", "category")):
+            parts = mid.xs((metric, level), level=["metric", "level"])
+            assert parts.sum() == pytest.approx(shop[metric], rel=1e-9), horizon
+        for whole, products in PRODUCTS.items():
+            for factors in products:
+                if whole in shop and set(factors) <= set(shop.index):
+                    product = np.prod([shop[name] for name in factors])
+                    assert product == pytest.approx(shop[whole], rel=1e-9), (horizon, whole)
+
+
+def test_months_add_up_to_quarter_and_year():
+    found = spans(outlook_of(months()).rows)
+    for horizon, n in (("quarter", 3), ("year", 12)):
+        sums = sum(found["month", step] for step in range(1, n + 1))
+        flows = ~sums.index.get_level_values("metric").isin(list(RATIOS))
+        assert found[horizon, 1][flows].to_numpy() == pytest.approx(sums[flows], rel=1e-9)
+
+
+def test_no_later_month_changes_what_was_forecast_before_it():
+    whole = months(36)
+    known = whole[whole["month"] <= "2026-06"]
+    then = outlook_of(known).rows.set_index(["horizon", "step", *KEY])["mid"]
+    past = outlook_of(whole).origins
+    past = past[past["known_to"] == "2026-06"].set_index(["horizon", "step", *KEY])["point"]
+    assert past.to_numpy() == pytest.approx(then.reindex(past.index).to_numpy(), rel=1e-9)
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    history = months(20)
+    mixed = history.sample(frac=1.0, random_state=3)
+    pd.testing.assert_frame_equal(outlook_of(history).rows, outlook_of(mixed).rows)
+
+
+@pytest.mark.parametrize("n, status", [(36, "complete"), (5, "not calibrated")])
+def test_a_young_shop_has_a_forecast_and_says_that_it_is_not_calibrated(n, status):
+    rows = outlook_of(months(n)).rows
+    mine = rows[(rows["metric"] == "net_revenue") & (rows["horizon"] == "month")]
+    assert mine["mid"].notna().all()
+    assert mine.loc[mine["step"] == 1, "status"].eq(status).all()
+    assert mine["low"].isna().eq(mine["status"] != "complete").all()
+
+
+def test_two_months_are_refused():
+    with pytest.raises(PlaybookError, match="2"):
+        outlook_of(months(2))
+
+
+def test_a_member_that_came_later_is_left_out_of_the_months_before_it_came():
+    history = months(30)
+    is_early = (history["member"] == "email") & (history["month"] < "2025-10")
+    rows = outlook_of(history[~is_early]).rows
+    mid = spans(rows)["month", 1]
+    parts = mid.xs(("orders", "channel"), level=["metric", "level"])
+    assert parts.sum() == pytest.approx(mid["orders", "shop", "shop"], rel=1e-9)
+
+
+def test_a_margin_that_was_negative_is_not_forecast_but_the_rest_is():
+    history = months(30)
+    cm = history[history["metric"] == "net_revenue"].query("level == 'shop'")
+    cm = cm.assign(metric="cm", amount=cm["amount"] * np.where(np.arange(30) == 7, -0.1, 0.3))
+    rows = outlook_of(pd.concat([history, cm])).rows
+    assert "cm" not in set(rows["metric"]) and "net_revenue" in set(rows["metric"])
+
+
+def test_coherence_by_hand_moves_each_part_as_far_as_it_has_erred():
+    """log 6 = log 2 + log 3 already holds; 8 = 2 x 3 misses by log 4/3, which goes to the
+    three series by their variances: 1, 1 and 2 of 4 parts.
+    """
+    product = [Identity(0, (1, 2), False)]
+    held = np.log([6.0, 2.0, 3.0])
+    assert coherent(held, np.eye(3), product) == pytest.approx(held)
+    moved = coherent(np.log([8.0, 2.0, 3.0]), np.diag([1.0, 1.0, 2.0]), product)
+    gap = np.log(8 / 6)
+    expected = [np.log(8) - gap / 4, np.log(2) + gap / 4, np.log(3) + gap / 2]
+    assert moved == pytest.approx(expected)
+
+
+def test_a_sum_holds_and_the_surest_series_moves_least():
+    total = [Identity(0, (1, 2), True)]
+    out = np.exp(coherent(np.log([100.0, 30.0, 50.0]), np.diag([1e-6, 0.1, 0.1]), total))
+    assert out[0] == pytest.approx(out[1] + out[2], rel=1e-12)
+    assert out[0] == pytest.approx(100.0, rel=1e-3)
+
+
+def test_covariance_is_shrunk_to_variances_where_rows_are_few_and_kept_where_they_agree():
+    rng = np.random.default_rng(5)
+    both = rng.normal(0, 0.1, (200, 1))
+    errors = both + rng.normal(0, 0.01, (200, 2))
+    spread = shrunk_covariance(errors)
+    assert spread[0, 1] / np.sqrt(spread[0, 0] * spread[1, 1]) > 0.9
+    few = shrunk_covariance(errors[:5])
+    assert few[0, 1] == 0 and few[0, 0] == pytest.approx((errors[:5, 0] ** 2).mean())
+    nothing = shrunk_covariance(np.full((9, 1), np.nan))
+    assert nothing[0, 0] == 0.25
+
+
+@pytest.mark.parametrize(
+    "n_months, n_ahead, first",
+    [(24, 1, 15), (23, 1, 7), (26, 3, 15), (25, 3, 8), (9, 1, 3), (15, 1, 5), (24, 12, 8)],
+)
+def test_origins_begin_after_five_quarters_where_eight_errors_are_left(n_months, n_ahead, first):
+    assert first_origin(n_months, n_ahead) == first
+
+
+def test_an_identity_needs_all_of_its_series():
+    shop = [("orders", "shop", "shop"), ("sessions", "shop", "shop")]
+    keys = pd.MultiIndex.from_tuples(shop, names=KEY)
+    assert identities(keys) == []
+
+
+def test_a_month_without_sales_is_a_hole_and_not_the_end_of_the_series():
+    history = months(30)
+    is_closed = history["month"].eq("2026-02") & history["metric"].isin(["orders", "net_revenue"])
+    history["amount"] = history["amount"].mask(is_closed, 0.0)
+    rows = outlook_of(history).rows
+    shop = rows[(rows["level"] == "shop") & (rows["horizon"] == "year")].set_index("metric")["mid"]
+    assert {"orders", "net_revenue"} <= set(shop.index) and np.isfinite(shop).all()

@@ -1,0 +1,157 @@
+"""By hand, at the edge: where each detector begins to speak. No store is opened: the
+sums by day are given.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from playbook.detect import after, incidents, selling, tracking
+from playbook.detect.finding import ratio_findings
+from playbook.detect.panels import Panels
+
+DAYS = pd.date_range("2026-06-01", "2026-10-31")
+LATE = pd.Timestamp("2026-10-10")
+
+
+def shop_with(*names):
+    return SimpleNamespace(has=lambda name: name in names)
+
+
+def panels(**frames):
+    """Twenty orders a day worth 5 each; a usual month brings 3,000."""
+    orders = pd.DataFrame(
+        {"placed": 20.0, "unpaid": 0.0, "orders": 20.0, "revenue": 200.0, "gross": 200.0},
+        index=DAYS,
+    )
+    about = {
+        "days": DAYS,
+        "first": pd.Timestamp("2026-10-01"),
+        "orders": orders,
+        "worth": pd.Series(5.0, DAYS),
+        "month_money": pd.Series(3000.0, DAYS),
+        "visits": None,
+        "spend": None,
+        "is_margin_known": True,
+        "shop": shop_with(),
+    }
+    made = SimpleNamespace(**about | frames)
+    made.wide = lambda frame, column, values: Panels.wide(made, frame, column, values)
+    made.judged = lambda days: Panels.judged(made, days)
+    return made
+
+
+def visits(sessions_then, channel="direct", days=1):
+    frame = pd.DataFrame({channel: 100.0}, index=DAYS)
+    frame.loc[LATE : LATE + pd.Timedelta(days=days - 1), channel] = sessions_then
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("sessions", "orders", "is_told"),
+    [(19.0, 20, True), (20.0, 20, False), (0.0, 10, True), (0.0, 9, False), (np.nan, 20, True)],
+)
+def test_visits_under_a_fifth_while_half_of_the_orders_go_on_are_an_outage(
+    sessions, orders, is_told
+):
+    made = panels(visits=visits(sessions))
+    made.orders.loc[LATE, "orders"] = orders
+    found = tracking.days_without_visits(made)
+    assert [row["amount"] for row in found] == [200.0] * is_told
+
+
+def spent(channel="ads", *, gone=3, missed=0, region_all=0.0, clicks_then=None):
+    """Ten a day in one region; the last `gone` days and `missed` of the 28 before without."""
+    day = DAYS[: len(DAYS) - gone] if gone else DAYS
+    day = day.drop(day[-28:][3 : 3 + 2 * missed : 2])
+    frame = pd.DataFrame({"day_on": day, "channel": channel, "is_all": False, "spend": 10.0})
+    frame["clicks"] = 10.0
+    if clicks_then is not None:
+        frame.loc[frame.day_on >= LATE, "clicks"] = clicks_then
+    if region_all:
+        twice = frame[frame.day_on == LATE].assign(is_all=True, spend=region_all)
+        frame = pd.concat([frame, twice])
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("gone", "missed", "kinds"),
+    [(2, 0, []), (3, 0, ["spend_missing"]), (3, 2, ["spend_missing"]), (3, 3, [])],
+)
+def test_three_days_without_spend_of_a_channel_on_nine_days_of_ten(gone, missed, kinds):
+    made = panels(spend=spent(gone=gone, missed=missed), visits=visits(100.0, "ads"))
+    assert [row["kind"] for row in tracking.spend_ended(made)] == kinds
+
+
+@pytest.mark.parametrize(
+    ("sessions", "kind"), [(50.0, "spend_missing"), (49.0, "campaign_stopped")]
+)
+def test_half_of_its_visits_tell_a_cut_extract_from_a_stopped_campaign(sessions, kind):
+    seen = visits(100.0, "ads")
+    seen.loc[DAYS[-3:], "ads"] = sessions
+    (row,) = tracking.spend_ended(panels(spend=spent(), visits=seen))
+    assert row["kind"] == kind and row["amount"] == pytest.approx(30.0)
+
+
+@pytest.mark.parametrize(("told", "n"), [(10.1, 1), (10.11, 0), (9.9, 1), (9.89, 0), (20.0, 0)])
+def test_two_ways_to_tell_a_day_within_a_hundredth_are_one_delivery(told, n):
+    found = tracking.spend_twice(panels(spend=spent(gone=0, region_all=told)))
+    assert [row["amount"] for row in found] == pytest.approx([told] * n)
+
+
+@pytest.mark.parametrize(("clicks", "n"), [(7.1, 1), (7.2, 0)])
+def test_a_click_is_dear_from_fourteen_tenths_of_its_price(clicks, n):
+    """10 / 7.1 = 1.408, 10 / 7.2 = 1.389."""
+    made = panels(spend=spent(gone=0, clicks_then=clicks))
+    assert len(tracking.clicks_dearer(made)) == n
+
+
+@pytest.mark.parametrize(("buyers", "n"), [(703.0, 1), (705.0, 0)])
+def test_a_step_fails_from_an_eighth_of_its_rate(buyers, n):
+    """Of 1,000 that check out 800 buy; 703 are 12.1 % fewer."""
+    steps = pd.DataFrame({"day_on": DAYS, "device": "mobile", "checkouts": 1000.0})
+    steps["buyers"] = np.where(DAYS >= LATE, buyers, 800.0)
+    assert len(selling.steps_fail(panels(steps=steps))) == n
+
+
+@pytest.mark.parametrize(("least", "n"), [(0.9, 1), (1.1, 0)])
+def test_a_finding_moves_at_least_a_hundredth_of_a_months_money(least, n):
+    """Thirty units above usual: worth 1 each they are a hundredth of 3,000."""
+    top, base = np.full(len(DAYS), 10.0), np.full(len(DAYS), 100.0)
+    place = DAYS.get_loc(LATE)
+    top[place : place + 3] = 20.0
+    made = panels()
+    found = ratio_findings(made, "x", "y", top, base, side=1, worth=1.0 / least, least_z=4.0)
+    assert len(found) == n
+
+
+def test_five_standard_errors_of_counts_are_asked_for():
+    """Usual 10 a day; Poisson's error of one day beside 56 is 3.19, five of it 15.9."""
+    place = DAYS.get_loc(LATE)
+    for now, n in ((25.0, 0), (27.0, 1)):
+        top, base = np.full(len(DAYS), 10.0), np.ones(len(DAYS))
+        top[place] = now
+        found = ratio_findings(panels(), "x", "y", top, base, side=1, worth=100.0)
+        assert len([row for row in found if row["n_days"] == 1]) == n
+
+
+@pytest.mark.parametrize(("n", "told"), [(20, 1), (19, 0)])
+def test_questions_have_to_be_fifteen_more(n, told):
+    """One a day is usual; five days bring so many instead of five."""
+    rows = [(day, "parcel", 1.0) for day in DAYS] + [(day, "other", 1.0) for day in DAYS]
+    frame = pd.DataFrame(rows, columns=["day_on", "topic", "n"])
+    struck = (frame.topic == "parcel") & frame.day_on.between(LATE, LATE + pd.Timedelta(days=4))
+    frame.loc[struck, "n"] = n / 5
+    assert len(after.questions_rise(panels(tickets=frame))) == told
+
+
+def test_an_echo_begins_within_seventy_five_days_of_its_cause():
+    table = pd.DataFrame(
+        [("fake_orders", "2026-03-01"), ("reason_rises", "2026-05-15")]
+        + [("sku_comes_back", "2026-05-16"), ("questions_rise", "2026-05-10")],
+        columns=["kind", "starts_on"],
+    )
+    follows = incidents._echoes(table)
+    assert follows == ["", "fake_orders", "", ""]
