@@ -14,6 +14,7 @@ import inspect
 import json
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from playbook.errors import PlaybookError
+from playbook.hidden import hidden, is_address, keep_secret, name_of
 
 if TYPE_CHECKING:
     from playbook.runs.month import Run
@@ -72,13 +74,18 @@ def main(arguments: list[str] | None = None) -> int:
     without a traceback.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        # a console that cannot show a sign shows another, and the run goes on
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    _keep_addresses(words)
     try:
         app(words, prog_name="playbook")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
     except PlaybookError as refusal:
         if "--json" in words:
-            print(json.dumps({"error": _reason(refusal)}, ensure_ascii=False))
+            print(_json({"error": _reason(refusal)}))
         print(f"Refused: {refusal}", file=sys.stderr)
         return 1
     except OSError as problem:
@@ -93,7 +100,21 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 1
+    except Exception:  # a mistake of ours is shown as it is, but for an address in it
+        told = traceback.format_exc()
+        if (shown := hidden(told, is_error=True)) == told:
+            raise
+        print(shown, file=sys.stderr)
+        return 1
     return 0
+
+
+def _keep_addresses(words: list[str]) -> None:
+    """Addresses among the words are secret before anything can fail with them."""
+    for word in words:
+        address = word.partition("=")[2] if word.startswith("-") else word
+        if "://" in address and is_address(address):
+            keep_secret(address)
 
 
 def takes(options: type) -> Callable[[Callable[[Any], None]], Callable[..., None]]:
@@ -184,14 +205,7 @@ def run(asked: RunOptions) -> None:
 
         write_notice(asked.notify, results)
     if asked.as_json:
-        print(
-            json.dumps(
-                {"runs": results},
-                indent=1,
-                ensure_ascii=False,
-                default=str,
-            )
-        )
+        print(hidden(_json({"runs": results}, indent=1)))
     statuses = {result["status"] for result in results}
     raise typer.Exit(1 if 1 in statuses else max(statuses, default=0))
 
@@ -216,7 +230,7 @@ def open_notebook(
         month,
         into,
     )
-    print(f"{path}\nOpen it with: python -m jupyterlab {path}")
+    print(f"{path}\n{_needs_address(where)}Open it with: python -m jupyterlab {path}")
 
 
 @app.command()
@@ -237,7 +251,11 @@ def decisions(
 
     answers = read_back(file, store or DEFAULT_STORE, runs)
     statuses = ", ".join(f"{n} {status}" for status, n in answers["statuses"].items())
-    _say(answers, as_json, f"{answers['read']} decisions read: {statuses}")
+    left = ", ".join(f"{answers[kind]} {kind}" for kind in ("unanswered", "blocked", "empty"))
+    aside = f"\nthe damaged log was set aside as {answers['set_aside']}" * bool(
+        answers["set_aside"]
+    )
+    _say(answers, as_json, f"{answers['read']} decisions read: {statuses} ({left}){aside}")
 
 
 @app.command()
@@ -273,7 +291,7 @@ def contract(
             spec = TABLES[name]
             columns = [vars(column) for column in spec.columns]
             tables[name] = {"grain": spec.grain, "key": spec.key, "columns": columns}
-        print(json.dumps(tables, indent=1, ensure_ascii=False))
+        print(_json(tables, indent=1))
     else:
         print(contract_markdown(names))
 
@@ -358,6 +376,24 @@ def import_(
         mapping=mapping,
     )
     _say(report.as_dict(), as_json, "\n".join(report.lines()))
+
+
+@app.command()
+def undo(
+    store: Annotated[Path, typer.Argument(help="the store's folder")],
+    as_json: JsonOption = False,
+) -> None:
+    """Take the last import back: the store is what it was before it.
+
+    Example: playbook undo stores/shop
+    """
+    from playbook.store.write import undo as take_back
+
+    if not store.is_dir():
+        raise PlaybookError("store.no_store", where=store, known="demo, cdnow", file=store)
+    told = take_back(store)
+    text = f"taken back: {len(told['restored'])} files restored, {len(told['removed'])} removed"
+    _say(told, as_json, text)
 
 
 @app.command()
@@ -529,7 +565,10 @@ def learn_start(
         lang=lang,
     )
     print(f"{len(names)} notebooks in {folder}\n{say('training.pace')}")
-    print(f"Open the first with: python -m jupyterlab {folder / names[0]}")
+    first = folder / names[0]
+    print(
+        f"{_needs_address(store or DEFAULT_STORE)}Open the first with: python -m jupyterlab {first}"
+    )
 
 
 @learn.command("status")
@@ -601,9 +640,9 @@ def _run_store(store: str, asked: RunOptions, parameters: dict[str, str]) -> lis
                 )
     except PlaybookError as refusal:
         is_one_of_several = len(asked.store or ()) > 1
-        title = f"{store}: refused" if is_one_of_several else "Refused"
+        title = f"{_told(store)}: refused" if is_one_of_several else "Refused"
         print(f"{title}: {refusal}", file=sys.stderr)
-        about = {"store": _hidden(store), "month": asked.month, "status": 1}
+        about = {"store": _told(store), "month": asked.month, "status": 1}
         results.append(about | {"error": _reason(refusal)})
     return results
 
@@ -637,8 +676,19 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _hidden(store: str) -> str:
-    return re.sub(r"//[^/]*@[^/]*", "//…", store)
+def _needs_address(store: str) -> str:
+    """A copy names no address: what to do before it is opened."""
+    if "://" not in store:
+        return ""
+    from playbook.messages import say
+    from playbook.store.open import ADDRESS_VARIABLE
+
+    return say("playbook.set_address", name=ADDRESS_VARIABLE) + "\n"
+
+
+def _told(store: str) -> str:
+    """A store as it may be named: of an address, the name alone."""
+    return name_of(store) if "://" in store else store
 
 
 def _reason(refusal: PlaybookError) -> dict[str, Any]:
@@ -647,7 +697,7 @@ def _reason(refusal: PlaybookError) -> dict[str, Any]:
         "table": refusal.table,
         "column": refusal.column,
         "rule": refusal.rule,
-        "file": str(refusal.file) if refusal.file else None,
+        "file": hidden(str(refusal.file), is_error=True) if refusal.file else None,
         "rows": refusal.rows,
         "do": refusal.do,
     }
@@ -667,13 +717,15 @@ def _console(is_quiet: bool) -> Any:
 
 
 def _say(answer: Any, as_json: bool, text: str) -> None:
-    print(
-        json.dumps(
-            answer,
-            indent=1,
-            ensure_ascii=False,
-            default=str,
-        )
-        if as_json
-        else text
+    print(hidden(_json(answer, indent=1) if as_json else text))
+
+
+def _json(answer: Any, indent: int | None = None) -> str:
+    """JSON that the console can show whole: signs it does not know are written as numbers."""
+    is_any_sign = (sys.stdout.encoding or "").lower().replace("-", "") in ("utf8", "utf16")
+    return json.dumps(
+        answer,
+        indent=indent,
+        ensure_ascii=not is_any_sign,
+        default=str,
     )

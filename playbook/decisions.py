@@ -27,8 +27,8 @@ __all__ = [
     "decision_rows",
     "effect_label",
     "effects",
-    "monthly_share",
     "propose",
+    "quarters_of",
 ]
 
 SUBJECT_TYPES = (
@@ -69,6 +69,7 @@ class Decision:
     names in `decisions.yaml`); `effect_unit` is made from them. `verb` is what is done
     to the subject, one of `VERBS`. `spends` says that `size` is money of the shop's
     currency which the decision pays out. `is_idle` marks a row that changes nothing.
+    `kind` is the room and name it is stated under, as `propose` was asked for it.
     Raises PlaybookError for a kind of subject, effect, period or verb nobody knows.
     """
 
@@ -95,6 +96,7 @@ class Decision:
     verb: str = ""
     spends: bool = False
     is_idle: bool = False
+    kind: str = ""
 
     def __post_init__(self) -> None:
         known = {
@@ -127,9 +129,9 @@ def effect_label(kind: str, period: str, currency: str = "") -> str:
     return " ".join(filter(None, (what.strip(), when)))
 
 
-def monthly_share(period: str) -> float:
-    """What turns an amount of this period into a month's; 1 where it comes once."""
-    return 1 / effects()["periods"][period]["months"] if period else 1.0
+def quarters_of(period: str) -> float:
+    """What turns an amount of this period into a quarter's; 1 for what comes once."""
+    return float(effects()["periods"][period]["a_quarter"]) if period else 1.0
 
 
 def propose(kind: str, subject: object, **found: Any) -> dict[str, Any]:
@@ -145,7 +147,7 @@ def propose(kind: str, subject: object, **found: Any) -> dict[str, Any]:
     ends = ("expected_effect", "effect_low", "effect_high")
     # an effect without an interval is (expected,)
     effect = dict(zip(ends, found.get("effect", ()), strict=False))
-    row: dict[str, Any] = {}
+    row: dict[str, Any] = {"kind": kind}
     for key, value in stated.items():
         said = value[language()] if isinstance(value, dict) else value
         row[key] = said.format(**found) if isinstance(said, str) else said

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from playbook.hidden import hidden
 from playbook.messages import forms, label, language
 
-__all__ = ["Blocked", "PlaybookError"]
+__all__ = ["Blocked", "EngineFailed", "PlaybookError"]
 
 
 class PlaybookError(Exception):
@@ -38,10 +39,12 @@ class PlaybookError(Exception):
         places = {name: getattr(self, name) for name in ("file", "table", "column", "rule", "rows")}
         where = [f"{label('places', n)} {v}" for n, v in places.items() if v is not None]
         text = self.message.rstrip(".。") + (f" ({', '.join(where)})" if where else "") + "."
-        return text + (f" {label('places', 'do')}: {self.do.rstrip('.。')}." if self.do else "")
+        text += f" {label('places', 'do')}: {self.do.rstrip('.。')}." if self.do else ""
+        return hidden(text, is_error=True)
 
     def _form(self, kind: str) -> str:
-        return forms(self.id).get(f"{kind}{language()}", "").format(**self.values)
+        told = forms(self.id).get(f"{kind}{language()}", "").format(**self.values)
+        return hidden(told, is_error=True)
 
 
 class Blocked(PlaybookError):
@@ -52,6 +55,12 @@ class Blocked(PlaybookError):
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the sentence, without the way here."""
         return [str(self)]
+
+
+class EngineFailed(PlaybookError):
+    """The engine met a limit of the machine or the server. It is no section's matter: a
+    chapter that meets it fails, and does not go on without the section.
+    """
 
 
 def _again(kind: type[PlaybookError], message: str, values: dict[str, Any]) -> PlaybookError:

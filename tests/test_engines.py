@@ -2,19 +2,12 @@
 last digit stored.
 """
 
-import glob
-import os
-import shutil
-import socket
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
-import ibis
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
+from servers import postgres_server, spark_session
 from shops import order, write_shop
 
 from playbook.chapters.assortment_pricing.assortment import sku_year
@@ -205,44 +198,8 @@ def same_everywhere(here, there):
 
 @pytest.fixture(scope="module")
 def postgres(folder, tmp_path_factory):
-    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install -e .[postgres]")
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
-    tools = (
-        Path(found[-1]).parent
-        if found
-        else Path(shutil.which("initdb") or "/nowhere/initdb").parent
-    )
-    if not (tools / "initdb").exists():
-        pytest.skip("no PostgreSQL server here: install the system's postgresql package")
-    data = Path(tmp_path_factory.mktemp("pg"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    as_user: list[str] = []
-    if hasattr(os, "getuid") and os.getuid() == 0:  # the server refuses to run as root
-        if not shutil.which("runuser"):
-            pytest.skip("PostgreSQL does not run as root, and there is no runuser here")
-        for parent in (data, *data.parents[:3]):
-            parent.chmod(0o755)
-        shutil.chown(data, "postgres")
-        as_user = ["runuser", "-u", "postgres", "--"]
-    control = [*as_user, tools / "pg_ctl", "-D", data / "db", "-l", data / "log", "-w"]
-    subprocess.run(
-        [*as_user, tools / "initdb", "-D", data / "db", "-A", "trust", "-U", "shop"],
-        check=True,
-        capture_output=True,
-    )
-    options = f"-p {port} -k {data} -c listen_addresses=127.0.0.1 -c fsync=off"
-    subprocess.run([*control, "-o", options, "start"], check=True, capture_output=True)
-    try:
-        address = f"postgres://shop@127.0.0.1:{port}/postgres"
-        con = ibis.connect(address)
-        for file in folder.glob("*.parquet"):
-            con.create_table(file.stem, pq.read_table(file))
-        con.disconnect()
-        yield address
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], capture_output=True)
+    with postgres_server(Path(tmp_path_factory.mktemp("pg"))) as server:
+        yield server.load("shop", folder)
 
 
 def test_postgres_gives_the_same_tables_walk_and_cohorts(folder, postgres, tmp_path):
@@ -253,37 +210,9 @@ def test_postgres_gives_the_same_tables_walk_and_cohorts(folder, postgres, tmp_p
     same_everywhere(open_store(folder, until=str(there.as_of)), there)
 
 
-TINY = {  # compiling a query costs far more than running it on sixty orders
-    "spark.master": "local[1]",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.host": "127.0.0.1",
-    "spark.ui.enabled": "false",
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.shuffle.partitions": "1",
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xss4m",
-}
-
-
 @pytest.fixture(scope="module")
 def spark(folder, tmp_path_factory):
-    if os.environ.get("PLAYBOOK_SPARK"):
-        sys.path.append(os.environ["PLAYBOOK_SPARK"])
-    sql = pytest.importorskip(
-        "pyspark.sql", reason="pyspark is not installed: pip install -e .[spark]"
-    )
-    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
-        pytest.skip("Spark needs Java 17 or later, and there is none here")
-    builder = sql.SparkSession.builder
-    for setting, value in TINY.items():
-        builder = builder.config(setting, value)
-    session = builder.config(
-        "spark.checkpoint.dir", str(tmp_path_factory.mktemp("spark"))
-    ).getOrCreate()
-    for file in sorted(folder.glob("*.parquet")):
-        session.read.parquet(str(file)).createOrReplaceTempView(file.stem)
+    session = spark_session(folder, tmp_path_factory.mktemp("spark"))
     yield "pyspark://shop?spark.sql.session.timeZone=UTC"
     session.stop()
 

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from known_demand import LAST, known_shop
 
-from playbook.chapters.inventory_planning.decisions import stock_decisions
+from playbook.chapters.inventory_planning.chasing import chase_list
+from playbook.chapters.inventory_planning.decisions import Losses, Terms, stock_decisions
 from playbook.chapters.inventory_planning.forecast import demand_backtest, sku_weeks
 from playbook.chapters.inventory_planning.inventory import (
     OrderPolicy,
@@ -422,19 +423,60 @@ def test_decisions_on_stock_give_the_value_of_the_metric_they_name():
     rows = stock()
     rows.loc[rows.sku == "s009", "on_hand"] = 10_000
     panel, law, held, found = planned(stock_rows=rows)
-    made = stock_decisions(
-        found, overstock(panel, law, held, as_of=AS_OF), held.suppliers, as_of=AS_OF, currency="EUR"
-    )
+    terms = Terms(AS_OF, "EUR")
+    too_much = overstock(panel, law, held, as_of=AS_OF)
+    made = stock_decisions(found, too_much, held.suppliers, terms=terms)
     made = made.set_index("action")
     assert made.loc[["order"], "evidence_metric"].eq("fill_rate").all()
     assert made.loc[["order"], "evidence_value"].between(0, 1).all()
     assert made.loc["clear", "subject"] == "s009"
     assert made.loc["clear", "size"] % 1 == 0
-    assert (
-        made.loc[["second source"], "reason"]
-        .str.fullmatch(r"on time in full: \d+% of 240 lines, at most \d+%, floor 95%")
-        .all()
+    steady = made.loc[["plan with its own days"], "reason"]
+    assert steady.str.fullmatch(r"steady, but later: .* on time in full \d+% of 240 lines").all()
+
+
+def test_an_orders_effect_is_the_mean_of_what_the_list_saved_and_what_the_order_protects():
+    _panel, _law, held, found = planned()
+    skus = found.orders.set_index("sku").supplier_id
+    lost = pd.DataFrame({"sku": skus.index, "lost_margin": np.where(skus == "sup-0", 3.0, 1.0)})
+    cost = pd.DataFrame(
+        {"policy": ["playbook, by cost", "as before"], "total_cost": [100.0, 500.0]}
     )
+    losses = Losses(cost, 26, lost, pd.DataFrame(columns=["at_stake", "supplier_id", "sku"]))
+    saved = losses.of_quarter(skus.astype(str))
+    assert saved.sum() == pytest.approx(400 * 13 / 26)
+    share = 3 * (skus == "sup-0").sum() / lost.lost_margin.sum()
+    assert saved["sup-0"] == pytest.approx(200 * share)
+    made = stock_decisions(found, None, held.suppliers, terms=Terms(AS_OF, "EUR"), losses=losses)
+    rows = made[made.kind == "inventory_planning.order"].set_index("subject")
+    assert rows.effect_period.eq("quarter").all()
+    for supplier, row in rows.iterrows():
+        protects = found.by_supplier.set_index("supplier_id").expected_margin[supplier]
+        assert row.expected_effect == pytest.approx((saved[supplier] + protects) / 2)
+        assert row.effect_low <= row.expected_effect <= row.effect_high
+
+
+def test_an_overdue_line_costs_what_the_shelf_lacks_until_it_comes():
+    panel, law, held, _ = planned()
+    sku = panel.sku[0]
+    supplier = held.goods.set_index("sku").supplier_id[sku]
+    day = pd.Timestamp(AS_OF)
+    line = {"po_id": "p1", "sku": sku, "supplier_id": supplier, "n_ordered": 9.0}
+    line |= {"ordered_on": day - pd.Timedelta(days=400), "received_on": pd.NaT}
+    lines = pd.DataFrame(
+        [
+            line | {"promised_on": day - pd.Timedelta(days=5)},
+            line | {"po_id": "p2", "promised_on": day + pd.Timedelta(days=5)},
+        ]
+    )
+    found = chase_list(lines, panel, law, held, as_of=AS_OF)
+    assert found.po_id.tolist() == ["p1"], "what is not due yet is not overdue"
+    row = found.iloc[0]
+    assert (row.days_late, row.days_left) == (5.0, 2.0), "later than every receipt: within days"
+    own = held.of(panel).loc[sku]
+    lacking = max(row.mean_day * 2 - row.available, 0)
+    assert row.at_stake == pytest.approx(lacking * own.margin)
+    assert chase_list(None, panel, law, held, as_of=AS_OF).empty
 
 
 def test_without_costs_or_purchase_orders_units_are_planned_and_money_is_missing():

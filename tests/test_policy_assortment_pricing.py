@@ -333,6 +333,41 @@ def measured(margin, n_placebo=8):
     return SimpleNamespace(effect=effect, facts=facts, **more)
 
 
+@pytest.mark.parametrize(
+    ("margin", "starts_on", "verdict", "is_idle"),
+    [
+        (-86.0, "2025-11-24", "stop", False),
+        (-84.0, "2025-11-24", None, None),
+        (-86.0, "2026-03-24", "stop", True),
+    ],
+)
+def test_a_promotion_that_lost_in_four_chances_of_five_and_comes_round_soon_is_stopped(
+    margin, starts_on, verdict, is_idle
+):
+    """Wide by 1.645 x 100 at nine tenths: a loss of 84 is four chances of five, 0.8416 sd."""
+    row = {"promo_id": "p", "starts_on": pd.Timestamp(starts_on), "cost": 0.0, "promo_roi": -1.0}
+    row |= {"incremental_margin": margin, "verdict": "undecided"}
+    row |= {"low": margin - 164.485, "high": margin + 164.485}
+    empty = [pd.DataFrame(columns=columns) for columns in _NOTHING]
+    rows = range_decisions(
+        empty[0], pd.DataFrame([row]), *empty[1:], as_of=dt.date(2026, 10, 31), currency="EUR"
+    )
+    if verdict is None:
+        assert rows.empty
+    else:
+        first = rows.iloc[0]
+        assert (first.verb, bool(first.is_idle), first.confidence) == (verdict, is_idle, "medium")
+        assert first.expected_effect == pytest.approx(-margin)
+
+
+_NOTHING = (
+    ["action", "gain", "sku"],
+    ["confidence"],
+    ["is_hold", "n_returned", "sku"],
+    ["action", "views", "sku"],
+)
+
+
 @pytest.mark.parametrize("n, is_pooled", [(4, False), (5, True)])
 def test_side_effects_of_five_promotions_are_pooled(n, is_pooled):
     own = [measured([7.0, k, 0.0, 0.0]) for k in range(n)]

@@ -16,7 +16,7 @@ from playbook.chapters.channel_roi.channels import (
     known_channel_share,
     owned,
 )
-from playbook.chapters.channel_roi.decisions import Findings, channel_decisions
+from playbook.chapters.channel_roi.decisions import Findings, _test_sizes, channel_decisions
 from playbook.chapters.channel_roi.geo_tests import geo_plan, geo_readings
 from playbook.chapters.channel_roi.media_days import media_frame
 from playbook.chapters.channel_roi.media_model import (
@@ -425,6 +425,14 @@ def test_a_channel_is_never_moved_out_of_the_range_seen():
     assert low.table.plan.iloc[0] == pytest.approx(0.5 * NOW)
 
 
+@pytest.mark.parametrize(("cut", "share"), [(None, 0.8), (0.3, 0.7), (0.9, 0.5)])
+def test_a_channel_falls_by_the_largest_cut_and_never_below_the_range_seen(cut, share):
+    plan = plan_budget(model_of([0.1] * 10), total=9 * NOW, largest_step=0.2, largest_cut=cut)
+    assert plan.table.plan.iloc[0] == pytest.approx(share * NOW, rel=0.005)
+    more = plan_budget(model_of([3.0] * 10), total=9 * NOW, largest_step=0.2, largest_cut=cut)
+    assert more.table.plan.iloc[0] == pytest.approx(1.2 * NOW, rel=0.02)
+
+
 def test_the_response_has_intervals_of_90_percent():
     row = response_table(model_of(np.ones(101), roi=np.arange(101.0))).iloc[0]
     assert [row.average_low, row.average_return, row.average_high] == pytest.approx([5, 50, 95])
@@ -566,3 +574,16 @@ def test_a_plan_wants_five_regions_and_three_times_its_length(n_regions, is_plan
         assert plan.note.tolist()[0] != "needs 42 days of sales by region, 42 are there"
         assert plan.note.tolist()[1] == "needs 45 days of sales by region, 42 are there"
         assert plan.known_within.tolist() == [4.5, 4.5]
+
+
+@pytest.mark.parametrize(
+    ("is_worthwhile", "size", "read_on"),
+    [(True, 321.0, "2026-12-05"), (False, 100 * 0.25 * 56 / (365.25 / 12), "2027-01-02")],
+)
+def test_every_test_has_a_size_and_a_day_it_is_read(is_worthwhile, size, read_on):
+    """As the geo plan says; else half of a month's 100 every other week for eight weeks."""
+    tests = pd.DataFrame({"channel": ["a"], "days": [28], "spend_moved": [321.0]})
+    tests = tests.assign(is_worthwhile=is_worthwhile)
+    found = _test_sizes(tests, "a", 100.0, dt.date(2026, 10, 31))
+    assert found == {"size": pytest.approx(size, abs=0.01), "revisit_on": read_on}
+    assert _test_sizes(None, "a", float("nan"), dt.date(2026, 10, 31))["size"] is None

@@ -13,7 +13,7 @@ from playbook.chapters.customer_journey.parcels import delivery, late_months, la
 from playbook.chapters.customer_journey.stages import journey_map
 from playbook.chapters.customer_journey.verdicts import read_tests, test_sizes
 from playbook.chapters.customer_journey.visits import event_steps, traffic_steps
-from playbook.chapters.customer_journey.worth import order_worth
+from playbook.chapters.customer_journey.worth import coming_per_order, order_worth
 from playbook.errors import PlaybookError
 from playbook.methods.experiment import sample_size, smallest_lift
 from playbook.methods.funnel import own_baseline
@@ -98,16 +98,61 @@ def test_the_usual_share_is_that_of_three_months():
     assert funnel(daily, as_of=on("2026-04-30"))["n_usual"].tolist() == [500]
 
 
-def test_the_best_month_is_looked_for_among_twelve():
-    """10 % a year ago stands twelve months back, 30 % thirteen."""
-    month = each_day("2025-04-01", "2025-04-30", (400, 40))
-    older = each_day("2025-03-01", "2025-03-31", (400, 120))
+def test_a_gap_is_held_against_the_same_month_of_three_years_without_test_days():
+    """10 % in April of the last years, 5 % now; what other months pass on says nothing."""
     now = each_day("2026-04-01", "2026-04-30", (400, 20))
-    found = leaks(steps(older | month | now), as_of=on("2026-04-30"))
+    april = each_day("2025-04-01", "2025-04-30", (400, 40))
+    other = each_day("2026-01-01", "2026-01-31", (400, 20))
+    found = leaks(steps(other | april | now), as_of=on("2026-04-30"))
     gap = found[found["kind"] == "gap"].iloc[0]
-    assert 0.09 < gap["reference_share"] < 0.1
-    later = {f"2025-05-{day:02d}": (400, 40) for day in range(1, 31)}
-    assert len(leaks(steps(older | later | now), as_of=on("2026-04-30"))) == 1
+    assert gap["reference_share"] == pytest.approx(0.1)
+    assert gap["lost_orders"] == pytest.approx(30 * 20)
+    old = each_day("2022-04-01", "2022-04-30", (400, 40))
+    march = each_day("2025-03-01", "2025-03-31", (400, 40))
+    for past in (old, march):
+        told = leaks(steps(other | past | now), as_of=on("2026-04-30"))
+        assert "gap" not in set(told["kind"]), "a season, or too long ago"
+    dealt = pd.to_datetime(["2025-04-01", "2025-04-30"])
+    test = pd.DataFrame({"test_id": "t", "assigned_at": dealt})
+    told = leaks(steps(other | april | now), as_of=on("2026-04-30"), tests=test)
+    assert "gap" not in set(told["kind"]), "those days were a test's"
+
+
+@pytest.mark.parametrize(("now", "is_told"), [(36.5, False), (34.5, True)])
+def test_years_differ_by_a_twentieth_without_a_cause(now, is_told):
+    """Of 4 million sessions chance is nothing: a share 1.96 x 5 % below is the edge."""
+    past = each_day("2025-04-01", "2025-04-30", (400_000, 40_000))
+    this = each_day("2026-04-01", "2026-04-30", (400_000, int(now * 1000)))
+    other = each_day("2026-01-01", "2026-01-31", (400_000, int(now * 1000)))
+    found = leaks(steps(other | past | this), as_of=on("2026-04-30"))
+    assert ("gap" in set(found["kind"])) == is_told
+
+
+@pytest.mark.parametrize(
+    ("last_on", "kind", "is_idle"),
+    [("2026-04-28", "fault", False), ("2026-04-27", "fault_over", False),
+     ("2026-04-16", "fault_over", True)],
+)  # fmt: skip
+def test_a_fault_that_is_over_wins_nothing_and_is_closed_after_a_fortnight(last_on, kind, is_idle):
+    leak = {
+        "kind": "fault", "step": "cart", "device": "all", "channel": "all", "visitor": "all",
+        "lost_margin": 1.0, "low": 0.5, "high": 2.0, "lost_orders": 1.0, "orders_low": 0.5,
+        "orders_high": 2.0, "step_share": 0.1, "reference_share": 0.2,
+        "first_on": pd.Timestamp("2026-04-01"), "last_on": pd.Timestamp(last_on),
+    }  # fmt: skip
+    about = {"currency": "EUR", "as_of": on("2026-04-30")}
+    row = journey_decisions(pd.DataFrame([leak]), pd.DataFrame(), **about).iloc[0]
+    assert row["kind"] == f"customer_journey.{kind}" and row.is_idle == is_idle
+    assert row.effect_kind == ("margin" if kind == "fault" else "margin_at_stake")
+
+
+def test_the_coming_months_are_as_much_busier_as_they_were_a_year_ago():
+    months = {"2025-04": 10.0, "2025-05": 20.0, "2025-06": 30.0, "2025-07": 40.0, "2026-04": 15.0}
+    orders = pd.DataFrame(
+        {"ordered_on": pd.to_datetime([f"{m}-03" for m in months]), "margin": list(months.values())}
+    )
+    assert coming_per_order(orders, on("2026-04-30")) == pytest.approx(15 * 30 / 10)
+    assert coming_per_order(orders[4:], on("2026-04-30")) == pytest.approx(15)
 
 
 def test_the_band_lies_three_standard_deviations_of_a_day_off():
@@ -160,7 +205,7 @@ def test_no_more_than_three_leaks_become_decisions():
     }  # fmt: skip
     found = journey_decisions(pd.DataFrame([leak] * 5), pd.DataFrame(), currency="EUR")
     assert len(found) == 3
-    assert found["effect_unit"].unique().tolist() == ["EUR margin a month"]
+    assert found["effect_unit"].unique().tolist() == ["EUR margin at stake a month"]
     assert set(found["confidence"]) == {"low"}
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from playbook.chapters.inventory_planning.decisions import stock_decisions
+from playbook.chapters.inventory_planning.decisions import Terms, stock_decisions
 from playbook.chapters.inventory_planning.forecast import (
     _with_champion,
     demand_backtest,
@@ -620,14 +620,8 @@ def test_parcels_are_counted_over_twelve_months():
 
 def decided(excess=None, suppliers=None, **how):
     none = pd.DataFrame(columns=["high", "n_judged"])
-    return stock_decisions(
-        None,
-        excess,
-        none if suppliers is None else suppliers,
-        as_of=AS_OF,
-        currency="EUR",
-        **how,
-    )
+    known = none if suppliers is None else suppliers
+    return stock_decisions(None, excess, known, terms=Terms(AS_OF, "EUR", **how))
 
 
 @pytest.mark.parametrize(
@@ -639,9 +633,11 @@ def test_a_second_source_is_for_who_is_surely_under_the_floor_on_ten_lines(
 ):
     row = pd.DataFrame(
         {"supplier_id": ["a"], "otif_share": 0.8, "high": high, "n_judged": n_judged}
-    )
+    ).assign(lead_cv=0.31, late_days=4.0, lead_mean=20.0, n_open=3)
     found = decided(suppliers=row)
     assert len(found) == is_proposed
+    steady = decided(suppliers=row.assign(lead_cv=0.3))
+    assert steady.action.tolist() == ["plan with its own days"] * is_proposed
     if is_proposed:
         assert found.due_on[0] == AS_OF + dt.timedelta(days=30)
         assert found.revisit_on[0] == AS_OF + dt.timedelta(days=90)

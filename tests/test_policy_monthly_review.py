@@ -6,7 +6,14 @@ import pytest
 from scipy.stats import t as student
 
 from playbook.chapters.monthly_review.cautions import risks
-from playbook.chapters.monthly_review.decisions import ranked_decisions
+from playbook.chapters.monthly_review.decisions import short
+from playbook.chapters.monthly_review.ranking import (
+    came_true,
+    floor_of,
+    left_out,
+    ranked_decisions,
+    worths,
+)
 from playbook.chapters.monthly_review.review import (
     anomalies,
     day_limits,
@@ -33,6 +40,7 @@ def headline(metric, amounts):
 def proposals(**columns):
     n = max(len(values) for values in columns.values() if isinstance(values, list))
     about = {"status": "proposed", "due_on": "", "decision_id": [str(k) for k in range(n)]}
+    about |= {"size": 1.0, "owner_role": "head", "is_idle": False}
     rows = pd.DataFrame(about | columns)
     return rows.reindex(columns=schema("monthly_review.decisions").names)
 
@@ -222,6 +230,34 @@ def test_few_repeat_buyers_are_no_risk_and_other_gates_are():
 # ---- the team, the ranking
 
 
+def test_a_claim_of_a_measured_kind_counts_for_what_such_claims_came_to():
+    for kind, facts in came_true().items():
+        table = proposals(
+            effect_kind="margin", effect_period=["quarter"], kind=kind, expected_effect=100.0
+        ).assign(confidence="low")
+        row = worths(table).iloc[0]
+        assert row.worth == pytest.approx(100 * facts["share"])
+        reach = 1.2816 * 100 * facts["spread"]
+        assert (row.worth_low, row.worth_high) == pytest.approx(
+            (row.worth - reach, row.worth + reach)
+        )
+
+
+@pytest.mark.parametrize(("worth", "is_out"), [(99.0, True), (101.0, False)])
+def test_a_thousandth_of_a_months_margin_is_worth_an_hour(worth, is_out):
+    table = proposals(
+        effect_kind="margin", effect_period=["quarter"], confidence="high", expected_effect=worth
+    )
+    assert (len(left_out(table, floor=floor_of(100_000.0))) == 1) == is_out
+    assert floor_of(None) == floor_of(float("nan")) == 0.0
+
+
+@pytest.mark.parametrize(("served", "is_short"), [(0.49, True), (0.51, False)])
+def test_a_sku_that_serves_less_than_half_until_the_next_order_runs_out(served, is_short):
+    table = pd.DataFrame({"sku": ["a"], "fill_without": [served], "due_on": ["2026-11-20"]})
+    assert (len(short(table)) == 1) == is_short
+
+
 @pytest.mark.parametrize(("actual", "reached"), [(119.0, 1.19), (121.0, 1.2), (-5.0, 0.0)])
 def test_a_kpi_counts_for_no_more_than_a_fifth_above_its_target(actual, reached):
     card = {"metric": ["orders"], "actual": [actual], "target": [100.0], "status": "complete"}
@@ -238,13 +274,13 @@ def test_confidence_weighs_one_six_tenths_and_three_tenths():
         expected_effect=[10.0] * 4,
     )
     worth = ranked_decisions(table).worth.tolist()
-    assert worth == pytest.approx([10.0, 6.0, 3.0, 3.0])
+    assert worth == pytest.approx([30.0, 18.0, 9.0, 9.0])
 
 
 @pytest.mark.parametrize(
-    ("period", "worth"), [("month", 12.0), ("quarter", 4.0), ("year", 1.0), ("once", 12.0)]
+    ("period", "worth"), [("month", 36.0), ("quarter", 12.0), ("year", 3.0), ("once", 12.0)]
 )
-def test_an_effect_counts_by_its_month(period, worth):
+def test_an_effect_counts_by_its_quarter(period, worth):
     table = proposals(
         effect_kind="margin", effect_period=[period], confidence="high", expected_effect=12.0
     )

@@ -453,7 +453,7 @@ def test_a_campaign_is_seen_where_the_share_may_reach(lift, threshold):
         holdout_n=np.nan,
     )
     actions = actions.assign(holdout_share=0.5, detectable_lift=lift)
-    tiers = pd.DataFrame(columns=["scheme", "threshold", "tier_net", "net_checked"])
+    tiers = pd.DataFrame(columns=["scheme", "threshold", "tier_net", "net_checked", "benefit_cost"])
     about = {
         "currency": "EUR",
         "basis": "revenue",
@@ -468,6 +468,43 @@ def test_a_campaign_is_seen_where_the_share_may_reach(lift, threshold):
         "revenue_at_stake",
     )
     assert row.reason == "101 customers, 50% held out"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "kind", "is_idle"),
+    [("won", "campaign_widen", False), ("lost", "campaign_lost", True), ("not shown", "campaign", False)],
+)  # fmt: skip
+def test_what_was_tried_is_read_before_it_is_proposed_again(verdict, kind, is_idle):
+    """Two of ten were held out; 80 of the 100 get it again, at what one of them brought."""
+    actions = pd.DataFrame({"segment": ["s"], "action": "wake", "n_customers": 100})
+    actions = actions.assign(buyer_share=0.1, expected=1.0, low=1.0, high=1.0, holdout_n=40.0)
+    actions = actions.assign(holdout_share=0.5, detectable_lift=0.1)
+    read = pd.DataFrame({"segment": ["s"], "treatment_id": "t", "verdict": verdict, "net": 2.0})
+    read = read.assign(low=1.0, high=3.0, n_holdout=2, n_treated=8)
+    tiers = pd.DataFrame(columns=["scheme", "threshold", "tier_net", "net_checked", "benefit_cost"])
+    about = {"currency": "EUR", "basis": "margin", "due_on": "a", "revisit_on": "b"}
+    both = campaigns.beside(actions, read)
+    row = decisions.segment_decisions(both, tiers, None, **about).iloc[0]
+    assert row.kind == f"segmentation.{kind}" and (row.is_idle == True) == is_idle  # noqa: E712
+    if verdict == "won":
+        effect = row[["expected_effect", "effect_low", "effect_high"]].tolist()
+        assert (row["size"], effect) == (80, [160.0, 80.0, 240.0])
+    assert campaigns.beside(actions, None).equals(actions)
+
+
+def test_what_todays_benefits_cost_is_the_first_row_and_a_bound():
+    tiers = pd.DataFrame(
+        {"scheme": "today", "tier": ["basic", "gold"], "threshold": [0.0, 400.0]}
+    ).assign(benefit_cost=[0.0, 900.0], n_judged=[50, 7], tier_net=1.0, net_checked=np.nan)
+    none = pd.DataFrame(columns=["segment"])
+    about = {"currency": "EUR", "basis": "margin", "due_on": "a", "revisit_on": "b"}
+    row = decisions.segment_decisions(none, tiers, None, **about).iloc[0]
+    assert (row.action, row["size"], row.effect_kind) == (
+        "hold out from benefits",
+        900.0,
+        "margin_at_stake",
+    )
+    assert pd.isna(row.expected_effect) and row.reason.startswith("7 members")
 
 
 def blobs(n_clusters, spread, n=40):

@@ -8,11 +8,20 @@ import pytest
 
 from playbook.chapters.monthly_review.cautions import caveats, risks
 from playbook.chapters.monthly_review.decisions import (
+    OPPOSED,
     asks,
     conflicts,
     leaving,
-    ranked_decisions,
+    ordered_more,
     wanted,
+)
+from playbook.chapters.monthly_review.ranking import (
+    calendar_of_tests,
+    left_out,
+    left_out_line,
+    owned,
+    ranked_decisions,
+    worths,
 )
 from playbook.chapters.monthly_review.review import (
     anomalies,
@@ -66,7 +75,7 @@ def test_quiet_months_raise_hardly_any_flag():
     more; with a season, and with one and growth.
     """
     rng, alarms, growth = np.random.default_rng(1), 0, 1.02 ** np.arange(30)
-    for k in range(60):
+    for k in range(200):
         card = scorecard(
             headline("orders", seasonal(rng) * (growth if k % 2 else 1)), month="2026-10"
         )
@@ -405,7 +414,7 @@ def test_attainment_is_weighted_and_turned_round_for_what_should_be_low():
     assert row.orders_per_person == 45.0
 
 
-def test_decisions_are_ranked_by_a_months_margin_and_unlike_effects_stand_after():
+def test_decisions_are_ranked_by_what_they_win_in_a_quarter_and_unlike_effects_are_no_rank():
     month = {"effect_kind": "margin", "effect_period": "month"}
     year = {"effect_kind": "margin", "effect_period": "year"}
     once = {"effect_kind": "margin", "effect_period": "once"}
@@ -422,11 +431,12 @@ def test_decisions_are_ranked_by_a_months_margin_and_unlike_effects_stand_after(
             decision(decision_id="g", action="set", expected_effect=-900.0, **high, **month),
             decision(decision_id="h", action="order", expected_effect=50.0, **high, **once),
         ]
-    )
-    ranked = ranked_decisions(table).decision_id.tolist()
-    assert ranked == ["c", "h", "f", "b", "a", "e", "g"], (
-        "what comes once counts in full, what costs comes last"
-    )
+    ).assign(size=1.0, owner_role="head")
+    found = ranked_decisions(table)
+    assert found.decision_id.tolist() == ["c", "f", "b", "h"]
+    assert found.worth.tolist() == pytest.approx([180.0, 120.0, 90.0, 50.0])
+    unknown = table[table.decision_id.isin(["a", "e"])]
+    assert ranked_decisions(unknown).decision_id.tolist() == ["a", "e"], "where nothing is known"
     idle = table.assign(is_idle=True)
     assert ranked_decisions(idle).empty, "a month in which every chapter changes nothing"
 
@@ -456,7 +466,7 @@ def test_no_label_is_read_to_rank_to_ask_or_to_find_a_conflict():
             ),
         ]
     )  # fmt: skip
-    assert ranked_decisions(table).worth.tolist()[0] == 7.0
+    assert ranked_decisions(table).worth.tolist()[0] == 21.0
     assert asks(table).money.tolist() == [90.0]
     assert conflicts(table)[["first", "second"]].to_numpy().tolist() == [["blocked", "hold"]]
 
@@ -568,6 +578,82 @@ def test_skus_ordered_or_bundled_that_another_chapter_holds_are_one_conflict_a_p
     }
 
 
+def test_what_is_not_worth_an_hour_has_no_owner_or_wins_nothing_is_counted_not_listed():
+    won = {"effect_kind": "margin", "effect_period": "quarter", "confidence": "high"}
+    rows = [
+        decision(decision_id="large", size=1.0, expected_effect=50.0, owner_role="pricing", **won),
+        decision(decision_id="small", size=1.0, expected_effect=9.0, owner_role="pricing", **won),
+        decision(decision_id="costs", size=1.0, expected_effect=-9.0, owner_role="pricing", **won),
+        decision(decision_id="bare", expected_effect=99.0, owner_role="pricing", **won),
+        decision(decision_id="idle", size=1.0, owner_role="pricing", is_idle=True),
+        decision(decision_id="aside", size=1.0, owner_role="pricing", expected_effect=40.0, **won),
+    ]
+    team = pd.DataFrame({"role": ["category head"]})
+    table = owned(pd.DataFrame(rows), team)
+    assert set(table.owner_role) == {"category head"}, "it stands in for pricing"
+    clashes = pd.DataFrame({"set_aside": ["aside"]})
+    left = left_out(table, floor=10.0, clashes=clashes)
+    assert dict(zip(left.decision_id, left.reason, strict=True)) == {
+        "small": "too small",
+        "costs": "wins nothing",
+        "bare": "no size",
+        "idle": "changes nothing",
+        "aside": "set aside",
+    }
+    assert ranked_decisions(table, without=left).decision_id.tolist() == ["large"]
+    assert "5 proposals" in left_out_line(left, floor=10.0, currency="EUR")
+    nobody = owned(pd.DataFrame(rows), pd.DataFrame({"role": ["driver"]}))
+    assert set(left_out(nobody).reason) >= {"no owner"}
+
+
+def test_no_two_tests_are_dealt_from_the_same_sessions_at_a_time():
+    days = {"due_on": "2026-11-14", "revisit_on": "2026-12-12", "size": 9.0, "owner_role": "head"}
+    kinds = ["customer_journey.next_test", "recommendations.list_test", "cohort_retention.nudge"]
+    rows = [decision(decision_id=kind[:4], kind=kind, **days) for kind in kinds]
+    table = pd.DataFrame(rows)
+    found = calendar_of_tests(table, without=left_out(table)).set_index("decision_id")
+    assert found.loc["cust", "ends_on"] < found.loc["reco", "starts_on"]
+    assert str(found.loc["reco", "starts_on"].date()) == "2026-12-13"
+    assert str(found.loc["coho", "starts_on"].date()) == "2026-11-14"
+    assert found.weeks.tolist() == [4.0, 4.0, 4.0]
+
+
+def test_the_better_of_two_stays_and_nothing_is_pushed_that_runs_out():
+    mug = {"subject_type": "sku", "subject": "mug", "notebook": "10", "size": 1.0}
+    rows = [
+        decision(decision_id="up", verb="raise", action="raise price", **mug),
+        decision(decision_id="down", verb="lower", action="lower price", **mug),
+    ]
+    table = pd.DataFrame(rows).assign(worth=[5.0, 9.0])
+    first = conflicts(table).iloc[0]
+    assert first.set_aside == "up" and "lower price wins more" in first.proposal
+    short = pd.DataFrame({"sku": ["mug"], "due_on": pd.to_datetime(["2026-11-20"])})
+    pushed = conflicts(table[table.decision_id == "down"], short=short).iloc[0]
+    assert pushed.set_aside == "down" and "2026-11-20" in pushed.proposal
+
+
+def test_a_price_cut_raises_the_order_made_for_the_old_price():
+    """10 % less at an elasticity of -2: 1 / .81 of the demand, so 23.5 % more of 100."""
+    moves = pd.DataFrame({"sku": ["mug", "cup"], "move_share": -0.1, "elasticity": [-2.0, np.nan]})
+    stock = pd.DataFrame({"sku": ["mug", "cup"], "order_units": [100, 100]})
+    more = ordered_more(stock, moves.assign(action="lower"))
+    assert more.to_dict("records") == [{"sku": "mug", "units": 24.0}]
+    cut = {"subject_type": "sku", "subject": "mug", "notebook": "10", "action": "lower price"}
+    found = conflicts(pd.DataFrame([decision(verb="lower", **cut)]), more=more).iloc[0]
+    assert found.set_aside == "" and "24 more of mug" in found.proposal
+
+
+def test_a_purse_too_small_pays_first_for_what_wins_most_for_its_money():
+    pay = {"spends": True, "owner_role": "supply", "verb": "order", "action": "order"}
+    rows = [
+        decision(decision_id=name, subject=name, size=size, **pay)
+        for name, size in [("dear", 90.0), ("good", 50.0)]
+    ]
+    table = pd.DataFrame(rows).assign(worth=[9.0, 10.0])
+    found = conflicts(table, cash_limit=100.0, currency="EUR").iloc[0]
+    assert found.set_aside == "dear"
+
+
 def test_a_chapter_without_results_is_listed():
     notes = pd.DataFrame(
         {
@@ -589,3 +675,40 @@ def test_a_band_is_quoted_only_where_its_denominator_is_known():
         headline("cvr_sessions", [0.02] * 12), month="2026-10", benchmarks=benchmarks()
     )
     assert "not stated" not in card.band.iloc[0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_the_chapters_propose_the_list_is_sized_owned_worth_it_and_clashes_with_nothing(
+    seed,
+):
+    rng = np.random.default_rng(seed)
+    verbs = ["raise", "lower", "pause", "order", "clear", "delist", "repeat", "stop", ""]
+    rows = [
+        decision(
+            decision_id=str(k),
+            subject_type="sku",
+            subject=f"s{rng.integers(6)}",
+            verb=(verb := str(rng.choice(verbs))),
+            action=verb or "hold",
+            size=float(rng.choice([np.nan, 5.0])),
+            owner_role=str(rng.choice(["pricing", "finance", ""])),
+            expected_effect=float(rng.choice([np.nan, -50.0, 5.0, 90.0])),
+            effect_kind="margin",
+            effect_period="quarter",
+            confidence="high",
+            is_idle=bool(rng.random() < 0.2),
+        )
+        for k in range(200)
+    ]
+    table = owned(pd.DataFrame(rows), pd.DataFrame({"role": ["category head", "finance"]}))
+    clashes = conflicts(worths(table))
+    left = left_out(table, floor=10.0, clashes=clashes)
+    best = ranked_decisions(table, most=200, without=left)
+    assert len(best) and best["size"].notna().all()
+    assert best.owner_role.isin(["category head", "finance"]).all()
+    assert best.worth.ge(10.0).all() and not best.is_idle.any()
+    assert best.worth.is_monotonic_decreasing
+    for _subject, group in best.groupby("subject"):
+        pairs = {frozenset(pair) for pair in OPPOSED}
+        named = {frozenset((a, b)) for a in group.verb for b in group.verb if a != b}
+        assert not named & pairs

@@ -28,7 +28,9 @@ _DAYS_A_MONTH = 30.4
 # share of the orders somebody tries that end as orders
 COMES_TRUE = 0.7
 # price moves looked at one by one, and how far each goes towards the best price
-_MOST_PRICES, _PRICE_STEP = 10, 0.8
+# and from which extra visits on a promotion is one whose absence shows
+_LARGE_LIFT = 0.25
+_MOST_PRICES, _PRICE_STEP = 6, 0.8
 SCALES: dict[str, tuple[float, ...]] = {
     "budgets": (0.7, 1.0, 1.4),
     "prices": (0.0, 0.4, 0.8),
@@ -174,7 +176,7 @@ def single_decisions(shop: Shop, *, months: int = 3) -> dict[str, Any]:
     `Shop.advance`, or a function of (shop, months gone by) that gives those of each month.
 
     One per paid channel, one per supplier's order levels, one per sku for the price moves
-    that promise most, one per test that won, one per promotion of the period left out, one
+    that promise most, one per test that won, one per large promotion of the period left out, one
     for all overdue lines chased and one for the lines worth their haste.
     """
     sim, world = shop._sim, shop._sim.world
@@ -189,7 +191,7 @@ def single_decisions(shop: Shop, *, months: int = 3) -> dict[str, Any]:
         options[f"price {sku}"] = {"prices": {sku: price}}
     ahead = world.promotions(sim.day + round(months * _DAYS_A_MONTH))
     for promo in ahead:
-        if promo.first >= sim.day and len(promo.skus):
+        if promo.first >= sim.day and len(promo.skus) and promo.lift >= _LARGE_LIFT:
             options[f"without {promo.promo_id}"] = {"cancelled": [promo.promo_id]}
     for how, rows in _worth_haste(shop).items():
         if rows:

@@ -23,7 +23,7 @@ from playbook.errors import PlaybookError
 from playbook.messages import say
 from playbook.methods.demand import DemandLaw, SalesWeeks, fit_demand
 from playbook.methods.uncensored import level_around, sold_out_exposure
-from playbook.store import expression
+from playbook.store import distinct_rows, expression
 
 __all__ = [
     "ISSUES",
@@ -198,7 +198,7 @@ def _weekly_sums(
     starts = pd.date_range(start, periods=n_weeks, freq="7D")
     is_stock_known = bool(days.filter(days.is_stocked.notnull()).count().to_pandas())
     is_open = days.is_trading if "is_trading" in days.columns else days.units.notnull()
-    opened = days.filter(is_open.fill_null(False)).select("day_on").distinct()
+    opened = distinct_rows(days.filter(is_open.fill_null(False)), "day_on")
     opened = opened.group_by(week=week_number(opened.day_on, start)).aggregate(n=_.count())
     traded = opened.to_pandas().set_index("week")["n"].reindex(range(n_weeks), fill_value=0)
     long = sums.order_by("sku", "week").to_pandas()

@@ -7,8 +7,6 @@ after and says so.
 
 from __future__ import annotations
 
-import datetime as dt
-import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -19,15 +17,20 @@ from pandas import DataFrame
 
 from playbook.chapters.registry import chapter
 from playbook.errors import PlaybookError
-from playbook.messages import read_yaml
-from playbook.runs.folders import first_versions, published_months, read_json, shop_folder
+from playbook.runs.answer_sheet import COLUMNS, checked_answers, read_sheet
+from playbook.runs.folders import (
+    first_versions,
+    published_months,
+    read_json,
+    shop_folder,
+)
+from playbook.runs.kept import LOG, READ_LATER, read_kept
 from playbook.runs.track_record import headline_of
+from playbook.store.write import held
 from playbook.tables import empty, returns, schema
 
-__all__ = ["ANSWERS", "accepted_targets", "answers", "followup", "read_back", "targets_in_force"]
+__all__ = ["accepted_targets", "answers", "followup", "read_back", "targets_in_force"]
 
-ANSWERS = ("proposed", "accepted", "changed", "declined", "done")
-COLUMNS = ["decision_id", "status", "done_on", "done_size", "note"]
 TAKEN = ("accepted", "changed", "done")
 IDLE = ("blocked", "go")  # nobody can do or leave these
 RENAMED = {
@@ -42,8 +45,8 @@ def answers(months: str | Path) -> DataFrame:
     """What people answered, one row per decision: decision_id, status, done_on,
     done_size, note.
     """
-    path = Path(months) / "decisions_log.parquet"
-    return pd.read_parquet(path) if path.exists() else DataFrame(columns=COLUMNS)
+    found = read_kept(Path(months) / LOG, COLUMNS)
+    return DataFrame(columns=COLUMNS) if found is None else found
 
 
 @returns("runs.followup")
@@ -77,7 +80,8 @@ def _decisions_of(months: list[Path], notebook: str = "*") -> DataFrame:
     paths = [
         path for month in months for path in sorted(month.glob(f"{notebook}/decisions.parquet"))
     ]
-    frames = [pd.read_parquet(path) for path in paths]
+    needed = READ_LATER["*/decisions.parquet"]
+    frames = [frame for path in paths if (frame := read_kept(path, needed)) is not None]
     frames = [frame for frame in frames if len(frame)] or frames
     return pd.concat(frames, ignore_index=True) if frames else DataFrame()
 
@@ -140,148 +144,65 @@ def read_back(file: Path, store: str, runs: str | Path = "runs") -> dict[str, An
 
     Every row is checked first; one that is wrong refuses the whole file, and the log
     stays as it was. Rows left at `proposed` without a note count as unanswered. A later
-    file wins over an earlier one, decision by decision.
+    file wins over an earlier one, decision by decision. Gives the counts of rows: read,
+    unanswered, blocked, empty, which add up to `rows`.
     """
     from playbook.store import open_store
 
-    folder = shop_folder(runs, open_store(store).name)
-    known = _published_ids(folder)
+    shop = open_store(store).name
+    folder = shop_folder(runs, shop)
+    known = _published(folder)
     if not known:
-        raise PlaybookError("runs.no_decisions", store=store, file=folder)
-    filled = _checked_answers(_read_sheet(Path(file)), known, Path(file))
+        raise PlaybookError("runs.no_decisions", store=shop, file=folder)
+    sheet = read_sheet(Path(file))
+    filled, left = checked_answers(sheet, known, Path(file))
     is_answered = filled["status"].ne("proposed") | filled["note"].ne("") | filled["done_on"].ne("")
-    given = filled[is_answered]
+    given = filled[is_answered | filled["done_size"].notna()]
+    with held(folder / ".decisions_log.lock", "runs.answers_at_work", wait_seconds=30):
+        set_aside = _set_log_aside(folder)
+        _add_to_log(folder, given)
+    return {
+        "store": shop,
+        "file": str(file),
+        "rows": len(sheet),
+        "read": len(given),
+        "unanswered": len(filled) - len(given),
+        **left,
+        "statuses": {s: int(n) for s, n in given["status"].value_counts().sort_index().items()},
+        "set_aside": set_aside,
+    }
+
+
+def _add_to_log(folder: Path, given: DataFrame) -> None:
     earlier = answers(folder)
     earlier = earlier[~earlier["decision_id"].isin(given["decision_id"])]
     frames = [frame for frame in (earlier, given) if len(frame)] or [given]
     log = pd.concat(frames, ignore_index=True).sort_values("decision_id", ignore_index=True)
     part = folder / ".decisions_log.part"
-    log.astype({"done_size": "float64"}).to_parquet(part, index=False)
-    os.replace(part, folder / "decisions_log.parquet")
-    return {
-        "store": store,
-        "file": str(file),
-        "read": len(given),
-        "unanswered": len(filled) - len(given),
-        "statuses": {s: int(n) for s, n in given["status"].value_counts().sort_index().items()},
-    }
+    log[COLUMNS].astype({"done_size": "float64"}).to_parquet(part, index=False)
+    os.replace(part, folder / LOG)
 
 
-def _published_ids(folder: Path) -> set[str]:
-    ids: set[str] = set()
-    for month in published_months(folder):
-        for path in month.glob("*/decisions.parquet"):
-            ids |= set(pd.read_parquet(path, columns=["decision_id"])["decision_id"])
-    return ids
-
-
-def _read_sheet(path: Path) -> DataFrame:
-    """The table that has a decision_id column, every cell as it was typed."""
-    if not path.is_file():
-        raise PlaybookError("runs.no_such_file", file=path)
-    try:
-        if path.suffix.lower() == ".csv":
-            sheets = _read_csv(path)
-        else:
-            sheets = pd.read_excel(
-                path,
-                sheet_name=None,
-                engine="calamine",
-                dtype=object,
-            )
-    except Exception as error:  # calamine's own kinds have no common base
-        reason = str(error).splitlines()[0]
-        raise PlaybookError("runs.unreadable_answers", reason=reason, file=path) from None
-    for frame in sheets.values():
-        if {"decision_id", "status"} <= set(frame.columns):
-            return frame
-    raise PlaybookError("runs.no_answer_columns", file=path, column="decision_id")
-
-
-def _read_csv(path: Path) -> dict[str, DataFrame]:
-    try:
-        return {
-            "": pd.read_csv(
-                path,
-                dtype=str,
-                encoding="utf-8-sig",
-                keep_default_na=False,
-            )
-        }
-    except UnicodeDecodeError:
-        return {
-            "": pd.read_csv(
-                path,
-                dtype=str,
-                encoding="gb18030",
-                keep_default_na=False,
-            )
-        }
-
-
-def _checked_answers(frame: DataFrame, known: set[str], path: Path) -> DataFrame:
-    """The answers in plain types; PlaybookError names the rows (as the sheet counts
-    them) that are wrong. Rows of blocked sections, which decisions.csv lists too, are
-    nobody's to answer.
+def _set_log_aside(folder: Path) -> str:
+    """A log that cannot be read is kept under another name before a new one is written;
+    gives that name, empty where nothing was wrong.
     """
-    rows = frame.reindex(columns=COLUMNS)
-    rows = rows.assign(decision_id=rows["decision_id"].map(_text), row=np.arange(len(rows)) + 2)
-    rows = rows[rows["decision_id"] != ""]
-    status = rows["status"].map(_text).str.lower()
-    sizes = rows["done_size"].map(_text).astype(str).str.replace(",", "")
-    rows = rows.assign(
-        status=status.map(_status_of).replace("", "proposed"),
-        note=rows["note"].map(_text),
-        done_on=rows["done_on"].map(_day),
-        done_size=pd.to_numeric(sizes, errors="coerce").astype(float),
-        sizes=sizes,
-    )
-    rows = rows[rows["status"] != "blocked"]
-    is_done = rows["status"] == "done"
-    rules = (
-        ("decision_id", "answer_unknown", ~rows["decision_id"].isin(known)),
-        ("decision_id", "answer_twice", rows.duplicated("decision_id", keep=False)),
-        ("status", "answer_status", ~rows["status"].isin(ANSWERS)),
-        ("done_on", "answer_day", rows["done_on"].isna()),
-        ("done_on", "answer_done_without_day", is_done & (rows["done_on"] == "")),
-        ("done_size", "answer_size", rows["done_size"].isna() & (rows["sizes"] != "")),
-    )
-    for column, rule, is_wrong in rules:
-        if is_wrong.any():
-            shown = ", ".join(map(str, rows.loc[is_wrong, "row"].head(5)))
-            about = {
-                "which": shown,
-                "known": ", ".join(ANSWERS),
-                "file": path,
-                "column": column,
-            }
-            raise PlaybookError(f"runs.{rule}", rows=int(is_wrong.sum()), **about)
-    return rows[COLUMNS].reset_index(drop=True)
+    path = folder / LOG
+    if not path.exists() or read_kept(path, COLUMNS) is not None:
+        return ""
+    number = 1
+    while (aside := folder / f"decisions_log.damaged{number}.parquet").exists():
+        number += 1
+    os.replace(path, aside)
+    return aside.name
 
 
-def _status_of(text: str) -> str:
-    """The status a cell names, in any language of the labels."""
-    return answer_words().get(text, text)
-
-
-@functools.cache
-def answer_words() -> dict[str, str]:
-    """What people write for a status -> the status."""
-    stated = read_yaml(Path(__file__).with_name("answers.yaml"))
-    return {text: status for status, texts in stated.items() for text in texts}
-
-
-def _text(value: Any) -> str:
-    is_missing = value is None or (pd.api.types.is_scalar(value) and pd.isna(value))
-    return "" if is_missing else str(value).strip().lstrip("'")
-
-
-def _day(value: Any) -> str | None:
-    """A day as YYYY-MM-DD, empty when nothing was written, None when it is no day."""
-    if isinstance(value, (dt.date, dt.datetime)):
-        return str(value)[:10]
-    text = _text(value)
-    try:
-        return dt.date.fromisoformat(text[:10].replace("/", "-")).isoformat() if text else ""
-    except ValueError:
-        return None
+def _published(folder: Path) -> dict[str, str]:
+    """Every decision ever published -> its action."""
+    known: dict[str, str] = {}
+    for month in published_months(folder):
+        for path in sorted(month.glob("*/decisions.parquet")):
+            found = read_kept(path, ["decision_id", "action"])
+            if found is not None:
+                known |= dict(zip(found["decision_id"], found["action"], strict=True))
+    return known

@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from playbook.errors import Blocked, PlaybookError
+from playbook.hidden import hidden
 from playbook.runs.folders import write_text
 from playbook.runs.kernels import RUNNING, register_engine
 from playbook.translation import in_language
+from playbook.written import numbers_written
 
 __all__ = [
     "Outcome",
@@ -109,9 +111,11 @@ def _parsed(text: str) -> Any:
     import yaml
 
     try:
-        return yaml.safe_load(text)
+        found = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
+    number = numbers_written([text])[0] if isinstance(found, str) else None
+    return found if number is None else int(number) if number == int(number) else number
 
 
 def notebook_code(path: Path) -> str:
@@ -196,7 +200,9 @@ def execute_notebook(
     text, trace = f"{type(problem).__name__}: {problem}", ""
     if isinstance(problem, PapermillExecutionError):
         text, trace = f"{problem.ename}: {problem.evalue}", "\n".join(problem.traceback)
-    text, trace = (_replaced(_plain(told), replacements or {}) for told in (text, trace))
+    text, trace = (
+        hidden(_replaced(_plain(told), replacements or {}), is_error=True) for told in (text, trace)
+    )
     cell, section = watch.place()
     return Outcome(source.stem, "failed", seconds, cell + 1, section, text, trace)
 
@@ -283,7 +289,22 @@ def _save(nb: Any, target: Path, replacements: dict[str, str]) -> None:
             cell.source = re.sub(r"(?m)^(out|reviewed) = .*$", r'\1 = ""', cell.source)
     nb.metadata["language_info"] = {"name": "python"}
     quoted = {json.dumps(k)[1:-1]: json.dumps(v)[1:-1] for k, v in replacements.items()}
-    write_text(target, _replaced(nbformat.writes(nb, indent=1), quoted) + "\n")
+    for output in (o for cell in nb.cells for o in cell.get("outputs", [])):
+        _hide_in_error(output)
+    write_text(target, hidden(_replaced(nbformat.writes(nb, indent=1), quoted)) + "\n")
+
+
+def _hide_in_error(output: Any) -> None:
+    """What a kernel says when it fails may name the user and the server."""
+    if output.output_type == "error":
+        output.evalue = hidden(output.evalue, is_error=True)
+        plain = [_plain(line) for line in output.traceback]
+        output.traceback = [
+            line if (told := hidden(bare, is_error=True)) == bare else told
+            for line, bare in zip(output.traceback, plain, strict=True)
+        ]
+    elif output.output_type == "stream":
+        output.text = hidden(output.text, is_error=output.name == "stderr")
 
 
 def _replaced(text: str, replacements: dict[str, str]) -> str:

@@ -32,7 +32,7 @@ from playbook.runs.cells import (
 )
 from playbook.runs.chapter_page import objective_of, write_chapter
 from playbook.runs.folders import published_months
-from playbook.runs.pack import Pack, latest_figures, open_decisions, ranked, title_of
+from playbook.runs.pack import Pack, latest_figures, listed, ranked, title_of
 from playbook.runs.results import escaped
 from playbook.runs.sentences import ACTIONS_SHOWN, sentences
 from playbook.runs.track_record import restated, track_record
@@ -372,9 +372,9 @@ def _decision_tables(
     if len(first_ones):
         about = Shown(word("decisions"), is_cards=True)
         shown = table_of(_readable(first_ones.head(ACTIONS_SHOWN)), about)
-    proposals, title = open_decisions(decisions), word("all decisions of the month")
+    (proposals, counted), title = listed(pack, decisions), word("all decisions of the month")
     table = table_of(_readable(proposals), Shown(title, rows=FOLDED_ROWS))
-    folded = [_folded(f"{title} ({len(proposals)})", table)]
+    folded = [_folded(f"{title} ({len(proposals)})", table) | {"lines": counted}]
     blocked = decisions[decisions["action"] == "blocked"]
     if len(blocked):
         title = word("what could not be answered")

@@ -23,7 +23,7 @@ import pandas as pd
 from playbook.chapters.registry import place_of
 from playbook.errors import PlaybookError
 from playbook.store import last_day
-from playbook.store.write import try_lock
+from playbook.store.write import held
 
 __all__ = [
     "digest_of",
@@ -36,7 +36,9 @@ __all__ = [
     "only_one",
     "published_months",
     "read_json",
+    "read_record",
     "remove",
+    "require_place",
     "settle",
     "shop_folder",
     "step_aside",
@@ -146,9 +148,7 @@ def only_one(path: Path, month: str) -> Iterator[None]:
     """Two runs of one month at once would overwrite each other; the system frees the
     lock when a run dies.
     """
-    with open(path, "a+b") as handle:
-        if not try_lock(handle):
-            raise PlaybookError("runs.another_run", month=month, file=path)
+    with held(path, "runs.another_run", month=month):
         yield
 
 
@@ -178,6 +178,20 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def read_record(month: Path) -> dict[str, Any]:
+    """The record of a month, run.json; nothing where it cannot be read or is not one."""
+    found = read_json(month / "run.json")
+    notebooks = found.get("notebooks", {})
+    is_record = isinstance(notebooks, dict) and all(isinstance(o, dict) for o in notebooks.values())
+    return found if is_record and isinstance(found.get("month", ""), str) else {}
+
+
+def require_place(path: Path, *, is_folder: bool = True) -> None:
+    """PlaybookError where something else lies in the place of a folder (or file) of ours."""
+    if (path.exists() or path.is_symlink()) and path.is_dir() != is_folder:
+        raise PlaybookError("runs.in_the_way", file=path)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

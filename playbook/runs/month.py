@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
 import shutil
 import sys
 import threading
@@ -35,12 +34,15 @@ from playbook.runs.folders import (
     only_one,
     published_months,
     read_json,
+    read_record,
     remove,
+    require_place,
     settle,
     shop_folder,
     step_aside,
     write_json,
 )
+from playbook.runs.kept import broken_files
 from playbook.runs.pack import pack_version
 from playbook.runs.plan import (
     OURS,
@@ -55,7 +57,11 @@ from playbook.runs.progress import Progress
 from playbook.runs.titles import named_titles
 from playbook.store import Store, open_store
 from playbook.store.derived import DERIVED
+from playbook.store.engine import memory_limit
+from playbook.store.open import hand_over
 from playbook.store.readiness import verdict
+from playbook.store.state import state_of
+from playbook.store.write import reading
 
 __all__ = ["HowToRun", "Run", "run_month"]
 
@@ -115,10 +121,10 @@ def run_month(
 
 def _run(store: str, month: str | None, wish: Wish, how: HowToRun) -> Run:
     if how.memory:
-        if not re.fullmatch(r"\d+(\.\d+)?\s*([KMGT]i?B|%)", how.memory):
-            raise PlaybookError("runs.no_memory", given=how.memory)
+        memory_limit(how.memory)  # refuses what is none
         os.environ["PLAYBOOK_MEMORY"] = how.memory  # inherited by every kernel
     shop = open_store(store, until=wish.until or month, memory=how.memory)
+    store = hand_over(store)
     if not shop.is_month_complete and not (how.allow_partial or wish.until):
         raise PlaybookError(
             "runs.month_not_complete",
@@ -127,6 +133,16 @@ def _run(store: str, month: str | None, wish: Wish, how: HowToRun) -> Run:
             last=shop.observed_to,
             table="orders",
         )
+    with reading(shop.folder):
+        state = state_of(shop)
+        if not shop.on_server and state != shop.content:
+            # an import ended between the opening and the lock
+            shop = open_store(store, until=wish.until or month, memory=how.memory)
+            state = shop.content
+        return _run_opened(shop, store, wish, how, state)
+
+
+def _run_opened(shop: Store, store: str, wish: Wish, how: HowToRun, state: str) -> Run:
     folder = shop_folder(how.runs, shop.name)
     final, partial = folder / shop.month, folder / f".{shop.month}.partial"
     chapters = plan_chapters(
@@ -136,13 +152,15 @@ def _run(store: str, month: str | None, wish: Wish, how: HowToRun) -> Run:
         wish,
     )
     verdict = _verdict(shop)
+    for place in (folder, final, partial, step_aside(final)):
+        require_place(place)
     folder.mkdir(parents=True, exist_ok=True)
-    with only_one(folder / f".{shop.month}.lock", shop.month):
+    lock = folder / f".{shop.month}.lock"
+    require_place(lock, is_folder=False)
+    with only_one(lock, shop.month):
         settle(final)
-        work = _Work(
-            shop, final, partial, chapters, how, verdict, replacements(shop, store, partial)
-        )
-        work.is_selection = bool(wish.only)
+        work = _Work(shop, final, partial, chapters, how, verdict, replacements(shop, partial))
+        work.is_selection, work.state = bool(wish.only), state
         return work.go()
 
 
@@ -160,10 +178,15 @@ class _Work:
     verdict: dict[str, Any]
     replacements: dict[str, str]
     is_selection: bool = False
+    state: str = ""
 
     def go(self) -> Run:
         """Execute what is missing, write the pack, publish."""
-        before = read_json(self.final / "run.json")
+        before = read_record(self.final)
+        self.set_aside = broken_files(self.final.parent, before=self.shop.month)
+        if self.how.console is not None:
+            for told in self.set_aside:
+                self.how.console.print(say("runs.went_without", **told), highlight=False)
         if self.is_selection and before and before.get("fingerprint") != self.shop.fingerprint:
             raise PlaybookError("runs.other_inputs", month=self.shop.month, file=self.final)
         # live or replayed: a month stays what it was first published as
@@ -319,6 +342,7 @@ class _Work:
         """Write the pack and put the month in its place; a month that would be the same
         is left alone.
         """
+        self._prove_state()
         titles = named_titles(self.shop, self.partial)
         record = self._write_record("complete") | {"pack": pack_version(self.final)}
         record["titles"] = titles
@@ -336,6 +360,21 @@ class _Work:
         os.rename(self.partial, self.final)
         settle(self.final)
         return Run(self.final, status, True, record)
+
+    def _prove_state(self) -> None:
+        """The store is what it was when the month began, and every chapter read that;
+        PlaybookError else, and what was made from two states is thrown away.
+        """
+        what = ""
+        for chapter in self.chapters:
+            read = read_json(self.partial / chapter.name / "notes.json").get("content", "")
+            if chapter.is_chosen and read and read != self.shop.content:
+                what = say("runs.other_state", name=chapter.name)
+        if not what and state_of(self.shop, anew=True) != self.state:
+            what = say("runs.fingerprint_moved")
+        if what:
+            remove(self.partial)
+            raise PlaybookError("runs.store_changed", month=self.shop.month, what=what)
 
     def _write_record(self, state: str) -> dict[str, Any]:
         """run.json: what was run, from which inputs, by which code, and what became of
@@ -364,6 +403,7 @@ class _Work:
             "earlier_packs": self._earlier_packs(outcomes),
             "notebooks": outcomes,
         }
+        record |= {"set_aside": self.set_aside} if self.set_aside else {}
         write_json(self.partial / "run.json", record)
         return record
 
@@ -371,7 +411,7 @@ class _Work:
         """This month's earlier versions, oldest first; the one standing is among them
         if its figures differ.
         """
-        moved = figures_differ(read_json(self.final / "run.json"), {"notebooks": listed})
+        moved = figures_differ(read_record(self.final), {"notebooks": listed})
         return [p.name for p in earlier_versions(self.final)] + [self.final.name] * moved
 
     def _read_by_review(self) -> list[Any]:
@@ -394,7 +434,7 @@ class _Work:
     def _newest(self) -> dict[str, Any]:
         """The newest published month's record, for how long each chapter usually takes."""
         months = published_months(self.final.parent)
-        return read_json(months[-1] / "run.json") if months else {}
+        return read_record(months[-1]) if months else {}
 
 
 class _Kernels:
@@ -442,7 +482,7 @@ def _known(month: Path) -> list[Any]:
     """What of a published month the review reads: digests and outcomes, and whether it
     was a replay.
     """
-    record = read_json(month / "run.json")
+    record = read_record(month)
     outcomes = record.get("notebooks", {}).items()
     told = {name: [o.get("digest"), o.get("status")] for name, o in outcomes}
     return [told, record.get("is_replay")]

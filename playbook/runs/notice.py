@@ -48,6 +48,7 @@ def _summed_up(run: Run, pack: Pack) -> dict[str, Any]:
             for name, outcome in outcomes.items()
             if outcome["status"] == "failed"
         },
+        "set_aside": record.get("set_aside", []),
         "decisions": [decision_text(row) for row in first_ones.to_dict("records")],
     }
 
@@ -78,6 +79,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
         )
         for name, outcome in result["failed"].items()
     ]
+    failed += [say("runs.went_without", **told) for told in result.get("set_aside", [])]
     decisions = [
         f"- {d['who']}: {d['what']} {d['how much']} {d['by when']}".rstrip()
         for d in result["decisions"]

@@ -15,14 +15,23 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from playbook.chapters.monthly_review.decisions import WEIGHT
+from playbook.chapters.monthly_review.ranking import WEIGHT, left_out_line
 from playbook.chapters.registry import chapter, place_of
+from playbook.decisions import effect_label
 from playbook.measures.metrics import months_back
 from playbook.runs.chapter_page import drawn, lesson_figures
 from playbook.runs.folders import digest_text, published_months
 from playbook.runs.titles import told_titles
 
-__all__ = ["Pack", "latest_figures", "open_decisions", "pack_version", "ranked", "title_of"]
+__all__ = [
+    "Pack",
+    "latest_figures",
+    "listed",
+    "open_decisions",
+    "pack_version",
+    "ranked",
+    "title_of",
+]
 
 UNKNOWN_WEIGHT = 0.5  # of an effect whose confidence nobody stated
 
@@ -104,19 +113,43 @@ class Pack:
         return order.drop(columns=["_blocked", "_worth"]).assign(titles=titles.to_numpy())
 
 
+def listed(pack: Pack, decisions: DataFrame) -> tuple[DataFrame, list[str]]:
+    """The open decisions worth a reader's time, and one line that counts the others; all
+    of them, and no line, where the review left none out.
+    """
+    proposals, left = open_decisions(decisions), pack.reviewed("left_out")
+    if left is None or "decision_id" not in left:
+        return proposals, []
+    floor = pack.reviewed("list_floor")
+    least = 0.0 if floor is None else float(floor["floor"].iloc[0])
+    line = left_out_line(left, floor=least, currency=pack.record["currency"])
+    return proposals[~proposals["decision_id"].isin(left["decision_id"])], [line]
+
+
 def open_decisions(decisions: DataFrame) -> DataFrame:
     """The decisions that were not blocked by something missing."""
     return decisions[decisions["action"] != "blocked"] if len(decisions) else decisions
 
 
 def ranked(pack: Pack, decisions: DataFrame) -> DataFrame:
-    """The review's ranked list; where it wrote none, every open decision in the pack's
-    own order.
+    """The review's ranked list, with what each row wins in the next quarter after discount
+    as its effect; where it wrote none, every open decision in the pack's own order.
     """
-    listed = pack.table(pack.review, "ranked")
-    if listed is None or "decision_id" not in listed:
+    best = pack.table(pack.review, "ranked")
+    if best is None or "decision_id" not in best:
         return open_decisions(decisions)
-    return listed[["decision_id"]].merge(decisions, on="decision_id")
+    ends = {"worth": "expected_effect", "worth_low": "effect_low", "worth_high": "effect_high"}
+    if not set(ends) <= set(best):
+        return best[["decision_id"]].merge(decisions, on="decision_id")
+    rows = best[["decision_id", *ends]].merge(decisions, on="decision_id")
+    is_known = rows["worth"].notna()
+    for won, effect in ends.items():
+        rows[effect] = rows[won].where(is_known, rows[effect])
+    currency = pack.record["currency"]
+    kinds = rows["effect_kind"].astype(object).fillna("")
+    told = [effect_label(kind, "quarter", currency) for kind in kinds]
+    rows["effect_unit"] = pd.Series(told, rows.index).where(is_known, rows["effect_unit"])
+    return rows.drop(columns=list(ends))
 
 
 def latest_figures(pack: Pack) -> DataFrame:

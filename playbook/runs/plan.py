@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from playbook.chapters.registry import chapter as registered
 from playbook.chapters.registry import place_of
@@ -26,7 +25,9 @@ from playbook.messages import language, say
 from playbook.places import shipped
 from playbook.runs.execute import Outcome, declared_parameters, notebook_code, typed_parameter
 from playbook.runs.folders import digest_text, published_months, shop_folder
+from playbook.runs.kept import read_kept
 from playbook.store import Store, open_store
+from playbook.store.open import as_parameter
 from playbook.translation import in_language
 
 __all__ = [
@@ -152,7 +153,7 @@ def plan_chapters(shop: Store, store: str, out: Path, wish: Wish | None = None) 
     _refuse_unknown(wish.parameters, {name: declared[name] for name in chosen})
     fixed = {
         "month": wish.until or shop.month,
-        "store": _place(store),
+        "store": as_parameter(store),
         "out": str(out),
         "reviewed": str(out),
     }
@@ -192,13 +193,8 @@ def plan_chapters(shop: Store, store: str, out: Path, wish: Wish | None = None) 
 
 
 def _own_notebooks(shop: Store) -> list[Path]:
-    own = Path(shop.where) / "notebooks"
-    return [own] if "://" not in shop.where and own.is_dir() else []
-
-
-def _place(store: str) -> str:
-    """A store as a notebook takes it, wherever it is opened from."""
-    return str(Path(store).resolve()) if "://" not in store and Path(store).is_dir() else store
+    own = shop.folder / "notebooks" if shop.folder else None
+    return [own] if own and own.is_dir() else []
 
 
 def code_version() -> str:
@@ -223,24 +219,18 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def replacements(shop: Store, store: str, out: Path) -> dict[str, str]:
-    """Texts that must not outlive the run, and what to write instead: machine paths and
-    all of a database address.
+def replacements(shop: Store, out: Path) -> dict[str, str]:
+    """Machine paths, which must not outlive the run, and what to write instead. What an
+    address holds is hidden beside them, whatever it is.
     """
     project, home = Path(__file__).resolve().parents[2], Path.home()
     texts = {
         str(out): "",
-        shop.where: shop.name,
         f"{project}{os.sep}": "",
         f"{home}{os.sep}": f"~{os.sep}",
     }
-    if "://" in store:
-        address = urlsplit(store)
-        for part in (address.netloc, address.password, address.hostname):
-            texts[part or ""] = "…"
-        texts[store] = shop.name
-    elif Path(store).is_dir():
-        texts[_place(store)] = shop.name
+    if shop.folder:
+        texts |= {str(shop.folder): shop.name, str(shop.folder.resolve()): shop.name}
     return {old: new for old, new in texts.items() if len(old) > LEAST_HIDDEN}
 
 
@@ -304,10 +294,11 @@ def working_copy(chapter: str, store: str, month: str | None, into: Path) -> Pat
         raise PlaybookError("runs.no_chapter", name=chapter, known=", ".join(paths))
     name = min(names)
     notebook = json.loads(paths[name].read_text(encoding="utf-8"))
+    place = as_parameter(store)
     for cell in in_language(notebook["cells"], paths[name]):
         if "parameters" in cell.get("metadata", {}).get("tags", []):
             text = "".join(cell["source"])
-            for key, value in (("month", shop.month), ("store", _place(store))):
+            for key, value in (("month", shop.month), ("store", place)):
                 literal = json.dumps(value, ensure_ascii=False)
                 line = rf"(?m)^({key}: str = ).*?(  #.*)?$"
                 text = re.sub(line, lambda m, v=literal: m[1] + v + (m[2] or ""), text)
@@ -326,8 +317,6 @@ def segment_members(store: str, month: str | None, runs: str | Path) -> tuple[Pa
     """The store's folder, and the table of the chapter on segments that says which
     customer is in which segment.
     """
-    import pyarrow.parquet as pq
-
     shop = open_store(store, until=month)
     home = shop_folder(runs, shop.name)
     months = [
@@ -336,6 +325,6 @@ def segment_members(store: str, month: str | None, runs: str | Path) -> tuple[Pa
     segmentation = registered("segmentation").notebook
     for folder in reversed(months):
         for path in sorted(folder.glob(f"{segmentation}/tables/*.parquet")):
-            if {"customer_id", "segment"} <= set(pq.read_schema(path).names):
-                return Path(shop.where), path
+            if read_kept(path, ("customer_id", "segment")) is not None:
+                return shop.folder or Path(), path
     raise PlaybookError("runs.no_segments", shop=shop.name, file=home)

@@ -20,10 +20,12 @@ from pandas import DataFrame
 
 from playbook.chapters.registry import chapter
 from playbook.decisions import Decision
-from playbook.errors import Blocked, PlaybookError
+from playbook.errors import Blocked, EngineFailed, PlaybookError
 from playbook.messages import say
 from playbook.places import project_folder
+from playbook.runs.folders import shop_folder
 from playbook.tables import schema
+from playbook.written import clean_text
 
 if TYPE_CHECKING:
     from playbook.store import Store
@@ -43,7 +45,18 @@ __all__ = [
 
 HEADLINE_COLUMNS = schema("runs.headline").names
 PREDICTION_COLUMNS = schema("runs.predictions").names
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of one
+FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+)  # what a spreadsheet takes for the start of one
 DECISION_COLUMNS = [
     "month",
     "store",
@@ -116,9 +129,11 @@ class Results:
         """True when every table or column named is there; otherwise one `blocked`
         decision per missing thing.
         """
-        missing = [n for n in names if self.shop is None or not self.shop.has(n)]
+        missing = [n for n in names if self.shop is None or not self._is_there(n)]
         for name in missing:
-            why = say("runs.needs_column" if "." in name else "runs.needs_table", name=name)
+            is_there = self.shop is not None and self.shop.has(name)
+            asked = "runs.needs_column" if "." in name else "runs.needs_table"
+            why = say("runs.needs_sales" if is_there else asked, name=name)
             self.block(
                 section,
                 needs=name,
@@ -127,6 +142,13 @@ class Results:
             )
         self._note()
         return not missing
+
+    def _is_there(self, name: str) -> bool:
+        """Is there such a table or column, and where sales are asked for, a sale in it: an
+        order that counts, a product sold.
+        """
+        sales = {"orders": "sales_orders", "order_lines.sku": "sku_days"}
+        return self.shop.has(name) and (name not in sales or self.shop.has(sales[name]))
 
     def require(self, *names: str, section: str, owner_role: str = "data owner") -> None:
         """End the notebook here, blocked and not failed, at the first table or column that
@@ -166,6 +188,8 @@ class Results:
         """
         try:
             return make(*given, **knobs)
+        except EngineFailed:
+            raise
         except PlaybookError as refused:
             why = refused.message
             self.block(
@@ -257,7 +281,8 @@ class Results:
     def _note(self) -> None:
         if self.folder is not None:
             rows = {name: n for name, n in self._rows.items() if not name.startswith("figure ")}
-            notes = {"rows": rows, "blocked": self._blocked}
+            content = "" if self.shop is None else self.shop.content
+            notes = {"rows": rows, "blocked": self._blocked, "content": content}
             text = json.dumps(
                 notes,
                 indent=1,
@@ -311,20 +336,27 @@ def _save(frame: DataFrame, path: Path) -> None:
 
 
 def escaped(frame: DataFrame) -> DataFrame:
-    """Text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    """A frame as every CSV of ours is written: texts without what no reader sees, and one
+    that a spreadsheet would run as a formula with a leading apostrophe; names of columns too.
+    """
     safe = frame.copy()
     for column in safe.select_dtypes(include=["object", "string", "category"]):
-        text = safe[column].astype("object")
-        is_formula = text.map(lambda v: isinstance(v, str) and v.startswith(FORMULA))
-        safe[column] = text.where(~is_formula, "'" + text.astype(str))
-    return safe
+        safe[column] = safe[column].astype("object").map(_safe_text)
+    return safe.rename(columns=_safe_text)
+
+
+def _safe_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = clean_text(value)
+    return f"'{text}" if text.lstrip("\n").startswith(FORMULA) else text
 
 
 def month_folder(given: str, *, store: str, month: str) -> Path:
     """The month folder to review: the one given, or `runs/<store>/<month>` of this
-    project.
+    project, `store` being the shop's name.
     """
-    return Path(given) if given else project_folder() / "runs" / Path(store).name / month
+    return Path(given) if given else shop_folder(project_folder() / "runs", store) / month
 
 
 def read_results(folder: str | Path) -> dict[str, DataFrame]:

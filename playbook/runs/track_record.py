@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from playbook.runs.folders import first_versions, read_json
+from playbook.runs.folders import first_versions, read_json, read_record
+from playbook.runs.kept import HEADLINE, READ_LATER, read_kept
 from playbook.tables import empty, frame_of, returns, schema
 
 __all__ = [
@@ -151,10 +152,12 @@ def _predictions(months: Path, *, before: str) -> DataFrame:
     """Predictions as first published; a month looked at before its end predicts nothing."""
     frames = []
     for path in first_versions(months):
-        file = path / "predictions.parquet"
-        is_earlier = path.name[:7] < before and file.exists()
-        if is_earlier and not read_json(path / "run.json").get("is_partial"):
-            frames.append(pd.read_parquet(file).assign(made_in=path.name[:7]))
+        record = read_record(path)
+        if path.name[:7] >= before or not record or record.get("is_partial"):
+            continue
+        made = read_kept(path / "predictions.parquet", READ_LATER["predictions.parquet"])
+        if made is not None:
+            frames.append(made.assign(made_in=path.name[:7]))
     return pd.concat(frames, ignore_index=True) if frames else DataFrame()
 
 
@@ -162,7 +165,8 @@ def headline_of(folder: Path) -> DataFrame:
     """All chapters' headline series stacked, the first chapter that reports a metric
     and month winning.
     """
-    frames = [pd.read_parquet(f) for f in sorted(folder.glob("*/headline.parquet"))]
+    found = (read_kept(f, HEADLINE) for f in sorted(folder.glob("*/headline.parquet")))
+    frames = [frame for frame in found if frame is not None]
     if not frames:
         return DataFrame(columns=["metric", "month", "amount", "status"])
     return pd.concat(frames, ignore_index=True).drop_duplicates(["metric", "month"])

@@ -19,10 +19,11 @@ from pandas import DataFrame
 from playbook.chapters.registry import chapter
 from playbook.measures.metrics import METRICS, definitions
 from playbook.messages import language, read_yaml, say
-from playbook.runs.answers import ANSWERS
+from playbook.runs.answer_sheet import ANSWERS
 from playbook.runs.cells import ABOUT_ONE_PERSON, word
 from playbook.runs.pack import Pack, latest_figures, open_decisions, title_of
 from playbook.runs.sentences import sentences
+from playbook.written import clean_text
 
 __all__ = ["FILLED_IN", "write_workbook"]
 
@@ -181,7 +182,7 @@ class _Sheets:
         elif (day := _day_of(value, column)) is not None:
             sheet.write_datetime(*place, day, formats["day"])
         elif isinstance(value, str) or not hasattr(value, "__float__"):
-            sheet.write_string(*place, str(value)[:TEXT_LIMIT], formats["text"])
+            sheet.write_string(*place, clean_text(str(value))[:TEXT_LIMIT], formats["text"])
         elif math.isfinite(float(value)):
             sheet.write_number(*place, float(value), formats[_number_format(value, column)])
 

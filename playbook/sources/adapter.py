@@ -21,6 +21,7 @@ from playbook.errors import PlaybookError
 from playbook.messages import read_yaml, say
 from playbook.sources import clean
 from playbook.sources.read import Sheet, normalised
+from playbook.sources.records import require_all_read
 from playbook.sources.sum_rows import take_off_daily_sums
 from playbook.store.contract import TABLES, Column
 from playbook.store.write import quoted
@@ -258,6 +259,7 @@ class Delivery:
         self._check_duplicates()
         self._refuse_rounded_people()
         self._read_columns()
+        require_all_read(self.con, self.sheet, "raw")
         self._strip_wrappers()
         if self.sheet.rejects:
             self.reject_lines = self.con.execute(
@@ -673,10 +675,10 @@ class Delivery:
         shapes = (
             r"[1-9][0-9]{0,2}\.[0-9]{3}",
             r"[1-9][0-9]{0,2}(\.[0-9]{3}){2,}",
-            r"(0|[0-9]{4,})\.[0-9]{3}",
+            r"(0|[0-9]{4,})\.[0-9]{3}|[0-9]+\.([0-9]{1,2}|[0-9]{4,})",
         )
         tests = ", ".join(
-            f"count(*) FILTER (regexp_full_match({n}, '[^0-9.]*{shape}[^0-9.]*'))"
+            f"count(*) FILTER (regexp_full_match({n}, '[^0-9.]*({shape})[^0-9.]*'))"
             for shape in shapes
             for n in money
         )

@@ -27,6 +27,8 @@ import duckdb
 from playbook.errors import PlaybookError
 from playbook.sources.bigquery import NESTED, flat
 from playbook.sources.east_asian import is_shift_jis, japanese_encoding
+from playbook.sources.records import Records, Shape, reader_limits, records_in
+from playbook.store.engine import refused_by_engine
 from playbook.store.write import quoted
 
 __all__ = ["Sheet", "digest", "normalised", "open_sheets"]
@@ -73,6 +75,10 @@ class Sheet:
     sheet: str = ""
     rejects: str = ""  # name of the table that collects the lines the reader could not split
     is_decimal_comma: bool = False
+    text: Path | None = None  # the text the engine reads, `skip` records above its first row
+    skip: int = 0
+    blank_above: int = 0
+    records: Records | None = None
 
     @functools.cached_property
     def names(self) -> list[str]:
@@ -159,18 +165,21 @@ def _text(
     if at < 0:
         return [Sheet(path, sha256, headers, "", preamble, encoding, delimiter)]
     headers += [""] * _unnamed_columns(head, delimiter, line, len(headers))
-    skip = line
+    # the engine skips records, not lines: a header's cell may hold a line break
+    skip = at + 1
+    blank_above = sum(not text.strip("\r\n") for text in preamble)
     if is_sectioned([normalised(h) for h in headers]):
         rest = _cut_section(path_text, scratch / f"{tag}.section", line)
-        path_text, skip = scratch / f"{tag}.section", 0
+        path_text, skip, blank_above = scratch / f"{tag}.section", 0, 0
         if rest:
             repaired["lines of other tables in the file, not read"] = rest
     rejects = f"rejects_{tag}"
+    records = records_in(path_text, Shape(delimiter, len(headers)))
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(headers)))
     scan = (
         f"read_csv({quoted(path_text)}, auto_detect = false, header = false, skip = {skip}, "
         f"columns = {{{columns}}}, delim = {quoted(delimiter)}, quote = '\"', escape = '\"', "
-        "strict_mode = true, max_line_size = 1000000, buffer_size = 4000000, "
+        f"strict_mode = true, {reader_limits(records, path_text, path.name)}, "
         f"store_rejects = true, rejects_table = '{rejects}', rejects_scan = '{rejects}_scan', "
         "rejects_limit = 0)"
     )
@@ -187,6 +196,10 @@ def _text(
             repaired,
             rejects=rejects,
             is_decimal_comma=delimiter == ";",
+            text=path_text,
+            skip=skip,
+            blank_above=blank_above,
+            records=records,
         )
     ]
 
@@ -358,8 +371,15 @@ def _inflated(path: Path, target: Path, opener: Callable) -> Path:
             for block in iter(lambda: packed.read(1 << 22), b""):
                 out.write(block)
     except (OSError, EOFError) as error:
+        _refuse_full_disk(error)
         raise PlaybookError("sources.packed_file_damaged", file=path.name) from error
     return target
+
+
+def _refuse_full_disk(error: Exception) -> None:
+    """A disk without room says nothing of the file."""
+    if (limit := refused_by_engine(error, "")) is not None:
+        raise limit from error
 
 
 def _is_workbook(path: Path) -> bool:
@@ -390,6 +410,7 @@ def _unpacked(path: Path, scratch: Path, tag: str) -> list[Path]:
                         handle.write(block)
                 out.append(target)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
+        _refuse_full_disk(error)
         raise PlaybookError(
             "sources.packed_file_locked", file=path.name, rule=str(error)[:80]
         ) from error
@@ -470,16 +491,19 @@ def _workbook(
         target = scratch / f"{tag}_{i}.csv"
         n_rows = _written(target, begin, rows, at)
         _refuse_full_sheet(path, name, n_rows, (sheet.start or (0, 0))[0])
+        records = records_in(target, Shape(",", len(begin[at])))
         found.append(
             Sheet(
                 path,
                 sha256,
                 [c.strip() for c in begin[at]],
-                _scan_of_sheet(target, len(begin[at])),
+                _scan_of_sheet(target, len(begin[at]), records, path),
                 [",".join(r) for r in begin[:at]],
                 "workbook",
                 first_line=at + 2,
                 sheet=name,
+                text=target,
+                records=records,
             )
         )
     return found or [Sheet(path, sha256, first, "", encoding="workbook")]
@@ -513,12 +537,12 @@ def _refuse_full_sheet(path: Path, name: str, n_rows: int, start: int) -> None:
         )
 
 
-def _scan_of_sheet(target: Path, width: int) -> str:
+def _scan_of_sheet(target: Path, width: int, records: Records, path: Path) -> str:
     columns = ", ".join(f"'c{j}': 'VARCHAR'" for j in range(width))
     return (
         f"read_csv({quoted(target)}, auto_detect = false, header = false, "
         f"columns = {{{columns}}}, delim = ',', quote = '\"', escape = '\"', "
-        "max_line_size = 1000000, buffer_size = 4000000)"
+        f"{reader_limits(records, target, path.name)})"
     )
 
 

@@ -6,6 +6,14 @@ The door of this room: `open_store`, and what chapters need to speak of an opene
 
 from playbook.store.cache import cache_folder
 from playbook.store.open import open_store
-from playbook.store.shop import Store, expression, last_day
+from playbook.store.shop import Store, distinct_rows, expression, last_day, one_if
 
-__all__ = ["Store", "cache_folder", "expression", "last_day", "open_store"]
+__all__ = [
+    "Store",
+    "cache_folder",
+    "distinct_rows",
+    "expression",
+    "last_day",
+    "one_if",
+    "open_store",
+]

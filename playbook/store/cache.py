@@ -1,7 +1,8 @@
 """Where derived tables are kept, and how it is known that they are still right.
 
 A derived table lies in a folder named by a hash of the input files' bytes, the day and
-the code that derives it. Files are hashed once per path, size and time of change.
+the code that derives it. Files are hashed once per path, size, time of change and what the
+file system itself noted of the last change: a copy may keep its size and time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import ibis
 from ibis import Table
 
 from playbook.store.contract import KINDS
+from playbook.store.write import quoted
 
 __all__ = [
     "cache_folder",
@@ -40,6 +42,8 @@ DERIVING = (
     "non_products.yaml",
     "check.py",
     "reconcile.py",
+    "settings.py",
+    "settings.yaml",
 )
 
 
@@ -62,26 +66,36 @@ def code_version() -> str:
     return digest.hexdigest()
 
 
-def content_hash(paths: Iterable[Path]) -> str:
+def content_hash(paths: Iterable[Path], *, anew: bool = False) -> str:
     """A hash of the bytes of those of the files that exist."""
     digest = hashlib.sha256()
     for path in sorted(p for p in paths if p.exists()):
-        digest.update(f"{path.name}:{file_hash(path)}".encode())
+        digest.update(f"{path.name}:{file_hash(path, anew=anew)}".encode())
     return digest.hexdigest()
 
 
-def file_hash(path: Path) -> str:
-    """The SHA-256 of a file, remembered by its path, size and time of change."""
-    stat = path.stat()
-    known_by = f"{path}:{stat.st_size}:{stat.st_mtime_ns}".encode()
-    memo = cache_folder() / "hashes" / hashlib.sha256(known_by).hexdigest()
-    if memo.exists():
+def file_hash(path: Path, *, anew: bool = False) -> str:
+    """The SHA-256 of a file, remembered by its path, place on the disk, size and times;
+    worked out `anew` when what is remembered must not be trusted.
+    """
+    memo = cache_folder() / "hashes" / _known_by(path)
+    if memo.exists() and not anew:
         return memo.read_text()
     with open(path, "rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
     memo.parent.mkdir(parents=True, exist_ok=True)
     write_whole(memo, digest)
     return digest
+
+
+def _known_by(path: Path) -> str:
+    """A name that changes when the file may have changed. The time of change can be set by
+    anybody; the time at which the file system noted it (ctime) cannot, and a replaced file
+    lies in another place.
+    """
+    stat = path.stat()
+    parts = (path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -105,7 +119,7 @@ def write_parquet(con: ibis.BaseBackend, table: Table, path: Path) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.{id(table)}")
     con.raw_sql(
         f"COPY (SELECT {', '.join(columns)} FROM ({ibis.to_sql(table, dialect='duckdb')})) "
-        f"TO '{part}' (FORMAT parquet, COMPRESSION zstd)"
+        f"TO {quoted(part)} (FORMAT parquet, COMPRESSION zstd)"
     )
     os.replace(part, path)
 

@@ -25,7 +25,7 @@ from playbook.errors import PlaybookError
 from playbook.messages import language, say
 from playbook.store.cache import write_whole
 from playbook.store.contract import MONEY, TABLES, Column, Table, ibis_type
-from playbook.store.shop import Store
+from playbook.store.shop import Store, distinct_rows
 from playbook.tables import frame_of
 
 __all__ = ["contract_problems", "identity_problems", "require_contract"]
@@ -232,7 +232,8 @@ def _unconverted(shop: Store, spec: Table, present: list[Column]) -> dict[str, i
 def _unconverted_examples(shop: Store, spec: Table, column: Column) -> str:
     values = shop.delivered[spec.name][column.name]
     is_lost = values.notnull() & values.try_cast(ibis_type(column)).isnull()
-    shown = values.as_table().filter(is_lost).distinct().order_by(column.name).limit(3)
+    lost = distinct_rows(values.as_table().filter(is_lost), column.name)
+    shown = lost.order_by(column.name).limit(3)
     return ", ".join(map(str, shop.con.execute(shown).iloc[:, 0]))
 
 

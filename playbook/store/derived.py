@@ -20,7 +20,7 @@ from ibis import Table, Value, _
 
 from playbook.messages import read_yaml
 from playbook.store.contract import KINDS, MONEY, TABLES
-from playbook.store.shop import Store
+from playbook.store.shop import Store, distinct_rows
 from playbook.store.trading import closures, orders_by_day
 from playbook.tables import schema
 
@@ -279,7 +279,7 @@ def lookback_days(shop: Store) -> int:
     if shop.settings.get("lookback_days") is not None:
         return int(shop.settings["lookback_days"])
     known = _counted(shop).filter(_.customer_id.notnull())
-    days = known.select("customer_id", "ordered_on").distinct()
+    days = distinct_rows(known, "customer_id", "ordered_on")
     before = days.ordered_on.lag().over(ibis.window(group_by="customer_id", order_by="ordered_on"))
     gaps = days.mutate(gap_days=days.ordered_on.delta(before, unit="day")).gap_days
     usual = shop.con.execute(gaps.quantile(LOOKBACK_SHARE))
@@ -486,12 +486,7 @@ def _sold_days(shop: Store) -> Table:
         day_on=_.ordered_on,
         buyer=_.customer_id.fill_null(_.order_id),
     )
-    bought = lines.select(
-        "sku",
-        "day_on",
-        "buyer",
-        "order_id",
-    ).distinct()
+    bought = distinct_rows(lines, "sku", "day_on", "buyer", "order_id")
     bought = bought.group_by("sku", "day_on", "buyer").aggregate(n=_.count())
     bought = bought.group_by("sku", "day_on").aggregate(orders=_.n.sum(), buyers=_.count())
     sold = lines.group_by("sku", "day_on").aggregate(
@@ -581,14 +576,14 @@ def _with_calendar_promotions(shop: Store, days: Table) -> Table:
         marked,
         [days.sku == marked.sku, days.day_on >= marked.starts_on, days.day_on <= marked.ends_on],
     )
-    hit = hit.select("sku", "day_on").distinct().mutate(is_listed=True)
+    hit = distinct_rows(hit, "sku", "day_on").mutate(is_listed=True)
     every = promos.filter(_.skus.isnull()).select("starts_on", "ends_on")
     days = days.left_join(hit, ["sku", "day_on"]).drop("sku_right", "day_on_right")
     whole = _calendar(shop).select("day_on")
     shopwide = whole.inner_join(
         every, [whole.day_on >= every.starts_on, whole.day_on <= every.ends_on]
     )
-    shopwide = shopwide.select("day_on").distinct().mutate(is_shopwide=True)
+    shopwide = distinct_rows(shopwide, "day_on").mutate(is_shopwide=True)
     days = days.left_join(shopwide, "day_on").drop("day_on_right")
     return days.mutate(
         is_on_promo=_.is_on_promo | _.is_listed.fill_null(False) | _.is_shopwide.fill_null(False)

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import ibis
-import yaml
 
-from playbook.errors import PlaybookError
+from playbook.errors import EngineFailed, PlaybookError
 from playbook.messages import say
+from playbook.store.contract import TABLES
+from playbook.store.engine import first_line
 
-__all__ = ["first_line", "read_log", "read_settings", "read_table", "table_files", "unreadable"]
+__all__ = ["input_files", "read_log", "read_table", "table_files", "unreadable"]
 
 ENDINGS = ("parquet", "csv", "csv.gz")
 DELIMITERS = (",", ";", "\t", "|")
@@ -27,6 +28,13 @@ def table_files(folder: Path, name: str) -> list[Path]:
         return sorted((folder / name).glob("*.parquet"))
     candidates = [folder / f"{name}.{ending}" for ending in ENDINGS]
     return [path for path in candidates if path.is_file()][:1]
+
+
+def input_files(folder: Path) -> list[Path]:
+    """Every file of a folder that decides what its store holds."""
+    tables = [path for name in TABLES for path in table_files(folder, name)]
+    listed = sorted(folder.glob("promo_skus.*"))[:1]
+    return [*tables, *listed, folder / "shop.yaml", folder / "store.json"]
 
 
 def read_table(con: ibis.BaseBackend, name: str, files: list[Path]) -> ibis.Table:
@@ -52,6 +60,8 @@ def read_table(con: ibis.BaseBackend, name: str, files: list[Path]) -> ibis.Tabl
             nullstr="",
             columns=dict.fromkeys(names, "VARCHAR"),
         )
+    except EngineFailed:
+        raise
     except Exception as error:
         raise unreadable(files[0], name, error) from None
 
@@ -70,11 +80,6 @@ def unreadable(file: Path, name: str, error: Exception) -> PlaybookError:
         file=file,
         table=name,
     )
-
-
-def first_line(error: Exception, most: int | None = None) -> str:
-    """The first line of what a driver says; its kind where it says nothing."""
-    return str(error).splitlines()[0][:most] if str(error) else type(error).__name__
 
 
 def _reason(file: Path, error: Exception) -> str:
@@ -121,22 +126,12 @@ def _header(file: Path) -> tuple[str, list[str]]:
     return delimiter, names
 
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """The settings in shop.yaml; empty without the file. PlaybookError for a damaged one."""
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except yaml.YAMLError as error:
-        raise PlaybookError(
-            "store.damaged_settings", reason=str(error).splitlines()[0], file=path
-        ) from None
-    if settings is not None and not isinstance(settings, dict):
-        raise PlaybookError("store.settings_without_names", file=path)
-    return settings or {}
-
-
 def read_log(path: Path) -> dict[str, Any]:
     """The store's log of imports; empty without the file. PlaybookError for a damaged one."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError:
         raise PlaybookError("store.damaged_log", file=path) from None
+    if not isinstance(found, dict):
+        raise PlaybookError("store.damaged_log", file=path)
+    return found

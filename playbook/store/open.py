@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import os
-import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import ibis
 from ibis import Table
 
-from playbook.errors import PlaybookError
+from playbook.errors import EngineFailed, PlaybookError
+from playbook.hidden import is_address, keep_secret, name_of
 from playbook.places import project_folder
 from playbook.store.cache import (
     cache_folder,
@@ -23,21 +25,28 @@ from playbook.store.cache import (
 )
 from playbook.store.check import require_contract
 from playbook.store.contract import TABLES
+from playbook.store.copies import copied, needs_copy
 from playbook.store.derived import DERIVED, STEPS, lookback_days
+from playbook.store.engine import first_line, guarded, local_engine
 from playbook.store.files import (
-    first_line,
+    input_files,
     read_log,
-    read_settings,
     read_table,
     table_files,
     unreadable,
 )
 from playbook.store.overview import shop_page
+from playbook.store.server import server_tables
+from playbook.store.settings import read_settings
 from playbook.store.shop import Delivery, Recipes, Store
+from playbook.store.state import state_of_server
 from playbook.store.write import settle
 from playbook.threads import one_thread
 
-__all__ = ["open_folder", "open_store"]
+__all__ = ["ADDRESS_VARIABLE", "as_parameter", "hand_over", "open_folder", "open_store"]
+
+#: holds the address of a store on a server for notebooks, which name it only
+ADDRESS_VARIABLE = "PLAYBOOK_STORE"
 
 # stores that make themselves on first use; imported only when asked for
 NAMED = {
@@ -52,17 +61,19 @@ def open_store(
 ) -> Store:
     """Open a shop as of the end of a month (`2026-10`) or of a day (`2026-10-14`).
 
-    `where` is `demo`, `cdnow`, a folder of contract tables (parquet or CSV), or an
-    address Ibis connects to. Without `until` the last complete month of the orders is
-    taken. `memory` caps the engine (it spills to disk). Raises PlaybookError naming
-    file, table, column, rule and rows when the tables break the contract.
+    `where` is `demo`, `cdnow`, a folder of contract tables (parquet or CSV), an address
+    Ibis connects to, or `$NAME`, an environment variable that holds one. Without `until`
+    the last complete month of the orders is taken. `memory` caps the engine (it spills to
+    disk). Raises PlaybookError naming file, table, column, rule and rows when the tables
+    break the contract.
     """
     one_thread()
     place = str(where)
-    if "://" in place:
-        store = _open_address(place, until, {})
+    memory = memory or os.environ.get("PLAYBOOK_MEMORY")
+    if is_address(place):
+        store = _open_address(place, until, {}, None, memory)
     else:
-        store = open_folder(_folder(place), until, memory or os.environ.get("PLAYBOOK_MEMORY"))
+        store = open_folder(_folder(place), until, memory)
     require_contract(store)
     return store
 
@@ -101,17 +112,17 @@ def open_folder(folder: Path, until: str | None = None, memory: str | None = Non
         settle(folder)
     settings = read_settings(folder / "shop.yaml")
     if settings.get("address"):
-        return _open_address(str(settings["address"]), until, settings)
+        return _open_address(str(settings["address"]), until, settings, folder, memory)
     files = {name: paths for name in TABLES if (paths := table_files(folder, name))}
     if not files:
         raise PlaybookError("store.folder_without_tables", file=folder)
-    con = _engine(memory)
+    _require_stated(settings, files, folder)
+    con = local_engine(memory)
     tables = {name: read_table(con, name, paths) for name, paths in files.items()}
     listed = sorted(folder.glob("promo_skus.*"))
     if listed and "promotions" in tables:
         tables["promotions"] = _with_promo_skus(con, tables["promotions"], listed[0])
-    every = [path for paths in files.values() for path in paths]
-    content = content_hash([*every, folder / "shop.yaml", folder / "store.json"])
+    content = content_hash(input_files(folder))
     log = read_log(folder / "store.json")
     store = Store(
         Delivery(
@@ -121,6 +132,7 @@ def open_folder(folder: Path, until: str | None = None, memory: str | None = Non
             settings,
             log,
             content,
+            folder,
         ),
         RECIPES,
         until,
@@ -136,14 +148,13 @@ def open_folder(folder: Path, until: str | None = None, memory: str | None = Non
     return store
 
 
-def _engine(memory: str | None) -> Any:
-    con = ibis.duckdb.connect()
-    spill = cache_folder() / "spill"
-    spill.mkdir(parents=True, exist_ok=True)
-    con.raw_sql(f"SET temp_directory='{spill}'")
-    if memory:
-        con.raw_sql(f"SET memory_limit='{memory}'")
-    return con
+def _require_stated(settings: dict[str, Any], there: Iterable[str], place: Path | str) -> None:
+    """Tables the settings promise must be there: where a database hides what its user may
+    not see, only the shop can know.
+    """
+    lacking = [name for name in settings.get("tables") or [] if name not in there]
+    if lacking:
+        raise PlaybookError("store.stated_table_missing", table=lacking[0], file=place)
 
 
 def _parsed_once(con: Any, name: str, file: Path, typed: Table) -> Table:
@@ -153,34 +164,78 @@ def _parsed_once(con: Any, name: str, file: Path, typed: Table) -> Table:
     if not path.exists():
         try:
             write_parquet(con, typed, path)
+        except EngineFailed:
+            raise
         except Exception as error:  # what is wrong with a line shows only when it is read
             raise unreadable(file, name, error) from None
     return con.read_parquet(path, table_name=f"parsed_{name}")
 
 
-def _open_address(where: str, until: str | None, settings: dict[str, Any]) -> Store:
-    shown = re.sub(r"//[^/@]*@", "//", where)
+def as_parameter(where: str) -> str:
+    """A store as a notebook's parameter, wherever the notebook is opened from. An address
+    is never written: it stays in the environment, as PLAYBOOK_STORE.
+    """
+    if is_address(where):
+        return where if where.startswith("$") else f"${ADDRESS_VARIABLE}"
+    return str(Path(where).resolve()) if Path(where).is_dir() else where
+
+
+def hand_over(where: str) -> str:
+    """The store as a parameter of notebooks that this process starts; an address goes to
+    them by the environment.
+    """
+    if is_address(where) and not where.startswith("$"):
+        os.environ[ADDRESS_VARIABLE] = where
+    return as_parameter(where)
+
+
+def _address_in(variable: str) -> str:
+    """The address an environment variable holds, given as `$NAME`."""
+    name = variable.removeprefix("$").strip("{}")
+    if not os.environ.get(name):
+        raise PlaybookError("store.no_address_variable", name=name)
+    return os.environ[name]
+
+
+def _open_address(
+    where: str,
+    until: str | None,
+    settings: dict[str, Any],
+    folder: Path | None = None,
+    memory: str | None = None,
+) -> Store:
+    address = _address_in(where) if where.startswith("$") else where
+    keep_secret(address)
+    name = str(settings.get("name") or name_of(address))
     try:
-        con = ibis.connect(where)
-        names = set(con.list_tables())
+        con = guarded(ibis.connect(address), name)
+        tables = server_tables(con)
+    except PlaybookError:
+        raise
     except Exception as error:  # every driver raises its own kind
-        raise PlaybookError(
-            "store.cannot_connect", address=shown, reason=first_line(error)
-        ) from None
-    tables = {name: con.table(name) for name in TABLES if name in names}
+        raise PlaybookError("store.cannot_connect", name=name, reason=first_line(error)) from None
     if not tables:
-        raise PlaybookError("store.address_without_tables", address=shown)
-    name = re.split(r"[/?]", re.sub(r"\?.*$", "", where).rstrip("/"))[-1] or "shop"
-    return Store(
-        Delivery(
-            shown,
-            con,
-            tables,
-            {"name": name} | settings,
-        ),
-        RECIPES,
-        until,
-    )
+        raise PlaybookError("store.address_without_tables", name=name)
+    _require_stated(settings, tables, folder or name)
+    told = {"name": name} | settings
+    log = read_log(folder / "store.json") if folder else {}
+    place = str(folder or name)
+    delivery = Delivery(place, con, tables, told, log, folder=folder, on_server=tables)
+    if needs_copy(con, tables):
+        delivery = _copied_here(delivery, memory)
+    return Store(delivery, RECIPES, until)
+
+
+def _copied_here(delivery: Delivery, memory: str | None) -> Delivery:
+    """The same store, its tables read once from the server and asked here."""
+    state = state_of_server(delivery.con, delivery.on_server)
+    copy = copied(delivery.con, delivery.on_server, state)
+    con = local_engine(memory)
+    tables = {name: read_table(con, name, table_files(copy, name)) for name in delivery.tables}
+    beside = delivery.folder
+    told = [beside / "shop.yaml", beside / "store.json"] if beside else []
+    content = content_hash([*input_files(copy), *told])
+    return dataclasses.replace(delivery, con=con, tables=tables, content=content)
 
 
 def _with_promo_skus(con: Any, promotions: Table, path: Path) -> Table:

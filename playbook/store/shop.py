@@ -22,7 +22,7 @@ from typing import Any
 
 import ibis
 import pandas as pd
-from ibis import Table, _
+from ibis import Table, Value, _
 from pandas import DataFrame, Timestamp
 
 from playbook.errors import PlaybookError
@@ -31,7 +31,7 @@ from playbook.store.cache import cache_folder, code_version, keep_on_server, pru
 from playbook.store.contract import TABLES
 from playbook.store.cutting import AsOf, masked, rows_by, typed
 
-__all__ = ["Delivery", "Recipes", "Store", "expression", "last_day"]
+__all__ = ["Delivery", "Recipes", "Store", "distinct_rows", "expression", "last_day", "one_if"]
 
 # orders so many years away from all others, and as small a share of them, are no log
 FAR_YEARS, FAR_SHARE = 2, 0.01
@@ -47,8 +47,10 @@ MARGIN_PARTS = {
 class Delivery:
     """What a store was opened from: the tables as delivered and what is known of them.
 
-    `where` is a folder or an address without its password, `content` a hash of all
-    input bytes (empty on a server), `log` the log of imports.
+    `where` is what refusals call it: a folder, or the name of a store on a server.
+    `content` is a hash of all input bytes (empty on a server), `log` the log of imports,
+    `folder` where settings and notebooks of the shop lie (None for a bare address),
+    `on_server` the tables of a database, wherever they are asked.
     """
 
     where: str
@@ -57,6 +59,8 @@ class Delivery:
     settings: dict[str, Any]
     log: dict[str, Any] = field(default_factory=dict)
     content: str = ""
+    folder: Path | None = None
+    on_server: dict[str, Table] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,25 @@ def expression(table: Table | DataFrame) -> Table:
     if isinstance(table, Table):
         return table
     return ibis.memtable(table.reset_index(drop=True))
+
+
+def distinct_rows(table: Table, *names: str | ibis.Deferred, **named: ibis.Deferred) -> Table:
+    """Each combination of these columns once, by grouping.
+
+    `table.select(...).distinct().order_by(...)` is not the same everywhere: for Postgres,
+    Spark, BigQuery and Snowflake Ibis 12 leaves the selection out and takes distinct rows
+    of all columns.
+    """
+    chosen = table.select(*names, **named)
+    return chosen.aggregate([], by=list(chosen.columns))
+
+
+def one_if(truth: Value) -> Value:
+    """1 where true, 0 where false, missing where not known: Postgres casts no truth value
+    to a number.
+    """
+    one, zero = ibis.literal(1, "int64"), ibis.literal(0, "int64")
+    return ibis.cases((truth, one), (~truth, zero))
 
 
 def last_day(month: str) -> dt.date:
@@ -106,7 +129,8 @@ class Store:
     def __init__(self, delivery: Delivery, recipes: Recipes, until: str | None = None) -> None:
         self.where, self.con, self.content = delivery.where, delivery.con, delivery.content
         self.settings, self.log = delivery.settings, delivery.log
-        self.delivered = delivery.tables
+        self.delivered, self.folder = delivery.tables, delivery.folder
+        self.on_server = delivery.on_server
         self.uncut = {name: typed(TABLES[name], t) for name, t in delivery.tables.items()}
         self.present = {name: set(t.columns) for name, t in delivery.tables.items()}
         self._recipes = recipes
@@ -116,7 +140,7 @@ class Store:
         self.missing = [name for name in TABLES if name not in delivery.tables]
         self.name = str(self.settings.get("name") or Path(self.where).name)
         self.log_starts_with_shop = bool(self.settings.get("log_starts_with_shop", False))
-        self.counted_statuses = tuple(self.settings.get("counted_statuses", COUNTED))
+        self.counted_statuses = tuple(self.settings.get("counted_statuses") or COUNTED)
         self.parameters = self.settings.get("parameters") or {}
         self.observed_from, self.observed_to = self._span()
         asked = self._asked_day(until)

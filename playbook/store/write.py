@@ -27,11 +27,14 @@ __all__ = [
     "KEPT",
     "REASONS",
     "connect",
+    "held",
     "locked",
     "publish",
+    "reading",
     "settle",
     "staging",
     "try_lock",
+    "undo",
     "write_json",
     "write_table",
 ]
@@ -66,6 +69,8 @@ REASONS = (
     "unexplained",
     KEPT,
 )
+
+UNDO_NOTE = ".added.json"
 
 # large, and their keys are unique when they come here: no further column is sorted by
 UNIQUE = ("orders", "order_lines")
@@ -155,27 +160,62 @@ def locked(folder: Path, *, wait_seconds: float = 30.0) -> Iterator[None]:
     however it ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    with held(folder / ".lock", "store.locked", wait_seconds=wait_seconds):
+        yield
+
+
+@contextlib.contextmanager
+def reading(folder: Path | None) -> Iterator[None]:
+    """Holds an imported store against writers, beside other readers, while a month is made
+    from it. A folder no import ever wrote has no lock, and gets none: there the month's
+    own proof at its end must do.
+    """
+    if folder is None or not (folder / ".lock").is_file():
+        yield
+        return
+    with held(folder / ".lock", "store.locked", wait_seconds=30.0, is_shared=True):
+        yield
+
+
+@contextlib.contextmanager
+def held(
+    path: Path,
+    refusal: str,
+    *,
+    wait_seconds: float = 0.0,
+    is_shared: bool = False,
+    **about: object,
+) -> Iterator[None]:
+    """Holds a lock file, alone or with others who read. PlaybookError `refusal` where it
+    is not free in time.
+    """
     until = time.monotonic() + wait_seconds
-    with open(folder / ".lock", "a+b") as handle:
-        while not try_lock(handle):
-            if time.monotonic() > until:
-                raise PlaybookError("store.locked", file=folder)
+    with open(path, "rb" if is_shared else "a+b") as handle:
+        while not try_lock(handle, is_shared=is_shared):
+            if time.monotonic() >= until:
+                raise PlaybookError(refusal, file=path, **about)
             time.sleep(0.1)
         yield
 
 
-def try_lock(handle: object) -> bool:
-    """Whether the open file could be locked for this process alone."""
+def try_lock(handle: object, *, is_shared: bool = False) -> bool:
+    """Whether the open file could be locked for this process, alone or shared. Windows
+    knows no shared lock: readers there do not hold one, and the proof at the end of a month
+    is what is left.
+    """
     try:
         if os.name == "nt":
             import msvcrt
 
+            if is_shared:
+                return True
             handle.seek(0)
             msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
 
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
@@ -190,7 +230,8 @@ def staging(folder: Path) -> Path:
 
 
 def publish(folder: Path) -> None:
-    """Moves all of `.staging/` to its place in the store: all or nothing.
+    """Moves all of `.staging/` to its place in the store: all or nothing. What it replaces
+    is kept beside the store, so that the last import can be taken back.
 
     To be called by the one who holds the lock.
     """
@@ -199,8 +240,53 @@ def publish(folder: Path) -> None:
     for name in moves:
         with open(stage / name, "rb") as handle:
             os.fsync(handle.fileno())
+    _keep_replaced(folder, moves)
     write_json(folder / ".commit.json", {"moves": moves})
     _finish(folder)
+
+
+def _keep_replaced(folder: Path, moves: list[str]) -> None:
+    """The files a change replaces, linked beside the store, and the names it adds."""
+    kept = _kept_for_undo(folder)
+    part = kept.with_name(f"{kept.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name in (n for n in moves if (folder / n).exists()):
+        (part / name).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(folder / name, part / name)
+        except OSError:  # a disk without links
+            shutil.copy2(folder / name, part / name)
+    added = [name for name in moves if not (folder / name).exists()]
+    write_json(part / UNDO_NOTE, {"added": added})
+    shutil.rmtree(kept, ignore_errors=True)
+    os.replace(part, kept)
+
+
+def _kept_for_undo(folder: Path) -> Path:
+    """Not inside: a store holds the same files whatever way it came to them."""
+    place = folder.resolve()
+    return place.with_name(f".{place.name}.undo")
+
+
+def undo(folder: Path) -> dict[str, list[str]]:
+    """Takes the last change of a store back: the names of the files `restored` and
+    `removed`. PlaybookError where there is none, or it was taken back already.
+    """
+    kept = _kept_for_undo(folder)
+    with locked(folder):
+        _finish(folder)
+        if not (kept / UNDO_NOTE).exists():
+            raise PlaybookError("store.nothing_to_undo", file=folder)
+        added = json.loads((kept / UNDO_NOTE).read_text(encoding="utf-8"))["added"]
+        shutil.rmtree(folder / ".staging", ignore_errors=True)
+        os.replace(kept, folder / ".staging")
+        (folder / ".staging" / UNDO_NOTE).unlink()
+        stage = folder / ".staging"
+        moves = sorted(p.relative_to(stage).as_posix() for p in stage.rglob("*") if p.is_file())
+        write_json(folder / ".commit.json", {"moves": moves, "removes": added})
+        _finish(folder)
+    return {"restored": moves, "removed": added}
 
 
 def settle(folder: Path | str) -> None:
@@ -223,5 +309,9 @@ def _finish(folder: Path) -> None:
         if source.exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(source, folder / name)
+    for name in plan.get("removes", []):
+        (folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder that holds something else stays
+            (folder / name).parent.rmdir()
     note.unlink(missing_ok=True)
     shutil.rmtree(folder / ".staging", ignore_errors=True)

@@ -13,6 +13,7 @@ from playbook.errors import PlaybookError
 from playbook.messages import speaking
 from playbook.places import shipped
 from playbook.store import open_store
+from playbook.store.open import as_parameter
 from playbook.training.checker import LANGUAGES
 from playbook.training.exercise import find_exercise
 from playbook.training.learners import learner_file, record
@@ -49,10 +50,9 @@ def start_course(
     paths += [path for path in afterwards if path.exists()]
     folder = into / f"training-{learner_file(learner).stem}"
     shop = open_store(store, until=month)
-    is_folder = "://" not in store and Path(store).is_dir()
     parameters = {
         "month": shop.month,
-        "store": str(Path(store).resolve()) if is_folder else store,
+        "store": as_parameter(store),
         "learner": " ".join(learner.split()),
         "language": lang,
     }

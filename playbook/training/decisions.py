@@ -51,7 +51,7 @@ NEEDED = read_yaml(Path(__file__).with_name("game.yaml"))["tables"]
 STANDS_WEEKS = 4
 #: fewer steps of the fit than the notebook takes: seconds count here
 FIT_STEPS = 400
-LARGEST_BUDGET_STEP = 0.2
+LARGEST_BUDGET_STEP, LARGEST_BUDGET_CUT = 0.2, 0.5
 REVIEW_DAYS = 7
 #: customers asked within these days are left alone
 REST_DAYS = 60
@@ -126,7 +126,8 @@ def budget_plan(store: Store) -> tuple[MediaModel | None, BudgetPlan | None]:
     model = media_model.fit_media(weeks, tests=evidence, steps=FIT_STEPS)
     if basis != "margin" or model.fit is None:
         return None, None
-    return model, media_plan.plan_budget(model, largest_step=LARGEST_BUDGET_STEP)
+    steps = {"largest_step": LARGEST_BUDGET_STEP, "largest_cut": LARGEST_BUDGET_CUT}
+    return model, media_plan.plan_budget(model, **steps)
 
 
 def budgets(store: Store) -> dict[str, float]:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
@@ -64,6 +65,13 @@ def _segment(row: Any, pack: Pack, shop: Any) -> tuple[Move | None, str]:
     if people.empty:
         return None, "nobody is contacted"
     held = float((people.arm == "holdout").mean())
+    if row.action == "widen campaign":
+        # the campaign that won, once more: its depth and cost, and a hold-out of its size
+        past = [t for t in shop._sim.treatments if str(t.treatment_id) in str(row.reason)]
+        held = max(1 - float(row.size) / len(people), 0.0)
+        again = {"depth_share": past[-1].depth, "cost": past[-1].cost} if past else {}
+        asked = {"customers": people.customer_id.tolist(), "holdout_share": held, **again}
+        return {"treatments": [asked]}, ""
     name = re.sub(r"\W+", "-", f"{row.action}-{row.subject}")
     asked = {"customers": people.customer_id.tolist(), "holdout_share": held, "cost": 0.35}
     return {"treatments": [{**asked, "treatment_id": name}]}, ""
@@ -75,10 +83,25 @@ def _goods(row: Any, pack: Pack, _: Any) -> tuple[Move | None, str]:
         mine = lines[lines.supplier_id == row.subject]
         units = mine.order_units.astype(int)
         rows = [{"sku": s, "units": n} for s, n in zip(mine.sku, units, strict=True)]
-        return {"extra_orders": rows}, ""
+        levels = _levels(row, pack) if getattr(row, "effect_period", "") == "quarter" else {}
+        return {"extra_orders": rows} | ({"order_levels": levels} if levels else {}), ""
+    if row.action == "chase overdue lines":
+        lines = pack.table("07", "chase")
+        mine = lines[(lines.supplier_id == row.subject) & (lines.at_stake > 0)]
+        rows = mine[["po_id", "sku"]].to_dict("records")
+        return {"hastened": {"chased": rows}}, ""
     if row.action == "clear":
         return {"promotions": [{"depth_share": 0.3, "skus": [row.subject]}]}, ""
     return None, "outside: the simulator has four suppliers and no more"
+
+
+def _levels(row: Any, pack: Pack) -> dict[str, tuple[int, int]]:
+    """Reorder point and level of each sku of a supplier, as the list says to keep them."""
+    table = pack.table("07", "reorder")
+    mine = table[(table.supplier_id == row.subject) & table.rop.notna() & table.up_to.notna()]
+    point = np.maximum(np.ceil(mine.rop) - 1, 0).astype(int)
+    top = np.maximum(np.ceil(mine.up_to), point + 1).astype(int)
+    return dict(zip(mine.sku, zip(point.tolist(), top.tolist(), strict=True), strict=True))
 
 
 def _journey(row: Any, _: Pack, shop: Any) -> tuple[Move | None, str]:

@@ -6,8 +6,8 @@ decision, and the difference of true profit over the next three months is printe
 the claim. Beside it: what the ten best decisions of somebody who knows the laws would
 have brought, one lever at a time as the pack's rows are.
 
-`python tests/proof/proof_decisions.py SEEDS MONTHS [--label NAME] [--code FOLDER]`, with
-seeds as 401-405 and months as 2026-08,2026-10, adds to proof/decisions-NAME.jsonl what is
+`python tests/proof/proof_decisions.py [SEEDS MONTHS] [--label NAME] [--code FOLDER]`, with
+seeds as 401-410 and months as 2026-08,2026-10 (the default), adds to proof/decisions-NAME.jsonl what is
 not there yet and prints the summary of all that is. `--code` names the folder whose
 `playbook` makes the pack, so that another state of the code can be measured. A run that is
 cut goes on where it was; `oracle` rows do not depend on the pack and are kept for all
@@ -66,8 +66,8 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     words = argparse.ArgumentParser()
-    words.add_argument("seeds", type=_numbers)
-    words.add_argument("months", type=lambda text: text.split(","))
+    words.add_argument("seeds", type=_numbers, nargs="?", default=_numbers("401-410"))
+    words.add_argument("months", type=_words, nargs="?", default=["2026-08", "2026-10"])
     words.add_argument("--label", default="now")
     words.add_argument("--code", type=Path, default=ROOT)
     words.add_argument("--work", type=Path, default=HERE / "decisions")
@@ -79,6 +79,10 @@ def _numbers(text: str) -> list[int]:
     return list(range(int(first), int(last or first) + 1))
 
 
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
 def lines(file: Path) -> list[dict[str, Any]]:
     """The rows of a file of results; none where there is no file yet."""
     if not file.exists():
@@ -88,9 +92,7 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 def prove(seed: int, month: str, asked: argparse.Namespace) -> list[dict[str, Any]]:
     """One row per decision of the list, one for all together and one for the oracle's."""
-    from playbook.demo.shop import Shop
-
-    shop = Shop(preset="demo", seed=seed, until=month)
+    shop = played(seed, month, asked)
     folder = made_pack(shop, seed, month, asked)
     world = Futures(shop)
     about = {"seed": seed, "month": month}
@@ -113,16 +115,41 @@ def prove(seed: int, month: str, asked: argparse.Namespace) -> list[dict[str, An
     return rows
 
 
+def played(seed: int, month: str, asked: argparse.Namespace) -> Any:
+    """The shop on the evening of the month; kept by its laws, as playing it takes a while."""
+    import pickle
+
+    from playbook.demo.presets import VERSION
+    from playbook.demo.shop import Shop
+
+    file = asked.work / "shops" / f"{seed}-{month}-{VERSION}.pickle"
+    if file.exists():
+        return pickle.loads(file.read_bytes())
+    shop = Shop(preset="demo", seed=seed, until=month)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(pickle.dumps(shop))
+    return shop
+
+
 def _claim(row: Any) -> dict[str, Any]:
-    """What a row says it brings, for the period; None where it says nothing of margin."""
+    """What a row says it brings in the period: `stated` by its chapter, `claim` as the
+    review ranks it, after discount where it discounts; None where nothing is said of
+    margin.
+    """
     from playbook.decisions import effects
 
     share = OF_PERIOD[row.effect_period if isinstance(row.effect_period, str) else ""]
-    kind = effects()["effects"].get(row.effect_kind if isinstance(row.effect_kind, str) else "")
-    is_claim = bool(kind and kind["ranks"] is True and pd.notna(row.expected_effect))
+    facts = effects()["effects"].get(row.effect_kind if isinstance(row.effect_kind, str) else "")
+    is_claim = bool(facts and facts["ranks"] is True and pd.notna(row.expected_effect))
     ends = [row.expected_effect, row.effect_low, row.effect_high]
     told = [float(end) * share if is_claim and pd.notna(end) else None for end in ends]
+    if hasattr(row, "worth_low"):
+        ends = [row.worth, row.worth_low, row.worth_high]
+        told = [float(end) if pd.notna(end) else None for end in ends]
+    kind = getattr(row, "kind", "")
+    stated = float(row.expected_effect) * share if is_claim else None
     about = {"chapter": str(row.notebook)[:2], "action": row.action, "subject": row.subject}
+    about |= {"kind": kind, "stated": stated}
     return about | dict(zip(("claim", "low", "high"), told, strict=True))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
+from playbook.chapters.assortment_pricing.promotion_review import CONFIDENCE
 from playbook.decisions import decision_rows, propose
 
 __all__ = ["range_decisions"]
@@ -19,6 +20,10 @@ MOST = 10
 HIGH_CHANCE = 0.95
 #: a promotion is decided this long before its day comes round, and within a month
 LEAD_DAYS, WITHIN_DAYS = 7, 30
+#: days ahead within which a promotion has to be decided
+QUARTER_DAYS = 92
+#: chance of a loss from which an undecided promotion is not held again
+SURE = 0.8
 
 
 def range_decisions(
@@ -32,14 +37,20 @@ def range_decisions(
     currency: str,
 ) -> DataFrame:
     """Rows in the decision schema: price moves by gain, promotions whose interval
-    leaves their cost (the largest first, due before their day comes round), sure
-    delistings, holds by units returned, new items by views.
+    leaves their cost or that lost money in four chances of five (the largest first, due
+    before their day comes round), sure delistings, holds by units returned, new items by
+    views. A promotion the calendar holds again anyhow wins nothing by being repeated,
+    and one that comes round later than in a quarter need not be decided yet.
     """
     prices = _largest(moves[moves.action != "keep"], "gain")
     holds = _largest(quality[quality.is_hold.astype(bool)], "n_returned")
     items = _largest(fresh[fresh.action != "leave"], "views")
-    review = review[review.verdict != "undecided"]
-    promotions = [_promotion(row, as_of, currency) for row in review.itertuples()]
+    judged = [_judged(row) for row in review.itertuples()]
+    promotions = [
+        _promotion(row, verdict, as_of, currency)
+        for row, verdict in judged
+        if verdict != "undecided"
+    ]
     rows = [
         *(_price(row, as_of, currency) for row in prices),
         *sorted(promotions, key=lambda row: -row["expected_effect"])[:MOST],
@@ -87,19 +98,34 @@ def _price(row: Any, as_of: dt.date, currency: str) -> dict[str, Any]:
     )
 
 
-def _promotion(row: Any, as_of: dt.date, currency: str) -> dict[str, Any]:
+def _judged(row: Any) -> tuple[Any, str]:
+    """A promotion and its verdict: an undecided one stops where it cost more than it
+    brought in four chances of five, for next year's can be taken up again.
+    """
+    from scipy.stats import norm
+
+    if row.verdict != "undecided" or not row.high > row.low:
+        return row, row.verdict
+    error = (row.high - row.low) / (2 * norm.ppf(0.5 + CONFIDENCE / 2))
+    net = row.incremental_margin - np.nan_to_num(row.cost)
+    return row, "stop" if norm.cdf(-net / error) >= SURE else "undecided"
+
+
+def _promotion(row: Any, verdict: str, as_of: dt.date, currency: str) -> dict[str, Any]:
     """What another one like it would bring, or the loss that is avoided."""
-    sign = 1 if row.verdict == "repeat" else -1
+    sign = 1 if verdict == "repeat" else -1
     results = (row.low, row.incremental_margin, row.high)
     low, middle, high = sorted((x - np.nan_to_num(row.cost)) * sign for x in results)
     again = pd.Timestamp(row.starts_on) + pd.DateOffset(years=1)
     left = (again - pd.Timestamp(as_of)).days
     due = max(min(left - LEAD_DAYS, WITHIN_DAYS), 1) if left > 0 else WITHIN_DAYS
     return propose(
-        f"assortment_pricing.promotion_{row.verdict}",
+        f"assortment_pricing.promotion_{verdict}",
         row.promo_id,
-        size=row.cost,
+        size=float(np.nan_to_num(row.cost)),
         effect=(middle, low, high),
+        confidence="high" if verdict == row.verdict else "medium",
+        is_idle=verdict == "repeat" or not 0 < left <= QUARTER_DAYS,
         evidence_value=row.promo_roi,
         currency=currency,
         **_days(as_of, due, 120),

@@ -20,6 +20,8 @@ ROUGH = 1.5
 # complete months in a row below break-even after which a channel is weak
 WEAK_MONTHS = 2
 DUE_DAYS, REVISIT_DAYS = 7, 35
+# a test by time: the share of spend that is off every other week, for so many days
+STEP_SHARE, STEP_DAYS, DAYS_A_MONTH = 0.5, 56, 365.25 / 12
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ def channel_decisions(
             "currency": currency,
         }
         values |= dates | _sizes(kind, step)
+        if kind.startswith("test"):
+            values |= _test_sizes(findings.tests, channel, float(step.now), as_of)
         rows.append(propose(f"channel_roi.budget_{kind}", channel, **values))
     return decision_rows(rows)
 
@@ -97,6 +101,24 @@ def _sizes(kind: str, step: Series) -> dict:
         effect = tuple(step[["gain", "gain_low", "gain_high"]].astype(float))
         return {"size": float(step.change), "effect": effect}
     return {"size": -float(step.now)} if kind.startswith("pause") else {}
+
+
+def _test_sizes(
+    tests: DataFrame | None, channel: str, now: float, as_of: dt.date
+) -> dict[str, object]:
+    """What a test moves, in money, and when it is read: as the geo plan says; where no
+    test by region can tell, half of the channel's spend every other week. Nothing where
+    the spend is not known.
+    """
+    mine = tests[(tests.channel == channel) & tests.is_worthwhile] if tests is not None else None
+    starts = as_of + dt.timedelta(days=DUE_DAYS)
+    if mine is not None and len(mine):
+        test = mine.iloc[0]
+        size, days = float(test.spend_moved), int(test.days)
+    else:
+        size, days = now * STEP_SHARE / 2 * STEP_DAYS / DAYS_A_MONTH, STEP_DAYS
+    read_on = str(starts + dt.timedelta(days=days))
+    return {"size": round(size, 2) if np.isfinite(size) else None, "revisit_on": read_on}
 
 
 def _is_weak(months: DataFrame, channel: str) -> bool:

@@ -133,6 +133,7 @@ def plan_budget(
     floors: Mapping[str, float] | None = None,
     caps: Mapping[str, float] | None = None,
     largest_step: float = 0.2,
+    largest_cut: float | None = None,
     spend_all: bool = False,
 ) -> BudgetPlan:
     """Next month's budget: the split with the most expected margin less spend, each
@@ -144,12 +145,14 @@ def plan_budget(
     is judged as a whole.
 
     `total` (a month; default: what is spent now) is a ceiling, or an exact sum with
-    `spend_all`. A channel moves at most `largest_step` of today's spend, never out of
-    its floor and cap nor of the range of spend seen; one that is not identifiable
-    stays. PlaybookError where floors and caps cannot be met.
+    `spend_all`. A channel rises by at most `largest_step` of today's spend and falls by
+    at most `largest_cut` (the same where none is said), never out of its floor and cap
+    nor of the range of spend seen; one that is not identifiable stays. PlaybookError
+    where floors and caps cannot be met.
     """
     response = response_table(model).set_index("channel")
-    bounds = _bounds(response, largest_step, floors or {}, caps or {})
+    steps = largest_step if largest_cut is None else largest_cut, largest_step
+    bounds = _bounds(response, steps, floors or {}, caps or {})
     total = float(bounds.now.sum()) if total is None else total
     try:
         plan, draws = _search(model, bounds, total, spend_all)
@@ -183,11 +186,12 @@ def plan_budget(
 
 def _bounds(
     response: DataFrame,
-    largest_step: float,
+    steps: tuple[float, float],
     floors: Mapping[str, float],
     caps: Mapping[str, float],
 ) -> DataFrame:
-    """By channel, a month: now, floor, cap and is_free (may move). A channel whose spend
+    """By channel, a month: now, floor, cap and is_free (may move). `steps` are the
+    largest cut and the largest rise, shares of today's spend. A channel whose spend
     is not known has no advice: it stays out of the sums.
     """
     unknown = {*floors, *caps} - set(response.index)
@@ -200,8 +204,8 @@ def _bounds(
     is_free = (response.verdict == "identified") & response.marginal_return.notna()
     least = response.seen_low * WEEKS_A_MONTH
     most = response.seen_high * WEEKS_A_MONTH
-    low = np.maximum(now * (1 - largest_step), np.minimum(least, now)).where(is_free, now)
-    high = np.minimum(now * (1 + largest_step), np.maximum(most, now)).where(is_free, now)
+    low = np.maximum(now * (1 - steps[0]), np.minimum(least, now)).where(is_free, now)
+    high = np.minimum(now * (1 + steps[1]), np.maximum(most, now)).where(is_free, now)
     low = np.fmax(low, low.index.map(floors).astype(float))
     high = np.fmin(high, low.index.map(caps).astype(float))
     # a cap below today's range lowers the floor with it, but never a floor that was asked for

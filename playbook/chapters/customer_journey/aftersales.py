@@ -19,7 +19,7 @@ from playbook import tables
 from playbook.chapters.customer_journey.visits import filled
 from playbook.errors import PlaybookError
 from playbook.methods.proportions import wilson
-from playbook.store import expression
+from playbook.store import distinct_rows, expression, one_if
 
 __all__ = ["payments", "returns", "service"]
 
@@ -103,7 +103,7 @@ def service(tickets: Table, *, as_of: dt.date, level: float = 0.95) -> DataFrame
         **hours,
         topic=_.topic.fill_null("not stated"),
         is_now=_.opened_at.date() >= start.date(),
-        reopened=_.is_reopened.cast("float64"),
+        reopened=one_if(cases.is_reopened).cast("float64"),
         csat=_.csat.cast("float64"),
     )
     frame = cases.order_by("topic", "first_reply", "closed").to_pandas()
@@ -151,7 +151,7 @@ def _of_goods(lines: Table, back: Table) -> tuple[Table, Table]:
     """
     others = lines.filter(~_.is_product)
     goods = lines.filter(_.is_product)
-    no_goods = others.filter(_.sku.notnull()).select("sku").distinct()
+    no_goods = distinct_rows(others.filter(_.sku.notnull()), "sku")
     no_goods = no_goods.anti_join(goods.filter(_.sku.notnull()), "sku")
     back = back.anti_join(others.select("order_id", "line_no"), ["order_id", "line_no"])
     return goods, back.anti_join(no_goods, "sku")

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from ibis import Table, _
 
-from playbook.store import expression
+from playbook.store import expression, one_if
 
 __all__ = ["arm_sums"]
 
@@ -103,7 +103,7 @@ def _stated(dealt: Table) -> Table:
     return dealt.group_by("test_id", "arm").aggregate(
         low=_.planned_share.min(),
         high=_.planned_share.max(),
-        marked=_.is_control.cast("int64").sum(),
+        marked=one_if(dealt.is_control).sum(),
         said=_.is_control.count(),
     )
 
@@ -114,7 +114,7 @@ def _visitors(dealt: Table, tests: Table, as_of: dt.date) -> Table:
         n_arms=_.arm.nunique(),
         arm=_.arm.min(),
         assigned_at=_.assigned_at.min(),
-        converted=_.is_converted.cast("int64").max(),
+        converted=one_if(dealt.is_converted).max(),
         amount=_.amount.cast(MONEY).max(),
         y=_.amount_before.cast(MONEY).max(),
     )
@@ -139,7 +139,7 @@ def _capped(visitors: Table, quantile: float) -> Table:
     joined = visitors.left_join(caps, "test_id").drop("test_id_right")
     is_capped = (joined.x > joined.amount_cap).fill_null(False)
     return joined.mutate(
-        is_capped=is_capped.cast("int64"), x=is_capped.ifelse(joined.amount_cap, joined.x)
+        is_capped=one_if(is_capped), x=is_capped.ifelse(joined.amount_cap, joined.x)
     )
 
 

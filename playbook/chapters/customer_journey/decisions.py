@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from playbook.messages import say
 __all__ = ["journey_decisions", "open_questions"]
 
 MOST_LEAKS = 3  # leaks that become decisions, the dearest first
+STILL_ON_DAYS = 2  # a fault seen within so many days of the last one still goes on
+CLOSED_DAYS = 14  # a fault that has been over for so many days is closed
 STEADY_DAYS = 14  # a test dealt over fewer days reached those of one sending
 DAYS_A_MONTH = 365.25 / 12
 
@@ -28,17 +31,21 @@ def journey_decisions(
     currency: str = "",
     due_on: str | None = None,
     revisit_on: str | None = None,
+    as_of: dt.date | None = None,
 ) -> DataFrame:
     """The chapter's decision rows, in the fields of `Decision`.
 
-    The dearest leaks become `mend` (faults) and `test a fix` (gaps); every test gets
-    its verdict unless it is asked about, and the next one is revisited when it has run. A
-    test that ships is worth what it adds among those who would get it: orders per visitor
-    more than the control, times the visitors dealt (a month's where it was dealt over two
-    weeks or more, else those of one sending), times `margin_per_order` where that is known.
+    The dearest leaks become `mend` and `test a fix` (gaps). A fault that still goes on
+    at the end of the month costs what it cost in the month again; one that is over costs
+    nothing more, and one that was over for a fortnight is closed. What a gap costs is a
+    bound, not what a fix would bring. Every test gets its verdict unless it is asked
+    about, and the next one is revisited when it has run. A test that ships is worth what
+    it adds among those who would get it: orders per visitor more than the control, times
+    the visitors dealt (a month's where it was dealt over two weeks or more, else those of
+    one sending), times `margin_per_order` where that is known.
     """
     common = {"due_on": due_on, "revisit_on": revisit_on, "currency": currency}
-    rows = [_leak(leak, common) for leak in leaks.head(MOST_LEAKS).itertuples()]
+    rows = [_leak(leak, as_of, common) for leak in leaks.head(MOST_LEAKS).itertuples()]
     margin = np.nan if margin_per_order is None else float(margin_per_order)
     read = tests[tests.verdict != "ask"] if len(tests) else tests
     rows += [_test(test, margin, common) for test in read.itertuples()]
@@ -61,18 +68,22 @@ def open_questions(tests: DataFrame) -> DataFrame:
     return asked.assign(needs=needs, reason=reason)[columns].reset_index(drop=True)
 
 
-def _leak(leak: NamedTuple, common: dict[str, Any]) -> dict[str, Any]:
+def _leak(leak: NamedTuple, as_of: dt.date | None, common: dict[str, Any]) -> dict[str, Any]:
     """A fault to mend or a gap to test a fix for, priced where orders have a margin."""
+    days_over = 0 if as_of is None else (pd.Timestamp(as_of) - pd.Timestamp(leak.last_on)).days
+    is_over = leak.kind == "fault" and days_over > STILL_ON_DAYS
+    at_stake = "margin" if leak.kind == "fault" and not is_over else "margin_at_stake"
     segment = " ".join(x for x in (getattr(leak, name) for name in SPLITS) if x != "all")
     where = segment or say("customer_journey.whole_shop")
     is_priced = pd.notna(leak.lost_margin)
     in_orders = (leak.lost_orders, leak.orders_low, leak.orders_high)
     return propose(
-        f"customer_journey.{leak.kind}",
+        "customer_journey.fault_over" if is_over else f"customer_journey.{leak.kind}",
         f"{leak.step}, {where}",
         size=leak.lost_orders,
         effect=(leak.lost_margin, leak.low, leak.high) if is_priced else in_orders,
-        effect_kind="margin" if is_priced else "orders",
+        effect_kind=at_stake if is_priced else "orders",
+        is_idle=is_over and days_over >= CLOSED_DAYS,
         evidence_value=leak.step_share,
         threshold=leak.reference_share,
         first_on=leak.first_on,

@@ -28,13 +28,15 @@ from playbook.chapters.customer_journey.worth import Worth, order_worth
 from playbook.errors import PlaybookError
 from playbook.methods.funnel import lost_error, own_baseline, worst_stretch, z_against
 from playbook.methods.proportions import adjusted_p, two_sided_p, wilson
+from playbook.store import expression
 from playbook.tables import frame_of, returns
 
 __all__ = ["funnel", "funnels", "journey_headline", "leaks", "step_trend"]
 
 LEAST_TRIALS = 100  # earlier trials below which a segment has no usual share
 BASELINE_MONTHS = 3  # the shop's own earlier months that make its usual share
-BEST_OF_MONTHS = 12  # earlier months among which a gap looks for the best
+GAP_YEARS = 3  # years back whose same month a gap is held against
+GAP_SPREAD = 0.05  # what the same month of two years differs by without a cause, share
 BAND_WIDTH = 3  # standard deviations of a day from the usual share to its control limit
 
 
@@ -112,12 +114,13 @@ def leaks(
     *,
     as_of: dt.date,
     orders: ibis.Table | None = None,
+    tests: ibis.Table | None = None,
     baseline_months: int = BASELINE_MONTHS,
     alpha: float = 0.05,
     level: float = 0.95,
 ) -> DataFrame:
-    """What the report month lost against the shop's own usual and best: faults first,
-    dearest first within each kind.
+    """What the report month lost against the shop's own usual and against the same month
+    of the years before: faults first, dearest first within each kind.
 
     Lost orders = sessions lost at the step x the share of them that usually buys x
     orders a buyer; each is worth the segment's own mean margin, the shop's where it has
@@ -129,9 +132,9 @@ def leaks(
     """
     window, start = _window(daily, as_of, baseline_months), _month_start(as_of)
     worth = order_worth(orders, window, level)
-    year = _window(daily, as_of, BEST_OF_MONTHS)
+    years = _same_months(daily[~daily.day_on.isin(_test_days(tests))], as_of)
     chosen: list[dict[str, Any]] = []
-    for leak in chain(_faults(window, start, worth, alpha), _gaps(year, start, worth)):
+    for leak in chain(_faults(window, start, worth, alpha), _gaps(years, start, worth)):
         if not any(_overlap(leak, other) for other in chosen):
             chosen.append(leak)
     by = ["kind", "lost_margin", "lost_orders", "step", *SPLITS]
@@ -275,35 +278,61 @@ def _faults(
     return sorted(faults, key=lambda row: [row[name] for name in ("z", "step", *SPLITS)])
 
 
-def _gaps(year: DataFrame, start: Timestamp, worth: Worth) -> Iterator[dict[str, Any]]:
-    """Per device and step, the month beside the best of the twelve before it."""
-    for segment, days in _segments(year.assign(channel="all", visitor="all")):
-        if segment["device"] == "all" and year["device"].nunique() > 1:
+def _test_days(tests: ibis.Table | None) -> list[Timestamp]:
+    """The days from a test's first assignment to its last."""
+    if tests is None:
+        return []
+    dealt = expression(tests).mutate(day_on=ibis._.assigned_at.cast("date"))
+    ends = dealt.group_by("test_id").aggregate(first=ibis._.day_on.min(), last=ibis._.day_on.max())
+    rows = ends.to_pandas().dropna()
+    spans = [
+        pd.date_range(first, last) for first, last in zip(rows["first"], rows["last"], strict=True)
+    ]
+    return sorted({day for span in spans for day in span})
+
+
+def _same_months(daily: DataFrame, as_of: dt.date) -> DataFrame:
+    """The days of the report month up to the day, and the same days of earlier years."""
+    today = Timestamp(as_of)
+    is_same = (daily.day_on.dt.month == today.month) & (daily.day_on.dt.day <= today.day)
+    first = _month_start(as_of) - pd.DateOffset(years=GAP_YEARS)
+    return daily[is_same & daily.day_on.between(first, today)]
+
+
+def _gaps(years: DataFrame, start: Timestamp, worth: Worth) -> Iterator[dict[str, Any]]:
+    """Per device the step furthest below the same month of the years before, its broken
+    days left out.
+    """
+    for segment, days in _segments(years.assign(channel="all", visitor="all")):
+        if segment["device"] == "all" and years["device"].nunique() > 1:
             continue
         now, past = _split(days, start)
-        months = past.groupby(past.index.to_period("M")).sum()
-        for before, step in pairwise(days.columns):
-            n, reached = float(now[before].sum()), float(now[step].sum())
-            if months.empty or not n > 0:
-                continue
-            # the lower end of the best month's interval, so that luck is no aim
-            best = float(np.nanmax(wilson(months[step], months[before])[0], initial=0.0))
-            usual = own_baseline(past[step], past[before])._replace(n=np.inf)
-            value = worth.of(
-                n * best - reached,
-                lost_error(n, usual),
-                past,
-                step,
-                segment,
-            )
-            if value["orders_low"] > 0:
-                gap = _leak(
-                    "gap",
-                    step,
-                    segment,
-                    now[[before, step]],
-                )
-                yield gap | {"reference_share": best} | value
+        if now.empty or past.empty:
+            continue
+        found = [
+            _gap(step, now[[before, step]], past, worth, segment) for before, step in pairwise(days)
+        ]
+        told = [gap for gap in found if gap is not None]
+        if told:
+            yield max(told, key=lambda gap: gap["orders_low"])
+
+
+def _gap(
+    step: str, now: DataFrame, past: DataFrame, worth: Worth, segment: dict[str, str]
+) -> dict[str, Any] | None:
+    """One step beside its usual share in the same month of other years; None where it
+    does not surely lie below.
+    """
+    before = now.columns[0]
+    n, reached = float(now[before].sum()), float(now[step].sum())
+    usual = own_baseline(past[step], past[before])
+    if not n > 0 or usual.n < LEAST_TRIALS:
+        return None
+    error = float(np.hypot(lost_error(n, usual), GAP_SPREAD * usual.share * n))
+    value = worth.of(n * usual.share - reached, error, past, step, segment)
+    if not value["orders_low"] > 0:
+        return None
+    return _leak("gap", step, segment, now) | {"reference_share": usual.share} | value
 
 
 def _overlap(leak: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -20,7 +20,7 @@ from pandas import DataFrame
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
-from playbook.store import expression
+from playbook.store import expression, one_if
 
 if TYPE_CHECKING:
     from playbook.store import Store
@@ -181,7 +181,7 @@ def _visits(events: Table, gap_minutes: int) -> Table:
     by_time = {"group_by": "visitor_id", "order_by": ["at", "event_id"]}
     silence = events.at.delta(events.at.lag().over(ibis.window(**by_time)), unit="second")
     is_start = events.session_id.isnull() & (silence > gap_minutes * 60).fill_null(True)
-    events = events.mutate(is_start=is_start.cast("int64"))
+    events = events.mutate(is_start=one_if(is_start))
     number = events.is_start.sum().over(ibis.cumulative_window(**by_time)).cast("string")
     events = events.mutate(session_id=events.session_id.fill_null(ibis.literal("gap:") + number))
     places = range(1, len(STEPS))

@@ -4,10 +4,12 @@ follow, each with its range.
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 import ibis
 import numpy as np
+import pandas as pd
 from ibis import _
 from pandas import DataFrame
 
@@ -15,7 +17,7 @@ from playbook.chapters.customer_journey.visits import SPLITS, filled
 from playbook.methods.proportions import quantile_of_normal
 from playbook.store import expression
 
-__all__ = ["Worth", "order_worth"]
+__all__ = ["Worth", "coming_per_order", "order_worth"]
 
 LEAST_ORDERS = 30  # orders of a segment below which the shop's own mean margin is taken
 
@@ -90,3 +92,22 @@ def _onward(past: DataFrame, step: str) -> float:
         return 1.0
     reached = past[step].sum()
     return past["purchase"].sum() / reached if "purchase" in past and reached > 0 else np.nan
+
+
+def coming_per_order(orders: ibis.Table, as_of: dt.date) -> float:
+    """Contribution margin that the next three months are to bring a month, for each order
+    of this month: the mean margin of an order times how much busier these three were than
+    this month a year ago; no busier where no year is on record. Missing where no order of
+    the month has a margin.
+    """
+    sold = expression(orders).mutate(month=_.ordered_on.cast("date").truncate("M"))
+    sums = sold.group_by("month").aggregate(
+        margin=_.margin.cast("float64").sum(), each=_.margin.cast("float64").mean()
+    )
+    table = sums.to_pandas()
+    by_month = table.set_index(pd.PeriodIndex(pd.to_datetime(table.month), freq="M"))
+    now = pd.Period(as_of, freq="M")
+    each, then = by_month.each.get(now, np.nan), by_month.margin.get(now - 12, np.nan)
+    ahead = by_month.margin.reindex([now - 11, now - 10, now - 9])
+    busier = ahead.mean() / then if ahead.notna().all() and then > 0 else 1.0
+    return float(each * busier)

@@ -21,7 +21,7 @@ from playbook.chapters.goal_setting.sections import Table
 from playbook.chapters.registry import room_facts
 from playbook.errors import PlaybookError
 from playbook.messages import say
-from playbook.store import expression
+from playbook.store import expression, one_if
 from playbook.tables import frame_of, returns
 
 __all__ = [
@@ -300,7 +300,7 @@ def service_plan(
     if {"delivered_at", "promised_at"} <= set(placed.columns):
         due = placed.filter(placed.promised_at.cast("date") <= ibis.literal(as_of))
         is_late = due.delivered_at.isnull() | (due.delivered_at > due.promised_at)
-        rows.append(_promise("late", due.mutate(took=is_late.cast("float64")), _.took.mean()))
+        rows.append(_promise("late", due.mutate(took=one_if(is_late)), _.took.mean()))
     if tickets is not None:
         cases = expression(tickets)
         cases = cases.filter(

@@ -14,7 +14,7 @@ from pandas import DataFrame
 from playbook.chapters.goal_setting.sections import Table
 from playbook.chapters.registry import room_facts
 from playbook.messages import say
-from playbook.store import expression
+from playbook.store import distinct_rows, expression
 from playbook.tables import frame_of, returns
 
 __all__ = ["cadence", "capacity", "raci_verdicts", "role_scorecards"]
@@ -42,7 +42,7 @@ def raci_verdicts(team: Table) -> DataFrame:
     A duty needs exactly one accountable role; that role may also do the work. No
     responsible role is fine where the accountable one does it.
     """
-    duties = expression(team).select("role", "kpi", "raci").distinct().order_by("kpi", "role")
+    duties = distinct_rows(expression(team), "role", "kpi", "raci").order_by("kpi", "role")
     rows = []
     for kpi, part in duties.to_pandas().groupby("kpi", sort=True):
         roles = {letter: list(part.loc[part["raci"] == letter, "role"]) for letter in "ARCI"}

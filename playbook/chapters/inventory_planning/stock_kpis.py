@@ -15,7 +15,7 @@ from pandas import Timestamp
 
 from playbook.chapters.inventory_planning.supply import Supply
 from playbook.measures.demand_panel import DemandPanel, hidden_demand
-from playbook.store import expression
+from playbook.store import expression, one_if
 from playbook.tables import frame_of, returns
 
 __all__ = ["stock_kpis", "logistics_cost"]
@@ -87,6 +87,6 @@ def logistics_cost(orders: ibis.Table, *, as_of: dt.date) -> pd.DataFrame:
         shipping_cost=cost.sum(),
         cost_per_order=cost.mean(),
         charged_per_order=parcels.shipping.cast("float64").mean(),
-        late_share=(parcels.delivered_at > parcels.promised_at).cast("float64").mean(),
+        late_share=one_if(parcels.delivered_at > parcels.promised_at).mean(),
     )
     return costs.order_by("month", "carrier").to_pandas()

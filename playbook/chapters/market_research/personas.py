@@ -29,7 +29,7 @@ from playbook.methods.latent_class import (
     number_of_classes,
 )
 from playbook.methods.proportions import quantile_of_normal, wilson
-from playbook.store import expression
+from playbook.store import distinct_rows, expression
 from playbook.tables import empty, returns, schema
 
 __all__ = [
@@ -346,7 +346,7 @@ def bought_together(lines: Table, *, min_orders: int = MIN_PAIRS) -> DataFrame:
 
     lift = P(both) / (P(one) P(other)) among orders.
     """
-    held = expression(lines).select("order_id", "category").distinct()
+    held = distinct_rows(expression(lines), "order_id", "category")
     n_each = sums_by(held, "category", n=_.count()).set_index("category").n
     other = held.select("order_id", with_category=_.category)
     both = held.inner_join(other, "order_id").filter(_.category != _.with_category)

@@ -1,5 +1,5 @@
-"""What to do: the chapters' decisions ranked, what they ask for, which of them cannot
-both be carried out, and the review's own rows.
+"""What to do: what the chapters' decisions ask for, which of them cannot both be carried
+out and what is proposed instead, and the review's own rows.
 
 Fields decide, never labels: the kind and period of an effect, `verb`, `spends` and
 `is_idle` of `playbook.decisions`.
@@ -9,27 +9,29 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
-from playbook.chapters.registry import chapter, room_facts
-from playbook.decisions import decision_rows, effects, monthly_share, propose
+from playbook.chapters.registry import chapter
+from playbook.decisions import decision_rows, propose
 from playbook.messages import say
-from playbook.tables import frame_of, returns, schema
+from playbook.tables import frame_of, returns
 
 __all__ = [
-    "WEIGHT",
     "asks",
+    "STOCK",
     "conflicts",
     "leaving",
     "no_results",
-    "ranked_decisions",
+    "ordered_more",
     "review_decisions",
+    "short",
     "wanted",
 ]
 
-#: confidence -> what an expected effect counts for in the ranking
-WEIGHT: dict[str, float] = room_facts("monthly_review")["confidence_weight"]
-CLOSED = ("blocked", "done", "declined")
+#: what is read of the order list
+STOCK = ("sku", "order_units", "fill_without", "due_on")
+#: share of the demand until an order arrives under which a sku counts as running out
+RUNS_OUT = 0.5
 #: verbs that cannot both be carried out on one subject
 OPPOSED = (
     ("order", "delist"),
@@ -40,44 +42,8 @@ OPPOSED = (
     ("launch", "delist"),
     ("repeat", "stop"),
 )
-
-
-@returns("monthly_review.ranked")
-def ranked_decisions(decisions: DataFrame, *, most: int = 10, has_costs: bool = True) -> DataFrame:
-    """The chapters' proposals, best first, at most `most`: those expected to bring
-    contribution margin by its amount weighed by confidence (column `worth`): a month of
-    what lasts, the whole of what comes once (an order's margin in the period it covers,
-    a promotion's); then those whose effect is something else or not known yet, and last
-    those expected to cost margin. A loss avoided is stated as a gain by the chapter
-    that proposes it.
-
-    Without costs (`has_costs` false) no margin is known: revenue takes its place.
-    Money of different kinds is not compared: a year's revenue of a category is no
-    larger than a month's margin of a fix. Blocked rows and rows that change nothing are
-    left out.
-    """
-    is_open = ~decisions.is_idle.eq(True) & ~decisions.status.isin(CLOSED)
-    rows = decisions[is_open]
-    ranking = (True,) if has_costs else (True, "without_costs")
-    margins = [kind for kind, facts in effects()["effects"].items() if facts["ranks"] in ranking]
-    effect = pd.to_numeric(rows.expected_effect, errors="coerce").astype(float)
-    monthly = effect * rows.effect_period.astype(object).fillna("").map(monthly_share).astype(float)
-    weight = rows.confidence.map(WEIGHT).astype(float)
-    worth = (monthly * weight.fillna(WEIGHT["low"])).where(rows.effect_kind.isin(margins))
-    order = rows.assign(
-        worth=worth, _costs=worth < 0, _gain=worth.where(worth > 0), _weight=weight.fillna(0.0)
-    )
-    by = {
-        "_costs": True,
-        "_gain": False,
-        "_weight": False,
-        "due_on": True,
-        "decision_id": True,
-    }
-    ranked = order.sort_values(
-        list(by), ascending=list(by.values()), na_position="last", kind="stable"
-    )
-    return ranked[schema("monthly_review.ranked").names].head(most).reset_index(drop=True)
+#: verbs that make more of a sku wanted
+PUSHING = ("lower", "bundle", "repeat")
 
 
 @returns("monthly_review.asks")
@@ -112,6 +78,24 @@ def wanted(reorder: DataFrame, bundles: DataFrame, decisions: DataFrame) -> Data
     return pd.concat([ordered, *(part[list(ordered)] for part in parts)], ignore_index=True)
 
 
+def short(reorder: DataFrame) -> DataFrame:
+    """Skus of the order list that serve less than half of what is wanted until an order
+    of today arrives: sku, due_on (when it does).
+    """
+    return reorder.loc[reorder.fill_without < RUNS_OUT, ["sku", "due_on"]]
+
+
+def ordered_more(reorder: DataFrame, moves: DataFrame) -> DataFrame:
+    """Units to add to the order of each sku whose price is cut: sku, units. The order
+    grows as demand does by the sku's elasticity.
+    """
+    cuts = moves[(moves.action == "lower") & moves.elasticity.notna()]
+    both = cuts.merge(reorder[reorder.order_units > 0], on="sku")
+    grows = (1 + both.move_share.astype(float)) ** both.elasticity.astype(float) - 1
+    units = np.ceil(both.order_units.astype(float) * grows)
+    return DataFrame({"sku": both.sku, "units": units})[units.to_numpy() >= 1]
+
+
 def leaving(delist: DataFrame, quality: DataFrame, new_items: DataFrame) -> DataFrame:
     """The skus that the assortment takes off the shelf: sku, action, notebook."""
     room = "assortment_pricing"
@@ -136,51 +120,139 @@ def conflicts(
     currency: str = "",
     wanted: DataFrame | None = None,
     leaving: DataFrame | None = None,
+    short: DataFrame | None = None,
+    more: DataFrame | None = None,
 ) -> DataFrame:
-    """Decisions that cannot both be carried out: a subject both raised and lowered,
-    skus `wanted` that are `leaving` the shelf (one row per pair of actions), plans that
-    together ask for more than the cash.
+    """Decisions that cannot both be carried out, and what is proposed instead.
+
+    A subject both raised and lowered: the row that wins more stays, the other is set
+    aside (`set_aside` names it). A price cut of a sku that is `short` (sku, due_on: runs
+    out before the next delivery) waits for the delivery. Skus `wanted` that are `leaving`
+    the shelf (one row per pair of actions) are left off. Plans that together ask for more
+    than the cash are paid best first, by what they win for their money, and the rest is
+    set aside. `decisions` may carry `worth`, what a row wins in a quarter; without it the
+    earlier row stays.
     """
-    rows = []
-    is_open = decisions.status != "blocked"
-    for (kind, subject), group in decisions[is_open].groupby(["subject_type", "subject"]):
-        for verbs in OPPOSED:
-            pair = [group[group.verb == verb].head(1) for verb in verbs]
-            both = pd.concat(pair)
-            if len(both) == 2:
-                rows.append((kind, subject, *both.action, ", ".join(both.notebook)))
+    rows = decisions[decisions.status != "blocked"]
+    worth = rows.get("worth", pd.Series(np.nan, rows.index)).astype(float)
+    rows = rows.assign(worth=worth.fillna(0.0))
+    found = [*_opposed(rows), *_pushed(rows, short), *_ordered_more(rows, more)]
     if wanted is not None and leaving is not None:
-        for (second, shelf), out in leaving.groupby(["action", "notebook"]):
-            for (first, room), kept in wanted.groupby(["action", "notebook"], sort=False):
-                if both := sorted(set(kept.sku) & set(out.sku)):
-                    rows.append(("sku", ", ".join(both), first, second, f"{room}, {shelf}"))
-    asked = asks(decisions).money.sum()
-    if currency and asked > cash_limit:
-        words = {
-            "subject": say("monthly_review.asked", money=asked, currency=currency),
-            "first": say("monthly_review.all_plans"),
-            "second": say("monthly_review.cash_limit", money=cash_limit),
-        }
-        rows.append(("cash", *words.values(), "all"))
-    return frame_of("monthly_review.conflicts", rows)
+        found += _off_the_shelf(wanted, leaving)
+    if currency:
+        found += _too_dear(rows, cash_limit, currency)
+    return frame_of("monthly_review.conflicts", found)
+
+
+def _opposed(rows: DataFrame) -> list[tuple]:
+    """One subject with two verbs that exclude each other: the row that wins more stays
+    against every other one.
+    """
+    found = []
+    for (kind, subject), group in rows.groupby(["subject_type", "subject"]):
+        best = group.sort_values("worth", ascending=False, kind="stable")
+        kept: list[Series] = []
+        for _place, row in best.iterrows():
+            other = next((held for held in kept if _excludes(held.verb, row.verb)), None)
+            if other is None:
+                kept.append(row)
+                continue
+            told = say("monthly_review.keep_better", kept=other.action, other=row.action)
+            pair = (other, row) if (other.verb, row.verb) in OPPOSED else (row, other)
+            about = (kind, subject, *(one.action for one in pair))
+            notebooks = ", ".join(str(one.notebook) for one in pair)
+            found.append((*about, notebooks, told, row.get("decision_id", "")))
+    return found
+
+
+def _excludes(one: str, other: str) -> bool:
+    return (one, other) in OPPOSED or (other, one) in OPPOSED
+
+
+def _pushed(rows: DataFrame, short: DataFrame | None) -> list[tuple]:
+    """Price cuts, bundles and repeated promotions of skus that run out before they come
+    in.
+    """
+    if short is None or short.empty:
+        return []
+    due = dict(zip(short.sku.astype(str), short.due_on, strict=True))
+    pushed = rows[(rows.subject_type == "sku") & rows.verb.isin(PUSHING)]
+    found = []
+    for row in pushed.itertuples():
+        day = max((due[sku] for sku in str(row.subject).split(" + ") if sku in due), default=None)
+        if day is not None:
+            told = say("monthly_review.wait_for_delivery", action=row.action, day=f"{day:%Y-%m-%d}")
+            empty = say("monthly_review.runs_out")
+            about = ("sku", row.subject, row.action, empty, row.notebook)
+            found.append((*about, told, getattr(row, "decision_id", "")))
+    return found
+
+
+def _ordered_more(rows: DataFrame, more: DataFrame | None) -> list[tuple]:
+    """Price cuts of skus on the order list: the order was made for the old price."""
+    if more is None or more.empty:
+        return []
+    units = dict(zip(more.sku.astype(str), more.units, strict=True))
+    cuts = rows[(rows.subject_type == "sku") & (rows.verb == "lower")]
+    found = []
+    for row in cuts[cuts.subject.astype(str).isin(units)].itertuples():
+        told = say("monthly_review.order_more", n=units[row.subject], sku=row.subject)
+        order = say("monthly_review.order_made_before")
+        found.append(("sku", row.subject, row.action, order, row.notebook, told, ""))
+    return found
+
+
+def _off_the_shelf(wanted: DataFrame, leaving: DataFrame) -> list[tuple]:
+    """Skus that one chapter means to sell and another takes off."""
+    found = []
+    for (second, shelf), out in leaving.groupby(["action", "notebook"]):
+        for (first, room), kept in wanted.groupby(["action", "notebook"], sort=False):
+            if both := sorted(set(kept.sku) & set(out.sku)):
+                told = say("monthly_review.leave_off", first=first, second=second, n=len(both))
+                about = ("sku", ", ".join(both), first, second, f"{room}, {shelf}")
+                found.append((*about, told, ""))
+    return found
+
+
+def _too_dear(rows: DataFrame, cash_limit: float, currency: str) -> list[tuple]:
+    """What is set aside where the plans ask for more than there is."""
+    asked = asks(rows).money.sum()
+    if asked <= cash_limit:
+        return []
+    paid = rows[rows.spends.eq(True) & rows["size"].notna()]
+    paid = paid.assign(_each=paid.worth / paid["size"].astype(float).clip(lower=1e-9))
+    paid = paid.sort_values(["_each"], ascending=False, kind="stable")
+    left = paid[paid["size"].astype(float).cumsum() > cash_limit]
+    words = {
+        "subject": say("monthly_review.asked", money=asked, currency=currency),
+        "first": say("monthly_review.all_plans"),
+        "second": say("monthly_review.cash_limit", money=cash_limit),
+    }
+    names = ", ".join(left.subject.astype(str))
+    told = say("monthly_review.pay_best_first", names=names)
+    aside = " ".join(left.get("decision_id", pd.Series("", left.index)).astype(str))
+    return [("cash", *words.values(), "all", told, aside)]
 
 
 def review_decisions(
     clashes: DataFrame, register: DataFrame, *, settle_on: str, act_on: str
 ) -> DataFrame:
-    """The review's own rows: conflicts to settle, and risks over their limit to act
-    on.
+    """The review's own rows: conflicts that nothing set aside settles, with what is
+    proposed, and risks over their limit to act on.
     """
+    open_ones = clashes[clashes.set_aside == ""].drop_duplicates(["kind", "subject"])
     rows = [
         propose(
             "monthly_review.conflict",
             f"{clash.kind} {clash.subject}",
+            size=float(len(str(clash.subject).split(", "))),
             due_on=settle_on,
             first=clash.first,
             second=clash.second,
             notebooks=clash.notebooks,
+            proposal=clash.proposal,
         )
-        for clash in clashes.itertuples()
+        for clash in open_ones.itertuples()
     ]
     rows += [
         propose(

@@ -25,7 +25,7 @@ from playbook.methods.ease import (
     list_quality,
     top_items,
 )
-from playbook.store import expression
+from playbook.store import distinct_rows, expression
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -168,7 +168,7 @@ def split_at(
     t = _dealt(t, cut, rng) if split == "random" else t.mutate(is_late=_.at > ibis.literal(cut))
     before = _orders_before(t, cut)
     keys = ["customer_id", "sku"]
-    later = t.filter(_.is_late).select(*keys).distinct().order_by(*keys).to_pandas()
+    later = distinct_rows(t.filter(_.is_late), *keys).order_by(*keys).to_pandas()
     later = later.merge(before[[*keys, "n"]], how="left")
     people = pd.Index(before.customer_id.unique())
     both = people if split == "none" else people[people.isin(later.customer_id)]

@@ -17,6 +17,7 @@ from playbook.chapters.recommendations.nextbuy import (
 )
 from playbook.methods.baskets import pair_rules
 from playbook.methods.proportions import wilson
+from playbook.store import distinct_rows
 from playbook.tables import returns
 
 __all__ = [
@@ -56,7 +57,7 @@ def item_pairs(
     items = _goods_margin(t)
     paired = items.head(max_items)
     held = t.inner_join(ibis.memtable(paired[["sku"]]), "sku") if len(items) > max_items else t
-    held = held.select(basket=_.order_id, item=_.sku).distinct().order_by("basket", "item")
+    held = distinct_rows(held, basket=_.order_id, item=_.sku).order_by("basket", "item")
     rules = pair_rules(
         held.to_pandas(),
         min_support=min_support,
@@ -166,7 +167,7 @@ def replenishment(
     Younger starts are left out, or quick rebuyers alone would be seen. A reminder is
     due shortly before `rebuy_days`. Skus with fewer than `MIN_STARTS` starts are absent.
     """
-    days = purchases(lines, as_of).select("customer_id", "sku", day=_.at.date()).distinct()
+    days = distinct_rows(purchases(lines, as_of), "customer_id", "sku", day=_.at.date())
     after = days.day.lead().over(ibis.window(group_by=["customer_id", "sku"], order_by="day"))
     last = ibis.literal(moment(as_of).date() - dt.timedelta(days=window_days))
     starts = days.mutate(wait=after.delta(days.day, unit="day")).filter(_.day <= last)

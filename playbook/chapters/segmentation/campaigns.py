@@ -17,10 +17,12 @@ import pandas as pd
 from ibis import Table, _
 from pandas import DataFrame, Timestamp
 
+from playbook.chapters.segmentation.segments import rfm
 from playbook.measures.customer_windows import MONEY
 from playbook.store import expression
+from playbook.tables import frame_of, returns
 
-__all__ = ["campaign_returns"]
+__all__ = ["beside", "campaign_readings", "campaign_returns"]
 
 ARMS = ["treated", "holdout"]
 #: days from assignment on in which money counts, and level of the interval
@@ -58,6 +60,49 @@ def campaign_returns(treatments: Table, customer_days: Table, *, as_of: date) ->
     columns += ["cost", "net", "low", "high", "p_gain", "status"]
     table = DataFrame(rows, columns=columns)
     return table.sort_values(["assigned_on", "treatment_id"], ignore_index=True)
+
+
+@returns("segmentation.campaigns")
+def campaign_readings(
+    treatments: Table, customer_days: Table, *, as_of: date, basis: str = "margin"
+) -> DataFrame:
+    """`campaign_returns` of the last year with what follows: segment (the value segment
+    most of its customers were in on the day it was sent) and verdict: `won` where the
+    interval of net lies above 0, `lost` where it lies below, `not shown` where it holds
+    0, else the status.
+    """
+    table = campaign_returns(treatments, customer_days, as_of=as_of)
+    table = table[table.assigned_on > Timestamp(as_of) - pd.DateOffset(years=1)]
+    asked = expression(treatments).select("treatment_id", "customer_id").to_pandas()
+    verdict = np.select(
+        [table.status != "complete", table.low > 0, table.high < 0],
+        [table.status, "won", "lost"],
+        "not shown",
+    )
+    by_day: dict[Timestamp, pd.Series] = {}
+    segment = []
+    for row in table.itertuples():
+        if row.assigned_on not in by_day:
+            people = rfm(customer_days, as_of=row.assigned_on, basis=basis).customers
+            by_day[row.assigned_on] = people.set_index("customer_id").segment
+        mine = asked.customer_id[asked.treatment_id == row.treatment_id]
+        known = by_day[row.assigned_on]
+        most = known[known.index.isin(mine)].mode()
+        segment.append(str(most.iloc[0]) if len(most) else "")
+    return frame_of("segmentation.campaigns", table.assign(segment=segment, verdict=verdict))
+
+
+def beside(actions: DataFrame, read: DataFrame | None) -> DataFrame:
+    """The segments' actions with their last campaign: treatment_id, verdict, net, net_low,
+    net_high and held_share; missing where a segment got none.
+    """
+    if read is None:
+        return actions
+    last = read[read.segment != ""].drop_duplicates("segment", keep="last")
+    last = last.assign(held_share=last.n_holdout / (last.n_holdout + last.n_treated).clip(lower=1))
+    last = last.rename(columns={"low": "net_low", "high": "net_high"})
+    columns = ["segment", "treatment_id", "verdict", "net", "net_low", "net_high", "held_share"]
+    return actions.merge(last[columns], on="segment", how="left")
 
 
 def _sums_by_arm(treatments: Table, customer_days: Table, day: Timestamp) -> DataFrame:

@@ -30,13 +30,19 @@ def segment_decisions(
     revisit_on: str,
     downgrades: DataFrame | None = None,
 ) -> DataFrame:
-    """Decision rows: one campaign per segment with its hold-out, the thresholds of
-    `proposed_tiers` where they are new (what they bring is the whole set's net beyond
-    today's), else the benefits that do not pay at the assumed uplift, who is
-    downgraded, and the points to set aside.
+    """Decision rows: what today's benefits cost, to be held against a hold-out; campaigns
+    of the last year that won against theirs, widened to the rest of their segment, and
+    those that lost; one campaign per other segment with its hold-out; the thresholds of
+    `proposed_tiers` where they are new (a bound: the whole set's net beyond today's at an
+    uplift nobody has shown), else the benefits that do not pay at the assumed uplift, who
+    is downgraded, and the points to set aside. `actions` may carry what campaigns brought
+    (`campaigns.beside`).
     """
     money = {"currency": currency, "basis": basis}
-    rows = [_campaign(row, money) for row in actions.itertuples(index=False)]
+    rows = _benefits(tiers, money)
+    for row in actions.itertuples(index=False):
+        is_read = getattr(row, "verdict", "") in ("won", "lost") and basis == "margin"
+        rows.append((_read_campaign if is_read else _campaign)(row, money))
     rows += _tier_rows(tiers, money)
     if downgrades is not None:
         known = downgrades[downgrades.rule.notna()]
@@ -65,6 +71,36 @@ def _campaign(row: Any, money: Row) -> Row:
         row.segment,
         **row._asdict(),
         **found,
+        **money,
+    )
+
+
+def _benefits(tiers: DataFrame, money: Row) -> list[Row]:
+    """What today's benefits cost a year; no row where none costs anything."""
+    today = tiers[(tiers.scheme == "today") & (tiers.benefit_cost > 0)]
+    cost = float(today.benefit_cost.sum())
+    if not cost > 0:
+        return []
+    found = {"size": cost, "effect_high": cost, "n_members": today.n_judged.sum()}
+    return [propose("segmentation.benefit_holdout", "", **found, **money)]
+
+
+def _read_campaign(row: Any, money: Row) -> Row:
+    """The last campaign to a segment, read against its own hold-out."""
+    treated = round(row.n_customers * (1 - row.held_share))
+    won = row.verdict == "won"
+    ends = (row.net, row.net_low, row.net_high)
+    return propose(
+        "segmentation.campaign_widen" if won else "segmentation.campaign_lost",
+        row.segment,
+        size=treated if won else float(row.n_customers),
+        effect=tuple(end * treated for end in ends) if won else (),
+        evidence_value=row.net,
+        holdout_share=row.held_share,
+        treatment_id=row.treatment_id,
+        net=row.net,
+        low=row.net_low,
+        high=row.net_high,
         **money,
     )
 

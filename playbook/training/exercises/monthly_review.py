@@ -13,7 +13,7 @@ from pandas import DataFrame
 from playbook.chapters.channel_roi.channels import channel_headline
 from playbook.chapters.customer_journey.aftersales import returns
 from playbook.chapters.customer_journey.journey import journey_headline
-from playbook.chapters.monthly_review.decisions import WEIGHT, ranked_decisions
+from playbook.chapters.monthly_review.ranking import WEIGHT, ranked_decisions
 from playbook.chapters.monthly_review.review import drivers, scorecard
 from playbook.chapters.monthly_review.usual import control_limits
 from playbook.chapters.start_here.facts import breakdown
@@ -235,6 +235,9 @@ def ranking(shop: Store) -> list[str]:
         decision_id=table.decision,
         status="proposed",
         due_on="",
+        size=1.0,
+        owner_role="general manager",
+        is_idle=False,
     )
     rows = frame_of("monthly_review.decisions", rows)
     return list(ranked_decisions(rows).decision_id)

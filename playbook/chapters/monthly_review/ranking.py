@@ -1,0 +1,236 @@
+"""What the month's proposals win, and which of them are worth a place on the list.
+
+What a decision wins is the difference it makes over the next quarter against doing what
+was done, after its cost: a month of what lasts counts three times, a year a quarter, what
+comes once counts once. A claim is discounted by what claims of its kind came to in shops
+whose truth is known (`came_true.yaml`); a kind nobody has measured is discounted by its
+stated confidence. What does not rank (margin at stake, a bound, an effect nobody knows)
+stands after what does.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame, Series
+
+from playbook.chapters.registry import room_facts
+from playbook.decisions import effects, quarters_of
+from playbook.messages import read_yaml, say
+from playbook.tables import frame_of, returns, schema
+
+__all__ = [
+    "CLOSED",
+    "FLOOR_SHARE",
+    "WEIGHT",
+    "came_true",
+    "floor_of",
+    "floor_table",
+    "left_out",
+    "left_out_line",
+    "owned",
+    "ranked_decisions",
+    "calendar_of_tests",
+    "worths",
+]
+
+#: confidence -> what a claim counts for where its kind was never measured
+WEIGHT: dict[str, float] = room_facts("monthly_review")["confidence_weight"]
+CLOSED = ("blocked", "done", "declined")
+#: kind of decision that is a test -> what it is dealt from
+TRAFFIC: dict[str, str] = room_facts("monthly_review")["test_traffic"]
+#: share of a month's contribution margin under which a proposal is not worth an hour
+FLOOR_SHARE = 0.001
+#: standard deviations to each end of an interval that holds four in five
+Z80 = 1.2816
+
+
+@functools.cache
+def came_true() -> dict[str, dict[str, float]]:
+    """Kind of decision -> `share` of its claims that came true, `spread` (standard
+    deviation of a row's share) and `n` rows it was learned on.
+    """
+    return read_yaml(Path(__file__).with_name("came_true.yaml"))["kinds"]
+
+
+def floor_of(margin_of_month: float | None) -> float:
+    """Money of a quarter under which a proposal is not worth an hour; 0 where no margin
+    is known.
+    """
+    known = margin_of_month is not None and np.isfinite(margin_of_month)
+    return FLOOR_SHARE * max(float(margin_of_month), 0.0) if known else 0.0
+
+
+@returns("monthly_review.list_floor")
+def floor_table(floor: float) -> DataFrame:
+    """What a proposal has to win to be listed, as a table the pack can show."""
+    return frame_of("monthly_review.list_floor", [(floor,)])
+
+
+def owned(decisions: DataFrame, team: DataFrame | None) -> DataFrame:
+    """The decisions with owners that are in the team: where a role is not, the first of
+    those that stand in for it (`stand_ins` of `playbook/decisions.yaml`); empty where
+    none is there. Without a team the roles stay.
+    """
+    if team is None or team.empty:
+        return decisions
+    there, stand_ins = set(team.role.dropna().astype(str)), effects()["stand_ins"]
+
+    def owner(role: Any) -> str:
+        asked = [str(role), *stand_ins.get(str(role), []), *stand_ins["anybody"]]
+        return next((name for name in asked if name in there), "")
+
+    return decisions.assign(owner_role=decisions.owner_role.map(owner))
+
+
+@returns("monthly_review.ranked")
+def ranked_decisions(
+    decisions: DataFrame,
+    *,
+    most: int = 10,
+    has_costs: bool = True,
+    without: DataFrame | None = None,
+) -> DataFrame:
+    """The proposals worth doing, best first, at most `most`: by `worth`, what they win in
+    the next quarter after discount, with `worth_low` and `worth_high` (four in five).
+    Where nothing is known to win, those whose effect is something else or not known yet,
+    by confidence: tests have their own calendar (`calendar_of_tests`).
+
+    Without costs (`has_costs` false) no margin is known: revenue takes its place. Money
+    of different kinds is not compared. `without` is `left_out`'s table, made here where
+    it is not given.
+    """
+    out = left_out(decisions, has_costs=has_costs) if without is None else without
+    is_open = ~decisions.status.isin(CLOSED) & ~decisions.decision_id.isin(out.decision_id)
+    rows = worths(decisions[is_open], has_costs=has_costs)
+    rows = rows[rows.worth.notna()] if rows.worth.notna().any() else rows
+    weight = rows.confidence.map(WEIGHT).astype(float).fillna(0.0)
+    by = {"worth": False, "_weight": False, "due_on": True, "decision_id": True}
+    ranked = rows.assign(_weight=weight).sort_values(
+        list(by), ascending=list(by.values()), na_position="last", kind="stable"
+    )
+    return ranked[schema("monthly_review.ranked").names].head(most).reset_index(drop=True)
+
+
+@returns("monthly_review.left_out")
+def left_out(
+    decisions: DataFrame,
+    *,
+    floor: float = 0.0,
+    has_costs: bool = True,
+    clashes: DataFrame | None = None,
+) -> DataFrame:
+    """Proposals that are not worth a reader's time, and why, first reason first: `set
+    aside` (a better row of `clashes` stands against it), `changes nothing` (a row that
+    says to go on), `no size`, `no owner`, `wins nothing` (its claim, or what such claims
+    come to, is not above 0), `too small` (under `floor` a quarter). Closed rows are not
+    proposals.
+    """
+    aside = "" if clashes is None else " ".join(clashes.set_aside)
+    rows = worths(decisions[~decisions.status.isin(CLOSED)], has_costs=has_costs)
+    is_known = rows.worth.notna()
+    reasons = {
+        "set aside": rows.decision_id.isin(aside.split()),
+        "changes nothing": rows.is_idle.eq(True),
+        "no size": pd.to_numeric(rows["size"], errors="coerce").isna(),
+        "no owner": rows.owner_role.fillna("").astype(str).eq(""),
+        "wins nothing": is_known & (rows.worth <= 0),
+        "too small": is_known & (rows.worth < floor),
+    }
+    why = np.select(list(reasons.values()), list(reasons), "")
+    named = rows.assign(reason=why)[why != ""]
+    return frame_of("monthly_review.left_out", named[schema("monthly_review.left_out").names])
+
+
+@returns("monthly_review.test_calendar")
+def calendar_of_tests(decisions: DataFrame, *, without: DataFrame) -> DataFrame:
+    """The month's tests, no two at a time on one traffic: the kinds of `TRAFFIC` that are
+    not left out, by traffic in the order they are due. A test starts when it is due or
+    the day after the one before it on its traffic ends; it runs as long as from its due
+    day to the day it is read.
+    """
+    is_open = ~decisions.status.isin(CLOSED) & ~decisions.decision_id.isin(without.decision_id)
+    rows = decisions[is_open & decisions.kind.isin(list(TRAFFIC))]
+    segment = rows.subject.where(rows.subject_type == "segment", "")
+    rows = rows.assign(traffic=rows.kind.map(TRAFFIC) + segment.map(_with_colon))
+    days = {
+        name: pd.to_datetime(rows[f"{name}_on"], errors="coerce") for name in ("due", "revisit")
+    }
+    rows = rows.assign(**days).sort_values(["traffic", "due", "decision_id"], kind="stable")
+    free: dict[str, pd.Timestamp] = {}
+    told = []
+    for row in rows[rows.due.notna() & (rows.revisit > rows.due)].itertuples():
+        starts = max(row.due, free.get(row.traffic, row.due))
+        ends = starts + (row.revisit - row.due)
+        free[row.traffic] = ends + pd.Timedelta(days=1)
+        weeks = (ends - starts).days / 7
+        told.append(
+            {
+                "traffic": row.traffic,
+                "decision_id": row.decision_id,
+                "subject": row.subject,
+                "action": row.action,
+                "size": row.size,
+                "unit": row.unit,
+                "starts_on": starts,
+                "ends_on": ends,
+                "weeks": round(weeks, 1),
+                "owner_role": row.owner_role,
+            }
+        )
+    return frame_of("monthly_review.test_calendar", told)
+
+
+def _with_colon(name: str) -> str:
+    return f": {name}" if name else ""
+
+
+def left_out_line(left: DataFrame, *, floor: float, currency: str) -> str:
+    """How many proposals are not listed and why, in one sentence."""
+    counted = left.reason.value_counts()
+    told = [
+        say(f"monthly_review.left_out_{str(reason).replace(' ', '_')}", n=n)
+        for reason, n in sorted(counted.items())
+    ]
+    return say(
+        "monthly_review.left_out",
+        n=len(left),
+        reasons=", ".join(told),
+        floor=floor,
+        currency=currency,
+    )
+
+
+def worths(decisions: DataFrame, *, has_costs: bool = True) -> DataFrame:
+    """The rows with `worth`, `worth_low` and `worth_high`, money of a quarter after
+    discount; missing where the effect does not rank.
+    """
+    ranking = (True,) if has_costs else (True, "without_costs")
+    margins = [kind for kind, facts in effects()["effects"].items() if facts["ranks"] in ranking]
+    quarters = decisions.effect_period.astype(object).fillna("").map(quarters_of).astype(float)
+    claim, low, high = (
+        (pd.to_numeric(decisions[name], errors="coerce").astype(float) * quarters).where(
+            decisions.effect_kind.isin(margins)
+        )
+        for name in ("expected_effect", "effect_low", "effect_high")
+    )
+    share, spread = _discount(decisions)
+    worth, reach = share * claim, Z80 * spread * claim.abs()
+    ends = (worth - reach).fillna(share * low), (worth + reach).fillna(share * high)
+    return decisions.assign(worth=worth, worth_low=ends[0], worth_high=ends[1])
+
+
+def _discount(decisions: DataFrame) -> tuple[Series, Series]:
+    """What a claim counts for, and the spread of that; missing where its kind was never
+    measured.
+    """
+    known = came_true()
+    kinds = decisions.get("kind", Series("", decisions.index)).astype(object)
+    share = kinds.map({kind: facts["share"] for kind, facts in known.items()}).astype(float)
+    spread = kinds.map({kind: facts["spread"] for kind, facts in known.items()}).astype(float)
+    stated = decisions.confidence.map(WEIGHT).astype(float).fillna(WEIGHT["low"])
+    return share.fillna(stated), spread
