@@ -17,7 +17,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MODELS", "Histories", "log_likelihood", "p_alive", "expected_purchases"]
+__all__ = [
+    "MODELS",
+    "Histories",
+    "log_likelihood",
+    "p_alive",
+    "expected_purchases",
+]
 
 MODELS = {
     "nbd": ("r", "alpha"),
@@ -67,7 +73,13 @@ def log_likelihood(
         grad = np.array([r * (d_r - until), r - alpha * (r + x) / (alpha + age)])
         return common - (r + x) * until, grad
     if model == "pareto_nbd":
-        return _pareto(params, histories, common, d_r, with_slope)
+        return _pareto(
+            params,
+            histories,
+            common,
+            d_r,
+            with_slope,
+        )
     a, b = params[2:]
     # chances to drop out so far
     y = x + (model == "mbg_nbd")
@@ -159,7 +171,12 @@ def _ending(r: float, a: float, b: float, c: NDArray, z: NDArray) -> NDArray:
     ending = np.full(len(c), np.nan)
     if a <= _MOST_2F1:
         with np.errstate(invalid="ignore"):
-            ending = 1 - hyp2f1(a + b - 1 - r, a - 1, c, z) * (1 - z) ** (a - 1)
+            ending = 1 - hyp2f1(
+                a + b - 1 - r,
+                a - 1,
+                c,
+                z,
+            ) * (1 - z) ** (a - 1)
     # near a = 1 the difference loses its digits where b is large
     unknown = ~np.isfinite(ending) | (c > _MOST_LOST * abs(a - 1))
     for one in np.unique(c[unknown]):

@@ -34,7 +34,12 @@ from playbook.messages import say
 from playbook.methods.btyd import CountFit, expected_purchases, fit_counts, slices
 from playbook.methods.shop_clock import CALENDAR, Clock, shop_clock
 
-__all__ = ["CANDIDATES", "NAIVE", "Candidates", "poisson_deviance"]
+__all__ = [
+    "CANDIDATES",
+    "NAIVE",
+    "Candidates",
+    "poisson_deviance",
+]
 
 NAIVE = ("naive_rate", "cohort_curve")
 MORTAL = ("bg_nbd", "mbg_nbd", "pareto_nbd")

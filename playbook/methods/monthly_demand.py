@@ -61,8 +61,16 @@ class MonthlyLaw:
         self, n_months: int, *, level: float = 0.8, n_draws: int = 2_000, seed: int = 0
     ) -> tuple[ndarray, ndarray]:
         """Ends of the interval of the units of all the months ahead together, whole units."""
-        total = self.draw(n_months, n_draws=n_draws, seed=seed).sum(axis=2)
-        low, high = np.quantile(total, [(1 - level) / 2, (1 + level) / 2], axis=1)
+        total = self.draw(
+            n_months,
+            n_draws=n_draws,
+            seed=seed,
+        ).sum(axis=2)
+        low, high = np.quantile(
+            total,
+            [(1 - level) / 2, (1 + level) / 2],
+            axis=1,
+        )
         return np.floor(low), np.ceil(high)
 
 
@@ -80,11 +88,31 @@ def fit_months(units: ndarray, *, first_month: int) -> MonthlyLaw:
     if not known.any() or (units[known] < 0).any():
         raise PlaybookError("methods.no_months", rows=int((units[known] < 0).sum()))
     months = (first_month + np.arange(units.shape[1])) % 12
-    counts = np.where(known, units, 0.0)
-    season = _season(counts, known, months)
-    scale = np.where(known, season[months], 0.0)
+    counts = np.where(
+        known,
+        units,
+        0.0,
+    )
+    season = _season(
+        counts,
+        known,
+        months,
+    )
+    scale = np.where(
+        known,
+        season[months],
+        0.0,
+    )
     prior = _prior(counts, scale)
-    runs = [_filtered(counts, scale, prior, memory) for memory in MEMORIES]
+    runs = [
+        _filtered(
+            counts,
+            scale,
+            prior,
+            memory,
+        )
+        for memory in MEMORIES
+    ]
     shapes, paces, scores = (np.array(part) for part in zip(*runs, strict=True))
     weight = _weights(scores)
     levels = shapes / paces
@@ -118,7 +146,14 @@ def _season(counts: ndarray, known: ndarray, months: ndarray) -> ndarray:
         return np.ones(12)
     level = counts.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     expected = level[:, None] * known
-    sold, usual = (np.bincount(months, part.sum(axis=0), 12) for part in (counts, expected))
+    sold, usual = (
+        np.bincount(
+            months,
+            part.sum(axis=0),
+            12,
+        )
+        for part in (counts, expected)
+    )
     factors = (sold + SEASON_UNITS) / (usual + SEASON_UNITS)
     return factors / factors.mean()
 
@@ -130,7 +165,13 @@ def _prior(counts: ndarray, scale: ndarray) -> tuple[float, float]:
     level = counts.sum(axis=1)[seen] / exposure[seen]
     mean = max(float(level.mean()), LEAST_LEVEL)
     excess = float(((level - mean) ** 2 - mean / exposure[seen]).mean())
-    shape = float(np.clip(mean**2 / max(excess, 1e-9), 0.05, 20.0))
+    shape = float(
+        np.clip(
+            mean**2 / max(excess, 1e-9),
+            0.05,
+            20.0,
+        )
+    )
     return shape, shape / mean
 
 
@@ -148,11 +189,23 @@ def _filtered(
     for t in range(counts.shape[1]):
         on = scale[:, t] > 0
         # what is forgotten goes back to a little of the prior, so that zeros never end in never
-        shape = np.where(on, memory * shape + (1 - memory) * floor[0], shape)
-        pace = np.where(on, memory * pace + (1 - memory) * floor[1], pace)
+        shape = np.where(
+            on,
+            memory * shape + (1 - memory) * floor[0],
+            shape,
+        )
+        pace = np.where(
+            on,
+            memory * pace + (1 - memory) * floor[1],
+            pace,
+        )
         y, e = counts[:, t], scale[:, t]
         likely = gammaln(shape + y) - gammaln(shape) - gammaln(y + 1)
         likely += shape * np.log(pace / (pace + e)) + y * np.log(np.maximum(e, 1e-12) / (pace + e))
-        score += np.where(on, likely, 0.0)
+        score += np.where(
+            on,
+            likely,
+            0.0,
+        )
         shape, pace = shape + y * on, pace + e
     return shape, pace, score

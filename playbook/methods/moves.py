@@ -13,7 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-__all__ = ["SAME_PRICE", "PriceMoves", "moving_together", "price_moves"]
+__all__ = [
+    "SAME_PRICE",
+    "PriceMoves",
+    "moving_together",
+    "price_moves",
+]
 
 #: logs of prices that differ by less are one price
 SAME_PRICE = 0.01
@@ -83,7 +88,12 @@ def moving_together(size: ndarray, group: ndarray, sums: list[ndarray]) -> list[
     from scipy.sparse import csr_array
 
     length = np.sqrt((size**2).sum(axis=1, keepdims=True))
-    unit = np.divide(size, length, out=np.zeros_like(size), where=length > 0)
+    unit = np.divide(
+        size,
+        length,
+        out=np.zeros_like(size),
+        where=length > 0,
+    )
     totals = [part.astype(float).copy() for part in sums]
     for name in np.unique(group):
         members = np.flatnonzero(group == name)

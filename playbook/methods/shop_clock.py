@@ -19,7 +19,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-__all__ = ["Clock", "CALENDAR", "shop_clock"]
+__all__ = [
+    "Clock",
+    "CALENDAR",
+    "shop_clock",
+]
 
 #: purchases a week must rest on to count by half: the noise of single weeks averages
 #: out in spans of many
@@ -59,7 +63,11 @@ CALENDAR = Clock(np.zeros(1), np.zeros(1))
 
 def _read(clock: NDArray, days: float | NDArray) -> NDArray:
     days, last = np.asarray(days, float), len(clock) - 1
-    return np.interp(days, np.arange(last + 1), clock) + np.maximum(days - last, 0)
+    return np.interp(
+        days,
+        np.arange(last + 1),
+        clock,
+    ) + np.maximum(days - last, 0)
 
 
 def shop_clock(past: DataFrame, origin: pd.Timestamp, table: DataFrame) -> Clock:
@@ -79,7 +87,11 @@ def shop_clock(past: DataFrame, origin: pd.Timestamp, table: DataFrame) -> Clock
     first, week = born[who][later] // 7, back[later] // 7
     by_age, by_week = np.bincount(first - week, minlength=n), np.bincount(week, minlength=n)
     won = np.bincount(born[ids] // 7, minlength=n)
-    busy, explained = _busy_weeks(by_age, by_week, won)
+    busy, explained = _busy_weeks(
+        by_age,
+        by_week,
+        won,
+    )
     season = _season(by_week, explained)
     weeks = np.arange(n)
     level = np.average(busy / season[weeks % YEAR], weights=explained * 0.5 ** (weeks / MEMORY))
@@ -96,10 +108,18 @@ def _busy_weeks(by_age: NDArray, by_week: NDArray, won: NDArray) -> tuple[NDArra
     n = len(won)
     age = np.subtract.outer(np.arange(n), np.arange(n))
     # of the week of the first purchase a customer lives half
-    lived = np.where(age > 0, won[:, None], 0.5 * won[:, None] * (age == 0))
+    lived = np.where(
+        age > 0,
+        won[:, None],
+        0.5 * won[:, None] * (age == 0),
+    )
     age, busy = np.maximum(age, 0), np.ones(n)
     for _round in range(ROUNDS):
-        exposure = np.bincount(age.ravel(), (lived * busy).ravel(), n)
+        exposure = np.bincount(
+            age.ravel(),
+            (lived * busy).ravel(),
+            n,
+        )
         rate = by_age / np.maximum(exposure, 1e-9)
         explained = (lived * rate[age]).sum(axis=0)
         busy = (by_week + CREDIBLE) / (explained + CREDIBLE)

@@ -69,7 +69,12 @@ def season_of(
             shop_season = _year_factors(*shop, 1.0)
             season = _year_factors(group_units @ of_year, expected @ of_year, shop_season)
         plain = base * season[member][:, week]
-        uplift = _group_uplift(units, plain, on, in_group)
+        uplift = _group_uplift(
+            units,
+            plain,
+            on,
+            in_group,
+        )
     if not has_season:
         return season[member], uplift[member]
     base, lift = base_and_lift()

@@ -36,7 +36,14 @@ def regional_spend(ad_spend: Table, as_of: dt.date) -> DataFrame:
     """channel, region, day_on, spend: rows of single regions only."""
     table = expression(ad_spend)
     if "region" not in table.columns:
-        return DataFrame(columns=["channel", "region", "day_on", "spend"])
+        return DataFrame(
+            columns=[
+                "channel",
+                "region",
+                "day_on",
+                "spend",
+            ]
+        )
     paid = (
         table.mutate(day_on=_.day_on.cast("date"))
         .filter(
@@ -71,7 +78,12 @@ def region_weeks(
     """
     if not len(weeks.frame) or "region" not in expression(sales_orders).columns:
         return None
-    sales, _basis = daily_sales(sales_orders, refunds, as_of, by_region=True)
+    sales, _basis = daily_sales(
+        sales_orders,
+        refunds,
+        as_of,
+        by_region=True,
+    )
     paid = regional_spend(ad_spend, as_of)
     sold = _by_week(sales, "response", weeks)
     names = _regions(sold)

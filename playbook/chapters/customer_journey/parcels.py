@@ -20,7 +20,12 @@ from playbook.methods.proportions import quantile_of_normal, wilson
 from playbook.store import Store, expression
 from playbook.tables import returns, schema
 
-__all__ = ["delivery", "late_months", "late_slope", "on_shop_days"]
+__all__ = [
+    "delivery",
+    "late_months",
+    "late_slope",
+    "on_shop_days",
+]
 
 #: band of lateness -> the most days late in it
 BANDS = {
@@ -173,7 +178,15 @@ def _stars(parcels: Table, reviews: Table | None, level: float) -> DataFrame:
     the normal interval is missing below two.
     """
     if reviews is None:
-        return DataFrame(columns=["n_reviews", "stars", "low", "high"], dtype=float)
+        return DataFrame(
+            columns=[
+                "n_reviews",
+                "stars",
+                "low",
+                "high",
+            ],
+            dtype=float,
+        )
     rated = _reviewed(reviews, parcels.select("order_id", "band"))
     sums = rated.group_by("band").aggregate(
         n=_.count(), total=_.stars.sum(), square=(_.stars * _.stars).sum()
