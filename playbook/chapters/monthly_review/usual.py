@@ -49,7 +49,7 @@ PRODUCTS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-@returns("monthly_review.limits")
+@returns("monthly_review.usual")
 def control_limits(headline: DataFrame, *, month: str, days: DataFrame | None = None) -> DataFrame:
     """One row per metric with what its own past sets for `month`.
 
