@@ -6,6 +6,7 @@ what is missing as a dash; never 1.121e+07.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,8 @@ MISSING = "–"
 WIDEST = 120  # letters of a text before it is cut
 GROUPED_FROM = 10_000  # whole numbers from here on have their thousands apart; years do not
 DIGITS = ((1000, 0), (100, 1), (1, 2), (0.001, 3))  # from this size on, digits after the point
-MOST_DIGITS = 12
+MOST_DIGITS = 8  # what is smaller is nothing to a reader
+LONG_NUMBER = re.compile(r"-?\d+\.\d{7,}")
 
 
 def shown_number(value: float) -> str:
@@ -60,6 +62,11 @@ def frame_html(frame: DataFrame) -> str:
     if frame.columns.is_unique and words.isna().to_numpy().any():
         # pandas writes None and <NA> of such columns whatever it is told
         frame = frame.assign(**words.astype(object).where(words.notna(), MISSING))
+    counts = frame.select_dtypes("number")
+    if frame.columns.is_unique:
+        # <NA> of whole numbers likewise
+        holes = [c for c in counts if counts[c].dtype.kind != "f" and counts[c].isna().any()]
+        frame = frame.astype(dict.fromkeys(holes, "float64"))
     named = {name: _form(str(name), frame[name]) for name in frame if frame.columns.is_unique}
     rows, columns = (pd.get_option(f"display.max_{what}") for what in ("rows", "columns"))
     return frame.to_html(
@@ -78,7 +85,8 @@ def _form(name: str, values: pd.Series) -> Callable[[Any], str] | None:
     if pd.api.types.is_numeric_dtype(values):
         is_share = name == "share" or name.endswith("_share")
         return shown_share if is_share else _counted
-    return _text if values.dtype == object else None
+    is_text = values.dtype == object or pd.api.types.is_string_dtype(values)
+    return _text if is_text else None
 
 
 def _counted(value: Any) -> str:
@@ -89,6 +97,6 @@ def _counted(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return shown_number(value)
-    return str(value)
+    # a column of several kinds keeps its numbers as they were written
+    is_number = isinstance(value, float) or LONG_NUMBER.fullmatch(str(value))
+    return shown_number(float(value)) if is_number else str(value)

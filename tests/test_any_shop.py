@@ -277,6 +277,30 @@ def test_a_decision_tells_the_titles_of_its_skus_and_shares_as_percents(tmp_path
     assert told["how much"].startswith("60.4 %") and told["expected"].startswith("60.0 %")
 
 
+@pytest.mark.parametrize(
+    "far, n_far, is_log",
+    [("2099-01-05", 1, False), ("1970-01-05", 1, False), ("2024-06-05", 1, True)]
+    + [("1990-06-05", 2, True)],
+)
+def test_a_few_orders_years_away_from_all_others_are_no_log(tmp_path, far, n_far, is_log):
+    days = pd.date_range("2026-04-01", "2026-06-30").strftime("%Y-%m-%d")
+    rows = [order(f"o{n}", day) for n, day in enumerate(days)]
+    rows += [order(f"far{n}", far) for n in range(n_far)]
+    shop = open_store(write_shop(tmp_path / "s", rows))
+    span = (dt.date(2026, 4, 1), dt.date(2026, 6, 30))
+    assert ((shop.observed_from, shop.observed_to) == span) != is_log
+    assert ("ordered_on" in set(shop.problems.column)) != is_log
+    assert shop.month == "2026-06"
+
+
+def test_a_channel_called_all_is_no_total_and_one_without_a_letter_is_none(tmp_path):
+    names = ["all", "", "search"]
+    rows = [order(f"o{n}", "2026-06-30", channel=name) for n, name in enumerate(names)]
+    shop = open_store(write_shop(tmp_path / "s", rows), until="2026-06")
+    found = shop.orders.to_pandas().set_index("order_id").channel
+    assert found.fillna("none").to_dict() == {"o0": "“all”", "o1": "none", "o2": "search"}
+
+
 def test_where_everything_was_free_price_bands_refuse_by_name():
     lines = lines_of(sku=["a"], category="x", quantity=1, revenue=0.0)
     with pytest.raises(PlaybookError, match="No line was sold at a price"):

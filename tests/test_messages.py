@@ -1,6 +1,7 @@
 """By rule: every sentence has both languages, the same values in both, and somebody who says it."""
 
 import ast
+import functools
 import json
 import re
 import string
@@ -18,6 +19,7 @@ def values_of(text):
     }
 
 
+@functools.cache
 def every_message():
     return {
         f"{room}.{name}": entry

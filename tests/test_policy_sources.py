@@ -181,6 +181,7 @@ def test_a_sign_of_another_currency_in_the_price_is_not_the_shops_money(tmp_path
         (("125.000", "1.075.500"), 1_200_500),  # a second group does
         (("125.000", "0.500"), 125.5),  # and so does a leading nought
         (("125.000", "75.50"), 200.5),  # and two decimals
+        (("125.000",) * 5000 + ("75.50",), 625_075.5),  # wherever they stand
     ],
 )
 def test_a_point_before_three_digits_is_proved_or_asked_about(prices, found, tmp_path):

@@ -505,12 +505,6 @@ BROKEN = {
         "gross",
         1,
     ),
-    "a total that does not add up": (
-        rewritten("orders", lambda f: f.assign(total=[13.0, 15.0])),
-        "orders",
-        "total",
-        1,
-    ),
     "a line of no order": (
         rewritten("order_lines", lambda f: f.assign(order_id=["1", "9"])),
         "order_lines",
@@ -541,6 +535,17 @@ def test_a_broken_table_is_refused_by_table_column_and_rows(tmp_path, name):
     assert column is None or column in str(error.column)
     assert rows is None or error.rows == rows
     assert "What to do" in str(error)
+
+
+def test_a_total_that_does_not_tie_is_itemised_and_stops_nothing(tmp_path):
+    folder = write_shop(tmp_path / "s", TWO)
+    rewritten("orders", lambda f: f.assign(total=[13.0, 15.0]))(folder)
+    shop = open_store(str(folder))
+    found = shop.problems[shop.problems.column == "total"].iloc[0]
+    assert (found.rows, bool(found.stops)) == (1, False)
+    walk = ledger(shop).set_index("reason").amount
+    assert abs(walk["unexplained"]) == 3
+    assert verdict(shop).status != "go"
 
 
 def test_a_file_that_is_no_table_is_named(tmp_path):

@@ -21,6 +21,8 @@ Finding = dict[str, Any]
 LEAST_BURST = 6
 #: times what the eight weeks before lead one to expect
 BURST = 4.0
+#: share of first orders among those of one hour
+MOSTLY = 0.5
 #: chance of so many of one trait among the sku's orders of the day, and of so many of it
 CHANCE = 1e-8
 #: times as many orders with a code as before
@@ -28,8 +30,9 @@ OUT = 2.0
 
 
 def bursts(panels: Panels) -> list[Finding]:
-    """Days on which a sku is ordered far more than before, and from one region, in one
-    hour or by new customers alone: orders that nobody may mean to keep.
+    """Days on which a sku is ordered far more than before, and from one region, or in one
+    hour mostly by new customers: orders that nobody may mean to keep. (In one hour by
+    known ones it is a clerk who enters the post.)
     """
     shop = panels.shop
     traits = {"hour": lambda orders: shop.local(orders.ordered_at).hour().cast("string")}
@@ -37,6 +40,7 @@ def bursts(panels: Panels) -> list[Finding]:
         traits["region"] = lambda orders: orders.region
     frames = [_odd_cells(panels, panels.cells(name, value)) for name, value in traits.items()]
     odd = pd.concat(frames, ignore_index=True)
+    odd = odd[(odd.dimension == "region") | (odd.n_first >= MOSTLY * odd.n)]
     rows = []
     for sku, part in odd.groupby("sku"):
         regions = part[part.dimension == "region"]
@@ -68,12 +72,13 @@ def _odd_cells(panels: Panels, cells: DataFrame) -> DataFrame:
     share = cells.trait.map(totals / totals.sum()).astype(float)
     candidate = cells[(cells.n >= LEAST_BURST) & (cells.day_on >= panels.first)].copy()
     candidate["share"] = share.reindex(candidate.index)
+    by_place = binom.sf(candidate.n - 1, candidate.n_day, candidate.share.clip(upper=0.999))
+    candidate = candidate[by_place < CHANCE].copy()
     past = [_past(days[days.sku == row.sku], row.day_on) for row in candidate.itertuples()]
     candidate["expected"] = Series(past, candidate.index, dtype=float) * candidate.share
-    by_place = binom.sf(candidate.n - 1, candidate.n_day, candidate.share.clip(upper=0.999))
     by_past = poisson.sf(candidate.n - 1, candidate.expected.clip(lower=0.05))
     is_many = candidate.n >= BURST * candidate.expected.clip(lower=0.05)
-    return candidate[(by_place < CHANCE) & (by_past < CHANCE) & is_many]
+    return candidate[(by_past < CHANCE) & is_many]
 
 
 def _past(days: DataFrame, day: pd.Timestamp) -> float:

@@ -28,6 +28,8 @@ STILL_OPEN = 3
 #: a best seller holds this share of the revenue of the sixty days before
 BEST = 0.02
 EMPTY_DAYS = 3
+#: with less on the shelf than a day sells, a day that sold under this share of it counts too
+LOW = 0.25
 #: days a sku is held against (its season may turn in more), and how long low sales may
 #: go on after the shelf was filled by a unit or two
 SKU_BEFORE, MOST_AFTER = pd.Timedelta(days=28), pd.Timedelta(days=5)
@@ -35,6 +37,8 @@ SKU_BEFORE, MOST_AFTER = pd.Timedelta(days=28), pd.Timedelta(days=5)
 WRONG, WRONG_TOGETHER = 0.6, 0.8
 #: so many of a category's skus sold that day, and so many at least
 TOGETHER_SHARE, TOGETHER = 0.7, 4
+#: orders of a day below which one buyer may have had a price of their own
+LEAST_ORDERS = 3
 #: a winning test is one whose arms differ by so many standard errors
 WON = 1.96
 
@@ -109,12 +113,19 @@ def best_seller_empty(panels: Panels) -> list[Finding]:
     share = share.div(share.sum(axis=1), axis=0)
     skus = sorted(share.columns[(share.max() >= BEST).to_numpy()])
     shelf = panels.shop.sku_days
-    shelf = shelf.filter(shelf.sku.isin(skus)).select("sku", "day_on", "is_stocked").to_pandas()
+    shelf = shelf.filter(shelf.sku.isin(skus))
+    shelf = shelf.select("sku", "day_on", "is_stocked", "on_hand").to_pandas()
     shelf["day_on"] = pd.to_datetime(shelf.day_on)
-    stocked = shelf.pivot(index="day_on", columns="sku", values="is_stocked").reindex(panels.days)
+    stocked, on_hand = (
+        shelf.pivot(index="day_on", columns="sku", values=c).reindex(panels.days)
+        for c in ("is_stocked", "on_hand")
+    )
+    units = panels.wide(sales, "sku", "units")
     rows = []
     for sku in [name for name in skus if name in stocked]:
-        is_empty = _closed(stocked[sku].eq(False)) & panels.judged(panels.days)
+        usual = units[sku].rolling(28, min_periods=14).mean().shift(1)
+        is_low = (on_hand[sku] < usual) & (units[sku] < LOW * usual)
+        is_empty = _closed(stocked[sku].eq(False) | is_low) & panels.judged(panels.days)
         for start, end in runs(is_empty):
             if (end - start).days + 1 < EMPTY_DAYS or not share[sku][start] >= BEST:
                 continue
@@ -192,14 +203,15 @@ def prices_wrong(panels: Panels) -> list[Finding]:
     """
     sales = panels.sales.sort_values(["sku", "day_on"])
     price = sales.gross / sales.units
-    usual = price.groupby(sales.sku).transform(_usual_price)
-    usual = usual.fillna(sales.listed / sales.units)
+    usual = _usual_price(price, sales.sku).fillna(sales.listed / sales.units)
     cost = sales.cost / sales.units
-    ratio = price / usual
+    # the dearest line of the day: a large order at a price of its own is no error
+    ratio = sales.highest / usual
     is_under = (price < cost) & (usual >= cost) & (ratio < WRONG_TOGETHER)
     struck = sales.assign(
         ratio=ratio,
-        is_wrong=(ratio < WRONG) | is_under,
+        given=(usual - price) * sales.units,
+        is_wrong=((ratio < WRONG) | is_under) & (sales.orders >= LEAST_ORDERS),
         is_low=ratio < WRONG_TOGETHER,
         category=sales.sku.map(panels.category),
     )
@@ -220,9 +232,10 @@ def prices_wrong(panels: Panels) -> list[Finding]:
     return rows
 
 
-def _usual_price(price: Series) -> Series:
+def _usual_price(price: Series, sku: Series) -> Series:
     """The median of the days sold before; a wrong price of some days does not move it."""
-    return price.shift(1).rolling(28, min_periods=3).median()
+    before = price.groupby(sku).shift(1).groupby(sku)
+    return before.rolling(28, min_periods=3).median().droplevel(0)
 
 
 def _categories_wrong(
@@ -263,6 +276,9 @@ def _price_row(
 ) -> list[Finding]:
     """The finding of a wrong price, where it cost enough."""
     low = low[low.day_on.between(*days)]
+    # it cannot have cost more than it gave away and what its buyers' parcels cost
+    if low.given.sum() < LEAST_SHARE / 2 * panels.month_money.get(days[0], np.nan):
+        return []
     facts = _loss(panels, panels.orders_with(skus, days), *days)
     facts |= {"n": float(low.units.sum()), "usual": 1.0, "now": float(low.ratio.median())}
     row = found(

@@ -83,7 +83,8 @@ def spend_ended(panels: Panels) -> list[Finding]:
         return []
     visits = panels.visits
     rows = []
-    for channel, daily in panels.wide(spend, "channel", "spend").items():
+    wide = panels.wide(_once(spend), "channel", "spend")
+    for channel, daily in wide.items():
         is_on = daily > 0
         share = is_on.shift(1).rolling(28, min_periods=28).mean()
         usual = daily.shift(1).rolling(28, min_periods=28).mean()
@@ -96,10 +97,11 @@ def spend_ended(panels: Panels) -> list[Finding]:
                 before = visits[channel][: start - pd.Timedelta(days=1)].tail(28).mean()
                 if visits[channel][start:end].mean() >= GOES_ON * before:
                     kind = "spend_missing"
+            each = usual[start] * _others(wide.drop(columns=channel), start, end)
             facts = {
-                "amount": usual[start] * n_days,
+                "amount": each * n_days,
                 "n": n_days,
-                "usual": usual[start],
+                "usual": each,
                 "now": 0.0,
             }
             facts["sd"] = daily[:start].tail(29).std() * np.sqrt(n_days)
@@ -113,6 +115,13 @@ def spend_ended(panels: Panels) -> list[Finding]:
                 )
             )
     return rows
+
+
+def _others(others: DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> float:
+    """How many times as much the other channels spent a day as in the four weeks before."""
+    money = others.sum(axis=1)
+    before = money[: start - pd.Timedelta(days=1)].tail(28).mean()
+    return float(np.clip(money[start:end].mean() / before, 0.5, 2.0)) if before > 0 else 1.0
 
 
 def spend_twice(panels: Panels) -> list[Finding]:

@@ -120,7 +120,7 @@ def listed(pack: Pack, decisions: DataFrame) -> tuple[DataFrame, list[str]]:
     proposals, left = open_decisions(decisions), pack.reviewed("left_out")
     if left is None or "decision_id" not in left:
         return proposals, []
-    floor = pack.reviewed("limits")
+    floor = pack.reviewed("list_floor")
     least = 0.0 if floor is None else float(floor["floor"].iloc[0])
     line = left_out_line(left, floor=least, currency=pack.record["currency"])
     return proposals[~proposals["decision_id"].isin(left["decision_id"])], [line]

@@ -129,9 +129,11 @@ class Results:
         """True when every table or column named is there; otherwise one `blocked`
         decision per missing thing.
         """
-        missing = [n for n in names if self.shop is None or not self.shop.has(n)]
+        missing = [n for n in names if self.shop is None or not self._is_there(n)]
         for name in missing:
-            why = say("runs.needs_column" if "." in name else "runs.needs_table", name=name)
+            is_there = self.shop is not None and self.shop.has(name)
+            asked = "runs.needs_column" if "." in name else "runs.needs_table"
+            why = say("runs.needs_sales" if is_there else asked, name=name)
             self.block(
                 section,
                 needs=name,
@@ -140,6 +142,13 @@ class Results:
             )
         self._note()
         return not missing
+
+    def _is_there(self, name: str) -> bool:
+        """Is there such a table or column, and where sales are asked for, a sale in it: an
+        order that counts, a product sold.
+        """
+        sales = {"orders": "sales_orders", "order_lines.sku": "sku_days"}
+        return self.shop.has(name) and (name not in sales or self.shop.has(sales[name]))
 
     def require(self, *names: str, section: str, owner_role: str = "data owner") -> None:
         """End the notebook here, blocked and not failed, at the first table or column that

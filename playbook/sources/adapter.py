@@ -675,10 +675,10 @@ class Delivery:
         shapes = (
             r"[1-9][0-9]{0,2}\.[0-9]{3}",
             r"[1-9][0-9]{0,2}(\.[0-9]{3}){2,}",
-            r"(0|[0-9]{4,})\.[0-9]{3}",
+            r"(0|[0-9]{4,})\.[0-9]{3}|[0-9]+\.([0-9]{1,2}|[0-9]{4,})",
         )
         tests = ", ".join(
-            f"count(*) FILTER (regexp_full_match({n}, '[^0-9.]*{shape}[^0-9.]*'))"
+            f"count(*) FILTER (regexp_full_match({n}, '[^0-9.]*({shape})[^0-9.]*'))"
             for shape in shapes
             for n in money
         )

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import duckdb
 import pandas as pd
-import yaml
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
@@ -39,6 +38,7 @@ from playbook.sources.read import EXCEL_ROWS, Sheet, open_sheets
 from playbook.sources.secret import Salt
 from playbook.store.contract import TABLES
 from playbook.store.engine import refused_by_engine
+from playbook.store.settings import read_settings as settings_of
 from playbook.store.write import (
     connect,
     locked,
@@ -322,21 +322,8 @@ def _check_zone(con: duckdb.DuckDBPyConnection, zone: str | None) -> None:
 
 
 def read_settings(folder: Path) -> dict[str, object]:
-    """shop.yaml of a store; empty where it has none."""
-    path = folder / "shop.yaml"
-    if not path.exists():
-        return {}
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PlaybookError(
-            "sources.shop_yaml_unreadable",
-            file="shop.yaml",
-            rule=str(error).splitlines()[0],
-        ) from None
-    if found is not None and not isinstance(found, dict):
-        raise PlaybookError("sources.shop_yaml_no_lines", file="shop.yaml")
-    return {str(k): v for k, v in (found or {}).items()}
+    """shop.yaml of a store, every setting known and of its kind; empty where it has none."""
+    return {k: v for k, v in settings_of(folder / "shop.yaml").items() if v is not None}
 
 
 def _relevant(settings: Mapping[str, object]) -> dict[str, object]:

@@ -18,6 +18,8 @@ __all__ = ["AsOf", "masked", "rows_by", "typed"]
 
 DEFAULTS = {"location": "main", "scope": "all"}  # what a missing value of these columns means
 FILLED_SCOPE_TABLE = "cost_rates"
+# columns of names that the shop gives, and the name of a total in result tables
+NAMED, TOTAL = ("channel", "device", "category", "topic"), "all"
 DATES_MASKED = ("received_on",)
 
 
@@ -47,10 +49,18 @@ def typed(spec: Table, table: ibis.Table) -> ibis.Table:
         ):
             values = values.fill_null(DEFAULTS[column.name])
         is_right = str(values.type()).lstrip("!") == wanted
-        columns[column.name] = values if is_right else _converted(values, wanted)
+        values = values if is_right else _converted(values, wanted)
+        columns[column.name] = _as_named(values) if column.name in NAMED else values
     if spec.name == "survey":
         columns |= {c: table[c] for c in table.columns if c not in columns}
     return table.select(**columns)
+
+
+def _as_named(values: Value) -> Value:
+    """A name without a letter is none, and one that tables use for the sum of all is
+    put in quotes.
+    """
+    return (values == TOTAL).ifelse(f"“{TOTAL}”", values).nullif("")
 
 
 def _converted(values: Value, wanted: str) -> Value:

@@ -281,7 +281,9 @@ def _line_gates(shop: Store) -> Iterator[Gate]:
     shares = {name: lines[column].notnull().mean() for name, column in columns.items()}
     found = shop.con.execute(lines.aggregate(**shares)).iloc[0]
     for name, least in KNOWN_SHARES.items():
-        yield _at_least(f"share of lines with a {name}", float(found[name]), least)
+        # without a line that counts there is no share of them
+        if pd.notna(found[name]):
+            yield _at_least(f"share of lines with a {name}", float(found[name]), least)
 
 
 def _day_gate(shop: Store) -> Gate:

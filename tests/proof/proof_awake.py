@@ -8,7 +8,7 @@ Settings were chosen on seeds 501 to 510; the figures reported are of 601 to 620
 shops are made once and its verdicts kept in proof/awake/, so that a cut run goes on where
 it stopped.
 
-cards      every other of the last twenty months of the default demo shop without its
+cards      every third of the last twenty months of the default demo shop without its
 incidents: the card's expectation of each headline figure from its days, beside that of
 the months alone (the card's rule before), the share of months in the usual range, months
 with any flag, and a driver of the month moved by 10 and 20 % up and down.
@@ -41,6 +41,8 @@ from playbook.store import open_store
 
 HOME = Path(__file__).resolve().parents[2] / "proof" / "awake"
 LAST = "2026-10"
+#: of the last twenty months every so many are judged
+STEP = 3
 #: a call ends before a turn of nine minutes does
 SECONDS = 480.0
 FIGURES = [
@@ -81,7 +83,7 @@ def judged_card(months: pd.DataFrame, days: pd.DataFrame, last: str, n: int) -> 
     """
     months = months[months.metric.isin([*FIGURES, "gmv"])]
     rows = []
-    for month in months_back(last, n)[::-2]:
+    for month in months_back(last, n)[::-STEP]:
         since = months_back(month, 37)[0]
         seen = months[(months.month <= month) & (months.month >= since)]
         alone = {}
@@ -160,7 +162,7 @@ def told_cards(card: pd.DataFrame) -> None:
 
 # --- incidents ------------------------------------------------------------
 
-ASKED = {"customers": 14_000, "months": 18, "skus": 200}
+ASKED = {"customers": 9_000, "months": 17, "skus": 120}
 #: days and sizes between which a seed draws
 DAYS = {
     "fake_orders": (1, 4), "price_error": (1, 4), "ad_extract_ends": (5, 16),

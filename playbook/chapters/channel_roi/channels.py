@@ -41,7 +41,7 @@ from playbook.methods.attribution import (
 )
 from playbook.methods.proportions import wilson
 from playbook.store import expression
-from playbook.tables import returns, schema
+from playbook.tables import empty, returns, schema
 
 if TYPE_CHECKING:
     from playbook.runs.results import Results
@@ -172,6 +172,8 @@ def channel_pnl(
     revenue - margin + spend. `payback` is `ltv.payback`, of which cohort `all` is read.
     Ratios are missing without spend, orders or margin, never 0.
     """
+    if months.empty:
+        return empty("channel_roi.channel_pnl")
     accounts = [_account(name, part, n_months) for name, part in months.groupby("channel")]
     pnl = DataFrame(accounts)
     pnl[["orders", "new_customers"]] = pnl[["orders", "new_customers"]].astype("int64")

@@ -54,8 +54,9 @@ def market_place(shop: Store, results: Results, own: OwnSales | None, *, seed: i
         "products.category", section="plan_by_category", owner_role="category head"
     ):
         lines = market.with_category(shop.sales_lines, shop.products)
-        growth = market.growth_by(lines, as_of=shop.as_of, by="category")
-        if growth["n_months"].iloc[0] == 12:
+        about = {"as_of": shop.as_of, "by": "category"}
+        growth = results.attempt("plan_by_category", market.growth_by, lines, **about)
+        if growth is not None and growth["n_months"].iloc[0] == 12:
             own_year = growth.rename(columns={"revenue": "amount"})
         kept = market.like_for_like(lines, as_of=shop.as_of)
         growth = market.growth_by(kept, as_of=shop.as_of, by="category")

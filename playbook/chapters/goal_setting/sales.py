@@ -59,7 +59,7 @@ class OwnSales:
 
 def own_sales(shop: Store, results: Results, *, level: float) -> OwnSales | None:
     """Everything the goals rest on; None before the first order and where its days are
-    too few for any forecast. Says in `results` what is missing.
+    too few for anything. Says in `results` what is missing.
     """
     if not results.needs("orders", section="own_sales"):
         return None
@@ -69,17 +69,17 @@ def own_sales(shop: Store, results: Results, *, level: float) -> OwnSales | None
         observed_from=shop.observed_from,
         refunds=shop.booked_refunds,
     )
+    ahead = results.attempt("outlook", outlook, shop, level=level)
+    if ahead is None and len(daily) < LEAST_DAYS:
+        return None
+    if ahead is not None and not {"net_revenue", "orders"} <= set(ahead.shop("month").index):
+        ahead = None
     metrics = _metrics(shop)
     wide = metrics.pivot(index="month", columns="metric", values="amount").reset_index()
     tree, drivers = goals.driver_history(wide.rename(columns={"net_revenue": "revenue"}))
     results.needs("traffic", section="traffic_tree", owner_role="product and experience lead")
     targets = shop.targets.to_pandas() if shop.has("targets") else None
     months = by_month(daily)
-    ahead = results.attempt("outlook", outlook, shop, level=level)
-    if ahead is None and len(daily) < LEAST_DAYS:
-        return None
-    if ahead is not None and not {"net_revenue", "orders"} <= set(ahead.shop("month").index):
-        ahead = None
     return OwnSales(
         shop,
         daily,

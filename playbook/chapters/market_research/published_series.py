@@ -74,7 +74,8 @@ def market_share(
     """The shop's part of its market, in the periods both cover whole.
 
     `own`: month, amount (whole months). `published`: one series at its newest vintage;
-    `unit_factor` turns one unit of it into the shop's currency.
+    `unit_factor` turns one unit of it into the shop's currency. The share is missing
+    where the shop sells more than the series.
     """
     days = pd.to_datetime(published.period_on)
     is_quarterly = days.diff().dt.days.median() > LONGEST_MONTH
@@ -88,7 +89,9 @@ def market_share(
     )
     sales = own.groupby(pd.PeriodIndex(own.month, freq="M").asfreq(code)).amount
     table["own"] = sales.sum().where(sales.count() == n_months).reindex(table.index)
-    table["share"] = table.own / table.market
+    share = table.own / table.market
+    # a shop that sells more than a series is no part of what it counts
+    table["share"] = share.where((table.market > 0) & (share <= 1))
     for name in ("own", "market"):
         year_before = table[name].reindex(table.index - 12 // n_months).to_numpy()
         table[f"{name}_growth"] = table[name] / year_before - 1

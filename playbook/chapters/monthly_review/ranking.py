@@ -29,9 +29,9 @@ __all__ = [
     "WEIGHT",
     "came_true",
     "floor_of",
+    "floor_table",
     "left_out",
     "left_out_line",
-    "limits_table",
     "owned",
     "ranked_decisions",
     "calendar_of_tests",
@@ -65,10 +65,10 @@ def floor_of(margin_of_month: float | None) -> float:
     return FLOOR_SHARE * max(float(margin_of_month), 0.0) if known else 0.0
 
 
-@returns("monthly_review.limits")
-def limits_table(floor: float) -> DataFrame:
+@returns("monthly_review.list_floor")
+def floor_table(floor: float) -> DataFrame:
     """What a proposal has to win to be listed, as a table the pack can show."""
-    return frame_of("monthly_review.limits", [(floor,)])
+    return frame_of("monthly_review.list_floor", [(floor,)])
 
 
 def owned(decisions: DataFrame, team: DataFrame | None) -> DataFrame:
