@@ -60,7 +60,12 @@ class Lang(StrEnum):
 
 
 StoreOption = Annotated[
-    str | None, typer.Option("--store", "-s", help="demo, cdnow, a folder, or an address")
+    str | None,
+    typer.Option(
+        "--store",
+        "-s",
+        help="demo, cdnow, a folder, or an address",
+    ),
 ]
 MonthOption = Annotated[
     str | None, typer.Option(help="YYYY-MM; the last complete month when left out")
@@ -152,7 +157,12 @@ class RunOptions:
     """What `playbook run` can be told."""
 
     store: Annotated[
-        list[str] | None, typer.Option("--store", "-s", help="a store; repeat for several shops")
+        list[str] | None,
+        typer.Option(
+            "--store",
+            "-s",
+            help="a store; repeat for several shops",
+        ),
     ] = None
     month: MonthOption = None
     first: Annotated[str | None, typer.Option("--from", help="YYYY-MM; replay since then")] = None
@@ -255,7 +265,11 @@ def decisions(
     aside = f"\nthe damaged log was set aside as {answers['set_aside']}" * bool(
         answers["set_aside"]
     )
-    _say(answers, as_json, f"{answers['read']} decisions read: {statuses} ({left}){aside}")
+    _say(
+        answers,
+        as_json,
+        f"{answers['read']} decisions read: {statuses} ({left}){aside}",
+    )
 
 
 @app.command()
@@ -275,7 +289,11 @@ def contract(
     from playbook.store.contract import TABLES, contract_markdown
 
     if table is not None and table not in TABLES:
-        raise PlaybookError("playbook.no_table", name=table, known=", ".join(TABLES))
+        raise PlaybookError(
+            "playbook.no_table",
+            name=table,
+            known=", ".join(TABLES),
+        )
     names = [table] if table else list(TABLES)
     if template:
         template.mkdir(parents=True, exist_ok=True)
@@ -390,7 +408,12 @@ def undo(
     from playbook.store.write import undo as take_back
 
     if not store.is_dir():
-        raise PlaybookError("store.no_store", where=store, known="demo, cdnow", file=store)
+        raise PlaybookError(
+            "store.no_store",
+            where=store,
+            known="demo, cdnow",
+            file=store,
+        )
     told = take_back(store)
     text = f"taken back: {len(told['restored'])} files restored, {len(told['removed'])} removed"
     _say(told, as_json, text)
@@ -524,7 +547,11 @@ def demo(
     if into is None and not given:
         folder = ensure_demo(preset)
     else:
-        folder = make_demo(into or Path("stores") / preset, preset=preset, **given)
+        folder = make_demo(
+            into or Path("stores") / preset,
+            preset=preset,
+            **given,
+        )
     _say(
         {"store": str(folder), "preset": preset},
         as_json,
@@ -579,7 +606,11 @@ def learn_status(learner: LearnerArgument, as_json: JsonOption = False) -> None:
     """
     from playbook.training.progress import status, status_text
 
-    _say(status(learner) if as_json else {}, as_json, "" if as_json else status_text(learner))
+    _say(
+        status(learner) if as_json else {},
+        as_json,
+        "" if as_json else status_text(learner),
+    )
 
 
 @learn.command("report")

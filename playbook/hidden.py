@@ -86,7 +86,11 @@ def hidden(text: str, *, is_error: bool = False) -> str:
         return text
     for secret in sorted(_whole | _words, key=len, reverse=True):
         if len(secret) >= least:
-            text = re.sub(rf"(?<![\w.-]){re.escape(secret)}(?![\w.-])", HIDDEN, text)
+            text = re.sub(
+                rf"(?<![\w.-]){re.escape(secret)}(?![\w.-])",
+                HIDDEN,
+                text,
+            )
     if _whole:
         for pattern in SPOKEN:
             text = re.sub(pattern, HIDDEN, text)

@@ -85,10 +85,22 @@ def main() -> int:
             status = 1
             print(f"# {notebook.stem}: no text has {', '.join(left_over) or 'nothing left over'}")
         entries = [
-            {"of": digest(text), "en": text.strip()[:FIRST_WORDS], "zh": text} for text in missing
+            {
+                "of": digest(text),
+                "en": text.strip()[:FIRST_WORDS],
+                "zh": text,
+            }
+            for text in missing
         ]
         if entries:
-            print(yaml.safe_dump(entries, allow_unicode=True, sort_keys=False, width=100))
+            print(
+                yaml.safe_dump(
+                    entries,
+                    allow_unicode=True,
+                    sort_keys=False,
+                    width=100,
+                )
+            )
     return status
 
 

@@ -182,7 +182,11 @@ def _late(panels: Panels, orders: DataFrame) -> list[Finding]:
         z = gap / (past.late.std() * np.sqrt(1 / len(now) + 1 / len(past)) + 1e-9)
         if z < SUPPLIER_Z or gap < SUPPLIER_DAYS:
             continue
-        facts = {"amount": now.money.sum() if "money" in now else np.nan, "n": len(now), "z": z}
+        facts = {
+            "amount": now.money.sum() if "money" in now else np.nan,
+            "n": len(now),
+            "z": z,
+        }
         facts |= {"usual": past.late.mean(), "now": now.late.mean()}
         days = (now.promised.min(), now.promised.max())
         rows.append(

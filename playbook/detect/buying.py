@@ -72,7 +72,11 @@ def _odd_cells(panels: Panels, cells: DataFrame) -> DataFrame:
     share = cells.trait.map(totals / totals.sum()).astype(float)
     candidate = cells[(cells.n >= LEAST_BURST) & (cells.day_on >= panels.first)].copy()
     candidate["share"] = share.reindex(candidate.index)
-    by_place = binom.sf(candidate.n - 1, candidate.n_day, candidate.share.clip(upper=0.999))
+    by_place = binom.sf(
+        candidate.n - 1,
+        candidate.n_day,
+        candidate.share.clip(upper=0.999),
+    )
     candidate = candidate[by_place < CHANCE].copy()
     past = [_past(days[days.sku == row.sku], row.day_on) for row in candidate.itertuples()]
     candidate["expected"] = Series(past, candidate.index, dtype=float) * candidate.share

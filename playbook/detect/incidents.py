@@ -67,7 +67,11 @@ def incidents(shop: Store, *, months: int = 13) -> DataFrame:
     table["what"] = [_told(row) for row in table.to_dict("records")]
     table["check"] = [say(f"detect.check_{kind}") for kind in table.kind]
     by = ["month", "share_of_month", "kind", "subject", "starts_on"]
-    table = table.sort_values(by, ascending=[True, False, True, True, True], ignore_index=True)
+    table = table.sort_values(
+        by,
+        ascending=[True, False, True, True, True],
+        ignore_index=True,
+    )
     return table[schema("detect.incidents").names]
 
 

@@ -186,7 +186,11 @@ class Panels:
         """
         lines = self.shop.sales_lines.filter(_.is_product & _.sku.notnull() & ~_.is_gift)
         gross = (_.price * _.quantity).sum().cast("float64")
-        sums = {"units": total("quantity"), "gross": gross, "revenue": total("revenue")}
+        sums = {
+            "units": total("quantity"),
+            "gross": gross,
+            "revenue": total("revenue"),
+        }
         sums |= {"orders": _.order_id.nunique(), "highest": _.price.max().cast("float64")}
         listed = (_.list_price * _.quantity).sum().cast("float64")
         sums["listed"] = ibis.ifelse(_.list_price.isnull().sum() == 0, listed, None)

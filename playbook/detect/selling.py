@@ -280,7 +280,11 @@ def _price_row(
     if low.given.sum() < LEAST_SHARE / 2 * panels.month_money.get(days[0], np.nan):
         return []
     facts = _loss(panels, panels.orders_with(skus, days), *days)
-    facts |= {"n": float(low.units.sum()), "usual": 1.0, "now": float(low.ratio.median())}
+    facts |= {
+        "n": float(low.units.sum()),
+        "usual": 1.0,
+        "now": float(low.ratio.median()),
+    }
     row = found(
         panels,
         kind,

@@ -206,7 +206,11 @@ def claims_apart(panels: Panels) -> list[Finding]:
         if not claimed[channel].sum() > 0:
             continue
         has_own = own[channel].where(own.sum(axis=1) > 0).to_numpy()
-        knobs = {"least_change": CLAIMS_CHANGE, "lengths": (7, 14, 21, 30), "side": 0}
+        knobs = {
+            "least_change": CLAIMS_CHANGE,
+            "lengths": (7, 14, 21, 30),
+            "side": 0,
+        }
         claims = claimed[channel].where(claimed[channel] > 0).to_numpy()
         worth = panels.worth.to_numpy()
         rows += ratio_findings(

@@ -247,7 +247,11 @@ def covered_share(
 def _known_frequency(name: str) -> Frequency:
     if name not in FREQUENCIES:
         known = ", ".join(FREQUENCIES)
-        raise PlaybookError("forecasting.unknown_frequency", frequency=name, known=known)
+        raise PlaybookError(
+            "forecasting.unknown_frequency",
+            frequency=name,
+            known=known,
+        )
     return FREQUENCIES[name]
 
 
@@ -270,7 +274,11 @@ def _regular(history: DataFrame, every: Frequency) -> tuple[pd.PeriodIndex, ndar
     series = series[np.isfinite(series)]
     if len(series) < 3:
         raise PlaybookError("forecasting.too_few_periods", rows=len(series))
-    whole = pd.period_range(series.index.min(), series.index.max(), freq=every.code)
+    whole = pd.period_range(
+        series.index.min(),
+        series.index.max(),
+        freq=every.code,
+    )
     return whole, series.reindex(whole).to_numpy()
 
 

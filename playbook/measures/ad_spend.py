@@ -67,8 +67,16 @@ def read_extract(ad_spend: Table, *, as_of: dt.date) -> SpendLog:
     without_spend = daily[daily.n_missing > 0].assign(spend=np.nan)
     last = daily.day_on.max()
     findings = [
-        *_findings("loaded twice", "measures.loaded_twice", rows[is_double]),
-        *_findings("spend missing", "measures.spend_missing", without_spend),
+        *_findings(
+            "loaded twice",
+            "measures.loaded_twice",
+            rows[is_double],
+        ),
+        *_findings(
+            "spend missing",
+            "measures.spend_missing",
+            without_spend,
+        ),
         *_findings(
             "negative spend",
             "measures.negative_spend",
@@ -112,7 +120,11 @@ def _rows_by_day(table: ibis.Table, as_of: dt.date) -> DataFrame:
         .to_pandas()
     )
     if not rows.spend.notna().any():
-        raise PlaybookError("measures.no_spend_known", table="ad_spend", column="spend")
+        raise PlaybookError(
+            "measures.no_spend_known",
+            table="ad_spend",
+            column="spend",
+        )
     rows["day_on"] = pd.to_datetime(rows.day_on)
     for column in COUNTS:
         rows[column] = rows[column].astype(float) if column in rows else np.nan

@@ -175,7 +175,11 @@ def history_of(past: DataFrame, day: Timestamp) -> DataFrame:
     hundred origins.
     """
     bought, everyone = past[past.orders > 0], past.customer_id.to_numpy()
-    ids, start, n = np.unique(bought.customer_id, return_index=True, return_counts=True)
+    ids, start, n = np.unique(
+        bought.customer_id,
+        return_index=True,
+        return_counts=True,
+    )
     when = bought.day_on.to_numpy()
     # refunds of customers without a purchase so far count for nobody
     place = np.searchsorted(ids, everyone)

@@ -324,7 +324,11 @@ def stockouts(panel: DemandPanel, *, n_weeks: int = 52) -> DataFrame:
         }
     )
     table = table[(table["out_days"] > LEAST_OUT_DAYS) & panel.is_stock_known]
-    return table.sort_values(["lost_units", "sku"], ascending=[False, True], ignore_index=True)
+    return table.sort_values(
+        ["lost_units", "sku"],
+        ascending=[False, True],
+        ignore_index=True,
+    )
 
 
 def unit_margin(panel: DemandPanel) -> ndarray:

@@ -239,7 +239,11 @@ def _seen_orders(shop: Store) -> DataFrame:
 
 
 def _by_month(table: ibis.Table, day: str, **sums: ibis.Value) -> DataFrame:
-    return sums_by(table.mutate(month=_[day].strftime("%Y-%m")), "month", **sums).set_index("month")
+    return sums_by(
+        table.mutate(month=_[day].strftime("%Y-%m")),
+        "month",
+        **sums,
+    ).set_index("month")
 
 
 def _figures(shop: Store, sums: DataFrame) -> dict[str, Series]:

@@ -67,7 +67,11 @@ def posted_prices(panel: DemandPanel, prices: Table) -> ndarray:
     at = (pd.Index(panel.sku).get_indexer(own["sku"]), middle.searchsorted(own["from_on"]))
     asked[at] = own["price"]  # in the order of time: the latest stays
     changed = np.where(np.isfinite(asked), np.arange(asked.shape[1]), 0)
-    return np.take_along_axis(asked, np.maximum.accumulate(changed, axis=1), axis=1)[:, :-1]
+    return np.take_along_axis(
+        asked,
+        np.maximum.accumulate(changed, axis=1),
+        axis=1,
+    )[:, :-1]
 
 
 def promotion_pull(panel: DemandPanel, promotions: Table) -> ndarray:
@@ -150,7 +154,11 @@ def price_gap(prices: Table, *, as_of: dt.date) -> DataFrame:
     )
     own = rows[is_own].set_index("sku")[["price"]].set_axis(["own_price"], axis=1)
     gap = own.join(gap, how="inner").sort_index().reset_index()
-    gap.insert(5, "gap_share", gap["own_price"] / gap["median_price"] - 1)
+    gap.insert(
+        5,
+        "gap_share",
+        gap["own_price"] / gap["median_price"] - 1,
+    )
     return gap
 
 

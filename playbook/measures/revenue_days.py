@@ -106,7 +106,15 @@ def promotion_calendar(
       was pulled forward is missing
     """
     days = pd.date_range(first, last)
-    plan = expression(promotions).select("starts_on", "ends_on", "depth_share").to_pandas()
+    plan = (
+        expression(promotions)
+        .select(
+            "starts_on",
+            "ends_on",
+            "depth_share",
+        )
+        .to_pandas()
+    )
     depth = plan.depth_share.astype(float)
     depth = depth.fillna(depth.median()).fillna(1.0)
     during, after = np.zeros(len(days)), np.zeros(len(days))

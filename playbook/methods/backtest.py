@@ -72,7 +72,11 @@ class Rule:
     min_windows: int = 1
 
 
-MONEY = Rule(("mix", "level"), standard_errors=1.0, min_windows=MIN_ORIGINS)
+MONEY = Rule(
+    ("mix", "level"),
+    standard_errors=1.0,
+    min_windows=MIN_ORIGINS,
+)
 CUSTOMERS = Rule()
 GOODS = Rule(("naive",), lead_share=0.1)
 
@@ -144,7 +148,11 @@ def champion_table(losses: DataFrame, *, naive: Sequence[str], loss: str = "loss
     could not forecast at more than a fifth of the windows, or at the last origin, is
     not eligible. No rows where no window has ended yet.
     """
-    wide = losses.pivot_table(index=["origin_on", "horizon_days"], columns="model", values=loss)
+    wide = losses.pivot_table(
+        index=["origin_on", "horizon_days"],
+        columns="model",
+        values=loss,
+    )
     last = wide.index.get_level_values(0).max()
     is_gone = wide[wide.index.get_level_values(0) == last].isna().any()
     eligible = wide.columns[(wide.isna().mean() <= MOST_MISSING) & ~is_gone]
@@ -157,7 +165,11 @@ def champion_table(losses: DataFrame, *, naive: Sequence[str], loss: str = "loss
     floor = table.loc[table["is_naive"], "loss"].min()
     table["over_naive_share"] = table["loss"] / floor - 1 if floor > 0 else np.nan
     is_compared = table["loss"].notna()
-    table["status"] = np.where(is_compared, "complete", "could not forecast at every origin")
+    table["status"] = np.where(
+        is_compared,
+        "complete",
+        "could not forecast at every origin",
+    )
     table["is_champion"] = table["model"] == winner
     return table.sort_values(
         ["is_champion", "loss", "model"], ascending=[False, True, True], ignore_index=True
@@ -201,11 +213,19 @@ def rolling_origin(
         ended = {horizon: end for horizon, end in due.items() if end <= as_of}
         forecast = predict(log[log[day] <= origin], origin) if ended else None
         for horizon, end in ended.items():
-            frame = compare(forecast, log[(log[day] > origin) & (log[day] <= end)], horizon)
+            frame = compare(
+                forecast,
+                log[(log[day] > origin) & (log[day] <= end)],
+                horizon,
+            )
             frames.append(frame.assign(origin_on=origin, horizon_days=horizon, due_on=end))
     out = pd.concat(frames[1:] or frames, ignore_index=True)
     out = out[front + [column for column in out.columns if column not in front]]
-    return out.sort_values(["origin_on", *KEY, "subject"], kind="stable", ignore_index=True)
+    return out.sort_values(
+        ["origin_on", *KEY, "subject"],
+        kind="stable",
+        ignore_index=True,
+    )
 
 
 @dataclass(frozen=True)

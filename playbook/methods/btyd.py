@@ -143,7 +143,11 @@ def slices(n: int) -> list[slice]:
 def _known(fit: CountFit, history: DataFrame) -> tuple[NDArray, Histories]:
     """Parameters and the history in weeks, or a refusal with the fit's own reason."""
     if fit.params is None:
-        raise PlaybookError("methods.not_fitted", model=fit.model, reason=fit.reason)
+        raise PlaybookError(
+            "methods.not_fitted",
+            model=fit.model,
+            reason=fit.reason,
+        )
     x, t_x, age = _columns(history)
     return np.array(list(fit.params.values())), Histories(x, t_x / 7, age / 7)
 
@@ -161,7 +165,11 @@ def _cells(history: DataFrame, week_cells: bool) -> tuple[Histories, NDArray]:
     x, t_x, age = _columns(history)
     fine = (x >= 0) & (t_x >= 0) & (age >= t_x) & ((x > 0) | (t_x == 0)) & (x == np.floor(x))
     if not fine.all():
-        raise PlaybookError("methods.bad_history", rule="purchase_history", rows=int((~fine).sum()))
+        raise PlaybookError(
+            "methods.bad_history",
+            rule="purchase_history",
+            rows=int((~fine).sum()),
+        )
     n = history["n"].to_numpy(float) if "n" in history else np.ones(len(x))
     unit = 7 if week_cells else 1
     t_x, age = np.floor(t_x / unit + 0.5), np.floor(age / unit + 0.5)

@@ -86,7 +86,11 @@ def shrunk_covariance(errors: ndarray) -> ndarray:
     known = np.isfinite(errors)
     n = known.sum(axis=0)
     squares = np.where(known, errors, 0.0) ** 2
-    variance = np.where(n > 0, squares.sum(axis=0) / np.maximum(n, 1), UNKNOWN_VARIANCE)
+    variance = np.where(
+        n > 0,
+        squares.sum(axis=0) / np.maximum(n, 1),
+        UNKNOWN_VARIANCE,
+    )
     variance = np.maximum(variance, 1e-8)
     whole = errors[known.all(axis=1)]
     if len(whole) < LEAST_ROWS:

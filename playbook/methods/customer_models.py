@@ -295,7 +295,11 @@ def _regression() -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    regression = PoissonRegressor(alpha=1e-3, solver="newton-cholesky", max_iter=100)
+    regression = PoissonRegressor(
+        alpha=1e-3,
+        solver="newton-cholesky",
+        max_iter=100,
+    )
     return make_pipeline(StandardScaler(), regression)
 
 

@@ -195,7 +195,11 @@ class DemandLaw:
         total = np.concatenate([np.zeros((len(lead), 1)), ahead], axis=1)
         before, until = _at(total, lead), _at(total, lead + review)
         first, then = (
-            _counts(rng, level * factor, self.dispersion[:, None] / np.maximum(weeks, 1.0))
+            _counts(
+                rng,
+                level * factor,
+                self.dispersion[:, None] / np.maximum(weeks, 1.0),
+            )
             for factor, weeks in ((before, lead), (until - before, review))
         )
         return first, then
@@ -279,7 +283,11 @@ def tsb_level(units: ndarray, exposure: ndarray) -> ndarray:
     chance = hit.sum(axis=1) / np.maximum(on_sale.sum(axis=1), 1)
     size = np.where(hit, units, 0).sum(axis=1) / np.maximum(hit.sum(axis=1), 1)
     for t in range(units.shape[1]):
-        chance = np.where(on_sale[:, t], chance + TSB_CHANCE * (hit[:, t] - chance), chance)
+        chance = np.where(
+            on_sale[:, t],
+            chance + TSB_CHANCE * (hit[:, t] - chance),
+            chance,
+        )
         size = np.where(hit[:, t], size + TSB_SIZE * (units[:, t] - size), size)
     return chance * size
 
@@ -362,7 +370,14 @@ def _excess(units: ndarray, scale: ndarray) -> tuple[ndarray, ...]:
     means and number of weeks by sku.
     """
     use = scale > 0
-    mean = level_around(np.where(use, units, 0.0), scale, half_width=NEAR_WEEKS) * scale
+    mean = (
+        level_around(
+            np.where(use, units, 0.0),
+            scale,
+            half_width=NEAR_WEEKS,
+        )
+        * scale
+    )
     own_part = 1 + 1 / (2 * NEAR_WEEKS + 1)  # a week is part of the level it is measured against
     excess = np.where(use, own_part * (units - mean) ** 2 - mean, 0.0)
     return excess.sum(axis=1), (mean**2).sum(axis=1), use.sum(axis=1)
@@ -409,7 +424,11 @@ def _at(total: ndarray, weeks: ndarray) -> ndarray:
     """Cumulative factor at a fractional number of weeks, by interpolation, (sku, draw)."""
     whole = np.floor(weeks).astype(int)
     low, high = (
-        np.take_along_axis(total, np.minimum(week, total.shape[1] - 1), axis=1)
+        np.take_along_axis(
+            total,
+            np.minimum(week, total.shape[1] - 1),
+            axis=1,
+        )
         for week in (whole, whole + 1)
     )
     return low + (weeks - whole) * (high - low)

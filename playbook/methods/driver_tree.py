@@ -99,4 +99,8 @@ def tornado(base: dict[str, float], ends: dict[str, tuple[float, float]]) -> Dat
     rows = [(name, *(middle * end / base[name] for end in ends[name])) for name in base]
     swings = DataFrame(rows, columns=["driver", "low", "high"])
     swings = swings.assign(base=middle, swing=(swings["high"] - swings["low"]).abs())
-    return swings.sort_values(["swing", "driver"], ascending=[False, True], ignore_index=True)
+    return swings.sort_values(
+        ["swing", "driver"],
+        ascending=[False, True],
+        ignore_index=True,
+    )

@@ -97,7 +97,11 @@ def top_items(scores: Array, k: int, *, blocked: Array | None = None) -> Array:
     top = np.argpartition(-ranked, k - 1, axis=1)[:, :k]
     order = np.lexsort((top, -np.take_along_axis(ranked, top, axis=1)), axis=1)
     top = np.take_along_axis(top, order, axis=1)
-    return np.where(np.isneginf(np.take_along_axis(ranked, top, axis=1)), -1, top)
+    return np.where(
+        np.isneginf(np.take_along_axis(ranked, top, axis=1)),
+        -1,
+        top,
+    )
 
 
 class ListQuality(NamedTuple):

@@ -181,7 +181,12 @@ def _estimates(market: _Market, can_tell: Array) -> DataFrame:
     design = _design(moves, market)
     for _ in range(ROUNDS):
         offset = _expected_units(market, response)
-        beta, variance, _df = _clustered_poisson(market.units, offset, design, market.known)
+        beta, variance, _df = _clustered_poisson(
+            market.units,
+            offset,
+            design,
+            market.known,
+        )
         own_se = np.sqrt(variance)
         beta, own_se = (np.where(can_tell, part, np.nan) for part in (beta, own_se))
         estimate, se = pooled(
@@ -192,7 +197,14 @@ def _estimates(market: _Market, can_tell: Array) -> DataFrame:
             whole=-USUAL_RESPONSE,
         )
         response = _response(estimate, se, market.group)
-    return DataFrame({"estimate": estimate, "se": se, "own_estimate": beta, "own_se": own_se})
+    return DataFrame(
+        {
+            "estimate": estimate,
+            "se": se,
+            "own_estimate": beta,
+            "own_se": own_se,
+        }
+    )
 
 
 def _response(estimate: Array, se: Array, group: Array) -> Array:
@@ -283,7 +295,11 @@ def price_response(units: Array, scale: Array, price: Array) -> tuple[float, Arr
     """
     known = np.isfinite(price) & (price > 0)
     logs = np.log(np.where(known, price, 1.0))
-    away = np.clip(logs - _mean(logs, known), -FURTHEST_PRICE, FURTHEST_PRICE)
+    away = np.clip(
+        logs - _mean(logs, known),
+        -FURTHEST_PRICE,
+        FURTHEST_PRICE,
+    )
     logs = np.where(known, away, 0.0)
     # one number needs no more than the skus that sold most
     best = np.argsort(-units.sum(axis=1), kind="stable")[:2_000]
@@ -346,7 +362,11 @@ def _clustered_poisson(
     residual = np.where(known, y - mean, 0.0)
     block = np.arange(y.shape[1]) // 4
     scores = np.zeros((len(y), int(block.max()) + 1, k))
-    np.add.at(scores, (slice(None), block), design * residual[:, :, None])
+    np.add.at(
+        scores,
+        (slice(None), block),
+        design * residual[:, :, None],
+    )
     n_blocks = (np.abs(scores).sum(axis=2) > 0).sum(axis=1)
     weeks = known.sum(axis=1)
     spare = np.maximum(weeks - k, 1)
@@ -354,7 +374,11 @@ def _clustered_poisson(
     clustered = (np.einsum("ik,igk->ig", bread, scores) ** 2).sum(axis=1) * fix
     # model variance: squared errors grow as mean + φ·mean², weeks independent
     excess = np.where(known, residual**2 - mean, 0).sum(axis=1)
-    phi = np.clip(excess / np.maximum((mean**2).sum(axis=1), 1e-9), 0, None)[:, None]
+    phi = np.clip(
+        excess / np.maximum((mean**2).sum(axis=1), 1e-9),
+        0,
+        None,
+    )[:, None]
     spread = np.where(known, mean + phi * mean**2, 0)
     model = (np.einsum("ik,itk->it", bread, design) ** 2 * spread).sum(axis=1) * (weeks / spare)
     variance = np.maximum(clustered, model)

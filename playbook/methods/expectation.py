@@ -102,7 +102,11 @@ def expected_days(days: DataFrame, driver: str) -> DataFrame:
     that has none.
     """
     top_name, base_name, _ = CIRCUMSTANCES[driver]
-    nothing = DataFrame({"expected": [], "miss": []}, index=pd.DatetimeIndex([]), dtype=float)
+    nothing = DataFrame(
+        {"expected": [], "miss": []},
+        index=pd.DatetimeIndex([]),
+        dtype=float,
+    )
     if base_name or not {top_name, "promotion"} <= set(days):
         return nothing
     day, top = pd.to_datetime(days.day_on), days[top_name].to_numpy(float)

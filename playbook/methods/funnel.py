@@ -94,7 +94,11 @@ def z_against(successes: ndarray | float, n: ndarray | float, usual: Baseline) -
     spread = usual.spread * (1 + m / max(usual.n, 1.0))
     with np.errstate(invalid="ignore", divide="ignore"):
         hit = np.where(x > 0, x * np.log(x / (m * share)), 0.0)
-        miss = np.where(m > x, (m - x) * np.log((m - x) / (m * (1 - share))), 0.0)
+        miss = np.where(
+            m > x,
+            (m - x) * np.log((m - x) / (m * (1 - share))),
+            0.0,
+        )
         root = np.sqrt(np.maximum(2 * (hit + miss), 0.0) / spread)
     return np.where(m > 0, np.sign(x - m * share) * root, np.nan)
 

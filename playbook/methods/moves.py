@@ -112,7 +112,11 @@ def _carried(log_price: ndarray, known: ndarray) -> ndarray:
     at = np.where(known, np.arange(log_price.shape[1]), -1)
     at = np.maximum.accumulate(at, axis=1)
     first = np.where(known.any(axis=1), known.argmax(axis=1), 0)[:, None]
-    return np.take_along_axis(log_price, np.where(at < 0, first, at), axis=1)
+    return np.take_along_axis(
+        log_price,
+        np.where(at < 0, first, at),
+        axis=1,
+    )
 
 
 def _is_common(size: ndarray, group: ndarray) -> ndarray:

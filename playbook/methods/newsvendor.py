@@ -29,7 +29,11 @@ def level_for_ratio(ordered: ndarray, ratio: ndarray | float) -> ndarray:
     draw, never more.
     """
     n = ordered.shape[1]
-    place = np.clip(np.ceil(np.asarray(ratio) * n - 1e-9).astype(int) - 1, 0, n - 1)
+    place = np.clip(
+        np.ceil(np.asarray(ratio) * n - 1e-9).astype(int) - 1,
+        0,
+        n - 1,
+    )
     return ordered[np.arange(len(ordered)), np.broadcast_to(place, len(ordered))]
 
 

@@ -210,7 +210,12 @@ def _by_region(spend: ndarray, carry: ndarray, half: ndarray, slope: ndarray) ->
     weeks, n_regions, n_channels = spend.shape
     lags = lagged(spend.reshape(weeks, -1))
     wide = [np.tile(part, (1, n_regions)) for part in (carry, half, slope)]
-    return saturated(lags, *wide).reshape(len(carry), n_regions, n_channels, weeks)
+    return saturated(lags, *wide).reshape(
+        len(carry),
+        n_regions,
+        n_channels,
+        weeks,
+    )
 
 
 def _model(
@@ -290,7 +295,12 @@ def _top(
 
 def _whitener(panel: _Panel, wander: float, echo: float) -> tuple[ndarray, int]:
     """The map of one contrast's weeks to independent noise, and the freedom of all."""
-    whiten, freedom = whitener(panel.design[panel.observed], panel.observed, wander, echo)
+    whiten, freedom = whitener(
+        panel.design[panel.observed],
+        panel.observed,
+        wander,
+        echo,
+    )
     return whiten, freedom * len(panel.contrast)
 
 

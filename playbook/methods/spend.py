@@ -60,7 +60,11 @@ def fit_spend(table: DataFrame, *, model: str = "auto", engine: str = "auto") ->
     if model == "credibility":
         return _credibility(table, "")
     positive = table[table["mean"] > 0]
-    fit = _gamma_gamma(positive.n.to_numpy(), positive["mean"].to_numpy(), engine)
+    fit = _gamma_gamma(
+        positive.n.to_numpy(),
+        positive["mean"].to_numpy(),
+        engine,
+    )
     if model == "gamma_gamma":
         return fit
     left_out = len(table) - len(positive)

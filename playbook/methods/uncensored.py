@@ -142,7 +142,11 @@ def like_items(
     n, levels = (np.bincount(member, part, len(names)) for part in (known, level))
     overall = level.sum() / max(known.sum(), 1) or 1e-3
     mean = (levels + 2 * overall) / (n + 2)
-    excess = np.where(known, (level - mean[member]) ** 2 - level / exposed, 0.0)
+    excess = np.where(
+        known,
+        (level - mean[member]) ** 2 - level / exposed,
+        0.0,
+    )
     variance = (np.bincount(member, excess, len(names)) + 2 * overall**2) / (n + 2)
     shape = np.clip(mean**2 / np.maximum(variance, 1e-9), 0.2, 5.0)
     return shape[member], (shape / mean)[member]

@@ -221,7 +221,11 @@ def _record(amounts: DataFrame, ends: ndarray, parts: tuple[ndarray, ...]) -> Da
     known_to = pd.Index(amounts.index)[ends - 1]
     index = pd.MultiIndex.from_product([known_to, range(len(amounts.columns))])
     frame = amounts.columns.to_frame(index=False).iloc[index.get_level_values(1)]
-    columns = {"low": point * np.exp(-half), "point": point, "high": point * np.exp(half)}
+    columns = {
+        "low": point * np.exp(-half),
+        "point": point,
+        "high": point * np.exp(half),
+    }
     columns |= {"naive": naive, "actual": actual, "error": error}
     frame = frame.assign(known_to=index.get_level_values(0))
     return frame.assign(**{name: part.ravel() for name, part in columns.items()})

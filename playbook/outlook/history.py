@@ -74,7 +74,11 @@ def _with_buyers(shop: Store, wide: DataFrame) -> DataFrame:
         wide["cm_share"] = wide.cm / wide.net_revenue
     if not shop.has("orders.customer_id"):
         return wide.drop(columns="new_customers", errors="ignore")
-    counts = _sums(shop.sales_orders, "ordered_on", buyers=_.customer_id.nunique())
+    counts = _sums(
+        shop.sales_orders,
+        "ordered_on",
+        buyers=_.customer_id.nunique(),
+    )
     wide["buyers"] = counts.buyers.reindex(wide.index).astype(float)
     wide["orders_per_buyer"] = wide.orders / wide.buyers
     wide["returning_customers"] = wide.buyers - wide.new_customers
@@ -131,7 +135,11 @@ def _by_category(shop: Store, wide: DataFrame) -> list[DataFrame]:
         "category",
         net_revenue=total("revenue"),
     )
-    return _members({"net_revenue": sold.net_revenue.unstack().fillna(0.0)}, wide, "category")
+    return _members(
+        {"net_revenue": sold.net_revenue.unstack().fillna(0.0)},
+        wide,
+        "category",
+    )
 
 
 def _members(found: Mapping[str, DataFrame], wide: DataFrame, level: str) -> list[DataFrame]:
@@ -173,7 +181,11 @@ def identities(keys: pd.MultiIndex) -> list[Identity]:
     place = {key: k for k, key in enumerate(keys)}
     shop = {metric: place[metric, level, who] for metric, level, who in keys if level == WHOLE}
     found = [
-        Identity(shop[whole], tuple(shop[name] for name in factors), False)
+        Identity(
+            shop[whole],
+            tuple(shop[name] for name in factors),
+            False,
+        )
         for whole, products in PRODUCTS.items()
         for factors in products
         if whole in shop and set(factors) <= set(shop)

@@ -129,7 +129,11 @@ def _together(base: ndarray, spread: ndarray, identities: Sequence[Identity]) ->
     known = np.isfinite(base) & (base > 0)
     place = np.cumsum(known) - 1
     held = [
-        Identity(int(place[i.whole]), tuple(int(place[p]) for p in i.parts), i.is_sum)
+        Identity(
+            int(place[i.whole]),
+            tuple(int(place[p]) for p in i.parts),
+            i.is_sum,
+        )
         for i in identities
         if known[[i.whole, *i.parts]].all()
     ]

@@ -51,7 +51,11 @@ def outlook(shop: Store, *, level: float = 0.8) -> Outlook:
     if not (rows.exists() and origins.exists()):
         with locked(folder, wait_seconds=WAIT):
             if not (rows.exists() and origins.exists()):
-                _keep(outlook_of(monthly_history(shop), level=level), rows, origins)
+                _keep(
+                    outlook_of(monthly_history(shop), level=level),
+                    rows,
+                    origins,
+                )
     return Outlook(pd.read_parquet(rows), pd.read_parquet(origins), level)
 
 

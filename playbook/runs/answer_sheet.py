@@ -44,15 +44,27 @@ def read_sheet(path: Path) -> DataFrame:
         sheets = _read_csv(path) if path.suffix.lower() in (".csv", ".txt") else _read_book(path)
     except Exception as error:  # calamine's own kinds have no common base
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise PlaybookError("runs.unreadable_answers", reason=reason, file=path) from None
+        raise PlaybookError(
+            "runs.unreadable_answers",
+            reason=reason,
+            file=path,
+        ) from None
     for name, frame in sheets.items():
         frame.columns = [str(c).strip().lower() for c in frame.columns]
         if {"decision_id", "status"} <= set(frame.columns):
             if twice := [c for c in COLUMNS if list(frame.columns).count(c) > 1]:
-                raise PlaybookError("runs.answer_column_twice", file=path, column=twice[0])
+                raise PlaybookError(
+                    "runs.answer_column_twice",
+                    file=path,
+                    column=twice[0],
+                )
             _refuse_error_cells(path, name, list(frame.columns))
             return frame
-    raise PlaybookError("runs.no_answer_columns", file=path, column="decision_id")
+    raise PlaybookError(
+        "runs.no_answer_columns",
+        file=path,
+        column="decision_id",
+    )
 
 
 def _read_book(path: Path) -> dict[str, DataFrame]:
@@ -69,7 +81,12 @@ def _read_csv(path: Path) -> dict[str, DataFrame]:
     text = _decoded(path.read_bytes())
     frames = {}
     for delimiter in DELIMITERS:
-        given = {"sep": delimiter, "dtype": str, "keep_default_na": False, "index_col": False}
+        given = {
+            "sep": delimiter,
+            "dtype": str,
+            "keep_default_na": False,
+            "index_col": False,
+        }
         try:
             frames[delimiter] = pd.read_csv(io.StringIO(text), **given)
         except pd.errors.ParserError:
@@ -98,7 +115,12 @@ def _refuse_error_cells(path: Path, sheet: str, columns: list[str]) -> None:
     wrong = [cell for cell in _error_cells(path, sheet) if _place_of(cell) in wanted]
     if wrong:
         shown = ", ".join(wrong[:5])
-        raise PlaybookError("runs.answer_error_cell", file=path, which=shown, rows=len(wrong))
+        raise PlaybookError(
+            "runs.answer_error_cell",
+            file=path,
+            which=shown,
+            rows=len(wrong),
+        )
 
 
 def _error_cells(path: Path, sheet: str) -> list[str]:

@@ -66,7 +66,11 @@ def followup(month_folder: str | Path) -> DataFrame:
         return empty("runs.followup")
     open_ones = decisions[~decisions["action"].isin(IDLE)]
     open_ones = open_ones.drop(columns=["status", "done_on", "note"])
-    answered = open_ones.merge(answers(folder.parent)[COLUMNS], on="decision_id", how="left")
+    answered = open_ones.merge(
+        answers(folder.parent)[COLUMNS],
+        on="decision_id",
+        how="left",
+    )
     answered["status"] = answered["status"].fillna("unanswered")
     compared = _before_and_after(answered, headline_of(folder), month).rename(columns=RENAMED)
     compared = compared[schema("runs.followup").names]
@@ -123,7 +127,11 @@ def accepted_targets(months: str | Path) -> DataFrame:
         value=written.fillna(pd.to_numeric(taken["size"], errors="coerce")),
     )
     targets = targets.dropna(subset=["value"])[columns]
-    return targets.drop_duplicates(["month", "metric"], keep="last", ignore_index=True)
+    return targets.drop_duplicates(
+        ["month", "metric"],
+        keep="last",
+        ignore_index=True,
+    )
 
 
 def targets_in_force(stated: DataFrame | None, month_folder: str | Path | None) -> DataFrame | None:
@@ -135,7 +143,11 @@ def targets_in_force(stated: DataFrame | None, month_folder: str | Path | None) 
     if not len(taken):
         return stated
     both = taken if stated is None else pd.concat([stated, taken], ignore_index=True)
-    return both.drop_duplicates(["month", "metric"], keep="last", ignore_index=True)
+    return both.drop_duplicates(
+        ["month", "metric"],
+        keep="last",
+        ignore_index=True,
+    )
 
 
 def read_back(file: Path, store: str, runs: str | Path = "runs") -> dict[str, Any]:
@@ -158,7 +170,11 @@ def read_back(file: Path, store: str, runs: str | Path = "runs") -> dict[str, An
     filled, left = checked_answers(sheet, known, Path(file))
     is_answered = filled["status"].ne("proposed") | filled["note"].ne("") | filled["done_on"].ne("")
     given = filled[is_answered | filled["done_size"].notna()]
-    with held(folder / ".decisions_log.lock", "runs.answers_at_work", wait_seconds=30):
+    with held(
+        folder / ".decisions_log.lock",
+        "runs.answers_at_work",
+        wait_seconds=30,
+    ):
         set_aside = _set_log_aside(folder)
         _add_to_log(folder, given)
     return {

@@ -189,7 +189,11 @@ def _text_cell(text: str, column: str) -> Cell:
         return Cell(label(CODES[column], text), text)
     if column in STATES:
         mark = text if column == "flag" and text in ("better", "worse") else ""
-        return Cell(text if language() == "en" else label("words", text), text, mark)
+        return Cell(
+            text if language() == "en" else label("words", text),
+            text,
+            mark,
+        )
     return Cell(text)
 
 

@@ -152,7 +152,11 @@ def _fold_lessons(cells: list[Any]) -> None:
 def _headed(source: str) -> str:
     """The headings every notebook has, in the language in use."""
     for name in SECTIONS:
-        source = re.sub(rf"(?m)^## {name}\s*$", f"## {label('headings', name)}", source)
+        source = re.sub(
+            rf"(?m)^## {name}\s*$",
+            f"## {label('headings', name)}",
+            source,
+        )
     return source
 
 
@@ -197,7 +201,11 @@ def _clean(text: str) -> str:
     """
     import bleach
 
-    body = re.sub(r"(?is)<(style|script|iframe|object)\b.*?</\1>", "", str(text))
+    body = re.sub(
+        r"(?is)<(style|script|iframe|object)\b.*?</\1>",
+        "",
+        str(text),
+    )
     return bleach.clean(
         body,
         tags=SAFE_TAGS,
@@ -234,7 +242,11 @@ def drawn(path: Path) -> tuple[str, str]:
     """
     text = path.read_text(encoding="utf-8", errors="replace")
     texts = re.findall(r"<text[^>]*style=\"([^\"]*)\"[^>]*>([^<]{4,})</text>", text)
-    largest = max(texts, key=lambda found: _prominence(found[0]), default=("", ""))
+    largest = max(
+        texts,
+        key=lambda found: _prominence(found[0]),
+        default=("", ""),
+    )
     return text, html.unescape(largest[1]).strip()
 
 

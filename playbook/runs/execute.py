@@ -51,7 +51,11 @@ TYPES = {
     "tuple": (list, tuple),
     "dict": dict,
 }
-KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+KERNEL = {
+    "name": "python3",
+    "display_name": "Python 3",
+    "language": "python",
+}
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,11 @@ def _write(pack: Pack, months: Path) -> None:
     folder, record = pack.folder, pack.record
     decisions = pack.decisions()
     public = decisions[[c for c in decisions if c not in ABOUT_ONE_PERSON]]
-    escaped(public).to_csv(folder / "decisions.csv", index=False, encoding="utf-8-sig")
+    escaped(public).to_csv(
+        folder / "decisions.csv",
+        index=False,
+        encoding="utf-8-sig",
+    )
     predictions = pack.gathered("predictions")
     if len(predictions):
         marked = predictions.assign(is_replay=record["is_replay"])
@@ -230,7 +234,11 @@ def _incidents(pack: Pack) -> dict[str, Any] | None:
     if here.empty:
         return None
     kinds = [label("money_is", kind) for kind in here["money_is"]]
-    shown = here.assign(money_is=kinds, what_happened=here["what"], to_check=here["check"])
+    shown = here.assign(
+        money_is=kinds,
+        what_happened=here["what"],
+        to_check=here["check"],
+    )
     shown = shown[INCIDENT]
     return table_of(shown, Shown(word("incidents")))
 
@@ -399,7 +407,11 @@ def _chapter_card(pack: Pack, notebook: str) -> dict[str, Any]:
     is_done = notebook in pack.done
     stated = facts.objective.get(language(), "") if facts else ""
     tables = [
-        {"name": n, "link": f"{notebook}/tables/{n}.csv", "rows": f"{entry['rows'].get(n, 0):,}"}
+        {
+            "name": n,
+            "link": f"{notebook}/tables/{n}.csv",
+            "rows": f"{entry['rows'].get(n, 0):,}",
+        }
         for n in (pack.tables(notebook) if is_done else [])
     ]
     sections = sorted({str(blocked.get("section", "")) for blocked in entry.get("blocked", [])})

@@ -159,7 +159,15 @@ def _run_opened(shop: Store, store: str, wish: Wish, how: HowToRun, state: str) 
     require_place(lock, is_folder=False)
     with only_one(lock, shop.month):
         settle(final)
-        work = _Work(shop, final, partial, chapters, how, verdict, replacements(shop, partial))
+        work = _Work(
+            shop,
+            final,
+            partial,
+            chapters,
+            how,
+            verdict,
+            replacements(shop, partial),
+        )
         work.is_selection, work.state = bool(wish.only), state
         return work.go()
 
@@ -188,7 +196,11 @@ class _Work:
             for told in self.set_aside:
                 self.how.console.print(say("runs.went_without", **told), highlight=False)
         if self.is_selection and before and before.get("fingerprint") != self.shop.fingerprint:
-            raise PlaybookError("runs.other_inputs", month=self.shop.month, file=self.final)
+            raise PlaybookError(
+                "runs.other_inputs",
+                month=self.shop.month,
+                file=self.final,
+            )
         # live or replayed: a month stays what it was first published as
         is_first = not before or before.get("is_partial")
         self.is_replay = self.how.is_replay if is_first else bool(before.get("is_replay"))
@@ -292,7 +304,11 @@ class _Work:
             if chapter.is_vital and outcome and outcome.status == "failed":
                 parts = ("cell", "section", "error", "traceback")
                 told = {part: getattr(outcome, part) for part in parts}
-                raise PlaybookError("runs.vital_chapter_failed", name=chapter.name, **told)
+                raise PlaybookError(
+                    "runs.vital_chapter_failed",
+                    name=chapter.name,
+                    **told,
+                )
 
     def _outcome(self, chapter: Chapter, progress: Progress, kernels: _Kernels) -> str:
         """Execute one chapter, note what it left, and say how it ended."""
@@ -374,7 +390,11 @@ class _Work:
             what = say("runs.fingerprint_moved")
         if what:
             remove(self.partial)
-            raise PlaybookError("runs.store_changed", month=self.shop.month, what=what)
+            raise PlaybookError(
+                "runs.store_changed",
+                month=self.shop.month,
+                what=what,
+            )
 
     def _write_record(self, state: str) -> dict[str, Any]:
         """run.json: what was run, from which inputs, by which code, and what became of
@@ -493,7 +513,11 @@ def _verdict(shop: Store) -> dict[str, Any]:
     partial month was asked for.
     """
     if shop.get("orders") is None:
-        return {"status": "go with exclusions", "reasons": [say("runs.no_orders")], "gates": []}
+        return {
+            "status": "go with exclusions",
+            "reasons": [say("runs.no_orders")],
+            "gates": [],
+        }
     name = f"verdict-{code_version()}-{language()}.json"
     memo = shop.cache / name if shop.content else None
     if memo is not None and (known := read_json(memo)):
@@ -511,7 +535,11 @@ def _verdict(shop: Store) -> dict[str, Any]:
             why=reasons,
         )
     gates = judged.gates.astype(object).where(judged.gates.notna(), None).to_dict("records")
-    plain = {"status": judged.status, "reasons": list(judged.reasons), "gates": gates}
+    plain = {
+        "status": judged.status,
+        "reasons": list(judged.reasons),
+        "gates": gates,
+    }
     if memo is None:
         return plain
     write_json(memo, plain)

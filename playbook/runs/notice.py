@@ -69,7 +69,13 @@ def write_notice(path: Path, results: list[dict[str, Any]]) -> None:
 def _lines(result: dict[str, Any]) -> list[str]:
     title = f"{result['store']} {result['month'] or ''}"
     if result["status"] == 1:
-        return [say("runs.nothing_published", title=title, reason=result["error"]["message"])]
+        return [
+            say(
+                "runs.nothing_published",
+                title=title,
+                reason=result["error"]["message"],
+            )
+        ]
     failed = [
         say(
             "runs.chapter_failed",

@@ -122,7 +122,11 @@ def listed(pack: Pack, decisions: DataFrame) -> tuple[DataFrame, list[str]]:
         return proposals, []
     floor = pack.reviewed("list_floor")
     least = 0.0 if floor is None else float(floor["floor"].iloc[0])
-    line = left_out_line(left, floor=least, currency=pack.record["currency"])
+    line = left_out_line(
+        left,
+        floor=least,
+        currency=pack.record["currency"],
+    )
     return proposals[~proposals["decision_id"].isin(left["decision_id"])], [line]
 
 
@@ -138,7 +142,11 @@ def ranked(pack: Pack, decisions: DataFrame) -> DataFrame:
     best = pack.table(pack.review, "ranked")
     if best is None or "decision_id" not in best:
         return open_decisions(decisions)
-    ends = {"worth": "expected_effect", "worth_low": "effect_low", "worth_high": "effect_high"}
+    ends = {
+        "worth": "expected_effect",
+        "worth_low": "effect_low",
+        "worth_high": "effect_high",
+    }
     if not set(ends) <= set(best):
         return best[["decision_id"]].merge(decisions, on="decision_id")
     rows = best[["decision_id", *ends]].merge(decisions, on="decision_id")

@@ -247,7 +247,11 @@ def _chosen(only: tuple[str, ...], names: list[str]) -> set[str]:
             n for n in names if n in (word, Path(word).stem) or n.split("_")[0] == word.zfill(2)
         }
         if not hits:
-            raise PlaybookError("runs.no_chapter", name=word, known=", ".join(names))
+            raise PlaybookError(
+                "runs.no_chapter",
+                name=word,
+                known=", ".join(names),
+            )
         chosen |= hits
     return chosen
 
@@ -262,7 +266,11 @@ def _refuse_unknown(given: Mapping[str, str], declared: dict[str, dict[str, Any]
             raise PlaybookError("runs.own_parameter", column=name)
         if name not in known:
             listed = ", ".join(known) or say("runs.none_declared")
-            raise PlaybookError("runs.unknown_parameter", column=name, known=listed)
+            raise PlaybookError(
+                "runs.unknown_parameter",
+                column=name,
+                known=listed,
+            )
 
 
 def _settings(parameters: Any, name: str, declared: dict[str, Any]) -> dict[str, Any]:
@@ -270,7 +278,11 @@ def _settings(parameters: Any, name: str, declared: dict[str, Any]) -> dict[str,
     stated = parameters if isinstance(parameters, dict) else {}
     own = stated.get(name) or stated.get(name[:2]) or stated.get(int(name[:2])) or {}
     if not isinstance(own, dict):
-        raise PlaybookError("runs.settings_without_names", name=name, file="shop.yaml")
+        raise PlaybookError(
+            "runs.settings_without_names",
+            name=name,
+            file="shop.yaml",
+        )
     known = set(declared) - set(OURS)
     if unknown := sorted(set(own) - known):
         raise PlaybookError(
@@ -291,7 +303,11 @@ def working_copy(chapter: str, store: str, month: str | None, into: Path) -> Pat
     paths = notebook_paths(notebooks_folder(), *_own_notebooks(shop))
     names = [n for n in paths if n == chapter or n.split("_")[0] == chapter.zfill(2)]
     if not names:
-        raise PlaybookError("runs.no_chapter", name=chapter, known=", ".join(paths))
+        raise PlaybookError(
+            "runs.no_chapter",
+            name=chapter,
+            known=", ".join(paths),
+        )
     name = min(names)
     notebook = json.loads(paths[name].read_text(encoding="utf-8"))
     place = as_parameter(store)

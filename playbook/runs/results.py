@@ -123,7 +123,11 @@ class Results:
         drawing, path = getattr(axes, "figure", axes), self.folder / "figures" / name
         with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{self.notebook}/{name}"}):
             drawing.savefig(f"{path}.svg", metadata={"Date": None, "Creator": None})
-            drawing.savefig(f"{path}.png", dpi=144, metadata={"Software": None})
+            drawing.savefig(
+                f"{path}.png",
+                dpi=144,
+                metadata={"Software": None},
+            )
 
     def needs(self, *names: str, section: str, owner_role: str = "data owner") -> bool:
         """True when every table or column named is there; otherwise one `blocked`
@@ -156,7 +160,11 @@ class Results:
         """
         for name in names:
             if not self.needs(name, section=section, owner_role=owner_role):
-                raise Blocked("runs.blocked_here", section=self._section_title(section), name=name)
+                raise Blocked(
+                    "runs.blocked_here",
+                    section=self._section_title(section),
+                    name=name,
+                )
 
     def block(
         self, section: str, *, needs: str, reason: str, owner_role: str = "data owner"
@@ -218,7 +226,11 @@ class Results:
         """
         frame = _checked(frame, PREDICTION_COLUMNS, "predictions")
         if self.folder is not None:
-            about = {"month": self.month, "store": self.store, "notebook": self.notebook}
+            about = {
+                "month": self.month,
+                "store": self.store,
+                "notebook": self.notebook,
+            }
             about["as_of"] = "" if self.shop is None else str(self.shop.as_of)
             marked = frame.assign(**about, due_on=frame["due_on"].astype(str))
             _save(marked, self.folder / "predictions.parquet")
@@ -244,8 +256,16 @@ class Results:
         """A decision as a row, with an id made of what it is about."""
         is_blocked = decision.action == "blocked"
         row = asdict(decision)
-        row |= {"month": self.month, "store": self.store, "notebook": self.notebook}
-        row |= {"status": "blocked" if is_blocked else "proposed", "done_on": "", "note": ""}
+        row |= {
+            "month": self.month,
+            "store": self.store,
+            "notebook": self.notebook,
+        }
+        row |= {
+            "status": "blocked" if is_blocked else "proposed",
+            "done_on": "",
+            "note": "",
+        }
         for day in ("due_on", "revisit_on"):
             row[day] = "" if row[day] is None else str(row[day])[:10]
         about = [self.store, self.month, self.notebook, decision.subject_type, decision.subject]

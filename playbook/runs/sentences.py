@@ -55,7 +55,11 @@ def _incident(pack: Pack, row: dict[str, Any]) -> str:
     told = say("runs.incident", days=days, what=row["what"])
     if pd.notna(row["amount"]):
         money = f"{plain_number(round(row['amount']))} {pack.record['currency']}"
-        told += say("runs.incident_money", money=money, kind=label("money_is", row["money_is"]))
+        told += say(
+            "runs.incident_money",
+            money=money,
+            kind=label("money_is", row["money_is"]),
+        )
     return told + say("runs.incident_check", check=row["check"])
 
 

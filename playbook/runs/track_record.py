@@ -31,7 +31,11 @@ __all__ = [
 
 NUMBERS = ("point", "low", "high", "level", "naive", "actual")
 # what of a run's record differs -> why a figure was restated
-CAUSES = {"fingerprint": "inputs", "code": "method", "parameters": "parameters"}
+CAUSES = {
+    "fingerprint": "inputs",
+    "code": "method",
+    "parameters": "parameters",
+}
 WHOLE = {"", "all", "shop", "total"}  # subjects whose actual is the headline series itself
 
 
@@ -86,7 +90,11 @@ def score_predictions(
     both["is_inside"] = is_held.astype("boolean").where(has_interval, pd.NA)
     order = ["notebook", "metric", "subject", "horizon", "made_in", "due_on", "model"]
     columns = schema("runs.scored").names
-    return both[columns].sort_values(order, kind="stable", ignore_index=True)
+    return both[columns].sort_values(
+        order,
+        kind="stable",
+        ignore_index=True,
+    )
 
 
 def _keyed(frame: DataFrame) -> DataFrame:

@@ -112,7 +112,11 @@ class _WarmProcess:
     def fork(self, order: dict[str, Any], errors: int) -> int:
         """The process id of a new kernel; ConnectionError when the process has ended."""
         with self.lock:
-            socket.send_fds(self.link, [json.dumps(order).encode()], [errors])
+            socket.send_fds(
+                self.link,
+                [json.dumps(order).encode()],
+                [errors],
+            )
             answer = self.link.recv(64)
         if not answer:
             raise ConnectionError("the warm process has ended")

@@ -76,7 +76,11 @@ def write_workbook(pack: Pack, decisions: DataFrame, path: Path) -> None:
         lines = [f"{title} ({record['currency']})", *sentences(pack, decisions)]
         lines += [word("partial month")] if record["is_partial"] else []
         card = pack.reviewed("scorecard")
-        sheets.text(word("Summary"), lines, latest_figures(pack) if card is None else card)
+        sheets.text(
+            word("Summary"),
+            lines,
+            latest_figures(pack) if card is None else card,
+        )
         sheets.decisions(word("Decisions"), decisions)
         sheets.frame(word("Asks"), _or_empty(pack.table(pack.review, "asks"), ASKS))
         goals = chapter(TARGETS_CHAPTER).notebook
@@ -159,7 +163,11 @@ class _Sheets:
                     column,
                 )
             widest = max(len(str(text)) for text in (column, *values[:200]))
-            sheet.set_column(place, place, min(max(min(widest, 60) + 2, least), most))
+            sheet.set_column(
+                place,
+                place,
+                min(max(min(widest, 60) + 2, least), most),
+            )
         sheet.freeze_panes(top + 1, 0)
         if len(kept) and len(kept.columns):
             sheet.autofilter(
@@ -182,9 +190,17 @@ class _Sheets:
         elif (day := _day_of(value, column)) is not None:
             sheet.write_datetime(*place, day, formats["day"])
         elif isinstance(value, str) or not hasattr(value, "__float__"):
-            sheet.write_string(*place, clean_text(str(value))[:TEXT_LIMIT], formats["text"])
+            sheet.write_string(
+                *place,
+                clean_text(str(value))[:TEXT_LIMIT],
+                formats["text"],
+            )
         elif math.isfinite(float(value)):
-            sheet.write_number(*place, float(value), formats[_number_format(value, column)])
+            sheet.write_number(
+                *place,
+                float(value),
+                formats[_number_format(value, column)],
+            )
 
     def text(self, name: str, lines: list[str], frame: DataFrame) -> None:
         """A few lines of text above a table."""

@@ -66,7 +66,15 @@ def _refusal(shop: Store, stopping: DataFrame) -> PlaybookError:
         for p in stopping.iloc[1:4].itertuples()
     ]
     examples = say("store.for_example", examples=first.examples) if first.examples else ""
-    more = say("store.more_broken", n=len(stopping) - 1, which=", ".join(others)) if others else ""
+    more = (
+        say(
+            "store.more_broken",
+            n=len(stopping) - 1,
+            which=", ".join(others),
+        )
+        if others
+        else ""
+    )
     return PlaybookError(
         "store.contract_broken",
         broken=first.rule,
@@ -343,7 +351,13 @@ def _moment_identities(shop: Store) -> Iterator[_Identity]:
         )
     # the shop's own day is the day before, of or after the moment in UTC
     apart = orders.ordered_on.cast("timestamp").epoch_seconds() - orders.ordered_at.epoch_seconds()
-    yield _Identity("orders", "ordered_on", "day_of_moment", apart.abs() > MOST_APART, "ordered_at")
+    yield _Identity(
+        "orders",
+        "ordered_on",
+        "day_of_moment",
+        apart.abs() > MOST_APART,
+        "ordered_at",
+    )
     is_both = orders.cancelled_at.notnull() & orders.delivered_at.notnull()
     yield _Identity(
         "orders",
@@ -360,13 +374,24 @@ def _order_facts(shop: Store) -> Iterator[_Identity]:
     orders = shop.uncut["orders"]
     if shop.observed_from is not None:
         ends = ibis.literal(shop.observed_from), ibis.literal(shop.observed_to)
-        yield _Identity("orders", "ordered_on", "far_day", ~orders.ordered_on.between(*ends))
+        yield _Identity(
+            "orders",
+            "ordered_on",
+            "far_day",
+            ~orders.ordered_on.between(*ends),
+        )
     # an import has changed the money, or set it aside
     if "currency" in shop.present["orders"] and "import_ledger" not in shop.uncut:
         counted = orders.filter(_.currency.notnull()).group_by("currency").aggregate(n=_.count())
         used = shop.con.execute(counted.order_by([ibis.desc("n"), "currency"])).currency
         own = shop.settings.get("currency") or next(iter(used), "")
-        yield _Identity("orders", "currency", "one_currency", orders.currency != own, str(own))
+        yield _Identity(
+            "orders",
+            "currency",
+            "one_currency",
+            orders.currency != own,
+            str(own),
+        )
 
 
 def _refund_identities(refunds: ibis.Table, orders: ibis.Table) -> Iterator[_Identity]:
@@ -376,7 +401,12 @@ def _refund_identities(refunds: ibis.Table, orders: ibis.Table) -> Iterator[_Ide
     is_lost = linked.order_id.notnull() & linked.is_there.isnull()
     yield _Identity("refunds", "order_id", "known_order", is_lost)
     has_no_day = linked.refunded_on.isnull() & linked.order_id.isnull()
-    yield _Identity("refunds", "refunded_on", "known_day", has_no_day)
+    yield _Identity(
+        "refunds",
+        "refunded_on",
+        "known_day",
+        has_no_day,
+    )
 
 
 def _table_identities(shop: Store) -> Iterator[_Identity]:
@@ -448,9 +478,17 @@ def _order_identities(shop: Store) -> list[dict[str, Any]]:
     }
     counts = {f"r{place}": bad.fill_null(False).sum() for place, bad in enumerate(rules.values())}
     counted = shop.con.execute(
-        both.aggregate(**counts, rows=both.count(), numbered=both.is_numbered.sum())
+        both.aggregate(
+            **counts,
+            rows=both.count(),
+            numbered=both.is_numbered.sum(),
+        )
     ).iloc[0]
-    if keys := _keys_not_proved(shop, counted, int(shop.con.execute(sums.count()))):
+    if keys := _keys_not_proved(
+        shop,
+        counted,
+        int(shop.con.execute(sums.count())),
+    ):
         return keys
     problems = []
     for place, ((table, column, rule), is_broken) in enumerate(rules.items()):

@@ -41,7 +41,11 @@ def needs_copy(con: Any, tables: dict[str, Table]) -> bool:
         return False
     name = ibis.util.gen_name("may_keep")
     try:
-        con.create_table(name, schema=ibis.schema({"n": "int64"}), temp=True)
+        con.create_table(
+            name,
+            schema=ibis.schema({"n": "int64"}),
+            temp=True,
+        )
     except Exception:  # every driver raises its own kind when it refuses
         return True
     con.drop_table(name, force=True)

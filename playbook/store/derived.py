@@ -76,7 +76,11 @@ def _cost_rate(shop: Store, orders: Table, kind: str) -> Table:
     """order_id, <kind>: the rate in force on the day of the order; the order's own
     channel before `all`.
     """
-    rates = shop.cost_rates.filter(_.kind == kind).select("from_on", "value", rate_scope=_.scope)
+    rates = shop.cost_rates.filter(_.kind == kind).select(
+        "from_on",
+        "value",
+        rate_scope=_.scope,
+    )
     both = orders.select("order_id", "ordered_on", "channel").inner_join(
         rates,
         [
@@ -321,7 +325,11 @@ def booked_refunds(shop: Store) -> Table:
 def _no_refunds(shop: Store) -> Table:
     """The table of booked refunds without rows."""
     kinds = {c.name: KINDS[c.type].ibis for c in TABLES["refunds"].columns}
-    kinds |= {"channel": "string", "ordered_on": "date", "is_date_known": "boolean"}
+    kinds |= {
+        "channel": "string",
+        "ordered_on": "date",
+        "is_date_known": "boolean",
+    }
     kinds |= {"margin": MONEY}
     columns = {c: ibis.null(kinds[c]) for c in schema("store.booked_refunds").names}
     return shop.orders.filter(ibis.literal(False)).select(**columns)
@@ -374,7 +382,11 @@ def _goods_back(refunds: Table) -> Value:
         share = refunds.amount.cast("float64") / revenue.cast("float64").nullif(0.0)
         return _money(cost.cast("float64") * ibis.least(share, 1.0))
 
-    unit = ibis.coalesce(refunds.line_unit, refunds.bought_cost, refunds.sku_cost)
+    unit = ibis.coalesce(
+        refunds.line_unit,
+        refunds.bought_cost,
+        refunds.sku_cost,
+    )
     by_line = part(refunds.line_cost, refunds.line_revenue)
     by_order = part(refunds.order_cost, refunds.order_revenue)
     is_whole = refunds.line_no.isnull() & refunds.sku.isnull()
@@ -522,7 +534,13 @@ def _with_stock(shop: Store, days: Table) -> Table:
         return days.mutate(on_hand=ibis.null("int64"), is_stocked=ibis.null("boolean"))
     promised = _.committed.fill_null(0) + _.unsellable.fill_null(0)
     stock = shop.stock.mutate(free=_.available.fill_null(_.on_hand - promised))
-    stock = stock.select("sku", "day_on", "location", "on_hand", "free")
+    stock = stock.select(
+        "sku",
+        "day_on",
+        "location",
+        "on_hand",
+        "free",
+    )
     stock = _every_day(shop, stock.mutate(location=_.location.fill_null("main")))
     held = stock.group_by("sku", "day_on").aggregate(on_hand=_.on_hand.sum(), free=_.free.sum())
     days = days.left_join(held, ["sku", "day_on"]).drop("sku_right", "day_on_right")
@@ -548,7 +566,13 @@ def _every_day(shop: Store, stock: Table) -> Table:
     seldom = seldom.mutate(until=ibis.least(seldom.next_on.fill_null(most), most))
     days = _calendar(shop).select(on="day_on")
     held = seldom.inner_join(days, [days.on >= seldom.day_on, days.on < seldom.until])
-    held = held.select("sku", "location", "on_hand", "free", day_on="on")
+    held = held.select(
+        "sku",
+        "location",
+        "on_hand",
+        "free",
+        day_on="on",
+    )
     return kept.union(held.select(*kept.columns))
 
 

@@ -49,7 +49,11 @@ def memory_limit(given: str) -> str:
     """An amount of memory as the engine takes it: `2GB`, `1.5 GiB`, or a share of this
     machine's such as `50%`. PlaybookError for another text, and below twenty megabytes.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B|(%))", given.strip(), re.IGNORECASE)
+    match = re.fullmatch(
+        r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B|(%))",
+        given.strip(),
+        re.IGNORECASE,
+    )
     if match is None:
         raise PlaybookError("store.no_memory", given=given)
     number, unit, binary, percent = match.groups()
@@ -105,7 +109,11 @@ def _asking(method: Callable[..., Any], name: str) -> Callable[..., Any]:
 def refused_by_engine(error: Exception, name: str) -> EngineFailed | None:
     """The message for an engine's error; None for one that is ours."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return EngineFailed("store.disk_full", reason=error.strerror, folder=cache_folder())
+        return EngineFailed(
+            "store.disk_full",
+            reason=error.strerror,
+            folder=cache_folder(),
+        )
     told = f"{type(error).__name__}: {error}"
     is_driver = type(error).__module__.split(".")[0] in DRIVERS
     kinds = KINDS if is_driver else KINDS[:2]
@@ -115,5 +123,9 @@ def refused_by_engine(error: Exception, name: str) -> EngineFailed | None:
     if not found and not is_driver:
         return None
     message = found[0] if found else "server_refused"
-    about = {"name": name, "reason": first_line(error, 200), "folder": cache_folder()}
+    about = {
+        "name": name,
+        "reason": first_line(error, 200),
+        "folder": cache_folder(),
+    }
     return EngineFailed(f"store.{message}", **about)

@@ -45,7 +45,11 @@ def read_table(con: ibis.BaseBackend, name: str, files: list[Path]) -> ibis.Tabl
         if files[0].suffix == ".parquet":
             # parts of one table may have gained a column on the way
             more = {"union_by_name": True} if len(files) > 1 else {}
-            return con.read_parquet([str(f) for f in files], table_name=f"source_{name}", **more)
+            return con.read_parquet(
+                [str(f) for f in files],
+                table_name=f"source_{name}",
+                **more,
+            )
         delimiter, names = _header(files[0])
         # told, not guessed: the engine's guess may take a line in the middle for the
         # header and leave out those above

@@ -139,7 +139,11 @@ def _tables(rows: DataFrame) -> dict[str, DataFrame]:
 
 def _check(table: str, frame: DataFrame) -> None:
     if table not in TABLES:
-        raise PlaybookError("store.no_such_table", name=table, known=", ".join(TABLES))
+        raise PlaybookError(
+            "store.no_such_table",
+            name=table,
+            known=", ".join(TABLES),
+        )
     missing = [c for c in TABLES[table].required if c not in frame.columns]
     if missing:
         raise _missing(table, missing, frame)
@@ -162,7 +166,12 @@ def _missing(table: str, missing: list[str], frame: DataFrame) -> PlaybookError:
 def _like(name: str, columns: list[str]) -> str:
     """The column whose name is nearest to a wanted one; empty where none is near."""
     plain = {re.sub(r"[^a-z0-9]+", "_", c.lower()).strip("_"): c for c in reversed(columns)}
-    near = difflib.get_close_matches(name, plain, n=1, cutoff=LIKE_ENOUGH)
+    near = difflib.get_close_matches(
+        name,
+        plain,
+        n=1,
+        cutoff=LIKE_ENOUGH,
+    )
     return plain[near[0]] if near else ""
 
 

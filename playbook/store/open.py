@@ -154,7 +154,11 @@ def _require_stated(settings: dict[str, Any], there: Iterable[str], place: Path 
     """
     lacking = [name for name in settings.get("tables") or [] if name not in there]
     if lacking:
-        raise PlaybookError("store.stated_table_missing", table=lacking[0], file=place)
+        raise PlaybookError(
+            "store.stated_table_missing",
+            table=lacking[0],
+            file=place,
+        )
 
 
 def _parsed_once(con: Any, name: str, file: Path, typed: Table) -> Table:
@@ -213,14 +217,26 @@ def _open_address(
     except PlaybookError:
         raise
     except Exception as error:  # every driver raises its own kind
-        raise PlaybookError("store.cannot_connect", name=name, reason=first_line(error)) from None
+        raise PlaybookError(
+            "store.cannot_connect",
+            name=name,
+            reason=first_line(error),
+        ) from None
     if not tables:
         raise PlaybookError("store.address_without_tables", name=name)
     _require_stated(settings, tables, folder or name)
     told = {"name": name} | settings
     log = read_log(folder / "store.json") if folder else {}
     place = str(folder or name)
-    delivery = Delivery(place, con, tables, told, log, folder=folder, on_server=tables)
+    delivery = Delivery(
+        place,
+        con,
+        tables,
+        told,
+        log,
+        folder=folder,
+        on_server=tables,
+    )
     if needs_copy(con, tables):
         delivery = _copied_here(delivery, memory)
     return Store(delivery, RECIPES, until)
@@ -235,7 +251,12 @@ def _copied_here(delivery: Delivery, memory: str | None) -> Delivery:
     beside = delivery.folder
     told = [beside / "shop.yaml", beside / "store.json"] if beside else []
     content = content_hash([*input_files(copy), *told])
-    return dataclasses.replace(delivery, con=con, tables=tables, content=content)
+    return dataclasses.replace(
+        delivery,
+        con=con,
+        tables=tables,
+        content=content,
+    )
 
 
 def _with_promo_skus(con: Any, promotions: Table, path: Path) -> Table:

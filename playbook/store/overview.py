@@ -45,7 +45,12 @@ def _day(value: object) -> object:
 
 def shop_page(shop: Store) -> str:
     """How a shop shows itself in a notebook: a heading, `overview`, the tables not there."""
-    title = say("store.overview_title", shop=shop.name, as_of=shop.as_of, currency=shop.currency)
+    title = say(
+        "store.overview_title",
+        shop=shop.name,
+        as_of=shop.as_of,
+        currency=shop.currency,
+    )
     missing = say("store.overview_missing", tables=", ".join(shop.missing) or "-")
     table = overview(shop).to_html(index=False, border=0, na_rep="")
     return f"<p><b>{html.escape(title)}</b></p>{table}<p>{html.escape(missing)}</p>"

@@ -90,7 +90,11 @@ def rows_per_day(shop: Store) -> DataFrame:
     """Day by day of the report month: day_on, orders (missing on days after as-of),
     verdict (trading, closed day, quiet day, missing, not yet).
     """
-    month = pd.date_range(f"{shop.month}-01", periods=pd.Period(shop.month).days_in_month, freq="D")
+    month = pd.date_range(
+        f"{shop.month}-01",
+        periods=pd.Period(shop.month).days_in_month,
+        freq="D",
+    )
     counts = orders_by_day(shop).reindex(month)
     has_been = month <= pd.Timestamp(shop.as_of)
     empty = days_without_orders(shop).set_index("day_on").verdict
@@ -157,7 +161,11 @@ def days_without_orders(shop: Store) -> DataFrame:
     shut = closures(counts)
     empty = counts[(counts == 0) & (counts.index.strftime("%Y-%m") == shop.month)].index
     is_weekly = empty.day_of_week.isin(shut.weekdays)
-    verdicts = np.select([is_weekly, shut.closed(empty)], ["closed day", "missing"], "quiet day")
+    verdicts = np.select(
+        [is_weekly, shut.closed(empty)],
+        ["closed day", "missing"],
+        "quiet day",
+    )
     return DataFrame({"day_on": [day.date() for day in empty], "verdict": verdicts})
 
 
@@ -283,12 +291,20 @@ def _line_gates(shop: Store) -> Iterator[Gate]:
     for name, least in KNOWN_SHARES.items():
         # without a line that counts there is no share of them
         if pd.notna(found[name]):
-            yield _at_least(f"share of lines with a {name}", float(found[name]), least)
+            yield _at_least(
+                f"share of lines with a {name}",
+                float(found[name]),
+                least,
+            )
 
 
 def _day_gate(shop: Store) -> Gate:
     missing = int((days_without_orders(shop).verdict == "missing").sum())
-    return _none_of("days without orders that are not closed days", missing, "exclude")
+    return _none_of(
+        "days without orders that are not closed days",
+        missing,
+        "exclude",
+    )
 
 
 def _dashboard_gate(walk: DataFrame) -> Gate:

@@ -154,7 +154,11 @@ def _by_reason(shop: Store) -> dict[str, Sums]:
     """Lines, orders and revenue of the shop's orders by the one reason they are left
     out for, or `counted`.
     """
-    orders = shop.orders.select("order_id", "status", is_test=_.is_test.fill_null(False))
+    orders = shop.orders.select(
+        "order_id",
+        "status",
+        is_test=_.is_test.fill_null(False),
+    )
     held = orders.inner_join(shop.order_money, "order_id")
     reason = ibis.cases(
         (held.status == "cancelled", "cancelled"),

@@ -37,7 +37,11 @@ def server_tables(con: Any) -> dict[str, Table]:
     for name in sorted(con.list_tables()):
         known = name.lower()
         if known in TABLES and known in found:
-            raise PlaybookError("store.table_twice", table=known, names=f"{found[known]}, {name}")
+            raise PlaybookError(
+                "store.table_twice",
+                table=known,
+                names=f"{found[known]}, {name}",
+            )
         found |= {known: name} if known in TABLES else {}
     return {n: _lowered(con.table(found[n]), spec) for n, spec in TABLES.items() if n in found}
 
@@ -46,7 +50,11 @@ def _refuse_unreadable(con: Any) -> None:
     with con._safe_raw_sql(UNREADABLE) as cursor:
         hidden = {row[0].lower() for row in cursor.fetchall()}
     if unreadable := [name for name in TABLES if name in hidden]:
-        raise PlaybookError("store.no_right", table=unreadable[0], n=len(unreadable))
+        raise PlaybookError(
+            "store.no_right",
+            table=unreadable[0],
+            n=len(unreadable),
+        )
 
 
 def _lowered(table: Table, spec: ContractTable) -> Table:

@@ -39,7 +39,12 @@ def _unique(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         told = say("store.setting_twice", name=twice[0])
-        raise yaml.constructor.ConstructorError(None, None, told, node.start_mark)
+        raise yaml.constructor.ConstructorError(
+            None,
+            None,
+            told,
+            node.start_mark,
+        )
     return loader.construct_mapping(node, deep=True)
 
 
@@ -100,8 +105,17 @@ def _checked(name: Any, value: Any, path: Path) -> Any:
     kind = _known()[name]
     typed = CHECKS[kind](value)
     if typed is None:
-        about = {"name": name, "given": _shown(value), "wanted": say(f"store.setting_{kind}")}
-        raise PlaybookError("store.odd_setting", **about, file=path, column=name)
+        about = {
+            "name": name,
+            "given": _shown(value),
+            "wanted": say(f"store.setting_{kind}"),
+        }
+        raise PlaybookError(
+            "store.odd_setting",
+            **about,
+            file=path,
+            column=name,
+        )
     return typed
 
 
@@ -168,7 +182,11 @@ def _zone(value: Any) -> str | None:
     try:
         zoneinfo.ZoneInfo(str(value))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise PlaybookError("store.no_time_zone", given=value, file="shop.yaml") from None
+        raise PlaybookError(
+            "store.no_time_zone",
+            given=value,
+            file="shop.yaml",
+        ) from None
     return str(value)
 
 

@@ -413,7 +413,11 @@ def _utc_end(day: dt.date, zone: str) -> dt.datetime:
     midnight = Timestamp(day + dt.timedelta(days=1))
     try:
         # a clock that is changed at midnight has two of them that day, or none
-        end = midnight.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
+        end = midnight.tz_localize(
+            zone,
+            ambiguous=True,
+            nonexistent="shift_forward",
+        )
     except Exception:
         raise PlaybookError("store.no_time_zone", given=zone, file="shop.yaml") from None
     return end.tz_convert("UTC").tz_localize(None).to_pydatetime()

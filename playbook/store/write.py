@@ -173,7 +173,12 @@ def reading(folder: Path | None) -> Iterator[None]:
     if folder is None or not (folder / ".lock").is_file():
         yield
         return
-    with held(folder / ".lock", "store.locked", wait_seconds=30.0, is_shared=True):
+    with held(
+        folder / ".lock",
+        "store.locked",
+        wait_seconds=30.0,
+        is_shared=True,
+    ):
         yield
 
 

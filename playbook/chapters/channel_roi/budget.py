@@ -51,7 +51,11 @@ def allocate(
     room = np.minimum(np.floor((high - low) / unit + ROUNDING).astype(int), steps)
     levels = low + unit * np.arange(steps + 1)[:, None]
     worth = mean_return(np.minimum(levels, np.maximum(high, low)))
-    plan = low + unit * _steps_taken(worth if spend_all else worth - levels, room, spend_all)
+    plan = low + unit * _steps_taken(
+        worth if spend_all else worth - levels,
+        room,
+        spend_all,
+    )
     if spend_all:
         # whole steps may leave a remainder nobody took: it is dealt out here
         for c in np.argsort(-(high - plan), kind="stable"):
@@ -69,7 +73,11 @@ def _steps_taken(worth: ndarray, room: ndarray, spend_all: bool) -> ndarray:
     for c, most in enumerate(room):
         # split[i, j]: i steps in all, j of them in channel c
         i, j = np.arange(n_steps)[:, None], np.arange(most + 1)[None, :]
-        split = np.where(i >= j, best[np.maximum(i - j, 0)] + worth[j[0], c], -np.inf)
+        split = np.where(
+            i >= j,
+            best[np.maximum(i - j, 0)] + worth[j[0], c],
+            -np.inf,
+        )
         choices.append(split.argmax(1))
         best = split.max(1)
     left = np.flatnonzero(np.isfinite(best))[-1] if spend_all else best.argmax()

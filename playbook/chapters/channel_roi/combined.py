@@ -89,4 +89,9 @@ def _together(readings: dict[str, tuple[float, float]]) -> dict[str, object]:
     mid = sum(t * readings[name][0] for name, t in trust.items() if t) / whole
     half = Z90 * whole**-0.5
     is_sure = "earns" if mid - half > 1 else "loses" if mid + half < 1 else "undecided"
-    return row | {"combined": mid, "low": mid - half, "high": mid + half, "verdict": is_sure}
+    return row | {
+        "combined": mid,
+        "low": mid - half,
+        "high": mid + half,
+        "verdict": is_sure,
+    }

@@ -120,7 +120,11 @@ def _promotion_days(promotions: Table | None, days: pd.DatetimeIndex) -> DataFra
     """day_on, and the depth of the promotions running each day where there is any: of
     shop-wide ones, and of listed ones weighted by how many skus.
     """
-    depths = DataFrame(0.0, index=days, columns=["promotion", "promotion_listed"])
+    depths = DataFrame(
+        0.0,
+        index=days,
+        columns=["promotion", "promotion_listed"],
+    )
     running = expression(promotions).to_pandas() if promotions is not None else DataFrame()
     for p in running.itertuples():
         is_on = (days >= pd.Timestamp(p.starts_on)) & (days <= pd.Timestamp(p.ends_on))

@@ -58,7 +58,11 @@ def response_table(model: MediaModel) -> DataFrame:
     if model.fit is not None:
         fit = model.fit
         now, (least, most) = _now(model), _seen(fit)
-        marginal = np.where((least <= now) & (now <= most), fit.marginal(now), np.nan)
+        marginal = np.where(
+            (least <= now) & (now <= most),
+            fit.marginal(now),
+            np.nan,
+        )
         rows = [
             least,
             most,

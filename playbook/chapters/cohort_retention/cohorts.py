@@ -137,7 +137,11 @@ def _observed_cells(customer_days: Table, as_of: date) -> DataFrame:
     )
     bought = (days.orders > 0).ifelse(days.month, ibis.null("int64"))
     whole = ibis.window(group_by="customer_id")
-    earlier = ibis.window(group_by="customer_id", order_by="day_on", preceding=(None, 1))
+    earlier = ibis.window(
+        group_by="customer_id",
+        order_by="day_on",
+        preceding=(None, 1),
+    )
     days = days.mutate(born=bought.min().over(whole), latest=bought.max().over(earlier))
     is_new = (days.orders > 0) & (days.latest.isnull() | (days.month > days.latest))
     margin = _.margin.sum().cast("float64")
@@ -571,8 +575,18 @@ def returning_of_outlook(ahead: DataFrame, outlook: Outlook | None) -> DataFrame
         return ahead[columns]
     row = now.loc["returning_customers"]
     status = "complete" if row.status == "complete" else NOT_YET
-    mine = {"model": OUTLOOK, "point": row.mid, "mid": row.mid, "level": outlook.level}
-    mine |= {"low": row.low, "high": row.high, "n_errors": row.n_errors, "status": status}
+    mine = {
+        "model": OUTLOOK,
+        "point": row.mid,
+        "mid": row.mid,
+        "level": outlook.level,
+    }
+    mine |= {
+        "low": row.low,
+        "high": row.high,
+        "n_errors": row.n_errors,
+        "status": status,
+    }
     mine |= {"due_on": row.due_on.date(), "month": row.month}
     return ahead.head(1).assign(**mine)[columns]
 

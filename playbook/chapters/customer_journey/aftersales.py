@@ -110,7 +110,11 @@ def service(tickets: Table, *, as_of: dt.date, level: float = 0.95) -> DataFrame
     topics = [("all", frame), *frame.groupby("topic", sort=True)]
     rows = [{"topic": topic, **_topic(part, level)} for topic, part in topics]
     table = tables.frame_of("customer_journey.service", rows)
-    return table.sort_values(["tickets", "topic"], ascending=[False, True], ignore_index=True)
+    return table.sort_values(
+        ["tickets", "topic"],
+        ascending=[False, True],
+        ignore_index=True,
+    )
 
 
 @tables.returns("customer_journey.payments")
@@ -135,7 +139,11 @@ def payments(orders: Table, *, as_of: dt.date, level: float = 0.95) -> DataFrame
     )
     by_device = cells.order_by("month", "device").to_pandas()
     if (by_device.unpaid == by_device.orders).all():
-        raise PlaybookError("customer_journey.no_payment", table="orders", column="paid_at")
+        raise PlaybookError(
+            "customer_journey.no_payment",
+            table="orders",
+            column="paid_at",
+        )
     whole = by_device.groupby("month", as_index=False)[["orders", "unpaid", "lost"]].sum()
     table = pd.concat([by_device, whole.assign(device="all")])
     table = table.sort_values(["month", "device"], ignore_index=True).fillna({"lost": 0.0})

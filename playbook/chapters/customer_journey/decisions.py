@@ -44,7 +44,11 @@ def journey_decisions(
     the visitors dealt (a month's where it was dealt over two weeks or more, else those of
     one sending), times `margin_per_order` where that is known.
     """
-    common = {"due_on": due_on, "revisit_on": revisit_on, "currency": currency}
+    common = {
+        "due_on": due_on,
+        "revisit_on": revisit_on,
+        "currency": currency,
+    }
     rows = [_leak(leak, as_of, common) for leak in leaks.head(MOST_LEAKS).itertuples()]
     margin = np.nan if margin_per_order is None else float(margin_per_order)
     read = tests[tests.verdict != "ask"] if len(tests) else tests
@@ -63,7 +67,11 @@ def open_questions(tests: DataFrame) -> DataFrame:
         return DataFrame(columns=columns)
     asked = tests[tests.verdict == "ask"].drop_duplicates("test_id")
     lacks_control = asked.control == ""
-    needs = np.where(lacks_control, "experiments.is_control", "experiments.planned_share")
+    needs = np.where(
+        lacks_control,
+        "experiments.is_control",
+        "experiments.planned_share",
+    )
     reason = asked.test_id + ": " + asked.reason
     return asked.assign(needs=needs, reason=reason)[columns].reset_index(drop=True)
 

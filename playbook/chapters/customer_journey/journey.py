@@ -329,7 +329,13 @@ def _gap(
     if not n > 0 or usual.n < LEAST_TRIALS:
         return None
     error = float(np.hypot(lost_error(n, usual), GAP_SPREAD * usual.share * n))
-    value = worth.of(n * usual.share - reached, error, past, step, segment)
+    value = worth.of(
+        n * usual.share - reached,
+        error,
+        past,
+        step,
+        segment,
+    )
     if not value["orders_low"] > 0:
         return None
     return _leak("gap", step, segment, now) | {"reference_share": usual.share} | value

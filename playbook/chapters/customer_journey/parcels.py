@@ -75,7 +75,11 @@ def delivery(
     table = counts.to_pandas().set_index("band").reindex([*BANDS, OVERDUE])
     table = table.fillna(0).astype("int64")
     if not table.loc[list(BANDS), "orders"].sum() > 0:
-        raise PlaybookError("customer_journey.no_promise", table="orders", column="promised_at")
+        raise PlaybookError(
+            "customer_journey.no_promise",
+            table="orders",
+            column="promised_at",
+        )
     table["share"] = table.orders / table.orders.sum()
     table = table.join(_stars(parcels, reviews, level))
     table["n_reviews"] = table.n_reviews.fillna(0).astype("int64")
@@ -112,7 +116,11 @@ def late_slope(orders: Table, reviews: Table, *, as_of: dt.date, level: float = 
     slope = (weight * late * stars).sum() / spread
     error = np.sqrt((weight * (stars - slope * late) ** 2).sum() / (total - 2) / spread)
     half = quantile_of_normal(level) * error
-    found |= {"stars_per_day": slope, "low": slope - half, "high": slope + half}
+    found |= {
+        "stars_per_day": slope,
+        "low": slope - half,
+        "high": slope + half,
+    }
     return DataFrame([found])
 
 

@@ -120,7 +120,13 @@ def leaks_plot(leaks: DataFrame, *, currency: str = "", ax: Axes | None = None) 
     for leak in leaks.itertuples():
         splits = (leak.device, leak.channel, leak.visitor)
         segment = " ".join(x for x in splits if x != "all") or "all"
-        labels.append(say(f"customer_journey.leak_{leak.kind}", step=leak.step, segment=segment))
+        labels.append(
+            say(
+                f"customer_journey.leak_{leak.kind}",
+                step=leak.step,
+                segment=segment,
+            )
+        )
     status = leaks.kind.map({"fault": "complete", "gap": "partial"})
     ax = bars_with_intervals(
         leaks.assign(label=labels, status=status).head(8),

@@ -250,6 +250,12 @@ def _steps(daily: DataFrame, faults: list[tuple[str, int, str]]) -> Steps:
         daily = daily.drop(columns=step)
     whole = daily.dropna(subset=[step for step in STEPS if step in daily])
     if len(whole) < len(daily):
-        faults.append(_fault("a_step_missing", len(daily) - len(whole), "days_left_out"))
+        faults.append(
+            _fault(
+                "a_step_missing",
+                len(daily) - len(whole),
+                "days_left_out",
+            )
+        )
     table = DataFrame(faults, columns=["rule", "rows", "effect"])
     return Steps(whole.reset_index(drop=True), table)

@@ -69,7 +69,11 @@ def order_worth(orders: ibis.Table | None, days: DataFrame, level: float) -> Wor
     """
     z = quantile_of_normal(level)
     if orders is None or "purchase" not in days or days.empty:
-        return Worth(DataFrame(columns=[*SPLITS[:2], "n", "total", "square"]), 1.0, z)
+        return Worth(
+            DataFrame(columns=[*SPLITS[:2], "n", "total", "square"]),
+            1.0,
+            z,
+        )
     first, last = days["day_on"].min().date(), days["day_on"].max().date()
     sold = filled(expression(orders), *SPLITS[:2]).filter(_.ordered_on.between(first, last))
     # wide enough for squares
@@ -83,7 +87,11 @@ def order_worth(orders: ibis.Table | None, days: DataFrame, level: float) -> Wor
     margins = sums.order_by(SPLITS[:2]).to_pandas().fillna({"total": 0, "square": 0})
     margins = margins.astype({"total": float, "square": float})
     bought = days["purchase"].sum()
-    return Worth(margins, float(margins["n_orders"].sum() / bought) if bought > 0 else 1.0, z)
+    return Worth(
+        margins,
+        float(margins["n_orders"].sum() / bought) if bought > 0 else 1.0,
+        z,
+    )
 
 
 def _onward(past: DataFrame, step: str) -> float:

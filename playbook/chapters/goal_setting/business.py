@@ -167,7 +167,13 @@ def _rivals(category: str, gaps: DataFrame | None, concentrated: DataFrame | Non
             told.append(say(f"goal_setting.rival_price_{side}", gap=abs(gap)))
     if concentrated is not None:
         for row in concentrated[concentrated["category"] == category].itertuples():
-            told.append(say("goal_setting.rival_sellers", n=int(row.n_sellers), share=row.cr5))
+            told.append(
+                say(
+                    "goal_setting.rival_sellers",
+                    n=int(row.n_sellers),
+                    share=row.cr5,
+                )
+            )
     return told
 
 
@@ -223,7 +229,11 @@ def _assumptions(assumptions: Table) -> DataFrame:
     stated = expression(assumptions).select("model", "kind", "value").to_pandas()
     twice = stated[stated.duplicated(["model", "kind"])]
     if len(twice):
-        where = {"table": "business_models", "column": "kind", "rows": len(twice)}
+        where = {
+            "table": "business_models",
+            "column": "kind",
+            "rows": len(twice),
+        }
         first = twice[["model", "kind"]].iloc[0].to_dict()
         raise PlaybookError("goal_setting.stated_twice", **where, **first)
     wide = stated.pivot(index="model", columns="kind", values="value").astype(float)
@@ -267,7 +277,11 @@ def launch_plan(concentrated: DataFrame | None, people: DataFrame | None) -> Dat
         pull = plan["market_sales"] / plan["market_sales"].sum()
     weight = pull.astype(float).fillna(0.0) * (1 - plan["hhi"].astype(float).fillna(0.0))
     plan["range_share"] = weight / weight.sum() if weight.sum() > 0 else np.nan
-    return plan.sort_values(["range_share", "category"], ascending=[False, True], ignore_index=True)
+    return plan.sort_values(
+        ["range_share", "category"],
+        ascending=[False, True],
+        ignore_index=True,
+    )
 
 
 @returns("goal_setting.service_plan")
@@ -331,7 +345,11 @@ def _promise(
     units, else the same.
     """
     can = now if most is None else most.ceil()
-    row = cases.aggregate(now=now.cast("float64"), n=_.count(), can_promise=can.cast("float64"))
+    row = cases.aggregate(
+        now=now.cast("float64"),
+        n=_.count(),
+        can_promise=can.cast("float64"),
+    )
     row = row.to_pandas().iloc[0].to_dict()
     facts = room_facts("goal_setting")["promises"][name]
     return {"promise": say(f"goal_setting.promise_{name}")} | facts | row

@@ -121,7 +121,11 @@ def _pacing(paced: DataFrame, tolerance: float) -> list[dict]:
 def _duties(raci: DataFrame) -> list[dict]:
     duties = raci[raci["verdict"] != "ok"].groupby("verdict", sort=True)["kpi"].agg(", ".join)
     return [
-        propose("goal_setting.duties", f"duties: {kpis}", verdict=verdict)
+        propose(
+            "goal_setting.duties",
+            f"duties: {kpis}",
+            verdict=verdict,
+        )
         for verdict, kpis in duties.items()
     ]
 

@@ -139,7 +139,13 @@ def _traffic_series(traffic: ibis.Table, as_of: dt.date) -> list[DataFrame]:
     months = by_month(daily, columns=("sessions", "brand"))
     parts = [_series("sessions", months, months["sessions"])]
     if months["brand"].sum() > 0:
-        parts.append(_series("brand_share", months, months["brand"] / months["sessions"]))
+        parts.append(
+            _series(
+                "brand_share",
+                months,
+                months["brand"] / months["sessions"],
+            )
+        )
     return parts
 
 
@@ -147,7 +153,11 @@ def _buyer_series(customer_days: ibis.Table, as_of: dt.date) -> list[DataFrame]:
     days = customer_days.filter(
         (customer_days.orders > 0) & (customer_days.day_on <= ibis.literal(as_of))
     )
-    earlier = ibis.window(group_by="customer_id", order_by="day_on", preceding=(None, 1))
+    earlier = ibis.window(
+        group_by="customer_id",
+        order_by="day_on",
+        preceding=(None, 1),
+    )
     days = days.mutate(month=days.day_on.truncate("M"), before=days.day_on.max().over(earlier))
     buyers = days.group_by("customer_id", "month").aggregate(before=days.before.min())
     gap = buyers.month.delta(buyers.before, unit="day")
@@ -161,7 +171,11 @@ def _buyer_series(customer_days: ibis.Table, as_of: dt.date) -> list[DataFrame]:
     later = counts[counts["is_later"]]
     return [
         _series("buyers", counts, counts["buyers"].astype(float)),
-        _series("returning_buyer_share", later, later["back"] / later["buyers"]),
+        _series(
+            "returning_buyer_share",
+            later,
+            later["back"] / later["buyers"],
+        ),
     ]
 
 
@@ -377,7 +391,11 @@ def goal_verdicts(sheet: DataFrame, *, least: float = 0.2, most: float = 0.8) ->
         "goal_setting.reason_below": is_below,
     }
     real = say("goal_setting.reason_real")
-    reason = np.select(list(reasons.values()), [say(name) for name in reasons], real)
+    reason = np.select(
+        list(reasons.values()),
+        [say(name) for name in reasons],
+        real,
+    )
     return sheet.assign(action=action, reason=reason)
 
 
@@ -461,13 +479,25 @@ def break_even(sales_orders: Table, *, fixed: float, as_of: dt.date, months: int
     orders = expression(sales_orders)
     is_recent = orders.ordered_on.between(month_start(as_of, months), as_of)
     margin = orders.filter(is_recent).margin.cast("float64")
-    sums = margin.as_table().aggregate(n=margin.count(), mean=margin.mean(), spread=margin.std())
+    sums = margin.as_table().aggregate(
+        n=margin.count(),
+        mean=margin.mean(),
+        spread=margin.std(),
+    )
     n, mean, spread = sums.to_pandas().iloc[0]
-    row = {"fixed": fixed, "cm_per_order": mean if n else np.nan, "n_orders": int(n)}
+    row = {
+        "fixed": fixed,
+        "cm_per_order": mean if n else np.nan,
+        "n_orders": int(n),
+    }
     row["status"] = "blocked"
     if n >= 2 and np.isfinite(fixed):
         half = NormalDist().inv_cdf((1 + MARGIN_LEVEL) / 2) * spread / np.sqrt(n)
-        row |= {"low": mean - half, "high": mean + half, "orders_now": n / months}
+        row |= {
+            "low": mean - half,
+            "high": mean + half,
+            "orders_now": n / months,
+        }
         row["status"] = "complete" if mean > 0 else "never"
     if row["status"] == "complete":
         row["orders_needed"] = needed = fixed / mean

@@ -55,7 +55,12 @@ def market_place(shop: Store, results: Results, own: OwnSales | None, *, seed: i
     ):
         lines = market.with_category(shop.sales_lines, shop.products)
         about = {"as_of": shop.as_of, "by": "category"}
-        growth = results.attempt("plan_by_category", market.growth_by, lines, **about)
+        growth = results.attempt(
+            "plan_by_category",
+            market.growth_by,
+            lines,
+            **about,
+        )
         if growth is not None and growth["n_months"].iloc[0] == 12:
             own_year = growth.rename(columns={"revenue": "amount"})
         kept = market.like_for_like(lines, as_of=shop.as_of)
@@ -99,7 +104,11 @@ def people(
         )
         pains = personas.persona_pains(kinds.profile, hurts)
         return kinds.described.merge(pains, on="persona", how="left")
-    if results.needs("survey", section="value_proposition", owner_role="category head"):
+    if results.needs(
+        "survey",
+        section="value_proposition",
+        owner_role="category head",
+    ):
         return personas.survey_personas(shop.survey, by=by, pain=pain)
     return None
 
@@ -159,13 +168,21 @@ def break_even(
     shop: Store, results: Results, own: OwnSales | None, models: DataFrame | None
 ) -> DataFrame | None:
     """From own margins; before the first order from the best model's assumptions."""
-    has_rates = results.needs("cost_rates", section="break_even", owner_role="finance")
+    has_rates = results.needs(
+        "cost_rates",
+        section="break_even",
+        owner_role="finance",
+    )
     if has_rates and own is not None:
         cost = business.monthly_fixed_cost(
             shop.cost_rates, as_of=shop.as_of, ad_spend=shop.get("ad_spend")
         )
         fixed = cost["overhead"] + np.nan_to_num(cost["marketing"])
-        return goals.break_even(shop.sales_orders, fixed=fixed, as_of=shop.as_of)
+        return goals.break_even(
+            shop.sales_orders,
+            fixed=fixed,
+            as_of=shop.as_of,
+        )
     if models is None:
         return None
     fixed = business.order_rates(shop.get("cost_rates"), as_of=shop.as_of)["fixed"]

@@ -36,8 +36,20 @@ def fan_plot(
     periods = periods.assign(period_on=pd.to_datetime(periods["period"]))
     ahead = pd.concat([past.tail(1).rename(columns={"amount": "mid"}), periods], ignore_index=True)
     limits = ahead[["low", "high"]].T.fillna(ahead["mid"]).T
-    _line(ax, past, "amount", "ink", say("goal_setting.label_net_revenue"))
-    _line(ax, ahead, "mid", "blue", say("goal_setting.label_forecast"))
+    _line(
+        ax,
+        past,
+        "amount",
+        "ink",
+        say("goal_setting.label_net_revenue"),
+    )
+    _line(
+        ax,
+        ahead,
+        "mid",
+        "blue",
+        say("goal_setting.label_forecast"),
+    )
     _band(
         ax,
         ahead["period_on"],
@@ -50,10 +62,23 @@ def fan_plot(
         _line(ax, periods, "seasonal_naive", "grey", naive, ls=":")
     if targets is not None:
         label = say("goal_setting.label_target")
-        _line(ax, targets, "target", "orange", label, ls="", marker="D")
+        _line(
+            ax,
+            targets,
+            "target",
+            "orange",
+            label,
+            ls="",
+            marker="D",
+        )
     ax.set_ylim(min(0, past["amount"].min()))
     ax.legend(loc="upper left", fontsize=8.5)
-    return _titled(ax, "fan", "", say("goal_setting.axis_period", currency=currency))
+    return _titled(
+        ax,
+        "fan",
+        "",
+        say("goal_setting.axis_period", currency=currency),
+    )
 
 
 def tornado_plot(swings: DataFrame, *, currency: str = "money", ax: Axes | None = None) -> Axes:
@@ -72,7 +97,11 @@ def tornado_plot(swings: DataFrame, *, currency: str = "money", ax: Axes | None 
     ax.set_yticks(places, swings["driver"])
     ax.grid(axis="y", visible=False)
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    return _titled(ax, "tornado", say("goal_setting.axis_tornado", currency=currency))
+    return _titled(
+        ax,
+        "tornado",
+        say("goal_setting.axis_tornado", currency=currency),
+    )
 
 
 def pacing_plot(paced: DataFrame, *, currency: str = "money", ax: Axes | None = None) -> Axes:
@@ -178,7 +207,11 @@ def models_plot(models: DataFrame, *, currency: str = "money", ax: Axes | None =
         )
     ax.axvline(0, color=PALETTE["grey"], lw=1)
     names = [
-        say("goal_setting.label_model", model=row.model, days=row.cash_days)
+        say(
+            "goal_setting.label_model",
+            model=row.model,
+            days=row.cash_days,
+        )
         for row in shown.itertuples()
     ]
     ax.set_yticks(places, names)
@@ -190,7 +223,11 @@ def models_plot(models: DataFrame, *, currency: str = "money", ax: Axes | None =
         loc="upper center",
         bbox_to_anchor=(0.45, below),
     )
-    return _titled(ax, "models", say("goal_setting.axis_per_order", currency=currency))
+    return _titled(
+        ax,
+        "models",
+        say("goal_setting.axis_per_order", currency=currency),
+    )
 
 
 def _line(ax: Axes, frame: DataFrame, column: str, ink: str, label: str, **style: str) -> None:
@@ -218,7 +255,11 @@ def _band(ax: Axes, x: ndarray, low: ndarray, high: ndarray, label: str | None =
 
 def _titled(ax: Axes, name: str, xlabel: str, ylabel: str = "") -> Axes:
     """The picture's title and labels; a labelled height is in thousands."""
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=say(f"goal_setting.title_{name}"))
+    ax.set(
+        xlabel=xlabel,
+        ylabel=ylabel,
+        title=say(f"goal_setting.title_{name}"),
+    )
     if ylabel:
         ax.yaxis.set_major_formatter("{x:,.0f}")
     return ax

@@ -128,7 +128,12 @@ def _as_needed(row: dict, needed: dict) -> dict:
     if pd.notna(own) and abs(own / target - 1) > SAME:
         action = "raise" if own < target else "lower"
     growth = target / row["base"] - 1 if row["base"] else np.nan
-    row = row | {"target": target, "growth": growth, "action": action, "source": "goal"}
+    row = row | {
+        "target": target,
+        "growth": growth,
+        "action": action,
+        "source": "goal",
+    }
     is_below = action == "raise" and row["given_away"] > 0
     return row | {"reason": say(f"goal_setting.reason_{'below' if is_below else 'needed'}")}
 
@@ -228,7 +233,11 @@ def category_plan(outlook: Outlook, sheet: DataFrame, *, verdicts: DataFrame) ->
         change=target / parts["year_before"] - 1,
         share=target / target.sum(),
     )
-    plan = plan.sort_values(["target", "category"], ascending=[False, True], ignore_index=True)
+    plan = plan.sort_values(
+        ["target", "category"],
+        ascending=[False, True],
+        ignore_index=True,
+    )
     return frame_of("goal_setting.product_plan", plan)
 
 

@@ -77,7 +77,11 @@ def own_sales(shop: Store, results: Results, *, level: float) -> OwnSales | None
     metrics = _metrics(shop)
     wide = metrics.pivot(index="month", columns="metric", values="amount").reset_index()
     tree, drivers = goals.driver_history(wide.rename(columns={"net_revenue": "revenue"}))
-    results.needs("traffic", section="traffic_tree", owner_role="product and experience lead")
+    results.needs(
+        "traffic",
+        section="traffic_tree",
+        owner_role="product and experience lead",
+    )
     targets = shop.targets.to_pandas() if shop.has("targets") else None
     months = by_month(daily)
     return OwnSales(

@@ -132,10 +132,20 @@ def _late(
     }
     if is_steady:
         size = round(float(line.late_days), 1)
-        return propose("inventory_planning.correct_promise", line.supplier_id, size=size, **about)
+        return propose(
+            "inventory_planning.correct_promise",
+            line.supplier_id,
+            size=size,
+            **about,
+        )
     about |= {"effect": (lost,), "currency": currency} if np.isfinite(lost) else {}
     size = float(line.n_open) if np.isfinite(lost) and lost > 0 else None
-    return propose("inventory_planning.second_source", line.supplier_id, size=size, **about)
+    return propose(
+        "inventory_planning.second_source",
+        line.supplier_id,
+        size=size,
+        **about,
+    )
 
 
 def _chased(chase: DataFrame, as_of: dt.date, currency: str) -> list[dict[str, object]]:

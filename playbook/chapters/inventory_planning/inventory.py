@@ -394,7 +394,11 @@ def _economic_lot(
     if not (policy.ordering_cost and policy.holding_share):
         return np.zeros(len(lines))
     yearly, holding = law.level() * 52, _priced(lines) * policy.holding_share
-    lot, _ = order_quantity(policy.ordering_cost, holding, np.maximum(yearly, 1e-9))
+    lot, _ = order_quantity(
+        policy.ordering_cost,
+        holding,
+        np.maximum(yearly, 1e-9),
+    )
     # a quarter of a year at most: levels do not hold for longer
     return np.minimum(np.nan_to_num(lot), yearly / 4)
 
@@ -414,7 +418,11 @@ def _accepted(
     usual = priced * (lines.margin / priced).median()
     margin = lines.margin.fillna(usual).fillna(priced)
     days = np.maximum(365 * batch / np.maximum(law.level() * 52, 1e-9), policy.review_days)
-    return accepted_chance(priced * policy.holding_share / 365, margin, days)
+    return accepted_chance(
+        priced * policy.holding_share / 365,
+        margin,
+        days,
+    )
 
 
 @returns("inventory_planning.reorder")
@@ -464,7 +472,11 @@ def _by_supplier(bought: DataFrame, spread: DataFrame) -> DataFrame:
     """The purchase list by supplier and day; `spread` holds 10 and 90 % of the margin
     of each supplier.
     """
-    sums = bought.groupby(["supplier_id", "order_on"], as_index=False, dropna=False).agg(
+    sums = bought.groupby(
+        ["supplier_id", "order_on"],
+        as_index=False,
+        dropna=False,
+    ).agg(
         n_lines=("sku", "size"),
         units=("order_units", "sum"),
         cash=("cash", lambda cash: cash.sum(min_count=len(cash))),

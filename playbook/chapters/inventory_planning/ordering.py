@@ -116,7 +116,11 @@ def rounded_to_lots(
     least: ndarray | float,
 ) -> ndarray:
     """Whole packs, at least the least quantity, nothing where nothing is needed."""
-    return np.where(units > 0, np.ceil(np.maximum(units, least) / pack - 1e-9) * pack, 0.0)
+    return np.where(
+        units > 0,
+        np.ceil(np.maximum(units, least) / pack - 1e-9) * pack,
+        0.0,
+    )
 
 
 def spend_budget(
@@ -151,7 +155,11 @@ def spend_budget(
     turn = np.lexsort((step, row, -worth[row, step]))
     taken = _affordable(row[turn], cash[row[turn], step[turn]], budget)
     units, gain = np.zeros(len(cost)), np.zeros(len(cost))
-    np.add.at(units, buy[row[turn][taken]], size[row[turn], step[turn]][taken])
+    np.add.at(
+        units,
+        buy[row[turn][taken]],
+        size[row[turn], step[turn]][taken],
+    )
     gain[buy] = (unserved - mean_short(need, units[buy])) * margin[buy]
     return units, gain
 

@@ -92,7 +92,11 @@ def pareto_plot(classes: DataFrame, *, ax: Axes | None = None) -> Axes:
         axis.set_major_formatter("{x:.0%}")
     ax.set_ylim(0, 1.02)
     basis = classes.basis.iloc[0]
-    return _labelled(ax, "pareto", basis=say(f"inventory_planning.basis_{basis}"))
+    return _labelled(
+        ax,
+        "pareto",
+        basis=say(f"inventory_planning.basis_{basis}"),
+    )
 
 
 def fan_plot(weeks: DataFrame, *, ax: Axes | None = None) -> Axes:

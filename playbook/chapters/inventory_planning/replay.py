@@ -51,7 +51,11 @@ def play_policy(
     served, held, stock = np.zeros(demand.shape), np.zeros(demand.shape), start
     for week in range(demand.shape[1]):
         units = decide(week, stock, arrivals[:, week:].sum(axis=1))
-        np.add.at(arrivals, (np.arange(len(demand)), week + lead_weeks[:, week]), units)
+        np.add.at(
+            arrivals,
+            (np.arange(len(demand)), week + lead_weeks[:, week]),
+            units,
+        )
         stock = stock + arrivals[:, week]
         served[:, week] = np.minimum(stock, demand[:, week])
         stock = stock - served[:, week]
@@ -177,7 +181,11 @@ class _Game:
             self.leads.std(axis=1),
         )
         want = np.maximum(np.ceil(mean * lead + safety - stock - incoming), 0)
-        return rounded_to_lots(want, self.goods.pack_units, self.goods.min_order_units)
+        return rounded_to_lots(
+            want,
+            self.goods.pack_units,
+            self.goods.min_order_units,
+        )
 
     def scored(
         self,

@@ -47,7 +47,14 @@ def ltv_decisions(
         rows.append(vip)
     if backtest.caveat or backtest.verdict.is_naive.iloc[0]:
         reason = backtest.caveat or say("ltv_modelling.naive_unbeaten")
-        rows.append(propose("ltv_modelling.baseline", "", reason=reason, **terms))
+        rows.append(
+            propose(
+                "ltv_modelling.baseline",
+                "",
+                reason=reason,
+                **terms,
+            )
+        )
     return decision_rows(rows)
 
 

@@ -171,7 +171,11 @@ def tempting_ltv(history: DataFrame, *, life_years: float = 3.0) -> DataFrame:
     days = history.x + 1
     order = history.amount.sum() / days.sum()
     yearly = (days / history["T"].clip(lower=1) * 365.25)[history["T"] > 0].mean()
-    row = {"average_order": order, "orders_per_year": yearly, "life_years": life_years}
+    row = {
+        "average_order": order,
+        "orders_per_year": yearly,
+        "life_years": life_years,
+    }
     return DataFrame([row | {"tempting_ltv": order * yearly * life_years}])
 
 
@@ -352,7 +356,11 @@ def vip(
     customers = customers[~(customers.p_alive < LEAST_ALIVE)]
     edge = customers.worth.nlargest(n).min()
     top = customers[(customers.worth >= edge) & (customers.worth > 0)]
-    top = top.sort_values(["worth", "customer_id"], ascending=[False, True], ignore_index=True)
+    top = top.sort_values(
+        ["worth", "customer_id"],
+        ascending=[False, True],
+        ignore_index=True,
+    )
     place = hash_places(top.customer_id) % 10_000
     top = top.assign(arm=np.where(place < holdout_share * 10_000, "holdout", "treat"))
     return top[schema("ltv_modelling.vip").names]

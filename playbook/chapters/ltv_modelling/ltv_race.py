@@ -440,7 +440,13 @@ def remaining_value(forecast: CustomerForecast) -> DataFrame:
     for kind, names in kinds.items():
         sums = customers.groupby(names)["worth"].agg(["size", "sum"]).rename_axis("subject")
         rows = sums.reset_index().rename(columns={"size": "n_customers", "sum": "point"})
-        parts.append(longest_intervals(rows.assign(kind=kind), forecast, forecast.days))
+        parts.append(
+            longest_intervals(
+                rows.assign(kind=kind),
+                forecast,
+                forecast.days,
+            )
+        )
     out = pd.concat(parts, ignore_index=True)
     best = out.mid.fillna(out.point)
     out = out.assign(remaining=best, remaining_per_customer=best / out.n_customers)

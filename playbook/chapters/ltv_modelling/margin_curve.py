@@ -83,7 +83,11 @@ def _margin_steps(
     to its sum of squares over customers; rows, and those of unknown margin.
     """
     days = expression(customer_days)
-    days = days.select("customer_id", day_on=_.day_on.cast("date"), margin=_.margin.cast(MONEY))
+    days = days.select(
+        "customer_id",
+        day_on=_.day_on.cast("date"),
+        margin=_.margin.cast(MONEY),
+    )
     days = days.filter(_.day_on <= ibis.literal(day.date()))
     aged = days.inner_join(born, "customer_id").filter(_.day_on >= _.acquired_on)
     age = aged.day_on.delta(aged.acquired_on, unit="day") / MONTH_DAYS

@@ -37,7 +37,12 @@ def market_decisions(
     no more than the shop's forecast does.
     """
     revenue = Series(dtype=float) if growth is None else growth.set_index("category")["revenue"]
-    rows = _categories(verdicts, revenue, _claims(verdicts, ahead), currency)
+    rows = _categories(
+        verdicts,
+        revenue,
+        _claims(verdicts, ahead),
+        currency,
+    )
     if bands is not None and bands.gap_share.min() < -LEAST_GAP:
         rows.append(_band(bands.loc[bands.gap_share.idxmin()]))
     if people is not None and len(people) > 1:

@@ -398,7 +398,11 @@ def price_bands(lines: Table, *, offers: DataFrame | None = None) -> DataFrame:
     """
     sold = _sold_by_price(expression(lines))
     if sold.empty:
-        raise PlaybookError("market_research.nothing_paid", table="order_lines", column="price")
+        raise PlaybookError(
+            "market_research.nothing_paid",
+            table="order_lines",
+            column="price",
+        )
     frames = []
     for category, part in sold.groupby("category", sort=True):
         market = np.array([])

@@ -98,7 +98,11 @@ def pains(lines: Table, *, as_of: dt.date, **sources: Table | None) -> DataFrame
     table["status"] = _status(base)
     table = table[schema("market_research.pains").names]
     order = ["source", "category", "share", "pain"]
-    return table.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
+    return table.sort_values(
+        order,
+        ascending=[True, True, False, True],
+        ignore_index=True,
+    )
 
 
 def _status(n: np.ndarray | int) -> np.ndarray:
@@ -148,7 +152,11 @@ def _low_reviews(lines: ibis.Table, reviews: ibis.Table) -> DataFrame:
         n=(_.stars <= LOW_STARS).sum(),
         n_base=_.count(),
     )
-    return table.assign(source="review", pain="1 or 2 stars", base="reviews")
+    return table.assign(
+        source="review",
+        pain="1 or 2 stars",
+        base="reviews",
+    )
 
 
 #: source -> the day it was said on, and how its pains are counted
@@ -188,7 +196,11 @@ def survey_answers(survey: Table, *, questions: tuple[str, ...] = ()) -> DataFra
     frames = [_answers(table[question], weight) for question in questions or asked]
     order = ["question", "share", "answer"]
     answers = pd.concat(frames, ignore_index=True)
-    return answers.sort_values(order, ascending=[True, False, True], ignore_index=True)
+    return answers.sort_values(
+        order,
+        ascending=[True, False, True],
+        ignore_index=True,
+    )
 
 
 def _check_question(question: str, asked: list[str]) -> None:
@@ -361,7 +373,11 @@ def bought_together(lines: Table, *, min_orders: int = MIN_PAIRS) -> DataFrame:
     pairs["share"] = pairs.n_orders / n_each[pairs.category].to_numpy()
     pairs["lift"] = pairs.share / (n_each[pairs.with_category].to_numpy() / n_orders)
     order = ["lift", "category", "with_category"]
-    return pairs.sort_values(order, ascending=[False, True, True], ignore_index=True)
+    return pairs.sort_values(
+        order,
+        ascending=[False, True, True],
+        ignore_index=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -593,5 +609,9 @@ def with_price_band(lines: Table) -> ibis.Table:
         )
         for n, edge in enumerate(edges, start=1)
     ]
-    last = say("market_research.price_above", n=len(edges) + 1, edge=edges[-1])
+    last = say(
+        "market_research.price_above",
+        n=len(edges) + 1,
+        edge=edges[-1],
+    )
     return table.mutate(price_band=ibis.cases(*bands, else_=last))

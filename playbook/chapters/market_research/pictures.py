@@ -175,7 +175,11 @@ def band_plot(bands: DataFrame, *, ax: Axes | None = None) -> Axes:
     share of the market's offers in each band.
     """
     largest = bands.groupby("category").n_units.sum().nlargest(8).index[::-1]
-    grid = bands.pivot(index="category", columns="band", values="units_share").loc[largest]
+    grid = bands.pivot(
+        index="category",
+        columns="band",
+        values="units_share",
+    ).loc[largest]
     ax = new_axes(ax, size=(8, max(2.4, 0.5 * len(grid) + 1.4)))
     names = [say("market_research.legend_band", band=band) for band in grid]
     grid.set_axis(names, axis=1).plot.barh(

@@ -32,7 +32,11 @@ def risks(indicators: DataFrame, gates: DataFrame, *, month: str) -> DataFrame:
             now = float(series[month])
             words = {"mitigation": say(f"monthly_review.mitigation_{risk['mitigation']}")}
             past = series[series.index < month].tail(PAST_MONTHS)
-            found = {"amount": now, "trend": _trend(past, now), "is_over": now > risk["limit"]}
+            found = {
+                "amount": now,
+                "trend": _trend(past, now),
+                "is_over": now > risk["limit"],
+            }
             rows.append(risk | found | words)
     is_open = (gates.verdict != "go") & ~gates.gate.isin(facts["gates_that_are_no_risk"])
     for gate in gates.gate[is_open]:

@@ -59,7 +59,11 @@ def asks(decisions: DataFrame) -> DataFrame:
         n_decisions=("size", "count"),
     )
     by = ["money", "owner_role"]
-    return table.reset_index().sort_values(by, ascending=[False, True], ignore_index=True)
+    return table.reset_index().sort_values(
+        by,
+        ascending=[False, True],
+        ignore_index=True,
+    )
 
 
 def _whole_sum(amounts: pd.Series) -> float:
@@ -74,7 +78,11 @@ def wanted(reorder: DataFrame, bundles: DataFrame, decisions: DataFrame) -> Data
     pairs = bundles.assign(subject=bundles.a + " + " + bundles.b)
     pairs = pairs.merge(decisions[decisions.verb == "bundle"], on="subject")
     parts = [pairs.assign(sku=pairs[side]) for side in "ab"]
-    ordered = _listed(reorder.sku[reorder.order_units > 0], "order", "inventory_planning")
+    ordered = _listed(
+        reorder.sku[reorder.order_units > 0],
+        "order",
+        "inventory_planning",
+    )
     return pd.concat([ordered, *(part[list(ordered)] for part in parts)], ignore_index=True)
 
 
@@ -101,15 +109,29 @@ def leaving(delist: DataFrame, quality: DataFrame, new_items: DataFrame) -> Data
     room = "assortment_pricing"
     parts = [
         _listed(delist.sku[delist.effect > 0], "delist", room),
-        _listed(new_items.sku[new_items.action == "leave"], "leave", room),
-        _listed(quality.sku[quality.is_hold.astype(bool)], "quality hold", room),
+        _listed(
+            new_items.sku[new_items.action == "leave"],
+            "leave",
+            room,
+        ),
+        _listed(
+            quality.sku[quality.is_hold.astype(bool)],
+            "quality hold",
+            room,
+        ),
     ]
     return pd.concat(parts, ignore_index=True)
 
 
 def _listed(skus: pd.Series, action: str, room: str) -> DataFrame:
     facts = chapter(room)
-    return DataFrame({"sku": skus, "action": action, "notebook": facts.notebook if facts else ""})
+    return DataFrame(
+        {
+            "sku": skus,
+            "action": action,
+            "notebook": facts.notebook if facts else "",
+        }
+    )
 
 
 @returns("monthly_review.conflicts")
@@ -157,7 +179,11 @@ def _opposed(rows: DataFrame) -> list[tuple]:
             if other is None:
                 kept.append(row)
                 continue
-            told = say("monthly_review.keep_better", kept=other.action, other=row.action)
+            told = say(
+                "monthly_review.keep_better",
+                kept=other.action,
+                other=row.action,
+            )
             pair = (other, row) if (other.verb, row.verb) in OPPOSED else (row, other)
             about = (kind, subject, *(one.action for one in pair))
             notebooks = ", ".join(str(one.notebook) for one in pair)
@@ -181,7 +207,11 @@ def _pushed(rows: DataFrame, short: DataFrame | None) -> list[tuple]:
     for row in pushed.itertuples():
         day = max((due[sku] for sku in str(row.subject).split(" + ") if sku in due), default=None)
         if day is not None:
-            told = say("monthly_review.wait_for_delivery", action=row.action, day=f"{day:%Y-%m-%d}")
+            told = say(
+                "monthly_review.wait_for_delivery",
+                action=row.action,
+                day=f"{day:%Y-%m-%d}",
+            )
             empty = say("monthly_review.runs_out")
             about = ("sku", row.subject, row.action, empty, row.notebook)
             found.append((*about, told, getattr(row, "decision_id", "")))
@@ -196,7 +226,11 @@ def _ordered_more(rows: DataFrame, more: DataFrame | None) -> list[tuple]:
     cuts = rows[(rows.subject_type == "sku") & (rows.verb == "lower")]
     found = []
     for row in cuts[cuts.subject.astype(str).isin(units)].itertuples():
-        told = say("monthly_review.order_more", n=units[row.subject], sku=row.subject)
+        told = say(
+            "monthly_review.order_more",
+            n=units[row.subject],
+            sku=row.subject,
+        )
         order = say("monthly_review.order_made_before")
         found.append(("sku", row.subject, row.action, order, row.notebook, told, ""))
     return found
@@ -208,7 +242,12 @@ def _off_the_shelf(wanted: DataFrame, leaving: DataFrame) -> list[tuple]:
     for (second, shelf), out in leaving.groupby(["action", "notebook"]):
         for (first, room), kept in wanted.groupby(["action", "notebook"], sort=False):
             if both := sorted(set(kept.sku) & set(out.sku)):
-                told = say("monthly_review.leave_off", first=first, second=second, n=len(both))
+                told = say(
+                    "monthly_review.leave_off",
+                    first=first,
+                    second=second,
+                    n=len(both),
+                )
                 about = ("sku", ", ".join(both), first, second, f"{room}, {shelf}")
                 found.append((*about, told, ""))
     return found

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["control_plot", "drivers_plot", "scorecard_plot"]
 
-INKS = {"better": "green", "worse": "orange", "outside limits": "yellow"}
+INKS = {
+    "better": "green",
+    "worse": "orange",
+    "outside limits": "yellow",
+}
 
 
 def scorecard_plot(headline: DataFrame, card: DataFrame, *, month: str, currency: str = "") -> Axes:
@@ -74,7 +78,11 @@ def _metric_plot(ax: Axes, months: DataFrame, row: NamedTuple) -> None:
             mfc=inside,
         )
     title = PALETTE["ink"] if row.flag == "within limits" else ink
-    ax.set_title(f"{row.name}\n{row.flag}", fontsize=8.5, color=title)
+    ax.set_title(
+        f"{row.name}\n{row.flag}",
+        fontsize=8.5,
+        color=title,
+    )
     ends = [months.month.iloc[0], months.month.iloc[-1]] if len(months) > 1 else ["", ""]
     ax.set_xticks([0, max(last, 0)], ends)
     ax.tick_params(labelsize=7.5)

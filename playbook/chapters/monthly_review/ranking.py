@@ -109,7 +109,12 @@ def ranked_decisions(
     rows = worths(decisions[is_open], has_costs=has_costs)
     rows = rows[rows.worth.notna()] if rows.worth.notna().any() else rows
     weight = rows.confidence.map(WEIGHT).astype(float).fillna(0.0)
-    by = {"worth": False, "_weight": False, "due_on": True, "decision_id": True}
+    by = {
+        "worth": False,
+        "_weight": False,
+        "due_on": True,
+        "decision_id": True,
+    }
     ranked = rows.assign(_weight=weight).sort_values(
         list(by), ascending=list(by.values()), na_position="last", kind="stable"
     )
@@ -221,7 +226,11 @@ def worths(decisions: DataFrame, *, has_costs: bool = True) -> DataFrame:
     share, spread = _discount(decisions)
     worth, reach = share * claim, Z80 * spread * claim.abs()
     ends = (worth - reach).fillna(share * low), (worth + reach).fillna(share * high)
-    return decisions.assign(worth=worth, worth_low=ends[0], worth_high=ends[1])
+    return decisions.assign(
+        worth=worth,
+        worth_low=ends[0],
+        worth_high=ends[1],
+    )
 
 
 def _discount(decisions: DataFrame) -> tuple[Series, Series]:

@@ -142,10 +142,18 @@ def team_score(card: DataFrame, team: DataFrame | None) -> DataFrame:
     """
     if team is None or team.empty:
         return empty("monthly_review.team_score")
-    held = team[team.raci.isin(["A", "R"])].merge(card, left_on="kpi", right_on="metric")
+    held = team[team.raci.isin(["A", "R"])].merge(
+        card,
+        left_on="kpi",
+        right_on="metric",
+    )
     held = held[held.target.notna()]
     is_lower = np.array([_better(metric) < 0 for metric in held.metric], bool)
-    ratio = np.where(is_lower, held.target / held.actual, held.actual / held.target)
+    ratio = np.where(
+        is_lower,
+        held.target / held.actual,
+        held.actual / held.target,
+    )
     held = held.assign(reached=np.clip(ratio, 0, MOST_REACHED), is_ripe=held.status == "complete")
     orders = card.loc[card.metric == "orders", "actual"]
     rows = []
@@ -179,8 +187,16 @@ def drivers(headline: DataFrame, *, month: str, days: DataFrame | None = None) -
         return empty("monthly_review.drivers")
     table = product_drivers(*ends.to_dict("records")).set_index("driver")
     whole = headline[headline.metric == "net_revenue"].set_index("month").status
-    chart = tree.melt(ignore_index=False, var_name="metric", value_name="amount").reset_index()
-    limits = _driver_limits(chart.assign(status=chart.month.map(whole)), month, days)
+    chart = tree.melt(
+        ignore_index=False,
+        var_name="metric",
+        value_name="amount",
+    ).reset_index()
+    limits = _driver_limits(
+        chart.assign(status=chart.month.map(whole)),
+        month,
+        days,
+    )
     limits = limits.reindex(table.index)
     table["expected"] = limits.centre
     ratio = table.after / limits.centre
@@ -247,7 +263,11 @@ def mix_rate(breakdown: DataFrame, *, month: str) -> DataFrame:
         sums = (end[["orders", "revenue"]].astype(float) for end in ends)
         split = mix_and_rate(*sums, weight="orders", amount="revenue")
         whole = split[["mix", "rate", "contribution"]].sum(min_count=1).to_frame().T
-        split = split.sort_values("contribution", key=lambda s: -s.abs(), kind="stable")
+        split = split.sort_values(
+            "contribution",
+            key=lambda s: -s.abs(),
+            kind="stable",
+        )
         both = pd.concat([whole.assign(segment="all"), split])
         parts.append(both.assign(dimension=dimension))
     if not parts:

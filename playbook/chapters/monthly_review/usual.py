@@ -79,7 +79,13 @@ def control_limits(headline: DataFrame, *, month: str, days: DataFrame | None = 
         if by_days is not None and not found["sigma"] < by_days["sigma"]:
             found = by_days
         is_signed = len(past) > 0 and past.min() < 0
-        rows.append({"metric": metric, "_floor": -np.inf if is_signed else 0.0, **found})
+        rows.append(
+            {
+                "metric": metric,
+                "_floor": -np.inf if is_signed else 0.0,
+                **found,
+            }
+        )
         rows[-1]["_most"] = 1.0 if is_share else np.inf
     return _with_limits(DataFrame(rows, columns=[*_FOUND, "_floor", "_most"]))
 
@@ -178,7 +184,11 @@ def _with_limits(found: DataFrame) -> DataFrame:
     is_known = found.sigma.notna()
     is_main = found.metric.isin(room_facts("monthly_review")["headline"])
     n_main, n_other = int((is_known & is_main).sum()), int((is_known & ~is_main).sum())
-    share = np.where(is_main, MAIN_SHARE / max(n_main, 1), (1 - MAIN_SHARE) / max(n_other, 1))
+    share = np.where(
+        is_main,
+        MAIN_SHARE / max(n_main, 1),
+        (1 - MAIN_SHARE) / max(n_other, 1),
+    )
     if not (n_main and n_other):
         share = np.full(len(found), 1 / max(n_main + n_other, 1))
     usual, limit = _reach(found, 1 - USUAL), _reach(found, OUTSIDE * share)

@@ -167,7 +167,12 @@ def replenishment(
     Younger starts are left out, or quick rebuyers alone would be seen. A reminder is
     due shortly before `rebuy_days`. Skus with fewer than `MIN_STARTS` starts are absent.
     """
-    days = distinct_rows(purchases(lines, as_of), "customer_id", "sku", day=_.at.date())
+    days = distinct_rows(
+        purchases(lines, as_of),
+        "customer_id",
+        "sku",
+        day=_.at.date(),
+    )
     after = days.day.lead().over(ibis.window(group_by=["customer_id", "sku"], order_by="day"))
     last = ibis.literal(moment(as_of).date() - dt.timedelta(days=window_days))
     starts = days.mutate(wait=after.delta(days.day, unit="day")).filter(_.day <= last)

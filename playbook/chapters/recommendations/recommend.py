@@ -320,7 +320,11 @@ def _hit(
     threshold: float,
 ) -> DataFrame:
     """The skus a reason is true of; not known is not true."""
-    rows = sku[["sku"]].assign(reason=reason, found=found, threshold=threshold)
+    rows = sku[["sku"]].assign(
+        reason=reason,
+        found=found,
+        threshold=threshold,
+    )
     rows["found"] = rows.found.astype(float)
     return rows[Series(is_hit, rows.index).fillna(False).astype(bool)]
 

@@ -81,8 +81,19 @@ def _benefits(tiers: DataFrame, money: Row) -> list[Row]:
     cost = float(today.benefit_cost.sum())
     if not cost > 0:
         return []
-    found = {"size": cost, "effect_high": cost, "n_members": today.n_judged.sum()}
-    return [propose("segmentation.benefit_holdout", "", **found, **money)]
+    found = {
+        "size": cost,
+        "effect_high": cost,
+        "n_members": today.n_judged.sum(),
+    }
+    return [
+        propose(
+            "segmentation.benefit_holdout",
+            "",
+            **found,
+            **money,
+        )
+    ]
 
 
 def _read_campaign(row: Any, money: Row) -> Row:

@@ -330,7 +330,11 @@ def _checked(amounts: DataFrame, benefits: DataFrame, best: DataFrame) -> DataFr
         lines.append(found.threshold)
         nets.append(judged.tier_net * n_all / len(unseen))
     if len(lines) < SEARCHES / 2:
-        return best.assign(threshold_low=np.nan, threshold_high=np.nan, net_checked=np.nan)
+        return best.assign(
+            threshold_low=np.nan,
+            threshold_high=np.nan,
+            net_checked=np.nan,
+        )
     low, high = np.quantile(lines, [0.05, 0.95], axis=0)
     return best.assign(
         threshold_low=low,

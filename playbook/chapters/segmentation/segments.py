@@ -382,7 +382,11 @@ def segment_actions(
             "n_customers": n,
             "buyer_share": share,
         }
-        row |= _expected_money(past.amount_per_customer.to_numpy(float), n, level)
+        row |= _expected_money(
+            past.amount_per_customer.to_numpy(float),
+            n,
+            level,
+        )
         rows.append(
             row
             | _holdout(

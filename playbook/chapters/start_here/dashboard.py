@@ -131,7 +131,11 @@ def _explained(gap: float, steps: pd.Series) -> tuple[str, float]:
                 return ", ".join(name for name, _amount in chosen), 0.0
     pairs = [chosen for n in NEAR_STEPS for chosen in combinations(signed, n)]
     rest = {chosen: gap - sum(amount for _name, amount in chosen) for chosen in pairs}
-    near = min(pairs, key=lambda chosen: (abs(rest[chosen]), len(chosen)), default=())
+    near = min(
+        pairs,
+        key=lambda chosen: (abs(rest[chosen]), len(chosen)),
+        default=(),
+    )
     if near and abs(rest[near]) <= MOST_LEFT * abs(gap):
         return ", ".join(name for name, _amount in near), rest[near]
     return say("start_here.not_explained"), gap

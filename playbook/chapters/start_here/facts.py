@@ -40,7 +40,11 @@ def breakdown(shop: Store) -> DataFrame:
     months = [months_back(shop.month, n)[0] for n in (1, 2, 13)]
     orders = in_months(shop.sales_orders, "ordered_on", months)
     is_guest, is_first = orders.customer_id.isnull(), orders.is_first
-    customer_type = ibis.cases((is_guest, "guest"), (is_first, "new"), else_="returning")
+    customer_type = ibis.cases(
+        (is_guest, "guest"),
+        (is_first, "new"),
+        else_="returning",
+    )
     orders = orders.mutate(customer_type=customer_type)
     dimensions = [name for name in ("channel", "region") if shop.has(f"orders.{name}")]
     frames = [_by_segment(orders, name) for name in (*dimensions, "customer_type")]
@@ -182,7 +186,11 @@ def _visits(shop: Store, days: pd.DatetimeIndex) -> DataFrame:
         sessions=total("sessions"),
     )
     visits["day_on"] = pd.to_datetime(visits.day_on)
-    return visits.pivot(index="day_on", columns="channel", values="sessions").reindex(days)
+    return visits.pivot(
+        index="day_on",
+        columns="channel",
+        values="sessions",
+    ).reindex(days)
 
 
 def _in_stock(shop: Store) -> pd.Series:
@@ -288,7 +296,11 @@ def _refund_shares(shop: Store, months: list[str]) -> dict[str, Table]:
     """Refunds booked over sales, and charge-backs over orders, by month."""
     charged = (_.kind == "chargeback").sum()
     refunds = in_months(shop.booked_refunds, "refunded_on", months).group_by("month")
-    refunds = refunds.aggregate(n=_.count(), refunded=total("amount"), charged=charged)
+    refunds = refunds.aggregate(
+        n=_.count(),
+        refunded=total("amount"),
+        charged=charged,
+    )
     sales = in_months(shop.sales_orders, "ordered_on", months).group_by("month")
     sales = sales.aggregate(sales=total("revenue"), orders=_.count())
     both = refunds.inner_join(sales, "month").order_by("month")
