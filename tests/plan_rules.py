@@ -121,7 +121,7 @@ def _channel_rules(month: Path) -> list[tuple]:
     paid = table(month, "05", "payback")
     whole = paid[paid["cohort"] == "all"].set_index("channel")["ncac"]
     rows.append(
-        equal("ncac of a channel", whole, pnl.set_index("channel")["ncac"], ("05 payback", "03"))
+        equal("cost behind payback", whole, pnl.set_index("channel")["ncac"], ("05 payback", "03"))
     )
     return rows
 

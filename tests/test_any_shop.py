@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from shops import order, write_shop
 
+from playbook.chapters.assortment_pricing.assortment import delist
 from playbook.chapters.customer_journey import aftersales, parcels
 from playbook.chapters.inventory_planning.inventory import what_if_lead
 from playbook.chapters.market_research.market import price_bands
@@ -32,6 +33,7 @@ from playbook.runs.titles import named_titles, told_titles
 from playbook.shown import frame_html, shown_number
 from playbook.store import open_store
 from playbook.store.trading import closures
+from playbook.tables import schema
 
 AS_OF = dt.date(2026, 6, 28)  # a Sunday
 
@@ -299,6 +301,19 @@ def test_a_channel_called_all_is_no_total_and_one_without_a_letter_is_none(tmp_p
     shop = open_store(write_shop(tmp_path / "s", rows), until="2026-06")
     found = shop.orders.to_pandas().set_index("order_id").channel
     assert found.fillna("none").to_dict() == {"o0": "“all”", "o1": "none", "o2": "search"}
+
+
+def test_dropping_what_loses_money_has_its_interval_in_order():
+    year = pd.DataFrame({"sku": ["a", "b", "c"], "margin": [-50.0, -5.0, 900.0]})
+    year = year.reindex(columns=[*schema("assortment_pricing.roles").names, "title"]).assign(
+        sku=year.sku, margin=year.margin
+    )
+    stages = pd.DataFrame({"sku": ["a", "b", "c"], "stage": "mature"})
+    found = delist(year, lifecycle=stages, transfer={"share": 0.5, "low": 0.2, "high": 0.8})
+    assert found.sku.tolist() == ["a", "b"]
+    assert found[["effect_low", "effect", "effect_high"]].iloc[0].tolist() == pytest.approx(
+        [10.0, 25.0, 40.0]
+    )
 
 
 def test_where_everything_was_free_price_bands_refuse_by_name():

@@ -22,6 +22,7 @@ COMMANDS = [
     "contract",
     "check",
     "import",
+    "undo",
     "fetch",
     "init",
     "map",

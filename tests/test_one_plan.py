@@ -155,8 +155,8 @@ def test_a_channels_estimate_is_the_inverse_variance_mean_with_a_floor_per_metho
     row = combined.combined(*readings()).iloc[0]
     se = {"account": 0.1 / combined.Z90, "response": 0.5 / combined.Z90}
     trust = {
-        "account": 1 / (se["account"] ** 2 + (0.5 * 2.0) ** 2),
-        "response": 1 / (se["response"] ** 2 + (0.2 * 1.0) ** 2),
+        "account": 1 / (se["account"] ** 2 + (0.5 * 1.5) ** 2),
+        "response": 1 / (se["response"] ** 2 + (0.2 * 1.5) ** 2),
     }
     expected = (2.0 * trust["account"] + trust["response"]) / sum(trust.values())
     assert row["combined"] == pytest.approx(expected)

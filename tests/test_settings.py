@@ -1,10 +1,13 @@
 """shop.yaml says what it may say, in one form only: everything else is refused by name."""
 
+import re
+
 import pytest
 from small_month import write_shop
 
 from playbook.cli import main
 from playbook.errors import PlaybookError
+from playbook.messages import read_yaml
 from playbook.sources.init import SHOP_YAML
 from playbook.store import open_store
 from playbook.store.settings import read_settings
@@ -133,3 +136,12 @@ def test_one_number_of_a_column_tells_the_mark_of_the_others():
 )  # fmt: skip
 def test_a_day_is_read_with_the_year_first(text, day):
     assert str(day_written(text)) == day
+
+
+def test_every_setting_the_contract_names_is_known(root):
+    """CONTRACT.md lists what shop.yaml may say, in one parenthesis after its name."""
+    text = (root / "data/CONTRACT.md").read_text(encoding="utf-8")
+    listed = text.partition("`shop.yaml` (")[2].partition(") and `store.json`")[0]
+    named = {name.rstrip(":") for name in re.findall(r"`([a-z_]+:?)`", listed)}
+    known = read_yaml(root / "playbook/store/settings.yaml")
+    assert len(named) >= 6 and named <= set(known)

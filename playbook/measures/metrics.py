@@ -24,6 +24,7 @@ from playbook.errors import PlaybookError
 from playbook.measures.odd_buyers import odd_buyers, ordinary
 from playbook.measures.sums import sums_by, total
 from playbook.places import shipped
+from playbook.store import distinct_rows
 
 if TYPE_CHECKING:
     from playbook.store import Store
@@ -227,7 +228,7 @@ def _seen_orders(shop: Store) -> DataFrame:
     """By month: orders on days with visits (seen_orders), and days with orders but no
     visits (blind_days).
     """
-    days = shop.traffic.select(on=_.day_on.cast("date")).distinct()
+    days = distinct_rows(shop.traffic, on=_.day_on.cast("date"))
     orders = shop.sales_orders
     seen = orders.semi_join(days, orders.ordered_on == days.on)
     blind = orders.anti_join(days, orders.ordered_on == days.on)

@@ -78,6 +78,8 @@ def emit_bookings(d: Delivery, account: Account) -> None:
     }.items():
         if column not in have:
             con.execute(f"ALTER TABLE moves ADD COLUMN {column} {kind}")
+    # a reference may be anything a plug-in writes: no person's address is kept
+    con.execute("UPDATE moves SET order_ref = NULL WHERE contains(order_ref, '@')")
     family = f"'{account.family}'" if account.family else "CAST(NULL AS VARCHAR)"
     same = (
         f"order_ref, booked_on, currency, '{account.provider}' AS provider, {family} AS family, "

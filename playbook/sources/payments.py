@@ -76,7 +76,10 @@ def shape_paypal(d: Delivery) -> None:
     gross = d.money("amount")
     sale = f"CASE WHEN {gross} > 0 THEN 'sale' ELSE 'moved' END"
     is_done = f"{state} IN ('completed', 'refunded', 'partially refunded', 'reversed', 'cleared') AND lower(coalesce({d.word('impact')}, '')) <> 'memo'"
-    order = f"coalesce({d.id('invoice')}, {d.id('custom')})"
+    # plug-ins write what they like into the custom number: an order's number, or text that holds it
+    custom = f"""coalesce(nullif(regexp_extract({d.id("custom")}, '"order_id":"?([0-9]+)', 1), ''),
+        CASE WHEN regexp_full_match({d.id("custom")}, '[#A-Za-z0-9_-]{{1,40}}') THEN {d.id("custom")} END)"""
+    order = f"coalesce({d.id('invoice')}, {custom})"
     query = f"""
         SELECT {d.id("txn")} AS txn, {d.id("reference")} AS reference, {order} AS order_ref, {d.utc("moved_at")} AS moved_at,
                {d.day("moved_at")} AS booked_on, {currency_is_named(d)} AS currency, {d.word("kind")} AS what,

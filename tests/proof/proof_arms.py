@@ -1,9 +1,10 @@
 """Tests of several arms, read by the playbook's own path: is the control the stated one, is the
 family error held, does looking every day cost nothing, and is a mailing read.
 
-`python tests/proof/proof_arms.py [layouts|family|rates|peek|mailing] [how many]` adds to
+`python tests/proof/proof_arms.py [layouts|family|rates|welch|peek|mailing] [how many]` adds to
 proof/arms.jsonl what is not there yet and prints every figure the file holds. `family` reads tests
-whole, `rates` compares their arms only, which is faster; both and `peek` go in blocks of 1,000 tests; seeds are 801 and up.
+whole, `rates` compares their arms only, `welch` does so by Welch's formula in arrays (to which
+tests/test_experiment.py holds `compare_means`); these and `peek` go in blocks of 1,000 tests; seeds are 801 and up.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def main() -> None:
     """Run what was asked for, or all in full, then print what the file holds."""
     part, many = (sys.argv[1:] + ["", ""])[:2]
     runs = {"layouts": (layouts, 1), "family": (family, 3), "rates": (rates, 20)}
-    runs |= {"peek": (peek, 20), "mailing": (mailing, 20)}
+    runs |= {"peek": (peek, 20), "mailing": (mailing, 20), "welch": (welch, 20)}
     for name, (run, default) in runs.items():
         for number in range(int(many or default)) if part in ("", name) else ():
             if (name, number) not in {(row["part"], row["number"]) for row in rows()}:
@@ -163,6 +164,42 @@ def rates(number: int) -> dict:
     return {"n": BLOCK, **{name: int(count) for name, count in called.items()}}
 
 
+def welch(number: int) -> dict:
+    """A thousand tests of nothing with two and with four arms: p of every arm by Welch's formula,
+    adjusted by the playbook, and how many tests name any difference.
+    """
+    from scipy.special import stdtr
+
+    from playbook.methods.several_arms import adjusted_p
+
+    rng, called = np.random.default_rng([FIRST_SEED + 4, number]), {}
+    for k in (2, 4):
+        n = rng.integers(1_000, 8_000, BLOCK)[:, None]
+        share = rng.uniform(0.02, 0.12, BLOCK)[:, None]
+        counts = rng.binomial(n, share, (BLOCK, k))
+        money = np.array(
+            [
+                [spent(rng, int(n[i, 0]), int(counts[i, j]))[:2] for j in range(k)]
+                for i in range(BLOCK)
+            ]
+        )
+        rate = counts / n
+        kinds = {"bought": (rate, rate * (1 - rate) * n / (n - 1)), "spend": tuple(money.T)}
+        for what, (mean, variance) in kinds.items():
+            mean, variance = (
+                part if part.shape == (BLOCK, k) else part.T for part in (mean, variance)
+            )
+            error = variance / n
+            both = error[:, :1] + error[:, 1:]
+            freedom = both**2 / ((error[:, :1] ** 2 + error[:, 1:] ** 2) / (n - 1))
+            p = 2 * stdtr(freedom, -np.abs(mean[:, 1:] - mean[:, :1]) / np.sqrt(both))
+            found = [
+                adjusted_p(*row).min() for row in zip(p, error[:, 0], error[:, 1:], strict=True)
+            ]
+            called[f"{what}_{k}"] = int((np.array(found) < 0.05).sum())
+    return {"n": BLOCK, **called}
+
+
 def spent(rng: np.random.Generator, n: int, bought: int) -> tuple[float, float, float]:
     """Mean and variance of spend per visitor, and its covariance with buying."""
     paid = rng.lognormal(3.2, 0.7, bought)
@@ -237,7 +274,7 @@ def summary(found: pd.DataFrame) -> None:
     """The figures so far."""
     for name, part in found.groupby("part"):
         part = part.dropna(axis=1, how="all")
-        if name in ("family", "rates", "peek"):
+        if name in ("family", "rates", "welch", "peek"):
             counts = part.drop(columns=["part", "number", "n"])
             print(
                 name, f"{part.n.sum():,.0f} tests", (counts.sum() / part.n.sum()).round(4).to_dict()

@@ -67,8 +67,8 @@ GARBAGE = (
 )
 
 
-def valid_export(rng: random.Random) -> list[list[str]]:
-    """A Shopify export whose orders add up: header and rows."""
+def valid_export(rng: random.Random, first: int = 0) -> list[list[str]]:
+    """A Shopify export whose orders add up, numbered from `first`: header and rows."""
     rows = [HEADER]
     at = {h: i for i, h in enumerate(HEADER)}
     for n in range(rng.randint(2, 7)):
@@ -92,7 +92,7 @@ def valid_export(rng: random.Random) -> list[list[str]]:
 
             put(
                 row,
-                Name=f"#{n}",
+                Name=f"#{first + n}",
                 Email=f"b{n % 3}@example.com",
                 Created_at=f"2026-10-{day:02d} 10:00:00 +0100",
                 Lineitem_quantity=q,
@@ -275,7 +275,8 @@ def killed(seed: int, folder: Path) -> str:
     undisturbed one.
     """
     rng = random.Random(seed)
-    rows = valid_export(rng) + valid_export(random.Random(seed + 1))[1:]
+    # numbers of their own: one number for two orders is refused
+    rows = valid_export(rng) + valid_export(random.Random(seed + 1), first=100)[1:]
     half = len(rows) // 2
     for name, part in (("a.csv", rows[: half + 3]), ("b.csv", [rows[0], *rows[half:]])):
         with open(folder / name, "w", newline="", encoding="utf-8") as handle:

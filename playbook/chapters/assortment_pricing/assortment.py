@@ -354,6 +354,9 @@ def delist(
         is_known = np.isfinite(transfer[key])
         moved = np.clip(transfer[key], 0, 1) if is_known else unknown[key]
         tail[name] = saved - tail.margin * (1 - moved)
+    # what loses money is missed the less, the more of it stays with its neighbours
+    ends = tail[["effect_low", "effect_high"]]
+    tail = tail.assign(effect_low=ends.min(axis=1), effect_high=ends.max(axis=1))
     tail["transfer_share"] = transfer["share"]
     sure = [tail.effect_low > 0, tail.effect_high > 0]
     tail["confidence"] = np.select(sure, ["high", "medium"], "low")

@@ -19,7 +19,7 @@ from playbook.tables import frame_of, returns
 
 __all__ = ["FLOORS", "combined"]
 
-#: systematic error of each method, share of its estimate
+#: systematic error of each method, share of the mean of the readings
 FLOORS = {"account": 0.5, "response": 0.2, "geo": 0.1}
 Z90 = 1.6448536269514722
 
@@ -75,9 +75,12 @@ def _together(readings: dict[str, tuple[float, float]]) -> dict[str, object]:
     """The weighted mean of the known readings, and each one's weight."""
     row: dict[str, object] = {}
     trust = {}
+    # one scale for all floors, or the smaller reading would always weigh more
+    sizes = [abs(value) for value, _spread in readings.values() if np.isfinite(value)]
+    scale = float(np.mean(sizes)) if sizes else np.nan
     for name, (value, spread) in readings.items():
-        variance = spread**2 + (FLOORS[name] * value) ** 2
-        trust[name] = 1 / variance if np.isfinite(variance) and variance > 0 else 0.0
+        variance = spread**2 + (FLOORS[name] * scale) ** 2
+        trust[name] = 1 / variance if np.isfinite(value) and variance > 0 else 0.0
         row |= {name: value, f"{name}_se": spread}
     whole = sum(trust.values())
     row |= {f"{name}_weight": t / whole if whole else np.nan for name, t in trust.items()}

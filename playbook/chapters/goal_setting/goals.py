@@ -23,7 +23,7 @@ from playbook.forecasting.series import Forecast, forecast_series, reach
 from playbook.measures.metrics import METRICS
 from playbook.measures.revenue_days import by_month
 from playbook.messages import say
-from playbook.store import expression
+from playbook.store import distinct_rows, expression
 from playbook.tables import frame_of, returns, schema
 
 __all__ = [
@@ -406,7 +406,7 @@ def accountable(team: Table | None) -> dict[str, str]:
     """KPI -> the role that answers for it; empty where the shop has named nobody."""
     if team is None:
         return {}
-    duties = expression(team).select("kpi", "role", "raci").distinct().to_pandas()
+    duties = distinct_rows(expression(team), "kpi", "role", "raci").to_pandas()
     mine = duties[duties["raci"] == "A"].sort_values(["kpi", "role"])
     return mine.groupby("kpi")["role"].first().to_dict()
 
