@@ -56,14 +56,15 @@ def control_limits(headline: DataFrame, *, month: str, days: DataFrame | None = 
     The centre comes from the days (start_here.daily) where these missed by less than the
     months alone: what spend, promotions, season and shelf lead one to expect. From the
     months it is what the forecaster expects of the complete ones before, by the rule
-    that missed by least. `sigma` is the root mean square of the `n_months` misses, as a
-    share, those made with more than a year behind them where there are enough; the
-    distances follow Student's distribution of so few. `low` and `high` hold four months
-    of five and are missing where they lie so far apart that they say nothing; `lower`
-    and `upper` are passed by any figure of a month without news with a chance of one in
-    twenty, most of it given to the headline figures (Bonferroni, weighted). Limits of a
-    share that has never passed 1 end there. Missing under eight misses, and where the
-    month before is not complete and no days are known.
+    that missed by least (root mean square). `sigma` is the scale of the `n_months`
+    misses, from the one that four of five stayed under, as a share, those made with
+    more than a year behind them where there are enough; the distances follow Student's
+    distribution of so few. `low` and `high` hold four months of five and are missing
+    where they lie so far apart that they say nothing; `lower` and `upper` are passed by
+    any figure of a month without news with a chance of one in twenty, most of it given
+    to the headline figures (Bonferroni, weighted). Limits of a share that has never
+    passed 1 end there. Missing under eight misses, and where the month before is not
+    complete and no days are known.
     """
     known = headline[(headline.month <= month) & headline.amount.notna()]
     drivers = {} if days is None or days.empty else driver_months(days, month)
@@ -76,7 +77,7 @@ def control_limits(headline: DataFrame, *, month: str, days: DataFrame | None = 
         is_share = metric in METRICS and METRICS[metric].unit == "share" and past.max() <= 1
         found = _from_months(past, month)
         by_days = _from_days(drivers, str(metric), month)
-        if by_days is not None and not found["sigma"] < by_days["sigma"]:
+        if by_days is not None and not found["rms"] < by_days["rms"]:
             found = by_days
         is_signed = len(past) > 0 and past.min() < 0
         rows.append(
@@ -120,16 +121,17 @@ def _from_days(drivers: dict[str, DataFrame], metric: str, month: str) -> dict |
         past = misses[misses.index < month]
         if len(past) < LEAST_MONTHS:
             continue
-        sigma, n = spread(past, drivers[way[0]].is_late.reindex(past.index))
-        if best is None or sigma < best["sigma"]:
+        is_late = drivers[way[0]].is_late.reindex(past.index)
+        rms, n = spread(past, is_late)
+        if best is None or rms < best["rms"]:
             centre = float(np.prod([drivers[driver].expected[month] for driver in way]))
             best = {
                 "centre": centre,
                 "n_months": n,
                 "basis": "days",
-                "sigma": sigma,
+                "rms": rms,
             }
-            best |= {"scale": centre, "is_log": True}
+            best |= {"sigma": _typical(past, is_late), "scale": centre, "is_log": True}
     return best
 
 
@@ -140,6 +142,7 @@ def _from_months(series: Series, month: str) -> dict:
         "n_months": 0,
         "basis": "",
         "sigma": np.nan,
+        "rms": np.nan,
     }
     best |= {"scale": np.nan, "is_log": True}
     if len(series) < LEAST_MONTHS or series.index[-1] != months_back(month, 2)[0]:
@@ -159,15 +162,16 @@ def _from_months(series: Series, month: str) -> dict:
             continue
         total, past = forecast.total.iloc[0], forecast.origins.dropna(subset=["error"])
         is_late = past.origin_on >= begins[0] + pd.DateOffset(years=1)
-        sigma, n = spread(past.error, is_late)
-        if n >= LEAST_MONTHS and not sigma >= best["sigma"]:
+        rms, n = spread(past.error, is_late)
+        if n >= LEAST_MONTHS and not rms >= best["rms"]:
             best = {
                 "centre": total.mid,
                 "n_months": n,
                 "basis": rule,
-                "sigma": sigma,
+                "rms": rms,
             }
-            best |= {"scale": total.scale, "is_log": forecast.is_log}
+            best |= {"sigma": _typical(past.error, is_late), "scale": total.scale}
+            best["is_log"] = forecast.is_log
     return best
 
 
@@ -177,6 +181,17 @@ def spread(misses: Series, is_late: Series) -> tuple[float, int]:
     """
     used = misses[is_late.astype(bool)] if is_late.sum() >= LEAST_MONTHS else misses
     return max(float(np.sqrt((used**2).mean())), ROUNDING), len(used)
+
+
+def _typical(misses: Series, is_late: Series) -> float:
+    """The miss that four months of five stayed under, over Student's for their number:
+    one month that went wrong widens it less than it does the root mean square.
+    """
+    from scipy.stats import t as student
+
+    used = misses[is_late.astype(bool)] if is_late.sum() >= LEAST_MONTHS else misses
+    usual = float(np.quantile(used.abs(), USUAL))
+    return max(usual / student.ppf((1 + USUAL) / 2, len(used)), ROUNDING)
 
 
 def _with_limits(found: DataFrame) -> DataFrame:
