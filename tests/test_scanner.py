@@ -64,9 +64,21 @@ def test_the_pooled_figure_is_statsmodels_with_dummies_and_clusters():
     ours = pooled_elasticity(weeks, controls=["feat"]).iloc[1]
     logs = weeks.assign(y=np.log(weeks.units), p=np.log(weeks.price))
     groups = {"groups": pd.factorize(logs.store)[0], "use_correction": False}
-    theirs = smf.ols("y ~ p + feat + C(sku)", logs).fit(cov_type="cluster", cov_kwds=groups)
+    theirs = smf.ols("y ~ p + feat + C(store):C(sku)", logs).fit(
+        cov_type="cluster", cov_kwds=groups
+    )
     assert ours.estimate == pytest.approx(theirs.params["p"], rel=1e-9)
     assert ours.se == pytest.approx(theirs.bse["p"] * np.sqrt(6 / 5), rel=1e-6)
+
+
+def test_a_dear_store_that_sells_much_is_no_move_of_a_price():
+    weeks = scanner_weeks(juice(), WIDE)
+    is_dear = weeks.store.astype(int) % 2 == 0
+    dearer = weeks.assign(
+        price=weeks.price.where(~is_dear, 2 * weeks.price),
+        units=weeks.units.where(~is_dear, 10 * weeks.units),
+    )
+    pd.testing.assert_frame_equal(pooled_elasticity(dearer), pooled_elasticity(weeks))
 
 
 def test_plain_columns_and_logs_are_the_same_table():

@@ -1,10 +1,11 @@
 """One elasticity of many products in many stores: the pooled figure published scanner data are
 compared by.
 
-log(units) on log(price) with a level of each product, by least squares: Frisch & Waugh (1933),
-Econometrica 1:387-401, for taking the levels out; errors clustered by store (Liang & Zeger 1986,
-Biometrika 73:13-22). What moves with the price and is not among the controls stays in the figure:
-that is why it stands beside the one with controls and never alone.
+log(units) on log(price) with a level of each product in each store (that one store is dearer or
+larger is no move of a price), by least squares: Frisch & Waugh (1933), Econometrica 1:387-401, for
+taking the levels out; errors clustered by store (Liang & Zeger 1986, Biometrika 73:13-22). What
+moves with the price and is not among the controls stays in the figure: that is why it stands
+beside the one with controls and never alone.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def _one(used: DataFrame, controls: Sequence[str], level: float) -> dict[str, ob
     """The pooled figure with some controls."""
     logs = DataFrame({"units": np.log(used.units), "price": np.log(used.price)})
     logs = logs.join(used[list(controls)].astype(float))
-    apart = (logs - logs.groupby(used.sku).transform("mean")).to_numpy()
+    apart = (logs - logs.groupby([used.store, used.sku]).transform("mean")).to_numpy()
     y, design = apart[:, 0], apart[:, 1:]
     told: dict[str, object] = {"controls": ", ".join(controls)}
     told |= dict.fromkeys(("estimate", "low", "high", "se"), np.nan)
