@@ -394,6 +394,7 @@ def test_where_the_gain_is_unsure_the_advice_is_to_hold_and_test():
                 "days": [28],
                 "regions": ["r1"],
                 "smallest_return": [1.2],
+                "spend_moved": [500.0],
                 "is_worthwhile": [worth],
             }
         )

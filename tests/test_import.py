@@ -740,8 +740,8 @@ def test_an_id_a_workbook_holds_as_a_number_of_more_digits_than_it_can_is_refuse
 
     with xlsxwriter.Workbook(tmp_path / "o.xlsx") as book:
         sheet = book.add_worksheet()
-        sheet.write_row(0, 0, ["订单编号", "订单状态", "订单创建时间", "买家应付货款"])
-        sheet.write_row(1, 0, [1234567890123456, "交易成功", "2026-10-01 10:00:00", 5])
+        sheet.write_row(0, 0, ["订单编号", "订单状态", "订单创建时间", "买家应付货款", "总金额"])
+        sheet.write_row(1, 0, [1234567890123456, "交易成功", "2026-10-01 10:00:00", 5, 5])
     with pytest.raises(PlaybookError, match="rounded by a spreadsheet"):
         load(tmp_path / "o.xlsx", into=tmp_path / "s")
 

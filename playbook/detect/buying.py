@@ -23,8 +23,9 @@ LEAST_BURST = 6
 BURST = 4.0
 #: share of first orders among those of one hour
 MOSTLY = 0.5
-#: chance of so many of one trait among the sku's orders of the day, and of so many of it
-CHANCE = 1e-8
+#: chance of so many of one trait among the sku's orders of the day, and of so many of it: each
+#: alone, and both together
+CHANCE, CHANCE_OF_BOTH = 1e-6, 1e-16
 #: times as many orders with a code as before
 OUT = 2.0
 
@@ -77,12 +78,13 @@ def _odd_cells(panels: Panels, cells: DataFrame) -> DataFrame:
         candidate.n_day,
         candidate.share.clip(upper=0.999),
     )
-    candidate = candidate[by_place < CHANCE].copy()
+    candidate = candidate.assign(by_place=by_place)[by_place < CHANCE]
     past = [_past(days[days.sku == row.sku], row.day_on) for row in candidate.itertuples()]
     candidate["expected"] = Series(past, candidate.index, dtype=float) * candidate.share
     by_past = poisson.sf(candidate.n - 1, candidate.expected.clip(lower=0.05))
     is_many = candidate.n >= BURST * candidate.expected.clip(lower=0.05)
-    return candidate[(by_past < CHANCE) & is_many]
+    is_odd = (by_past < CHANCE) & (by_past * candidate.by_place < CHANCE_OF_BOTH)
+    return candidate[is_odd & is_many]
 
 
 def _past(days: DataFrame, day: pd.Timestamp) -> float:

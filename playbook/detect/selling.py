@@ -303,7 +303,7 @@ def tests_ended(panels: Panels) -> list[Finding]:
     if not shop.has("experiments"):
         return []
     visitors = shop.experiments.mutate(on=shop.local(_.assigned_at).date())
-    sums = {"n": _.count(), "won": _.is_converted.cast("int64").sum(), "last": _.on.max()}
+    sums = {"n": _.count(), "won": _.is_converted.ifelse(1, 0).sum(), "last": _.on.max()}
     arms = sums_by(
         visitors,
         "test_id",

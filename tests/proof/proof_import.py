@@ -36,6 +36,14 @@ from playbook.sources.importing import import_files
 SAMPLES = ROOT / "data" / "samples"
 SALT = b"a salt for proofs only"
 LIMIT_SECONDS = 25 * 60
+#: an account's rows are bookings, of which only sales are in the ledger; a row of these orders holds
+#: several lines, or heads them: their money is held, not yet the count of their rows
+ROWS_ARE_NO_LINES = (
+    "amazon-settlement",
+    "amazon-transactions",
+    "bigcommerce-orders",
+    "ebay-orders",
+)
 HEADER = (SAMPLES / "shopify_orders.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
 GARBAGE = (
     "",
@@ -195,7 +203,9 @@ def examine(folder: Path, raw: bytes, kind: str, suffix: str = ".csv") -> str:
         n, money = duckdb.sql(
             f"SELECT sum(n_rows)::BIGINT, sum(amount) FROM '{store}/import_ledger.parquet'"
         ).fetchone()
-        assert n == report.files[0].n_rows, f"rows in {report.files[0].n_rows}, itemised {n}"
+        rows = report.files[0].n_rows
+        are_lines = report.files[0].kind not in ROWS_ARE_NO_LINES
+        assert n == rows or not are_lines, f"rows in {rows}, itemised {n}"
         kept = duckdb.sql(
             f"SELECT coalesce(sum(amount), 0) FROM '{store}/import_ledger.parquet' WHERE reason = 'kept'"
         ).fetchone()[0]
