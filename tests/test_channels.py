@@ -386,7 +386,7 @@ def test_where_the_gain_is_unsure_the_advice_is_to_hold_and_test():
     tested = decided.subject[decided.action == "test"].iloc[0]
     for worth, said in (
         (True, "28 days without it in r1 would show a return from 1.2 on"),
-        (False, "week by week"),
+        (False, "every other week"),
     ):
         tests = pd.DataFrame(
             {
