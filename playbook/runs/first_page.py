@@ -240,7 +240,7 @@ def _incidents(pack: Pack) -> dict[str, Any] | None:
         to_check=here["check"],
     )
     shown = shown[INCIDENT]
-    return table_of(shown, Shown(word("incidents")))
+    return table_of(shown, Shown(word("incidents"), is_cards=True))
 
 
 def _asks(pack: Pack) -> dict[str, Any] | None:
@@ -256,7 +256,7 @@ def _asks(pack: Pack) -> dict[str, Any] | None:
     money = f"{heading('money')}, {pack.record['currency']}"
     asks = asks.rename(columns={"money": money})
     total = {asks.columns[0]: word("total"), money: asks[money].sum()}
-    return table_of(asks, Shown(word("asks"), total=total))
+    return table_of(asks, Shown(word("asks"), total=total, is_cards=True))
 
 
 def _followed_up(pack: Pack) -> list[dict[str, Any]]:
