@@ -48,3 +48,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"PLAYBOOK_SHARED names {named}, which is not a folder")
     return folder.resolve()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_address_told_before():
+    """What one file's tests keep secret must not be taken out of another's sentences."""
+    from playbook import hidden
+
+    hidden._whole.clear()
+    hidden._words.clear()

@@ -333,9 +333,6 @@ def test_a_web_page_instead_of_the_archive_is_refused(publisher, tmp_path):
 
 def test_a_publisher_that_is_not_there_is_one_message(tmp_path, monkeypatch):
     monkeypatch.setenv("PLAYBOOK_CACHE", str(tmp_path / "cache"))
-    # no address of a store has been told in this test
-    monkeypatch.setattr("playbook.hidden._whole", set())
-    monkeypatch.setattr("playbook.hidden._words", set())
     with pytest.raises(PlaybookError, match="cannot be reached") as caught:
         fetching.fetch(
             "online-retail",
