@@ -23,9 +23,7 @@ def shipped(*parts: str) -> Path:
     The path of the present folder is given whether or not it exists.
     """
     beside = Path(__file__).resolve().parent.parent
-    installed = Path(sysconfig.get_path("data")) / INSTALLED
-    homes = [beside] if (beside / "pyproject.toml").is_file() else [installed]
-    for home in homes:
-        if (found := home.joinpath(*parts)).exists():
-            return found
-    return Path.cwd().joinpath(*parts)
+    is_checkout = (beside / "pyproject.toml").is_file()
+    home = beside if is_checkout else Path(sysconfig.get_path("data")) / INSTALLED
+    found = home.joinpath(*parts)
+    return found if found.exists() else Path.cwd().joinpath(*parts)

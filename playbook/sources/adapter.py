@@ -277,18 +277,27 @@ class Delivery:
         for name, at in self.at.items():
             if self.wanted[name].type != "contact":
                 continue
-            n, example = self.con.execute(
-                f"SELECT count(*), any_value(c{at}) FROM {self.sheet.scan} "
-                f"WHERE ord(c{at}) < 58 AND regexp_matches(c{at}, '{clean.SCIENTIFIC}')"
-            ).fetchone()
-            if n:
-                raise PlaybookError(
-                    "sources.ids_rounded",
-                    example=example,
-                    file=self.sheet.path.name,
-                    column=self.header(name),
-                    rows=n,
-                )
+            self._refuse_scientific(
+                name,
+                f"c{at}",
+                f"{self.sheet.scan} WHERE ord(c{at}) < 58 AND",
+            )
+
+    def _refuse_scientific(self, name: str, column: str, among: str) -> None:
+        """Ids that a spreadsheet has written as 1.2E+15 are lost; `among` ends where a
+        condition on the rows follows.
+        """
+        n, example = self.con.execute(
+            f"SELECT count(*), any_value({column}) FROM {among} regexp_matches({column}, '{clean.SCIENTIFIC}')"
+        ).fetchone()
+        if n:
+            raise PlaybookError(
+                "sources.ids_rounded",
+                example=example,
+                file=self.sheet.path.name,
+                column=self.header(name),
+                rows=n,
+            )
 
     def _read_columns(self) -> None:
         parts = []
@@ -494,17 +503,7 @@ class Delivery:
             return "CAST(NULL AS VARCHAR)"
         if name not in self._style:
             self._style[name] = "id"
-            n, example = self.con.execute(
-                f"SELECT count(*), any_value({name}) FROM raw WHERE regexp_matches({name}, '{clean.SCIENTIFIC}')"
-            ).fetchone()
-            if n:
-                raise PlaybookError(
-                    "sources.ids_rounded",
-                    example=example,
-                    file=self.sheet.path.name,
-                    column=self.header(name),
-                    rows=n,
-                )
+            self._refuse_scientific(name, name, "raw WHERE")
             self._refuse_rounded(name)
         return name
 
