@@ -70,6 +70,7 @@ class Adapter:
     person_when: str = ""  # contact columns are hashed only in rows where this column is filled
     is_decimal_comma: bool | None = None
     day_first: bool | None = None
+    words_beside: tuple[tuple[str, str], ...] = ()  # money read as words where another is there
     version: str = (
         ""  # what else decides the rows a file gives: a file is read again when it changes
     )
@@ -186,6 +187,9 @@ class Delivery:
         )
         self.wanted = dict(columns_of(adapter))
         self.at = found_columns(adapter, sheet.names)
+        for name, better in adapter.words_beside:
+            if better in self.at:
+                self.wanted[name] = dataclasses.replace(self.wanted[name], type="word")
         self.beside: dict[str, str] = {}
         if adapter.beside:
             for i, header in enumerate(sheet.headers):
@@ -404,12 +408,15 @@ class Delivery:
             or "false"
         )
         inside = f"({footer}) OR coalesce({repeated}, false)"
-        found = self._count(
-            {"rows": "true", "inside": inside, "taken off": f"({empty}) OR {inside}"}
-        )
+        off = f"({empty}) OR {inside}"
+        # a filter stops at the first part of a test that decides it: as a rule there is nothing
+        (n_off,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {off}").fetchone()
+        (n_all,) = self.con.execute("SELECT count(*) FROM raw").fetchone()
+        n_inside = self._count({"inside": inside})["inside"] if n_off else 0
+        found = {"rows": n_all, "inside": n_inside, "taken off": n_off}
         self.n_footers += found["inside"]
         if found["taken off"]:
-            self.con.execute(f"DELETE FROM raw WHERE ({empty}) OR {inside}")
+            self.con.execute(f"DELETE FROM raw WHERE {off}")
         self.n_rows = found["rows"] - found["taken off"]
         n_blank = found["taken off"] - found["inside"]
         if n_blank:

@@ -610,7 +610,10 @@ def _channels(con: object, parts: list[Part], out: Rebuilt) -> None:
     con.execute(f"""CREATE OR REPLACE TEMP TABLE named AS
         SELECT said, {_ruled("d.said")} AS rule, n, amount
         FROM (SELECT {said} AS said, count(*) AS n, sum(total) AS amount FROM ({query}) GROUP BY 1) d""")
-    con.execute(f"""CREATE OR REPLACE TEMP VIEW channelled AS
+    if con.execute("SELECT count(*) FROM rules").fetchone() == (0,):
+        con.execute(f"CREATE OR REPLACE TEMP VIEW channelled AS {query}")
+    else:
+        con.execute(f"""CREATE OR REPLACE TEMP VIEW channelled AS
         SELECT q.* EXCLUDE (rule) REPLACE (coalesce(rule, channel) AS channel)
         FROM (SELECT x.*, n.rule FROM ({query}) x LEFT JOIN named n ON n.said = {said}) q""")
     out.unmatched = con.execute(

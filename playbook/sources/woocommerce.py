@@ -8,6 +8,17 @@ from playbook.messages import say
 from playbook.sources import clean
 from playbook.sources.adapter import Adapter, Delivery
 from playbook.sources.allocate import STATUS_RANK, refuse_numbers_used_again
+from playbook.sources.statuses import status_of
+
+STATES = {
+    "done": ("completed", "abgeschlossen", "terminée", "completado"),
+    "paid": ("processing", "in bearbeitung", "en cours", "procesando"),
+    "cancelled": (
+        *("cancelled", "failed", "trash", "storniert", "fehlgeschlagen"),
+        *("annulée", "échouée", "cancelado"),
+    ),
+    "refunded": ("refunded", "erstattet", "rückerstattet", "remboursée", "reembolsado"),
+}
 
 
 def shape_orders(d: Delivery) -> None:
@@ -15,10 +26,7 @@ def shape_orders(d: Delivery) -> None:
     need the REST API.
     """
     said = f"replace(lower({d.word('status')}), 'wc-', '')"
-    status = f"""CASE WHEN {said} IN ('completed', 'abgeschlossen', 'terminée', 'completado') THEN 'done'
-        WHEN {said} IN ('processing', 'in bearbeitung', 'en cours', 'procesando') THEN 'paid'
-        WHEN {said} IN ('cancelled', 'failed', 'trash', 'storniert', 'fehlgeschlagen', 'annulée', 'échouée', 'cancelado') THEN 'cancelled'
-        WHEN {said} IN ('refunded', 'erstattet', 'rückerstattet', 'remboursée', 'reembolsado') THEN 'refunded' ELSE 'placed' END"""
+    status = status_of(d, said, STATES)
     sales = d.money("net") if d.has("net") else d.money("formatted")
     currency = "CAST(NULL AS VARCHAR)"
     if d.has("formatted"):
@@ -152,6 +160,7 @@ ADAPTERS = (
         personal="Customer | Kunde | Client | Cliente",
         ignored="Customer type | Kundentyp | Product(s) | Produkt(e)",
         shape=shape_orders,
+        words_beside=(("formatted", "net"),),
         signature="Items sold | Product(s) | Verkaufte Artikel | Articles vendus | Produkt(e) | Artículos vendidos",
         family="woocommerce",
     ),
