@@ -67,6 +67,7 @@ def _type_rows(d: Delivery, told: Mapped) -> None:
     read.
     """
     _refuse_unknown_states(d, told)
+    _fill_days(d)
     is_filled = "coalesce(price, amount) IS NOT NULL"
     if not (d.has("price") and d.has("amount")):
         is_filled = next((f"{n} IS NOT NULL" for n in ("price", "amount") if d.has(n)), "true")
@@ -97,6 +98,14 @@ def _type_rows(d: Delivery, told: Mapped) -> None:
     _make_positive(d)
     if not _has_lines(d):
         d.notes.append(say("sources.no_lines"))
+
+
+def _fill_days(d: Delivery) -> None:
+    """The day of an order that stands on the first of its rows only stands for all of them."""
+    d.con.execute("""UPDATE raw SET ordered_at = f.ordered_at
+        FROM (SELECT order_id, min(ordered_at) AS ordered_at FROM raw WHERE order_id IS NOT NULL
+              GROUP BY 1 HAVING count(DISTINCT ordered_at) = 1 AND count(ordered_at) < count(*)) f
+        WHERE raw.order_id = f.order_id AND raw.ordered_at IS NULL""")
 
 
 def _mark_repeated(d: Delivery) -> None:

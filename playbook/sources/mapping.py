@@ -140,7 +140,8 @@ def _refuse_shares(columns: Mapping[str, str], known: Mapping[str, str], name: s
     """A rate is no money: `Discount %` of 10 takes a tenth off, not ten."""
     words = {w.strip() for w in fields()["irrelevant"]["share"].split("|")}
     for column, header in columns.items():
-        is_rate = normalised(header).split()[-1:] and normalised(header).split()[-1] in words
+        # a shipping rate is what shipping costs
+        is_rate = column != "shipping" and set(normalised(header).split()[-1:]) & words
         if known.get(column) == "money" and (is_rate or re.search(r"(?<![0-9])\s*[%％]", header)):
             raise PlaybookError(
                 "sources.share_is_no_money", file=name, column=column, header=header
