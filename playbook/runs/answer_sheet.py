@@ -6,9 +6,9 @@ none of these refuses the file by its number.
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import functools
-import csv
 import io
 import re
 import zipfile

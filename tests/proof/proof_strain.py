@@ -193,7 +193,7 @@ def of_earlier_month(folder: Path, rng: random.Random) -> str:
     )
     log = {"decision_id": ["x"], "status": "done", "done_on": "", "note": "", "done_size": 1.0}
     pd.DataFrame(log).to_parquet(runs / "decisions_log.parquet")
-    files = [p for p in [*(runs / "2026-01").rglob("*"), runs / "decisions_log.parquet"]]
+    files = [*(runs / "2026-01").rglob("*"), runs / "decisions_log.parquet"]
     path = rng.choice(sorted(p for p in files if p.is_file()))
     path.write_bytes(hurt(path.read_bytes(), rng))
     for look_back in (track_record, followup):
