@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
@@ -64,8 +65,9 @@ def frame_html(frame: DataFrame) -> str:
         frame = frame.assign(**words.astype(object).where(words.notna(), MISSING))
     counts = frame.select_dtypes("number")
     if frame.columns.is_unique:
-        # <NA> of whole numbers likewise
-        holes = [c for c in counts if counts[c].dtype.kind != "f" and counts[c].isna().any()]
+        # <NA> of nullable numbers likewise
+        is_nullable = [not isinstance(kind, np.dtype) for kind in counts.dtypes]
+        holes = [c for c in counts.columns[is_nullable] if counts[c].isna().any()]
         frame = frame.astype(dict.fromkeys(holes, "float64"))
     named = {name: _form(str(name), frame[name]) for name in frame if frame.columns.is_unique}
     rows, columns = (pd.get_option(f"display.max_{what}") for what in ("rows", "columns"))

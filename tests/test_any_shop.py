@@ -192,6 +192,12 @@ def test_a_shown_frame_has_shares_as_percents_and_dashes_for_what_is_missing():
     assert cells == ["25.0%", "1,461,756", "–", "2026"]
 
 
+@pytest.mark.parametrize("kind", ["Float64", "Int64", "float64", "object", "string"])
+def test_what_is_missing_is_a_dash_whatever_its_type(kind):
+    cells = re.findall(r"<td>(.*?)</td>", frame_html(pd.DataFrame({"x": [None]}, dtype=kind)))
+    assert cells == ["–"]
+
+
 def test_money_back_on_postage_is_no_return_of_goods():
     day = dt.date(2026, 1, 10)
     lines = pd.DataFrame(

@@ -3,6 +3,7 @@ policy would have cost.
 """
 
 import datetime as dt
+import warnings
 from dataclasses import replace
 from functools import cache
 
@@ -499,6 +500,14 @@ def test_the_next_point_of_service_costs_more_than_the_last():
     assert found.fill_share.is_monotonic_increasing
     assert found.step_cost.iloc[2] > found.step_cost.iloc[1]
     np.testing.assert_allclose(found.fill_share, found.aim_share, atol=0.015)
+
+
+def test_where_no_future_sells_service_has_no_price():
+    panel, law, held, _ = planned()
+    nothing = replace(law, shape=1e-9 * law.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert service_cash(panel, nothing, held).empty
 
 
 def test_the_replay_reaches_its_aim_and_names_what_each_policy_held_and_lost():

@@ -3,6 +3,7 @@ the result tables of a month where one is named in PLAYBOOK_MONTH (tests/plan_ru
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from test_outlook import months
 from playbook.chapters.channel_roi import combined
 from playbook.chapters.goal_setting import goals, plan, sales
 from playbook.outlook.forecast import outlook_of
+from playbook.tables import schema
 
 OWN = {"net_revenue": (1.1, 0.9), "orders": (1.3, 0.7), "aov": (0.5, 0.5)}
 NAMES = goals.TREES["traffic"]
@@ -114,6 +116,15 @@ def test_targets_by_category_sum_to_the_goal_and_forecasts_to_the_shops():
     assert out["forecast"].sum() == pytest.approx(by["forecast"], rel=1e-9)
     assert out["share"].sum() == pytest.approx(1)
     assert out.set_index("category")["action"].to_dict() == {"tea": "enter", "garden": "hold"}
+
+
+def test_a_shop_of_one_category_has_no_plan_by_category():
+    own, series, targets = shop(own_share=0.9)
+    rows = own.outlook.rows
+    alone = replace(own.outlook, rows=rows[rows["level"] != "category"])
+    verdicts = pd.DataFrame({"category": ["tea"], "action": ["enter"]})
+    out = plan.category_plan(alone, sheet_of(own, series, targets), verdicts=verdicts)
+    assert out.empty and list(out) == schema("goal_setting.product_plan").names
 
 
 def test_capacity_is_asked_of_the_busiest_month_at_the_goal():

@@ -124,8 +124,8 @@ def histories(past, day):
     return history_of(past.sort_values(["customer_id", "day_on"]), day)
 
 
-@pytest.mark.parametrize("oldest, is_calendar", [(51 * 7 - 1, True), (51 * 7, False)])
-def test_shop_time_begins_with_fifty_two_weeks_of_log(oldest, is_calendar):
+@pytest.mark.parametrize("oldest, is_calendar", [(64 * 7 - 1, True), (64 * 7, False)])
+def test_shop_time_begins_with_a_year_and_a_quarter_of_log(oldest, is_calendar):
     past = log_of(*[(k, oldest - 7 * k, 1) for k in range(20)], *[(k, 30, 1) for k in range(20)])
     origin = pd.Timestamp(AS_OF)
     assert (shop_clock(past, origin, histories(past, origin)) is CALENDAR) == is_calendar

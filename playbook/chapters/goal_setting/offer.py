@@ -198,7 +198,7 @@ def first_range(
 
 
 def by_category(own: OwnSales, place: MarketPlace, sheet: DataFrame) -> DataFrame | None:
-    """The goal of the quarter by category."""
+    """The goal of the quarter by category; None where it has no parts to be shared among."""
     if place.growth is None or own.outlook is None:
         return None
     verdicts = market.category_verdicts(
@@ -206,4 +206,5 @@ def by_category(own: OwnSales, place: MarketPlace, sheet: DataFrame) -> DataFram
         concentrated=place.concentrated,
         margins=market.category_margins(place.lines, as_of=own.shop.as_of),
     )
-    return plan.category_plan(own.outlook, sheet, verdicts=verdicts)
+    planned = plan.category_plan(own.outlook, sheet, verdicts=verdicts)
+    return planned if len(planned) else None
