@@ -25,8 +25,10 @@ LONG_NUMBER = re.compile(r"-?\d+\.\d{7,}")
 
 
 def shown_number(value: float) -> str:
-    """A number without an exponent: whole from a thousand on, else about three digits."""
-    if pd.isna(value):
+    """A number without an exponent: whole from a thousand on, else about three digits;
+    what was divided by nothing is missing.
+    """
+    if pd.isna(value) or np.isinf(value):
         return MISSING
     size = abs(value)
     if size == int(size):
@@ -41,7 +43,7 @@ def shown_number(value: float) -> str:
 
 def shown_share(value: float) -> str:
     """A share of a whole as a percentage."""
-    return MISSING if pd.isna(value) else f"{value:.1%}"
+    return MISSING if pd.isna(value) or np.isinf(value) else f"{value:.1%}"
 
 
 def show_frames() -> None:

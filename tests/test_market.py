@@ -10,6 +10,7 @@ import pytest
 
 from playbook.chapters.market_research.decisions import market_decisions
 from playbook.chapters.market_research.market import (
+    NO_CATEGORY,
     category_verdicts,
     concentration,
     growth_by,
@@ -386,6 +387,9 @@ def test_personas_are_described_sized_and_the_same_in_any_row_order():
     found = personas(t, orders, n_resamples=3)
     assert found.described["customers_share"].tolist() == pytest.approx([0.5, 0.3, 0.2], rel=0.2)
     assert found.described["label"].tolist()[0].startswith("a")
+    ends = found.described[["low", "high"]].to_numpy()
+    size = found.described["customers_share"].to_numpy()
+    assert (ends[:, 0] <= size).all() and (size <= ends[:, 1]).all()
     assert (
         found.described["cm_share"].sum() == pytest.approx(1)
         and (found.described["frequency"].round(9) == 1).all()
@@ -520,6 +524,8 @@ def test_a_category_nobody_can_judge_yet_is_research_and_the_others_carry_a_rang
         300,
     ]
     assert rows.loc["b", "action"] == "research"
+    nowhere = verdicts.assign(category=[NO_CATEGORY, NO_CATEGORY])
+    assert market_decisions(nowhere, growth=growth, ahead=ahead, **due).empty
     # the other category loses 50: the one decided on may not claim 200 of the 150 in all
     ahead.loc["b", "mid"] = 50.0
     rows = market_decisions(verdicts, growth=growth, ahead=ahead, **due).set_index("subject")

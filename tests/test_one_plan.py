@@ -74,6 +74,18 @@ def test_a_target_below_the_forecast_is_not_adopted_and_says_what_it_would_give_
     assert kept["given_away"] == 0
 
 
+@pytest.mark.parametrize("targets, is_kept", [(None, False), (["new_customers"], True)])
+def test_what_was_nothing_all_year_is_a_goal_only_where_the_shop_set_one(targets, is_kept):
+    own, series, _ = shop()
+    gone = (series["metric"] == "new_customers") & (series["month"] > "2025-10")
+    series = series.assign(amount=series["amount"].mask(gone, 0.0))
+    own.metrics, own.shop = series, SimpleNamespace(as_of=pd.Timestamp("2026-10-31").date())
+    own.targets = targets and pd.DataFrame({"metric": targets, "month": "2026-11", "value": 5.0})
+    sheet = sales.smart(own, ["new_customers", "orders"], ask=0.4, level=0.8)
+    assert ("new_customers" in set(sheet["metric"])) == is_kept
+    assert "orders" in set(sheet["metric"])
+
+
 def test_tree_sheet_key_results_and_rows_for_the_shop_say_one_number():
     own, series, targets = shop(own_share=0.9)
     sheet = sheet_of(own, series, targets)

@@ -2,6 +2,8 @@
 By rule on random months, by hand where a figure can be worked out.
 """
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -103,6 +105,16 @@ def test_a_member_called_other_stands_with_the_rest_and_parts_stay_the_whole():
     pooled = _pooled(table)
     assert pooled.iloc[0].to_dict() == pytest.approx({"tea": 50.0, "cups": 20.0, "other": 30.01})
     assert _pooled(table.drop(columns="rare")).equals(table.drop(columns="rare"))
+
+
+def test_what_was_not_known_for_a_year_has_no_forecast_and_warns_nobody():
+    history = months(30)
+    is_gone = (history["metric"] == "new_customers") & (history["month"] > "2025-08")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        out = outlook_of(history[~is_gone])
+    told = set(out.shop("month").index)
+    assert "new_customers" not in told and "net_revenue" in told
 
 
 def test_two_months_are_refused():
