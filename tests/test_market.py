@@ -14,6 +14,7 @@ from playbook.chapters.market_research.market import (
     category_verdicts,
     concentration,
     growth_by,
+    like_for_like,
     price_bands,
     price_mix,
     price_position,
@@ -63,6 +64,21 @@ def random_lines(n=3000, seed=1, categories=("tea", "pots")):
             "quantity": rng.integers(1, 4, n),
             "revenue": rng.gamma(2, 20, n).round(2),
         }
+    )
+
+
+def test_like_for_like_leaves_launches_out_and_keeps_lines_of_no_sku():
+    days = ["2024-09-02", "2025-10-02", "2026-10-05", "2026-10-06", "2026-10-07"]
+    t = lines(*[(day, f"o{n}", "a", "tea", 1, 10) for n, day in enumerate(days)])
+    kept = like_for_like(t.assign(sku=["old", "old", "old", "new", None]), as_of=AS_OF)
+    assert sorted(kept.to_pandas().order_id) == ["o0", "o1", "o2", "o4"]
+    assert (
+        len(
+            like_for_like(
+                t.assign(sku=pd.Series([None] * 5, dtype="string")), as_of=AS_OF
+            ).to_pandas()
+        )
+        == 5
     )
 
 

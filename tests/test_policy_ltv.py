@@ -450,3 +450,8 @@ def test_the_tempting_sum_by_hand():
 
 def test_a_level_is_held_by_so_many_standard_errors():
     assert margin_curve.normal_width(0.8) == pytest.approx(1.2816, abs=1e-4)
+
+
+def test_parameters_are_told_in_four_digits_without_an_exponent():
+    told = [ltv._four_digits(value) for value in (11253.7, 0.83481, 10.0, 1e-7)]
+    assert told == ["11250", "0.8348", "10", "0.0000001"]

@@ -64,7 +64,12 @@ def market_place(shop: Store, results: Results, own: OwnSales | None, *, seed: i
         if growth is not None and growth["n_months"].iloc[0] == 12:
             own_year = growth.rename(columns={"revenue": "amount"})
         kept = market.like_for_like(lines, as_of=shop.as_of)
-        growth = market.growth_by(kept, as_of=shop.as_of, by="category")
+        growth = results.attempt(
+            "plan_by_category",
+            market.growth_by,
+            kept,
+            **about,
+        )
     if shop.has("prices"):
         gaps, _ = market.price_position(
             shop.prices, as_of=shop.as_of, currency=shop.currency, products=shop.get("products")
