@@ -9,7 +9,8 @@ their own, printed by notebook 05.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -321,7 +322,7 @@ class CustomerForecast:
     are worth in the next 28, 56 and 91 days. `curve`: the count model that tells shares
     of a horizon, in the time of `clock` (the calendar's unless the champion knows
     seasons); `spend`: the money model; `caveat`: what to read with it, empty when all
-    is well.
+    is well; `most`: horizon -> what the shop is expected to bring and its upper limit.
     """
 
     customers: DataFrame
@@ -333,6 +334,7 @@ class CustomerForecast:
     curve: CountFit
     spend: SpendFit
     caveat: str
+    most: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def unit(self) -> float:
@@ -491,4 +493,17 @@ def longest_intervals(rows: DataFrame, forecast: CustomerForecast, days: int) ->
             high=np.nan,
             status=evidence.NOT_YET,
         )
-    return out
+    return _at_most(out, *forecast.most.get(days, ()))
+
+
+def _at_most(rows: DataFrame, expected: float = np.inf, high: float = np.inf) -> DataFrame:
+    """Rows of which the total is no more than the shop's, nor its upper limit than its."""
+    is_total = rows["kind"] == "total"
+    high = max(expected, np.nan_to_num(high, nan=np.inf))
+    ends = {"low": expected, "mid": expected, "high": high}
+    return rows.assign(
+        **{
+            name: rows[name].mask(is_total & (rows[name] > most), most)
+            for name, most in ends.items()
+        }
+    )
