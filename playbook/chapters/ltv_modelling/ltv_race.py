@@ -172,8 +172,12 @@ class _Competition:
     ) -> None:
         self.customers, self.is_judged, self.horizons = customers, is_judged, horizons_days
         self.models = Candidates(shop_past.history_of, shop_past.known_traits(customers))
+        channel = _channels(customers)
+        is_known = channel is not None
+        self.channels = np.unique(channel.to_numpy(str), return_inverse=True) if is_known else None
         self.losses: list[dict] = []
         self.bands: list[DataFrame] = []
+        self._grouped: dict = {}
 
     def predict(self, past: DataFrame, origin: Timestamp) -> tuple:
         """The origin, histories as of then with expected money per purchase (`each`),
@@ -199,7 +203,7 @@ class _Competition:
         actual = np.bincount(who[is_order], minlength=n)[ids].astype(float)
         money = np.bincount(who, future.money.fillna(0).to_numpy(), minlength=n)[ids]
         sizes = {"each": table.each, "actual": actual, "money": money}
-        judged, groups, parts = self.is_judged[ids], self._groups(table), []
+        judged, groups, parts = self.is_judged[ids], self._groups(origin, table), []
         for model, expected in purchases[horizon].items():
             expected = expected.to_numpy(float)
             customers = DataFrame(sizes | {"expected": expected})
@@ -211,17 +215,19 @@ class _Competition:
                 self.bands.append(shop_past.count_by_band(*came).assign(**key))
         return pd.concat(parts, ignore_index=True)
 
-    def _groups(self, table: DataFrame) -> dict[str, tuple[ndarray, ndarray]]:
+    def _groups(self, origin: Timestamp, table: DataFrame) -> dict[str, tuple[ndarray, ndarray]]:
         """Kind -> names, and each customer's place in them: judged customers by month
-        of first order, all by channel.
+        of first order, all by channel. The same for every horizon of an origin.
         """
-        ids = table.customer_id.to_numpy()
-        months, code = shop_past.month_codes(table.first_on)
-        groups = {"cohort": (months, np.where(self.is_judged[ids], code, -1))}
-        channel = _channels(self.customers)
-        if channel is not None:
-            groups["channel"] = np.unique(channel.to_numpy(str)[ids], return_inverse=True)
-        return groups
+        if origin not in self._grouped:
+            ids = table.customer_id.to_numpy()
+            months, code = shop_past.month_codes(table.first_on)
+            groups = {"cohort": (months, np.where(self.is_judged[ids], code, -1))}
+            if self.channels is not None:
+                names, places = self.channels
+                groups["channel"] = names, places[ids]
+            self._grouped = {origin: groups}
+        return self._grouped[origin]
 
 
 def played_windows(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> DataFrame:
