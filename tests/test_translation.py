@@ -10,7 +10,14 @@ import pytest
 from playbook.messages import speaking
 from playbook.runs.plan import working_copy
 from playbook.training.course import start_course
-from playbook.translation import account, digest, in_language, notebooks, translations
+from playbook.translation import (
+    account,
+    comments,
+    digest,
+    in_language,
+    notebooks,
+    translations,
+)
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda p: f"{p.parent.name}/{p.stem}")
@@ -34,6 +41,16 @@ def test_a_translation_keeps_the_code_and_the_links_of_its_text(path):
             kept = set(re.findall(r"`([^`]+)`", chinese))
             unsaid = {code for code in told - kept if re.fullmatch(r"[a-z_]+", code)}
             assert not unsaid, (unsaid, chinese)
+
+
+@pytest.mark.parametrize("path", notebooks(), ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_comment_of_a_parameter_has_its_chinese(path):
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        is_told = "parameters" in cell["metadata"].get("tags", []) or "# Take away" in source
+        for said in re.findall(r"(?m)(?<!\S)# (.+)$", source) if is_told else []:
+            if not re.match(r"\w+\(", said):
+                assert re.search(r"[一-鿿]", comments().get(said, "")), said
 
 
 def test_a_changed_text_stays_english_until_its_chinese_follows():

@@ -48,7 +48,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from playbook.errors import PlaybookError
-from playbook.messages import forms, language, read_yaml
+from playbook.messages import forms, label, language, read_yaml, speaking
 from playbook.store.shop import Store
 from playbook.training.form import Form, form_of
 
@@ -176,7 +176,9 @@ class Exercise:
         """The question as a notebook's text cell."""
         word = said("training.exercise_heading", number=self.number).tell(language)
         choices = [f"- **{letter}** {text.tell(language)}" for letter, text in self.choices.items()]
-        head = f"**{word} · {self.title.tell(language)}** ({self.level}, {self.kind})"
+        with speaking("zh" if language == "zh" else "en"):
+            kind = label("record", self.kind)
+        head = f"**{word} · {self.title.tell(language)}** ({self.level}, {kind})"
         parts = [head, self.prompt.tell(language), "\n".join(choices), self.asks.tell(language)]
         return "\n\n".join(filter(None, parts))
 

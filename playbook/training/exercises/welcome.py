@@ -1,4 +1,4 @@
-"""Welcome: run a cell, read an error, filter, sum, group, plot. The first two need no
+"""Welcome: run a cell, read an error, filter, sum, group, plot, divide. The first two need no
 code.
 """
 
@@ -10,7 +10,8 @@ import pandas as pd
 from ibis import _
 from pandas.api.typing import SeriesGroupBy
 
-from playbook.measures.sums import in_months
+from playbook.measures.metrics import months_back
+from playbook.measures.sums import in_months, sums_by, total
 from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, bound
 
@@ -67,6 +68,24 @@ def best_day(shop: Store) -> str:
     return orders.groupby("day").revenue.sum().idxmax()
 
 
+@cache
+def year_table(shop: Store) -> pd.DataFrame:
+    """The last twelve months of the log up to the report month: month, orders, revenue."""
+    months = months_back(shop.month, 12)
+    kept = in_months(shop.sales_orders, "ordered_on", months)
+    kept = kept.mutate(month=_.ordered_on.strftime("%Y-%m"))
+    table = sums_by(kept, "month", orders=_.count(), revenue=total("revenue"))
+    if len(table) < 3:
+        raise NotApplicable("training.few_months")
+    return table.sort_values("month", ignore_index=True)
+
+
+def best_month(shop: Store) -> str:
+    """The month with the highest average order."""
+    table = year_table(shop).set_index("month")
+    return (table.revenue / table.orders).idxmax()
+
+
 EXERCISES = bound(
     "welcome",
     {
@@ -106,6 +125,14 @@ EXERCISES = bound(
                 "largest order": lambda shop: month_table(shop).set_index("day").revenue.idxmax(),
                 "most orders": lambda shop: _revenue_by(shop, "day").size().idxmax(),
             },
+        ),
+        "welcome.7": Answers(
+            best_month,
+            slips={
+                "most revenue": lambda shop: year_table(shop).set_index("month").revenue.idxmax(),
+                "most orders": lambda shop: year_table(shop).set_index("month").orders.idxmax(),
+            },
+            given=year_table,
         ),
     },
 )
