@@ -16,7 +16,7 @@ from playbook.training.exercise import chapter_exercises
 from playbook.training.form import NUMBERS, agrees, is_missing, read
 
 LEFT_OUT = "left out"
-CODE = re.compile(r"[()\[\]=<>*/+]")
+CODE = re.compile(r"[()\[\]=<>*/+]|^(from|import) ")
 CHINESE = re.compile(r"[一-鿿]")
 
 
@@ -76,11 +76,16 @@ def run_slips(lesson, exercise, expected):
     for slip in exercise.slips:
         try:
             wrong = read(exercise.form, slip.make(lesson.shop))
-        except (NotApplicable, PlaybookError, LookupError, ZeroDivisionError, TypeError, ValueError):
-            continue
-        if is_missing(wrong) or (
-            slip.matches is None and agrees(exercise.form, expected, wrong)
+        except (
+            NotApplicable,
+            PlaybookError,
+            LookupError,
+            ZeroDivisionError,
+            TypeError,
+            ValueError,
         ):
+            continue
+        if is_missing(wrong) or (slip.matches is None and agrees(exercise.form, expected, wrong)):
             continue
         reply = lesson.check(exercise.number, wrong)
         if reply.status not in ("slip", "right"):

@@ -11,7 +11,7 @@ import datetime as dt
 import os
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -230,8 +230,7 @@ class Lesson:
         """The answer as its kind; a choice may be answered with its words too. Raises
         Unclear and NotThisKind.
         """
-        names = expected if isinstance(expected, (dict, set, list)) else ()
-        given = read(exercise.form, answer, names)
+        given = read(exercise.form, answer, _names(expected))
         if not exercise.choices or given in exercise.choices:
             return given
         for letter, words in exercise.choices.items():
@@ -251,7 +250,8 @@ class Lesson:
         try:
             if slip.matches is not None:
                 return bool(slip.matches(self.shop, given))
-            values = [read(form, self._once(make)) for make in (slip.make, *slip.others)]
+            made = [self._once(make) for make in (slip.make, *slip.others)]
+            values = [read(form, value, _names(expected)) for value in made]
         # a mistake that cannot be made here
         except Exception:
             return False
@@ -369,6 +369,11 @@ def _wrong_tries(learner: str) -> list[str]:
     """Numbers of the exercises a learner's record holds wrong answers of, one each."""
     done = records(learner) if learner else []
     return [line["item"] for line in done if line.get("status") in ("wrong", "slip")]
+
+
+def _names(expected: Any) -> Iterable[str]:
+    """The names an answer holds: keys of a table, members of a set or list of texts."""
+    return expected if isinstance(expected, (dict, set, list)) else ()
 
 
 def _readable(value: Any, form: Form) -> str:

@@ -41,7 +41,6 @@ from playbook.training.typed import (
     DAYS,
     MONEY,
     WEEKDAYS,
-    Unclear,
     read_day,
     read_month,
     read_number,
@@ -130,8 +129,9 @@ def read(form: Form, answer: Any, names: Iterable[str] = ()) -> Any:
     """The answer as a plain value of its kind: int or float, a date, a text, a set, a
     list or a dict; None for a missing value.
 
-    `names` are the keys of a table, or the members of a set, that is asked for. Raises `Unclear` for a text with
-    two readings, `NotThisKind` for anything else that cannot be read.
+    `names` are the keys of a table, or the members of a set, that is asked for. Raises
+    `typed.Unclear` for a text with two readings, `NotThisKind` for anything else that
+    cannot be read.
     """
     if hasattr(answer, "to_pandas") and hasattr(answer, "op"):
         answer = answer.to_pandas()

@@ -234,31 +234,35 @@ def _page(name: str, learner: str) -> str:
     states = exercise_states(done)
     text = (PAGES / name).read_text(encoding="utf-8")
     exercises = every_exercise()
-    return Environment(autoescape=True).from_string(text).render(
-        learner=learner,
-        language=language(),
-        days=sorted(str(line.get("at", ""))[:10] for line in done),
-        matrix=competency_matrix(states),
-        states=states,
-        todo=_todo(states),
-        title_of={number: one.title.tell(language()) for number, one in exercises.items()},
-        model_of={number: one.reveal.tell(language()) for number, one in exercises.items()},
-        by_chapter=states.groupby("chapter", sort=False).state.agg(
-            passed=lambda state: (state == "passed").sum(), exercises="size"
-        ),
-        points=rubric_points(states),
-        grades=grades(done),
-        tried=states[states.state != "open"],
-        thoughts=states[(states.kind == "thought") & (states.text != "")],
-        pace=say("training.pace"),
-        chapters=CHAPTERS,
-        levels=LEVELS,
-        automatic=AUTOMATIC,
-        pass_points=PASS_POINTS,
-        least_definitions=LEAST_DEFINITIONS,
-        text=_text,
-        word=functools.partial(label, "record"),
-        cell=_cell,
+    return (
+        Environment(autoescape=True)
+        .from_string(text)
+        .render(
+            learner=learner,
+            language=language(),
+            days=sorted(str(line.get("at", ""))[:10] for line in done),
+            matrix=competency_matrix(states),
+            states=states,
+            todo=_todo(states),
+            title_of={number: one.title.tell(language()) for number, one in exercises.items()},
+            model_of={number: one.reveal.tell(language()) for number, one in exercises.items()},
+            by_chapter=states.groupby("chapter", sort=False).state.agg(
+                passed=lambda state: (state == "passed").sum(), exercises="size"
+            ),
+            points=rubric_points(states),
+            grades=grades(done),
+            tried=states[states.state != "open"],
+            thoughts=states[(states.kind == "thought") & (states.text != "")],
+            pace=say("training.pace"),
+            chapters=CHAPTERS,
+            levels=LEVELS,
+            automatic=AUTOMATIC,
+            pass_points=PASS_POINTS,
+            least_definitions=LEAST_DEFINITIONS,
+            text=_text,
+            word=functools.partial(label, "record"),
+            cell=_cell,
+        )
     )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable
 from types import ModuleType
@@ -39,6 +40,7 @@ def _import(name: str, value: Any, module: str) -> str:
         if getattr(library, name, None) is value:
             return f"from {library.__name__} import {name}"
     home = getattr(value, "__module__", None)
-    if not isinstance(home, str) or not home.startswith("playbook."):
+    is_ours = isinstance(home, str) and home.startswith("playbook.")
+    if not is_ours or not hasattr(sys.modules[home], name):
         home = module
     return f"from {home} import {name}"

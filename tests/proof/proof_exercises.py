@@ -54,7 +54,9 @@ def main():
     cells = table.drop(columns="chapter").set_index("number")
     print(cells.map(lambda told: str(told)[:40]).to_string())
     is_ok, is_out = cells == "ok", cells.map(lambda told: str(told).startswith(LEFT_OUT))
-    print(f"{is_ok.sum().sum()} ok, {is_out.sum().sum()} left out, {(~is_ok & ~is_out).sum().sum()} wrong")
+    print(
+        f"{is_ok.sum().sum()} ok, {is_out.sum().sum()} left out, {(~is_ok & ~is_out).sum().sum()} wrong"
+    )
     return int((~is_ok & ~is_out).any(axis=None))
 
 

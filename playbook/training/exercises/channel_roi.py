@@ -19,6 +19,8 @@ from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
 # how far one channel may move, share of its spend
 STEP = 0.2
+# amounts are asked for without decimals
+ROUNDING = 0.5 + 1e-9
 ITEMS = ("spend", "sales before returns", "cost of goods", "fees", "fulfilment", "refunds")
 
 
@@ -191,13 +193,14 @@ def _plan(shop: Store, answer: Any) -> DataFrame:
 
 
 def _sum_is_off(shop: Store, answer: Any) -> bool:
+    """By more than rounding each amount may make it."""
     plan = _plan(shop, answer)
-    return abs(plan.plan.sum() / plan.now.sum() - 1) > 0.005
+    return abs(plan.plan.sum() - plan.now.sum()) > ROUNDING * len(plan)
 
 
 def _cap_is_broken(shop: Store, answer: Any) -> bool:
     plan = _plan(shop, answer)
-    return bool(((plan.plan / plan.now - 1).abs() > STEP + 0.005).any())
+    return bool(((plan.plan - plan.now).abs() > STEP * plan.now + ROUNDING).any())
 
 
 def _is_best(shop: Store, answer: Any) -> bool:
@@ -207,7 +210,8 @@ def _is_best(shop: Store, answer: Any) -> bool:
     if _sum_is_off(shop, answer) or _cap_is_broken(shop, answer):
         return False
     best = _plan(shop, best_plan(shop)).gain.sum()
-    return _plan(shop, answer).gain.sum() >= 0.98 * best - 1e-9
+    rounded = ROUNDING * budget_table(shop).marginal_return.abs().sum()
+    return _plan(shop, answer).gain.sum() >= 0.98 * best - rounded
 
 
 EXERCISES = bound(
