@@ -442,6 +442,7 @@ def shelf(solve, *slips, **more):
         title=Said("t"),
         prompt=Said("p"),
         solve=solve,
+        form=more.pop("form", form_of("number")),
         slips=slips,
         hints=(Said("one", "一"), Said("two")),
         **more,

@@ -157,7 +157,7 @@ class Exercise:
     title: Said
     prompt: Said
     solve: Compute | None
-    form: Form = Form("number")
+    form: Form
     slips: tuple[Slip, ...] = ()
     hints: tuple[Said, ...] = ()
     reveal: Said = NOTHING
