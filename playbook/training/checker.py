@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from playbook.errors import PlaybookError
+from playbook.messages import label, speaking
 from playbook.store.shop import Store
 from playbook.training.compare import difference
 from playbook.training.exercise import (
@@ -145,7 +146,7 @@ class Lesson:
         tries, number = self._tries[exercise.number], exercise.number
         told = self._say("tries", tries=tries)
         if tries >= TRIES_BEFORE_HINT and self._hinted.get(number, 0) < len(exercise.hints):
-            told += " " + self._say("try_a_hint", number=number)
+            told += "; " + self._say("try_a_hint", number=number)
         return Reply(number, reply.status, f"{reply.text}\n({told})", reply.slip)
 
     def hint(self, number: str) -> Reply:
@@ -179,6 +180,9 @@ class Lesson:
             lines = [f"{self._say('solution')} {value}) {chosen.tell(self.language)}", reveal]
         else:
             told = _readable(value, exercise.form)
+            if exercise.form.kind == "weekday":
+                with speaking("zh" if self.language == "zh" else "en"):
+                    told = label("levels", value)
             source = textwrap.indent(runnable(exercise.solve), "    ")
             lines = [f"{self._say('solution')} {told}", reveal]
             lines.append(f"{self._say('computed')}\n{source}")
