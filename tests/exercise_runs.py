@@ -103,7 +103,8 @@ def run_exercise(lessons, exercise, space):
         expected = read(exercise.form, english.expected(number))
     except NotApplicable as reason:
         told = lessons["zh"].check(number, 1).text
-        return [f"{LEFT_OUT}: {reason}"] + ["no Chinese reason"] * (not CHINESE.search(told))
+        is_told = reason.why.zh in told and CHINESE.search(reason.why.zh)
+        return [f"{LEFT_OUT}: {reason}"] + ["no Chinese reason"] * (not is_told)
     typed = rounded(exercise.form, expected)
     wrong = [
         f"{name} {answer!r}: {reply.text}"

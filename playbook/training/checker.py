@@ -284,7 +284,7 @@ class Lesson:
             try:
                 self._computed[compute] = compute(self.shop)
             except PlaybookError as refusal:
-                raise NotApplicable("training.refused", reason=refusal) from None
+                raise NotApplicable.because(refusal) from None
         return self._computed[compute]
 
     def _difference(self, exercise: Exercise, expected: Any, given: Any) -> str:

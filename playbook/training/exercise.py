@@ -48,7 +48,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from playbook.errors import PlaybookError
-from playbook.messages import forms, label, language, read_yaml, speaking
+from playbook.messages import LANGUAGES, forms, label, language, read_yaml, speaking
 from playbook.store.shop import Store
 from playbook.training.form import Form, form_of
 
@@ -111,6 +111,17 @@ class NotApplicable(Exception):
     def __init__(self, message: str, /, **values: Any) -> None:
         super().__init__(message)
         self.why = said(message, **values)
+
+    @classmethod
+    def because(cls, refusal: PlaybookError) -> NotApplicable:
+        """The store refuses it; its reason is told anew in both languages."""
+        told = []
+        for name in LANGUAGES:
+            with speaking(name):
+                told.append(str(type(refusal)(refusal.id, **refusal.values)))
+        reason = cls("training.refused", reason="")
+        reason.why = Said(*told)
+        return reason
 
     def __str__(self) -> str:
         return self.why.tell(language())

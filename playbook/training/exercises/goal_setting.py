@@ -100,7 +100,7 @@ def month_costs(shop: Store) -> Series:
     fixed = business.monthly_fixed_cost(shop.cost_rates, as_of=shop.as_of)
     even = goals.break_even(shop.sales_orders, fixed=fixed["overhead"], as_of=shop.as_of).iloc[0]
     if even.status != "complete":
-        raise NotApplicable("training.no_break_even", status=even.status)
+        raise NotApplicable("training.no_break_even")
     return Series({"overhead": even.fixed, **sums, "cm_per_order": even.cm_per_order})
 
 
