@@ -4,7 +4,8 @@ per notebook (`notebooks/zh/<name>.yaml`, training's in `notebooks/training/zh`)
 An entry is found by a digest of the English text it translates (`of`), so that a text that was
 changed shows in English until its Chinese is brought up to date; a test demands that every text
 has its own. `python -m playbook.translation` prints what is missing or left over. The comments
-of code cells (what a parameter is) stand in `notebooks/zh/comments.yaml`, English -> Chinese.
+of code cells (what a parameter is) stand in `notebooks/zh/comments.yaml`, English -> Chinese,
+what the cells of the training print in `notebooks/training/zh/printed.yaml`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ COMMON = "common"
 EXERCISE = "**Exercise "
 #: a comment of a line of code, and what stands before it
 COMMENTED = re.compile(r"(?m)^(.*?)(?<!\S)# (.+)$")
+LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 #: how much of the English text stands in an entry for whoever reads the file
 FIRST_WORDS = 60
 
@@ -53,13 +55,14 @@ def in_language(cells: list[Any], notebook: Path) -> list[Any]:
     language in use; code stays. What has no Chinese form stays as it is.
     """
     known = translations(notebook) if language() == "zh" else {}
-    said = comments() if known else {}
+    said, spoken = (comments(), printed(notebook)) if known else ({}, {})
     for cell in cells:
         source = cell["source"]
         text = source if isinstance(source, str) else "".join(source)
         found = known.get(digest(text)) if cell["cell_type"] == "markdown" else None
         if cell["cell_type"] == "code" and said:
             found = COMMENTED.sub(lambda line: f"{line[1]}# {said.get(line[2], line[2])}", text)
+            found = LITERAL.sub(lambda one: f'"{spoken.get(one[1], one[1])}"', found)
         if found:
             is_text = isinstance(source, str)
             cell["source"] = found if is_text else found.splitlines(keepends=True)
@@ -70,6 +73,13 @@ def in_language(cells: list[Any], notebook: Path) -> list[Any]:
 def comments() -> dict[str, str]:
     """Comment of a code cell -> its Chinese."""
     return read_yaml(shipped("notebooks") / "zh" / "comments.yaml")
+
+
+@functools.cache
+def printed(notebook: Path) -> dict[str, str]:
+    """What code cells of this notebook's folder print -> its Chinese; empty without a file."""
+    path = notebook.parent / "zh" / "printed.yaml"
+    return read_yaml(path) if path.exists() else {}
 
 
 def account(notebook: Path) -> tuple[list[str], list[str]]:

@@ -16,6 +16,7 @@ from playbook.translation import (
     digest,
     in_language,
     notebooks,
+    printed,
     translations,
 )
 
@@ -51,6 +52,22 @@ def test_every_comment_of_a_parameter_has_its_chinese(path):
         for said in re.findall(r"(?m)(?<!\S)# (.+)$", source) if is_told else []:
             if not re.match(r"\w+\(", said):
                 assert re.search(r"[一-鿿]", comments().get(said, "")), said
+
+
+def test_what_a_training_page_prints_is_chinese_and_its_code_stays():
+    everything = ""
+    for path in (path for path in notebooks() if path.parent.name == "training"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = [c for c in cells if c["cell_type"] == "code"]
+        before = ["".join(c["source"]) for c in code]
+        with speaking("zh"):
+            after = ["".join(c["source"]) for c in in_language(code, path)]
+        for english, chinese in zip(before, after, strict=True):
+            compile(chinese, path.name, "exec")
+            assert len(english.splitlines()) == len(chinese.splitlines())
+        everything += "\n".join(before)
+    left_over = [text for text in printed(path) if f'"{text}"' not in everything]
+    assert printed(path) and not left_over
 
 
 def test_a_changed_text_stays_english_until_its_chinese_follows():
