@@ -271,8 +271,9 @@ def test_a_value_rounded_to_the_digits_asked_for_is_right_and_one_further_is_not
 def test_a_longer_answer_has_to_round_to_the_same_digits():
     form = form_of("share 2")
     assert agrees(form, 0.2931, 0.2949) and not agrees(form, 0.2931, 0.2969)
-    # next to nothing on either side of the edge
-    assert agrees(form, 0.29499, 0.29501) and agrees(form, 0.295, 0.29) and agrees(form, 0.295, 0.3)
+    # a twentieth of the last digit is next to nothing, on either side of the edge; more is not
+    assert agrees(form, 0.2949, 0.2954) and not agrees(form, 0.2949, 0.29546)
+    assert agrees(form, 0.295, 0.29) and agrees(form, 0.295, 0.3)
 
 
 @pytest.mark.parametrize(
@@ -284,6 +285,9 @@ def test_a_longer_answer_has_to_round_to_the_same_digits():
         ("number 2", 2.907, -2.9, "sign"),
         ("number 2", 2.907, 29.07, "magnitude"),
         ("number 2", 2.907, 2.7, "size"),
+        # ten to the power of 0.75 is 5.62
+        ("number 2", 2.0, 11.2, "size"),
+        ("number 2", 2.0, 11.3, "magnitude"),
         ("count", 5217, 5216.5, "whole"),
         ("count", 5217, 5200, "size"),
         ("count", 5217, None, "missing"),
