@@ -563,7 +563,7 @@ def demo(
 learn = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Training: start a course, see progress, print a record.",
+    help="Training: start a course, see progress, mark answers, print a record.",
 )
 app.add_typer(learn, name="learn")
 LearnerArgument = Annotated[str, typer.Argument(help="the learner's name, as in the notebooks")]
