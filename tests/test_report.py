@@ -170,7 +170,9 @@ def test_a_chapter_shows_no_code_and_folds_its_lessons(months):
 
 def test_figures_are_drawings_with_text_and_say_what_they_show(months, page):
     chapter = (months / "2026-02/04_cohort_retention/notebook.html").read_text()
-    assert chapter.count("data:image/svg+xml;base64,") == 2 and "image/png" not in chapter
+    assert chapter.count(' src="data:image/svg+xml;base64,') == 2 and "image/png" not in chapter
+    # and each once more, drawn for a phone
+    assert chapter.count('srcset="data:image/svg+xml;base64,') == 2
     alternatives = re.findall(r'<img [^>]*alt="([^"]*)"', page + chapter)
     assert alternatives and all(alternatives)
     assert any("Share that ordered &amp; stayed" in alt for alt in alternatives)
