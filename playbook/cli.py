@@ -578,6 +578,19 @@ def demo(
     )
 
 
+@app.command()
+def skill(
+    folder: Annotated[Path, typer.Argument(help="where the assistant looks for its skills")],
+) -> None:
+    """A skill for coding assistants: how to work with a shop's data by this package.
+
+    Example: playbook skill ~/.skills
+    """
+    from playbook.skill import install_skill
+
+    print(install_skill(folder))
+
+
 learn = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -239,9 +239,10 @@ def service_cash(
     *,
     review_days: int = 7,
     aims: Sequence[float] = SERVICE_AIMS,
+    seed: int = SEED,
 ) -> DataFrame:
-    """What the next point of service costs, by fresh draws (not those that set the
-    levels). Skus without cost, lead time or a sale are out.
+    """What the next point of service costs, by fresh draws (`seed` + 1; not those that set
+    the levels, `seed`). Skus without cost, lead time or a sale are out.
     """
     goods, is_sold = supply.of(panel), panel.units.sum(axis=1) > 0
     ok = (goods.lead_days.notna() & (goods.unit_cost > 0)).to_numpy() & is_sold
@@ -253,12 +254,12 @@ def service_cash(
     lot = goods[["pack_units", "min_order_units"]].max(axis=1).to_numpy(float)
     set_on, (before, window) = (
         law.windows(
-            supply.lead_draws(goods, DRAWS, seed),
+            supply.lead_draws(goods, DRAWS, one),
             review_days,
             n_draws=DRAWS,
-            seed=seed,
+            seed=one,
         )
-        for seed in (SEED, SEED + 1)
+        for one in (seed, seed + 1)
     )
     rows = []
     for aim in aims:
