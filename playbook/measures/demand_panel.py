@@ -20,6 +20,7 @@ from numpy import ndarray
 from pandas import DataFrame, Timestamp
 
 from playbook.errors import PlaybookError
+from playbook.given import dated
 from playbook.messages import say
 from playbook.methods.demand import DemandLaw, SalesWeeks, fit_demand
 from playbook.methods.uncensored import level_around, sold_out_exposure
@@ -99,6 +100,7 @@ class DemandPanel:
         )
 
 
+@dated
 def demand_panel(
     sku_days: Table,
     *,

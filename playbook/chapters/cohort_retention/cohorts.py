@@ -23,6 +23,7 @@ from playbook.forecasting.intervals import (
     predictive_intervals,
     score_intervals,
 )
+from playbook.given import dated
 from playbook.methods.kaplan_meier import kaplan_meier
 from playbook.methods.proportions import adjusted_p, share_difference, wilson
 from playbook.outlook.forecast import MODEL as OUTLOOK
@@ -340,6 +341,7 @@ def first_orders(
     return first.left_join(top, "order_id").drop("order_id", "order_id_right")
 
 
+@dated
 def due_for_nudge(first: Table, customer_days: Table, *, as_of: date, day: float) -> int:
     """How many one-time buyers reach `day` days after their first order within the next
     30 days; none where the day is not known.

@@ -33,6 +33,7 @@ from playbook.chapters.inventory_planning.ordering import (
 )
 from playbook.chapters.inventory_planning.supply import Supply, named
 from playbook.errors import PlaybookError
+from playbook.given import dated
 from playbook.measures.demand_panel import ISSUES, DemandPanel, money_weight
 from playbook.messages import say
 from playbook.methods.demand import DemandLaw
@@ -155,6 +156,7 @@ def order_policy(
     )
 
 
+@dated
 def reorder(
     panel: DemandPanel,
     law: DemandLaw,
@@ -329,6 +331,7 @@ def overstock(
     )
 
 
+@dated
 def projection(
     plan: Reorder,
     sku: str,

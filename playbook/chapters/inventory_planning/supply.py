@@ -20,6 +20,7 @@ from ibis import Table
 from numpy import ndarray
 from pandas import DataFrame, Series, Timestamp
 
+from playbook.given import dated
 from playbook.measures.demand_panel import ISSUES, DemandPanel, issue_rows, unit_margin
 from playbook.messages import say
 from playbook.methods.proportions import wilson
@@ -89,6 +90,7 @@ class Supply:
         return drawn
 
 
+@dated
 def supply(
     stock: Table | None,
     *,
