@@ -74,9 +74,9 @@ def _proved(home: Path, version: str, wheel: Path) -> dict:
             subprocess.run(
                 [f"python{version}", "-m", "venv", str(home / f"v{version}")], check=True
             )
-        install = [str(python), "-m", "pip", "install", "-q", "--force-reinstall", "--no-deps"]
-        subprocess.run([str(python), "-m", "pip", "install", "-q", str(wheel)], check=True)
+        install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q"]
         subprocess.run([*install, str(wheel)], check=True)
+        subprocess.run([*install, "--force-reinstall", "--no-deps", str(wheel)], check=True)
         state = {"wheel": digest}
     place.mkdir(exist_ok=True)
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PLAYBOOK_CACHE")}
