@@ -244,7 +244,8 @@ def service_cash(
     seed: int = SEED,
 ) -> DataFrame:
     """What the next point of service costs, by fresh draws (`seed` + 1; not those that set
-    the levels, `seed`). Skus without cost, lead time or a sale are out.
+    the levels, `seed`). Skus without cost, lead time or a sale are out; no row where no
+    future sells.
     """
     goods, is_sold = supply.of(panel), panel.units.sum(axis=1) > 0
     ok = (goods.lead_days.notna() & (goods.unit_cost > 0)).to_numpy() & is_sold
@@ -263,6 +264,8 @@ def service_cash(
         )
         for one in (seed, seed + 1)
     )
+    if not (window > 0).any():
+        return empty("inventory_planning.service_cash")
     rows = []
     for aim in aims:
         group = np.zeros(len(goods))
