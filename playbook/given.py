@@ -55,7 +55,8 @@ def columns_missing(table: str, missing: list[str], columns: Iterable[str]) -> P
 
 def reads(**needed: str) -> Callable[[Function], Function]:
     """Says which columns a function needs of the tables it is given (parameter -> names,
-    a space between): in its docstring, and to a caller whose frame lacks one.
+    a space between; `{basis}` is the column another parameter names): in its docstring,
+    and to a caller whose frame lacks one.
     """
     tables = {name: columns.split() for name, columns in needed.items()}
 
@@ -65,12 +66,15 @@ def reads(**needed: str) -> Callable[[Function], Function]:
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
             try:
-                given = signature.bind_partial(*args, **kwargs).arguments
+                bound = signature.bind_partial(*args, **kwargs)
+                bound.apply_defaults()
+                given = bound.arguments
             except TypeError:
                 given = {}  # the call itself says what is wrong with it
             for name, columns in tables.items():
                 there = getattr(given.get(name), "columns", None)
-                missing = [] if there is None else [c for c in columns if c not in there]
+                asked = [] if there is None else [c.format(**given) for c in columns]
+                missing = [column for column in asked if column not in there]
                 if missing:
                     raise columns_missing(name, missing, there)
             return function(*args, **kwargs)

@@ -5,14 +5,22 @@ that lacks a column is told which ones are needed.
 import ast
 import datetime as dt
 import inspect
+import re
 
 import pandas as pd
 import pytest
 
+from playbook.chapters.assortment_pricing import assortment
 from playbook.chapters.cohort_retention import cohorts
-from playbook.chapters.segmentation import segments
+from playbook.chapters.inventory_planning.supply import supply
+from playbook.chapters.market_research import market
+from playbook.chapters.recommendations import pairs
+from playbook.chapters.segmentation import membership, segments
 from playbook.errors import PlaybookError
 from playbook.given import dated, day_given, nearest, reads
+from playbook.measures.customer_windows import purchase_history
+from playbook.measures.demand_panel import demand_panel
+from playbook.measures.price_moves import price_gap
 from playbook.methods.pacing import pacing
 
 DAYS = pd.DataFrame(
@@ -119,6 +127,91 @@ def test_a_frame_is_told_all_columns_it_lacks_and_the_rename_that_is_near():
     assert "Reads of `customer_days`: customer_id, day_on, revenue." in inspect.getdoc(counted)
     with pytest.raises(TypeError):
         counted(DAYS, unknown=1)
+
+
+LINES = pd.DataFrame(
+    {
+        "order_id": [f"o{n}" for n in range(40) for _ in "ab"],
+        "sku": ["x", "y"] * 40,
+        "customer_id": [f"c{n % 7}" for n in range(40) for _ in "ab"],
+        "category": ["mugs", "tea"] * 40,
+        "ordered_on": [d for d in pd.date_range("2025-01-05", periods=40, freq="2W") for _ in "ab"],
+        "quantity": 1,
+        "revenue": [5.0, 7.0] * 40,
+        "is_product": True,
+    }
+)
+BACK = pd.DataFrame({"order_id": ["o1"], "sku": ["x"], "kind": ["return"], "quantity": [1]})
+SHELF = pd.DataFrame({"sku": ["x"], "day_on": pd.to_datetime(["2026-07-01"]), "on_hand": [3]})
+SKU_DAYS = pd.DataFrame(
+    {
+        "sku": "x",
+        "day_on": pd.date_range("2025-01-01", "2026-07-31"),
+        "units": 2,
+        "revenue": 10.0,
+        "margin": 4.0,
+        "on_hand": 9,
+        "is_stocked": True,
+        "is_on_promo": False,
+    }
+)
+POINTS = pd.DataFrame(
+    {
+        "customer_id": ["a"],
+        "changed_at": pd.to_datetime(["2026-01-02"]),
+        "points_delta": [50],
+        "reason": ["earn"],
+        "expires_on": pd.to_datetime(["2027-01-02"]),
+    }
+)
+PRICES = pd.DataFrame(
+    {
+        "sku": ["x", "x"],
+        "seller": ["own", "rival"],
+        "price": [9.0, 10.0],
+        "from_on": pd.to_datetime(["2026-01-01"] * 2),
+    }
+)
+AT = {"as_of": "2026-07"}
+OWN_FRAMES = [
+    (cohorts.cohort_retention, [DAYS], {"as_of": "2026-03"}),
+    (cohorts.second_order, [DAYS], {"as_of": "2026-03"}),
+    (segments.rfm, [DAYS], {"as_of": "2026-03"}),
+    (purchase_history, [DAYS], {"as_of": "2026-03"}),
+    (membership.annual_amounts, [DAYS], {"as_of": "2026-03"}),
+    (membership.points, [POINTS], {"point_value": 0.01, **AT}),
+    (demand_panel, [SKU_DAYS], AT),
+    (supply, [SHELF], AT),
+    (market.growth_by, [LINES], {"by": "category", **AT}),
+    (market.price_mix, [LINES], AT),
+    (pairs.item_pairs, [LINES], {"min_n": 1, **AT}),
+    (pairs.replenishment, [LINES], AT),
+    (assortment.quality_hold, [LINES, BACK], AT),
+    (price_gap, [PRICES], AT),
+]
+
+
+@pytest.mark.parametrize(
+    "function, frames, asked", OWN_FRAMES, ids=[f.__name__ for f, *_ in OWN_FRAMES]
+)
+def test_a_function_works_on_the_columns_it_names_and_names_all_a_frame_lacks(
+    function, frames, asked
+):
+    told = re.findall(r"Reads of `(\w+)`: (.+)\.", inspect.getdoc(function))
+    needed = [columns.replace("{basis}", "revenue").split(", ") for _name, columns in told]
+    assert len(needed) == len(frames)
+    dated_by = [
+        [c for c in ("ordered_on",) if c in frame and c not in cut]
+        for frame, cut in zip(frames, needed, strict=True)
+    ]
+    exact = [f[[*cut, *more]] for f, cut, more in zip(frames, needed, dated_by, strict=True)]
+    assert function(*exact, **asked) is not None
+    strange = frames[0].rename(columns=str.upper).rename(columns={needed[0][0].upper(): "zzz"})
+    with pytest.raises(PlaybookError) as refusal:
+        function(strange, *frames[1:], **asked)
+    assert f"lacks {', '.join(needed[0])}" in str(refusal.value)
+    second = needed[0][1]
+    assert f"'{second.upper()}': '{second}'" in str(refusal.value)
 
 
 def test_a_name_is_near_whatever_its_capitals_and_marks():

@@ -7,6 +7,7 @@ import pytest
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.ticker import FuncFormatter
 
 from playbook.pictures import use_style
@@ -64,6 +65,31 @@ def test_names_under_bars_stand_upright_and_numbers_are_thinned_so_that_none_run
         assert all(a.x1 <= b.x0 + 1 for a, b in itertools.pairwise(boxes))
     # every bar keeps its name
     assert len([t for t in drawing.axes[0].get_xticklabels() if t.get_text()]) == 8
+
+
+def test_long_names_of_rows_break_into_lines_so_that_the_bars_have_room():
+    figure, ax = plt.subplots(figsize=(8, 3))
+    ax.barh(range(3), [1, 2, 3])
+    ax.set_yticks(range(3), ["shop sales before returns and refunds"] * 3)
+    drawing = narrow(figure)
+    drawing.draw_without_rendering()
+    assert all("\n" in t.get_text() for t in drawing.axes[0].get_yticklabels())
+    # at least half of the width is for the bars
+    assert drawing.axes[0].get_position().width > 0.5
+
+
+def test_days_are_thinned_and_keep_their_form():
+    figure, ax = plt.subplots(figsize=(8, 3))
+    days = pd.date_range("2025-11-01", "2026-11-01")
+    ax.plot(days, range(len(days)))
+    ticks = pd.date_range("2025-11-01", "2026-11-01", freq="MS")
+    ax.set_xticks(ticks, [f"{d:%Y-%m-%d}" for d in ticks])
+    drawing = narrow(figure)
+    drawing.draw_without_rendering()
+    labels = [t for t in drawing.axes[0].get_xticklabels() if t.get_text()]
+    boxes = [t.get_window_extent() for t in labels]
+    assert 2 <= len(labels) < 13 and all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+    assert labels[0].get_text() == "2025-11-01"
 
 
 def test_a_legend_stands_below_the_panels_and_a_wide_sign_counts_twice():

@@ -18,7 +18,7 @@ from ibis import _
 from numpy import ndarray
 from pandas import DataFrame, Series, Timestamp
 
-from playbook.given import dated
+from playbook.given import dated, reads
 from playbook.methods.backtest import MIN_ORIGINS
 from playbook.methods.customer_models import poisson_deviance
 from playbook.methods.hashing import hash_places
@@ -59,6 +59,7 @@ TRAITS = ("channel", "category")
 Table = ibis.Table | DataFrame
 
 
+@reads(customer_days="customer_id day_on orders {basis}")
 @dated
 def purchase_history(
     customer_days: Table, *, as_of: dt.date, basis: str = "revenue", traits: Table | None = None

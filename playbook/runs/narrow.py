@@ -27,6 +27,7 @@ SIGN = 0.55  # a sign's width as a part of the size of its text
 CROWDED = 40  # notes in one panel from which they are a table and are written small
 SMALL = 6.5  # points
 LEGEND_SIZE = 8.5  # points
+APART = 1.2  # room a label needs, as a multiple of its width
 
 
 def narrow(figure: Figure) -> Figure | None:
@@ -46,11 +47,11 @@ def narrow(figure: Figure) -> Figure | None:
     if drawing._suptitle is not None:
         title = drawing._suptitle
         title.set_text(_lines(title.get_text(), WIDTH, title.get_fontsize()))
-    # where the labels fall is known only once the layout is made
-    drawing.draw_without_rendering()
-    for ax in panels:
-        _names_beside(ax)
-        _names_below(ax)
+    # where the labels fall is known only once the layout is made, and each change moves it
+    for change in (_names_beside, _names_below, _names_below):
+        drawing.draw_without_rendering()
+        for ax in panels:
+            change(ax)
     return drawing
 
 
@@ -140,7 +141,7 @@ def _names_beside(ax: Axes) -> None:
     names = [label.get_text() for label in ax.get_yticklabels()]
     size = ax.get_yticklabels()[0].get_fontsize() if names else 0.0
     broken = [_lines(name, LABEL_WIDTH, size) for name in names]
-    if broken != names and not _is_counted(ax.yaxis):
+    if broken != names and _has_names(ax.yaxis):
         limits = ax.get_ylim()
         ax.set_yticks(ax.get_yticks(), broken)
         ax.set_ylim(limits)
@@ -150,16 +151,17 @@ def _names_below(ax: Axes) -> None:
     """Labels under a panel that would run into each other: of numbers and days every
     second or third, names stand upright.
     """
-    labels = [label for label in ax.get_xticklabels() if label.get_text()]
-    widest = _overlap(labels)
+    limits = ax.get_xlim()
+    pairs = zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
+    inside = [(t, x) for t, x in pairs if min(limits) <= t <= max(limits) and x.get_text()]
+    widest = _overlap([label for _tick, label in inside])
     if widest <= 1:
         return
-    if not _is_counted(ax.xaxis):
+    if _has_names(ax.xaxis):
         ax.tick_params(axis="x", labelrotation=90)
         return
-    limits, step = ax.get_xlim(), int(widest) + 1
-    ticks = [t for t in ax.get_xticks() if min(limits) <= t <= max(limits)]
-    ax.set_xticks(ticks[::step])
+    kept = inside[:: int(widest) + 1]
+    ax.set_xticks([tick for tick, _ in kept], [label.get_text() for _, label in kept])
     ax.set_xlim(limits)
 
 
@@ -170,12 +172,15 @@ def _overlap(labels: list[Any]) -> float:
     boxes = [label.get_window_extent() for label in labels]
     centres = sorted((box.x0 + box.x1) / 2 for box in boxes)
     room = min(b - a for a, b in itertools.pairwise(centres))
-    return max(box.width for box in boxes) * 1.1 / max(room, 1e-9)
+    return max(box.width for box in boxes) * APART / max(room, 1e-9)
 
 
-def _is_counted(axis: Axis) -> bool:
-    """The labels are numbers or days that a formatter writes, not names."""
+def _has_names(axis: Axis) -> bool:
+    """The labels are names that somebody set, not numbers or days that are counted."""
     from matplotlib import category, ticker
 
-    names = (ticker.FixedFormatter, category.StrCategoryFormatter)
-    return not isinstance(axis.get_major_formatter(), names)
+    is_set = isinstance(
+        axis.get_major_locator(), (ticker.FixedLocator, category.StrCategoryLocator)
+    )
+    texts = [label.get_text() for label in axis.get_ticklabels()]
+    return is_set and any(sign.isalpha() for text in texts for sign in text)

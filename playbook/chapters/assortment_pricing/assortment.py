@@ -18,7 +18,7 @@ from ibis import _
 from numpy import ndarray
 from pandas import DataFrame, Series
 
-from playbook.given import dated
+from playbook.given import dated, reads
 from playbook.measures.demand_panel import DemandPanel
 from playbook.messages import say
 from playbook.methods.demand import DemandLaw
@@ -401,6 +401,10 @@ def new_items(
     return found[found.sku.isin(new)].reset_index(drop=True)
 
 
+@reads(
+    sales_lines="order_id sku quantity ordered_on is_product",
+    booked_refunds="order_id sku kind quantity",
+)
 @returns("assortment_pricing.quality")
 def quality_hold(
     sales_lines: Table,

@@ -20,7 +20,7 @@ from ibis import Table
 from numpy import ndarray
 from pandas import DataFrame, Series, Timestamp
 
-from playbook.given import dated
+from playbook.given import dated, reads
 from playbook.measures.demand_panel import ISSUES, DemandPanel, issue_rows, unit_margin
 from playbook.messages import say
 from playbook.methods.proportions import wilson
@@ -90,6 +90,7 @@ class Supply:
         return drawn
 
 
+@reads(stock="sku day_on on_hand")
 @dated
 def supply(
     stock: Table | None,

@@ -19,7 +19,7 @@ from ibis import Value, _
 from pandas import DataFrame, Timestamp
 
 from playbook.errors import PlaybookError
-from playbook.given import dated
+from playbook.given import dated, reads
 from playbook.measures.sums import Table, sums_by, total
 from playbook.messages import say
 from playbook.methods.proportions import quantile_of_normal
@@ -120,6 +120,7 @@ def like_for_like(lines: Table, *, as_of: dt.date, months: int = 12) -> ibis.Tab
     return table.filter(table.sku.isnull() | table.sku.isin(old.sku))
 
 
+@reads(sales="order_id ordered_on revenue")
 @dated
 def growth_by(
     sales: Table,
@@ -232,6 +233,7 @@ def category_margins(lines: Table, *, as_of: dt.date, months: int = 12) -> DataF
     return table[["category", "margin_share", "cost_coverage"]]
 
 
+@reads(lines="ordered_on category quantity revenue")
 @dated
 def price_mix(lines: Table, *, as_of: dt.date, months: int = 12) -> DataFrame:
     """Why the mean revenue per unit changed, in one row:

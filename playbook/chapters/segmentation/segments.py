@@ -22,7 +22,7 @@ from pandas import DataFrame, Timestamp
 
 from playbook.chapters.registry import room_facts
 from playbook.errors import PlaybookError
-from playbook.given import dated
+from playbook.given import dated, reads
 from playbook.measures.customer_windows import MONEY, purchase_history
 from playbook.messages import say
 from playbook.methods.clusters import stable_clusters
@@ -106,6 +106,7 @@ def _gaps(customer_days: Table, as_of: date) -> ndarray:
     return np.repeat(counts.gap.to_numpy(), counts.n.to_numpy())
 
 
+@reads(customer_days="customer_id day_on orders {basis}")
 @dated
 def rfm(customer_days: Table, *, as_of: date, basis: str = "revenue") -> RfmResult:
     """Scores and value segment of every customer with a purchase up to `as_of`; sorted
