@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import inspect
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 from pandas import DataFrame
 
 from playbook.chapters.registry import room_facts
+from playbook.given import dated
 from playbook.messages import PACKAGE, read_yaml
 
 __all__ = ["Schema", "empty", "frame_of", "returns", "schema"]
@@ -87,14 +89,18 @@ def frame_of(name: str, rows: list[Any]) -> DataFrame:
 
 def returns(name: str) -> Callable[[Function], Function]:
     """Says that a function gives the table `room.table`, and adds its columns to the
-    docstring. The columns are checked on the way out: ValueError where they differ.
+    docstring. The columns are checked on the way out: ValueError where they differ. An
+    `as_of` may be text, as everywhere (playbook/given.py).
     """
     described = schema(name)
 
     def decorate(function: Function) -> Function:
+        has_day = "as_of" in inspect.signature(function).parameters
+        made = dated(function) if has_day else function
+
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> DataFrame:
-            frame = function(*args, **kwargs)
+            frame = made(*args, **kwargs)
             if problem := described.problem(frame):
                 raise ValueError(problem)
             return frame

@@ -23,6 +23,7 @@ from playbook.forecasting.intervals import (
     predictive_intervals,
     score_intervals,
 )
+from playbook.given import dated, reads
 from playbook.methods.kaplan_meier import kaplan_meier
 from playbook.methods.proportions import adjusted_p, share_difference, wilson
 from playbook.outlook.forecast import MODEL as OUTLOOK
@@ -64,6 +65,7 @@ RETURNING = {
 }
 
 
+@reads(customer_days="customer_id day_on orders")
 @returns("cohort_retention.cohorts")
 def cohort_retention(
     customer_days: Table,
@@ -244,6 +246,7 @@ def _verdict(compared: DataFrame, level: float, *, lower: str, higher: str) -> S
     return verdict.mask(is_alarm & (compared.difference > 0), higher)
 
 
+@reads(customer_days="customer_id day_on orders")
 @returns("cohort_retention.second_order")
 def second_order(
     customer_days: Table,
@@ -340,6 +343,7 @@ def first_orders(
     return first.left_join(top, "order_id").drop("order_id", "order_id_right")
 
 
+@dated
 def due_for_nudge(first: Table, customer_days: Table, *, as_of: date, day: float) -> int:
     """How many one-time buyers reach `day` days after their first order within the next
     30 days; none where the day is not known.
@@ -353,6 +357,7 @@ def due_for_nudge(first: Table, customer_days: Table, *, as_of: date, day: float
     return int(waiting.anti_join(again, "customer_id").count().to_pandas())
 
 
+@reads(customer_days="customer_id day_on orders")
 @returns("cohort_retention.first_basket")
 def first_basket(
     first: Table,
