@@ -84,7 +84,9 @@ def paths_of(amounts: ndarray, identities: Sequence[Identity]) -> Paths:
 
 
 def _alone(history: ndarray) -> tuple[ndarray, ndarray]:
-    """One series' forecast and its naive one; NaN with fewer than three months."""
+    """One series' forecast and its naive one; NaN with fewer than three months, and no
+    forecast of what was not known for a year.
+    """
     known = np.flatnonzero(np.isfinite(history))
     nothing = np.full(AHEAD, np.nan)
     if len(known) < MIN_MONTHS:
@@ -101,8 +103,10 @@ def _alone(history: ndarray) -> tuple[ndarray, ndarray]:
     )
     # growth needs five quarters
     known = [path for path in mixed if np.isfinite(path).all()]
-    usual = np.nanmean(history[-YEAR:])
-    path = np.maximum(np.mean(known, axis=0), FLOOR * usual) if known else nothing
+    year = history[-YEAR:]
+    year = year[np.isfinite(year)]
+    is_told = bool(known) and len(year) > 0
+    path = np.maximum(np.mean(known, axis=0), FLOOR * year.mean()) if is_told else nothing
     return path, np.where(np.isfinite(season), season, last)
 
 
