@@ -8,6 +8,7 @@ import pytest
 
 from playbook.errors import PlaybookError
 from playbook.methods.coherence import Identity, coherent, shrunk_covariance
+from playbook.outlook import paths
 from playbook.outlook.forecast import outlook_of
 from playbook.outlook.history import KEY, PRODUCTS, RATIOS, identities
 from playbook.outlook.paths import first_origin
@@ -173,3 +174,34 @@ def test_a_month_without_sales_is_a_hole_and_not_the_end_of_the_series():
     rows = outlook_of(history).rows
     shop = rows[(rows["level"] == "shop") & (rows["horizon"] == "year")].set_index("metric")["mid"]
     assert {"orders", "net_revenue"} <= set(shop.index) and np.isfinite(shop).all()
+
+
+def test_a_ratio_is_the_mean_of_its_candidates_by_the_inverse_of_their_squared_errors():
+    """By hand: fifteen errors of .1, .1, .2 and .4 so far, ten of the size of the median (the
+    mean of a year: four times its square) before them.
+    """
+    ends = np.arange(12, 40)
+    actual = np.ones((len(ends), 12))
+    tried = np.exp(-np.array([0.1, 0.1, 0.2, 0.4]))[None, :, None] * np.ones((len(ends), 1, 12))
+    now = int(np.flatnonzero(ends == 18)[0])
+    known = sum((ends[now] - 6 - step) for step in range(3)) - 3 * (12 - 6)
+    squares = np.array([0.01, 0.01, 0.04, 0.16])
+    before = np.array([1, 1, 1, 4.0]) * 0.025
+    trust = (known + 10) / (known * squares + 10 * before)
+    expected = trust @ np.exp(-np.array([0.1, 0.1, 0.2, 0.4])) / trust.sum()
+    found = paths._weighed(tried, actual, ends, now)
+    assert found == pytest.approx(np.full(12, expected), rel=1e-6)
+
+
+def test_a_ratio_without_season_is_forecast_by_its_mean_and_one_with_a_season_is_not():
+    rng = np.random.default_rng(4)
+    flat = 60 * np.exp(rng.normal(0, 0.08, 36))
+    season = 1 + 0.4 * np.cos(2 * np.pi * np.arange(36) / 12)
+    wave = 60 * season * np.exp(rng.normal(0, 0.01, 36))
+    made = paths.paths_of(np.column_stack([flat, wave]), [], ratios=(0, 1))
+    plain = paths.paths_of(np.column_stack([flat, wave]), [])
+    usual = flat[-12:].mean()
+    off, off_plain = (np.abs(one.base[-1, 0] - usual).mean() for one in (made, plain))
+    assert off < 0.8 * off_plain
+    moved = np.abs(np.log(made.base[-1, 1] / plain.base[-1, 1]))
+    assert moved.max() < 0.05

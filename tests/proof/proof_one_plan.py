@@ -1,15 +1,26 @@
-"""One plan: does coherence cost accuracy, do the intervals hold, do the chapters agree.
+"""One plan: does coherence cost accuracy, do the intervals hold, do the chapters agree,
+what does a new customer cost against what the channel caused.
 
+    python tests/proof/proof_one_plan.py seed SEED
     python tests/proof/proof_one_plan.py accuracy [first seed, 201] [last seed, 220]
-    python tests/proof/proof_one_plan.py rules MONTH_FOLDER ...
+    python tests/proof/proof_one_plan.py cost [first seed, 201] [last seed, 220]
+    python tests/proof/proof_one_plan.py chapters SEED
+    python tests/proof/proof_one_plan.py rules [MONTH_FOLDER ...]
 
-Settings were chosen on seeds 101 to 110, of the default size. A seed's months are kept in proof/one_plan/ and
-not made again; its errors in proof/one_plan/<seed>-errors.parquet. At each of the last
+Settings were chosen on seeds 101 to 110, of the default size, and 111 to 116. What a seed
+gave is kept in proof/one_plan/ and not made again: `seed` makes one; `accuracy`, `cost` and
+`rules` print those that are there. At each of the last
 twelve origins of a three-year demo shop (so from two years of log on) two forecasts of
 the next month, quarter and year are made from the same months: `today`, one series
 alone, raced as chapter 02 did, returning customers as chapter 04 did, and `outlook`, the
 coherent one. Printed by metric: mean absolute error of both over the mean outcome,
 their ratio, and the share of the outlook's 80 % intervals that held.
+
+`cost`: the cost of a new customer over the recent window, as recorded by the last touch and
+as chapters 02, 03 and 05 state it, against spend over the first orders the channel caused.
+
+`chapters` runs 01 to 05 on a small shop of the seed and keeps which rules of
+tests/plan_rules.py hold.
 """
 
 import sys
@@ -23,9 +34,14 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from plan_rules import broken
 
+from playbook.chapters.channel_roi.channels import channel_months
 from playbook.chapters.cohort_retention.cohorts import cohort_retention, return_backtest
-from playbook.demo.make import make_demo
+from playbook.demo.make import play, tables_of, write_folder
+from playbook.demo.simulate import Simulator
+from playbook.demo.truth import channel_truth
+from playbook.demo.world import drawn
 from playbook.forecasting.series import forecast_series
+from playbook.measures import ad_spend
 from playbook.outlook.forecast import outlook_of
 from playbook.outlook.history import KEY, monthly_history
 from playbook.store import open_store
@@ -39,20 +55,41 @@ LAST_TUNED, SMALL = 110, 10_000
 PEAK = ("11", "12")
 
 
+def made_seed(seed: int) -> None:
+    """Keep a seed's monthly history, chapter 04's forecasts of returning customers, and by
+    channel and month: recorded and caused new customers, spend.
+    """
+    names = ("months", "returning", "channels")
+    paths = [KEPT / f"{seed}-{name}.parquet" for name in names]
+    if all(path.exists() for path in paths):
+        return
+    KEPT.mkdir(parents=True, exist_ok=True)
+    sim = Simulator(drawn(seed=seed, **({"customers": SMALL} if seed > LAST_TUNED else {})))
+    chunks = [play(sim) for _ in range(sim.world.preset.months)]
+    with tempfile.TemporaryDirectory() as scratch:
+        write_folder(Path(scratch), sim.world, sim.day - 1, tables_of(sim, chunks))
+        shop = open_store(Path(scratch), until=LAST)
+        cohorts = cohort_retention(shop.customer_days, as_of=shop.as_of)
+        log = ad_spend.read_extract(shop.ad_spend, as_of=shop.as_of)
+        months = channel_months(
+            shop.sales_orders, spend=log, refunds=shop.booked_refunds, as_of=shop.as_of
+        )
+        kinds = shop.channels.select("channel", "kind").to_pandas()
+        caused = channel_truth(chunks)[["month", "channel", "first_orders"]]
+        channels = months.merge(caused, on=["month", "channel"], how="inner")
+        channels = channels.merge(kinds, on="channel", how="left")
+        backtest = return_backtest(cohorts)
+        found = monthly_history(shop), backtest, channels
+        for path, frame in zip(paths, found, strict=True):
+            frame.to_parquet(path)
+
+
 def months_of(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A seed's monthly history, and chapter 04's forecasts of returning customers."""
-    paths = [KEPT / f"{seed}-{name}.parquet" for name in ("months", "returning")]
-    if not all(path.exists() for path in paths):
-        KEPT.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as scratch:
-            small = {"customers": SMALL} if seed > LAST_TUNED else {}
-            made = make_demo(Path(scratch) / "s", seed=seed, with_truth=False, **small)
-            shop = open_store(made, until=LAST)
-            cohorts = cohort_retention(shop.customer_days, as_of=shop.as_of)
-            found = monthly_history(shop), return_backtest(cohorts)
-            for path, frame in zip(paths, found, strict=True):
-                frame.to_parquet(path)
-    return tuple(pd.read_parquet(path) for path in paths)
+    made_seed(seed)
+    return tuple(
+        pd.read_parquet(KEPT / f"{seed}-{name}.parquet") for name in ("months", "returning")
+    )
 
 
 def today(amounts: pd.Series, n_ahead: int) -> float:
