@@ -2,13 +2,17 @@
 By rule on random months, by hand where a figure can be worked out.
 """
 
+import datetime as dt
+from types import SimpleNamespace
+
+import ibis
 import numpy as np
 import pandas as pd
 import pytest
 
 from playbook.errors import PlaybookError
 from playbook.methods.coherence import Identity, coherent, shrunk_covariance
-from playbook.outlook import paths
+from playbook.outlook import ahead, paths
 from playbook.outlook.forecast import outlook_of
 from playbook.outlook.history import KEY, PRODUCTS, RATIOS, identities
 from playbook.outlook.paths import first_origin
@@ -205,3 +209,57 @@ def test_a_ratio_without_season_is_forecast_by_its_mean_and_one_with_a_season_is
     assert off < 0.8 * off_plain
     moved = np.abs(np.log(made.base[-1, 1] / plain.base[-1, 1]))
     assert moved.max() < 0.05
+
+
+def shop_ahead(n_days=400):
+    """A store with one order a weekday and three a Sunday, a promotion last November, one
+    ticket for every second order, goods that take 10 or 20 days.
+    """
+    days = pd.date_range(end="2026-10-31", periods=n_days)
+    each = np.where(days.day_of_week == 6, 3, 1)
+    sold = pd.DataFrame({"ordered_on": np.repeat(days, each)})
+    tables = {
+        "sales_orders": sold,
+        "tickets": pd.DataFrame({"opened_at": sold["ordered_on"][::2]}),
+        "promotions": pd.DataFrame(
+            {
+                "starts_on": pd.to_datetime(["2025-11-24", "2026-11-30"]),
+                "ends_on": pd.to_datetime(["2025-11-30", "2026-12-01"]),
+            }
+        ),
+        "products": pd.DataFrame({"lead_time_days": [10.0] * 5 + [20.0] * 5}),
+    }
+    return SimpleNamespace(
+        has=lambda name: name.partition(".")[0] in tables,
+        as_of=dt.date(2026, 10, 31),
+        observed_from=days[0].date(),
+        **{name: ibis.memtable(frame) for name, frame in tables.items()},
+    )
+
+
+def test_the_weeks_ahead_add_up_to_the_quarter_and_name_the_promotion_days_that_are_missing():
+    one = outlook_of(months())
+    weeks = ahead.calendar_ahead(shop_ahead(), one, tickets_per_person=20.0)
+    quarter = one.mid("orders", "quarter")
+    assert weeks["orders"].sum() == pytest.approx(quarter, rel=1e-9)
+    assert weeks["n_days"].sum() == 92
+    peak = weeks.set_index("week_on").loc["2026-11-23"]
+    # the same weekdays a year before: 24 to 30 November 2025, all under a promotion
+    assert (peak["orders_before"], peak["promotion_days_before"]) == (9, 7)
+    assert (peak["promotion_days_planned"], peak["promotion_days_missing"]) == (0, 7)
+    assert peak["order_by"] == dt.date(2026, 11, 3) and not peak["is_late"]
+    # goods take 20 days: too late for the days before 20 November, four weeks
+    assert weeks["is_late"].sum() == 4
+    after = weeks.set_index("week_on").loc["2026-11-30"]
+    assert (after["promotion_days_planned"], after["promotion_days_missing"]) == (2, 0)
+    # a Sunday carries three of a week's nine orders
+    assert peak["tickets"] == pytest.approx(peak["orders"] / 2, rel=0.02)
+    assert peak["people"] == pytest.approx(peak["tickets"] * 365.25 / 12 / 7 / 20)
+
+
+def test_without_a_year_before_the_weeks_are_even_and_nothing_is_called_missing():
+    weeks = ahead.calendar_ahead(shop_ahead(90), outlook_of(months()))
+    assert weeks["orders_before"].isna().all() and weeks["promotion_days_missing"].isna().all()
+    november = weeks[weeks["week_on"].between("2026-11-02", "2026-11-23")]
+    assert november["orders"].nunique() == 1 or np.ptp(november["orders"]) < 1e-9
+    assert weeks["people"].isna().all()

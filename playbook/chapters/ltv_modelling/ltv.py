@@ -43,7 +43,7 @@ from playbook.measures.customer_windows import (
 )
 from playbook.methods.btyd import expected_purchases, fit_counts
 from playbook.methods.btyd_models import MODELS
-from playbook.methods.hashing import hash_places
+from playbook.methods.hashing import arms
 from playbook.store import expression
 from playbook.tables import frame_of, returns, schema
 
@@ -365,8 +365,7 @@ def vip(
         ascending=[False, True],
         ignore_index=True,
     )
-    place = hash_places(top.customer_id) % 10_000
-    top = top.assign(arm=np.where(place < holdout_share * 10_000, "holdout", "treat"))
+    top = top.assign(arm=arms(top.customer_id, holdout_share))
     return top[schema("ltv_modelling.vip").names]
 
 
