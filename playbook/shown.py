@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
@@ -24,8 +25,10 @@ LONG_NUMBER = re.compile(r"-?\d+\.\d{7,}")
 
 
 def shown_number(value: float) -> str:
-    """A number without an exponent: whole from a thousand on, else about three digits."""
-    if pd.isna(value):
+    """A number without an exponent: whole from a thousand on, else about three digits;
+    what was divided by nothing is missing.
+    """
+    if pd.isna(value) or np.isinf(value):
         return MISSING
     size = abs(value)
     if size == int(size):
@@ -40,7 +43,7 @@ def shown_number(value: float) -> str:
 
 def shown_share(value: float) -> str:
     """A share of a whole as a percentage."""
-    return MISSING if pd.isna(value) else f"{value:.1%}"
+    return MISSING if pd.isna(value) or np.isinf(value) else f"{value:.1%}"
 
 
 def show_frames() -> None:
@@ -64,8 +67,9 @@ def frame_html(frame: DataFrame) -> str:
         frame = frame.assign(**words.astype(object).where(words.notna(), MISSING))
     counts = frame.select_dtypes("number")
     if frame.columns.is_unique:
-        # <NA> of whole numbers likewise
-        holes = [c for c in counts if counts[c].dtype.kind != "f" and counts[c].isna().any()]
+        # <NA> of nullable numbers likewise
+        is_nullable = [not isinstance(kind, np.dtype) for kind in counts.dtypes]
+        holes = [c for c in counts.columns[is_nullable] if counts[c].isna().any()]
         frame = frame.astype(dict.fromkeys(holes, "float64"))
     named = {name: _form(str(name), frame[name]) for name in frame if frame.columns.is_unique}
     rows, columns = (pd.get_option(f"display.max_{what}") for what in ("rows", "columns"))

@@ -118,3 +118,19 @@ def test_a_column_that_stands_twice_is_refused(published):
     text = f"decision_id,status,Status \n{ids['raise']},accepted,declined\n"
     with pytest.raises(PlaybookError, match="status stands in the sheet twice"):
         read(folder, text)
+
+
+def test_a_comma_without_quotes_is_refused_and_not_cut_in_two(published):
+    folder, ids = published
+    with pytest.raises(PlaybookError, match="more cells than column names in row 3"):
+        read(
+            folder,
+            sheet((ids["wake"], "declined", "", "", ""), (ids["raise"], "changed", "", "12,5", "")),
+        )
+    assert len(answers(folder / "runs/corner")) == 0
+
+
+def test_blank_lines_count_as_empty_rows(published):
+    folder, ids = published
+    told = read(folder, sheet((ids["raise"], "changed", "", "7", "")) + "\n,,,,\n")
+    assert (told["rows"], told["read"], told["empty"]) == (3, 1, 2)

@@ -180,6 +180,8 @@ def test_no_result_holds_an_endless_number(tmp_path):
         (0.000123, "0.00012"),
         (-1e-13, "0"),
         (5.0, "5"),
+        (np.inf, "–"),
+        (-np.inf, "–"),
     ],
 )
 def test_a_number_is_read_without_an_exponent(number, shown):
@@ -190,6 +192,18 @@ def test_a_shown_frame_has_shares_as_percents_and_dashes_for_what_is_missing():
     frame = pd.DataFrame({"cm_share": [0.25], "money": [1.461756e6], "why": [None], "year": [2026]})
     cells = re.findall(r"<td>(.*?)</td>", frame_html(frame))
     assert cells == ["25.0%", "1,461,756", "–", "2026"]
+
+
+def test_what_was_divided_by_nothing_is_a_dash_in_a_table_shown_or_printed():
+    frame = pd.DataFrame({"roas": [2.5, np.inf], "cost_share": [0.5, -np.inf]})
+    assert re.findall(r"<td>(.*?)</td>", frame_html(frame)) == ["2.50", "50.0%", "–", "–"]
+    assert "inf" not in frame.to_string(float_format=shown_number)
+
+
+@pytest.mark.parametrize("kind", ["Float64", "Int64", "float64", "object", "string"])
+def test_what_is_missing_is_a_dash_whatever_its_type(kind):
+    cells = re.findall(r"<td>(.*?)</td>", frame_html(pd.DataFrame({"x": [None]}, dtype=kind)))
+    assert cells == ["–"]
 
 
 def test_money_back_on_postage_is_no_return_of_goods():

@@ -242,7 +242,7 @@ def test_break_even_is_fixed_cost_over_margin_per_order_and_a_losing_order_never
     t = orders(("2026-10-01", 50.0, 18.0), ("2026-10-02", 60.0, 22.0))
     row = break_even(t, fixed=1000.0, as_of=OCTOBER, months=1).iloc[0]
     assert row["cm_per_order"] == 20 and row["orders_needed"] == pytest.approx(50)
-    assert row["safety_share"] == pytest.approx(2 / 50 - 1)
+    assert row["safety_share"] == pytest.approx((2 - 50) / 2)
     assert (
         break_even(t.assign(margin=[-1.0, -2]), fixed=1.0, as_of=OCTOBER)["status"].iloc[0]
         == "never"

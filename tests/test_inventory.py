@@ -3,6 +3,7 @@ policy would have cost.
 """
 
 import datetime as dt
+import warnings
 from dataclasses import replace
 from functools import cache
 
@@ -12,7 +13,12 @@ import pytest
 from known_demand import LAST, known_shop
 
 from playbook.chapters.inventory_planning.chasing import chase_list
-from playbook.chapters.inventory_planning.decisions import Losses, Terms, stock_decisions
+from playbook.chapters.inventory_planning.decisions import (
+    Losses,
+    Terms,
+    _chased,
+    stock_decisions,
+)
 from playbook.chapters.inventory_planning.forecast import demand_backtest, sku_weeks
 from playbook.chapters.inventory_planning.inventory import (
     OrderPolicy,
@@ -499,6 +505,20 @@ def test_the_next_point_of_service_costs_more_than_the_last():
     assert found.fill_share.is_monotonic_increasing
     assert found.step_cost.iloc[2] > found.step_cost.iloc[1]
     np.testing.assert_allclose(found.fill_share, found.aim_share, atol=0.015)
+
+
+def test_a_sku_with_two_overdue_lines_is_named_once():
+    lines = {"supplier_id": "a", "sku": ["s1", "s1", "s2", "s3"], "at_stake": [9.0, 8.0, 7.0, 6.0]}
+    chase = pd.DataFrame(lines).assign(days_late=3.0)
+    assert "first s1, s2, s3;" in _chased(chase, AS_OF, "EUR")[0]["reason"]
+
+
+def test_where_no_future_sells_service_has_no_price():
+    panel, law, held, _ = planned()
+    nothing = replace(law, shape=1e-9 * law.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert service_cash(panel, nothing, held).empty
 
 
 def test_the_replay_reaches_its_aim_and_names_what_each_policy_held_and_lost():

@@ -311,6 +311,7 @@ def test_hopeless_logs_say_what_cannot_be_known_and_still_deliver_the_rest(bad):
     ahead = customer_forecast(bad, race, traits=born)
     assert race.caveat or ahead.caveat or race.model
     fits = model_fits(purchase_history(bad, as_of=as_of))
+    assert not fits.parameters.str.contains("e[+-]", regex=True).any()
     assert (fits.is_identified | (fits.reason != "")).all() and (
         fits.parameters[~fits.is_identified] == ""
     ).all()

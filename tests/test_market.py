@@ -10,9 +10,11 @@ import pytest
 
 from playbook.chapters.market_research.decisions import market_decisions
 from playbook.chapters.market_research.market import (
+    NO_CATEGORY,
     category_verdicts,
     concentration,
     growth_by,
+    like_for_like,
     price_bands,
     price_mix,
     price_position,
@@ -62,6 +64,21 @@ def random_lines(n=3000, seed=1, categories=("tea", "pots")):
             "quantity": rng.integers(1, 4, n),
             "revenue": rng.gamma(2, 20, n).round(2),
         }
+    )
+
+
+def test_like_for_like_leaves_launches_out_and_keeps_lines_of_no_sku():
+    days = ["2024-09-02", "2025-10-02", "2026-10-05", "2026-10-06", "2026-10-07"]
+    t = lines(*[(day, f"o{n}", "a", "tea", 1, 10) for n, day in enumerate(days)])
+    kept = like_for_like(t.assign(sku=["old", "old", "old", "new", None]), as_of=AS_OF)
+    assert sorted(kept.to_pandas().order_id) == ["o0", "o1", "o2", "o4"]
+    assert (
+        len(
+            like_for_like(
+                t.assign(sku=pd.Series([None] * 5, dtype="string")), as_of=AS_OF
+            ).to_pandas()
+        )
+        == 5
     )
 
 
@@ -386,6 +403,9 @@ def test_personas_are_described_sized_and_the_same_in_any_row_order():
     found = personas(t, orders, n_resamples=3)
     assert found.described["customers_share"].tolist() == pytest.approx([0.5, 0.3, 0.2], rel=0.2)
     assert found.described["label"].tolist()[0].startswith("a")
+    ends = found.described[["low", "high"]].to_numpy()
+    size = found.described["customers_share"].to_numpy()
+    assert (ends[:, 0] <= size).all() and (size <= ends[:, 1]).all()
     assert (
         found.described["cm_share"].sum() == pytest.approx(1)
         and (found.described["frequency"].round(9) == 1).all()
@@ -520,6 +540,8 @@ def test_a_category_nobody_can_judge_yet_is_research_and_the_others_carry_a_rang
         300,
     ]
     assert rows.loc["b", "action"] == "research"
+    nowhere = verdicts.assign(category=[NO_CATEGORY, NO_CATEGORY])
+    assert market_decisions(nowhere, growth=growth, ahead=ahead, **due).empty
     # the other category loses 50: the one decided on may not claim 200 of the 150 in all
     ahead.loc["b", "mid"] = 50.0
     rows = market_decisions(verdicts, growth=growth, ahead=ahead, **due).set_index("subject")

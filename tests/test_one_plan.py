@@ -3,6 +3,7 @@ the result tables of a month where one is named in PLAYBOOK_MONTH (tests/plan_ru
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from playbook.chapters.goal_setting import goals, plan, sales
 from playbook.measures import acquisition
 from playbook.measures.acquisition import caused_shares, cost_of_new, recent_cost
 from playbook.outlook.forecast import outlook_of
+from playbook.tables import schema
 
 OWN = {"net_revenue": (1.1, 0.9), "orders": (1.3, 0.7), "aov": (0.5, 0.5)}
 NAMES = goals.TREES["traffic"]
@@ -75,6 +77,18 @@ def test_a_target_below_the_forecast_is_not_adopted_and_says_what_it_would_give_
     assert kept["given_away"] == 0
 
 
+@pytest.mark.parametrize("targets, is_kept", [(None, False), (["new_customers"], True)])
+def test_what_was_nothing_all_year_is_a_goal_only_where_the_shop_set_one(targets, is_kept):
+    own, series, _ = shop()
+    gone = (series["metric"] == "new_customers") & (series["month"] > "2025-10")
+    series = series.assign(amount=series["amount"].mask(gone, 0.0))
+    own.metrics, own.shop = series, SimpleNamespace(as_of=pd.Timestamp("2026-10-31").date())
+    own.targets = targets and pd.DataFrame({"metric": targets, "month": "2026-11", "value": 5.0})
+    sheet = sales.smart(own, ["new_customers", "orders"], ask=0.4, level=0.8)
+    assert ("new_customers" in set(sheet["metric"])) == is_kept
+    assert "orders" in set(sheet["metric"])
+
+
 def test_tree_sheet_key_results_and_rows_for_the_shop_say_one_number():
     own, series, targets = shop(own_share=0.9)
     sheet = sheet_of(own, series, targets)
@@ -117,6 +131,15 @@ def test_targets_by_category_sum_to_the_goal_and_forecasts_to_the_shops():
     assert out["forecast"].sum() == pytest.approx(by["forecast"], rel=1e-9)
     assert out["share"].sum() == pytest.approx(1)
     assert out.set_index("category")["action"].to_dict() == {"tea": "enter", "garden": "hold"}
+
+
+def test_a_shop_of_one_category_has_no_plan_by_category():
+    own, series, targets = shop(own_share=0.9)
+    rows = own.outlook.rows
+    alone = replace(own.outlook, rows=rows[rows["level"] != "category"])
+    verdicts = pd.DataFrame({"category": ["tea"], "action": ["enter"]})
+    out = plan.category_plan(alone, sheet_of(own, series, targets), verdicts=verdicts)
+    assert out.empty and list(out) == schema("goal_setting.product_plan").names
 
 
 def test_capacity_is_asked_of_the_busiest_month_at_the_goal():

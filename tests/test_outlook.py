@@ -3,6 +3,7 @@ By rule on random months, by hand where a figure can be worked out.
 """
 
 import datetime as dt
+import warnings
 from types import SimpleNamespace
 
 import ibis
@@ -14,7 +15,7 @@ from playbook.errors import PlaybookError
 from playbook.methods.coherence import Identity, coherent, shrunk_covariance
 from playbook.outlook import ahead, paths
 from playbook.outlook.forecast import outlook_of
-from playbook.outlook.history import KEY, PRODUCTS, RATIOS, identities
+from playbook.outlook.history import KEY, PRODUCTS, RATIOS, _pooled, identities
 from playbook.outlook.paths import first_origin
 
 
@@ -101,6 +102,23 @@ def test_a_young_shop_has_a_forecast_and_says_that_it_is_not_calibrated(n, statu
     assert mine["mid"].notna().all()
     assert mine.loc[mine["step"] == 1, "status"].eq(status).all()
     assert mine["low"].isna().eq(mine["status"] != "complete").all()
+
+
+def test_a_member_called_other_stands_with_the_rest_and_parts_stay_the_whole():
+    table = pd.DataFrame({"tea": 50.0, "other": 30.0, "rare": 0.01, "cups": 20.0}, index=range(14))
+    pooled = _pooled(table)
+    assert pooled.iloc[0].to_dict() == pytest.approx({"tea": 50.0, "cups": 20.0, "other": 30.01})
+    assert _pooled(table.drop(columns="rare")).equals(table.drop(columns="rare"))
+
+
+def test_what_was_not_known_for_a_year_has_no_forecast_and_warns_nobody():
+    history = months(30)
+    is_gone = (history["metric"] == "new_customers") & (history["month"] > "2025-08")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        out = outlook_of(history[~is_gone])
+    told = set(out.shop("month").index)
+    assert "new_customers" not in told and "net_revenue" in told
 
 
 def test_two_months_are_refused():

@@ -175,7 +175,7 @@ def test_the_evidence_is_the_error_over_what_came():
     )
 
 
-def decided(verdicts, trigger=40.0):
+def decided(verdicts, trigger=40.0, n_due=7):
     same = cells([40] * len(verdicts)).assign(
         verdict=verdicts,
         difference=-0.05,
@@ -188,7 +188,7 @@ def decided(verdicts, trigger=40.0):
     ).assign(verdict="returns more")
     found = {"day": trigger, "share_by_then": 0.2}
     about = {"due_on": "2026-11-14", "revisit_on": "2026-12-15"}
-    return decisions.retention_decisions(same, found, baskets, n_due=7, **about)
+    return decisions.retention_decisions(same, found, baskets, n_due=n_due, **about)
 
 
 def test_a_worse_cohort_among_the_newest_three_is_an_alarm_sized_in_customers():
@@ -211,6 +211,7 @@ def test_the_nudge_names_its_day_and_the_basket_its_usual_share():
     assert rows.loc["test nudge", "reason"].startswith("half of those who return do so by day 40;")
     assert rows.loc["test first-basket offer", "threshold"] == pytest.approx(0.2)
     assert "test nudge" not in set(decided(["better"], trigger=np.nan).action)
+    assert "test nudge" not in set(decided(["better"], n_due=0).action), "nobody to nudge"
 
 
 @pytest.mark.parametrize(

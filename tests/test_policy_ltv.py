@@ -124,8 +124,8 @@ def histories(past, day):
     return history_of(past.sort_values(["customer_id", "day_on"]), day)
 
 
-@pytest.mark.parametrize("oldest, is_calendar", [(51 * 7 - 1, True), (51 * 7, False)])
-def test_shop_time_begins_with_fifty_two_weeks_of_log(oldest, is_calendar):
+@pytest.mark.parametrize("oldest, is_calendar", [(64 * 7 - 1, True), (64 * 7, False)])
+def test_shop_time_begins_with_a_year_and_a_quarter_of_log(oldest, is_calendar):
     past = log_of(*[(k, oldest - 7 * k, 1) for k in range(20)], *[(k, 30, 1) for k in range(20)])
     origin = pd.Timestamp(AS_OF)
     assert (shop_clock(past, origin, histories(past, origin)) is CALENDAR) == is_calendar
@@ -450,3 +450,8 @@ def test_the_tempting_sum_by_hand():
 
 def test_a_level_is_held_by_so_many_standard_errors():
     assert margin_curve.normal_width(0.8) == pytest.approx(1.2816, abs=1e-4)
+
+
+def test_parameters_are_told_in_four_digits_without_an_exponent():
+    told = [ltv._four_digits(value) for value in (11253.7, 0.83481, 10.0, 1e-7)]
+    assert told == ["11250", "0.8348", "10", "0.0000001"]

@@ -49,6 +49,20 @@ def test_a_shop_without_season_keeps_the_calendars_time():
     )
 
 
+@pytest.mark.parametrize("days", [371, 420, 440])
+def test_where_the_log_begins_among_old_customers_its_first_weeks_are_no_season(days):
+    """Customers who never change: some buy every week, most a few times a year."""
+    rng = np.random.default_rng(days)
+    rate = rng.gamma(0.4, 1 / 30, 4000)[:, None]
+    who, when = np.nonzero(rng.random((4000, days)) < rate)
+    ids = np.unique(who, return_inverse=True)[1]
+    log = pd.DataFrame({"customer_id": ids, "day_on": START + pd.to_timedelta(when, "D")})
+    past, origin = until(log.assign(orders=1, money=10.0), days)
+    clock = shop_clock(past, origin, history_of(past, origin))
+    assert clock.ahead(28) == pytest.approx(28, rel=0.2)
+    assert clock.ahead(182) == pytest.approx(182, rel=0.1)
+
+
 def test_weeks_three_times_as_busy_run_three_times_as_fast():
     past, origin = until(purchases(1000, winter), 728 + 273)
     clock = shop_clock(past, origin, history_of(past, origin))

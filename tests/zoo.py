@@ -1,20 +1,22 @@
 """A zoo of shops: one small generator with switches, and the kinds it makes.
 
 `write("guests only", folder)` gives a store folder of a few hundred orders. Equal names
-give equal bytes. `KINDS` holds the switches of each kind, `cases()` the shops of
-`tests/cases/shops`, each of which came with a report.
+give equal bytes. `KINDS` holds the switches of each kind, `mixed(seed)` those of two or
+three kinds in one small shop, `cases()` the shops of `tests/cases/shops`, each of which
+came with a report.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import yaml
+from zoo_odd import ODD
 from zoo_twists import TWISTS
 
 CASES = Path(__file__).parent / "cases" / "shops"
@@ -155,7 +157,57 @@ KINDS: dict[str, Kind] = {
     "thin extras": Kind(twists=("thin_extras",)),
     "nothing costs": Kind(cost_share=0.0),
     "two customers a year": Kind(months=60, orders=70, customers=12),
+    # an adversary's: time, people, money and measurement that do not belong together
+    "late refunds": Kind(twists=("late_refunds",)),
+    "negative stock": Kind(twists=("negative_stock",)),
+    "one day a month": Kind(months=20, twists=("one_day_a_month",)),
+    "whale": Kind(twists=("whale",)),
+    "cents midway": Kind(months=16, twists=("cents_midway",)),
+    "renamed midway": Kind(months=16, twists=("renamed_midway",)),
+    "touched unpaid": Kind(twists=("touched_unpaid",)),
+    "spend elsewhere": Kind(twists=("spend_elsewhere",)),
+    "nobody treated": Kind(twists=("nobody_treated",)),
+    "bought once": Kind(twists=("bought_once",)),
+    "sale for ever": Kind(twists=("sale_for_ever",)),
+    "never received": Kind(twists=("never_received",)),
+    "fewer visits than orders": Kind(twists=("fewer_visits_than_orders",)),
+    "backwards clock": Kind(twists=("backwards_clock",)),
+    "one moment": Kind(twists=("one_moment",)),
+    "shared login": Kind(twists=("shared_login",)),
+    "many regions": Kind(twists=("many_regions",)),
+    "targets of dreams": Kind(months=16, twists=("targets_of_dreams",)),
+    "before the first refund": Kind(months=6, month="2026-01", orders=250),
 }
+#: the most orders and months of a mixed shop, and what its span is drawn from
+MOST_ORDERS, MOST_MONTHS = 260, 14
+SPANS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 14)
+
+
+def mixed(seed: int) -> Kind:
+    """A small shop with the switches of two or three kinds drawn at random, and half the
+    time a further twist: what one kind sets, another leaves or sets anew; what they lack
+    and their twists add up. Kinds that are refused, or ask for a month, are not drawn.
+    """
+    rng = np.random.default_rng([19, seed])
+    names = [name for name, kind in KINDS.items() if not kind.refused and not kind.month]
+    usual, out = Kind(), Kind(months=int(rng.choice(SPANS)), orders=int(rng.integers(30, 260)))
+    for name in rng.choice(names, int(rng.integers(2, 4)), replace=False):
+        kind = KINDS[name]
+        set_here = {f.name: getattr(kind, f.name) for f in fields(Kind)}
+        set_here = {n: v for n, v in set_here.items() if v != getattr(usual, n)}
+        for added in ("lacks", "twists"):
+            set_here[added] = tuple(dict.fromkeys((*getattr(out, added), *getattr(kind, added))))
+        set_here["settings"] = out.settings | kind.settings
+        out = replace(out, **set_here)
+    if rng.random() < 0.5:
+        more = str(rng.choice([n for n in {**TWISTS, **ODD} if n != "negative_quantities"]))
+        out = replace(out, twists=tuple(dict.fromkeys((*out.twists, more))))
+    return replace(
+        out,
+        orders=min(out.orders, MOST_ORDERS),
+        months=min(out.months, MOST_MONTHS),
+        customers=min(out.customers, MOST_ORDERS),
+    )
 
 
 def cases() -> dict[str, Path]:
@@ -193,7 +245,12 @@ def write(kind: str | Kind, folder: Path, seed: int = 0) -> Path:
         **(_points(shop, orders) if shop.points else {}),
     }
     for name in shop.twists:
-        tables = TWISTS[name](tables)
+        try:
+            tables = (TWISTS | ODD)[name](tables)
+        except (KeyError, AttributeError, IndexError):
+            # one twist took away what another would have changed
+            if len(shop.twists) == 1:
+                raise
     return _save(shop, tables, folder)
 
 

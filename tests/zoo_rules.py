@@ -30,7 +30,7 @@ SIGNED = (
     "median_width_share",
     "move_share",
     "over_naive_share",
-    # units over the break-even, as a share of it
+    # of what is sold, what could be lost before the break-even; below 0 under it
     "safety_share",
 )
 SLACK = 1e-6
@@ -106,6 +106,20 @@ def ends_in_order(month: Month) -> Iterator[str]:
                 n = int((bottom > top + SLACK * (1 + top.abs())).sum())
                 if n:
                     yield f"{name}: {n} rows with {low} above {high}"
+
+
+def intervals_hold_their_point(month: Month) -> Iterator[str]:
+    """What an interval is of lies in it."""
+    frames = {**month.tables, "predictions": month.predictions}
+    for name, table in frames.items():
+        points = [c for c in ("mid", "point", "customers_share") if c in table]
+        if not ({"low", "high"} <= set(table.columns) and points):
+            continue
+        low, high, point = (_numbers(table[c]) for c in ("low", "high", points[0]))
+        slack = SLACK * (1 + point.abs())
+        n = int(((point < low - slack) | (point > high + slack)).sum())
+        if n:
+            yield f"{name}: {points[0]} outside its own interval in {n} of {len(table)} rows"
 
 
 def shares_in_range(month: Month) -> Iterator[str]:
@@ -223,15 +237,14 @@ def reorder_rises_with_lead(month: Month) -> Iterator[str]:
 
 def known_within_the_shop(month: Month) -> Iterator[str]:
     """What known customers are expected to bring in 28 days is within what the shop is
-    expected to bring in as long, to its upper limit.
+    expected to bring in the longer of the next two months.
     """
     told, shop = month.predictions, month.get("02/forecast")
     if told.empty or shop.empty:
         return
     known = told[(told.metric == "known_customer_revenue") & (told.horizon == "28 days")]
-    # three months, or days one by one
-    ahead = shop.head(1 if len(shop) == 3 else 28)
-    most = float(ahead.high.fillna(ahead.mid * 1.5).sum())
+    # of a month not over yet the rest may lie in the next one
+    most = float(shop.mid.head(2).max())
     if len(known) and float(known.point.iloc[0]) > most * (1 + SLACK):
         yield f"{known.point.iloc[0]:.0f} of known customers, at most {most:.0f} of the shop"
 
@@ -391,6 +404,7 @@ def _headline(month: Month, metric: str) -> float | None:
 
 RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     ends_in_order,
+    intervals_hold_their_point,
     shares_in_range,
     no_infinite_number,
     numbers_are_read,

@@ -232,18 +232,19 @@ def window_sums(
         groups["decile"] = np.array([f"{k:02d}" for k in range(1, 11)]), place
     unit = max(float(each[judged].mean()), 1e-9)
     measures = {"purchases": (expected, actual, 1.0), "money": (worth, money, unit)}
-    rows = []
+    parts = []
     for kind, (names, code) in groups.items():
         n = len(names) + 1
         size = np.bincount(code + 1, minlength=n)[1:]
+        there = np.flatnonzero(size)
         for measure, (point, came, scale) in measures.items():
-            points, outcomes = (np.bincount(code + 1, v, minlength=n)[1:] for v in (point, came))
-            rows += [
-                (measure, kind, names[k], points[k], outcomes[k], scale, size[k])
-                for k in np.flatnonzero(size)
-            ]
-    columns = ["measure", "kind", "subject", "point", "actual", "unit", "n_customers"]
-    return DataFrame(rows, columns=columns)
+            sums = (np.bincount(code + 1, v, minlength=n)[1:][there] for v in (point, came))
+            same = ([told] * len(there) for told in (measure, kind, scale))
+            parts.append((*same, names[there], *sums, size[there]))
+    joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    columns = ["measure", "kind", "unit", "subject", "point", "actual", "n_customers"]
+    order = ["measure", "kind", "subject", "point", "actual", "unit", "n_customers"]
+    return DataFrame(dict(zip(columns, joined, strict=True)))[order]
 
 
 def window_losses(actual: ndarray, expected: ndarray) -> dict:

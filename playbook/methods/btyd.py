@@ -10,7 +10,7 @@ looked at. A drop-out that the data cannot show is reported as not identified.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from playbook.errors import PlaybookError
 from playbook.messages import read_yaml, say
 from playbook.methods import btyd_models
 from playbook.methods.btyd_models import MODELS, Histories, log_likelihood
-from playbook.methods.optimum import lifetimes_optimum, newton_gap
+from playbook.methods.optimum import curvature, lifetimes_optimum, newton_gap
 
 __all__ = ["PRIOR_SD", "CountFit", "fit_counts", "expected_purchases", "p_alive", "slices"]
 
@@ -188,6 +188,7 @@ class _Sample:
     model: str
     histories: Histories
     n: NDArray
+    known: dict = field(default_factory=dict, repr=False)
 
     def total(self, params: NDArray) -> float:
         """Log-likelihood of all customers."""
@@ -197,15 +198,27 @@ class _Sample:
         """Newton's estimate of the log-likelihood still to be gained (infinite off a
         maximum), and the covariance of the logs.
         """
-
-        def slope(point: NDArray) -> NDArray:
-            _, grad = log_likelihood(self.model, np.exp(point), self.histories)
-            return grad @ self.n - precision * point
-
-        gap, covariance = newton_gap(slope, np.log(params), flat=1e-6)
+        point = np.log(params)
+        gradient, curve = self._curvature(point)
+        gap, covariance = newton_gap(
+            gradient - precision * point, curve + precision * np.eye(len(point)), flat=1e-6
+        )
         low, high = _BOUNDS[self.model].T
         is_inside = ((low * 1.01 < params) & (params < high / 1.01)).all()
         return gap if is_inside else np.inf, covariance
+
+    def _curvature(self, point: NDArray) -> tuple[NDArray, NDArray]:
+        """Gradient and curvature without the prior at a point, worked out once: the
+        prior adds a known part to each.
+        """
+
+        def slope(at: NDArray) -> NDArray:
+            return log_likelihood(self.model, np.exp(at), self.histories)[1] @ self.n
+
+        key = point.tobytes()
+        if key not in self.known:
+            self.known[key] = curvature(slope, point)
+        return self.known[key]
 
     def optimum(self, *, start: CountFit | None = None, precision: float = 0.0) -> NDArray:
         """Bounded L-BFGS on the logs of the parameters; a second start where the first
@@ -307,7 +320,7 @@ def _doubts(sample: _Sample, point: NDArray, total: float, gap: float, repeaters
     share = point[3] / (point[2] + point[3])
     is_pareto = sample.model == "pareto_nbd"
     drop = np.array([0, 0, 1, -1] if is_pareto else [0, 0, share, -share])
-    immortal = replace(sample, model="nbd")
+    immortal = _Sample("nbd", sample.histories, sample.n)
     gain = 2 * (total - immortal.total(immortal.optimum()))
     if gain < _SURE_GAIN:
         doubts.append(say("methods.drop_out_not_shown", ratio=max(gain, 0)))

@@ -19,25 +19,29 @@ from numpy.typing import NDArray
 
 from playbook.messages import say
 
-__all__ = ["lifetimes_optimum", "newton_gap"]
+__all__ = ["curvature", "lifetimes_optimum", "newton_gap"]
 
 
-def newton_gap(
-    slope: Callable[[NDArray], NDArray], at: NDArray, *, flat: float
-) -> tuple[float, NDArray]:
-    """What a log-likelihood of gradient `slope` still gains beyond the point `at`, and
-    the inverse of its curvature. Infinite where the curvature is not above `flat`.
-    """
+def curvature(slope: Callable[[NDArray], NDArray], at: NDArray) -> tuple[NDArray, NDArray]:
+    """The gradient at a point, and minus its derivatives there (central differences)."""
     step = 1e-4
     moves = np.eye(len(at)) * step
     curve = -np.array([(slope(at + m) - slope(at - m)) / (2 * step) for m in moves])
+    return slope(at), curve
+
+
+def newton_gap(gradient: NDArray, curve: NDArray, *, flat: float) -> tuple[float, NDArray]:
+    """What a log-likelihood of this gradient and curvature at a point still gains beyond
+    it, and the inverse of the curvature. Infinite where the curvature is not above
+    `flat`.
+    """
     if not np.isfinite(curve).all():
         return np.inf, np.full(curve.shape, np.inf)
     size, axes = np.linalg.eigh((curve + curve.T) / 2)
     inverse = axes @ np.diag(1 / np.maximum(size, 1e-12)) @ axes.T
     if size.min() <= flat:
         return np.inf, inverse
-    return float(0.5 * slope(at) @ inverse @ slope(at)), inverse
+    return float(0.5 * gradient @ inverse @ gradient), inverse
 
 
 def lifetimes_optimum(fit: Callable[[], Any], names: Sequence[str]) -> tuple[NDArray | None, str]:

@@ -6,8 +6,10 @@ how much customers of an age buy and how busy the shop was that week (the age-pe
 model; Clayton & Schifflers 1987, Statistics in Medicine 6), found in turn until they
 settle. Ages and pauses counted in busy weeks make buy-till-you-die models, which know
 one rate for all times, hold in a seasonal shop: time transformed by its intensity is a
-plain Poisson process's (Daley & Vere-Jones 2003, ch. 7.4). Before one year of log
-nothing tells a season from what is new, and shop time is calendar time.
+plain Poisson process's (Daley & Vere-Jones 2003, ch. 7.4). The first quarter of a log
+tells no season: who seems to be won then may be an old customer, whose age explains too
+little. Before a year more nothing tells a season from what is new, and shop time is
+calendar time.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ CREDIBLE = 3
 MEMORY = 26.0
 #: weeks in a year
 YEAR = 52
+#: first weeks of a log in which customers' ages are not known well enough
+SETTLING = 13
 #: years that the clock tells ahead; beyond them a day is a day
 YEARS_AHEAD = 2
 ROUNDS = 30
@@ -82,7 +86,7 @@ def shop_clock(past: DataFrame, origin: pd.Timestamp, table: DataFrame) -> Clock
     who, back = bought.customer_id.to_numpy(), (origin - bought.day_on).dt.days.to_numpy()
     later = back < born[who]
     n = int(born.max()) // 7 + 1
-    if n < YEAR or not later.any():
+    if n < YEAR + SETTLING or not later.any():
         return CALENDAR
     first, week = born[who][later] // 7, back[later] // 7
     by_age, by_week = np.bincount(first - week, minlength=n), np.bincount(week, minlength=n)
@@ -129,10 +133,10 @@ def _busy_weeks(by_age: NDArray, by_week: NDArray, won: NDArray) -> tuple[NDArra
 
 def _season(by_week: NDArray, explained: NDArray) -> NDArray:
     """How busy each week of the year is, counted back from the origin; a year's own
-    level is not season.
+    level is not season, and the log's first weeks do not count.
     """
-    whole = len(by_week) // YEAR * YEAR
-    came, due = (part[:whole].reshape(-1, YEAR) for part in (by_week, explained))
+    whole, is_settled = len(by_week) // YEAR * YEAR, np.arange(len(by_week))[::-1] >= SETTLING
+    came, due = ((part * is_settled)[:whole].reshape(-1, YEAR) for part in (by_week, explained))
     due = due * (came.sum(axis=1) / np.maximum(due.sum(axis=1), 1e-9))[:, None]
     season = (came.sum(axis=0) + CREDIBLE) / (due.sum(axis=0) + CREDIBLE)
     season /= season.mean()

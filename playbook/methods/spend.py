@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 
 from playbook.messages import say
-from playbook.methods.optimum import lifetimes_optimum, newton_gap
+from playbook.methods.optimum import curvature, lifetimes_optimum, newton_gap
 
 __all__ = ["SpendFit", "fit_spend", "expected_spend"]
 
@@ -148,7 +148,7 @@ def _gap(point: NDArray, n: NDArray, mean: NDArray) -> float:
     def slope(at: NDArray) -> NDArray:
         return -len(n) * _loss(at, n, mean)[1]
 
-    return newton_gap(slope, point, flat=1e-9 * len(n))[0]
+    return newton_gap(*curvature(slope, point), flat=1e-9 * len(n))[0]
 
 
 def _own(n: NDArray, mean: NDArray) -> NDArray:

@@ -165,6 +165,8 @@ def _pooled(table: DataFrame) -> DataFrame:
     year = table.tail(12)
     is_small = year.sum() < LEAST_SHARE * year.to_numpy().sum()
     is_small |= (year <= 0).any()
+    # a member the shop calls so itself stands with the rest
+    is_small |= (year.columns == OTHER) & is_small.any()
     kept = table.loc[:, ~is_small]
     rest = table.loc[:, is_small].sum(axis=1)
     return kept.assign(**{OTHER: rest}) if rest.sum() > 0 else kept

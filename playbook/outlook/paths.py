@@ -100,7 +100,8 @@ def paths_of(amounts: ndarray, identities: Sequence[Identity], ratios: Sequence[
 
 def _alone(history: ndarray) -> tuple[ndarray, ndarray]:
     """One series' candidates, the mean of its last year as the last of them, and its naive
-    forecast; NaN with fewer than three months, and where a candidate needs more.
+    forecast; NaN with fewer than three months, where a candidate needs more, and of what
+    was not known for a year.
     """
     known = np.flatnonzero(np.isfinite(history))
     nothing = np.full(AHEAD, np.nan)
@@ -116,7 +117,9 @@ def _alone(history: ndarray) -> tuple[ndarray, ndarray]:
         YEAR,
         names,
     )
-    usual = np.nanmean(history[-YEAR:])
+    year = history[-YEAR:]
+    year = year[np.isfinite(year)]
+    usual = year.mean() if len(year) else np.nan
     tried = np.maximum([*mixed, np.full(AHEAD, usual)], FLOOR * usual)
     # growth needs five quarters
     tried[~np.isfinite(tried).all(axis=1)] = np.nan

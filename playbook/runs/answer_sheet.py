@@ -6,6 +6,7 @@ none of these refuses the file by its number.
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import functools
 import io
@@ -42,6 +43,8 @@ def read_sheet(path: Path) -> DataFrame:
         raise PlaybookError("runs.no_such_file", file=path)
     try:
         sheets = _read_csv(path) if path.suffix.lower() in (".csv", ".txt") else _read_book(path)
+    except PlaybookError:
+        raise
     except Exception as error:  # calamine's own kinds have no common base
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise PlaybookError(
@@ -77,21 +80,23 @@ def _read_book(path: Path) -> dict[str, DataFrame]:
 
 
 def _read_csv(path: Path) -> dict[str, DataFrame]:
-    """The file under the delimiter that gives the columns asked for."""
+    """The file under each delimiter. PlaybookError where a row
+    has more cells than there are names: which of them is the size, nobody knows.
+    """
     text = _decoded(path.read_bytes())
     frames = {}
     for delimiter in DELIMITERS:
-        given = {
-            "sep": delimiter,
-            "dtype": str,
-            "keep_default_na": False,
-            "index_col": False,
-        }
-        try:
-            frames[delimiter] = pd.read_csv(io.StringIO(text), **given)
-        except pd.errors.ParserError:
-            if not frames and delimiter == DELIMITERS[-1]:
-                raise
+        names, *rows = [*csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)] or [[]]
+        wide = [n for n, row in enumerate(rows, FIRST_ROW) if len(row) > len(names)]
+        if wide and len(names) > 1:
+            raise PlaybookError(
+                "runs.answer_row_wide",
+                file=path,
+                which=", ".join(map(str, wide[:5])),
+                rows=len(wide),
+            )
+        cells = [[*row, *[""] * len(names)][: len(names)] for row in rows]
+        frames[delimiter] = DataFrame(cells, columns=names, dtype=str)
     return frames
 
 

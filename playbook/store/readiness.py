@@ -21,6 +21,7 @@ from pandas import DataFrame
 from playbook.chapters.registry import Chapter, chapters
 from playbook.errors import PlaybookError
 from playbook.messages import label, say
+from playbook.shown import shown_number
 from playbook.store.contract import TABLES
 from playbook.store.privacy import privacy_scan
 from playbook.store.reconcile import ledger
@@ -317,4 +318,4 @@ def _dashboard_gate(walk: DataFrame) -> Gate:
 
 
 def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return shown_number(value) if isinstance(value, float) else str(value)

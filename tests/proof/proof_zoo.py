@@ -1,12 +1,14 @@
 """The zoo: every kind of shop runs a whole month by the command line.
 
-    python tests/proof/proof_zoo.py [--only WORDS] [--home proof/zoo] [--random N] [--here]
+    python tests/proof/proof_zoo.py [--only WORDS] [--home proof/zoo] [--random N [--from K]]
+        [--here]
 
 Each kind of `tests/zoo.py` and each case of `tests/cases/shops` is written and run, its
 chapters counted (done, failed, blocked sections), and the rules of `tests/zoo_rules.py`
 asked of its month. A kind whose month is published is not run again, so that a killed
-proof goes on where it was; its rules are asked each time. `--random` adds shops of the
-same kinds by other seeds. `--here` executes the notebooks in this process instead of
+proof goes on where it was; its rules are asked each time. `--random` runs N small shops
+instead, each with the switches of two or three kinds drawn at random (`zoo.mixed`), by
+the seeds from K on. `--here` executes the notebooks in this process instead of
 kernels (`tests/in_process.py`): faster by the kernels' start and nothing else.
 Exit status: kinds with nothing published, a failed chapter or a broken rule.
 """
@@ -35,21 +37,24 @@ UNFINISHED = 124  # exit status where shops are left to run
 CHAPTERS = [f"{n:02d}" for n in range(12)]
 
 
-def shops(home: Path, words: list[str], n_random: int) -> dict[str, tuple[Path, zoo.Kind]]:
+def written(home: Path, kinds: dict[str, zoo.Kind]) -> dict[str, tuple[Path, zoo.Kind]]:
     """Name -> store folder, written where it is not there yet, and its kind."""
-    kinds = {name: (name, 0) for name in zoo.KINDS}
-    names = list(zoo.KINDS)
-    kinds |= {
-        f"{names[n % len(names)]} {n + 1}": (names[n % len(names)], n + 1) for n in range(n_random)
-    }
-    found = {}
-    for name, (kind, seed) in kinds.items():
+    for name, kind in kinds.items():
         folder = home / "stores" / name
-        if any(word in name for word in words):
-            if not (folder / "store.json").exists():
-                shutil.rmtree(folder, ignore_errors=True)
-                zoo.write(kind, folder, seed=seed)
-            found[name] = folder, zoo.KINDS[kind]
+        if not (folder / "store.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            zoo.write(name if name in zoo.KINDS else kind, folder)
+    return {name: (home / "stores" / name, kind) for name, kind in kinds.items()}
+
+
+def shops(home: Path, words: list[str], seeds: range) -> dict[str, tuple[Path, zoo.Kind]]:
+    """The shops asked for: mixed ones of these seeds, else the kinds and cases whose name
+    has one of the words.
+    """
+    if seeds:
+        return written(home, {f"mixed {seed:04d}": zoo.mixed(seed) for seed in seeds})
+    kinds = {n: kind for n, kind in zoo.KINDS.items() if any(word in n for word in words)}
+    found = written(home, kinds)
     cases = {f"case {name}": folder for name, folder in zoo.cases().items()}
     plain = {n: (f, zoo.Kind()) for n, f in cases.items() if any(word in n for word in words)}
     found |= plain
@@ -135,7 +140,8 @@ def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--only", nargs="*", default=[""], help="words of the kinds' names")
     asked.add_argument("--home", type=Path, default=ROOT / "proof" / "zoo")
-    asked.add_argument("--random", type=int, default=0, help="further shops by other seeds")
+    asked.add_argument("--random", type=int, default=0, help="so many mixed shops instead")
+    asked.add_argument("--from", type=int, default=0, dest="first", help="their first seed")
     asked.add_argument("--seconds", type=float, default=1e9, help="start no shop after so many")
     asked.add_argument("--here", action="store_true", help="notebooks in this process")
     asked.add_argument("--bare", action="store_true", help="and no drawing saved")
@@ -146,7 +152,8 @@ def main() -> int:
         Figure.savefig = _not_saved
     print(f"{'kind':30s} {' '.join(CHAPTERS)}", flush=True)
     wrong, began = 0, time.perf_counter()
-    for name, (store, kind) in shops(given.home, given.only, given.random).items():
+    seeds = range(given.first, given.first + given.random)
+    for name, (store, kind) in shops(given.home, given.only, seeds).items():
         if time.perf_counter() - began > given.seconds:
             print("more to run: start again")
             return UNFINISHED

@@ -63,13 +63,14 @@ def quadrant_plot(roles: DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.yaxis.set_major_formatter("{x:.0%}")
     else:
         ax.set_yscale("log")
-    ax.legend(
-        ncols=6,
-        fontsize=8,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.15),
-        handletextpad=0.2,
-    )
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(
+            ncols=6,
+            fontsize=8,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.15),
+            handletextpad=0.2,
+        )
     return ax
 
 

@@ -28,11 +28,12 @@ def retention_decisions(
     """The chapter's decision rows.
 
     The nudge's effect is left missing: without a hold-out nobody knows it, so the row
-    asks for one. A cohort alarm is sized in customers who would be active at the
-    cohorts' usual share, with the interval of the difference.
+    asks for one; where nobody is due there is nothing to test. A cohort alarm is sized in
+    customers who would be active at the cohorts' usual share, with the interval of the
+    difference.
     """
     rows = []
-    if not math.isnan(trigger["day"]):
+    if n_due > 0 and not math.isnan(trigger["day"]):
         rows.append(
             propose(
                 "cohort_retention.nudge",

@@ -503,7 +503,7 @@ def break_even(sales_orders: Table, *, fixed: float, as_of: dt.date, months: int
         row["orders_needed"] = needed = fixed / mean
         row["needed_low"] = fixed / row["high"]
         row["needed_high"] = fixed / row["low"] if row["low"] > 0 else np.inf
-        row["safety_share"] = row["orders_now"] / needed - 1 if needed > 0 else np.nan
+        row["safety_share"] = 1 - needed / row["orders_now"]
     return frame_of("goal_setting.break_even", [row])
 
 

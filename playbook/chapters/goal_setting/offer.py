@@ -64,7 +64,12 @@ def market_place(shop: Store, results: Results, own: OwnSales | None, *, seed: i
         if growth is not None and growth["n_months"].iloc[0] == 12:
             own_year = growth.rename(columns={"revenue": "amount"})
         kept = market.like_for_like(lines, as_of=shop.as_of)
-        growth = market.growth_by(kept, as_of=shop.as_of, by="category")
+        growth = results.attempt(
+            "plan_by_category",
+            market.growth_by,
+            kept,
+            **about,
+        )
     if shop.has("prices"):
         gaps, _ = market.price_position(
             shop.prices, as_of=shop.as_of, currency=shop.currency, products=shop.get("products")
@@ -198,7 +203,7 @@ def first_range(
 
 
 def by_category(own: OwnSales, place: MarketPlace, sheet: DataFrame) -> DataFrame | None:
-    """The goal of the quarter by category."""
+    """The goal of the quarter by category; None where it has no parts to be shared among."""
     if place.growth is None or own.outlook is None:
         return None
     verdicts = market.category_verdicts(
@@ -206,4 +211,5 @@ def by_category(own: OwnSales, place: MarketPlace, sheet: DataFrame) -> DataFram
         concentrated=place.concentrated,
         margins=market.category_margins(place.lines, as_of=own.shop.as_of),
     )
-    return plan.category_plan(own.outlook, sheet, verdicts=verdicts)
+    planned = plan.category_plan(own.outlook, sheet, verdicts=verdicts)
+    return planned if len(planned) else None

@@ -23,7 +23,7 @@ from playbook.measures.metrics import METRICS
 from playbook.messages import say
 from playbook.methods import driver_tree
 from playbook.outlook.forecast import HORIZONS, Outlook
-from playbook.tables import frame_of, returns
+from playbook.tables import empty, frame_of, returns
 
 __all__ = [
     "capacity_at_goal",
@@ -214,15 +214,16 @@ def driver_swings(own: OwnSales) -> DataFrame | None:
 
 
 @returns("goal_setting.product_plan")
-def category_plan(outlook: Outlook, sheet: DataFrame, *, verdicts: DataFrame) -> DataFrame | None:
+def category_plan(outlook: Outlook, sheet: DataFrame, *, verdicts: DataFrame) -> DataFrame:
     """The quarter's goal by category: each forecast times goal over forecast, so that
-    targets sum to the goal as forecasts do to the shop's; None without categories.
+    targets sum to the goal as forecasts do to the shop's; no row where fewer than two
+    categories have a forecast.
 
     `verdicts`: what chapter 01 says of each category.
     """
     parts = outlook.parts("net_revenue", "category", "quarter").reset_index()
     if parts.empty:
-        return None
+        return empty("goal_setting.product_plan")
     target = parts["mid"] * goal_factor(sheet, outlook, "quarter")
     action = parts["member"].map(verdicts.set_index("category")["action"]).fillna("hold")
     plan = parts.rename(columns={"member": "category", "mid": "forecast"}).assign(

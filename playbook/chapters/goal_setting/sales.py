@@ -155,11 +155,16 @@ def ready_forecasts(own: OwnSales) -> dict[str, dict[str, Forecast]]:
 
 
 def smart(own: OwnSales, kinds: list[str], *, ask: float, level: float) -> DataFrame:
-    """Goals on these metrics over every horizon, with a chance beside each."""
+    """Goals on these metrics over every horizon, with a chance beside each. What was
+    nothing all year is no goal, unless the shop set itself one.
+    """
     ratios = own.drivers.melt("month", var_name="metric", value_name="amount")
     series = pd.concat([own.metrics, ratios]).drop_duplicates(["metric", "month"])
+    year = series.sort_values("month").groupby("metric").tail(12)
+    alive = set(year.loc[year["amount"] != 0, "metric"])
+    alive |= set() if own.targets is None else set(own.targets["metric"])
     return goals.smart_sheet(
-        series[series["metric"].isin(kinds)],
+        series[series["metric"].isin(alive & set(kinds))],
         as_of=own.shop.as_of,
         targets=own.targets,
         ask=ask,

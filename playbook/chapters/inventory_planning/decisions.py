@@ -162,7 +162,9 @@ def _chased(chase: DataFrame, as_of: dt.date, currency: str) -> list[dict[str, o
             due_on=as_of + dt.timedelta(days=1),
             revisit_on=as_of + dt.timedelta(days=7),
             currency=currency,
-            skus=", ".join(mine.sort_values("at_stake", ascending=False).sku.head(3)),
+            skus=", ".join(
+                mine.sort_values("at_stake", ascending=False).sku.drop_duplicates().head(3)
+            ),
         )
         for supplier, mine in by_supplier
     ]

@@ -241,7 +241,7 @@ def service_cash(
     aims: Sequence[float] = SERVICE_AIMS,
 ) -> DataFrame:
     """What the next point of service costs, by fresh draws (not those that set the
-    levels). Skus without cost, lead time or a sale are out.
+    levels). Skus without cost, lead time or a sale are out; no row where no future sells.
     """
     goods, is_sold = supply.of(panel), panel.units.sum(axis=1) > 0
     ok = (goods.lead_days.notna() & (goods.unit_cost > 0)).to_numpy() & is_sold
@@ -260,6 +260,8 @@ def service_cash(
         )
         for seed in (SEED, SEED + 1)
     )
+    if not (window > 0).any():
+        return empty("inventory_planning.service_cash")
     rows = []
     for aim in aims:
         group = np.zeros(len(goods))

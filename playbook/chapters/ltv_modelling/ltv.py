@@ -204,11 +204,16 @@ def model_fits(history: DataFrame) -> DataFrame:
                 fit.is_converged,
                 fit.is_identified,
                 gap,
-                ", ".join(f"{k} {v:.4g}" for k, v in shown.items()),
+                ", ".join(f"{k} {_four_digits(v)}" for k, v in shown.items()),
                 fit.reason,
             )
         )
     return frame_of("ltv_modelling.models", rows)
+
+
+def _four_digits(value: float) -> str:
+    """Four significant digits, without an exponent."""
+    return np.format_float_positional(value, 4, fractional=False, trim="-")
 
 
 def ltv_table(

@@ -9,7 +9,8 @@ their own, printed by notebook 05.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -171,8 +172,12 @@ class _Competition:
     ) -> None:
         self.customers, self.is_judged, self.horizons = customers, is_judged, horizons_days
         self.models = Candidates(shop_past.history_of, shop_past.known_traits(customers))
+        channel = _channels(customers)
+        is_known = channel is not None
+        self.channels = np.unique(channel.to_numpy(str), return_inverse=True) if is_known else None
         self.losses: list[dict] = []
         self.bands: list[DataFrame] = []
+        self._grouped: dict = {}
 
     def predict(self, past: DataFrame, origin: Timestamp) -> tuple:
         """The origin, histories as of then with expected money per purchase (`each`),
@@ -198,7 +203,7 @@ class _Competition:
         actual = np.bincount(who[is_order], minlength=n)[ids].astype(float)
         money = np.bincount(who, future.money.fillna(0).to_numpy(), minlength=n)[ids]
         sizes = {"each": table.each, "actual": actual, "money": money}
-        judged, groups, parts = self.is_judged[ids], self._groups(table), []
+        judged, groups, parts = self.is_judged[ids], self._groups(origin, table), []
         for model, expected in purchases[horizon].items():
             expected = expected.to_numpy(float)
             customers = DataFrame(sizes | {"expected": expected})
@@ -210,17 +215,19 @@ class _Competition:
                 self.bands.append(shop_past.count_by_band(*came).assign(**key))
         return pd.concat(parts, ignore_index=True)
 
-    def _groups(self, table: DataFrame) -> dict[str, tuple[ndarray, ndarray]]:
+    def _groups(self, origin: Timestamp, table: DataFrame) -> dict[str, tuple[ndarray, ndarray]]:
         """Kind -> names, and each customer's place in them: judged customers by month
-        of first order, all by channel.
+        of first order, all by channel. The same for every horizon of an origin.
         """
-        ids = table.customer_id.to_numpy()
-        months, code = shop_past.month_codes(table.first_on)
-        groups = {"cohort": (months, np.where(self.is_judged[ids], code, -1))}
-        channel = _channels(self.customers)
-        if channel is not None:
-            groups["channel"] = np.unique(channel.to_numpy(str)[ids], return_inverse=True)
-        return groups
+        if origin not in self._grouped:
+            ids = table.customer_id.to_numpy()
+            months, code = shop_past.month_codes(table.first_on)
+            groups = {"cohort": (months, np.where(self.is_judged[ids], code, -1))}
+            if self.channels is not None:
+                names, places = self.channels
+                groups["channel"] = names, places[ids]
+            self._grouped = {origin: groups}
+        return self._grouped[origin]
 
 
 def played_windows(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> DataFrame:
@@ -315,7 +322,7 @@ class CustomerForecast:
     are worth in the next 28, 56 and 91 days. `curve`: the count model that tells shares
     of a horizon, in the time of `clock` (the calendar's unless the champion knows
     seasons); `spend`: the money model; `caveat`: what to read with it, empty when all
-    is well.
+    is well; `most`: horizon -> what the shop is expected to bring and its upper limit.
     """
 
     customers: DataFrame
@@ -327,6 +334,7 @@ class CustomerForecast:
     curve: CountFit
     spend: SpendFit
     caveat: str
+    most: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def unit(self) -> float:
@@ -485,4 +493,17 @@ def longest_intervals(rows: DataFrame, forecast: CustomerForecast, days: int) ->
             high=np.nan,
             status=evidence.NOT_YET,
         )
-    return out
+    return _at_most(out, *forecast.most.get(days, ()))
+
+
+def _at_most(rows: DataFrame, expected: float = np.inf, high: float = np.inf) -> DataFrame:
+    """Rows of which the total is no more than the shop's, nor its upper limit than its."""
+    is_total = rows["kind"] == "total"
+    high = max(expected, np.nan_to_num(high, nan=np.inf))
+    ends = {"low": expected, "mid": expected, "high": high}
+    return rows.assign(
+        **{
+            name: rows[name].mask(is_total & (rows[name] > most), most)
+            for name, most in ends.items()
+        }
+    )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
+from playbook.chapters.market_research.market import NO_CATEGORY
 from playbook.decisions import decision_rows, propose
 from playbook.messages import say
 
@@ -66,6 +67,8 @@ def _claims(verdicts: DataFrame, ahead: DataFrame | None) -> DataFrame:
 def _categories(
     verdicts: DataFrame, revenue: Series, claims: DataFrame, currency: str
 ) -> list[dict[str, Any]]:
+    # goods without a category are no market
+    verdicts = verdicts[verdicts.category != NO_CATEGORY]
     is_open = verdicts.action == "research"
     rows = []
     for verdict in verdicts[~is_open].itertuples():
@@ -124,7 +127,7 @@ def _persona(people: DataFrame) -> dict[str, Any]:
     return propose(
         "market_research.serve_first",
         f"{best['persona']} {best['label']}",
-        size=best.customers,
+        size=float(round(best.customers)),
         confidence="high" if best.stability > STABLE else "low",
         evidence_metric=worth,
         evidence_value=best[worth],

@@ -104,7 +104,8 @@ def _within(table: ibis.Table, start: Timestamp, stop: Timestamp) -> Value:
 
 def like_for_like(lines: Table, *, as_of: dt.date, months: int = 12) -> ibis.Table:
     """The lines of goods that were on sale when the months compared with began: sold by
-    the end of the first of them. What was launched since is growth of another kind.
+    the end of the first of them. What was launched since is growth of another kind; lines
+    without a sku stay.
     """
     rows, _periods = _compared(lines, as_of, months)
     begun = rows.filter(~_.is_now).ordered_on.min().to_pandas()
@@ -113,7 +114,8 @@ def like_for_like(lines: Table, *, as_of: dt.date, months: int = 12) -> ibis.Tab
     latest = (Timestamp(begun) + LAUNCH_DAYS).date()
     table = expression(lines)
     first = table.group_by("sku").aggregate(first_on=_.ordered_on.min())
-    return table.semi_join(first.filter(_.first_on <= ibis.literal(latest)), "sku")
+    old = first.filter(_.first_on <= ibis.literal(latest), _.sku.notnull())
+    return table.filter(table.sku.isnull() | table.sku.isin(old.sku))
 
 
 def growth_by(

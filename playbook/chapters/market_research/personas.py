@@ -444,10 +444,9 @@ def personas(
         }
     )
     low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    described = DataFrame(
-        {"customers_share": classes.shares, "low": low, "high": high},
-        names,
-    )
+    # resamples may centre elsewhere; an interval holds what it is of
+    ends = {"low": np.minimum(low, classes.shares), "high": np.maximum(high, classes.shares)}
+    described = DataFrame({"customers_share": classes.shares, **ends}, names)
     described["stability"] = stability
     described = described.join(_value(member, expression(orders)))
     described = described.join(_favourites(profile)).rename_axis("persona").reset_index()
