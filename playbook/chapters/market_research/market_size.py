@@ -69,8 +69,8 @@ def size_gap(size: DataFrame, own: float = np.nan) -> DataFrame:
 
     Verdict: `meet` where the ranges overlap, `apart` where they do not (one of the two is
     wrong, and no plan should rest on either), `one way only`. `own_is`: `within` either
-    range, `above` or `below` both, `between` them; missing without own sales. What a shop can win, less
-    than what it sells already, is a wrong range.
+    range, `above` or `below` both, `between` them; missing without own sales. A shop that
+    can win less than it sells already has a wrong range.
     """
     ways = {way: part.set_index("measure") for way, part in size.groupby("approach")}
     bottom, top = (ways.get(way) for way in ("bottom-up", "top-down"))
