@@ -524,13 +524,14 @@ def audience(
     from playbook.sources.audience import write_audience
 
     where = store or DEFAULT_STORE
-    folder, members = segment_members(where, month, runs)
+    folder, members, elsewhere = segment_members(where, month, runs)
     report = write_audience(
         segment,
         contacts,
         to,
         store=folder,
         members=members,
+        held_out=elsewhere,
     )
     _say(report.as_dict(), as_json, "\n".join(report.lines()))
 
