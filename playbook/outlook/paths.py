@@ -24,7 +24,8 @@ YEAR = 12
 MIXED = ("level", "trend", "growth")
 #: steps whose errors tell how series err together
 NEAR_STEPS = 3
-#: share of a series' usual month below which no forecast falls
+#: share of a series' usual month below which no forecast falls; nor does one rise above
+#: the usual month over it
 FLOOR = 0.01
 
 
@@ -106,7 +107,9 @@ def _alone(history: ndarray) -> tuple[ndarray, ndarray]:
     year = history[-YEAR:]
     year = year[np.isfinite(year)]
     is_told = bool(known) and len(year) > 0
-    path = np.maximum(np.mean(known, axis=0), FLOOR * year.mean()) if is_told else nothing
+    path = np.mean(known, axis=0) if is_told else nothing
+    if is_told:
+        path = np.clip(path, FLOOR * year.mean(), year.mean() / FLOOR)
     return path, np.where(np.isfinite(season), season, last)
 
 
@@ -121,8 +124,8 @@ def _spread(base: ndarray, actual: ndarray, ends: ndarray, now: int) -> ndarray:
 
 
 def _log_errors(actual: ndarray, point: ndarray) -> ndarray:
-    """Log of actual to forecast; NaN where either is not above zero."""
-    is_positive = (actual > 0) & (point > 0)
+    """Log of actual to forecast; NaN where either is not above zero, or has no end."""
+    is_positive = (actual > 0) & (point > 0) & np.isfinite(actual) & np.isfinite(point)
     return np.log(np.where(is_positive, actual, np.nan) / np.where(is_positive, point, 1.0))
 
 
