@@ -33,6 +33,7 @@ from playbook.chapters.inventory_planning.ordering import (
 )
 from playbook.chapters.inventory_planning.supply import Supply, days_of_stock, named
 from playbook.errors import PlaybookError
+from playbook.given import dated
 from playbook.measures.demand_panel import ISSUES, DemandPanel, money_weight
 from playbook.messages import say
 from playbook.methods.demand import DemandLaw
@@ -155,6 +156,7 @@ def order_policy(
     )
 
 
+@dated
 def reorder(
     panel: DemandPanel,
     law: DemandLaw,
@@ -239,9 +241,11 @@ def service_cash(
     *,
     review_days: int = 7,
     aims: Sequence[float] = SERVICE_AIMS,
+    seed: int = SEED,
 ) -> DataFrame:
-    """What the next point of service costs, by fresh draws (not those that set the
-    levels). Skus without cost, lead time or a sale are out; no row where no future sells.
+    """What the next point of service costs, by fresh draws (`seed` + 1; not those that set
+    the levels, `seed`). Skus without cost, lead time or a sale are out; no row where no
+    future sells.
     """
     goods, is_sold = supply.of(panel), panel.units.sum(axis=1) > 0
     ok = (goods.lead_days.notna() & (goods.unit_cost > 0)).to_numpy() & is_sold
@@ -253,12 +257,12 @@ def service_cash(
     lot = goods[["pack_units", "min_order_units"]].max(axis=1).to_numpy(float)
     set_on, (before, window) = (
         law.windows(
-            supply.lead_draws(goods, DRAWS, seed),
+            supply.lead_draws(goods, DRAWS, one),
             review_days,
             n_draws=DRAWS,
-            seed=seed,
+            seed=one,
         )
-        for seed in (SEED, SEED + 1)
+        for one in (seed, seed + 1)
     )
     if not (window > 0).any():
         return empty("inventory_planning.service_cash")
@@ -330,6 +334,7 @@ def overstock(
     )
 
 
+@dated
 def projection(
     plan: Reorder,
     sku: str,

@@ -20,6 +20,7 @@ from ibis import Table
 from numpy import ndarray
 from pandas import DataFrame, Series, Timestamp
 
+from playbook.given import dated, reads
 from playbook.measures.demand_panel import ISSUES, DemandPanel, issue_rows, unit_margin
 from playbook.messages import say
 from playbook.methods.demand import DemandLaw
@@ -103,6 +104,8 @@ def days_of_stock(goods: DataFrame, law: DemandLaw, *, days: int = COVER_DAYS) -
     return np.minimum(held / np.maximum(daily, 1e-6), MOST_DAYS)
 
 
+@reads(stock="sku day_on on_hand")
+@dated
 def supply(
     stock: Table | None,
     *,
