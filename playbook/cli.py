@@ -188,6 +188,9 @@ class RunOptions:
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="name=value; repeatable")
     ] = None
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="also one page to mail, all chapters inside")
+    ] = False
     as_json: JsonOption = False
 
 
@@ -219,6 +222,22 @@ def run(asked: RunOptions) -> None:
         print(hidden(_json({"runs": results}, indent=1)))
     statuses = {result["status"] for result in results}
     raise typer.Exit(1 if 1 in statuses else max(statuses, default=0))
+
+
+@app.command("single-file")
+def single_file(
+    month: Annotated[Path, typer.Argument(help="a month's folder, such as runs/shop/2026-10")],
+    to: Annotated[
+        Path | None, typer.Option(help="the page; SHOP-MONTH.html in the folder when left out")
+    ] = None,
+) -> None:
+    """A published month as one page that can be mailed: all chapters inside, opens offline.
+
+    Example: playbook single-file runs/shop/2026-10 --to month.html
+    """
+    from playbook.runs.single_file import write_single_file
+
+    print(write_single_file(month, to))
 
 
 @app.command("open")
@@ -505,13 +524,14 @@ def audience(
     from playbook.sources.audience import write_audience
 
     where = store or DEFAULT_STORE
-    folder, members = segment_members(where, month, runs)
+    folder, members, elsewhere = segment_members(where, month, runs)
     report = write_audience(
         segment,
         contacts,
         to,
         store=folder,
         members=members,
+        held_out=elsewhere,
     )
     _say(report.as_dict(), as_json, "\n".join(report.lines()))
 
@@ -558,6 +578,19 @@ def demo(
         as_json,
         f"{folder}\nRun it with: playbook run --store {folder}",
     )
+
+
+@app.command()
+def skill(
+    folder: Annotated[Path, typer.Argument(help="where the assistant looks for its skills")],
+) -> None:
+    """A skill for coding assistants: how to work with a shop's data by this package.
+
+    Example: playbook skill ~/.skills
+    """
+    from playbook.skill import install_skill
+
+    print(install_skill(folder))
 
 
 learn = typer.Typer(
@@ -722,7 +755,7 @@ def _run_store(store: str, asked: RunOptions, parameters: dict[str, str]) -> lis
             ran = run_month(
                 store, month=month, wish=wish, how=dataclasses.replace(how, is_replay=is_replay)
             )
-            results.append(summary(ran))
+            results.append(summary(ran) | _one_page(ran, asked.single_file))
             if console:
                 console.print(
                     _outcome(ran),
@@ -737,6 +770,15 @@ def _run_store(store: str, asked: RunOptions, parameters: dict[str, str]) -> lis
         about = {"store": _told(store), "month": asked.month, "status": 1}
         results.append(about | {"error": _reason(refusal)})
     return results
+
+
+def _one_page(ran: Run, is_wanted: bool) -> dict[str, str]:
+    """The month as one page beside its pack, where that was asked for, and its place."""
+    if not is_wanted:
+        return {}
+    from playbook.runs.single_file import write_single_file
+
+    return {"single_file": str(write_single_file(ran.folder))}
 
 
 def _months(store: str, asked: RunOptions) -> list[tuple[str | None, bool]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import datetime as dt
-import difflib
 import functools
 import re
 import zoneinfo
@@ -20,6 +19,7 @@ from typing import Any
 import yaml
 
 from playbook.errors import PlaybookError
+from playbook.given import nearest
 from playbook.messages import read_yaml, say
 from playbook.store.contract import TABLES
 from playbook.written import day_written, numbers_written
@@ -89,8 +89,8 @@ def _known() -> dict[str, str]:
 def _checked(name: Any, value: Any, path: Path) -> Any:
     """The value of one setting in its type; a setting left empty is as if not there."""
     if name not in _known():
-        near = difflib.get_close_matches(str(name), _known(), n=1)
-        meant = say("store.setting_meant", name=near[0]) if near else ""
+        near = nearest(str(name), _known())
+        meant = say("store.setting_meant", name=near) if near else ""
         known = ", ".join(_known())
         raise PlaybookError(
             "store.unknown_setting",
@@ -194,6 +194,16 @@ def _names(value: Any) -> dict[Any, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def _shares(value: Any) -> dict[str, float] | None:
+    """Names with numbers above 0."""
+    if not isinstance(value, dict):
+        return None
+    numbers = numbers_written([str(v) for v in value.values()])
+    is_share = [n is not None and 0 < n < float("inf") for n in numbers]
+    names = [str(name) for name in value]
+    return dict(zip(names, map(float, numbers), strict=True)) if all(is_share) else None
+
+
 #: kind of a setting -> its value in the right type, None for one that is not of the kind
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "text": _text,
@@ -208,4 +218,5 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "currency": _currency,
     "zone": _zone,
     "names": _names,
+    "shares": _shares,
 }

@@ -22,11 +22,12 @@ from pandas import DataFrame, Timestamp
 
 from playbook.chapters.registry import room_facts
 from playbook.errors import PlaybookError
+from playbook.given import dated, reads
 from playbook.measures.customer_windows import MONEY, purchase_history
 from playbook.messages import say
 from playbook.methods.clusters import stable_clusters
 from playbook.methods.experiment import sample_size
-from playbook.methods.hashing import hash_places
+from playbook.methods.hashing import arms
 from playbook.store import expression
 from playbook.tables import empty, frame_of, returns, schema
 
@@ -105,6 +106,8 @@ def _gaps(customer_days: Table, as_of: date) -> ndarray:
     return np.repeat(counts.gap.to_numpy(), counts.n.to_numpy())
 
 
+@reads(customer_days="customer_id day_on orders {basis}")
+@dated
 def rfm(customer_days: Table, *, as_of: date, basis: str = "revenue") -> RfmResult:
     """Scores and value segment of every customer with a purchase up to `as_of`; sorted
     by customer_id.
@@ -294,6 +297,7 @@ def migration(before: RfmResult, after: RfmResult) -> DataFrame:
     return moves.assign(amount=moves.amount_after - moves.amount_before).reset_index()
 
 
+@dated
 def month_moves(
     customer_days: Table,
     now: RfmResult,
@@ -447,11 +451,10 @@ def audience_list(result: RfmResult, actions: DataFrame) -> DataFrame:
     """
     people = result.customers[["customer_id", "segment", "action"]]
     share = people.segment.map(actions.set_index("segment").holdout_share).fillna(0.5)
-    place = hash_places(people.customer_id) % 10_000
-    is_out = place < share.to_numpy(float) * 10_000
-    return people.assign(arm=np.where(is_out, "holdout", "treat"))
+    return people.assign(arm=arms(people.customer_id, share.to_numpy(float)))
 
 
+@dated
 def segment_headline(
     customer_days: Table,
     *,
