@@ -318,7 +318,7 @@ class Lesson:
         return self._reply(number, "not attempted", self._say("not_attempted"))
 
     def _not_applicable(self, number: str, reason: NotApplicable) -> Reply:
-        told = f"{self._say('not_applicable')}. {reason.why.tell(self.language)}"
+        told = self._say("not_applicable", why=reason.why.tell(self.language))
         return self._reply(number, "not applicable", told)
 
     def _reply(self, number: str, status: str, told: str, slip: str = "") -> Reply:
