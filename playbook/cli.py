@@ -16,6 +16,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -523,13 +524,14 @@ def audience(
     from playbook.sources.audience import write_audience
 
     where = store or DEFAULT_STORE
-    folder, members = segment_members(where, month, runs)
+    folder, members, elsewhere = segment_members(where, month, runs)
     report = write_audience(
         segment,
         contacts,
         to,
         store=folder,
         members=members,
+        held_out=elsewhere,
     )
     _say(report.as_dict(), as_json, "\n".join(report.lines()))
 
@@ -594,10 +596,13 @@ def skill(
 learn = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Training: start a course, see progress, print a record.",
+    help="Training: start a course, see progress, mark answers, print a record.",
 )
 app.add_typer(learn, name="learn")
 LearnerArgument = Annotated[str, typer.Argument(help="the learner's name, as in the notebooks")]
+LearnLangOption = Annotated[
+    Lang | None, typer.Option("--lang", help="en or zh; left out, the language in use")
+]
 
 
 @learn.command("start")
@@ -623,26 +628,29 @@ def learn_start(
         into,
         lang=lang,
     )
-    print(f"{len(names)} notebooks in {folder}\n{say('training.pace')}")
-    first = folder / names[0]
-    print(
-        f"{_needs_address(store or DEFAULT_STORE)}Open the first with: python -m jupyterlab {first}"
-    )
+    with _speaking(Lang.zh if lang == "zh" else Lang.en):
+        print(say("training.course_ready", n=len(names), folder=folder))
+        print(say("training.pace"))
+        opening = say("training.open_the_first", first=folder / names[0])
+    print(f"{_needs_address(store or DEFAULT_STORE)}{opening}")
 
 
 @learn.command("status")
-def learn_status(learner: LearnerArgument, as_json: JsonOption = False) -> None:
+def learn_status(
+    learner: LearnerArgument, as_json: JsonOption = False, lang: LearnLangOption = None
+) -> None:
     """How far a learner is: competency by chapter and level, points, what comes next.
 
     Example: playbook learn status ann
     """
     from playbook.training.progress import status, status_text
 
-    _say(
-        status(learner) if as_json else {},
-        as_json,
-        "" if as_json else status_text(learner),
-    )
+    with _speaking(lang):
+        _say(
+            status(learner) if as_json else {},
+            as_json,
+            "" if as_json else status_text(learner),
+        )
 
 
 @learn.command("report")
@@ -651,19 +659,73 @@ def learn_report(
     to: Annotated[
         Path | None, typer.Option(help="the page to write; NAME-record.html when left out")
     ] = None,
+    lang: LearnLangOption = None,
 ) -> None:
     """A page to print for the mentor: competency, rubric with room for the mentor's
-    points, exercises, cases, games.
+    points, answers to mark, exercises, cases, games.
 
     Example: playbook learn report ann --to ann.html
     """
-    from playbook.training.learners import learner_file
     from playbook.training.progress import record_page
 
-    path = to or Path(f"{learner_file(learner).stem}-record.html")
+    with _speaking(lang):
+        _write_page(learner, to, "record", record_page(learner))
+
+
+@learn.command("progress")
+def learn_progress(
+    learner: LearnerArgument,
+    to: Annotated[
+        Path | None, typer.Option(help="the page to write; NAME-progress.html when left out")
+    ] = None,
+    lang: LearnLangOption = None,
+) -> None:
+    """The learner's own page: how far, what comes next, what the mentor said, tries.
+
+    Example: playbook learn progress ann --lang zh
+    """
+    from playbook.training.progress import progress_page
+
+    with _speaking(lang):
+        _write_page(learner, to, "progress", progress_page(learner))
+
+
+@learn.command("mark")
+def learn_mark(
+    learner: LearnerArgument,
+    number: Annotated[str, typer.Argument(help="the thought question, such as 06.6")],
+    given: Annotated[str, typer.Argument(metavar="MARK", help="passed or again")],
+    words: Annotated[str, typer.Option(help="what was good, or what is missing")] = "",
+    mentor: Annotated[str, typer.Option(help="who marks it")] = "",
+    lang: LearnLangOption = None,
+) -> None:
+    """A mentor's mark of an answer in words: passed, or again with what is missing.
+
+    Example: playbook learn mark ann 06.6 again --words "no stop rule" --mentor Bo
+    """
+    from playbook.messages import label, say
+    from playbook.training.progress import mark
+
+    with _speaking(lang):
+        mark(learner, number, given, words=words, mentor=mentor)
+        told = label("record", given)
+        print(say("training.marked", learner=learner, number=number, given=told))
+
+
+def _write_page(learner: str, to: Path | None, name: str, page: str) -> None:
+    from playbook.training.learners import learner_file
+
+    path = to or Path(f"{learner_file(learner).stem}-{name}.html")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(record_page(learner), encoding="utf-8")
+    path.write_text(page, encoding="utf-8")
     print(path)
+
+
+def _speaking(lang: Lang | None) -> AbstractContextManager[None]:
+    """Speak this language for a while; the one in use where none is named."""
+    from playbook.messages import speaking
+
+    return speaking(lang.value) if lang else nullcontext()
 
 
 def _run_store(store: str, asked: RunOptions, parameters: dict[str, str]) -> list[dict[str, Any]]:

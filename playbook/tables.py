@@ -1,7 +1,8 @@
 """The schema of result tables: one home for a table's grain and columns.
 
 A chapter's tables stand under `tables` in its `chapter.yaml`, those of another room in
-its `tables.yaml`: a grain and, column by column, what it holds. From there come the
+its `tables.yaml`: a grain and, column by column, what it holds; or, under `like`, the
+table whose columns it has. From there come the
 docstring of the function that makes the table (`returns`), its empty frame (`empty`) and
 the test of its columns.
 """
@@ -13,7 +14,7 @@ import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pandas import DataFrame
@@ -63,6 +64,8 @@ def schema(name: str) -> Schema:
     """The schema of `room.table`; KeyError where the room describes no such table."""
     room, _, table = name.partition(".")
     facts = _tables(room)[table]
+    if "like" in facts:
+        return replace(schema(facts["like"]), name=name, grain=facts["grain"])
     return Schema(
         name,
         facts["grain"],

@@ -35,6 +35,7 @@ def broken(month: Path) -> pd.DataFrame:
     compared, the largest relative gap, is_broken.
     """
     rows = [*_goal_rules(month), *_forecast_rules(month), *_channel_rules(month), *_verbs(month)]
+    rows += [*_verdict_rules(month), *_calendar_rules(month), *_people_rules(month)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -123,6 +124,60 @@ def _channel_rules(month: Path) -> list[tuple]:
     rows.append(
         equal("cost behind payback", whole, pnl.set_index("channel")["ncac"], ("05 payback", "03"))
     )
+    return rows
+
+
+def _verdict_rules(month: Path) -> list[tuple]:
+    """One row signs for a channel, and it follows the combined estimate."""
+    both, rows = table(month, "03", "combined"), []
+    signed = [part for n in range(12) if (part := decisions(month, f"{n:02d}")) is not None]
+    signed = pd.concat([p for p in signed if len(p)], ignore_index=True) if signed else None
+    if both is None or signed is None:
+        return []
+    own = signed[signed["subject_type"] == "channel"]
+    is_twice = bool(own["subject"].duplicated().any())
+    rows.append(("one row a channel", "all decisions", "", len(own), np.nan, is_twice))
+    verdict = own["subject"].map(both.set_index("channel")["verdict"])
+    is_against = (own["action"] == "pause") & (verdict != "loses")
+    is_against |= (own["action"] == "raise") & verdict.isin(["loses", "not judged"])
+    words = ("03 decisions", "03 combined")
+    rows.append(("the combined verdict signs", *words, len(own), np.nan, bool(is_against.any())))
+    cost = both.set_index("channel")["ncac"]
+    there = table(month, "03", "channel_pnl").set_index("channel")["ncac"]
+    rows.append(equal("cost of a customer, combined", cost, there, ("03 combined", "03")))
+    return rows
+
+
+def _calendar_rules(month: Path) -> list[tuple]:
+    """The weeks ahead add up to the quarter's forecast."""
+    weeks, smart = table(month, "02", "calendar_ahead"), table(month, "02", "smart")
+    if weeks is None or smart is None or weeks.empty:
+        return []
+    quarter = smart[(smart["metric"] == "orders") & (smart["horizon"] == "quarter")]
+    there = quarter.set_index("horizon")["forecast"].astype(float)
+    here = pd.Series({"quarter": weeks["orders"].sum()})
+    return [equal("weeks add up to the quarter", here, there, ("02 calendar_ahead", "02 smart"))]
+
+
+def _people_rules(month: Path) -> list[tuple]:
+    """No customer twice, and no list speaks to whom another holds out."""
+    vip, audience = table(month, "05", "vip"), table(month, "06", "audience")
+    reminder, people = table(month, "04", "nudge_list"), table(month, "11", "people")
+    rows = []
+    lists = {"05 vip": vip, "04 nudge_list": reminder, "06 audience": audience}
+    known = {name: part for name, part in lists.items() if part is not None}
+    if people is None:
+        return rows
+    is_twice = bool(people["customer_id"].duplicated().any())
+    rows.append(("no customer twice", "11 people", "", len(people), np.nan, is_twice))
+    arms = people.set_index("customer_id")
+    n, is_broken = 0, False
+    for name, part in known.items():
+        mine = arms[arms["chapter"] == name[:2]].join(part.set_index("customer_id"), rsuffix="_own")
+        n, is_broken = n + len(mine), is_broken or bool((mine["arm"] != mine["arm_own"]).any())
+    everybody = set().union(*(set(part["customer_id"]) for part in known.values()))
+    is_broken |= everybody != set(arms.index)
+    rows.append(("hold-outs are kept", "11 people", "04, 05, 06", n, np.nan, is_broken))
     return rows
 
 

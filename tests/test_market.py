@@ -20,7 +20,7 @@ from playbook.chapters.market_research.market import (
     price_position,
     with_category,
 )
-from playbook.chapters.market_research.market_size import market_size, size_steps
+from playbook.chapters.market_research.market_size import market_size, size_gap, size_steps
 from playbook.chapters.market_research.personas import (
     bought_together,
     habits,
@@ -548,3 +548,28 @@ def test_a_category_nobody_can_judge_yet_is_research_and_the_others_carry_a_rang
     assert rows.loc["a", "expected_effect"] == pytest.approx(150)
     rows = market_decisions(verdicts, growth=growth, **due).set_index("subject")
     assert pd.isna(rows.loc["a", "expected_effect"])
+
+
+def sizes(**ranges):
+    """measure and way -> (low, mid, high)."""
+    rows = [(name.split("_")[0], name.split("_")[1], *ends) for name, ends in ranges.items()]
+    columns = ["measure", "approach", "low", "mid", "high"]
+    way = {"top": "top-down", "bottom": "bottom-up"}
+    return pd.DataFrame(rows, columns=columns).replace({"approach": way})
+
+
+def test_two_ways_that_do_not_overlap_are_apart_and_own_sales_have_their_place():
+    size = sizes(
+        TAM_bottom=(50, 90, 140),
+        TAM_top=(600, 900, 1200),
+        SOM_bottom=(1, 2, 5),
+        SOM_top=(5, 20, 60),
+        SAM_top=(7, 8, 9),
+    )
+    out = size_gap(size, 6.0).set_index("measure")
+    assert out["verdict"].to_dict() == {"TAM": "apart", "SOM": "meet", "SAM": "one way only"}
+    assert out["own_is"].to_dict() == {"TAM": "below", "SOM": "within", "SAM": "below"}
+    assert out.loc["TAM", "top_over_bottom"] == 10
+    assert size_gap(size, 300.0).set_index("measure").loc["TAM", "own_is"] == "between"
+    assert size_gap(size, 61.0).set_index("measure").loc["SOM", "own_is"] == "above"
+    assert size_gap(size)["own_is"].isna().all()

@@ -14,7 +14,10 @@ import pytest
 from test_outlook import months
 
 from playbook.chapters.channel_roi import combined
+from playbook.chapters.channel_roi.decisions import Findings, _signed
 from playbook.chapters.goal_setting import goals, plan, sales
+from playbook.measures import acquisition
+from playbook.measures.acquisition import caused_shares, cost_of_new, recent_cost
 from playbook.outlook.forecast import outlook_of
 from playbook.tables import schema
 
@@ -167,7 +170,7 @@ def readings(**changed):
     pnl = {"channel": "search", "new_customers": 100, "poas": 2.0, "poas_low": 1.9}
     pnl |= {"poas_high": 2.1}
     answer = {"channel": "search", "verdict": "identified", "average_return": 1.0}
-    answer |= {"average_low": 0.5, "average_high": 1.5}
+    answer |= {"average_low": 0.5, "average_high": 1.5, "marginal_return": np.nan}
     test = {"channel": "search", "roi": 4.0, "roi_se": 0.5}
     for row in (pnl, answer, test):
         row |= {name: value for name, value in changed.items() if name in row}
@@ -197,3 +200,88 @@ def test_a_test_speaks_where_the_response_cannot_and_few_new_customers_are_not_j
     assert judged["account_weight"] > 0
     pnl, answer, _test = readings(verdict="not identifiable", new_customers=29)
     assert combined.combined(pnl, answer).iloc[0]["verdict"] == "not judged"
+
+
+def test_the_account_of_a_channel_counts_for_the_share_it_caused():
+    pnl, answer, _test = readings(verdict="not identifiable")
+    row = combined.combined(pnl.assign(caused_share=0.25), answer).iloc[0]
+    assert row["account"] == pytest.approx(0.5) and row["account_se"] == pytest.approx(
+        0.25 * 0.1 / combined.Z90
+    )
+
+
+@pytest.mark.parametrize("n_new, is_judged", [(29, False), (30, True)])
+def test_the_next_customer_costs_more_where_the_curve_bends_and_few_are_not_judged(
+    n_new, is_judged
+):
+    pnl, answer, _test = readings(new_customers=n_new)
+    pnl = pnl.assign(ncac=40.0, payback_months=3.0)
+    row = combined.combined(pnl, answer.assign(marginal_return=0.5)).iloc[0]
+    expected = (40.0, 80.0, 3.0) if is_judged else (np.nan,) * 3
+    found = row[["ncac", "next_ncac", "payback_months"]].astype(float)
+    np.testing.assert_allclose(found, expected)
+
+
+def test_new_customers_count_for_the_share_caused_and_the_doubt_in_it_widens_the_interval():
+    """By hand: 1,000 spent, 50 recorded, half of them caused: 40 each."""
+    spend, new = pd.Series([1000.0, 1000.0]), pd.Series([50.0, 0.0])
+    row = cost_of_new(spend, new, 0.5, 0.35).iloc[0]
+    assert row["ncac"] == 40.0
+    plain = cost_of_new(spend, new).iloc[0]
+    assert plain["ncac"] == 20.0
+    half = np.hypot(np.log(plain["ncac_high"] / 20), acquisition.Z90 * 0.35)
+    assert row["ncac_high"] == pytest.approx(40 * np.exp(half))
+    assert row["ncac_low"] < 2 * plain["ncac_low"] and row["ncac_high"] > 2 * plain["ncac_high"]
+    assert cost_of_new(spend, new, 0.5, 0.35)["ncac"].isna().tolist() == [False, True]
+
+
+def seen(kinds, **own):
+    """A store of channels by kind and of the shop's own shares."""
+    table = SimpleNamespace(
+        select=lambda *_names: SimpleNamespace(
+            to_pandas=lambda: pd.DataFrame(kinds, columns=["channel", "kind"])
+        )
+    )
+    return SimpleNamespace(
+        has=lambda _name: True, channels=table, settings={"caused_shares": own or None}
+    )
+
+
+def test_a_share_of_the_shops_own_goes_before_the_one_of_its_kind():
+    kinds = [("google", "search"), ("banner", "paid"), ("mail", "email")]
+    shares = caused_shares(seen(kinds, banner=0.6)).set_index("channel")
+    assert shares["caused_share"].to_dict() == {"google": 0.58, "banner": 0.6}
+    assert shares["share_spread"].to_dict() == {"google": 0.35, "banner": 0.1}
+    assert shares["is_own"].to_dict() == {"google": False, "banner": True}
+    months = pd.DataFrame(
+        {
+            "channel": ["banner", "mail"],
+            "month": "2026-08",
+            "spend": 90.0,
+            "new_customers": 30,
+            "is_spend_known": True,
+            "status": "complete",
+        }
+    )
+    cost = recent_cost(months, shares=shares.reset_index()).set_index("channel")["ncac"]
+    assert cost["banner"] == pytest.approx(3 / 0.6) and cost["mail"] == 3.0
+
+
+@pytest.mark.parametrize(
+    "kind, verdict, is_identified, signed",
+    [
+        ("pause_unidentified", "loses", False, "pause_unidentified"),
+        ("pause_unidentified", "undecided", False, "test_unidentified"),
+        ("pause_unidentified", "not judged", False, "hold_unidentified"),
+        ("pause_weak", "undecided", True, "test_weak"),
+        ("pause_weak", "", True, "pause_weak"),
+        ("raise", "loses", True, "hold_unsure"),
+        ("raise", "earns", True, "raise"),
+        ("lower", "earns", True, "lower"),
+    ],
+)
+def test_the_combined_verdict_stands_above_the_accounts(kind, verdict, is_identified, signed):
+    assert _signed(kind, verdict, is_identified) == signed
+    table = pd.DataFrame({"channel": ["search"], "verdict": [verdict]})
+    found = Findings(None, None, None, None, combined=table)
+    assert (found.verdict("search"), found.verdict("radio")) == (verdict, "")

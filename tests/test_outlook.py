@@ -2,14 +2,18 @@
 By rule on random months, by hand where a figure can be worked out.
 """
 
+import datetime as dt
 import warnings
+from types import SimpleNamespace
 
+import ibis
 import numpy as np
 import pandas as pd
 import pytest
 
 from playbook.errors import PlaybookError
 from playbook.methods.coherence import Identity, coherent, shrunk_covariance
+from playbook.outlook import ahead, paths
 from playbook.outlook.forecast import outlook_of
 from playbook.outlook.history import KEY, PRODUCTS, RATIOS, _pooled, identities
 from playbook.outlook.paths import first_origin
@@ -192,3 +196,88 @@ def test_a_month_without_sales_is_a_hole_and_not_the_end_of_the_series():
     rows = outlook_of(history).rows
     shop = rows[(rows["level"] == "shop") & (rows["horizon"] == "year")].set_index("metric")["mid"]
     assert {"orders", "net_revenue"} <= set(shop.index) and np.isfinite(shop).all()
+
+
+def test_a_ratio_is_the_mean_of_its_candidates_by_the_inverse_of_their_squared_errors():
+    """By hand: fifteen errors of .1, .1, .2 and .4 so far, ten of the size of the median (the
+    mean of a year: four times its square) before them.
+    """
+    ends = np.arange(12, 40)
+    actual = np.ones((len(ends), 12))
+    tried = np.exp(-np.array([0.1, 0.1, 0.2, 0.4]))[None, :, None] * np.ones((len(ends), 1, 12))
+    now = int(np.flatnonzero(ends == 18)[0])
+    known = sum((ends[now] - 6 - step) for step in range(3)) - 3 * (12 - 6)
+    squares = np.array([0.01, 0.01, 0.04, 0.16])
+    before = np.array([1, 1, 1, 4.0]) * 0.025
+    trust = (known + 10) / (known * squares + 10 * before)
+    expected = trust @ np.exp(-np.array([0.1, 0.1, 0.2, 0.4])) / trust.sum()
+    found = paths._weighed(tried, actual, ends, now)
+    assert found == pytest.approx(np.full(12, expected), rel=1e-6)
+
+
+def test_a_ratio_without_season_is_forecast_by_its_mean_and_one_with_a_season_is_not():
+    rng = np.random.default_rng(4)
+    flat = 60 * np.exp(rng.normal(0, 0.08, 36))
+    season = 1 + 0.4 * np.cos(2 * np.pi * np.arange(36) / 12)
+    wave = 60 * season * np.exp(rng.normal(0, 0.01, 36))
+    made = paths.paths_of(np.column_stack([flat, wave]), [], ratios=(0, 1))
+    plain = paths.paths_of(np.column_stack([flat, wave]), [])
+    usual = flat[-12:].mean()
+    off, off_plain = (np.abs(one.base[-1, 0] - usual).mean() for one in (made, plain))
+    assert off < 0.8 * off_plain
+    moved = np.abs(np.log(made.base[-1, 1] / plain.base[-1, 1]))
+    assert moved.max() < 0.05
+
+
+def shop_ahead(n_days=400):
+    """A store with one order a weekday and three a Sunday, a promotion last November, one
+    ticket for every second order, goods that take 10 or 20 days.
+    """
+    days = pd.date_range(end="2026-10-31", periods=n_days)
+    each = np.where(days.day_of_week == 6, 3, 1)
+    sold = pd.DataFrame({"ordered_on": np.repeat(days, each)})
+    tables = {
+        "sales_orders": sold,
+        "tickets": pd.DataFrame({"opened_at": sold["ordered_on"][::2]}),
+        "promotions": pd.DataFrame(
+            {
+                "starts_on": pd.to_datetime(["2025-11-24", "2026-11-30"]),
+                "ends_on": pd.to_datetime(["2025-11-30", "2026-12-01"]),
+            }
+        ),
+        "products": pd.DataFrame({"lead_time_days": [10.0] * 5 + [20.0] * 5}),
+    }
+    return SimpleNamespace(
+        has=lambda name: name.partition(".")[0] in tables,
+        as_of=dt.date(2026, 10, 31),
+        observed_from=days[0].date(),
+        **{name: ibis.memtable(frame) for name, frame in tables.items()},
+    )
+
+
+def test_the_weeks_ahead_add_up_to_the_quarter_and_name_the_promotion_days_that_are_missing():
+    one = outlook_of(months())
+    weeks = ahead.calendar_ahead(shop_ahead(), one, tickets_per_person=20.0)
+    quarter = one.mid("orders", "quarter")
+    assert weeks["orders"].sum() == pytest.approx(quarter, rel=1e-9)
+    assert weeks["n_days"].sum() == 92
+    peak = weeks.set_index("week_on").loc["2026-11-23"]
+    # the same weekdays a year before: 24 to 30 November 2025, all under a promotion
+    assert (peak["orders_before"], peak["promotion_days_before"]) == (9, 7)
+    assert (peak["promotion_days_planned"], peak["promotion_days_missing"]) == (0, 7)
+    assert peak["order_by"] == dt.date(2026, 11, 3) and not peak["is_late"]
+    # goods take 20 days: too late for the days before 20 November, four weeks
+    assert weeks["is_late"].sum() == 4
+    after = weeks.set_index("week_on").loc["2026-11-30"]
+    assert (after["promotion_days_planned"], after["promotion_days_missing"]) == (2, 0)
+    # a Sunday carries three of a week's nine orders
+    assert peak["tickets"] == pytest.approx(peak["orders"] / 2, rel=0.02)
+    assert peak["people"] == pytest.approx(peak["tickets"] * 365.25 / 12 / 7 / 20)
+
+
+def test_without_a_year_before_the_weeks_are_even_and_nothing_is_called_missing():
+    weeks = ahead.calendar_ahead(shop_ahead(90), outlook_of(months()))
+    assert weeks["orders_before"].isna().all() and weeks["promotion_days_missing"].isna().all()
+    november = weeks[weeks["week_on"].between("2026-11-02", "2026-11-23")]
+    assert november["orders"].nunique() == 1 or np.ptp(november["orders"]) < 1e-9
+    assert weeks["people"].isna().all()

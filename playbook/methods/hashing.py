@@ -10,7 +10,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-__all__ = ["hash_places"]
+__all__ = ["arms", "hash_places"]
+
+#: places an id can have when an arm is drawn
+PLACES = 10_000
 
 
 def hash_places(ids: pd.Series) -> np.ndarray:
@@ -23,3 +26,12 @@ def hash_places(ids: pd.Series) -> np.ndarray:
         for k in slices
     ]
     return np.concatenate([np.zeros(0, "uint64"), *parts])
+
+
+def arms(ids: pd.Series, share: np.ndarray | float) -> np.ndarray:
+    """`holdout` for a fixed `share` of the ids (one figure, or one for each), `treat` for
+    the rest. Every list draws by the same place, so who is held out at a small share is
+    held out at every larger one.
+    """
+    place = hash_places(ids) % PLACES
+    return np.where(place < np.asarray(share, float) * PLACES, "holdout", "treat")

@@ -111,7 +111,8 @@ def outlook_of(history: DataFrame, *, level: float = 0.8) -> Outlook:
         raise PlaybookError("outlook.too_few_months", rows=n_known)
     whole = pd.period_range(wide.index.min(), wide.index.max(), freq="M").astype(str)
     amounts = wide.reindex(whole)
-    paths = paths_of(amounts.to_numpy(float), identities(amounts.columns))
+    ratios = np.flatnonzero(amounts.columns.get_level_values("metric").isin(list(RATIOS)))
+    paths = paths_of(amounts.to_numpy(float), identities(amounts.columns), ratios)
     spans = [("month", step, 1) for step in range(1, AHEAD + 1)]
     spans += [(name, 1, n) for name, n in HORIZONS.items() if n > 1]
     parts = [

@@ -188,7 +188,7 @@ def _text_cell(text: str, column: str) -> Cell:
             text,
             mark,
         )
-    return Cell(text)
+    return Cell(label("levels", text), text)
 
 
 def _is_number(values: pd.Series) -> bool:

@@ -26,6 +26,7 @@ from playbook.places import shipped
 from playbook.runs.execute import Outcome, declared_parameters, notebook_code, typed_parameter
 from playbook.runs.folders import digest_text, published_months, shop_folder
 from playbook.runs.kept import read_kept
+from playbook.runs.results import result_table
 from playbook.runs.same_shop import require_same_shop
 from playbook.store import Store, open_store
 from playbook.store.open import as_parameter
@@ -330,9 +331,9 @@ def working_copy(chapter: str, store: str, month: str | None, into: Path) -> Pat
     return path
 
 
-def segment_members(store: str, month: str | None, runs: str | Path) -> tuple[Path, Path]:
-    """The store's folder, and the table of the chapter on segments that says which
-    customer is in which segment.
+def segment_members(store: str, month: str | None, runs: str | Path) -> tuple[Path, Path, set[str]]:
+    """The store's folder, the table of the chapter on segments that says which customer is
+    in which segment, and who stands on another list of that month.
     """
     shop = open_store(store, until=month)
     home = shop_folder(runs, shop.name)
@@ -344,5 +345,15 @@ def segment_members(store: str, month: str | None, runs: str | Path) -> tuple[Pa
     for folder in reversed(months):
         for path in sorted(folder.glob(f"{segmentation}/tables/*.parquet")):
             if read_kept(path, ("customer_id", "segment")) is not None:
-                return shop.folder or Path(), path
+                return shop.folder or Path(), path, _on_other_lists(folder)
     raise PlaybookError("runs.no_segments", shop=shop.name, file=home)
+
+
+def _on_other_lists(folder: Path) -> set[str]:
+    """Customers of a month's one list of people whom no segment's campaign may take; none
+    where the review has not run.
+    """
+    columns = ("customer_id", "programme")
+    people = result_table(folder, registered("monthly_review").notebook, "people", columns=columns)
+    is_free = people["programme"].isin(["campaign", "none"])
+    return set(people.loc[~is_free, "customer_id"])

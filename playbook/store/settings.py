@@ -194,6 +194,16 @@ def _names(value: Any) -> dict[Any, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def _shares(value: Any) -> dict[str, float] | None:
+    """Names with numbers above 0."""
+    if not isinstance(value, dict):
+        return None
+    numbers = numbers_written([str(v) for v in value.values()])
+    is_share = [n is not None and 0 < n < float("inf") for n in numbers]
+    names = [str(name) for name in value]
+    return dict(zip(names, map(float, numbers), strict=True)) if all(is_share) else None
+
+
 #: kind of a setting -> its value in the right type, None for one that is not of the kind
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "text": _text,
@@ -208,4 +218,5 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "currency": _currency,
     "zone": _zone,
     "names": _names,
+    "shares": _shares,
 }

@@ -23,6 +23,7 @@ from pandas import DataFrame, DateOffset, Series, Timedelta, Timestamp
 from playbook.chapters.assortment_pricing import pricing
 from playbook.chapters.channel_roi import (
     channels,
+    combined,
     decisions,
     geo_tests,
     media_days,
@@ -139,16 +140,19 @@ def budgets(store: Store) -> dict[str, float]:
         return {}
     as_of = store.as_of
     months = channel_months(store)
+    shares = acquisition.caused_shares(store)
     first_orders = ltv.first_orders(store.sales_orders)
     paid_back = ltv.payback(
         store.customer_days,
         first_orders,
         store.ad_spend,
         as_of=as_of,
-        recent=acquisition.recent_cost(months),
+        recent=acquisition.recent_cost(months, shares=shares),
     )
-    pnl = channels.channel_pnl(months, payback=paid_back)
-    findings = decisions.Findings(plan, pnl, months, media_plan.response_table(model))
+    pnl = channels.channel_pnl(months, payback=paid_back, shares=shares)
+    response = media_plan.response_table(model)
+    both = combined.combined(pnl, response)
+    findings = decisions.Findings(plan, pnl, months, response, combined=both)
     rows = decisions.channel_decisions(findings, as_of=as_of, currency=store.currency)
     table = plan.table.set_index("channel")
     money = {}

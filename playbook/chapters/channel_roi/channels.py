@@ -31,6 +31,7 @@ from playbook.measures.acquisition import (
     cost_of_new,
     judged_months,
     spend_by_month,
+    with_shares,
 )
 from playbook.measures.ad_spend import SpendLog, Table, exact_sum
 from playbook.messages import say
@@ -165,20 +166,23 @@ def channel_pnl(
     *,
     n_months: int = RECENT_MONTHS,
     payback: DataFrame | None = None,
+    shares: DataFrame | None = None,
 ) -> DataFrame:
     """The account of each channel over its last `n_months` complete months with known
     spend (`channel_months`); where no month is complete, over the last ones there are.
 
     Intervals are of 90 %, of ratios from the spread of order values and their number,
-    of ncac from Poisson counts. roi = (revenue - all costs) / all costs, costs being
-    revenue - margin + spend. `payback` is `ltv.payback`, of which cohort `all` is read.
-    Ratios are missing without spend, orders or margin, never 0.
+    of ncac from Poisson counts and from `shares` (measures.acquisition.caused_shares).
+    roi = (revenue - all costs) / all costs, costs being revenue - margin + spend.
+    `payback` is `ltv.payback`, of which cohort `all` is read. Ratios are missing without
+    spend, orders or margin, never 0.
     """
     if months.empty:
         return empty("channel_roi.channel_pnl")
     accounts = [_account(name, part, n_months) for name, part in months.groupby("channel")]
     pnl = DataFrame(accounts)
     pnl[["orders", "new_customers"]] = pnl[["orders", "new_customers"]].astype("int64")
+    pnl = with_shares(pnl, shares)
     paid = pnl.spend.where(pnl.spend > 0)
     costs = pnl.revenue - pnl.margin + paid
     swing = Z90 * np.sqrt(pnl.margin_variance)
@@ -194,7 +198,8 @@ def channel_pnl(
         roi=(pnl.margin - paid) / costs,
         low=(pnl.margin - swing - paid) / costs,
         high=(pnl.margin + swing - paid) / costs,
-        **cost_of_new(pnl.spend, pnl.new_customers),
+        ncac_recorded=cost_of_new(pnl.spend, pnl.new_customers).ncac,
+        **cost_of_new(pnl.spend, pnl.new_customers, pnl.caused_share, pnl.share_spread),
     )
     times = ["payback_months", "payback_low", "payback_high"]
     pnl[times] = np.nan

@@ -29,7 +29,9 @@ def combined(pnl: DataFrame, response: DataFrame, tests: DataFrame | None = None
     """The combined return on spend of every channel of the response, in margin.
 
     Verdict: `earns` where the 90 % interval lies above 1, `loses` where it lies below,
-    `undecided` where it straddles 1, `not judged` where no method can speak.
+    `undecided` where it straddles 1, `not judged` where no method can speak. Beside it what
+    a new customer costs, and the next one: the mean cost times average over marginal return,
+    for the curve bends.
     """
     accounts = pnl.set_index("channel")
     rows = []
@@ -42,15 +44,34 @@ def combined(pnl: DataFrame, response: DataFrame, tests: DataFrame | None = None
         }
         if np.isnan(readings["response"][0]):
             readings["geo"] = _geo(tests, answer.channel)
-        rows.append({"channel": answer.channel, **_together(readings)})
+        costs = _costs(account, answer)
+        rows.append({"channel": answer.channel, **_together(readings), **costs})
     return frame_of("channel_roi.combined", rows)
 
 
 def _account(account: Series | None) -> tuple[float, float]:
-    """POAS and its standard error; missing with too few new customers to judge."""
+    """POAS times the share of it that the channel caused, and its standard error; missing
+    with too few new customers to judge.
+    """
     if account is None or account.new_customers < LEAST_NEW or pd.isna(account.poas):
         return np.nan, np.nan
-    return float(account.poas), float(account.poas_high - account.poas_low) / (2 * Z90)
+    share = float(account.get("caused_share", 1.0))
+    error = float(account.poas_high - account.poas_low) / (2 * Z90)
+    return share * float(account.poas), share * error
+
+
+def _costs(account: Series | None, answer: tuple) -> dict[str, float]:
+    """What a new customer costs, the next one, and when the mean one has paid back; missing
+    with too few new customers, the next one also where the response cannot tell.
+    """
+    if account is None or account.new_customers < LEAST_NEW:
+        return {}
+    bend = np.nan
+    if answer.verdict == "identified" and answer.marginal_return > 0:
+        bend = answer.average_return / answer.marginal_return
+    cost = float(account.get("ncac", np.nan))
+    paid_back = float(account.get("payback_months", np.nan))
+    return {"ncac": cost, "next_ncac": cost * bend, "payback_months": paid_back}
 
 
 def _response(answer: tuple) -> tuple[float, float]:

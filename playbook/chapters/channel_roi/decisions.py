@@ -29,8 +29,8 @@ STEP_SHARE, STEP_DAYS, DAYS_A_MONTH = 0.5, 56, 365.25 / 12
 class Findings:
     """What the chapter found: the plan (`plan_budget`), the accounts (`channel_pnl`) and
     their months (`channel_months`; none where channels may not be compared), the
-    response (`response_table`), where and how long to test (`geo_plan`), and whether
-    spend follows demand.
+    response (`response_table`), where and how long to test (`geo_plan`), whether
+    spend follows demand, and the one estimate a channel (`combined`).
     """
 
     plan: BudgetPlan
@@ -39,6 +39,14 @@ class Findings:
     response: DataFrame
     tests: DataFrame | None = None
     is_flagged: bool = False
+    combined: DataFrame | None = None
+
+    def verdict(self, channel: str) -> str:
+        """What all methods together say of a channel; empty where nothing was combined."""
+        if self.combined is None:
+            return ""
+        rows = self.combined.set_index("channel")["verdict"]
+        return str(rows.get(channel, ""))
 
 
 @dated
@@ -78,6 +86,7 @@ def channel_decisions(
         step, account = steps.loc[channel], accounts.loc[channel]
         is_weak, is_slow = _is_weak(findings.months, channel), account.payback_months > payback_cap
         kind = _kind(findings.plan, step, answer, is_weak=is_weak, is_slow=is_slow)
+        kind = _signed(kind, findings.verdict(channel), answer.verdict == "identified")
         if kind == "test_unsure" and channel != least_known:
             kind = "hold_unsure"
         if kind.startswith("pause") and channel in strategic:
@@ -153,6 +162,17 @@ def _kind(
     if step.action == "raise":
         return "hold_slow" if is_slow else "raise"
     return "lower" if step.action == "lower" else "hold_right"
+
+
+def _signed(kind: str, verdict: str, is_identified: bool) -> str:
+    """The kind of decision that the combined verdict lets stand."""
+    if verdict in ("", "loses"):
+        return "hold_unsure" if verdict and kind == "raise" else kind
+    if kind.startswith("pause"):
+        if verdict == "not judged":
+            return "hold_unidentified" if not is_identified else "hold_unsure"
+        return "test_weak" if is_identified else "test_unidentified"
+    return "hold_unsure" if kind == "raise" and verdict == "not judged" else kind
 
 
 def _how_to_test(tests: DataFrame | None, channel: str) -> str:

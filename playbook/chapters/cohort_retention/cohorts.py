@@ -24,12 +24,13 @@ from playbook.forecasting.intervals import (
     score_intervals,
 )
 from playbook.given import dated, reads
+from playbook.methods.hashing import arms
 from playbook.methods.kaplan_meier import kaplan_meier
 from playbook.methods.proportions import adjusted_p, share_difference, wilson
 from playbook.outlook.forecast import MODEL as OUTLOOK
 from playbook.outlook.forecast import Outlook
 from playbook.store import expression
-from playbook.tables import returns, schema
+from playbook.tables import empty, returns, schema
 
 __all__ = [
     "cohort_retention",
@@ -38,6 +39,7 @@ __all__ = [
     "trigger_day",
     "first_orders",
     "due_for_nudge",
+    "nudge_list",
     "first_basket",
     "return_backtest",
     "backtest_evidence",
@@ -53,6 +55,8 @@ LEAST_FOLLOWED = 30
 REFERENCE_COHORTS = 12
 #: newest cohorts behind the pooled curve
 POOLED_COHORTS = 6
+#: share of those due for a nudge who get none, to see what it brings
+NUDGE_HELD_OUT = 0.5
 #: months of the log that are not forecast, as too little lies before them
 FIRST_MONTHS = 3
 #: what every forecast of returning customers is, in the columns of a backtest
@@ -343,6 +347,15 @@ def first_orders(
     return first.left_join(top, "order_id").drop("order_id", "order_id_right")
 
 
+def _waiting(first: Table, customer_days: Table, as_of: date, day: float) -> ibis.Table:
+    """One-time buyers who reach `day` days after their first order in the next 30 days."""
+    buyers = expression(first)
+    again = _waits(customer_days, as_of).filter(_.second_on.notnull())
+    age = _day(as_of).delta(buyers.first_on.cast("date"), unit="day")
+    waiting = buyers.filter((age < int(day)) & (age >= int(day) - 30))
+    return waiting.anti_join(again, "customer_id")
+
+
 @dated
 def due_for_nudge(first: Table, customer_days: Table, *, as_of: date, day: float) -> int:
     """How many one-time buyers reach `day` days after their first order within the next
@@ -350,11 +363,20 @@ def due_for_nudge(first: Table, customer_days: Table, *, as_of: date, day: float
     """
     if np.isnan(day):
         return 0
-    buyers = expression(first)
-    again = _waits(customer_days, as_of).filter(_.second_on.notnull())
-    age = _day(as_of).delta(buyers.first_on.cast("date"), unit="day")
-    waiting = buyers.filter((age < int(day)) & (age >= int(day) - 30))
-    return int(waiting.anti_join(again, "customer_id").count().to_pandas())
+    return int(_waiting(first, customer_days, as_of, day).count().to_pandas())
+
+
+@dated
+@returns("cohort_retention.nudge_list")
+def nudge_list(first: Table, customer_days: Table, *, as_of: date, day: float) -> DataFrame:
+    """Those who are due for a nudge, half of them held out by the hash of the id; nobody
+    where the day is not known.
+    """
+    if np.isnan(day):
+        return empty("cohort_retention.nudge_list")
+    waiting = _waiting(first, customer_days, as_of, day).select("customer_id")
+    people = waiting.distinct().order_by("customer_id").to_pandas()
+    return people.assign(arm=arms(people.customer_id, NUDGE_HELD_OUT))
 
 
 @reads(customer_days="customer_id day_on orders")

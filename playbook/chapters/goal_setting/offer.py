@@ -161,7 +161,7 @@ def _measured_cost(shop: Store, own: OwnSales | None) -> dict[str, float]:
     months = channel_months(
         shop.sales_orders, spend=log, refunds=shop.booked_refunds, as_of=shop.as_of
     )
-    recent = acquisition.recent_cost(months)
+    recent = acquisition.recent_cost(months, shares=acquisition.caused_shares(shop))
     judged = recent[recent.ncac.notna() & (recent.new_customers >= acquisition.LEAST_NEW)]
     cost = judged.set_index("channel")["ncac"].to_dict()
     if len(judged):

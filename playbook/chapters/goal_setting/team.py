@@ -17,7 +17,7 @@ from playbook.messages import say
 from playbook.store import distinct_rows, expression
 from playbook.tables import frame_of, returns
 
-__all__ = ["cadence", "capacity", "raci_verdicts", "role_scorecards"]
+__all__ = ["cadence", "capacity", "raci_verdicts", "role_scorecards", "tickets_per_person"]
 
 
 @returns("goal_setting.cadence")
@@ -105,3 +105,9 @@ def capacity(team: Table, *, workload: dict[str, tuple[str, float, float]]) -> D
         gap_people=needed - n_people,
     )
     return frame_of("goal_setting.capacity", plan)
+
+
+def tickets_per_person(capacity: DataFrame) -> float:
+    """Tickets that one answers in a month today; missing without staff on record."""
+    is_service = capacity["role"] == "customer-service lead"
+    return float(capacity.loc[is_service, "per_person"].sum(min_count=1))

@@ -31,7 +31,7 @@ from playbook.chapters.inventory_planning.ordering import (
     plan_orders,
     spend_budget,
 )
-from playbook.chapters.inventory_planning.supply import Supply, named
+from playbook.chapters.inventory_planning.supply import Supply, days_of_stock, named
 from playbook.errors import PlaybookError
 from playbook.given import dated
 from playbook.measures.demand_panel import ISSUES, DemandPanel, money_weight
@@ -307,11 +307,11 @@ def overstock(
         return empty("inventory_planning.overstock")
     goods, none = goods[ok], np.zeros(ok.sum())
     _, demand = law.of(ok).windows(none, cover_days, n_draws=DRAWS, seed=SEED)
-    mean_day, likely = demand.mean(axis=1) / cover_days, np.quantile(demand, 0.9, axis=1)
+    likely = np.quantile(demand, 0.9, axis=1)
     held = (goods.on_hand + goods.incoming).to_numpy(float)
     since = goods.last_received_on.fillna(pd.to_datetime(goods.launched_on))
     on_hand, cost = (goods[name].to_numpy(float) for name in ("on_hand", "unit_cost"))
-    days = np.minimum(held / np.maximum(mean_day, 1e-6), 9999.0)
+    days = days_of_stock(goods, law.of(ok), days=cover_days)
     excess = np.floor(np.maximum(held - likely, 0))
     value, excess_value = on_hand * cost, excess * cost
     is_little = excess_value < WORTH_CLEARING * np.nansum(value)

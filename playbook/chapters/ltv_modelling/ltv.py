@@ -44,7 +44,7 @@ from playbook.measures.customer_windows import (
 )
 from playbook.methods.btyd import expected_purchases, fit_counts
 from playbook.methods.btyd_models import MODELS
-from playbook.methods.hashing import hash_places
+from playbook.methods.hashing import arms
 from playbook.store import expression
 from playbook.tables import frame_of, returns, schema
 
@@ -107,7 +107,8 @@ def payback(
     first order (cohort), and for all cohorts with known spend of a channel (`all`).
     With `recent` (measures.acquisition.recent_cost) the row `all` asks when what a
     customer costs today comes back: its spend and cost are those of the recent window,
-    its margin curve that of all cohorts.
+    its margin curve that of all cohorts; the cost of a cohort takes the channel's
+    caused_share as well.
 
     `customer_days`: customer_id, day_on, margin. `acquisitions`: first_orders(...).
     `spend`: day_on, channel, spend. Limits hold the mean at `level`. Status: `paid
@@ -124,6 +125,7 @@ def payback(
     )
     cost = monthly_spend(spend, as_of)
     covered = set(cost.cohort)
+    shares = {} if recent is None else recent.set_index("channel")["caused_share"].to_dict()
     rows = []
     for channel in sorted(set(curve.channel) | set(cost.channel)):
         mine = curve[curve.channel == channel]
@@ -131,11 +133,13 @@ def payback(
         for cohort in sorted(set(mine["cohort"]) | set(paid.index)):
             part, spent = mine[mine["cohort"] == cohort], float(paid.get(cohort, 0.0))
             is_covered = cohort in covered and np.isfinite(spent)
+            n_caused = shares.get(channel, 1.0) * part.loc[part.k == 0, "n"].sum()
             row = pay_row(
                 part,
                 spent,
                 is_covered,
                 level,
+                spent / n_caused if n_caused > 0 else None,
             )
             rows.append(row | {"channel": channel, "cohort": cohort})
         known = covered - set(paid.index[paid.isna()])
@@ -341,7 +345,7 @@ def caps(ltv: DataFrame, paid: DataFrame, *, ratio: float = 3.0) -> DataFrame:
         status=out.status.fillna("no spend").mask(is_few, "too few"),
         cap=cap,
         cap_low=(out.low.clip(lower=0) / ratio).mask(is_few),
-        ltv_cac=out.ltv / out.ncac,
+        ltv_cac=(out.ltv / out.ncac).mask(is_few),
         headroom=cap - out.ncac,
     )
 
@@ -367,8 +371,7 @@ def vip(
         ascending=[False, True],
         ignore_index=True,
     )
-    place = hash_places(top.customer_id) % 10_000
-    top = top.assign(arm=np.where(place < holdout_share * 10_000, "holdout", "treat"))
+    top = top.assign(arm=arms(top.customer_id, holdout_share))
     return top[schema("ltv_modelling.vip").names]
 
 

@@ -524,7 +524,8 @@ def _verdict(fact: pd.Series, hurdle: float, hhi_limit: float) -> dict[str, str]
         "margin": pd.isna(fact["margin_share"]),
     }
     against = {
-        "uncertain": not fact["low"] > 0,
+        "shrinking": fact["high"] < 0,
+        "uncertain": not fact["low"] > 0 and not fact["high"] < 0,
         "concentrated": not fact["hhi"] <= hhi_limit,
         "thin": not fact["margin_share"] >= hurdle,
     }

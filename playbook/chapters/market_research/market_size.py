@@ -16,7 +16,7 @@ from playbook.errors import PlaybookError
 from playbook.messages import say
 from playbook.tables import frame_of, returns
 
-__all__ = ["market_size", "size_steps"]
+__all__ = ["market_size", "size_gap", "size_steps"]
 
 Range = tuple[float, float]
 #: what one seller can win lies in the middle half of the sellers' own shares
@@ -61,6 +61,38 @@ def market_size(steps: DataFrame) -> DataFrame:
                 )
             )
     return frame_of("market_research.market_size", rows)
+
+
+@returns("market_research.size_gap")
+def size_gap(size: DataFrame, own: float = np.nan) -> DataFrame:
+    """Do the two ways meet, and where do the shop's own sales of a year lie?
+
+    Verdict: `meet` where the ranges overlap, `apart` where they do not (one of the two is
+    wrong, and no plan should rest on either), `one way only`. `own_is`: `within` either
+    range, `above` or `below` both, `between` them; missing without own sales. A shop that
+    can win less than it sells already has a wrong range.
+    """
+    ways = {way: part.set_index("measure") for way, part in size.groupby("approach")}
+    bottom, top = (ways.get(way) for way in ("bottom-up", "top-down"))
+    rows = []
+    for measure in size["measure"].unique():
+        parts = [
+            way.loc[measure] for way in (bottom, top) if way is not None and measure in way.index
+        ]
+        low, high = min(p.low for p in parts), max(p.high for p in parts)
+        row = {"measure": measure, "low": low, "high": high, "own": own, "verdict": "one way only"}
+        if len(parts) == 2:
+            is_met = max(p.low for p in parts) <= min(p.high for p in parts)
+            row |= {
+                "verdict": "meet" if is_met else "apart",
+                "top_over_bottom": parts[1].mid / parts[0].mid,
+            }
+        if np.isfinite(own):
+            is_within = any(p.low <= own <= p.high for p in parts)
+            beside = "above" if own > high else "below" if own < low else "between"
+            row["own_is"] = "within" if is_within else beside
+        rows.append(row)
+    return frame_of("market_research.size_gap", rows)
 
 
 def size_steps(

@@ -220,7 +220,7 @@ def _winner(part: DataFrame) -> dict[str, Any]:
 
 def _setting(data: Split, cut: dt.datetime, blend: Blend) -> DataFrame:
     facts = {
-        "cut": cut,
+        "cut": f"{cut:%Y-%m-%d %H:%M}",
         "items kept": len(data.items),
         "items cut": data.n_items_cut,
         "customers in both stretches": data.n_customers,

@@ -27,7 +27,7 @@ from playbook.measures.customer_windows import MONEY, purchase_history
 from playbook.messages import say
 from playbook.methods.clusters import stable_clusters
 from playbook.methods.experiment import sample_size
-from playbook.methods.hashing import hash_places
+from playbook.methods.hashing import arms
 from playbook.store import expression
 from playbook.tables import empty, frame_of, returns, schema
 
@@ -451,9 +451,7 @@ def audience_list(result: RfmResult, actions: DataFrame) -> DataFrame:
     """
     people = result.customers[["customer_id", "segment", "action"]]
     share = people.segment.map(actions.set_index("segment").holdout_share).fillna(0.5)
-    place = hash_places(people.customer_id) % 10_000
-    is_out = place < share.to_numpy(float) * 10_000
-    return people.assign(arm=np.where(is_out, "holdout", "treat"))
+    return people.assign(arm=arms(people.customer_id, share.to_numpy(float)))
 
 
 @dated
