@@ -32,6 +32,7 @@ def main(words: list[str]) -> int:
         shutil.copy(page, PAGES / page.name)
     for picture in sorted((ROOT / "docs").glob("*.png")):
         shutil.copy(picture, PAGES / picture.name)
+    shutil.copy(ROOT / "docs" / "llms.txt", PAGES / "llms.txt")
     _copy_contributing()
     chapters = _chapter_pages(month)
     modules = _reference_pages()

@@ -16,6 +16,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -187,6 +188,9 @@ class RunOptions:
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="name=value; repeatable")
     ] = None
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="also one page to mail, all chapters inside")
+    ] = False
     as_json: JsonOption = False
 
 
@@ -218,6 +222,22 @@ def run(asked: RunOptions) -> None:
         print(hidden(_json({"runs": results}, indent=1)))
     statuses = {result["status"] for result in results}
     raise typer.Exit(1 if 1 in statuses else max(statuses, default=0))
+
+
+@app.command("single-file")
+def single_file(
+    month: Annotated[Path, typer.Argument(help="a month's folder, such as runs/shop/2026-10")],
+    to: Annotated[
+        Path | None, typer.Option(help="the page; SHOP-MONTH.html in the folder when left out")
+    ] = None,
+) -> None:
+    """A published month as one page that can be mailed: all chapters inside, opens offline.
+
+    Example: playbook single-file runs/shop/2026-10 --to month.html
+    """
+    from playbook.runs.single_file import write_single_file
+
+    print(write_single_file(month, to))
 
 
 @app.command("open")
@@ -560,13 +580,29 @@ def demo(
     )
 
 
+@app.command()
+def skill(
+    folder: Annotated[Path, typer.Argument(help="where the assistant looks for its skills")],
+) -> None:
+    """A skill for coding assistants: how to work with a shop's data by this package.
+
+    Example: playbook skill ~/.skills
+    """
+    from playbook.skill import install_skill
+
+    print(install_skill(folder))
+
+
 learn = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Training: start a course, see progress, print a record.",
+    help="Training: start a course, see progress, mark answers, print a record.",
 )
 app.add_typer(learn, name="learn")
 LearnerArgument = Annotated[str, typer.Argument(help="the learner's name, as in the notebooks")]
+LearnLangOption = Annotated[
+    Lang | None, typer.Option("--lang", help="en or zh; left out, the language in use")
+]
 
 
 @learn.command("start")
@@ -592,26 +628,29 @@ def learn_start(
         into,
         lang=lang,
     )
-    print(f"{len(names)} notebooks in {folder}\n{say('training.pace')}")
-    first = folder / names[0]
-    print(
-        f"{_needs_address(store or DEFAULT_STORE)}Open the first with: python -m jupyterlab {first}"
-    )
+    with _speaking(Lang.zh if lang == "zh" else Lang.en):
+        print(say("training.course_ready", n=len(names), folder=folder))
+        print(say("training.pace"))
+        opening = say("training.open_the_first", first=folder / names[0])
+    print(f"{_needs_address(store or DEFAULT_STORE)}{opening}")
 
 
 @learn.command("status")
-def learn_status(learner: LearnerArgument, as_json: JsonOption = False) -> None:
+def learn_status(
+    learner: LearnerArgument, as_json: JsonOption = False, lang: LearnLangOption = None
+) -> None:
     """How far a learner is: competency by chapter and level, points, what comes next.
 
     Example: playbook learn status ann
     """
     from playbook.training.progress import status, status_text
 
-    _say(
-        status(learner) if as_json else {},
-        as_json,
-        "" if as_json else status_text(learner),
-    )
+    with _speaking(lang):
+        _say(
+            status(learner) if as_json else {},
+            as_json,
+            "" if as_json else status_text(learner),
+        )
 
 
 @learn.command("report")
@@ -620,19 +659,73 @@ def learn_report(
     to: Annotated[
         Path | None, typer.Option(help="the page to write; NAME-record.html when left out")
     ] = None,
+    lang: LearnLangOption = None,
 ) -> None:
     """A page to print for the mentor: competency, rubric with room for the mentor's
-    points, exercises, cases, games.
+    points, answers to mark, exercises, cases, games.
 
     Example: playbook learn report ann --to ann.html
     """
-    from playbook.training.learners import learner_file
     from playbook.training.progress import record_page
 
-    path = to or Path(f"{learner_file(learner).stem}-record.html")
+    with _speaking(lang):
+        _write_page(learner, to, "record", record_page(learner))
+
+
+@learn.command("progress")
+def learn_progress(
+    learner: LearnerArgument,
+    to: Annotated[
+        Path | None, typer.Option(help="the page to write; NAME-progress.html when left out")
+    ] = None,
+    lang: LearnLangOption = None,
+) -> None:
+    """The learner's own page: how far, what comes next, what the mentor said, tries.
+
+    Example: playbook learn progress ann --lang zh
+    """
+    from playbook.training.progress import progress_page
+
+    with _speaking(lang):
+        _write_page(learner, to, "progress", progress_page(learner))
+
+
+@learn.command("mark")
+def learn_mark(
+    learner: LearnerArgument,
+    number: Annotated[str, typer.Argument(help="the thought question, such as 06.6")],
+    given: Annotated[str, typer.Argument(metavar="MARK", help="passed or again")],
+    words: Annotated[str, typer.Option(help="what was good, or what is missing")] = "",
+    mentor: Annotated[str, typer.Option(help="who marks it")] = "",
+    lang: LearnLangOption = None,
+) -> None:
+    """A mentor's mark of an answer in words: passed, or again with what is missing.
+
+    Example: playbook learn mark ann 06.6 again --words "no stop rule" --mentor Bo
+    """
+    from playbook.messages import label, say
+    from playbook.training.progress import mark
+
+    with _speaking(lang):
+        mark(learner, number, given, words=words, mentor=mentor)
+        told = label("record", given)
+        print(say("training.marked", learner=learner, number=number, given=told))
+
+
+def _write_page(learner: str, to: Path | None, name: str, page: str) -> None:
+    from playbook.training.learners import learner_file
+
+    path = to or Path(f"{learner_file(learner).stem}-{name}.html")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(record_page(learner), encoding="utf-8")
+    path.write_text(page, encoding="utf-8")
     print(path)
+
+
+def _speaking(lang: Lang | None) -> AbstractContextManager[None]:
+    """Speak this language for a while; the one in use where none is named."""
+    from playbook.messages import speaking
+
+    return speaking(lang.value) if lang else nullcontext()
 
 
 def _run_store(store: str, asked: RunOptions, parameters: dict[str, str]) -> list[dict[str, Any]]:
@@ -662,7 +755,7 @@ def _run_store(store: str, asked: RunOptions, parameters: dict[str, str]) -> lis
             ran = run_month(
                 store, month=month, wish=wish, how=dataclasses.replace(how, is_replay=is_replay)
             )
-            results.append(summary(ran))
+            results.append(summary(ran) | _one_page(ran, asked.single_file))
             if console:
                 console.print(
                     _outcome(ran),
@@ -677,6 +770,15 @@ def _run_store(store: str, asked: RunOptions, parameters: dict[str, str]) -> lis
         about = {"store": _told(store), "month": asked.month, "status": 1}
         results.append(about | {"error": _reason(refusal)})
     return results
+
+
+def _one_page(ran: Run, is_wanted: bool) -> dict[str, str]:
+    """The month as one page beside its pack, where that was asked for, and its place."""
+    if not is_wanted:
+        return {}
+    from playbook.runs.single_file import write_single_file
+
+    return {"single_file": str(write_single_file(ran.folder))}
 
 
 def _months(store: str, asked: RunOptions) -> list[tuple[str | None, bool]]:

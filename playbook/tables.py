@@ -1,7 +1,8 @@
 """The schema of result tables: one home for a table's grain and columns.
 
 A chapter's tables stand under `tables` in its `chapter.yaml`, those of another room in
-its `tables.yaml`: a grain and, column by column, what it holds. From there come the
+its `tables.yaml`: a grain and, column by column, what it holds; or, under `like`, the
+table whose columns it has. From there come the
 docstring of the function that makes the table (`returns`), its empty frame (`empty`) and
 the test of its columns.
 """
@@ -10,14 +11,16 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import inspect
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pandas import DataFrame
 
 from playbook.chapters.registry import room_facts
+from playbook.given import dated
 from playbook.messages import PACKAGE, read_yaml
 
 __all__ = ["Schema", "empty", "frame_of", "returns", "schema"]
@@ -61,6 +64,8 @@ def schema(name: str) -> Schema:
     """The schema of `room.table`; KeyError where the room describes no such table."""
     room, _, table = name.partition(".")
     facts = _tables(room)[table]
+    if "like" in facts:
+        return replace(schema(facts["like"]), name=name, grain=facts["grain"])
     return Schema(
         name,
         facts["grain"],
@@ -87,14 +92,18 @@ def frame_of(name: str, rows: list[Any]) -> DataFrame:
 
 def returns(name: str) -> Callable[[Function], Function]:
     """Says that a function gives the table `room.table`, and adds its columns to the
-    docstring. The columns are checked on the way out: ValueError where they differ.
+    docstring. The columns are checked on the way out: ValueError where they differ. An
+    `as_of` may be text, as everywhere (playbook/given.py).
     """
     described = schema(name)
 
     def decorate(function: Function) -> Function:
+        has_day = "as_of" in inspect.signature(function).parameters
+        made = dated(function) if has_day else function
+
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> DataFrame:
-            frame = function(*args, **kwargs)
+            frame = made(*args, **kwargs)
             if problem := described.problem(frame):
                 raise ValueError(problem)
             return frame

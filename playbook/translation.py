@@ -3,13 +3,17 @@ per notebook (`notebooks/zh/<name>.yaml`, training's in `notebooks/training/zh`)
 
 An entry is found by a digest of the English text it translates (`of`), so that a text that was
 changed shows in English until its Chinese is brought up to date; a test demands that every text
-has its own. `python -m playbook.translation` prints what is missing or left over.
+has its own. `python -m playbook.translation` prints what is missing or left over. The comments
+of code cells (what a parameter is) stand in `notebooks/zh/comments.yaml`, English -> Chinese,
+what the cells of the training print in `notebooks/training/zh/printed.yaml`.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,9 @@ DIGITS = 8
 COMMON = "common"
 #: cells that come from the exercises, which have their own two languages
 EXERCISE = "**Exercise "
+#: a comment of a line of code, and what stands before it
+COMMENTED = re.compile(r"(?m)^(.*?)(?<!\S)# (.+)$")
+LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 #: how much of the English text stands in an entry for whoever reads the file
 FIRST_WORDS = 60
 
@@ -44,17 +51,35 @@ def translations(notebook: Path) -> dict[str, str]:
 
 
 def in_language(cells: list[Any], notebook: Path) -> list[Any]:
-    """The cells of a notebook with their texts in the language in use; code stays. Texts
-    without a Chinese form stay as they are.
+    """The cells of a notebook with their texts and the comments of their code in the
+    language in use; code stays. What has no Chinese form stays as it is.
     """
     known = translations(notebook) if language() == "zh" else {}
+    said, spoken = (comments(), printed(notebook)) if known else ({}, {})
     for cell in cells:
         source = cell["source"]
         text = source if isinstance(source, str) else "".join(source)
-        if cell["cell_type"] == "markdown" and (found := known.get(digest(text))):
+        found = known.get(digest(text)) if cell["cell_type"] == "markdown" else None
+        if cell["cell_type"] == "code" and said:
+            found = COMMENTED.sub(lambda line: f"{line[1]}# {said.get(line[2], line[2])}", text)
+            found = LITERAL.sub(lambda one: f'"{spoken.get(one[1], one[1])}"', found)
+        if found:
             is_text = isinstance(source, str)
             cell["source"] = found if is_text else found.splitlines(keepends=True)
     return cells
+
+
+@functools.cache
+def comments() -> dict[str, str]:
+    """Comment of a code cell -> its Chinese."""
+    return read_yaml(shipped("notebooks") / "zh" / "comments.yaml")
+
+
+@functools.cache
+def printed(notebook: Path) -> dict[str, str]:
+    """What code cells of this notebook's folder print -> its Chinese; empty without a file."""
+    path = notebook.parent / "zh" / "printed.yaml"
+    return read_yaml(path) if path.exists() else {}
 
 
 def account(notebook: Path) -> tuple[list[str], list[str]]:

@@ -54,6 +54,8 @@ def sums(store: Path) -> dict[str, object]:
         said["spend"] = one(store, "SELECT sum(spend) FROM '@ad_spend.parquet'")
         channels = one(store, "SELECT list(DISTINCT channel) FROM '@ad_spend.parquet'")
         said["channel"] = ", ".join(channels or [])
+    if (store / "stock.parquet").exists():
+        said["stock"] = one(store, "SELECT sum(on_hand) FROM '@stock.parquet'")
     if not (store / "orders.parquet").exists():
         return said
     shop = open_store(store, until=last_month(store))

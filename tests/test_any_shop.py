@@ -29,7 +29,7 @@ from playbook.methods.attribution import markov_removal
 from playbook.methods.newsvendor import levels_for_fill
 from playbook.runs.cells import decision_text
 from playbook.runs.results import Results
-from playbook.runs.titles import named_titles, told_titles
+from playbook.runs.titles import named_titles, told_titles, with_titles
 from playbook.shown import frame_html, shown_number
 from playbook.store import open_store
 from playbook.store.trading import closures
@@ -482,3 +482,19 @@ def test_linear_algebra_runs_in_one_thread_whoever_starts_the_notebook():
             [sys.executable, "-c", asked], env=plain | given, capture_output=True, text=True
         )
         assert done.stdout.startswith(expected), done.stderr
+
+
+def test_tables_of_skus_tell_their_titles_where_there_are_any(tmp_path):
+    goods = pd.DataFrame({"sku": ["mug", "pot"], "title": ["A blue mug ", None]})
+    sold = [order("1", "2026-06-30", "ann")]
+    shop = open_store(write_shop(tmp_path / "s", sold, products=goods), until="2026-06")
+    told = with_titles(shop, pd.DataFrame({"n": [1, 2], "sku": ["mug", "pot"]}))
+    assert list(told) == ["n", "sku", "title"]
+    assert told.title[0] == "A blue mug" and pd.isna(told.title[1])
+    pairs = with_titles(shop, pd.DataFrame({"a": ["pot"], "b": ["mug"]}), "a", "b")
+    assert list(pairs) == ["a", "a_title", "b", "b_title"] and pairs.b_title[0] == "A blue mug"
+    empty = with_titles(shop, pd.DataFrame({"sku": []}))
+    assert empty.empty
+    bare = open_store(write_shop(tmp_path / "t", sold), until="2026-06")
+    frame = pd.DataFrame({"sku": ["mug"]})
+    assert with_titles(bare, frame) is frame

@@ -2,12 +2,14 @@
 right, half, wrong.
 """
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from playbook.errors import PlaybookError
-from playbook.messages import read_yaml
-from playbook.training.cases import CASES, NEAR_DAYS, TOLD, findings, open_case
+from playbook.messages import read_yaml, speaking
+from playbook.training.cases import CASES, NEAR_DAYS, TOLD, CaseFile, findings, open_case
 from playbook.training.learners import records
 
 
@@ -110,6 +112,40 @@ def test_a_case_is_solved_from_its_store_by_plain_tables(number):
     )
     assert case.shop.problems.empty and case.shop.month == case.month
     assert not list(case.store.rglob("truth")) and not list(case.store.rglob("size.json"))
+
+
+def shown(number, language):
+    """What a case prints, without its store."""
+    with speaking(language):
+        return str(CaseFile(CASES[number], Path("nowhere"), 1.0))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_no_list_of_a_case_gives_its_finding_away(language):
+    """Findings, what is sized and what may be decided are the same in every case."""
+    lists = {shown(number, language).split("\n\n", 1)[1] for number in CASES}
+    assert len(lists) == 1
+    (told,) = lists
+    assert all(name in told for name in ("double load", "season"))
+    for case in CASES.values():
+        assert all(choice["choice"][language] in told for choice in case.choices)
+        assert "1.0" in {str(mark) for mark, _ in case.decisions.values()}
+
+
+def test_a_decision_of_another_case_is_taken_and_has_no_mark():
+    case = CaseFile(CASES[6], Path("nowhere"), 60.0)
+    grade = case.grade(
+        find="checkout fault", day="11 Aug 2026", size="62", decision="Cut the search budget"
+    )
+    assert (grade.finding, grade.sizing, grade.decision) == (1.0, 1.0, 0.0)
+    assert "something else" in grade.advice[-1]
+
+
+def test_a_day_or_a_size_with_two_readings_is_asked_back(capsys):
+    case = CaseFile(CASES[6], Path("nowhere"), 60.0)
+    assert case.file("checkout fault", "08/11/2026", 60, best(case.case)) is None
+    assert case.file("checkout fault", "2026-08-11", "1.234", best(case.case)) is None
+    assert capsys.readouterr().out.count("Not graded") == 2
 
 
 def test_a_perfect_hand_in_has_full_marks_and_no_word_of_blame():

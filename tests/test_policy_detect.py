@@ -2,6 +2,7 @@
 sums by day are given.
 """
 
+import inspect
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from playbook.detect import after, incidents, selling, tracking
+from playbook.detect.finding import found as found_row
 from playbook.detect.finding import ratio_findings
 from playbook.detect.panels import Panels
 
@@ -111,7 +113,8 @@ def test_a_click_is_dear_from_fourteen_tenths_of_its_price(clicks, n):
 @pytest.mark.parametrize(("buyers", "n"), [(703.0, 1), (705.0, 0)])
 def test_a_step_fails_from_an_eighth_of_its_rate(buyers, n):
     """Of 1,000 that check out 800 buy; 703 are 12.1 % fewer."""
-    steps = pd.DataFrame({"day_on": DAYS, "device": "mobile", "checkouts": 1000.0})
+    steps = pd.DataFrame({"day_on": DAYS, "device": "mobile", "channel": "all"})
+    steps["checkouts"] = 1000.0
     steps["buyers"] = np.where(DAYS >= LATE, buyers, 800.0)
     assert len(selling.steps_fail(panels(steps=steps))) == n
 
@@ -155,3 +158,65 @@ def test_an_echo_begins_within_seventy_five_days_of_its_cause():
     )
     follows = incidents._echoes(table)
     assert follows == ["", "fake_orders", "", ""]
+
+
+CUT = [("mobile", "search"), ("mobile", "email"), ("desktop", "search"), ("desktop", "email")]
+CELLS = {
+    (): CUT,
+    ("mobile",): CUT[:2],
+    ("email",): [CUT[1], CUT[3]],
+    ("desktop", "search"): [CUT[2]],
+}
+
+
+@pytest.mark.parametrize("names", list(CELLS))
+def test_a_step_that_fails_is_told_by_the_cut_that_holds_most_of_it(names):
+    """Four cells of 40 that check out, 32 of whom buy; in some of them only 15 do."""
+    struck = CELLS[names]
+    frames = []
+    for device, channel in CUT:
+        buyers = np.where((DAYS >= LATE) & ((device, channel) in struck), 15.0, 32.0)
+        about = {"day_on": DAYS, "device": device, "channel": channel, "checkouts": 40.0}
+        frames.append(pd.DataFrame(about | {"buyers": buyers}))
+    found = selling.steps_fail(panels(steps=pd.concat(frames)))
+    assert [row["subject"] for row in found] == [", ".join(["checkouts > buyers", *names])]
+
+
+@pytest.mark.parametrize(
+    ("struck", "subject"), [(["card"], "card"), (["card", "wallet"], "orders")]
+)
+def test_a_way_to_pay_that_is_down_is_named_and_all_of_them_together_are_the_orders(
+    struck, subject
+):
+    """Ten orders a day by each of two ways; one in ten stays unpaid, then all but one."""
+    frames = []
+    for cell in ("card", "wallet"):
+        now = (DAYS >= LATE) & (LATE + pd.Timedelta(days=5) > DAYS) & (cell in struck)
+        about = {"day_on": DAYS, "dimension": "payment_method", "cell": cell, "placed": 10.0}
+        frames.append(pd.DataFrame(about | {"unpaid": np.where(now, 9.0, 1.0)}))
+    paying = pd.concat(frames)
+    made = panels(paying=paying)
+    made.orders = made.orders.assign(unpaid=paying.groupby("day_on").unpaid.sum())
+    found = selling.payments_open(made)
+    assert [(row["subject"], row["n_days"]) for row in found] == [(subject, 5)]
+    # eight more a day than usual by each way, worth five each
+    assert found[0]["amount"] == pytest.approx(5 * 5 * 8 * len(struck))
+
+
+@pytest.mark.parametrize("kind", list(incidents.KINDS))
+def test_whatever_was_found_is_told_with_days_money_cause_and_check(kind):
+    days = LATE, LATE + pd.Timedelta(days=2)
+    amount = np.nan if incidents.KINDS[kind]["money_is"] == "not known" else 60.0
+    facts = {"amount": amount, "n": 12, "usual": 0.1, "now": 0.4, "z": 6.0}
+    row = incidents.told([found_row(panels(), kind, "card", days, **facts)]).iloc[0]
+    assert (row.starts_on, row.ends_on, row.n_days) == (days[0].date(), days[1].date(), 3)
+    assert row.subject == "card" and row.month == "2026-10" and row.follows == ""
+    assert row.share_of_month == pytest.approx(0.02) or np.isnan(amount)
+    assert row.what and row.check and row.money_is
+
+
+def test_every_detector_tells_kinds_that_are_described_and_every_kind_has_a_detector():
+    sources = "".join(inspect.getsource(detector) for detector in incidents.DETECTORS)
+    sources += "".join(inspect.getsource(module) for module in (after, selling, tracking))
+    assert len(incidents.DETECTORS) == 16
+    assert [kind for kind in incidents.KINDS if f'"{kind}"' not in sources] == []

@@ -30,7 +30,7 @@ from playbook.chapters.inventory_planning.inventory import (
 from playbook.chapters.inventory_planning.ordering import plan_orders, spend_budget
 from playbook.chapters.inventory_planning.replay import play_policy, policy_replay
 from playbook.chapters.inventory_planning.stock_kpis import logistics_cost, stock_kpis
-from playbook.chapters.inventory_planning.supply import Supply, supply
+from playbook.chapters.inventory_planning.supply import Supply, days_of_stock, supply
 from playbook.measures.demand_panel import (
     DemandPanel,
     demand_panel,
@@ -923,3 +923,15 @@ def test_a_chance_of_running_short_is_half_of_the_chance_of_a_sale_at_most():
     high, chance = levels_for_fill(before, window, 0.9999, cost=np.ones(20), group=np.zeros(20))
     assert chance.max() < 0.01
     assert (high > low).all()
+
+
+def test_days_of_stock_are_what_is_held_and_on_order_at_the_next_120_days_demand():
+    panel, law = panel_of(np.full((2, 60), 14.0)), law_of([14.0, 14.0])
+    goods = goods_of(2, on_hand=100.0, incoming=20.0).of(panel)
+    assert days_of_stock(goods, law) == pytest.approx([60.0, 60.0])
+    assert days_of_stock(goods.assign(on_hand=[np.nan, 1e9]), law)[1] == 9999.0
+    assert np.isnan(days_of_stock(goods.assign(on_hand=np.nan), law)).all()
+    weeks = np.ones((2, 52))
+    weeks[:, 20:] = 0
+    late = replace(law, season=weeks, next_week=0)
+    assert days_of_stock(goods, late) == pytest.approx([60.0, 60.0]), "eighteen weeks are read"

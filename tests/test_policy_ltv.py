@@ -3,6 +3,7 @@ just above.
 """
 
 import datetime as dt
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from playbook.measures.customer_windows import band_of, count_bands, spend_rows
 from playbook.methods import btyd
 from playbook.methods.btyd import fit_counts
 from playbook.methods.btyd_models import Histories, log_likelihood
-from playbook.methods.customer_models import Candidates, poisson_deviance
+from playbook.methods.customer_models import Candidates, _regressed, poisson_deviance
 from playbook.methods.shop_clock import CALENDAR, shop_clock
 from playbook.methods.spend import fit_spend
 
@@ -455,3 +456,11 @@ def test_a_level_is_held_by_so_many_standard_errors():
 def test_parameters_are_told_in_four_digits_without_an_exponent():
     told = [ltv._four_digits(value) for value in (11253.7, 0.83481, 10.0, 1e-7)]
     assert told == ["11250", "0.8348", "10", "0.0000001"]
+
+
+def test_nobody_is_warned_of_a_regression_that_another_solver_ends():
+    features = np.r_[np.zeros((50, 1)), np.full((1, 1), 1e6)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = _regressed(features, np.r_[np.zeros(50), 1e9])
+        assert np.isfinite(model.predict(features[:1])).all()

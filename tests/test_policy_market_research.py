@@ -207,9 +207,16 @@ def test_the_rule_of_entering_at_its_limits(low, hhi, margin, action, reason):
 
 
 @pytest.mark.parametrize(
-    "high, margin, action", [(-0.01, 0.29, "exit"), (0.0, 0.29, "hold"), (-0.01, 0.3, "hold")]
+    "high, margin, action, reason",
+    [
+        (-0.01, 0.29, "exit", "shrinking beyond doubt and margin under the hurdle"),
+        (0.0, 0.29, "hold", "growth not certain, thin margin"),
+        (-0.01, 0.3, "hold", "shrinking beyond doubt"),
+    ],
 )
-def test_leaving_needs_certain_shrinking_and_a_margin_under_the_hurdle(high, margin, action):
+def test_leaving_needs_certain_shrinking_and_a_margin_under_the_hurdle(
+    high, margin, action, reason
+):
     growth = {
         "category": ["tea"],
         "growth": [-0.1],
@@ -222,7 +229,7 @@ def test_leaving_needs_certain_shrinking_and_a_margin_under_the_hurdle(high, mar
         concentrated=pd.DataFrame({"category": ["tea"], "hhi": [0.1]}),
         margins=pd.DataFrame({"category": ["tea"], "margin_share": [margin]}),
     )
-    assert found["action"].tolist() == [action]
+    assert found[["action", "reason"]].values.tolist() == [[action, reason]]
 
 
 # published series and sizes

@@ -247,3 +247,165 @@ def test_two_shops_share_numbers_and_moments_and_not_their_buyers(buyers, is_ref
         assert one(tmp_path / "s", "SELECT count(*) FROM '@orders.parquet'") == 3
     except PlaybookError as error:
         assert is_refused and "names two orders" in str(error)
+
+
+# --- what a mapping leaves open -----------------------------------------------------------
+
+TAXED = MAPPED | {"columns": MAPPED["columns"] | {"tax": "vat"}}
+
+
+def taxed(*rows: tuple[str, str]) -> str:
+    lines = (f"o{i},2026-10-01,a,1,{price},{vat}" for i, (price, vat) in enumerate(rows))
+    return "\n".join(["order,date,sku,qty,price,vat", *lines]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "sales"),
+    [
+        # 20 % of what is left, and no rate of 12.00
+        ([("12.00", "2.00")], 10),
+        # 10 %, and no rate of the 9.00 left
+        ([("10.00", "1.00")], 10),
+        # STEPS: half a per cent is a rate, a quarter is none
+        ([("1000.00", "85.00")], 1000),
+        ([("1000.00", "82.50")], None),
+        # CENT: 20 % of 1000.00 less a cent is 20 %, less two is none
+        ([("1200.00", "199.99")], 1000.01),
+        ([("1200.00", "199.98")], None),
+        # ALMOST_ALL: 19 of 20 orders tell, 18 do not
+        ([("120.00", "20.00")] * 19 + [("100.00", "8.88")], 1991.12),
+        ([("120.00", "20.00")] * 18 + [("100.00", "8.88")] * 2, None),
+        # FEW: 0.05 of 1.05 is 5 % either way; one such order of four is no matter, two are
+        ([("120.00", "20.00")] * 3 + [("1.05", "0.05")], 301),
+        ([("120.00", "20.00")] * 2 + [("1.05", "0.05")] * 2, None),
+    ],
+)
+def test_tax_is_inside_where_its_rate_says_so(rows, sales, tmp_path):
+    if sales is None:
+        with pytest.raises(PlaybookError, match="tax_inside"):
+            load(tmp_path / "s", "generic", taxed(*rows), mapping=TAXED)
+        return
+    load(tmp_path / "s", "generic", taxed(*rows), mapping=TAXED)
+    found = one(tmp_path / "s", "SELECT sum(quantity * price) FROM '@order_lines.parquet'")
+    assert float(found) == pytest.approx(sales)
+
+
+@pytest.mark.parametrize(
+    ("header", "told", "sales"),
+    [
+        ("price incl. VAT", None, 91.12),
+        ("Preis netto", None, 100),
+        ("price", True, 91.12),
+        ("price", False, 100),
+    ],
+)
+def test_a_header_or_the_mapping_says_whether_tax_is_inside(header, told, sales, tmp_path):
+    text = f"order,date,sku,qty,{header},vat\no1,2026-10-01,a,1,100.00,8.88\n"
+    columns = TAXED["columns"] | {"price": header}
+    mapping = TAXED | {"columns": columns} | ({} if told is None else {"tax_inside": told})
+    load(tmp_path / "s", "generic", text, mapping=mapping)
+    found = one(tmp_path / "s", "SELECT sum(quantity * price) FROM '@order_lines.parquet'")
+    assert float(found) == pytest.approx(sales)
+
+
+@pytest.mark.parametrize(("n_words", "is_refused"), [(23, True), (24, False)])
+def test_a_column_of_few_words_may_say_that_a_row_is_no_sale(n_words, is_refused, tmp_path):
+    # MOST_WORDS: with 24 values beside `refund` it is a text
+    words = ["refund", *(f"note {i}" for i in range(n_words))]
+    rows = "".join(f"o{i},2026-10-01,a,1,10,{word}\n" for i, word in enumerate(words))
+    text = "order,date,sku,qty,price,about\n" + rows
+    if not is_refused:
+        load(tmp_path / "s", "generic", text, mapping=MAPPED)
+        return
+    with pytest.raises(PlaybookError, match="refund") as caught:
+        load(tmp_path / "s", "generic", text, mapping=MAPPED)
+    assert caught.value.column == "about"
+    ignored = MAPPED | {"ignored": {"about": "a word of the warehouse"}}
+    load(tmp_path / "s", "generic", text, mapping=ignored)
+
+
+def test_words_of_rows_that_a_status_or_a_sign_explains_are_no_matter(tmp_path):
+    text = (
+        "order,date,sku,qty,price,state,type\no1,2026-10-01,a,1,10,done,Sale\n"
+        "o2,2026-10-01,a,1,10,void,Void\no3,2026-10-02,a,-1,10,done,Return\n"
+    )
+    columns = MAPPED["columns"] | {"status": "state"}
+    mapping = MAPPED | {"columns": columns, "status": {"void": "cancelled"}}
+    load(tmp_path / "s", "generic", text, mapping=mapping)
+    assert one(tmp_path / "s", "SELECT sum(amount) FROM '@refunds.parquet'") == 10
+
+
+def test_a_mapped_mark_of_tests_takes_them_out_of_the_sales(tmp_path):
+    text = "order,date,sku,qty,price,test\no1,2026-10-01,a,1,10,no\no2,2026-10-01,a,1,99,yes\n"
+    mapping = MAPPED | {"columns": MAPPED["columns"] | {"is_test": "test"}}
+    load(tmp_path / "s", "generic", text, mapping=mapping)
+    assert (
+        one(tmp_path / "s", "SELECT string_agg(order_id, '') FROM '@orders.parquet' WHERE is_test")
+        == "o2"
+    )
+
+
+STOCK = {
+    "table": "stock",
+    "name": "t",
+    "columns": {"day_on": "day", "sku": "sku", "location": "place", "on_hand": "units"},
+}
+
+
+def stock(third: str, *units: tuple[int, int, int]) -> str:
+    rows = "".join(
+        f"2026-10-01,s{i},{place},{n}\n"
+        for i, three in enumerate(units)
+        for place, n in zip(("Berlin", "Ulm", third), three, strict=True)
+    )
+    return "day,sku,place,units\n" + rows
+
+
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [
+        (stock("All locations", (10, 5, 15), (2, 1, 3)), 18),
+        # a total that does not come to its places is asked about
+        (stock("Total", (10, 5, 15), (2, 1, 4)), None),
+        # LEAST_SKUS: two skus of a place alike the others together are chance, three are not
+        (stock("Rom", (10, 5, 15), (2, 1, 3)), 36),
+        (stock("Rom", (10, 5, 15), (2, 1, 3), (7, 1, 8)), None),
+    ],
+)
+def test_a_row_of_all_places_is_no_place(text, units, tmp_path):
+    if units is None:
+        with pytest.raises(PlaybookError, match="sum of the places"):
+            load(tmp_path / "s", "generic", text, mapping=STOCK)
+        return
+    load(tmp_path / "s", "generic", text, mapping=STOCK)
+    assert one(tmp_path / "s", "SELECT sum(on_hand) FROM '@stock.parquet'") == units
+
+
+@pytest.mark.parametrize(
+    ("header", "money"), [("cost_micros", "0.00015"), ("cost (cents)", "1.5"), ("cost", "150")]
+)
+def test_a_header_may_say_in_which_part_of_its_unit_money_is_told(header, money, tmp_path):
+    text = f"day,network,{header}\n2026-10-01,google,150\n"
+    columns = {"day_on": "day", "channel": "network", "spend": header}
+    mapping = {"table": "ad_spend", "name": "t", "columns": columns}
+    load(tmp_path / "s", "generic", text, mapping=mapping)
+    assert str(one(tmp_path / "s", "SELECT sum(spend) FROM '@ad_spend.parquet'")).startswith(money)
+
+
+@pytest.mark.parametrize(("amount", "is_with_tax"), [("12.00", True), ("10.00", False)])
+def test_refunds_hold_tax_where_one_of_them_gives_back_more_than_the_goods(
+    amount, is_with_tax, tmp_path
+):
+    # o2 was 20.00 and 4.00 tax; 6.00 given back are 5.00 of goods where refunds hold tax
+    text = (
+        "order,date,sku,qty,price,vat,total\no1,2026-10-01,a,1,10,2,12\no2,2026-10-02,b,1,20,4,24\n"
+    )
+    columns = TAXED["columns"] | {"total": "total"}
+    load(tmp_path / "s", "generic", text, mapping=TAXED | {"columns": columns})
+    refunds = {"refund_id": "id", "order_id": "order", "refunded_at": "date", "amount": "amount"}
+    text = f"id,order,date,amount\nr1,o1,2026-10-05,{amount}\nr2,o2,2026-10-06,6.00\n"
+    mapping = {"table": "refunds", "name": "t", "columns": refunds}
+    report = load(tmp_path / "s", "generic", text, mapping=mapping)
+    booked = one(tmp_path / "s", "SELECT sum(amount) FROM '@refunds.parquet'")
+    assert booked == (15 if is_with_tax else 16)
+    assert any("tax" in note for note in report.notes)

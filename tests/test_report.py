@@ -170,7 +170,9 @@ def test_a_chapter_shows_no_code_and_folds_its_lessons(months):
 
 def test_figures_are_drawings_with_text_and_say_what_they_show(months, page):
     chapter = (months / "2026-02/04_cohort_retention/notebook.html").read_text()
-    assert chapter.count("data:image/svg+xml;base64,") == 2 and "image/png" not in chapter
+    assert chapter.count(' src="data:image/svg+xml;base64,') == 2 and "image/png" not in chapter
+    # and each once more, drawn for a phone
+    assert chapter.count('srcset="data:image/svg+xml;base64,') == 2
     alternatives = re.findall(r'<img [^>]*alt="([^"]*)"', page + chapter)
     assert alternatives and all(alternatives)
     assert any("Share that ordered &amp; stayed" in alt for alt in alternatives)
@@ -258,7 +260,8 @@ def test_chinese_names_titles_objectives_metrics_and_decisions(tmp_path):
     drawn = (folder / "04_cohort_retention/figures/retention.svg").read_text(encoding="utf-8")
     assert "留存率按月龄" in drawn
     sheets = pd.read_excel(folder / "playbook.xlsx", sheet_name=None, engine="calamine")
-    assert "决策" in sheets and "decision_id" in sheets["决策"].columns
+    assert list(sheets["决策"].columns[:3]) == ["决策编号", "状态", "完成日期"]
+    assert set(sheets["决策"]["状态"]) == {"待定"}
 
 
 def test_the_workbook_has_types_no_formulas_and_no_person(months):
@@ -266,13 +269,13 @@ def test_the_workbook_has_types_no_formulas_and_no_person(months):
     sheets = pd.read_excel(path, sheet_name=None, engine="calamine")
     assert list(sheets)[:5] == ["Summary", "Decisions", "Asks", "Targets", "Definitions"]
     decisions = sheets["Decisions"]
-    assert decisions["size"].tolist()[0] == 1000 and pd.Timestamp(
-        decisions["due_on"][0]
-    ) == pd.Timestamp("2026-02-20")
-    assert "blocked" not in set(decisions["action"]) and set(decisions["status"]) == {"proposed"}
-    assert list(decisions.columns[:5]) == ["decision_id", "status", "done_on", "done_size", "note"]
-    assert sheets["07 Inventory planning"]["sku"].tolist() == [EVIL, "=A1", "b"]
-    assert all("customer_id" not in frame.columns for frame in sheets.values())
+    assert decisions["How much"].tolist()[0] == 1000
+    assert pd.Timestamp(decisions["Due on"][0]) == pd.Timestamp("2026-02-20")
+    assert "blocked" not in set(decisions["Action"]) and set(decisions["Status"]) == {"proposed"}
+    names = ["Decision ID", "Status", "Done on", "Done, how much", "Note"]
+    assert list(decisions.columns[:5]) == names
+    assert sheets["07 Inventory planning"]["SKU"].tolist() == [EVIL, "=A1", "b"]
+    assert all("ustomer" not in head for frame in sheets.values() for head in map(str, frame))
     import zipfile
 
     with zipfile.ZipFile(path) as parts:
@@ -349,13 +352,16 @@ def test_libreoffice_opens_the_workbook_and_keeps_its_types(months, tmp_path):
         timeout=180,
     )
     decisions = pd.read_excel(tmp_path / "playbook.xlsx", sheet_name="Decisions", engine="calamine")
-    assert decisions["size"].tolist()[0] == 1000 and pd.Timestamp(
-        decisions["due_on"][0]
-    ) == pd.Timestamp("2026-02-20")
+    assert decisions["How much"].tolist()[0] == 1000
+    assert pd.Timestamp(decisions["Due on"][0]) == pd.Timestamp("2026-02-20")
     stock = pd.read_excel(
         tmp_path / "playbook.xlsx", sheet_name="07 Inventory planning", engine="calamine"
     )
-    assert stock["sku"].tolist()[1] == "=A1" and stock["cash"].tolist() == [10.5, 20.0, 30.25]
+    assert stock["SKU"].tolist()[1] == "=A1" and stock["Cash needed"].tolist() == [
+        10.5,
+        20.0,
+        30.25,
+    ]
 
 
 def test_the_objective_keeps_the_underscores_of_names_and_loses_those_of_emphasis(tmp_path):

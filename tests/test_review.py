@@ -237,8 +237,8 @@ def test_the_card_expects_a_month_from_its_days_and_flags_a_fifth_that_its_month
     )
     figures = ["sessions", "orders", "net_revenue"]
     assert card.flag[figures].tolist() == ["worse"] * 3 and set(card.basis[figures]) == {"days"}
-    assert set(alone.flag[figures]) == {"within limits"}
-    assert set(quiet.flag) == {"within limits"}
+    assert set(alone.flag[figures]) == {"usual"}
+    assert set(quiet.flag) == {"usual"}
     assert (quiet.usual_low < quiet.expected).all() and (quiet.expected < quiet.usual_high).all()
 
 

@@ -13,6 +13,7 @@ from small_pack import write_month
 from playbook.decisions import Decision
 from playbook.errors import PlaybookError
 from playbook.runs.answers import accepted_targets, answers, followup, read_back, targets_in_force
+from playbook.runs.columns import heading
 from playbook.runs.folders import read_json, write_json
 from playbook.runs.track_record import restated, score_predictions, summed_up, track_record
 
@@ -253,7 +254,8 @@ def filled_in(shop, **answers_by_action):
     sheet = sheets["Decisions"].astype(object)
     for action, given in answers_by_action.items():
         for column, value in given.items():
-            sheet.loc[sheet["action"] == action, column] = value
+            head = heading(column)
+            sheet.loc[sheet["Action"] == action, head[:1].upper() + head[1:]] = value
     with pd.ExcelWriter(shop / "filled.xlsx", engine="xlsxwriter") as book:
         sheets["Summary"].to_excel(book, sheet_name="Summary", index=False)
         sheet.to_excel(book, sheet_name="Decisions", index=False)

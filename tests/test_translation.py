@@ -10,7 +10,15 @@ import pytest
 from playbook.messages import speaking
 from playbook.runs.plan import working_copy
 from playbook.training.course import start_course
-from playbook.translation import account, digest, in_language, notebooks, translations
+from playbook.translation import (
+    account,
+    comments,
+    digest,
+    in_language,
+    notebooks,
+    printed,
+    translations,
+)
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda p: f"{p.parent.name}/{p.stem}")
@@ -34,6 +42,32 @@ def test_a_translation_keeps_the_code_and_the_links_of_its_text(path):
             kept = set(re.findall(r"`([^`]+)`", chinese))
             unsaid = {code for code in told - kept if re.fullmatch(r"[a-z_]+", code)}
             assert not unsaid, (unsaid, chinese)
+
+
+@pytest.mark.parametrize("path", notebooks(), ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_comment_of_a_parameter_has_its_chinese(path):
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        is_told = "parameters" in cell["metadata"].get("tags", []) or "# Take away" in source
+        for said in re.findall(r"(?m)(?<!\S)# (.+)$", source) if is_told else []:
+            if not re.match(r"\w+\(", said):
+                assert re.search(r"[一-鿿]", comments().get(said, "")), said
+
+
+def test_what_a_training_page_prints_is_chinese_and_its_code_stays():
+    everything = ""
+    for path in (path for path in notebooks() if path.parent.name == "training"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = [c for c in cells if c["cell_type"] == "code"]
+        before = ["".join(c["source"]) for c in code]
+        with speaking("zh"):
+            after = ["".join(c["source"]) for c in in_language(code, path)]
+        for english, chinese in zip(before, after, strict=True):
+            compile(chinese, path.name, "exec")
+            assert len(english.splitlines()) == len(chinese.splitlines())
+        everything += "\n".join(before)
+    left_over = [text for text in printed(path) if f'"{text}"' not in everything]
+    assert printed(path) and not left_over
 
 
 def test_a_changed_text_stays_english_until_its_chinese_follows():

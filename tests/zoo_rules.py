@@ -37,6 +37,7 @@ SLACK = 1e-6
 LATE_GAP = 0.2  # chapters 00 and 08 count different orders, not different days
 #: columns of names that are the shop's own, whatever they look like
 NAMES = (("orders", "channel"), ("orders", "region"), ("products", "category"), ("products", "sku"))
+DAYS_APART = 0.1  # chapter 07 knows launches, chapter 10 does not
 TIER_STEP = 1.25  # the least step from one proposed threshold to the next
 #: what no person should have to read: an exponent, a missing value's code name, a float
 #: with every digit it has
@@ -358,6 +359,18 @@ def reasons_are_of_their_row(month: Month) -> Iterator[str]:
         yield f"{orders.subject[wrong].iloc[0]}: {orders.reason[wrong].iloc[0]!r}"
 
 
+def days_of_stock_agree(month: Month) -> Iterator[str]:
+    """Days of stock of a sku are the same in chapters 07 and 10."""
+    there, here = month.get("07/overstock"), month.get("10/delist")
+    if there.empty or here.empty:
+        return
+    both = there.merge(here[["sku", "stock_days"]].dropna(), on="sku")
+    apart = both[(both.days / both.stock_days - 1).abs() > DAYS_APART]
+    if len(apart):
+        row = apart.iloc[0]
+        yield f"{len(apart)} of {len(both)} skus, as {row.days:.0f} and {row.stock_days:.0f} days"
+
+
 def tests_can_see(month: Month) -> Iterator[str]:
     """A hold-out that could not see a doubling is not proposed."""
     table = month.get("06/actions")
@@ -420,6 +433,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     days_are_shop_days,
     a_step_matters,
     reasons_are_of_their_row,
+    days_of_stock_agree,
     tests_can_see,
     targets_reach_further,
     chapters_name_what_they_lack,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
+from playbook.demo.money import payment_draw
 from playbook.demo.records import Record
 from playbook.demo.state import RING, State
 from playbook.demo.streams import below, exponential, key, uniform
@@ -92,7 +93,7 @@ def _way(state: State, season: float, o: Record) -> Record:
     world, k, day, on = state.world, o.key, o.day, state.world.on
     u, pay = uniform(k, "payment"), uniform(k, "pay")
     fate = np.where(u < 0.022, 1, np.where(u > 1 - 0.013, 2, 0)) * on.cancellations
-    is_barred = uniform(k, "method") < world.size.get("payment_method_down", 0.0)
+    is_barred = payment_draw(k) < world.size.get("payment_method_down", 0.0)
     fate = np.where(is_barred & world.hits("payment_method_down", day), 1, fate)
     minutes = np.where(uniform(k, "slow-pay") < 0.9, 1 + 8 * pay, 60 + 1500 * pay).astype(int)
     pay_day = day + (o.minute + minutes) // 1440

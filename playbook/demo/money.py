@@ -9,10 +9,14 @@ from numpy import ndarray
 
 from playbook.demo.background import RATES, STATED
 from playbook.demo.records import Record
+from playbook.demo.streams import uniform
 from playbook.demo.world import CHANNELS, IS_TAXED
 
 TAX_SHARE = 0.20
 PAYMENT_SHARE, PAYMENT_FIXED = 0.014, 25  # of the total, and cents
+# Share of orders by way to pay, in the order of words.yaml. The first one fails where
+# `payment_method_down` is planted, and holds more orders than that may take.
+METHOD_SHARES = (0.62, 0.28, 0.10)
 _PLATFORM = {r["scope"]: r["value"] for r in STATED.cost_rates if r["kind"] == "platform_share"}
 PLATFORM = np.array([_PLATFORM.get(c, _PLATFORM["all"]) for c in CHANNELS])
 RETURN_UNIT = round(RATES["return_per_unit"] * 100)
@@ -39,6 +43,17 @@ def order_tax(a: Record) -> ndarray:
     of = order_of_lines(a)
     postage = np.round(TAX_SHARE * a.o_shipping).astype(int) * IS_TAXED[a.o_region]
     return total_of(of, line_taxes(a, of), len(a.o_key)) + postage
+
+
+def payment_draw(keys: ndarray) -> ndarray:
+    """By order a number in (0, 1) that says how its buyer chose to pay."""
+    return uniform(keys, "method")
+
+
+def payment_methods(keys: ndarray) -> ndarray:
+    """Places of the orders' ways to pay."""
+    ends = np.cumsum(METHOD_SHARES)[:-1]
+    return np.searchsorted(ends, payment_draw(keys), side="right")
 
 
 def payment_fee(total: ndarray) -> ndarray:

@@ -16,6 +16,7 @@ from playbook.demo.money import (
     order_of_lines,
     order_tax,
     payment_fee,
+    payment_methods,
     total_of,
 )
 from playbook.demo.records import Record
@@ -123,6 +124,7 @@ def _orders(sim: Simulator, a: Record, clock: Clock, seen: Record) -> pa.Table:
         tax=tax,
         total=total,
         coupon=_coupons(sim, a),
+        payment_method=pick(WORDS.payment_methods, payment_methods(k)),
         n_payments=(1 + (uniform(k, "split-payment") < 0.03), seen.no_pay),
         payment_fee=(payment_fee(total), seen.no_pay),
         shipped_at=(clock.at(a.o_ship, 840 + below(k, "ship-minute", 240)), seen.no_ship),

@@ -16,7 +16,7 @@ from numpy import ndarray
 from playbook.detect.panels import Panels
 from playbook.methods.shifts import shifts
 
-__all__ = ["LEAST_SHARE", "LEAST_Z", "REACH", "found", "ratio_findings"]
+__all__ = ["LEAST_SHARE", "LEAST_Z", "REACH", "found", "furthest", "ratio_findings"]
 
 #: standard errors a stretch must lie from what was usual
 LEAST_Z = 5.0
@@ -100,3 +100,24 @@ def ratio_findings(
         if not row["share_of_month"] < least_share:
             rows.append(row)
     return rows
+
+
+def furthest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of findings that share a day the one furthest out, else the dearer one, else the
+    one told first: one fault seen in several cuts of the same table is told once, by the
+    cut that holds most of it.
+    """
+    order = sorted(rows, key=_how_far, reverse=True)
+    kept: list[dict[str, Any]] = []
+    for row in order:
+        is_apart = all(
+            row["starts_on"] > one["ends_on"] or row["ends_on"] < one["starts_on"] for one in kept
+        )
+        if is_apart:
+            kept.append(row)
+    return kept
+
+
+def _how_far(row: dict[str, Any]) -> tuple[float, float]:
+    """Standard errors and money of a finding; thousands of either are no difference."""
+    return round(abs(row["z"]), 3), round(row["amount"], 2)

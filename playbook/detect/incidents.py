@@ -19,7 +19,7 @@ from playbook.messages import read_yaml, say
 from playbook.store import Store
 from playbook.tables import empty, returns, schema
 
-__all__ = ["DETECTORS", "KINDS", "incidents", "of_month", "without_incidents"]
+__all__ = ["DETECTORS", "KINDS", "incidents", "of_month", "told", "without_incidents"]
 
 #: kind of incident -> what its money is, which columns of a day it falsifies, whether a
 #: person should act on it
@@ -55,6 +55,12 @@ def incidents(shop: Store, *, months: int = 13) -> DataFrame:
     """
     panels = Panels(shop, months=months)
     rows = [row for detector in DETECTORS for row in detector(panels)]
+    return told(rows)
+
+
+@returns("detect.incidents")
+def told(rows: list[dict[str, Any]]) -> DataFrame:
+    """The detectors' rows (`finding.found`) in the words and the order of the table."""
     if not rows:
         return empty("detect.incidents")
     table = DataFrame(rows)
@@ -64,7 +70,7 @@ def incidents(shop: Store, *, months: int = 13) -> DataFrame:
     table["money_is"] = [fact["money_is"] for fact in facts]
     is_fault = np.array([bool(fact.get("is_alarm", True)) for fact in facts])
     table["is_alarm"] = is_fault & table.follows.eq("")
-    table["what"] = [_told(row) for row in table.to_dict("records")]
+    table["what"] = [_what(row) for row in table.to_dict("records")]
     table["check"] = [say(f"detect.check_{kind}") for kind in table.kind]
     by = ["month", "share_of_month", "kind", "subject", "starts_on"]
     table = table.sort_values(
@@ -89,7 +95,7 @@ def _echoes(table: DataFrame) -> list[str]:
     return names
 
 
-def _told(row: dict[str, Any]) -> str:
+def _what(row: dict[str, Any]) -> str:
     """What happened, in a sentence; money is told beside it."""
     return say(
         f"detect.what_{row['kind']}", **{n: row[n] for n in ("subject", "n", "usual", "now")}

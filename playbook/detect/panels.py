@@ -121,23 +121,51 @@ class Panels:
 
     @functools.cached_property
     def steps(self) -> DataFrame | None:
-        """One row per day and device with traffic: sessions and the funnel's steps."""
+        """One row per day, device and channel with traffic: sessions and the funnel's
+        steps. A cut the shop does not tell is `all`.
+        """
         shop = self.shop
         names = ("sessions", "product_views", "add_to_carts", "checkouts", "buyers")
         known = [name for name in names if shop.has(f"traffic.{name}")]
         if not shop.has("traffic"):
             return None
         table = shop.traffic
-        device = (
-            table.device.fill_null("all") if shop.has("traffic.device") else ibis.literal("all")
-        )
-        table = table.mutate(device=device)
+        cuts = {
+            cut: table[cut].fill_null("all") if shop.has(f"traffic.{cut}") else ibis.literal("all")
+            for cut in ("device", "channel")
+        }
         return self.grouped(
-            table,
+            table.mutate(**cuts),
             "day_on",
             "device",
+            "channel",
             **{n: total(n) for n in known},
         )
+
+    @functools.cached_property
+    def paying(self) -> DataFrame:
+        """One row per day and cell of the orders placed: dimension (payment_method,
+        device, channel, buyer: new, returning or guest), cell, placed, unpaid.
+        """
+        shop = self.shop
+        first = shop.sales_orders.filter(_.is_first & _.customer_id.notnull())
+        first = first.select("customer_id", first_on="ordered_on")
+        orders = shop.orders.mutate(unpaid=_unpaid(shop)).left_join(first, "customer_id")
+        is_new = _.first_on.isnull() | (_.ordered_on <= _.first_on)
+        buyer = ibis.cases(
+            (_.customer_id.isnull(), "guest"),
+            (is_new, "new"),
+            else_="returning",
+        )
+        orders = orders.mutate(buyer=buyer)
+        named = [n for n in ("payment_method", "device", "channel") if shop.has(f"orders.{n}")]
+        sums = {"placed": _.count(), "unpaid": total("unpaid")}
+        frames = []
+        for dimension in [*named, "buyer"]:
+            rows = orders.mutate(cell=_[dimension].fill_null("unknown"))
+            frame = self.grouped(rows, "ordered_on", "cell", **sums)
+            frames.append(frame.assign(dimension=dimension))
+        return pd.concat(frames, ignore_index=True)
 
     @functools.cached_property
     def visits(self) -> DataFrame | None:

@@ -4,6 +4,7 @@ through, a best seller gone, a price that is wrong, a test that ended.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 from ibis import _
 from pandas import DataFrame, Series
 
-from playbook.detect.finding import LEAST_SHARE, found, ratio_findings
+from playbook.detect.finding import LEAST_SHARE, found, furthest, ratio_findings
 from playbook.detect.panels import Panels
 from playbook.detect.tracking import runs
 from playbook.measures.sums import sums_by
@@ -44,7 +45,9 @@ WON = 1.96
 
 
 def steps_fail(panels: Panels) -> list[Finding]:
-    """A step of the funnel that fewer pass than before, by device."""
+    """A step of the funnel that fewer pass than before: of all, by device, by channel, or
+    by both; told by the cut that holds most of it.
+    """
     steps = panels.steps
     if steps is None:
         return []
@@ -52,50 +55,68 @@ def steps_fail(panels: Panels) -> list[Finding]:
     for step, before in STEPS.items():
         if not {step, before} <= set(steps):
             continue
-        passed, came = (panels.wide(steps, "device", c) for c in (step, before))
-        for device in passed:
-            base = came[device].where(came[device] > 0).to_numpy()
-            top = passed[device].where(came[device] > 0).to_numpy()
-            onward = _onward(
-                panels,
-                steps,
-                step,
-                device,
+        found_ones = []
+        for names, part in _cells(steps):
+            by_day = part.assign(cell="")
+            passed, came = (
+                panels.wide(by_day, "cell", c)[""].to_numpy(float) for c in (step, before)
             )
-            rows += ratio_findings(
+            found_ones += ratio_findings(
                 panels,
                 "step_fails",
-                f"{before} > {step}, {device}",
-                top,
-                base,
+                ", ".join([f"{before} > {step}", *names]),
+                np.where(came > 0, passed, np.nan),
+                np.where(came > 0, came, np.nan),
                 side=-1,
-                worth=panels.worth.to_numpy() * onward,
+                worth=panels.worth.to_numpy() * _onward(part, step),
                 least_change=LEAST_FALL,
                 noise="part",
             )
+        rows += furthest(found_ones)
     return rows
 
 
-def _onward(panels: Panels, steps: DataFrame, step: str, device: object) -> float:
+def _cells(steps: DataFrame) -> Iterator[tuple[list[str], DataFrame]]:
+    """The rows of all, of each device, of each channel and of each pair, the broad ones
+    first, with what they are called. A cut with one value is no cut.
+    """
+    yield [], steps
+    cuts = [cut for cut in ("device", "channel") if steps[cut].nunique() > 1]
+    for by in [[cut] for cut in cuts] + [cuts] * (len(cuts) > 1):
+        for names, part in steps.groupby(by, sort=True):
+            yield [str(name) for name in names], part
+
+
+def _onward(part: DataFrame, step: str) -> float:
     """Share of those at a step who buy in the end."""
-    part = steps[steps.device == device]
     return 1.0 if step == "buyers" else float(part.buyers.sum() / max(part[step].sum(), 1))
 
 
 def payments_open(panels: Panels) -> list[Finding]:
-    """More orders than usual are placed and never paid: a way to pay does not work."""
+    """More orders than usual are placed and never paid: a way to pay does not work, for
+    all, or for those of one method, device, channel or kind of buyer; told by the cut
+    that holds most of it.
+    """
     orders = panels.orders
-    is_open = orders.unpaid.astype(float).copy()
+    rows = _unpaid_rows(panels, "orders", orders.unpaid, orders.placed)
+    for _dimension, part in panels.paying.groupby("dimension", sort=False):
+        unpaid, placed = (panels.wide(part, "cell", c) for c in ("unpaid", "placed"))
+        for cell in placed if len(placed.columns) > 1 else ():
+            rows += _unpaid_rows(panels, str(cell), unpaid[cell], placed[cell])
+    return furthest(rows)
+
+
+def _unpaid_rows(panels: Panels, subject: str, unpaid: Series, placed: Series) -> list[Finding]:
+    is_open = unpaid.astype(float).copy()
     is_open.iloc[-STILL_OPEN:] = np.nan
-    worth = panels.worth.to_numpy()
     return ratio_findings(
         panels,
         "payment_down",
-        "orders",
+        subject,
         is_open.to_numpy(),
-        orders.placed.to_numpy(float),
+        placed.to_numpy(float),
         side=1,
-        worth=worth,
+        worth=panels.worth.to_numpy(),
         least_change=1.0,
         noise="part",
     )

@@ -25,6 +25,7 @@ import pandas as pd
 from numpy import ndarray
 from pandas import DataFrame, Timestamp
 
+from playbook.given import dated
 from playbook.methods.backtest import KEY, MIN_ORIGINS, Day
 
 __all__ = ["NOT_YET", "accuracy", "coverage", "predictive_intervals", "score_intervals"]
@@ -64,6 +65,7 @@ def accuracy(
     return out.reset_index()
 
 
+@dated
 def predictive_intervals(
     forecast: DataFrame,
     backtest: DataFrame,

@@ -20,6 +20,7 @@ from ibis import _
 from pandas import DataFrame
 
 from playbook.errors import PlaybookError
+from playbook.given import dated
 from playbook.messages import say
 from playbook.store import expression
 from playbook.tables import frame_of
@@ -54,6 +55,7 @@ def exact_sum(money: ibis.Value, **where: Any) -> ibis.Value:
     return money.cast("decimal(18, 6)").sum(**where).cast("float64")
 
 
+@dated
 def read_extract(ad_spend: Table, *, as_of: dt.date) -> SpendLog:
     """Daily spend by channel up to `as_of` from the contract's ad_spend, with findings.
 

@@ -18,6 +18,7 @@ from ibis import _
 from numpy import ndarray
 from pandas import DataFrame, Series, Timestamp
 
+from playbook.given import dated, reads
 from playbook.methods.backtest import MIN_ORIGINS
 from playbook.methods.customer_models import poisson_deviance
 from playbook.methods.hashing import hash_places
@@ -58,6 +59,8 @@ TRAITS = ("channel", "category")
 Table = ibis.Table | DataFrame
 
 
+@reads(customer_days="customer_id day_on orders {basis}")
+@dated
 def purchase_history(
     customer_days: Table, *, as_of: dt.date, basis: str = "revenue", traits: Table | None = None
 ) -> DataFrame:
@@ -119,6 +122,7 @@ def _history(ids: Series, days: DataFrame, money: DataFrame, as_of: Timestamp) -
     )
 
 
+@dated
 def purchase_log(
     customer_days: Table, customers: Series, *, as_of: dt.date, basis: str
 ) -> DataFrame:
@@ -281,6 +285,7 @@ def count_by_band(actual: ndarray, expected: ndarray) -> DataFrame:
     return DataFrame({"band": key // 10_000, "bought": key % 10_000, "n": n})
 
 
+@dated
 def count_bands(
     bands: DataFrame, band: ndarray, *, as_of: dt.date, level: float
 ) -> tuple[ndarray, ndarray]:

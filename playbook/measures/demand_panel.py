@@ -20,6 +20,7 @@ from numpy import ndarray
 from pandas import DataFrame, Timestamp
 
 from playbook.errors import PlaybookError
+from playbook.given import dated, reads
 from playbook.messages import say
 from playbook.methods.demand import DemandLaw, SalesWeeks, fit_demand
 from playbook.methods.uncensored import level_around, sold_out_exposure
@@ -99,6 +100,8 @@ class DemandPanel:
         )
 
 
+@reads(sku_days="sku day_on units revenue margin on_hand is_stocked is_on_promo")
+@dated
 def demand_panel(
     sku_days: Table,
     *,

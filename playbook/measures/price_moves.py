@@ -13,6 +13,7 @@ from ibis import Table
 from numpy import ndarray
 from pandas import DataFrame
 
+from playbook.given import dated, reads
 from playbook.measures.demand_panel import DemandPanel, week_number
 from playbook.methods.demand import DemandLaw
 from playbook.methods.elasticity import USUAL_RESPONSE, regular_prices
@@ -126,6 +127,8 @@ def line_prices(panel: DemandPanel, sales_lines: Table) -> ndarray:
     return asked
 
 
+@reads(prices="sku seller price from_on")
+@dated
 def price_gap(prices: Table, *, as_of: dt.date) -> DataFrame:
     """Own price against competitors' on the day, one row per sku that both sell: sku,
     own_price, median_price, lowest_price, n_sellers, gap_share (own over the

@@ -15,6 +15,7 @@ import pandas as pd
 from ibis import Table, _
 from pandas import DataFrame
 
+from playbook.given import dated
 from playbook.measures.sums import sums_by, total
 from playbook.store import expression
 
@@ -31,6 +32,7 @@ LATE_START = pd.Timedelta(days=3)
 AFTER_PROMOTION = pd.Timedelta(days=14)
 
 
+@dated
 def daily_revenue(
     sales_orders: Table | DataFrame,
     *,

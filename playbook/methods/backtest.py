@@ -28,6 +28,8 @@ import pandas as pd
 from numpy import ndarray
 from pandas import DataFrame, Timestamp
 
+from playbook.given import dated
+
 __all__ = [
     "CUSTOMERS",
     "GOODS",
@@ -185,6 +187,7 @@ def origin_days(first: Day, last: Day, *, every_days: int = 14) -> list[Timestam
     return [last - pd.Timedelta(days=every_days * k) for k in reversed(range(n))]
 
 
+@dated
 def rolling_origin(
     log: DataFrame,
     predict: Callable[[DataFrame, Timestamp], Any],

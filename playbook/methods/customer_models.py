@@ -20,6 +20,7 @@ forecasts nothing.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -236,7 +237,7 @@ class Candidates:
         then = [self._columns(*at, reach) for at in zip(bases, known, strict=True)]
         features, base = np.concatenate(then), self._base(past, origin)
         low, high = np.quantile(features, [0.001, 0.999], axis=0)
-        model = _regression().fit(features.clip(low, high), target)
+        model = _regressed(features.clip(low, high), target)
         said = [self._columns(base, table.iloc[part], reach) for part in slices(len(table))]
         expected = np.concatenate([model.predict(part.clip(low, high)) for part in said])
         if reach < h:
@@ -290,7 +291,11 @@ def _bought(past: DataFrame, start: Timestamp, known: DataFrame, days: int) -> N
     return np.bincount(who, minlength=ids.max() + 1)[ids].astype(float)
 
 
-def _regression() -> Any:
+def _regressed(features: NDArray, target: NDArray) -> Any:
+    """A Poisson regression. Where Newton's line search ends, the library goes on by
+    another solver and says so; how good the answer is the backtest tells.
+    """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import PoissonRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -300,7 +305,9 @@ def _regression() -> Any:
         solver="newton-cholesky",
         max_iter=100,
     )
-    return make_pipeline(StandardScaler(), regression)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return make_pipeline(StandardScaler(), regression).fit(features, target)
 
 
 def _weeks_of_age(past: DataFrame, origin: Timestamp, known: DataFrame) -> tuple[NDArray, NDArray]:

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy import ndarray
 from pandas import DataFrame
 
-__all__ = ["CIRCUMSTANCES", "expected_days", "expected_months"]
+__all__ = ["CIRCUMSTANCES", "FIRST", "expected_days", "expected_months"]
 
 #: driver -> what is counted, by what it is divided, and how the names of the columns
 #: that explain it begin
@@ -48,6 +48,8 @@ MEMORY = (0.0, 0.3, 0.9)
 CARRY = (0.3, 0.8)
 RIDGE = 1.0  # days of doubt about each coefficient
 MISS_MONTHS = 6  # half-life of misses that last
+YEAR_DAYS = 365
+UNSEEN = 0.1  # days of doubt about the season for each day of the year not seen yet
 FIRST = 5  # months seen before the first one that is expected
 LEAST = 0.05  # a share, or a day against the usual one, further down counts as this
 
@@ -83,7 +85,8 @@ def expected_months(days: DataFrame, driver: str) -> DataFrame:
     is_led = any(c.startswith(CIRCUMSTANCES[driver][2]) for c in days)
     for waves, level_days in GUESSES if is_led else (*GUESSES, ALONE):
         known = _known(days, driver, waves)[is_known]
-        guess = pd.Series(_one_step(known, top, base, first, level_days), months[FIRST:])
+        steps = _one_step(known, top, base, first, waves, level_days)
+        guess = pd.Series(steps, months[FIRST:])
         lasting = (actual - guess).ewm(halflife=MISS_MONTHS).mean().shift(1)
         guesses[waves, level_days, "as it is"] = guess
         guesses[waves, level_days, "mended"] = guess + lasting.fillna(0.0)
@@ -118,7 +121,7 @@ def expected_days(days: DataFrame, driver: str) -> DataFrame:
         return nothing
     waves, level_days = GUESSES[1]
     known = _known(days, driver, waves)[is_known]
-    parts = _steps(known, top / usual, base, first, level_days)
+    parts = _steps(known, top / usual, base, first, waves, level_days)
     steps = [fit * usual for _start, _end, fit in parts]
     expected = np.concatenate(steps)
     miss = np.log1p(np.maximum(top[first[FIRST] :], 0.0)) - np.log1p(expected)
@@ -128,14 +131,13 @@ def expected_days(days: DataFrame, driver: str) -> DataFrame:
 
 def _known(days: DataFrame, driver: str, waves: int) -> ndarray:
     """What was known of each day apart from the figure: a one, slope, weekdays,
-    promotions, season, circumstances.
+    promotions, circumstances and, last, the season.
     """
     day = pd.to_datetime(days.day_on)
     turn = 2 * np.pi * day.dt.day_of_year / 365.25
     columns = [np.ones(len(days)), np.log((day - day.iloc[0]).dt.days / 365.25 + 0.25)]
     columns += [(day.dt.day_of_week == k).astype(float) for k in range(6)]
     columns += [days.promotion.astype(float), days.after_promotion.astype(float)]
-    columns += [wave(k * turn) for k in range(1, waves + 1) for wave in (np.sin, np.cos)]
     for name in [c for c in days if c.startswith(CIRCUMSTANCES[driver][2])]:
         known = days[name].astype(float).ffill().bfill().fillna(1.0)
         if not name.startswith("spend "):
@@ -144,36 +146,40 @@ def _known(days: DataFrame, driver: str, waves: int) -> ndarray:
         for carried in CARRY:
             working = known.clip(lower=0).ewm(alpha=1 - carried, adjust=False).mean()
             columns.append(np.log1p(working))
+    columns += [wave(k * turn) for k in range(1, waves + 1) for wave in (np.sin, np.cos)]
     return np.column_stack(columns)
 
 
 def _one_step(
-    x: ndarray, top: ndarray, base: ndarray, first: ndarray, level_days: float
+    x: ndarray, top: ndarray, base: ndarray, first: ndarray, waves: int, level_days: float
 ) -> ndarray:
     """Log of each month's mean ratio as its past leads one to expect, from the month
     after the first five.
     """
     expected = []
-    for start, end, fit in _steps(x, top, base, first, level_days):
+    for start, end, fit in _steps(x, top, base, first, waves, level_days):
         expected.append(np.log(fit.sum() / base[start:end].sum()))
     return np.array(expected)
 
 
 def _steps(
-    x: ndarray, top: ndarray, base: ndarray, first: ndarray, level_days: float
+    x: ndarray, top: ndarray, base: ndarray, first: ndarray, waves: int, level_days: float
 ) -> Iterator[tuple[int, int, ndarray]]:
     """Each month after the first five: its first day, the one after its last, and what
     its days should have been, from the days before it.
     """
     y = np.log(np.clip(top / base, LEAST, 1 / LEAST))
     for start, end in zip(first[FIRST:], [*first[FIRST + 1 :], len(y)], strict=True):
-        fit = np.exp(x[:end] @ _coefficients(x[:start], y[:start])) * base[:end]
+        fit = np.exp(x[:end] @ _coefficients(x[:start], y[:start], waves)) * base[:end]
         recent = 0.5 ** (np.arange(start)[::-1] / level_days)
         level = max((recent * top[:start]).sum() / (recent * fit[:start]).sum(), LEAST)
         yield start, end, level * fit[start:]
 
 
-def _coefficients(x: ndarray, y: ndarray) -> ndarray:
+def _coefficients(x: ndarray, y: ndarray, waves: int) -> ndarray:
+    """The coefficients of `x`, whose last `waves` pairs of columns are the season: the
+    less of a year was seen, the more it is doubted.
+    """
     both = np.column_stack([x, y])
     now, before = both[1:], both[:-1]
     squares, steps, earlier = now.T @ now, now.T @ before, before.T @ before
@@ -181,6 +187,8 @@ def _coefficients(x: ndarray, y: ndarray) -> ndarray:
     # a column that never moved is left out
     doubt = RIDGE * np.where(spread > 1e-9, spread, 1.0)
     doubt[0] = 0.0
+    season = slice(len(doubt) - 2 * waves, None)
+    doubt[season] += UNSEEN * max(YEAR_DAYS - len(x), 0) * spread[season]
     best, least = np.zeros(x.shape[1]), np.inf
     for memory in MEMORY:
         moments = squares - memory * (steps + steps.T) + memory**2 * earlier

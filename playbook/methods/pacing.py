@@ -14,12 +14,15 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
+from playbook.given import dated
+
 __all__ = ["pacing"]
 
 #: whole past months from which on a course within the month is believed
 MIN_MONTHS = 3
 
 
+@dated
 def pacing(daily: DataFrame, *, as_of: dt.date | str, target: float, months: int = 12) -> DataFrame:
     """Is the month on its way: day_on, linear, expected, actual, pacing, low, high,
     status (`complete`, `unobserved`).

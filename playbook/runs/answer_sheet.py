@@ -23,6 +23,7 @@ from pandas import DataFrame, Series
 
 from playbook.errors import PlaybookError
 from playbook.messages import read_yaml
+from playbook.runs.columns import column_named
 from playbook.written import day_written, number_readings, numbers_written
 
 __all__ = ["ANSWERS", "COLUMNS", "checked_answers", "read_sheet"]
@@ -36,7 +37,8 @@ BLOCKED = "blocked"
 
 
 def read_sheet(path: Path) -> DataFrame:
-    """The table that has a decision_id column, every cell as it was typed. PlaybookError
+    """The table that has a column of decision IDs (named as in the workbook, in any
+    language, or decision_id), every cell as it was typed. PlaybookError
     for a file without one, and for a cell that holds an error such as #N/A.
     """
     if not path.is_file():
@@ -53,7 +55,7 @@ def read_sheet(path: Path) -> DataFrame:
             file=path,
         ) from None
     for name, frame in sheets.items():
-        frame.columns = [str(c).strip().lower() for c in frame.columns]
+        frame.columns = [column_named(str(c), COLUMNS) for c in frame.columns]
         if {"decision_id", "status"} <= set(frame.columns):
             if twice := [c for c in COLUMNS if list(frame.columns).count(c) > 1]:
                 raise PlaybookError(

@@ -25,6 +25,7 @@ from playbook.runs.folders import (
     shop_folder,
 )
 from playbook.runs.kept import LOG, READ_LATER, read_kept
+from playbook.runs.same_shop import require_same_shop
 from playbook.runs.track_record import headline_of
 from playbook.store.write import held
 from playbook.tables import empty, returns, schema
@@ -161,8 +162,9 @@ def read_back(file: Path, store: str, runs: str | Path = "runs") -> dict[str, An
     """
     from playbook.store import open_store
 
-    shop = open_store(store).name
-    folder = shop_folder(runs, shop)
+    opened = open_store(store)
+    shop, folder = opened.name, shop_folder(runs, opened.name)
+    require_same_shop(folder, opened)
     known = _published(folder)
     if not known:
         raise PlaybookError("runs.no_decisions", store=shop, file=folder)

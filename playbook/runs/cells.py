@@ -11,6 +11,7 @@ import pandas as pd
 
 from playbook.measures.metrics import METRICS
 from playbook.messages import PACKAGE, label, language, say
+from playbook.runs.columns import heading
 
 __all__ = [
     "ABOUT_ONE_PERSON",
@@ -19,7 +20,6 @@ __all__ = [
     "Shown",
     "cell_of",
     "decision_text",
-    "heading",
     "metric_name",
     "plain_number",
     "table_of",
@@ -70,12 +70,6 @@ def word(code: str) -> str:
     """A heading or a state as people read it, with a capital in English."""
     known = label("words", code)
     return code[:1].upper() + code[1:] if known == code and language() == "en" else known
-
-
-def heading(column: str) -> str:
-    """A column's heading: its label, else its name in words."""
-    known = label("words", column)
-    return column.replace("_", " ") if known == column else known
 
 
 def metric_name(name: str) -> str:
@@ -194,7 +188,7 @@ def _text_cell(text: str, column: str) -> Cell:
             text,
             mark,
         )
-    return Cell(text)
+    return Cell(label("levels", text), text)
 
 
 def _is_number(values: pd.Series) -> bool:

@@ -4,6 +4,7 @@ text, nothing from the network.
 
 from __future__ import annotations
 
+import base64
 import copy
 import functools
 import html
@@ -18,7 +19,7 @@ from playbook.runs.cells import TEMPLATES, word
 from playbook.runs.execute import skip_iri_grammars
 from playbook.runs.folders import read_json
 
-__all__ = ["drawn", "lesson_figures", "objective_of", "write_chapter"]
+__all__ = ["as_address", "drawn", "for_a_phone", "lesson_figures", "objective_of", "write_chapter"]
 
 SAFE_TAGS = frozenset(
     [
@@ -180,16 +181,19 @@ def _use_svg(cell: Any, figures: Path, heading: str) -> None:
     import nbformat
 
     paths = [figures / f"{name}.svg" for name in FIGURE_CALL.findall(cell.source)]
-    drawings = [drawn(path) for path in paths if path.exists()]
+    paths = [path for path in paths if path.exists()]
+    drawings = [drawn(path) for path in paths]
     title = drawings[0][1] if drawings else ""
     cell.metadata["pack_alt"] = f"{heading}: {title}".strip(": ") or "figure"
     images = [output for output in cell.outputs if "image/png" in output.get("data", {})]
-    for output, (text, _title) in itertools.zip_longest(images[: len(drawings)], drawings):
-        drawing = {"image/svg+xml": text}
+    shown = zip(paths, drawings, strict=True)
+    for output, (path, found) in itertools.zip_longest(images[: len(drawings)], shown):
+        drawing = {"image/svg+xml": found[0]}
         if output is None:
-            cell.outputs.append(nbformat.v4.new_output("display_data", drawing))
-        else:
-            output.data = drawing
+            output = nbformat.v4.new_output("display_data", drawing)
+            cell.outputs.append(output)
+        output.data = drawing
+        output.metadata["pack_narrow"] = for_a_phone(path)
     for output in cell.outputs:  # a figure's repr beside its picture says nothing
         if any(kind.startswith("image/") for kind in output.get("data", {})):
             output.data.pop("text/plain", None)
@@ -213,6 +217,17 @@ def _clean(text: str) -> str:
         protocols=["http", "https", "mailto"],
         strip=True,
     )
+
+
+def for_a_phone(path: Path) -> str:
+    """The same figure drawn narrow, as a data address; empty where there is none."""
+    narrow = path.parent / "narrow" / path.name
+    return as_address(narrow.read_text(encoding="utf-8")) if narrow.is_file() else ""
+
+
+def as_address(drawing: str) -> str:
+    """SVG as an address that holds it."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}"
 
 
 def lesson_figures(path: Path) -> set[str]:

@@ -24,13 +24,14 @@ from playbook.runs.cells import (
     Shown,
     cell_of,
     decision_text,
-    heading,
     metric_name,
     plain_number,
     table_of,
     word,
 )
 from playbook.runs.chapter_page import objective_of, write_chapter
+from playbook.runs.columns import heading
+from playbook.runs.digest import write_digest
 from playbook.runs.folders import published_months
 from playbook.runs.pack import Pack, latest_figures, listed, ranked, title_of
 from playbook.runs.results import escaped
@@ -90,7 +91,7 @@ DECISION = ["who", "what", "how much", "by when", "expected", "why", "chapter"]
 
 
 def write_pack(folder: Path, record: dict[str, Any], *, months: Path) -> None:
-    """Write index.html, the chapters, playbook.xlsx, decisions.csv and
+    """Write index.html, the chapters, playbook.xlsx, decisions.csv, the digest and
     predictions.parquet into `folder`, in the record's language.
     """
     with speaking(record["lang"]):
@@ -119,6 +120,7 @@ def _write(pack: Pack, months: Path) -> None:
         )
     (folder / "index.html").write_text(_index(pack, decisions, months), encoding="utf-8")
     write_workbook(pack, decisions, folder / "playbook.xlsx")
+    write_digest(pack, decisions)
 
 
 def _index(pack: Pack, decisions: DataFrame, months: Path) -> str:

@@ -15,7 +15,7 @@ import shutil
 import sys
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ from playbook.runs.plan import (
     replacements,
 )
 from playbook.runs.progress import Progress
+from playbook.runs.same_shop import require_same_shop
 from playbook.runs.titles import named_titles
 from playbook.store import Store, open_store
 from playbook.store.derived import DERIVED
@@ -151,6 +152,7 @@ def _run_opened(shop: Store, store: str, wish: Wish, how: HowToRun, state: str) 
         partial,
         wish,
     )
+    identity = require_same_shop(folder, shop)
     verdict = _verdict(shop)
     for place in (folder, final, partial, step_aside(final)):
         require_place(place)
@@ -169,6 +171,7 @@ def _run_opened(shop: Store, store: str, wish: Wish, how: HowToRun, state: str) 
             replacements(shop, partial),
         )
         work.is_selection, work.state = bool(wish.only), state
+        work.identity = identity
         return work.go()
 
 
@@ -187,6 +190,7 @@ class _Work:
     replacements: dict[str, str]
     is_selection: bool = False
     state: str = ""
+    identity: dict[str, Any] = field(default_factory=dict)
 
     def go(self) -> Run:
         """Execute what is missing, write the pack, publish."""
@@ -405,6 +409,7 @@ class _Work:
         record = {
             "state": state,
             "store": shop.name,
+            "shop": self.identity,
             "month": shop.month,
             "as_of": str(shop.as_of),
             "currency": shop.currency,

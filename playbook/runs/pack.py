@@ -8,7 +8,6 @@ script to be read.
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from playbook.chapters.monthly_review.ranking import WEIGHT, left_out_line
 from playbook.chapters.registry import chapter, place_of
 from playbook.decisions import effect_label
 from playbook.measures.metrics import months_back
-from playbook.runs.chapter_page import drawn, lesson_figures
+from playbook.runs.chapter_page import as_address, drawn, for_a_phone, lesson_figures
 from playbook.runs.folders import digest_text, published_months
 from playbook.runs.titles import told_titles
 
@@ -87,9 +86,9 @@ class Pack:
             if path.exists() and path.stem not in self.lessons.get(notebook, set()):
                 drawing, title = drawn(path)
                 title = title or path.stem.replace("_", " ")
-                encoded = base64.b64encode(drawing.encode()).decode()
                 return {
-                    "src": f"data:image/svg+xml;base64,{encoded}",
+                    "src": as_address(drawing),
+                    "narrow": for_a_phone(path),
                     "alt": f"{title_of(notebook)}: {title}",
                     "caption": title,
                 }

@@ -27,6 +27,7 @@ from playbook.runs.execute import Outcome, declared_parameters, notebook_code, t
 from playbook.runs.folders import digest_text, published_months, shop_folder
 from playbook.runs.kept import read_kept
 from playbook.runs.results import result_table
+from playbook.runs.same_shop import require_same_shop
 from playbook.store import Store, open_store
 from playbook.store.open import as_parameter
 from playbook.translation import in_language
@@ -336,6 +337,7 @@ def segment_members(store: str, month: str | None, runs: str | Path) -> tuple[Pa
     """
     shop = open_store(store, until=month)
     home = shop_folder(runs, shop.name)
+    require_same_shop(home, shop)
     months = [
         p for p in published_months(home) if "." not in p.name and p.name in (month or p.name)
     ]

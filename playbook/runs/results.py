@@ -112,8 +112,8 @@ class Results:
         return frame
 
     def figure(self, name: str, axes: Any) -> None:
-        """Keep the figure an axes belongs to, as SVG with text as text and as PNG;
-        returns nothing on purpose.
+        """Keep the figure an axes belongs to, as SVG with text as text and as PNG, and
+        once more drawn for a phone; returns nothing on purpose.
         """
         self._claim(f"figure {name}")
         if self.folder is None:
@@ -128,6 +128,17 @@ class Results:
                 dpi=144,
                 metadata={"Software": None},
             )
+            self._for_a_phone(drawing, name)
+
+    def _for_a_phone(self, drawing: Any, name: str) -> None:
+        from playbook.runs.narrow import narrow
+
+        narrower = narrow(drawing)
+        if narrower is not None:
+            path = self.folder / "figures" / "narrow"
+            path.mkdir(exist_ok=True)
+            about = {"metadata": {"Date": None, "Creator": None}, "bbox_inches": "tight"}
+            narrower.savefig(path / f"{name}.svg", pad_inches=0.05, **about)
 
     def needs(self, *names: str, section: str, owner_role: str = "data owner") -> bool:
         """True when every table or column named is there; otherwise one `blocked`

@@ -103,9 +103,11 @@ def _against_its_past(pack: Pack) -> str:
     if pd.isna(figure.usual_high):
         return say("runs.too_short_a_history")
     limits = {name: plain_number(round(figure[end])) for name, end in LIMITS.items()}
-    if figure.actual > figure.usual_high:
-        return say("runs.above", **limits)
-    return say("runs.below" if figure.actual < figure.usual_low else "runs.within", **limits)
+    if figure.usual_low <= figure.actual <= figure.usual_high:
+        return say("runs.within", **limits)
+    side = "above" if figure.actual > figure.usual_high else "below"
+    is_far = figure.actual > figure.upper or figure.actual < figure.lower
+    return say(f"runs.far_{side}" if is_far else f"runs.{side}", **limits)
 
 
 LIMITS = {"low": "usual_low", "high": "usual_high"}

@@ -22,7 +22,7 @@ from playbook.messages import read_yaml, say
 from playbook.sources import clean
 from playbook.sources.read import Sheet, normalised
 from playbook.sources.records import require_all_read
-from playbook.sources.sum_rows import take_off_daily_sums
+from playbook.sources.sum_rows import take_off_daily_sums, total_words
 from playbook.store.contract import TABLES, Column
 from playbook.store.write import quoted
 
@@ -70,6 +70,7 @@ class Adapter:
     person_when: str = ""  # contact columns are hashed only in rows where this column is filled
     is_decimal_comma: bool | None = None
     day_first: bool | None = None
+    words_beside: tuple[tuple[str, str], ...] = ()  # money read as words where another is there
     version: str = (
         ""  # what else decides the rows a file gives: a file is read again when it changes
     )
@@ -107,9 +108,9 @@ def columns_of(adapter: Adapter) -> dict[str, Wanted]:
 
 
 @functools.cache
-def total_words() -> tuple[str, ...]:
-    """The words by which rows call themselves a sum."""
-    return tuple(read_yaml(Path(__file__).parent / "words.yaml")["total"])
+def minor_units() -> dict[str, int]:
+    """Words in headers of parts of money, and how many of them make one."""
+    return dict(read_yaml(Path(__file__).parent / "words.yaml")["minor_units"])
 
 
 def n_signs(adapter: Adapter, names: list[str]) -> int:
@@ -186,6 +187,9 @@ class Delivery:
         )
         self.wanted = dict(columns_of(adapter))
         self.at = found_columns(adapter, sheet.names)
+        for name, better in adapter.words_beside:
+            if better in self.at:
+                self.wanted[name] = dataclasses.replace(self.wanted[name], type="word")
         self.beside: dict[str, str] = {}
         if adapter.beside:
             for i, header in enumerate(sheet.headers):
@@ -257,8 +261,8 @@ class Delivery:
         hashes only.
         """
         self._check_duplicates()
-        self._refuse_rounded_people()
         self._read_columns()
+        self._refuse_rounded_people()
         require_all_read(self.con, self.sheet, "raw")
         self._strip_wrappers()
         if self.sheet.rejects:
@@ -272,16 +276,18 @@ class Delivery:
         if self.n_footers:
             self.repaired["footer and repeated header lines taken off"] = self.n_footers
 
+    def _people(self) -> dict[str, int]:
+        """The contact columns and their places in the file."""
+        return {name: at for name, at in self.at.items() if self.wanted[name].type == "contact"}
+
     def _refuse_rounded_people(self) -> None:
-        """A customer's number a spreadsheet has turned into 1.3E+14 names many customers."""
-        for name, at in self.at.items():
-            if self.wanted[name].type != "contact":
-                continue
-            self._refuse_scientific(
-                name,
-                f"c{at}",
-                f"{self.sheet.scan} WHERE ord(c{at}) < 58 AND",
-            )
+        """A customer's number a spreadsheet has turned into 1.3E+14 names many customers.
+        The file is read again only where a row was seen to hold one.
+        """
+        if not self._people() or not self._count({"rounded": "_rounded"})["rounded"]:
+            return
+        for name, at in self._people().items():
+            self._refuse_scientific(name, f"c{at}", f"{self.sheet.scan} WHERE {_as_power(at)} AND")
 
     def _refuse_scientific(self, name: str, column: str, among: str) -> None:
         """Ids that a spreadsheet has written as 1.2E+15 are lost; `among` ends where a
@@ -313,6 +319,9 @@ class Delivery:
                     f"CASE WHEN c{self.at[when]} <> '' THEN {text} END" if when in self.at else text
                 )
             parts.append(f"{text} AS {name}")
+        if self._people():
+            tests = " OR ".join(_as_power(at) for at in self._people().values())
+            parts.append(f"coalesce({tests}, false) AS _rounded")
         if self.adapter.has_footers:  # the word of a sum may stand in a column that is not read
             cells = ", ".join(f"c{i}" for i in range(len(self.sheet.headers)))
             said = f"lower(concat_ws(chr(31), {cells}))"
@@ -399,12 +408,15 @@ class Delivery:
             or "false"
         )
         inside = f"({footer}) OR coalesce({repeated}, false)"
-        found = self._count(
-            {"rows": "true", "inside": inside, "taken off": f"({empty}) OR {inside}"}
-        )
+        off = f"({empty}) OR {inside}"
+        # a filter stops at the first part of a test that decides it: as a rule there is nothing
+        (n_off,) = self.con.execute(f"SELECT count(*) FROM raw WHERE {off}").fetchone()
+        (n_all,) = self.con.execute("SELECT count(*) FROM raw").fetchone()
+        n_inside = self._count({"inside": inside})["inside"] if n_off else 0
+        found = {"rows": n_all, "inside": n_inside, "taken off": n_off}
         self.n_footers += found["inside"]
         if found["taken off"]:
-            self.con.execute(f"DELETE FROM raw WHERE ({empty}) OR {inside}")
+            self.con.execute(f"DELETE FROM raw WHERE {off}")
         self.n_rows = found["rows"] - found["taken off"]
         n_blank = found["taken off"] - found["inside"]
         if n_blank:
@@ -536,8 +548,9 @@ class Delivery:
         if not self.has(name):
             return "CAST(NULL AS VARCHAR)"
         if name not in self._style:
+            texts = f"SELECT {name}, count(*) AS n FROM raw GROUP BY 1"
             (n,) = self.con.execute(
-                f"SELECT count(*) FROM raw WHERE {clean.has_contact(name)}"
+                f"SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM ({texts}) WHERE {clean.has_contact(name)}"
             ).fetchone()
             self._style[name] = "masked" if n else "text"
             if n:
@@ -590,7 +603,21 @@ class Delivery:
                     ] = n
         value = clean.number(name, self._style[name])
         self._note_bad(name, value)
-        return value
+        parts = self._parts_of_money(name)
+        return value if parts == 1 else f"CAST({value} / {parts} AS DECIMAL(18,6))"
+
+    def _parts_of_money(self, name: str) -> int:
+        """How many of the units of a mapped column of money make one: a header may say that
+        they are cents or millionths.
+        """
+        if not self.adapter.is_mapped or self.wanted[name].type != "money":
+            return 1
+        said = set(self.sheet.names[self.at[name]].split())
+        parts = next((n for word, n in minor_units().items() if word in said), 1)
+        if parts != 1:
+            said = say("sources.minor_units", header=self.header(name), parts=parts)
+            self.notes += [said] if said not in self.notes else []
+        return parts
 
     def _number_style(self, name: str) -> str:
         odd = (
@@ -964,6 +991,11 @@ class Delivery:
         `ledger`).
         """
         self.emitted[table] = query
+
+
+def _as_power(at: int) -> str:
+    """SQL: whether a column of the file holds a number written as a power of ten."""
+    return f"(ord(c{at}) < 58 AND regexp_matches(c{at}, '{clean.SCIENTIFIC}'))"
 
 
 def value_kind(column: Column, words: Collection[str]) -> str:

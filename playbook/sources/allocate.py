@@ -9,6 +9,7 @@ of a file always come to the total it prints.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 
 from playbook.errors import PlaybookError
@@ -91,79 +92,103 @@ def finish_orders(
     found out order by order: subtotal + shipping = total, or subtotal + shipping + tax.
     """
     con = d.con
-    for name, query, columns in (
-        ("heads_in", heads, HEAD_COLUMNS),
-        ("lines_in", lines, LINE_COLUMNS),
-    ):
-        con.execute(f"CREATE OR REPLACE TABLE {name} AS {query}")
-        have = {row[0] for row in con.execute(f"DESCRIBE {name}").fetchall()}
-        for column, kind in columns.items():
-            if column not in have:
-                con.execute(f"ALTER TABLE {name} ADD COLUMN {column} {kind}")
-    _turn_discounts(d)
+    is_folded = _read_heads(d, _with(con, heads, HEAD_COLUMNS))
+    con.execute(
+        f"CREATE OR REPLACE TABLE lines_in AS SELECT l.*, h.k "
+        f"FROM ({_with(con, lines, LINE_COLUMNS)}) l LEFT JOIN heads h USING (order_id)"
+    )
+    _turn_discounts(d, "lines_in")
     con.execute(f"""CREATE OR REPLACE TABLE bare AS
         SELECT order_id, count(*) AS n_bare FROM raw WHERE NOT coalesce({is_line}, false) GROUP BY order_id""")
     con.execute("DROP TABLE raw")  # the memory is better used for what follows
-    _fold(d)
-    for done in ("heads_in", "lines_in"):
-        con.execute(f"DROP TABLE {done}")
+    _fold_lines(con, is_folded=is_folded)
+    con.execute("CREATE OR REPLACE TABLE orphans AS SELECT * FROM lines_in WHERE k IS NULL")
+    con.execute("DROP TABLE lines_in")
     _set_extras_apart(d)
     con.execute("CREATE OR REPLACE TABLE edited (k BIGINT, n_edited BIGINT)")
+    _sum_lines(con)
     if may_be_edited:
         _take_off_edited(d)
     _share_out(d)
     _emit(d)
 
 
-def _turn_discounts(d: Delivery) -> None:
+def _with(con: object, query: str, columns: Mapping[str, str]) -> str:
+    """The query with every column of `columns`, missing where it has none of its own."""
+    have = {row[0] for row in con.execute(f"DESCRIBE {query}").fetchall()}
+    more = "".join(f", CAST(NULL AS {kind}) AS {c}" for c, kind in columns.items() if c not in have)
+    return f"SELECT *{more} FROM ({query})"
+
+
+def _turn_discounts(d: Delivery, table: str) -> None:
     """Discounts printed with a minus throughout mean what others print without it."""
-    for table in ("heads_in", "lines_in"):
-        below, above = d.con.execute(
-            f"SELECT count(*) FILTER (discount < 0), count(*) FILTER (discount > 0) FROM {table}"
-        ).fetchone()
-        if below and not above:
-            d.con.execute(f"UPDATE {table} SET discount = -discount WHERE discount < 0")
-            d.repaired[say("sources.discounts_turned")] = below
+    below, above = d.con.execute(
+        f"SELECT count(*) FILTER (discount < 0), count(*) FILTER (discount > 0) FROM {table}"
+    ).fetchone()
+    if below and not above:
+        d.con.execute(f"UPDATE {table} SET discount = -discount WHERE discount < 0")
+        d.repaired[say("sources.discounts_turned")] = below
 
 
-def _fold(d: Delivery) -> None:
-    """One head per order and each of its lines once, even where a file holds the same
-    order's block several times.
+def _read_heads(d: Delivery, query: str) -> bool:
+    """`heads`: one head per order, numbered by k, even where a file holds the same order's
+    block several times; whether it does.
     """
     con = d.con
+    last = "greatest(updated_at, ordered_at, paid_at, cancelled_at, shipped_at, delivered_at)"
+    con.execute(f"""CREATE OR REPLACE TABLE heads_in AS
+        SELECT *, 1 AS n_heads, total AS total_delivered, {last} AS own_last
+        FROM (SELECT *, row_number() OVER () AS k FROM ({query}))""")
+    _turn_discounts(d, "heads_in")
     (n, n_orders) = con.execute(
         "SELECT count(*), count(DISTINCT order_id) FROM heads_in"
     ).fetchone()
-    picked = "SELECT *, 1 AS n_heads, total AS total_delivered FROM heads_in"
-    if n != n_orders:
-        refuse_numbers_used_again(d, "heads_in")
-        picked = """
-            SELECT *, count(*) OVER (PARTITION BY order_id) AS n_heads, sum(total) OVER (PARTITION BY order_id) AS total_delivered
-            FROM heads_in QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY greatest(updated_at, ordered_at, paid_at,
-                cancelled_at, shipped_at, delivered_at) DESC NULLS LAST, refunded DESC NULLS LAST, total DESC NULLS LAST, status DESC) = 1"""
-    con.execute(f"""
-        CREATE OR REPLACE TABLE heads AS
-        SELECT *, row_number() OVER () AS k, greatest(updated_at, ordered_at, paid_at, cancelled_at, shipped_at, delivered_at) AS own_last
-        FROM ({picked})""")
-    copies, keep = "SELECT l.*, h.k FROM lines_in l LEFT JOIN heads h USING (order_id)", "true"
-    if n != n_orders:
-        d.repaired["orders that stand in the file more than once, counted once"] = n - n_orders
-        copies = """
-            SELECT l.*, h.k, h.n_heads, count(*) OVER same AS n_copies,
+    con.execute("DROP TABLE IF EXISTS heads")
+    if n == n_orders:
+        con.execute("ALTER TABLE heads_in RENAME TO heads")
+        return False
+    refuse_numbers_used_again(d, "heads_in")
+    con.execute("""CREATE TABLE heads AS
+        SELECT * REPLACE (count(*) OVER (PARTITION BY order_id) AS n_heads, sum(total) OVER (PARTITION BY order_id) AS total_delivered)
+        FROM heads_in QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY own_last DESC NULLS LAST,
+            refunded DESC NULLS LAST, total DESC NULLS LAST, status DESC) = 1""")
+    con.execute("DROP TABLE heads_in")
+    d.repaired["orders that stand in the file more than once, counted once"] = n - n_orders
+    return True
+
+
+def _fold_lines(con: object, *, is_folded: bool) -> None:
+    """`lines`: each line of an order once, though its block may stand several times in the
+    file; `counted`: how many rows each order has.
+    """
+    copies, keep = "lines_in", "true"
+    if is_folded:
+        copies = """(
+            SELECT l.*, h.n_heads, count(*) OVER same AS n_copies,
                    row_number() OVER (PARTITION BY l.order_id, sku, title, quantity, price, l.discount, list_price) AS copy_no
-            FROM lines_in l LEFT JOIN heads h USING (order_id)
-            WINDOW same AS (PARTITION BY l.order_id, sku, title, quantity, price, l.discount, list_price)"""
+            FROM lines_in l LEFT JOIN heads h USING (k)
+            WINDOW same AS (PARTITION BY l.order_id, sku, title, quantity, price, l.discount, list_price))"""
         keep = "copy_no <= ceil(n_copies / coalesce(n_heads, 1))"
     con.execute(f"""
         CREATE OR REPLACE TABLE lines AS
         SELECT *, coalesce(discount, 0) AS own_discount,
                row_number() OVER (PARTITION BY k ORDER BY sku, title, price DESC, quantity DESC, discount) AS line_no
-        FROM ({copies}) WHERE k IS NOT NULL AND quantity > 0 AND {keep}""")
+        FROM {copies} WHERE k IS NOT NULL AND quantity > 0 AND {keep}""")
     con.execute("""
         CREATE OR REPLACE TABLE counted AS
-        SELECT h.k, l.*
-        FROM (SELECT order_id, count(*) AS n_all, count(*) FILTER (quantity <= 0) AS n_zero, sum(quantity * price) AS printed
-              FROM lines_in GROUP BY order_id) l LEFT JOIN heads h USING (order_id)""")
+        SELECT k, NULL AS order_id, count(*) AS n_all, count(*) FILTER (quantity <= 0) AS n_zero, NULL AS printed
+        FROM lines_in WHERE k IS NOT NULL GROUP BY k
+        UNION ALL SELECT NULL, order_id, count(*), count(*) FILTER (quantity <= 0), sum(quantity * price)
+        FROM lines_in WHERE k IS NULL GROUP BY order_id""")
+
+
+def _sum_lines(con: object) -> None:
+    """`sums`: what the lines of each order come to."""
+    con.execute("""
+        CREATE OR REPLACE TABLE sums AS
+        SELECT k, sum(quantity * price) AS goods, sum(own_discount) AS lines_discount, count(*) AS n_lines,
+               arg_max(line_no, quantity * price - own_discount - 0.0000001 * line_no) AS largest
+        FROM lines GROUP BY k""")
 
 
 def _set_extras_apart(d: Delivery) -> None:
@@ -228,10 +253,8 @@ def _take_off_edited(d: Delivery) -> None:
     con = d.con
     con.execute("""CREATE OR REPLACE TEMP TABLE odd AS
         SELECT k, goods - lines_discount - subtotal AS over, stated, lines_discount
-        FROM (SELECT h.k, h.subtotal, coalesce(h.discount, 0) AS stated, h.shipping, h.tax, h.total, h.duties,
-                     h.tip, h.gift_card, s.*  EXCLUDE (k)
-              FROM heads h JOIN (SELECT k, sum(quantity * price) AS goods, sum(own_discount) AS lines_discount,
-                                        count(*) AS n FROM lines GROUP BY k) s USING (k))
+        FROM (SELECT h.k, h.subtotal, coalesce(h.discount, 0) AS stated, s.goods, s.lines_discount, s.n_lines AS n
+              FROM heads h JOIN sums s USING (k))
         WHERE subtotal IS NOT NULL AND goods - subtotal > 0.01 * (n + 1)
           AND least(abs(goods - subtotal - stated), abs(goods - subtotal - lines_discount),
                     abs(goods - subtotal - stated - lines_discount)) > 0.01 * (n + 1)""")
@@ -262,6 +285,7 @@ def _take_off_edited(d: Delivery) -> None:
         SELECT k, count(*) FILTER (units IS NULL) FROM off GROUP BY k""")
     (orders,) = con.execute("SELECT count(*) FROM edited").fetchone()
     if orders:
+        _sum_lines(con)
         d.notes.append(say("sources.edited_orders", orders=orders))
 
 
@@ -271,6 +295,7 @@ def _share_out(d: Delivery) -> None:
     """
     con = d.con
     _read_money(con)
+    _keep_pieces(d)
     _share_discounts(con)
     _share_taxes(con)
     for done in (
@@ -281,11 +306,6 @@ def _share_out(d: Delivery) -> None:
         "TABLE left_tax",
     ):
         con.execute(f"DROP {done}")
-    con.execute("""
-        CREATE OR REPLACE TABLE placed AS
-        SELECT m.*, l.gross, l.line_discount
-        FROM money m LEFT JOIN (SELECT k, sum(quantity * net_price) AS gross, sum(final_discount) AS line_discount
-                                FROM placed_lines GROUP BY k) l USING (k)""")
     _say_taxes(d)
 
 
@@ -293,11 +313,6 @@ def _read_money(con: object) -> None:
     """`money`: what each order gave, whether its prices hold tax, and whether lines,
     discounts and total agree.
     """
-    con.execute("""
-        CREATE OR REPLACE TABLE sums AS
-        SELECT k, sum(quantity * price) AS goods, sum(own_discount) AS lines_discount, count(*) AS n_lines,
-               arg_max(line_no, quantity * price - own_discount - 0.0000001 * line_no) AS largest
-        FROM lines GROUP BY k""")
     # The discount that makes lines and subtotal agree is the one that was given. Platforms differ in whether the order's
     # discount repeats the lines' own and whether it was given on shipping, so all readings that tie are accepted.
     con.execute(f"""
@@ -329,6 +344,31 @@ def _read_money(con: object) -> None:
                CASE WHEN net > 0 THEN tax - coalesce(shipping_tax, 0) ELSE 0 END AS goods_tax,
                CASE WHEN is_tax_inside THEN 1 - CAST(tax AS DOUBLE) / nullif(net + shipping, 0) ELSE 1 END AS kept_share
         FROM c""")
+
+
+def _keep_pieces(d: Delivery) -> None:
+    """Hands over orders whose lines fall short of their subtotal, and lines of orders that
+    are not in the file: pieces of one order cut over two files (see cut_orders.py).
+    """
+    con = d.con
+    short = """SELECT k FROM money WHERE goods IS NOT NULL AND given < -tolerance AND subtotal IS NOT NULL
+               AND k NOT IN (SELECT k FROM extras WHERE k IS NOT NULL)"""
+    con.execute(
+        f"CREATE OR REPLACE TABLE cut_heads AS SELECT * FROM heads WHERE k IN ({short}) AND n_heads = 1"
+    )
+    con.execute("""CREATE OR REPLACE TABLE cut_lines AS
+        SELECT *, false AS has_head FROM orphans
+        UNION ALL BY NAME SELECT * EXCLUDE (own_discount, line_no), true AS has_head
+        FROM lines WHERE k IN (SELECT k FROM cut_heads)""")
+    n_heads, n_lines = con.execute(
+        "SELECT (SELECT count(*) FROM cut_heads), (SELECT count(*) FROM cut_lines)"
+    ).fetchone()
+    if n_heads:
+        d.emit(
+            "cut_heads", "SELECT * EXCLUDE (k, n_heads, total_delivered, own_last) FROM cut_heads"
+        )
+    if n_lines:
+        d.emit("cut_lines", "SELECT * EXCLUDE (k) FROM cut_lines")
 
 
 def _share_discounts(con: object) -> None:
@@ -391,11 +431,15 @@ def _say_taxes(d: Delivery) -> None:
 def _emit(d: Delivery) -> None:
     d.con.execute("""
         CREATE OR REPLACE TABLE itemised AS
-        SELECT p.*, h.duties, h.tip, h.gift_card, h.order_id, h.ordered_on, h.customer_id IS NULL AS is_guest, h.total_delivered, h.n_heads,
-               coalesce(c.n_all, 0) AS n_all, coalesce(c.n_zero, 0) AS n_zero, coalesce(p.gross - p.line_discount, 0) AS revenue,
+        SELECT p.*, l.gross, l.line_discount, h.duties, h.tip, h.gift_card, h.order_id, h.ordered_on, h.customer_id IS NULL AS is_guest,
+               h.total_delivered, h.n_heads,
+               coalesce(c.n_all, 0) AS n_all, coalesce(c.n_zero, 0) AS n_zero, coalesce(l.gross - l.line_discount, 0) AS revenue,
                coalesce(e.n_edited, 0) AS n_edited, coalesce(x.n_tips, 0) AS n_tips,
-               p.total - coalesce(p.gross - p.line_discount, 0) - p.net_shipping - p.tax - p.extra AS rest
-        FROM placed p JOIN heads h USING (k) LEFT JOIN counted c USING (k) LEFT JOIN edited e USING (k) LEFT JOIN extras x USING (k)""")
+               p.total - coalesce(l.gross - l.line_discount, 0) - p.net_shipping - p.tax - p.extra AS rest
+        FROM money p JOIN heads h USING (k)
+        LEFT JOIN (SELECT k, sum(quantity * net_price) AS gross, sum(final_discount) AS line_discount
+                   FROM placed_lines GROUP BY k) l USING (k)
+        LEFT JOIN counted c USING (k) LEFT JOIN edited e USING (k) LEFT JOIN extras x USING (k)""")
     _emit_orders(d)
     _emit_lines(d)
     _emit_refunds(d)
@@ -404,7 +448,7 @@ def _emit(d: Delivery) -> None:
         f"""
         SELECT h.order_id AS entity, h.own_last, {STATUS_RANK} AS status_rank, coalesce(h.refunded, 0) AS refunded, h.total AS size,
                CASE WHEN p.is_usable AND p.is_tied THEN 2 WHEN p.is_usable THEN 1 ELSE 0 END AS completeness
-        FROM heads h JOIN placed p USING (k)
+        FROM heads h JOIN itemised p USING (k)
         UNION ALL SELECT order_id, NULL, 0, 0, 0, 0 FROM counted WHERE k IS NULL""",
     )
     _emit_ledger(d)
@@ -458,7 +502,7 @@ def _emit_refunds(d: Delivery) -> None:
         f"""
         SELECT h.order_id AS entity, h.order_id || '-refund' AS refund_id, h.order_id, CAST(NULL AS TIMESTAMP) AS refunded_at,
                CAST(NULL AS DATE) AS refunded_on, CAST({refund} AS DECIMAL(18,2)) AS amount, h.customer_id, 'refund' AS kind
-        FROM heads h JOIN placed p USING (k) LEFT JOIN given_back b USING (k)
+        FROM heads h JOIN itemised p USING (k) LEFT JOIN given_back b USING (k)
         WHERE p.is_usable AND h.refunded > 0 AND CAST({refund} AS DECIMAL(18,2)) > 0""",
     )
 

@@ -163,7 +163,7 @@ def number(text: str, style: str) -> str:
     if style == "plain":
         return f"TRY_CAST({text} AS DECIMAL(18,6))"
     bare = f"regexp_replace({text}, '{_CURRENCY}', '', 'g')"
-    bare = f"regexp_replace({bare}, '[\\s\u00a0\u202f\u2009'']', '', 'g')"
+    bare = f"regexp_replace({bare}, '[\\s\u00a0\u202f\u2009’'']', '', 'g')"
     bare = (
         f"regexp_replace(regexp_replace({bare}, '^\\((.*)\\)$', '-\\1'), '^([0-9.,]+)-$', '-\\1')"
     )
@@ -184,6 +184,24 @@ def number(text: str, style: str) -> str:
 def currency_code(text: str) -> str:
     """The currency sign or code a money text carries; missing where it carries none."""
     return f"nullif(upper(regexp_extract({text}, '{_CURRENCY}', 1)), '')"
+
+
+def currency_by_sign(text: str, shop: str | None) -> str:
+    """SQL: the currency a money text's sign or code stands for. A sign that several share is
+    the shop's own where the shop is one of them.
+    """
+    own = str(shop or "").upper()
+    whens = [
+        f"WHEN {_literal(sign)} THEN {_literal(own if own in SHARED_SIGNS.get(code, ()) else code)}"
+        for sign, code in (
+            *CODES.items(),
+            ("ZŁ", "PLN"),
+            ("KR", own or "SEK"),
+            ("KR.", own or "DKK"),
+        )
+    ]
+    sign = currency_code(text)
+    return f"CASE {sign} {' '.join(whens)} ELSE CASE WHEN length({sign}) = 3 THEN {sign} END END"
 
 
 def time_of(text: str, style: str) -> str:

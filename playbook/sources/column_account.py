@@ -96,7 +96,7 @@ def unmapped_numbers(d: Delivery) -> list[Unmapped]:
     for at, header in enumerate(d.sheet.headers):
         if at in d.at.values() or not header:
             continue
-        number = _number(d, at)
+        number = number_at(d, at)
         filled = f"NOT {clean.blank(f'trim(c{at})')}"
         n, n_numbers, total, decimals, n_not_zero = d.con.execute(
             f"SELECT count(*) FILTER ({filled}), count({number}), "
@@ -109,7 +109,8 @@ def unmapped_numbers(d: Delivery) -> list[Unmapped]:
     return out
 
 
-def _number(d: Delivery, at: int) -> str:
+def number_at(d: Delivery, at: int) -> str:
+    """SQL: the number in a column of the file, mapped or not."""
     style = "comma" if d._decimal_comma() else "dot"
     return f"CAST({clean.number(clean.plain_text(f'c{at}'), style)} AS DOUBLE)"
 
@@ -155,7 +156,7 @@ def equal_sum(d: Delivery, column: Unmapped) -> str:
     if not sums:
         return ""
     d.con.execute(
-        f"CREATE OR REPLACE TEMP TABLE checked AS SELECT {_number(d, column.at)} AS x, "
+        f"CREATE OR REPLACE TEMP TABLE checked AS SELECT {number_at(d, column.at)} AS x, "
         f"* FROM ({_terms(d)})"
     )
     names = list(sums)
@@ -166,11 +167,21 @@ def equal_sum(d: Delivery, column: Unmapped) -> str:
     )
     wrong = d.con.execute(f"SELECT {tests} FROM checked").fetchone()
     for name, n_wrong in zip(names, wrong, strict=True):
-        if n_wrong == 0:
+        if n_wrong == 0 and not (
+            _is_discount(d, column) and {"total", "subtotal"} & set(sums[name].split())
+        ):
             return say(
                 "sources.account_equal", header=column.header, total=column.total, equal_to=name
             )
     return ""
+
+
+def _is_discount(d: Delivery, column: Unmapped) -> bool:
+    """Whether a column is called a discount where the mapping reads none: what it takes off
+    the total is then no explanation but what is missing.
+    """
+    has_one = d.has("order_discount") or d.has("line_discount")
+    return not has_one and bool(column.words & _words(fields()["discounts"]))
 
 
 def _terms(d: Delivery) -> str:
@@ -178,7 +189,7 @@ def _terms(d: Delivery) -> str:
     picks = []
     for name in TERMS[1:]:
         if d.has(name):
-            picks.append(f"coalesce({_number(d, d.at[name])}, 0) AS {name}")
+            picks.append(f"coalesce({number_at(d, d.at[name])}, 0) AS {name}")
     goods = _goods_of(d)
     order = f"c{d.at['order_id']}" if d.has("order_id") else "1"
     inner = (

@@ -60,7 +60,7 @@ def _known() -> dict[str, Any]:
 
 def read_sums(d: Delivery) -> dict[str, tuple[str, Decimal]]:
     """Canonical column -> its header and its sum in the file, while the rows are there."""
-    names = [n for n in d.at if d.wanted[n].type in NUMBERS and not d.beside]
+    names = [n for n in d.at if d.wanted[n].type in NUMBERS]
     if not names:
         return {}
     noted = dict(d._bad)  # whether a value may stay unread is for the shape rule to say
@@ -165,6 +165,8 @@ def stored_sums(
     folder: Path,
 ) -> list[ColumnSum]:
     """Each column read, with what the tables now hold of it."""
+    if d.beside:
+        return _stored_series(con, d, sums, folder)
     have = {}
     for table in d.emitted:
         path = quoted(folder / f"{table}.parquet")
@@ -183,6 +185,31 @@ def stored_sums(
         ).fetchone()
         out.append(ColumnSum(header, "stored", in_file, in_store or Decimal(0), ".".join(place)))
     return out
+
+
+def _stored_series(
+    con: duckdb.DuckDBPyConnection,
+    d: Delivery,
+    sums: dict[str, tuple[str, Decimal]],
+    folder: Path,
+) -> list[ColumnSum]:
+    """The columns of published series: the sum of each in the file and in the store."""
+    path = quoted(folder / "market_series.parquet")
+    in_store = dict(
+        con.execute(
+            f"SELECT series, sum(CAST(value AS DECIMAL(38,6))) FROM read_parquet({path}) GROUP BY 1"
+        ).fetchall()
+    )
+    return [
+        ColumnSum(
+            header,
+            "stored",
+            in_file,
+            in_store.get(d.series_of.get(name), Decimal(0)),
+            "market_series.value",
+        )
+        for name, (header, in_file) in sums.items()
+    ]
 
 
 def ledger_of_file(

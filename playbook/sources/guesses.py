@@ -152,6 +152,9 @@ def _least(name: str, column: Profile, kind: str) -> float:
     is_units = kind == "money" and {"qty", "quantity", "units"} & set(column.name.split())
     if is_units or (kind in NUMBERS and identity & set(column.name.split())):
         return 1.0
+    # an empty column, and a name that is but numbers, are what their header says or nothing
+    if not column.n or (kind in ("word", "text") and column.is_mostly("numbers")):
+        return 0.9
     return LIKE if column.name.isascii() else 0.9
 
 
@@ -377,7 +380,11 @@ class Guesses:
         return next((p for p in codes if p.distinct < p.n or self._n_rows() < 20), None)
 
     def _a_title(self) -> Profile | None:
-        texts = [p for p in self._impersonal() if p.is_mostly("letters") and p.spaced > 0.5 * p.n]
+        texts = [
+            p
+            for p in self._impersonal()
+            if p.is_mostly("letters") and p.spaced > 0.5 * p.n and not p.is_mostly("dates")
+        ]
         texts += [p for p in self._free() if p.name == "name" and self._follows_the_sku(p)]
         return max(texts, key=lambda p: p.distinct, default=None)
 

@@ -52,7 +52,7 @@ from playbook.store.write import (
 
 __all__ = ["FileReport", "ImportReport", "import_files"]
 
-VERSION = 6  # raised when the same file would now give other rows: it is then read again instead of passed over
+VERSION = 7  # raised when the same file would now give other rows: it is then read again instead of passed over
 IN_PARTS = ("entities", "ledger", "order_channels")
 
 
@@ -265,7 +265,7 @@ def _import(
     settings = read_settings(folder)
     log = read_log(folder)
     salt = Salt(log.get("salt_fingerprint"), given=asked.salt)
-    con = connect(os.environ.get("PLAYBOOK_MEMORY", "2500MB"), scratch)
+    con = connect(os.environ.get("PLAYBOOK_MEMORY", "3200MB"), scratch)
     stage = staging(folder)
     work = _Work(con, folder, stage, scratch, _set_up(settings, asked), salt)
     _check_zone(con, work.settings.zone)
@@ -508,6 +508,8 @@ def _write_part(
             "order_channels": "order_key",
             "provider_refunds": "refund_id",
             "settled_lines": "line_id",
+            "cut_heads": "order_id",
+            "cut_lines": "order_id, has_head, sku, title, quantity, price",
         }.get(table) or ", ".join(TABLES[table].key)
         con.execute(
             f"COPY (SELECT * FROM ({query}) ORDER BY {order}) TO {quoted(path)} "
@@ -635,11 +637,14 @@ def _write_log(
 ) -> None:
     observed_from = {**(log.get("observed_from") or {}), **rebuilt.observed_from}
     observed_to = {**(log.get("observed_to") or {}), **rebuilt.observed_to}
+    left_out = {**(log.get("left_out") or {}), **rebuilt.left_out}
+    left_out = {table: money for table, money in left_out.items() if money}
     write_json(
         stage / "store.json",
         {
             "observed_from": observed_from,
             "observed_to": observed_to,
+            **({"left_out": left_out} if left_out else {}),
             "salt_fingerprint": salt.fingerprint,
             "currency": rebuilt.currency or log.get("currency"),
             "built_with": _relevant(settings),

@@ -21,7 +21,8 @@ class Mapped:
 
     `columns` is column -> header; `status` word -> status; `credit_notes` and
     `adjustments` are patterns of order numbers; `no_products` codes or titles of lines
-    that are no products (`*` for any ending); `ignored` header -> why it is not needed.
+    that are no products (`*` for any ending); `ignored` header -> why it is not needed;
+    `tax_inside` whether prices hold tax, where no total tells.
     """
 
     table: str
@@ -32,6 +33,7 @@ class Mapped:
     adjustments: str = ""
     no_products: tuple[str, ...] = ()
     ignored: dict[str, str] = field(default_factory=dict)
+    tax_inside: bool | None = None
     knobs: dict[str, object] = field(default_factory=dict)
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 from playbook.errors import PlaybookError
 from playbook.messages import say
 from playbook.sources import clean
-from playbook.sources.adapter import Delivery, total_words
+from playbook.sources.adapter import Delivery
 from playbook.sources.allocate import finish_orders
 from playbook.sources.clean import whole_id
 from playbook.sources.column_account import account_of_orders, refuse_unexplained
 from playbook.sources.day_order import settle_day_order
 from playbook.sources.mapped import Mapped
+from playbook.sources.mapped_taxes import is_tax_inside
+from playbook.sources.sum_rows import total_words
+from playbook.sources.word_columns import refuse_rows_said_no_sale
 from playbook.store.write import quoted
 
 STATUSES = ("placed", "paid", "shipped", "done", "cancelled", "refunded")
@@ -32,6 +35,7 @@ def shape_orders(d: Delivery, told: Mapped) -> None:
     _write_whole_ids(d)
     _type_rows(d, told)
     refuse_unexplained(d, told)
+    refuse_rows_said_no_sale(d, told, "sale")
     _classify(d, told)
     _heads(d)
     _sales(d, told)
@@ -63,6 +67,7 @@ def _type_rows(d: Delivery, told: Mapped) -> None:
     read.
     """
     _refuse_unknown_states(d, told)
+    _fill_days(d)
     is_filled = "coalesce(price, amount) IS NOT NULL"
     if not (d.has("price") and d.has("amount")):
         is_filled = next((f"{n} IS NOT NULL" for n in ("price", "amount") if d.has(n)), "true")
@@ -80,6 +85,7 @@ def _type_rows(d: Delivery, told: Mapped) -> None:
     typed |= {name: d.money(name) for name in money}
     typed |= {name: d.word(name) for name in WORDS} | {name: d.text(name) for name in TEXTS}
     typed |= {name: d.utc(name) for name in TIMES}
+    typed["is_test"] = d.flag("is_test")
     typed["currency"] = f"upper({typed['currency']})" if d.has("currency") else _sign(d)
     d.require("order_id", "ordered_at", when="true")
     if d.has("quantity"):
@@ -92,6 +98,14 @@ def _type_rows(d: Delivery, told: Mapped) -> None:
     _make_positive(d)
     if not _has_lines(d):
         d.notes.append(say("sources.no_lines"))
+
+
+def _fill_days(d: Delivery) -> None:
+    """The day of an order that stands on the first of its rows only stands for all of them."""
+    d.con.execute("""UPDATE raw SET ordered_at = f.ordered_at
+        FROM (SELECT order_id, min(ordered_at) AS ordered_at FROM raw WHERE order_id IS NOT NULL
+              GROUP BY 1 HAVING count(DISTINCT ordered_at) = 1 AND count(ordered_at) < count(*)) f
+        WHERE raw.order_id = f.order_id AND raw.ordered_at IS NULL""")
 
 
 def _mark_repeated(d: Delivery) -> None:
@@ -351,7 +365,7 @@ def _heads(d: Delivery) -> None:
                {picks}, sum(payment_fee) AS payment_fee, {goods} AS goods,
                coalesce(-sum(goods) FILTER (class = 'credit_line'), 0) AS returned,
                coalesce(-sum(goods) FILTER (class = 'given'), 0) AS given,
-               bool_or(class IN ('line', 'bare')) AS is_sale
+               bool_or(class IN ('line', 'bare')) AS is_sale, bool_or(is_test) AS is_test
         FROM classed WHERE class <> 'overlap' GROUP BY order_id""")
 
 
@@ -379,9 +393,10 @@ def _sales(d: Delivery, told: Mapped) -> None:
     stated = f"goods - coalesce(order_discount, 0) - given + {extras}"
     tax = "coalesce(tax, 0)"
     near = f"least(abs({{t}} - ({stated})), abs({{t}} - ({stated}) - {tax})) <= {CENT}"
+    on_top = "" if is_tax_inside(d, told) else f" + {tax}"
     # a printed total may already be less what came back: the refund stands beside it
     total = (
-        f"CASE WHEN total IS NULL THEN {stated} + {tax} WHEN returned > 0 "
+        f"CASE WHEN total IS NULL THEN {stated}{on_top} WHEN returned > 0 "
         f"AND NOT {near.format(t='total')} AND {near.format(t='(total + returned)')} "
         "THEN total + returned ELSE total END"
     )
@@ -395,7 +410,7 @@ def _sales(d: Delivery, told: Mapped) -> None:
     heads = f"""
         WITH o AS (SELECT * REPLACE ({total} AS total) FROM order_sums WHERE is_sale)
         SELECT order_id, ordered_at, ordered_on, {quoted(told.family)} AS platform, {own}{fee},
-               subtotal, shipping, tax, total, {refunded} AS refunded, _edge,
+               subtotal, shipping, tax, total, {refunded} AS refunded, _edge, is_test,
                coalesce(order_discount, 0) + given AS discount
         FROM o LEFT JOIN edges USING (order_id)"""
     d.con.execute(f"CREATE OR REPLACE TABLE sale_heads AS {heads}")

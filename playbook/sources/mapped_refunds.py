@@ -12,6 +12,7 @@ from playbook.sources.adapter import Delivery
 from playbook.sources.column_account import refuse_unexplained
 from playbook.sources.day_order import settle_day_order
 from playbook.sources.mapped import Mapped
+from playbook.sources.word_columns import refuse_rows_said_no_sale
 from playbook.store.contract import TABLES
 from playbook.store.write import quoted
 
@@ -46,6 +47,7 @@ def shape_refunds(d: Delivery, told: Mapped) -> None:
     d.refuse_unreadable("refunds", budget=0.0)
     d.con.execute(f"CREATE OR REPLACE TABLE told_refunds AS {picks}")
     refuse_unexplained(d, told)
+    refuse_rows_said_no_sale(d, told, "refund")
     _check_signs(d)
     _check_numbers(d)
     d.con.execute(f"""CREATE OR REPLACE TABLE booked AS
@@ -118,7 +120,12 @@ def _check_numbers(d: Delivery) -> None:
 
 
 def _emit(d: Delivery) -> None:
-    d.emit("refunds", "SELECT * EXCLUDE (printed) FROM booked WHERE amount > 0")
+    # what was paid back may hold tax where the file tells none: the orders will show
+    may_hold_tax = "false" if d.has("tax") else "true"
+    d.emit(
+        "refunds",
+        f"SELECT * EXCLUDE (printed), {may_hold_tax} AS _may_hold_tax FROM booked WHERE amount > 0",
+    )
     d.emit(
         "entities",
         """SELECT entity, refunded_at AS own_last, 0 AS status_rank, amount AS refunded,
@@ -161,9 +168,11 @@ def link_refunds(con: duckdb.DuckDBPyConnection, query: str) -> tuple[str, list[
     """
     con.execute(f"CREATE OR REPLACE TEMP TABLE told_refunds AS {query}")
     bare = "regexp_replace(lower(trim({})), '^(order|no\\.?|nr\\.?|#|\\s)+|\\.0+$', '', 'g')"
+    # the names are worked out only where a refund names an order that is not there
     con.execute(f"""CREATE OR REPLACE TEMP TABLE order_names AS
         SELECT {bare.format("order_id")} AS name, min(order_id) AS order_id
-        FROM final_orders GROUP BY 1 HAVING count(DISTINCT order_id) = 1""")
+        FROM final_orders WHERE (SELECT count(*) FROM told_refunds r ANTI JOIN final_orders USING (order_id)) > 0
+        GROUP BY 1 HAVING count(DISTINCT order_id) = 1""")
     con.execute(f"""CREATE OR REPLACE TEMP TABLE linked AS
         SELECT r.*, r.order_id IS NULL AS is_open,
                coalesce(o.order_id, n.order_id) AS own_order
@@ -171,12 +180,13 @@ def link_refunds(con: duckdb.DuckDBPyConnection, query: str) -> tuple[str, list[
         LEFT JOIN (SELECT DISTINCT order_id FROM final_orders) o USING (order_id)
         LEFT JOIN order_names n ON n.name = {bare.format("r.order_id")}""")
     con.execute("""CREATE OR REPLACE TEMP TABLE refunded_orders AS
-        SELECT order_id AS own_order, ordered_on, status, customer_id, entity,
+        SELECT order_id AS own_order, ordered_on, status, customer_id, entity, total,
+               coalesce(tax, 0) AS order_tax,
                CAST(gross - coalesce(discount, 0) AS DECIMAL(18,6)) AS goods
         FROM final_orders WHERE status = 'refunded' OR order_id IN (SELECT own_order FROM linked)""")
     _drop_told_twice(con)
     notes = _told_by_status_only(con)
-    notes += _lost_links(con) + _days_of_refunds(con) + _cap_at_goods(con)
+    notes += _lost_links(con) + _days_of_refunds(con) + _take_tax_off(con) + _cap_at_goods(con)
     con.execute("DELETE FROM linked WHERE own_order IS NULL AND refunded_on IS NULL")
     return (
         "SELECT * EXCLUDE (is_open, own_order) REPLACE (own_order AS order_id) FROM linked",
@@ -222,16 +232,50 @@ def _days_of_refunds(con: duckdb.DuckDBPyConnection) -> list[str]:
     return notes
 
 
+def _take_tax_off(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Refunds of a file that tells no tax, of orders that bear some: one that gives back
+    more than the goods and no more than the total shows that the file's amounts hold tax,
+    and each gives the share of its order. Where none shows it they are taken as they stand.
+    """
+    have = {row[0] for row in con.execute("DESCRIBE linked").fetchall()}
+    if "_may_hold_tax" not in have:
+        return []
+    con.execute(f"""CREATE OR REPLACE TEMP TABLE taxed AS
+        WITH t AS (
+            SELECT l.import_id, refund_id, own_order, amount, goods, total, order_tax,
+                   sum(amount) OVER (PARTITION BY l.import_id, own_order) AS in_all
+            FROM linked l JOIN refunded_orders USING (own_order)
+            WHERE _may_hold_tax AND order_tax > 0 AND total > order_tax)
+        SELECT *, bool_or(in_all > goods + {CENT} AND in_all <= total + {CENT})
+                      OVER (PARTITION BY import_id) AS is_shown,
+               CAST(CASE WHEN amount >= total - 0.005 THEN goods
+                    ELSE CAST(amount * (1 - order_tax / total) AS DECIMAL(18,2)) END AS DECIMAL(18,6)) AS net
+        FROM t""")
+    con.execute("""UPDATE linked SET amount = t.net FROM taxed t
+        WHERE t.is_shown AND t.refund_id = linked.refund_id AND t.own_order = linked.own_order""")
+    notes = []
+    for is_shown, message in (
+        ("is_shown", "sources.refunds_hold_tax"),
+        ("NOT is_shown", "sources.refunds_may_hold_tax"),
+    ):
+        n, total, off = con.execute(
+            "SELECT count(*), coalesce(sum(amount), 0), coalesce(sum(amount - net), 0) "
+            f"FROM taxed WHERE {is_shown}"
+        ).fetchone()
+        notes += [say(message, n=n, total=total, off=off)] if n else []
+    return notes
+
+
 def _cap_at_goods(con: duckdb.DuckDBPyConnection) -> list[str]:
     """What is given back on an order beyond its goods is tax and shipping, or goodwill: no
     revenue was booked for it, so none is taken off.
     """
     con.execute(f"""CREATE OR REPLACE TEMP TABLE capped AS
         WITH r AS (
-            SELECT refund_id, amount, goods, sum(amount) OVER (
+            SELECT refund_id, own_order, amount, goods, sum(amount) OVER (
                 PARTITION BY own_order ORDER BY refunded_on NULLS FIRST, refund_id) - amount AS before
             FROM linked JOIN refunded_orders USING (own_order))
-        SELECT refund_id, CAST(greatest(goods - before, 0) AS DECIMAL(18,6)) AS kept,
+        SELECT refund_id, own_order, CAST(greatest(goods - before, 0) AS DECIMAL(18,6)) AS kept,
                amount - CAST(greatest(goods - before, 0) AS DECIMAL(18,6)) AS over
         FROM r WHERE before + amount > goods + {CENT}""")
     n, total, example = con.execute(
@@ -240,7 +284,8 @@ def _cap_at_goods(con: duckdb.DuckDBPyConnection) -> list[str]:
     if not n:
         return []
     con.execute(
-        "UPDATE linked SET amount = c.kept FROM capped c WHERE c.refund_id = linked.refund_id"
+        "UPDATE linked SET amount = c.kept FROM capped c "
+        "WHERE c.refund_id = linked.refund_id AND c.own_order = linked.own_order"
     )
     con.execute("DELETE FROM linked WHERE amount <= 0")
     return [say("sources.refunds_beyond_goods", n=n, total=total, example=example)]

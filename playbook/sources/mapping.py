@@ -17,7 +17,7 @@ import yaml
 
 from playbook.errors import PlaybookError
 from playbook.sources.adapter import Adapter
-from playbook.sources.mapped import SHAPED, Mapped, columns_known, needed_columns
+from playbook.sources.mapped import SHAPED, Mapped, columns_known, fields, needed_columns
 from playbook.sources.mapped_orders import shape_orders
 from playbook.sources.mapped_refunds import shape_refunds
 from playbook.sources.read import normalised
@@ -37,6 +37,7 @@ SETTINGS = (
     "adjustments",
     "no_products",
     "ignored",
+    "tax_inside",
 )
 SUMMED = ("ad_spend", "traffic")  # tables whose files may end in sums, by day or in all
 PATTERNS = ("credit_notes", "adjustments")
@@ -90,6 +91,7 @@ def read_mapping(mapping: Mapping[str, object] | str | PathLike | None) -> Mappe
         *(_pattern(told, setting, name) for setting in PATTERNS),
         tuple(str(one) for one in told.get("no_products") or ()),
         _ignored(told, name),
+        told.get("tax_inside"),
         _knobs(told, name),
     )
 
@@ -116,6 +118,7 @@ def _lines_of(mapping: object, name: str) -> Mapping[str, object]:
 def _columns(told: Mapping[str, object], table: str, name: str) -> dict[str, str]:
     columns = {str(k): str(v) for k, v in told["columns"].items() if v not in (None, "")}
     known = columns_known(table)
+    _refuse_shares(columns, known, name)
     odd = sorted(set(columns) - set(known))
     if odd:
         raise PlaybookError(
@@ -131,6 +134,18 @@ def _columns(told: Mapping[str, object], table: str, name: str) -> dict[str, str
     if missing:
         raise PlaybookError("sources.mapping_leaves_out", missing=", ".join(missing), file=name)
     return columns
+
+
+def _refuse_shares(columns: Mapping[str, str], known: Mapping[str, str], name: str) -> None:
+    """A rate is no money: `Discount %` of 10 takes a tenth off, not ten."""
+    words = {w.strip() for w in fields()["irrelevant"]["share"].split("|")}
+    for column, header in columns.items():
+        # a shipping rate is what shipping costs
+        is_rate = column != "shipping" and set(normalised(header).split()[-1:]) & words
+        if known.get(column) == "money" and (is_rate or re.search(r"(?<![0-9])\s*[%％]", header)):
+            raise PlaybookError(
+                "sources.share_is_no_money", file=name, column=column, header=header
+            )
 
 
 def _statuses(told: Mapping[str, object], name: str) -> dict[str, str]:
@@ -163,7 +178,7 @@ def _ignored(told: Mapping[str, object], name: str) -> dict[str, str]:
 
 
 def _knobs(told: Mapping[str, object], name: str) -> dict[str, object]:
-    for knob in ("day_first", "decimal_comma"):
+    for knob in ("day_first", "decimal_comma", "tax_inside"):
         if told.get(knob) not in (None, True, False):
             raise PlaybookError("sources.mapping_knob", knob=knob, file=name)
     return {

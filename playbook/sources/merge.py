@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from playbook.errors import PlaybookError
 from playbook.messages import say
+from playbook.sources.cut_orders import give_way, joined_part
 from playbook.sources.days import said_far_off
 from playbook.sources.fees import FEE_TABLES, book_fees, with_provider_refunds
 from playbook.sources.identity import settle_identities
@@ -219,9 +220,11 @@ def _convert(con: object, out: Rebuilt, money: tuple[str, ...], columns: list[st
         "FROM rates r WHERE r.currency = upper(k.currency) AND r.from_on <= k.day_on) END"
     )
     con.execute(f"CREATE OR REPLACE TEMP TABLE keyed AS SELECT *, {rate} AS _rate FROM keyed k")
+    out.left_out["ad_spend"] = {}
     for currency, n, total in con.execute(
         "SELECT currency, count(*), CAST(sum(spend) AS VARCHAR) FROM keyed WHERE _rate IS NULL GROUP BY 1 ORDER BY 1"
     ).fetchall():
+        out.left_out["ad_spend"][currency] = total
         out.notes.append(
             f"{n:,} rows of ad_spend in {currency} ({total} {currency}) are left out: cost_rates has no exchange_rate for it"
         )
@@ -260,6 +263,7 @@ def _orders(con: object, parts: list[Part], stage: Path, out: Rebuilt) -> None:
     mine = [p for p in parts if "entities" in p.tables]
     with tempfile.TemporaryDirectory(prefix="playbook-settled-") as scratch:
         mine += settled_part(con, parts, Path(scratch), out)
+        mine += joined_part(con, mine, Path(scratch), out)
         if mine:
             _merge_orders(con, parts, mine, stage, out)
         book_fees(con, parts, stage, out, has_orders=bool(mine))
@@ -279,6 +283,7 @@ def _merge_orders(
         empty = f"SELECT {_nulls(table)} WHERE false"
         query = f"{empty} UNION ALL BY NAME {rows}" if rows else empty
         con.execute(f"CREATE OR REPLACE VIEW all_{table} AS {query}")
+    give_way(con)
     out.notes += settle_identities(con, are_several=len(mine) > 1)
     _pick_versions(con, mine)
     _accepted(con, mine, out)
@@ -388,6 +393,13 @@ def _accepted(con: object, mine: list[Part], out: Rebuilt) -> None:
             JOIN (SELECT * FROM taken WHERE part = 'orders') t ON t.family = r.family AND t.entity = r.order_id
             WHERE r.entity <> r.order_id) o
         WHERE taken.family = o.family AND taken.entity = o.entity AND taken.currency IS NULL""")
+    for currency, n, total, example in con.execute(
+        "SELECT t.currency, count(*), sum(r.amount), min(r.refund_id) FROM taken t JOIN all_refunds r USING (family, entity, import_id) "
+        "WHERE t.rate IS NULL AND t.currency IS NOT NULL AND r.entity <> r.order_id GROUP BY 1 ORDER BY 1"
+    ).fetchall():
+        out.notes.append(
+            say("sources.refunds_no_rate", n=n, amount=total, currency=currency, example=example)
+        )
     several = len({p.about["family"] for p in mine}) > 1
     con.execute(f"""CREATE OR REPLACE TEMP TABLE clash AS
         SELECT entity, min(family) AS first_family FROM taken WHERE {several} AND part = 'orders' GROUP BY entity
@@ -598,7 +610,10 @@ def _channels(con: object, parts: list[Part], out: Rebuilt) -> None:
     con.execute(f"""CREATE OR REPLACE TEMP TABLE named AS
         SELECT said, {_ruled("d.said")} AS rule, n, amount
         FROM (SELECT {said} AS said, count(*) AS n, sum(total) AS amount FROM ({query}) GROUP BY 1) d""")
-    con.execute(f"""CREATE OR REPLACE TEMP VIEW channelled AS
+    if con.execute("SELECT count(*) FROM rules").fetchone() == (0,):
+        con.execute(f"CREATE OR REPLACE TEMP VIEW channelled AS {query}")
+    else:
+        con.execute(f"""CREATE OR REPLACE TEMP VIEW channelled AS
         SELECT q.* EXCLUDE (rule) REPLACE (coalesce(rule, channel) AS channel)
         FROM (SELECT x.*, n.rule FROM ({query}) x LEFT JOIN named n ON n.said = {said}) q""")
     out.unmatched = con.execute(
@@ -630,12 +645,14 @@ def _ruled(text: str) -> str:
 
 
 def _customers(con: object, parts: list[Part], stage: Path, out: Rebuilt) -> None:
-    first = "{'t': ordered_at, 'o': order_id}"
-    query = f"""
-        SELECT customer_id, min(ordered_on) AS first_seen_on, arg_min(region, {first}) AS region, arg_min(country, {first}) AS country,
-               arg_max(is_contactable, {first}) AS is_contactable, arg_min(channel, {first}) AS acquired_channel,
+    query = """
+        SELECT customer_id, min(ordered_on) AS first_seen_on, arg_min(region, turn) AS region, arg_min(country, turn) AS country,
+               arg_max(is_contactable, turn) AS is_contactable, arg_min(channel, turn) AS acquired_channel,
                bool_or(is_business) AS is_business
-        FROM channelled WHERE customer_id IS NOT NULL GROUP BY customer_id"""
+        FROM (SELECT customer_id, ordered_on, region, country, is_contactable, channel, is_business,
+                     row_number() OVER (ORDER BY ordered_at, order_id) AS turn
+              FROM channelled WHERE customer_id IS NOT NULL)
+        GROUP BY customer_id"""
     more = [p for p in parts if "customers" in p.tables]
     if more:
         rows = " UNION ALL BY NAME ".join(

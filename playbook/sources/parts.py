@@ -38,6 +38,8 @@ class Rebuilt:
     observed_to: dict[str, str] = field(default_factory=dict)
     currency: str | None = None
     no_rate: list[tuple[str, int, str]] = field(default_factory=list)
+    # table -> currency -> its money left out because no exchange rate is known
+    left_out: dict[str, dict[str, str]] = field(default_factory=dict)
     unmatched: list[tuple[str, int, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

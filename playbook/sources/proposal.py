@@ -216,6 +216,8 @@ def _order_settings(told: dict, guesses: Guesses) -> list[str]:
     ]
     out += [f"  {_yaml(word)}: {status}" for word, status in told["status"].items()]
     out += [f"#  {_yaml(word)}:  # say what it means" for word in guesses.unknown_states]
+    if "tax" in told["columns"] and not {"total", "subtotal"} & set(told["columns"]):
+        out += ["# true where prices hold the tax, false where it comes on top", "tax_inside:"]
     out += ["# order numbers of credit notes, and of bookings that are no sale, as patterns"]
     out += [
         f"{k}:{' ' + _yaml(told[k]) if told.get(k) else ''}"

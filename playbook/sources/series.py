@@ -30,8 +30,10 @@ def shape(d: Delivery) -> None:
     d.con.execute(f"UPDATE raw SET period_on = {WRITTEN_OUT}")
     day = d.day("period_on")
     rows, many = [], len(d.beside) > 1
+    d.series_of = {}
     for column, header in d.beside.items():
         name = header if many else str(d.settings.options.get("series") or header)
+        d.series_of[column] = name
         unit, frequency, _ = FRED_SERIES.get(
             name.upper(), (d.settings.options.get("unit"), None, "")
         )

@@ -11,6 +11,7 @@ from playbook.errors import PlaybookError
 from playbook.messages import say
 from playbook.sources.adapter import Adapter, Delivery, value_kind
 from playbook.sources.clean import whole_id
+from playbook.sources.sum_rows import take_off_all_places
 from playbook.store.contract import TABLES, Column, Table
 from playbook.store.write import quoted
 
@@ -100,6 +101,8 @@ def _shape(d: Delivery, table: Table) -> None:
         if not d.has(key) and key in SINGLE_KEYS:
             picks.append(f"'{SINGLE_KEYS[key]}' AS {key}")
     d.require(*(c.name for c in delivered if c.required), when="true")
+    if table.name == "stock":
+        take_off_all_places(d)
     for column in delivered:
         _refuse_others(d, table.name, column)
     query = f"SELECT {', '.join(picks)} FROM raw"

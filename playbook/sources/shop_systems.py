@@ -13,6 +13,7 @@ from playbook.errors import PlaybookError
 from playbook.messages import say
 from playbook.sources.adapter import Adapter, Delivery
 from playbook.sources.allocate import STATUS_RANK, finish_orders, refuse_numbers_used_again
+from playbook.sources.statuses import status_of
 
 MAGENTO = {
     "done": ("complete", "completed"),
@@ -39,7 +40,7 @@ def shape_magento(d: Delivery) -> None:
     base, bought = d.money("base"), d.money("total")
     query = f"""
         SELECT {d.id("order_id")} AS order_id, {d.utc("ordered_at")} AS ordered_at, {d.day("ordered_at")} AS ordered_on,
-               {_status(said, MAGENTO)} AS status, {d.contact("email")} AS customer_id, {d.word("shop")} AS source,
+               {status_of(d, said, MAGENTO)} AS status, {d.contact("email")} AS customer_id, {d.word("shop")} AS source,
                coalesce({base}, {bought}) AS total, {d.money("subtotal")} AS subtotal,
                coalesce({d.money("shipping")}, 0) AS shipping,
                coalesce({d.money("refunded")}, 0) * coalesce({base} / nullif({bought}, 0), 1) AS refunded,
@@ -192,7 +193,7 @@ def shape_bigcommerce(d: Delivery) -> None:
     shipped = d.utc("shipped_at")
     query = f"""
         SELECT {d.id("order_id")} AS order_id, {d.utc("ordered_at")} AS ordered_at, {d.day("ordered_at")} AS ordered_on,
-               {_status(said, BIGCOMMERCE)} AS status, coalesce({d.contact("email")}, {d.contact("billing_email")}) AS customer_id,
+               {status_of(d, said, BIGCOMMERCE)} AS status, coalesce({d.contact("email")}, {d.contact("billing_email")}) AS customer_id,
                {shipped} AS shipped_at, upper({d.word("currency")}) AS currency, {d.word("channel_name")} AS source,
                {d.word("region")} AS region, {d.word("country")} AS country, {d.money("total")} AS total, {d.money("total_ex")} AS total_ex,
                coalesce({d.money("refunded")}, 0) AS refunded, {d.text("coupon")} AS coupon, {d.word("products")} AS products,

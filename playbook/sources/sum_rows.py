@@ -8,13 +8,23 @@ with one measure and one value only may as well be a campaign: the import asks.
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
 from typing import Any
 
 from playbook.errors import PlaybookError
-from playbook.messages import say
+from playbook.messages import read_yaml, say
 
 CLOSE = "0.015"
 LEAST_OTHERS = 2  # a row that equals one other row is no sum
+LEAST_SKUS = 3  # so many skus, of different units, whose one place is the sum of the others
+ALL_PLACES = ("all", "alle", "tous", "todos", "全部")
+
+
+@functools.cache
+def total_words() -> tuple[str, ...]:
+    """The words by which rows call themselves a sum."""
+    return tuple(read_yaml(Path(__file__).parent / "words.yaml")["total"])
 
 
 def take_off_daily_sums(d: Any, day: str, number: dict[str, str]) -> int:
@@ -60,6 +70,44 @@ def take_off_daily_sums(d: Any, day: str, number: dict[str, str]) -> int:
             f"DELETE FROM raw WHERE rowid IN (SELECT row FROM measured WHERE label IN ({sums}))"
         )
     return n
+
+
+def take_off_all_places(d: Any) -> None:
+    """Takes the rows of `All locations` off a stock table that holds the places too: units
+    of which each stands in both. A place called so that does not come to the others, and one
+    of another name that does for several skus, are asked about.
+    """
+    if not (d.has("location") and d.has("on_hand")):
+        return
+    day = d.day("day_on") if d.has("day_on") else "1"
+    words = "|".join((*total_words(), *ALL_PLACES))
+    d.con.execute(f"""CREATE OR REPLACE TEMP TABLE places AS
+        WITH s AS (SELECT location, {d.count("on_hand")} AS units, sum({d.count("on_hand")}) OVER w AS in_all,
+                          count(DISTINCT location) OVER w - 1 AS n_others, sku
+                   FROM raw WINDOW w AS (PARTITION BY sku, {day}))
+        SELECT location, regexp_matches(lower(location), '^({words})($|[^a-z])') AS is_named,
+               bool_and(2 * units = in_all) FILTER (units <> 0 OR in_all <> 0) AS is_sum,
+               min(n_others) AS n_others, count(DISTINCT sku) FILTER (units <> 0) AS n_skus,
+               count(DISTINCT units) AS n_values, count(*) AS n, sum(units) AS units
+        FROM s GROUP BY 1""")
+    open_ones = d.con.execute(f"""SELECT location, n FROM places
+        WHERE n_others > 0 AND (is_named AND NOT is_sum OR NOT is_named AND is_sum
+              AND n_others >= {LEAST_OTHERS} AND n_skus >= {LEAST_SKUS} AND n_values >= {LEAST_SKUS})
+        ORDER BY 1""").fetchall()
+    if open_ones:
+        raise PlaybookError(
+            "sources.sum_or_place",
+            label=open_ones[0][0],
+            file=d.sheet.path.name,
+            rows=open_ones[0][1],
+        )
+    for place, n, units in d.con.execute(
+        "SELECT location, n, units FROM places WHERE is_named AND is_sum AND n_others > 0 ORDER BY 1"
+    ).fetchall():
+        d.con.execute("DELETE FROM raw WHERE location = ?", [place])
+        d.n_footers += n
+        d.n_rows -= n
+        d.notes.append(say("sources.places_summed", label=place, n=n, units=units))
 
 
 def _refuse_open_ones(d: Any) -> None:

@@ -5,8 +5,20 @@ product export.
 from __future__ import annotations
 
 from playbook.messages import say
+from playbook.sources import clean
 from playbook.sources.adapter import Adapter, Delivery
 from playbook.sources.allocate import STATUS_RANK, refuse_numbers_used_again
+from playbook.sources.statuses import status_of
+
+STATES = {
+    "done": ("completed", "abgeschlossen", "terminée", "completado"),
+    "paid": ("processing", "in bearbeitung", "en cours", "procesando"),
+    "cancelled": (
+        *("cancelled", "failed", "trash", "storniert", "fehlgeschlagen"),
+        *("annulée", "échouée", "cancelado"),
+    ),
+    "refunded": ("refunded", "erstattet", "rückerstattet", "remboursée", "reembolsado"),
+}
 
 
 def shape_orders(d: Delivery) -> None:
@@ -14,15 +26,11 @@ def shape_orders(d: Delivery) -> None:
     need the REST API.
     """
     said = f"replace(lower({d.word('status')}), 'wc-', '')"
-    status = f"""CASE WHEN {said} IN ('completed', 'abgeschlossen', 'terminée', 'completado') THEN 'done'
-        WHEN {said} IN ('processing', 'in bearbeitung', 'en cours', 'procesando') THEN 'paid'
-        WHEN {said} IN ('cancelled', 'failed', 'trash', 'storniert', 'fehlgeschlagen', 'annulée', 'échouée', 'cancelado') THEN 'cancelled'
-        WHEN {said} IN ('refunded', 'erstattet', 'rückerstattet', 'remboursée', 'reembolsado') THEN 'refunded' ELSE 'placed' END"""
+    status = status_of(d, said, STATES)
     sales = d.money("net") if d.has("net") else d.money("formatted")
     currency = "CAST(NULL AS VARCHAR)"
     if d.has("formatted"):
-        signs = "CASE WHEN contains(formatted, '£') THEN 'GBP' WHEN contains(formatted, '€') THEN 'EUR' WHEN contains(formatted, 'zł') THEN 'PLN' END"
-        currency = signs
+        currency = _currency(d)
     query = f"""
         SELECT {d.id("order_id")} AS order_id, {d.utc("ordered_at")} AS ordered_at, {d.day("ordered_at")} AS ordered_on, {status} AS status,
                {sales} AS net, {currency} AS currency, greatest(coalesce({d.count("units")}, 1), 1) AS _units, {d.text("coupon")} AS coupon,
@@ -39,6 +47,19 @@ def shape_orders(d: Delivery) -> None:
         "this export has no skus and no customers: chapters on products and on customers need the orders' lines (REST API)"
     )
     d.is_split = d.is_checked = True
+
+
+def _currency(d: Delivery) -> str:
+    """The currency of each row by the sign of its money; a lone sign that several currencies
+    share tells none where the shop does not.
+    """
+    found = d.con.execute(
+        f"SELECT DISTINCT {clean.currency_code('formatted')} FROM raw WHERE formatted IS NOT NULL"
+    ).fetchall()
+    codes = {clean.CODES.get(sign, sign) for (sign,) in found if sign}
+    if not d.settings.currency and len(codes) == 1 and codes & set(clean.SHARED_SIGNS):
+        return "CAST(NULL AS VARCHAR)"
+    return clean.currency_by_sign("formatted", d.settings.currency)
 
 
 def _take_orders_and_refunds(con: object, query: str) -> None:
@@ -139,6 +160,7 @@ ADAPTERS = (
         personal="Customer | Kunde | Client | Cliente",
         ignored="Customer type | Kundentyp | Product(s) | Produkt(e)",
         shape=shape_orders,
+        words_beside=(("formatted", "net"),),
         signature="Items sold | Product(s) | Verkaufte Artikel | Articles vendus | Produkt(e) | Artículos vendidos",
         family="woocommerce",
     ),

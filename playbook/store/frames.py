@@ -6,10 +6,8 @@ folder: the contract, as-of and the derived tables work as they do for an import
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -17,15 +15,13 @@ import yaml
 from pandas import DataFrame, Series
 
 from playbook.errors import PlaybookError
+from playbook.given import columns_missing
 from playbook.store.cache import cache_folder
 from playbook.store.contract import TABLES
 from playbook.store.open import open_store
 from playbook.store.shop import Store
 
 __all__ = ["open_frames", "open_purchases"]
-
-#: likeness of two column names from which a rename is offered
-LIKE_ENOUGH = 0.6
 
 
 def open_frames(
@@ -68,7 +64,7 @@ def open_purchases(
     )
     for column in named.values():
         if column not in frame.columns:
-            raise _missing("purchases", [column], frame)
+            raise columns_missing("purchases", [column], frame.columns)
     rows = DataFrame({name: frame[column].to_numpy() for name, column in named.items()})
     rows["customer"] = rows.customer.where(rows.customer.isna(), rows.customer.astype(str))
     rows["day"] = _days(rows.day, day)
@@ -146,33 +142,7 @@ def _check(table: str, frame: DataFrame) -> None:
         )
     missing = [c for c in TABLES[table].required if c not in frame.columns]
     if missing:
-        raise _missing(table, missing, frame)
-
-
-def _missing(table: str, missing: list[str], frame: DataFrame) -> PlaybookError:
-    columns = [str(c) for c in frame.columns]
-    renames = {old: name for name in missing if (old := _like(name, columns))}
-    offer = f"rename(columns={renames!r})" if renames else "rename(columns={...})"
-    return PlaybookError(
-        "store.frame_columns",
-        table=table,
-        column=missing[0],
-        missing=", ".join(missing),
-        columns=", ".join(columns),
-        offer=offer,
-    )
-
-
-def _like(name: str, columns: list[str]) -> str:
-    """The column whose name is nearest to a wanted one; empty where none is near."""
-    plain = {re.sub(r"[^a-z0-9]+", "_", c.lower()).strip("_"): c for c in reversed(columns)}
-    near = difflib.get_close_matches(
-        name,
-        plain,
-        n=1,
-        cutoff=LIKE_ENOUGH,
-    )
-    return plain[near[0]] if near else ""
+        raise columns_missing(table, missing, frame.columns)
 
 
 def _written(frames: dict[str, DataFrame], settings: dict[str, object]) -> Path:

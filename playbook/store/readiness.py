@@ -196,6 +196,7 @@ def verdict(
         ]
     if dashboard is not None and len(dashboard):
         gates.append(_dashboard_gate(dashboard))
+    gates += _left_out_gates(shop)
     scan = privacy_scan(shop) if scan is None else scan
     personal = int(scan.n_rows[~scan.is_allowed].sum())
     gates.append(_none_of("values that look like personal contact details", personal, "stop"))
@@ -235,6 +236,15 @@ def _month_gates(shop: Store, least_days: int) -> Iterator[Gate]:
     if share > MOST_SET_ASIDE:
         limit = f"≤ {MOST_SET_ASIDE:.1%}"
         yield "share of money set aside by imports", share, limit, "exclude"
+
+
+def _left_out_gates(shop: Store) -> list[Gate]:
+    """Spend in a currency without a rate stands in no table: what is left would look cheap."""
+    money = (shop.log.get("left_out") or {}).get("ad_spend") or {}
+    if not money:
+        return []
+    told = ", ".join(f"{amount} {currency}" for currency, amount in sorted(money.items()))
+    return [("ad spend without an exchange rate", told, "none", "exclude")]
 
 
 def _share_set_aside(shop: Store) -> float:

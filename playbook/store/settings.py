@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import datetime as dt
-import difflib
 import functools
 import re
 import zoneinfo
@@ -20,6 +19,7 @@ from typing import Any
 import yaml
 
 from playbook.errors import PlaybookError
+from playbook.given import nearest
 from playbook.messages import read_yaml, say
 from playbook.store.contract import TABLES
 from playbook.written import day_written, numbers_written
@@ -89,8 +89,8 @@ def _known() -> dict[str, str]:
 def _checked(name: Any, value: Any, path: Path) -> Any:
     """The value of one setting in its type; a setting left empty is as if not there."""
     if name not in _known():
-        near = difflib.get_close_matches(str(name), _known(), n=1)
-        meant = say("store.setting_meant", name=near[0]) if near else ""
+        near = nearest(str(name), _known())
+        meant = say("store.setting_meant", name=near) if near else ""
         known = ", ".join(_known())
         raise PlaybookError(
             "store.unknown_setting",

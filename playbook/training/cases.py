@@ -41,10 +41,12 @@ from playbook.demo.streams import key, uniform
 from playbook.demo.world import World
 from playbook.detect.incidents import incidents, of_month
 from playbook.errors import PlaybookError
-from playbook.messages import label, language, read_yaml, say
+from playbook.messages import forms, label, language, read_yaml, say
 from playbook.store import Store, cache_folder, open_store
 from playbook.store.write import locked
+from playbook.training.form import Form, NotThisKind, read
 from playbook.training.learners import record
+from playbook.training.typed import Unclear
 
 TOLD = Path(__file__).with_name("cases.yaml")
 #: a day this far from the true one still counts as the right day
@@ -58,8 +60,8 @@ Sentence = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Case:
-    """One case: `size_of` says what to size; an answer within `full` of the truth (a
-    share) counts whole, within `half` half; each of `choices` has its mark and why.
+    """One case: a size within `full` of the truth (a share) counts whole, within `half`
+    half; each of `choices` has its mark and why, the choices of other cases have none.
     `switch` is the simulator's incident, which needs a plan `later_months` longer.
     """
 
@@ -69,7 +71,6 @@ class Case:
     finding: str
     day: str
     memo: Sentence
-    size_of: Sentence
     full: float
     half: float
     choices: tuple[dict[str, Any], ...]
@@ -78,8 +79,10 @@ class Case:
 
     @property
     def decisions(self) -> dict[str, tuple[float, str]]:
-        """What may be decided -> its mark and why, in the language in use."""
-        return {_said(c["choice"]): (c["mark"], _said(c["why"])) for c in self.choices}
+        """What may be decided, the same in every case -> its mark and why, in the
+        language in use.
+        """
+        return {_said(c["choice"]): (c["mark"], _said(c["why"])) for c in _choices_of(self)}
 
 
 @functools.cache
@@ -94,6 +97,18 @@ def _said(sentence: Sentence) -> str:
 def findings() -> dict[str, str]:
     """What might have happened -> how one would see it, in the language in use."""
     return {name: _said(finding["looks"]) for name, finding in _told()["findings"].items()}
+
+
+def _choices_of(case: Case) -> list[dict[str, Any]]:
+    """The case's own choices and, without a mark, everybody else's; in the order of
+    their English text, so that none stands beside those of its case.
+    """
+    own = {choice["choice"]["en"]: choice for choice in case.choices}
+    why = forms("training.case_other_decision")
+    others = [c["choice"] for told in _told()["cases"] for c in told["choices"]]
+    for choice in [*others, *_told()["other_choices"]]:
+        own.setdefault(choice["en"], {"choice": choice, "mark": 0.0, "why": why})
+    return [own[text] for text in sorted(own)]
 
 
 CASES = {case["number"]: Case(**case) for case in _told()["cases"]}
@@ -147,8 +162,7 @@ class CaseFile:
             number=case.number,
             month=case.month,
             memo=_said(case.memo),
-            size_of=_said(case.size_of),
-            findings=line + line.join(_finding_names()),
+            findings=line + line.join(_findings_to_size()),
             decisions=line + line.join(case.decisions),
         )
 
@@ -273,6 +287,12 @@ def _finding_names() -> list[str]:
     return [names.format(code=code, zh=finding["zh"]) for code, finding in known]
 
 
+def _findings_to_size() -> list[str]:
+    """Every finding as it is listed, with what is sized then."""
+    sizes = [_said(finding["size_of"]) for finding in _told()["findings"].values()]
+    return [f"{name}: {size}" for name, size in zip(_finding_names(), sizes, strict=True)]
+
+
 def _finding_of(find: object) -> str:
     for (code, finding), listed in zip(_told()["findings"].items(), _finding_names(), strict=True):
         if _plain(find) in {_plain(name) for name in (code, finding["zh"], listed)}:
@@ -281,7 +301,7 @@ def _finding_of(find: object) -> str:
 
 
 def _choice_of(decision: object, case: Case) -> dict[str, Any]:
-    for choice in case.choices:
+    for choice in _choices_of(case):
         if _plain(decision) in {_plain(text) for text in choice["choice"].values()}:
             return choice
     raise PlaybookError("training.no_such_decision", given=decision)
@@ -289,12 +309,12 @@ def _choice_of(decision: object, case: Case) -> dict[str, Any]:
 
 def _day_and_size(day: object, size: object) -> tuple[Timestamp, float]:
     try:
-        since, amount = Timestamp(day), float(size)
-    except (TypeError, ValueError):
+        since, amount = read(Form("date"), day), read(Form("money"), size)
+    except (NotThisKind, Unclear):
         raise PlaybookError("training.not_a_day_and_a_number", day=day, size=size) from None
-    if pd.isna(since) or not np.isfinite(amount):
+    if since is None or amount is None or not np.isfinite(amount):
         raise PlaybookError("training.day_or_size_missing")
-    return since, amount
+    return Timestamp(since), amount
 
 
 def open_case(number: int) -> CaseFile:

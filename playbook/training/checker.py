@@ -7,16 +7,18 @@ notebook and keeps no answer.
 
 from __future__ import annotations
 
-import inspect
+import datetime as dt
 import os
 import textwrap
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from playbook.errors import PlaybookError
+from playbook.messages import label, speaking
 from playbook.store.shop import Store
-from playbook.training.compare import difference, is_missing, plain, same
+from playbook.training.compare import difference
 from playbook.training.exercise import (
     Exercise,
     NotApplicable,
@@ -25,16 +27,22 @@ from playbook.training.exercise import (
     find_exercise,
     said,
 )
+from playbook.training.form import Form, NotThisKind, agrees, is_missing, plain, read
 from playbook.training.glossary import look_up
-from playbook.training.learners import learner_file, record
+from playbook.training.learners import learner_file, record, records
+from playbook.training.shown_code import runnable
+from playbook.training.typed import Unclear
 
 LANGUAGES = ("en", "zh", "both")
+#: wrong tries of one exercise after which its hints are named
+TRIES_BEFORE_HINT = 2
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the checker says: `status` is not attempted, right, slip, wrong, noted, not
-    applicable, or shown for hints, solutions and words; `slip` names the known mistake.
+    """What the checker says: `status` is not attempted, right, slip, wrong, unclear (two
+    readings: asked back), noted, not applicable, or shown for hints, solutions and
+    words; `slip` names the known mistake.
     """
 
     number: str
@@ -58,6 +66,8 @@ class Lesson:
         self.learner, self.language = learner.strip(), language
         self.exercises = chapter_exercises(chapter)
         self._hinted: dict[str, int] = {}
+        # answers that were not right, of this lesson and of the learner's record
+        self._tries = Counter(_wrong_tries(self.learner))
         # values already asked for, gone with the lesson
         self._computed: dict[Callable, Any] = {}
 
@@ -116,14 +126,28 @@ class Lesson:
         is.
 
         `...` is not attempted. A known mistake gets its own advice; otherwise only the
-        kind of difference is told.
+        kind of difference is told. The record keeps that it was tried, and of a thought
+        the text, which the mentor marks; of no other answer what it was.
         """
         exercise = find_exercise(number)
         if answer is ... or (isinstance(answer, str) and answer.strip() in ("...", "…")):
             return self._not_attempted(number)
         reply = self._judged(exercise, answer)
-        self._keep("check", exercise, status=reply.status, slip=reply.slip)
+        facts = {"text": str(answer).strip()} if reply.status == "noted" else {}
+        if reply.status not in ("unclear", "not attempted"):
+            self._keep("check", exercise, status=reply.status, slip=reply.slip, **facts)
+        if reply.status in ("wrong", "slip"):
+            self._tries[number] += 1
+            return self._with_tries(reply, exercise)
         return reply
+
+    def _with_tries(self, reply: Reply, exercise: Exercise) -> Reply:
+        """The reply with the number of the try, and from the second on where help is."""
+        tries, number = self._tries[exercise.number], exercise.number
+        told = self._say("tries", tries=tries)
+        if tries >= TRIES_BEFORE_HINT and self._hinted.get(number, 0) < len(exercise.hints):
+            told += "; " + self._say("try_a_hint", number=number)
+        return Reply(number, reply.status, f"{reply.text}\n({told})", reply.slip)
 
     def hint(self, number: str) -> Reply:
         """The next hint, one more each time."""
@@ -155,9 +179,13 @@ class Lesson:
         if chosen:
             lines = [f"{self._say('solution')} {value}) {chosen.tell(self.language)}", reveal]
         else:
-            source = textwrap.indent(_source(exercise.solve), "    ")
-            computed = f"{self._say('computed')}\n{source}"
-            lines = [f"{self._say('solution')} {_readable(value)}", reveal, computed]
+            told = _readable(value, exercise.form)
+            if exercise.form.kind == "weekday":
+                with speaking("zh" if self.language == "zh" else "en"):
+                    told = label("levels", value)
+            source = textwrap.indent(runnable(exercise.solve), "    ")
+            lines = [f"{self._say('solution')} {told}", reveal]
+            lines.append(f"{self._say('computed')}\n{source}")
         told = "\n".join(filter(None, lines))
         return self._reply(number, "shown", told + self._terms(exercise))
 
@@ -182,39 +210,57 @@ class Lesson:
             told = f"{self._say('noted')} {reveal}{self._terms(exercise)}"
             return self._reply(number, "noted", told)
         try:
-            expected = self._value(exercise)
-            is_right = self._is_right(exercise, expected, answer)
+            expected = read(exercise.form, self._value(exercise))
+            given = self._read(exercise, expected, answer)
+            is_right = self._is_right(exercise, expected, given)
         except NotApplicable as reason:
             return self._not_applicable(number, reason)
+        except Unclear as text:
+            return self._unclear(number, text)
+        # whatever a notebook holds, an answer never ends in an error
+        except Exception:
+            told = f"{self._say('type')} {exercise.asks.tell(self.language)}"
+            return self._reply(number, "wrong", told)
         if is_right:
             told = " ".join(filter(None, [self._say("right"), reveal]))
             return self._reply(number, "right", told)
-        choices = exercise.choices
-        if choices and not any(same(plain(letter), answer) for letter in choices):
-            return self._reply(number, "wrong", f"{self._say('choice')} {', '.join(choices)}")
         for slip in exercise.slips:
-            if self._is_slip(slip, expected, answer):
+            if self._is_slip(exercise.form, slip, expected, given):
                 told = slip.advice.tell(self.language) + self._terms(exercise)
                 return self._reply(number, "slip", told, slip.name)
-        return self._reply(number, "wrong", self._difference(exercise, expected, answer))
+        return self._reply(number, "wrong", self._difference(exercise, expected, given))
 
-    def _is_right(self, exercise: Exercise, expected: Any, answer: Any) -> bool:
+    def _read(self, exercise: Exercise, expected: Any, answer: Any) -> Any:
+        """The answer as its kind; a choice may be answered with its words too. Raises
+        Unclear and NotThisKind.
+        """
+        given = read(exercise.form, answer, _names(expected))
+        if not exercise.choices or given in exercise.choices:
+            return given
+        for letter, words in exercise.choices.items():
+            if given in (read(Form("choice"), text) for text in words):
+                return letter
+        raise NotThisKind(answer)
+
+    def _is_right(self, exercise: Exercise, expected: Any, given: Any) -> bool:
         if exercise.accepts is None:
-            return same(expected, answer)
-        # an answer of another kind never reaches a condition that reads its parts
-        is_kind = difference(expected, answer) not in ("type", "missing", "keys")
-        return is_kind and exercise.accepts(self.shop, answer)
+            return agrees(exercise.form, expected, given)
+        # names that were not asked for never reach a condition that reads them
+        is_whole = set(given) == set(expected) and None not in given.values()
+        return is_whole and exercise.accepts(self.shop, given)
 
-    def _is_slip(self, slip: Slip, expected: Any, answer: Any) -> bool:
+    def _is_slip(self, form: Form, slip: Slip, expected: Any, given: Any) -> bool:
         """A slip that gives the right value on this month is no slip here."""
         try:
             if slip.matches is not None:
-                return bool(slip.matches(self.shop, answer))
-            value = self._once(slip.make)
-            return not is_missing(value) and not same(expected, value) and same(value, answer)
-        # an answer can be anything a notebook holds
+                return bool(slip.matches(self.shop, given))
+            made = [self._once(make) for make in (slip.make, *slip.others)]
+            values = [read(form, value, _names(expected)) for value in made]
+        # a mistake that cannot be made here
         except Exception:
             return False
+        wrong = [v for v in values if not is_missing(v) and not agrees(form, expected, v)]
+        return any(agrees(form, value, given) for value in wrong)
 
     def _value(self, exercise: Exercise) -> Any:
         if exercise.solve is None:
@@ -238,19 +284,24 @@ class Lesson:
             try:
                 self._computed[compute] = compute(self.shop)
             except PlaybookError as refusal:
-                raise NotApplicable("training.refused", reason=refusal) from None
+                raise NotApplicable.because(refusal) from None
         return self._computed[compute]
 
-    def _difference(self, exercise: Exercise, expected: Any, answer: Any) -> str:
-        kind = difference(expected, answer)
-        if kind == "type":
-            value = said(f"training.value_{type(plain(expected)).__name__}")
-            return f"{self._say('type')} {value.tell(self.language)}."
-        if kind == "keys":
+    def _difference(self, exercise: Exercise, expected: Any, given: Any) -> str:
+        found = difference(exercise.form, expected, given)
+        if found.kind == "keys":
             return f"{self._say('keys')} {', '.join(map(str, expected))}."
-        if exercise.accepts is not None and kind != "missing":
+        if exercise.accepts is not None and found.kind == "parts":
             return self._say("rule")
-        return self._say(kind.replace(" ", "_"))
+        told = self._say(found.kind.replace(" ", "_"), names=", ".join(found.names))
+        if found.kind in ("percent", "digits", "whole"):
+            told += f" {exercise.asks.tell(self.language)}"
+        return told
+
+    def _unclear(self, number: str, text: Unclear) -> Reply:
+        one, other = text.readings[0], text.readings[-1]
+        told = self._say("unclear", text=text.text, one=one, other=other)
+        return self._reply(number, "unclear", told)
 
     def _terms(self, exercise: Exercise) -> str:
         entries = [row for t in exercise.terms for row in look_up(t).head(1).itertuples()]
@@ -318,19 +369,25 @@ def check_language(name: str) -> None:
         raise PlaybookError("training.unknown_language", language=name)
 
 
-def _readable(value: Any) -> str:
-    value = plain(value)
-    if isinstance(value, set):
-        return "{" + ", ".join(sorted(map(repr, value))) + "}"
+def _wrong_tries(learner: str) -> list[str]:
+    """Numbers of the exercises a learner's record holds wrong answers of, one each."""
+    done = records(learner) if learner else []
+    return [line["item"] for line in done if line.get("status") in ("wrong", "slip")]
+
+
+def _names(expected: Any) -> Iterable[str]:
+    """The names an answer holds: keys of a table, members of a set or list of texts."""
+    return expected if isinstance(expected, (dict, set, list)) else ()
+
+
+def _readable(value: Any, form: Form) -> str:
+    """The value as it may be typed: numbers to the digits asked for."""
+    if isinstance(value, (set, frozenset)):
+        return "{" + ", ".join(sorted(_readable(one, form) for one in value)) + "}"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {_readable(part)}" for key, part in value.items()) + "}"
+        parts = (f"{key!r}: {_readable(part, form)}" for key, part in value.items())
+        return "{" + ", ".join(parts) + "}"
+    value = plain(value)
     if isinstance(value, float):
-        return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.2f}"
-    return repr(value)
-
-
-def _source(function: Callable) -> str:
-    try:
-        return textwrap.dedent(inspect.getsource(inspect.unwrap(function))).rstrip()
-    except (OSError, TypeError):
-        return ""
+        return f"{value:.{form.digits}f}"
+    return repr(str(value)) if isinstance(value, dt.date) else repr(value)

@@ -61,8 +61,8 @@ def start_course(
         target = folder / path.name
         if not target.exists():
             notebook = json.loads(path.read_text(encoding="utf-8"))
-            if lang == "zh":
-                _in_chinese(notebook["cells"], path)
+            if lang != "en":
+                _translate(notebook["cells"], path, lang)
             filled = with_parameters(notebook, parameters)
             text = json.dumps(filled, indent=1, ensure_ascii=False)
             target.write_text(text + "\n", encoding="utf-8")
@@ -70,14 +70,22 @@ def start_course(
     return folder, [path.name for path in paths]
 
 
-def _in_chinese(cells: list[dict[str, Any]], path: Path) -> None:
-    """The prose from its translations, the questions from the exercises themselves."""
+def _translate(cells: list[dict[str, Any]], path: Path, lang: str) -> None:
+    """The prose from its translations (`both`: after the English), the questions from
+    the exercises themselves.
+    """
+    english = ["".join(cell["source"]) for cell in cells]
     with speaking("zh"):
         in_language(cells, path)
-    for cell in cells:
-        asked = re.match(r"\*\*Exercise (\S+) ·", "".join(cell["source"]))
+    for cell, text in zip(cells, english, strict=True):
+        is_prose = cell["cell_type"] == "markdown"
+        asked = re.match(r"\*\*Exercise (\S+) ·", text)
+        told = "".join(cell["source"])
         if asked:
-            cell["source"] = find_exercise(asked[1]).cell("zh").splitlines(keepends=True)
+            told = find_exercise(asked[1]).cell(lang)
+        elif lang == "both" and is_prose and told != text:
+            told = f"{text}\n\n{told}"
+        cell["source"] = told.splitlines(keepends=True)
 
 
 def with_parameters(notebook: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ computed stands in the module beside it:
       level: L2
       kind: fill
       part: computation
+      form: number 3            # how the answer is asked for: see form.py
       title: {en: ..., zh: ...}
       prompt: {en: ..., zh: ...}
       slips:                    # known mistakes, and what to say to whoever made one
@@ -21,9 +22,11 @@ computed stands in the module beside it:
         {"01.2": Answers(hhi, slips={"percent": hhi_of_percent}, given=sellers)},
     )
 
-`choices` (letter -> words) makes it a choice. An `answer` written in the YAML, of the
-exercise or of a slip, needs no function, and an exercise that needs none is not named
-in the module.
+`choices` (letter -> words) makes it a choice, the kind `thought` a text; every other
+exercise says its `form`. An `answer` written in the YAML, of the exercise or of a slip,
+needs no function, and an exercise that needs none is not named in the module. `figures`
+names the metrics of the dictionary (`data/METRICS.md`) that an exercise shows or asks
+for: a test holds them to the figures the chapters report for the month.
 
 `solve` and what makes a slip take the opened store and return a number, a text, a yes
 or no (bool), a set, a list (order counts) or a dict of these. They raise
@@ -45,9 +48,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from playbook.errors import PlaybookError
-from playbook.messages import forms, language, read_yaml
+from playbook.messages import LANGUAGES, forms, label, language, read_yaml, speaking
 from playbook.store.shop import Store
-from playbook.training.compare import same
+from playbook.training.form import Form, form_of
 
 # chapter -> (module of playbook.training.exercises, the skill it examines)
 CHAPTERS = {
@@ -109,6 +112,17 @@ class NotApplicable(Exception):
         super().__init__(message)
         self.why = said(message, **values)
 
+    @classmethod
+    def because(cls, refusal: PlaybookError) -> NotApplicable:
+        """The store refuses it; its reason is told anew in both languages."""
+        told = []
+        for name in LANGUAGES:
+            with speaking(name):
+                told.append(str(type(refusal)(refusal.id, **refusal.values)))
+        reason = cls("training.refused", reason="")
+        reason.why = Said(*told)
+        return reason
+
     def __str__(self) -> str:
         return self.why.tell(language())
 
@@ -121,15 +135,16 @@ class Slip:
     """A known mistake: its name, the value it leads to, and what to say to whoever made
     it.
 
-    `make(shop)` gives the wrong value. Where a slip has no single value (a plan that
-    breaks a cap), `matches(shop, answer)` recognises it instead; `make` still gives an
-    example, which the tests use.
+    `make(shop)` gives the wrong value, `others` values that are as wrong. Where a slip
+    has no single value (a plan that breaks a cap), `matches(shop, answer)` recognises
+    the answer as `form.read` gave it; `make` still gives an example, which the tests use.
     """
 
     name: str
     make: Compute
     advice: Said
     matches: Judge | None = None
+    others: tuple[Compute, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,11 +153,12 @@ class Exercise:
     counts for.
 
     `solve` is None for a thought question: any text is an answer, the `reveal` shows
-    what to compare it with, and the mentor marks it. `choices` (letter -> text) makes
-    it a choice, answered with the letter. `accepts(shop, answer)` replaces the
-    comparison where many answers are right. `given(shop)` is a table handed to the
-    learner. `terms` are words of the glossary. `reveal` is told with a right answer and
-    with the solution.
+    what to compare it with, and the mentor marks it. `form` says how the answer is asked
+    for. `choices` (letter -> text) makes it a choice, answered with the letter.
+    `accepts(shop, answer)` replaces the comparison where many answers are right.
+    `given(shop)` is a table handed to the learner. `terms` are words of the glossary,
+    `figures` the metrics of the dictionary it is about -> their value on a shop.
+    `reveal` is told with a right answer and with the solution.
     """
 
     number: str
@@ -152,6 +168,7 @@ class Exercise:
     title: Said
     prompt: Said
     solve: Compute | None
+    form: Form
     slips: tuple[Slip, ...] = ()
     hints: tuple[Said, ...] = ()
     reveal: Said = NOTHING
@@ -159,6 +176,7 @@ class Exercise:
     accepts: Judge | None = None
     given: Compute | None = None
     terms: tuple[str, ...] = ()
+    figures: Mapping[str, Compute] = field(default_factory=dict)
 
     @property
     def chapter(self) -> str:
@@ -169,15 +187,36 @@ class Exercise:
         """The question as a notebook's text cell."""
         word = said("training.exercise_heading", number=self.number).tell(language)
         choices = [f"- **{letter}** {text.tell(language)}" for letter, text in self.choices.items()]
-        head = f"**{word} · {self.title.tell(language)}** ({self.level}, {self.kind})"
-        return "\n\n".join(filter(None, [head, self.prompt.tell(language), "\n".join(choices)]))
+        with speaking("zh" if language == "zh" else "en"):
+            kind = label("record", self.kind)
+        head = f"**{word} · {self.title.tell(language)}** ({self.level}, {kind})"
+        parts = [head, self.prompt.tell(language), "\n".join(choices), self.asks.tell(language)]
+        return "\n\n".join(filter(None, parts))
+
+    @property
+    def asks(self) -> Said:
+        """How to answer: what kind of value, and to how many digits."""
+        return asked(self.form)
 
     def question(self, language: str = "en") -> str:
         """Title, prompt and choices as plain text."""
         lines = [f"{self.number} · {self.title.tell(language)}", self.prompt.tell(language)]
-        return "\n".join(
-            lines + [f"  {letter}) {text.tell(language)}" for letter, text in self.choices.items()]
-        )
+        lines += [f"  {letter}) {text.tell(language)}" for letter, text in self.choices.items()]
+        return "\n".join([*lines, self.asks.tell(language)])
+
+
+def asked(form: Form) -> Said:
+    """How an answer of this form is to be written, with an example."""
+    kinds = [form.kind, form.of] if form.of else [form.kind]
+    is_whole = kinds[-1] in ("money", "number") and not form.digits
+    name = "_".join(["asks", *kinds, *["whole"] * is_whole])
+    example = 0.29314 if kinds[-1] == "share" else 12.3456
+    return said(
+        f"training.{name}",
+        digits=form.digits,
+        example=f"{example:.{form.digits}f}",
+        percent=f"{100 * example:.{max(form.digits - 2, 0)}f} %",
+    )
 
 
 @dataclass(frozen=True)
@@ -185,12 +224,13 @@ class Pattern:
     """A slip without a single value: an example of it, and how it is recognised."""
 
     make: Compute
-    matches: Judge
+    matches: Judge | None = None
+    others: tuple[Compute, ...] = ()
 
 
 def either(*makes: Compute) -> Pattern:
     """A slip with several values, each as wrong; the first is the example."""
-    return Pattern(makes[0], lambda shop, answer: any(same(m(shop), answer) for m in makes))
+    return Pattern(makes[0], others=makes[1:])
 
 
 @dataclass(frozen=True)
@@ -203,6 +243,7 @@ class Answers:
     slips: Mapping[str, Compute | Pattern] = field(default_factory=dict)
     given: Compute | None = None
     accepts: Judge | None = None
+    figures: Mapping[str, Compute] = field(default_factory=dict)
 
 
 def bound(name: str, answers: Mapping[str, Answers]) -> tuple[Exercise, ...]:
@@ -231,6 +272,7 @@ def _exercise(number: str, entry: Mapping[str, Any], answers: Answers) -> Exerci
         title=Said(**entry["title"]),
         prompt=Said(**entry["prompt"]),
         solve=solve,
+        form=_form(number, entry),
         slips=tuple(_slip(number, name, slips[name], answers.slips.get(name)) for name in slips),
         hints=tuple(Said(**hint) for hint in entry["hints"]),
         reveal=Said(**entry.get("reveal", {"en": ""})),
@@ -238,13 +280,22 @@ def _exercise(number: str, entry: Mapping[str, Any], answers: Answers) -> Exerci
         accepts=answers.accepts,
         given=answers.given,
         terms=tuple(entry.get("terms", ())),
+        figures=answers.figures,
     )
+
+
+def _form(number: str, entry: Mapping[str, Any]) -> Form:
+    """The form the YAML names; that of a choice or a thought needs no name."""
+    implied = "choice" if "choices" in entry else entry["kind"]
+    if "form" not in entry and implied not in ("choice", "thought"):
+        raise PlaybookError("training.no_answer", number=number, part="form")
+    return form_of(entry.get("form", implied))
 
 
 def _slip(number: str, name: str, entry: Mapping[str, Any], made: Compute | Pattern | None) -> Slip:
     advice = Said(entry["en"], entry["zh"])
     if isinstance(made, Pattern):
-        return Slip(name, made.make, advice, made.matches)
+        return Slip(name, made.make, advice, made.matches, made.others)
     make = made or _written(entry)
     if make is None:
         raise PlaybookError("training.no_answer", number=number, part=name)

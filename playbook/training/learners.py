@@ -5,7 +5,8 @@ The folder is PLAYBOOK_LEARNER_DIR, else `.ecommerce-playbook/learners` under th
 folder. A line holds `at` (UTC), `event`, `item` and what the event brings:
 
     check      an exercise answered: number as item, status, slip, chapter, level, part,
-               store, month
+               store, month; of a thought its text, which the mentor reads
+    mark       a mentor's mark of a thought: passed or again as mark, words, mentor
     hint       a hint asked for; solution: the solution asked for (same fields)
     grade      a case file or a shop game: what `record` was given
 

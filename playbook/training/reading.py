@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from playbook.chapters.channel_roi import channels
 from playbook.chapters.inventory_planning.supply import Supply, supply
 from playbook.measures.ad_spend import read_extract
 from playbook.measures.demand_panel import DemandLaw, DemandPanel, demand_law, demand_panel
+from playbook.measures.metrics import monthly_sales
 from playbook.messages import read_yaml
 from playbook.store import Store
 from playbook.tables import frame_of
@@ -55,6 +57,24 @@ def channel_months(shop: Store) -> DataFrame:
         refunds=shop.booked_refunds,
         as_of=shop.as_of,
     )
+
+
+@functools.cache
+def sales_months(shop: Store) -> DataFrame:
+    """The sales metrics of the dictionary by month, as chapter 00 reports them."""
+    return monthly_sales(shop)
+
+
+def sales_figure(metric: str) -> Callable[[Store], float]:
+    """The dictionary's figure of the report month; missing where it is not known whole."""
+
+    def figure(shop: Store) -> float:
+        series = sales_months(shop)
+        is_it = (series.metric == metric) & (series.month == shop.month)
+        amounts = series.amount[is_it & (series.status == "complete")]
+        return float(amounts.iloc[0]) if len(amounts) else float("nan")
+
+    return figure
 
 
 @functools.cache

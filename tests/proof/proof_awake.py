@@ -20,9 +20,11 @@ and what was found in the twin.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,7 @@ import pandas as pd
 
 from playbook.chapters.monthly_review import usual
 from playbook.chapters.start_here.facts import daily
-from playbook.demo.make import make_demo, play, tables_of, write_folder
+from playbook.demo.make import play, tables_of, write_folder
 from playbook.demo.presets import INCIDENTS, PLANTED
 from playbook.demo.simulate import Simulator
 from playbook.demo.world import World, drawn
@@ -58,23 +60,42 @@ MOVED = {
     "revenue_per_unit": ["aov", "net_revenue", "cm"],
 }
 FACTORS = (0.8, 0.9, 1.1, 1.2)
+#: the tables the card's figures are made from
+READ = (
+    "orders", "order_lines", "refunds", "customers", "products", "promotions", "traffic",
+    "ad_spend", "stock", "cost_rates", "channels",
+)  # fmt: skip
 
 
 # --- the card ------------------------------------------------------------
 
 
 def series(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A quiet seed's monthly figures and its days; made once."""
+    """A quiet seed's monthly figures and its days; made once. Only the tables they are
+    made from are written.
+    """
     paths = [HOME / "series" / f"{seed}-{name}.parquet" for name in ("months", "daily")]
     if not all(path.exists() for path in paths):
         paths[0].parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as scratch:
-            off = {"incidents": False}
-            folder = make_demo(Path(scratch) / "s", seed=seed, with_truth=False, switches=off)
+            folder = Path(scratch) / "s"
+            world = drawn(seed=seed, switches={"incidents": False})
+            world.preset = replace(world.preset, events_months=0)
+            write_shop(folder, world, names=READ)
             shop = open_store(folder, until=LAST)
             monthly_sales(shop, months=60).to_parquet(paths[0])
             daily(shop, months=60).to_parquet(paths[1])
     return tuple(pd.read_parquet(path) for path in paths)
+
+
+def write_shop(folder: Path, world: World, names: tuple[str, ...] = ()) -> None:
+    """Write the store of a world, all its tables or those named."""
+    sim = Simulator(world)
+    chunks = [play(sim) for _ in range(world.preset.months)]
+    tables = tables_of(sim, chunks)
+    tables = {name: rows for name, rows in tables.items() if not names or name in names}
+    folder.mkdir(parents=True)
+    write_folder(folder, world, sim.day - 1, tables)
 
 
 def judged_card(months: pd.DataFrame, days: pd.DataFrame, last: str, n: int) -> pd.DataFrame:
@@ -206,10 +227,7 @@ def shop_of(seed: int, folder: Path, *, is_planted: bool) -> World:
     if is_planted:
         for kind, (first, last, size) in planned(seed, world).items():
             world.incidents[kind], world.size[kind] = (first, last), size
-    sim = Simulator(world)
-    chunks = [play(sim) for _ in range(world.preset.months)]
-    folder.mkdir(parents=True)
-    write_folder(folder, world, sim.day - 1, tables_of(sim, chunks))
+    write_shop(folder, world)
     return world
 
 
@@ -233,6 +251,18 @@ def looked(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
         "margin": sold.groupby("ordered_on")[["margin", "revenue"]].sum(),
         "orders": orders,
     }
+
+
+def _of_shop(seed: int, name: str) -> tuple[World, pd.DataFrame, dict[str, pd.DataFrame]]:
+    """A seed's world, and what was `looked` at in its shop, which is kept until then."""
+    folder = HOME / "shops" / f"{seed}-{name}"
+    if not folder.exists():
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        shop_of(seed, part, is_planted=name == "planted")
+        part.rename(folder)
+    world = drawn(seed=seed, switches={"incidents": False}, **ASKED)
+    return world, *looked(folder)
 
 
 def truth(kind: str, days: tuple[str, str], planted: dict, quiet: dict, world: World) -> float:
@@ -278,11 +308,8 @@ def _late_money(orders: pd.DataFrame, first: pd.Timestamp, last: pd.Timestamp) -
 
 def judged_shop(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A row per planted incident, and what was found in the twin."""
-    with tempfile.TemporaryDirectory() as scratch:
-        world = shop_of(seed, Path(scratch) / "planted", is_planted=True)
-        found, planted = looked(Path(scratch) / "planted")
-        shop_of(seed, Path(scratch) / "quiet", is_planted=False)
-        calm, quiet = looked(Path(scratch) / "quiet")
+    world, found, planted = _of_shop(seed, "planted")
+    _world, calm, quiet = _of_shop(seed, "quiet")
     month = quiet["margin"].margin.sum() / (len(quiet["margin"]) / 30.4)
     rows = []
     for kind, (a, b, size) in planned(seed, world).items():

@@ -122,7 +122,9 @@ def judged(seed: int) -> dict:
         card = scorecard(seen, month=month)
         judged_ones = ~card.flag.isin(["no history", "too early"])
         row["figures"] += int(judged_ones.sum())
-        row["flags"] += int((judged_ones & (card.flag != "within limits")).sum())
+        row["flags"] += int(
+            (judged_ones & card.flag.isin(["better", "worse", "outside limits"])).sum()
+        )
         told = days[
             (days.day_on >= months_back(month, 37)[0]) & (days.day_on <= pd.Period(month).end_time)
         ]

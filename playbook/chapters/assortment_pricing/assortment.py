@@ -18,6 +18,7 @@ from ibis import _
 from numpy import ndarray
 from pandas import DataFrame, Series
 
+from playbook.given import dated, reads
 from playbook.measures.demand_panel import DemandPanel
 from playbook.messages import say
 from playbook.methods.demand import DemandLaw
@@ -63,6 +64,7 @@ MATURE_DAYS, YEAR_DAYS = 60, 365
 MONTHS_SHOWN = 25
 
 
+@dated
 def variable_cost_share(sales_orders: Table, *, as_of: dt.date) -> float:
     """Fees and fulfilment of the last year as a share of revenue; missing where no
     order has a margin.
@@ -92,6 +94,7 @@ def category_of(sku: Series, products: Table | None) -> Series:
     return sku.map(known.set_index("sku")["category"])
 
 
+@dated
 def sku_year(
     sales_lines: Table,
     sales_orders: Table,
@@ -140,6 +143,7 @@ def _positive(amount: Series) -> Series:
     return amount.where(amount > 0)
 
 
+@dated
 def sku_views(events: Table, *, as_of: dt.date) -> Series:
     """Visitors who looked at each sku in the last `VIEW_DAYS`, by sku in rising order; a
     sku nobody looked at has no row.
@@ -397,6 +401,10 @@ def new_items(
     return found[found.sku.isin(new)].reset_index(drop=True)
 
 
+@reads(
+    sales_lines="order_id sku quantity ordered_on is_product",
+    booked_refunds="order_id sku kind quantity",
+)
 @returns("assortment_pricing.quality")
 def quality_hold(
     sales_lines: Table,
@@ -434,6 +442,7 @@ def quality_hold(
     return found[schema("assortment_pricing.quality").names]
 
 
+@dated
 def range_kpis(panel: DemandPanel, *, as_of: dt.date) -> DataFrame:
     """Monthly active_sku_share (动销率): skus with a sale among those on sale that month,
     with Wilson's interval; all skus on sale are the base, those sold out for part of

@@ -11,6 +11,7 @@ from pandas import DataFrame
 
 from playbook.chapters.assortment_pricing.promotion_review import CONFIDENCE
 from playbook.decisions import decision_rows, propose
+from playbook.given import dated
 
 __all__ = ["range_decisions"]
 
@@ -26,6 +27,7 @@ QUARTER_DAYS = 92
 SURE = 0.8
 
 
+@dated
 def range_decisions(
     moves: DataFrame,
     review: DataFrame,

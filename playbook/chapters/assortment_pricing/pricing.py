@@ -7,6 +7,8 @@ Beyond the corridor nobody knows.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import ibis
 import numpy as np
 import pandas as pd
@@ -26,7 +28,7 @@ from playbook.tables import returns, schema
 Array = np.ndarray
 Table = ibis.Table | DataFrame
 
-__all__ = ["elasticities", "price_list"]
+__all__ = ["elasticities", "gain_at", "price_list"]
 
 #: draws of each elasticity, and the prices tried in the corridor
 N_DRAWS, N_PRICES, PRICE_STEP = 400, 21, 0.1
@@ -131,28 +133,13 @@ def _best_prices(table: DataFrame, may_move: Array, sure: float) -> tuple[Array,
     """The price of each sku with the highest mean gain that is sure enough, else today's,
     and its gain a year by draw, (sku, draw).
     """
-    columns = [
-        "now",
-        "low_price",
-        "high_price",
-        "elasticity",
-        "se",
-        "units",
-        "price_paid",
-        "margin",
-    ]
-    now, low, high, mean, se, units, paid, margin = (table[c].to_numpy(float) for c in columns)
-    noise = np.random.default_rng(7).standard_normal((1, N_DRAWS))
-    drawn = mean[:, None] + se[:, None] * noise
-    # what of a posted price is really paid, discounts as before
-    net = paid / now
-    cost = paid - margin / np.maximum(units, 1)
-    best, plan = np.zeros((len(table), N_DRAWS)), now
+    low, high = (table[c].to_numpy(float) for c in ("low_price", "high_price"))
+    demand = _demand(table)
+    best, plan = np.zeros((len(table), N_DRAWS)), demand.now
     for part in np.linspace(0, 1, N_PRICES):
         rounded = np.round((low + part * (high - low)) / PRICE_STEP) * PRICE_STEP
         price = np.clip(rounded, low, high)
-        sold = (price / now)[:, None] ** drawn
-        gain = units[:, None] * (sold * (price * net - cost)[:, None] - (paid - cost)[:, None])
+        gain = demand.gain(price)
         better = may_move & (gain.mean(axis=1) > best.mean(axis=1))
         better &= (gain > 0).mean(axis=1) >= sure
         best, plan = (
@@ -160,6 +147,48 @@ def _best_prices(table: DataFrame, may_move: Array, sure: float) -> tuple[Array,
             np.where(better, price, plan),
         )
     return plan, best
+
+
+@dataclass(frozen=True)
+class _Demand:
+    """What a year sells of each sku at another price, by draw of its elasticity: prices
+    `now`, `drawn` elasticities (sku, draw), a year's `units`, what is `paid` of a unit, its
+    `cost`.
+    """
+
+    now: Array
+    drawn: Array
+    units: Array
+    paid: Array
+    cost: Array
+
+    def gain(self, price: Array) -> Array:
+        """Margin a year more than today's price brings, (sku, draw)."""
+        sold = (price / self.now)[:, None] ** self.drawn
+        # what of a posted price is really paid, discounts as before
+        margin = price * (self.paid / self.now) - self.cost
+        before = (self.paid - self.cost)[:, None]
+        return self.units[:, None] * (sold * margin[:, None] - before)
+
+
+def _demand(table: DataFrame) -> _Demand:
+    columns = ["now", "elasticity", "se", "units", "price_paid", "margin"]
+    now, mean, se, units, paid, margin = (table[c].to_numpy(float) for c in columns)
+    noise = np.random.default_rng(7).standard_normal((1, N_DRAWS))
+    drawn = mean[:, None] + se[:, None] * noise
+    return _Demand(now, drawn, units, paid, paid - margin / np.maximum(units, 1))
+
+
+def gain_at(elasticity: DataFrame, year: DataFrame, *, sku: str, price: float) -> Array:
+    """Margin a year that another price of one sku would gain, by draw of its elasticity;
+    none where the elasticity is not identifiable or its margin is not known.
+    """
+    table = elasticity.rename(columns={"estimate": "elasticity", "price_now": "now"})
+    table = table.merge(year[["sku", "units", "margin", "price_paid"]], on="sku", how="left")
+    row = table[(table.sku == sku) & table.is_identifiable & table.margin.notna()]
+    if row.empty:
+        return np.empty(0)
+    return _demand(row).gain(np.array([price], float))[0]
 
 
 def _reasons(table: DataFrame, moved: pd.Series, stage: pd.Series) -> Array:

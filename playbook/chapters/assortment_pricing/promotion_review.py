@@ -25,6 +25,7 @@ from pandas import DataFrame, Timestamp
 from playbook.chapters.assortment_pricing.assortment import (
     category_of,
 )
+from playbook.given import dated
 from playbook.methods.promotion import (
     PromotionEffect,
     placebo_reach,
@@ -69,6 +70,7 @@ class _Promotion:
     size: Array
 
 
+@dated
 def promotion_review(
     sku_days: Table,
     promotions: Table,

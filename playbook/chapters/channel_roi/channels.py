@@ -25,6 +25,7 @@ from playbook.chapters.channel_roi.media_days import (
     MATURE_DAYS,
 )
 from playbook.errors import PlaybookError
+from playbook.given import dated
 from playbook.measures.acquisition import (
     RECENT_MONTHS,
     cost_of_new,
@@ -120,6 +121,7 @@ def tempting_roas(spend: DataFrame) -> DataFrame:
     return ranked.sort_values(["rank", "channel"], ignore_index=True)
 
 
+@dated
 def channel_months(
     sales_orders: Table,
     *,

@@ -11,6 +11,7 @@ from pandas import DataFrame, Series
 
 from playbook.chapters.channel_roi.media_plan import BudgetPlan
 from playbook.decisions import decision_rows, propose
+from playbook.given import dated
 from playbook.messages import say
 
 __all__ = ["Findings", "channel_decisions"]
@@ -48,6 +49,7 @@ class Findings:
         return str(rows.get(channel, ""))
 
 
+@dated
 def channel_decisions(
     findings: Findings,
     *,

@@ -19,6 +19,7 @@ from playbook.chapters.channel_roi.media_model import (
     media_weeks,
 )
 from playbook.errors import PlaybookError
+from playbook.given import dated
 from playbook.measures.ad_spend import SpendLog, Table, exact_sum
 from playbook.store import expression
 
@@ -32,6 +33,7 @@ COSTS_KNOWN = 0.95
 USUAL_DEPTH = 0.1
 
 
+@dated
 def media_frame(
     sales_orders: Table,
     *,
@@ -59,6 +61,7 @@ def media_frame(
     return weeks, basis
 
 
+@dated
 def daily_sales(
     sales_orders: Table,
     refunds: Table | None,

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy import ndarray
 from pandas import DataFrame
 
+from playbook.given import dated
 from playbook.messages import say
 from playbook.methods.baseline import baseline_design
 from playbook.methods.confounding import DemandChase, follows_demand
@@ -120,6 +121,7 @@ class MediaModel:
         return say("channel_roi.fitted_whole_alike")
 
 
+@dated
 def media_weeks(
     sales: DataFrame,
     spend: DataFrame,

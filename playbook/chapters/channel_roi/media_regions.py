@@ -19,6 +19,7 @@ from pandas import DataFrame
 
 from playbook.chapters.channel_roi.media_days import daily_sales
 from playbook.chapters.channel_roi.media_model import MediaWeeks, RegionWeeks
+from playbook.given import dated
 from playbook.measures.ad_spend import Table, exact_sum
 from playbook.store import expression
 
@@ -32,6 +33,7 @@ MOST_REGIONS = 12
 LEAST_SHARE = 0.02
 
 
+@dated
 def regional_spend(ad_spend: Table, as_of: dt.date) -> DataFrame:
     """channel, region, day_on, spend: rows of single regions only."""
     table = expression(ad_spend)
@@ -63,6 +65,7 @@ def with_regions(weeks: MediaWeeks, sales_orders: Table, **known: Any) -> MediaW
     return replace(weeks, regions=region_weeks(weeks, sales_orders, **known))
 
 
+@dated
 def region_weeks(
     weeks: MediaWeeks,
     sales_orders: Table,

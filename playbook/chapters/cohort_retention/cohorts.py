@@ -23,6 +23,7 @@ from playbook.forecasting.intervals import (
     predictive_intervals,
     score_intervals,
 )
+from playbook.given import dated, reads
 from playbook.methods.hashing import arms
 from playbook.methods.kaplan_meier import kaplan_meier
 from playbook.methods.proportions import adjusted_p, share_difference, wilson
@@ -68,6 +69,7 @@ RETURNING = {
 }
 
 
+@reads(customer_days="customer_id day_on orders")
 @returns("cohort_retention.cohorts")
 def cohort_retention(
     customer_days: Table,
@@ -248,6 +250,7 @@ def _verdict(compared: DataFrame, level: float, *, lower: str, higher: str) -> S
     return verdict.mask(is_alarm & (compared.difference > 0), higher)
 
 
+@reads(customer_days="customer_id day_on orders")
 @returns("cohort_retention.second_order")
 def second_order(
     customer_days: Table,
@@ -353,6 +356,7 @@ def _waiting(first: Table, customer_days: Table, as_of: date, day: float) -> ibi
     return waiting.anti_join(again, "customer_id")
 
 
+@dated
 def due_for_nudge(first: Table, customer_days: Table, *, as_of: date, day: float) -> int:
     """How many one-time buyers reach `day` days after their first order within the next
     30 days; none where the day is not known.
@@ -362,6 +366,7 @@ def due_for_nudge(first: Table, customer_days: Table, *, as_of: date, day: float
     return int(_waiting(first, customer_days, as_of, day).count().to_pandas())
 
 
+@dated
 @returns("cohort_retention.nudge_list")
 def nudge_list(first: Table, customer_days: Table, *, as_of: date, day: float) -> DataFrame:
     """Those who are due for a nudge, half of them held out by the hash of the id; nobody
@@ -374,6 +379,7 @@ def nudge_list(first: Table, customer_days: Table, *, as_of: date, day: float) -
     return people.assign(arm=arms(people.customer_id, NUDGE_HELD_OUT))
 
 
+@reads(customer_days="customer_id day_on orders")
 @returns("cohort_retention.first_basket")
 def first_basket(
     first: Table,

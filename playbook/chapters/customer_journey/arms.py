@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from ibis import Table, _
 
+from playbook.given import dated
 from playbook.store import expression, one_if
 
 __all__ = ["arm_sums"]
@@ -42,6 +43,7 @@ OPTIONAL = {
 }
 
 
+@dated
 def arm_sums(
     experiments: Table, *, as_of: dt.date, outcome_days: int = 0, cap_quantile: float = 1.0
 ) -> pd.DataFrame:

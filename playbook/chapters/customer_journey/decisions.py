@@ -11,6 +11,7 @@ from pandas import DataFrame
 
 from playbook.chapters.customer_journey.visits import SPLITS
 from playbook.decisions import decision_rows, propose
+from playbook.given import dated
 from playbook.messages import say
 
 __all__ = ["journey_decisions", "open_questions"]
@@ -22,6 +23,7 @@ STEADY_DAYS = 14  # a test dealt over fewer days reached those of one sending
 DAYS_A_MONTH = 365.25 / 12
 
 
+@dated
 def journey_decisions(
     leaks: DataFrame,
     tests: DataFrame,

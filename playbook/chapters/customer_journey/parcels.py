@@ -16,6 +16,7 @@ from ibis import Table, _
 from pandas import DataFrame, Timestamp
 
 from playbook.errors import PlaybookError
+from playbook.given import dated
 from playbook.methods.proportions import quantile_of_normal, wilson
 from playbook.store import Store, expression
 from playbook.tables import returns, schema
@@ -89,6 +90,7 @@ def delivery(
     return table[table.orders > 0].reset_index()[schema("customer_journey.delivery").names]
 
 
+@dated
 def late_slope(orders: Table, reviews: Table, *, as_of: dt.date, level: float = 0.95) -> DataFrame:
     """Stars lost per day of lateness: one row with n, stars_per_day, low, high.
 
@@ -124,6 +126,7 @@ def late_slope(orders: Table, reviews: Table, *, as_of: dt.date, level: float = 
     return DataFrame([found])
 
 
+@dated
 def late_months(orders: Table, *, as_of: dt.date, level: float = 0.95) -> DataFrame:
     """One row per month of promise: month, due, late, share, low, high, status
     (`partial` in a month still running).

@@ -22,6 +22,7 @@ from pandas import DataFrame
 from playbook.chapters.customer_journey.arms import arm_sums
 from playbook.chapters.customer_journey.controls import control_arm
 from playbook.chapters.customer_journey.visits import SPLITS
+from playbook.given import dated
 from playbook.messages import say
 from playbook.methods.always_valid import always_valid_lift
 from playbook.methods.experiment import (
@@ -111,6 +112,7 @@ def read_tests(
     return frame_of("customer_journey.tests", [row for part in rows for row in part])
 
 
+@dated
 def read_arms(
     arms: DataFrame,
     *,
@@ -270,6 +272,7 @@ def _ship_one(rows: list[dict[str, Any]], arms: dict[str, dict[str, Any]], plan:
         row |= {"verdict": "stop", "reason": say("customer_journey.another_won", arm=best["arm"])}
 
 
+@dated
 def test_sizes(
     funnel: DataFrame, *, as_of: dt.date, worth_lift: float = 0.05, min_days: int = 14
 ) -> DataFrame | None:

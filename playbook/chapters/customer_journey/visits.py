@@ -19,6 +19,7 @@ from ibis import Table, _
 from pandas import DataFrame
 
 from playbook.errors import PlaybookError
+from playbook.given import dated
 from playbook.messages import say
 from playbook.store import expression, one_if
 
@@ -47,6 +48,7 @@ class Steps:
     faults: DataFrame
 
 
+@dated
 def traffic_steps(traffic: Table, *, as_of: dt.date) -> Steps:
     """The steps of a traffic export, one row per day, device and channel; regions are
     added up.
@@ -80,6 +82,7 @@ def traffic_steps(traffic: Table, *, as_of: dt.date) -> Steps:
     return _steps(daily.assign(visitor="all"), faults)
 
 
+@dated
 def event_steps(events: Table, *, as_of: dt.date, gap_minutes: int = 30) -> Steps:
     """The steps of an event log, one row per day (of the session's first event),
     device, channel and visitor.

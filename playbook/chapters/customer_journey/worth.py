@@ -14,6 +14,7 @@ from ibis import _
 from pandas import DataFrame
 
 from playbook.chapters.customer_journey.visits import SPLITS, filled
+from playbook.given import dated
 from playbook.methods.proportions import quantile_of_normal
 from playbook.store import expression
 
@@ -102,6 +103,7 @@ def _onward(past: DataFrame, step: str) -> float:
     return past["purchase"].sum() / reached if "purchase" in past and reached > 0 else np.nan
 
 
+@dated
 def coming_per_order(orders: ibis.Table, as_of: dt.date) -> float:
     """Contribution margin that the next three months are to bring a month, for each order
     of this month: the mean margin of an order times how much busier these three were than

@@ -20,6 +20,7 @@ from playbook.chapters.goal_setting.goals import month_start
 from playbook.chapters.goal_setting.sections import Table
 from playbook.chapters.registry import room_facts
 from playbook.errors import PlaybookError
+from playbook.given import dated
 from playbook.messages import say
 from playbook.store import expression, one_if
 from playbook.tables import frame_of, returns
@@ -56,6 +57,7 @@ def _rates(cost_rates: Table, as_of: dt.date) -> Series:
     return rates.groupby(["kind", "scope"])["value"].last().astype(float)
 
 
+@dated
 def monthly_fixed_cost(
     cost_rates: Table, *, as_of: dt.date, ad_spend: Table | None = None, months: int = 3
 ) -> dict[str, float]:
@@ -74,6 +76,7 @@ def monthly_fixed_cost(
     return cost
 
 
+@dated
 def own_basket(sales_orders: Table | None, *, as_of: dt.date, months: int = 12) -> dict[str, float]:
     """Mean order (revenue) and orders per known customer of the newest months; a basket
     of 0 and one order per customer while nothing is known.
@@ -108,6 +111,7 @@ def typical_price(competitors: Table | None) -> float:
     return float(prices.astype(float).median())
 
 
+@dated
 def order_rates(cost_rates: Table | None, *, as_of: dt.date) -> dict[str, float]:
     """payment_share, fulfilment (per order) and fixed (overhead a month) in force for
     the whole shop; 0 shares and a missing fixed cost where no rate is stated.

@@ -20,6 +20,7 @@ from pandas import DataFrame, Series, Timestamp
 
 from playbook.chapters.goal_setting.sections import Table
 from playbook.forecasting.series import Forecast, forecast_series, reach
+from playbook.given import dated
 from playbook.measures.metrics import METRICS
 from playbook.measures.revenue_days import by_month
 from playbook.messages import say
@@ -64,6 +65,7 @@ RETURN_DAYS = 365
 MARGIN_LEVEL = 0.9
 
 
+@dated
 def revenue_forecast(
     daily: DataFrame,
     *,
@@ -106,6 +108,7 @@ def _last_whole_month(as_of: dt.date) -> pd.Period:
     return pd.Period(now, "M") - int(not now.is_month_end)
 
 
+@dated
 def people_series(
     *,
     as_of: dt.date,
@@ -204,6 +207,7 @@ def driver_history(monthly: DataFrame) -> tuple[str, DataFrame]:
     return tree, out.assign(aov=counts["revenue"] / positive["orders"]).reset_index()
 
 
+@dated
 def smart_sheet(
     series: DataFrame,
     *,
@@ -507,6 +511,7 @@ def break_even(sales_orders: Table, *, fixed: float, as_of: dt.date, months: int
     return frame_of("goal_setting.break_even", [row])
 
 
+@dated
 def month_start(as_of: dt.date, months: int) -> dt.date:
     """First day of the newest `months` months that end with `as_of`."""
     return (Timestamp(as_of) + pd.Timedelta(days=1) - pd.DateOffset(months=months)).date()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
+from playbook.given import dated
 from playbook.measures.demand_panel import DemandPanel, demand_law
 from playbook.messages import say
 from playbook.methods.demand import DemandLaw, tsb_level
@@ -109,6 +110,7 @@ def tempting_levels(weeks: DataFrame) -> DataFrame:
     return pd.Series(levels, name=say("inventory_planning.tempting_units")).to_frame()
 
 
+@dated
 def predictions(
     panel: DemandPanel,
     law: DemandLaw,

@@ -31,8 +31,9 @@ from playbook.chapters.inventory_planning.ordering import (
     plan_orders,
     spend_budget,
 )
-from playbook.chapters.inventory_planning.supply import Supply, named
+from playbook.chapters.inventory_planning.supply import Supply, days_of_stock, named
 from playbook.errors import PlaybookError
+from playbook.given import dated
 from playbook.measures.demand_panel import ISSUES, DemandPanel, money_weight
 from playbook.messages import say
 from playbook.methods.demand import DemandLaw
@@ -155,6 +156,7 @@ def order_policy(
     )
 
 
+@dated
 def reorder(
     panel: DemandPanel,
     law: DemandLaw,
@@ -239,9 +241,11 @@ def service_cash(
     *,
     review_days: int = 7,
     aims: Sequence[float] = SERVICE_AIMS,
+    seed: int = SEED,
 ) -> DataFrame:
-    """What the next point of service costs, by fresh draws (not those that set the
-    levels). Skus without cost, lead time or a sale are out; no row where no future sells.
+    """What the next point of service costs, by fresh draws (`seed` + 1; not those that set
+    the levels, `seed`). Skus without cost, lead time or a sale are out; no row where no
+    future sells.
     """
     goods, is_sold = supply.of(panel), panel.units.sum(axis=1) > 0
     ok = (goods.lead_days.notna() & (goods.unit_cost > 0)).to_numpy() & is_sold
@@ -253,12 +257,12 @@ def service_cash(
     lot = goods[["pack_units", "min_order_units"]].max(axis=1).to_numpy(float)
     set_on, (before, window) = (
         law.windows(
-            supply.lead_draws(goods, DRAWS, seed),
+            supply.lead_draws(goods, DRAWS, one),
             review_days,
             n_draws=DRAWS,
-            seed=seed,
+            seed=one,
         )
-        for seed in (SEED, SEED + 1)
+        for one in (seed, seed + 1)
     )
     if not (window > 0).any():
         return empty("inventory_planning.service_cash")
@@ -303,11 +307,11 @@ def overstock(
         return empty("inventory_planning.overstock")
     goods, none = goods[ok], np.zeros(ok.sum())
     _, demand = law.of(ok).windows(none, cover_days, n_draws=DRAWS, seed=SEED)
-    mean_day, likely = demand.mean(axis=1) / cover_days, np.quantile(demand, 0.9, axis=1)
+    likely = np.quantile(demand, 0.9, axis=1)
     held = (goods.on_hand + goods.incoming).to_numpy(float)
     since = goods.last_received_on.fillna(pd.to_datetime(goods.launched_on))
     on_hand, cost = (goods[name].to_numpy(float) for name in ("on_hand", "unit_cost"))
-    days = np.minimum(held / np.maximum(mean_day, 1e-6), 9999.0)
+    days = days_of_stock(goods, law.of(ok), days=cover_days)
     excess = np.floor(np.maximum(held - likely, 0))
     value, excess_value = on_hand * cost, excess * cost
     is_little = excess_value < WORTH_CLEARING * np.nansum(value)
@@ -330,6 +334,7 @@ def overstock(
     )
 
 
+@dated
 def projection(
     plan: Reorder,
     sku: str,

@@ -14,6 +14,7 @@ import pandas as pd
 from pandas import Timestamp
 
 from playbook.chapters.inventory_planning.supply import Supply
+from playbook.given import dated
 from playbook.measures.demand_panel import DemandPanel, hidden_demand
 from playbook.store import expression, one_if
 from playbook.tables import frame_of, returns
@@ -24,6 +25,7 @@ KPI_MONTHS, LOGISTICS_MONTHS = 25, 12  # months shown
 TOP_SHARE = 5  # stock-outs are judged on every fifth sku, best sellers first
 
 
+@dated
 def stock_kpis(
     panel: DemandPanel,
     supply: Supply,

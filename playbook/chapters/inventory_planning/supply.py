@@ -20,13 +20,18 @@ from ibis import Table
 from numpy import ndarray
 from pandas import DataFrame, Series, Timestamp
 
+from playbook.given import dated, reads
 from playbook.measures.demand_panel import ISSUES, DemandPanel, issue_rows, unit_margin
 from playbook.messages import say
+from playbook.methods.demand import DemandLaw
 from playbook.methods.proportions import wilson
 from playbook.store import expression
 from playbook.tables import returns
 
-__all__ = ["Supply", "supply", "named"]
+__all__ = ["COVER_DAYS", "MOST_DAYS", "Supply", "days_of_stock", "supply", "named"]
+
+#: days ahead whose mean demand days of stock are told at; the most days that are told
+COVER_DAYS, MOST_DAYS = 120, 9999.0
 
 RECENT_MONTHS = 24  # receipts older than this say little about a supplier now
 STALE_DAYS = 35  # a stock figure older than five weeks is not the stock of today
@@ -89,6 +94,18 @@ class Supply:
         return drawn
 
 
+def days_of_stock(goods: DataFrame, law: DemandLaw, *, days: int = COVER_DAYS) -> ndarray:
+    """Days that what is on hand and on order lasts at the mean demand of the next `days`,
+    at most `MOST_DAYS`; missing where the stock is not known. `goods`: Supply.of(panel),
+    in the order of the law's skus.
+    """
+    daily = law.mean(int(np.ceil(days / 7))).mean(axis=1) / 7
+    held = (goods["on_hand"] + goods["incoming"]).to_numpy(float)
+    return np.minimum(held / np.maximum(daily, 1e-6), MOST_DAYS)
+
+
+@reads(stock="sku day_on on_hand")
+@dated
 def supply(
     stock: Table | None,
     *,

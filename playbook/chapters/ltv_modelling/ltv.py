@@ -33,6 +33,7 @@ from playbook.chapters.ltv_modelling.margin_curve import (
     pay_row,
 )
 from playbook.errors import PlaybookError
+from playbook.given import dated
 from playbook.measures.acquisition import LEAST_NEW
 from playbook.measures.ad_spend import SpendLog
 from playbook.measures.customer_windows import (
@@ -403,6 +404,7 @@ def ltv_predictions(forecast: CustomerForecast) -> DataFrame:
     return DataFrame(rows)
 
 
+@dated
 def ltv_headline(customer_days: Table, traits: Table, *, as_of: dt.date, basis: str) -> DataFrame:
     """Monthly series for the scorecard: ltv_h at three months of age by month won:
     metric, month, amount (per customer), low, high (95 % of the mean), n, status

@@ -19,6 +19,7 @@ from pandas import DataFrame, Series, Timestamp
 
 from playbook.errors import PlaybookError
 from playbook.forecasting import intervals as evidence
+from playbook.given import dated
 from playbook.measures import customer_windows as shop_past
 from playbook.measures.customer_windows import Table
 from playbook.messages import say
@@ -84,6 +85,7 @@ class LtvBacktest:
     caveat: str
 
 
+@dated
 def backtest_ltv(
     customer_days: Table,
     *,

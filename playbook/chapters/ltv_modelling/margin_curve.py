@@ -18,6 +18,7 @@ from ibis import _
 from pandas import DataFrame, Timestamp
 
 from playbook.errors import PlaybookError
+from playbook.given import dated
 from playbook.measures.acquisition import spend_by_month
 from playbook.measures.ad_spend import SpendLog
 from playbook.measures.customer_windows import MONEY, Table
@@ -36,6 +37,7 @@ MONTH_DAYS = 365.25 / 12
 CURVE = ["channel", "month", "n_customers", "margin_per_customer", "low", "high"]
 
 
+@dated
 def margin_curve(
     customer_days: Table, acquisitions: Table, *, as_of: dt.date, max_months: int
 ) -> DataFrame:
@@ -117,6 +119,7 @@ def _margin_steps(
     return cells.order_by("channel", "cohort", "k").to_pandas()
 
 
+@dated
 def margin_by_age(
     customer_days: Table, acquisitions: Table, *, as_of: dt.date, level: float = 0.8
 ) -> DataFrame:
@@ -163,6 +166,7 @@ def normal_width(level: float) -> float:
     return float(norm.ppf(0.5 + level / 2))
 
 
+@dated
 def monthly_spend(spend: Table | SpendLog, as_of: dt.date) -> DataFrame:
     """channel, cohort (month), spend; negative bookings (credits) lower it. Of a cleaned
     log the spend of a month that is not known day by day is missing.

@@ -13,6 +13,7 @@ import pandas as pd
 
 from playbook.chapters.ltv_modelling.ltv_race import SOON, CustomerForecast
 from playbook.errors import EngineFailed, PlaybookError
+from playbook.given import dated
 from playbook.messages import say
 from playbook.outlook.forecast import Outlook
 from playbook.outlook.reading import outlook
@@ -45,6 +46,7 @@ def shop_ahead(
     )
 
 
+@dated
 def most_ahead(
     ahead: Outlook, metric: str, *, as_of: dt.date, horizons: tuple[int, ...]
 ) -> dict[int, tuple[float, float]]:

@@ -19,6 +19,7 @@ from ibis import Value, _
 from pandas import DataFrame, Timestamp
 
 from playbook.errors import PlaybookError
+from playbook.given import dated, reads
 from playbook.measures.sums import Table, sums_by, total
 from playbook.messages import say
 from playbook.methods.proportions import quantile_of_normal
@@ -102,6 +103,7 @@ def _within(table: ibis.Table, start: Timestamp, stop: Timestamp) -> Value:
     )
 
 
+@dated
 def like_for_like(lines: Table, *, as_of: dt.date, months: int = 12) -> ibis.Table:
     """The lines of goods that were on sale when the months compared with began: sold by
     the end of the first of them. What was launched since is growth of another kind; lines
@@ -118,6 +120,8 @@ def like_for_like(lines: Table, *, as_of: dt.date, months: int = 12) -> ibis.Tab
     return table.filter(table.sku.isnull() | table.sku.isin(old.sku))
 
 
+@reads(sales="order_id ordered_on revenue")
+@dated
 def growth_by(
     sales: Table,
     *,
@@ -204,6 +208,7 @@ def _square(money: Value) -> Value:
     return money.cast("decimal(38, 2)") * money.cast("decimal(38, 2)")
 
 
+@dated
 def category_margins(lines: Table, *, as_of: dt.date, months: int = 12) -> DataFrame:
     """Goods margin by category over the newest months:
 
@@ -228,6 +233,8 @@ def category_margins(lines: Table, *, as_of: dt.date, months: int = 12) -> DataF
     return table[["category", "margin_share", "cost_coverage"]]
 
 
+@reads(lines="ordered_on category quantity revenue")
+@dated
 def price_mix(lines: Table, *, as_of: dt.date, months: int = 12) -> DataFrame:
     """Why the mean revenue per unit changed, in one row:
 
@@ -321,6 +328,7 @@ def concentration(
     return frame_of("market_research.concentration", rows)
 
 
+@dated
 def price_position(
     prices: Table,
     *,
@@ -516,7 +524,8 @@ def _verdict(fact: pd.Series, hurdle: float, hhi_limit: float) -> dict[str, str]
         "margin": pd.isna(fact["margin_share"]),
     }
     against = {
-        "uncertain": not fact["low"] > 0,
+        "shrinking": fact["high"] < 0,
+        "uncertain": not fact["low"] > 0 and not fact["high"] < 0,
         "concentrated": not fact["hhi"] <= hhi_limit,
         "thin": not fact["margin_share"] >= hurdle,
     }

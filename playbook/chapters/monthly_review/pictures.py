@@ -77,7 +77,7 @@ def _metric_plot(ax: Axes, months: DataFrame, row: NamedTuple) -> None:
             color=ink,
             mfc=inside,
         )
-    title = PALETTE["ink"] if row.flag == "within limits" else ink
+    title = PALETTE["ink"] if row.flag in ("usual", "unusual") else ink
     ax.set_title(
         f"{row.name}\n{row.flag}",
         fontsize=8.5,

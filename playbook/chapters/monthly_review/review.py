@@ -100,15 +100,19 @@ def _better(metric: str) -> int:
 
 
 def _flags(card: DataFrame) -> np.ndarray:
-    """Is the figure outside its limits, and is that good?"""
+    """Is the figure outside its limits, and is that good? Of the others: is it in its
+    usual range (four months of five are), or outside it?
+    """
     # limits nobody knows are passed by nothing
     with np.errstate(invalid="ignore"):
         moved = (card.actual > card.upper).astype(int) - (card.actual < card.lower).astype(int)
+        is_outside_range = (card.actual > card.usual_high) | (card.actual < card.usual_low)
     good = moved * [_better(metric) for metric in card.index]
     flags = {
         "too early": card.status != "complete",
         "no history": card.upper.isna(),
-        "within limits": moved == 0,
+        "unusual": (moved == 0) & is_outside_range,
+        "usual": moved == 0,
         "better": good > 0,
         "worse": good < 0,
     }

@@ -19,6 +19,7 @@ from ibis import Table, _
 from pandas import DataFrame, Timedelta
 
 from playbook.errors import PlaybookError
+from playbook.given import dated
 from playbook.methods.ease import (
     ease_weights,
     list_hits,
@@ -116,6 +117,7 @@ class Blend:
 PLAIN_BLEND = Blend()
 
 
+@dated
 def moment(as_of: dt.date) -> dt.datetime:
     """As-of as a moment: a plain day means its end."""
     given = pd.Timestamp(as_of)
@@ -124,6 +126,7 @@ def moment(as_of: dt.date) -> dt.datetime:
     return given.to_pydatetime()
 
 
+@dated
 def purchases(
     lines: Table | DataFrame,
     as_of: dt.date,

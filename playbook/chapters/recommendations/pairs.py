@@ -15,6 +15,7 @@ from playbook.chapters.recommendations.nextbuy import (
     moment,
     purchases,
 )
+from playbook.given import reads
 from playbook.methods.baskets import pair_rules
 from playbook.methods.proportions import wilson
 from playbook.store import distinct_rows
@@ -38,6 +39,7 @@ MONEY_SUM = "decimal(28, 6)"
 MIN_STARTS = 50
 
 
+@reads(lines="order_id sku")
 @returns("recommendations.pairs")
 def item_pairs(
     lines: Table | DataFrame,
@@ -153,6 +155,7 @@ def bundles(
     return strongest_first(offers)
 
 
+@reads(lines="order_id sku customer_id")
 @returns("recommendations.replenishment")
 def replenishment(
     lines: Table | DataFrame,

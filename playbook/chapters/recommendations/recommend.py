@@ -36,6 +36,7 @@ from playbook.chapters.recommendations.nextbuy import (
     wanted_of,
 )
 from playbook.errors import PlaybookError
+from playbook.given import dated
 from playbook.methods.ease import (
     RIDGE,
     cosine_weights,
@@ -83,6 +84,7 @@ class Leaderboard:
     blend: Blend = PLAIN_BLEND
 
 
+@dated
 def leaderboard(
     lines: Table,
     *,
@@ -218,7 +220,7 @@ def _winner(part: DataFrame) -> dict[str, Any]:
 
 def _setting(data: Split, cut: dt.datetime, blend: Blend) -> DataFrame:
     facts = {
-        "cut": cut,
+        "cut": f"{cut:%Y-%m-%d %H:%M}",
         "items kept": len(data.items),
         "items cut": data.n_items_cut,
         "customers in both stretches": data.n_customers,
@@ -394,6 +396,7 @@ def _most_listed(lists: Array, segment: Series, n: int) -> DataFrame:
     return top.assign(listed_share=top.n_listed / n_judged, n_customers=n_customers)
 
 
+@dated
 def buyer_groups(customer_days: Table, *, as_of: dt.date) -> DataFrame:
     """One row per known customer with an order by as-of: customer_id, segment.
 

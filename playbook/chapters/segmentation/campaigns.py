@@ -18,6 +18,7 @@ from ibis import Table, _
 from pandas import DataFrame, Timestamp
 
 from playbook.chapters.segmentation.segments import rfm
+from playbook.given import dated
 from playbook.measures.customer_windows import MONEY
 from playbook.store import expression
 from playbook.tables import frame_of, returns
@@ -29,6 +30,7 @@ ARMS = ["treated", "holdout"]
 DAYS, LEVEL = 30, 0.8
 
 
+@dated
 def campaign_returns(treatments: Table, customer_days: Table, *, as_of: date) -> DataFrame:
     """One row per campaign, by day and name: treatment_id, assigned_on, n_treated,
     n_holdout, treated and holdout (margin per customer in the 30 days from assignment

@@ -28,6 +28,7 @@ from numpy import ndarray
 from pandas import DataFrame
 
 from playbook.errors import PlaybookError
+from playbook.given import dated, reads
 from playbook.measures.customer_windows import MONEY
 from playbook.messages import say
 from playbook.store import expression
@@ -69,6 +70,8 @@ BAND_SHARE = 0.1
 MOST_SETS = 200_000
 
 
+@reads(customer_days="customer_id day_on {basis}")
+@dated
 def annual_amounts(customer_days: Table, *, as_of: date, basis: str = "revenue") -> DataFrame:
     """One row per customer: customer_id, qualify (revenue of the year before last, or
     the first half of a shorter log), before and after (`basis` money of that period and
@@ -232,6 +235,7 @@ class TierDesign:
     point_value: float | None = None
 
 
+@dated
 def design_tiers(
     amounts: DataFrame,
     today: Table | None = None,
@@ -440,6 +444,7 @@ def _crowd(spent: ndarray, line: float, width: float) -> Row:
     }
 
 
+@reads(memberships="customer_id changed_at points_delta reason expires_on")
 @returns("segmentation.points")
 def points(memberships: Table, *, as_of: date, point_value: float) -> DataFrame:
     """What the shop owes in points.

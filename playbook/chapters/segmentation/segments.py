@@ -22,6 +22,7 @@ from pandas import DataFrame, Timestamp
 
 from playbook.chapters.registry import room_facts
 from playbook.errors import PlaybookError
+from playbook.given import dated, reads
 from playbook.measures.customer_windows import MONEY, purchase_history
 from playbook.messages import say
 from playbook.methods.clusters import stable_clusters
@@ -105,6 +106,8 @@ def _gaps(customer_days: Table, as_of: date) -> ndarray:
     return np.repeat(counts.gap.to_numpy(), counts.n.to_numpy())
 
 
+@reads(customer_days="customer_id day_on orders {basis}")
+@dated
 def rfm(customer_days: Table, *, as_of: date, basis: str = "revenue") -> RfmResult:
     """Scores and value segment of every customer with a purchase up to `as_of`; sorted
     by customer_id.
@@ -294,6 +297,7 @@ def migration(before: RfmResult, after: RfmResult) -> DataFrame:
     return moves.assign(amount=moves.amount_after - moves.amount_before).reset_index()
 
 
+@dated
 def month_moves(
     customer_days: Table,
     now: RfmResult,
@@ -450,6 +454,7 @@ def audience_list(result: RfmResult, actions: DataFrame) -> DataFrame:
     return people.assign(arm=arms(people.customer_id, share.to_numpy(float)))
 
 
+@dated
 def segment_headline(
     customer_days: Table,
     *,

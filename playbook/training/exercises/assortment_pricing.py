@@ -22,8 +22,8 @@ from playbook.chapters.assortment_pricing.assortment import (
 from playbook.chapters.assortment_pricing.promotion_review import promotion_review
 from playbook.store import Store
 from playbook.tables import frame_of
-from playbook.training.compare import same
 from playbook.training.exercise import Answers, NotApplicable, Pattern, bound, either
+from playbook.training.form import Form, agrees
 from playbook.training.reading import demand, sku_year, variable_share, weeks_of_month
 
 LETTERS = {"image": "a", "campaign": "b", "traffic": "c", "profit": "d", "core": "e"}
@@ -152,10 +152,13 @@ def _formula_everywhere(shop: Store, answer: dict[str, float]) -> bool:
     """The second sku at a negative price, or at the lowest after it was put back into
     the corridor.
     """
+    cents = Form("money", 2)
     first, second = price_table(shop).sku
     wrong = [_prices("formula", name)(shop)[second] for name in ("formula", "lowest")]
-    is_first_right = same(best_prices(shop)[first], answer[first])
-    return is_first_right and any(same(price, answer[second]) for price in wrong)
+    # names are read without case
+    said = {sku: answer[sku.casefold()] for sku in (first, second)}
+    is_first_right = agrees(cents, best_prices(shop)[first], said[first])
+    return is_first_right and any(agrees(cents, price, said[second]) for price in wrong)
 
 
 @functools.cache
@@ -323,6 +326,7 @@ EXERCISES = bound(
                 ),
             },
             given=range_month,
+            figures={"active_sku_share": active_share},
         ),
         "10.4": Answers(
             promotion_roi,

@@ -19,6 +19,8 @@ from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
 
 # how far one channel may move, share of its spend
 STEP = 0.2
+# amounts are asked for without decimals
+ROUNDING = 0.5 + 1e-9
 ITEMS = ("spend", "sales before returns", "cost of goods", "fees", "fulfilment", "refunds")
 
 
@@ -81,41 +83,50 @@ def _present_roas(shop: Store) -> float:
 @cache
 def month_by_channel(shop: Store) -> DataFrame:
     """The report month by channel: channel, spend (0 where nothing is paid), orders,
-    buyers, new_customers.
+    buyers (each once, where the month's first order came from), new_customers.
     """
     mine = in_months(shop.sales_orders, "ordered_on", [shop.month])
+    mine = mine.filter(_.customer_id.notnull())
     mine = mine.mutate(channel=_.channel.fill_null("unknown"))
-    buyers = sums_by(mine, "channel", buyers=_.customer_id.nunique())
+    first = _.channel.first(order_by=[_.ordered_at, _.order_id])
+    people = mine.group_by("customer_id").aggregate(channel=first)
+    buyers = sums_by(people, "channel", buyers=_.count())
     months = _months(shop)
     table = months[months.month == shop.month].merge(buyers, "left", "channel")
     table = table.fillna({"spend": 0.0, "buyers": 0}).sort_values("channel", ignore_index=True)
     return table[["channel", "spend", "orders", "buyers", "new_customers"]]
 
 
-def _per(shop: Store, column: str) -> dict[str, float]:
-    table = month_by_channel(shop)
-    paid = table[table.spend > 0]
-    return {
-        "blended": table.spend.sum() / table[column].sum(),
-        "paid": paid.spend.sum() / paid[column].sum(),
-    }
-
-
 def acquisition_costs(shop: Store) -> dict[str, float]:
-    """Spend per new customer: over all of them, and over those of paid channels."""
+    """Spend over the new customers of paid channels, and over all buyers."""
     table = month_by_channel(shop)
     paid = table[table.spend > 0]
     if not paid.new_customers.sum():
         raise NotApplicable("training.nobody_won")
     return {
-        "blended": table.spend.sum() / table.new_customers.sum(),
-        "paid": paid.spend.sum() / paid.new_customers.sum(),
+        "ncac": paid.spend.sum() / paid.new_customers.sum(),
+        "cac_blended": table.spend.sum() / table.buyers.sum(),
     }
+
+
+def _cost_per(shop: Store, column: str) -> dict[str, float]:
+    """Both costs over this column instead."""
+    table = month_by_channel(shop)
+    paid = table[table.spend > 0]
+    return {
+        "ncac": paid.spend.sum() / paid[column].sum(),
+        "cac_blended": table.spend.sum() / table[column].sum(),
+    }
+
+
+def _unpaid_too(shop: Store) -> dict[str, float]:
+    table = month_by_channel(shop)
+    return acquisition_costs(shop) | {"ncac": table.spend.sum() / table.new_customers.sum()}
 
 
 def _swapped(shop: Store) -> dict[str, float]:
     right = acquisition_costs(shop)
-    return {"blended": right["paid"], "paid": right["blended"]}
+    return {"ncac": right["cac_blended"], "cac_blended": right["ncac"]}
 
 
 def losing_channels(shop: Store) -> set[str]:
@@ -176,18 +187,20 @@ def _a_tenth_more(shop: Store) -> dict[str, float]:
 
 def _plan(shop: Store, answer: Any) -> DataFrame:
     table = budget_table(shop)
-    plan = pd.Series([float(answer[channel]) for channel in table.channel])
+    # names are read without case
+    plan = pd.Series([float(answer[channel.casefold()]) for channel in table.channel])
     return table.assign(plan=plan, gain=(plan - table.now) * table.marginal_return)
 
 
 def _sum_is_off(shop: Store, answer: Any) -> bool:
+    """By more than rounding each amount may make it."""
     plan = _plan(shop, answer)
-    return abs(plan.plan.sum() / plan.now.sum() - 1) > 0.005
+    return abs(plan.plan.sum() - plan.now.sum()) > ROUNDING * len(plan)
 
 
 def _cap_is_broken(shop: Store, answer: Any) -> bool:
     plan = _plan(shop, answer)
-    return bool(((plan.plan / plan.now - 1).abs() > STEP + 0.005).any())
+    return bool(((plan.plan - plan.now).abs() > STEP * plan.now + ROUNDING).any())
 
 
 def _is_best(shop: Store, answer: Any) -> bool:
@@ -197,7 +210,8 @@ def _is_best(shop: Store, answer: Any) -> bool:
     if _sum_is_off(shop, answer) or _cap_is_broken(shop, answer):
         return False
     best = _plan(shop, best_plan(shop)).gain.sum()
-    return _plan(shop, answer).gain.sum() >= 0.98 * best - 1e-9
+    rounded = ROUNDING * budget_table(shop).marginal_return.abs().sum()
+    return _plan(shop, answer).gain.sum() >= 0.98 * best - rounded
 
 
 EXERCISES = bound(
@@ -218,11 +232,16 @@ EXERCISES = bound(
         "03.3": Answers(
             acquisition_costs,
             slips={
-                "orders": lambda shop: _per(shop, "orders"),
-                "all buyers": lambda shop: _per(shop, "buyers"),
+                "orders": lambda shop: _cost_per(shop, "orders"),
+                "new customers twice": lambda shop: _cost_per(shop, "new_customers"),
+                "unpaid ones counted": _unpaid_too,
                 "swapped": _swapped,
             },
             given=month_by_channel,
+            figures={
+                "ncac": lambda shop: acquisition_costs(shop)["ncac"],
+                "cac_blended": lambda shop: acquisition_costs(shop)["cac_blended"],
+            },
         ),
         "03.4": Answers(
             losing_channels,

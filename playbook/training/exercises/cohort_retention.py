@@ -132,10 +132,10 @@ def blend(shop: Store) -> DataFrame:
     blend of each period.
     """
     rows = [
-        ("before", "first month", 800, 120),
-        ("before", "older", 200, 70),
-        ("after", "first month", 300, 39),
-        ("after", "older", 700, 224),
+        ("before", "first month", 8_000, 1_200),
+        ("before", "older", 2_000, 700),
+        ("after", "first month", 3_000, 390),
+        ("after", "older", 7_000, 2_240),
     ]
     table = DataFrame(rows, columns=["period", "age_group", "customers", "returned"])
     both = table.groupby("period", sort=False, as_index=False)[["customers", "returned"]].sum()

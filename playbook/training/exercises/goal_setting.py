@@ -4,6 +4,7 @@ business models.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import ibis
@@ -19,6 +20,7 @@ from playbook.measures.sums import in_months, total
 from playbook.methods.driver_tree import driver_tree
 from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, bound
+from playbook.training.reading import sales_figure
 
 # the target, as a multiple of the forecast
 ABOVE = 1.1
@@ -56,13 +58,11 @@ def _two_sided(shop: Store) -> float:
 
 @cache
 def visits(shop: Store) -> Series:
-    """The report month: sessions, checkouts, buyers (of the traffic table), revenue
-    (their orders).
-    """
+    """The report month: sessions, checkouts (of the traffic table), orders, net_revenue."""
     traffic = in_months(shop.traffic, "day_on", [shop.month])
-    sales = in_months(shop.sales_orders, "ordered_on", [shop.month])
-    sessions = _sums(traffic, "sessions", "checkouts", "buyers")
-    month = pd.concat([sessions, _sums(sales, "revenue")])
+    month = _sums(traffic, "sessions", "checkouts")
+    for name in ("sessions", "orders", "net_revenue"):
+        month[name] = sales_figure(name)(shop)
     if not (month > 0).all():
         raise NotApplicable("training.no_visits")
     return month
@@ -78,15 +78,15 @@ def needed_conversion(shop: Store) -> float:
     month = visits(shop)
     base = {
         "sessions": month.sessions,
-        "conversion": month.buyers / month.sessions,
-        "spend_per_buyer": month.revenue / month.buyers,
+        "conversion": month.orders / month.sessions,
+        "order_value": month.net_revenue / month.orders,
     }
-    tree = driver_tree(base, 1.15 * month.revenue).set_index("driver")
+    tree = driver_tree(base, 1.15 * month.net_revenue).set_index("driver")
     return float(tree.needed_alone["conversion"])
 
 
 def _conversion(shop: Store, base: str = "sessions") -> float:
-    return visits(shop).buyers / visits(shop)[base]
+    return visits(shop).orders / visits(shop)[base]
 
 
 @cache
@@ -100,30 +100,31 @@ def month_costs(shop: Store) -> Series:
     fixed = business.monthly_fixed_cost(shop.cost_rates, as_of=shop.as_of)
     even = goals.break_even(shop.sales_orders, fixed=fixed["overhead"], as_of=shop.as_of).iloc[0]
     if even.status != "complete":
-        raise NotApplicable("training.no_break_even", status=even.status)
+        raise NotApplicable("training.no_break_even")
     return Series({"overhead": even.fixed, **sums, "cm_per_order": even.cm_per_order})
 
 
-def orders_needed(shop: Store) -> float:
-    """Orders a month to break even with the overhead a fifth higher."""
+def orders_needed(shop: Store) -> int:
+    """Whole orders a month to break even with the overhead a fifth higher."""
     fixed = business.monthly_fixed_cost(shop.cost_rates, as_of=shop.as_of)
     even = goals.break_even(shop.sales_orders, fixed=1.2 * fixed["overhead"], as_of=shop.as_of)
-    return float(even.orders_needed.iloc[0])
+    return math.ceil(even.orders_needed.iloc[0])
 
 
-def _revenue_for_margin(shop: Store) -> float:
+def _revenue_for_margin(shop: Store) -> int:
     month = month_costs(shop)
-    return 1.2 * month.overhead / (month.revenue / month.orders)
+    return math.ceil(1.2 * month.overhead / (month.revenue / month.orders))
 
 
-def _variable_as_fixed(shop: Store) -> float:
+def _variable_as_fixed(shop: Store) -> int:
     month = month_costs(shop)
-    return (1.2 * month.overhead + month.fees + month.fulfilment) / month.cm_per_order
+    fixed = 1.2 * month.overhead + month.fees + month.fulfilment
+    return math.ceil(fixed / month.cm_per_order)
 
 
-def _old_overhead(shop: Store) -> float:
+def _old_overhead(shop: Store) -> int:
     month = month_costs(shop)
-    return month.overhead / month.cm_per_order
+    return math.ceil(month.overhead / month.cm_per_order)
 
 
 @cache
@@ -218,6 +219,12 @@ EXERCISES = bound(
                 "present": _conversion,
             },
             given=visits,
+            figures={
+                "cvr_sessions": _conversion,
+                "sessions": lambda shop: visits(shop).sessions,
+                "orders": lambda shop: visits(shop).orders,
+                "net_revenue": lambda shop: visits(shop).net_revenue,
+            },
         ),
         "02.4": Answers(
             orders_needed,

@@ -20,8 +20,8 @@ from playbook.methods.demand import DemandLaw
 from playbook.methods.replenishment import safety_stock
 from playbook.store import Store
 from playbook.tables import frame_of
-from playbook.training.compare import same
 from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
+from playbook.training.form import Form, agrees
 from playbook.training.reading import demand, held_stock, weeks_of_month
 
 #: coefficient of variation under which a sku is X, then Y
@@ -139,8 +139,8 @@ def _on_hand_and_coming(shop: Store) -> float:
 def _part(name: str, *values: Callable[[Store], float]) -> Pattern:
     """A wrong part of the answer, whatever its other part says; the first is the example."""
 
-    def matches(shop: Store, answer: Mapping[str, object]) -> bool:
-        return any(same(value(shop), answer[name]) for value in values)
+    def matches(shop: Store, answer: Mapping[str, float]) -> bool:
+        return any(agrees(Form("number"), value(shop), answer[name]) for value in values)
 
     return Pattern(lambda shop: reorder_check(shop) | {name: values[0](shop)}, matches)
 
@@ -224,7 +224,7 @@ def order_candidates(shop: Store) -> DataFrame:
         cash = _lots(chosen) * chosen.unit_cost
         chosen["budget"] = np.ceil(BUDGET_SHARE * cash.sum() / 10) * 10
         right = _within_budget(chosen, _lots(chosen))
-        is_told_apart = not any(same(right, wrong(chosen)) for wrong in WRONG_LISTS.values())
+        is_told_apart = all(right != wrong(chosen) for wrong in WRONG_LISTS.values())
         if (cash > 0).sum() >= 3 and is_told_apart:
             return chosen
     raise NotApplicable("training.no_order_list_with_traps")
@@ -329,6 +329,7 @@ EXERCISES = bound(
                 ),
             },
             given=stock_weeks,
+            figures={"doi_days": days_of_inventory},
         ),
         "07.5": Answers(
             order_list,

@@ -17,11 +17,11 @@ from playbook.chapters.monthly_review.ranking import WEIGHT, ranked_decisions
 from playbook.chapters.monthly_review.review import drivers, scorecard
 from playbook.chapters.monthly_review.usual import control_limits
 from playbook.chapters.start_here.facts import breakdown
-from playbook.measures.metrics import METRICS, monthly_sales, months_back
+from playbook.measures.metrics import METRICS, months_back
 from playbook.store import Store
 from playbook.tables import frame_of
 from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
-from playbook.training.reading import channel_months, made_up
+from playbook.training.reading import channel_months, made_up, sales_months
 
 SALES = ("net_revenue", "orders", "aov", "units_per_order", "new_customers", "sessions")
 #: whose maturity the dictionary states
@@ -35,6 +35,7 @@ CARD = [
     "poas",
     "return_share",
 ]
+DRIVERS = ("sessions", "cvr_sessions", "units_per_order")
 DIMENSIONS = ("channel", "category", "region", "customer_type")
 
 
@@ -43,7 +44,7 @@ def headline(shop: Store) -> DataFrame:
     """The monthly series that chapters 00, 03 and 08 leave for the review, made from
     the store.
     """
-    frames = [monthly_sales(shop)]
+    frames = [sales_months(shop)]
     if shop.has("ad_spend"):
         frames.append(channel_headline(channel_months(shop)))
     if shop.has("refunds"):
@@ -88,6 +89,10 @@ def driver_table(shop: Store) -> DataFrame:
     if (table[["before", "after"]] <= 0).any(axis=None):
         raise NotApplicable("training.driver_not_positive")
     return table[["driver", "before", "after"]]
+
+
+def _driver(name: str, shop: Store) -> float:
+    return driver_table(shop).set_index("driver").after[name]
 
 
 def contributions(shop: Store) -> dict[str, float]:
@@ -198,10 +203,9 @@ def _all_but_one(shop: Store) -> set[str]:
     return set(sorted(still_filling(shop))[:-1])
 
 
-def _acts_on_some(shop: Store, answer: object) -> bool:
+def _acts_on_some(shop: Store, answer: set[str]) -> bool:
     """Some of the immature ones are left out, none that stands is in."""
-    named = [answer] if isinstance(answer, str) else answer
-    return {str(name).strip().casefold() for name in named} < still_filling(shop)
+    return bool(answer) and answer < still_filling(shop)
 
 
 def _bad_arrows(shop: Store) -> set[str]:
@@ -270,6 +274,10 @@ EXERCISES = bound(
                 "not scaled": _shares,
             },
             given=driver_table,
+            figures={
+                "net_revenue": lambda shop: driver_table(shop).after.prod(),
+                **{name: functools.partial(_driver, name) for name in DRIVERS},
+            },
         ),
         "11.3": Answers(
             top_driver,

@@ -238,6 +238,7 @@ EXERCISES = bound(
                 "breakage ignored": lambda shop: _points(shop).liability_no_breakage,
             },
             given=points_account,
+            figures={"points_liability": points_owed},
         ),
         "06.3": Answers(
             top_fifth,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import pandas as pd
 from ibis import _
 from pandas import DataFrame
 
+from playbook.measures.odd_buyers import odd_buyers, ordinary
 from playbook.measures.sums import in_months
 from playbook.store.reconcile import inflation, ledger
 from playbook.store.shop import Store
-from playbook.training.compare import same
-from playbook.training.exercise import Answers, NotApplicable, Pattern, bound
+from playbook.training.exercise import Answers, NotApplicable, bound, either
 
 
 @cache
@@ -41,28 +40,27 @@ def _walk_amount(shop: Store, reason: str) -> float:
 
 @cache
 def month_orders(shop: Store) -> DataFrame:
-    """The counted orders of the month: order_id, customer_id (missing for guests),
-    revenue.
+    """The counted orders of the month by guests and by persons (no software, no
+    business buyers): order_id, customer_id (missing for guests), paid.
     """
     orders = in_months(shop.sales_orders, "ordered_on", [shop.month])
-    orders = orders.select("order_id", "customer_id", revenue=_.revenue.cast("float64"))
-    return shop.con.execute(orders.order_by("order_id"))
+    orders = ordinary(orders, odd_buyers(shop))
+    orders = orders.select("order_id", "customer_id", paid=_.total.cast("float64"))
+    table = shop.con.execute(orders.order_by("order_id"))
+    if table.customer_id.isna().all():
+        raise NotApplicable("training.no_known_buyer")
+    return table
 
 
-def revenue_per_buyer(shop: Store) -> float:
-    """The revenue of known customers, for each of them."""
+def spend_per_buyer(shop: Store) -> float:
+    """What known buyers paid, for each of them."""
     known = month_orders(shop).dropna(subset="customer_id")
-    return known.revenue.sum() / known.customer_id.nunique()
+    return known.paid.sum() / known.customer_id.nunique()
 
 
 def _with_guests(shop: Store, *, known_only: bool = False) -> float:
     orders = month_orders(shop)
-    return orders.revenue.sum() / orders.customer_id.nunique(dropna=known_only)
-
-
-def _has_guests(shop: Store, answer: Any) -> bool:
-    """The guests' revenue is in it, whether they count as one buyer or as none."""
-    return any(same(_with_guests(shop, known_only=known), answer) for known in (True, False))
+    return orders.paid.sum() / orders.customer_id.nunique(dropna=known_only)
 
 
 def join_factor(shop: Store) -> float:
@@ -141,15 +139,18 @@ EXERCISES = bound(
             given=walk_parts,
         ),
         "00.3": Answers(
-            revenue_per_buyer,
+            spend_per_buyer,
             slips={
                 "divides by orders": lambda shop: (
-                    month_orders(shop).dropna(subset="customer_id").revenue.mean()
+                    month_orders(shop).dropna(subset="customer_id").paid.mean()
                 ),
-                "guests counted as one buyer": Pattern(_with_guests, _has_guests),
-                "average of all orders": lambda shop: month_orders(shop).revenue.mean(),
+                "guests counted as one buyer": either(
+                    _with_guests, lambda shop: _with_guests(shop, known_only=True)
+                ),
+                "average of all orders": lambda shop: month_orders(shop).paid.mean(),
             },
             given=month_orders,
+            figures={"spend_per_buyer": spend_per_buyer},
         ),
         "00.4": Answers(
             join_factor,
