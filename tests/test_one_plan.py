@@ -16,6 +16,7 @@ from test_outlook import months
 from playbook.chapters.channel_roi import combined
 from playbook.chapters.channel_roi.decisions import Findings, _signed
 from playbook.chapters.goal_setting import goals, plan, sales
+from playbook.chapters.inventory_planning.forecast import demand_total
 from playbook.measures import acquisition
 from playbook.measures.acquisition import caused_shares, cost_of_new, recent_cost
 from playbook.outlook.forecast import outlook_of
@@ -285,3 +286,23 @@ def test_the_combined_verdict_stands_above_the_accounts(kind, verdict, is_identi
     table = pd.DataFrame({"channel": ["search"], "verdict": [verdict]})
     found = Findings(None, None, None, None, combined=table)
     assert (found.verdict("search"), found.verdict("radio")) == (verdict, "")
+
+
+@pytest.mark.parametrize(
+    "factor, verdict",
+    [(0.79, "goods below"), (0.81, "agree"), (1.19, "agree"), (1.21, "goods above")],
+)
+def test_goods_and_shop_agree_within_a_fifth(factor, verdict):
+    """Two units an order of the last three months; the shop's orders of 28 days of November
+    (30 days) take twice as many units.
+    """
+    history = months(36)
+    ahead = outlook_of(history)
+    orders = history.query("metric == 'orders' and level == 'shop'")["amount"]
+    weekly = 2 * orders.tail(3).mean() / (365.25 / 12) * 7
+    panel = SimpleNamespace(units=np.full((1, 20), weekly))
+    wanted = 2 * ahead.mid("orders", "month") / 30 * 28
+    law = SimpleNamespace(mean=lambda weeks: np.full((2, weeks), factor * wanted / 2 / weeks))
+    row = demand_total(panel, law, ahead).iloc[0]
+    assert row["units_per_order"] == pytest.approx(2.0)
+    assert row["ratio"] == pytest.approx(factor) and row["verdict"] == verdict

@@ -118,6 +118,17 @@ def test_the_nudge_is_due_to_those_who_reach_the_day_within_thirty_days(age, is_
     log = days(("ann", str(day(100 - age))))
     assert cohorts.due_for_nudge(first, log, as_of=day(100), day=40) == is_due
     assert cohorts.due_for_nudge(first, log, as_of=day(100), day=np.nan) == 0
+    people = cohorts.nudge_list(first, log, as_of=day(100), day=40)
+    assert people.customer_id.tolist() == ["ann"][:is_due]
+    assert cohorts.nudge_list(first, log, as_of=day(100), day=np.nan).empty
+
+
+def test_half_of_those_due_for_a_nudge_are_held_out():
+    ids = [f"c{i}" for i in range(1000)]
+    first = pd.DataFrame({"customer_id": ids, "first_on": [day(80)] * 1000})
+    log = days(*[(i, str(day(80))) for i in ids])
+    arm = cohorts.nudge_list(first, log, as_of=day(100), day=40).arm
+    assert arm.isin(["treat", "holdout"]).all() and abs((arm == "holdout").mean() - 0.5) < 0.04
 
 
 def triangle(n_months, share_of):

@@ -15,9 +15,10 @@ from playbook.measures.demand_panel import DemandPanel, demand_law
 from playbook.messages import say
 from playbook.methods.demand import DemandLaw, tsb_level
 from playbook.methods.uncensored import level_around
-from playbook.tables import empty, returns
+from playbook.outlook.forecast import Outlook
+from playbook.tables import empty, frame_of, returns
 
-__all__ = ["demand_backtest", "sku_weeks", "tempting_levels", "predictions"]
+__all__ = ["demand_backtest", "demand_total", "sku_weeks", "tempting_levels", "predictions"]
 
 HORIZON_WEEKS = 4  # of every forecast that is judged
 LEVEL = 0.8  # of the intervals
@@ -25,6 +26,8 @@ NAIVE_BONUS = 0.9  # a model replaces naive when it erred a tenth less: less may
 AVERAGE_WEEKS = 13  # of the moving average
 PAST_WEEKS, AHEAD_WEEKS = 52, 8  # shown of one sku
 MOST_PREDICTED = 20  # class A skus whose demand is predicted
+RECENT_MONTHS, DAYS_OF_MONTH = 3, 365.25 / 12  # behind today's units per order
+MOST_APART = 0.2  # how far goods and shop may lie apart, share: beyond it one of them is off
 SEED = 7
 
 
@@ -134,6 +137,32 @@ def predictions(
             "model": "demand law",
         }
     )
+
+
+@returns("inventory_planning.demand_total")
+def demand_total(panel: DemandPanel, law: DemandLaw, outlook: Outlook) -> DataFrame:
+    """What all goods together are expected to sell in the next four weeks, beside what the
+    shop's one forecast of orders says, at today's units per order.
+
+    Goods are forecast at what they would sell with a full shelf and the promotions that are
+    planned; the shop's forecast holds the season of the past with its promotions. Verdict:
+    `agree` within a fifth, else `goods above` or `goods below`.
+    """
+    days = 7 * HORIZON_WEEKS
+    goods = float(law.mean(HORIZON_WEEKS).sum())
+    month = outlook.shop("month")
+    orders, first = float(month["mid"].get("orders", np.nan)), str(month["month"].iloc[0])
+    before = outlook.origins.query("metric == 'orders' and level == 'shop' and horizon == 'month'")
+    known = before[before["step"] == 1].tail(RECENT_MONTHS)["actual"].mean()
+    units = float(np.nansum(panel.units[:, -AVERAGE_WEEKS:])) / (7 * AVERAGE_WEEKS)
+    per_order = units * DAYS_OF_MONTH / known if known > 0 else np.nan
+    shop = orders / pd.Period(first, "M").days_in_month * days * per_order
+    ratio = goods / shop
+    verdict = "agree" if abs(ratio - 1) <= MOST_APART else "goods above"
+    verdict = "goods below" if ratio < 1 - MOST_APART else verdict
+    row = {"days": days, "goods": goods, "orders": orders, "units_per_order": per_order}
+    row |= {"shop": shop, "ratio": ratio, "verdict": verdict if np.isfinite(ratio) else ""}
+    return frame_of("inventory_planning.demand_total", [row])
 
 
 def _interval(draws: np.ndarray, *, axis: int) -> tuple[np.ndarray, np.ndarray]:
