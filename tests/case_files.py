@@ -51,7 +51,7 @@ def sums(store: Path) -> dict[str, object]:
     """What the store says of everything the cases ask for."""
     said: dict[str, object] = {}
     if (store / "ad_spend.parquet").exists():
-        said["spend"] = one(store, "SELECT sum(spend) FROM '@ad_spend.parquet'")
+        said["spend"] = one(store, "SELECT coalesce(sum(spend), 0) FROM '@ad_spend.parquet'")
         channels = one(store, "SELECT list(DISTINCT channel) FROM '@ad_spend.parquet'")
         said["channel"] = ", ".join(channels or [])
     if (store / "stock.parquet").exists():

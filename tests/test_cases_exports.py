@@ -2,7 +2,7 @@
 or is refused by name with what to do.
 
 Cases from 101 on were written, with their right sums, before any of them was imported: 17 of the
-first 35 were silently wrong then, and of the 43 from 201 on SILENT_BEFORE. The rows are invented. Beside each case stands the address of the report it follows
+first 35 were silently wrong then. The rows are invented. Beside each case stands the address of the report it follows
 (`source` in expected.json); `expected` says what is right.
 """
 
