@@ -56,39 +56,40 @@ def steps_fail(panels: Panels) -> list[Finding]:
         if not {step, before} <= set(steps):
             continue
         found_ones = []
-        for names, part in _cells(steps):
-            by_day = part.assign(cell="")
-            passed, came = (
-                panels.wide(by_day, "cell", c)[""].to_numpy(float) for c in (step, before)
-            )
-            found_ones += ratio_findings(
-                panels,
-                "step_fails",
-                ", ".join([f"{before} > {step}", *names]),
-                np.where(came > 0, passed, np.nan),
-                np.where(came > 0, came, np.nan),
-                side=-1,
-                worth=panels.worth.to_numpy() * _onward(part, step),
-                least_change=LEAST_FALL,
-                noise="part",
-            )
+        for cells in _cuts(steps, step):
+            passed, came = (panels.wide(cells, "cell", c) for c in (step, before))
+            for cell in passed:
+                found_ones += ratio_findings(
+                    panels,
+                    "step_fails",
+                    f"{before} > {step}{cell}",
+                    passed[cell].where(came[cell] > 0).to_numpy(),
+                    came[cell].where(came[cell] > 0).to_numpy(),
+                    side=-1,
+                    worth=panels.worth.to_numpy() * _onward(cells, step, cell),
+                    least_change=LEAST_FALL,
+                    noise="part",
+                )
         rows += furthest(found_ones)
     return rows
 
 
-def _cells(steps: DataFrame) -> Iterator[tuple[list[str], DataFrame]]:
-    """The rows of all, of each device, of each channel and of each pair, the broad ones
-    first, with what they are called. A cut with one value is no cut.
+def _cuts(steps: DataFrame, step: str) -> Iterator[DataFrame]:
+    """The rows with their `cell`: all, each device, each channel, each pair, the broad
+    ones first. A cut with one value is no cut, and what brings less than a hundredth of
+    those at a step cannot move a hundredth of a month's money.
     """
-    yield [], steps
+    yield steps.assign(cell="")
     cuts = [cut for cut in ("device", "channel") if steps[cut].nunique() > 1]
     for by in [[cut] for cut in cuts] + [cuts] * (len(cuts) > 1):
-        for names, part in steps.groupby(by, sort=True):
-            yield [str(name) for name in names], part
+        cells = steps.assign(cell=", " + steps[by].astype(str).agg(", ".join, axis=1))
+        share = cells.groupby("cell")[step].sum() / cells[step].sum()
+        yield cells[cells.cell.map(share) >= LEAST_SHARE]
 
 
-def _onward(part: DataFrame, step: str) -> float:
-    """Share of those at a step who buy in the end."""
+def _onward(cells: DataFrame, step: str, cell: str) -> float:
+    """Share of those at a step in a cell who buy in the end."""
+    part = cells[cells.cell == cell]
     return 1.0 if step == "buyers" else float(part.buyers.sum() / max(part[step].sum(), 1))
 
 
