@@ -16,7 +16,7 @@ from playbook.methods.coherence import Identity, coherent, shrunk_covariance
 from playbook.outlook import ahead, paths
 from playbook.outlook.forecast import outlook_of
 from playbook.outlook.history import KEY, PRODUCTS, RATIOS, _pooled, identities
-from playbook.outlook.paths import first_origin
+from playbook.outlook.paths import FLOOR, _alone, _log_errors, first_origin
 
 
 def months(n=36, seed=1, growth=0.01):
@@ -119,6 +119,16 @@ def test_what_was_not_known_for_a_year_has_no_forecast_and_warns_nobody():
         out = outlook_of(history[~is_gone])
     told = set(out.shop("month").index)
     assert "new_customers" not in told and "net_revenue" in told
+
+
+def test_no_forecast_leaves_a_hundredth_to_a_hundred_times_the_usual_month():
+    history = np.r_[1e-6 * np.ones(12), 1e9 * np.ones(12)]
+    for order in (history, history[::-1].copy()):
+        tried, _naive = _alone(order)
+        usual = order[-12:].mean()
+        assert np.nanmin(tried) >= FLOOR * usual and np.nanmax(tried) <= usual / FLOOR
+    errors = _log_errors(np.array([1.0, 1.0, np.inf]), np.array([np.inf, 2.0, 1.0]))
+    assert np.isnan(errors).tolist() == [True, False, True]
 
 
 def test_two_months_are_refused():

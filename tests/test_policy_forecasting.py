@@ -2,6 +2,7 @@
 each printed formula has a case that fails when it moves.
 """
 
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -274,6 +275,14 @@ def steady(months, last="2026-10-16"):
 def test_pacing_is_bounded_from_three_whole_months_on(months, is_bounded):
     paced = pacing(steady(months), as_of=pd.Timestamp("2026-10-16"), target=1000.0)
     assert paced["low"].notna().all() == is_bounded
+
+
+def test_a_month_whose_first_days_never_sell_has_no_pace_on_them_and_warns_nobody():
+    days = steady(14).assign(amount=lambda t: t.amount.where(t.period_on.dt.day > 5, 0.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        paced = pacing(days, as_of=pd.Timestamp("2026-10-16"), target=1000.0)
+    assert paced.low[:4].isna().all() and paced.low[10:].notna().all()
 
 
 def test_pacing_is_bounded_by_nine_in_ten_of_the_last_twelve_months():

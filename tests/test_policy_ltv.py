@@ -15,7 +15,12 @@ from playbook.measures.customer_windows import band_of, count_bands, spend_rows
 from playbook.methods import btyd
 from playbook.methods.btyd import fit_counts
 from playbook.methods.btyd_models import Histories, log_likelihood
-from playbook.methods.customer_models import Candidates, _regressed, poisson_deviance
+from playbook.methods.customer_models import (
+    Candidates,
+    _curve,
+    _regressed,
+    poisson_deviance,
+)
 from playbook.methods.shop_clock import CALENDAR, shop_clock
 from playbook.methods.spend import fit_spend
 
@@ -464,3 +469,10 @@ def test_nobody_is_warned_of_a_regression_that_another_solver_ends():
         warnings.simplefilter("error")
         model = _regressed(features, np.r_[np.zeros(50), 1e9])
         assert np.isfinite(model.predict(features[:1])).all()
+
+
+def test_ages_nobody_was_seen_at_buy_no_more_than_those_seen():
+    lived, counts = np.full(30, 500.0), np.zeros(30)
+    counts[0], counts[10:18], use = 50, 40, np.arange(10, 30)
+    rate = np.diff(_curve(counts, lived, use, 10))
+    assert rate.max() <= 0.1 + 1e-12, "ages 1 to 9 were given by a power of age"

@@ -269,9 +269,9 @@ def taxed(*rows: tuple[str, str]) -> str:
         # STEPS: half a per cent is a rate, a quarter is none
         ([("1000.00", "85.00")], 1000),
         ([("1000.00", "82.50")], None),
-        # CENT: 20 % of 1000.00 less a cent is 20 %, less two is none
-        ([("1200.00", "199.99")], 1000.01),
-        ([("1200.00", "199.98")], None),
+        # HALF_CENT: 20 % of 1000.00 less a cent is no rate
+        ([("1200.00", "200.00")], 1000),
+        ([("1200.00", "199.99")], None),
         # ALMOST_ALL: 19 of 20 orders tell, 18 do not
         ([("120.00", "20.00")] * 19 + [("100.00", "8.88")], 1991.12),
         ([("120.00", "20.00")] * 18 + [("100.00", "8.88")] * 2, None),

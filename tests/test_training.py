@@ -227,7 +227,7 @@ def first_role_met(t):
 def prices_tried_one_by_one(t):
     found = {}
     for r in t.itertuples():
-        prices = np.linspace(r.lowest, r.highest, 2_001)
+        prices = np.linspace(r.lowest, r.highest, 200_001)
         found[r.sku] = prices[
             ((prices / r.price) ** r.elasticity * (prices - r.unit_cost)).argmax()
         ]

@@ -332,7 +332,8 @@ def _weeks_of_age(past: DataFrame, origin: Timestamp, known: DataFrame) -> tuple
 
 def _curve(counts: NDArray, lived: NDArray, use: NDArray, more: int) -> NDArray:
     """Purchases per customer up to each week of age, `more` weeks beyond the oldest: the
-    rates of the ages in `use`, and a power of age where there are none.
+    rates of the ages in `use`, and a power of age where there are none, at most the
+    highest rate seen.
     """
     rate = np.full(len(lived) + more, np.nan)
     rate[0] = counts[0] / max(lived[0], 1)
@@ -349,7 +350,7 @@ def _curve(counts: NDArray, lived: NDArray, use: NDArray, more: int) -> NDArray:
     middle = np.exp(np.average(np.log(tail + 1), weights=weight))
     level = np.log(np.average(height, weights=weight)) - slope * np.log(middle)
     ages = np.arange(len(rate))
-    power = np.exp(level + slope * np.log(ages + 1.0))
+    power = np.minimum(np.exp(level + slope * np.log(ages + 1.0)), np.nanmax(rate))
     rate = np.where(np.isnan(rate) | (ages > use.max()), power, rate)
     return np.append(0, rate.cumsum())
 

@@ -54,7 +54,10 @@ def pacing(daily: DataFrame, *, as_of: dt.date | str, target: float, months: int
         drift = np.array([np.interp(at, _shares(len(c)), c) for c in courses])
         middle = drift.mean(axis=0)
         shape = shape * middle / middle[-1]
-        low, high = np.quantile(drift / middle, [0.05, 0.95], axis=0)
+        # before the first day with a sale in any month there is no pace to hold against
+        apart = np.full(drift.shape, np.nan)
+        np.divide(drift, middle, out=apart, where=np.broadcast_to(middle > 0, drift.shape))
+        low, high = np.quantile(apart, [0.05, 0.95], axis=0)
     actual = amounts.reindex(days).where(days <= as_of).cumsum().to_numpy()
     expected = target * shape
     return DataFrame(

@@ -33,7 +33,8 @@ MIXED = ("level", "trend", "growth")
 PRIOR_ERRORS, PRIOR_EXCESS = 10, 4.0
 #: steps whose errors tell how series err together
 NEAR_STEPS = 3
-#: share of a series' usual month below which no forecast falls
+#: share of a series' usual month below which no forecast falls; nor does one rise above
+#: the usual month over it
 FLOOR = 0.01
 #: keeps a series that never erred from dividing by nothing
 TINY = 1e-12
@@ -120,7 +121,7 @@ def _alone(history: ndarray) -> tuple[ndarray, ndarray]:
     year = history[-YEAR:]
     year = year[np.isfinite(year)]
     usual = year.mean() if len(year) else np.nan
-    tried = np.maximum([*mixed, np.full(AHEAD, usual)], FLOOR * usual)
+    tried = np.clip([*mixed, np.full(AHEAD, usual)], FLOOR * usual, usual / FLOOR)
     # growth needs five quarters
     tried[~np.isfinite(tried).all(axis=1)] = np.nan
     return tried, np.where(np.isfinite(season), season, last)
@@ -166,8 +167,8 @@ def _spread(base: ndarray, actual: ndarray, ends: ndarray, now: int) -> ndarray:
 
 
 def _log_errors(actual: ndarray, point: ndarray) -> ndarray:
-    """Log of actual to forecast; NaN where either is not above zero."""
-    is_positive = (actual > 0) & (point > 0)
+    """Log of actual to forecast; NaN where either is not above zero, or has no end."""
+    is_positive = (actual > 0) & (point > 0) & np.isfinite(actual) & np.isfinite(point)
     return np.log(np.where(is_positive, actual, np.nan) / np.where(is_positive, point, 1.0))
 
 

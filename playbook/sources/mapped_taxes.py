@@ -14,7 +14,7 @@ from playbook.sources.mapped import Mapped, fields
 from playbook.sources.read import normalised
 
 STEPS = 200  # rates are multiples of half a per cent
-CENT = "0.011"
+HALF_CENT = "0.0051"  # each line of an order may be rounded by so much
 ALMOST_ALL, FEW = 0.95, 0.5  # of the orders with tax: one reading explains these, the other not
 
 
@@ -27,8 +27,9 @@ def is_tax_inside(d: Delivery, told: Mapped) -> bool:
         return said
     n, n_inside, n_on_top = d.con.execute(f"""
         WITH o AS (
-            SELECT tax, goods - coalesce(order_discount, 0) - given AS goods, coalesce(shipping, 0) AS shipping
-            FROM order_sums WHERE is_sale AND tax > 0 AND goods > tax)
+            SELECT tax, goods - coalesce(order_discount, 0) - given AS goods, coalesce(shipping, 0) AS shipping, n_lines
+            FROM order_sums JOIN (SELECT order_id, count(*) AS n_lines FROM classed GROUP BY 1) USING (order_id)
+            WHERE is_sale AND tax > 0 AND goods > tax)
         SELECT count(*), count(*) FILTER ({_either(_inside)}), count(*) FILTER ({_either(_on_top)})
         FROM o""").fetchone()
     if (n_on_top >= ALMOST_ALL * n and n_inside < FEW * n) or not n:
@@ -61,9 +62,9 @@ def _either(reading: object) -> str:
 
 def _inside(base: str) -> str:
     rate = f"(round({STEPS} * CAST(tax AS DOUBLE) / nullif({base} - tax, 0)) / {STEPS})"
-    return f"{rate} > 0 AND abs(tax - {base} * {rate} / (1 + {rate})) <= {CENT}"
+    return f"{rate} > 0 AND abs(tax - {base} * {rate} / (1 + {rate})) <= {HALF_CENT} * n_lines"
 
 
 def _on_top(base: str) -> str:
     rate = f"(round({STEPS} * CAST(tax AS DOUBLE) / nullif({base}, 0)) / {STEPS})"
-    return f"{rate} > 0 AND abs(tax - {base} * {rate}) <= {CENT}"
+    return f"{rate} > 0 AND abs(tax - {base} * {rate}) <= {HALF_CENT} * n_lines"

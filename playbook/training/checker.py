@@ -289,11 +289,15 @@ class Lesson:
 
     def _difference(self, exercise: Exercise, expected: Any, given: Any) -> str:
         found = difference(exercise.form, expected, given)
+        # names are compared without case and told as they stand
+        told_as = {str(name).casefold(): str(name) for name in _names(self._value(exercise))}
         if found.kind == "keys":
-            return f"{self._say('keys')} {', '.join(map(str, expected))}."
+            return f"{self._say('keys')} {', '.join(told_as.values())}."
         if exercise.accepts is not None and found.kind == "parts":
             return self._say("rule")
-        told = self._say(found.kind.replace(" ", "_"), names=", ".join(found.names))
+        told = self._say(
+            found.kind.replace(" ", "_"), names=", ".join(map(told_as.get, found.names))
+        )
         if found.kind in ("percent", "digits", "whole"):
             told += f" {exercise.asks.tell(self.language)}"
         return told
@@ -314,7 +318,7 @@ class Lesson:
         return self._reply(number, "not attempted", self._say("not_attempted"))
 
     def _not_applicable(self, number: str, reason: NotApplicable) -> Reply:
-        told = f"{self._say('not_applicable')}. {reason.why.tell(self.language)}"
+        told = self._say("not_applicable", why=reason.why.tell(self.language))
         return self._reply(number, "not applicable", told)
 
     def _reply(self, number: str, status: str, told: str, slip: str = "") -> Reply:

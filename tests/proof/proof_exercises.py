@@ -51,13 +51,18 @@ def main():
     table = pd.read_csv(asked.to, dtype=str) if asked.to.exists() else pd.DataFrame()
     for shop in asked.shops:
         table = column(shop, table, asked.to)
-    cells = table.drop(columns="chapter").set_index("number")
-    print(cells.map(lambda told: str(told)[:40]).to_string())
-    is_ok, is_out = cells == "ok", cells.map(lambda told: str(told).startswith(LEFT_OUT))
-    print(
-        f"{is_ok.sum().sum()} ok, {is_out.sum().sum()} left out, {(~is_ok & ~is_out).sum().sum()} wrong"
-    )
-    return int((~is_ok & ~is_out).any(axis=None))
+    cells = table.drop(columns="chapter").set_index("number").fillna("not run")
+    print(cells.map(lambda told: told[:40]).to_string())
+    stands = cells.map(stand)
+    counts = stands.apply(lambda column: column.value_counts()).fillna(0).astype(int)
+    print(counts.to_string())
+    return int((stands == "wrong").any(axis=None))
+
+
+def stand(told):
+    """Of a cell: ok, left out, not run or wrong."""
+    known = (name for name in ("ok", LEFT_OUT, "not run") if told.startswith(name))
+    return next(known, "wrong")
 
 
 if __name__ == "__main__":

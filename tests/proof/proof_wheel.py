@@ -59,7 +59,11 @@ def _built(home: Path) -> Path:
     """The wheel of the checkout as it is."""
     home.mkdir(parents=True, exist_ok=True)
     source = Path(tempfile.mkdtemp()) / "source"
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".git", "runs", ".venv", "site"))
+    # of the checkout only what a wheel is made of
+    for name in ("playbook", "notebooks", "data"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
     build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
     subprocess.run([*build, "--wheel-dir", str(home), str(source)], check=True)
     return sorted(home.glob("playbook-*.whl"))[-1]

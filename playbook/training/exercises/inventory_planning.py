@@ -157,6 +157,8 @@ def _cash(shop: Store, aims: tuple[float, ...]) -> Series:
 def cash_for_service(shop: Store) -> float:
     panel, law, held = chapter_tables(shop)
     cash = inventory.service_cash(panel, law, held, aims=(0.95, 0.98))
+    if len(cash) < 2:
+        raise NotApplicable("training.stock_not_rising")
     return cash.stock_value.iloc[1] - cash.stock_value.iloc[0]
 
 

@@ -66,7 +66,10 @@ def _with_guests(shop: Store, *, known_only: bool = False) -> float:
 def join_factor(shop: Store) -> float:
     """How many times too high order totals are once joined to their lines."""
     measures = inflation(shop).set_index("measure")
-    return float(measures.loc["order totals joined to lines", "factor"])
+    factor = float(measures.loc["order totals joined to lines", "factor"])
+    if factor == 1:
+        raise NotApplicable("training.one_line_each")
+    return factor
 
 
 def _rows_per_order(shop: Store) -> float:
