@@ -103,7 +103,7 @@ def _channels(shop: Store) -> pd.DataFrame:
     )
     caused = pd.read_parquet(shop.folder / "truth" / "channels.parquet")
     caused = caused[["month", "channel", "first_orders"]]
-    kinds = shop.channels.select("channel", "kind").to_pandas()
+    kinds = shop.channels.select("channel", "kind").to_pandas().drop_duplicates("channel")
     rows = months.merge(caused, on=["month", "channel"], how="inner")
     return rows.merge(kinds, on="channel", how="left")
 
@@ -207,7 +207,8 @@ def cost(first: int, last: int) -> None:
 
 def _windows(rows: pd.DataFrame, seed: int) -> list[dict]:
     """Each channel's windows of three complete months, the newest first (back 0, 1, ...)."""
-    done = rows[rows["status"] == "complete"].sort_values("month")
+    done = rows[rows["status"] == "complete"].drop_duplicates(["channel", "month"])
+    done = done.sort_values("month")
     kinds = done[["channel", "kind"]].drop_duplicates()
     seen = SimpleNamespace(
         has=lambda _name: True,
