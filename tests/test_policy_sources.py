@@ -409,3 +409,22 @@ def test_refunds_hold_tax_where_one_of_them_gives_back_more_than_the_goods(
     booked = one(tmp_path / "s", "SELECT sum(amount) FROM '@refunds.parquet'")
     assert booked == (15 if is_with_tax else 16)
     assert any("tax" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sample", "header", "broken", "told"),
+    [
+        ("woocommerce-orders", "woocommerce_orders.csv", "Revenue", "Renevue", "N. Revenue"),
+        ("amazon-settlement", "amazon_settlement.txt", "order-id", "or-id", "order id"),
+    ],
+)
+def test_a_header_the_reading_needs_is_missed_by_name(
+    root, tmp_path, kind, sample, header, broken, told
+):
+    text = (root / "data/samples" / sample).read_text(encoding="utf-8")
+    path = tmp_path / sample
+    first, rest = text.split("\n", 1)
+    path.write_text(first.replace(header, broken) + "\n" + rest, encoding="utf-8")
+    with pytest.raises(PlaybookError, match="required columns are missing") as refused:
+        import_files(kind, [path], tmp_path / "store", salt=b"salt")
+    assert told.lower() in str(refused.value).lower()

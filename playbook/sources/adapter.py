@@ -213,7 +213,11 @@ class Delivery:
     # --- headers --------------------------------------------------------------------------------------------------
 
     def _check_headers(self) -> None:
-        missing = [w for w in self.wanted.values() if w.is_required and w.name not in self.at]
+        self.require_headers(*(w.name for w in self.wanted.values() if w.is_required))
+
+    def require_headers(self, *names: str) -> None:
+        """PlaybookError where the file lacks the header of one of these columns."""
+        missing = [self.wanted[name] for name in names if name not in self.at]
         if missing:
             tried = "; ".join(
                 say("sources.headers_tried", column=w.name, headers=", ".join(w.aliases))

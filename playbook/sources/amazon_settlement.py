@@ -266,7 +266,7 @@ ADAPTERS = (
             amount! money | amount
             total money | total-amount
             currency word | currency
-            order_id id | order-id
+            order_id! id | order-id
             adjustment id | adjustment-id
             shipment id | shipment-id
             marketplace word | marketplace-name

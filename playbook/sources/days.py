@@ -115,5 +115,7 @@ def said_far_off(con: duckdb.DuckDBPyConnection, days: str) -> list[str]:
     """A sentence where the last orders of a whole log lie far after all others; `days` is
     a query of day and n.
     """
-    n, last = far_after(con.execute(f"SELECT day, n FROM ({days}) ORDER BY 1").fetchall())
+    n, last = far_after(
+        con.execute(f"SELECT day, n FROM ({days}) WHERE day IS NOT NULL ORDER BY 1").fetchall()
+    )
     return [say("sources.orders_far_off", n=n, last=last)] if n else []

@@ -240,8 +240,10 @@ def _engine_errors(file: str) -> Iterable[None]:
     ) as error:
         if (limit := refused_by_engine(error, "")) is not None:
             raise limit from error
-        text = re.sub(r"\s+", " ", str(error)).strip()
-        text = re.sub(r"/[^ '\"]*/", "", text)[:160]
+        # an engine's stack and statement say nothing to a person
+        text = re.split(r"Stack Trace|\bLINE \d+:", str(error))[0]
+        text = re.sub(r"^(INTERNAL|Binder|Catalog|Parser) Error:\s*", "", text)
+        text = re.sub(r"/[^ '\"]*/", "", re.sub(r"\s+", " ", text)).strip()[:160]
         raise PlaybookError(
             "sources.file_unreadable", cause=text or type(error).__name__, file=file
         ) from error

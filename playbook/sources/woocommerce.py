@@ -27,6 +27,8 @@ def shape_orders(d: Delivery) -> None:
     """
     said = f"replace(lower({d.word('status')}), 'wc-', '')"
     status = status_of(d, said, STATES)
+    if not d.has("formatted"):
+        d.require_headers("net")
     sales = d.money("net") if d.has("net") else d.money("formatted")
     currency = "CAST(NULL AS VARCHAR)"
     if d.has("formatted"):

@@ -136,11 +136,11 @@ def damage(rng: random.Random, rows: list[list[str]]) -> bytes:
             rows.insert(rng.randrange(1, len(rows) + 1), list(rows[i]))
         elif kind == 2 and rows[i]:
             rows[i][rng.randrange(len(rows[i]))] = rng.choice(GARBAGE)
-        elif kind == 3:
+        elif kind == 3 and rows[0]:
             order = list(range(len(rows[0])))
             rng.shuffle(order)
             rows = [[r[j] if j < len(r) else "" for j in order] for r in rows]
-        elif kind == 4:
+        elif kind == 4 and rows[0]:
             j = rng.randrange(len(rows[0]))
             rows[0][j] = rng.choice(
                 ("", "Column", rows[0][rng.randrange(len(rows[0]))], rows[0][j].upper())
@@ -238,6 +238,9 @@ def _printed_total(path: Path, report: object) -> Decimal | None:
     )
     names = [c.strip().upper() for c in table[head]]
     at, name = names.index("TOTAL"), names.index("NAME")
+    # a header cut short is filled up by the importer; this reader does not follow it there
+    if any(len(row) > len(names) for row in table[head + 1 :]):
+        return None
     totals, orders, headed = Decimal(0), set(), set()
     for row in table[head + 1 :]:
         if len(row) != len(names) or row == table[head] or not any(c.strip() for c in row):
