@@ -484,7 +484,7 @@ def test_importing_twice_and_overlapping_extracts_in_any_order_end_in_the_same_b
     ]
 
 
-def test_an_order_cut_off_by_the_edge_of_an_extract_is_left_out_until_it_comes_whole(tmp_path):
+def test_an_order_cut_off_by_the_edge_of_an_extract_is_left_out_until_the_rest_comes(tmp_path):
     text = shopify(
         order(1, "10.00"), order(2, "30.00", ("A", "a", 1, "10.00"), ("B", "b", 1, "20.00"))
     )
@@ -492,7 +492,7 @@ def test_an_order_cut_off_by_the_edge_of_an_extract_is_left_out_until_it_comes_w
     (tmp_path / "cut.csv").write_text("\n".join(lines[:-1]) + "\n")
     (tmp_path / "tail.csv").write_text("\n".join([lines[0], lines[-1]]) + "\n")
     (tmp_path / "whole.csv").write_text(text)
-    load(tmp_path / "cut.csv", tmp_path / "tail.csv", into=tmp_path / "s")
+    load(tmp_path / "cut.csv", into=tmp_path / "s")
     assert rows(tmp_path / "s", "SELECT order_id FROM '@orders.parquet'") == [("#1",)]
     reasons = dict(
         rows(tmp_path / "s", "SELECT reason, sum(amount) FROM '@import_ledger.parquet' GROUP BY 1")

@@ -446,11 +446,11 @@ def test_at_most_eight_personas_are_tried(monkeypatch):
 
 
 def test_the_range_of_a_persona_holds_nine_resamples_in_ten(monkeypatch):
-    drawn = np.linspace(0, 1, 101)[:, None]
+    drawn = np.linspace(0.5, 1.5, 101)[:, None]
     monkeypatch.setattr(personas, "number_of_classes", lambda *_a, **_k: fits_of(1.0))
     monkeypatch.setattr(personas, "class_stability", lambda *_a, **_k: (np.ones(1), drawn))
     row = personas.personas(*shop_of(people(200, [1.0], TASTES[:1], 5)[0])).described.iloc[0]
-    assert (row["low"], row["high"]) == (pytest.approx(0.05), pytest.approx(0.95))
+    assert (row["low"], row["high"]) == (pytest.approx(0.55), pytest.approx(1.45))
 
 
 @pytest.mark.parametrize(
@@ -474,11 +474,11 @@ def test_price_bands_of_personas_are_fifths():
     bought = pd.DataFrame({"price": np.arange(1.0, 102.0)})
     bands = personas.with_price_band(bought).to_pandas()["price_band"]
     assert sorted(set(bands)) == [
-        "1: up to 21.00",
-        "2: up to 41.00",
-        "3: up to 61.00",
-        "4: up to 81.00",
-        "5: above 81.00",
+        "price band 1, up to 21.00",
+        "price band 2, up to 41.00",
+        "price band 3, up to 61.00",
+        "price band 4, up to 81.00",
+        "price band 5, above 81.00",
     ]
 
 

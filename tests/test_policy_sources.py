@@ -414,7 +414,7 @@ def test_refunds_hold_tax_where_one_of_them_gives_back_more_than_the_goods(
 @pytest.mark.parametrize(
     ("kind", "sample", "header", "broken", "told"),
     [
-        ("woocommerce-orders", "woocommerce_orders.csv", "Revenue", "Renevue", "N. Revenue"),
+        ("woocommerce-orders", "woocommerce_orders.csv", "Revenue", "Renevue", "n revenue"),
         ("amazon-settlement", "amazon_settlement.txt", "order-id", "or-id", "order id"),
     ],
 )

@@ -82,7 +82,7 @@ def test_the_sentences_say_whether_the_past_led_one_to_expect_it_and_compare_no_
             return sentences(pack, pack.decisions())
 
     card = {"metric": ["net_revenue"], "actual": [1000.0]}
-    card |= {"usual_low": [400.0], "usual_high": [900.0]}
+    card |= {"usual_low": [400.0], "usual_high": [900.0], "lower": [300.0], "upper": [1100.0]}
     why = {
         "driver": ["orders", "aov"],
         "contribution": [120.0, -20.0],
@@ -90,9 +90,10 @@ def test_the_sentences_say_whether_the_past_led_one_to_expect_it_and_compare_no_
         "is_news": [True, False],
     }
     first, second, _ = told(card, why)
-    assert first.endswith("; that is above what its own past leads one to expect (400 to 900).")
+    assert first.endswith("; that is above its usual range (400 to 900), as one month in ten is.")
     assert second.endswith("; Orders moved further than its own past leads one to expect.")
-    assert told(card, why, "zh")[0].endswith("；高于按历史推算的范围（400 至 900）。")
+    assert told(card, why, "zh")[0].endswith("；高于通常范围（400 至 900），十个月中约有一个月如此。")
+    assert "it is flagged" in told(card | {"upper": [950.0]}, why)[0]
     assert "too short" in told(card | {"usual_low": [None], "usual_high": [None]}, why)[0]
     first, second, _ = told(card, why, is_partial=True)
     assert "not compared" in first and "%" not in first and "when the month is over" in second

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from playbook.chapters.registry import room_facts
 from playbook.measures.metrics import METRICS
 from playbook.messages import PACKAGE, label, language, say
 from playbook.runs.columns import heading
@@ -39,6 +40,9 @@ CODES = {
     "action": "actions",
     "confidence": "confidence",
     "gate": "gates",
+    # of two decisions that clash
+    "first": "actions",
+    "second": "actions",
 }
 STATES = ("status", "flag", "verdict", "dimension", "kind", "trend")
 
@@ -99,7 +103,7 @@ def decision_text(row: Mapping[str, Any]) -> dict[str, str]:
     action = label("actions", str(row["action"]))
     if language() == "zh":  # a Chinese action names what it is done to
         action += label("subjects", str(row["subject_type"]))
-    subject = " · ".join(filter(None, (str(row.get("subject") or ""), row.get("titles"))))
+    subject = " · ".join(filter(None, (_subject(row), row.get("titles"))))
     return {
         "who": label("roles", str(row.get("owner_role") or "")),
         "what": say("runs.decision", action=action, subject=subject),
@@ -108,6 +112,15 @@ def decision_text(row: Mapping[str, Any]) -> dict[str, str]:
         "why": _why(row),
         "expected": f"{effect} {row.get('effect_unit') or ''}".strip() if effect else "",
     }
+
+
+def _subject(row: Mapping[str, Any]) -> str:
+    """What a decision is about; a value segment by its name in the language in use."""
+    subject = str(row.get("subject") or "")
+    if row.get("subject_type") != "segment" or language() == "en":
+        return subject
+    names = {one["segment"]: one["segment_cn"] for one in room_facts("segmentation")["segments"]}
+    return names.get(subject, subject)
 
 
 def _why(row: Mapping[str, Any]) -> str:

@@ -375,7 +375,8 @@ def nudge_list(first: Table, customer_days: Table, *, as_of: date, day: float) -
     if np.isnan(day):
         return empty("cohort_retention.nudge_list")
     waiting = _waiting(first, customer_days, as_of, day).select("customer_id")
-    people = waiting.distinct().order_by("customer_id").to_pandas()
+    people = waiting.group_by("customer_id").aggregate(n=_.count()).order_by("customer_id")
+    people = people.select("customer_id").to_pandas()
     return people.assign(arm=arms(people.customer_id, NUDGE_HELD_OUT))
 
 

@@ -13,7 +13,7 @@ from pandas import DataFrame, Series
 
 from playbook.chapters.registry import chapter
 from playbook.decisions import decision_rows, propose
-from playbook.messages import say
+from playbook.messages import label, say
 from playbook.tables import frame_of, returns
 
 __all__ = [
@@ -244,8 +244,8 @@ def _off_the_shelf(wanted: DataFrame, leaving: DataFrame) -> list[tuple]:
             if both := sorted(set(kept.sku) & set(out.sku)):
                 told = say(
                     "monthly_review.leave_off",
-                    first=first,
-                    second=second,
+                    first=label("actions", first),
+                    second=label("actions", second),
                     n=len(both),
                 )
                 about = ("sku", ", ".join(both), first, second, f"{room}, {shelf}")

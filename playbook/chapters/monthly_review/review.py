@@ -14,6 +14,7 @@ from pandas import DataFrame, Series
 
 from playbook.chapters.monthly_review.usual import (
     LEAST_MONTHS,
+    OUTSIDE,
     control_limits,
     driver_months,
     spread,
@@ -36,7 +37,6 @@ __all__ = [
 
 TREE = ("sessions", "cvr_sessions", "units_per_order", "revenue_per_unit")
 SHORT_TREE = ("orders", "units_per_order", "revenue_per_unit")
-OUTSIDE = 0.0027  # share of a normal distribution beyond three sigmas
 LEAST_DAYS = 60  # days of misses below which a day has no limits
 MOST_REACHED = 1.2  # a kpi counts for no more than this share of its target
 DAY_METRICS = ("orders", "revenue", "sessions")
@@ -241,12 +241,14 @@ def _driver_limits(chart: DataFrame, month: str, days: DataFrame | None) -> Data
     from scipy.stats import t as student
 
     rows = {}
+    # the drivers are looked at together: any of them is news by chance in one month of twenty
+    outside = OUTSIDE / chart.metric.nunique()
     if days is not None and len(days):
         for driver, months in driver_months(days, month).items():
             past = months.miss[months.index < month]
             if driver in set(chart.metric) and len(past) >= LEAST_MONTHS:
                 sigma, n = spread(past, months.is_late[months.index < month])
-                reach = sigma * student.ppf(1 - OUTSIDE / 2, n)
+                reach = sigma * student.ppf(1 - outside / 2, n)
                 ends = np.exp([0, -reach, reach]) * months.expected[month]
                 rows[driver] = (*ends, sigma)
     columns = ["centre", "lower", "upper", "sigma"]

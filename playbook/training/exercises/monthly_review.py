@@ -200,7 +200,9 @@ def still_filling(shop: Store) -> set[str]:
 
 
 def _all_but_one(shop: Store) -> set[str]:
-    return set(sorted(still_filling(shop))[:-1])
+    """What someone names who acts on one of them; a ValueError where there is but one."""
+    first, *others, _acted_on = sorted(still_filling(shop))
+    return {first, *others}
 
 
 def _acts_on_some(shop: Store, answer: set[str]) -> bool:
