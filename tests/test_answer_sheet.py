@@ -134,3 +134,11 @@ def test_blank_lines_count_as_empty_rows(published):
     folder, ids = published
     told = read(folder, sheet((ids["raise"], "changed", "", "7", "")) + "\n,,,,\n")
     assert (told["rows"], told["read"], told["empty"]) == (3, 1, 2)
+
+
+def test_commas_in_the_headings_of_a_sheet_of_semicolons_refuse_nothing(published):
+    folder, ids = published
+    head = "decision_id;status;done_on;done_size;note;expected, low"
+    text = f"{head}\n{ids['raise']};changed;;12,5;a, b, c;1,0\n"
+    assert read(folder, text)["read"] == 1
+    assert answers(folder / "runs/corner").done_size.tolist() == [12.5]

@@ -24,6 +24,7 @@ from pandas import DataFrame, Series
 
 from playbook.measures.ad_spend import SpendLog
 from playbook.messages import read_yaml
+from playbook.methods.proportions import Z90
 
 if TYPE_CHECKING:
     from playbook.store import Store
@@ -43,7 +44,6 @@ __all__ = [
 RECENT_MONTHS = 3
 #: new customers of the window below which no cost of one is judged
 LEAST_NEW = 30
-Z90 = 1.6448536269514722
 
 
 def caused_shares(shop: Store) -> DataFrame:

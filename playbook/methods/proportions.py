@@ -27,6 +27,10 @@ __all__ = [
 ]
 
 
+#: the two-sided standard normal quantile of 90 %
+Z90 = 1.6448536269514722
+
+
 def quantile_of_normal(level: float) -> float:
     """The two-sided standard normal quantile of a confidence level: 1.96 for .95.
 

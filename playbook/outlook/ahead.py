@@ -165,14 +165,10 @@ def _promotion_days(shop: Store, first: pd.Timestamp) -> tuple[float, float]:
     """Days under a promotion in the month a year before, and in the month itself; both
     missing where the shop keeps no promotions, the former before the log.
     """
-    if not shop.has("promotions"):
-        return np.nan, np.nan
-    plan = shop.promotions.select("starts_on", "ends_on").to_pandas()
-    starts, ends = (pd.to_datetime(plan[name]) for name in ("starts_on", "ends_on"))
 
     def days(start: pd.Timestamp) -> float:
         month = pd.date_range(start, start + pd.offsets.MonthEnd(0))
-        return float(sum(((starts <= day) & (ends >= day)).any() for day in month))
+        return float(_under_promotion(shop, pd.Series(month)).sum())
 
     is_known = shop.observed_from is not None and (first - YEAR).date() >= shop.observed_from
     return (days(first - YEAR) if is_known else np.nan), days(first)

@@ -30,6 +30,7 @@ __all__ = ["ANSWERS", "COLUMNS", "checked_answers", "read_sheet"]
 
 ANSWERS = ("proposed", "accepted", "changed", "declined", "done")
 COLUMNS = ["decision_id", "status", "done_on", "done_size", "note"]
+NEEDED = {"decision_id", "status"}
 DELIMITERS = (",", ";", "\t")
 FIRST_ROW = 2  # the first row below the names, as a sheet counts
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -56,7 +57,7 @@ def read_sheet(path: Path) -> DataFrame:
         ) from None
     for name, frame in sheets.items():
         frame.columns = [column_named(str(c), COLUMNS) for c in frame.columns]
-        if {"decision_id", "status"} <= set(frame.columns):
+        if set(frame.columns) >= NEEDED:
             if twice := [c for c in COLUMNS if list(frame.columns).count(c) > 1]:
                 raise PlaybookError(
                     "runs.answer_column_twice",
@@ -82,15 +83,15 @@ def _read_book(path: Path) -> dict[str, DataFrame]:
 
 
 def _read_csv(path: Path) -> dict[str, DataFrame]:
-    """The file under each delimiter. PlaybookError where a row
-    has more cells than there are names: which of them is the size, nobody knows.
+    """The file under each delimiter. PlaybookError where one gives the columns asked for
+    and a row has more cells than there are names: which of them is the size, nobody knows.
     """
     text = _decoded(path.read_bytes())
     frames = {}
     for delimiter in DELIMITERS:
         names, *rows = [*csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)] or [[]]
         wide = [n for n, row in enumerate(rows, FIRST_ROW) if len(row) > len(names)]
-        if wide and len(names) > 1:
+        if wide and {column_named(name, COLUMNS) for name in names} >= NEEDED:
             raise PlaybookError(
                 "runs.answer_row_wide",
                 file=path,

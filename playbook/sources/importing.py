@@ -242,7 +242,7 @@ def _engine_errors(file: str) -> Iterable[None]:
             raise limit from error
         # an engine's stack and statement say nothing to a person
         text = re.split(r"Stack Trace|\bLINE \d+:", str(error))[0]
-        text = re.sub(r"^(INTERNAL|Binder|Catalog|Parser) Error:\s*", "", text)
+        text = text.removeprefix("INTERNAL Error: ")
         text = re.sub(r"/[^ '\"]*/", "", re.sub(r"\s+", " ", text)).strip()[:160]
         raise PlaybookError(
             "sources.file_unreadable", cause=text or type(error).__name__, file=file

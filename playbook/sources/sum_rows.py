@@ -94,13 +94,7 @@ def take_off_all_places(d: Any) -> None:
         WHERE n_others > 0 AND (is_named AND NOT is_sum OR NOT is_named AND is_sum
               AND n_others >= {LEAST_OTHERS} AND n_skus >= {LEAST_SKUS} AND n_values >= {LEAST_SKUS})
         ORDER BY 1""").fetchall()
-    if open_ones:
-        raise PlaybookError(
-            "sources.sum_or_place",
-            label=open_ones[0][0],
-            file=d.sheet.path.name,
-            rows=open_ones[0][1],
-        )
+    _refuse_first(d, "sources.sum_or_place", open_ones)
     for place, n, units in d.con.execute(
         "SELECT location, n, units FROM places WHERE is_named AND is_sum AND n_others > 0 ORDER BY 1"
     ).fetchall():
@@ -118,10 +112,10 @@ def _refuse_open_ones(d: Any) -> None:
         "SELECT label, n_rows FROM suspects WHERE NOT is_named AND NOT is_bare AND n_days >= 2 "
         "AND (n_values = 1 OR n_values < n_days / 4) AND n_measures < 3 ORDER BY label"
     ).fetchall()
-    if open_ones:
-        raise PlaybookError(
-            "sources.sum_or_campaign",
-            label=open_ones[0][0],
-            file=d.sheet.path.name,
-            rows=open_ones[0][1],
-        )
+    _refuse_first(d, "sources.sum_or_campaign", open_ones)
+
+
+def _refuse_first(d: Any, message: str, open_ones: list[tuple[str, int]]) -> None:
+    """PlaybookError naming the first of the labels (with its rows) that may be a sum or not."""
+    for label, rows in open_ones[:1]:
+        raise PlaybookError(message, label=label, file=d.sheet.path.name, rows=rows)

@@ -211,6 +211,9 @@ class Lesson:
             return self._reply(number, "noted", told)
         try:
             expected = read(exercise.form, self._value(exercise))
+        except NotApplicable as reason:
+            return self._not_applicable(number, reason)
+        try:
             given = self._read(exercise, expected, answer)
             is_right = self._is_right(exercise, expected, given)
         except NotApplicable as reason:

@@ -153,9 +153,7 @@ def price(shop: Store, sku: str) -> Question:
     """
     _needs(shop, "order_lines.sku", "products.unit_cost")
     at = {"as_of": shop.as_of, "products": shop.get("products")}
-    panel = demand_panel.demand_panel(shop.sku_days, **at)
-    calendar = {name: shop.get(name) for name in ("prices", "promotions")}
-    panel = price_moves.with_prices(panel, **calendar)
+    panel = _panel(shop)
     prices, lines = shop.get("prices"), shop.sales_lines
     told = pricing.elasticities(
         panel, prices=prices, sales_lines=None if prices is not None else lines
@@ -195,9 +193,7 @@ def service(shop: Store, *, review_days: int = 7) -> Question:
     """
     _needs(shop, "order_lines.sku", "stock", "products.unit_cost")
     products = shop.get("products")
-    panel = demand_panel.demand_panel(shop.sku_days, as_of=shop.as_of, products=products)
-    calendar = {name: shop.get(name) for name in ("prices", "promotions")}
-    panel = price_moves.with_prices(panel, **calendar)
+    panel = _panel(shop)
     law = demand_panel.demand_law(panel)
     held = supply.supply(
         shop.stock,
@@ -237,6 +233,13 @@ def service_of(
     return Question(
         say("whatif.ask_service"), "share", 0.95, *SERVICE, "07: aim_a, aim_b, aim_c", answer
     )
+
+
+def _panel(shop: Store) -> demand_panel.DemandPanel:
+    """The weeks of the goods with their prices, as chapters 07 and 10 make them."""
+    at = {"as_of": shop.as_of, "products": shop.get("products")}
+    calendar = {name: shop.get(name) for name in ("prices", "promotions")}
+    return price_moves.with_prices(demand_panel.demand_panel(shop.sku_days, **at), **calendar)
 
 
 def _needs(shop: Store, *names: str) -> None:

@@ -41,7 +41,7 @@ from playbook.methods.attribution import (
     rule_credits,
     transition_counts,
 )
-from playbook.methods.proportions import wilson
+from playbook.methods.proportions import Z90, wilson
 from playbook.store import expression
 from playbook.tables import empty, returns, schema
 
@@ -62,7 +62,6 @@ __all__ = [
     "channel_headline",
 ]
 
-Z90 = 1.6448536269514722
 # channels one does not simply buy; content and live count even where they are paid
 OWNED = ("content", "live")
 UNPAID = (

@@ -15,13 +15,13 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from playbook.measures.acquisition import LEAST_NEW
+from playbook.methods.proportions import Z90
 from playbook.tables import frame_of, returns
 
 __all__ = ["FLOORS", "combined"]
 
 #: systematic error of each method, share of the mean of the readings
 FLOORS = {"account": 0.5, "response": 0.2, "geo": 0.1}
-Z90 = 1.6448536269514722
 
 
 @returns("channel_roi.combined")

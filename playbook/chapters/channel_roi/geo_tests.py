@@ -20,6 +20,7 @@ from playbook.chapters.channel_roi.media_model import MediaWeeks
 from playbook.chapters.channel_roi.media_regions import regional_spend
 from playbook.measures.ad_spend import Table
 from playbook.messages import say
+from playbook.methods.proportions import Z90
 from playbook.methods.response import GeoResult
 from playbook.methods.synthetic_control import compare, detectable
 from playbook.store import expression
@@ -27,7 +28,6 @@ from playbook.tables import empty, frame_of, returns, schema
 
 __all__ = ["geo_evidence", "geo_plan", "geo_readings"]
 
-Z90 = 1.6448536269514722
 # of daily sales by region before a test; more would dilute today's pattern
 HISTORY_DAYS = 182
 # of history a plan is tried out on: windows from every season, where there is a year

@@ -179,7 +179,6 @@ class _Competition:
         self.channels = np.unique(channel.to_numpy(str), return_inverse=True) if is_known else None
         self.losses: list[dict] = []
         self.bands: list[DataFrame] = []
-        self._grouped: dict = {}
 
     def predict(self, past: DataFrame, origin: Timestamp) -> tuple:
         """The origin, histories as of then with expected money per purchase (`each`),
@@ -195,17 +194,17 @@ class _Competition:
         )
         spend = fit_spend(shop_past.spend_rows(self.models.at(learnt, origin)), engine="own")
         each = expected_spend(spend, shop_past.spend_rows(table))
-        return origin, table.assign(each=each), purchases
+        return origin, table.assign(each=each), purchases, self._groups(table)
 
     def compare(self, forecast: tuple, future: DataFrame, horizon: int) -> DataFrame:
         """One row per model, measure, kind and subject: what was forecast, what came."""
-        origin, table, purchases = forecast
+        origin, table, purchases, groups = forecast
         ids, n = table.customer_id.to_numpy(), len(self.customers)
         who, is_order = future.customer_id.to_numpy(), future.orders.to_numpy() > 0
         actual = np.bincount(who[is_order], minlength=n)[ids].astype(float)
         money = np.bincount(who, future.money.fillna(0).to_numpy(), minlength=n)[ids]
         sizes = {"each": table.each, "actual": actual, "money": money}
-        judged, groups, parts = self.is_judged[ids], self._groups(origin, table), []
+        judged, parts = self.is_judged[ids], []
         for model, expected in purchases[horizon].items():
             expected = expected.to_numpy(float)
             customers = DataFrame(sizes | {"expected": expected})
@@ -217,19 +216,17 @@ class _Competition:
                 self.bands.append(shop_past.count_by_band(*came).assign(**key))
         return pd.concat(parts, ignore_index=True)
 
-    def _groups(self, origin: Timestamp, table: DataFrame) -> dict[str, tuple[ndarray, ndarray]]:
+    def _groups(self, table: DataFrame) -> dict[str, tuple[ndarray, ndarray]]:
         """Kind -> names, and each customer's place in them: judged customers by month
-        of first order, all by channel. The same for every horizon of an origin.
+        of first order, all by channel.
         """
-        if origin not in self._grouped:
-            ids = table.customer_id.to_numpy()
-            months, code = shop_past.month_codes(table.first_on)
-            groups = {"cohort": (months, np.where(self.is_judged[ids], code, -1))}
-            if self.channels is not None:
-                names, places = self.channels
-                groups["channel"] = names, places[ids]
-            self._grouped = {origin: groups}
-        return self._grouped[origin]
+        ids = table.customer_id.to_numpy()
+        months, code = shop_past.month_codes(table.first_on)
+        groups = {"cohort": (months, np.where(self.is_judged[ids], code, -1))}
+        if self.channels is not None:
+            names, places = self.channels
+            groups["channel"] = names, places[ids]
+        return groups
 
 
 def played_windows(backtest: LtvBacktest, *, max_horizon_days: int = 91) -> DataFrame:
