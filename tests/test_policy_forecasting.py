@@ -259,6 +259,14 @@ def test_growth_and_trend_are_means_of_four_corners():
     assert season.level_path(cleaned, 20)[0] == pytest.approx(np.average(amounts, weights=weight))
 
 
+def test_a_shop_closed_for_years_keeps_the_level_it_had():
+    amounts = np.r_[np.full(20, 100.0), np.zeros(3000)]
+    index = np.r_[np.ones(20), np.zeros(3000)]
+    cleaned = season.Cleaned(amounts, index, np.ones(2), np.ones(2), None)
+    assert season.level_path(cleaned, 12) == pytest.approx([100.0, 100.0])
+    assert season.trend_path(cleaned, 12) == pytest.approx([100.0, 100.0])
+
+
 def test_growth_needs_five_quarters():
     assert season.growth_path(np.arange(1.0, 15.0), 12, 1) is None
     assert season.growth_path(np.arange(1.0, 16.0), 12, 1) is not None

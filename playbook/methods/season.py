@@ -214,6 +214,13 @@ def _adjusted(amounts: ndarray, index: ndarray) -> tuple[ndarray, ndarray]:
     return np.where(is_open, amounts / np.where(is_open, index, 1.0), 0.0), is_open
 
 
+def _age(is_open: ndarray) -> ndarray:
+    """Periods from each period to the newest open one: after a long pause a weight by the
+    age alone would be nothing everywhere.
+    """
+    return np.maximum(np.flatnonzero(is_open)[-1] - np.arange(len(is_open)), 0)
+
+
 def trend_path(cleaned: Cleaned, year: int) -> ndarray:
     """Level and damped slope of the season-adjusted series, on its season; NaN with
     fewer than three periods.
@@ -222,7 +229,7 @@ def trend_path(cleaned: Cleaned, year: int) -> ndarray:
     steps = np.arange(1, len(cleaned.future_index) + 1)
     if is_open.sum() < 3:
         return np.full(len(steps), np.nan)
-    age = np.arange(len(adjusted))[::-1]
+    age = _age(is_open)
     paths = []
     for memory, damping in CORNERS:
         weight = np.power(1 - 2 / (max(memory * year, 2) + 1), age) * is_open
@@ -236,9 +243,10 @@ def level_path(cleaned: Cleaned, year: int) -> ndarray:
     without any slope.
     """
     adjusted, is_open = _adjusted(cleaned.amounts, cleaned.index)
-    weight = np.power(1 - 2 / (max(year / 4, 2) + 1), np.arange(len(adjusted))[::-1]) * is_open
-    mean = (weight * adjusted).sum() / weight.sum() if weight.sum() > 0 else np.nan
-    return mean * cleaned.future_index
+    if not is_open.any():
+        return np.full(len(cleaned.future_index), np.nan)
+    weight = np.power(1 - 2 / (max(year / 4, 2) + 1), _age(is_open)) * is_open
+    return (weight * adjusted).sum() / weight.sum() * cleaned.future_index
 
 
 def model_paths(

@@ -11,6 +11,7 @@ import pandas as pd
 from ibis import Table, Value, _
 from pandas import DataFrame, Timestamp
 
+from playbook.chapters.customer_journey import parcels
 from playbook.measures.ad_spend import read_extract
 from playbook.measures.metrics import months_back
 from playbook.measures.odd_buyers import BURST_ORDERS, LIMITS, YEAR
@@ -28,8 +29,6 @@ __all__ = ["breakdown", "daily", "odd_buyers_table", "risk_indicators"]
 #: months over which a sku's pace of sale is taken
 PACE_MONTHS = 6
 RISK_MONTHS = 13
-#: an order in one of these is on its way or has arrived
-SENT = ("paid", "shipped", "done")
 
 
 @returns("start_here.breakdown")
@@ -244,7 +243,7 @@ def risk_indicators(shop: Store) -> DataFrame:
     lines = in_months(shop.sales_lines, "ordered_on", months)
     parts = {"cancelled share": _by_month(orders, (_.status == "cancelled").mean())}
     if shop.has("orders.promised_at") and shop.has("orders.delivered_at"):
-        parts["late share"] = _late_share(shop, orders)
+        parts["late share"] = _late_share(shop, months)
     for name, key in (
         ("sku", "sku"),
         ("channel", "channel"),
@@ -257,7 +256,10 @@ def risk_indicators(shop: Store) -> DataFrame:
     if shop.has("refunds"):
         parts |= _refund_shares(shop, months)
     parts["customer-days with five orders or more"] = _bursts(orders)
-    frames = [part.to_pandas().assign(indicator=name) for name, part in parts.items()]
+    frames = [
+        (part if isinstance(part, DataFrame) else part.to_pandas()).assign(indicator=name)
+        for name, part in parts.items()
+    ]
     table = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
     table = table[table.amount.notna()].sort_values(["indicator", "month"], ignore_index=True)
     return table[["indicator", "month", "amount", "n"]]
@@ -269,13 +271,13 @@ def _by_month(rows: Table, amount: Value, n: Value | None = None) -> Table:
     return by_month.order_by("month")
 
 
-def _late_share(shop: Store, orders: Table) -> Table:
-    """Share of the orders promised by now that came on a later day or not at all."""
-    promised, came = (shop.local(orders[name]) for name in ("promised_at", "delivered_at"))
-    end = ibis.literal(shop.as_of_end)
-    is_due = (orders.promised_at < end) & orders.status.isin(SENT)
-    is_late = (came.date() > promised.date()) | orders.delivered_at.isnull()
-    return _by_month(orders, (is_due & is_late).sum() / is_due.sum().nullif(0))
+def _late_share(shop: Store, months: list[str]) -> DataFrame:
+    """Share of the parcels promised in each month that came on a later day, or not at all
+    by now: chapter 08's own figure.
+    """
+    table = parcels.late_months(parcels.on_shop_days(shop), as_of=shop.as_of)
+    table = table.rename(columns={"share": "amount", "due": "n"})
+    return table.loc[table.month.isin(months), ["month", "amount", "n"]]
 
 
 def _top_share(lines: Table, key: str) -> Table:
