@@ -140,7 +140,9 @@ def shares_in_range(month: Month) -> Iterator[str]:
 
 def no_infinite_number(month: Month) -> Iterator[str]:
     """No infinite number in any table, no `nan` in a sentence."""
-    own = month.own_names() | {"nan", "None"}
+    names = month.own_names()
+    own = names | {"nan", "None"}
+    absent = "|".join(w for w in ("nan", "inf", "NaT", "None", "<NA>") if w not in names)
     kept = {n: getattr(month, n) for n in ("decisions", "headline", "predictions")}
     for name, table in {**month.tables, **kept}.items():
         for column in table.columns:
@@ -153,7 +155,7 @@ def no_infinite_number(month: Month) -> Iterator[str]:
                 told = told[
                     [not set(re.split("[“”]?, [“”]?", text.strip("“”"))) <= own for text in told]
                 ]
-                is_bad = told.str.contains(r"(?<![\w-])(?:nan|inf|NaT|None|<NA>)(?![\w-])")
+                is_bad = told.str.contains(rf"(?<![\w-])(?:{absent})(?![\w-])")
                 if is_bad.any():
                     yield f"{name}.{column} says {told[is_bad].iloc[0][:90]!r}"
 

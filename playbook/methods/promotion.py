@@ -183,7 +183,7 @@ def baseline(
     for step in range(20):
         mean = fitted(known_x)
         # noisier days than Poisson let the ridge speak louder
-        if step == settled:
+        if step == settled and len(target):
             spread = max(
                 float((np.square(target - mean) / np.maximum(mean, 0.1)).mean()),
                 1.0,

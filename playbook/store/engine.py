@@ -21,7 +21,15 @@ from playbook.store.write import quoted
 
 __all__ = ["first_line", "guarded", "local_engine", "memory_limit", "refused_by_engine"]
 
-ASKED = ("execute", "to_pyarrow", "to_pyarrow_batches", "raw_sql", "create_table", "create_view", "table")
+ASKED = (
+    "execute",
+    "to_pyarrow",
+    "to_pyarrow_batches",
+    "raw_sql",
+    "create_table",
+    "create_view",
+    "table",
+)
 #: packages of drivers; every error of theirs is the server's
 DRIVERS = ("psycopg", "pyspark", "py4j", "snowflake", "google", "databricks", "trino", "pymysql")
 UNITS = {"": 1, "K": 1, "M": 2, "G": 3, "T": 4}

@@ -144,12 +144,17 @@ def main() -> int:
     asked.add_argument("--from", type=int, default=0, dest="first", help="their first seed")
     asked.add_argument("--seconds", type=float, default=1e9, help="start no shop after so many")
     asked.add_argument("--here", action="store_true", help="notebooks in this process")
-    asked.add_argument("--bare", action="store_true", help="and no drawing saved")
+    asked.add_argument(
+        "--bare", action="store_true", help="and no drawing saved, nor drawn again for phones"
+    )
     given = asked.parse_args()
     if given.bare:
         from matplotlib.figure import Figure
 
+        from playbook.runs import narrow, results
+
         Figure.savefig = _not_saved
+        narrow.narrow = results.Results._for_a_phone = _not_saved
     print(f"{'kind':30s} {' '.join(CHAPTERS)}", flush=True)
     wrong, began = 0, time.perf_counter()
     seeds = range(given.first, given.first + given.random)
@@ -165,7 +170,7 @@ def main() -> int:
         for line in [*told["rules"], *said]:
             print(f"    {line}", flush=True)
         wrong += not is_right
-    print(f"{wrong} kinds are not right")
+    print(f"{wrong} are not right")
     return min(wrong, 100)
 
 

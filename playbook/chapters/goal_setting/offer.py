@@ -61,7 +61,7 @@ def market_place(shop: Store, results: Results, own: OwnSales | None, *, seed: i
             lines,
             **about,
         )
-        if growth is not None and growth["n_months"].iloc[0] == 12:
+        if growth is not None and growth["n_months"].eq(12).any():
             own_year = growth.rename(columns={"revenue": "amount"})
         kept = market.like_for_like(lines, as_of=shop.as_of)
         growth = results.attempt(
@@ -141,9 +141,15 @@ def models(
         return None
     orders = None if own is None else shop.sales_orders
     known = business.own_basket(orders, as_of=shop.as_of)
+    basket = basket or known["basket"]
+    if not basket:
+        offers = (business.typical_price, shop.get("competitors"))
+        basket = results.attempt("business_models", *offers, owner_role="general manager")
+    if basket is None:
+        return None
     return business.business_models(
         shop.business_models,
-        basket=basket or known["basket"] or business.typical_price(shop.get("competitors")),
+        basket=basket,
         orders_per_customer=orders_per_customer or known["orders_per_customer"],
         measured=_measured_cost(shop, own),
         **business.order_rates(shop.get("cost_rates"), as_of=shop.as_of),

@@ -243,32 +243,33 @@ def price_mix(lines: Table, *, as_of: dt.date, months: int = 12) -> DataFrame:
       categories; they sum to it
     - n_months, basis: what was compared
 
+    A period without sales has no mean, and neither change nor parts.
+
     same_mix holds each category's share of units at the mean of both periods (Bennet's
     decomposition, 1920), so neither period's mix is favoured. A mean may rise while
     every category's falls (Simpson 1951): then `mix` carries the rise.
     """
     rows, compared = _compared(lines, as_of, months)
     sums = {"units": total("quantity"), "revenue": total("revenue")}
-    wide = sums_by(
-        rows,
-        "category",
-        "is_now",
-        **sums,
+    sold = sums_by(rows, "category", "is_now", **sums)
+    units, revenue = (
+        sold.pivot(index="category", columns="is_now", values=name)
+        .reindex(columns=[False, True])
+        .fillna(0.0)
+        for name in sums
     )
-    wide = wide.pivot(index="category", columns="is_now").fillna(0.0)
-    units, revenue = (wide[name].reindex(columns=[False, True], fill_value=0.0) for name in sums)
     share = units / units.sum()
     price = revenue / units.where(units > 0)
     # a category sold in one period only changes the mix, not the price
     price = price.bfill(axis=1).ffill(axis=1)
-    before, after = (share * price).sum()
-    same_mix = (share.mean(axis=1) * (price[True] - price[False])).sum()
+    before, after = (share * price).sum(min_count=1)
+    same_mix = (share.mean(axis=1) * (price[True] - price[False])).sum(min_count=1)
     row = {
         "before": before,
         "after": after,
         "change": after - before,
         "same_mix": same_mix,
-        "mix": (price.mean(axis=1) * (share[True] - share[False])).sum(),
+        "mix": (price.mean(axis=1) * (share[True] - share[False])).sum(min_count=1),
         **compared,
     }
     return DataFrame([row])
