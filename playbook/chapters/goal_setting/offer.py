@@ -114,7 +114,14 @@ def people(
         section="value_proposition",
         owner_role="category head",
     ):
-        return personas.survey_personas(shop.survey, by=by, pain=pain)
+        return results.attempt(
+            "value_proposition",
+            personas.survey_personas,
+            shop.survey,
+            by=by,
+            pain=pain,
+            owner_role="category head",
+        )
     return None
 
 
