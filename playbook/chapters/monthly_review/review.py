@@ -101,7 +101,7 @@ def _better(metric: str) -> int:
 
 def _flags(card: DataFrame) -> np.ndarray:
     """Is the figure outside its limits, and is that good? Of the others: is it in its
-    usual range (four months of five are), or outside it?
+    usual range (four months of five are), or beyond it and still within its limits?
     """
     # limits nobody knows are passed by nothing
     with np.errstate(invalid="ignore"):
@@ -111,7 +111,7 @@ def _flags(card: DataFrame) -> np.ndarray:
     flags = {
         "too early": card.status != "complete",
         "no history": card.upper.isna(),
-        "unusual": (moved == 0) & is_outside_range,
+        "within limits": (moved == 0) & is_outside_range,
         "usual": moved == 0,
         "better": good > 0,
         "worse": good < 0,
