@@ -163,10 +163,11 @@ def test_a_closed_month_is_closed_and_so_is_one_empty_day_of_a_busy_shop():
 
 
 def daily_shop(folder, *, settings, without):
-    """An order a day, half a year, but for some days."""
+    """Five orders a day, half a year, but for some days."""
     rows = [
-        order(str(n), str(day.date()))
-        for n, day in enumerate(pd.date_range("2026-01-01", "2026-06-28"))
+        order(f"{day:%m%d}-{k}", str(day.date()))
+        for day in pd.date_range("2026-01-01", "2026-06-28")
+        for k in range(5)
         if str(day.date()) not in without
     ]
     shop = f"name: tiny\ncurrency: EUR\n{settings}"
@@ -183,7 +184,7 @@ def test_a_month_with_a_day_that_should_hold_orders_is_partial_and_the_others_ar
     shop = daily_shop(tmp_path / "s", without=HOLE, settings=settings)
     orders = monthly_sales(shop).query("metric == 'orders'").set_index("month")
     assert orders.status.loc["2026-01":"2026-05"].tolist() == ["complete"] * 4 + ["partial"]
-    assert orders.amount["2026-05"] == 29, "nothing is filled up"
+    assert orders.amount["2026-05"] == 5 * 29, "nothing is filled up"
     days = facts.daily(shop).set_index("day_on")
     assert np.isnan(days.orders[HOLE[1]]) and days.is_closed[HOLE[0]] == bool(settings)
 

@@ -217,14 +217,17 @@ def drivers(headline: DataFrame, *, month: str, days: DataFrame | None = None) -
 
 
 def _tree(headline: DataFrame, month: str) -> DataFrame:
-    """The drivers whose product is net revenue, by month; empty where the month lacks
-    one.
+    """The drivers whose product is net revenue, by month; empty where the month or the
+    one before lacks one. Of a month whose sales are whole, what was counted on some of its
+    days only is no driver.
     """
     series = headline.drop_duplicates(["metric", "month"])
+    whole = series[(series.metric == "net_revenue") & (series.status == "complete")].month
+    series = series[(series.status == "complete") | ~series.month.isin(whole)]
     wide = series.pivot(index="month", columns="metric", values="amount").astype(float)
     if {"net_revenue", "units_per_order", "orders"} <= set(wide):
         wide["revenue_per_unit"] = wide.net_revenue / (wide.orders * wide.units_per_order)
-    known = wide.reindex([month]).dropna(axis=1)
+    known = wide.reindex(months_back(month, 2)).dropna(axis=1)
     for tree in (TREE, SHORT_TREE):
         if set(tree) <= set(known):
             if tree == TREE:
