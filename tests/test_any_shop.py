@@ -21,6 +21,7 @@ from playbook.chapters.monthly_review.cautions import caveats
 from playbook.chapters.monthly_review.ranking import ranked_decisions
 from playbook.chapters.recommendations.pairs import item_pairs, strongest_pairs
 from playbook.chapters.start_here import facts
+from playbook.detect.incidents import incidents
 from playbook.errors import PlaybookError
 from playbook.measures.demand_panel import demand_law, demand_panel, stockouts, usual_days
 from playbook.measures.metrics import monthly_sales
@@ -199,6 +200,15 @@ def test_days_the_shop_says_it_was_closed_on_leave_the_month_whole(tmp_path):
     assert (days.orders[days.is_closed] == 0).all()
     open_days = shop.sku_days.to_pandas().set_index("day_on").is_trading
     assert not open_days[[dt.date.fromisoformat(day) for day in HOLE]].any()
+
+
+def test_a_hole_in_the_orders_is_told_with_its_days_and_what_they_usually_bring(tmp_path):
+    shop = daily_shop(tmp_path / "s", without=HOLE[:1], settings="")
+    told = incidents(shop, months=3)
+    assert told.kind.tolist() == ["orders_missing"] and told.amount.tolist() == [5 * 10.0]
+    assert str(told.starts_on[0]) == HOLE[0] and told.usual[0] == 5 and "holidays" in told.check[0]
+    closed = daily_shop(tmp_path / "c", without=HOLE[:1], settings="holidays: [2026-05-04]\n")
+    assert incidents(closed, months=3).empty
 
 
 def test_a_weekday_shop_yaml_names_is_closed_where_it_holds_no_orders():

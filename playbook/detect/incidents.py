@@ -43,6 +43,7 @@ SOLD = {"orders", "units", "new_customers"} | {
 #: how long after an incident began its refunds and tickets come in
 ECHO_DAYS, ECHO_BEFORE = 75, 3
 DETECTORS = (
+    tracking.days_without_orders,
     tracking.days_without_visits,
     tracking.spend_ended,
     tracking.spend_twice,

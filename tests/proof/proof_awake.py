@@ -20,8 +20,7 @@ and what was found in the twin.
 real       the card of the two public shops (cdnow, and online-retail from PLAYBOOK_SHARED,
 its holidays stated as the calendar of England has them): every month, beside the months
 alone; as the card is, which speaks from eight misses on, and as it would be from the
-first one on, because their logs are short. Then what the detectors tell of each month as
-it stood at its end.
+first one on, because their logs are short. Then what the detectors tell of the months.
 """
 
 from __future__ import annotations
@@ -425,13 +424,15 @@ def real_card(name: str) -> pd.DataFrame:
     last, n = REAL[name]
     shop = open_store(real_store(name), until=last)
     months, days = monthly_sales(shop, months=60), daily(shop, months=60)
-    cards, waits = [], usual.LEAST_MONTHS
-    for least in (waits, 1):
-        usual.LEAST_MONTHS = least
-        try:
-            cards.append(judged_card(months, days, last, n, step=1).assign(least=least))
-        finally:
-            usual.LEAST_MONTHS = waits
+    months = months[months.metric.isin(JUDGED[:2])]
+    cards, whole = [], (usual.LEAST_MONTHS, usual.PRODUCTS)
+    try:
+        usual.PRODUCTS = {figure: usual.PRODUCTS[figure] for figure in JUDGED[:2]}
+        for usual.LEAST_MONTHS in (whole[0], 1):
+            card = judged_card(months, days, last, n, step=1)
+            cards.append(card.assign(least=usual.LEAST_MONTHS))
+    finally:
+        usual.LEAST_MONTHS, usual.PRODUCTS = whole
     return pd.concat(cards, ignore_index=True).assign(shop=name)
 
 
@@ -455,27 +456,18 @@ def told_real(card: pd.DataFrame) -> None:
     print(table.round(3).to_string())
 
 
-def real_incidents(name: str) -> None:
-    """Keep what is found in each month of a public shop as it stood at its end."""
-    began = time.monotonic()
-    for month in months_back(*REAL[name])[3:]:
-        path = HOME / "real" / f"{name}-{month}.parquet"
-        if path.exists() or time.monotonic() - began > SECONDS / 2:
-            continue
-        incidents(open_store(real_store(name), until=month), months=1).to_parquet(path)
-
-
 def real() -> None:
     """Both public shops: their cards and their months."""
     (HOME / "real").mkdir(parents=True, exist_ok=True)
-    told_real(pd.concat([real_card(name) for name in REAL]))
     for name, (last, n) in REAL.items():
-        real_incidents(name)
-        paths = [HOME / "real" / f"{name}-{month}.parquet" for month in months_back(last, n)[3:]]
-        found = [pd.read_parquet(path) for path in paths if path.exists()]
-        table = pd.concat(found, ignore_index=True)
-        print(f"{name}: {len(found)} months looked at, {len(table)} incidents")
-        print(table[["month", "kind", "what", "starts_on", "amount", "z"]].to_string())
+        path = HOME / "real" / f"{name}-card.parquet"
+        if not path.exists():
+            real_card(name).to_parquet(path)
+        found = incidents(open_store(real_store(name), until=last), months=n)
+        print(f"{name}: {n} months looked at, {len(found)} incidents")
+        print(found[["month", "kind", "what", "starts_on", "amount", "z"]].to_string())
+    kept = (HOME / "real" / f"{name}-card.parquet" for name in REAL)
+    told_real(pd.concat(map(pd.read_parquet, kept)))
 
 
 def main(words: list[str]) -> int:
