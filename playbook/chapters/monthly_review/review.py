@@ -55,7 +55,7 @@ def scorecard(
     benchmarks: DataFrame | None = None,
 ) -> DataFrame:
     """One row per headline metric, beside what was to be expected of it (from `days`,
-    start_here.daily, where they say more than its months), its target and what is
+    start_here.daily, or from its months), its target and what is
     published. `band` quotes the benchmark rows whose metric, unit of share or ratio and
     denominator are ours; it never flags.
     """
