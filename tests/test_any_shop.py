@@ -21,6 +21,7 @@ from playbook.chapters.monthly_review.cautions import caveats
 from playbook.chapters.monthly_review.ranking import ranked_decisions
 from playbook.chapters.recommendations.pairs import item_pairs, strongest_pairs
 from playbook.chapters.start_here import facts
+from playbook.detect.incidents import incidents
 from playbook.errors import PlaybookError
 from playbook.measures.demand_panel import demand_law, demand_panel, stockouts, usual_days
 from playbook.measures.metrics import monthly_sales
@@ -160,6 +161,63 @@ def test_a_closed_month_is_closed_and_so_is_one_empty_day_of_a_busy_shop():
     busy = np.random.default_rng(14).poisson(80, 420)
     busy[200] = 0
     assert len(closures(orders_by_day(busy)).runs) == 1
+
+
+def daily_shop(folder, *, settings, without):
+    """Five orders a day, half a year, but for some days."""
+    rows = [
+        order(f"{day:%m%d}-{k}", str(day.date()))
+        for day in pd.date_range("2026-01-01", "2026-06-28")
+        for k in range(5)
+        if str(day.date()) not in without
+    ]
+    shop = f"name: tiny\ncurrency: EUR\n{settings}"
+    return open_store(write_shop(folder, rows, shop=shop), until="2026-06")
+
+
+HOLE = ("2026-05-04", "2026-05-14")
+
+
+@pytest.mark.parametrize("settings", ["", "holidays: [2026-05-04]\n"])
+def test_a_month_with_a_day_that_should_hold_orders_is_partial_and_the_others_are_not(
+    tmp_path, settings
+):
+    shop = daily_shop(tmp_path / "s", without=HOLE, settings=settings)
+    orders = monthly_sales(shop).query("metric == 'orders'").set_index("month")
+    assert orders.status.loc["2026-01":"2026-05"].tolist() == ["complete"] * 4 + ["partial"]
+    assert orders.amount["2026-05"] == 5 * 29, "nothing is filled up"
+    days = facts.daily(shop).set_index("day_on")
+    assert np.isnan(days.orders[HOLE[1]]) and days.is_closed[HOLE[0]] == bool(settings)
+
+
+def test_days_the_shop_says_it_was_closed_on_leave_the_month_whole(tmp_path):
+    settings = "holidays: [2026-05-04, 2026-05-14, 2026-05-15]\n"
+    shop = daily_shop(tmp_path / "s", without=HOLE, settings=settings)
+    orders = monthly_sales(shop).query("metric == 'orders'").set_index("month")
+    assert orders.status["2026-05"] == "complete"
+    days = facts.daily(shop).set_index("day_on")
+    assert days.is_closed.sum() == 2, "a holiday with orders was none"
+    assert (days.orders[days.is_closed] == 0).all()
+    open_days = shop.sku_days.to_pandas().set_index("day_on").is_trading
+    assert not open_days[[dt.date.fromisoformat(day) for day in HOLE]].any()
+
+
+def test_a_hole_in_the_orders_is_told_with_its_days_and_what_they_usually_bring(tmp_path):
+    shop = daily_shop(tmp_path / "s", without=HOLE[:1], settings="")
+    told = incidents(shop, months=3)
+    assert told.kind.tolist() == ["orders_missing"] and told.amount.tolist() == [5 * 10.0]
+    assert str(told.starts_on[0]) == HOLE[0] and told.usual[0] == 5 and "holidays" in told.check[0]
+    closed = daily_shop(tmp_path / "c", without=HOLE[:1], settings="holidays: [2026-05-04]\n")
+    assert incidents(closed, months=3).empty
+
+
+def test_a_weekday_shop_yaml_names_is_closed_where_it_holds_no_orders():
+    counts = orders_by_day(np.full(60, 9))
+    sundays = counts.index[counts.index.day_of_week == 6]
+    counts[sundays[2:]] = 0
+    found = closures(counts, stated=sundays)
+    assert found.weekdays == () and found.runs == () and set(found.stated) == set(sundays[2:])
+    assert found.known(counts.index).sum() == len(sundays) - 2
 
 
 def test_no_result_holds_an_endless_number(tmp_path):

@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 from shops import order, write_shop
 
+import playbook.detect.incidents as incidents_module
 from playbook.detect.incidents import DETECTORS, KINDS, incidents, of_month, without_incidents
+from playbook.detect.months import month_factors, not_whole
 from playbook.messages import forms
 from playbook.methods.shifts import shifts
+from playbook.outlook.history import monthly_history
 from playbook.store import open_store
 
 DAYS = pd.date_range("2026-05-01", "2026-10-31")
@@ -85,11 +88,16 @@ def stock():
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def shop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("detect") / "shop"
     tables = {"traffic": traffic(), "ad_spend": spend(), "stock": stock()}
     write_shop(folder, list(orders()), **{n: pd.DataFrame(list(r)) for n, r in tables.items()})
-    return incidents(open_store(folder, until="2026-10"), months=2)
+    return open_store(folder, until="2026-10")
+
+
+@pytest.fixture(scope="module")
+def found(shop):
+    return incidents(shop, months=2)
 
 
 TOLD = {
@@ -133,8 +141,51 @@ def test_days_of_an_incident_teach_nothing_and_the_month_itself_is_kept(found):
     later = without_incidents(days, found, before="2026-11").set_index("day_on")
     assert later.sessions.isna().sum() == 3 and later["spend social"].isna().sum() == 6
     assert later.sessions["2026-10-10":"2026-10-12"].isna().all()
-    now = without_incidents(days, found, before="2026-10")
-    pd.testing.assert_frame_equal(now, days)
+    assert later.orders.isna().sum() == 2 + 3 + 1, "payment down, a step that fails, fake orders"
+    now = without_incidents(days, found, before="2026-10").set_index("day_on")
+    assert now.orders.eq(24).all() and now.sessions.isna().sum() == 3, "only what was miscounted"
+
+
+def test_what_is_found_is_kept_and_read_back_as_it_was(shop, found):
+    pd.testing.assert_frame_equal(found, incidents_module._found(shop, 2))
+    assert len(list(shop.cache.glob("incidents-*/2-en.parquet"))) == 1
+
+
+def test_figures_that_an_outage_kept_from_being_counted_are_partial(found):
+    rows = [(m, f"2026-{k}") for m in ("sessions", "cvr_sessions", "orders") for k in ("09", "10")]
+    headline = pd.DataFrame(rows, columns=["metric", "month"]).assign(status="complete")
+    assert (
+        not_whole(headline, found).status.tolist() == ["complete", "partial"] * 2 + ["complete"] * 2
+    )
+
+
+def test_a_month_teaches_what_its_other_days_brought_by_day_of_the_week():
+    """Ten orders on weekdays, two on weekend days; nothing on the three days of a fault,
+    a Saturday among them.
+    """
+    days = pd.DataFrame({"orders": np.where(DAYS.day_of_week < 5, 10.0, 2.0)}, index=DAYS)
+    days["revenue"] = 7 * days.orders
+    whole = days.orders["2026-10"].sum()
+    days.loc["2026-10-01":"2026-10-03", "orders"] = 0.0
+    fault = pd.DataFrame(
+        {"kind": ["step_fails"], "starts_on": ["2026-10-01"], "ends_on": ["2026-10-03"]}
+    )
+    factors = month_factors(days, fault)
+    assert factors.index.tolist() == ["2026-10"]
+    assert factors.orders.iloc[0] == pytest.approx(whole / (whole - 22))
+    assert factors.net_revenue.iloc[0] == pytest.approx(1.0)
+    assert factors.sessions.iloc[0] == 1.0, "visits are not told"
+    long = fault.assign(ends_on="2026-10-20")
+    assert np.isnan(month_factors(days, long).orders.iloc[0]), "eleven days say little of twenty"
+
+
+def test_the_outlook_learns_from_months_without_their_incidents_and_tells_them_as_they_were(shop):
+    history = monthly_history(shop).query("level == 'shop'").set_index(["metric", "month"])
+    orders, sessions = (history.loc[name] for name in ("orders", "sessions"))
+    assert orders.amount["2026-10"] == pytest.approx((25 * 24 - 5 * 4) * 31 / 25, rel=0.002)
+    assert orders.was["2026-10"] == 24 * 31 - 24 - 5 * 4 + 14
+    assert (orders.amount / orders.was)[:-1].eq(1.0).all()
+    assert "2026-10" not in sessions.index, "visits of three days were not told"
 
 
 def test_every_kind_says_what_happened_and_what_to_check():

@@ -93,6 +93,10 @@ def test_the_order_of_the_rows_does_not_matter():
     history = months(20)
     mixed = history.sample(frac=1.0, random_state=3)
     pd.testing.assert_frame_equal(outlook_of(history).rows, outlook_of(mixed).rows)
+    told = outlook_of(history.assign(was=2 * history["amount"])).rows
+    as_it_was = told["year_before"] / outlook_of(history).rows["year_before"]
+    is_flow = ~told["metric"].isin(list(RATIOS))
+    assert np.allclose(as_it_was[is_flow].dropna(), 2.0), "the year before is told as it was"
 
 
 @pytest.mark.parametrize("n, status", [(36, "complete"), (5, "not calibrated")])

@@ -23,7 +23,7 @@ from playbook.chapters.monthly_review.review import (
     scorecard,
     team_score,
 )
-from playbook.chapters.monthly_review.usual import control_limits, spread
+from playbook.chapters.monthly_review.usual import _of_both, control_limits, spread
 from playbook.measures.metrics import months_back
 from playbook.methods.decomposition import product_drivers
 from playbook.methods.expectation import expected_months
@@ -116,6 +116,32 @@ def test_a_range_wider_than_half_of_what_is_expected_is_not_shown(noise, is_show
     past = 100 * np.exp(rng.normal(0, noise, 30))
     row = control_limits(headline("orders", past), month="2026-10").iloc[0]
     assert np.isfinite(row.high) == is_shown and np.isfinite(row.upper)
+
+
+@pytest.mark.parametrize(
+    ("n", "share", "spread_of_squares", "basis"),
+    [
+        (12, 0.5, 0.0, "level"),  # half as far off in every month
+        (12, 1.1, 0.0, "days"),  # further off
+        (12, 0.99, 0.5, "days"),  # nearer by less than a standard error
+        (7, 0.5, 0.0, "days"),  # in too few months
+    ],
+)
+def test_the_days_stand_unless_the_months_missed_by_less_than_chance_makes(
+    n, share, spread_of_squares, basis
+):
+    months = pd.period_range("2025-01", periods=n, freq="M").astype(str)
+    by_days = pd.Series(np.resize([0.1, -0.1], n), months)
+    sway = np.resize([1 + spread_of_squares, 1 - spread_of_squares], n)
+    alone = share * by_days * np.sqrt(sway)
+
+    def of(basis, misses):
+        return {"basis": basis, "misses": misses, "rms": float((misses**2).mean() ** 0.5)}
+
+    assert _of_both(of("days", by_days), of("level", alone))["basis"] == basis
+    assert _of_both(None, of("level", alone))["basis"] == "level"
+    silent = {"basis": "", "misses": None, "rms": np.nan}
+    assert _of_both(of("days", by_days), silent)["basis"] == "days"
 
 
 def test_limits_need_eight_misses():

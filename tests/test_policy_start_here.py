@@ -271,5 +271,8 @@ def test_missing_days_are_counted_and_the_first_five_are_named():
     repair = rows.iloc[1]
     named = ", ".join(f"2026-10-0{n}" for n in range(1, 6))
     assert (repair["size"], repair["evidence_value"], repair["threshold"]) == (6, 6, 0)
-    assert (repair.reason, repair.due_on) == (f"no orders on {named}", "2026-11-03")
+    assert (repair.reason, repair.due_on) == (
+        f"no orders on {named}, so the month is partial",
+        "2026-11-03",
+    )
     assert len(decisions.data_decisions(Shop, gate("go"), table.tail(2))) == 1

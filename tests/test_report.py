@@ -90,12 +90,10 @@ def test_the_sentences_say_whether_the_past_led_one_to_expect_it_and_compare_no_
         "is_news": [True, False],
     }
     first, second, _ = told(card, why)
-    assert first.endswith("; that is above its usual range (400 to 900), as one month in ten is.")
-    assert second.endswith("; Orders moved further than its own past leads one to expect.")
-    assert told(card, why, "zh")[0].endswith(
-        "；高于通常范围（400 至 900），十个月中约有一个月如此。"
-    )
-    assert "it is flagged" in told(card | {"upper": [950.0]}, why)[0]
+    assert first.endswith("; that is above its usual range (400 to 900) and within its limits.")
+    assert second.endswith("; outside its limits: Orders.")
+    assert told(card, why, "zh")[0].endswith("；高于通常范围（400 至 900），仍在警戒界限内。")
+    assert "and outside its limits" in told(card | {"upper": [950.0]}, why)[0]
     assert "too short" in told(card | {"usual_low": [None], "usual_high": [None]}, why)[0]
     first, second, _ = told(card, why, is_partial=True)
     assert "not compared" in first and "%" not in first and "when the month is over" in second

@@ -255,6 +255,21 @@ def test_days_of_an_outage_are_no_reason_to_expect_less():
     assert (without / whole - 1).abs().max() < 0.03
 
 
+def test_a_day_the_shop_was_closed_brings_nothing_and_teaches_nothing():
+    """A week of holidays in August: October is expected as if it had not been, August
+    by its open days.
+    """
+    days = known_days(np.random.default_rng(3))
+    shut = days.assign(is_closed=days.day_on.between("2026-08-03", "2026-08-09"))
+    shut.loc[shut.is_closed, ["orders", "net_revenue", "units"]] = 0.0
+    open_days, closed = expected_months(days, "orders"), expected_months(shut, "orders")
+    unsaid = expected_months(shut.drop(columns="is_closed"), "orders")
+    sold = shut.orders[shut.day_on.dt.strftime("%Y-%m") == "2026-08"].sum()
+    assert closed.expected["2026-08"] == pytest.approx(sold, rel=0.1)
+    assert abs(closed.expected["2026-10"] / open_days.expected["2026-10"] - 1) < 0.01
+    assert abs(closed.miss["2026-08"]) < 0.1 < abs(unsaid.miss["2026-08"])
+
+
 def test_the_expectation_of_a_month_knows_nothing_of_later_ones_and_bears_days_nobody_saw():
     days = known_days(np.random.default_rng(1))
     whole, cut = (
@@ -287,6 +302,18 @@ def test_the_one_driver_that_differs_from_the_same_month_without_the_shock_ranks
         )
         assert found.abs().idxmax() == node
         assert found[node] == pytest.approx(np.prod(list(twin.values())) * (by - 1), rel=1e-9)
+
+
+def test_visits_counted_on_some_days_only_are_no_driver(month="2026-10"):
+    frame = by_month_of(known_days(np.random.default_rng(3)))
+    for blind in (month, "2026-09"):
+        is_blind = frame.month.eq(blind) & frame.metric.isin(["sessions", "cvr_sessions"])
+        thin = frame.assign(
+            status=frame.status.mask(is_blind, "partial"),
+            amount=frame.amount.mask(is_blind, frame.amount / 2),
+        )
+        assert drivers(thin, month=month).driver.iloc[0] == "orders"
+    assert drivers(frame, month=month).driver.iloc[0] == "sessions"
 
 
 def test_without_traffic_the_tree_starts_at_orders():

@@ -6,6 +6,8 @@ A chapter that learns from the past reads it and leaves the days of an incident 
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ from pandas import DataFrame
 
 from playbook.detect import after, buying, selling, tracking
 from playbook.detect.panels import Panels
-from playbook.messages import read_yaml, say
+from playbook.messages import PACKAGE, language, read_yaml, say
 from playbook.store import Store
+from playbook.store.write import locked
 from playbook.tables import empty, returns, schema
 
 __all__ = ["DETECTORS", "KINDS", "incidents", "of_month", "told", "without_incidents"]
@@ -24,9 +27,23 @@ __all__ = ["DETECTORS", "KINDS", "incidents", "of_month", "told", "without_incid
 #: kind of incident -> what its money is, which columns of a day it falsifies, whether a
 #: person should act on it
 KINDS: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("kinds.yaml"))
+#: files of other rooms that decide what is found
+MAKING = ("methods/shifts.py", "measures/sums.py", "measures/revenue_days.py")
+#: how long one kernel waits for another that looks, seconds
+WAIT = 600.0
+#: columns of start_here.daily that say what was sold; any other says what was counted beside
+SOLD = {"orders", "units", "new_customers"} | {
+    "revenue",
+    "net_revenue",
+    "gross",
+    "discount",
+    "paid",
+    "margin",
+}
 #: how long after an incident began its refunds and tickets come in
 ECHO_DAYS, ECHO_BEFORE = 75, 3
 DETECTORS = (
+    tracking.days_without_orders,
     tracking.days_without_visits,
     tracking.spend_ended,
     tracking.spend_twice,
@@ -51,11 +68,35 @@ def incidents(shop: Store, *, months: int = 13) -> DataFrame:
     """What happened in the last `months`, the dearest first within each month.
 
     Every table is read as of the store's day; a detector whose tables are missing says
-    nothing. Thresholds stand beside each detector, those common to all in `finding`.
+    nothing. Thresholds stand beside each detector, those common to all in `finding`. Found
+    once for the same inputs, day and code, and kept beside the derived tables.
     """
+    if not shop.content:
+        return _found(shop, months)
+    folder = shop.cache / f"incidents-{_version()}"
+    path = folder / f"{months}-{language()}.parquet"
+    if not path.exists():
+        with locked(folder, wait_seconds=WAIT):
+            if not path.exists():
+                part = path.with_suffix(".part")
+                _found(shop, months).to_parquet(part)
+                part.replace(path)
+    return pd.read_parquet(path)
+
+
+def _found(shop: Store, months: int) -> DataFrame:
     panels = Panels(shop, months=months)
-    rows = [row for detector in DETECTORS for row in detector(panels)]
-    return told(rows)
+    return told([row for detector in DETECTORS for row in detector(panels)])
+
+
+@functools.cache
+def _version() -> str:
+    """A hash of the files that decide what is found and how it is told."""
+    digest = hashlib.sha256()
+    own = sorted(p for p in Path(__file__).parent.iterdir() if p.suffix in (".py", ".yaml"))
+    for path in [*own, *(PACKAGE / name for name in MAKING)]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:10]
 
 
 @returns("detect.incidents")
@@ -117,16 +158,18 @@ def of_month(table: DataFrame, month: str) -> DataFrame:
 
 
 def without_incidents(days: DataFrame, table: DataFrame, *, before: str) -> DataFrame:
-    """The days (start_here.daily) with what an incident falsified missing, on its days
-    before the month `before`: references are learnt from what is left.
+    """The days (start_here.daily) with what an incident falsified missing: references are
+    learnt from what is left. What was miscounted is missing on all days of the incident,
+    what was sold (SOLD) on those before the month `before`, which is held against them.
     """
     days = days.copy()
     day = pd.to_datetime(days.day_on)
     is_past = day < pd.Timestamp(f"{before}-01")
     for row in table.itertuples():
-        is_hit = is_past & day.between(pd.Timestamp(row.starts_on), pd.Timestamp(row.ends_on))
+        is_hit = day.between(pd.Timestamp(row.starts_on), pd.Timestamp(row.ends_on))
         hides = KINDS[row.kind].get("hides", []) if row.kind in KINDS else []
         hidden = [name.format(subject=row.subject) for name in hides]
         for name in [name for name in hidden if name in days]:
-            days[name] = days[name].astype(float).mask(is_hit, np.nan)
+            is_gone = is_hit & is_past if name in SOLD else is_hit
+            days[name] = days[name].astype(float).mask(is_gone, np.nan)
     return days

@@ -239,19 +239,37 @@ def prices_wrong(panels: Panels) -> list[Finding]:
     )
     struck = struck[(struck.day_on >= panels.first) & usual.reindex(struck.index).notna()]
     rows, told = _categories_wrong(panels, struck)
-    for sku, part in struck[struck.is_wrong].groupby("sku"):
-        days = Series(panels.days.isin(part.day_on), panels.days)
-        for start, end in runs(days):
-            if (sku, start) not in told:
-                rows += _price_row(
-                    panels,
-                    "price_error",
-                    str(sku),
-                    [str(sku)],
-                    (start, end),
-                    part,
-                )
+    wrong = struck[struck.is_wrong]
+    for sku, start, end in _dear_runs(panels, wrong):
+        if (sku, start) not in told:
+            low = wrong[wrong.sku == sku]
+            rows += _price_row(panels, "price_error", sku, [sku], (start, end), low)
     return rows
+
+
+def _dear_runs(
+    panels: Panels, wrong: DataFrame
+) -> Iterator[tuple[str, pd.Timestamp, pd.Timestamp]]:
+    """Sku, first and last day of every run of wrong days that gave enough away (`wrong`:
+    by sku and day).
+    """
+    is_next = wrong.sku.eq(wrong.sku.shift()) & wrong.day_on.diff().eq(pd.Timedelta(days=1))
+    by_run = wrong.groupby((~is_next).cumsum())
+    found_ones = by_run.agg(
+        sku=("sku", "first"),
+        start=("day_on", "first"),
+        end=("day_on", "last"),
+        given=("given", "sum"),
+    )
+    dear = found_ones[~(found_ones.given < _least_given(panels, found_ones.start))]
+    yield from dear[["sku", "start", "end"]].itertuples(index=False, name=None)
+
+
+def _least_given(panels: Panels, day: Any) -> Any:
+    """What a wrong price must have given away: it cannot have cost more than that and
+    what its buyers' parcels cost.
+    """
+    return LEAST_SHARE / 2 * panels.month_money.reindex(pd.DatetimeIndex(day)).to_numpy()
 
 
 def _usual_price(price: Series, sku: Series) -> Series:
@@ -298,8 +316,7 @@ def _price_row(
 ) -> list[Finding]:
     """The finding of a wrong price, where it cost enough."""
     low = low[low.day_on.between(*days)]
-    # it cannot have cost more than it gave away and what its buyers' parcels cost
-    if low.given.sum() < LEAST_SHARE / 2 * panels.month_money.get(days[0], np.nan):
+    if low.given.sum() < _least_given(panels, [days[0]])[0]:
         return []
     facts = _loss(panels, panels.orders_with(skus, days), *days)
     facts |= {

@@ -14,8 +14,16 @@ from pandas import DataFrame, Series
 
 from playbook.detect.finding import found, ratio_findings
 from playbook.detect.panels import Panels
+from playbook.store.trading import hole_days, shop_closures
 
-__all__ = ["claims_apart", "clicks_dearer", "days_without_visits", "spend_ended", "spend_twice"]
+__all__ = [
+    "claims_apart",
+    "clicks_dearer",
+    "days_without_orders",
+    "days_without_visits",
+    "spend_ended",
+    "spend_twice",
+]
 
 Finding = dict[str, Any]
 
@@ -38,6 +46,27 @@ def runs(is_so: Series) -> Iterator[tuple[pd.Timestamp, pd.Timestamp]]:
     number = (is_so != is_so.shift()).cumsum()
     for _number, run in is_so[is_so].groupby(number[is_so]):
         yield run.index[0], run.index[-1]
+
+
+def days_without_orders(panels: Panels) -> list[Finding]:
+    """Days that should hold orders and do not: the log has a hole, unless the shop says it
+    was closed. Closed days between two of them are no end.
+    """
+    holes = panels.days.isin(hole_days(panels.shop))
+    if not holes.any():
+        return []
+    is_hole = Series(holes & panels.judged(panels.days), panels.days)
+    is_shut = shop_closures(panels.shop).known(panels.days)
+    sold = panels.orders[["orders", "revenue"]].mask(holes)
+    usual = sold.apply(_weekday_usual).where(is_hole, 0.0)
+    rows = []
+    for start, end in runs(is_hole | is_shut):
+        inside = is_hole[start:end][is_hole[start:end]].index
+        if len(inside):
+            lost = usual.loc[inside].sum()
+            facts = {"amount": lost.revenue, "n": len(inside), "usual": lost.orders, "now": 0.0}
+            rows.append(found(panels, "orders_missing", "orders", (inside[0], inside[-1]), **facts))
+    return rows
 
 
 def days_without_visits(panels: Panels) -> list[Finding]:

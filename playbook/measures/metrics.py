@@ -25,6 +25,7 @@ from playbook.measures.odd_buyers import odd_buyers, ordinary
 from playbook.measures.sums import sums_by, total
 from playbook.places import shipped
 from playbook.store import distinct_rows
+from playbook.store.trading import hole_days
 
 if TYPE_CHECKING:
     from playbook.store import Store
@@ -145,12 +146,12 @@ def monthly_sales(shop: Store, *, months: int = 37) -> DataFrame:
     """The sales metrics of the dictionary by month, at most `months` back: metric,
     month, amount, low, high, n, status.
 
-    A month the log does not cover whole is `partial`; so are sessions and conversion of a
-    month with orders on days without visits. Conversion is then that of the days with
-    visits, and sessions are not filled up. Customer metrics count known
-    customers only; they are missing where the shop knows none, and new customers are
-    missing before anybody could be known to be new. n is the orders (or buyers) behind
-    the figure.
+    A month the log does not cover whole, or with days without orders that chance does not
+    leave and nobody says the shop was closed on, is `partial`; so are sessions and
+    conversion of a month with orders on days without visits. Nothing is filled up:
+    conversion is then that of the days with visits. Customer metrics count known customers
+    only; they are missing where the shop knows none, and new customers are missing before
+    anybody could be known to be new. n is the orders (or buyers) behind the figure.
     """
     sums = _monthly_sums(shop, months)
     figures = _figures(shop, sums)
@@ -273,12 +274,13 @@ def _figures(shop: Store, sums: DataFrame) -> dict[str, Series]:
 
 
 def _is_whole(shop: Store, months: Series) -> Series:
-    """Whether the log covers each month from its first to its last day."""
+    """Whether the log covers each month from its first to its last day, without a hole."""
     first, last = shop.observed_from, min(shop.as_of, shop.observed_to)
     periods = pd.PeriodIndex(months, freq="M")
     starts, ends = periods.start_time.date, periods.end_time.date
     is_begun = [first <= start or _starts_with(first, start) for start in starts]
-    return Series(is_begun, months.index) & Series(ends <= last, months.index)
+    is_covered = Series(is_begun, months.index) & Series(ends <= last, months.index)
+    return is_covered & ~months.isin(set(hole_days(shop).strftime("%Y-%m")))
 
 
 def _starts_with(first: dt.date, month_start: dt.date) -> bool:

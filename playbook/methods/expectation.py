@@ -59,9 +59,10 @@ def expected_months(days: DataFrame, driver: str) -> DataFrame:
     month), miss (log of actual to expected over the days that were observed).
 
     `days`: one row per day in order: day_on, promotion, after_promotion and the columns
-    of CIRCUMSTANCES the shop has. A day without the figure, or with nothing to divide
-    it by, was not observed and counts on neither side. No rows where the figure is not
-    there or hardly ever above zero.
+    of CIRCUMSTANCES the shop has; is_closed, where it knows on which days it was closed,
+    which then bring nothing and teach nothing. A day without the figure, or with nothing
+    to divide it by, was not observed and counts on neither side. No rows where the figure
+    is not there or hardly ever above zero.
     """
     top_name, base_name, _ = CIRCUMSTANCES[driver]
     no_month = pd.Index([], dtype=object)  # months are text, so that they compare
@@ -69,8 +70,8 @@ def expected_months(days: DataFrame, driver: str) -> DataFrame:
     if not {top_name, base_name or top_name, "promotion"} <= set(days):
         return nothing
     base = days[base_name].to_numpy(float) if base_name else np.ones(len(days))
-    top = days[top_name].to_numpy(float)
-    is_known = np.isfinite(top) & (base > 0)
+    top, is_shut = days[top_name].to_numpy(float), _shut(days, top_name)
+    is_known = np.isfinite(top) & (base > 0) & ~is_shut
     top, base = top[is_known], base[is_known]
     usual = np.median(top / base) if len(top) else 0.0
     months, first = np.unique(
@@ -79,7 +80,8 @@ def expected_months(days: DataFrame, driver: str) -> DataFrame:
     if not usual > 0 or len(months) <= FIRST:
         return nothing
     top, size = top / usual, np.add.reduceat(base, first)[FIRST:]
-    n_days = np.array([pd.Period(month).days_in_month for month in months[FIRST:]])
+    n_shut = pd.to_datetime(days.day_on)[is_shut].dt.strftime("%Y-%m").value_counts()
+    n_days = np.array([pd.Period(m).days_in_month - n_shut.get(m, 0) for m in months[FIRST:]])
     actual = np.log(np.maximum(np.add.reduceat(top, first)[FIRST:] / size, LEAST))
     guesses = {}
     is_led = any(c.startswith(CIRCUMSTANCES[driver][2]) for c in days)
@@ -113,7 +115,7 @@ def expected_days(days: DataFrame, driver: str) -> DataFrame:
     if base_name or not {top_name, "promotion"} <= set(days):
         return nothing
     day, top = pd.to_datetime(days.day_on), days[top_name].to_numpy(float)
-    is_known = np.isfinite(top)
+    is_known = np.isfinite(top) & ~_shut(days, top_name)
     top, base = top[is_known], np.ones(is_known.sum())
     usual = np.median(top) if len(top) else 0.0
     first = np.unique(day[is_known].dt.strftime("%Y-%m"), return_index=True)[1]
@@ -127,6 +129,12 @@ def expected_days(days: DataFrame, driver: str) -> DataFrame:
     miss = np.log1p(np.maximum(top[first[FIRST] :], 0.0)) - np.log1p(expected)
     index = pd.DatetimeIndex(day[is_known][first[FIRST] :], name="day_on")
     return DataFrame({"expected": expected, "miss": miss}, index=index)
+
+
+def _shut(days: DataFrame, name: str) -> ndarray:
+    """The days on which nothing came because the shop was closed."""
+    is_closed = days.get("is_closed", pd.Series(False, days.index)).fillna(False).astype(bool)
+    return (is_closed & days[name].eq(0)).to_numpy()
 
 
 def _known(days: DataFrame, driver: str, waves: int) -> ndarray:

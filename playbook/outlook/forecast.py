@@ -97,7 +97,8 @@ class Outlook:
 
 
 def outlook_of(history: DataFrame, *, level: float = 0.8) -> Outlook:
-    """The outlook after `history` (outlook.history.monthly_history).
+    """The outlook after `history` (outlook.history.monthly_history). The same months a year
+    before are told as they were (`was`, where it is there).
 
     Raises PlaybookError with fewer than three whole months with sales.
     """
@@ -111,6 +112,10 @@ def outlook_of(history: DataFrame, *, level: float = 0.8) -> Outlook:
         raise PlaybookError("outlook.too_few_months", rows=n_known)
     whole = pd.period_range(wide.index.min(), wide.index.max(), freq="M").astype(str)
     amounts = wide.reindex(whole)
+    was = amounts
+    if "was" in history:
+        was = history.pivot(index="month", columns=KEY, values="was")
+        was = was.where(was > 0).reindex(whole)[wide.columns]
     ratios = np.flatnonzero(amounts.columns.get_level_values("metric").isin(list(RATIOS)))
     paths = paths_of(amounts.to_numpy(float), identities(amounts.columns), ratios)
     spans = [("month", step, 1) for step in range(1, AHEAD + 1)]
@@ -118,7 +123,7 @@ def outlook_of(history: DataFrame, *, level: float = 0.8) -> Outlook:
     parts = [
         _span(
             paths,
-            amounts,
+            (amounts, was),
             span,
             level,
         )
@@ -155,17 +160,20 @@ def _in_total(row: DataFrame, scale: float, n: int) -> DataFrame:
 
 
 def _span(
-    paths: Paths, amounts: DataFrame, span: tuple[str, int, int], level: float
+    paths: Paths,
+    months: tuple[DataFrame, DataFrame],
+    span: tuple[str, int, int],
+    level: float,
 ) -> tuple[DataFrame, DataFrame]:
     """The record and the newest forecast of all series over one span: horizon, step (its
-    first month ahead) and number of months.
+    first month ahead) and number of months. `months`: what they teach, and as they were.
     """
-    name, step, n = span
+    (amounts, was), (name, step, n) = months, span
     due = step - 1 + n
-    months = slice(step - 1, due)
+    ahead = slice(step - 1, due)
     keys = amounts.columns
     point, naive, actual = (
-        _total(part[:, :, months], keys) for part in (paths.point, paths.naive, paths.actual)
+        _total(part[:, :, ahead], keys) for part in (paths.point, paths.naive, paths.actual)
     )
     is_judged = (paths.ends >= first_origin(len(amounts), due)) | (paths.ends == paths.ends[-1])
     ends = paths.ends[is_judged]
@@ -189,7 +197,7 @@ def _span(
     half /= youth
     record = _record(amounts, ends, (point, half, naive, actual, error))
     record = record.assign(horizon=name, step=step)
-    before = _year_before(amounts, step, n)
+    before = _year_before(was, step, n)
     return _past(record), _newest(record, n, before)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from ibis import _
 from pandas import DataFrame, Series
 
+from playbook.detect.months import usual_months
 from playbook.measures.metrics import monthly_sales
 from playbook.measures.sums import sums_by, total
 from playbook.methods.coherence import Identity
@@ -47,7 +48,10 @@ TAKEN = ("net_revenue", "orders", "aov", "cm", "new_customers", "sessions", "cvr
 
 def monthly_history(shop: Store) -> DataFrame:
     """One row per whole month and series: month (YYYY-MM), metric, level (shop, channel
-    or category), member, amount.
+    or category), member, amount, was.
+
+    `amount` is what the month teaches: without what an incident falsified
+    (`detect.months`); `was` what was counted.
 
     By channel: net_revenue, orders, new_customers, sessions; by category: net_revenue.
     Net revenue is shared out by what was sold before refunds, so the parts add up to it.
@@ -60,10 +64,25 @@ def monthly_history(shop: Store) -> DataFrame:
     wide = wide.reindex(columns=[name for name in TAKEN if name in wide]).astype(float)
     if wide.empty:
         return DataFrame(columns=["month", *KEY, "amount"])
-    wide = _with_buyers(shop, wide)
+    counted = _with_buyers(shop, wide)
+    wide = _usual(counted, usual_months(shop))
     parts = [_long(wide[name].rename(WHOLE).to_frame(), name, WHOLE) for name in wide]
     parts += _by_channel(shop, wide) + _by_category(shop, wide)
-    return pd.concat(parts, ignore_index=True)[["month", *KEY, "amount"]]
+    history = pd.concat(parts, ignore_index=True)[["month", *KEY, "amount"]]
+    factor = (wide / counted).rename_axis(columns="metric").stack().rename("factor")
+    known = history.join(factor, on=["month", "metric"]).factor
+    return history.assign(was=history.amount / known)
+
+
+def _usual(wide: DataFrame, factors: DataFrame) -> DataFrame:
+    """The months as they would have been without their incidents, ratios and all."""
+    factors = factors.reindex(wide.index, fill_value=1.0)
+    for ratio, (top, base) in RATIOS.items():
+        factors[ratio] = factors[top] / factors[base]
+    usual = wide * factors.reindex(columns=wide.columns, fill_value=1.0)
+    if "returning_customers" in usual:
+        usual["returning_customers"] = usual.buyers - usual.new_customers
+    return usual
 
 
 def _with_buyers(shop: Store, wide: DataFrame) -> DataFrame:

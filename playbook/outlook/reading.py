@@ -24,6 +24,8 @@ __all__ = ["outlook"]
 
 #: files of the package that decide what the outlook holds
 MAKING = (
+    "detect/*.py",
+    "detect/*.yaml",
     "outlook/history.py",
     "outlook/paths.py",
     "outlook/forecast.py",
@@ -70,6 +72,6 @@ def _keep(made: Outlook, rows: Path, origins: Path) -> None:
 @functools.cache
 def _version() -> str:
     digest = hashlib.sha256()
-    for name in MAKING:
-        digest.update((PACKAGE / name).read_bytes())
+    for path in (path for name in MAKING for path in sorted(PACKAGE.glob(name))):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:10]

@@ -44,7 +44,7 @@ CODES = {
     "first": "actions",
     "second": "actions",
 }
-STATES = ("status", "flag", "verdict", "dimension", "kind", "trend")
+STATES = ("status", "verdict", "dimension", "kind", "trend")
 
 
 @dataclass(frozen=True)
@@ -194,13 +194,10 @@ def _text_cell(text: str, column: str) -> Cell:
         return Cell(metric_name(text), text)
     if column in CODES:
         return Cell(label(CODES[column], text), text)
+    if column == "flag":
+        return Cell(label("flags", text), text, text if text in ("better", "worse") else "")
     if column in STATES:
-        mark = text if column == "flag" and text in ("better", "worse") else ""
-        return Cell(
-            text if language() == "en" else label("words", text),
-            text,
-            mark,
-        )
+        return Cell(text if language() == "en" else label("words", text), text)
     return Cell(label("levels", text), text)
 
 

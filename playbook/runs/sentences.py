@@ -91,7 +91,7 @@ def _what_happened(pack: Pack) -> str:
 
 
 def _against_its_past(pack: Pack) -> str:
-    """Whether net revenue lies where its own past leads one to expect, as the end of a
+    """Whether net revenue lies in its usual range or within its limits, as the end of a
     sentence.
     """
     card = pack.table(pack.review, "scorecard")

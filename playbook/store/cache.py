@@ -39,6 +39,7 @@ DERIVING = (
     "shop.py",
     "open.py",
     "derived.py",
+    "trading.py",
     "non_products.yaml",
     "check.py",
     "reconcile.py",

@@ -21,7 +21,7 @@ from ibis import Table, Value, _
 from playbook.messages import read_yaml
 from playbook.store.contract import KINDS, MONEY, TABLES
 from playbook.store.shop import Store, distinct_rows
-from playbook.store.trading import closures, orders_by_day
+from playbook.store.trading import shop_closures
 from playbook.tables import schema
 
 __all__ = [
@@ -585,8 +585,10 @@ def _calendar(shop: Store) -> Table:
     )
     every = ibis.range(start, stop, ibis.interval(days=1)).unnest().name("at").as_table()
     every = every.select(day_on=_.at.cast("date"))
-    shut = closures(orders_by_day(shop))
+    shut = shop_closures(shop)
     is_closed = every.day_on.day_of_week.index().isin(shut.weekdays or (-1,))
+    if shut.stated:
+        is_closed |= every.day_on.isin([day.date() for day in shut.stated])
     for first, last in shut.runs:
         is_closed |= every.day_on.between(ibis.literal(first.date()), ibis.literal(last.date()))
     return every.mutate(is_trading=~is_closed)

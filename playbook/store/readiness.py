@@ -26,7 +26,7 @@ from playbook.store.contract import TABLES
 from playbook.store.privacy import privacy_scan
 from playbook.store.reconcile import ledger
 from playbook.store.shop import Store
-from playbook.store.trading import closures, orders_by_day
+from playbook.store.trading import orders_by_day, shop_closures
 
 __all__ = [
     "Verdict",
@@ -154,16 +154,14 @@ def days_without_orders(shop: Store) -> DataFrame:
     """The days of the report month without an order: day_on, verdict (closed day, quiet
     day, or missing).
 
-    A weekday on which this shop never trades is a closed day; a day as empty as chance
-    leaves some where orders are few is a quiet one; any other is data that should be
-    there and is not, unless the shop was closed.
+    A weekday on which this shop never trades is a closed day, and so is one that shop.yaml
+    names (`holidays`, `closed_weekdays`); a day as empty as chance leaves some where orders
+    are few is a quiet one; any other is data that should be there and is not.
     """
-    counts = orders_by_day(shop)
-    shut = closures(counts)
+    counts, shut = orders_by_day(shop), shop_closures(shop)
     empty = counts[(counts == 0) & (counts.index.strftime("%Y-%m") == shop.month)].index
-    is_weekly = empty.day_of_week.isin(shut.weekdays)
     verdicts = np.select(
-        [is_weekly, shut.closed(empty)],
+        [shut.known(empty), shut.closed(empty)],
         ["closed day", "missing"],
         "quiet day",
     )

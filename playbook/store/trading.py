@@ -3,6 +3,8 @@
 A day without an order is a day on which nothing was sold, unless chance does not make
 such a day: a weekday on which the shop does not sell, or a run of empty days longer than
 its trade around them would leave. What is closed is not observed; what is quiet is zero.
+Whether such a run was a holiday or is a hole in the log, orders cannot tell: shop.yaml can
+(`holidays`, `closed_weekdays`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pandas import DataFrame, Series
 
 from playbook.store.shop import Store
 
-__all__ = ["Closures", "closures", "orders_by_day"]
+__all__ = ["Closures", "closures", "hole_days", "orders_by_day", "shop_closures"]
 
 CLOSED_SHARE = 0.05  # a closed weekday has orders in fewer of its weeks
 WEEKDAY_CHANCE = 1e-4  # and chance would leave so few of them less often than this
@@ -29,19 +31,27 @@ NEAR_DAYS = 91  # to either side: the trade a run is held against
 
 @dataclass(frozen=True)
 class Closures:
-    """Weekdays closed all through the log (0 is Monday), and runs of closed days between
-    them (first and last day, both closed).
+    """Weekdays closed all through the log (0 is Monday), runs of closed days between
+    them (first and last day, both closed), and days without an order that the shop itself
+    says it was closed on.
     """
 
     weekdays: tuple[int, ...]
     runs: tuple[tuple[pd.Timestamp, pd.Timestamp], ...]
+    stated: tuple[pd.Timestamp, ...] = ()
 
     def closed(self, days: pd.DatetimeIndex) -> ndarray:
         """Whether the shop was closed, day by day."""
-        is_closed = np.isin(days.day_of_week, self.weekdays)
+        is_closed = self.known(days)
         for first, last in self.runs:
             is_closed |= (days >= first) & (days <= last)
         return is_closed
+
+    def known(self, days: pd.DatetimeIndex) -> ndarray:
+        """Whether it is known that the shop was closed, by its week or by what it says:
+        any other closed day may be a hole in the log.
+        """
+        return np.isin(days.day_of_week, self.weekdays) | days.isin(self.stated)
 
 
 def orders_by_day(shop: Store) -> Series:
@@ -52,13 +62,34 @@ def orders_by_day(shop: Store) -> Series:
     return days.reindex(pd.date_range(shop.observed_from, last), fill_value=0)
 
 
-def closures(orders: Series) -> Closures:
-    """When a shop was closed. `orders`: orders placed by day, one row for every day of
-    the log, 0 on days without any.
+def shop_closures(shop: Store) -> Closures:
+    """When the shop was closed, by its orders and by its shop.yaml."""
+    orders = orders_by_day(shop)
+    days = orders.index
+    weekdays = shop.settings.get("closed_weekdays") or []
+    is_stated = days.day_name().str.lower().isin(weekdays)
+    is_stated |= days.isin(pd.to_datetime(shop.settings.get("holidays") or []))
+    return closures(orders, stated=days[is_stated])
+
+
+def hole_days(shop: Store) -> pd.DatetimeIndex:
+    """Days of the log that should hold orders and do not: more than chance leaves empty,
+    and not known to be closed.
     """
+    shut, days = shop_closures(shop), orders_by_day(shop).index
+    return days[shut.closed(days) & ~shut.known(days)]
+
+
+def closures(orders: Series, *, stated: pd.DatetimeIndex | None = None) -> Closures:
+    """When a shop was closed. `orders`: orders placed by day, one row for every day of
+    the log, 0 on days without any. `stated`: days the shop says it is closed on; one with
+    orders was not.
+    """
+    empty = orders.index[orders == 0].intersection(stated if stated is not None else [])
+    orders = orders.drop(empty)
     weekdays = tuple(_closed_weekdays(orders))
     held = orders[~np.isin(orders.index.day_of_week, weekdays)]
-    return Closures(weekdays, tuple(_closed_runs(held)))
+    return Closures(weekdays, tuple(_closed_runs(held)), tuple(empty))
 
 
 def _closed_weekdays(orders: Series) -> Iterator[int]:

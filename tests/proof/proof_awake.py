@@ -3,6 +3,7 @@
     python tests/proof/proof_awake.py cards [first seed] [last seed]
     python tests/proof/proof_awake.py incidents [first seed] [last seed]
     python tests/proof/proof_awake.py print [first seed] [last seed]
+    python tests/proof/proof_awake.py real
 
 Settings were chosen on seeds 501 to 510; the figures reported are of 601 to 620. A seed's
 shops are made once and its verdicts kept in proof/awake/, so that a cut run goes on where
@@ -16,10 +17,15 @@ incidents  a smaller shop with all twelve kinds planted in months, on days and i
 drawn by the seed, and its twin without any: what was found, within two days, with money
 within a third of the truth (what the twin did without), in the pack's first sentences;
 and what was found in the twin.
+real       the card of the two public shops (cdnow, and online-retail from PLAYBOOK_SHARED,
+its holidays stated as the calendar of England has them): every month, beside the months
+alone; as the card is, which speaks from eight misses on, and as it would be from the
+first one on, because their logs are short. Then what the detectors tell of the months.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -39,6 +45,7 @@ from playbook.demo.world import World, drawn
 from playbook.detect.incidents import incidents
 from playbook.measures.metrics import monthly_sales, months_back
 from playbook.runs.sentences import INCIDENTS_NAMED
+from playbook.sources.importing import import_files
 from playbook.store import open_store
 
 HOME = Path(__file__).resolve().parents[2] / "proof" / "awake"
@@ -98,13 +105,15 @@ def write_shop(folder: Path, world: World, names: tuple[str, ...] = ()) -> None:
     write_folder(folder, world, sim.day - 1, tables)
 
 
-def judged_card(months: pd.DataFrame, days: pd.DataFrame, last: str, n: int) -> pd.DataFrame:
+def judged_card(
+    months: pd.DataFrame, days: pd.DataFrame, last: str, n: int, *, step: int = STEP
+) -> pd.DataFrame:
     """One row per month and figure: actual, before (expected by its months alone), and
     what `control_limits` gives, `gmv` standing for all figures that are no headline.
     """
     months = months[months.metric.isin([*FIGURES, "gmv"])]
     rows = []
-    for month in months_back(last, n)[::-STEP]:
+    for month in months_back(last, n)[::-step]:
         since = months_back(month, 37)[0]
         seen = months[(months.month <= month) & (months.month >= since)]
         alone = {}
@@ -378,9 +387,95 @@ def told_shops(rows: pd.DataFrame, calm: pd.DataFrame) -> None:
     )
 
 
+# --- the public shops --------------------------------------------------------
+
+#: shop -> last month, whole months
+REAL = {"cdnow": ("1998-06", 18), "online-retail": ("2011-11", 12)}
+#: days on which the wholesaler was closed: Christmas to New Year, Easter, the royal
+#: wedding, the bank holidays
+HOLIDAYS = [
+    *pd.date_range("2010-12-24", "2011-01-03"),
+    *pd.to_datetime([
+        "2011-04-22", "2011-04-24", "2011-04-25", "2011-04-29", "2011-05-02", "2011-05-30",
+        "2011-08-29",
+    ]),
+]  # fmt: skip
+
+
+def real_store(name: str) -> str | Path:
+    """A public shop; the second one is imported once."""
+    if name == "cdnow":
+        return name
+    folder = HOME / "real" / name
+    if not folder.exists():
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        source = Path(os.environ["PLAYBOOK_SHARED"]) / name / "online_retail.parquet"
+        import_files(name, [source], part)
+        stated = ", ".join(f"{day:%Y-%m-%d}" for day in HOLIDAYS)
+        with (part / "shop.yaml").open("a", encoding="utf-8") as settings:
+            settings.write(f"holidays: [{stated}]\n")
+        part.rename(folder)
+    return folder
+
+
+def real_card(name: str) -> pd.DataFrame:
+    """The card of each month of a public shop, by how many misses it waits for."""
+    last, n = REAL[name]
+    shop = open_store(real_store(name), until=last)
+    months, days = monthly_sales(shop, months=60), daily(shop, months=60)
+    months = months[months.metric.isin(JUDGED[:2])]
+    cards, whole = [], (usual.LEAST_MONTHS, usual.PRODUCTS)
+    try:
+        usual.PRODUCTS = {figure: usual.PRODUCTS[figure] for figure in JUDGED[:2]}
+        for usual.LEAST_MONTHS in (whole[0], 1):
+            card = judged_card(months, days, last, n, step=1)
+            cards.append(card.assign(least=usual.LEAST_MONTHS))
+    finally:
+        usual.LEAST_MONTHS, usual.PRODUCTS = whole
+    return pd.concat(cards, ignore_index=True).assign(shop=name)
+
+
+def told_real(card: pd.DataFrame) -> None:
+    """Print what the cards of the public shops were worth, and the months behind it."""
+    known = card[card.metric.isin(["orders", "net_revenue"]) & (card.actual > 0)]
+    known = known[known.centre.notna() & known.before.notna()]
+    known = known.assign(
+        miss=np.log(known.actual / known.centre) ** 2,
+        was=np.log(known.actual / known.before) ** 2,
+        held=known.actual.between(known.low, known.high).where(known.low.notna()),
+    )
+    table = known.groupby(["shop", "least", "metric"]).agg(
+        n=("miss", "size"),
+        rmse=("miss", lambda s: s.mean() ** 0.5),
+        rmse_before=("was", lambda s: s.mean() ** 0.5),
+        n_ranges=("held", "count"),
+        held=("held", lambda s: s.dropna().astype(float).mean()),
+    )
+    table["ratio"] = table.rmse / table.rmse_before
+    print(table.round(3).to_string())
+
+
+def real() -> None:
+    """Both public shops: their cards and their months."""
+    (HOME / "real").mkdir(parents=True, exist_ok=True)
+    for name, (last, n) in REAL.items():
+        path = HOME / "real" / f"{name}-card.parquet"
+        if not path.exists():
+            real_card(name).to_parquet(path)
+        found = incidents(open_store(real_store(name), until=last), months=n)
+        print(f"{name}: {n} months looked at, {len(found)} incidents")
+        print(found[["month", "kind", "what", "starts_on", "amount", "z"]].to_string())
+    kept = (HOME / "real" / f"{name}-card.parquet" for name in REAL)
+    told_real(pd.concat(map(pd.read_parquet, kept)))
+
+
 def main(words: list[str]) -> int:
     """Judge what is missing or print what is there; returns the exit status."""
     part = words[0] if words else "print"
+    if part == "real":
+        real()
+        return 0
     first, last = (
         (int(w) for w in [*words[1:3], "601", "620"][:2])
         if len(words) < 3

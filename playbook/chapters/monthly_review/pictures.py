@@ -10,7 +10,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from playbook.measures.metrics import METRICS
-from playbook.messages import say
+from playbook.messages import label, say
 from playbook.pictures import PALETTE, new_axes, waterfall
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def _metric_plot(ax: Axes, months: DataFrame, row: NamedTuple) -> None:
             color=ink,
             mfc=inside,
         )
-    title = PALETTE["ink"] if row.flag in ("usual", "unusual") else ink
+    title = PALETTE["ink"] if row.flag in ("usual", "within limits") else ink
     ax.set_title(
-        f"{row.name}\n{row.flag}",
+        f"{row.name}\n{label('flags', row.flag)}",
         fontsize=8.5,
         color=title,
     )

@@ -55,7 +55,7 @@ def scorecard(
     benchmarks: DataFrame | None = None,
 ) -> DataFrame:
     """One row per headline metric, beside what was to be expected of it (from `days`,
-    start_here.daily, where they say more than its months), its target and what is
+    start_here.daily, or from its months), its target and what is
     published. `band` quotes the benchmark rows whose metric, unit of share or ratio and
     denominator are ours; it never flags.
     """
@@ -101,7 +101,7 @@ def _better(metric: str) -> int:
 
 def _flags(card: DataFrame) -> np.ndarray:
     """Is the figure outside its limits, and is that good? Of the others: is it in its
-    usual range (four months of five are), or outside it?
+    usual range (four months of five are), or beyond it and still within its limits?
     """
     # limits nobody knows are passed by nothing
     with np.errstate(invalid="ignore"):
@@ -111,7 +111,7 @@ def _flags(card: DataFrame) -> np.ndarray:
     flags = {
         "too early": card.status != "complete",
         "no history": card.upper.isna(),
-        "unusual": (moved == 0) & is_outside_range,
+        "within limits": (moved == 0) & is_outside_range,
         "usual": moved == 0,
         "better": good > 0,
         "worse": good < 0,
@@ -217,14 +217,17 @@ def drivers(headline: DataFrame, *, month: str, days: DataFrame | None = None) -
 
 
 def _tree(headline: DataFrame, month: str) -> DataFrame:
-    """The drivers whose product is net revenue, by month; empty where the month lacks
-    one.
+    """The drivers whose product is net revenue, by month; empty where the month or the
+    one before lacks one. Of a month whose sales are whole, what was counted on some of its
+    days only is no driver.
     """
     series = headline.drop_duplicates(["metric", "month"])
+    whole = series[(series.metric == "net_revenue") & (series.status == "complete")].month
+    series = series[(series.status == "complete") | ~series.month.isin(whole)]
     wide = series.pivot(index="month", columns="metric", values="amount").astype(float)
     if {"net_revenue", "units_per_order", "orders"} <= set(wide):
         wide["revenue_per_unit"] = wide.net_revenue / (wide.orders * wide.units_per_order)
-    known = wide.reindex([month]).dropna(axis=1)
+    known = wide.reindex(months_back(month, 2)).dropna(axis=1)
     for tree in (TREE, SHORT_TREE):
         if set(tree) <= set(known):
             if tree == TREE:

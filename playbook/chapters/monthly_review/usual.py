@@ -2,8 +2,8 @@
 beyond which limits it is flagged.
 
 A figure that is made of days is expected from its drivers, each given what the shop knew
-of the month (`playbook.methods.expectation`); any other from its own months. Whatever
-missed by least on the shop's own past is used, and those misses set the range.
+of the month (`playbook.methods.expectation`); any other from its own months. How far that
+missed on the shop's own past sets the range.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ PRODUCTS: dict[str, tuple[tuple[str, ...], ...]] = {
 def control_limits(headline: DataFrame, *, month: str, days: DataFrame | None = None) -> DataFrame:
     """One row per metric with what its own past sets for `month`.
 
-    The centre comes from the days (start_here.daily) where these missed by less than the
-    months alone: what spend, promotions, season and shelf lead one to expect. From the
-    months it is what the forecaster expects of the complete ones before, by the rule
+    The centre comes from the days (start_here.daily): what spend, promotions, season and
+    shelf lead one to expect. Where they do not speak, or the months alone missed by clearly
+    less, it is what the forecaster expects of the complete ones before, by the rule
     that missed by least (root mean square). `sigma` is the scale of the `n_months`
     misses as a share, of those made with more than a year behind them where there are
     enough, a miss from a shorter log counting less; the distances follow Student's
@@ -82,10 +82,7 @@ def control_limits(headline: DataFrame, *, month: str, days: DataFrame | None = 
         if past.empty and metric not in PRODUCTS:
             continue
         is_share = metric in METRICS and METRICS[metric].unit == "share" and past.max() <= 1
-        found = _from_months(past, month)
-        by_days = _from_days(drivers, str(metric), month)
-        if by_days is not None and not found["rms"] < by_days["rms"]:
-            found = by_days
+        found = _of_both(_from_days(drivers, str(metric), month), _from_months(past, month))
         is_signed = len(past) > 0 and past.min() < 0
         rows.append(
             {
@@ -142,6 +139,20 @@ def _from_days(drivers: dict[str, DataFrame], metric: str, month: str) -> dict |
             sigma, _n = spread(past, is_late, n_known)
             best |= {"sigma": sigma, "scale": centre, "is_log": True, "misses": past}
     return best
+
+
+def _of_both(by_days: dict | None, alone: dict) -> dict:
+    """What the days lead one to expect where they speak, unless the months missed by less
+    than they did beyond chance: by a standard error of the difference of their squares
+    (Breiman et al. 1984), in enough months of which both speak. Whichever missed by less
+    would follow the chance of few misses.
+    """
+    if by_days is None or not np.isfinite(alone["rms"]):
+        return alone if by_days is None else by_days
+    both = pd.concat([by_days["misses"], alone["misses"]], axis=1, join="inner") ** 2
+    gain = both.iloc[:, 0] - both.iloc[:, 1]
+    is_clear = len(gain) >= LEAST_MONTHS and gain.mean() > gain.std() / np.sqrt(len(gain))
+    return alone if is_clear else by_days
 
 
 def _from_months(series: Series, month: str) -> dict:

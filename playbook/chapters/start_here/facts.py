@@ -9,7 +9,7 @@ import datetime as dt
 import ibis
 import pandas as pd
 from ibis import Table, Value, _
-from pandas import DataFrame, Timestamp
+from pandas import DataFrame, Series, Timestamp
 
 from playbook.chapters.customer_journey import parcels
 from playbook.measures.ad_spend import read_extract
@@ -22,6 +22,7 @@ from playbook.measures.revenue_days import (
 from playbook.measures.sums import in_months, sums_by, total
 from playbook.messages import say
 from playbook.store import Store
+from playbook.store.trading import hole_days, shop_closures
 from playbook.tables import frame_of, returns, schema
 
 __all__ = ["breakdown", "daily", "odd_buyers_table", "risk_indicators"]
@@ -86,8 +87,8 @@ def _by_segment(rows: Table, dimension: str, **sums: Value) -> DataFrame:
 @returns("start_here.daily")
 def daily(shop: Store, *, months: int = 37) -> DataFrame:
     """What the drivers of net revenue are made of, over the last `months`, and what was
-    known of each day. A day without orders counts as 0: chapter 00 shows which of them
-    are gaps.
+    known of each day. A day without orders counts as 0; where it should hold some
+    (`hole_days`) what it sold is missing.
     """
     start = max(
         Timestamp(months_back(shop.month, months)[0]),
@@ -129,6 +130,8 @@ def daily(shop: Store, *, months: int = 37) -> DataFrame:
     table["refunds"] = refunds.amount
     is_known = table.pop("n_unknown") == 0
     table["margin"] = (table.margin + refunds.margin.fillna(0.0)).where(is_known)
+    table = table.where(Series(~days.isin(hole_days(shop)), days), axis=0)
+    table["is_closed"] = shop_closures(shop).known(days) & table.orders.eq(0)
     visits, spend = _visits(shop, days), _spend(shop, days)
     table["sessions"] = visits.sum(axis=1, min_count=1)
     table = table.join(_promotions(shop, days))
@@ -192,7 +195,7 @@ def _visits(shop: Store, days: pd.DatetimeIndex) -> DataFrame:
     ).reindex(days)
 
 
-def _in_stock(shop: Store) -> pd.Series:
+def _in_stock(shop: Store) -> Series:
     """Share of the range that was in stock, by month: each sku counts as it sold on its
     stocked days of late. Empty where nothing was ever sold.
     """
@@ -205,7 +208,7 @@ def _in_stock(shop: Store) -> pd.Series:
         days=_.count().cast("float64"),
     )
     if by_sku.empty:
-        return pd.Series(dtype=float)
+        return Series(dtype=float)
     wide = by_sku.pivot(index="month", columns="sku").fillna(0.0)
     late = wide[["sold", "stocked"]].rolling(PACE_MONTHS, min_periods=1).sum()
     pace = (late.sold / late.stocked.where(late.stocked > 0)).fillna(0.0)
