@@ -2,12 +2,21 @@
 each of which has to be told with its days and its money, and nothing else.
 """
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pytest
 from shops import order, write_shop
 
-from playbook.detect.incidents import DETECTORS, KINDS, incidents, of_month, without_incidents
+from playbook.detect.incidents import (
+    DETECTORS,
+    KINDS,
+    incidents,
+    lasting,
+    of_month,
+    without_incidents,
+)
 from playbook.messages import forms
 from playbook.methods.shifts import shifts
 from playbook.store import open_store
@@ -135,6 +144,16 @@ def test_days_of_an_incident_teach_nothing_and_the_month_itself_is_kept(found):
     assert later.sessions["2026-10-10":"2026-10-12"].isna().all()
     now = without_incidents(days, found, before="2026-10")
     pd.testing.assert_frame_equal(now, days)
+
+
+@pytest.mark.parametrize(("day", "kinds"), [(28, ["price_error"]), (29, [])])
+def test_what_has_been_over_for_more_than_three_days_goes_on_no_more(found, day, kinds):
+    """The price was wrong on the 24th and 25th; a month of such days has 365.25 / 12 of them."""
+    on = lasting(found, "price_error", "payment_down", as_of=dt.date(2026, 10, day))
+    assert on.kind.tolist() == kinds
+    row = found[found.kind == "price_error"].iloc[0]
+    each = [one[0] for one in on.effect]
+    assert each == pytest.approx([row.amount / 2 * 365.25 / 12] * len(kinds))
 
 
 def test_every_kind_says_what_happened_and_what_to_check():

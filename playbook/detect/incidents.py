@@ -6,6 +6,7 @@ A chapter that learns from the past reads it and leaves the days of an incident 
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,21 @@ from playbook.detect import after, buying, selling, tracking
 from playbook.detect.panels import Panels
 from playbook.messages import read_yaml, say
 from playbook.store import Store
+from playbook.store.remembered import remembered
 from playbook.tables import empty, returns, schema
 
-__all__ = ["DETECTORS", "KINDS", "incidents", "of_month", "told", "without_incidents"]
+__all__ = ["DETECTORS", "KINDS", "incidents", "lasting", "of_month", "told", "without_incidents"]
 
 #: kind of incident -> what its money is, which columns of a day it falsifies, whether a
 #: person should act on it
 KINDS: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("kinds.yaml"))
 #: how long after an incident began its refunds and tickets come in
 ECHO_DAYS, ECHO_BEFORE = 75, 3
+#: days without it after which an incident is over; of the newest nobody can say yet who will pay
+OVER_DAYS = 3
+DAYS_A_MONTH = 365.25 / 12
+#: files of the package that decide what the detectors find
+MAKING = ("detect/*.py", "methods/shifts.py", "measures/revenue_days.py", "measures/sums.py")
 DETECTORS = (
     tracking.days_without_visits,
     tracking.spend_ended,
@@ -48,14 +55,20 @@ DETECTORS = (
 
 @returns("detect.incidents")
 def incidents(shop: Store, *, months: int = 13) -> DataFrame:
-    """What happened in the last `months`, the dearest first within each month.
+    """What happened in the last `months`, the dearest first within each month; made once,
+    whichever chapter asks first.
 
     Every table is read as of the store's day; a detector whose tables are missing says
     nothing. Thresholds stand beside each detector, those common to all in `finding`.
     """
-    panels = Panels(shop, months=months)
-    rows = [row for detector in DETECTORS for row in detector(panels)]
-    return told(rows)
+
+    def make() -> dict[str, DataFrame]:
+        panels = Panels(shop, months=months)
+        rows = [row for detector in DETECTORS for row in detector(panels)]
+        return {"found": DataFrame(rows)}
+
+    found = remembered(shop, f"incidents-{months}", MAKING, make)["found"]
+    return told(found.to_dict("records"))
 
 
 @returns("detect.incidents")
@@ -114,6 +127,19 @@ def of_month(table: DataFrame, month: str) -> DataFrame:
         kind="stable",
         ignore_index=True,
     )
+
+
+def lasting(table: DataFrame, *kinds: str, as_of: dt.date) -> DataFrame:
+    """The incidents of these kinds that a person should act on and that last until as-of,
+    the dearest first, with `effect`: what one more month like their days costs (amount,
+    low, high). What is over costs nothing more.
+    """
+    is_on = pd.to_datetime(table.ends_on) >= pd.Timestamp(as_of) - pd.Timedelta(days=OVER_DAYS)
+    rows = table[is_on & table.is_alarm.astype(bool) & table.kind.isin(kinds)]
+    a_month = DAYS_A_MONTH / rows.n_days.astype(float)
+    ends = rows[["amount", "amount_low", "amount_high"]].mul(a_month, axis=0)
+    rows = rows.assign(effect=list(map(tuple, ends.to_numpy(float))))
+    return rows.sort_values("amount", ascending=False, kind="stable", ignore_index=True)
 
 
 def without_incidents(days: DataFrame, table: DataFrame, *, before: str) -> DataFrame:

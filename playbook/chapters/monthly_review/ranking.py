@@ -19,7 +19,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from playbook.chapters.registry import room_facts
-from playbook.decisions import effects, quarters_of
+from playbook.decisions import effects, is_settled, quarters_of
 from playbook.messages import read_yaml, say
 from playbook.tables import frame_of, returns, schema
 
@@ -131,24 +131,37 @@ def left_out(
 ) -> DataFrame:
     """Proposals that are not worth a reader's time, and why, first reason first: `set
     aside` (a better row of `clashes` stands against it), `changes nothing` (a row that
-    says to go on), `no size`, `no owner`, `wins nothing` (its claim, or what such claims
-    come to, is not above 0), `too small` (under `floor` a quarter). Closed rows are not
-    proposals.
+    says to go on), `already true` (its stop rule holds), `no size`, `no owner`, `wins
+    nothing` (its claim, or what such claims come to, is not above 0), `too small` (what
+    it wins, or the most that is at stake in it, is under `floor` a quarter). Closed rows
+    are not proposals.
     """
     aside = "" if clashes is None else " ".join(clashes.set_aside)
     rows = worths(decisions[~decisions.status.isin(CLOSED)], has_costs=has_costs)
     is_known = rows.worth.notna()
+    most = rows.worth.where(is_known, _most_at_stake(rows))
     reasons = {
         "set aside": rows.decision_id.isin(aside.split()),
         "changes nothing": rows.is_idle.eq(True),
+        "already true": is_settled(rows),
         "no size": pd.to_numeric(rows["size"], errors="coerce").isna(),
         "no owner": rows.owner_role.fillna("").astype(str).eq(""),
         "wins nothing": is_known & (rows.worth <= 0),
-        "too small": is_known & (rows.worth < floor),
+        "too small": most < floor,
     }
     why = np.select(list(reasons.values()), list(reasons), "")
     named = rows.assign(reason=why)[why != ""]
     return frame_of("monthly_review.left_out", named[schema("monthly_review.left_out").names])
+
+
+def _most_at_stake(rows: DataFrame) -> Series:
+    """The most a row can be about in a quarter, where its effect is money that does not
+    rank: the higher end of its bound, else the bound; missing where there is none.
+    """
+    money = [kind for kind, facts in effects()["effects"].items() if facts.get("is_bound")]
+    ends = rows[["expected_effect", "effect_high"]].apply(pd.to_numeric, errors="coerce")
+    quarters = rows.effect_period.astype(object).fillna("").map(quarters_of).astype(float)
+    return (ends.max(axis=1) * quarters).where(rows.effect_kind.isin(money))
 
 
 @returns("monthly_review.test_calendar")
