@@ -234,9 +234,12 @@ def test_wrong_prices_that_last_and_goods_under_cost_become_rows_and_what_is_ove
     over = error | {"subject": "old", "ends_on": ago(4)}
     happened = pd.DataFrame([error | {"subject": "tea"}, over])
     about = {"units": 10.0, "n_orders": 4, "price_paid": 4.0, "price_needed": 6.25, "loss": 18.0}
-    cheap = pd.DataFrame([{"sku": sku} | about for sku in ("cup", "pot", "tea")])
-    moves = pd.DataFrame({"sku": ["pot"], "action": ["raise"]})
-    rows = wrong_prices(happened, cheap, moves, as_of=AS_OF, currency="EUR").set_index("subject")
+    cheap = pd.DataFrame([{"sku": sku} | about for sku in ("cup", "pot", "tea", "jug")])
+    moves = pd.DataFrame({"sku": ["pot", "cup"], "action": ["raise", "keep"], "now": [9.0, 8.0]})
+    tail = pd.DataFrame({"sku": ["jug"], "confidence": ["high"]})
+    rows = wrong_prices(happened, cheap, moves, tail, as_of=AS_OF, currency="EUR")
+    rows = rows.set_index("subject")
+    assert rows.loc["cup", "size"] == pytest.approx(8 * 6.25 / 4), "of the regular price"
     assert rows.action.to_dict() == {"tea": "mend price", "cup": "raise price"}
     assert rows.loc["tea", "expected_effect"] == pytest.approx(60 / 2 * 365.25 / 12)
     low, high = 18 - 1.28 * 18 / 2, 18 + 1.28 * 18 / 2

@@ -260,6 +260,14 @@ def test_a_carrier_stands_out_surely_above_a_fifth_more_than_the_others(n_back, 
     assert aftersales_decisions(happened, None, **about).empty
 
 
+def test_no_more_than_three_carriers_are_told_the_dearest_first():
+    rows = pd.DataFrame({"key": list("abcd"), "sold": 100.0, "returned": [50.0, 60.0, 70.0, 80.0]})
+    whole = pd.DataFrame({"key": ["most"], "sold": 9_000.0, "returned": 90.0})
+    back = pd.concat([rows.assign(low=0.4), whole.assign(low=0.01)], ignore_index=True)
+    back = back.assign(view="carrier", n_returned=9, share=0.5, status="complete")
+    assert above_the_others(back).key.tolist() == ["d", "c", "b"]
+
+
 def test_returns_by_carrier_are_those_of_its_orders():
     sold = sold_lines("2026-01-10", "2026-01-11")
     back = refunds(100.0).head(1)

@@ -40,7 +40,7 @@ def remembered(
     if not folder.is_dir():
         with locked(shop.cache / f"{name}-making", wait_seconds=WAIT):
             if not folder.is_dir():
-                part = folder.with_suffix(".part")
+                part = folder.with_name(f"{folder.name}.part")
                 part.mkdir(exist_ok=True)
                 for table, frame in make().items():
                     frame.to_parquet(part / f"{table}.parquet")

@@ -375,25 +375,31 @@ def _together(joint: pd.DataFrame, single: pd.DataFrame, stated: pd.DataFrame) -
 def by_kind(file: Path) -> None:
     """What claims of each kind came to: `share` = (n x truth over claims + 1 x the weight
     of the stated confidence) / (n + 1), `spread` the standard deviation of a row's share
-    around it, weighed by the claims; and how far shops lie apart.
+    around it, weighed by the claims; and `apart`, how far the shares of shops lie around
+    their kind's, by moments: the mean of (shop's share - kind's)² - spread² / its rows.
     """
     from playbook.chapters.monthly_review.ranking import WEIGHT
 
     rows = pd.DataFrame(lines(file))
     rows = rows[rows.stated.notna() & (rows.stated > 0)]
+    beyond = []
     for kind, part in rows.groupby("kind"):
         n, claims = len(part), part.stated
         weight = part.confidence.map(WEIGHT).astype(float).mean()
         share = (n * part.true.sum() / claims.sum() + weight) / (n + 1)
-        off = (part.true / claims - share) ** 2
-        spread = np.sqrt(np.average(off, weights=claims))
-        shops = part.groupby(["seed", "month"])[["true", "stated"]].sum()
-        apart = (shops.true / shops.stated).std()
-        print(
-            f"  {kind}: {{share: {share:.2f}, spread: {spread:.2f}, n: {n}}}"
-            f"  # {part.true.sum() / 1e3:.1f} k of {claims.sum() / 1e3:.1f} k;"
-            f" shops apart {apart:.2f}"
+        spread = np.sqrt(np.average((part.true / claims - share) ** 2, weights=claims))
+        shops = part.groupby(["seed", "month"]).agg(
+            true=("true", "sum"), stated=("stated", "sum"), n=("true", "size")
         )
+        if len(shops) > 1 and n > len(shops):
+            off = shops.true / shops.stated - part.true.sum() / claims.sum()
+            beyond += (off**2 - spread**2 / shops.n).tolist()
+        print(
+            f"  # {part.true.sum() / 1e3:.1f} k of {claims.sum() / 1e3:.1f} k claimed"
+            f" in {len(shops)} shops\n"
+            f"  {kind}: {{share: {share:.2f}, spread: {spread:.2f}, n: {n}}}"
+        )
+    print(f"apart: {np.sqrt(max(np.mean(beyond or [0.0]), 0.0)):.2f}")
 
 
 if __name__ == "__main__":

@@ -79,15 +79,22 @@ def range_decisions(
 
 @dated
 def wrong_prices(
-    happened: DataFrame, under: DataFrame, moves: DataFrame, *, as_of: dt.date, currency: str
+    happened: DataFrame,
+    under: DataFrame,
+    moves: DataFrame,
+    tail: DataFrame,
+    *,
+    as_of: dt.date,
+    currency: str,
 ) -> DataFrame:
     """Rows in the decision schema: prices that are wrong and goods that come back more
     than before, as the table of incidents (`happened`) tells them where they last until
-    as-of; and skus sold `under_cost` whose price `moves` do not raise anyway.
+    as-of; and skus sold `under_cost` that `moves` do not raise nor the `tail` drops anyway.
 
     What is wrong costs each month what it cost so far. A price raised until a sku pays for
     itself ends its loss whether it is still bought or not; the interval is that of the
-    number of its orders.
+    number of its orders. The price is today's regular one (`moves`), raised as far as what
+    was paid has to rise; what was paid where none is known.
     """
     kinds = ("price_error", "category_price", "sku_comes_back")
     days = _days(as_of, 1, 14)
@@ -105,10 +112,15 @@ def wrong_prices(
         )
         for one in lasting(happened, *kinds, as_of=as_of).itertuples()
     ]
-    told = {row["subject"] for row in rows} | set(moves.sku[moves.action == "raise"])
+    told = {row["subject"] for row in rows if row["action"] == "mend price"}
+    told |= {*moves.sku[moves.action == "raise"], *tail.sku[tail.confidence == "high"]}
+    price = moves.set_index("sku").now.astype(float)
     for row in under[~under.sku.isin(told)].head(MOST).itertuples():
         reach = REACH * row.loss / np.sqrt(row.n_orders)
-        known = {"size": row.price_needed, "evidence_value": row.price_paid}
+        regular = price.get(row.sku, np.nan)
+        paid = row.price_paid if np.isnan(regular) else regular
+        size = paid * row.price_needed / row.price_paid
+        known = {"size": round(size, 2), "evidence_value": row.price_paid}
         known |= {"effect": (row.loss, row.loss - reach, row.loss + reach), "units": row.units}
         known |= {"threshold": row.price_needed, "currency": currency} | _days(as_of, 7, 63)
         rows.append(propose("assortment_pricing.under_cost", row.sku, **known))

@@ -26,6 +26,8 @@ __all__ = ["above_the_others", "payments", "returns", "service"]
 VIEWS = ("month", "reason", "sku", "carrier")
 #: a carrier's returns stand out above so many times those of the others
 STANDS_OUT = 1.2
+#: carriers told, the dearest first: of hundreds some stand out by chance
+MOST = 3
 LEAST_LINKED = 0.95  # share of refunded money that must name its order
 RIPE_DAYS = 60  # age at which an order's returns have come in
 BASELINE_MONTHS = 3  # months whose tickets make the usual number
@@ -75,7 +77,7 @@ def returns(
     views = []
     has_carrier = carriers is not None and is_linked
     if has_carrier:
-        carriers = expression(carriers).filter(_.carrier.notnull())
+        carriers = expression(carriers).filter(_.carrier.notnull()).select("order_id", "carrier")
     for view in VIEWS if has_carrier else VIEWS[:-1]:
         if view == "carrier":
             sold, back = (t.inner_join(carriers, "order_id") for t in (sold, back))
@@ -106,7 +108,7 @@ def above_the_others(back: DataFrame) -> DataFrame:
     rows = rows.assign(others_share=others, above=above)
     rows = rows[rows.low > STANDS_OUT * others]
     names = ["key", "n_returned", "share", "others_share", "above"]
-    return rows[names].reset_index(drop=True)
+    return rows[names].sort_values("above", ascending=False).head(MOST).reset_index(drop=True)
 
 
 @tables.returns("customer_journey.service")
