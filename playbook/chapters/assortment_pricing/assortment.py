@@ -428,7 +428,9 @@ def quality_hold(
         YEAR_DAYS,
     )
     lines = lines.filter(_.is_product & _.sku.notnull())
-    money = lines.revenue.sum().cast("float64") if "revenue" in lines.columns else ibis.null(float)
+    money = (
+        lines.revenue.sum().cast("float64") if "revenue" in lines.columns else ibis.null("float64")
+    )
     sold = lines.group_by("sku").aggregate(n_units=_.quantity.sum(), money=money).to_pandas()
     back = expression(booked_refunds).filter((_.kind == "return") & _.sku.notnull())
     back = back.semi_join(lines, "order_id").group_by("sku")
