@@ -27,6 +27,7 @@ __all__ = [
     "decision_rows",
     "effect_label",
     "effects",
+    "is_settled",
     "propose",
     "quarters_of",
 ]
@@ -139,10 +140,12 @@ def propose(kind: str, subject: object, **found: Any) -> dict[str, Any]:
 
     `found` holds the fields the month decides (size, confidence, due_on ...), `effect`
     as (expected, low, high), and the values named in the kind's sentences. A field
-    given wins over the kind's own. KeyError for a kind the room does not state.
+    given wins over the kind's own; `stops` of a kind is no field (see `is_settled`).
+    KeyError for a kind the room does not state.
     """
     room, _, name = kind.partition(".")
     stated: Mapping[str, Any] = room_facts(room)["decisions"][name]
+    stated = {key: value for key, value in stated.items() if key != "stops"}
     names = {f.name for f in fields(Decision)}
     ends = ("expected_effect", "effect_low", "effect_high")
     # an effect without an interval is (expected,)
@@ -158,6 +161,22 @@ def propose(kind: str, subject: object, **found: Any) -> dict[str, Any]:
     )
     shown = row.pop("subject", None) or str(subject)  # a kind may word its subject
     return {"subject_type": row.pop("subject_type"), "subject": shown} | row
+
+
+def is_settled(decisions: pd.DataFrame) -> pd.Series:
+    """Rows whose stop rule holds before they begin: their evidence lies `under` or `over`
+    their threshold, whichever side the kind `stops` on in its `chapter.yaml`. A kind that
+    names no side, and evidence that is missing, say nothing.
+    """
+    sides = decisions["kind"].map(_side)
+    numbers = decisions[["evidence_value", "threshold"]].apply(pd.to_numeric, errors="coerce")
+    above = numbers.evidence_value - numbers.threshold
+    return (sides.eq("under") & (above < 0)) | (sides.eq("over") & (above > 0))
+
+
+def _side(kind: object) -> str:
+    room, _, name = str(kind or "").partition(".")
+    return room_facts(room)["decisions"][name].get("stops", "") if name else ""
 
 
 def decision_rows(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from small_month import write_shop
 
 from playbook.decisions import Decision
 from playbook.errors import PlaybookError
-from playbook.runs.answers import answers, read_back
+from playbook.runs.answers import answers, own_results, read_back
 from playbook.runs.results import Results
 
 HEAD = ["decision_id", "status", "done_on", "done_size", "note"]
@@ -142,3 +142,31 @@ def test_commas_in_the_headings_of_a_sheet_of_semicolons_refuse_nothing(publishe
     text = f"{head}\n{ids['raise']};changed;;12,5;a, b, c;1,0\n"
     assert read(folder, text)["read"] == 1
     assert answers(folder / "runs/corner").done_size.tolist() == [12.5]
+
+
+def test_what_people_say_a_decision_brought_stands_beside_its_claim_from_the_next_month_on(
+    published,
+):
+    folder, _ids = published
+    month = folder / "runs/corner/2026-01"
+    results = Results("10_assortment_pricing", str(month), month="2026-01", store="corner")
+    kind = {"kind": "assortment_pricing.price_raise", "effect_kind": "margin"}
+    for sku, claim in (("mug", 90.0), ("tin", 50.0), ("jug", 20.0)):
+        results.decide(Decision("sku", sku, "raise price", expected_effect=claim, **kind))
+    ids = results.decisions().set_index("subject").decision_id
+    head = "decision_id,status,done_on,brought"
+    done = [f"{ids['mug']},done,2026-01-20,30", f"{ids['tin']},done,2026-01-20,"]
+    read(folder, "\n".join([head, *done, f"{ids['jug']},accepted,,5"]))
+    later = folder / "runs/corner/2026-02"
+    later.mkdir()
+    (later / "run.json").write_text('{"month": "2026-02"}')
+    found = own_results(later)
+    assert found[["kind", "claim", "brought"]].values.tolist() == [[kind["kind"], 90.0, 30.0]]
+    assert own_results(month).empty, "its own month cannot know"
+
+
+def test_a_log_written_before_results_were_asked_for_is_read(published):
+    folder, ids = published
+    log = {"decision_id": [ids["raise"]], "status": "done", "done_on": "2026-02-01", "note": ""}
+    pd.DataFrame(log).assign(done_size=1.0).to_parquet(folder / "runs/corner/decisions_log.parquet")
+    assert answers(folder / "runs/corner").brought.isna().tolist() == [True]

@@ -410,6 +410,7 @@ def test_sure_findings_come_largest_first_and_before_the_day_comes_round():
             "is_hold": True,
             "return_share": 0.4,
             "category_share": 0.1,
+            "money_above": 30.0,
         }
     )
     none = pd.DataFrame(columns=["action", "confidence"])

@@ -2,13 +2,21 @@
 each of which has to be told with its days and its money, and nothing else.
 """
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pytest
 from shops import order, write_shop
 
-import playbook.detect.incidents as incidents_module
-from playbook.detect.incidents import DETECTORS, KINDS, incidents, of_month, without_incidents
+from playbook.detect.incidents import (
+    DETECTORS,
+    KINDS,
+    incidents,
+    lasting,
+    of_month,
+    without_incidents,
+)
 from playbook.detect.months import month_factors, not_whole
 from playbook.messages import forms
 from playbook.methods.shifts import shifts
@@ -146,11 +154,6 @@ def test_days_of_an_incident_teach_nothing_and_the_month_itself_is_kept(found):
     assert now.orders.eq(24).all() and now.sessions.isna().sum() == 3, "only what was miscounted"
 
 
-def test_what_is_found_is_kept_and_read_back_as_it_was(shop, found):
-    pd.testing.assert_frame_equal(found, incidents_module._found(shop, 2))
-    assert len(list(shop.cache.glob("incidents-*/2-en.parquet"))) == 1
-
-
 def test_figures_that_an_outage_kept_from_being_counted_are_partial(found):
     rows = [(m, f"2026-{k}") for m in ("sessions", "cvr_sessions", "orders") for k in ("09", "10")]
     headline = pd.DataFrame(rows, columns=["metric", "month"]).assign(status="complete")
@@ -186,6 +189,16 @@ def test_the_outlook_learns_from_months_without_their_incidents_and_tells_them_a
     assert orders.was["2026-10"] == 24 * 31 - 24 - 5 * 4 + 14
     assert (orders.amount / orders.was)[:-1].eq(1.0).all()
     assert "2026-10" not in sessions.index, "visits of three days were not told"
+
+
+@pytest.mark.parametrize(("day", "kinds"), [(28, ["price_error"]), (29, [])])
+def test_what_has_been_over_for_more_than_three_days_goes_on_no_more(found, day, kinds):
+    """The price was wrong on the 24th and 25th; a month of such days has 365.25 / 12 of them."""
+    on = lasting(found, "price_error", "payment_down", as_of=dt.date(2026, 10, day))
+    assert on.kind.tolist() == kinds
+    row = found[found.kind == "price_error"].iloc[0]
+    each = [one[0] for one in on.effect]
+    assert each == pytest.approx([row.amount / 2 * 365.25 / 12] * len(kinds))
 
 
 def test_every_kind_says_what_happened_and_what_to_check():

@@ -474,7 +474,18 @@ def test_decisions_name_goal_driver_model_pacing_and_duty_with_owner_and_day():
         rows.loc["model own_stock", "action"] == "no-go"
         and "basket of 25.00" in rows.loc["model own_stock", "reason"]
     )
-    assert rows.loc["pacing 2026-10", "action"] == "plan again"
+    assert "plan again" not in set(rows["action"]), "the month is over"
     assert (
         rows.loc["duties: cm", "reason"] == "2 accountable: a, b" and rows["due_on"].notna().all()
     )
+
+
+def test_only_a_month_with_days_to_come_is_planned_again():
+    days = pd.to_datetime(["2026-10-30", "2026-10-31"])
+    paced = pd.DataFrame({"day_on": days, "actual": [50.0, 99.0], "expected": 100.0})
+    paced["pacing"] = [0.5, 0.5]
+    day = dt.date(2026, 11, 14)
+    assert goal_decisions(None, paced=paced, currency="EUR", due_on=day).empty
+    inside = paced.assign(actual=[50.0, np.nan], pacing=[0.5, np.nan])
+    rows = goal_decisions(None, paced=inside, currency="EUR", due_on=day)
+    assert rows["subject"].tolist() == ["pacing 2026-10"]

@@ -16,9 +16,10 @@ from playbook.chapters.assortment_pricing.assortment import (
     roles,
     sku_views,
     transfer_share,
+    under_cost,
     variable_cost_share,
 )
-from playbook.chapters.assortment_pricing.decisions import range_decisions
+from playbook.chapters.assortment_pricing.decisions import range_decisions, wrong_prices
 from playbook.chapters.assortment_pricing.pricing import price_list
 from playbook.chapters.assortment_pricing.promotion_review import (
     _calendar,
@@ -29,6 +30,7 @@ from playbook.chapters.assortment_pricing.promotion_review import (
     _verdict,
     promotion_review,
 )
+from playbook.decisions import is_settled
 from playbook.methods.elasticity import price_elasticity, price_response, regular_prices
 from playbook.methods.promotion import placebo_reach
 from playbook.tables import empty
@@ -206,6 +208,45 @@ def test_quality_is_on_hold_surely_above_twice_the_others(n_back, is_hold):
     assert found.loc["a", "is_hold"] == is_hold
 
 
+def test_money_beyond_the_categorys_share_is_what_came_back_too_often_at_the_price_paid():
+    """20 of 100 came back where the others have 5: 15 units at 3 each."""
+    sold = sales(("a", 100, 100), ("b", 1_000, 100)).assign(revenue=[300.0, 1.0])
+    found = quality_hold(sold, sold.assign(quantity=[20, 50]), as_of=AS_OF).set_index("sku")
+    assert found.money_above.to_dict() == {"a": pytest.approx(45.0), "b": 0.0}
+
+
+@pytest.mark.parametrize("n_orders, n", [(2, 0), (3, 1)])
+def test_three_orders_under_cost_are_no_single_buyers_price(n_orders, n):
+    """10 sold at 4; goods cost 5 each and a fifth of the price goes with the order: 6.25 pay."""
+    row = {"sku": "a", "units": 10.0, "n_orders": n_orders, "price_paid": 4.0, "goods_cost": 50.0}
+    found = under_cost(pd.DataFrame([row | {"margin": 32.0 - 50.0}]), variable_share=0.2)
+    assert len(found) == n
+    assert found.price_needed.tolist() == [pytest.approx(6.25)] * n
+    assert found.loss.tolist() == [18.0] * n
+
+
+def test_wrong_prices_that_last_and_goods_under_cost_become_rows_and_what_is_over_does_not():
+    error = {
+        "kind": "price_error", "starts_on": ago(1), "ends_on": ago(0), "n_days": 2, "amount": 60.0,
+        "amount_low": 60.0, "amount_high": 60.0, "n": 8.0, "usual": 1.0, "now": 0.1,
+        "is_alarm": True, "what": "sold at a tenth",
+    }  # fmt: skip
+    over = error | {"subject": "old", "ends_on": ago(4)}
+    happened = pd.DataFrame([error | {"subject": "tea"}, over])
+    about = {"units": 10.0, "n_orders": 4, "price_paid": 4.0, "price_needed": 6.25, "loss": 18.0}
+    cheap = pd.DataFrame([{"sku": sku} | about for sku in ("cup", "pot", "tea", "jug")])
+    moves = pd.DataFrame({"sku": ["pot", "cup"], "action": ["raise", "keep"], "now": [9.0, 8.0]})
+    tail = pd.DataFrame({"sku": ["jug"], "confidence": ["high"]})
+    rows = wrong_prices(happened, cheap, moves, tail, as_of=AS_OF, currency="EUR")
+    rows = rows.set_index("subject")
+    assert rows.loc["cup", "size"] == pytest.approx(8 * 6.25 / 4), "of the regular price"
+    assert rows.action.to_dict() == {"tea": "mend price", "cup": "raise price"}
+    assert rows.loc["tea", "expected_effect"] == pytest.approx(60 / 2 * 365.25 / 12)
+    low, high = 18 - 1.28 * 18 / 2, 18 + 1.28 * 18 / 2
+    assert rows.loc["cup", ["effect_low", "effect_high"]].tolist() == pytest.approx([low, high])
+    assert not is_settled(rows).any()
+
+
 def test_returns_are_held_against_a_year_of_sales_two_months_old():
     sold = sales(("a", 1, 59), ("a", 2, 60), ("a", 4, 424), ("a", 8, 425))
     assert quality_hold(sold, sold, as_of=AS_OF)["n_units"].tolist() == [6]
@@ -363,7 +404,7 @@ def test_a_promotion_that_lost_in_four_chances_of_five_and_comes_round_soon_is_s
 _NOTHING = (
     ["action", "gain", "sku"],
     ["confidence"],
-    ["is_hold", "n_returned", "sku"],
+    ["is_hold", "money_above", "n_returned", "sku"],
     ["action", "views", "sku"],
 )
 

@@ -6,8 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.chapters.customer_journey.aftersales import payments, returns, service
-from playbook.chapters.customer_journey.decisions import journey_decisions
+from playbook.chapters.customer_journey.aftersales import (
+    above_the_others,
+    payments,
+    returns,
+    service,
+)
+from playbook.chapters.customer_journey.decisions import aftersales_decisions, journey_decisions
 from playbook.chapters.customer_journey.journey import funnel, leaks, step_trend
 from playbook.chapters.customer_journey.parcels import delivery, late_months, late_slope
 from playbook.chapters.customer_journey.stages import journey_map
@@ -17,6 +22,8 @@ from playbook.chapters.customer_journey.worth import coming_per_order, order_wor
 from playbook.errors import PlaybookError
 from playbook.methods.experiment import sample_size, smallest_lift
 from playbook.methods.funnel import own_baseline
+from playbook.methods.proportions import wilson
+from playbook.tables import empty
 
 test_sizes.__test__ = False
 on = dt.date.fromisoformat
@@ -232,6 +239,44 @@ def sold_lines(*days):
 def test_nineteen_twentieths_of_the_money_must_name_their_order(linked, basis):
     found = returns(sold_lines("2026-01-10"), refunds(linked), as_of=on("2026-04-30"))
     assert set(found["basis"]) == {basis}
+
+
+@pytest.mark.parametrize(("n_back", "n"), [(16, 0), (17, 1)])
+def test_a_carrier_stands_out_surely_above_a_fifth_more_than_the_others(n_back, n):
+    """Of 100 lines of 1 each; the others' 1,000 come back in 90 cases, .09, and 1.2 times
+    that is .108: Wilson's low end of 17 in 100 is .109, of 16 .101."""
+    shares = {"key": ["Slow", "Fast"], "sold": [100.0, 1_000.0], "returned": [n_back, 90.0]}
+    rows = pd.DataFrame(shares).assign(view="carrier", n_returned=[n_back, 90], status="")
+    low, _high = wilson(rows.n_returned, rows.sold)
+    months = pd.DataFrame({"view": "month", "key": list("abc"), "status": ["complete"] * 3})
+    back = pd.concat([rows.assign(low=low, share=rows.returned / rows.sold), months])
+    found = above_the_others(back)
+    assert found.key.tolist() == ["Slow"] * n
+    assert found.above.tolist() == [pytest.approx((17 - 9) / 3)] * n
+    happened = empty("detect.incidents")
+    about = {"as_of": on("2026-04-30"), "currency": "EUR"}
+    made = aftersales_decisions(happened, back, **about)
+    assert made.action.tolist() == ["take up with the carrier"] * n
+    assert aftersales_decisions(happened, None, **about).empty
+
+
+def test_no_more_than_three_carriers_are_told_the_dearest_first():
+    rows = pd.DataFrame({"key": list("abcd"), "sold": 100.0, "returned": [50.0, 60.0, 70.0, 80.0]})
+    whole = pd.DataFrame({"key": ["most"], "sold": 9_000.0, "returned": 90.0})
+    back = pd.concat([rows.assign(low=0.4), whole.assign(low=0.01)], ignore_index=True)
+    back = back.assign(view="carrier", n_returned=9, share=0.5, status="complete")
+    assert above_the_others(back).key.tolist() == ["d", "c", "b"]
+
+
+def test_returns_by_carrier_are_those_of_its_orders():
+    sold = sold_lines("2026-01-10", "2026-01-11")
+    back = refunds(100.0).head(1)
+    sent = pd.DataFrame({"order_id": ["0", "1"], "carrier": ["Slow", "Fast"]})
+    sent = sent.astype({"order_id": "string"})
+    found = returns(sold, back, as_of=on("2026-04-30"), carriers=sent)
+    by = found[found["view"] == "carrier"].set_index("key")
+    assert by.returned.to_dict() == {"Slow": 0.0, "Fast": 100.0}
+    assert by.sold.to_dict() == {"Slow": 100.0, "Fast": 100.0}
 
 
 @pytest.mark.parametrize(("day", "status"), [("2026-03-31", "partial"), ("2026-04-01", "complete")])

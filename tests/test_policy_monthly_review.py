@@ -10,6 +10,7 @@ from playbook.chapters.monthly_review.cautions import risks
 from playbook.chapters.monthly_review.decisions import short
 from playbook.chapters.monthly_review.ranking import (
     came_true,
+    discount,
     floor_of,
     left_out,
     ranked_decisions,
@@ -24,7 +25,9 @@ from playbook.chapters.monthly_review.review import (
     team_score,
 )
 from playbook.chapters.monthly_review.usual import _of_both, control_limits, spread
+from playbook.chapters.registry import ROOMS
 from playbook.measures.metrics import months_back
+from playbook.messages import read_yaml
 from playbook.methods.decomposition import product_drivers
 from playbook.methods.expectation import expected_months
 from playbook.tables import schema
@@ -310,6 +313,42 @@ def test_a_claim_of_a_measured_kind_counts_for_what_such_claims_came_to():
         assert (row.worth_low, row.worth_high) == pytest.approx(
             (row.worth - reach, row.worth + reach)
         )
+
+
+def test_own_results_are_blended_with_the_table_by_hand():
+    """Shops lie .4 apart and rows .8 around their shop: the table weighs (.8 / .4)² = 4
+    rows. Two claims of 100 and 300 brought 150 and 50, half of them: (4 x 1 + 2 x .5) / 6.
+    Their shares 1.5 and 1/6 lie off that by 2/3 and -2/3, weighed by their claims.
+    """
+    apart = read_yaml(ROOMS / "monthly_review" / "came_true.yaml")["apart"]
+    own = pd.DataFrame({"claim": [100.0, 300.0], "brought": [150.0, 50.0]})
+    share, spread = discount(1.0, 2 * apart, own)
+    assert share == pytest.approx(5 / 6)
+    assert spread**2 == pytest.approx((4 * (2 * apart) ** 2 + 2 * (2 / 3) ** 2) / 6)
+    assert discount(1.0, 0.8, own.head(0)) == (1.0, 0.8)
+
+
+def test_many_own_results_outweigh_the_table_and_another_kinds_do_not_count():
+    kind = "assortment_pricing.price_lower"
+    table = proposals(
+        effect_kind="margin", effect_period=["quarter"], kind=kind, expected_effect=100.0
+    ).assign(confidence="low")
+    own = pd.DataFrame({"kind": kind, "claim": [10.0] * 400, "brought": 9.0})
+    assert worths(table, own=own).worth.iloc[0] == pytest.approx(90.0, rel=0.02)
+    other = own.assign(kind="assortment_pricing.price_raise")
+    assert worths(table, own=other).worth.iloc[0] == worths(table).worth.iloc[0]
+
+
+def test_a_kind_nobody_measured_takes_a_spread_of_six_tenths_with_the_first_result():
+    table = proposals(
+        effect_kind="margin", effect_period=["quarter"], expected_effect=100.0
+    ).assign(confidence="high", kind="segmentation.campaign_widen")
+    assert worths(table).worth_low.isna().all()
+    own = pd.DataFrame({"kind": "segmentation.campaign_widen", "claim": [10.0], "brought": [5.0]})
+    expected = discount(1.0, 0.6, own)
+    row = worths(table, own=own).iloc[0]
+    assert row.worth == pytest.approx(100 * expected[0])
+    assert row.worth - row.worth_low == pytest.approx(1.2816 * 100 * expected[1])
 
 
 @pytest.mark.parametrize(("worth", "is_out"), [(99.0, True), (101.0, False)])

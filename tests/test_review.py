@@ -13,6 +13,7 @@ from playbook.chapters.monthly_review.decisions import (
     conflicts,
     leaving,
     ordered_more,
+    review_decisions,
     wanted,
 )
 from playbook.chapters.monthly_review.ranking import (
@@ -667,7 +668,37 @@ def test_a_price_cut_raises_the_order_made_for_the_old_price():
     assert more.to_dict("records") == [{"sku": "mug", "units": 24.0}]
     cut = {"subject_type": "sku", "subject": "mug", "notebook": "10", "action": "lower price"}
     found = conflicts(pd.DataFrame([decision(verb="lower", **cut)]), more=more).iloc[0]
-    assert found.set_aside == "" and "24 more of mug" in found.proposal
+    assert found.set_aside == "" and "mug +24" in found.proposal
+
+
+def test_all_orders_that_price_cuts_raise_are_one_row_to_settle():
+    cuts = [
+        decision(verb="lower", subject_type="sku", subject=sku, notebook="10", action="lower price")
+        for sku in ("tin", "mug", "jug")
+    ]
+    more = pd.DataFrame({"sku": ["mug", "tin"], "units": [24.0, 3.0]})
+    found = conflicts(pd.DataFrame(cuts), more=more)
+    assert found.subject.tolist() == ["mug, tin"]
+    register = pd.DataFrame(columns=["is_over", "amount"]).astype({"is_over": bool})
+    rows = review_decisions(found, register, settle_on="2026-11-05", act_on="2026-11-20")
+    assert rows["size"].tolist() == [2.0] and "mug +24, tin +3" in rows.reason[0]
+
+
+def test_a_row_whose_stop_rule_holds_already_or_that_is_about_too_little_is_left_out():
+    """A channel lowered although its marginal return is above one; a hold of 3 EUR."""
+    about = {"size": 1.0, "owner_role": "head", "confidence": "high", "effect_period": "quarter"}
+    lower = {"kind": "channel_roi.budget_lower", "effect_kind": "margin", "expected_effect": 90.0}
+    rows = [
+        decision(decision_id="pays", evidence_value=3.0, threshold=2.0, **lower, **about),
+        decision(decision_id="loses", evidence_value=1.0, threshold=2.0, **lower, **about),
+        decision(decision_id="3", effect_kind="margin_at_stake", expected_effect=3.0, **about),
+        decision(decision_id="30", effect_kind="margin_at_stake", effect_high=30.0, **about),
+    ]
+    left = left_out(pd.DataFrame(rows), floor=10.0)
+    assert dict(zip(left.decision_id, left.reason, strict=True)) == {
+        "pays": "already true",
+        "3": "too small",
+    }
 
 
 def test_a_purse_too_small_pays_first_for_what_wins_most_for_its_money():

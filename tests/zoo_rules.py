@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from playbook.chapters.ltv_modelling.ltv import LEAST_ALIVE
+from playbook.chapters.monthly_review.decisions import OPPOSED
+from playbook.decisions import is_settled
 from playbook.measures.metrics import METRICS
 
 NOTHING = pd.DataFrame()
@@ -45,6 +47,9 @@ RAW = re.compile(r"(?<![\w./-])\d+\.\d{9,}(?![\w.])")
 UNGROUPED = re.compile(r"(?<![\w.,/-])\d{7,}\.\d+(?!\w)")
 DEVELOPERS = re.compile("(Deprecation|Pandas4|Resource)Warning")
 FACTS = re.compile(r"\{'\w+': ")
+#: kinds of subject that are called by a month they are about, not by one they come from
+ABOUT_A_MONTH = ("kpi", "risk", "stage")
+NAMED_MONTH = r"(\d{4}-\d{2})(?!\d)"
 CODE_NAMES = re.compile(r"^(?:nan|NaN|inf|-inf|NaT|None|<NA>)$")
 
 
@@ -413,6 +418,64 @@ def targets_reach_further(month: Month) -> Iterator[str]:
         yield f"{len(low)} targets short of the forecast, as {low.metric.iloc[0]}"
 
 
+def decisions_lie_ahead(month: Month) -> Iterator[str]:
+    """Nothing whose time is over is a decision: no day of a proposal before as-of, no
+    goal or risk of a month that has ended, no stop rule that holds already.
+    """
+    rows = _proposed(month)
+    if rows.empty:
+        return
+    for day in ("due_on", "revisit_on"):
+        days = rows[day].fillna("").astype(str)
+        late = rows[(days != "") & (days <= month.record["as_of"])]
+        for row in late.itertuples():
+            yield f"{row.notebook} {row.action} {row.subject}: {day} {getattr(row, day)}"
+    about = rows[rows.subject_type.isin(ABOUT_A_MONTH)]
+    named = about.subject.astype(str).str.extract(NAMED_MONTH)[0]
+    last = f"{pd.Timestamp(month.record['as_of']) + pd.Timedelta(days=1):%Y-%m}"
+    for row in about[named < last].itertuples():
+        yield f"{row.notebook} {row.action} {row.subject}: that month is over"
+    for row in rows[is_settled(rows)].itertuples():
+        told = f"{row.evidence_metric} {row.evidence_value:g} against {row.threshold:g}"
+        yield f"{row.notebook} {row.action} {row.subject}: over by its stop rule, {told}"
+
+
+def listed_rows_can_be_signed(month: Month) -> Iterator[str]:
+    """The review's list: every row has a size and an owner of the team, wins no less than
+    the floor, changes something, and stands in no other row's way.
+    """
+    rows, floor = month.get("11/ranked"), month.get("11/list_floor")
+    if rows.empty:
+        return
+    team = month.shop_table("team")
+    roles = set(team.role.dropna()) if len(team) else set(rows.owner_role) - {""}
+    wrong = {
+        "has no size": rows["size"].isna(),
+        "has no owner of the team": ~rows.owner_role.isin(roles),
+        "is under the floor": rows.worth < floor.floor.max() - SLACK,
+        "wins nothing": rows.worth <= 0,
+        "changes nothing": rows.is_idle.eq(True),
+    }
+    clashes = month.get("11/conflicts")
+    aside = set(" ".join(clashes.set_aside).split()) if len(clashes) else set()
+    wrong["is set aside"] = rows.decision_id.isin(aside)
+    for what, is_wrong in wrong.items():
+        for row in rows[is_wrong].itertuples():
+            yield f"{row.notebook} {row.action} {row.subject} {what}"
+    for (kind, subject), both in rows.groupby(["subject_type", "subject"]):
+        for one, other in OPPOSED:
+            if {one, other} <= set(both.verb):
+                yield f"{kind} {subject}: {one} and {other}"
+
+
+def _proposed(month: Month) -> pd.DataFrame:
+    """Open proposals that change something."""
+    rows = month.decisions
+    if rows.empty:
+        return rows
+    return rows[(rows.status == "proposed") & rows.is_idle.ne(True)]
+
+
 def chapters_name_what_they_lack(month: Month) -> Iterator[str]:
     """No chapter failed; each blocked section names what it lacks."""
     for name, entry in month.record["notebooks"].items():
@@ -454,5 +517,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     days_of_stock_agree,
     tests_can_see,
     targets_reach_further,
+    decisions_lie_ahead,
+    listed_rows_can_be_signed,
     chapters_name_what_they_lack,
 )

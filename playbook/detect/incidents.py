@@ -6,8 +6,7 @@ A chapter that learns from the past reads it and leaves the days of an incident 
 
 from __future__ import annotations
 
-import functools
-import hashlib
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,16 @@ from pandas import DataFrame
 
 from playbook.detect import after, buying, selling, tracking
 from playbook.detect.panels import Panels
-from playbook.messages import PACKAGE, language, read_yaml, say
+from playbook.messages import read_yaml, say
 from playbook.store import Store
-from playbook.store.write import locked
+from playbook.store.remembered import remembered
 from playbook.tables import empty, returns, schema
 
-__all__ = ["DETECTORS", "KINDS", "incidents", "of_month", "told", "without_incidents"]
+__all__ = ["DETECTORS", "KINDS", "incidents", "lasting", "of_month", "told", "without_incidents"]
 
 #: kind of incident -> what its money is, which columns of a day it falsifies, whether a
 #: person should act on it
 KINDS: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("kinds.yaml"))
-#: files of other rooms that decide what is found
-MAKING = ("methods/shifts.py", "measures/sums.py", "measures/revenue_days.py")
-#: how long one kernel waits for another that looks, seconds
-WAIT = 600.0
 #: columns of start_here.daily that say what was sold; any other says what was counted beside
 SOLD = {"orders", "units", "new_customers"} | {
     "revenue",
@@ -42,6 +37,11 @@ SOLD = {"orders", "units", "new_customers"} | {
 }
 #: how long after an incident began its refunds and tickets come in
 ECHO_DAYS, ECHO_BEFORE = 75, 3
+#: days without it after which an incident is over; of the newest nobody can say yet who will pay
+OVER_DAYS = 3
+DAYS_A_MONTH = 365.25 / 12
+#: files of the package that decide what the detectors find
+MAKING = ("detect/*.py", "detect/*.yaml", "methods/shifts.py", "measures/revenue_days.py", "measures/sums.py")
 DETECTORS = (
     tracking.days_without_orders,
     tracking.days_without_visits,
@@ -65,38 +65,21 @@ DETECTORS = (
 
 @returns("detect.incidents")
 def incidents(shop: Store, *, months: int = 13) -> DataFrame:
-    """What happened in the last `months`, the dearest first within each month.
+    """What happened in the last `months`, the dearest first within each month; made once,
+    whichever chapter asks first.
 
     Every table is read as of the store's day; a detector whose tables are missing says
     nothing. Thresholds stand beside each detector, those common to all in `finding`. Found
     once for the same inputs, day and code, and kept beside the derived tables.
     """
-    if not shop.content:
-        return _found(shop, months)
-    folder = shop.cache / f"incidents-{_version()}"
-    path = folder / f"{months}-{language()}.parquet"
-    if not path.exists():
-        with locked(folder, wait_seconds=WAIT):
-            if not path.exists():
-                part = path.with_suffix(".part")
-                _found(shop, months).to_parquet(part)
-                part.replace(path)
-    return pd.read_parquet(path)
 
+    def make() -> dict[str, DataFrame]:
+        panels = Panels(shop, months=months)
+        rows = [row for detector in DETECTORS for row in detector(panels)]
+        return {"found": DataFrame(rows)}
 
-def _found(shop: Store, months: int) -> DataFrame:
-    panels = Panels(shop, months=months)
-    return told([row for detector in DETECTORS for row in detector(panels)])
-
-
-@functools.cache
-def _version() -> str:
-    """A hash of the files that decide what is found and how it is told."""
-    digest = hashlib.sha256()
-    own = sorted(p for p in Path(__file__).parent.iterdir() if p.suffix in (".py", ".yaml"))
-    for path in [*own, *(PACKAGE / name for name in MAKING)]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:10]
+    found = remembered(shop, f"incidents-{months}", MAKING, make)["found"]
+    return told(found.to_dict("records"))
 
 
 @returns("detect.incidents")
@@ -155,6 +138,19 @@ def of_month(table: DataFrame, month: str) -> DataFrame:
         kind="stable",
         ignore_index=True,
     )
+
+
+def lasting(table: DataFrame, *kinds: str, as_of: dt.date) -> DataFrame:
+    """The incidents of these kinds that a person should act on and that last until as-of,
+    the dearest first, with `effect`: what one more month like their days costs (amount,
+    low, high). What is over costs nothing more.
+    """
+    is_on = pd.to_datetime(table.ends_on) >= pd.Timestamp(as_of) - pd.Timedelta(days=OVER_DAYS)
+    rows = table[is_on & table.is_alarm.astype(bool) & table.kind.isin(kinds)]
+    a_month = DAYS_A_MONTH / rows.n_days.astype(float)
+    ends = rows[["amount", "amount_low", "amount_high"]].mul(a_month, axis=0)
+    rows = rows.assign(effect=list(map(tuple, ends.to_numpy(float))))
+    return rows.sort_values("amount", ascending=False, kind="stable", ignore_index=True)
 
 
 def without_incidents(days: DataFrame, table: DataFrame, *, before: str) -> DataFrame:

@@ -29,7 +29,9 @@ from playbook.written import day_written, number_readings, numbers_written
 __all__ = ["ANSWERS", "COLUMNS", "checked_answers", "read_sheet"]
 
 ANSWERS = ("proposed", "accepted", "changed", "declined", "done")
-COLUMNS = ["decision_id", "status", "done_on", "done_size", "note"]
+COLUMNS = ["decision_id", "status", "done_on", "done_size", "brought", "note"]
+#: columns of numbers
+NUMBERS = ("done_size", "brought")
 NEEDED = {"decision_id", "status"}
 DELIMITERS = (",", ";", "\t")
 FIRST_ROW = 2  # the first row below the names, as a sheet counts
@@ -187,8 +189,8 @@ def checked_answers(
         status=status.replace("", "proposed"),
         note=texts["note"].str.replace(r"^'(?=[=+\-@\t\r])", "", regex=True),
         done_on=rows["done_on"].map(_day),
-        done_size=_sizes(rows["done_size"]),
-        size=texts["done_size"],
+        **{name: _sizes(rows[name]) for name in NUMBERS},
+        **{f"{name} text": texts[name] for name in NUMBERS},
     )
     rows = rows[~is_blocked]
     _refuse_wrong(rows, known, path)
@@ -198,8 +200,6 @@ def checked_answers(
 
 def _refuse_wrong(rows: DataFrame, known: Mapping[str, str], path: Path) -> None:
     is_done = rows["status"] == "done"
-    is_unread = rows["done_size"].isna() & (rows["size"] != "")
-    has_two = rows["size"].map(number_readings).map(bool)
     rules = (
         ("decision_id", "answer_without_id", rows["decision_id"] == ""),
         ("decision_id", "answer_unknown", ~rows["decision_id"].isin(list(known))),
@@ -207,8 +207,7 @@ def _refuse_wrong(rows: DataFrame, known: Mapping[str, str], path: Path) -> None
         ("status", "answer_status", ~rows["status"].isin(ANSWERS)),
         ("done_on", "answer_day", rows["done_on"].isna()),
         ("done_on", "answer_done_without_day", is_done & (rows["done_on"] == "")),
-        ("done_size", "answer_two_ways", is_unread & has_two),
-        ("done_size", "answer_size", is_unread),
+        *(rule for name in NUMBERS for rule in _number_rules(rows, name)),
     )
     for column, rule, is_wrong in rules:
         if is_wrong.any():
@@ -219,6 +218,13 @@ def _refuse_wrong(rows: DataFrame, known: Mapping[str, str], path: Path) -> None
                 "column": column,
             }
             raise PlaybookError(f"runs.{rule}", rows=int(is_wrong.sum()), **about)
+
+
+def _number_rules(rows: DataFrame, name: str) -> list[tuple[str, str, Series]]:
+    """Numbers that can be read in two ways, or in none."""
+    is_unread = rows[name].isna() & (rows[f"{name} text"] != "")
+    has_two = rows[f"{name} text"].map(number_readings).map(bool)
+    return [(name, "answer_two_ways", is_unread & has_two), (name, "answer_size", is_unread)]
 
 
 def _sizes(cells: Series) -> Series:

@@ -17,20 +17,27 @@ from pandas import DataFrame
 
 from playbook.chapters.registry import chapter
 from playbook.errors import PlaybookError
-from playbook.runs.answer_sheet import COLUMNS, checked_answers, read_sheet
+from playbook.runs.answer_sheet import COLUMNS, NUMBERS, checked_answers, read_sheet
 from playbook.runs.folders import (
     first_versions,
     published_months,
     read_json,
     shop_folder,
 )
-from playbook.runs.kept import LOG, READ_LATER, read_kept
+from playbook.runs.kept import LOG, LOG_COLUMNS, READ_LATER, read_kept
 from playbook.runs.same_shop import require_same_shop
 from playbook.runs.track_record import headline_of
 from playbook.store.write import held
 from playbook.tables import empty, returns, schema
 
-__all__ = ["accepted_targets", "answers", "followup", "read_back", "targets_in_force"]
+__all__ = [
+    "accepted_targets",
+    "answers",
+    "followup",
+    "own_results",
+    "read_back",
+    "targets_in_force",
+]
 
 TAKEN = ("accepted", "changed", "done")
 IDLE = ("blocked", "go")  # nobody can do or leave these
@@ -44,10 +51,29 @@ RENAMED = {
 
 def answers(months: str | Path) -> DataFrame:
     """What people answered, one row per decision: decision_id, status, done_on,
-    done_size, note.
+    done_size, brought (what it brought in the period of its effect, where somebody
+    measured it), note.
     """
-    found = read_kept(Path(months) / LOG, COLUMNS)
-    return DataFrame(columns=COLUMNS) if found is None else found
+    found = read_kept(Path(months) / LOG, LOG_COLUMNS)
+    return DataFrame(columns=COLUMNS) if found is None else found.reindex(columns=COLUMNS)
+
+
+@returns("runs.own_results")
+def own_results(month_folder: str | Path) -> DataFrame:
+    """What decisions of earlier months claimed, as first published, and what people say
+    they brought; only those done whose result somebody wrote down.
+    """
+    folder = Path(month_folder)
+    month = read_json(folder / "run.json").get("month", "")
+    versions = [p for p in first_versions(folder.parent) if p.name[:7] < month]
+    made = _decisions_of(versions)
+    if made.empty or "kind" not in made:
+        return empty("runs.own_results")
+    log = answers(folder.parent)
+    told = log.loc[(log.status == "done") & log.brought.notna(), ["decision_id", "brought"]]
+    rows = made.merge(told, on="decision_id").rename(columns={"expected_effect": "claim"})
+    rows = rows[rows.kind.fillna("").ne("") & rows.claim.notna()]
+    return rows[schema("runs.own_results").names].reset_index(drop=True)
 
 
 @returns("runs.followup")
@@ -171,7 +197,7 @@ def read_back(file: Path, store: str, runs: str | Path = "runs") -> dict[str, An
     sheet = read_sheet(Path(file))
     filled, left = checked_answers(sheet, known, Path(file))
     is_answered = filled["status"].ne("proposed") | filled["note"].ne("") | filled["done_on"].ne("")
-    given = filled[is_answered | filled["done_size"].notna()]
+    given = filled[is_answered | filled[list(NUMBERS)].notna().any(axis=1)]
     with held(
         folder / ".decisions_log.lock",
         "runs.answers_at_work",
@@ -197,7 +223,7 @@ def _add_to_log(folder: Path, given: DataFrame) -> None:
     frames = [frame for frame in (earlier, given) if len(frame)] or [given]
     log = pd.concat(frames, ignore_index=True).sort_values("decision_id", ignore_index=True)
     part = folder / ".decisions_log.part"
-    log[COLUMNS].astype({"done_size": "float64"}).to_parquet(part, index=False)
+    log[COLUMNS].astype(dict.fromkeys(NUMBERS, "float64")).to_parquet(part, index=False)
     os.replace(part, folder / LOG)
 
 
@@ -206,7 +232,7 @@ def _set_log_aside(folder: Path) -> str:
     gives that name, empty where nothing was wrong.
     """
     path = folder / LOG
-    if not path.exists() or read_kept(path, COLUMNS) is not None:
+    if not path.exists() or read_kept(path, LOG_COLUMNS) is not None:
         return ""
     number = 1
     while (aside := folder / f"decisions_log.damaged{number}.parquet").exists():

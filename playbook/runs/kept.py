@@ -16,7 +16,7 @@ from playbook.messages import say
 from playbook.runs.folders import published_months, read_record
 from playbook.tables import schema
 
-__all__ = ["LOG", "READ_LATER", "broken_files", "read_kept"]
+__all__ = ["LOG", "LOG_COLUMNS", "READ_LATER", "broken_files", "read_kept"]
 
 LOG = "decisions_log.parquet"
 LOG_COLUMNS = ("decision_id", "status", "done_on", "done_size", "note")

@@ -29,7 +29,13 @@ from playbook.written import clean_text
 
 __all__ = ["FILLED_IN", "write_workbook"]
 
-FILLED_IN = ("status", "done_on", "done_size", "note")  # what people write; the rest is ours
+FILLED_IN = (
+    "status",
+    "done_on",
+    "done_size",
+    "brought",
+    "note",
+)  # what people write; the rest is ours
 DECISION_COLUMNS = [
     "decision_id",
     *FILLED_IN,
@@ -229,10 +235,10 @@ class _Sheets:
         """All decisions, the columns to fill in marked, `status` with a list to choose
         from.
         """
-        rows = open_decisions(decisions).assign(done_size=None)
+        rows = open_decisions(decisions).assign(done_size=None, brought=None)
         shares = _shares(rows)
         rows = rows.reindex(columns=DECISION_COLUMNS)
-        rows = rows.assign(status=rows["status"].map(_answer_word), done_size=None)
+        rows = rows.assign(status=rows["status"].map(_answer_word))
         sheet = self.frame(name, rows, shares=shares)
         for column in FILLED_IN:
             place = DECISION_COLUMNS.index(column)

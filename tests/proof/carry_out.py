@@ -107,12 +107,16 @@ def _levels(row: Any, pack: Pack) -> dict[str, tuple[int, int]]:
 def _journey(row: Any, _: Pack, shop: Any) -> tuple[Move | None, str]:
     if row.action == "ship":
         return {"shipped": [str(row.subject).split(":")[0]]}, ""
+    if row.action == "take up with the carrier":
+        return None, "outside: the simulator's carriers do not listen"
     if row.action in ("mend", "test a fix"):
         return None, "nothing is broken any more"
     return None, "changes nothing by itself"
 
 
 def _range(row: Any, pack: Pack, shop: Any) -> tuple[Move | None, str]:
+    if row.kind in ("assortment_pricing.price_error", "assortment_pricing.category_price"):
+        return None, "outside: the simulator's price errors end by themselves"
     if "price" in row.action and row.verb in ("raise", "lower"):
         return {"prices": {row.subject: round(float(row.size), 2)}}, ""
     if "promotion" in row.action:

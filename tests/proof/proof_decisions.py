@@ -6,12 +6,21 @@ decision, and the difference of true profit over the next three months is printe
 the claim. Beside it: what the ten best decisions of somebody who knows the laws would
 have brought, one lever at a time as the pack's rows are.
 
-`python tests/proof/proof_decisions.py [SEEDS MONTHS] [--label NAME] [--code FOLDER]`, with
-seeds as 401-410 and months as 2026-08,2026-10 (the default), adds to proof/decisions-NAME.jsonl what is
-not there yet and prints the summary of all that is. `--code` names the folder whose
-`playbook` makes the pack, so that another state of the code can be measured. A run that is
-cut goes on where it was; `oracle` rows do not depend on the pack and are kept for all
-labels.
+`python tests/proof/proof_decisions.py [SEEDS MONTHS] [--label NAME] [--code FOLDER]
+[--seconds S] [--every]`, with seeds as 401-410 and months as 2026-08,2026-10 (the
+default), adds to proof/decisions-NAME.jsonl what is not there yet and prints the summary
+of all that is. `--code` names the folder whose `playbook` makes the pack, so that another
+state of the code can be measured; this folder's own notebooks run in this process,
+without kernels and without drawings.
+
+A run that is cut goes on where it was: the shop, its store, every chapter and every
+future played are kept under proof/decisions, and after `--seconds` no new one is begun
+(exit status 124). Futures depend on the shop, its laws and what was done only, so all
+labels share them.
+
+`--every` carries out all rows with a claim (at most ten of a kind) instead of the first
+ten, and prints what claims of each kind came to, as `came_true.yaml` keeps it: for seeds
+that nothing is reported on.
 
 Profit is that of `Shop.profit` in the three months; what people won in them are still to
 bring within the year stands apart (`later`) and is not compared with a claim.
@@ -20,6 +29,7 @@ bring within the year stands apart (`later`) and is not compared with a claim.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -41,27 +51,41 @@ HERE = ROOT / "proof"
 PERIOD = 3  # months a decision is followed
 FUTURES = 2
 MOST = 10
+UNFINISHED = 124  # exit status where futures are left to play
 #: months of the period per unit of the claim's own
 OF_PERIOD = {"month": 3.0, "quarter": 1.0, "year": 0.25, "once": 1.0, "": 1.0}
 #: chapters that claim a margin; the first and the last are always made
 CHAPTERS = "03,06,07,08,10"
 
 
-def main() -> None:
+class MoreToPlay(Exception):
+    """The time is up; what was played is kept."""
+
+
+def main() -> int:
     """Prove what was asked for, then print everything the file holds."""
     asked = _arguments()
     HERE.mkdir(exist_ok=True)
     file = HERE / f"decisions-{asked.label}.jsonl"
+    asked.until = time.monotonic() + asked.seconds
     for seed in asked.seeds:
         for month in asked.months:
             known = {(row["seed"], row["month"]) for row in lines(file)}
-            if (seed, month) not in known:
-                began = time.time()
+            if (seed, month) in known:
+                continue
+            began = time.time()
+            try:
                 rows = prove(seed, month, asked)
-                with file.open("a", encoding="utf-8") as out:
-                    out.writelines(json.dumps(row) + "\n" for row in rows)
-                print(f"{seed} {month}: {time.time() - began:.0f} s", flush=True)
+            except MoreToPlay:
+                print(f"{seed} {month}: more to play, start again", flush=True)
+                return UNFINISHED
+            with file.open("a", encoding="utf-8") as out:
+                out.writelines(json.dumps(row) + "\n" for row in rows)
+            print(f"{seed} {month}: {time.time() - began:.0f} s", flush=True)
     summary(file)
+    if asked.every:
+        by_kind(file)
+    return 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -71,6 +95,8 @@ def _arguments() -> argparse.Namespace:
     words.add_argument("--label", default="now")
     words.add_argument("--code", type=Path, default=ROOT)
     words.add_argument("--work", type=Path, default=HERE / "decisions")
+    words.add_argument("--seconds", type=float, default=1e9)
+    words.add_argument("--every", action="store_true")
     return words.parse_args()
 
 
@@ -94,12 +120,12 @@ def prove(seed: int, month: str, asked: argparse.Namespace) -> list[dict[str, An
     """One row per decision of the list, one for all together and one for the oracle's."""
     shop = played(seed, month, asked)
     folder = made_pack(shop, seed, month, asked)
-    world = Futures(shop)
+    world = Futures(shop, asked.work / "futures" / f"{seed}-{month}.jsonl", until=asked.until)
     about = {"seed": seed, "month": month}
     pack = Pack(folder)
-    ranked = pack.ranked().head(MOST)
+    listed = claiming(pack) if asked.every else pack.ranked().head(MOST)
     rows, moves = [], []
-    for place, row in enumerate(ranked.itertuples(), start=1):
+    for place, row in enumerate(listed.itertuples(), start=1):
         move, why = carried_out(row, pack, shop)
         try:
             effect = world.effect(move) if move else np.zeros((FUTURES, 2))
@@ -108,11 +134,24 @@ def prove(seed: int, month: str, asked: argparse.Namespace) -> list[dict[str, An
         if move:
             moves.append(move)
         rows.append({**about, "row": str(place), **_claim(row), "why": why, **_told(effect)})
+    if asked.every:
+        return rows
     claims = [row["claim"] for row in rows if row["claim"] is not None]
     joint = world.effect(together(moves)) if moves else np.zeros((FUTURES, 2))
     rows.append({**about, "row": "all", "claim": sum(claims), **_told(joint)})
-    rows.append({**about, "row": "oracle", **oracles(world, seed, month)})
+    rows.append({**about, "row": "oracle", **oracles(world)})
     return rows
+
+
+def claiming(pack: Pack) -> pd.DataFrame:
+    """Every open proposal that claims a margin, at most ten of a kind, the first first."""
+    from playbook.decisions import effects
+
+    ranks = [name for name, facts in effects()["effects"].items() if facts["ranks"] is True]
+    rows = pack.table("11", "decisions")
+    is_claim = rows.effect_kind.isin(ranks) & rows.expected_effect.notna()
+    rows = rows[is_claim & (rows.status == "proposed") & rows.is_idle.ne(True)]
+    return rows.groupby("kind", sort=True).head(MOST).reset_index(drop=True)
 
 
 def played(seed: int, month: str, asked: argparse.Namespace) -> Any:
@@ -127,7 +166,9 @@ def played(seed: int, month: str, asked: argparse.Namespace) -> Any:
         return pickle.loads(file.read_bytes())
     shop = Shop(preset="demo", seed=seed, until=month)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(pickle.dumps(shop))
+    part = file.with_suffix(".part")
+    part.write_bytes(pickle.dumps(shop))
+    part.replace(file)
     return shop
 
 
@@ -149,7 +190,7 @@ def _claim(row: Any) -> dict[str, Any]:
     kind = getattr(row, "kind", "")
     stated = float(row.expected_effect) * share if is_claim else None
     about = {"chapter": str(row.notebook)[:2], "action": row.action, "subject": row.subject}
-    about |= {"kind": kind, "stated": stated}
+    about |= {"kind": kind, "stated": stated, "confidence": row.confidence}
     return about | dict(zip(("claim", "low", "high"), told, strict=True))
 
 
@@ -161,39 +202,80 @@ def _told(effect: np.ndarray) -> dict[str, float]:
 
 
 def made_pack(shop: Any, seed: int, month: str, asked: argparse.Namespace) -> Path:
-    """The month's pack of the shop, made by the code asked for; kept."""
+    """The month's pack of the shop, made by the code asked for; kept. What a cut run had
+    finished of it is used again.
+    """
     runs = asked.work / asked.label / str(seed)
     done = runs / "demo" / month
     if (done / "run.json").exists():
         return done
     store = asked.work / "stores" / f"{seed}-{month}" / "demo"
-    if not (store / "orders.parquet").exists() or not any(store.iterdir()):
+    if not (store.parent / "written").exists():
         shutil.rmtree(store, ignore_errors=True)
         shop.store(store)
+        (store.parent / "written").touch()
     wanted = ["run", "--store", str(store), "--month", month, "--runs", str(runs)]
-    words = [sys.executable, "-m", "playbook", *wanted, "--jobs", "1"]
-    place = {**os.environ, "PYTHONPATH": str(asked.code)}
-    only = ["--only", CHAPTERS]
-    said = subprocess.run([*words, *only], env=place, capture_output=True, text=True, check=False)
+    words = [*wanted, "--jobs", "1", "--only", CHAPTERS]
+    said = in_this_process(words) if asked.code == ROOT else by_command_line(words, asked.code)
     found = sorted(runs.glob(f"*/{month}/run.json"))
     if not found:
-        raise SystemExit(said.stdout + said.stderr)
+        raise SystemExit(said)
     return found[0].parent
 
 
+def by_command_line(words: list[str], code: Path) -> str:
+    """What `playbook` of a folder says."""
+    place = {**os.environ, "PYTHONPATH": str(code)}
+    asked = [sys.executable, "-m", "playbook", *words]
+    said = subprocess.run(asked, env=place, capture_output=True, text=True, check=False)
+    return said.stdout + said.stderr
+
+
+def in_this_process(words: list[str]) -> str:
+    """The same of this folder, its notebooks executed here and nothing drawn to a file."""
+    from proof import proof_zoo
+
+    from playbook.runs.results import Results
+
+    Results.figure = proof_zoo._not_saved
+    return proof_zoo.in_this_process(words)[1]
+
+
 class Futures:
-    """A shop's next months under decisions, against the same months as before."""
+    """A shop's next months under decisions, against the same months as before. What was
+    played is kept in `file`, by the laws, what was done and the number of the future.
+    """
 
-    def __init__(self, shop: Any, futures: int = FUTURES) -> None:
-        self.shop, self.futures = shop, futures
-        self.before = [self._worth(None, f) for f in range(futures)]
+    def __init__(
+        self, shop: Any, file: Path, *, until: float = np.inf, futures: int = FUTURES
+    ) -> None:
+        self.shop, self.file, self.until, self.futures = shop, file, until, futures
+        self.known = {row["of"]: row["worth"] for row in lines(file)}
 
-    def effect(self, move: Any, futures: int | None = None) -> np.ndarray:
-        """Futures x (profit of the period, later): the difference a decision makes."""
+    def effect(self, move: Any, futures: int | None = None, name: str = "") -> np.ndarray:
+        """Futures x (profit of the period, later): the difference a decision makes. A
+        function of the shop needs a name.
+        """
         many = range(futures or self.futures)
-        return np.array([np.subtract(self._worth(move, f), self.before[f]) for f in many])
+        pairs = [(self._worth(move, f, name), self._worth(None, f)) for f in many]
+        return np.array([np.subtract(*pair) for pair in pairs])
 
-    def _worth(self, move: Any, future: int) -> tuple[float, float]:
+    def _worth(self, move: Any, future: int, name: str = "") -> tuple[float, float]:
+        from playbook.demo.presets import VERSION
+
+        done = name or json.dumps(move, sort_keys=True, default=str)
+        told = f"{VERSION}|{PERIOD}|{future}|{done}"
+        key = hashlib.sha256(told.encode()).hexdigest()[:20]
+        if key not in self.known:
+            if time.monotonic() > self.until:
+                raise MoreToPlay
+            self.known[key] = self._play(move, future)
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("a", encoding="utf-8") as out:
+                out.write(json.dumps({"of": key, "worth": self.known[key]}) + "\n")
+        return self.known[key]
+
+    def _play(self, move: Any, future: int) -> tuple[float, float]:
         """A mapping is carried out in the first month, what stands in every one; a
         function of the shop is asked every month.
         """
@@ -215,19 +297,15 @@ def _of_month(move: Any, ahead: int) -> Any:
     return {name: value for name, value in move.items() if name in STANDING} or None
 
 
-def oracles(world: Futures, seed: int, month: str) -> dict[str, Any]:
-    """What the ten best single decisions under known laws bring together; kept, as they
-    do not depend on the pack.
-    """
+def oracles(world: Futures) -> dict[str, Any]:
+    """What the ten best single decisions under known laws bring together."""
     from playbook.demo.oracle import single_decisions
-    from playbook.demo.presets import VERSION
 
-    kept = HERE / "decisions-oracle.jsonl"
-    for row in lines(kept):
-        if (row["seed"], row["month"], row["laws"]) == (seed, month, VERSION):
-            return row["found"]
     options = single_decisions(world.shop, months=PERIOD)
-    gain = {name: world.effect(move, 1)[:, 0].mean() for name, move in options.items()}
+    gain = {
+        name: world.effect(move, 1, f"oracle: {name}")[:, 0].mean()
+        for name, move in options.items()
+    }
     best = sorted((name for name in gain if gain[name] > 0), key=lambda n: (-gain[n], n))[:MOST]
 
     def all_of(twin: Any, ahead: int) -> Any:
@@ -235,11 +313,8 @@ def oracles(world: Futures, seed: int, month: str) -> dict[str, Any]:
         each = [m(twin, ahead) if callable(m) else _of_month(m, ahead) for m in moves]
         return together([m for m in each if m]) or None
 
-    found = {"best": {n: round(gain[n]) for n in best}, **_told(world.effect(all_of))}
-    with kept.open("a", encoding="utf-8") as out:
-        out.write(json.dumps({"seed": seed, "month": month, "laws": VERSION, "found": found}))
-        out.write("\n")
-    return found
+    joint = world.effect(all_of, name=f"oracle: {', '.join(best)}")
+    return {"best": {n: round(gain[n]) for n in best}, **_told(joint)}
 
 
 def summary(file: Path) -> None:
@@ -249,10 +324,38 @@ def summary(file: Path) -> None:
     shown = ["seed", "month", "row", "chapter", "action", "subject"]
     money = ["claim", "low", "high", "true", "se", "later"]
     print(single[[*shown, *money, "why"]].round(0).to_string(index=False, max_colwidth=28))
-    wide = table[table.row.isin(["all", "oracle"])].pivot(
-        index=["seed", "month"], columns="row", values="true"
-    )
     stated = single[single.claim.notna()]
+    told = {
+        "rows of the lists": len(single),
+        "of them with a true effect above 0": (single.true > 0).mean(),
+        "claims over truth, rows alone": stated.claim.sum() / single.true.sum(),
+        "truth inside the stated interval": _held(stated),
+    }
+    joint = table[table.row.isin(["all", "oracle"])]
+    if len(joint):
+        told |= _together(joint, single, stated)
+    moves = stated[stated.kind.str.startswith("assortment_pricing.price_")]
+    for name, part in {"all": moves, **dict(list(moves.groupby("kind")))}.items():
+        about = f"price moves ({name.rpartition('_')[2]})"
+        told |= {
+            about: len(part),
+            f"{about}: sign right": (part.true > 0).mean(),
+            f"{about}: inside their interval": _held(part),
+            f"{about}: claims over truth": part.claim.sum() / part.true.sum(),
+        }
+    for name, value in told.items():
+        print(f"{name:45s} {value:12,.2f}")
+
+
+def _held(rows: pd.DataFrame) -> float:
+    """Share of rows whose truth lies in the stated interval, of those that state one."""
+    ranged = rows[rows.low.notna() & rows.high.notna()]
+    return ((ranged.low <= ranged.true) & (ranged.true <= ranged.high)).mean()
+
+
+def _together(joint: pd.DataFrame, single: pd.DataFrame, stated: pd.DataFrame) -> dict[str, float]:
+    """The first ten carried out together beside the oracle's; a line per seed and month."""
+    wide = joint.pivot(index=["seed", "month"], columns="row", values="true")
     by = stated.groupby(["seed", "month"])
     wide = wide.assign(
         rows=single.groupby(["seed", "month"]).size(),
@@ -262,25 +365,42 @@ def summary(file: Path) -> None:
         share=wide["all"] / wide["oracle"],
     )
     print(wide.round(2).to_string())
-    ranged = stated[stated.low.notna() & stated.high.notna()]
-    held = (ranged.low <= ranged.true) & (ranged.true <= ranged.high)
-    moves = stated[stated.action.str.contains("price", na=False)]
-    inside = (moves.low <= moves.true) & (moves.true <= moves.high)
-    told = {
-        "rows of the lists": len(single),
-        "of them with a true effect above 0": (single.true > 0).mean(),
-        "claims over truth, rows alone": stated.claim.sum() / single.true.sum(),
+    return {
         "claims over truth, all together": stated.claim.sum() / wide["all"].sum(),
-        "truth inside the stated interval": held.mean(),
         "all together over the oracle's": wide["all"].sum() / wide["oracle"].sum(),
         "all together, EUR a shop": wide["all"].mean(),
-        "price moves": len(moves),
-        "of them with the right sign": (moves.true > 0).mean(),
-        "of them inside their interval": inside.mean(),
     }
-    for name, value in told.items():
-        print(f"{name:45s} {value:12,.2f}")
+
+
+def by_kind(file: Path) -> None:
+    """What claims of each kind came to: `share` = (n x truth over claims + 1 x the weight
+    of the stated confidence) / (n + 1), `spread` the standard deviation of a row's share
+    around it, weighed by the claims; and `apart`, how far the shares of shops lie around
+    their kind's, by moments: the mean of (shop's share - kind's)² - spread² / its rows.
+    """
+    from playbook.chapters.monthly_review.ranking import WEIGHT
+
+    rows = pd.DataFrame(lines(file))
+    rows = rows[rows.stated.notna() & (rows.stated > 0)]
+    beyond = []
+    for kind, part in rows.groupby("kind"):
+        n, claims = len(part), part.stated
+        weight = part.confidence.map(WEIGHT).astype(float).mean()
+        share = (n * part.true.sum() / claims.sum() + weight) / (n + 1)
+        spread = np.sqrt(np.average((part.true / claims - share) ** 2, weights=claims))
+        shops = part.groupby(["seed", "month"]).agg(
+            true=("true", "sum"), stated=("stated", "sum"), n=("true", "size")
+        )
+        if len(shops) > 1 and n > len(shops):
+            off = shops.true / shops.stated - part.true.sum() / claims.sum()
+            beyond += (off**2 - spread**2 / shops.n).tolist()
+        print(
+            f"  # {part.true.sum() / 1e3:.1f} k of {claims.sum() / 1e3:.1f} k claimed"
+            f" in {len(shops)} shops\n"
+            f"  {kind}: {{share: {share:.2f}, spread: {spread:.2f}, n: {n}}}"
+        )
+    print(f"apart: {np.sqrt(max(np.mean(beyond or [0.0]), 0.0)):.2f}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -41,6 +41,7 @@ __all__ = [
     "sku_views",
     "sku_year",
     "transfer_share",
+    "under_cost",
     "variable_cost_share",
 ]
 
@@ -51,6 +52,8 @@ IMAGE_QUANTILE, TRAFFIC_QUANTILE, PROFIT_QUANTILE = 0.90, 0.75, 0.60
 CAMPAIGN_SHARE = 0.5
 #: orders that a share of new buyers needs
 MIN_ORDERS = 20
+#: orders of a sku from which its price is no single buyer's
+LEAST_SOLD = 3
 #: weeks a sku is new, and weeks its trend compares with as many before
 NEW_WEEKS = WINDOW = 13
 #: of the intervals of the trend and of transferable demand
@@ -416,7 +419,8 @@ def quality_hold(
 ) -> DataFrame:
     """Units returned of each sku's mature sales; on hold when even the low end of the
     share is above `times` that of the others of its category. Younger orders are not
-    counted.
+    counted. `money_above` is what came back beyond the category's share, at the price
+    paid.
     """
     lines = _ordered_within(
         sales_lines,
@@ -424,7 +428,10 @@ def quality_hold(
         YEAR_DAYS,
     )
     lines = lines.filter(_.is_product & _.sku.notnull())
-    sold = lines.group_by("sku").aggregate(n_units=_.quantity.sum()).to_pandas()
+    money = (
+        lines.revenue.sum().cast("float64") if "revenue" in lines.columns else ibis.null("float64")
+    )
+    sold = lines.group_by("sku").aggregate(n_units=_.quantity.sum(), money=money).to_pandas()
     back = expression(booked_refunds).filter((_.kind == "return") & _.sku.notnull())
     back = back.semi_join(lines, "order_id").group_by("sku")
     back = back.aggregate(n_returned=_.quantity.fill_null(1).sum()).to_pandas()
@@ -439,7 +446,22 @@ def quality_hold(
     found["category_share"] = (sums.n_returned - found.n_returned) / _positive(others)
     found["low"], found["high"] = wilson(found.n_returned, found.n_units)
     found["is_hold"] = found.low > times * found.category_share
+    above = (found.return_share - found.category_share).clip(lower=0)
+    found["money_above"] = above * found.money.astype(float)
     return found[schema("assortment_pricing.quality").names]
+
+
+@returns("assortment_pricing.under_cost")
+def under_cost(quarter: DataFrame, *, variable_share: float = 0.0) -> DataFrame:
+    """Skus whose sales of a quarter (`sku_year` over so many days) did not pay for the
+    goods and what varies with an order, the dearest first: `price_needed` would. An order
+    or two may have had a price of their own.
+    """
+    rows = quarter[(quarter.margin < 0) & (quarter.n_orders >= LEAST_SOLD) & (quarter.units > 0)]
+    needed = rows.goods_cost / rows.units / max(1 - variable_share, 1e-9)
+    rows = rows.assign(price_needed=needed, loss=-rows.margin)
+    rows = rows.sort_values(["loss", "sku"], ascending=[False, True], ignore_index=True)
+    return rows[schema("assortment_pricing.under_cost").names]
 
 
 @dated

@@ -11,9 +11,10 @@ from pandas import DataFrame
 
 from playbook.chapters.assortment_pricing.promotion_review import CONFIDENCE
 from playbook.decisions import decision_rows, propose
+from playbook.detect.incidents import lasting
 from playbook.given import dated
 
-__all__ = ["range_decisions"]
+__all__ = ["range_decisions", "wrong_prices"]
 
 #: rows of each kind
 MOST = 10
@@ -21,6 +22,8 @@ MOST = 10
 HIGH_CHANCE = 0.95
 #: a promotion is decided this long before its day comes round, and within a month
 LEAD_DAYS, WITHIN_DAYS = 7, 30
+#: standard errors of a four-in-five interval
+REACH = 1.28
 #: days ahead within which a promotion has to be decided
 QUARTER_DAYS = 92
 #: chance of a loss from which an undecided promotion is not held again
@@ -64,12 +67,63 @@ def range_decisions(
         rows.append(propose("assortment_pricing.delist", row.sku, **known))
     for row in holds:
         known = {"size": row.n_returned, "evidence_value": row.return_share}
+        known |= {"effect": (row.money_above,), "currency": currency}
         known |= {"threshold": 2 * row.category_share, **_days(as_of, 7, 60)}
         rows.append(propose("assortment_pricing.quality_hold", row.sku, **known))
     for row in items:
         known = {"action": row.action, "size": row.views, "evidence_value": row.conversion}
         known |= _days(as_of, 14, 45)
         rows.append(propose("assortment_pricing.new_item", row.sku, **known))
+    return decision_rows(rows)
+
+
+@dated
+def wrong_prices(
+    happened: DataFrame,
+    under: DataFrame,
+    moves: DataFrame,
+    tail: DataFrame,
+    *,
+    as_of: dt.date,
+    currency: str,
+) -> DataFrame:
+    """Rows in the decision schema: prices that are wrong and goods that come back more
+    than before, as the table of incidents (`happened`) tells them where they last until
+    as-of; and skus sold `under_cost` that `moves` do not raise nor the `tail` drops anyway.
+
+    What is wrong costs each month what it cost so far. A price raised until a sku pays for
+    itself ends its loss whether it is still bought or not; the interval is that of the
+    number of its orders. The price is today's regular one (`moves`), raised as far as what
+    was paid has to rise; what was paid where none is known.
+    """
+    kinds = ("price_error", "category_price", "sku_comes_back")
+    days = _days(as_of, 1, 14)
+    rows = [
+        propose(
+            f"assortment_pricing.{one.kind}",
+            one.subject,
+            size=one.n,
+            effect=one.effect,
+            evidence_value=one.now,
+            threshold=one.usual,
+            what=one.what,
+            currency=currency,
+            **days,
+        )
+        for one in lasting(happened, *kinds, as_of=as_of).itertuples()
+    ]
+    told = {row["subject"] for row in rows if row["action"] == "mend price"}
+    told |= {*moves.sku[moves.action == "raise"], *tail.sku[tail.confidence == "high"]}
+    price = moves.set_index("sku").now.astype(float)
+    for row in under[~under.sku.isin(told)].head(MOST).itertuples():
+        reach = REACH * row.loss / np.sqrt(row.n_orders)
+        regular = price.get(row.sku, np.nan)
+        paid = row.price_paid if np.isnan(regular) else regular
+        size = paid * row.price_needed / row.price_paid
+        known = {"size": round(size, 2), "evidence_value": row.price_paid}
+        known |= {"effect": (row.loss, row.loss - reach, row.loss + reach), "units": row.units}
+        known |= {"threshold": row.price_needed, "currency": currency} | _days(as_of, 7, 63)
+        rows.append(propose("assortment_pricing.under_cost", row.sku, **known))
     return decision_rows(rows)
 
 

@@ -21,9 +21,13 @@ from playbook.errors import PlaybookError
 from playbook.methods.proportions import wilson
 from playbook.store import distinct_rows, expression, one_if
 
-__all__ = ["payments", "returns", "service"]
+__all__ = ["above_the_others", "payments", "returns", "service"]
 
-VIEWS = ("month", "reason", "sku")
+VIEWS = ("month", "reason", "sku", "carrier")
+#: a carrier's returns stand out above so many times those of the others
+STANDS_OUT = 1.2
+#: carriers told, the dearest first: of hundreds some stand out by chance
+MOST = 3
 LEAST_LINKED = 0.95  # share of refunded money that must name its order
 RIPE_DAYS = 60  # age at which an order's returns have come in
 BASELINE_MONTHS = 3  # months whose tickets make the usual number
@@ -40,8 +44,10 @@ def returns(
     ripe_days: int = RIPE_DAYS,
     months: int = 12,
     level: float = 0.95,
+    carriers: Table | None = None,
 ) -> DataFrame:
-    """Money given back on goods, by month of the order, by reason and by sku.
+    """Money given back on goods, by month of the order, by reason, by sku and, where
+    `carriers` (order_id, carrier) is given and refunds name their orders, by carrier.
 
     share = refunded amount of orders placed in the period / their revenue, `returned`
     whenever it was booked up to as-of. low and high are Wilson's of lines returned over
@@ -69,7 +75,12 @@ def returns(
     back = _with_line_id(back.mutate(on=back.ordered_on if is_linked else back.refunded_on))
     sold, back = (t.filter(t.on.between(first.replace(day=1).date(), as_of)) for t in (sold, back))
     views = []
-    for view in VIEWS:
+    has_carrier = carriers is not None and is_linked
+    if has_carrier:
+        carriers = expression(carriers).filter(_.carrier.notnull()).select("order_id", "carrier")
+    for view in VIEWS if has_carrier else VIEWS[:-1]:
+        if view == "carrier":
+            sold, back = (t.inner_join(carriers, "order_id") for t in (sold, back))
         until = as_of if view == "month" else ripe_on
         views.append(_view(sold.filter(_.on <= until), back.filter(_.on <= until), view))
     table = pd.concat(views, ignore_index=True).assign(basis="order" if is_linked else "booking")
@@ -82,6 +93,22 @@ def returns(
     table["dear"] = -table.returned.where(~is_month, 0.0)
     table = table.sort_values(["place", "dear", "key"], ignore_index=True)
     return table[tables.schema("customer_journey.returns").names]
+
+
+def above_the_others(back: DataFrame) -> DataFrame:
+    """The carriers of `returns` whose share given back lies, even at its low end, above
+    `STANDS_OUT` times that of the others: key, n_returned, share, `others_share`, and
+    `above`, the money beyond it a month of the orders counted.
+    """
+    rows = back[back["view"] == "carrier"]
+    rest = rows[["sold", "returned"]].sum() - rows[["sold", "returned"]]
+    others = rest.returned / rest.sold.where(rest.sold > 0)
+    n_months = max(int(((back["view"] == "month") & (back.status == "complete")).sum()), 1)
+    above = (rows.returned - others * rows.sold) / n_months
+    rows = rows.assign(others_share=others, above=above)
+    rows = rows[rows.low > STANDS_OUT * others]
+    names = ["key", "n_returned", "share", "others_share", "above"]
+    return rows[names].sort_values("above", ascending=False).head(MOST).reset_index(drop=True)
 
 
 @tables.returns("customer_journey.service")

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
+from playbook.chapters.customer_journey.aftersales import above_the_others
 from playbook.chapters.customer_journey.visits import SPLITS
 from playbook.decisions import decision_rows, propose
+from playbook.detect.incidents import lasting
 from playbook.given import dated
 from playbook.messages import say
 
-__all__ = ["journey_decisions", "open_questions"]
+__all__ = ["aftersales_decisions", "journey_decisions", "open_questions"]
 
 MOST_LEAKS = 3  # leaks that become decisions, the dearest first
 STILL_ON_DAYS = 2  # a fault seen within so many days of the last one still goes on
@@ -57,6 +59,36 @@ def journey_decisions(
     rows += [_test(test, margin, common) for test in read.itertuples()]
     if plan is not None and len(plan) and len(leaks):
         rows.append(_next_test(leaks["step"].iloc[0], plan.iloc[0], common))
+    return decision_rows(rows)
+
+
+def aftersales_decisions(
+    happened: DataFrame, back: DataFrame | None, *, as_of: dt.date, **common: Any
+) -> DataFrame:
+    """A way to pay that fails, a carrier that is late and a reason of refunds that rises,
+    as the table of incidents (`happened`) tells them where they last until as-of, each a
+    month at its cost so far; and carriers whose parcels come back more than the others'
+    (`back`: the returns). `common`: due_on, revisit_on, currency.
+    """
+    kinds = ("payment_down", "carrier_late", "reason_rises")
+    rows = [
+        propose(
+            f"customer_journey.{one.kind}",
+            one.subject,
+            size=one.n,
+            effect=one.effect,
+            evidence_value=one.now,
+            threshold=one.usual,
+            what=one.what,
+            **common,
+        )
+        for one in lasting(happened, *kinds, as_of=as_of).itertuples()
+    ]
+    for row in above_the_others(back).itertuples() if back is not None else ():
+        if row.key not in {one["subject"] for one in rows}:
+            known = {"size": float(row.n_returned), "effect": (row.above,)} | common
+            known |= {"evidence_value": row.share, "threshold": row.others_share}
+            rows.append(propose("customer_journey.carrier_returns", row.key, **known))
     return decision_rows(rows)
 
 

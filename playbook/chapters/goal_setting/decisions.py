@@ -15,6 +15,8 @@ __all__ = ["goal_decisions", "peak_decisions"]
 
 #: realised errors from which on a target's chance is believed
 MANY_ERRORS = 12
+#: chance of a target under which it is given up; half of today's where that is less
+LEAST_CHANCE = 0.2
 
 
 def goal_decisions(
@@ -29,8 +31,9 @@ def goal_decisions(
     due_on: dt.date,
 ) -> DataFrame:
     """Targets of the next month and quarter, who owns each driver, go or no-go of each
-    model, a new plan where pacing has left the tolerance, duties without exactly one
-    accountable role. All are looked at again after a month.
+    model, a new plan where the pacing of a month with days to come has left the
+    tolerance, duties without exactly one accountable role. All are looked at again after
+    a month.
     """
     owners = {} if raci is None else raci.set_index("kpi")["accountable"].to_dict()
     rows = _targets(verdicts) if verdicts is not None else []
@@ -54,6 +57,7 @@ def _targets(verdicts: DataFrame) -> list[dict]:
             effect=(goal.forecast, goal.low, goal.high),
             evidence_value=goal.p_reach,
             reason=goal.reason,
+            threshold=min(LEAST_CHANCE, goal.p_reach / 2),
             owner_role=goal.owner_role or "general manager",
             confidence="high" if goal.n_errors >= MANY_ERRORS else "low",
             due_on=goal.due_on,
@@ -105,7 +109,9 @@ def _models(models: DataFrame, currency: str) -> list[dict]:
 
 
 def _pacing(paced: DataFrame, tolerance: float) -> list[dict]:
-    newest = paced[paced["actual"].notna()].tail(1)
+    is_past = paced["actual"].notna()
+    # a month that is over cannot be planned again
+    newest = paced[is_past].tail(0 if is_past.all() else 1)
     return [
         propose(
             "goal_setting.plan_again",

@@ -219,21 +219,21 @@ def _pushed(rows: DataFrame, short: DataFrame | None) -> list[tuple]:
 
 
 def _ordered_more(rows: DataFrame, more: DataFrame | None) -> list[tuple]:
-    """Price cuts of skus on the order list: the order was made for the old price."""
+    """Price cuts of skus on the order list, in one row: their orders were made for the old
+    price.
+    """
     if more is None or more.empty:
         return []
     units = dict(zip(more.sku.astype(str), more.units, strict=True))
     cuts = rows[(rows.subject_type == "sku") & (rows.verb == "lower")]
-    found = []
-    for row in cuts[cuts.subject.astype(str).isin(units)].itertuples():
-        told = say(
-            "monthly_review.order_more",
-            n=units[row.subject],
-            sku=row.subject,
-        )
-        order = say("monthly_review.order_made_before")
-        found.append(("sku", row.subject, row.action, order, row.notebook, told, ""))
-    return found
+    cuts = cuts[cuts.subject.astype(str).isin(units)].sort_values("subject")
+    if cuts.empty:
+        return []
+    each = ", ".join(f"{sku} +{units[sku]:,.0f}" for sku in cuts.subject)
+    told = say("monthly_review.order_more", each=each)
+    order = say("monthly_review.order_made_before")
+    first = cuts.iloc[0]
+    return [("sku", ", ".join(cuts.subject), first.action, order, first.notebook, told, "")]
 
 
 def _off_the_shelf(wanted: DataFrame, leaving: DataFrame) -> list[tuple]:

@@ -2,10 +2,10 @@
 
 What a decision wins is the difference it makes over the next quarter against doing what
 was done, after its cost: a month of what lasts counts three times, a year a quarter, what
-comes once counts once. A claim is discounted by what claims of its kind came to in shops
-whose truth is known (`came_true.yaml`); a kind nobody has measured is discounted by its
-stated confidence. What does not rank (margin at stake, a bound, an effect nobody knows)
-stands after what does.
+comes once counts once. A claim is discounted by what claims of its kind came to: in shops
+whose truth is known (`came_true.yaml`), or by its stated confidence where nobody measured
+the kind, blended with the shop's own results of the kind (`discount`). What does not
+rank (margin at stake, a bound, an effect nobody knows) stands after what does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from playbook.chapters.registry import room_facts
-from playbook.decisions import effects, quarters_of
+from playbook.decisions import effects, is_settled, quarters_of
 from playbook.messages import read_yaml, say
 from playbook.tables import frame_of, returns, schema
 
@@ -28,6 +28,7 @@ __all__ = [
     "FLOOR_SHARE",
     "WEIGHT",
     "came_true",
+    "discount",
     "floor_of",
     "floor_table",
     "left_out",
@@ -45,16 +46,42 @@ CLOSED = ("blocked", "done", "declined")
 TRAFFIC: dict[str, str] = room_facts("monthly_review")["test_traffic"]
 #: share of a month's contribution margin under which a proposal is not worth an hour
 FLOOR_SHARE = 0.001
+#: spread of a row's share where its kind was never measured
+SPREAD = 0.6
 #: standard deviations to each end of an interval that holds four in five
 Z80 = 1.2816
 
 
-@functools.cache
 def came_true() -> dict[str, dict[str, float]]:
     """Kind of decision -> `share` of its claims that came true, `spread` (standard
     deviation of a row's share) and `n` rows it was learned on.
     """
-    return read_yaml(Path(__file__).with_name("came_true.yaml"))["kinds"]
+    return _learned()["kinds"]
+
+
+@functools.cache
+def _learned() -> dict[str, Any]:
+    return read_yaml(Path(__file__).with_name("came_true.yaml"))
+
+
+def discount(share: float, spread: float, own: DataFrame) -> tuple[float, float]:
+    """What a claim of a kind counts for, and the spread of that, where the table (or the
+    stated confidence) says `share` and `spread` and `own` are the shop's results of the
+    kind (claim, brought).
+
+    Shares of shops lie around the table's with the standard deviation t (`apart` of
+    `came_true.yaml`), a row's around its shop's with the spread s: the posterior mean of
+    the shop's share is (k x share + n x own) / (k + n) with k = s² / t² (Efron and Morris,
+    1973), own = sum of brought / sum of claims. The spread is blended alike, in squares.
+    """
+    own = own[own.claim.astype(float) > 0]
+    n, worth = len(own), (spread / _learned()["apart"]) ** 2
+    if not n:
+        return share, spread
+    claims, brought = own.claim.astype(float), own.brought.astype(float)
+    blend = (worth * share + n * brought.sum() / claims.sum()) / (worth + n)
+    off = np.average((brought / claims - blend) ** 2, weights=claims)
+    return blend, float(np.sqrt((worth * spread**2 + n * off) / (worth + n)))
 
 
 def floor_of(margin_of_month: float | None) -> float:
@@ -94,6 +121,7 @@ def ranked_decisions(
     most: int = 10,
     has_costs: bool = True,
     without: DataFrame | None = None,
+    own: DataFrame | None = None,
 ) -> DataFrame:
     """The proposals worth doing, best first, at most `most`: by `worth`, what they win in
     the next quarter after discount, with `worth_low` and `worth_high` (four in five).
@@ -102,11 +130,11 @@ def ranked_decisions(
 
     Without costs (`has_costs` false) no margin is known: revenue takes its place. Money
     of different kinds is not compared. `without` is `left_out`'s table, made here where
-    it is not given.
+    it is not given; `own` are the shop's results so far (`runs.own_results`).
     """
-    out = left_out(decisions, has_costs=has_costs) if without is None else without
+    out = left_out(decisions, has_costs=has_costs, own=own) if without is None else without
     is_open = ~decisions.status.isin(CLOSED) & ~decisions.decision_id.isin(out.decision_id)
-    rows = worths(decisions[is_open], has_costs=has_costs)
+    rows = worths(decisions[is_open], has_costs=has_costs, own=own)
     rows = rows[rows.worth.notna()] if rows.worth.notna().any() else rows
     weight = rows.confidence.map(WEIGHT).astype(float).fillna(0.0)
     by = {
@@ -128,27 +156,41 @@ def left_out(
     floor: float = 0.0,
     has_costs: bool = True,
     clashes: DataFrame | None = None,
+    own: DataFrame | None = None,
 ) -> DataFrame:
     """Proposals that are not worth a reader's time, and why, first reason first: `set
     aside` (a better row of `clashes` stands against it), `changes nothing` (a row that
-    says to go on), `no size`, `no owner`, `wins nothing` (its claim, or what such claims
-    come to, is not above 0), `too small` (under `floor` a quarter). Closed rows are not
-    proposals.
+    says to go on), `already true` (its stop rule holds), `no size`, `no owner`, `wins
+    nothing` (its claim, or what such claims come to, is not above 0), `too small` (what
+    it wins, or the most that is at stake in it, is under `floor` a quarter). Closed rows
+    are not proposals.
     """
     aside = "" if clashes is None else " ".join(clashes.set_aside)
-    rows = worths(decisions[~decisions.status.isin(CLOSED)], has_costs=has_costs)
+    rows = worths(decisions[~decisions.status.isin(CLOSED)], has_costs=has_costs, own=own)
     is_known = rows.worth.notna()
+    most = rows.worth.where(is_known, _most_at_stake(rows))
     reasons = {
         "set aside": rows.decision_id.isin(aside.split()),
         "changes nothing": rows.is_idle.eq(True),
+        "already true": is_settled(rows),
         "no size": pd.to_numeric(rows["size"], errors="coerce").isna(),
         "no owner": rows.owner_role.fillna("").astype(str).eq(""),
         "wins nothing": is_known & (rows.worth <= 0),
-        "too small": is_known & (rows.worth < floor),
+        "too small": most < floor,
     }
     why = np.select(list(reasons.values()), list(reasons), "")
     named = rows.assign(reason=why)[why != ""]
     return frame_of("monthly_review.left_out", named[schema("monthly_review.left_out").names])
+
+
+def _most_at_stake(rows: DataFrame) -> Series:
+    """The most a row can be about in a quarter, where its effect is money that does not
+    rank: the higher end of its bound, else the bound; missing where there is none.
+    """
+    money = [kind for kind, facts in effects()["effects"].items() if facts.get("is_bound")]
+    ends = rows[["expected_effect", "effect_high"]].apply(pd.to_numeric, errors="coerce")
+    quarters = rows.effect_period.astype(object).fillna("").map(quarters_of).astype(float)
+    return (ends.max(axis=1) * quarters).where(rows.effect_kind.isin(money))
 
 
 @returns("monthly_review.test_calendar")
@@ -210,7 +252,9 @@ def left_out_line(left: DataFrame, *, floor: float, currency: str) -> str:
     )
 
 
-def worths(decisions: DataFrame, *, has_costs: bool = True) -> DataFrame:
+def worths(
+    decisions: DataFrame, *, has_costs: bool = True, own: DataFrame | None = None
+) -> DataFrame:
     """The rows with `worth`, `worth_low` and `worth_high`, money of a quarter after
     discount; missing where the effect does not rank.
     """
@@ -223,7 +267,7 @@ def worths(decisions: DataFrame, *, has_costs: bool = True) -> DataFrame:
         )
         for name in ("expected_effect", "effect_low", "effect_high")
     )
-    share, spread = _discount(decisions)
+    share, spread = _discounts(decisions, own)
     worth, reach = share * claim, Z80 * spread * claim.abs()
     ends = (worth - reach).fillna(share * low), (worth + reach).fillna(share * high)
     return decisions.assign(
@@ -233,13 +277,20 @@ def worths(decisions: DataFrame, *, has_costs: bool = True) -> DataFrame:
     )
 
 
-def _discount(decisions: DataFrame) -> tuple[Series, Series]:
-    """What a claim counts for, and the spread of that; missing where its kind was never
-    measured.
+def _discounts(decisions: DataFrame, own: DataFrame | None) -> tuple[Series, Series]:
+    """What each claim counts for, and the spread of that; the spread is missing where the
+    kind was never measured.
     """
-    known = came_true()
-    kinds = decisions.get("kind", Series("", decisions.index)).astype(object)
-    share = kinds.map({kind: facts["share"] for kind, facts in known.items()}).astype(float)
-    spread = kinds.map({kind: facts["spread"] for kind, facts in known.items()}).astype(float)
+    kinds = decisions.get("kind", Series("", decisions.index)).astype(object).fillna("")
     stated = decisions.confidence.map(WEIGHT).astype(float).fillna(WEIGHT["low"])
-    return share.fillna(stated), spread
+    results = {} if own is None else dict(list(own.groupby("kind")))
+    pairs = []
+    for kind, weight in zip(kinds, stated, strict=True):
+        known = came_true().get(kind, {"share": weight, "spread": np.nan})
+        pair = known["share"], known["spread"]
+        if kind in results:
+            spread = SPREAD if np.isnan(pair[1]) else pair[1]
+            pair = discount(pair[0], spread, results[kind])
+        pairs.append(pair)
+    table = DataFrame(pairs, columns=["share", "spread"], index=decisions.index, dtype=float)
+    return table["share"], table["spread"]
