@@ -15,7 +15,7 @@ from playbook.errors import PlaybookError
 from playbook.methods.coherence import Identity, coherent, shrunk_covariance
 from playbook.outlook import ahead, paths
 from playbook.outlook.forecast import outlook_of
-from playbook.outlook.history import KEY, PRODUCTS, RATIOS, _pooled, identities
+from playbook.outlook.history import KEY, PRODUCTS, RATIOS, _members, _pooled, identities
 from playbook.outlook.paths import FLOOR, _alone, _log_errors, first_origin
 
 
@@ -171,6 +171,29 @@ def test_a_sum_holds_and_the_surest_series_moves_least():
     out = np.exp(coherent(np.log([100.0, 30.0, 50.0]), np.diag([1e-6, 0.1, 0.1]), total))
     assert out[0] == pytest.approx(out[1] + out[2], rel=1e-12)
     assert out[0] == pytest.approx(100.0, rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_sum_holds_to_the_last_digit_where_its_parts_err_by_very_unlike_amounts(seed):
+    """Small parts that have erred by far bend the sum: the nearest forecasts that obey it
+    are approached slowly or not at all, yet what is given out obeys it.
+    """
+    rng = np.random.default_rng(seed)
+    n = 7
+    base = np.r_[0.0, rng.normal(-np.log(n), 2.0, n)]
+    spread = np.diag(np.exp(rng.normal(-4.0, 2.0, n + 1)))
+    out = np.exp(coherent(base, spread, [Identity(0, tuple(range(1, n + 1)), True)]))
+    assert out[1:].sum() == pytest.approx(out[0], rel=1e-12)
+
+
+def test_a_month_without_any_of_a_member_leaves_the_parts_the_whole():
+    months_ = [f"2025-{m:02d}" for m in range(1, 13)]
+    tea = pd.Series([50.0] * 6 + [0.0] + [50.0] * 5, index=months_)
+    table = pd.DataFrame({"tea": tea, "cups": 50.0, "pots": 40.0})
+    wide = pd.DataFrame({"net_revenue": 120.0}, index=months_)
+    rows = _members({"net_revenue": table}, wide, "category")[0]
+    assert rows.groupby("month")["amount"].sum().to_numpy() == pytest.approx(120.0, rel=1e-12)
+    assert (rows["amount"] > 0).all()
 
 
 def test_covariance_is_shrunk_to_variances_where_rows_are_few_and_kept_where_they_agree():
