@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.chapters.market_research.decisions import market_decisions
+from playbook.chapters.market_research.decisions import market_decisions, size_decisions
 from playbook.chapters.market_research.market import (
     NO_CATEGORY,
     category_verdicts,
@@ -20,7 +20,6 @@ from playbook.chapters.market_research.market import (
     price_position,
     with_category,
 )
-from playbook.chapters.market_research.decisions import size_decisions
 from playbook.chapters.market_research.market_size import market_size, size_gap, size_steps
 from playbook.chapters.market_research.personas import (
     bought_together,

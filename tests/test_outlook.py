@@ -274,6 +274,7 @@ def shop_ahead(n_days=400):
         "tickets": pd.DataFrame({"opened_at": sold["ordered_on"][::2]}),
         "promotions": pd.DataFrame(
             {
+                "promo_id": ["p1", "p2"],
                 "starts_on": pd.to_datetime(["2025-11-24", "2026-11-30"]),
                 "ends_on": pd.to_datetime(["2025-11-30", "2026-12-01"]),
             }
@@ -290,7 +291,7 @@ def shop_ahead(n_days=400):
 
 def test_the_weeks_ahead_add_up_to_the_quarter_and_name_the_promotion_days_that_are_missing():
     one = outlook_of(months())
-    weeks = ahead.calendar_ahead(shop_ahead(), one, tickets_per_person=20.0)
+    weeks = ahead.with_people(ahead.calendar_ahead(shop_ahead(), one), 20.0)
     quarter = one.mid("orders", "quarter")
     assert weeks["orders"].sum() == pytest.approx(quarter, rel=1e-9)
     assert weeks["n_days"].sum() == 92
@@ -309,8 +310,40 @@ def test_the_weeks_ahead_add_up_to_the_quarter_and_name_the_promotion_days_that_
 
 
 def test_without_a_year_before_the_weeks_are_even_and_nothing_is_called_missing():
-    weeks = ahead.calendar_ahead(shop_ahead(90), outlook_of(months()))
+    weeks = ahead.with_people(ahead.calendar_ahead(shop_ahead(90), outlook_of(months())), None)
     assert weeks["orders_before"].isna().all() and weeks["promotion_days_missing"].isna().all()
     november = weeks[weeks["week_on"].between("2026-11-02", "2026-11-23")]
     assert november["orders"].nunique() == 1 or np.ptp(november["orders"]) < 1e-9
     assert weeks["people"].isna().all()
+
+
+def test_the_peak_counts_the_promotion_days_of_the_same_weeks_as_the_calendar():
+    one = outlook_of(months())
+    shop = shop_ahead()
+    peak, weeks = ahead.coming_peak(shop, one).iloc[0], ahead.calendar_ahead(shop, one)
+    assert peak["month"] == "2026-11"
+    # 24 to 30 November 2025 come round on 23 to 29; 30 November is planned
+    told = peak[[f"promotion_days_{part}" for part in ("before", "planned", "missing")]]
+    assert told.tolist() == [7, 1, 7]
+    assert weeks["promotion_days_missing"].sum() == 7 and weeks["promotion_days_planned"].sum() == 2
+
+
+def test_a_promotion_comes_round_in_the_same_weeks_and_only_within_the_next_three_months():
+    shop = shop_ahead()
+    coming = ahead.promotions_ahead(shop)
+    assert coming["promo_id"].tolist() == ["p1"]
+    row = coming.iloc[0]
+    assert row["comes_on"] == pd.Timestamp("2026-11-23") and row["n_days"] == 7
+    assert row["n_planned"] == 0
+    shop.promotions = ibis.memtable(
+        pd.DataFrame(
+            {
+                "promo_id": ["edge", "old", "now"],
+                "starts_on": pd.to_datetime(["2025-10-30", "2025-03-01", "2026-11-02"]),
+                "ends_on": pd.to_datetime(["2025-11-05", "2025-03-05", "2026-11-03"]),
+            }
+        )
+    )
+    row = ahead.promotions_ahead(shop).iloc[0]
+    # 29 October to 4 November: four days of it lie ahead, two of them are planned
+    assert (row["promo_id"], row["n_days"], row["n_planned"]) == ("edge", 4, 2)

@@ -32,12 +32,14 @@ def market_decisions(
     revisit_on: str,
 ) -> DataFrame:
     """Decision rows of chapter 01: categories to enter, hold or leave, the band most
-    left to others, whom to serve first, and what still has to be found out. The
-    effect on a category is its forecast for the year ahead less the year before
-    (`ahead`: the outlook's rows by category), missing without one; together they claim
-    no more than the shop's forecast does.
+    left to others, whom to serve first, and what still has to be found out. The size of
+    a category is its own revenue of the year before, the effect on it its forecast for
+    the year ahead less that (`ahead`: the outlook's rows by category), missing without
+    one; together they claim no more than the shop's forecast does.
     """
     revenue = Series(dtype=float) if growth is None else growth.set_index("category")["revenue"]
+    if ahead is not None and len(ahead):
+        revenue = ahead["year_before"].combine_first(revenue)
     rows = _categories(
         verdicts,
         revenue,
