@@ -400,7 +400,7 @@ def test_fixed_cost_is_the_newest_overhead_in_force_and_the_mean_month_of_advert
             "spend": [99.0, 30.0, 60.0],
         }
     )
-    assert monthly_fixed_cost(rates, as_of=OCTOBER, ad_spend=spend) == {
+    assert monthly_fixed_cost(rates, as_of=OCTOBER, spend=spend) == {
         "overhead": 120.0,
         "marketing": 30.0,
     }

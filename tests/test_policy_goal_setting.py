@@ -171,7 +171,7 @@ def test_a_basket_is_of_the_newest_year_and_advertising_of_the_newest_three_mont
     spend = pd.DataFrame(
         {"day_on": [dt.date(2026, 7, 31), dt.date(2026, 8, 1)], "spend": [900.0, 60.0]}
     )
-    cost = business.monthly_fixed_cost(rates, as_of=OCTOBER, ad_spend=spend)
+    cost = business.monthly_fixed_cost(rates, as_of=OCTOBER, spend=spend)
     assert cost["marketing"] == 20.0
 
 

@@ -4,7 +4,7 @@ what does a new customer cost against what the channel caused.
     python tests/proof/proof_one_plan.py seed SEED
     python tests/proof/proof_one_plan.py accuracy [first seed, 201] [last seed, 220]
     python tests/proof/proof_one_plan.py cost [first seed, 201] [last seed, 220]
-    python tests/proof/proof_one_plan.py chapters SEED|cdnow|online-retail
+    python tests/proof/proof_one_plan.py chapters SEED|demo|cdnow|online-retail
     python tests/proof/proof_one_plan.py rules [MONTH_FOLDER ...]
 
 Settings were chosen on seeds 101 to 110, of the default size, and 111 to 116. What a seed
@@ -20,8 +20,9 @@ their ratio, and the share of the outlook's 80 % intervals that held.
 as chapters 02, 03 and 05 state it, against spend over the first orders the channel caused.
 
 `chapters` runs the chapters whose tables the rules of tests/plan_rules.py read on a small
-shop of the seed, or on a real shop (PLAYBOOK_SHARED), in this process and without keeping
-pictures, and keeps which rules hold; a run that was cut goes on at the chapter it was at.
+shop of the seed, on the demo shop or on a real one (PLAYBOOK_SHARED), in this process and
+without keeping pictures, and keeps which rules hold; a run that was cut goes on at the
+chapter it was at.
 """
 
 import os
@@ -306,7 +307,7 @@ def chapters(name: str) -> None:
             sys.exit(outcome.traceback)
         part.rename(kept)
     broken(home).assign(month=name).to_parquet(path)
-    if name not in REAL:
+    if name.isdigit():
         shutil.rmtree(home)
         shutil.rmtree(store)
 
@@ -323,22 +324,28 @@ def _shop_of(name: str) -> tuple[str, str]:
             rows = Path(os.environ["PLAYBOOK_SHARED"]) / name / "online_retail.parquet"
             import_files(name, [rows], part)
         else:
-            make_demo(part, seed=int(name), with_truth=False, **RULES_SHOP)
+            small = {} if name == "demo" else {"seed": int(name), **RULES_SHOP}
+            make_demo(part, with_truth=False, **small)
         part.rename(store)
     return str(store), REAL.get(name, LAST)
 
 
 def rules(months: list[str]) -> int:
-    """Print rules x months (and seeds that `chapters` kept): the largest relative gap of
-    each rule, `-` where it could not be asked; returns how many are broken.
+    """Print rules x months (and shops that `chapters` kept): the largest relative gap of
+    each rule, `-` where it could not be asked or had nothing to compare; returns how many
+    are broken.
     """
     found = [broken(Path(month)).assign(month=Path(month).name) for month in months]
     found += [pd.read_parquet(path) for path in sorted(KEPT.glob("*-rules.parquet"))]
     table = pd.concat(found, ignore_index=True)
-    table["told"] = np.where(table["is_broken"], "BROKEN", "holds")
-    wide = table.pivot(index="rule", columns="month", values="told").fillna("-")
+    told = np.where(table["is_broken"], "BROKEN", np.where(table["n"] > 0, "holds", "-"))
+    wide = table.assign(told=told).pivot(index="rule", columns="month", values="told").fillna("-")
+    asked, broken_in = (wide != "-").sum(axis=1), (wide == "BROKEN").sum(axis=1)
     gaps = table.pivot(index="rule", columns="month", values="gap").max(axis=1)
-    print(wide.assign(largest_gap=gaps).to_string())
+    print(wide.assign(largest_gap=gaps, asked=asked, broken=broken_in).to_string())
+    print(
+        f"{len(wide)} rules, {wide.shape[1]} shops, {asked.sum()} asked, {broken_in.sum()} broken"
+    )
     return int(table["is_broken"].sum())
 
 
