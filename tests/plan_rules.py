@@ -5,6 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from playbook.measures.acquisition import LEAST_NEW
+from playbook.measures.metrics import METRICS
+
+#: what a key result is called -> its metric
+IDS = {entry.name: metric for metric, entry in METRICS.items()}
 #: how far figures that have to be equal may lie apart, share of them
 SAME = 1e-9
 #: verbs on a subject that contradict each other
@@ -34,8 +39,9 @@ def broken(month: Path) -> pd.DataFrame:
     """One row per rule that can be asked of the month: rule, the two places, n figures
     compared, the largest relative gap, is_broken.
     """
-    rows = [*_goal_rules(month), *_forecast_rules(month), *_channel_rules(month), *_verbs(month)]
-    rows += [*_verdict_rules(month), *_calendar_rules(month), *_people_rules(month)]
+    parts = (_goal_rules, _base_rules, _forecast_rules, _market_rules, _channel_rules, _cap_rules)
+    parts += (_verdict_rules, _calendar_rules, _capacity_rules, _later_rules, _people_rules, _verbs)
+    rows = [row for part in parts for row in part(month)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -83,6 +89,81 @@ def _goal_rules(month: Path) -> list[tuple]:
     return rows
 
 
+def _base_rules(month: Path) -> list[tuple]:
+    """What else repeats a figure of the sheet: its forecast, its base, its ends."""
+    smart = table(month, "02", "smart")
+    if smart is None:
+        return []
+    sheet = smart.set_index(["horizon", "metric"])[["base", "forecast", "low", "high", "target"]]
+    sheet, rows = sheet.astype(float), []
+    tree, okr = table(month, "02", "tree"), table(month, "02", "okr")
+    if tree is not None and "horizon" in tree:
+        mine = tree.set_index(["horizon", "driver"])[["forecast", "base"]].astype(float)
+        for column in mine:
+            words = ("02 tree", "02 smart")
+            rows.append(equal(f"{column} of a driver", mine[column], sheet[column], words))
+    if okr is not None:
+        mine = okr.assign(metric=okr["key_result"].map(IDS)).dropna(subset=["metric"])
+        mine = mine.assign(horizon="quarter").set_index(["horizon", "metric"])
+        for column, there in (("to_value", "target"), ("from_value", "base")):
+            words = ("02 okr", "02 smart")
+            rows.append(equal(f"{there} of a key result", mine[column], sheet[there], words))
+    kept = table(month, "02", "target_rows")
+    if kept is not None and len(kept):
+        mine, there = kept.set_index("metric")["base"], sheet["base"]["month"]
+        rows.append(equal("base of an exported target", mine, there, ("02 target_rows", "02")))
+    revenue = sheet.xs("net_revenue", level="metric")
+    fan, out = table(month, "02", "forecast"), table(month, "02", "scenarios")
+    if fan is not None and len(fan):
+        for column, there in (("low", "low"), ("mid", "forecast"), ("high", "high")):
+            mine = pd.Series({"month": fan[column].iloc[0]})
+            words = ("02 forecast", "02 smart")
+            rows.append(equal(f"{column} of the next month", mine, revenue[there], words))
+    if out is not None:
+        ends = pd.Series(out["revenue"].to_numpy(float)[[0, -1]], ["low", "high"])
+        there = revenue.loc["month", ["low", "high"]]
+        rows.append(equal("ends of the scenarios", ends, there, ("02 scenarios", "02 smart")))
+    swings = table(month, "02", "tornado")
+    if swings is not None:
+        mine = pd.Series({"month": swings["base"].iloc[0]})
+        rows.append(equal("base of the swings", mine, revenue["forecast"], ("02 tornado", "02")))
+    return rows
+
+
+def _market_rules(month: Path) -> list[tuple]:
+    """What chapter 01 says of the market and the categories stands in chapter 02 too."""
+    smart, gap = table(month, "02", "smart"), table(month, "01", "size_gap")
+    if smart is None:
+        return []
+    base = smart.set_index(["horizon", "metric"])["base"].astype(float)
+    base, rows = base.xs("net_revenue", level="metric"), []
+    if gap is not None and len(gap):
+        own = pd.Series({"year": gap["own"].iloc[0]})
+        rows.append(equal("own sales of a year", own, base, ("01 size_gap", "02 smart")))
+        found = decisions(month, "01")
+        is_open = bool((gap["finding"] == "sold already").any())
+        is_open |= bool(((gap["measure"] == "TAM") & (gap["verdict"] == "apart")).any())
+        is_said = bool((found["subject_type"] == "data").any())
+        words = ("01 size_gap", "01 decisions")
+        rows.append(("a gap is a finding", *words, len(gap), np.nan, is_open and not is_said))
+    share = table(month, "01", "market_share")
+    if share is not None and len(share):
+        first = pd.Period(table(month, "02", "forecast")["period"].iloc[0], "M") - 12
+        own = share.set_index(pd.PeriodIndex(share["period_on"], freq="M"))["own"]
+        is_monthly = own.index.is_unique and own.index.to_series().diff().dropna().eq(1).all()
+        own = pd.Series({"month": own.get(first, np.nan) if is_monthly else np.nan}, dtype=float)
+        rows.append(equal("sales beside the market", own, base, ("01 market_share", "02 smart")))
+    plan, verdicts = table(month, "02", "product_plan"), table(month, "01", "verdicts")
+    if plan is not None and "forecast" in plan and verdicts is not None:
+        both = plan.merge(verdicts, on="category", suffixes=("", "_of_01"))
+        is_other = bool((both["action"] != both["action_of_01"]).any())
+        words = ("02 product_plan", "01 verdicts")
+        rows.append(("verdict on a category", *words, len(both), np.nan, is_other))
+        sums = pd.Series({"quarter": plan["revenue"].astype(float).sum(min_count=len(plan))})
+        rows.append(equal("categories sum to the base", sums, base, ("02 product_plan", "02")))
+    return rows
+
+
 def _forecast_rules(month: Path) -> list[tuple]:
     smart, back = table(month, "02", "smart"), table(month, "04", "returning")
     record = table(month, "02", "backtest")
@@ -127,6 +208,38 @@ def _channel_rules(month: Path) -> list[tuple]:
     return rows
 
 
+def _cap_rules(month: Path) -> list[tuple]:
+    """A cap stands against the next customer; a channel with too few is not judged."""
+    pnl, caps = table(month, "03", "channel_pnl"), table(month, "05", "caps")
+    both, paid = table(month, "03", "combined"), table(month, "05", "payback")
+    if pnl is None or caps is None:
+        return []
+    mine, rows = caps.set_index("channel"), []
+    if both is not None:
+        there = both.set_index("channel")["next_ncac"]
+        words = ("05 caps", "03 combined")
+        rows.append(equal("cost of the next customer", mine["next_ncac"], there, words))
+    values = table(month, "05", "ltv").set_index("channel")["ltv"]
+    rows.append(equal("value of a customer", mine["ltv"], values, ("05 caps", "05 ltv")))
+    spend = paid[paid["cohort"] == "all"].set_index("channel")["spend"].replace(0.0, np.nan)
+    there = pnl.set_index("channel")["spend"]
+    rows.append(equal("spend of the window", spend, there, ("05 payback", "03 channel_pnl")))
+    few = pnl[pnl["new_customers"] < LEAST_NEW]["channel"]
+    judged = mine.loc[mine.index.isin(few), ["ltv_cac", "headroom", "payback_months"]]
+    is_judged = bool(judged.notna().any(axis=None))
+    if both is not None:
+        costs = both.loc[both["channel"].isin(few), ["ncac", "next_ncac", "payback_months"]]
+        is_judged |= bool(costs.notna().any(axis=None))
+    words = ("05 caps", "03 combined")
+    rows.append(("too few are not judged", *words, len(few), np.nan, is_judged))
+    response, plan = table(month, "03", "response"), table(month, "03", "budget")
+    if response is not None and plan is not None:
+        here = plan.set_index("channel")["marginal_return"]
+        there = response.set_index("channel")["marginal_return"]
+        rows.append(equal("marginal return", here, there, ("03 budget", "03 response")))
+    return rows
+
+
 def _verdict_rules(month: Path) -> list[tuple]:
     """One row signs for a channel, and it follows the combined estimate."""
     both, rows = table(month, "03", "combined"), []
@@ -157,6 +270,62 @@ def _calendar_rules(month: Path) -> list[tuple]:
     there = quarter.set_index("horizon")["forecast"].astype(float)
     here = pd.Series({"quarter": weeks["orders"].sum()})
     return [equal("weeks add up to the quarter", here, there, ("02 calendar_ahead", "02 smart"))]
+
+
+def _capacity_rules(month: Path) -> list[tuple]:
+    """People are asked of the busiest stretch of the calendar, promotion days of all of it."""
+    needed, weeks = table(month, "02", "capacity"), table(month, "02", "calendar_ahead")
+    even, smart = table(month, "02", "break_even"), table(month, "02", "smart")
+    rows, asked = [], decisions(month, "02")
+    if needed is not None and even is not None and "orders_now" in even:
+        here = needed.set_index("role")["now"].reindex(["supply-chain head"])
+        there = pd.Series({"supply-chain head": even["orders_now"].iloc[0]})
+        rows.append(equal("orders a month today", here, there, ("02 capacity", "02 break_even")))
+    if needed is not None and weeks is not None and "people" in weeks:
+        sheet = smart.set_index(["horizon", "metric"])[["target", "forecast"]].astype(float)
+        target, forecast = sheet.loc[("quarter", "orders")]
+        people = weeks.set_index(weeks["week_on"].dt.strftime("%Y-%m-%d"))["people"]
+        mine = needed[needed["role"] == "customer-service lead"]
+        day = mine["work"].str.extract(r"(\d{4}-\d\d-\d\d)")[0]
+        here = pd.Series(mine["people_needed"].to_numpy(float), day)
+        more = target / forecast if np.isfinite(target) else 1.0
+        words = ("02 capacity", "02 calendar_ahead")
+        rows.append(
+            equal("people of the peak week", here[here.index.notna()], people * more, words)
+        )
+    if weeks is not None and asked is not None:
+        missing = weeks["promotion_days_missing"].astype(float).sum()
+        mine = asked[asked["action"] == "plan the peak"].set_index("action")["size"]
+        here = pd.Series({"days": float(mine.sum())})
+        words = ("02 decisions", "02 calendar_ahead")
+        rows.append(equal("promotion days missing", here, pd.Series({"days": missing}), words))
+    coming = table(month, "10", "promotions_ahead")
+    if weeks is not None and coming is not None:
+        each = (coming["n_days"] - coming["n_planned"]).clip(lower=0)
+        missing = weeks["promotion_days_missing"].astype(float).sum(min_count=1)
+        is_off = bool(missing < each.max() or missing > each.sum()) and len(each) > 0
+        words = ("10 promotions_ahead", "02 calendar_ahead")
+        rows.append(("promotions come round", *words, len(each), np.nan, is_off))
+    return rows
+
+
+def _later_rules(month: Path) -> list[tuple]:
+    """Chapters 07 and 11 name the outlook's figures, or a stated multiple of them."""
+    smart, rows = table(month, "02", "smart"), []
+    goods, card = table(month, "07", "demand_total"), table(month, "11", "scorecard")
+    if goods is not None and smart is not None:
+        month_ahead = smart[(smart["metric"] == "orders") & (smart["horizon"] == "month")]
+        there = month_ahead.set_index("metric")["forecast"].astype(float)
+        here = pd.Series({"orders": goods["orders"].iloc[0]})
+        rows.append(equal("orders behind demand", here, there, ("07 demand_total", "02 smart")))
+        days = month_ahead["due_on"].map(lambda day: pd.Timestamp(day).day).iloc[0]
+        units = goods["orders"] / days * goods["days"] * goods["units_per_order"]
+        rows.append(equal("demand of the shop", goods["shop"], units, ("07 demand_total", "07")))
+    said = table(month, "02", "foreseen")
+    if card is not None and said is not None:
+        here, there = card.set_index("metric")["foreseen"], said.set_index("metric")["mid"]
+        rows.append(equal("foreseen of the month", here, there, ("11 scorecard", "02 foreseen")))
+    return rows
 
 
 def _people_rules(month: Path) -> list[tuple]:

@@ -21,7 +21,6 @@ from playbook.chapters.goal_setting.goals import (
     goal_verdicts,
     okr,
     people_series,
-    revenue_forecast,
     smart_sheet,
     target_rows,
 )
@@ -117,17 +116,6 @@ def test_drivers_of_a_month_multiply_to_its_revenue_with_traffic_with_buyers_and
         assert name == tree
         drivers = out.drop(columns=["month", "revenue"])
         assert drivers.prod(axis=1).to_numpy() == pytest.approx(out["revenue"].to_numpy())
-
-
-def test_months_are_forecast_by_month_with_two_years_and_by_day_with_less_or_inside_a_month():
-    found, already = revenue_forecast(shop_days(), as_of=OCTOBER, months=1)
-    assert (found.frequency, already) == ("month", 0.0)
-    young, _ = revenue_forecast(shop_days("2026-01-01"), as_of=OCTOBER, months=1)
-    assert young.frequency == "day" and young.total["n_periods"].iloc[0] == 30
-    days = shop_days(last="2026-10-14")
-    inside, already = revenue_forecast(days, as_of=dt.date(2026, 10, 14), months=1)
-    assert inside.total["n_periods"].iloc[0] == 17
-    assert already == pytest.approx(days.tail(14)["amount"].sum())
 
 
 def test_a_promotion_calendar_marks_its_days_and_the_fortnight_after():
@@ -412,7 +400,7 @@ def test_fixed_cost_is_the_newest_overhead_in_force_and_the_mean_month_of_advert
             "spend": [99.0, 30.0, 60.0],
         }
     )
-    assert monthly_fixed_cost(rates, as_of=OCTOBER, ad_spend=spend) == {
+    assert monthly_fixed_cost(rates, as_of=OCTOBER, spend=spend) == {
         "overhead": 120.0,
         "marketing": 30.0,
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.chapters.market_research.decisions import market_decisions
+from playbook.chapters.market_research.decisions import market_decisions, size_decisions
 from playbook.chapters.market_research.market import (
     NO_CATEGORY,
     category_verdicts,
@@ -573,3 +573,34 @@ def test_two_ways_that_do_not_overlap_are_apart_and_own_sales_have_their_place()
     assert size_gap(size, 300.0).set_index("measure").loc["TAM", "own_is"] == "between"
     assert size_gap(size, 61.0).set_index("measure").loc["SOM", "own_is"] == "above"
     assert size_gap(size)["own_is"].isna().all()
+
+
+def test_what_is_sold_already_can_be_won_so_a_way_whose_middle_lies_below_is_the_finding():
+    """By hand: from the bottom 2 can be won, from the top 20; at 1 and 2 sold nothing is
+    wrong, above 2 the way from the bottom is too small, above 20 both are.
+    """
+    size = sizes(SOM_bottom=(1, 2, 5), SOM_top=(4, 20, 60))
+
+    def found(own):
+        return size_gap(size, own).iloc[0]
+
+    assert [found(own)["finding"] for own in (np.nan, 2.0, 2.1)] == ["agree"] * 2 + ["sold already"]
+    assert found(4.0)["own_over_bottom"] == 2 and found(4.0)["own_over_top"] == 0.2
+    about = {"currency": "EUR", "due_on": "2026-11-30", "revisit_on": "2027-01-31"}
+    assert size_decisions(size_gap(size, 2.0), **about).empty
+    row = size_decisions(size_gap(size, 4.0), **about).iloc[0]
+    assert (row["action"], row["size"], row["evidence_value"]) == ("research", 4.0, 2.0)
+    assert row["reason"].count("times the middle") == 1
+    both = size_decisions(size_gap(size, 40.0), **about).iloc[0]
+    assert both["evidence_value"] == 20 and both["reason"].count("times the middle") == 2
+
+
+def test_two_ways_apart_say_at_which_share_of_the_trade_they_would_meet():
+    size = sizes(TAM_bottom=(50, 90, 140), TAM_top=(600, 900, 1200))
+    about = {"currency": "EUR", "due_on": "2026-11-30", "revisit_on": "2027-01-31"}
+    gap = size_gap(size, 10.0)
+    assert gap["finding"].tolist() == ["ways apart"] and gap["to_meet"].tolist() == [0.1]
+    row = size_decisions(gap, **about).iloc[0]
+    assert row["size"] == 10 and "10.00%" in row["reason"]
+    assert size_gap(size[size["approach"] == "top-down"])["finding"].tolist() == ["one way only"]
+    assert size_decisions(None, **about).empty

@@ -15,6 +15,7 @@ from test_outlook import months
 
 from playbook.chapters.channel_roi import combined
 from playbook.chapters.channel_roi.decisions import Findings, _signed
+from playbook.chapters.goal_setting import decisions as goal_decisions
 from playbook.chapters.goal_setting import goals, plan, sales
 from playbook.chapters.inventory_planning.forecast import demand_total
 from playbook.measures import acquisition
@@ -113,6 +114,32 @@ def test_effects_of_the_tree_sum_to_goal_less_forecast():
         assert part["forecast"].prod() == pytest.approx(row["forecast"], rel=1e-9)
 
 
+def test_what_was_foreseen_of_a_month_is_what_an_outlook_without_it_says():
+    own, series, _targets = shop()
+    last = series["month"].max()
+    before = outlook_of(months(36).query("month < @last"))
+    said = plan.foreseen(own.outlook, last).set_index("metric")["mid"]
+    then = before.shop("month")["mid"]
+    assert said.to_numpy() == pytest.approx(then.reindex(said.index).to_numpy(), rel=1e-9)
+    # of a running month the outlook of the months before it is the newest
+    running = plan.foreseen(before, last).set_index("metric")["mid"]
+    assert running.to_dict() == then.to_dict()
+    assert plan.foreseen(own.outlook, "2020-01").empty
+
+
+def test_a_month_without_a_target_is_paced_against_what_was_foreseen_of_it():
+    days = pd.DataFrame({"period_on": pd.date_range("2026-08-01", "2026-10-31"), "amount": 10.0})
+    own = SimpleNamespace(
+        daily=days.assign(orders=1),
+        targets=None,
+        shop=SimpleNamespace(month="2026-10", as_of=pd.Timestamp("2026-10-31").date()),
+    )
+    said = pd.DataFrame({"metric": ["orders", "net_revenue"], "mid": [5.0, 300.0]})
+    last = sales.paced(own, said).query("status == 'complete'").iloc[-1]
+    assert (last["actual"], last["expected"]) == pytest.approx((310.0, 300.0))
+    assert sales.paced(own) is None and sales.paced(own, said.head(1)) is None
+
+
 def test_low_lies_below_the_forecast_and_high_above_it():
     own, _series, _targets = shop()
     out = plan.scenarios(own, fixed=10.0).set_index("scenario")["revenue"]
@@ -151,6 +178,35 @@ def test_capacity_is_asked_of_the_busiest_month_at_the_goal():
     peak = ahead.loc[ahead["mid"].idxmax()]
     assert month == peak["month"] and orders >= peak["mid"]
     assert orders > ahead["mid"].mean()
+
+
+@pytest.mark.parametrize(
+    "before, n_days, share, is_week",
+    [(30, 7, 1.01, True), (29, 7, 1.01, False), (30, 6, 1.01, False), (30, 7, 0.99, False)],
+)
+def test_capacity_is_asked_of_a_whole_week_that_is_busier_than_every_month_and_can_be_told(
+    before, n_days, share, is_week
+):
+    own, series, targets = shop(own_share=0.9)
+    sheet = sheet_of(own, series, targets)
+    month, orders = plan.capacity_at_goal(own.outlook, sheet)
+    more = plan._more_orders(own.outlook, sheet, "quarter")
+    weekly = share * orders / more / (365.25 / 12) * 7
+    week = {"week_on": pd.Timestamp("2026-11-23"), "n_days": n_days, "orders": weekly}
+    weeks = pd.DataFrame([week | {"orders_before": before}])
+    stretch, at_goal = plan.capacity_at_goal(own.outlook, sheet, weeks)
+    assert stretch == ("2026-11-23" if is_week else month)
+    assert at_goal == pytest.approx(orders * (share if is_week else 1.0))
+
+
+def test_the_peak_asks_for_every_promotion_day_of_the_weeks_ahead_that_is_missing():
+    days = {"before": [7, 2, 0], "planned": [0, 2, 3], "missing": [7, 0, 0]}
+    weeks = pd.DataFrame({f"promotion_days_{name}": column for name, column in days.items()})
+    peak = pd.DataFrame({"month": ["2026-12"], "promotion_days_missing": 5.0, "order_by": [pd.NaT]})
+    row = goal_decisions.peak_decisions(peak, weeks, due_on="2026-11-14").iloc[0]
+    assert (row["subject"], row["size"]) == ("peak 2026-12", 7)
+    none = weeks.assign(promotion_days_missing=0)
+    assert goal_decisions.peak_decisions(peak, none, due_on="2026-11-14").empty
 
 
 def test_a_young_shop_keeps_its_own_target_and_gets_no_scenarios():

@@ -15,7 +15,7 @@ from playbook.errors import PlaybookError
 from playbook.methods.coherence import Identity, coherent, shrunk_covariance
 from playbook.outlook import ahead, paths
 from playbook.outlook.forecast import outlook_of
-from playbook.outlook.history import KEY, PRODUCTS, RATIOS, _pooled, identities
+from playbook.outlook.history import KEY, PRODUCTS, RATIOS, _members, _pooled, identities
 from playbook.outlook.paths import FLOOR, _alone, _log_errors, first_origin
 
 
@@ -177,6 +177,29 @@ def test_a_sum_holds_and_the_surest_series_moves_least():
     assert out[0] == pytest.approx(100.0, rel=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_sum_holds_to_the_last_digit_where_its_parts_err_by_very_unlike_amounts(seed):
+    """Small parts that have erred by far bend the sum: the nearest forecasts that obey it
+    are approached slowly or not at all, yet what is given out obeys it.
+    """
+    rng = np.random.default_rng(seed)
+    n = 7
+    base = np.r_[0.0, rng.normal(-np.log(n), 2.0, n)]
+    spread = np.diag(np.exp(rng.normal(-4.0, 2.0, n + 1)))
+    out = np.exp(coherent(base, spread, [Identity(0, tuple(range(1, n + 1)), True)]))
+    assert out[1:].sum() == pytest.approx(out[0], rel=1e-12)
+
+
+def test_a_month_without_any_of_a_member_leaves_the_parts_the_whole():
+    months_ = [f"2025-{m:02d}" for m in range(1, 13)]
+    tea = pd.Series([50.0] * 6 + [0.0] + [50.0] * 5, index=months_)
+    table = pd.DataFrame({"tea": tea, "cups": 50.0, "pots": 40.0})
+    wide = pd.DataFrame({"net_revenue": 120.0}, index=months_)
+    rows = _members({"net_revenue": table}, wide, "category")[0]
+    assert rows.groupby("month")["amount"].sum().to_numpy() == pytest.approx(120.0, rel=1e-12)
+    assert (rows["amount"] > 0).all()
+
+
 def test_covariance_is_shrunk_to_variances_where_rows_are_few_and_kept_where_they_agree():
     rng = np.random.default_rng(5)
     both = rng.normal(0, 0.1, (200, 1))
@@ -255,6 +278,7 @@ def shop_ahead(n_days=400):
         "tickets": pd.DataFrame({"opened_at": sold["ordered_on"][::2]}),
         "promotions": pd.DataFrame(
             {
+                "promo_id": ["p1", "p2"],
                 "starts_on": pd.to_datetime(["2025-11-24", "2026-11-30"]),
                 "ends_on": pd.to_datetime(["2025-11-30", "2026-12-01"]),
             }
@@ -271,7 +295,7 @@ def shop_ahead(n_days=400):
 
 def test_the_weeks_ahead_add_up_to_the_quarter_and_name_the_promotion_days_that_are_missing():
     one = outlook_of(months())
-    weeks = ahead.calendar_ahead(shop_ahead(), one, tickets_per_person=20.0)
+    weeks = ahead.with_people(ahead.calendar_ahead(shop_ahead(), one), 20.0)
     quarter = one.mid("orders", "quarter")
     assert weeks["orders"].sum() == pytest.approx(quarter, rel=1e-9)
     assert weeks["n_days"].sum() == 92
@@ -290,8 +314,40 @@ def test_the_weeks_ahead_add_up_to_the_quarter_and_name_the_promotion_days_that_
 
 
 def test_without_a_year_before_the_weeks_are_even_and_nothing_is_called_missing():
-    weeks = ahead.calendar_ahead(shop_ahead(90), outlook_of(months()))
+    weeks = ahead.with_people(ahead.calendar_ahead(shop_ahead(90), outlook_of(months())), None)
     assert weeks["orders_before"].isna().all() and weeks["promotion_days_missing"].isna().all()
     november = weeks[weeks["week_on"].between("2026-11-02", "2026-11-23")]
     assert november["orders"].nunique() == 1 or np.ptp(november["orders"]) < 1e-9
     assert weeks["people"].isna().all()
+
+
+def test_the_peak_counts_the_promotion_days_of_the_same_weeks_as_the_calendar():
+    one = outlook_of(months())
+    shop = shop_ahead()
+    peak, weeks = ahead.coming_peak(shop, one).iloc[0], ahead.calendar_ahead(shop, one)
+    assert peak["month"] == "2026-11"
+    # 24 to 30 November 2025 come round on 23 to 29; 30 November is planned
+    told = peak[[f"promotion_days_{part}" for part in ("before", "planned", "missing")]]
+    assert told.tolist() == [7, 1, 7]
+    assert weeks["promotion_days_missing"].sum() == 7 and weeks["promotion_days_planned"].sum() == 2
+
+
+def test_a_promotion_comes_round_in_the_same_weeks_and_only_within_the_next_three_months():
+    shop = shop_ahead()
+    coming = ahead.promotions_ahead(shop)
+    assert coming["promo_id"].tolist() == ["p1"]
+    row = coming.iloc[0]
+    assert row["comes_on"] == pd.Timestamp("2026-11-23") and row["n_days"] == 7
+    assert row["n_planned"] == 0
+    shop.promotions = ibis.memtable(
+        pd.DataFrame(
+            {
+                "promo_id": ["edge", "old", "now"],
+                "starts_on": pd.to_datetime(["2025-10-30", "2025-03-01", "2026-11-02"]),
+                "ends_on": pd.to_datetime(["2025-11-05", "2025-03-05", "2026-11-03"]),
+            }
+        )
+    )
+    row = ahead.promotions_ahead(shop).iloc[0]
+    # 29 October to 4 November: four days of it lie ahead, two of them are planned
+    assert (row["promo_id"], row["n_days"], row["n_planned"]) == ("edge", 4, 2)

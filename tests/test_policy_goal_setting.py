@@ -94,14 +94,6 @@ def test_a_target_of_the_shops_own_below_the_forecast_is_raised(own, action):
     assert goals.goal_verdicts(sheet)["action"].tolist() == [action]
 
 
-@pytest.mark.parametrize("months, frequency", [(23, "day"), (24, "month")])
-def test_a_month_is_forecast_from_months_once_there_are_two_years(months, frequency):
-    first = (pd.Period("2026-10", "M") - months + 1).start_time
-    days = pd.date_range(first, OCTOBER)
-    daily = pd.DataFrame({"period_on": days, "amount": 100.0 + days.day_of_week, "orders": 1})
-    assert goals.revenue_forecast(daily, as_of=OCTOBER)[0].frequency == frequency
-
-
 @pytest.mark.parametrize("before, share", [("2025-10-01", 1.0), ("2025-09-30", 0.0)])
 def test_a_returning_buyer_ordered_in_the_365_days_before_the_month(before, share):
     rows = [("b", "2025-06-01"), ("a", before), ("a", "2026-10-05")]
@@ -179,7 +171,7 @@ def test_a_basket_is_of_the_newest_year_and_advertising_of_the_newest_three_mont
     spend = pd.DataFrame(
         {"day_on": [dt.date(2026, 7, 31), dt.date(2026, 8, 1)], "spend": [900.0, 60.0]}
     )
-    cost = business.monthly_fixed_cost(rates, as_of=OCTOBER, ad_spend=spend)
+    cost = business.monthly_fixed_cost(rates, as_of=OCTOBER, spend=spend)
     assert cost["marketing"] == 20.0
 
 

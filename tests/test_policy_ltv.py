@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from test_btyd import bg_customers
 
+from playbook.chapters.channel_roi.combined import bends
 from playbook.chapters.ltv_modelling import decisions, ltv, ltv_race, margin_curve
 from playbook.measures.customer_windows import band_of, count_bands, spend_rows
 from playbook.methods import btyd
@@ -353,11 +354,12 @@ def test_the_scorecard_shows_twenty_five_months():
     assert len(ltv.ltv_headline(days, born, as_of=AS_OF, basis="margin")) == 25
 
 
-def capped(low, ltv_, high, ncac, ratio=3.0):
+def capped(low, ltv_, high, ncac, ratio=3.0, bend=None):
     value = pd.DataFrame({"channel": ["search"], "n_customers": 700, "basis": "margin"})
     value = value.assign(ltv=ltv_, low=low, high=high)
     paid = pd.DataFrame({"channel": ["search"], "cohort": "all", "ncac": ncac})
-    return ltv.caps(value, paid.assign(payback_months=4.0, status="paid back"), ratio=ratio)
+    paid = paid.assign(payback_months=4.0, status="paid back")
+    return ltv.caps(value, paid, ratio=ratio, bend=bend)
 
 
 def test_a_cap_is_a_third_of_the_value_and_headroom_what_lies_under_it():
@@ -369,6 +371,35 @@ def test_a_cap_is_a_third_of_the_value_and_headroom_what_lies_under_it():
     paid = paid.assign(payback_months=4.0, status="paid back")
     assert ltv.caps(value.assign(ltv=30.0, low=24.0, high=36.0), paid)["cap"].tolist() == [10.0]
     assert capped(-3.0, 30.0, 36.0, 8.0)["cap_low"].tolist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    "bend, next_ncac, headroom", [(1.5, 12.0, -2.0), (0.5, 4.0, 6.0), (np.nan, np.nan, 2.0)]
+)
+def test_a_cap_stands_against_the_next_customer_where_the_response_tells(bend, next_ncac, headroom):
+    """By hand: the mean customer costs 8, the cap is 10; a bent curve makes the next one
+    dearer than the cap, though the mean one is not.
+    """
+    cap = capped(24.0, 30.0, 36.0, 8.0, bend=pd.Series({"search": bend}))
+    row = cap.iloc[0]
+    np.testing.assert_allclose(
+        [row["ncac"], row["next_ncac"], row["headroom"]], [8.0, next_ncac, headroom]
+    )
+    told = decisions.ltv_decisions(cap, NOBODY, backtest(), ratio=3.0, **ASKED).iloc[0]
+    assert told.reason.startswith(f"{int(bend > 1)} of 1 channels")
+    assert ("search 12.00 > 10.00" in told.reason) == (bend > 1)
+
+
+def test_a_bend_is_average_over_marginal_return_where_the_response_is_identified():
+    response = pd.DataFrame(
+        {
+            "channel": ["a", "b", "c"],
+            "verdict": ["identified", "not identifiable", "identified"],
+            "average_return": [3.0, 3.0, 3.0],
+            "marginal_return": [2.0, 2.0, -1.0],
+        }
+    )
+    assert bends(response).fillna(0).to_dict() == {"a": 1.5, "b": 0.0, "c": 0.0}
 
 
 NOBODY = pd.DataFrame({"arm": [], "worth": []})
@@ -396,6 +427,9 @@ def test_fewer_than_a_hundred_customers_give_no_cap(n, is_capped):
     paid = paid.assign(payback_months=4.0, status="paid back")
     row = ltv.caps(value.assign(ltv=30.0, low=24.0, high=36.0), paid).iloc[0]
     assert pd.notna(row["cap"]) == is_capped and (row["status"] == "too few") != is_capped
+    # not judged: neither what one costs nor when it has paid back
+    assert row[["ncac", "ltv_cac", "payback_months", "headroom"]].notna().all() == is_capped
+    assert row[["ncac", "ltv_cac", "payback_months", "headroom"]].isna().all() != is_capped
 
 
 @pytest.mark.parametrize("n, status", [(29, "too few"), (30, "not yet")])

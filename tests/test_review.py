@@ -770,3 +770,11 @@ def test_whatever_the_chapters_propose_the_list_is_sized_owned_worth_it_and_clas
         pairs = {frozenset(pair) for pair in OPPOSED}
         named = {frozenset((a, b)) for a in group.verb for b in group.verb if a != b}
         assert not named & pairs
+
+
+def test_the_card_holds_what_was_foreseen_beside_what_was_expected():
+    said = pd.DataFrame({"metric": ["orders"], "month": "2026-10", "mid": [40.0]})
+    frame = headline("orders", [float(k) for k in range(30)])
+    card = scorecard(frame, month="2026-10", foreseen=said)
+    assert card["foreseen"].tolist() == [40.0]
+    assert scorecard(frame, month="2026-10")["foreseen"].isna().all()

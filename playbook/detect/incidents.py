@@ -41,7 +41,13 @@ ECHO_DAYS, ECHO_BEFORE = 75, 3
 OVER_DAYS = 3
 DAYS_A_MONTH = 365.25 / 12
 #: files of the package that decide what the detectors find
-MAKING = ("detect/*.py", "detect/*.yaml", "methods/shifts.py", "measures/revenue_days.py", "measures/sums.py")
+MAKING = (
+    "detect/*.py",
+    "detect/*.yaml",
+    "methods/shifts.py",
+    "measures/revenue_days.py",
+    "measures/sums.py",
+)
 DETECTORS = (
     tracking.days_without_orders,
     tracking.days_without_visits,

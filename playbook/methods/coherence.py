@@ -21,8 +21,10 @@ from numpy import ndarray
 
 __all__ = ["Identity", "coherent", "shrunk_covariance"]
 
-#: largest log gap an identity may be left with, and steps until then
-GAP, STEPS = 1e-13, 50
+#: largest log gap an identity may be left with, steps towards the nearest such forecasts,
+#: and steps that only close what gap is left (one of few series near to nothing bends so
+#: much that the nearest ones are approached slowly)
+GAP, STEPS, CLOSING = 1e-13, 50, 10
 #: variance of a log error that nothing is known of
 UNKNOWN_VARIANCE = 0.25
 #: complete rows of errors below which only variances are believed
@@ -48,13 +50,14 @@ def coherent(base: ndarray, covariance: ndarray, identities: Sequence[Identity])
     if not identities:
         return base.copy()
     now = base.copy()
-    for _ in range(STEPS):
+    for step in range(STEPS + CLOSING):
         slopes, gaps = _linearised(now, identities)
         if np.abs(gaps).max() < GAP:
             break
+        start = base if step < STEPS else now
         spread = slopes @ covariance @ slopes.T
-        wanted = slopes @ (base - now) + gaps
-        now = base - covariance @ slopes.T @ np.linalg.solve(spread, wanted)
+        wanted = slopes @ (start - now) + gaps
+        now = start - covariance @ slopes.T @ np.linalg.solve(spread, wanted)
     return now
 
 

@@ -7,6 +7,7 @@ peak, so a peak without them is to be expected lower than it says.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,11 +20,10 @@ from playbook.tables import frame_of, returns
 if TYPE_CHECKING:
     from playbook.store import Store
 
-__all__ = ["calendar_ahead", "coming_peak"]
+__all__ = ["calendar_ahead", "coming_peak", "promotions_ahead", "with_people"]
 
 #: share of goods whose lead time the order-by date allows for
 LEAD_SHARE = 0.9
-YEAR = pd.DateOffset(years=1)
 #: a year that keeps the weekday, days
 WEEKS_OF_YEAR = 364
 #: months behind today's tickets per order, and days of one
@@ -33,25 +33,24 @@ TICKET_MONTHS, DAYS_OF_MONTH = 3, 365.25 / 12
 @returns("outlook.coming_peak")
 def coming_peak(shop: Store, outlook: Outlook) -> DataFrame:
     """The busiest of the next three months, by orders. Promotion days are days under any
-    promotion; planned ones are those the table `promotions` holds at as-of.
+    promotion: planned ones those the table `promotions` holds at as-of, earlier ones those
+    of the same weeks a year before, as in `calendar_ahead`.
     """
     months = outlook.rows.query("metric == 'orders' and level == 'shop' and horizon == 'month'")
     months = months[months["step"] <= HORIZONS["quarter"]]
     if months.empty:
         return frame_of("outlook.coming_peak", [])
     peak = months.sort_values(["mid", "step"], ascending=[False, True]).iloc[0]
-    first = pd.Period(peak["month"], "M").start_time
-    before, planned = _promotion_days(shop, first)
+    days = _days_ahead(shop, outlook)
+    days = days[days["day_on"].dt.strftime("%Y-%m") == peak["month"]]
     lead = _lead_days(shop)
-    order_by = (first - pd.Timedelta(days=lead)).date() if np.isfinite(lead) else None
+    order_by = _order_by(days["day_on"].min(), lead)
     row = {
         "month": peak["month"],
         "orders_before": peak["year_before"],
         "orders": peak["mid"],
         "over_mean": peak["mid"] / months["mid"].mean(),
-        "promotion_days_before": before,
-        "promotion_days_planned": planned,
-        "promotion_days_missing": max(before - planned, 0.0),
+        **_promotion_days(days),
         "lead_time_days": lead,
         "order_by": order_by,
         "is_late": None if order_by is None else order_by <= shop.as_of,
@@ -60,14 +59,10 @@ def coming_peak(shop: Store, outlook: Outlook) -> DataFrame:
 
 
 @returns("outlook.calendar_ahead")
-def calendar_ahead(
-    shop: Store, outlook: Outlook, *, tickets_per_person: float | None = None
-) -> DataFrame:
+def calendar_ahead(shop: Store, outlook: Outlook) -> DataFrame:
     """The next three months by week (Monday to Sunday, cut at the ends): what the same days
     of the year before did, what is planned, what is missing, when goods had to be ordered
-    and how many people answer tickets. The weeks' orders add up to the outlook's quarter.
-
-    `tickets_per_person`: tickets that one answers in a month; people are missing without.
+    and what has to be answered. The weeks' orders add up to the outlook's quarter.
     """
     days = _days_ahead(shop, outlook)
     if days.empty:
@@ -75,29 +70,50 @@ def calendar_ahead(
     lead, per_order = _lead_days(shop), _tickets_per_order(shop, days["day_on"].min())
     rows = []
     for week_on, part in days.groupby(days["day_on"].dt.to_period("W-SUN")):
-        before, planned = part["is_promotion_before"], part["is_promotion"]
-        order_by = None
-        if np.isfinite(lead):
-            order_by = (part["day_on"].min() - pd.Timedelta(days=lead)).date()
-        tickets = part["orders"].sum() * per_order
+        order_by = _order_by(part["day_on"].min(), lead)
         rows.append(
             {
                 "week_on": week_on.start_time,
                 "n_days": len(part),
                 "orders_before": part["orders_before"].sum(min_count=len(part)),
                 "orders": part["orders"].sum(),
-                "promotion_days_before": before.sum(min_count=len(part)),
-                "promotion_days_planned": planned.sum(min_count=len(part)),
-                "promotion_days_missing": (before > planned)
-                .where(before.notna())
-                .sum(min_count=len(part)),
+                **_promotion_days(part),
                 "order_by": order_by,
                 "is_late": None if order_by is None else order_by <= shop.as_of,
-                "tickets": tickets,
-                "people": tickets / len(part) * DAYS_OF_MONTH / (tickets_per_person or np.nan),
+                "tickets": part["orders"].sum() * per_order,
             }
         )
     return frame_of("outlook.calendar_ahead", rows)
+
+
+def with_people(weeks: DataFrame, tickets_per_person: float | None) -> DataFrame:
+    """The weeks ahead with who answers their tickets, at the tickets that one answers in a
+    month (`people`; missing where that is not known).
+    """
+    a_month = weeks["tickets"] / weeks["n_days"] * DAYS_OF_MONTH
+    return weeks.assign(people=a_month / (tickets_per_person or np.nan))
+
+
+@returns("outlook.promotions_ahead")
+def promotions_ahead(shop: Store) -> DataFrame:
+    """The promotions of the year before whose same weeks lie in the next three months, by
+    the day they come round, and how many of those days are planned.
+    """
+    if not shop.has("promotions"):
+        return frame_of("outlook.promotions_ahead", [])
+    first = pd.Timestamp(shop.as_of) + pd.Timedelta(days=1)
+    last = (pd.Period(first, "M") + HORIZONS["quarter"] - 1).end_time.normalize()
+    plan = shop.promotions.select("promo_id", "starts_on", "ends_on").to_pandas()
+    rows = []
+    for promo_id, starts_on, ends_on in plan.itertuples(index=False):
+        shift = pd.Timedelta(days=WEEKS_OF_YEAR)
+        ends = pd.Timestamp(starts_on) + shift, pd.Timestamp(ends_on) + shift
+        days = pd.Series(pd.date_range(max(ends[0], first), min(ends[1], last)))
+        if len(days):
+            n_planned = float(_under_promotion(shop, days).sum())
+            rows.append((promo_id, starts_on, ends[0], ends[1], len(days), n_planned))
+    table = frame_of("outlook.promotions_ahead", rows)
+    return table.sort_values(["comes_on", "promo_id"], ignore_index=True)
 
 
 def _days_ahead(shop: Store, outlook: Outlook) -> DataFrame:
@@ -161,17 +177,19 @@ def _tickets_per_order(shop: Store, first: pd.Timestamp) -> float:
     return n_tickets / n_orders if n_orders else np.nan
 
 
-def _promotion_days(shop: Store, first: pd.Timestamp) -> tuple[float, float]:
-    """Days under a promotion in the month a year before, and in the month itself; both
-    missing where the shop keeps no promotions, the former before the log.
+def _promotion_days(days: DataFrame) -> dict[str, float]:
+    """Of some days ahead: under a promotion in the same weeks a year before, planned now,
+    and under one then but not now; missing where one of the days is not known.
     """
+    before, planned = days["is_promotion_before"], days["is_promotion"]
+    is_missing = (before > planned).astype(float).where(before.notna())
+    parts = {"before": before, "planned": planned, "missing": is_missing}
+    return {f"promotion_days_{k}": part.sum(min_count=len(days)) for k, part in parts.items()}
 
-    def days(start: pd.Timestamp) -> float:
-        month = pd.date_range(start, start + pd.offsets.MonthEnd(0))
-        return float(_under_promotion(shop, pd.Series(month)).sum())
 
-    is_known = shop.observed_from is not None and (first - YEAR).date() >= shop.observed_from
-    return (days(first - YEAR) if is_known else np.nan), days(first)
+def _order_by(day: pd.Timestamp, lead: float) -> dt.date | None:
+    """When goods have to be ordered to be there on a day; None without lead times."""
+    return (day - pd.Timedelta(days=lead)).date() if np.isfinite(lead) else None
 
 
 def _lead_days(shop: Store) -> float:

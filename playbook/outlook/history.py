@@ -174,6 +174,7 @@ def _members(found: Mapping[str, DataFrame], wide: DataFrame, level: str) -> lis
         # before its first sale a member is not there; later nothing is a little
         has_begun = table.gt(0).cummax()
         table = table.clip(lower=LITTLE * whole, axis=0).where(has_begun)
+        table = table.mul(whole / table.sum(axis=1), axis=0)
         if table.shape[1] > 1:
             parts.append(_long(table, metric, level))
     return parts

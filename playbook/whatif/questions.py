@@ -5,21 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
 from playbook.chapters.assortment_pricing import assortment, pricing
-from playbook.chapters.channel_roi import (
-    channels,
-    geo_tests,
-    media_days,
-    media_model,
-    media_plan,
-    media_regions,
-)
+from playbook.chapters.channel_roi import media_model, media_plan
+from playbook.chapters.channel_roi.media_of_shop import shop_media
 from playbook.chapters.inventory_planning import inventory, supply
 from playbook.errors import PlaybookError
 from playbook.forecasting.series import reach
@@ -86,24 +79,10 @@ def budget(shop: Store, *, seed: int = 0) -> Question:
     """
     _needs(shop, "orders", "ad_spend", "order_lines.unit_cost")
     spend = ad_spend.read_extract(shop.ad_spend, as_of=shop.as_of)
-    log: dict[str, Any] = {"refunds": shop.booked_refunds, "as_of": shop.as_of}
-    moved = channels.budget_channels(spend, shop.get("channels"))
-    weeks, basis = media_days.media_frame(
-        shop.sales_orders,
-        spend=spend,
-        channels=moved,
-        promotions=shop.get("promotions"),
-        **log,
-    )
+    model, basis = shop_media(shop, spend, seed=seed)
     if basis != "margin":
         raise PlaybookError("whatif.needs", name="order_lines.unit_cost", shop=shop.name)
-    known = {"ad_spend": shop.ad_spend, **log}
-    weeks = media_regions.with_regions(weeks, shop.sales_orders, **known)
-    tests = None
-    if shop.has("geo_tests"):
-        tests = geo_tests.geo_readings(shop.sales_orders, geo_tests=shop.geo_tests, **known)
-    evidence = geo_tests.geo_evidence(tests, weeks)
-    return budget_of(media_model.fit_media(weeks, tests=evidence, seed=seed), shop.currency)
+    return budget_of(model, shop.currency)
 
 
 def budget_of(model: media_model.MediaModel, currency: str) -> Question:

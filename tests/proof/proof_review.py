@@ -28,13 +28,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from playbook.chapters.goal_setting.goals import revenue_forecast
 from playbook.chapters.monthly_review.review import TREE, anomalies, drivers, scorecard
 from playbook.chapters.start_here.facts import daily
 from playbook.demo.make import make_demo
 from playbook.demo.presets import INCIDENTS
+from playbook.forecasting.series import forecast_series
 from playbook.measures.metrics import monthly_sales, months_back
-from playbook.measures.revenue_days import daily_revenue
+from playbook.measures.revenue_days import by_month, daily_revenue
 from playbook.methods.decomposition import product_drivers
 from playbook.store import open_store
 
@@ -147,7 +147,7 @@ def judged(seed: int) -> dict:
             row["news_by_node"][node] = row["news_by_node"].get(node, 0) + int(
                 why["rank"].idxmin() == node
             )
-    forecast, _ = revenue_forecast(net, as_of=pd.Period(LAST).end_time.date(), level=0.8)
+    forecast = forecast_series(by_month(net), frequency="month", horizon=1, level=0.8)
     held = forecast.origins.is_covered.dropna()
     ratio = forecast.backtest.set_index("model").at["chosen", "mae_ratio"]
     return row | {

@@ -13,6 +13,8 @@ from playbook.chapters.assortment_pricing.promotion_review import CONFIDENCE
 from playbook.decisions import decision_rows, propose
 from playbook.detect.incidents import lasting
 from playbook.given import dated
+from playbook.messages import say
+from playbook.outlook.ahead import WEEKS_OF_YEAR
 
 __all__ = ["range_decisions", "wrong_prices"]
 
@@ -40,19 +42,22 @@ def range_decisions(
     *,
     as_of: dt.date,
     currency: str,
+    coming: DataFrame | None = None,
 ) -> DataFrame:
     """Rows in the decision schema: price moves by gain, promotions whose interval
     leaves their cost or that lost money in four chances of five (the largest first, due
     before their day comes round), sure delistings, holds by units returned, new items by
-    views. A promotion the calendar holds again anyhow wins nothing by being repeated,
-    and one that comes round later than in a quarter need not be decided yet.
+    views. `coming` (outlook.promotions_ahead) says when a promotion's same weeks come
+    round and how many of their days are planned. A promotion the calendar holds again
+    anyhow wins nothing by being repeated, and one that comes round later than in a quarter
+    need not be decided yet.
     """
     prices = _largest(moves[moves.action != "keep"], "gain")
     holds = _largest(quality[quality.is_hold.astype(bool)], "n_returned")
     items = _largest(fresh[fresh.action != "leave"], "views")
     judged = [_judged(row) for row in review.itertuples()]
     promotions = [
-        _promotion(row, verdict, as_of, currency)
+        _promotion(row, verdict, as_of, currency, coming)
         for row, verdict in judged
         if verdict != "undecided"
     ]
@@ -167,12 +172,14 @@ def _judged(row: Any) -> tuple[Any, str]:
     return row, "stop" if norm.cdf(-net / error) >= SURE else "undecided"
 
 
-def _promotion(row: Any, verdict: str, as_of: dt.date, currency: str) -> dict[str, Any]:
+def _promotion(
+    row: Any, verdict: str, as_of: dt.date, currency: str, coming: DataFrame | None
+) -> dict[str, Any]:
     """What another one like it would bring, or the loss that is avoided."""
     sign = 1 if verdict == "repeat" else -1
     results = (row.low, row.incremental_margin, row.high)
     low, middle, high = sorted((x - np.nan_to_num(row.cost)) * sign for x in results)
-    again = pd.Timestamp(row.starts_on) + pd.DateOffset(years=1)
+    again = pd.Timestamp(row.starts_on) + pd.Timedelta(days=WEEKS_OF_YEAR)
     left = (again - pd.Timestamp(as_of)).days
     due = max(min(left - LEAD_DAYS, WITHIN_DAYS), 1) if left > 0 else WITHIN_DAYS
     return propose(
@@ -184,5 +191,16 @@ def _promotion(row: Any, verdict: str, as_of: dt.date, currency: str) -> dict[st
         is_idle=verdict == "repeat" or not 0 < left <= QUARTER_DAYS,
         evidence_value=row.promo_roi,
         currency=currency,
+        comes=_comes(row.promo_id, coming),
         **_days(as_of, due, 120),
     )
+
+
+def _comes(promo_id: str, coming: DataFrame | None) -> str:
+    """When the same weeks come round, and what is planned in them, in words."""
+    mine = DataFrame() if coming is None else coming[coming["promo_id"] == promo_id]
+    if mine.empty:
+        return say("assortment_pricing.comes_later")
+    row = mine.iloc[0]
+    words = {"day": f"{row.comes_on:%Y-%m-%d}", "n": row.n_days, "planned": row.n_planned}
+    return say("assortment_pricing.comes_round", **words)

@@ -18,7 +18,7 @@ from playbook.measures.acquisition import LEAST_NEW
 from playbook.methods.proportions import Z90
 from playbook.tables import frame_of, returns
 
-__all__ = ["FLOORS", "combined"]
+__all__ = ["FLOORS", "bends", "combined"]
 
 #: systematic error of each method, share of the mean of the readings
 FLOORS = {"account": 0.5, "response": 0.2, "geo": 0.1}
@@ -33,7 +33,7 @@ def combined(pnl: DataFrame, response: DataFrame, tests: DataFrame | None = None
     a new customer costs, and the next one: the mean cost times average over marginal return,
     for the curve bends.
     """
-    accounts = pnl.set_index("channel")
+    accounts, bend = pnl.set_index("channel"), bends(response)
     rows = []
     for answer in response.itertuples():
         account = accounts.loc[answer.channel] if answer.channel in accounts.index else None
@@ -44,9 +44,18 @@ def combined(pnl: DataFrame, response: DataFrame, tests: DataFrame | None = None
         }
         if np.isnan(readings["response"][0]):
             readings["geo"] = _geo(tests, answer.channel)
-        costs = _costs(account, answer)
+        costs = _costs(account, bend[answer.channel])
         rows.append({"channel": answer.channel, **_together(readings), **costs})
     return frame_of("channel_roi.combined", rows)
+
+
+def bends(response: DataFrame) -> Series:
+    """By channel: what the next new customer costs over what the mean one does, average
+    over marginal return, for the curve bends; missing where the response cannot tell.
+    """
+    known = response.set_index("channel")
+    is_told = (known.verdict == "identified") & (known.marginal_return > 0)
+    return (known.average_return / known.marginal_return).where(is_told).astype(float)
 
 
 def _account(account: Series | None) -> tuple[float, float]:
@@ -60,15 +69,12 @@ def _account(account: Series | None) -> tuple[float, float]:
     return share * float(account.poas), share * error
 
 
-def _costs(account: Series | None, answer: tuple) -> dict[str, float]:
+def _costs(account: Series | None, bend: float) -> dict[str, float]:
     """What a new customer costs, the next one, and when the mean one has paid back; missing
     with too few new customers, the next one also where the response cannot tell.
     """
     if account is None or account.new_customers < LEAST_NEW:
         return {}
-    bend = np.nan
-    if answer.verdict == "identified" and answer.marginal_return > 0:
-        bend = answer.average_return / answer.marginal_return
     cost = float(account.get("ncac", np.nan))
     paid_back = float(account.get("payback_months", np.nan))
     return {"ncac": cost, "next_ncac": cost * bend, "payback_months": paid_back}

@@ -59,20 +59,20 @@ def _rates(cost_rates: Table, as_of: dt.date) -> Series:
 
 @dated
 def monthly_fixed_cost(
-    cost_rates: Table, *, as_of: dt.date, ad_spend: Table | None = None, months: int = 3
+    cost_rates: Table, *, as_of: dt.date, spend: DataFrame | None = None, months: int = 3
 ) -> dict[str, float]:
     """Money a month that does not hang on orders: overhead (the newest
     overhead_per_month in force, scopes summed) and marketing (mean of the newest
-    `months` months of ad_spend). Missing where the shop states none.
+    `months` months of `spend`, the days of the cleaned log: day_on, spend). Missing
+    where the shop states none.
     """
     rates = _rates(cost_rates, as_of)
     overhead = rates[rates.index.get_level_values("kind") == "overhead_per_month"]
     cost = {"overhead": float(overhead.sum(min_count=1)), "marketing": np.nan}
-    if ad_spend is not None:
-        spend = expression(ad_spend)
-        days = spend.day_on.between(month_start(as_of, months), as_of)
-        total = spend.filter(days).spend.sum().cast("float64").execute()
-        cost["marketing"] = np.nan if pd.isna(total) else float(total) / months
+    if spend is not None:
+        days = pd.to_datetime(spend["day_on"])
+        is_recent = days.between(*map(pd.Timestamp, (month_start(as_of, months), as_of)))
+        cost["marketing"] = float(spend.loc[is_recent, "spend"].sum(min_count=1)) / months
     return cost
 
 

@@ -136,19 +136,23 @@ def _duties(raci: DataFrame) -> list[dict]:
     ]
 
 
-def peak_decisions(peak: DataFrame, *, due_on: dt.date) -> DataFrame:
-    """What the coming peak (`outlook.coming_peak`) lacks: promotion days of the year
-    before that nobody has planned.
+def peak_decisions(peak: DataFrame, weeks: DataFrame, *, due_on: dt.date) -> DataFrame:
+    """What the weeks ahead (`outlook.calendar_ahead`) lack: promotion days of the same
+    weeks a year before that nobody has planned, beside the coming peak
+    (`outlook.coming_peak`).
     """
+    sums = weeks[[f"promotion_days_{part}" for part in ("before", "planned", "missing")]].sum()
     rows = [
         propose(
             "goal_setting.plan_peak",
             f"peak {row.month}",
-            size=row.promotion_days_missing,
-            before=row.promotion_days_before,
-            planned=row.promotion_days_planned,
+            size=sums.promotion_days_missing,
+            before=sums.promotion_days_before,
+            planned=sums.promotion_days_planned,
+            peak_missing=row.promotion_days_missing,
             order_by=row.order_by if pd.notna(row.order_by) else say("goal_setting.not_known"),
         )
-        for row in peak[peak["promotion_days_missing"] > 0].itertuples()
+        for row in peak.itertuples()
+        if sums.promotion_days_missing > 0
     ]
     return decision_rows(rows).assign(due_on=due_on)

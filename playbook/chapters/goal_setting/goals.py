@@ -39,7 +39,6 @@ __all__ = [
     "month_start",
     "okr",
     "people_series",
-    "revenue_forecast",
     "smart_sheet",
     "target_of",
     "target_rows",
@@ -53,8 +52,6 @@ TREES = {
 }
 #: horizon of a goal -> its months
 HORIZONS = {"month": 1, "quarter": 3, "year": 12}
-#: whole months from which on a month is forecast from months, not from days
-MONTHS_FOR_MONTHS = 24
 #: observed months a goal needs
 MIN_MONTHS = 3
 #: chance under which a goal beyond any past growth is lowered
@@ -63,44 +60,6 @@ EVEN = 0.5
 RETURN_DAYS = 365
 #: level of the interval of the margin per order
 MARGIN_LEVEL = 0.9
-
-
-@dated
-def revenue_forecast(
-    daily: DataFrame,
-    *,
-    as_of: dt.date,
-    months: int = 1,
-    level: float = 0.8,
-    calendar: DataFrame | None = None,
-) -> tuple[Forecast, float]:
-    """Forecast of the `months` whole months that end next, and what of them is already
-    in.
-
-    With as-of at the end of a month these are the coming months. Inside a running month
-    it counts as the first of them: its days so far are `already` in and only the rest
-    is forecast. By month where two years of whole months are there and no month is
-    running, else by day: a yearly season cannot be known from less, a weekly one can.
-    """
-    now, monthly = Timestamp(as_of), by_month(daily)
-    if now.is_month_end and len(monthly) >= MONTHS_FOR_MONTHS:
-        return forecast_series(
-            monthly,
-            frequency="month",
-            horizon=months,
-            level=level,
-        ), 0.0
-    last = _last_whole_month(as_of)
-    done = daily.loc[daily["period_on"].between(last.end_time, now), "amount"].sum()
-    horizon = ((last + months).end_time.normalize() - now).days
-    ahead = forecast_series(
-        daily,
-        frequency="day",
-        horizon=horizon,
-        level=level,
-        calendar=calendar,
-    )
-    return ahead, float(done)
 
 
 def _last_whole_month(as_of: dt.date) -> pd.Period:

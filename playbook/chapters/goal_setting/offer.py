@@ -192,9 +192,11 @@ def break_even(
         owner_role="finance",
     )
     if has_rates and own is not None:
-        cost = business.monthly_fixed_cost(
-            shop.cost_rates, as_of=shop.as_of, ad_spend=shop.get("ad_spend")
-        )
+        log, asked = None, (ad_spend.read_extract, shop.get("ad_spend"))
+        if shop.has("ad_spend"):
+            log = results.attempt("break_even", *asked, as_of=shop.as_of)
+        spend = None if log is None else log.daily
+        cost = business.monthly_fixed_cost(shop.cost_rates, as_of=shop.as_of, spend=spend)
         fixed = cost["overhead"] + np.nan_to_num(cost["marketing"])
         return goals.break_even(
             shop.sales_orders,

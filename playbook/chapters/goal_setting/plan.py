@@ -22,6 +22,7 @@ from playbook.forecasting.series import Forecast, reach
 from playbook.measures.metrics import METRICS
 from playbook.messages import say
 from playbook.methods import driver_tree
+from playbook.outlook.ahead import DAYS_OF_MONTH
 from playbook.outlook.forecast import HORIZONS, Outlook
 from playbook.tables import empty, frame_of, returns
 
@@ -29,6 +30,7 @@ __all__ = [
     "capacity_at_goal",
     "category_plan",
     "driver_swings",
+    "foreseen",
     "goal_factor",
     "outlook_record",
     "scenarios",
@@ -41,6 +43,8 @@ __all__ = [
 SAME = 0.005
 #: newest months behind today's workload
 BUSY_MONTHS = 3
+#: orders of the same week a year before below which a week's pace is not told
+LEAST_WEEK = 30
 #: horizons a tree is solved for
 TREE_HORIZONS = ("month", "quarter")
 
@@ -50,6 +54,19 @@ def outlook_record(outlook: Outlook) -> DataFrame:
     """How the outlook of the whole shop has done, by metric and horizon."""
     parts = [outlook.shop(name).reset_index() for name in HORIZONS]
     return frame_of("goal_setting.backtest", pd.concat(parts, ignore_index=True))
+
+
+@returns("goal_setting.foreseen")
+def foreseen(outlook: Outlook, month: str) -> DataFrame:
+    """What the outlook said of a month (YYYY-MM) before it began, by metric of the whole
+    shop; a running month is the first of those ahead.
+    """
+    ahead = outlook.shop("month").reset_index()
+    if (ahead["month"] == month).any():
+        return frame_of("goal_setting.foreseen", ahead)
+    past = outlook.origins.query("level == 'shop' and horizon == 'month' and step == 1")
+    past = past[past["known_to"] == str(pd.Period(month, "M") - 1)]
+    return frame_of("goal_setting.foreseen", past.assign(month=month, mid=past["point"]))
 
 
 def _revenue_goal(sheet: DataFrame, horizon: str) -> float:
@@ -242,9 +259,12 @@ def category_plan(outlook: Outlook, sheet: DataFrame, *, verdicts: DataFrame) ->
     return frame_of("goal_setting.product_plan", plan)
 
 
-def workload(own: OwnSales, sheet: DataFrame) -> dict[str, tuple[str, float, float]]:
-    """Orders and tickets a month, the mean of the newest three and in the peak month at
-    the goal, by the role that handles them. Tickets keep their number per order.
+def workload(
+    own: OwnSales, sheet: DataFrame, weeks: DataFrame | None = None
+) -> dict[str, tuple[str, float, float]]:
+    """Orders and tickets a month, the mean of the newest three and at the pace of the
+    busiest stretch ahead at the goal, by the role that handles them. Tickets keep their
+    number per order. `weeks`: outlook.calendar_ahead.
     """
     orders = own.wide.get("orders", pd.Series(dtype=float)).astype(float)
     n_orders, n_tickets, shop = orders.tail(BUSY_MONTHS).mean(), np.nan, own.shop
@@ -253,8 +273,8 @@ def workload(own: OwnSales, sheet: DataFrame) -> dict[str, tuple[str, float, flo
         first = goals.month_start(shop.as_of, BUSY_MONTHS)
         recent = opened.between(first, shop.as_of).sum().to_pandas()
         n_tickets = float(recent) / BUSY_MONTHS
-    month, at_goal = capacity_at_goal(own.outlook, sheet)
-    words = {"month": month}
+    stretch, at_goal = capacity_at_goal(own.outlook, sheet, weeks)
+    words = {"stretch": stretch}
     return {
         "supply-chain head": (say("goal_setting.work_orders", **words), n_orders, at_goal),
         "customer-service lead": (
@@ -265,13 +285,31 @@ def workload(own: OwnSales, sheet: DataFrame) -> dict[str, tuple[str, float, flo
     }
 
 
-def capacity_at_goal(outlook: Outlook, sheet: DataFrame) -> tuple[str, float]:
-    """The busiest of the next twelve months (YYYY-MM) and its orders at the goal."""
+def capacity_at_goal(
+    outlook: Outlook, sheet: DataFrame, weeks: DataFrame | None = None
+) -> tuple[str, float]:
+    """The busiest stretch ahead (a month of the next twelve, YYYY-MM, or a whole week of
+    `weeks`, named by its Monday) and its orders a month at the goal. A week counts where
+    the same one a year before had orders enough to tell its pace.
+    """
     rows = outlook.rows
     is_it = (rows["metric"] == "orders") & (rows["level"] == "shop") & (rows["horizon"] == "month")
-    peak = rows[is_it].sort_values(["mid", "step"], ascending=[False, True]).iloc[0]
-    horizon = "quarter" if peak["step"] <= HORIZONS["quarter"] else "year"
-    orders = outlook.mid("orders", horizon)
-    needed = sheet[(sheet["metric"] == "orders") & (sheet["horizon"] == horizon)]["target"]
-    more = float(needed.astype(float).sum(min_count=1)) / orders
-    return str(peak["month"]), float(peak["mid"]) * (more if np.isfinite(more) else 1.0)
+    more = {name: _more_orders(outlook, sheet, name) for name in ("quarter", "year")}
+    found = []
+    for row in rows[is_it].sort_values("step").itertuples():
+        horizon = "quarter" if row.step <= HORIZONS["quarter"] else "year"
+        found.append((str(row.month), float(row.mid) * more[horizon]))
+    if weeks is not None:
+        told = weeks[(weeks["n_days"] == 7) & (weeks["orders_before"] >= LEAST_WEEK)]
+        for week in told.itertuples():
+            a_month = float(week.orders) / 7 * DAYS_OF_MONTH
+            found.append((f"{week.week_on:%Y-%m-%d}", a_month * more["quarter"]))
+    return max(found, key=lambda stretch: stretch[1])
+
+
+def _more_orders(outlook: Outlook, sheet: DataFrame, horizon: str) -> float:
+    """Orders at the goal over orders forecast; 1 where there is no goal."""
+    is_it = (sheet["metric"] == "orders") & (sheet["horizon"] == horizon)
+    needed = float(sheet.loc[is_it, "target"].astype(float).sum(min_count=1))
+    more = needed / outlook.mid("orders", horizon)
+    return more if np.isfinite(more) else 1.0

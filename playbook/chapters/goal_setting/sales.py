@@ -35,8 +35,6 @@ __all__ = [
 
 #: days of sales without which there is nothing to say
 LEAST_DAYS = 3
-#: days before the month that its own forecast needs
-PACE_DAYS = 60
 
 
 @dataclass(frozen=True)
@@ -173,13 +171,11 @@ def smart(own: OwnSales, kinds: list[str], *, ask: float, level: float) -> DataF
     )
 
 
-def paced(own: OwnSales) -> DataFrame | None:
-    """The month against its target or, without one, against what was to be expected
-    before it began; None where neither is known.
+def paced(own: OwnSales, foreseen: DataFrame | None = None) -> DataFrame | None:
+    """The month against its target or, without one, against what the outlook said of it
+    before it began (`plan.foreseen`); None where neither is known.
     """
-    before = own.daily[own.daily["period_on"] < own.shop.month + "-01"]
     target = goals.target_of(own.targets, "net_revenue", own.shop.month)
-    if target is None and len(before) > PACE_DAYS:
-        expected, _ = goals.revenue_forecast(before, as_of=before["period_on"].max())
-        target = expected.total["mid"].iloc[0]
+    if target is None and foreseen is not None:
+        target = foreseen.set_index("metric")["mid"].get("net_revenue")
     return pacing.pacing(own.daily, as_of=own.shop.as_of, target=target) if target else None

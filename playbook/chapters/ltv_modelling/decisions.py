@@ -63,9 +63,10 @@ def _caps(cap: DataFrame, ratio: float, terms: dict[str, str]) -> list[dict]:
     judged = cap[cap.ncac.notna() & cap.cap.notna()]
     if judged.empty:
         return []
-    is_over = judged.ncac > judged.cap
-    over = [f"{c.channel} {c.ncac:.2f} > {c.cap:.2f}" for c in judged[is_over].itertuples()]
-    sure = [_sure(c.cap, c.cap_low, c.ncac) for c in judged.itertuples()]
+    judged = judged.assign(paid=judged.next_ncac.fillna(judged.ncac))
+    is_over = judged.paid > judged.cap
+    over = [f"{c.channel} {c.paid:.2f} > {c.cap:.2f}" for c in judged[is_over].itertuples()]
+    sure = [_sure(c.cap, c.cap_low, c.paid) for c in judged.itertuples()]
     row = propose(
         "ltv_modelling.caps_stated",
         "",
@@ -81,6 +82,6 @@ def _caps(cap: DataFrame, ratio: float, terms: dict[str, str]) -> list[dict]:
     return [row]
 
 
-def _sure(cap: float, cap_low: float, ncac: float) -> str:
-    """Is the side of the cap on which a channel's cost lies beyond doubt."""
-    return "high" if pd.notna(cap_low) and (cap_low > ncac) == (cap > ncac) else "low"
+def _sure(cap: float, cap_low: float, paid: float) -> str:
+    """Is the side of the cap on which the next customer's cost lies beyond doubt."""
+    return "high" if pd.notna(cap_low) and (cap_low > paid) == (cap > paid) else "low"

@@ -18,7 +18,7 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import _
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from playbook.chapters.cohort_retention import cohorts
 from playbook.chapters.ltv_modelling.ltv_race import (
@@ -329,10 +329,15 @@ def _expected(forecast: CustomerForecast, won: DataFrame, left: np.ndarray) -> n
 
 
 @returns("ltv_modelling.caps")
-def caps(ltv: DataFrame, paid: DataFrame, *, ratio: float = 3.0) -> DataFrame:
+def caps(
+    ltv: DataFrame, paid: DataFrame, *, ratio: float = 3.0, bend: Series | None = None
+) -> DataFrame:
     """The most one may pay for a new customer, by channel, from `ltv_table` (on margin)
-    and `payback`. Raises PlaybookError for values on revenue: a cap on revenue would be
-    wrong by the cost of the goods.
+    and `payback`. A bid buys the next customer, so the cap stands against what that one
+    costs where `bend` (channel_roi.combined.bends) tells, else against the mean cost. A
+    channel with too few customers of either kind is not judged: no cap, cost or ratio.
+    Raises PlaybookError for values on revenue: a cap on revenue would be wrong by the cost
+    of the goods.
     """
     if (ltv.basis != "margin").any():
         raise PlaybookError("ltv_modelling.cap_needs_margin", column="basis")
@@ -340,14 +345,18 @@ def caps(ltv: DataFrame, paid: DataFrame, *, ratio: float = 3.0) -> DataFrame:
     out = ltv[["channel", "n_customers", "ltv", "low", "high"]]
     out = out.merge(every, on="channel", how="left")
     is_few = (out.n_customers < LEAST_JUDGED) | (out.status == "too few")
+    out = out.assign(**out[["ncac", "payback_months"]].mask(is_few))
     cap = (out.ltv / ratio).mask(is_few)
-    return out.assign(
+    following = np.nan if bend is None else out.channel.map(bend).astype(float)
+    out = out.assign(next_ncac=out.ncac * following)
+    out = out.assign(
         status=out.status.fillna("no spend").mask(is_few, "too few"),
         cap=cap,
         cap_low=(out.low.clip(lower=0) / ratio).mask(is_few),
-        ltv_cac=(out.ltv / out.ncac).mask(is_few),
-        headroom=cap - out.ncac,
+        ltv_cac=out.ltv / out.ncac,
+        headroom=cap - out.next_ncac.fillna(out.ncac),
     )
+    return frame_of("ltv_modelling.caps", out)
 
 
 @returns("ltv_modelling.vip")

@@ -135,8 +135,8 @@ def p_alive_plot(frame: DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def caps_plot(frame: DataFrame, *, money: str, ax: Axes | None = None) -> Axes:
-    """The most one may pay for a new customer (bar; safe end dark) and what one pays
-    now (line), of `caps`.
+    """The most one may pay for a new customer (bar; safe end dark), what one pays now
+    (line) and for the next one (diamond), of `caps`.
     """
     ax = new_axes(ax, size=(8, max(2.4, 0.45 * len(frame) + 1.2)))
     place = np.arange(len(frame))[::-1]
@@ -149,16 +149,17 @@ def caps_plot(frame: DataFrame, *, money: str, ax: Axes | None = None) -> Axes:
             height=0.6,
             label=name,
         )
-    name = say("ltv_modelling.paid_now")
-    ax.plot(
-        frame.ncac,
-        place,
-        "|",
-        color=PALETTE["orange"],
-        ms=18,
-        mew=3,
-        label=name,
-    )
+    marks = (("ncac", "paid_now", "|", 3), ("next_ncac", "paid_next", "d", 1))
+    for column, label, mark, width in marks:
+        ax.plot(
+            frame[column],
+            place,
+            mark,
+            color=PALETTE["orange"],
+            ms=18 if mark == "|" else 8,
+            mew=width,
+            label=say(f"ltv_modelling.{label}"),
+        )
     ax.set_yticks(place, frame.channel)
     _titled(ax, "caps", money=money)
     ax.legend(loc="lower right")

@@ -12,7 +12,7 @@ from playbook.chapters.market_research.market import NO_CATEGORY
 from playbook.decisions import decision_rows, propose
 from playbook.messages import say
 
-__all__ = ["market_decisions"]
+__all__ = ["market_decisions", "size_decisions"]
 
 #: a band is worth filling when the shop's share lies further below the offers' than this
 LEAST_GAP = 0.1
@@ -32,12 +32,14 @@ def market_decisions(
     revisit_on: str,
 ) -> DataFrame:
     """Decision rows of chapter 01: categories to enter, hold or leave, the band most
-    left to others, whom to serve first, and what still has to be found out. The
-    effect on a category is its forecast for the year ahead less the year before
-    (`ahead`: the outlook's rows by category), missing without one; together they claim
-    no more than the shop's forecast does.
+    left to others, whom to serve first, and what still has to be found out. The size of
+    a category is its own revenue of the year before, the effect on it its forecast for
+    the year ahead less that (`ahead`: the outlook's rows by category), missing without
+    one; together they claim no more than the shop's forecast does.
     """
     revenue = Series(dtype=float) if growth is None else growth.set_index("category")["revenue"]
+    if ahead is not None and len(ahead):
+        revenue = ahead["year_before"].combine_first(revenue)
     rows = _categories(
         verdicts,
         revenue,
@@ -48,6 +50,46 @@ def market_decisions(
         rows.append(_band(bands.loc[bands.gap_share.idxmin()]))
     if people is not None and len(people) > 1:
         rows.append(_persona(people))
+    return decision_rows(rows).assign(due_on=due_on, revisit_on=revisit_on)
+
+
+def size_decisions(
+    gap: DataFrame | None, *, currency: str, due_on: str, revisit_on: str
+) -> DataFrame:
+    """What the sizes of the market (`size_gap`) leave to be found out: the two ways of all
+    buyers' spending lie apart, or the shop sells more than a way says can be won. No row
+    where they agree, or there is nothing to hold against each other.
+    """
+    rows = []
+    for size in (DataFrame() if gap is None else gap).itertuples():
+        if size.measure == "TAM" and size.verdict == "apart":
+            rows.append(
+                propose(
+                    "market_research.ways_apart",
+                    "",
+                    size=size.top_over_bottom,
+                    evidence_value=size.top_over_bottom,
+                    to_meet=size.to_meet,
+                )
+            )
+        if size.measure == "SOM" and size.finding == "sold already":
+            ways = ("bottom", "top")
+            over = {way: getattr(size, f"own_over_{way}") for way in ways}
+            told = [
+                say(f"market_research.sold_over_{way}", ratio=ratio)
+                for way, ratio in over.items()
+                if ratio > 1
+            ]
+            rows.append(
+                propose(
+                    "market_research.sold_already",
+                    "",
+                    size=size.own,
+                    evidence_value=max(ratio for ratio in over.values() if ratio > 1),
+                    told="; ".join(told),
+                    currency=currency,
+                )
+            )
     return decision_rows(rows).assign(due_on=due_on, revisit_on=revisit_on)
 
 

@@ -21,6 +21,8 @@ __all__ = ["market_size", "size_gap", "size_steps"]
 Range = tuple[float, float]
 #: what one seller can win lies in the middle half of the sellers' own shares
 MIDDLE_HALF = [0.25, 0.75]
+#: what a verdict on the two ways says of the market
+FINDINGS = {"meet": "agree", "apart": "ways apart", "one way only": "one way only"}
 STEPS = ["approach", "measure", "factor", "low", "high"]
 
 
@@ -69,16 +71,23 @@ def size_gap(size: DataFrame, own: float = np.nan) -> DataFrame:
 
     Verdict: `meet` where the ranges overlap, `apart` where they do not (one of the two is
     wrong, and no plan should rest on either), `one way only`. `own_is`: `within` either
-    range, `above` or `below` both, `between` them; missing without own sales. A shop that
-    can win less than it sells already has a wrong range.
+    range, `above` or `below` both, `between` them; missing without own sales.
+
+    Finding, the worst of them: `sold already` where own sales lie above the middle of a
+    way (what is sold can be won, so that way is too small), `ways apart`, `one way only`,
+    `agree`. `to_meet` is what the way from the top has to be taken times for the middles
+    to be one.
     """
     ways = {way: part.set_index("measure") for way, part in size.groupby("approach")}
     bottom, top = (ways.get(way) for way in ("bottom-up", "top-down"))
     rows = []
     for measure in size["measure"].unique():
-        parts = [
-            way.loc[measure] for way in (bottom, top) if way is not None and measure in way.index
-        ]
+        known = {
+            name: way.loc[measure]
+            for name, way in (("bottom", bottom), ("top", top))
+            if way is not None and measure in way.index
+        }
+        parts = list(known.values())
         low, high = min(p.low for p in parts), max(p.high for p in parts)
         row = {"measure": measure, "low": low, "high": high, "own": own, "verdict": "one way only"}
         if len(parts) == 2:
@@ -86,11 +95,15 @@ def size_gap(size: DataFrame, own: float = np.nan) -> DataFrame:
             row |= {
                 "verdict": "meet" if is_met else "apart",
                 "top_over_bottom": parts[1].mid / parts[0].mid,
+                "to_meet": parts[0].mid / parts[1].mid,
             }
+        row |= {f"own_over_{name}": own / way.mid for name, way in known.items()}
         if np.isfinite(own):
             is_within = any(p.low <= own <= p.high for p in parts)
             beside = "above" if own > high else "below" if own < low else "between"
             row["own_is"] = "within" if is_within else beside
+        is_sold = any(own > way.mid for way in parts)
+        row["finding"] = "sold already" if is_sold else FINDINGS[row["verdict"]]
         rows.append(row)
     return frame_of("market_research.size_gap", rows)
 

@@ -53,11 +53,13 @@ def scorecard(
     days: DataFrame | None = None,
     targets: DataFrame | None = None,
     benchmarks: DataFrame | None = None,
+    foreseen: DataFrame | None = None,
 ) -> DataFrame:
     """One row per headline metric, beside what was to be expected of it (from `days`,
-    start_here.daily, or from its months), its target and what is
-    published. `band` quotes the benchmark rows whose metric, unit of share or ratio and
-    denominator are ours; it never flags.
+    start_here.daily, where they say more than its months), what was foreseen before the
+    month began (`goal_setting.foreseen`), its target and what is published. `band` quotes
+    the benchmark rows whose metric, unit of share or ratio and denominator are ours; it
+    never flags.
     """
     now = _of_month(headline, month).rename(columns={"amount": "actual"})
     card = now[["actual", "low", "high", "n", "status", "notebook"]]
@@ -69,6 +71,8 @@ def scorecard(
     ranges = ["expected", "usual_low", "usual_high", "lower", "upper", "basis"]
     card = card.join(limits[ranges]).assign(target=np.nan, owner_role="")
     card["basis"] = card.basis.fillna("")
+    said = DataFrame() if foreseen is None else _of_month(foreseen, month)
+    card["foreseen"] = said["mid"].astype(float) if len(said) else np.nan
     if targets is not None and len(targets):
         own = _of_month(targets, month).reindex(card.index)
         card = card.assign(target=own.value.astype(float), owner_role=own.owner_role.fillna(""))
