@@ -1,6 +1,7 @@
 """A picture for a phone: as narrow as the screen, nothing cut off, no word over another."""
 
 import itertools
+import warnings
 
 import matplotlib
 import pytest
@@ -8,6 +9,7 @@ import pytest
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter
 
 from playbook.pictures import use_style
@@ -126,3 +128,77 @@ def test_the_same_figure_gives_the_same_bytes_for_a_phone(tmp_path):
         path = tmp_path / place / "04_cohort_retention" / "figures" / "narrow" / "line.svg"
         texts.append(path.read_text(encoding="utf-8"))
     assert texts[0] == texts[1]
+
+
+NAME = "a rather long name of a category"
+
+
+def one_bar():
+    figure, ax = plt.subplots(figsize=(8, 1.2))
+    ax.barh([NAME], [3])
+    ax.set(title=LONG * 2, xlabel="net revenue less refunds, in thousands of the shop's currency")
+    return figure
+
+
+def names_below():
+    figure, grid = plt.subplots(1, 3, figsize=(9, 2.2))
+    for ax in grid:
+        ax.bar([f"{NAME} {n}" for n in range(6)], range(6))
+    return figure
+
+
+def a_note_at_the_end():
+    figure, ax = plt.subplots(figsize=(8, 4))
+    ax.plot([1, 2], [3, 4])
+    ax.text(2, 4, LONG * 2)
+    return figure
+
+
+def many_lines():
+    figure, ax = plt.subplots(figsize=(8, 3))
+    for n in range(14):
+        ax.plot([1, 2], [3, n], label=f"{NAME} {n}")
+    ax.legend()
+    return figure
+
+
+def low_rows():
+    figure, grid = plt.subplots(3, 1, figsize=(8, 2))
+    for ax in grid:
+        ax.barh([f"{NAME} {n}" for n in range(4)], range(4))
+    return figure
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [one_bar, names_below, a_note_at_the_end, many_lines, low_rows],
+    ids=lambda f: f.__name__,
+)
+def test_a_picture_is_laid_out_once_and_its_words_leave_every_panel_room(
+    drawn, tmp_path, monkeypatch
+):
+    figure, made, execute = drawn(), [], ConstrainedLayoutEngine.execute
+    monkeypatch.setattr(
+        ConstrainedLayoutEngine, "execute", lambda self, fig: (made.append(fig), execute(self, fig))
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a layout that found no room
+        drawing = narrow(figure)
+        drawing.savefig(tmp_path / "narrow.svg", bbox_inches="tight")
+    assert made == [drawing]
+    inches = [ax.get_window_extent().height / drawing.dpi for ax in drawing.axes]
+    assert min(inches) > 0.5
+
+
+def test_the_names_of_low_rows_stand_clear_of_each_other():
+    drawing = narrow(low_rows())
+    drawing.draw_without_rendering()
+    for ax in drawing.axes:
+        boxes = sorted((t.get_window_extent() for t in ax.get_yticklabels()), key=lambda b: b.y0)
+        assert all(a.y1 <= b.y0 + 2 for a, b in itertools.pairwise(boxes))
+
+
+def test_a_title_beside_long_names_of_rows_keeps_within_the_screen():
+    drawing = narrow(one_bar())
+    drawing.draw_without_rendering()
+    assert drawing.get_tightbbox().width <= WIDTH * 1.05

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from itertools import pairwise
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from small_pack import EVIL, write_month
 from playbook.chapters.registry import opening
 from playbook.messages import label, speaking
 from playbook.runs.cells import TEMPLATES, cell_of, metric_name, plain_number, word
-from playbook.runs.chapter_page import objective_of
+from playbook.runs.chapter_page import _parameters, objective_of
 from playbook.runs.first_page import write_pack
 from playbook.runs.notice import write_notice
 from playbook.runs.pack import Pack
@@ -167,6 +168,29 @@ def test_a_chapter_shows_no_code_and_folds_its_lessons(months):
         and "tempting, not used" in folded.lower()
     )
     assert "TEMPTING 99.9" not in chapter.replace(folded, "")
+
+
+def test_a_parameter_is_told_by_what_it_means_with_its_value_and_its_name_last():
+    declared = "ask: float = 0.4  # chance of a target, share\nmost: float = 1e12  # money"
+    declared += '\nfloors: str = ""  # least <b>of a channel\nis_all: bool = False  # all of it'
+    told = _parameters(declared, "ask = 0.55").split("\n")
+    assert told == [
+        "- Chance of a target, share: **0.55** (`ask`)",
+        "- Money: **1,000,000,000,000** (`most`)",
+        "- Least &lt;b&gt;of a channel: **–** (`floors`)",
+        "- All of it: **no** (`is_all`)",
+    ]
+    with speaking("zh"):
+        assert _parameters("seed: int = 1  # 随机种子", "") == "- 随机种子：**1**（`seed`）"
+
+
+def test_what_every_parameter_means_can_be_read_without_its_name():
+    for path in sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9]*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        source = next(c["source"] for c in cells if "parameters" in c["metadata"].get("tags", []))
+        for line in source:
+            meaning = line.partition("  # ")[2]
+            assert not re.match(r"(of|it|they) ", meaning) and " it may " not in meaning, line
 
 
 def test_figures_are_drawings_with_text_and_say_what_they_show(months, page):

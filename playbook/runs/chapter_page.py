@@ -4,6 +4,7 @@ text, nothing from the network.
 
 from __future__ import annotations
 
+import ast
 import base64
 import copy
 import functools
@@ -14,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from playbook.chapters.registry import chapter
-from playbook.messages import label, language
+from playbook.messages import label, language, say
 from playbook.runs.cells import TEMPLATES, word
+from playbook.runs.columns import heading
 from playbook.runs.execute import skip_iri_grammars
 from playbook.runs.folders import read_json
 
@@ -162,16 +164,32 @@ def _headed(source: str) -> str:
 
 
 def _parameters(declared: str, given: str) -> str:
-    """The parameters with the values this run used and what they mean, as a Markdown
-    list.
+    """The parameters as a Markdown list: what each means, the value this run used, and
+    the name by which a run sets it.
     """
     used = dict(re.findall(r"(?m)^(\w+) = (.+)$", given))
     lines = re.findall(r"(?m)^(\w+): [^=]+= (.*?)(?:  # *(.*))?$", declared)
     return "\n".join(
-        f"- `{name}` = `{used.get(name, value)}`" + (f": {html.escape(meaning)}" if meaning else "")
+        "- " + say("runs.parameter", meaning=_capital(meaning) or name, value=told, name=name)
         for name, value, meaning in lines
-        if name not in SET_BY_RUN
+        if name not in SET_BY_RUN and (told := _value(used.get(name, value)))
     )
+
+
+def _capital(text: str) -> str:
+    return html.escape(text[:1].upper() + text[1:], quote=False)
+
+
+def _value(literal: str) -> str:
+    """A parameter's value as people write it; a dash where it is empty."""
+    try:
+        value = ast.literal_eval(literal)
+    except (SyntaxError, ValueError):
+        value = literal
+    if isinstance(value, bool):
+        return heading("yes" if value else "no")
+    told = f"{value:,.15g}" if isinstance(value, (int, float)) else str(value)
+    return html.escape(told, quote=False) or "–"
 
 
 def _use_svg(cell: Any, figures: Path, heading: str) -> None:

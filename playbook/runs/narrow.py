@@ -2,7 +2,8 @@
 broken into lines, in the size of text they have on paper.
 
 A wide drawing shrunk to a phone's width cannot be read, and one that is not shrunk lies
-outside of the screen.
+outside of the screen. Nothing is laid out here: how much room the words take is measured
+by themselves, and the panels find their places once, when the picture is saved.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ WIDTH = 3.8  # inches: a phone of 390 pixels less its margins
 LEAST_HEIGHT = 2.8  # of a picture with one panel, inches
 LABEL_WIDTH = 1.1  # of the names beside an axis, inches
 SIGN = 0.55  # a sign's width as a part of the size of its text
+BOLD = 1.12  # a bold sign's width, of a plain one's
 CROWDED = 40  # notes in one panel from which they are a table and are written small
 SMALL = 6.5  # points
 LEGEND_SIZE = 8.5  # points
+LEAST_PANEL = 0.9  # of a panel without its words, inches
 APART = 1.2  # room a label needs, as a multiple of its width
 
 
@@ -40,18 +43,19 @@ def narrow(figure: Figure) -> Figure | None:
     wide, high = figure.get_size_inches()
     panels = [ax for ax in drawing.axes if ax.get_visible()]
     rows = _below_each_other(drawing, panels)
+    columns = _columns(panels)
     drawing.set_size_inches(WIDTH, max(LEAST_HEIGHT, high * rows) if wide > WIDTH else high)
     _legend_below(drawing, panels)
     for ax in panels:
-        _words(ax, WIDTH if len(panels) == 1 or rows == 1 else WIDTH / _columns(panels))
+        _names_beside(ax)
+        _words(ax, WIDTH if rows == 1 else WIDTH / columns)
     if drawing._suptitle is not None:
         title = drawing._suptitle
         title.set_text(_lines(title.get_text(), WIDTH, title.get_fontsize()))
-    # where the labels fall is known only once the layout is made, and each change moves it
-    for change in (_names_beside, _names_below, _names_below):
-        drawing.draw_without_rendering()
-        for ax in panels:
-            change(ax)
+    beside = max((_around(ax)[0] for ax in panels), default=0.0)
+    for ax in panels:
+        _names_below(ax, (WIDTH / columns - beside) * drawing.dpi)
+    _make_room(drawing, panels)
     return drawing
 
 
@@ -68,8 +72,50 @@ def _copied(figure: Figure) -> Figure | None:
 
 
 def _columns(panels: list[Axes]) -> int:
-    spec = panels[0].get_subplotspec()
+    spec = panels[0].get_subplotspec() if panels else None
     return spec.get_gridspec().ncols if spec is not None else 1
+
+
+def _around(ax: Axes) -> tuple[float, float]:
+    """What stands around a panel, inches: beside it, and above and below it."""
+    figure, inner = ax.get_figure(root=True), ax.get_window_extent()
+    outer = ax.get_tightbbox(for_layout_only=True)
+    if outer is None:
+        return 0.0, 0.0
+    return (outer.width - inner.width) / figure.dpi, (outer.height - inner.height) / figure.dpi
+
+
+def _make_room(drawing: Figure, panels: list[Axes]) -> None:
+    """Higher where words would leave a panel nothing; notes that would leave it no width
+    are broken into lines, and stand over its edge where that is not enough.
+    """
+    columns = _columns(panels)
+    for ax in panels:
+        for note in ax.texts if _is_squeezed(ax, columns) else ():
+            note.set_text(_lines(note.get_text(), LABEL_WIDTH, note.get_fontsize()))
+        for note in ax.texts if _is_squeezed(ax, columns) else ():
+            note.set_in_layout(False)
+    heights = [_around(ax)[1] + max(LEAST_PANEL, _height_of_rows(ax)) for ax in panels]
+    starts = range(0, len(heights), columns)
+    whole = [*drawing.legends, *filter(None, [drawing._suptitle])]
+    below = sum(part.get_window_extent().height for part in whole) / drawing.dpi
+    needed = below + sum(max(heights[place : place + columns]) for place in starts)
+    if needed > drawing.get_figheight():
+        drawing.set_figheight(needed)
+
+
+def _is_squeezed(ax: Axes, columns: int) -> bool:
+    return WIDTH / columns - _around(ax)[0] < LEAST_PANEL
+
+
+def _height_of_rows(ax: Axes) -> float:
+    """What the names of a panel's rows take above each other, inches."""
+    if not _has_names(ax.yaxis):
+        return 0.0
+    low, high = sorted(ax.get_ylim())
+    names = zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)
+    inside = [label for tick, label in names if low <= tick <= high]
+    return sum(label.get_window_extent().height for label in inside) / ax.get_figure().dpi
 
 
 def _below_each_other(drawing: Figure, panels: list[Axes]) -> float:
@@ -115,9 +161,11 @@ def _legend_below(drawing: Figure, panels: list[Axes]) -> None:
 
 def _words(ax: Axes, inches: float) -> None:
     """Titles and names of axes in lines that fit; a table of notes in small."""
+    inner, outer = ax.get_window_extent(), ax.yaxis.get_tightbbox()
+    left = (inner.x0 - outer.x0) / ax.get_figure().dpi if outer else 0.0
     # set_title would give them the style's size and ink again
     for title in (ax.title, ax._left_title, ax._right_title):
-        title.set_text(_lines(title.get_text(), inches, title.get_fontsize()))
+        title.set_text(_lines(title.get_text(), inches - left, title.get_fontsize() * BOLD))
     for axis in (ax.xaxis, ax.yaxis):
         name = axis.label
         name.set_text(_lines(name.get_text(), inches - 0.6, name.get_fontsize()))
@@ -147,14 +195,14 @@ def _names_beside(ax: Axes) -> None:
         ax.set_ylim(limits)
 
 
-def _names_below(ax: Axes) -> None:
-    """Labels under a panel that would run into each other: of numbers and days every
-    second or third, names stand upright.
+def _names_below(ax: Axes, width: float) -> None:
+    """Labels under a panel of a width (pixels) that would run into each other: of numbers
+    and days every second or third, names stand upright.
     """
     limits = ax.get_xlim()
     pairs = zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
     inside = [(t, x) for t, x in pairs if min(limits) <= t <= max(limits) and x.get_text()]
-    widest = _overlap([label for _tick, label in inside])
+    widest = _overlap(ax, inside, width)
     if widest <= 1:
         return
     if _has_names(ax.xaxis):
@@ -165,14 +213,16 @@ def _names_below(ax: Axes) -> None:
     ax.set_xlim(limits)
 
 
-def _overlap(labels: list[Any]) -> float:
+def _overlap(ax: Axes, inside: list[tuple[float, Any]], width: float) -> float:
     """The widest label as a part of the room between two; 0 where there is one."""
-    if len(labels) < 2:
+    if len(inside) < 2:
         return 0.0
-    boxes = [label.get_window_extent() for label in labels]
-    centres = sorted((box.x0 + box.x1) / 2 for box in boxes)
-    room = min(b - a for a, b in itertools.pairwise(centres))
-    return max(box.width for box in boxes) * APART / max(room, 1e-9)
+    ends = ax.transAxes.inverted().transform(
+        ax.transData.transform([(tick, ax.get_ylim()[0]) for tick, _label in inside])
+    )
+    room = min(abs(b - a) for a, b in itertools.pairwise(sorted(ends[:, 0]))) * max(width, 1.0)
+    widest = max(label.get_window_extent().width for _tick, label in inside)
+    return widest * APART / max(room, 1e-9)
 
 
 def _has_names(axis: Axis) -> bool:
