@@ -205,8 +205,11 @@ def chances(errors: pd.Series, bars: ndarray) -> ndarray:
 
     past = np.sort(errors.dropna().to_numpy(float))
     both = np.sort(np.concatenate([past, -past]))
-    width = max(1.06 * np.sqrt((past**2).mean()) * len(past) ** -0.2, np.finfo(float).tiny)
-    return ndtr((both - np.asarray(bars)[:, None]) / width).mean(axis=1)
+    bars = np.asarray(bars, float)
+    # where the past never missed: nothing that a difference could overflow by
+    least = np.finfo(float).eps * max(1.0, np.abs(bars).max(initial=0.0))
+    width = max(1.06 * np.sqrt((past**2).mean()) * len(past) ** -0.2, least)
+    return ndtr((both - bars[:, None]) / width).mean(axis=1)
 
 
 def covered_share(

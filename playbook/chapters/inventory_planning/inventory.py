@@ -76,7 +76,8 @@ def classes(
     aim and way of ordering that follow.
     """
     amount, basis = np.nansum(panel.margin[:, -52:], axis=1), "margin"
-    if not np.isfinite(panel.margin[:, -52:][panel.units[:, -52:] > 0]).mean() > 0.5:
+    is_known = np.isfinite(panel.margin[:, -52:][panel.units[:, -52:] > 0])
+    if 2 * is_known.sum() <= is_known.size:
         amount, basis = panel.revenue[:, -52:].sum(axis=1), "revenue"
     level = law.level()
     variation = np.sqrt(law.dispersion + 1 / np.maximum(level, 1e-6))
