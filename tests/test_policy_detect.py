@@ -218,5 +218,5 @@ def test_whatever_was_found_is_told_with_days_money_cause_and_check(kind):
 def test_every_detector_tells_kinds_that_are_described_and_every_kind_has_a_detector():
     sources = "".join(inspect.getsource(detector) for detector in incidents.DETECTORS)
     sources += "".join(inspect.getsource(module) for module in (after, selling, tracking))
-    assert len(incidents.DETECTORS) == 16
+    assert len(incidents.DETECTORS) == 17
     assert [kind for kind in incidents.KINDS if f'"{kind}"' not in sources] == []
