@@ -35,6 +35,7 @@ from playbook.sources.days import refuse_impossible_days
 from playbook.sources.merge import rebuild
 from playbook.sources.parts import Part, Rebuilt, parts_of
 from playbook.sources.read import EXCEL_ROWS, Sheet, open_sheets
+from playbook.sources.screen import refuse_broken_tables
 from playbook.sources.secret import Salt
 from playbook.store.contract import TABLES
 from playbook.store.engine import refused_by_engine
@@ -291,6 +292,7 @@ def _import(
             rebuild(con, parts, stage, settings, wanted) if wanted is None or wanted else Rebuilt()
         )
     if wanted is None or wanted:
+        refuse_broken_tables(con, stage, sorted({f.file for f in files if f.is_new}))
         _keep_hand_made(folder, stage, log)
         _write_log(folder, stage, parts, rebuilt, log, settings, salt)
         publish(folder)

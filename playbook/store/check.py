@@ -28,7 +28,7 @@ from playbook.store.contract import MONEY, TABLES, Column, Table, ibis_type
 from playbook.store.shop import Store, distinct_rows
 from playbook.tables import frame_of
 
-__all__ = ["contract_problems", "identity_problems", "require_contract"]
+__all__ = ["STOPPING", "column_rules", "contract_problems", "identity_problems", "require_contract"]
 
 CENT = "0.01"
 OVER_DELIVERY = 1.1  # more of an order than this share of it cannot have been received
@@ -209,7 +209,7 @@ def _broken_columns(shop: Store, spec: Table, present: list[Column]) -> set[str]
 def _rule_problems(shop: Store, spec: Table, column: Column) -> Iterator[dict[str, Any]]:
     table = shop.uncut[spec.name]
     keys = [c for c in spec.key if c in shop.present[spec.name]]
-    for rule, bound, is_broken in _rules(column, table[column.name]):
+    for rule, bound, is_broken in column_rules(column, table[column.name]):
         rows = int(shop.con.execute(is_broken.fill_null(False).sum()) or 0)
         if rows:
             yield _problem(
@@ -256,7 +256,7 @@ def _pandera_checks(pa: Any, column: Column) -> list[Any]:
     return checks + [check(bound) for check, bound in bounds if bound is not None]
 
 
-def _rules(column: Column, values: ibis.Column) -> list[tuple[str, object, Value]]:
+def column_rules(column: Column, values: ibis.Column) -> list[tuple[str, object, Value]]:
     """The rules of a column: name, what it is held against, the rows that break it."""
     rules: list[tuple[str, object, Value]] = []
     if column.required:
