@@ -28,6 +28,7 @@ from playbook.measures.metrics import monthly_sales
 from playbook.measures.odd_buyers import odd_buyers
 from playbook.methods.attribution import markov_removal
 from playbook.methods.newsvendor import levels_for_fill
+from playbook.outlook.history import monthly_history
 from playbook.runs.cells import decision_text
 from playbook.runs.results import Results
 from playbook.runs.titles import named_titles, told_titles, with_titles
@@ -207,6 +208,9 @@ def test_a_hole_in_the_orders_is_told_with_its_days_and_what_they_usually_bring(
     told = incidents(shop, months=3)
     assert told.kind.tolist() == ["orders_missing"] and told.amount.tolist() == [5 * 10.0]
     assert str(told.starts_on[0]) == HOLE[0] and told.usual[0] == 5 and "holidays" in told.check[0]
+    orders = monthly_history(shop).query("metric == 'orders' and level == 'shop'")
+    orders = orders.set_index("month")
+    assert orders.amount["2026-05"] == pytest.approx(5 * 31) and orders.was["2026-05"] == 5 * 30
     closed = daily_shop(tmp_path / "c", without=HOLE[:1], settings="holidays: [2026-05-04]\n")
     assert incidents(closed, months=3).empty
 

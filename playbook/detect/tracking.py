@@ -57,7 +57,7 @@ def days_without_orders(panels: Panels) -> list[Finding]:
         return []
     is_hole = Series(holes & panels.judged(panels.days), panels.days)
     is_shut = shop_closures(panels.shop).known(panels.days)
-    sold = panels.orders[["orders", "revenue"]].mask(holes)
+    sold = panels.orders[["orders", "revenue"]].mask(Series(holes, panels.days), axis=0)
     usual = sold.apply(_weekday_usual).where(is_hole, 0.0)
     rows = []
     for start, end in runs(is_hole | is_shut):

@@ -15,6 +15,7 @@ from playbook.detect.months import usual_months
 from playbook.measures.metrics import monthly_sales
 from playbook.measures.sums import sums_by, total
 from playbook.methods.coherence import Identity
+from playbook.store.trading import hole_days
 
 if TYPE_CHECKING:
     from playbook.store import Store
@@ -59,7 +60,8 @@ def monthly_history(shop: Store) -> DataFrame:
     Months in which a figure is not known have no row. Members that make less than half
     a percent of the last year, or are missing in a month of it, stand under `other`.
     """
-    sales = monthly_sales(shop, months=MONTHS).query("status == 'complete'")
+    sales = monthly_sales(shop, months=MONTHS)
+    sales = sales[(sales.status == "complete") | _has_holes_only(shop, sales)]
     wide = sales.pivot(index="month", columns="metric", values="amount")
     wide = wide.reindex(columns=[name for name in TAKEN if name in wide]).astype(float)
     if wide.empty:
@@ -72,6 +74,18 @@ def monthly_history(shop: Store) -> DataFrame:
     factor = (wide / counted).rename_axis(columns="metric").stack().rename("factor")
     known = history.join(factor, on=["month", "metric"]).factor
     return history.assign(was=history.amount / known)
+
+
+def _has_holes_only(shop: Store, sales: DataFrame) -> Series:
+    """The sales of months that are partial for a hole in their days alone: what their other
+    days brought stands for it (`detect.months`, as far back as incidents are looked for).
+    """
+    holes = hole_days(shop)
+    last = pd.Timestamp(min(shop.as_of, shop.observed_to)) + pd.Timedelta(days=1)
+    is_over = sales.month.lt(f"{last:%Y-%m}")
+    is_begun = sales.month.gt(f"{shop.observed_from:%Y-%m}")
+    is_sold = ~sales.metric.isin(["sessions", "cvr_sessions"]) & sales.amount.notna()
+    return sales.month.isin(set(holes.strftime("%Y-%m"))) & is_over & is_begun & is_sold
 
 
 def _usual(wide: DataFrame, factors: DataFrame) -> DataFrame:
