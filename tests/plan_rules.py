@@ -143,7 +143,9 @@ def _market_rules(month: Path) -> list[tuple]:
         found = decisions(month, "01")
         is_open = bool((gap["finding"] == "sold already").any())
         is_open |= bool(((gap["measure"] == "TAM") & (gap["verdict"] == "apart")).any())
-        is_said = bool((found["subject_type"] == "data").any())
+        is_said = bool(
+            (found[["subject_type", "action"]] == ["data", "research"]).all(axis=1).any()
+        )
         words = ("01 size_gap", "01 decisions")
         rows.append(("a gap is a finding", *words, len(gap), np.nan, is_open and not is_said))
     share = table(month, "01", "market_share")

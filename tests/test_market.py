@@ -8,7 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.chapters.market_research.decisions import market_decisions, size_decisions
+from playbook.chapters.market_research.decisions import (
+    _claims,
+    market_decisions,
+    size_decisions,
+)
 from playbook.chapters.market_research.market import (
     NO_CATEGORY,
     category_verdicts,
@@ -548,6 +552,20 @@ def test_a_category_nobody_can_judge_yet_is_research_and_the_others_carry_a_rang
     assert rows.loc["a", "expected_effect"] == pytest.approx(150)
     rows = market_decisions(verdicts, growth=growth, **due).set_index("subject")
     assert pd.isna(rows.loc["a", "expected_effect"])
+
+
+@pytest.mark.parametrize(
+    "mids, told", [([160.0, 90, 70], [30, -10, -30]), ([160.0, 90, 400], [60, -10, 300])]
+)
+def test_gains_of_categories_are_told_no_larger_than_the_shop_grows_and_losses_whole(mids, told):
+    """By hand: 60 won, 10 and 30 lost make 20 in all; without the third, which is not decided
+    on, the two may claim 20, so the gain counts as 30 beside the loss of 10.
+    """
+    ahead = pd.DataFrame({"mid": mids, "low": mids, "high": mids}, index=["a", "b", "c"])
+    ahead["year_before"] = 100.0
+    verdicts = pd.DataFrame({"category": ["a", "b"], "action": ["enter", "hold"]})
+    claims = _claims(verdicts, ahead)["mid"]
+    assert claims.to_numpy() == pytest.approx(told)
 
 
 def sizes(**ranges):

@@ -95,15 +95,19 @@ def size_decisions(
 
 def _claims(verdicts: DataFrame, ahead: DataFrame | None) -> DataFrame:
     """By category: what the year ahead brings more than the year before, and the ends of
-    its interval (columns mid, low, high), scaled down where the categories decided on
-    would claim more than all of them bring.
+    its interval (columns mid, low, high). Where the categories decided on would claim more
+    than all of them bring, what those that grow claim is scaled down: of a shop that
+    shrinks, to what the others lose.
     """
     if ahead is None or ahead.empty:
         return DataFrame(columns=["mid", "low", "high"], dtype=float)
     more = ahead[["mid", "low", "high"]].sub(ahead["year_before"], axis=0)
-    named = verdicts.loc[verdicts.action != "research", "category"]
-    claimed, whole = more["mid"].reindex(named).sum(), more["mid"].sum()
-    return more * (whole / claimed if claimed > max(whole, 0.0) and whole > 0 else 1.0)
+    named = more["mid"].reindex(verdicts.loc[verdicts.action != "research", "category"])
+    gains, losses = named.clip(lower=0).sum(), named.clip(upper=0).sum()
+    most = max(more["mid"].sum(), 0.0)
+    if gains + losses <= most:
+        return more
+    return more.mask(more["mid"] > 0, more * (most - losses) / gains)
 
 
 def _categories(
