@@ -57,7 +57,8 @@ def days_without_orders(panels: Panels) -> list[Finding]:
         return []
     is_hole = Series(holes & panels.judged(panels.days), panels.days)
     is_shut = shop_closures(panels.shop).known(panels.days)
-    sold = panels.orders[["orders", "revenue"]].mask(Series(holes, panels.days), axis=0)
+    sold = panels.orders[["orders", "revenue"]].astype(float)
+    sold.loc[panels.days[holes]] = np.nan
     usual = sold.apply(_weekday_usual).where(is_hole, 0.0)
     rows = []
     for start, end in runs(is_hole | is_shut):
