@@ -116,11 +116,15 @@ class Results:
         once more drawn for a phone; returns nothing on purpose.
         """
         self._claim(f"figure {name}")
+        from playbook.ticks import plain_numbers
+
+        drawing = getattr(axes, "figure", axes)
+        plain_numbers(drawing)
         if self.folder is None:
             return
         import matplotlib as mpl
 
-        drawing, path = getattr(axes, "figure", axes), self.folder / "figures" / name
+        path = self.folder / "figures" / name
         with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{self.notebook}/{name}"}):
             drawing.savefig(f"{path}.svg", metadata={"Date": None, "Creator": None})
             drawing.savefig(
