@@ -208,6 +208,13 @@ def test_quality_is_on_hold_surely_above_twice_the_others(n_back, is_hold):
     assert found.loc["a", "is_hold"] == is_hold
 
 
+@pytest.mark.parametrize("n_back, is_hold", [(2, False), (3, True)])
+def test_one_or_two_that_came_back_hold_nothing_where_the_others_return_none(n_back, is_hold):
+    sold = sales(("a", 8, 100), ("b", 8, 100))
+    found = quality_hold(sold, sold.assign(quantity=[n_back, 0]), as_of=AS_OF).set_index("sku")
+    assert found.is_hold.to_dict() == {"a": is_hold, "b": False}
+
+
 def test_money_beyond_the_categorys_share_is_what_came_back_too_often_at_the_price_paid():
     """20 of 100 came back where the others have 5: 15 units at 3 each."""
     sold = sales(("a", 100, 100), ("b", 1_000, 100)).assign(revenue=[300.0, 1.0])

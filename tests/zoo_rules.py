@@ -1,6 +1,7 @@
 """What must be true of any shop's month: rules read off the result tables, not examples.
 
-`broken_rules(folder)` reads a published month and gives one line per broken rule.
+`broken_rules(folder)` reads a published month and gives one line per broken rule;
+`python tests/zoo_rules.py FOLDER [STORE]` prints them.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -521,3 +523,8 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     listed_rows_can_be_signed,
     chapters_name_what_they_lack,
 )
+
+if __name__ == "__main__":
+    found = broken_rules(*map(Path, sys.argv[1:3]))
+    print("\n".join(found) or "no rule is broken")
+    sys.exit(min(len(found), 100))

@@ -54,6 +54,8 @@ CAMPAIGN_SHARE = 0.5
 MIN_ORDERS = 20
 #: orders of a sku from which its price is no single buyer's
 LEAST_SOLD = 3
+#: units returned from which a sku may be on hold; where the others return none, one is above
+LEAST_RETURNED = 3
 #: weeks a sku is new, and weeks its trend compares with as many before
 NEW_WEEKS = WINDOW = 13
 #: of the intervals of the trend and of transferable demand
@@ -418,9 +420,9 @@ def quality_hold(
     times: float = 2.0,
 ) -> DataFrame:
     """Units returned of each sku's mature sales; on hold when even the low end of the
-    share is above `times` that of the others of its category. Younger orders are not
-    counted. `money_above` is what came back beyond the category's share, at the price
-    paid.
+    share is above `times` that of the others of its category, and a few came back. Younger
+    orders are not counted. `money_above` is what came back beyond the category's share, at
+    the price paid.
     """
     lines = _ordered_within(
         sales_lines,
@@ -445,7 +447,8 @@ def quality_hold(
     found["return_share"] = found.n_returned / _positive(found.n_units)
     found["category_share"] = (sums.n_returned - found.n_returned) / _positive(others)
     found["low"], found["high"] = wilson(found.n_returned, found.n_units)
-    found["is_hold"] = found.low > times * found.category_share
+    is_often = found.n_returned >= LEAST_RETURNED
+    found["is_hold"] = is_often & (found.low > times * found.category_share)
     above = (found.return_share - found.category_share).clip(lower=0)
     found["money_above"] = above * found.money.astype(float)
     return found[schema("assortment_pricing.quality").names]
