@@ -81,16 +81,16 @@ def range_decisions(
     return decision_rows(rows)
 
 
-def _without(table: DataFrame, skus: set[str]) -> DataFrame:
-    """The rows of other skus."""
-    return table[~table["sku"].isin(skus)] if len(table) else table
-
-
 def _largest(table: DataFrame, by: str) -> list[Any]:
     """The rows with the largest amounts, ties in the order of their skus."""
     if len(table):
         table = table.sort_values([by, "sku"], ascending=[False, True])
     return list(table.head(MOST).itertuples())
+
+
+def _without(table: DataFrame, skus: set[str]) -> DataFrame:
+    """The rows of other skus."""
+    return table[~table["sku"].isin(skus)] if len(table) else table
 
 
 def _days(as_of: dt.date, due: int, revisit: int) -> dict[str, str]:
