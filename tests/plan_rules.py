@@ -14,8 +14,8 @@ IDS = {entry.name: metric for metric, entry in METRICS.items()}
 SAME = 1e-9
 #: verbs on a subject that contradict each other
 OPPOSITE = (
-    {"raise", "enter", "widen", "care", "keep under cap", "push"},
-    {"lower", "pause", "exit", "lower to cap", "delist", "do not run again"},
+    {"raise", "enter", "widen", "care", "push", "raise price", "buy traffic", "fix page and price"},
+    {"lower", "pause", "exit", "delist", "quality hold", "take off"},
 )
 COLUMNS = ["rule", "said_here", "said_there", "n", "gap", "is_broken"]
 
@@ -152,7 +152,7 @@ def _market_rules(month: Path) -> list[tuple]:
     if share is not None and len(share):
         first = pd.Period(table(month, "02", "forecast")["period"].iloc[0], "M") - 12
         own = share.set_index(pd.PeriodIndex(share["period_on"], freq="M"))["own"]
-        is_monthly = own.index.is_unique and own.index.to_series().diff().dropna().eq(1).all()
+        is_monthly = bool((np.diff([month.ordinal for month in own.index]) == 1).all())
         own = pd.Series({"month": own.get(first, np.nan) if is_monthly else np.nan}, dtype=float)
         rows.append(equal("sales beside the market", own, base, ("01 market_share", "02 smart")))
     plan, verdicts = table(month, "02", "product_plan"), table(month, "01", "verdicts")

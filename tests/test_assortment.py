@@ -419,9 +419,27 @@ def test_sure_findings_come_largest_first_and_before_the_day_comes_round():
     )
     assert rows.index[:3].tolist() == ["large", "small", "s11"]
     assert len(rows) == 12
-    assert rows.loc[["large", "small"], "due_on"].tolist() == ["2026-11-02", "2026-11-30"]
+    assert rows.loc[["large", "small"], "due_on"].tolist() == ["2026-11-01", "2026-11-30"]
     assert rows.loc["large", ["effect_low", "expected_effect", "effect_high"]].tolist() == [
         200,
         600,
         1000,
     ]
+
+
+def test_a_sku_on_hold_or_delisted_gets_no_price_and_no_visits():
+    moves = pd.DataFrame({"sku": ["kept", "held", "gone"], "action": "raise", "gain": 5.0})
+    facts = {"plan": 10.0, "gain_low": 1.0, "gain_high": 9.0, "chance": 0.9, "elasticity": -1.0}
+    moves = moves.assign(reason="", **facts)
+    held = {"n_returned": 3, "is_hold": True, "return_share": 0.4, "category_share": 0.1}
+    quality = pd.DataFrame([{"sku": "held", **held}])
+    tail = pd.DataFrame({"sku": ["gone"], "confidence": ["high"], "margin": [0.0]})
+    tail = tail.assign(effect=1.0, effect_low=0.0, effect_high=2.0)
+    fresh = pd.DataFrame({"sku": ["held", "new"], "action": "buy traffic"})
+    fresh = fresh.assign(views=10.0, conversion=0.1)
+    none = pd.DataFrame(columns=["action", "verdict"])
+    about = {"as_of": AS_OF, "currency": "EUR"}
+    rows = range_decisions(moves, none, tail, quality, fresh, **about)
+    assert sorted(rows["subject"]) == ["gone", "held", "kept", "new"]
+    acts = rows.set_index("subject")["action"]
+    assert (acts["gone"], acts["held"]) == ("delist", "quality hold")

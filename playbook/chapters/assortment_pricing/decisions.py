@@ -47,14 +47,17 @@ def range_decisions(
     """Rows in the decision schema: price moves by gain, promotions whose interval
     leaves their cost or that lost money in four chances of five (the largest first, due
     before their day comes round), sure delistings, holds by units returned, new items by
-    views. `coming` (outlook.promotions_ahead) says when a promotion's same weeks come
-    round and how many of their days are planned. A promotion the calendar holds again
-    anyhow wins nothing by being repeated, and one that comes round later than in a quarter
-    need not be decided yet.
+    views. A sku on hold or delisted gets no other row. `coming` (outlook.promotions_ahead)
+    says when a promotion's same weeks come round and how many of their days are planned. A
+    promotion the calendar holds again anyhow wins nothing by being repeated, and one that
+    comes round later than in a quarter need not be decided yet.
     """
-    prices = _largest(moves[moves.action != "keep"], "gain")
-    holds = _largest(quality[quality.is_hold.astype(bool)], "n_returned")
-    items = _largest(fresh[fresh.action != "leave"], "views")
+    held = quality[quality.is_hold.astype(bool)]
+    # what goes off sale gets no price and no visits
+    off = {*held.get("sku", ()), *tail[tail.confidence == "high"].get("sku", ())}
+    prices = _largest(_without(moves[moves.action != "keep"], off), "gain")
+    holds = _largest(held, "n_returned")
+    items = _largest(_without(fresh[fresh.action != "leave"], off), "views")
     judged = [_judged(row) for row in review.itertuples()]
     promotions = [
         _promotion(row, verdict, as_of, currency, coming)
@@ -137,6 +140,11 @@ def _largest(table: DataFrame, by: str) -> list[Any]:
     if len(table):
         table = table.sort_values([by, "sku"], ascending=[False, True])
     return list(table.head(MOST).itertuples())
+
+
+def _without(table: DataFrame, skus: set[str]) -> DataFrame:
+    """The rows of other skus."""
+    return table[~table["sku"].isin(skus)] if len(table) else table
 
 
 def _days(as_of: dt.date, due: int, revisit: int) -> dict[str, str]:
