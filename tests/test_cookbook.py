@@ -91,6 +91,21 @@ def test_a_missing_column_is_named_with_the_rename_that_may_be_meant():
         odd = PURCHASES.assign(when=[day, *PURCHASES.when[1:]])
         with pytest.raises(PlaybookError, match=f"1 rows.*'{day}'"):
             open_purchases(odd, customer="client", day="when", amount="paid")
+        assert 'pd.to_datetime(frame["when"], dayfirst=True)' in str(refusal_of(odd, amount="paid"))
+
+
+def refusal_of(frame, **named):
+    with pytest.raises(PlaybookError) as refusal:
+        open_purchases(frame, **{"customer": "client", "day": "when", "amount": "paid"} | named)
+    return refusal.value
+
+
+def test_a_column_named_wrongly_and_a_comma_in_money_are_told_how_to_be_written():
+    told = str(refusal_of(PURCHASES, customer="Client"))
+    assert "no column Client" in told and "customer='client'" in told
+    euros = PURCHASES.assign(paid=["9,90", *PURCHASES.paid[1:].astype(str)])
+    told = str(refusal_of(euros))
+    assert "1 rows" in told and "'9,90'" in told and 'decimal=","' in told
 
 
 def test_a_shop_shows_its_tables_and_offers_them_to_tab():

@@ -23,6 +23,7 @@ from pandas import DataFrame, Series
 from playbook.errors import PlaybookError
 from playbook.measures.odd_buyers import odd_buyers, ordinary
 from playbook.measures.sums import sums_by, total
+from playbook.messages import label, language
 from playbook.places import shipped
 from playbook.store import distinct_rows
 from playbook.store.trading import hole_days
@@ -35,6 +36,7 @@ __all__ = [
     "Metric",
     "benchmarks",
     "definitions",
+    "metric_called",
     "metrics_markdown",
     "monthly_sales",
     "months_back",
@@ -85,6 +87,14 @@ def _parsed(text: str) -> dict[str, Metric]:
 
 
 METRICS: dict[str, Metric] = _parsed(Path(__file__).with_suffix(".txt").read_text(encoding="utf-8"))
+
+
+def metric_called(metric: str) -> str:
+    """A metric's name in the language in use; its id where nothing names it."""
+    known = METRICS.get(metric)
+    if known is None:
+        return label("figures", metric)
+    return known.chinese if language() == "zh" and known.chinese else known.name
 
 
 def definitions(*ids: str) -> DataFrame:

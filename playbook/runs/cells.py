@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from playbook.chapters.registry import room_facts
-from playbook.measures.metrics import METRICS
+from playbook.measures.metrics import METRICS, metric_called
 from playbook.messages import PACKAGE, label, language, say
 from playbook.runs.columns import heading
 
@@ -44,6 +44,8 @@ CODES = {
     "first": "actions",
     "second": "actions",
 }
+# names the shop gave: a category called "new" stays so; "(no category)" is ours
+FROM_SHOP = {"sku", "title", "category", "channel", "brand", "region", "tier", "supplier_id"}
 STATES = ("status", "verdict", "dimension", "kind", "trend")
 
 
@@ -78,10 +80,8 @@ def word(code: str) -> str:
 
 def metric_name(name: str) -> str:
     """A metric's name from its id; a column's heading where it is no metric."""
-    metric = METRICS.get(name)
-    if metric is None:
-        return heading(name)
-    return metric.chinese if language() == "zh" and metric.chinese else metric.name
+    known = metric_called(name)
+    return heading(name) if known == name else known
 
 
 def decision_text(row: Mapping[str, Any]) -> dict[str, str]:
@@ -190,15 +190,22 @@ def _number(value: Any, column: str, unit: str) -> str:
 def _text_cell(text: str, column: str) -> Cell:
     if len(text) == 10 and text[4:5] == text[7:8] == "-":
         return Cell(text, text, "day")
-    if column in ("metric", "driver"):
+    if column in ("metric", "driver", "kpi", "unit"):
         return Cell(metric_name(text), text)
     if column in CODES:
-        return Cell(label(CODES[column], text), text)
+        known = label(CODES[column], text)
+        return Cell(label("levels", text) if known == text else known, text)
     if column == "flag":
         return Cell(label("flags", text), text, text if text in ("better", "worse") else "")
     if column in STATES:
-        return Cell(text if language() == "en" else label("words", text), text)
-    return Cell(label("levels", text), text)
+        return Cell(text if language() == "en" else _state(text), text)
+    is_given = column in FROM_SHOP and not text.startswith("(")
+    return Cell(text if is_given else label("levels", text), text)
+
+
+def _state(text: str) -> str:
+    known = label("words", text)
+    return label("levels", text) if known == text else known
 
 
 def _is_number(values: pd.Series) -> bool:

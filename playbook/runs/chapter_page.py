@@ -20,6 +20,8 @@ from playbook.runs.cells import TEMPLATES, word
 from playbook.runs.columns import heading
 from playbook.runs.execute import skip_iri_grammars
 from playbook.runs.folders import read_json
+from playbook.runs.page_tables import PrintedTable, as_read, printed, read_html, table_html
+from playbook.store.contract import TABLES
 
 __all__ = ["as_address", "drawn", "for_a_phone", "lesson_figures", "objective_of", "write_chapter"]
 
@@ -60,7 +62,8 @@ SAFE_TAGS = frozenset(
     ]
 )
 SAFE_ATTRIBUTES = {"a": ["href"], "*": ["colspan", "rowspan", "scope", "class", "lang"]}
-FIGURE_CALL = re.compile(r"\w\.figure\(\s*[\"'](\w+)[\"']")
+# `draw` is how chapter 02 keeps a picture; tests hold every such helper to this
+FIGURE_CALL = re.compile(r"(?:\w\.figure\(|\bdraw\(\s*results,)\s*[\"'](\w+)[\"']")
 SECTIONS = ("Objective", "Parameters", "Question", "Data", "Analysis", "Decision", "Sources")
 SET_BY_RUN = ("month", "store", "out", "reviewed")
 
@@ -127,19 +130,49 @@ def _for_reading(notebook: Any, figures: Path) -> Any:
     injected = [c.source for c in notebook.cells if "injected-parameters" in _tags(c)]
     cells = [c for c in notebook.cells if "injected-parameters" not in _tags(c)]
     _fold_lessons(cells)
-    heading = ""
+    title, columns = "", set()
     for place, cell in enumerate(cells):
         if cell.cell_type == "markdown":
             heads = re.findall(r"(?m)^#+ +(.+)$", cell.source)
-            heading = heads[-1] if heads else heading
+            title = heads[-1] if heads else title
             cell.source = _headed(cell.source)
         elif "parameters" in _tags(cell):
             used = _parameters(cell.source, "".join(injected[:1]))
-            cells[place] = nbformat.v4.new_markdown_cell(used)
+            cells[place] = nbformat.v4.new_markdown_cell(used, metadata={"tags": ["parameters"]})
         elif cell.cell_type == "code":
-            _use_svg(cell, figures, heading)
+            _use_svg(cell, figures, title)
+            columns |= _use_tables(cell)
+    for cell in cells:
+        if cell.cell_type == "markdown" and "parameters" not in _tags(cell):
+            cell.source = _named_columns(cell.source, columns - set(TABLES))
     notebook.cells = cells
     return notebook
+
+
+def _use_tables(cell: Any) -> set[str]:
+    """Tables that were printed or shown as tables of the page; gives their columns."""
+    import nbformat
+
+    outputs, columns = [], set()
+    for output in cell.outputs:
+        text = output.get("text", "") if output.get("name") == "stdout" else ""
+        shown = read_html(output.get("data", {}).get("text/html", ""))
+        for part in printed(text.rstrip("\n")) if text else [shown or output]:
+            if isinstance(part, PrintedTable):
+                columns |= set(part.columns)
+                part = nbformat.v4.new_output("display_data", {"text/html": table_html(part)})
+            elif isinstance(part, str):
+                part = nbformat.v4.new_output("stream", name="stdout", text=part)
+            outputs.append(part)
+    cell.outputs = outputs
+    return columns
+
+
+def _named_columns(source: str, columns: set[str]) -> str:
+    """Columns of the chapter's tables by the headings they have there, in its text."""
+    return re.sub(
+        r"`(\w+)`", lambda one: f"“{as_read(one[1])}”" if one[1] in columns else one[0], source
+    )
 
 
 def _fold_lessons(cells: list[Any]) -> None:

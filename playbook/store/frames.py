@@ -15,7 +15,7 @@ import yaml
 from pandas import DataFrame, Series
 
 from playbook.errors import PlaybookError
-from playbook.given import columns_missing
+from playbook.given import columns_missing, nearest
 from playbook.store.cache import cache_folder
 from playbook.store.contract import TABLES
 from playbook.store.open import open_store
@@ -62,9 +62,16 @@ def open_purchases(
     named = {"customer": customer, "day": day, "amount": amount} | (
         {"order": order} if order else {}
     )
-    for column in named.values():
+    for name, column in named.items():
         if column not in frame.columns:
-            raise columns_missing("purchases", [column], frame.columns)
+            there = [str(c) for c in frame.columns]
+            near = nearest(column, there) or nearest(name, there) or "..."
+            raise PlaybookError(
+                "store.frame_no_column",
+                column=column,
+                columns=", ".join(there),
+                offer=f"{name}={near!r}",
+            )
     rows = DataFrame({name: frame[column].to_numpy() for name, column in named.items()})
     rows["customer"] = rows.customer.where(rows.customer.isna(), rows.customer.astype(str))
     rows["day"] = _days(rows.day, day)
@@ -81,9 +88,8 @@ def _days(values: Series, column: str) -> Series:
     days = pd.to_datetime(values, errors="coerce", format="ISO8601")
     if days.isna().any():
         bad = values[days.isna()]
-        raise PlaybookError(
-            "store.frame_value", column=column, rows=len(bad), example=repr(bad.iloc[0]), kind="day"
-        )
+        example = repr(bad.iloc[0])
+        raise PlaybookError("store.frame_day", column=column, rows=len(bad), example=example)
     return days.dt.normalize()
 
 
@@ -91,13 +97,8 @@ def _amounts(values: Series, column: str) -> Series:
     money = pd.to_numeric(values, errors="coerce")
     if money.isna().any():
         bad = values[money.isna()]
-        raise PlaybookError(
-            "store.frame_value",
-            column=column,
-            rows=len(bad),
-            example=repr(bad.iloc[0]),
-            kind="amount",
-        )
+        example = repr(bad.iloc[0])
+        raise PlaybookError("store.frame_amount", column=column, rows=len(bad), example=example)
     return money.astype(float)
 
 

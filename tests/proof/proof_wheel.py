@@ -7,6 +7,7 @@ libraries. `--quick` runs chapters 00, 04 and 11 of the month only.
 """
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -14,9 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# of the checkout what a wheel is made of
+PARTS, SINGLE = ("playbook", "notebooks", "data"), ("pyproject.toml", "README.md", "LICENSE")
 VERSIONS = ("3.11", "3.12", "3.13")
 SHOP = ["--preset", "tiny", "--months", "14", "--into", "my shop"]
 COHORT = """
@@ -56,17 +60,35 @@ def main(words: list[str]) -> int:
 
 
 def _built(home: Path) -> Path:
-    """The wheel of the checkout as it is."""
+    """The wheel of the checkout as it is; one made since its newest file is used again."""
     home.mkdir(parents=True, exist_ok=True)
+    made = sorted(home.glob("playbook-*.whl"))
+    files = [p for part in PARTS for p in (ROOT / part).rglob("*") if "__pycache__" not in p.parts]
+    newest = max(p.stat().st_mtime for p in [*files, *map(ROOT.joinpath, SINGLE)])
+    if made and made[-1].stat().st_mtime > newest:
+        return made[-1]
     source = Path(tempfile.mkdtemp()) / "source"
-    # of the checkout only what a wheel is made of
-    for name in ("playbook", "notebooks", "data"):
+    for name in PARTS:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in SINGLE:
         shutil.copy(ROOT / name, source / name)
     build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
     subprocess.run([*build, "--wheel-dir", str(home), str(source)], check=True)
     return sorted(home.glob("playbook-*.whl"))[-1]
+
+
+def _digest(wheel: Path) -> str:
+    """Of what the wheel holds: the days in its archive are those of the build."""
+    with zipfile.ZipFile(wheel) as parts:
+        held = [(name, parts.read(name)) for name in sorted(parts.namelist())]
+    return hashlib.sha256(repr(held).encode()).hexdigest()[:12]
+
+
+def _install(python: Path) -> list[str]:
+    """uv where it is at hand, because it is quick; else pip."""
+    if importlib.util.find_spec("uv"):
+        return [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", str(python)]
+    return [sys.executable, "-m", "pip", "--python", str(python), "install", "-q"]
 
 
 def _proved(home: Path, version: str, wheel: Path) -> dict:
@@ -74,7 +96,7 @@ def _proved(home: Path, version: str, wheel: Path) -> dict:
     python = home / f"v{version}" / "bin" / "python"
     place = home / f"a folder {version}"
     kept = home / f"state-{version}.json"
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()[:12]
+    digest = _digest(wheel)
     state = json.loads(kept.read_text()) if kept.exists() else {}
     if state.get("wheel") != digest:
         shutil.rmtree(place, ignore_errors=True)
@@ -82,10 +104,11 @@ def _proved(home: Path, version: str, wheel: Path) -> dict:
             subprocess.run(
                 [f"python{version}", "-m", "venv", str(home / f"v{version}")], check=True
             )
-        install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q"]
+        install = _install(python)
         subprocess.run([*install, str(wheel)], check=True)
         subprocess.run([*install, "--force-reinstall", "--no-deps", str(wheel)], check=True)
         state = {"wheel": digest}
+        kept.write_text(json.dumps(state))
     place.mkdir(exist_ok=True)
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PLAYBOOK_CACHE")}
     env |= {"PLAYBOOK_CACHE": str(home / f"cache {version}")}

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy import ndarray
 from pandas import DataFrame
 
+from playbook.measures.metrics import metric_called
 from playbook.messages import say
 from playbook.pictures import PALETTE, new_axes
 
@@ -94,7 +95,7 @@ def tornado_plot(swings: DataFrame, *, currency: str = "money", ax: Axes | None 
             height=0.6,
         )
     ax.axvline(base.iloc[0], color=PALETTE["ink"], lw=1)
-    ax.set_yticks(places, swings["driver"])
+    ax.set_yticks(places, swings["driver"].map(metric_called))
     ax.grid(axis="y", visible=False)
     ax.xaxis.set_major_formatter("{x:,.0f}")
     return _titled(

@@ -7,8 +7,8 @@ import pandas as pd
 from pandas import DataFrame
 
 from playbook.chapters.registry import opening, room_facts
-from playbook.measures.metrics import METRICS
-from playbook.messages import language, say
+from playbook.measures.metrics import metric_called
+from playbook.messages import say
 from playbook.tables import frame_of, returns
 
 __all__ = ["caveats", "risks"]
@@ -83,14 +83,6 @@ def _duty(risk: str, mitigation: str, *, owner_role: str, is_over: bool) -> dict
     }
 
 
-def _metric_name(metric: str) -> str:
-    """A metric's name in the language in use; its id where the dictionary has none."""
-    known = METRICS.get(metric)
-    if known is None:
-        return metric
-    return known.chinese if language() == "zh" and known.chinese else known.name
-
-
 @returns("monthly_review.caveats")
 def caveats(
     notes: DataFrame, card: DataFrame, *, expected: list[str], has_costs: bool = True
@@ -106,7 +98,7 @@ def caveats(
         rows.append(("blocked", f"{note.notebook}: {note.section}", text))
     young = card[card.status != "complete"]
     if len(young):
-        names = say("monthly_review.listed").join(map(_metric_name, young.metric))
+        names = say("monthly_review.listed").join(map(metric_called, young.metric))
         rows.append(("immature", names, say("monthly_review.still_filling")))
     if not has_costs:
         rows.append(("basis", "decisions", say("monthly_review.ranked_by_revenue")))
