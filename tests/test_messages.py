@@ -7,6 +7,7 @@ import re
 import string
 
 import pytest
+import yaml
 
 from playbook.messages import forms, label, read_yaml, rooms, say, use_language
 
@@ -114,3 +115,21 @@ def test_a_sentence_is_made_in_the_language_in_use():
 def test_a_message_nobody_wrote_is_named():
     with pytest.raises(KeyError, match="nothing_like_it"):
         forms("playbook.nothing_like_it")
+
+
+def test_no_file_of_words_holds_a_name_twice(root):
+    """A merge that keeps both sides does, and the reader takes the last without a word."""
+    twice = []
+    for path in sorted((root / "playbook").rglob("*.yaml")):
+        open_maps = [yaml.compose(path.read_text(encoding="utf-8"))]
+        while open_maps:
+            node = open_maps.pop()
+            if isinstance(node, yaml.MappingNode):
+                names = [key.value for key, _value in node.value]
+                twice += [
+                    f"{path.name}: {n}" for n in sorted({n for n in names if names.count(n) > 1})
+                ]
+                open_maps += [value for _key, value in node.value]
+            elif isinstance(node, yaml.SequenceNode):
+                open_maps += node.value
+    assert twice == []
