@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from playbook.detect.incidents import KINDS
 from playbook.errors import PlaybookError
 from playbook.messages import read_yaml, speaking
 from playbook.training.cases import CASES, NEAR_DAYS, TOLD, CaseFile, findings, open_case
@@ -207,6 +208,15 @@ def test_a_case_built_twice_has_the_same_bytes(tmp_path, monkeypatch):
             {p.name: p.read_bytes() for p in sorted(store.parent.rglob("*")) if p.is_file()}
         )
     assert found[0] == found[1] and len(found[0]) > 20
+
+
+def test_every_finding_that_is_an_incident_is_a_kind_of_the_detectors():
+    """A promotion that somebody meant and a season are none."""
+    told = {name: f.get("told_as") for name, f in read_yaml(TOLD)["findings"].items()}
+    assert [name for name, kind in told.items() if kind not in KINDS] == [
+        "promotion lost money",
+        "season",
+    ]
 
 
 @pytest.mark.parametrize("number", [n for n in CASES if n != 3])

@@ -17,6 +17,7 @@ from playbook.chapters.monthly_review.ranking import (
     worths,
 )
 from playbook.chapters.monthly_review.review import (
+    _flags,
     anomalies,
     day_limits,
     drivers,
@@ -27,7 +28,7 @@ from playbook.chapters.monthly_review.review import (
 from playbook.chapters.monthly_review.usual import _of_both, control_limits, spread
 from playbook.chapters.registry import ROOMS
 from playbook.measures.metrics import months_back
-from playbook.messages import read_yaml
+from playbook.messages import label, read_yaml, speaking
 from playbook.methods.decomposition import product_drivers
 from playbook.methods.expectation import expected_months
 from playbook.tables import schema
@@ -145,6 +146,28 @@ def test_the_days_stand_unless_the_months_missed_by_less_than_chance_makes(
     assert _of_both(None, of("level", alone))["basis"] == "level"
     silent = {"basis": "", "misses": None, "rms": np.nan}
     assert _of_both(of("days", by_days), silent)["basis"] == "days"
+
+
+def test_there_are_two_levels_usual_range_and_limits_with_a_word_each_in_either_language():
+    ends = {"usual_low": 90.0, "usual_high": 110.0, "lower": 80.0, "upper": 120.0}
+    rows = {
+        "usual": ("net_revenue", 100.0),
+        "within limits": ("net_revenue", 115.0),
+        "better": ("net_revenue", 130.0),
+        "worse": ("net_revenue", 70.0),
+        "outside limits": ("a figure of the shop's own", 130.0),
+        "too early": ("net_revenue", 70.0),
+        "no history": ("net_revenue", 70.0),
+    }
+    card = pd.DataFrame(rows.values(), columns=["metric", "actual"]).assign(**ends)
+    card = card.assign(status="complete")
+    card.loc[5, "status"], card.loc[6, ["lower", "upper"]] = "partial", np.nan
+    assert _flags(card.set_index("metric")).tolist() == list(rows)
+    for lang, levels in (("en", ("usual range", "limits")), ("zh", ("通常范围", "警戒界限"))):
+        with speaking(lang):
+            told = [label("flags", flag) for flag in rows]
+        assert levels[0] in told[0] and all(levels[1] in word for word in told[1:5])
+        assert not any(level in word for word in told[5:] for level in levels)
 
 
 def test_limits_need_eight_misses():
