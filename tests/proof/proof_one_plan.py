@@ -57,7 +57,7 @@ KEPT = ROOT / "proof" / "one_plan"
 #: the shops whose chapters are held against each other
 RULES_SHOP = {"customers": 2_500, "skus": 80}
 #: the chapters whose tables rules read, and the real shops with the month they are run on
-CHAPTERS = ("01", "02", "03", "04", "05", "06", "07", "10", "11")
+CHAPTERS = ("00", "01", "02", "03", "04", "05", "06", "07", "10", "11")
 REAL = {"cdnow": "1998-06", "online-retail": "2011-11"}
 LAST, N_ORIGINS, HORIZONS = "2026-10", 12, {"month": 1, "quarter": 3, "year": 12}
 RATIOS = ("aov", "cvr_sessions", "cm_share", "orders_per_buyer")
