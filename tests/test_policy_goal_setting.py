@@ -3,13 +3,12 @@ has a case that fails when it moves.
 """
 
 import datetime as dt
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.chapters.goal_setting import business, goals, sales, team
+from playbook.chapters.goal_setting import business, goals, team
 from playbook.chapters.goal_setting.decisions import goal_decisions
 from playbook.measures.metrics import METRICS
 from playbook.tables import schema
@@ -241,18 +240,6 @@ def test_a_measured_cost_of_a_customer_stands_in_for_the_assumed_one():
         assert row["cm_per_order"] == pytest.approx(50 - cac)
         told = decided(models=pd.DataFrame([row])).iloc[0]["reason"]
         assert ("assumptions alone" in told) != is_measured
-
-
-@pytest.mark.parametrize("days_before, is_paced", [(60, False), (61, True)])
-def test_a_month_without_target_is_paced_against_its_forecast_from_61_days_on(
-    days_before, is_paced
-):
-    first = pd.Timestamp("2026-10-01") - pd.Timedelta(days=days_before)
-    days = pd.date_range(first, OCTOBER)
-    daily = pd.DataFrame({"period_on": days, "amount": 100.0 + days.day_of_week, "orders": 1})
-    shop = SimpleNamespace(month="2026-10", as_of=OCTOBER)
-    own = SimpleNamespace(daily=daily, shop=shop, targets=None)
-    assert (sales.paced(own) is not None) == is_paced
 
 
 @pytest.mark.parametrize(
