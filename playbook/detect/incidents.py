@@ -19,7 +19,15 @@ from playbook.messages import read_yaml, say
 from playbook.store import Store
 from playbook.tables import empty, returns, schema
 
-__all__ = ["DETECTORS", "KINDS", "incidents", "of_month", "told", "without_incidents"]
+__all__ = [
+    "DETECTORS",
+    "KINDS",
+    "found_in",
+    "incidents",
+    "of_month",
+    "told",
+    "without_incidents",
+]
 
 #: kind of incident -> what its money is, which columns of a day it falsifies, whether a
 #: person should act on it
@@ -53,9 +61,12 @@ def incidents(shop: Store, *, months: int = 13) -> DataFrame:
     Every table is read as of the store's day; a detector whose tables are missing says
     nothing. Thresholds stand beside each detector, those common to all in `finding`.
     """
-    panels = Panels(shop, months=months)
-    rows = [row for detector in DETECTORS for row in detector(panels)]
-    return told(rows)
+    return found_in(Panels(shop, months=months))
+
+
+def found_in(panels: Panels) -> DataFrame:
+    """The incidents of the months that the panels judge, as `incidents` gives them."""
+    return told([row for detector in DETECTORS for row in detector(panels)])
 
 
 @returns("detect.incidents")
@@ -118,11 +129,11 @@ def of_month(table: DataFrame, month: str) -> DataFrame:
 
 def without_incidents(days: DataFrame, table: DataFrame, *, before: str) -> DataFrame:
     """The days (start_here.daily) with what an incident falsified missing, on its days
-    before the month `before`: references are learnt from what is left.
+    before the month or day `before`: references are learnt from what is left.
     """
     days = days.copy()
     day = pd.to_datetime(days.day_on)
-    is_past = day < pd.Timestamp(f"{before}-01")
+    is_past = day < pd.Timestamp(before)
     for row in table.itertuples():
         is_hit = is_past & day.between(pd.Timestamp(row.starts_on), pd.Timestamp(row.ends_on))
         hides = KINDS[row.kind].get("hides", []) if row.kind in KINDS else []
