@@ -2,6 +2,8 @@
 9; the methods were tried on seeds from 100 on).
 """
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +11,10 @@ from known_truth_baskets import TRIED, Law, draw_baskets, expected_margin
 from known_truth_launches import WORTHLESS, draw_launches, draw_vouchers
 
 from playbook.chapters.assortment_pricing.baskets import basket_bands, shipping_rules, thresholds
+from playbook.chapters.assortment_pricing.decisions import offer_decisions
 from playbook.chapters.assortment_pricing.launches import launches
 from playbook.chapters.assortment_pricing.vouchers import voucher_review
+from playbook.tables import empty
 
 SEEDS = range(10)
 AS_OF = "2026-10-31"
@@ -128,3 +132,71 @@ def test_rows_in_another_order_give_the_same_launches_and_vouchers():
     mixed = orders.sample(frac=1, random_state=1), treatments.sample(frac=1, random_state=2)
     one, other = (voucher_review(*t, as_of=AS_OF) for t in ((orders, treatments), mixed))
     pd.testing.assert_frame_equal(one, other)
+
+
+# ---- what follows: decisions at their edges
+
+DAYS = {"as_of": dt.date(2026, 10, 31), "currency": "EUR"}
+TABLES = ("thresholds", "basket_bands", "vouchers", "launches")
+
+
+def decided(**tables):
+    frames = [empty(f"assortment_pricing.{name}") for name in TABLES]
+    for name, rows in tables.items():
+        columns = frames[TABLES.index(name)].columns
+        frames[TABLES.index(name)] = pd.DataFrame(rows).reindex(columns=columns)
+    return offer_decisions(*frames, **DAYS)
+
+
+def tried(threshold, gain, low, *, now=False):
+    money = {"gain": gain, "gain_low": low, "gain_high": 2 * gain - low}
+    return {"zone": "DE", "threshold": threshold, "is_now": now, "margin_week": 100.0} | money
+
+
+def test_a_threshold_moves_only_where_it_surely_earns_more():
+    now = tried(50.0, 0.0, 0.0, now=True)
+    row = decided(thresholds=[tried(60.0, 900.0, 1.0), now]).iloc[0]
+    assert (row.kind, row["size"]) == ("assortment_pricing.postage_move", 60.0)
+    assert (row.expected_effect, row.effect_low, row.effect_high) == (900.0, 1.0, 1799.0)
+    assert decided(thresholds=[tried(60.0, 900.0, -1.0), now]).empty
+    test = decided(thresholds=[now]).iloc[0]
+    assert test["size"] == round(50 * 1.25) and pd.isna(test.expected_effect)
+
+
+def test_small_baskets_are_named_as_far_as_their_bands_surely_lose():
+    def band(to, mean, high):
+        edge = {"margin_order": mean, "margin_order_high": high}
+        return edge | {
+            "basket_to": to,
+            "n": 10,
+            "margin": 10 * mean,
+            "low": -99.0,
+            "high": 10 * high,
+        }
+
+    rows = [band(10, -2, -1), band(20, -1, -0.1), band(30, -1, 0.1), band(40, -3, -2)]
+    row = decided(basket_bands=rows).iloc[0]
+    assert row["size"] == 20 and row.expected_effect == 30.0
+    assert (row.effect_low, row.effect_high) == (11.0, 198.0)
+    assert decided(basket_bands=rows[2:]).empty
+
+
+def test_a_voucher_that_surely_lost_is_stopped_and_one_without_a_hold_out_is_tested():
+    money = {"won": -50.0, "won_low": -80.0, "won_high": -20.0, "anyway_share": 0.9}
+    rows = [{"coupon": "A", "discount": 70.0, "verdict": "stop"} | money]
+    rows += [{"coupon": "B", "verdict": "not shown"}, {"coupon": "C", "verdict": "no hold-out"}]
+    table = decided(vouchers=rows)
+    assert list(table.subject) == ["A", "C"]
+    assert list(table.kind.str.rpartition("_")[2]) == ["stop", "test"]
+    first = table.iloc[0]
+    assert (first.expected_effect, first.effect_low, first.effect_high) == (50.0, 20.0, 80.0)
+
+
+def test_a_launch_s_gap_to_its_siblings_is_at_stake_and_promised_to_nobody():
+    rows = [
+        {"sku": name, "verdict": verdict, "effect": -5.0, "effect_low": -9.0, "effect_high": -1.0}
+        | {"n_siblings": 6, "rank_share": 0.1, "expected": 40.0}
+        for name, verdict in (("a", "leave"), ("b", "as siblings"), ("c", "too few siblings"))
+    ]
+    table = decided(launches=rows)
+    assert list(table.subject) == ["a"] and table.effect_kind[0] == "margin_at_stake"

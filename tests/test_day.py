@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -39,8 +40,8 @@ def test_a_day_with_a_failing_step_calls_and_says_what_to_check(troubled, tmp_pa
     assert status == 4 and day["calls"]
     step = [s for s in day["sentences"] if "checkouts > buyers, mobile" in s]
     assert len(step) == 1
-    message = open(day["message"], encoding="utf-8").read()
-    page = open(day["page"], encoding="utf-8").read()
+    message = Path(day["message"]).read_text(encoding="utf-8")
+    page = Path(day["page"]).read_text(encoding="utf-8")
     assert len(message) <= CHAT_LIMIT and "2026-10-30" in message and "2026-10-30" in page
     assert "checkouts &gt; buyers, mobile" in page and "width=device-width" in page
     assert re.findall(r"""(?:src|href)="(?!data:|#)""", page) == []
@@ -98,5 +99,5 @@ def test_page_and_message_are_the_same_bytes_again(troubled, tmp_path, capsys):
     texts = []
     for name in ("one", "two"):
         _status, day = told(troubled, tmp_path / name, capsys, "--on", "2026-10-30")
-        texts.append([open(day[part], encoding="utf-8").read() for part in ("page", "message")])
+        texts.append([Path(day[part]).read_text(encoding="utf-8") for part in ("page", "message")])
     assert texts[0] == texts[1]

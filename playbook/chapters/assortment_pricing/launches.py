@@ -32,7 +32,8 @@ WEEKS, LEAST_WEEKS = 26, 4
 LEAST_SIBLINGS, PAST_WEEKS = 5, 156
 #: draws of the interval, which holds four in five
 DRAWS, INSIDE = 2000, 0.8
-#: of siblings at the end of the curve: beyond the upper one a launch is scaled, under the lower left
+#: of siblings at the end of the curve: surely beyond the first a launch is scaled, surely under
+#: the second it is left
 UPPER, LOWER = 0.5, 0.25
 
 
