@@ -277,4 +277,4 @@ def by_words(by: str) -> str:
 
 def part_words(part: str) -> str:
     """The values of a part of two dimensions as people call them."""
-    return " · ".join(label("levels", value) for value in part.split(" · "))
+    return " · ".join(label("parts", value) for value in part.split(" · "))
