@@ -89,7 +89,8 @@ def _people(
     """
     columns = ["treatment_id", "customer_id", "arm", "assigned_on", "cost", "margin", "bought"]
     if treatments is None:
-        return DataFrame(columns=columns)
+        kinds = {"assigned_on": "datetime64[us]", "cost": float, "margin": float, "bought": bool}
+        return DataFrame(columns=columns).astype(kinds)
     asked = expression(treatments).select(
         "treatment_id",
         "customer_id",
