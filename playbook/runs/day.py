@@ -41,8 +41,6 @@ from playbook.store.shop import NEWEST
 
 __all__ = ["Day", "day_of", "write_day"]
 
-#: months whose days the detectors judge: the week may reach into the month before
-MONTHS = 2
 #: days up to the one told within which an incident is told, and within which it calls
 TOLD_DAYS, CALLS_DAYS = 7, 2
 SHOWN = ["metric", "day", "usual_range", "flag", "week", "week_change"]
@@ -81,7 +79,8 @@ def day_of(store: str, *, on: str | None = None) -> Day:
     shop = open_store(store, until=on or NEWEST)
     if on and str(shop.as_of) != on:
         raise PlaybookError("runs.day_not_reached", day=on, last=shop.as_of, table="orders")
-    panels = Panels(shop, months=MONTHS)
+    # the week up to the day may reach into the month before
+    panels = Panels(shop, months=1 + (shop.as_of.day < TOLD_DAYS))
     found = found_in(panels)
     figures = day_figures(panels, found)
     since = shop.as_of - dt.timedelta(days=TOLD_DAYS - 1)
@@ -136,7 +135,9 @@ def _week(row: dict[str, Any], currency: str) -> str:
 
 
 def _amount(row: dict[str, Any], column: str) -> str:
-    return cell_of(row[column], "", METRICS[row["metric"]].unit).text
+    unit = METRICS[row["metric"]].unit
+    value = round(row[column]) if unit == "count" and pd.notna(row[column]) else row[column]
+    return cell_of(value, "", unit).text
 
 
 def _range(row: dict[str, Any]) -> str:
