@@ -1,5 +1,7 @@
-"""A day told: what a shop with known incidents says of its newest day, in both languages."""
+"""A day told: what a shop with known incidents says of a day, in both languages."""
 
+import dataclasses
+import datetime as dt
 import json
 import re
 from pathlib import Path
@@ -15,61 +17,86 @@ from playbook.cli import main
 from playbook.detect.day import day_figures
 from playbook.detect.incidents import without_incidents
 from playbook.detect.panels import Panels
+from playbook.messages import speaking
+from playbook.runs import day as days_told
 from playbook.runs.digest import CHAT_LIMIT
-from playbook.store import open_store
+from playbook.store.open import open_folder
 from playbook.tables import empty
+
+ON = dt.date(2026, 10, 30)
 
 
 @pytest.fixture(scope="module")
 def troubled(tmp_path_factory):
-    """October of test_detect: mobile checkouts fail from the 28th to the 30th."""
+    """October of test_detect: mobile checkouts fail from the 28th to the 30th, orders nobody
+    means to keep come on the 27th.
+    """
     folder = tmp_path_factory.mktemp("day") / "shop"
     tables = {"traffic": traffic(), "ad_spend": spend(), "stock": stock()}
     frames = {n: pd.DataFrame(list(rows)) for n, rows in tables.items()}
     return write_shop(folder, list(troubled_orders()), **frames)
 
 
-def told(store, to, capsys, *words):
-    status = main(["day", "--store", str(store), "--to", str(to), "--json", *words])
-    return status, json.loads(capsys.readouterr().out)
+@pytest.fixture(scope="module", params=["en", "zh"])
+def told(request, troubled, tmp_path_factory):
+    """The day, its page and its message in one language."""
+    with speaking(request.param):
+        day = days_told.day_of(str(troubled), on=str(ON))
+        paths = days_told.write_day(day, tmp_path_factory.mktemp(request.param))
+    return day, *(path.read_text(encoding="utf-8") for path in paths), request.param
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_a_day_with_a_failing_step_calls_and_says_what_to_check(troubled, tmp_path, capsys, lang):
-    status, day = told(troubled, tmp_path, capsys, "--on", "2026-10-30", "--lang", lang)
-    assert status == 4 and day["calls"]
-    step = [s for s in day["sentences"] if "checkouts > buyers, mobile" in s]
-    assert len(step) == 1
-    message = Path(day["message"]).read_text(encoding="utf-8")
-    page = Path(day["page"]).read_text(encoding="utf-8")
-    assert len(message) <= CHAT_LIMIT and "2026-10-30" in message and "2026-10-30" in page
-    assert "checkouts &gt; buyers, mobile" in page and "width=device-width" in page
+def test_a_failing_step_is_told_with_what_to_check_and_calls(told):
+    day, page, message, _lang = told
+    assert len([s for s in day.sentences if "checkouts > buyers, mobile" in s]) == 1
+    assert day.calls
+    assert "checkouts &gt; buyers, mobile" in page and str(ON) in page
+    assert str(ON) in message and len(message) <= CHAT_LIMIT
+
+
+def test_what_happened_within_the_week_is_told_and_nothing_older(told):
+    day, _page, _message, _lang = told
+    kinds = set(day.incidents.kind)
+    assert "fake_orders" in kinds and "payment_down" not in kinds
+    assert (day.incidents.ends_on >= ON - dt.timedelta(days=6)).all()
+
+
+def test_the_page_needs_no_network_and_fits_a_telephone(told):
+    _day, page, _message, _lang = told
     assert re.findall(r"""(?:src|href)="(?!data:|#)""", page) == []
-    if lang == "zh":
-        assert not re.search(
-            r"[a-z]{3,} [a-z]{3,} [a-z]{3,}", message.replace("checkouts > buyers", "")
-        )
+    assert "width=device-width" in page and "default-src 'none'" in page
 
 
-def test_days_after_an_incident_it_is_told_but_calls_no_more(troubled, tmp_path, capsys):
-    """Fake orders of the 27th: told for a week, acted on for a day."""
-    _status, day = told(troubled, tmp_path, capsys, "--on", "2026-10-31")
-    assert any("f, r9" in s or " f " in s for s in day["sentences"])
-    figures = {row["metric"]: row for row in day["figures"]}
-    assert figures["orders"]["day"] == 24.0 and figures["orders"]["flag"] == "usual"
+def test_a_chinese_message_holds_no_english_sentence(told):
+    _day, _page, message, lang = told
+    if lang == "en":
+        pytest.skip("the English one")
+    assert not re.search(r"[a-z]{3,} [a-z]{3,} [a-z]{3,}", message.replace(" > ", ""))
 
 
-def test_a_quiet_shop_is_told_to_be_quiet(tmp_path, capsys):
-    days = pd.date_range("2026-05-01", "2026-10-31")
-    rng = np.random.default_rng(4)
-    rows = [
-        order(f"{d:%m%d}-{k}", f"{d:%Y-%m-%d}", f"c{k}", paid_at=d + pd.Timedelta(hours=11))
-        for d in days
-        for k in range(20 + int(rng.integers(0, 5)))
-    ]
-    shop = write_shop(tmp_path / "quiet", rows)
-    status, day = told(shop, tmp_path / "days", capsys)
-    assert status == 0 and not day["calls"] and day["day"] == "2026-10-31"
+def test_the_exit_status_says_whether_there_is_something_to_act_on(
+    told, tmp_path, capsys, monkeypatch
+):
+    day = told[0]
+    quiet = day.figures.assign(flag="usual")
+    calm = dataclasses.replace(day, incidents=day.incidents.iloc[:0], figures=quiet)
+    for one, status in ((day, 4), (calm, 0)):
+        monkeypatch.setattr(days_told, "day_of", lambda store, on, one=one: one)
+        assert main(["day", "--to", str(tmp_path), "--json"]) == status
+        said = json.loads(capsys.readouterr().out)
+        assert said["calls"] == bool(status) and Path(said["page"]).exists()
+        assert said["figures"][0]["metric"] == "net_revenue"
+
+
+def test_an_incident_that_ended_days_ago_calls_nobody(told):
+    day = told[0]
+    ended = day.incidents.assign(ends_on=ON - dt.timedelta(days=2), is_alarm=True)
+    quiet = day.figures.assign(flag="usual")
+    assert not dataclasses.replace(day, incidents=ended, figures=quiet).calls
+    on_time = ended.assign(ends_on=ON - dt.timedelta(days=1))
+    assert dataclasses.replace(day, incidents=on_time, figures=quiet).calls
+    worse = day.figures.assign(flag="worse")
+    assert dataclasses.replace(day, incidents=ended, figures=worse).calls
 
 
 def test_a_day_the_orders_do_not_reach_is_refused(troubled, tmp_path, capsys):
@@ -78,14 +105,35 @@ def test_a_day_the_orders_do_not_reach_is_refused(troubled, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_fall_by_half_is_outside_limits_and_an_incident_s_days_teach_nothing(troubled):
-    shop = open_store(troubled, until="2026-10-08")
-    panels = Panels(shop, months=2)
+def test_the_newest_day_is_the_last_one_known(troubled):
+    assert open_folder(troubled, "newest").as_of == dt.date(2026, 10, 31)
+
+
+def test_a_fall_by_half_is_outside_limits(troubled):
+    panels = Panels(open_folder(troubled, "2026-10-08"), months=2)
     figures = day_figures(panels, empty("detect.incidents")).set_index("metric")
-    # 12 of 24 orders were never paid
+    # 12 of 24 orders were never paid on the 7th and the 8th
     assert figures.day["orders"] == 12.0 and figures.flag["orders"] == "worse"
     assert figures.usual["orders"] == pytest.approx(24.0)
     assert figures.week["orders"] == 7 * 24 - 24
+
+
+def test_a_quiet_day_lies_within_its_limits(tmp_path):
+    rng, n_inside, n = np.random.default_rng(4), 0, 0
+    days = pd.date_range("2026-04-01", "2026-10-31")
+    rows = [
+        order(f"{d:%m%d}-{k}", f"{d:%Y-%m-%d}", f"c{k}")
+        for d in days
+        for k in range(int(rng.poisson(20)))
+    ]
+    folder = write_shop(tmp_path / "quiet", rows)
+    for until in ("2026-10-15", "2026-10-31"):
+        panels = Panels(open_folder(folder, until), months=2)
+        table = day_figures(panels, empty("detect.incidents")).set_index("metric")
+        row = table.loc["orders"]
+        n, n_inside = n + 1, n_inside + (row.lower <= row.day <= row.upper)
+        assert 5 < row.usual_low < row.usual < row.usual_high < 45
+    assert n_inside == n
 
 
 def test_references_end_at_a_day_as_well_as_at_a_month():
@@ -93,11 +141,3 @@ def test_references_end_at_a_day_as_well_as_at_a_month():
     row = {"kind": "step_fails", "subject": "x", "starts_on": "2026-10-04", "ends_on": "2026-10-06"}
     hidden = without_incidents(days, pd.DataFrame([row]), before="2026-10-06")
     assert hidden.orders.isna().to_list() == [False] * 3 + [True] * 2 + [False] * 5
-
-
-def test_page_and_message_are_the_same_bytes_again(troubled, tmp_path, capsys):
-    texts = []
-    for name in ("one", "two"):
-        _status, day = told(troubled, tmp_path / name, capsys, "--on", "2026-10-30")
-        texts.append([Path(day[part]).read_text(encoding="utf-8") for part in ("page", "message")])
-    assert texts[0] == texts[1]
