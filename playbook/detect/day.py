@@ -8,6 +8,8 @@ one case of twenty. Days of an incident teach nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from ibis import _
@@ -18,6 +20,7 @@ from playbook.detect.panels import Panels
 from playbook.measures.metrics import METRICS
 from playbook.measures.revenue_days import sums_by_day
 from playbook.measures.sums import total
+from playbook.methods.proportions import quantile_of_normal
 from playbook.tables import returns, schema
 
 __all__ = ["FIGURES", "day_figures"]
@@ -87,25 +90,31 @@ def _ratio(days: DataFrame, top: str, base: str) -> Series:
     return amount / days[base].astype(float).where(days[base] > 0) if base else amount
 
 
-def _judged(days: Series, quiet: Series, metric: str) -> dict[str, object]:
+def _judged(days: Series, quiet: Series, metric: str) -> dict[str, Any]:
     """The last day beside what was to be expected of it."""
     from scipy.stats import t as student
 
-    now = float(days.iloc[-1])
-    past = np.log(quiet.where(quiet > 0))
+    now, is_count = float(days.iloc[-1]), METRICS[metric].unit == "count"
+    past = np.log1p(quiet) if is_count else np.log(quiet.where(quiet > 0))
+    back = np.expm1 if is_count else np.exp
     weeks = pd.concat([past.shift(7 * k) for k in range(1, WEEKS + 1)], axis=1).median(axis=1)
     level = (past - weeks).shift(1).rolling(LEVEL_DAYS, min_periods=LEVEL_DAYS // 2).median()
     expected = weeks + level.fillna(0.0)
     missed = (past - expected).iloc[:-1].dropna()
-    row: dict[str, object] = {"day": now, "usual": float(np.exp(expected.iloc[-1]))}
+    row: dict[str, Any] = {"day": now, "usual": float(back(expected.iloc[-1]))}
     names = ("usual_low", "usual_high", "lower", "upper")
     if len(missed) < LEAST_MISSES or np.isnan(expected.iloc[-1]):
         nothing = dict.fromkeys(("usual", *names), np.nan)
         return row | nothing | {"flag": "no history"}
-    ends = np.quantile(missed, [(1 - INSIDE) / 2, (1 + INSIDE) / 2])
-    spread = 1.4826 * float((missed - missed.median()).abs().median())
+    # no count is steadier than Poisson's
+    least = 1 / np.sqrt(max(row["usual"], 1.0)) if is_count else 0.0
+    low, high = np.quantile(missed, [(1 - INSIDE) / 2, (1 + INSIDE) / 2])
+    usual = quantile_of_normal(INSIDE) * least
+    ends = min(low, -usual), max(high, usual)
+    spread = max(1.4826 * float((missed - missed.median()).abs().median()), least)
     reach = spread * student.ppf(1 - FALSE_ALARMS / (2 * len(FIGURES)), len(missed) - 1)
-    limits = np.exp(expected.iloc[-1] + np.array([*ends, -reach, reach]))
+    limits = back(expected.iloc[-1] + np.array([*ends, -reach, reach]))
+    limits = np.maximum(limits, 0.0) if is_count else limits
     row |= dict(zip(names, limits, strict=True))
     return row | {"flag": _flag(now, limits, metric)}
 
