@@ -67,7 +67,7 @@ def test_the_best_threshold_tried_comes_first_on_eight_shops_of_ten(law):
     best = max(truth, key=truth.get)
     first, inside = [], []
     for seed in SEEDS:
-        frame, visitors = draw_baskets(seed, law, visitors=1500)
+        frame, visitors = draw_baskets(seed, law)
         table = thresholds(frame, shipping_rules(frame))
         first.append(table.threshold[0])
         for row in table[~table.is_now].itertuples():

@@ -14,7 +14,7 @@ from test_detect import orders as troubled_orders
 from test_detect import spend, stock, traffic
 
 from playbook.cli import main
-from playbook.detect.day import day_figures
+from playbook.detect.day import _judged, day_figures
 from playbook.detect.incidents import without_incidents
 from playbook.detect.panels import Panels
 from playbook.messages import speaking
@@ -141,3 +141,15 @@ def test_references_end_at_a_day_as_well_as_at_a_month():
     row = {"kind": "step_fails", "subject": "x", "starts_on": "2026-10-04", "ends_on": "2026-10-06"}
     hidden = without_incidents(days, pd.DataFrame([row]), before="2026-10-06")
     assert hidden.orders.isna().to_list() == [False] * 3 + [True] * 2 + [False] * 5
+
+
+@pytest.mark.parametrize(
+    "usual, now, flag",
+    [(0.0, 0.0, "usual"), (20.0, 20.0, "usual"), (20.0, 28.0, "unusual"), (20.0, 60.0, "better")],
+)
+def test_counts_are_no_steadier_than_poisson_s_and_zero_is_a_count(usual, now, flag):
+    counts = pd.Series(usual, pd.date_range("2026-06-01", periods=150))
+    counts.iloc[-1] = now
+    row = _judged(counts, counts, "new_customers")
+    assert row["flag"] == flag and row["usual"] == pytest.approx(usual)
+    assert row["usual_low"] >= 0
