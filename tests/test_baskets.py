@@ -11,7 +11,7 @@ from known_truth_baskets import TRIED, Law, draw_baskets, expected_margin
 from known_truth_launches import WORTHLESS, draw_launches, draw_vouchers
 
 from playbook.chapters.assortment_pricing.baskets import basket_bands, shipping_rules, thresholds
-from playbook.chapters.assortment_pricing.decisions import offer_decisions
+from playbook.chapters.assortment_pricing.decisions import offer_decisions, unjudged
 from playbook.chapters.assortment_pricing.launches import launches
 from playbook.chapters.assortment_pricing.vouchers import voucher_review
 from playbook.tables import empty
@@ -199,3 +199,10 @@ def test_a_launch_s_gap_to_its_siblings_is_at_stake_and_promised_to_nobody():
     ]
     table = decided(launches=rows)
     assert list(table.subject) == ["a"] and table.effect_kind[0] == "margin_at_stake"
+
+
+def test_a_product_is_decided_once_by_its_launch_or_by_its_first_visits():
+    verdicts = ["fix", "as siblings", "too few siblings", "scale"]
+    started = pd.DataFrame({"sku": list("abcd"), "verdict": verdicts})
+    fresh = pd.DataFrame({"sku": list("abcde"), "action": "fix page and price"})
+    assert list(unjudged(fresh, started).sku) == ["b", "c", "e"]

@@ -14,7 +14,7 @@ from playbook.decisions import decision_rows, propose
 from playbook.given import dated
 from playbook.messages import say
 
-__all__ = ["offer_decisions", "range_decisions"]
+__all__ = ["offer_decisions", "range_decisions", "unjudged"]
 
 #: rows of each kind
 MOST = 10
@@ -26,6 +26,8 @@ LEAD_DAYS, WITHIN_DAYS = 7, 30
 QUARTER_DAYS = 92
 #: the threshold to test where only one was ever in force, over it
 NEXT_STEP = 1.25
+#: verdicts on a launch from which something follows
+JUDGED = ("scale", "fix", "leave")
 #: chance of a loss from which an undecided promotion is not held again
 SURE = 0.8
 
@@ -155,7 +157,7 @@ def offer_decisions(
     rows = [_postage(zone, part, as_of, currency) for zone, part in tried.groupby("zone")]
     rows.append(_small(bands, as_of, currency))
     rows += [_voucher(row, as_of, currency) for row in codes.head(MOST).itertuples()]
-    for row in started[started.verdict.isin(["scale", "fix", "leave"])].head(MOST).itertuples():
+    for row in started[started.verdict.isin(JUDGED)].head(MOST).itertuples():
         effect = (row.effect, row.effect_low, row.effect_high)
         known = {"n": row.n_siblings, "share": row.rank_share, "currency": currency}
         known |= {"size": row.expected, "evidence_value": row.margin, **_days(as_of, 14, 56)}
@@ -163,6 +165,14 @@ def offer_decisions(
             propose(f"assortment_pricing.launch_{row.verdict}", row.sku, effect=effect, **known)
         )
     return decision_rows([row for row in rows if row])
+
+
+def unjudged(fresh: DataFrame, started: DataFrame) -> DataFrame:
+    """The new items that get no decision beside their siblings: what a launch has become says
+    more than its first visits.
+    """
+    told = started[started.verdict.isin(JUDGED)].head(MOST)
+    return fresh[~fresh.sku.isin(told.sku)]
 
 
 def _postage(zone: str, tried: DataFrame, as_of: dt.date, currency: str) -> dict[str, Any] | None:
