@@ -2,7 +2,7 @@
 came out.
 
 Exit status: 0 done, 1 refused or nothing published (with the reason), 2 wrong usage, 3
-published with a failed chapter.
+published with a failed chapter, 4 a day with something to act on.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ MonthOption = Annotated[
     str | None, typer.Option(help="YYYY-MM; the last complete month when left out")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+LangOption = Annotated[Lang, typer.Option(help="language of all that is said")]
 RunsOption = Annotated[Path, typer.Option(help="the folder that holds all months")]
 
 
@@ -222,6 +223,34 @@ def run(asked: RunOptions) -> None:
         print(hidden(_json({"runs": results}, indent=1)))
     statuses = {result["status"] for result in results}
     raise typer.Exit(1 if 1 in statuses else max(statuses, default=0))
+
+
+@app.command()
+def day(
+    store: StoreOption = None,
+    on: Annotated[
+        str | None, typer.Option(help="YYYY-MM-DD; the newest day that is known when left out")
+    ] = None,
+    to: Annotated[Path, typer.Option(help="where the page and the message go")] = Path("days"),
+    lang: LangOption = Lang.en,
+    as_json: JsonOption = False,
+) -> None:
+    """Yesterday and the week: one page and one message, in seconds; status 4 when there is
+    something to act on.
+
+    Example: playbook day --store stores/shop --on 2026-10-14
+    """
+    from playbook.runs.day import day_of, message, write_day
+
+    with _speaking(lang):
+        told = day_of(store or DEFAULT_STORE, on=on)
+        page, file = write_day(told, to)
+        answer = {"store": told.store, "day": told.on, "calls": told.calls}
+        answer |= {"sentences": told.sentences, "page": page, "message": file}
+        answer["figures"] = told.figures.astype(object).where(told.figures.notna(), None)
+        answer["figures"] = answer["figures"].to_dict("records")
+        _say(answer, as_json, f"{message(told)}\n\n{page}")
+    raise typer.Exit(4 * told.calls)
 
 
 @app.command("single-file")

@@ -1,133 +1,208 @@
-"""Pairs of items: the same rules as the book's and as another library's, whatever the
-basket looks like.
+"""Postage, vouchers and launches: by hand, and on shops whose truth is known (report seeds 0 to
+9; the methods were tried on seeds from 100 on).
 """
 
-import itertools
+import datetime as dt
 
 import numpy as np
 import pandas as pd
 import pytest
+from known_truth_baskets import TRIED, Law, draw_baskets, expected_margin
+from known_truth_launches import WORTHLESS, draw_launches, draw_vouchers
 
-from playbook.errors import PlaybookError
-from playbook.methods.baskets import pair_rules
+from playbook.chapters.assortment_pricing.baskets import basket_bands, shipping_rules, thresholds
+from playbook.chapters.assortment_pricing.decisions import offer_decisions, unjudged
+from playbook.chapters.assortment_pricing.launches import launches
+from playbook.chapters.assortment_pricing.vouchers import voucher_review
+from playbook.tables import empty
 
-
-def baskets(*held):
-    return pd.DataFrame(
-        [(n, item) for n, items in enumerate(held) for item in items], columns=["basket", "item"]
-    )
-
-
-def by_hand(lines, min_support):
-    """Count every pair of every basket, the slow way."""
-    sets = lines.dropna().groupby("basket")["item"].agg(set)
-    n, found = len(sets), []
-    single = {i: sum(i in s for s in sets) for i in set().union(*sets)}
-    for a, b in itertools.permutations(sorted(single), 2):
-        both = sum(a in s and b in s for s in sets)
-        if both and both / n >= min_support - 1e-12:
-            found.append(
-                (a, b, both, both / n, both / single[a], both / single[a] / (single[b] / n))
-            )
-    return pd.DataFrame(found, columns=["a", "b", "n", "support", "confidence", "pair_lift"])
+SEEDS = range(10)
+AS_OF = "2026-10-31"
 
 
-def test_support_confidence_and_lift_of_a_pair_counted_by_eye():
-    found = pair_rules(baskets("ab", "ab", "a", "bc"), min_support=0.5).set_index(["a", "b"])
-    assert found.index.tolist() == [("a", "b"), ("b", "a")]
-    assert found.loc[("a", "b"), ["n", "support", "confidence", "pair_lift"]].tolist() == [
-        2,
-        0.5,
-        2 / 3,
-        2 / 3 / 0.75,
-    ]
+def charged(threshold, week, *, n=40, odd=0):
+    """Baskets of 1 to n, every whole number once, the first `odd` free whatever they hold."""
+    basket = np.arange(1.0, n + 1)
+    shipping = np.where((basket >= threshold) | (np.arange(n) < odd), 0.0, 5.0)
+    about = {"zone": "DE", "week_on": pd.Timestamp("2026-01-05") + pd.Timedelta(weeks=week)}
+    return pd.DataFrame({"basket": basket, "shipping": shipping, "margin": 1.0, **about})
 
 
-def test_two_lines_of_one_item_are_one_basket():
-    assert pair_rules(baskets("aab", "ab"), min_support=0.5)["n"].tolist() == [2, 2]
+def test_the_threshold_in_force_is_read_from_what_was_charged():
+    frame = pd.concat([charged(20, week) for week in range(3)] + [charged(25, 3), charged(25, 4)])
+    rules = shipping_rules(frame)
+    assert list(rules.threshold) == [20.0, 25.0] and list(rules.n_weeks) == [3, 2]
+    assert [str(day) for day in rules.ends_on] == ["2026-01-25", "2026-02-08"]
+    assert (rules.fee == 5.0).all()
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_random_baskets_agree_with_counting_by_hand(seed):
-    rng = np.random.default_rng(seed)
-    lines = pd.DataFrame(
-        {"basket": rng.integers(0, 40, 200), "item": rng.choice(list("abcdefg"), 200)}
-    )
-    found = pair_rules(lines, min_support=0.1)
+def test_a_free_order_below_the_threshold_starts_no_rule():
+    rules = shipping_rules(pd.concat([charged(20, 0), charged(20, 1, odd=1), charged(20, 2)]))
+    assert list(rules.threshold) == [20.0] and rules.n_weeks[0] == 3
+
+
+def test_orders_that_follow_no_threshold_tell_no_rule():
+    frame = charged(20, 0).assign(shipping=[0.0, 5.0] * 20)
+    assert shipping_rules(frame).empty
+
+
+def test_a_shop_that_tried_one_threshold_learns_nothing_about_others():
+    frame, _visitors = draw_baskets(3, Law(0.7, 0.5), order=(59.0,), visitors=800)
+    table = thresholds(frame, shipping_rules(frame))
+    assert list(table.threshold) == [59.0] and table.is_now[0] and table.gain[0] == 0.0
+
+
+def test_bands_hold_every_order_of_the_year_once():
+    frame, _visitors = draw_baskets(2, Law(0.7, 0.5), visitors=200, weeks=8)
+    bands = basket_bands(frame)
+    assert bands.n.sum() == len(frame) and bands.margin.sum() == pytest.approx(frame.margin.sum())
+    assert (bands.basket_from.to_numpy()[1:] >= bands.basket_to.to_numpy()[:-1]).all()
+    # a basket of a few euros pays least for its parcel
+    assert bands.margin_order.idxmin() == 0 and bands.loss_share.idxmax() == 0
+
+
+@pytest.mark.parametrize("law", [Law(0.9, 0.1), Law(0.1, 0.5)], ids=["leave", "add"])
+def test_the_best_threshold_tried_comes_first_on_eight_shops_of_ten(law):
+    truth = {threshold: expected_margin(law, threshold) for threshold in TRIED}
+    best = max(truth, key=truth.get)
+    first, inside = [], []
+    for seed in SEEDS:
+        frame, visitors = draw_baskets(seed, law)
+        table = thresholds(frame, shipping_rules(frame))
+        first.append(table.threshold[0])
+        for row in table[~table.is_now].itertuples():
+            gain = (truth[row.threshold] - truth[TRIED[-1]]) * visitors * 52
+            inside.append(row.gain_low <= gain <= row.gain_high)
+    # four intervals in five hold the truth; two of a shop share the threshold in force
+    assert sum(t == best for t in first) >= 8
+    assert np.mean(inside) >= 0.6
+
+
+def test_the_worthless_voucher_comes_first_on_eight_shops_of_ten():
+    first, inside = [], []
+    for seed in SEEDS:
+        orders, treatments, truth = draw_vouchers(seed, people=3000)
+        table = voucher_review(orders, treatments, as_of=AS_OF)
+        first.append((table.coupon[0], table.verdict[0]))
+        known = table[table.won.notna()]
+        inside += [r.won_low <= truth[r.coupon] <= r.won_high for r in known.itertuples()]
+    assert sum(row == (WORTHLESS, "stop") for row in first) >= 8
+    assert np.mean(inside) >= 0.65
+
+
+def test_a_voucher_nobody_was_held_out_from_is_not_judged():
+    orders, treatments, _truth = draw_vouchers(1, people=1500)
+    table = voucher_review(orders, treatments, as_of=AS_OF).set_index("coupon")
+    assert table.verdict["WELCOME"] == "no hold-out" and np.isnan(table.won["WELCOME"])
+    alone = voucher_review(orders, None, as_of=AS_OF)
+    assert set(alone.verdict) == {"no hold-out"} and alone.discount.is_monotonic_decreasing
+
+
+def test_a_campaign_whose_days_are_not_over_says_nothing_yet():
+    orders, treatments, _truth = draw_vouchers(1, people=1500)
+    early = voucher_review(orders, treatments, as_of="2026-06-20")
+    assert set(early.verdict) == {"no hold-out"}
+
+
+def test_the_weak_launch_comes_first_on_eight_shops_of_ten():
+    first, inside = [], []
+    for seed in SEEDS:
+        days, products, truth = draw_launches(seed)
+        table = launches(days, products, as_of=AS_OF)
+        first.append((table.sku[0], table.verdict[0]))
+        inside += [r.low <= truth[r.sku] * r.middle <= r.high for r in table.itertuples()]
+    assert sum(row == ("new14", "leave") for row in first) >= 8
+    assert np.mean(inside) >= 0.65
+
+
+def test_a_launch_without_siblings_enough_is_not_judged():
+    days, products, _truth = draw_launches(0, siblings=4)
+    table = launches(days, products, as_of=AS_OF)
+    assert set(table.verdict) == {"too few siblings"} and table.effect.isna().all()
+
+
+def test_rows_in_another_order_give_the_same_launches_and_vouchers():
+    days, products, _truth = draw_launches(4)
+    mixed = days.sample(frac=1, random_state=1), products.sample(frac=1, random_state=2)
     pd.testing.assert_frame_equal(
-        found[["a", "b", "n", "support", "confidence", "pair_lift"]], by_hand(lines, 0.1)
+        launches(days, products, as_of=AS_OF), launches(*mixed, as_of=AS_OF)
     )
+    orders, treatments, _truth = draw_vouchers(4, people=800)
+    mixed = orders.sample(frac=1, random_state=1), treatments.sample(frac=1, random_state=2)
+    one, other = (voucher_review(*t, as_of=AS_OF) for t in ((orders, treatments), mixed))
+    pd.testing.assert_frame_equal(one, other)
 
 
-def test_a_pair_exactly_at_the_support_is_kept():
-    # .07 x 100 is 7.000000000000001 in binary
-    lines = baskets(*["ab"] * 7, *["c"] * 93)
-    assert pair_rules(lines, min_support=0.07)["n"].tolist() == [7, 7]
+# ---- what follows: decisions at their edges
+
+DAYS = {"as_of": dt.date(2026, 10, 31), "currency": "EUR"}
+TABLES = ("thresholds", "basket_bands", "vouchers", "launches")
 
 
-def test_row_order_changes_nothing():
-    rng = np.random.default_rng(1)
-    lines = pd.DataFrame(
-        {"basket": rng.integers(0, 50, 400), "item": rng.choice(list("abcdefgh"), 400)}
-    )
-    pd.testing.assert_frame_equal(
-        pair_rules(lines, min_support=0.05),
-        pair_rules(lines.sample(frac=1, random_state=3), min_support=0.05),
-    )
+def decided(**tables):
+    frames = [empty(f"assortment_pricing.{name}") for name in TABLES]
+    for name, rows in tables.items():
+        columns = frames[TABLES.index(name)].columns
+        frames[TABLES.index(name)] = pd.DataFrame(rows).reindex(columns=columns)
+    return offer_decisions(*frames, **DAYS)
 
 
-def test_a_basket_of_a_thousand_lines_is_one_basket():
-    wholesale = pd.DataFrame({"basket": "w", "item": [f"i{n:04d}" for n in range(1000)]})
-    retail = baskets(*[["i0001", "i0002"]] * 30).astype({"basket": str})
-    found = pair_rules(pd.concat([wholesale, retail]), min_support=0.001, min_n=2)
-    assert found[["a", "b", "n"]].values.tolist() == [
-        ["i0001", "i0002", 31],
-        ["i0002", "i0001", 31],
+def tried(threshold, gain, low, *, now=False):
+    money = {"gain": gain, "gain_low": low, "gain_high": 2 * gain - low}
+    return {"zone": "DE", "threshold": threshold, "is_now": now, "margin_week": 100.0} | money
+
+
+def test_a_threshold_moves_only_where_it_surely_earns_more():
+    now = tried(50.0, 0.0, 0.0, now=True)
+    row = decided(thresholds=[tried(60.0, 900.0, 1.0), now]).iloc[0]
+    assert (row.kind, row["size"]) == ("assortment_pricing.postage_move", 60.0)
+    assert (row.expected_effect, row.effect_low, row.effect_high) == (900.0, 1.0, 1799.0)
+    assert decided(thresholds=[tried(60.0, 900.0, -1.0), now]).empty
+    test = decided(thresholds=[now]).iloc[0]
+    assert test["size"] == round(50 * 1.25) and pd.isna(test.expected_effect)
+
+
+def test_small_baskets_are_named_as_far_as_their_bands_surely_lose():
+    def band(to, mean, high):
+        edge = {"margin_order": mean, "margin_order_high": high}
+        return edge | {
+            "basket_to": to,
+            "n": 10,
+            "margin": 10 * mean,
+            "low": -99.0,
+            "high": 10 * high,
+        }
+
+    rows = [band(10, -2, -1), band(20, -1, -0.1), band(30, -1, 0.1), band(40, -3, -2)]
+    row = decided(basket_bands=rows).iloc[0]
+    assert row["size"] == 20 and row.expected_effect == 30.0
+    assert (row.effect_low, row.effect_high) == (11.0, 198.0)
+    assert decided(basket_bands=rows[2:]).empty
+
+
+def test_a_voucher_that_surely_lost_is_stopped_and_one_without_a_hold_out_is_tested():
+    money = {"won": -50.0, "won_low": -80.0, "won_high": -20.0, "anyway_share": 0.9}
+    rows = [{"coupon": "A", "discount": 70.0, "verdict": "stop"} | money]
+    rows += [{"coupon": "B", "verdict": "not shown"}, {"coupon": "C", "verdict": "no hold-out"}]
+    table = decided(vouchers=rows)
+    assert list(table.subject) == ["A", "C"]
+    assert list(table.kind.str.rpartition("_")[2]) == ["stop", "test"]
+    first = table.iloc[0]
+    assert (first.expected_effect, first.effect_low, first.effect_high) == (50.0, 20.0, 80.0)
+
+
+def test_a_launch_s_gap_to_its_siblings_is_at_stake_and_promised_to_nobody():
+    rows = [
+        {"sku": name, "verdict": verdict, "effect": -5.0, "effect_low": -9.0, "effect_high": -1.0}
+        | {"n_siblings": 6, "rank_share": 0.1, "expected": 40.0}
+        for name, verdict in (("a", "leave"), ("b", "as siblings"), ("c", "too few siblings"))
     ]
+    table = decided(launches=rows)
+    assert list(table.subject) == ["a"] and table.effect_kind[0] == "margin_at_stake"
 
 
-def test_a_hundred_thousand_items_cost_what_the_frequent_ones_cost():
-    rng = np.random.default_rng(5)
-    rare = pd.DataFrame(
-        {"basket": rng.integers(0, 30_000, 150_000), "item": rng.integers(0, 100_000, 150_000)}
-    )
-    often = pd.DataFrame(
-        {"basket": np.repeat(np.arange(600), 2), "item": np.tile([100_001, 100_002], 600)}
-    )
-    found = pair_rules(pd.concat([rare, often]), min_support=0.01)
-    assert found[["a", "b"]].values.tolist() == [[100_001, 100_002], [100_002, 100_001]]
-
-
-def test_lines_without_a_basket_or_an_item_are_left_out():
-    lines = baskets("ab", "ab").astype({"basket": object})
-    lines.loc[len(lines)] = [None, "a"]
-    lines.loc[len(lines)] = [9, None]
-    assert pair_rules(lines, min_support=0.5)["n_baskets"].tolist() == [2, 2]
-
-
-def test_nothing_bought_gives_no_rules_and_a_wrong_support_is_refused():
-    assert pair_rules(baskets(), min_support=0.5).empty
-    for wrong in (0, 1.5):
-        with pytest.raises(PlaybookError, match="no share of baskets"):
-            pair_rules(baskets("ab"), min_support=wrong)
-
-
-def test_lift_of_few_baskets_has_a_low_lower_end():
-    found = pair_rules(
-        baskets("ab", *["cd"] * 50, *["c"] * 50, *["x"] * 99), min_support=0.001
-    ).set_index(["a", "b"])
-    assert found.loc[("a", "b"), "pair_lift"] == 200  # one basket of two hundred
-    assert found.loc[("a", "b"), "lift_low"] < found.loc[("a", "b"), "pair_lift"] / 4
-    assert found.loc[("d", "c"), "lift_low"] > 0.9 * found.loc[("d", "c"), "pair_lift"]
-
-
-def test_online_retail_has_its_rules(shared_data):
-    # 1,634 and 14,518 rules: mlxtend 0.25.0, fpgrowth of at most two items with association_rules, same lines;
-    # tests/benchmarks/bench_recommend.py compares every one of them.
-    raw = pd.read_parquet(
-        shared_data / "online-retail" / "online_retail.parquet",
-        columns=["InvoiceNo", "StockCode", "Quantity"],
-    )
-    lines = raw[raw["Quantity"] > 0].rename(columns={"InvoiceNo": "basket", "StockCode": "item"})
-    assert [len(pair_rules(lines, min_support=s)) for s in (0.01, 0.005)] == [1_634, 14_518]
-    assert lines.groupby("basket").size().max() == 1_114
+def test_a_product_is_decided_once_by_its_launch_or_by_its_first_visits():
+    verdicts = ["fix", "as siblings", "too few siblings", "scale"]
+    started = pd.DataFrame({"sku": list("abcd"), "verdict": verdicts})
+    fresh = pd.DataFrame({"sku": list("abcde"), "action": "fix page and price"})
+    assert list(unjudged(fresh, started).sku) == ["b", "c", "e"]

@@ -17,6 +17,7 @@ from playbook.runs import plan
 
 COMMANDS = [
     "run",
+    "day",
     "open",
     "decisions",
     "contract",

@@ -21,7 +21,16 @@ from playbook.store import Store
 from playbook.store.remembered import remembered
 from playbook.tables import empty, returns, schema
 
-__all__ = ["DETECTORS", "KINDS", "incidents", "lasting", "of_month", "told", "without_incidents"]
+__all__ = [
+    "DETECTORS",
+    "KINDS",
+    "found_in",
+    "incidents",
+    "lasting",
+    "of_month",
+    "told",
+    "without_incidents",
+]
 
 #: kind of incident -> what its money is, which columns of a day it falsifies, whether a
 #: person should act on it
@@ -80,12 +89,19 @@ def incidents(shop: Store, *, months: int = 13) -> DataFrame:
     """
 
     def make() -> dict[str, DataFrame]:
-        panels = Panels(shop, months=months)
-        rows = [row for detector in DETECTORS for row in detector(panels)]
-        return {"found": DataFrame(rows)}
+        return {"found": DataFrame(_rows(Panels(shop, months=months)))}
 
     found = remembered(shop, f"incidents-{months}", MAKING, make)["found"]
     return told(found.to_dict("records"))
+
+
+def found_in(panels: Panels) -> DataFrame:
+    """The incidents of the months that the panels judge, as `incidents` gives them."""
+    return told(_rows(panels))
+
+
+def _rows(panels: Panels) -> list[dict[str, Any]]:
+    return [row for detector in DETECTORS for row in detector(panels)]
 
 
 @returns("detect.incidents")
@@ -162,11 +178,11 @@ def lasting(table: DataFrame, *kinds: str, as_of: dt.date) -> DataFrame:
 def without_incidents(days: DataFrame, table: DataFrame, *, before: str) -> DataFrame:
     """The days (start_here.daily) with what an incident falsified missing: references are
     learnt from what is left. What was miscounted is missing on all days of the incident,
-    what was sold (SOLD) on those before the month `before`, which is held against them.
+    what was sold (SOLD) on those before the month or day `before`, which is held against them.
     """
     days = days.copy()
     day = pd.to_datetime(days.day_on)
-    is_past = day < pd.Timestamp(f"{before}-01")
+    is_past = day < pd.Timestamp(before)
     for row in table.itertuples():
         is_hit = day.between(pd.Timestamp(row.starts_on), pd.Timestamp(row.ends_on))
         hides = KINDS[row.kind].get("hides", []) if row.kind in KINDS else []

@@ -82,7 +82,8 @@ def _cuts(steps: DataFrame, step: str) -> Iterator[DataFrame]:
     yield steps.assign(cell="")
     cuts = [cut for cut in ("device", "channel") if steps[cut].nunique() > 1]
     for by in [[cut] for cut in cuts] + [cuts] * (len(cuts) > 1):
-        cells = steps.assign(cell=", " + steps[by].astype(str).agg(", ".join, axis=1))
+        first, *others = (steps[cut].astype(str) for cut in by)
+        cells = steps.assign(cell=", " + first.str.cat(others, sep=", "))
         share = cells.groupby("cell")[step].sum() / cells[step].sum()
         yield cells[cells.cell.map(share) >= LEAST_SHARE]
 

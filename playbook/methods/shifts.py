@@ -44,31 +44,23 @@ def shifts(
     """
     is_seen = np.isfinite(top) & np.isfinite(base)
     y, x = np.where(is_seen, top, 0.0), np.where(is_seen, base, 0.0)
-    found = [
-        _of_length(
-            y,
-            x,
-            length,
-            noise,
-        )
-        for length in lengths
-        if length < len(y)
-    ]
+    sums = {name: np.r_[0.0, np.cumsum(v)] for name, v in _moments(y, x).items()}
+    found = [_of_length(sums, length, noise) for length in lengths if length < len(y)]
     if not found:
         return DataFrame(columns=COLUMNS)
-    table = DataFrame(np.concatenate(found), columns=COLUMNS)
-    change = table.now / table.usual.where(table.usual > 0) - 1
-    is_far = np.abs(table.z) >= least_z
-    is_far &= (change.abs() >= least_change) | change.isna()
+    table = np.concatenate(found)
+    _start, _end, z, usual, now = table.T[:5]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = now / np.where(usual > 0, usual, np.nan) - 1
+        is_far = (np.abs(z) >= least_z) & ~(np.abs(change) < least_change)
     if side:
-        is_far &= np.sign(table.z) == side
-    return _apart(table[is_far])
+        is_far &= np.sign(z) == side
+    return _apart(DataFrame(table[is_far], columns=COLUMNS))
 
 
-def _of_length(y: ndarray, x: ndarray, length: int, noise: str) -> ndarray:
-    """Every stretch of one length with enough days before it."""
-    starts = np.arange(LEAST_BEFORE, len(y) - length + 1)
-    sums = {name: np.r_[0.0, np.cumsum(v)] for name, v in _moments(y, x).items()}
+def _of_length(sums: dict[str, ndarray], length: int, noise: str) -> ndarray:
+    """Every stretch of one length with enough days before it, from the days' running sums."""
+    starts = np.arange(LEAST_BEFORE, len(sums["y"]) - length)
     begins = np.maximum(starts - BEFORE, 0)
     past = {name: total[starts] - total[begins] for name, total in sums.items()}
     now = {name: sums[name][starts + length] - sums[name][starts] for name in ("y", "x")}

@@ -20,8 +20,12 @@ __all__ = [
     "Cell",
     "Shown",
     "cell_of",
+    "by_words",
     "decision_text",
+    "drill_table",
+    "incident_table",
     "metric_name",
+    "part_words",
     "plain_number",
     "table_of",
     "word",
@@ -238,3 +242,43 @@ def table_of(frame: pd.DataFrame, shown: Shown) -> dict[str, Any]:
         "columns": [{"label": heading(c), "is_number": is_number[c]} for c in kept],
         "left_out": f"+ {left:,}" if left > 0 else "",
     }
+
+
+INCIDENT = ["starts_on", "ends_on", "what_happened", "amount", "money_is", "to_check"]
+DRILLED = ["by", "part", "before", "after", "volume", "mix", "rate", "contribution"]
+
+
+def incident_table(incidents: pd.DataFrame) -> dict[str, Any]:
+    """Incidents (detect.incidents): when, what, what it cost, what to check."""
+    shown = incidents.assign(
+        money_is=[label("money_is", kind) for kind in incidents["money_is"]],
+        what_happened=incidents["what"],
+        to_check=incidents["check"],
+    )
+    title = word("incidents")
+    return table_of(shown[INCIDENT], Shown(title, is_cards=True))
+
+
+def drill_table(drilled: pd.DataFrame) -> dict[str, Any]:
+    """One figure by two dimensions, or by several pairs of them (measures.drill): its parts,
+    and what each changed.
+    """
+    metric = drilled["metric"].iloc[0]
+    by = " | ".join(by_words(pair) for pair in drilled["by"].unique())
+    unit = METRICS[metric].unit
+    units = dict.fromkeys(range(len(drilled)), unit)
+    drilled = drilled.assign(by=drilled["by"].map(by_words), part=drilled["part"].map(part_words))
+    known = [c for c in DRILLED if drilled[c].notna().any()]
+    name = f"{metric_name(metric)}: {by}"
+    about = Shown(name, name, units, rows=len(drilled), is_cards=True)
+    return table_of(drilled[known[1:] if drilled["by"].nunique() == 1 else known], about)
+
+
+def by_words(by: str) -> str:
+    """A pair of dimensions as people call them."""
+    return " × ".join(heading(name) for name in by.split(" × "))
+
+
+def part_words(part: str) -> str:
+    """The values of a part of two dimensions as people call them."""
+    return " · ".join(label("parts", value) for value in part.split(" · "))

@@ -19,7 +19,7 @@ from playbook.runs.cells import TEMPLATES, cell_of, decision_text, metric_name, 
 from playbook.runs.pack import Pack, latest_figures, open_decisions, ranked
 from playbook.runs.sentences import sentences
 
-__all__ = ["CHAT_LIMIT", "write_digest"]
+__all__ = ["CHAT_LIMIT", "chat_text", "write_digest"]
 
 FIGURES_TOLD, DECISIONS_TOLD = 8, 5
 CHAT_DECISIONS = 3
@@ -110,12 +110,17 @@ def _mail_page(told: dict[str, Any]) -> str:
 
 
 def _chat(told: dict[str, Any]) -> str:
-    """Bold title, the sentences, the first decisions; what is too long for a chat ends at
-    the last line that fits.
+    """Bold title, the sentences, the first decisions."""
+    decisions = [_line(one) for one in told["decisions"][:CHAT_DECISIONS]]
+    return chat_text(told["title"], told["sentences"], decisions, [told["page"]])
+
+
+def chat_text(title: str, sentences: list[str], points: list[str], end: list[str]) -> str:
+    """Bold title, sentences, points as a list, last lines, none of which a chat takes for
+    marks; what is too long for a chat ends at the last line that fits.
     """
-    lines = [f"**{_plain(told['title'])}**", *map(_plain, told["sentences"])]
-    lines += [f"- {_plain(_line(one))}" for one in told["decisions"][:CHAT_DECISIONS]]
-    lines.append(_plain(told["page"]))
+    lines = [f"**{_plain(title)}**", *map(_plain, sentences)]
+    lines += [*(f"- {_plain(point)}" for point in points), *map(_plain, end)]
     kept, size = [], 0
     for line in lines:
         size += len(line) + 1

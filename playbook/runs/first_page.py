@@ -24,6 +24,8 @@ from playbook.runs.cells import (
     Shown,
     cell_of,
     decision_text,
+    drill_table,
+    incident_table,
     metric_name,
     plain_number,
     table_of,
@@ -86,7 +88,6 @@ CARD = [
     "status",
     "owner_role",
 ]
-INCIDENT = ["starts_on", "ends_on", "what_happened", "amount", "money_is", "to_check"]
 DECISION = ["who", "what", "how much", "by when", "expected", "why", "chapter"]
 
 
@@ -167,7 +168,7 @@ def _sections(pack: Pack, decisions: DataFrame) -> Iterator[dict[str, Any]]:
             "headline",
             [_scorecard(pack)],
             figures=("sparkline_scorecard", "scorecard"),
-            folded=[*_whole_scorecard(pack), *_definitions(pack)],
+            folded=[*_whole_scorecard(pack), *_definitions(pack), *_drills(pack)],
         ),
         _section(
             pack,
@@ -235,14 +236,7 @@ def _incidents(pack: Pack) -> dict[str, Any] | None:
     here = of_month(table, pack.record["month"])
     if here.empty:
         return None
-    kinds = [label("money_is", kind) for kind in here["money_is"]]
-    shown = here.assign(
-        money_is=kinds,
-        what_happened=here["what"],
-        to_check=here["check"],
-    )
-    shown = shown[INCIDENT]
-    return table_of(shown, Shown(word("incidents"), is_cards=True))
+    return incident_table(here)
 
 
 def _asks(pack: Pack) -> dict[str, Any] | None:
@@ -336,6 +330,19 @@ def _definitions(pack: Pack) -> list[dict[str, Any]]:
     amounts = {METRICS[metric].name.lower(): amount for metric, amount in pairs}
     by_metric = dict(iter(here.groupby("metric")))
     return [_definition(METRICS[m], by_metric[m], amounts) for m in METRICS if m in by_metric]
+
+
+def _drills(pack: Pack) -> list[dict[str, Any]]:
+    """Each headline figure opens to its parts by every two dimensions, this month against
+    the one before.
+    """
+    cuts = pack.table(opening().notebook, "drill")
+    if cuts is None:
+        return []
+    return [
+        _folded(f"{metric_name(metric)} · {word('drill')}", drill_table(part)) | {"is_part": True}
+        for metric, part in cuts.groupby("metric", sort=False)
+    ]
 
 
 def _definition(metric: Any, rows: DataFrame, amounts: dict[str, float]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from playbook.messages import label, say
 from playbook.runs.cells import decision_text, metric_name, plain_number
 from playbook.runs.pack import Pack, latest_figures, open_decisions, ranked
 
-__all__ = ["ACTIONS_SHOWN", "sentences"]
+__all__ = ["ACTIONS_SHOWN", "incident_sentence", "sentences"]
 
 ACTIONS_SHOWN = 10
 DRIVERS_NAMED = 2
@@ -41,20 +41,23 @@ def _incidents(pack: Pack) -> list[str]:
     here = here[here.follows == ""] if len(here) else here
     if here.empty:
         return [say("runs.quiet_month", month=pack.record["month"])]
-    told = [_incident(pack, row) for row in here.head(INCIDENTS_NAMED).to_dict("records")]
+    told = [
+        incident_sentence(row, pack.record["currency"])
+        for row in here.head(INCIDENTS_NAMED).to_dict("records")
+    ]
     if len(here) > INCIDENTS_NAMED:
         told[-1] += say("runs.more_incidents", n=len(here) - INCIDENTS_NAMED)
     return told
 
 
-def _incident(pack: Pack, row: dict[str, Any]) -> str:
+def incident_sentence(row: dict[str, Any], currency: str) -> str:
     """What happened, when, what it cost, what to do."""
     days = str(row["starts_on"])
     if row["n_days"] > 1:
         days = say("runs.from_to", first=days, last=row["ends_on"])
     told = say("runs.incident", days=days, what=row["what"])
     if pd.notna(row["amount"]):
-        money = f"{plain_number(round(row['amount']))} {pack.record['currency']}"
+        money = f"{plain_number(round(row['amount']))} {currency}"
         told += say(
             "runs.incident_money",
             money=money,

@@ -59,7 +59,8 @@ RECIPES = Recipes(DERIVED, STEPS, lookback_days, shop_page)
 def open_store(
     where: str | os.PathLike = "demo", *, until: str | None = None, memory: str | None = None
 ) -> Store:
-    """Open a shop as of the end of a month (`2026-10`) or of a day (`2026-10-14`).
+    """Open a shop as of the end of a month (`2026-10`), of a day (`2026-10-14`) or of the
+    `newest` day that is known.
 
     `where` is `demo`, `cdnow`, a folder of contract tables (parquet or CSV), an address
     Ibis connects to, or `$NAME`, an environment variable that holds one. Without `until`

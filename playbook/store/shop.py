@@ -32,11 +32,22 @@ from playbook.store.cache import cache_folder, code_version, keep_on_server, pru
 from playbook.store.contract import TABLES
 from playbook.store.cutting import AsOf, masked, rows_by, typed
 
-__all__ = ["Delivery", "Recipes", "Store", "distinct_rows", "expression", "last_day", "one_if"]
+__all__ = [
+    "NEWEST",
+    "Delivery",
+    "Recipes",
+    "Store",
+    "distinct_rows",
+    "expression",
+    "last_day",
+    "one_if",
+]
 
 # orders so many years away from all others, and as small a share of them, are no log
 FAR_YEARS, FAR_SHARE = 2, 0.01
 VIEWS = itertools.count()  # two shops may share a connection
+# asks for the last day that is known
+NEWEST = "newest"
 COUNTED = ("paid", "shipped", "done", "refunded")
 MARGIN_PARTS = {
     "orders.payment_fee": "payment_fees",
@@ -365,6 +376,8 @@ class Store:
         first, last = self.observed_from, self.observed_to
         if until is None:
             return self._last_complete_month()
+        if until == NEWEST and last:
+            return last
         try:
             day = dt.date.fromisoformat(until) if len(until) == 10 else last_day(until)
         except ValueError:

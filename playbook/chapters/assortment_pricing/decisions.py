@@ -16,7 +16,7 @@ from playbook.given import dated
 from playbook.messages import say
 from playbook.outlook.ahead import WEEKS_OF_YEAR
 
-__all__ = ["range_decisions", "wrong_prices"]
+__all__ = ["offer_decisions", "range_decisions", "unjudged", "wrong_prices"]
 
 #: rows of each kind
 MOST = 10
@@ -28,6 +28,10 @@ LEAD_DAYS, WITHIN_DAYS = 7, 30
 REACH = 1.28
 #: days ahead within which a promotion has to be decided
 QUARTER_DAYS = 92
+#: the threshold to test where only one was ever in force, over it
+NEXT_STEP = 1.25
+#: verdicts on a launch from which something follows
+JUDGED = ("scale", "fix", "leave")
 #: chance of a loss from which an undecided promotion is not held again
 SURE = 0.8
 
@@ -212,3 +216,83 @@ def _comes(promo_id: str, coming: DataFrame | None) -> str:
     row = mine.iloc[0]
     words = {"day": f"{row.comes_on:%Y-%m-%d}", "n": row.n_days, "planned": row.n_planned}
     return say("assortment_pricing.comes_round", **words)
+
+
+@dated
+def offer_decisions(
+    tried: DataFrame,
+    bands: DataFrame,
+    codes: DataFrame,
+    started: DataFrame,
+    *,
+    as_of: dt.date,
+    currency: str,
+) -> DataFrame:
+    """Rows in the decision schema: in each zone the threshold that surely earns more than the
+    one in force, or a test where only one was ever tried; small baskets that surely lose;
+    vouchers that surely lost, and the dearest that nobody was held out from; launches to
+    scale, fix or leave.
+    """
+    rows = [_postage(zone, part, as_of, currency) for zone, part in tried.groupby("zone")]
+    rows.append(_small(bands, as_of, currency))
+    rows += [_voucher(row, as_of, currency) for row in codes.head(MOST).itertuples()]
+    for row in started[started.verdict.isin(JUDGED)].head(MOST).itertuples():
+        effect = (row.effect, row.effect_low, row.effect_high)
+        known = {"n": row.n_siblings, "share": row.rank_share, "currency": currency}
+        known |= {"size": row.expected, "evidence_value": row.margin, **_days(as_of, 14, 56)}
+        rows.append(
+            propose(f"assortment_pricing.launch_{row.verdict}", row.sku, effect=effect, **known)
+        )
+    return decision_rows([row for row in rows if row])
+
+
+def unjudged(fresh: DataFrame, started: DataFrame) -> DataFrame:
+    """The new items that get no decision beside their siblings: what a launch has become says
+    more than its first visits.
+    """
+    told = started[started.verdict.isin(JUDGED)].head(MOST)
+    return fresh[~fresh.sku.isin(told.sku)]
+
+
+def _postage(zone: str, tried: DataFrame, as_of: dt.date, currency: str) -> dict[str, Any] | None:
+    """The best threshold where it surely earns more than the one in force; a test half a step
+    above the only one there was.
+    """
+    subject = say("assortment_pricing.postage_of", zone=zone)
+    now = tried[tried.is_now].iloc[0]
+    known = {"currency": currency, "evidence_value": now.margin_week, **_days(as_of, 21, 70)}
+    known["threshold"] = now.threshold
+    if len(tried) == 1:
+        size = round(now.threshold * NEXT_STEP)
+        return propose("assortment_pricing.postage_test", subject, size=size, **known)
+    best = tried.loc[tried.gain.idxmax()]
+    if not best.gain_low > 0:
+        return None
+    effect = (best.gain, best.gain_low, best.gain_high)
+    known |= {"size": best.threshold, "effect": effect, "confidence": "medium"}
+    return propose("assortment_pricing.postage_move", subject, **known)
+
+
+def _small(bands: DataFrame, as_of: dt.date, currency: str) -> dict[str, Any] | None:
+    """The smallest baskets as far as each of their bands surely loses money."""
+    lost = bands[(bands.margin_order_high < 0).astype(int).cummin().astype(bool)]
+    if lost.empty:
+        return None
+    effect = (-lost.margin.sum(), -lost.high.sum(), -lost.low.sum())
+    known = {"n": int(lost.n.sum()), "size": lost.basket_to.max(), "effect": effect}
+    known |= {"currency": currency, "evidence_value": lost.margin.sum(), **_days(as_of, 21, 90)}
+    return propose(
+        "assortment_pricing.small_baskets", say("assortment_pricing.small_baskets"), **known
+    )
+
+
+def _voucher(row: Any, as_of: dt.date, currency: str) -> dict[str, Any] | None:
+    known = {"size": row.discount, "currency": currency, **_days(as_of, 14, 60)}
+    if row.verdict == "stop":
+        effect = tuple(sorted((-row.won_low, -row.won, -row.won_high)))
+        effect = (effect[1], effect[0], effect[2])
+        known |= {"effect": effect, "share": row.anyway_share, "evidence_value": row.anyway_share}
+        return propose("assortment_pricing.voucher_stop", row.coupon, **known)
+    if row.verdict == "no hold-out":
+        return propose("assortment_pricing.voucher_test", row.coupon, **known)
+    return None

@@ -9,6 +9,7 @@ earlier orders of its customers may lie before the log begins.
 
 from __future__ import annotations
 
+import itertools
 from datetime import date, timedelta
 
 import ibis
@@ -41,6 +42,7 @@ __all__ = [
     "due_for_nudge",
     "nudge_list",
     "first_basket",
+    "activation",
     "return_backtest",
     "backtest_evidence",
     "returning_next_month",
@@ -57,6 +59,8 @@ REFERENCE_COHORTS = 12
 POOLED_COHORTS = 6
 #: share of those due for a nudge who get none, to see what it brings
 NUDGE_HELD_OUT = 0.5
+#: level of the interval of customers short of the others' share
+ACTIVATION_LEVEL = 0.8
 #: months of the log that are not forecast, as too little lies before them
 FIRST_MONTHS = 3
 #: what every forecast of returning customers is, in the columns of a backtest
@@ -432,6 +436,37 @@ def first_basket(
         window_days=window_days,
         grouped_by=by,
     ).sort_values(["customers", "label"], ascending=[False, True], ignore_index=True)
+
+
+@returns("cohort_retention.activation")
+def activation(
+    first: Table,
+    customer_days: Table,
+    *,
+    as_of: date,
+    windows: tuple[int, ...] = (7, 30),
+    by: tuple[str, ...] = ("channel", "category"),
+    level: float = 0.95,
+) -> DataFrame:
+    """Second orders within the first days of a customer, by channel and by first product:
+    `first_basket` of each window, and how many customers a group lies short of the others'
+    share, with the ends of that difference (Newcombe). A cut the shop does not tell is left
+    out.
+    """
+    frames = []
+    for days, cut in itertools.product(windows, by):
+        groups = first_basket(
+            first, customer_days, as_of=as_of, by=cut, window_days=days, level=level
+        )
+        n, active = groups.customers, groups.returned
+        gap = share_difference(
+            active, n, active.sum() - active, n.sum() - n, level=ACTIVATION_LEVEL
+        )
+        ends = {"short": "difference", "short_low": "high", "short_high": "low"}
+        judged = n.where(groups.verdict != "too few")
+        frames.append(groups.assign(**{c: -gap[end] * judged for c, end in ends.items()}))
+    table = pd.concat(frames, ignore_index=True)
+    return table[schema("cohort_retention.activation").names]
 
 
 def _returns_by_group(

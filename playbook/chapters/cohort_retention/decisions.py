@@ -10,10 +10,12 @@ from pandas import DataFrame
 
 from playbook.decisions import decision_rows, propose
 
-__all__ = ["retention_decisions"]
+__all__ = ["activation_decisions", "retention_decisions"]
 
 #: cohorts looked at for an alarm
 NEWEST = 3
+#: groups slow to order again that become decisions, the most customers short first
+MOST_SLOW = 2
 
 
 def retention_decisions(
@@ -82,3 +84,18 @@ def _cohort_rows(same: DataFrame) -> list[dict]:
             )
         )
     return rows
+
+
+def activation_decisions(table: DataFrame, *, due_on: str, revisit_on: str) -> DataFrame:
+    """The groups of which fewest order again in the longest window, each sized in customers
+    short of the others' share. `table`: what `cohorts.activation` gives.
+    """
+    slow = table[(table.verdict == "returns less") & (table.window_days == table.window_days.max())]
+    rows = []
+    for group in slow.sort_values(["short", "label"], ascending=[False, True]).itertuples():
+        effect = (group.short, group.short_low, group.short_high)
+        known = {"label": group.label, "days": group.window_days, "effect": effect}
+        known |= {"size": float(group.customers), "evidence_value": group.share}
+        known["threshold"] = group.share - group.difference
+        rows.append(propose("cohort_retention.activation", "", **known))
+    return decision_rows(rows[:MOST_SLOW]).assign(due_on=due_on, revisit_on=revisit_on)

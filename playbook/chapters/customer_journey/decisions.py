@@ -16,7 +16,7 @@ from playbook.detect.incidents import lasting
 from playbook.given import dated
 from playbook.messages import say
 
-__all__ = ["aftersales_decisions", "journey_decisions", "open_questions"]
+__all__ = ["aftersales_decisions", "journey_decisions", "open_questions", "service_decisions"]
 
 MOST_LEAKS = 3  # leaks that become decisions, the dearest first
 STILL_ON_DAYS = 2  # a fault seen within so many days of the last one still goes on
@@ -89,6 +89,31 @@ def aftersales_decisions(
             known = {"size": float(row.n_returned), "effect": (row.above,)} | common
             known |= {"evidence_value": row.share, "threshold": row.others_share}
             rows.append(propose("customer_journey.carrier_returns", row.key, **known))
+    return decision_rows(rows)
+
+
+def service_decisions(
+    ways: DataFrame | None, policy: DataFrame | None, *, currency: str, due_on: str, revisit_on: str
+) -> DataFrame:
+    """Ways to pay that surely lose orders to the others, the dearest first; and a test of the
+    policy on returns that could be worth most. `ways`: payment_methods; `policy`:
+    return_policy; None where there is none.
+    """
+    common = {"due_on": due_on, "revisit_on": revisit_on, "currency": currency}
+    rows = []
+    if ways is not None:
+        for way in ways[ways.lost_low > 0].head(MOST_LEAKS).itertuples():
+            effect = (way.lost, way.lost_low, way.lost_high)
+            known = {"share": way.share, "others": way.others_share, "effect": effect} | common
+            known |= {"size": way.lost_orders, "evidence_value": way.share}
+            known["threshold"] = way.others_share
+            subject = f"{way.method}, {way.device}"
+            rows.append(propose("customer_journey.payment_fails", subject, **known))
+    if policy is not None and policy.most.max() > 0:
+        best = policy.loc[policy.most.idxmax()]
+        known = {"most": best.most, "size": best.n_returns, "evidence_value": best.most}
+        name = say(f"customer_journey.policy_{best.policy}")
+        rows.append(propose("customer_journey.policy_test", name, **known, **common))
     return decision_rows(rows)
 
 
