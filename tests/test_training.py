@@ -282,6 +282,7 @@ BY_HAND = {
         "cac_blended": t.spend.sum() / t.buyers.sum(),
     },
     "03.4": lambda t: set(t.channel[(t.sales > t.spend) & (t.margin < t.spend)]),
+    "03.6": lambda t: set(t.term[t.p_loses >= 0.95]),
     "04.2": month_three,
     "05.2": lambda t: t.revenue_per_customer.sum() / t.margin_per_customer.sum(),
     "05.4": first_month_paid_back,

@@ -34,6 +34,7 @@ OTHERS = (
     "products",
     "stock",
     "ad_spend",
+    "ad_terms",
     "traffic",
     "treatments",
     "events",
@@ -196,7 +197,7 @@ def _adapter(name: str) -> Adapter:
         gives=(name,),
         columns="\n".join(lines),
         shape=shape_of(name),
-        has_footers=name in ("ad_spend", "traffic"),
+        has_footers=name in ("ad_spend", "ad_terms", "traffic"),
     )
 
 
