@@ -30,7 +30,16 @@ WORTH = 0.4
 
 
 def worth(error=0.02, by="platform_value"):
-    names = ["channel", "claimed_by", "first_month", "last_month", "claimed", "margin", "worth", "worth_error"]
+    names = [
+        "channel",
+        "claimed_by",
+        "first_month",
+        "last_month",
+        "claimed",
+        "margin",
+        "worth",
+        "worth_error",
+    ]
     row = ("search", by, "2026-08", "2026-10", 100.0, 40.0, WORTH, error)
     return pd.DataFrame([row], columns=names)
 
@@ -310,3 +319,17 @@ def test_a_microsoft_report_is_read_with_its_period(tmp_path):
         "FROM '@ad_terms.parquet' GROUP BY 1",
     )
     assert found == [("microsoft_ads", 147, 72.3, 168.0, 30)]
+
+
+def test_words_are_in_the_shops_currency_and_under_its_own_names_of_channels(tmp_path):
+    """100 GBP at 1.2 are 120; both engines are `search` here, a day told stays a day."""
+    rates = "from_on,kind,value,scope\n2026-01-01,exchange_rate,1.2,GBP\n"
+    rules = "rule_no,pattern,channel\n1,google_ads,search\n"
+    (tmp_path / "cost_rates.csv").write_text(rates)
+    (tmp_path / "channels.csv").write_text(rules)
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "shop.yaml").write_text("currency: EUR\n")
+    files = [tmp_path / "cost_rates.csv", tmp_path / "channels.csv"]
+    load(*files, SAMPLES / "google_search_terms.csv", into=tmp_path / "s")
+    query = "SELECT channel, round(sum(spend)::DOUBLE, 3), min(n_days) FROM '@ad_terms.parquet' GROUP BY 1"
+    assert rows(tmp_path / "s", query) == [("search", round(1.2 * 819.12, 3), 30)]
