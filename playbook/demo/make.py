@@ -30,6 +30,7 @@ from playbook.demo.presets import COSTS, VERSION, Asked, Preset, plan
 from playbook.demo.records import Record
 from playbook.demo.search_words import ad_terms, word_truth
 from playbook.demo.simulate import Simulator
+from playbook.demo.stated import stated_truth
 from playbook.demo.world import ZONE, World, drawn
 from playbook.demo.writing import Clock, save, sort
 from playbook.errors import PlaybookError
@@ -280,6 +281,7 @@ def truth_makers(
         "suppliers": lambda: truth.supplier_truth(sim),
         "effects": lambda: truth.effect_truth(sim, chunks, until),
         "incidents": lambda: truth.incident_truth(sim),
+        "stated": stated_truth,
         "search_words": lambda: word_truth(sim.world, chunks),
     }
     goods = functools.cache(lambda: truth.sku_truth(sim, chunks, until))

@@ -44,6 +44,8 @@ OTHERS = (
     "experiments",
     "memberships",
     "market_series",
+    "price_answers",
+    "choice_tasks",
 )
 WORDS = {
     "channel",
