@@ -187,6 +187,17 @@ def test_fewer_than_thirty_people_say_nothing():
     assert item_shares(few).empty and level_worth(few).empty
 
 
+def test_a_task_that_was_skipped_or_answered_twice_is_left_out():
+    tasks = tasks_of(1)
+    is_first = (tasks.respondent_id == "P0000") & (tasks.task_no == 1)
+    none, both = (
+        tasks.assign(is_best=tasks.is_best.mask(is_first, said)) for said in (False, True)
+    )
+    without = tasks[~is_first]
+    pd.testing.assert_frame_equal(level_worth(none), level_worth(without))
+    pd.testing.assert_frame_equal(item_shares(both), item_shares(without))
+
+
 def test_an_offer_study_without_a_price_has_no_worth():
     offers = tasks_of(1).query("item.isna()").assign(price=20.0)
     assert level_worth(offers).empty

@@ -30,7 +30,6 @@ ANSWERS = ["too_cheap", "cheap", "expensive", "too_expensive"]
 FEWEST = 30
 #: resamples of the people behind the interval of a price
 DRAWS = 400
-NONE = "none"
 
 
 @returns("market_research.price_meter")
@@ -70,7 +69,7 @@ def item_shares(choice_tasks: Table) -> DataFrame:
     """
     rows = []
     tasks = _frame(choice_tasks, ["study", "respondent_id", "task_no", "option_no"])
-    for study, part in tasks[tasks["item"].notna()].groupby("study"):
+    for study, part in _answered(tasks[tasks["item"].notna()], ["is_best", "is_worst"]):
         items = sorted(part["item"].unique())
         n_people = part.respondent_id.nunique()
         if n_people < FEWEST or len(items) < 3:
@@ -105,8 +104,7 @@ def level_worth(choice_tasks: Table) -> DataFrame:
     """
     rows = []
     tasks = _frame(choice_tasks, ["study", "respondent_id", "task_no", "option_no"])
-    offers = tasks[tasks["item"].isna() & tasks.attributes.notna()]
-    for study, part in offers.groupby("study"):
+    for study, part in _answered(tasks[tasks["item"].isna()], ["is_best"]):
         n_people = part.respondent_id.nunique()
         if n_people < FEWEST or part.price.nunique() < 2:
             continue
@@ -126,12 +124,12 @@ def _fitted(
     """Names of the levels, the base of every attribute (the one told, else its first level by
     name) and the choice fit: the levels' coefficients, then buying none's, then the price's.
     """
-    said = [_levels(text) for text in part.attributes]
+    said = [_levels(text) for text in part.attributes.fillna("")]
     known = sorted({pair for one in said for pair in one.items()})
     base = {a: min(level for b, level in known if a == b) for a, _level in known} | bases
     names = [(a, level) for a, level in known if level != base[a]]
     columns = [[float(one.get(a) == level) for one in said] for a, level in names]
-    is_none = part.attributes.str.strip().str.casefold().eq(NONE).to_numpy(float)
+    is_none = part.attributes.isna().to_numpy(float)
     extra = [is_none] if is_none.any() else []
     price = part.price.astype(float).fillna(0.0).to_numpy()
     design = np.column_stack([*columns, *extra, price])
@@ -215,6 +213,14 @@ def _level_test(study: str, best: Series, currency: str) -> dict:
 
 def _frame(table: Table, order: list[str]) -> DataFrame:
     return expression(table).order_by(order).to_pandas()
+
+
+def _answered(tasks: DataFrame, asked: list[str]) -> Iterator[tuple[str, DataFrame]]:
+    """Study by study, the tasks answered with exactly one of each thing asked."""
+    keys = ["study", "respondent_id", "task_no"]
+    marks = tasks[asked].fillna(False).astype(int)
+    counts = marks.groupby([tasks[key] for key in keys]).transform("sum")
+    yield from tasks[(counts == 1).all(axis=1)].groupby("study")
 
 
 def _tasks(part: DataFrame) -> ndarray:
