@@ -106,7 +106,7 @@ def _offers(seed: int) -> DataFrame:
     price = np.array(law.prices, float)[below(k, "price", len(law.prices))]
     says = np.where(is_none, law.of_none, says + law.of_price * price)
     best = _chosen(says - np.log(exponential(k, "best")), n_shown)
-    shown = [None if none else text[2:] for none, text in zip(is_none, said, strict=True)]
+    shown = ["none" if none else text[2:] for none, text in zip(is_none, said, strict=True)]
     return _rows(law.study, who, task, option, best).assign(
         item=None, attributes=shown, price=np.where(is_none, np.nan, price), is_worst=np.nan
     )

@@ -6,6 +6,8 @@ choice among offers costs nothing. So nothing here sets a price; it says what to
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy import ndarray
 from pandas import DataFrame, Series
@@ -30,6 +32,8 @@ ANSWERS = ["too_cheap", "cheap", "expensive", "too_expensive"]
 FEWEST = 30
 #: resamples of the people behind the interval of a price
 DRAWS = 400
+#: what stands where an offer would, for taking none of them; a missing offer says the same
+NONE = "none"
 
 
 @returns("market_research.price_meter")
@@ -129,7 +133,7 @@ def _fitted(
     base = {a: min(level for b, level in known if a == b) for a, _level in known} | bases
     names = [(a, level) for a, level in known if level != base[a]]
     columns = [[float(one.get(a) == level) for one in said] for a, level in names]
-    is_none = part.attributes.isna().to_numpy(float)
+    is_none = part.attributes.fillna(NONE).str.strip().str.casefold().eq(NONE).to_numpy(float)
     extra = [is_none] if is_none.any() else []
     price = part.price.astype(float).fillna(0.0).to_numpy()
     design = np.column_stack([*columns, *extra, price])
