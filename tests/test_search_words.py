@@ -206,7 +206,7 @@ def test_the_row_to_exclude_says_what_is_saved_net_of_the_margin_that_goes():
     assert row["size"] == pytest.approx(-lost.spend)
     assert row.expected_effect == pytest.approx(-lost.net)
     assert row.effect_low < row.expected_effect < row.effect_high
-    assert "1 search word" in row.reason
+    assert "(1)" in row.reason
 
 
 # --- the demo shop's words --------------------------------------------------------------
