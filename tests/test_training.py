@@ -262,7 +262,7 @@ BY_HAND = {
         .sort_values("g")
         .category.iloc[-1]
     ),
-    "01.7": lambda t: set(t.level[t.money_low > 4]),
+    "01.7": lambda t: set(t.level[t.money_low > 5]),
     "02.2": lambda t: (t.actual / t.forecast >= 1.1).mean(),
     "02.3": lambda s: 1.15 * s["orders"] / s["sessions"],
     "02.4": lambda s: math.ceil(
