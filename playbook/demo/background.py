@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from playbook.demo.presets import add_months
 from playbook.demo.records import Record
+from playbook.demo.stated import stated_tables
 from playbook.demo.streams import below, exponential, key, normal, uniform
 from playbook.demo.world import CATEGORIES, CHANNELS, LAWS, REGIONS, World
 from playbook.demo.writing import Clock, pick, sort, texts
@@ -44,6 +45,7 @@ def background_tables(clock: Clock, *, has_orders: bool = True) -> dict[str, pa.
         "team": clock.rows("team", STATED.team),
         "business_models": clock.rows("business_models", list(_models())),
         "channels": _channels(clock),
+        **stated_tables(clock),
     }
     if has_orders:
         tables["tiers"] = _tiers(clock)

@@ -28,7 +28,9 @@ from playbook.demo.members import memberships
 from playbook.demo.orders import buying_tables
 from playbook.demo.presets import COSTS, VERSION, Asked, Preset, plan
 from playbook.demo.records import Record
+from playbook.demo.search_words import ad_terms, word_truth
 from playbook.demo.simulate import Simulator
+from playbook.demo.stated import stated_truth
 from playbook.demo.world import ZONE, World, drawn
 from playbook.demo.writing import Clock, save, sort
 from playbook.errors import PlaybookError
@@ -69,8 +71,9 @@ def month_tables(
     tables = buying_tables(sim, chunk, clock)
     tables["stock"] = stock_table(chunk, clock)
     tables["ad_spend"] = ad_spend(chunk, clock)
+    tables["ad_terms"] = ad_terms(chunk, clock)
     tables["traffic"] = traffic(chunk, clock)
-    for name in ("refunds", "reviews", "tickets", "ad_spend", "traffic"):
+    for name in ("refunds", "reviews", "tickets", "ad_spend", "ad_terms", "traffic"):
         tables[name] = sort(tables[name], name)
     return tables | (event_tables(sim, chunk, clock) if with_events else {})
 
@@ -278,6 +281,8 @@ def truth_makers(
         "suppliers": lambda: truth.supplier_truth(sim),
         "effects": lambda: truth.effect_truth(sim, chunks, until),
         "incidents": lambda: truth.incident_truth(sim),
+        "stated": stated_truth,
+        "search_words": lambda: word_truth(sim.world, chunks),
     }
     goods = functools.cache(lambda: truth.sku_truth(sim, chunks, until))
     for name in truth.GOODS:

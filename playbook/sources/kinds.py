@@ -25,6 +25,7 @@ MODULES = (
     "ads",
     "ga4",
     "search_and_mail",
+    "search_words",
     "woocommerce",
     "sheets",
 )

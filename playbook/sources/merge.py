@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 ORDER_TABLES = ("orders", "order_lines", "refunds", "entities", "ledger", "order_channels")
 BY_COLUMN = ("products", "stock", "customers")  # several exports fill different columns of one row
 RULED = ("ad_spend", "traffic")
+RENAMED = (*RULED, "ad_terms")  # channels read by the shop's own rules
+PAID = ("ad_spend", "ad_terms")  # money of an advertising account, in its currency
 RESTATED = 0.2  # platforms correct the spend of a day afterwards by less than this share
 PARTS = ("shipping", "tax", "tip", "duties", "gift_card")  # what a total holds beside goods
 MONEY = ("gross", "discount", *PARTS, "other_charges", "total", "payment_fee", "shipping_cost")
@@ -56,7 +58,7 @@ def rebuild(
     if touched & set(FEE_TABLES):
         touched |= set(ORDER_TABLES)
     if touched & {"channels", "cost_rates"}:
-        touched |= set(ORDER_TABLES) | {"ad_spend", "traffic"}
+        touched |= set(ORDER_TABLES) | set(RENAMED)
     _rates(con, parts, settings, out)
     for name in TABLES:
         if (
@@ -122,9 +124,9 @@ def _keyed(
         _refuse_two_accounts(con, columns)
     if len(mine) > 1:
         _keep_latest(con, name, columns, out)
-    if name == "ad_spend" and "currency" in columns:
-        _convert(con, out, ("spend", "platform_value"), columns)
-    if name in RULED and "channel" in columns:
+    if name in PAID and "currency" in columns:
+        _convert(con, name, out, columns)
+    if name in RENAMED and "channel" in columns:
         _rename_channels(con, name, parts, columns)
     out.rows[name] = write_table(con, name, "SELECT * FROM keyed", stage / f"{name}.parquet")
     cut = TABLES[name].cut
@@ -210,25 +212,29 @@ def _count_and_spend(con: object, columns: list[str]) -> tuple[int, Decimal | No
     return con.execute(f"SELECT count(*), {spend} FROM keyed").fetchone()
 
 
-def _convert(con: object, out: Rebuilt, money: tuple[str, ...], columns: list[str]) -> None:
+def _convert(con: object, name: str, out: Rebuilt, columns: list[str]) -> None:
     """Money in shop currency at the rate of the day; rows in a currency without a rate
     are left out and named.
     """
     shop = quoted(out.currency or "")
     rate = (
         f"CASE WHEN currency IS NULL OR upper(currency) = {shop} THEN 1.0 ELSE (SELECT arg_max(r.value, r.from_on) "
-        "FROM rates r WHERE r.currency = upper(k.currency) AND r.from_on <= k.day_on) END"
+        f"FROM rates r WHERE r.currency = upper(k.currency) AND r.from_on <= k.{TABLES[name].cut}) END"
     )
     con.execute(f"CREATE OR REPLACE TEMP TABLE keyed AS SELECT *, {rate} AS _rate FROM keyed k")
-    out.left_out["ad_spend"] = {}
+    out.left_out[name] = {}
     for currency, n, total in con.execute(
         "SELECT currency, count(*), CAST(sum(spend) AS VARCHAR) FROM keyed WHERE _rate IS NULL GROUP BY 1 ORDER BY 1"
     ).fetchall():
-        out.left_out["ad_spend"][currency] = total
+        out.left_out[name][currency] = total
         out.notes.append(
-            f"{n:,} rows of ad_spend in {currency} ({total} {currency}) are left out: cost_rates has no exchange_rate for it"
+            f"{n:,} rows of {name} in {currency} ({total} {currency}) are left out: cost_rates has no exchange_rate for it"
         )
-    swaps = ", ".join(f"CAST({m} * _rate AS DECIMAL(18,6)) AS {m}" for m in money if m in columns)
+    swaps = ", ".join(
+        f"CAST({m} * _rate AS DECIMAL(18,6)) AS {m}"
+        for m in ("spend", "platform_value")
+        if m in columns
+    )
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE keyed AS SELECT * EXCLUDE (_rate) REPLACE ({swaps}) FROM keyed WHERE _rate IS NOT NULL"
     )
@@ -245,7 +251,7 @@ def _rename_channels(con: object, name: str, parts: list[Part], columns: list[st
     key = list(TABLES[name].key)
     sums = "".join(
         f", CAST(sum({c}) AS {sql_type(name, c)}) AS {c}"
-        if TABLES[name].column(c).type in ("int", "dec", "num")
+        if TABLES[name].column(c).type in ("int", "dec", "num") and c != "n_days"
         else f", min({c}) AS {c}"
         for c in columns
         if c not in key and not c.startswith("_")
@@ -346,7 +352,7 @@ def _rates(con: object, parts: list[Part], settings: Mapping[str, object], out: 
     else the commonest one.
     """
     out.currency = str(settings["currency"]).upper() if settings.get("currency") else None
-    for table in ("orders", "ad_spend", "settled_lines", "fees"):
+    for table in ("orders", "ad_spend", "settled_lines", "fees", "ad_terms"):
         files = ", ".join(p.file(table) for p in parts if table in p.tables)
         if out.currency is None and files:
             found = con.execute(

@@ -34,6 +34,7 @@ OTHERS = (
     "products",
     "stock",
     "ad_spend",
+    "ad_terms",
     "traffic",
     "treatments",
     "events",
@@ -43,6 +44,8 @@ OTHERS = (
     "experiments",
     "memberships",
     "market_series",
+    "price_answers",
+    "choice_tasks",
 )
 WORDS = {
     "channel",
@@ -196,7 +199,7 @@ def _adapter(name: str) -> Adapter:
         gives=(name,),
         columns="\n".join(lines),
         shape=shape_of(name),
-        has_footers=name in ("ad_spend", "traffic"),
+        has_footers=name in ("ad_spend", "ad_terms", "traffic"),
     )
 
 

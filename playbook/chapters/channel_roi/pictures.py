@@ -30,9 +30,12 @@ __all__ = [
     "margin_steps_plot",
     "plan_plot",
     "response_plot",
+    "words_plot",
 ]
 
 TICKS = [0, 1, 2, 3, 5, 10, 20, 50]
+#: words shown from either end
+ENDS = 10
 #: rule of credit -> its mark and ink
 MARKS = {
     "first": ("o", "blue"),
@@ -136,6 +139,16 @@ def credit_plot(models: DataFrame) -> Axes:
         fontsize=9,
     )
     return _titled(ax, "credit")
+
+
+def words_plot(words: DataFrame, currency: str) -> Axes:
+    """The words that leave least and most, with their intervals; orange: to exclude."""
+    shown = words[words.verdict != "brand"]
+    shown = shown.iloc[[i for i in range(len(shown)) if i < ENDS or i >= len(shown) - ENDS]]
+    ax = bars_with_intervals(shown, "term", "net", low="low", high="high")
+    for bar, verdict in zip(ax.patches, shown.verdict, strict=True):
+        bar.set_color(PALETTE["orange" if verdict == "exclude" else "blue"])
+    return _titled(ax, "words", currency)
 
 
 def response_plot(curves: DataFrame, currency: str, basis: str) -> Axes:

@@ -24,6 +24,7 @@ __all__ = [
     "band_plot",
     "growth_plot",
     "growth_share_plot",
+    "item_shares_plot",
     "personas_plot",
     "season_plot",
     "size_plot",
@@ -113,6 +114,13 @@ def growth_plot(growth: DataFrame, *, by: str, ax: Axes | None = None) -> Axes:
         ax=ax,
     )
     return _worded(ax, "growth", by=by)
+
+
+def item_shares_plot(shares: DataFrame) -> Axes:
+    """What people would put first, study by study, with its interval."""
+    shown = shares.assign(label=shares["study"] + ": " + shares["item"]).head(15)
+    ax = bars_with_intervals(shown, "label", "share", low="low", high="high")
+    return _worded(ax, "item_shares")
 
 
 def _reach(frame: DataFrame, amount: str) -> np.ndarray:

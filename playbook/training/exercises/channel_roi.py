@@ -12,6 +12,7 @@ from ibis import _
 from pandas import DataFrame
 
 from playbook.chapters.channel_roi.channels import channel_months, channel_pnl
+from playbook.chapters.channel_roi.search_words import SURE, claim_worth, search_words
 from playbook.measures.ad_spend import read_extract
 from playbook.measures.sums import in_months, sums_by, total
 from playbook.store.shop import Store
@@ -214,6 +215,40 @@ def _is_best(shop: Store, answer: Any) -> bool:
     return _plan(shop, answer).gain.sum() >= 0.98 * best - rounded
 
 
+@cache
+def poor_words(shop: Store) -> DataFrame:
+    """Search words that brought little: term, clicks, spend and platform_orders a month, net,
+    p_loses; the most clicked ones without an order or with an expected loss.
+    """
+    if not shop.has("ad_terms"):
+        raise NotApplicable("training.no_search_words")
+    worth = claim_worth(_months(shop), read_extract(shop.ad_spend, as_of=shop.as_of))
+    words = search_words(shop.ad_terms, worth, brands=[shop.name], as_of=shop.as_of)
+    words = words[(words.verdict != "brand") & ((words.platform_orders == 0) | (words.net < 0))]
+    if not (words.p_loses >= SURE).any():
+        raise NotApplicable("training.no_search_words")
+    sure, others = words[words.p_loses >= SURE], words[words.p_loses < SURE]
+    table = pd.concat([sure.head(8), others.head(8)])
+    columns = ["term", "clicks", "spend", "platform_orders", "net", "p_loses"]
+    return table.sort_values(["clicks", "term"], ignore_index=True)[columns]
+
+
+def words_to_exclude(shop: Store) -> set[str]:
+    """Words that lose almost surely."""
+    table = poor_words(shop)
+    return set(table[table.p_loses >= SURE].term)
+
+
+def _without_order(shop: Store) -> set[str]:
+    table = poor_words(shop)
+    return set(table[table.platform_orders == 0].term)
+
+
+def _any_loss(shop: Store) -> set[str]:
+    table = poor_words(shop)
+    return set(table[table.net < 0].term)
+
+
 EXERCISES = bound(
     "channel_roi",
     {
@@ -262,6 +297,15 @@ EXERCISES = bound(
             },
             given=budget_table,
             accepts=_is_best,
+        ),
+        "03.6": Answers(
+            words_to_exclude,
+            slips={
+                "no order": _without_order,
+                "any loss": _any_loss,
+                "most clicks": lambda shop: set(poor_words(shop).nlargest(3, "spend").term),
+            },
+            given=poor_words,
         ),
     },
 )

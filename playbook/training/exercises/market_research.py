@@ -14,11 +14,14 @@ from pandas import DataFrame
 from playbook.chapters.market_research.market import concentration, price_mix, with_category
 from playbook.chapters.market_research.personas import personas
 from playbook.chapters.market_research.published_series import newest_vintage
+from playbook.chapters.market_research.stated import level_worth
 from playbook.measures.sums import sums_by, total
 from playbook.methods.seasonal_index import seasonal_index
 from playbook.store.shop import Store
 from playbook.training.exercise import Answers, NotApplicable, bound, either
 
+# what a level of an offer costs more a piece, as the prompt of 01.7 says
+EXTRA_COST = 5.0
 # a tiny new group, made up
 NOVELTIES = {
     "category": "novelties",
@@ -207,6 +210,29 @@ def _by_running(shop: Store) -> str:
     return (table.running / table.running_before.where(table.running_before > 0)).idxmax()
 
 
+@cache
+def offer_levels(shop: Store) -> DataFrame:
+    """The chapter's worth of levels in money: attribute, level, base, money, money_low,
+    money_high.
+    """
+    if not shop.has("choice_tasks"):
+        raise NotApplicable("training.no_choice_tasks")
+    table = level_worth(shop.choice_tasks).dropna(subset="money")
+    if not (table.money_low > EXTRA_COST).any():
+        raise NotApplicable("training.no_choice_tasks")
+    return table[["attribute", "level", "base", "money", "money_low", "money_high"]]
+
+
+def worth_their_cost(shop: Store) -> set[str]:
+    """Levels whose worth surely passes what they cost."""
+    return _levels_above(shop, "money_low")
+
+
+def _levels_above(shop: Store, column: str, least: float | None = None) -> set[str]:
+    table = offer_levels(shop)
+    return set(table[table[column] > (EXTRA_COST if least is None else least)].level)
+
+
 EXERCISES = bound(
     "market_research",
     {
@@ -252,6 +278,14 @@ EXERCISES = bound(
                 "largest": lambda shop: category_table(shop).set_index("category").revenue.idxmax(),
             },
             given=category_table,
+        ),
+        "01.7": Answers(
+            worth_their_cost,
+            slips={
+                "worth in the middle": lambda shop: _levels_above(shop, "money"),
+                "worth more than nothing": lambda shop: _levels_above(shop, "money_low", 0.0),
+            },
+            given=offer_levels,
         ),
     },
 )
