@@ -6,6 +6,7 @@ from zoo_rules import Month, decisions_lie_ahead, listed_rows_can_be_signed
 
 from playbook.chapters.registry import chapters, room_facts
 from playbook.decisions import Decision, is_settled
+from playbook.messages import label, read_yaml, speaking
 from playbook.runs.results import Results
 from playbook.tables import empty, frame_of
 
@@ -85,3 +86,14 @@ def test_evidence_that_is_missing_or_on_the_line_settles_nothing():
     rows = pd.DataFrame({"kind": ["customer_journey.ship"] * 3, "threshold": 0.0})
     rows["evidence_value"] = [0.0, None, -0.1]
     assert is_settled(rows).tolist() == [False, False, True]
+
+
+def test_every_action_of_every_kind_of_decision_has_its_word_in_chinese(root):
+    actions = {
+        kind["action"]
+        for path in sorted((root / "playbook" / "chapters").glob("*/chapter.yaml"))
+        for kind in (read_yaml(path).get("decisions") or {}).values()
+        if kind.get("action")
+    }
+    with speaking("zh"):
+        assert {action for action in actions if label("actions", action) == action} == set()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 from pandas import DataFrame
 
-from playbook.measures.metrics import METRICS
+from playbook.measures.metrics import METRICS, metric_called
 from playbook.messages import label, say
 from playbook.pictures import PALETTE, new_axes, waterfall
 
@@ -45,7 +45,9 @@ def scorecard_plot(headline: DataFrame, card: DataFrame, *, month: str, currency
     past = headline[headline.month <= month].sort_values("month")
     for ax, row in zip(grid.flat, card.itertuples(), strict=False):
         _metric_plot(ax, past[past.metric == row.metric], row)
-        ax.set_ylabel(currency if row.unit == "money" and currency else row.unit, fontsize=8)
+        ax.set_ylabel(
+            currency if row.unit == "money" and currency else label("words", row.unit), fontsize=8
+        )
     for ax in grid.flat[len(card) :]:
         ax.set_visible(False)
     figure.suptitle(
@@ -79,7 +81,7 @@ def _metric_plot(ax: Axes, months: DataFrame, row: NamedTuple) -> None:
         )
     title = PALETTE["ink"] if row.flag in ("usual", "within limits") else ink
     ax.set_title(
-        f"{row.name}\n{label('flags', row.flag)}",
+        f"{metric_called(row.metric)}\n{label('flags', row.flag)}",
         fontsize=8.5,
         color=title,
     )
@@ -89,15 +91,19 @@ def _metric_plot(ax: Axes, months: DataFrame, row: NamedTuple) -> None:
     ax.yaxis.get_major_locator().set_params(nbins=3)
 
 
+def _driver_name(driver: str) -> str:
+    if driver in METRICS:
+        return metric_called(driver).lower()
+    return label("words", driver).replace("_", " ")
+
+
 def drivers_plot(drivers: DataFrame, *, currency: str, ax: Axes | None = None) -> Axes:
     """From last month's net revenue to this month's, one step per driver."""
     ax = new_axes(ax, size=(8, max(2.2, 0.42 * (len(drivers) + 2) + 1.0)))
     if drivers.empty:
         ax.set(title=say("monthly_review.no_drivers"))
         return ax
-    names = [
-        METRICS[d].name.lower() if d in METRICS else d.replace("_", " ") for d in drivers.driver
-    ]
+    names = [_driver_name(driver) for driver in drivers.driver]
     ends = say("monthly_review.last_month"), say("monthly_review.this_month")
     steps = DataFrame(
         {
