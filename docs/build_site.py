@@ -8,6 +8,7 @@ Any warning of the builder stops it. Needs `pip install -e '.[docs]'`.
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,8 @@ def main(words: list[str]) -> int:
     modules = _reference_pages()
     print(f"{chapters} chapters, {modules} modules")
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
-    return subprocess.run(build, cwd=ROOT, check=False).returncode
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}  # the theme's notice of its successor
+    return subprocess.run(build, cwd=ROOT, env=quiet, check=False).returncode
 
 
 def _newest_month() -> Path:

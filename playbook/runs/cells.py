@@ -50,6 +50,8 @@ CODES = {
 }
 # names the shop gave: a category called "new" stays so; "(no category)" is ours
 FROM_SHOP = {"sku", "title", "category", "channel", "brand", "region", "tier", "supplier_id"}
+# a metric's name as the card tells it -> its id
+IDS = {metric.name: name for name, metric in METRICS.items()}
 STATES = ("status", "verdict", "dimension", "kind", "trend")
 
 
@@ -194,8 +196,11 @@ def _number(value: Any, column: str, unit: str) -> str:
 def _text_cell(text: str, column: str) -> Cell:
     if len(text) == 10 and text[4:5] == text[7:8] == "-":
         return Cell(text, text, "day")
+    if column == "name" and text in IDS:
+        return Cell(metric_called(IDS[text]), text)
     if column in ("metric", "driver", "kpi", "unit"):
-        return Cell(metric_name(text), text)
+        known = metric_name(text)
+        return Cell(label("words", text) if known == text else known, text)
     if column in CODES:
         known = label(CODES[column], text)
         return Cell(label("levels", text) if known == text else known, text)
