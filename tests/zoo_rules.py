@@ -41,6 +41,7 @@ SLACK = 1e-6
 #: columns of names that are the shop's own, whatever they look like
 NAMES = (("orders", "channel"), ("orders", "region"), ("products", "category"), ("products", "sku"))
 DAYS_APART = 0.1  # chapter 07 knows launches, chapter 10 does not
+SOME_RETURNS = 30  # lines given back from which it is no chance that a year has none of them
 TIER_STEP = 1.25  # the least step from one proposed threshold to the next
 #: what no person should have to read: an exponent, a missing value's code name, a float
 #: with every digit it has
@@ -143,6 +144,16 @@ def shares_in_range(month: Month) -> Iterator[str]:
             if out.any():
                 first = values[out].iloc[0]
                 yield f"{name}.{column}: {int(out.sum())} of {len(table)}, as {first:g}"
+
+
+def parts_are_within_the_whole(month: Month) -> Iterator[str]:
+    """The interval that stands beside a share ends within 0 and 1 as the share does."""
+    for name, table in month.tables.items():
+        if " share low high " in f" {' '.join(map(str, table))} ":
+            is_out = (_numbers(table["high"]) > 1 + SLACK) & _numbers(table["share"]).le(1)
+            is_out |= (_numbers(table["low"]) < -SLACK) & _numbers(table["share"]).ge(0)
+            if is_out.any():
+                yield f"{name}: {int(is_out.sum())} intervals of a share beyond 0 or 1"
 
 
 def no_infinite_number(month: Month) -> Iterator[str]:
@@ -307,6 +318,16 @@ def zero_is_observed(month: Month) -> Iterator[str]:
             told = told[told.amount.notna()]
             if len(told):
                 yield f"{told.metric.iloc[0]} is {told.amount.iloc[0]:g} without {name}"
+
+
+def returns_are_seen_alike(month: Month) -> Iterator[str]:
+    """What chapter 08 counts as given back by sku is not nil of every sku in chapter 10."""
+    booked, held = month.get("08/returns"), month.get("10/quality")
+    if booked.empty or held.empty:
+        return
+    n_back = booked[booked["view"] == "sku"].n_returned.sum()
+    if n_back >= SOME_RETURNS and not held.n_returned.sum():
+        yield f"10/quality: none returned of any sku, {n_back:.0f} in 08/returns"
 
 
 def _has_first_orders(month: Month, months: set[str]) -> bool:
@@ -502,6 +523,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     ends_in_order,
     intervals_hold_their_point,
     shares_in_range,
+    parts_are_within_the_whole,
     no_infinite_number,
     numbers_are_read,
     nobody_is_warned,
@@ -512,6 +534,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     vips_are_alive,
     horizon_has_its_errors,
     zero_is_observed,
+    returns_are_seen_alike,
     closed_day_is_no_stock_out,
     days_are_shop_days,
     a_step_matters,

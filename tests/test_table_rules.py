@@ -1,0 +1,26 @@
+"""Months whose tables contradict themselves or each other, and the rules that tell them."""
+
+import pandas as pd
+from zoo_rules import NOTHING, Month, parts_are_within_the_whole, returns_are_seen_alike
+
+
+def month_of(decisions=NOTHING, **tables):
+    """A month of these tables alone, named `c08_returns` for 08/returns."""
+    month = object.__new__(Month)
+    month.tables = {f"{name[1:3]}/{name[4:]}": table for name, table in tables.items()}
+    month.decisions, month.store, month.month = decisions, None, "2026-10"
+    return month
+
+
+def test_returns_booked_by_sku_are_not_nil_of_every_sku():
+    booked = pd.DataFrame({"view": ["sku"], "key": ["cup"], "n_returned": [40]})
+    nil = pd.DataFrame({"sku": ["cup"], "n_returned": [0.0]})
+    assert list(returns_are_seen_alike(month_of(c08_returns=booked, c10_quality=nil)))
+    seen = month_of(c08_returns=booked, c10_quality=nil.assign(n_returned=3.0))
+    assert not list(returns_are_seen_alike(seen))
+
+
+def test_no_interval_of_a_share_ends_above_the_whole():
+    back = pd.DataFrame({"share": [0.95], "low": [0.5], "high": [1.7]})
+    assert list(parts_are_within_the_whole(month_of(c08_returns=back)))
+    assert not list(parts_are_within_the_whole(month_of(c08_returns=back.assign(high=1.0))))
