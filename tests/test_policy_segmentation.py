@@ -145,9 +145,10 @@ def test_windows_are_quarters_of_91_days_that_do_not_overlap():
     assert past.amount_per_customer.tolist()[:2] == [6.0, 1.0]
 
 
-def acted(past, n=1000, share=0.3, segment="important value"):
+def acted(past, n=1000, share=0.3, segment="important value", spread=1.0):
     people = pd.DataFrame({"customer_id": range(n), "segment": segment})
-    returns = pd.DataFrame({"amount_per_customer": past}).assign(segment=segment, buyer_share=share)
+    returns = pd.DataFrame({"amount_per_customer": past, "amount_spread": spread})
+    returns = returns.assign(segment=segment, buyer_share=share)
     return segments.segment_actions(segments.RfmResult(people, None, 0, ""), returns).iloc[0]
 
 
@@ -158,13 +159,24 @@ def test_three_windows_are_needed_for_an_interval(n_windows, status):
 
 
 def test_the_interval_is_students_for_one_more_window_at_eighty_percent():
-    row = acted([1.0, 2.0, 3.0])
+    row = acted([9.0, 10.0, 11.0])
     reach = stats.t.ppf(0.9, 2) * 1.0 * np.sqrt(1 + 1 / 3)
-    assert (row.expected, row.low) == (
-        2000.0,
-        pytest.approx(1000 * (2 - reach)),
-    )
-    assert row.high == pytest.approx(1000 * (2 + reach))
+    assert (row.expected, row.low) == (10_000.0, pytest.approx(1000 * (10 - reach)))
+    assert row.high == pytest.approx(1000 * (10 + reach))
+
+
+def test_what_a_segment_brings_is_nothing_at_least():
+    assert acted([1.0, 2.0, 3.0]).low == 0.0
+    assert acted([-9.0, -2.0, -1.0]).low == -4000.0, "where refunds are more than purchases"
+
+
+def test_where_more_than_all_would_have_to_buy_the_holdout_is_read_by_what_they_spend():
+    """.95 cannot rise by a tenth; 2 (1.959964 + .841621)^2 (1 / .1)^2 = 1,569.8 per arm."""
+    row = acted([1.0], n=2000, share=0.95, spread=1.0)
+    assert (row.measure, row.holdout_share) == ("spend", 0.5)
+    assert row.detectable_lift == pytest.approx(0.1 * np.sqrt(1570 / 1000))
+    assert acted([1.0], n=2000, share=0.95, spread=6.0).holdout_share == 0.0
+    assert acted([1.0], n=2000, share=0.3, spread=1.0).measure == "buyers"
 
 
 def test_a_holdout_is_for_a_lift_of_a_tenth_and_fits_into_half_of_the_segment():

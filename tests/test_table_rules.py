@@ -1,7 +1,14 @@
 """Months whose tables contradict themselves or each other, and the rules that tell them."""
 
 import pandas as pd
-from zoo_rules import NOTHING, Month, parts_are_within_the_whole, returns_are_seen_alike
+from zoo_rules import (
+    NOTHING,
+    Month,
+    at_stake_is_not_less_than_nothing,
+    campaigns_can_succeed,
+    parts_are_within_the_whole,
+    returns_are_seen_alike,
+)
 
 
 def month_of(decisions=NOTHING, **tables):
@@ -24,3 +31,18 @@ def test_no_interval_of_a_share_ends_above_the_whole():
     back = pd.DataFrame({"share": [0.95], "low": [0.5], "high": [1.7]})
     assert list(parts_are_within_the_whole(month_of(c08_returns=back)))
     assert not list(parts_are_within_the_whole(month_of(c08_returns=back.assign(high=1.0))))
+
+
+def test_a_test_does_not_wait_for_more_buyers_than_customers():
+    asked = pd.DataFrame({"segment": ["rich"], "buyer_share": [0.91], "holdout_share": [0.0]})
+    asked = asked.assign(detectable_lift=float("nan"), measure="buyers")
+    assert list(campaigns_can_succeed(month_of(c06_actions=asked)))
+    by_spend = asked.assign(measure="spend", detectable_lift=0.6)
+    assert not list(campaigns_can_succeed(month_of(c06_actions=by_spend)))
+
+
+def test_no_range_at_stake_begins_below_nothing():
+    row = {"notebook": "06", "action": "wake", "subject": "all", "effect_kind": "margin_at_stake"}
+    rows = pd.DataFrame([row | {"expected_effect": 5.0, "effect_low": -1.0}])
+    assert list(at_stake_is_not_less_than_nothing(month_of(rows)))
+    assert not list(at_stake_is_not_less_than_nothing(month_of(rows.assign(effect_low=0.0))))

@@ -428,6 +428,28 @@ def tests_can_see(month: Month) -> Iterator[str]:
             yield f"{int(blind.sum())} hold-outs see no less than {worst:.0%}"
 
 
+def campaigns_can_succeed(month: Month) -> Iterator[str]:
+    """No test waits for a share of buyers above 1."""
+    table = month.get("06/actions")
+    if {"buyer_share", "detectable_lift"} <= set(table):
+        by_share = table.get("measure", pd.Series("buyers", table.index)) == "buyers"
+        is_impossible = table.buyer_share * (1 + table.detectable_lift.fillna(np.inf)) > 1
+        is_treated = (table.holdout_share < 1) & (table.buyer_share > 0)
+        wrong = table[by_share & is_treated & is_impossible]
+        if len(wrong):
+            yield f"06/actions: {', '.join(wrong.segment)} cannot buy so much more often"
+
+
+def at_stake_is_not_less_than_nothing(month: Month) -> Iterator[str]:
+    """What is at stake may be nothing, never less."""
+    rows = month.decisions
+    if {"effect_kind", "effect_low", "expected_effect"} <= set(rows):
+        rows = rows[rows.effect_kind.astype(str).str.endswith("_at_stake")]
+        wrong = rows[(_numbers(rows.effect_low) < 0) & ~(_numbers(rows.expected_effect) < 0)]
+        for row in wrong.head(1).itertuples():
+            yield f"{row.notebook}: {row.action} {row.subject} from {row.effect_low:,.0f}"
+
+
 def targets_reach_further(month: Month) -> Iterator[str]:
     """No proposed target asks for less than what the same page expects."""
     table = month.get("02/smart")
@@ -541,6 +563,8 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     reasons_are_of_their_row,
     days_of_stock_agree,
     tests_can_see,
+    campaigns_can_succeed,
+    at_stake_is_not_less_than_nothing,
     targets_reach_further,
     decisions_lie_ahead,
     listed_rows_can_be_signed,
