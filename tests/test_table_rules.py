@@ -8,6 +8,7 @@ from zoo_rules import (
     campaigns_can_succeed,
     parts_are_within_the_whole,
     returns_are_seen_alike,
+    tiers_are_a_scheme,
 )
 
 
@@ -46,3 +47,13 @@ def test_no_range_at_stake_begins_below_nothing():
     rows = pd.DataFrame([row | {"expected_effect": 5.0, "effect_low": -1.0}])
     assert list(at_stake_is_not_less_than_nothing(month_of(rows)))
     assert not list(at_stake_is_not_less_than_nothing(month_of(rows.assign(effect_low=0.0))))
+
+
+def test_tiers_are_no_scheme_with_more_gold_than_silver_or_members_of_no_tier():
+    tiers = pd.DataFrame({"scheme": "searched", "threshold": [1.0, 2.0], "n_judged": [60, 50]})
+    assert not list(tiers_are_a_scheme(month_of(c06_tiers=tiers)))
+    assert list(tiers_are_a_scheme(month_of(c06_tiers=tiers.assign(n_judged=[50, 60]))))
+    down = pd.DataFrame({"n_down": [9]})
+    assert list(tiers_are_a_scheme(month_of(c06_tiers=tiers, c06_downgrades=down)))
+    rows = pd.DataFrame({"action": ["set threshold"], "effect_kind": ["revenue_at_stake"]})
+    assert list(tiers_are_a_scheme(month_of(rows, c06_tiers=tiers)))

@@ -450,6 +450,24 @@ def at_stake_is_not_less_than_nothing(month: Month) -> Iterator[str]:
             yield f"{row.notebook}: {row.action} {row.subject} from {row.effect_low:,.0f}"
 
 
+def tiers_are_a_scheme(month: Month) -> Iterator[str]:
+    """Proposed tiers hold fewer members the dearer they are, are judged by margin, and
+    nobody loses a tier where there are none today.
+    """
+    tiers, down = month.get("06/tiers"), month.get("06/downgrades")
+    if "scheme" in tiers:
+        found = tiers[tiers.scheme == "searched"].sort_values("threshold")
+        if (found.n_judged.diff() > 0).any():
+            yield f"06/tiers: {found.n_judged.tolist()} members, the dearest tier last"
+        if len(down) and not (tiers.scheme == "today").any():
+            yield f"06/downgrades: {down.n_down.sum():.0f} lose tiers the shop does not have"
+    rows = month.decisions
+    if "effect_kind" in rows:
+        sold = (rows.action == "set threshold") & rows.effect_kind.str.startswith("revenue")
+        if sold.any():
+            yield f"{int(sold.sum())} thresholds set by revenue"
+
+
 def targets_reach_further(month: Month) -> Iterator[str]:
     """No proposed target asks for less than what the same page expects."""
     table = month.get("02/smart")
@@ -565,6 +583,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     tests_can_see,
     campaigns_can_succeed,
     at_stake_is_not_less_than_nothing,
+    tiers_are_a_scheme,
     targets_reach_further,
     decisions_lie_ahead,
     listed_rows_can_be_signed,
