@@ -518,7 +518,8 @@ def refusal(units, price, **knobs):
         ((30, 10.09), (30, 10.0), "all prices equal"),
         # one week of each price is the week of the move
         ((30, 12.0), (3, 14.0), "fewer than 3 regular prices"),
-        ((3, 12.0), (3, 14.0), "prices moved only in promotions"),
+        # no promotion is known of, so none is named
+        ((3, 12.0), (3, 14.0), "fewer than 3 regular prices"),
     ],
 )
 def test_an_elasticity_needs_three_prices_of_three_weeks_a_percent_apart(second, third, reason):

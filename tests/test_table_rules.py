@@ -7,6 +7,7 @@ from zoo_rules import (
     at_stake_is_not_less_than_nothing,
     campaigns_can_succeed,
     parts_are_within_the_whole,
+    reasons_name_what_is_known,
     returns_are_seen_alike,
     tiers_are_a_scheme,
 )
@@ -57,3 +58,12 @@ def test_tiers_are_no_scheme_with_more_gold_than_silver_or_members_of_no_tier():
     assert list(tiers_are_a_scheme(month_of(c06_tiers=tiers, c06_downgrades=down)))
     rows = pd.DataFrame({"action": ["set threshold"], "effect_kind": ["revenue_at_stake"]})
     assert list(tiers_are_a_scheme(month_of(rows, c06_tiers=tiers)))
+
+
+def test_no_reason_is_of_a_table_the_shop_does_not_have(tmp_path):
+    told = pd.DataFrame({"reason": ["prices moved only with stock-outs"]})
+    month = month_of(c10_elasticity=told)
+    month.store = tmp_path
+    assert list(reasons_name_what_is_known(month))
+    pd.DataFrame({"sku": ["cup"]}).to_csv(tmp_path / "stock.csv")
+    assert not list(reasons_name_what_is_known(month))

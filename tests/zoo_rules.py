@@ -468,6 +468,19 @@ def tiers_are_a_scheme(month: Month) -> Iterator[str]:
             yield f"{int(sold.sum())} thresholds set by revenue"
 
 
+def reasons_name_what_is_known(month: Month) -> Iterator[str]:
+    """No price is said to have moved with promotions or stock of a shop without such a
+    table.
+    """
+    table = month.get("10/elasticity")
+    if "reason" not in table or month.store is None:
+        return
+    for name, word in (("promotions", "promotions"), ("stock", "stock-outs")):
+        told = table.reason.isin([f"prices moved only in {word}", f"prices moved only with {word}"])
+        if told.any() and month.shop_table(name).empty:
+            yield f"10/elasticity: {int(told.sum())} reasons of {word} without such a table"
+
+
 def targets_reach_further(month: Month) -> Iterator[str]:
     """No proposed target asks for less than what the same page expects."""
     table = month.get("02/smart")
@@ -584,6 +597,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     campaigns_can_succeed,
     at_stake_is_not_less_than_nothing,
     tiers_are_a_scheme,
+    reasons_name_what_is_known,
     targets_reach_further,
     decisions_lie_ahead,
     listed_rows_can_be_signed,
