@@ -431,7 +431,13 @@ def test_a_sku_on_hold_or_delisted_gets_no_price_and_no_visits():
     moves = pd.DataFrame({"sku": ["kept", "held", "gone"], "action": "raise", "gain": 5.0})
     facts = {"plan": 10.0, "gain_low": 1.0, "gain_high": 9.0, "chance": 0.9, "elasticity": -1.0}
     moves = moves.assign(reason="", **facts)
-    held = {"n_returned": 3, "is_hold": True, "return_share": 0.4, "category_share": 0.1}
+    held = {
+        "n_returned": 3,
+        "is_hold": True,
+        "return_share": 0.4,
+        "category_share": 0.1,
+        "money_above": 2.0,
+    }
     quality = pd.DataFrame([{"sku": "held", **held}])
     tail = pd.DataFrame({"sku": ["gone"], "confidence": ["high"], "margin": [0.0]})
     tail = tail.assign(effect=1.0, effect_low=0.0, effect_high=2.0)

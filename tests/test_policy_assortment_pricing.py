@@ -31,6 +31,7 @@ from playbook.chapters.assortment_pricing.promotion_review import (
     promotion_review,
 )
 from playbook.decisions import is_settled
+from playbook.errors import PlaybookError
 from playbook.methods.elasticity import price_elasticity, price_response, regular_prices
 from playbook.methods.promotion import placebo_reach
 from playbook.tables import empty
@@ -213,6 +214,15 @@ def test_one_or_two_that_came_back_hold_nothing_where_the_others_return_none(n_b
     sold = sales(("a", 8, 100), ("b", 8, 100))
     found = quality_hold(sold, sold.assign(quantity=[n_back, 0]), as_of=AS_OF).set_index("sku")
     assert found.is_hold.to_dict() == {"a": is_hold, "b": False}
+
+
+@pytest.mark.parametrize("column", ["order_id", "sku"])
+def test_returns_that_do_not_name_their_order_and_sku_are_not_taken_for_none(column):
+    sold = sales(("a", 8, 100), ("b", 8, 100), ("a", 8, 101), ("b", 8, 101), ("b", 8, 102))
+    back = sold.astype({"order_id": object})
+    back.loc[0, column] = None
+    with pytest.raises(PlaybookError, match="4 of 5 returns name their order"):
+        quality_hold(sold, back, as_of=AS_OF)
 
 
 def test_money_beyond_the_categorys_share_is_what_came_back_too_often_at_the_price_paid():
@@ -508,7 +518,8 @@ def refusal(units, price, **knobs):
         ((30, 10.09), (30, 10.0), "all prices equal"),
         # one week of each price is the week of the move
         ((30, 12.0), (3, 14.0), "fewer than 3 regular prices"),
-        ((3, 12.0), (3, 14.0), "prices moved only in promotions"),
+        # no promotion is known of, so none is named
+        ((3, 12.0), (3, 14.0), "fewer than 3 regular prices"),
     ],
 )
 def test_an_elasticity_needs_three_prices_of_three_weeks_a_percent_apart(second, third, reason):

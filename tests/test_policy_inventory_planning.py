@@ -13,6 +13,7 @@ from scipy.stats import norm
 from playbook.chapters.inventory_planning.decisions import Terms, stock_decisions
 from playbook.chapters.inventory_planning.forecast import (
     _with_champion,
+    against_naive,
     demand_backtest,
     predictions,
     sku_weeks,
@@ -935,3 +936,9 @@ def test_days_of_stock_are_what_is_held_and_on_order_at_the_next_120_days_demand
     weeks[:, 20:] = 0
     late = replace(law, season=weeks, next_week=0)
     assert days_of_stock(goods, late) == pytest.approx([60.0, 60.0]), "eighteen weeks are read"
+
+
+@pytest.mark.parametrize(("naive", "is_told"), [(0.54, True), (0.57, False)])
+def test_a_forecast_that_naive_beats_says_so(naive, is_told):
+    scores = pd.DataFrame({"class": "all", "model": ["naive", "playbook"], "wape": [naive, 0.57]})
+    assert ("naive erred less" in against_naive(scores)) == is_told

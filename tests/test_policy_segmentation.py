@@ -145,9 +145,10 @@ def test_windows_are_quarters_of_91_days_that_do_not_overlap():
     assert past.amount_per_customer.tolist()[:2] == [6.0, 1.0]
 
 
-def acted(past, n=1000, share=0.3, segment="important value"):
+def acted(past, n=1000, share=0.3, segment="important value", spread=1.0):
     people = pd.DataFrame({"customer_id": range(n), "segment": segment})
-    returns = pd.DataFrame({"amount_per_customer": past}).assign(segment=segment, buyer_share=share)
+    returns = pd.DataFrame({"amount_per_customer": past, "amount_spread": spread})
+    returns = returns.assign(segment=segment, buyer_share=share)
     return segments.segment_actions(segments.RfmResult(people, None, 0, ""), returns).iloc[0]
 
 
@@ -158,13 +159,24 @@ def test_three_windows_are_needed_for_an_interval(n_windows, status):
 
 
 def test_the_interval_is_students_for_one_more_window_at_eighty_percent():
-    row = acted([1.0, 2.0, 3.0])
+    row = acted([9.0, 10.0, 11.0])
     reach = stats.t.ppf(0.9, 2) * 1.0 * np.sqrt(1 + 1 / 3)
-    assert (row.expected, row.low) == (
-        2000.0,
-        pytest.approx(1000 * (2 - reach)),
-    )
-    assert row.high == pytest.approx(1000 * (2 + reach))
+    assert (row.expected, row.low) == (10_000.0, pytest.approx(1000 * (10 - reach)))
+    assert row.high == pytest.approx(1000 * (10 + reach))
+
+
+def test_what_a_segment_brings_is_nothing_at_least():
+    assert acted([1.0, 2.0, 3.0]).low == 0.0
+    assert acted([-9.0, -2.0, -1.0]).low == -4000.0, "where refunds are more than purchases"
+
+
+def test_where_more_than_all_would_have_to_buy_the_holdout_is_read_by_what_they_spend():
+    """.95 cannot rise by a tenth; 2 (1.959964 + .841621)^2 (1 / .1)^2 = 1,569.8 per arm."""
+    row = acted([1.0], n=2000, share=0.95, spread=1.0)
+    assert (row.measure, row.holdout_share) == ("spend", 0.5)
+    assert row.detectable_lift == pytest.approx(0.1 * np.sqrt(1570 / 1000))
+    assert acted([1.0], n=2000, share=0.95, spread=9.0).holdout_share == 0.0
+    assert acted([1.0], n=2000, share=0.3, spread=1.0).measure == "buyers"
 
 
 def test_a_holdout_is_for_a_lift_of_a_tenth_and_fits_into_half_of_the_segment():
@@ -307,6 +319,34 @@ def test_a_tier_starts_a_quarter_above_the_one_before(lower, is_a_step):
         return
     with pytest.raises(PlaybookError, match="no set of 2 thresholds"):
         membership.search_tiers(amounts, benefits)
+
+
+def test_no_tier_holds_more_members_than_the_one_below_it():
+    """Of 60 at 800 and 90 at 1,000 a set of two lines would have more gold than silver."""
+    spent = np.r_[np.full(450, 10.0), np.full(60, 800.0), np.full(90, 1000.0)]
+    benefits = pd.concat([gold().assign(tier=t) for t in ("silver", "gold")], ignore_index=True)
+    benefits = benefits.drop(columns="threshold")
+    with pytest.raises(PlaybookError, match="no set of 2 thresholds"):
+        membership.search_tiers(amounts_of(spent, 100.0), benefits)
+    even = np.r_[np.full(450, 10.0), np.full(90, 800.0), np.full(60, 1000.0)]
+    found = membership.search_tiers(amounts_of(even, 100.0), benefits)
+    assert found.n_judged.tolist() == [90, 60]
+
+
+def test_thresholds_are_not_judged_by_revenue_and_nobody_is_downgraded_without_tiers():
+    rng = np.random.default_rng(0)
+    amounts = amounts_of(rng.gamma(2, 50, 400), 20.0)
+    asked = {"benefit_costs": "gold 1 0.5", "uplift": 0.1, "as_of": AS_OF}
+    by_margin = membership.design_tiers(amounts, **asked)
+    assert set(by_margin.table.scheme) == {"searched"}
+    assert membership.held_tiers(by_margin.table).empty
+    by_revenue = membership.design_tiers(amounts, **asked, basis="revenue")
+    assert by_revenue.table.empty and "costs" in by_revenue.caveat
+    own = gold().assign(from_on=pd.Timestamp("2024-01-01"), point_value=0.01)
+    today = membership.design_tiers(amounts, own, **asked, basis="revenue").table
+    assert today.tier_net.isna().all() and today.n_judged.notna().all()
+    kept = membership.downgrade_rule(amounts, membership.held_tiers(today))
+    assert kept["rule"].isna().all()
 
 
 @pytest.mark.parametrize(("amount", "printed"), [(1234.0, 1200.0), (1251.0, 1300.0), (0.0, 0.0)])
@@ -452,7 +492,7 @@ def test_a_campaign_is_seen_where_the_share_may_reach(lift, threshold):
         high=6.0,
         holdout_n=np.nan,
     )
-    actions = actions.assign(holdout_share=0.5, detectable_lift=lift)
+    actions = actions.assign(holdout_share=0.5, detectable_lift=lift, measure="buyers")
     tiers = pd.DataFrame(columns=["scheme", "threshold", "tier_net", "net_checked", "benefit_cost"])
     about = {
         "currency": "EUR",
@@ -467,7 +507,7 @@ def test_a_campaign_is_seen_where_the_share_may_reach(lift, threshold):
         "low",
         "revenue_at_stake",
     )
-    assert row.reason == "101 customers, 50% held out"
+    assert row.reason == "101 customers, 50% held out, read by the share who buy"
 
 
 @pytest.mark.parametrize(
@@ -478,7 +518,7 @@ def test_what_was_tried_is_read_before_it_is_proposed_again(verdict, kind, is_id
     """Two of ten were held out; 80 of the 100 get it again, at what one of them brought."""
     actions = pd.DataFrame({"segment": ["s"], "action": "wake", "n_customers": 100})
     actions = actions.assign(buyer_share=0.1, expected=1.0, low=1.0, high=1.0, holdout_n=40.0)
-    actions = actions.assign(holdout_share=0.5, detectable_lift=0.1)
+    actions = actions.assign(holdout_share=0.5, detectable_lift=0.1, measure="buyers")
     read = pd.DataFrame({"segment": ["s"], "treatment_id": "t", "verdict": verdict, "net": 2.0})
     read = read.assign(low=1.0, high=3.0, n_holdout=2, n_treated=8)
     tiers = pd.DataFrame(columns=["scheme", "threshold", "tier_net", "net_checked", "benefit_cost"])

@@ -136,7 +136,7 @@ def one_segment(n_customers, buyer_share):
     people = pd.DataFrame({"customer_id": range(n_customers), "segment": "important value"})
     past = pd.DataFrame(
         {"segment": "important value", "buyer_share": buyer_share, "amount_per_customer": [1, 2, 3]}
-    )
+    ).assign(amount_spread=1.0)
     return segment_actions(RfmResult(people, None, 0, ""), past, lift=0.10).iloc[0]
 
 
@@ -307,6 +307,7 @@ def decided(tiers, owed=None):
             "holdout_n": 40.0,
             "holdout_share": 0.4,
             "detectable_lift": 0.1,
+            "measure": "buyers",
         }
     )
     return segment_decisions(actions, tiers, owed, **about)

@@ -41,6 +41,7 @@ SLACK = 1e-6
 #: columns of names that are the shop's own, whatever they look like
 NAMES = (("orders", "channel"), ("orders", "region"), ("products", "category"), ("products", "sku"))
 DAYS_APART = 0.1  # chapter 07 knows launches, chapter 10 does not
+SOME_RETURNS = 30  # lines given back from which it is no chance that a year has none of them
 TIER_STEP = 1.25  # the least step from one proposed threshold to the next
 #: what no person should have to read: an exponent, a missing value's code name, a float
 #: with every digit it has
@@ -143,6 +144,16 @@ def shares_in_range(month: Month) -> Iterator[str]:
             if out.any():
                 first = values[out].iloc[0]
                 yield f"{name}.{column}: {int(out.sum())} of {len(table)}, as {first:g}"
+
+
+def parts_are_within_the_whole(month: Month) -> Iterator[str]:
+    """The interval that stands beside a share ends within 0 and 1 as the share does."""
+    for name, table in month.tables.items():
+        if " share low high " in f" {' '.join(map(str, table))} ":
+            is_out = (_numbers(table["high"]) > 1 + SLACK) & _numbers(table["share"]).le(1)
+            is_out |= (_numbers(table["low"]) < -SLACK) & _numbers(table["share"]).ge(0)
+            if is_out.any():
+                yield f"{name}: {int(is_out.sum())} intervals of a share beyond 0 or 1"
 
 
 def no_infinite_number(month: Month) -> Iterator[str]:
@@ -309,6 +320,16 @@ def zero_is_observed(month: Month) -> Iterator[str]:
                 yield f"{told.metric.iloc[0]} is {told.amount.iloc[0]:g} without {name}"
 
 
+def returns_are_seen_alike(month: Month) -> Iterator[str]:
+    """What chapter 08 counts as given back by sku is not nil of every sku in chapter 10."""
+    booked, held = month.get("08/returns"), month.get("10/quality")
+    if booked.empty or held.empty:
+        return
+    n_back = booked[booked["view"] == "sku"].n_returned.sum()
+    if n_back >= SOME_RETURNS and not held.n_returned.sum():
+        yield f"10/quality: none returned of any sku, {n_back:.0f} in 08/returns"
+
+
 def _has_first_orders(month: Month, months: set[str]) -> bool:
     """Whether a customer's first order of the log lies in one of these months; taken for
     true where the store is not at hand.
@@ -407,6 +428,59 @@ def tests_can_see(month: Month) -> Iterator[str]:
             yield f"{int(blind.sum())} hold-outs see no less than {worst:.0%}"
 
 
+def campaigns_can_succeed(month: Month) -> Iterator[str]:
+    """No test waits for a share of buyers above 1."""
+    table = month.get("06/actions")
+    if {"buyer_share", "detectable_lift"} <= set(table):
+        by_share = table.get("measure", pd.Series("buyers", table.index)) == "buyers"
+        is_impossible = table.buyer_share * (1 + table.detectable_lift.fillna(np.inf)) > 1
+        is_treated = (table.holdout_share < 1) & (table.buyer_share > 0)
+        wrong = table[by_share & is_treated & is_impossible]
+        if len(wrong):
+            yield f"06/actions: {', '.join(wrong.segment)} cannot buy so much more often"
+
+
+def at_stake_is_not_less_than_nothing(month: Month) -> Iterator[str]:
+    """What is at stake may be nothing, never less."""
+    rows = month.decisions
+    if {"effect_kind", "effect_low", "expected_effect"} <= set(rows):
+        rows = rows[rows.effect_kind.astype(str).str.endswith("_at_stake")]
+        wrong = rows[(_numbers(rows.effect_low) < 0) & ~(_numbers(rows.expected_effect) < 0)]
+        for row in wrong.head(1).itertuples():
+            yield f"{row.notebook}: {row.action} {row.subject} from {row.effect_low:,.0f}"
+
+
+def tiers_are_a_scheme(month: Month) -> Iterator[str]:
+    """Proposed tiers hold fewer members the dearer they are, are judged by margin, and
+    nobody loses a tier where there are none today.
+    """
+    tiers, down = month.get("06/tiers"), month.get("06/downgrades")
+    if "scheme" in tiers:
+        found = tiers[tiers.scheme == "searched"].sort_values("threshold")
+        if (found.n_judged.diff() > 0).any():
+            yield f"06/tiers: {found.n_judged.tolist()} members, the dearest tier last"
+        if len(down) and not (tiers.scheme == "today").any():
+            yield f"06/downgrades: {down.n_down.sum():.0f} lose tiers the shop does not have"
+    rows = month.decisions
+    if "effect_kind" in rows:
+        sold = (rows.action == "set threshold") & rows.effect_kind.str.startswith("revenue")
+        if sold.any():
+            yield f"{int(sold.sum())} thresholds set by revenue"
+
+
+def reasons_name_what_is_known(month: Month) -> Iterator[str]:
+    """No price is said to have moved with promotions or stock of a shop without such a
+    table.
+    """
+    table = month.get("10/elasticity")
+    if "reason" not in table or month.store is None:
+        return
+    for name, word in (("promotions", "promotions"), ("stock", "stock-outs")):
+        told = table.reason.isin([f"prices moved only in {word}", f"prices moved only with {word}"])
+        if told.any() and month.shop_table(name).empty:
+            yield f"10/elasticity: {int(told.sum())} reasons of {word} without such a table"
+
+
 def targets_reach_further(month: Month) -> Iterator[str]:
     """No proposed target asks for less than what the same page expects."""
     table = month.get("02/smart")
@@ -502,6 +576,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     ends_in_order,
     intervals_hold_their_point,
     shares_in_range,
+    parts_are_within_the_whole,
     no_infinite_number,
     numbers_are_read,
     nobody_is_warned,
@@ -512,12 +587,17 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     vips_are_alive,
     horizon_has_its_errors,
     zero_is_observed,
+    returns_are_seen_alike,
     closed_day_is_no_stock_out,
     days_are_shop_days,
     a_step_matters,
     reasons_are_of_their_row,
     days_of_stock_agree,
     tests_can_see,
+    campaigns_can_succeed,
+    at_stake_is_not_less_than_nothing,
+    tiers_are_a_scheme,
+    reasons_name_what_is_known,
     targets_reach_further,
     decisions_lie_ahead,
     listed_rows_can_be_signed,

@@ -148,10 +148,11 @@ def _market(price: Array, *, units: Array, exposure: Array, promo: Array, **skus
 
 def _refusals(market: _Market) -> dict[str, Array]:
     """Why a sku's prices say nothing, before anything is estimated."""
+    has_promotions = (market.promo > 0).any(axis=1)
     moves, n_prices = market.moves, market.n_prices
     return {
         "all_equal": ~market.is_varied,
-        "only_promotions": (n_prices < 2) | moves.with_promotions,
+        "only_promotions": has_promotions & ((n_prices < 2) | moves.with_promotions),
         "with_stock": moves.with_stock,
         "together": (moves.n_own < MIN_MOVES) & moves.is_common.any(axis=1),
         "few_prices": n_prices < MIN_PRICES,

@@ -18,6 +18,7 @@ from ibis import _
 from numpy import ndarray
 from pandas import DataFrame, Series
 
+from playbook.errors import PlaybookError
 from playbook.given import dated, reads
 from playbook.measures.demand_panel import DemandPanel
 from playbook.messages import say
@@ -56,6 +57,8 @@ MIN_ORDERS = 20
 LEAST_SOLD = 3
 #: units returned from which a sku may be on hold; where the others return none, one is above
 LEAST_RETURNED = 3
+#: share of the returns that must name their order and their sku
+LEAST_NAMED = 0.8
 #: weeks a sku is new, and weeks its trend compares with as many before
 NEW_WEEKS = WINDOW = 13
 #: of the intervals of the trend and of transferable demand
@@ -423,7 +426,16 @@ def quality_hold(
     share is above `times` that of the others of its category, and a few came back. Younger
     orders are not counted. `money_above` is what came back beyond the category's share, at
     the price paid.
+
+    Raises:
+        PlaybookError: a fifth of the returns or more do not name their order and sku, so
+            that none returned of a sku would mean none was seen.
     """
+    back = expression(booked_refunds).filter(_.kind == "return")
+    named = back.filter(_.order_id.notnull() & _.sku.notnull())
+    n_named, n_back = named.count().to_pandas(), back.count().to_pandas()
+    if n_named <= LEAST_NAMED * n_back and n_back:
+        raise PlaybookError("assortment_pricing.returns_unnamed", n=n_named, total=n_back)
     lines = _ordered_within(
         sales_lines,
         as_of - dt.timedelta(days=MATURE_DAYS),
@@ -434,8 +446,7 @@ def quality_hold(
         lines.revenue.sum().cast("float64") if "revenue" in lines.columns else ibis.null("float64")
     )
     sold = lines.group_by("sku").aggregate(n_units=_.quantity.sum(), money=money).to_pandas()
-    back = expression(booked_refunds).filter((_.kind == "return") & _.sku.notnull())
-    back = back.semi_join(lines, "order_id").group_by("sku")
+    back = named.semi_join(lines, "order_id").group_by("sku")
     back = back.aggregate(n_returned=_.quantity.fill_null(1).sum()).to_pandas()
     found = sold.merge(back, on="sku", how="left").fillna({"n_returned": 0})
     found = found.sort_values("sku", ignore_index=True)

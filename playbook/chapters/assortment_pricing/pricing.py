@@ -46,7 +46,9 @@ def elasticities(
     """Own-price elasticity of each sku.
 
     Prices come from the shop's own rows of `prices` where given, else from the price
-    before discount on `sales_lines`, carried over weeks without a sale.
+    before discount on `sales_lines`, carried over weeks without a sale. Without stock
+    records nothing is said to have been sold out: what moved with a gap on sale moved as
+    the sku came on sale.
     """
     if prices is None and sales_lines is None:
         raise PlaybookError("assortment_pricing.no_prices", table="prices")
@@ -61,6 +63,9 @@ def elasticities(
         promo=panel.promo,
     )
     found.insert(0, "sku", panel.sku)
+    if not panel.is_stock_known:
+        sold_out, begun = (say(f"methods.elasticity_with_{e}") for e in ("stock", "start"))
+        found["reason"] = found["reason"].replace({sold_out: begun})
     return found.assign(price_now=regular[:, -1])
 
 

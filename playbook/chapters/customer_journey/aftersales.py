@@ -51,11 +51,11 @@ def returns(
 
     share = refunded amount of orders placed in the period / their revenue, `returned`
     whenever it was booked up to as-of. low and high are Wilson's of lines returned over
-    lines sold, carried to money by share / line share. Months whose last day is younger
-    than `ripe_days` are `partial`: their share will rise. Reasons and skus count only
-    orders old enough, of the last `months` and three more; the base of a reason is all
-    sold. Cancellations are no returns, and money back on postage, fees and the like is
-    no return of goods. Where more was given back than was sold in the same period (it
+    lines sold, carried to money by share / line share, and at most 1. Months whose last
+    day is younger than `ripe_days` are `partial`: their share will rise. Reasons and skus
+    count only orders old enough, of the last `months` and three more; the base of a reason
+    is all sold. Cancellations are no returns, and money back on postage, fees and the like
+    is no return of goods. Where more was given back than was sold in the same period (it
     was sold before), there is no share.
 
     Where the source does not say which order more than a twentieth of the money belongs
@@ -239,7 +239,9 @@ def _with_shares(table: DataFrame, level: float) -> DataFrame:
     scale = share / (n_back / table.n_lines).where(n_back > 0)
     low = (low * scale).fillna(0.0).where(share.notna())
     is_share = table.returned <= table.sold
-    shares = {"share": share, "low": low, "high": high * scale.fillna(1.0)}
+    # what comes back of a few dear lines may be most of the money, never more than all of it
+    high = (high * scale.fillna(1.0)).clip(upper=1.0)
+    shares = {"share": share, "low": low, "high": high}
     return table.assign(**{name: ends.where(is_share) for name, ends in shares.items()})
 
 

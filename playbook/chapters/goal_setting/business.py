@@ -37,6 +37,8 @@ __all__ = [
     "value_proposition",
 ]
 
+#: a gap of prices that is written as 0 %
+SAME_PRICE = 0.005
 #: assumptions without which a model's margin is not known
 NEEDED = ["take_share", "stock_held", "cac", "cash_days", "gross_margin_share"]
 #: order_rates' names -> kinds of cost_rates, and what stands in where none is stated
@@ -166,7 +168,7 @@ def _rivals(category: str, gaps: DataFrame | None, concentrated: DataFrame | Non
     told = []
     if gaps is not None:
         gap = gaps.loc[gaps["category"] == category, "gap_share"].median()
-        side = "above" if gap > 0 else "below"
+        side = "same" if abs(gap) < SAME_PRICE else "above" if gap > 0 else "below"
         if np.isfinite(gap):
             told.append(say(f"goal_setting.rival_price_{side}", gap=abs(gap)))
     if concentrated is not None:

@@ -18,7 +18,14 @@ from playbook.methods.uncensored import level_around
 from playbook.outlook.forecast import Outlook
 from playbook.tables import empty, frame_of, returns
 
-__all__ = ["demand_backtest", "demand_total", "sku_weeks", "tempting_levels", "predictions"]
+__all__ = [
+    "against_naive",
+    "demand_backtest",
+    "demand_total",
+    "sku_weeks",
+    "tempting_levels",
+    "predictions",
+]
 
 HORIZON_WEEKS = 4  # of every forecast that is judged
 LEVEL = 0.8  # of the intervals
@@ -216,6 +223,18 @@ def _forecasts_at(
     log = log.melt(same, var_name="model", value_name="point")
     log.loc[log.model != "playbook", ["inside", "nominal"]] = np.nan
     return log
+
+
+def against_naive(backtest: DataFrame) -> str:
+    """A sentence: did the forecast that orders are made from err less over all classes
+    than last weeks again (naive)? Empty where either is not there.
+    """
+    scores = backtest[backtest["class"] == "all"].set_index("model").wape
+    if not {"naive", "playbook"} <= set(scores.dropna().index):
+        return ""
+    known = {"naive": scores.naive, "own": scores.playbook}
+    won = "naive_wins" if scores.naive < scores.playbook else "naive_beaten"
+    return say(f"inventory_planning.{won}", **known)
 
 
 def _recent(past: DemandPanel, weeks: int) -> np.ndarray:

@@ -61,7 +61,8 @@ def _campaign(row: Any, money: Row) -> Row:
         "effect": (row.expected, row.low, row.high),
         "confidence": "low" if math.isnan(row.holdout_n) else "medium",
         "evidence_value": row.buyer_share,
-        "threshold": visible_share if visible_share <= 1 else None,
+        "threshold": visible_share if row.measure == "buyers" and visible_share <= 1 else None,
+        "read_by": say(f"segmentation.read_by_{row.measure}"),
     }
     kind = "segmentation.leave_alone" if is_left_alone else "segmentation.campaign"
     if row.holdout_share == 0:

@@ -41,6 +41,7 @@ __all__ = [
     "search_tiers",
     "design_tiers",
     "proposed_tiers",
+    "held_tiers",
     "downgrade_rule",
     "near_threshold",
     "points",
@@ -48,6 +49,14 @@ __all__ = [
 
 Row = dict[str, Any]
 
+#: what of a tier is paid out of margin
+OF_MARGIN = [
+    "break_even_uplift",
+    "tempting_uplift",
+    "assumed_uplift",
+    "tier_net",
+    "detectable_uplift",
+]
 #: days a qualifying period must have for tiers to be judged
 LEAST_DAYS = 28
 #: members under whom the spread of their money is not read
@@ -172,10 +181,10 @@ def search_tiers(amounts: DataFrame, benefits: DataFrame, *, least_members: int 
     for the tiers of `benefits` (tier, benefit_cost per member and year, uplift;
     lowest first, cost rising), judged as in `judge_tiers`.
 
-    Each tier holds at least `least_members`, all tiers together at most three in ten of
-    the buyers, and each starts at `LEAST_STEP` times the one before or more. Returns
-    the rows of `judge_tiers` for the best set (largest sum of tier_net; equal sums: the
-    higher thresholds, which cost less), with n_sets tried.
+    Each tier holds at least `least_members` and no more than the one below it, all tiers
+    together at most three in ten of the buyers, and each starts at `LEAST_STEP` times the
+    one before or more. Returns the rows of `judge_tiers` for the best set (largest sum of
+    tier_net; equal sums: the higher thresholds, which cost less), with n_sets tried.
     Raises PlaybookError where the shop is too small for the tiers asked for.
     """
     is_buyer = amounts.qualify > 0
@@ -198,7 +207,8 @@ def search_tiers(amounts: DataFrame, benefits: DataFrame, *, least_members: int 
         at = np.array(chosen)
         members = _within(n_above[at])
         is_step = grid[at][1:] >= LEAST_STEP * grid[at][:-1]
-        if (members < least_members).any() or not is_step.all():
+        is_scheme = is_step.all() and (np.diff(members) <= 0).all()
+        if (members < least_members).any() or not is_scheme:
             continue
         n_sets += 1
         net = (uplifts * _within(worth_above[at]) - members * cost).sum()
@@ -243,12 +253,15 @@ def design_tiers(
     benefit_costs: str,
     uplift: float,
     as_of: date,
+    basis: str = "margin",
 ) -> TierDesign:
     """Today's tiers (table `tiers`, those in force) beside the thresholds a search on
     history would have chosen for the same benefits, or for `benefit_costs` where the
     shop has no tiers yet: "silver 3.5, gold 12", the yearly cost per member, or "silver
     3.5 0.08, gold 12 0.15" with the uplift each is assumed to add (else `uplift` for
-    the cheapest and more for the dearer, see above).
+    the cheapest and more for the dearer, see above). A benefit is paid out of margin: where
+    the `basis` of the amounts is revenue, no thresholds are searched and what a tier leaves
+    or must add is missing.
     """
     period = int(amounts.period_days.iloc[0]) if len(amounts) else 0
     benefits = _stated_benefits(benefit_costs)
@@ -264,13 +277,18 @@ def design_tiers(
         own = _in_force(today, as_of)
         if own.benefit_cost.notna().all() and len(own):
             own = _with_uplift(own, uplift)
-            frames.append(judge_tiers(amounts, own).assign(scheme="today"))
+            judged = judge_tiers(amounts, own).assign(scheme="today")
+            if basis == "revenue":
+                judged[OF_MARGIN] = np.nan
+            frames.append(judged)
             paid = own[own.threshold > 0].sort_values("threshold")
             benefits = paid[["tier", "benefit_cost", "uplift"]] if len(paid) else benefits
         value = float(own.point_value.max()) if own.point_value.notna().any() else None
     benefits = _with_uplift(benefits, uplift)
     benefits = benefits.sort_values("benefit_cost", kind="stable", ignore_index=True)
     try:
+        if basis == "revenue":
+            raise PlaybookError("segmentation.no_costs")
         best = search_tiers(amounts, benefits)
         n_sets = int(best.pop("n_sets").iloc[0])
         frames.append(_checked(amounts, benefits, best).assign(scheme="searched"))
@@ -359,6 +377,13 @@ def proposed_tiers(tiers: DataFrame) -> DataFrame:
     return searched if is_better else today
 
 
+def held_tiers(tiers: DataFrame) -> DataFrame:
+    """`proposed_tiers` where the shop has tiers today; no row elsewhere, where nobody has
+    one to lose.
+    """
+    return proposed_tiers(tiers) if (tiers.scheme == "today").any() else tiers.head(0)
+
+
 @returns("segmentation.downgrades")
 def downgrade_rule(amounts: DataFrame, tiers: DataFrame) -> DataFrame:
     """Whether members who just miss their threshold should keep the tier for a year.
@@ -397,7 +422,7 @@ def _keep_or_not(yearly: DataFrame, tier: Any) -> Row:
         "keep_net": n_near * (tier.assumed_uplift * money - cost),
         "keep_break_even": break_even,
         "assumed_uplift": tier.assumed_uplift,
-        "rule": None if np.isnan(money) else rule,
+        "rule": None if np.isnan(money + tier.assumed_uplift) else rule,
     }
 
 

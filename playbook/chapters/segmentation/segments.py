@@ -350,6 +350,7 @@ def segment_returns(
             n_customers=_.count(),
             buyers=_.has_bought.sum(),
             money=_.money.sum().cast("float64"),
+            amount_spread=_.money.fill_null(0).cast("float64").std(how="pop"),
         )
         parts.append(
             sums.order_by("segment").to_pandas().assign(origin_on=Timestamp(as_of).as_unit("us"))
@@ -371,7 +372,8 @@ def segment_actions(
     level: float = 0.8,
 ) -> DataFrame:
     """What to do with each segment: what it will bring without us, from the spread over
-    earlier windows (`level`), and how many to hold out to see a relative `lift`.
+    earlier windows (`level`), and how many to hold out to see a relative `lift` of the
+    share who buy; of what a customer spends where more buyers than all would be needed.
     """
     sizes = result.customers.groupby("segment").size()
     rows = []
@@ -394,7 +396,7 @@ def segment_actions(
         rows.append(
             row
             | _holdout(
-                share,
+                past,
                 n,
                 lift,
                 is_left_alone=action == "leave alone",
@@ -414,34 +416,48 @@ def _expected_money(past: ndarray, n: int, level: float) -> dict[str, object]:
         reach = t.ppf(0.5 + level / 2, k - 1) * past.std(ddof=1) * np.sqrt(1 + 1 / k)
     return {
         "expected": n * mean,
-        "low": n * (mean - reach),
+        # refunds aside, nobody brings less than nothing
+        "low": n * max(mean - reach, min(mean, 0.0)) if is_known else np.nan,
         "high": n * (mean + reach),
         "n_windows": k,
         "status": "complete" if is_known else "not yet calibrated",
     }
 
 
-def _holdout(share: float, n: int, lift: float, *, is_left_alone: bool) -> dict[str, object]:
-    """holdout_n, holdout_share, detectable_lift of a segment of n customers. Nobody is
-    held out where even half of them could not show a doubling.
+def _holdout(past: DataFrame, n: int, lift: float, *, is_left_alone: bool) -> dict[str, object]:
+    """measure, holdout_n, holdout_share, detectable_lift of a segment of n customers.
+    Nobody is held out where even half of them could not show a doubling.
     """
+    share, measure, need = past.buyer_share.mean(), "buyers", np.nan
     if is_left_alone:
-        return {
-            "holdout_n": np.nan,
-            "holdout_share": 1.0,
-            "detectable_lift": np.nan,
-        }
-    need = np.nan
+        found = {"holdout_n": np.nan, "holdout_share": 1.0, "detectable_lift": np.nan}
+        return {"measure": measure} | found
     if share > 0 and share * (1 + lift) < 1:
         need = float(sample_size(share, lift).n_per_arm.iloc[0])
-    fits = need * 2 <= n
     visible = lift * np.sqrt(need / max(n / 2, 1))
+    if share > 0 and not share * (1 + visible) < 1:
+        measure, need = "spend", _arm_by_spend(past, lift)
+        visible = lift * np.sqrt(need / max(n / 2, 1))
+    fits = need * 2 <= n
     half = 0.5 if visible <= MOST_LIFT else 0.0
     return {
+        "measure": measure,
         "holdout_n": need if fits else np.nan,
         "holdout_share": need / n if fits else half,
         "detectable_lift": visible,
     }
+
+
+def _arm_by_spend(past: DataFrame, lift: float) -> float:
+    """Customers per arm that show a relative `lift` of what a customer spends: two-sided
+    5 %, power 80 %, two means of one spread (Fleiss, Levin and Paik 2003).
+    """
+    from scipy.stats import norm
+
+    mean = past.amount_per_customer.mean()
+    reach = norm.ppf(0.975) + norm.ppf(0.8)
+    spread = past.amount_spread.mean() / mean if mean > 0 else np.nan
+    return float(np.ceil(2 * (reach * spread / lift) ** 2))
 
 
 @returns("segmentation.audience")

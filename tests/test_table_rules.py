@@ -1,0 +1,69 @@
+"""Months whose tables contradict themselves or each other, and the rules that tell them."""
+
+import pandas as pd
+from zoo_rules import (
+    NOTHING,
+    Month,
+    at_stake_is_not_less_than_nothing,
+    campaigns_can_succeed,
+    parts_are_within_the_whole,
+    reasons_name_what_is_known,
+    returns_are_seen_alike,
+    tiers_are_a_scheme,
+)
+
+
+def month_of(decisions=NOTHING, **tables):
+    """A month of these tables alone, named `c08_returns` for 08/returns."""
+    month = object.__new__(Month)
+    month.tables = {f"{name[1:3]}/{name[4:]}": table for name, table in tables.items()}
+    month.decisions, month.store, month.month = decisions, None, "2026-10"
+    return month
+
+
+def test_returns_booked_by_sku_are_not_nil_of_every_sku():
+    booked = pd.DataFrame({"view": ["sku"], "key": ["cup"], "n_returned": [40]})
+    nil = pd.DataFrame({"sku": ["cup"], "n_returned": [0.0]})
+    assert list(returns_are_seen_alike(month_of(c08_returns=booked, c10_quality=nil)))
+    seen = month_of(c08_returns=booked, c10_quality=nil.assign(n_returned=3.0))
+    assert not list(returns_are_seen_alike(seen))
+
+
+def test_no_interval_of_a_share_ends_above_the_whole():
+    back = pd.DataFrame({"share": [0.95], "low": [0.5], "high": [1.7]})
+    assert list(parts_are_within_the_whole(month_of(c08_returns=back)))
+    assert not list(parts_are_within_the_whole(month_of(c08_returns=back.assign(high=1.0))))
+
+
+def test_a_test_does_not_wait_for_more_buyers_than_customers():
+    asked = pd.DataFrame({"segment": ["rich"], "buyer_share": [0.91], "holdout_share": [0.0]})
+    asked = asked.assign(detectable_lift=float("nan"), measure="buyers")
+    assert list(campaigns_can_succeed(month_of(c06_actions=asked)))
+    by_spend = asked.assign(measure="spend", detectable_lift=0.6)
+    assert not list(campaigns_can_succeed(month_of(c06_actions=by_spend)))
+
+
+def test_no_range_at_stake_begins_below_nothing():
+    row = {"notebook": "06", "action": "wake", "subject": "all", "effect_kind": "margin_at_stake"}
+    rows = pd.DataFrame([row | {"expected_effect": 5.0, "effect_low": -1.0}])
+    assert list(at_stake_is_not_less_than_nothing(month_of(rows)))
+    assert not list(at_stake_is_not_less_than_nothing(month_of(rows.assign(effect_low=0.0))))
+
+
+def test_tiers_are_no_scheme_with_more_gold_than_silver_or_members_of_no_tier():
+    tiers = pd.DataFrame({"scheme": "searched", "threshold": [1.0, 2.0], "n_judged": [60, 50]})
+    assert not list(tiers_are_a_scheme(month_of(c06_tiers=tiers)))
+    assert list(tiers_are_a_scheme(month_of(c06_tiers=tiers.assign(n_judged=[50, 60]))))
+    down = pd.DataFrame({"n_down": [9]})
+    assert list(tiers_are_a_scheme(month_of(c06_tiers=tiers, c06_downgrades=down)))
+    rows = pd.DataFrame({"action": ["set threshold"], "effect_kind": ["revenue_at_stake"]})
+    assert list(tiers_are_a_scheme(month_of(rows, c06_tiers=tiers)))
+
+
+def test_no_reason_is_of_a_table_the_shop_does_not_have(tmp_path):
+    told = pd.DataFrame({"reason": ["prices moved only with stock-outs"]})
+    month = month_of(c10_elasticity=told)
+    month.store = tmp_path
+    assert list(reasons_name_what_is_known(month))
+    pd.DataFrame({"sku": ["cup"]}).to_csv(tmp_path / "stock.csv")
+    assert not list(reasons_name_what_is_known(month))
