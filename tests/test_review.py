@@ -18,6 +18,7 @@ from playbook.chapters.monthly_review.decisions import (
 )
 from playbook.chapters.monthly_review.ranking import (
     calendar_of_tests,
+    in_order,
     left_out,
     left_out_line,
     owned,
@@ -464,9 +465,33 @@ def test_decisions_are_ranked_by_what_they_win_in_a_quarter_and_unlike_effects_a
     assert found.decision_id.tolist() == ["c", "f", "b", "h"]
     assert found.worth.tolist() == pytest.approx([180.0, 120.0, 90.0, 50.0])
     unknown = table[table.decision_id.isin(["a", "e"])]
-    assert ranked_decisions(unknown).decision_id.tolist() == ["a", "e"], "where nothing is known"
+    assert ranked_decisions(unknown).decision_id.tolist() == ["e", "a"], "where nothing is known"
     idle = table.assign(is_idle=True)
     assert ranked_decisions(idle).empty, "a month in which every chapter changes nothing"
+
+
+def test_unlike_effects_are_not_compared_and_what_has_no_effect_comes_after_what_has():
+    stake = {"effect_kind": "revenue_at_stake", "confidence": "medium"}
+    target = {"effect_kind": "forecast", "confidence": "high", "expected_effect": 622_170.0}
+    liability = {"effect_kind": "liability", "expected_effect": 9e9, "confidence": "high"}
+    won = {"effect_kind": "margin", "effect_period": "month", "confidence": "high"}
+    table = pd.DataFrame(
+        [
+            decision(decision_id="bare", action="serve first", confidence="high"),
+            decision(decision_id="target", action="set target", **target),
+            decision(decision_id="points", action="set aside", **liability),
+            decision(decision_id="year", expected_effect=300.0, effect_period="year", **stake),
+            decision(decision_id="month", expected_effect=90.0, effect_period="month", **stake),
+            decision(decision_id="idle", expected_effect=1e6, is_idle=True, **stake),
+            decision(decision_id="wins", expected_effect=1.0, **won),
+            decision(decision_id="loses", expected_effect=-1.0, **won),
+            decision(decision_id="blocked", action="blocked"),
+        ]
+    ).assign(size=1.0, owner_role="head")
+    order = in_order(worths(table)).decision_id.tolist()
+    by_effect = ["wins", "month", "year", "points"]
+    assert order == [*by_effect, "bare", "target", "loses", "idle", "blocked"]
+    assert in_order(worths(table[::-1])).decision_id.tolist() == order, "in any order of rows"
 
 
 def test_no_label_is_read_to_rank_to_ask_or_to_find_a_conflict():

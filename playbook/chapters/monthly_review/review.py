@@ -113,6 +113,7 @@ def _flags(card: DataFrame) -> np.ndarray:
         is_outside_range = (card.actual > card.usual_high) | (card.actual < card.usual_low)
     good = moved * [_better(metric) for metric in card.index]
     flags = {
+        "not observed": card.status == "unobserved",
         "too early": card.status != "complete",
         "no history": card.upper.isna(),
         "within limits": (moved == 0) & is_outside_range,
