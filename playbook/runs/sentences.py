@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
+from playbook.chapters.monthly_review.review import against_targets
 from playbook.chapters.registry import opening
 from playbook.detect.incidents import of_month
 from playbook.messages import label, say
-from playbook.runs.cells import decision_text, metric_name, plain_number
+from playbook.runs.cells import cell_of, decision_text, metric_name, plain_number
 from playbook.runs.pack import Pack, latest_figures, open_decisions, ranked
 
 __all__ = ["ACTIONS_SHOWN", "sentences"]
@@ -23,10 +24,10 @@ INCIDENTS_NAMED = 4
 
 
 def sentences(pack: Pack, decisions: DataFrame) -> list[str]:
-    """What went wrong (or that nothing did), the month, why, what to decide by when, from
-    what the opening chapter and the review left.
+    """What went wrong (or that nothing did), the month, its targets, why, what to decide by
+    when, from what the opening chapter and the review left.
     """
-    month = [_what_happened(pack), _why(pack), _what_to_decide(pack, decisions)]
+    month = [_what_happened(pack), *_targets(pack), _why(pack), _what_to_decide(pack, decisions)]
     return [*_incidents(pack), *month]
 
 
@@ -40,11 +41,21 @@ def _incidents(pack: Pack) -> list[str]:
     here = of_month(table, pack.record["month"])
     here = here[here.follows == ""] if len(here) else here
     if here.empty:
-        return [say("runs.quiet_month", month=pack.record["month"])]
+        return [say("runs.quiet_month", month=pack.record["month"]) + _over_limit(pack)]
     told = [_incident(pack, row) for row in here.head(INCIDENTS_NAMED).to_dict("records")]
     if len(here) > INCIDENTS_NAMED:
         told[-1] += say("runs.more_incidents", n=len(here) - INCIDENTS_NAMED)
     return told
+
+
+def _over_limit(pack: Pack) -> str:
+    """The measured risks over their limit, as a sentence after a quiet month."""
+    risks = pack.reviewed("risks")
+    if risks is None or not {"is_over", "amount"} <= set(risks):
+        return ""
+    over = risks.loc[risks["is_over"].eq(True) & risks["amount"].notna(), "risk"]
+    names = say("runs.listed").join(label("levels", name) for name in over)
+    return say("runs.over_limit", names=names) if names else ""
 
 
 def _incident(pack: Pack, row: dict[str, Any]) -> str:
@@ -101,7 +112,15 @@ def _against_its_past(pack: Pack) -> str:
         return say("runs.end")
     figure = row.iloc[0]
     if pd.isna(figure.usual_high):
-        return say("runs.too_short_a_history")
+        foreseen = figure.get("foreseen")
+        if pd.isna(foreseen) or not foreseen:
+            return say("runs.too_short_a_history")
+        miss = figure.actual / foreseen - 1
+        return say(
+            f"runs.{'more' if miss >= 0 else 'less'}_than_foreseen",
+            money=plain_number(round(foreseen)),
+            miss=f"{abs(miss):.1%}",
+        )
     limits = {name: plain_number(round(figure[end])) for name, end in LIMITS.items()}
     if figure.usual_low <= figure.actual <= figure.usual_high:
         return say("runs.within", **limits)
@@ -111,6 +130,31 @@ def _against_its_past(pack: Pack) -> str:
 
 
 LIMITS = {"low": "usual_low", "high": "usual_high"}
+
+
+def _targets(pack: Pack) -> list[str]:
+    """One sentence on the targets missed and beaten, of complete figures only; none where
+    none is held against a target.
+    """
+    card = pack.reviewed("scorecard")
+    if card is None or not {"target", "status", "unit"} <= set(card):
+        return []
+    parts = []
+    for name, rows in zip(("missed", "beaten"), against_targets(card), strict=True):
+        each = [
+            say("runs.of_target", name=metric_name(row.metric), **_ends(row))
+            for row in rows.itertuples()
+        ]
+        if each:
+            parts.append(say(f"runs.targets_{name}", each=say("runs.listed").join(each)))
+    told = say("runs.comma").join(parts) + say("runs.end")
+    return [told[:1].upper() + told[1:]] if parts else []
+
+
+def _ends(row: Any) -> dict[str, str]:
+    """A figure and its target as people read them."""
+    pair = {"actual": row.actual, "target": row.target}
+    return {name: cell_of(amount, "", row.unit).text for name, amount in pair.items()}
 
 
 def _why(pack: Pack) -> str:

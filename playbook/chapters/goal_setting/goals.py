@@ -368,10 +368,17 @@ def okr(sheet: DataFrame) -> DataFrame:
     goals = sheet[(sheet["horizon"] == "quarter") & sheet["target"].notna()]
     goals = goals.sort_values(["goal_kind", "metric"], ignore_index=True).assign(
         objective=lambda t: t["goal_kind"].map(lambda kind: say(f"goal_setting.objective_{kind}")),
-        key_result=lambda t: t["metric"].map(lambda metric: _entry(metric, "name", metric)),
+        key_result=lambda t: [_key_result(row) for row in t.itertuples()],
     )
     goals = goals.rename(columns={"base": "from_value", "target": "to_value"})
     return frame_of("goal_setting.okr", goals)
+
+
+def _key_result(goal: object) -> str:
+    """The figure's name; that the goal is worse than a year before is said."""
+    name, change = _entry(goal.metric, "name", goal.metric), goal.target - goal.base
+    is_worse = change > 0 if _entry(goal.metric, "is_lower_better", False) else change < 0
+    return say("goal_setting.worse_than_before", name=name) if is_worse else name
 
 
 @returns("goal_setting.target_rows")
