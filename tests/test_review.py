@@ -26,6 +26,7 @@ from playbook.chapters.monthly_review.ranking import (
     worths,
 )
 from playbook.chapters.monthly_review.review import (
+    against_targets,
     anomalies,
     day_limits,
     drivers,
@@ -34,7 +35,7 @@ from playbook.chapters.monthly_review.review import (
     team_score,
 )
 from playbook.chapters.monthly_review.usual import control_limits
-from playbook.measures.metrics import benchmarks, months_back
+from playbook.measures.metrics import _is_closed, benchmarks, months_back
 from playbook.methods.decomposition import product_drivers
 from playbook.methods.expectation import expected_months
 from playbook.runs.results import DECISION_COLUMNS
@@ -803,3 +804,27 @@ def test_the_card_holds_what_was_foreseen_beside_what_was_expected():
     card = scorecard(frame, month="2026-10", foreseen=said)
     assert card["foreseen"].tolist() == [40.0]
     assert scorecard(frame, month="2026-10")["foreseen"].isna().all()
+
+
+def test_a_log_whose_customers_all_began_before_has_no_new_ones_to_count():
+    """A closed cohort was told of `New customers 0, in its usual range`."""
+    closed = {"new_customers": [900.0, 800, 700, 0, 0, 0], "buyers": [1000.0, 900, 800, 9, 9, 9]}
+    assert _is_closed(pd.DataFrame(closed)).tolist() == [False] * 3 + [True] * 3
+    small = {"new_customers": [1.0, 0, 1, 0, 0, 0], "buyers": [10.0, 9, 8, 3, 3, 3]}
+    assert not _is_closed(pd.DataFrame(small)).any(), "chance leaves a small shop without one"
+    two = {name: values[:-1] for name, values in closed.items()}
+    assert not _is_closed(pd.DataFrame(two)).any(), "two months may be an outage"
+
+
+def test_what_is_not_complete_is_held_against_no_target():
+    card = pd.DataFrame(
+        {
+            "metric": ["orders", "net_revenue", "return_share", "late_share"],
+            "actual": [9.0, 1000.0, 0.02, 0.05],
+            "target": [10.0, 900.0, 0.06, 0.04],
+            "status": ["complete", "complete", "partial", "complete"],
+        }
+    )
+    missed, beaten = against_targets(card)
+    assert missed.metric.tolist() == ["orders", "late_share"]
+    assert beaten.metric.tolist() == ["net_revenue"]

@@ -300,13 +300,35 @@ def zero_is_observed(month: Month) -> Iterator[str]:
         "stock": ("turn", "doi_days", "gmroi", "fill_rate", "stockout_share"),
         "traffic": ("sessions", "cvr_sessions"),
         "ad_spend": ("roas", "mer", "poas"),
+        "refunds": ("refund_share_booked", "return_share"),
     }
+    yield from _never_seen(month)
     for name, metrics in lacks.items():
         if month.shop_table(name).empty and len(month.headline):
             told = month.headline[month.headline.metric.isin(metrics)]
             told = told[told.amount.notna()]
             if len(told):
                 yield f"{told.metric.iloc[0]} is {told.amount.iloc[0]:g} without {name}"
+
+
+def _never_seen(month: Month) -> Iterator[str]:
+    """Shares of the register and the card of what the log has never seen, and of one thing."""
+    signs, card = month.get("00/indicators"), month.get("11/scorecard")
+    if len(signs):
+        most = signs.groupby("indicator").amount.max()
+        for name in ("cancelled share", "chargeback share"):
+            if most.get(name, 1.0) == 0:
+                yield f"{name} is 0 in every month"
+        sku = signs[signs.indicator == "top sku share"].amount
+        if len(sku) and (sku == 1).all():
+            yield "top sku share of one sku"
+    if len(card):
+        one = card[(card.metric == "active_sku_share") & (card.n <= 1)]
+        none = card[(card.metric == "discount_share") & (card.actual == 0) & (card.expected == 0)]
+        for row in pd.concat([one, none]).itertuples():
+            yield f"{row.metric} is {row.actual:g} of {row.n:g}"
+    if {"gap", "status"} <= set(card) and card.gap[card.status != "complete"].notna().any():
+        yield "an unripe figure is held against its target"
 
 
 def _has_first_orders(month: Month, months: set[str]) -> bool:

@@ -6,20 +6,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
 from playbook.chapters.monthly_review.review import against_targets
 from playbook.chapters.registry import opening
 from playbook.detect.incidents import of_month
+from playbook.measures.metrics import months_back
 from playbook.messages import label, say
-from playbook.runs.cells import cell_of, decision_text, metric_name, plain_number
+from playbook.runs.cells import cell_of, decision_text, metric_name, plain_number, word
 from playbook.runs.pack import Pack, latest_figures, open_decisions, ranked
 
 __all__ = ["ACTIONS_SHOWN", "sentences"]
 
 ACTIONS_SHOWN = 10
 DRIVERS_NAMED = 2
+MOST_HELD = 0.5  # share of the change above which one segment is named
 INCIDENTS_NAMED = 4
 
 
@@ -169,7 +172,40 @@ def _why(pack: Pack) -> str:
         f"{metric_name(str(driver))} ({money:+,.0f} {pack.record['currency']})"
         for driver, money in zip(largest["driver"], largest["contribution"], strict=True)
     ]
-    return say("runs.why", parts=say("runs.and_both").join(parts)) + _news(drivers)
+    told = say("runs.why", parts=say("runs.and_both").join(parts)) + _news(drivers)
+    return told + _where(pack)
+
+
+def _where(pack: Pack) -> str:
+    """The one segment of a dimension that holds most of the change of sales against the
+    month before, as a sentence; the most concentrated one, none where none does. It holds
+    most where it moved to the side of the whole, by more than all the others together
+    moved to either side, and by more than twice its share of the sales before.
+    """
+    table = pack.table(opening().notebook, "breakdown")
+    if table is None or not {"dimension", "segment", "month", "revenue"} <= set(table):
+        return ""
+    before, now = months_back(pack.record["month"], 2)
+    wide = table.assign(revenue=table["revenue"].astype(float)).pivot_table(
+        index=["dimension", "segment"], columns="month", values="revenue", aggfunc="sum"
+    )
+    wide = wide.reindex(columns=[before, now]).fillna(0.0)
+    change = wide[now] - wide[before]
+    whole = change.groupby("dimension").transform("sum")
+    moved = change.abs().groupby("dimension").transform("sum")
+    held = change * np.sign(whole) / moved.where(moved > 0)
+    share = wide[before] / wide[before].groupby("dimension").transform("sum")
+    found = (held / share.where(share > 0))[(held > MOST_HELD) & (held > 2 * share)]
+    if found.empty:
+        return ""
+    place = found.sort_index().idxmax()
+    return say(
+        "runs.where",
+        segment=label("levels", str(place[1])),
+        dimension=word(place[0]),
+        money=f"{change[place]:+,.0f} {pack.record['currency']}",
+        whole=f"{whole[place]:+,.0f}",
+    )
 
 
 def _news(drivers: DataFrame) -> str:

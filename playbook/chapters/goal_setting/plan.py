@@ -138,7 +138,8 @@ def set_once(
 
 def _as_needed(row: dict, needed: dict) -> dict:
     """A row of the sheet with what the goal needs as its target."""
-    if row["metric"] not in needed:
+    is_blind = row["status"] == "not calibrated" and pd.isna(row["own_target"])
+    if row["metric"] not in needed or is_blind:
         return row
     target, own = needed[row["metric"]], row["own_target"]
     action = "set"
