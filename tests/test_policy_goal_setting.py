@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.chapters.goal_setting import business, goals, team
+from playbook.chapters.goal_setting import business, decisions, goals, plan, team
 from playbook.chapters.goal_setting.decisions import goal_decisions
 from playbook.measures.metrics import METRICS
 from playbook.tables import schema
@@ -262,3 +262,41 @@ def test_a_measured_cost_of_a_customer_stands_in_for_the_assumed_one():
 def test_the_first_answer_with_a_word_of_the_pain_counts(pain, metric):
     who = pd.DataFrame({"persona": ["P"], "label": "tea", "customers_share": 1.0, "pain": [pain]})
     assert business.value_proposition(who)["evidence_metric"].tolist() == [metric]
+
+
+def test_with_one_year_of_log_nothing_uncalibrated_has_a_figure_or_a_target():
+    """A shop that grew into Christmas was foretold twice its year, and asked to reach it."""
+    young = goals.smart_sheet(
+        monthly("net_revenue", noisy(12) * np.linspace(1, 2, 12)), as_of=OCTOBER
+    )
+    by = young.set_index("horizon")
+    assert by.forecast.notna().to_dict() == {"month": True, "quarter": False, "year": False}
+    assert by.target.notna().to_dict() == {"month": True, "quarter": False, "year": False}
+
+
+@pytest.mark.parametrize(("p", "n"), [(0.151, 0), (0.21, 1)])
+def test_no_target_is_proposed_under_the_chance_that_would_stop_it(p, n):
+    sheet = pd.DataFrame([dict.fromkeys(schema("goal_setting.smart").names)])
+    sheet = sheet.assign(metric="aov", horizon="month", p_reach=p, target=2.0, action="set")
+    sheet = sheet.assign(n_errors=9, due_on="2026-11-30", reason="", owner_role="")
+    rows = goal_decisions(verdicts=sheet, currency="EUR", due_on=OCTOBER)
+    assert len(rows) == n and (rows.threshold == 0.2).all()
+
+
+def test_a_key_result_worse_than_a_year_before_says_so():
+    rows = {"metric": ["net_revenue", "orders"], "base": [292.0, 10.0], "target": [213.0, 11.0]}
+    sheet = pd.DataFrame(rows).reindex(columns=schema("goal_setting.smart").names)
+    sheet = sheet.assign(horizon="quarter", goal_kind="sales")
+    results = goals.okr(sheet).key_result.tolist()
+    assert results == ["Net revenue, worse than a year before", "Orders"]
+
+
+def test_a_driver_of_the_quarter_is_held_against_three_months_on_end():
+    """3.7 % was called within past months where no month had passed 3.3 %."""
+    months = pd.DataFrame(
+        {"sessions": [10.0, 20, 30, 20], "cvr_sessions": [0.03, 0.03, 0.033, 0.03]}
+    )
+    past = plan._past_of(months, 3)
+    assert past.max().round(4).to_dict() == {"sessions": 70.0, "cvr_sessions": 0.031}
+    kinds = [decisions._against_past(known) for known in (True, False, pd.NA)]
+    assert kinds == ["_beyond_past", "", "_past_unknown"]

@@ -96,6 +96,15 @@ def test_the_sentences_say_whether_the_past_led_one_to_expect_it_and_compare_no_
     assert told(card, why, "zh")[0].endswith("；高于通常范围（400 至 900），仍在警戒界限内。")
     assert "and outside its limits" in told(card | {"upper": [950.0]}, why)[0]
     assert "too short" in told(card | {"usual_low": [None], "usual_high": [None]}, why)[0]
+    short = card | {"usual_low": [None], "usual_high": [None], "foreseen": [800.0]}
+    assert "the outlook had foreseen 800, and 25.0% more came." in told(short, why)[0]
+    held = {"metric": ["net_revenue", "orders", "return_share"], "actual": [1000.0, 9.0, 0.02]}
+    held |= {"target": [900.0, 10.0, 0.06], "unit": ["currency", "orders", "share"]}
+    held |= {"status": ["complete", "complete", "partial"], "usual_high": [None] * 3}
+    targets = told(held, why)[1]
+    assert targets == (
+        "Targets missed: Orders (9 against 10); targets beaten: Net revenue (1,000 against 900)."
+    ), "an unripe figure is held against no target"
     first, second, _ = told(card, why, is_partial=True)
     assert "not compared" in first and "%" not in first and "when the month is over" in second
 

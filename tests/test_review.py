@@ -18,6 +18,7 @@ from playbook.chapters.monthly_review.decisions import (
 )
 from playbook.chapters.monthly_review.ranking import (
     calendar_of_tests,
+    in_order,
     left_out,
     left_out_line,
     owned,
@@ -25,6 +26,7 @@ from playbook.chapters.monthly_review.ranking import (
     worths,
 )
 from playbook.chapters.monthly_review.review import (
+    against_targets,
     anomalies,
     day_limits,
     drivers,
@@ -33,7 +35,7 @@ from playbook.chapters.monthly_review.review import (
     team_score,
 )
 from playbook.chapters.monthly_review.usual import control_limits
-from playbook.measures.metrics import benchmarks, months_back
+from playbook.measures.metrics import _is_closed, benchmarks, months_back
 from playbook.methods.decomposition import product_drivers
 from playbook.methods.expectation import expected_months
 from playbook.runs.results import DECISION_COLUMNS
@@ -464,9 +466,33 @@ def test_decisions_are_ranked_by_what_they_win_in_a_quarter_and_unlike_effects_a
     assert found.decision_id.tolist() == ["c", "f", "b", "h"]
     assert found.worth.tolist() == pytest.approx([180.0, 120.0, 90.0, 50.0])
     unknown = table[table.decision_id.isin(["a", "e"])]
-    assert ranked_decisions(unknown).decision_id.tolist() == ["a", "e"], "where nothing is known"
+    assert ranked_decisions(unknown).decision_id.tolist() == ["e", "a"], "where nothing is known"
     idle = table.assign(is_idle=True)
     assert ranked_decisions(idle).empty, "a month in which every chapter changes nothing"
+
+
+def test_unlike_effects_are_not_compared_and_what_has_no_effect_comes_after_what_has():
+    stake = {"effect_kind": "revenue_at_stake", "confidence": "medium"}
+    target = {"effect_kind": "forecast", "confidence": "high", "expected_effect": 622_170.0}
+    liability = {"effect_kind": "liability", "expected_effect": 9e9, "confidence": "high"}
+    won = {"effect_kind": "margin", "effect_period": "month", "confidence": "high"}
+    table = pd.DataFrame(
+        [
+            decision(decision_id="bare", action="serve first", confidence="high"),
+            decision(decision_id="target", action="set target", **target),
+            decision(decision_id="points", action="set aside", **liability),
+            decision(decision_id="year", expected_effect=300.0, effect_period="year", **stake),
+            decision(decision_id="month", expected_effect=90.0, effect_period="month", **stake),
+            decision(decision_id="idle", expected_effect=1e6, is_idle=True, **stake),
+            decision(decision_id="wins", expected_effect=1.0, **won),
+            decision(decision_id="loses", expected_effect=-1.0, **won),
+            decision(decision_id="blocked", action="blocked"),
+        ]
+    ).assign(size=1.0, owner_role="head")
+    order = in_order(worths(table)).decision_id.tolist()
+    by_effect = ["wins", "month", "year", "points"]
+    assert order == [*by_effect, "bare", "target", "loses", "idle", "blocked"]
+    assert in_order(worths(table[::-1])).decision_id.tolist() == order, "in any order of rows"
 
 
 def test_no_label_is_read_to_rank_to_ask_or_to_find_a_conflict():
@@ -778,3 +804,27 @@ def test_the_card_holds_what_was_foreseen_beside_what_was_expected():
     card = scorecard(frame, month="2026-10", foreseen=said)
     assert card["foreseen"].tolist() == [40.0]
     assert scorecard(frame, month="2026-10")["foreseen"].isna().all()
+
+
+def test_a_log_whose_customers_all_began_before_has_no_new_ones_to_count():
+    """A closed cohort was told of `New customers 0, in its usual range`."""
+    closed = {"new_customers": [900.0, 800, 700, 0, 0, 0], "buyers": [1000.0, 900, 800, 9, 9, 9]}
+    assert _is_closed(pd.DataFrame(closed)).tolist() == [False] * 3 + [True] * 3
+    small = {"new_customers": [1.0, 0, 1, 0, 0, 0], "buyers": [10.0, 9, 8, 3, 3, 3]}
+    assert not _is_closed(pd.DataFrame(small)).any(), "chance leaves a small shop without one"
+    two = {name: values[:-1] for name, values in closed.items()}
+    assert not _is_closed(pd.DataFrame(two)).any(), "two months may be an outage"
+
+
+def test_what_is_not_complete_is_held_against_no_target():
+    card = pd.DataFrame(
+        {
+            "metric": ["orders", "net_revenue", "return_share", "late_share"],
+            "actual": [9.0, 1000.0, 0.02, 0.05],
+            "target": [10.0, 900.0, 0.06, 0.04],
+            "status": ["complete", "complete", "partial", "complete"],
+        }
+    )
+    missed, beaten = against_targets(card)
+    assert missed.metric.tolist() == ["orders", "late_share"]
+    assert beaten.metric.tolist() == ["net_revenue"]

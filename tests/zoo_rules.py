@@ -18,7 +18,7 @@ import pandas as pd
 
 from playbook.chapters.ltv_modelling.ltv import LEAST_ALIVE
 from playbook.chapters.monthly_review.decisions import OPPOSED
-from playbook.decisions import is_settled
+from playbook.decisions import effects, is_settled
 from playbook.measures.metrics import METRICS
 
 NOTHING = pd.DataFrame()
@@ -311,7 +311,9 @@ def zero_is_observed(month: Month) -> Iterator[str]:
         "stock": ("turn", "doi_days", "gmroi", "fill_rate", "stockout_share"),
         "traffic": ("sessions", "cvr_sessions"),
         "ad_spend": ("roas", "mer", "poas"),
+        "refunds": ("refund_share_booked", "return_share"),
     }
+    yield from _never_seen(month)
     for name, metrics in lacks.items():
         if month.shop_table(name).empty and len(month.headline):
             told = month.headline[month.headline.metric.isin(metrics)]
@@ -328,6 +330,26 @@ def returns_are_seen_alike(month: Month) -> Iterator[str]:
     n_back = booked[booked["view"] == "sku"].n_returned.sum()
     if n_back >= SOME_RETURNS and not held.n_returned.sum():
         yield f"10/quality: none returned of any sku, {n_back:.0f} in 08/returns"
+
+
+def _never_seen(month: Month) -> Iterator[str]:
+    """Shares of the register and the card of what the log has never seen, and of one thing."""
+    signs, card = month.get("00/indicators"), month.get("11/scorecard")
+    if len(signs):
+        most = signs.groupby("indicator").amount.max()
+        for name in ("cancelled share", "chargeback share"):
+            if most.get(name, 1.0) == 0:
+                yield f"{name} is 0 in every month"
+        sku = signs[signs.indicator == "top sku share"].amount
+        if len(sku) and (sku == 1).all():
+            yield "top sku share of one sku"
+    if len(card):
+        one = card[(card.metric == "active_sku_share") & (card.n <= 1)]
+        none = card[(card.metric == "discount_share") & (card.actual == 0) & (card.expected == 0)]
+        for row in pd.concat([one, none]).itertuples():
+            yield f"{row.metric} is {row.actual:g} of {row.n:g}"
+    if {"gap", "status"} <= set(card) and card.gap[card.status != "complete"].notna().any():
+        yield "an unripe figure is held against its target"
 
 
 def _has_first_orders(month: Month, months: set[str]) -> bool:
@@ -544,6 +566,38 @@ def listed_rows_can_be_signed(month: Month) -> Iterator[str]:
                 yield f"{kind} {subject}: {one} and {other}"
 
 
+def effects_come_first(month: Month) -> Iterator[str]:
+    """In the review's list, and in the list of all decisions, no row without an effect (a
+    target is none) stands before one with an effect, and rows of one kind of effect that
+    does not rank stand together.
+    """
+    told = {"11/ranked": month.get("11/ranked")}
+    path = month.folder / "decisions.csv"
+    told["decisions.csv"] = pd.read_csv(path) if path.exists() else NOTHING
+    for name, rows in told.items():
+        if not {"effect_kind", "expected_effect", "is_idle"} <= set(rows):
+            continue
+        rows = rows[rows.is_idle.ne(True) & rows.action.ne("blocked")]
+        has_none = rows.effect_kind.map(lambda k: effects()["effects"].get(k, {}).get("is_none"))
+        effect = _numbers(rows.expected_effect).where(has_none.isna())
+        # what costs stands last, whatever it costs
+        late = effect[(effect > 0) & effect.isna().cummax()]
+        if len(late):
+            row = rows.loc[late.index[0]]
+            yield f"{name}: {len(late)} rows after rows without an effect, as {row.subject}"
+        for kind, facts in effects()["effects"].items():
+            places = np.flatnonzero((rows.effect_kind == kind) & (effect > 0))
+            if facts["ranks"] is False and len(places) and np.ptp(places) >= len(places):
+                yield f"{name}: {kind} stands among other effects"
+
+
+def personas_are_told_apart(month: Month) -> Iterator[str]:
+    """No two personas have one label."""
+    table = month.get("01/personas")
+    if len(table) and table.label.duplicated().any():
+        yield f"{table.label[table.label.duplicated()].iloc[0]!r} twice"
+
+
 def _proposed(month: Month) -> pd.DataFrame:
     """Open proposals that change something."""
     rows = month.decisions
@@ -601,6 +655,8 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     targets_reach_further,
     decisions_lie_ahead,
     listed_rows_can_be_signed,
+    effects_come_first,
+    personas_are_told_apart,
     chapters_name_what_they_lack,
 )
 

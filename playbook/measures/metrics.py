@@ -152,6 +152,10 @@ def months_back(month: str, n: int) -> list[str]:
     return [str(last - k) for k in range(n - 1, -1, -1)]
 
 
+#: months without a new customer, and their chance, from which a log is taken for closed
+CLOSED_MONTHS, CLOSED_CHANCE = 3, 0.001
+
+
 def monthly_sales(shop: Store, *, months: int = 37) -> DataFrame:
     """The sales metrics of the dictionary by month, at most `months` back: metric,
     month, amount, low, high, n, status.
@@ -161,7 +165,9 @@ def monthly_sales(shop: Store, *, months: int = 37) -> DataFrame:
     conversion of a month with orders on days without visits. Nothing is filled up:
     conversion is then that of the days with visits. Customer metrics count known customers
     only; they are missing where the shop knows none, and new customers are missing before
-    anybody could be known to be new. n is the orders (or buyers) behind the figure.
+    anybody could be known to be new, and in a log whose customers all began before
+    (`_is_closed`). A discount nobody gave in any month is left out: such exports carry the
+    column and not the fact. n is the orders (or buyers) behind the figure.
     """
     sums = _monthly_sums(shop, months)
     figures = _figures(shop, sums)
@@ -232,7 +238,22 @@ def _monthly_sums(shop: Store, months: int) -> DataFrame:
         starts = pd.PeriodIndex(table.index, freq="M").start_time
         is_too_early = starts < pd.Timestamp(shop.truncated_before)
         table["new_customers"] = table.new_customers.mask(is_too_early)
+    table["new_customers"] = table.new_customers.mask(_is_closed(table))
     return table.assign(refunds=table.refunds.fillna(0.0))
+
+
+def _is_closed(table: DataFrame) -> Series:
+    """Months at the end of a log whose customers all began before: `CLOSED_MONTHS` or more
+    with buyers of whom none is new, where by the share of new ones before that chance
+    would leave less than one in a thousand. Whether anybody was new is not observed there.
+    """
+    news, buyers = table.new_customers, table.buyers.where(table.new_customers.notna(), 0.0)
+    is_late = news.fillna(0.0)[::-1].cumsum()[::-1].eq(0) & news.notna()
+    before = news[~is_late].sum() / max(buyers[~is_late].sum(), 1.0)
+    n = buyers[is_late].sum()
+    is_short = (is_late & (buyers > 0)).sum() < CLOSED_MONTHS
+    is_chance = before > 0 and (1 - min(before, 1.0)) ** n > CLOSED_CHANCE
+    return is_late & (not is_short and not is_chance)
 
 
 def _seen_orders(shop: Store) -> DataFrame:
@@ -269,8 +290,9 @@ def _figures(shop: Store, sums: DataFrame) -> dict[str, Series]:
         "orders": sums.orders,
         "aov": net / sums.orders,
         "units_per_order": sums.units / sums.orders,
-        "discount_share": sums.discounts / sums.gross_sales,
     }
+    if shop.has("order_lines.discount") and sums.discounts.any():
+        figures["discount_share"] = sums.discounts / sums.gross_sales
     if shop.has("refunds"):
         figures["refund_share_booked"] = sums.refunds / sums.sales
     if shop.has("orders.customer_id"):

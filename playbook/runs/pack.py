@@ -14,7 +14,12 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from playbook.chapters.monthly_review.ranking import WEIGHT, left_out_line
+from playbook.chapters.monthly_review.ranking import (
+    in_order,
+    left_out_line,
+    margin_is_told,
+    worths,
+)
 from playbook.chapters.registry import chapter, place_of
 from playbook.decisions import effect_label
 from playbook.measures.metrics import months_back
@@ -31,8 +36,6 @@ __all__ = [
     "ranked",
     "title_of",
 ]
-
-UNKNOWN_WEIGHT = 0.5  # of an effect whose confidence nobody stated
 
 
 def title_of(notebook: str) -> str:
@@ -95,21 +98,18 @@ class Pack:
         return None
 
     def decisions(self) -> DataFrame:
-        """All decisions of the month, best first: expected effect weighed by
-        confidence, what costs after what is not known; blocked rows last. `titles` are
-        those of the skus in a subject.
+        """All decisions of the month, best first, as `ranking.in_order` has it. `titles`
+        are those of the skus in a subject.
         """
         decisions = self.gathered("decisions")
         if decisions.empty:
             return decisions
-        effect = pd.to_numeric(decisions["expected_effect"], errors="coerce")
-        weight = decisions["confidence"].map(WEIGHT).fillna(UNKNOWN_WEIGHT)
-        worth = (effect * weight).fillna(0.0)
-        order = decisions.assign(_blocked=decisions["action"].eq("blocked"), _worth=-worth)
-        by = ["_blocked", "_worth", "due_on", "decision_id"]
-        order = order.sort_values(by, kind="stable", ignore_index=True)
+        own = self.reviewed("own_results")
+        rows = worths(decisions, has_costs=margin_is_told(decisions), own=own)
+        order = in_order(rows).drop(columns=["worth", "worth_low", "worth_high"])
+        order = order.reset_index(drop=True)
         titles = told_titles(order["subject"], self.record.get("titles", {}))
-        return order.drop(columns=["_blocked", "_worth"]).assign(titles=titles.to_numpy())
+        return order.assign(titles=titles.to_numpy())
 
 
 def listed(pack: Pack, decisions: DataFrame) -> tuple[DataFrame, list[str]]:

@@ -6,27 +6,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
+from playbook.chapters.monthly_review.review import against_targets
 from playbook.chapters.registry import opening
 from playbook.detect.incidents import of_month
+from playbook.measures.metrics import months_back
 from playbook.messages import label, say
-from playbook.runs.cells import decision_text, metric_name, plain_number
+from playbook.runs.cells import cell_of, decision_text, metric_name, plain_number, word
 from playbook.runs.pack import Pack, latest_figures, open_decisions, ranked
 
 __all__ = ["ACTIONS_SHOWN", "incident_sentence", "sentences"]
 
 ACTIONS_SHOWN = 10
 DRIVERS_NAMED = 2
+MOST_HELD = 0.5  # share of the change above which one segment is named
 INCIDENTS_NAMED = 4
 
 
 def sentences(pack: Pack, decisions: DataFrame) -> list[str]:
-    """What went wrong (or that nothing did), the month, why, what to decide by when, from
-    what the opening chapter and the review left.
+    """What went wrong (or that nothing did), the month, its targets, why, what to decide by
+    when, from what the opening chapter and the review left.
     """
-    month = [_what_happened(pack), _why(pack), _what_to_decide(pack, decisions)]
+    month = [_what_happened(pack), *_targets(pack), _why(pack), _what_to_decide(pack, decisions)]
     return [*_incidents(pack), *month]
 
 
@@ -40,7 +44,7 @@ def _incidents(pack: Pack) -> list[str]:
     here = of_month(table, pack.record["month"])
     here = here[here.follows == ""] if len(here) else here
     if here.empty:
-        return [say("runs.quiet_month", month=pack.record["month"])]
+        return [say("runs.quiet_month", month=pack.record["month"]) + _over_limit(pack)]
     told = [
         incident_sentence(row, pack.record["currency"])
         for row in here.head(INCIDENTS_NAMED).to_dict("records")
@@ -48,6 +52,16 @@ def _incidents(pack: Pack) -> list[str]:
     if len(here) > INCIDENTS_NAMED:
         told[-1] += say("runs.more_incidents", n=len(here) - INCIDENTS_NAMED)
     return told
+
+
+def _over_limit(pack: Pack) -> str:
+    """The measured risks over their limit, as a sentence after a quiet month."""
+    risks = pack.reviewed("risks")
+    if risks is None or not {"is_over", "amount"} <= set(risks):
+        return ""
+    over = risks.loc[risks["is_over"].eq(True) & risks["amount"].notna(), "risk"]
+    names = say("runs.listed").join(label("levels", name) for name in over)
+    return say("runs.over_limit", names=names) if names else ""
 
 
 def incident_sentence(row: dict[str, Any], currency: str) -> str:
@@ -104,7 +118,15 @@ def _against_its_past(pack: Pack) -> str:
         return say("runs.end")
     figure = row.iloc[0]
     if pd.isna(figure.usual_high):
-        return say("runs.too_short_a_history")
+        foreseen = figure.get("foreseen")
+        if pd.isna(foreseen) or not foreseen:
+            return say("runs.too_short_a_history")
+        miss = figure.actual / foreseen - 1
+        return say(
+            f"runs.{'more' if miss >= 0 else 'less'}_than_foreseen",
+            money=plain_number(round(foreseen)),
+            miss=f"{abs(miss):.1%}",
+        )
     limits = {name: plain_number(round(figure[end])) for name, end in LIMITS.items()}
     if figure.usual_low <= figure.actual <= figure.usual_high:
         return say("runs.within", **limits)
@@ -114,6 +136,31 @@ def _against_its_past(pack: Pack) -> str:
 
 
 LIMITS = {"low": "usual_low", "high": "usual_high"}
+
+
+def _targets(pack: Pack) -> list[str]:
+    """One sentence on the targets missed and beaten, of complete figures only; none where
+    none is held against a target.
+    """
+    card = pack.reviewed("scorecard")
+    if card is None or not {"target", "status", "unit"} <= set(card):
+        return []
+    parts = []
+    for name, rows in zip(("missed", "beaten"), against_targets(card), strict=True):
+        each = [
+            say("runs.of_target", name=metric_name(row.metric), **_ends(row))
+            for row in rows.itertuples()
+        ]
+        if each:
+            parts.append(say(f"runs.targets_{name}", each=say("runs.listed").join(each)))
+    told = say("runs.comma").join(parts) + say("runs.end")
+    return [told[:1].upper() + told[1:]] if parts else []
+
+
+def _ends(row: Any) -> dict[str, str]:
+    """A figure and its target as people read them."""
+    pair = {"actual": row.actual, "target": row.target}
+    return {name: cell_of(amount, "", row.unit).text for name, amount in pair.items()}
 
 
 def _why(pack: Pack) -> str:
@@ -128,7 +175,40 @@ def _why(pack: Pack) -> str:
         f"{metric_name(str(driver))} ({money:+,.0f} {pack.record['currency']})"
         for driver, money in zip(largest["driver"], largest["contribution"], strict=True)
     ]
-    return say("runs.why", parts=say("runs.and_both").join(parts)) + _news(drivers)
+    told = say("runs.why", parts=say("runs.and_both").join(parts)) + _news(drivers)
+    return told + _where(pack)
+
+
+def _where(pack: Pack) -> str:
+    """The one segment of a dimension that holds most of the change of sales against the
+    month before, as a sentence; the most concentrated one, none where none does. It holds
+    most where it moved to the side of the whole, by more than all the others together
+    moved to either side, and by more than twice its share of the sales before.
+    """
+    table = pack.table(opening().notebook, "breakdown")
+    if table is None or not {"dimension", "segment", "month", "revenue"} <= set(table):
+        return ""
+    before, now = months_back(pack.record["month"], 2)
+    wide = table.assign(revenue=table["revenue"].astype(float)).pivot_table(
+        index=["dimension", "segment"], columns="month", values="revenue", aggfunc="sum"
+    )
+    wide = wide.reindex(columns=[before, now]).fillna(0.0)
+    change = wide[now] - wide[before]
+    whole = change.groupby("dimension").transform("sum")
+    moved = change.abs().groupby("dimension").transform("sum")
+    held = change * np.sign(whole) / moved.where(moved > 0)
+    share = wide[before] / wide[before].groupby("dimension").transform("sum")
+    found = (held / share.where(share > 0))[(held > MOST_HELD) & (held > 2 * share)]
+    if found.empty:
+        return ""
+    place = found.sort_index().idxmax()
+    return say(
+        "runs.where",
+        segment=label("levels", str(place[1])),
+        dimension=word(place[0]),
+        money=f"{change[place]:+,.0f} {pack.record['currency']}",
+        whole=f"{whole[place]:+,.0f}",
+    )
 
 
 def _news(drivers: DataFrame) -> str:

@@ -498,4 +498,4 @@ def range_kpis(panel: DemandPanel, *, as_of: dt.date) -> DataFrame:
         metric="active_sku_share",
     )
     found["status"] = np.where(is_over, "complete", "partial")
-    return found.tail(MONTHS_SHOWN).reset_index(drop=True)
+    return found[found.n > 1].tail(MONTHS_SHOWN).reset_index(drop=True)

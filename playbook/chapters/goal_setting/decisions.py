@@ -47,6 +47,8 @@ def goal_decisions(
 
 
 def _targets(verdicts: DataFrame) -> list[dict]:
+    """A target under the least chance is over before it begins: none is proposed."""
+    asked = verdicts[~(verdicts["p_reach"].astype(float) < LEAST_CHANCE)]
     return [
         propose(
             "goal_setting.target",
@@ -57,19 +59,19 @@ def _targets(verdicts: DataFrame) -> list[dict]:
             effect=(goal.forecast, goal.low, goal.high),
             evidence_value=goal.p_reach,
             reason=goal.reason,
-            threshold=min(LEAST_CHANCE, goal.p_reach / 2),
+            threshold=LEAST_CHANCE,
             owner_role=goal.owner_role or "general manager",
             confidence="high" if goal.n_errors >= MANY_ERRORS else "low",
             due_on=goal.due_on,
         )
-        for goal in verdicts[verdicts["horizon"].isin(["month", "quarter"])].itertuples()
+        for goal in asked[asked["horizon"].isin(["month", "quarter"])].itertuples()
     ]
 
 
 def _drivers(tree: DataFrame, owners: dict[str, str], currency: str) -> list[dict]:
     return [
         propose(
-            f"goal_setting.driver{'_beyond_past' if row.is_beyond_past is True else ''}",
+            f"goal_setting.driver{_against_past(row.is_beyond_past)}",
             f"driver {row.driver}",
             size=row.needed,
             unit=row.driver,
@@ -82,6 +84,13 @@ def _drivers(tree: DataFrame, owners: dict[str, str], currency: str) -> list[dic
         )
         for row in tree[tree["horizon"] == "quarter"].itertuples()
     ]
+
+
+def _against_past(is_beyond: object) -> str:
+    """The ending of the kind of decision: what is not known is not within the past."""
+    if pd.isna(is_beyond):
+        return "_past_unknown"
+    return "_beyond_past" if is_beyond else ""
 
 
 def _models(models: DataFrame, currency: str) -> list[dict]:

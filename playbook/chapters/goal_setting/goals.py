@@ -54,6 +54,8 @@ TREES = {
 HORIZONS = {"month": 1, "quarter": 3, "year": 12}
 #: observed months a goal needs
 MIN_MONTHS = 3
+#: months known under which no season is: what is not calibrated then has no figure
+SEASON_MONTHS = 24
 #: chance under which a goal beyond any past growth is lowered
 EVEN = 0.5
 #: days a buyer counts as returning after an order
@@ -184,7 +186,8 @@ def smart_sheet(
     ratios averaged; base is the same months a year before. Targets come from `targets`
     (month, metric, value, owner_role) when every month of the horizon has one (source
     `targets`), else the figure reached with chance `ask` is proposed (`proposed`): no
-    growth the metric never had, and never less than the forecast.
+    growth the metric never had, and never less than the forecast. With under two years
+    of months the season is not known: a horizon that is not calibrated has no forecast.
     `ready`: forecasts already made, by metric and horizon (the outlook's); only a metric
     that is not in it is forecast alone. best_growth is the largest growth on a year
     before that the metric ever had over as many months.
@@ -261,6 +264,8 @@ def _goal(
     # a growth from nothing is no number
     before, base = sums.shift(12), total["year_before"] / scale
     best_growth = (sums / before.where(before > 0) - 1).max()
+    is_known = total["status"] == "complete" or len(amounts) >= SEASON_MONTHS
+    expected = total["mid"] / scale if is_known else np.nan
     source, own_target = "proposed", np.nan
     if wanted is not None and set(months) <= set(wanted.index):
         source, own_target = "targets", wanted[months].sum() / scale
@@ -278,14 +283,14 @@ def _goal(
     is_beyond = bool(growth > max(best_growth, 0.0) and not is_lower_better)
     return {
         "base": base,
-        "forecast": total["mid"] / scale,
+        "forecast": expected,
         "low": total["low"] / scale,
         "high": total["high"] / scale,
         "naive": total["seasonal_naive"] / scale,
         "target": target,
         "own_target": own_target,
         "proposed": proposed,
-        "given_away": _given_away(own_target, total["mid"] / scale, is_lower_better),
+        "given_away": _given_away(own_target, expected, is_lower_better),
         "source": source,
         "p_reach": 1 - chance if is_lower_better else chance,
         "growth": growth,
@@ -368,10 +373,17 @@ def okr(sheet: DataFrame) -> DataFrame:
     goals = sheet[(sheet["horizon"] == "quarter") & sheet["target"].notna()]
     goals = goals.sort_values(["goal_kind", "metric"], ignore_index=True).assign(
         objective=lambda t: t["goal_kind"].map(lambda kind: say(f"goal_setting.objective_{kind}")),
-        key_result=lambda t: t["metric"].map(lambda metric: _entry(metric, "name", metric)),
+        key_result=lambda t: [_key_result(row) for row in t.itertuples()],
     )
     goals = goals.rename(columns={"base": "from_value", "target": "to_value"})
     return frame_of("goal_setting.okr", goals)
+
+
+def _key_result(goal: object) -> str:
+    """The figure's name; that the goal is worse than a year before is said."""
+    name, change = _entry(goal.metric, "name", goal.metric), goal.target - goal.base
+    is_worse = change > 0 if _entry(goal.metric, "is_lower_better", False) else change < 0
+    return say("goal_setting.worse_than_before", name=name) if is_worse else name
 
 
 @returns("goal_setting.target_rows")

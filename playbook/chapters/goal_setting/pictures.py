@@ -11,6 +11,7 @@ import pandas as pd
 from numpy import ndarray
 from pandas import DataFrame
 
+from playbook.chapters.goal_setting.goals import SEASON_MONTHS
 from playbook.measures.metrics import metric_called
 from playbook.messages import say
 from playbook.pictures import PALETTE, new_axes
@@ -31,8 +32,10 @@ def fan_plot(
     ax: Axes | None = None,
 ) -> Axes:
     """The past as a line, the forecast with its calibrated band, seasonal naive dotted,
-    the targets as marks.
+    the targets as marks. With under two years of months only what is calibrated is drawn.
     """
+    if len(past) < SEASON_MONTHS:  # the season is not known: nothing but what is calibrated
+        periods = periods[periods["low"].notna()]
     ax, past = new_axes(ax), past.tail(24)
     periods = periods.assign(period_on=pd.to_datetime(periods["period"]))
     ahead = pd.concat([past.tail(1).rename(columns={"amount": "mid"}), periods], ignore_index=True)

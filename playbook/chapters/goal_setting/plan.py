@@ -138,7 +138,8 @@ def set_once(
 
 def _as_needed(row: dict, needed: dict) -> dict:
     """A row of the sheet with what the goal needs as its target."""
-    if row["metric"] not in needed:
+    is_blind = row["status"] == "not calibrated" and pd.isna(row["own_target"])
+    if row["metric"] not in needed or is_blind:
         return row
     target, own = needed[row["metric"]], row["own_target"]
     action = "set"
@@ -180,7 +181,7 @@ def tree(own: OwnSales, sheet: DataFrame, *, owners: Mapping[str, str] | None = 
         if not base or not np.isfinite(_revenue_goal(sheet, horizon)):
             continue
         goal = goal_factor(sheet, outlook, horizon) * float(np.prod(list(base.values())))
-        history = own.drivers if horizon == "month" else None
+        history = _past_of(own.drivers[list(names)], goals.HORIZONS[horizon])
         table = driver_tree.driver_tree(base, goal, history=history)
         before = outlook.shop(horizon)["year_before"]
         parts.append(
@@ -192,6 +193,15 @@ def tree(own: OwnSales, sheet: DataFrame, *, owners: Mapping[str, str] | None = 
     initiatives = [say(f"goal_setting.initiative_{name}") for name in told["driver"]]
     roles = [(owners or {}).get(name) or "general manager" for name in told["driver"]]
     return frame_of("goal_setting.tree", told.assign(initiative=initiatives, owner_role=roles))
+
+
+def _past_of(months: DataFrame, n: int) -> DataFrame:
+    """What each driver was over any `n` months on end: the first is counted and summed, the
+    others are ratios and averaged.
+    """
+    past = months.astype(float).rolling(n).mean()
+    counted = past.columns[0]
+    return past.assign(**{counted: past[counted] * n})
 
 
 def scenarios(own: OwnSales, *, fixed: float) -> DataFrame | None:

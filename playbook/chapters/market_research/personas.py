@@ -530,7 +530,9 @@ def _most_favoured(member: DataFrame, orders: ibis.Table, column: str) -> list[s
 
 
 def _favourites(profile: DataFrame) -> DataFrame:
-    """By persona the levels it favours most (label), and by how much (evidence)."""
+    """By persona the levels it favours most (label), and by how much (evidence); where two
+    favour the same, the label says how much of what each buys these are.
+    """
     is_favoured = (profile.lift > FAVOURS) & (profile.share > AT_LEAST)
     order = ["lift", "level"]
     rows = {}
@@ -550,11 +552,19 @@ def _favourites(profile: DataFrame) -> DataFrame:
             for row in best.itertuples()
         ]
         label = " + ".join(map(str, best.level)) or say("market_research.everything")
+        most = best if len(best) else levels.nlargest(1, "share")
         rows[persona] = {
             "label": label,
             "evidence": ", ".join(evidence),
+            "apart": say(
+                "market_research.label_apart",
+                levels=" + ".join(map(str, most.level)),
+                shares=" + ".join(f"{share:.1%}" for share in most.share),
+            ),
         }
-    return DataFrame.from_dict(rows, orient="index")
+    found = DataFrame.from_dict(rows, orient="index")
+    is_shared = found.label.duplicated(keep=False)
+    return found[["label", "evidence"]].assign(label=found.label.where(~is_shared, found.apart))
 
 
 def persona_pains(profile: DataFrame, pains: DataFrame) -> DataFrame:

@@ -96,7 +96,7 @@ def caveats(
     for note in notes.dropna(subset=["needs"]).itertuples():
         text = say("monthly_review.needs", name=note.needs)
         rows.append(("blocked", f"{note.notebook}: {note.section}", text))
-    young = card[card.status != "complete"]
+    young = card[~card.status.isin(["complete", "unobserved"])]
     if len(young):
         names = say("monthly_review.listed").join(map(metric_called, young.metric))
         rows.append(("immature", names, say("monthly_review.still_filling")))

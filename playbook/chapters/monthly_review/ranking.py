@@ -31,9 +31,11 @@ __all__ = [
     "discount",
     "floor_of",
     "floor_table",
+    "in_order",
     "left_out",
     "left_out_line",
     "owned",
+    "margin_is_told",
     "ranked_decisions",
     "calendar_of_tests",
     "worths",
@@ -125,8 +127,8 @@ def ranked_decisions(
 ) -> DataFrame:
     """The proposals worth doing, best first, at most `most`: by `worth`, what they win in
     the next quarter after discount, with `worth_low` and `worth_high` (four in five).
-    Where nothing is known to win, those whose effect is something else or not known yet,
-    by confidence: tests have their own calendar (`calendar_of_tests`).
+    Where nothing is known to win, the others in the order of `in_order`: tests have their
+    own calendar (`calendar_of_tests`).
 
     Without costs (`has_costs` false) no margin is known: revenue takes its place. Money
     of different kinds is not compared. `without` is `left_out`'s table, made here where
@@ -135,18 +137,51 @@ def ranked_decisions(
     out = left_out(decisions, has_costs=has_costs, own=own) if without is None else without
     is_open = ~decisions.status.isin(CLOSED) & ~decisions.decision_id.isin(out.decision_id)
     rows = worths(decisions[is_open], has_costs=has_costs, own=own)
-    rows = rows[rows.worth.notna()] if rows.worth.notna().any() else rows
-    weight = rows.confidence.map(WEIGHT).astype(float).fillna(0.0)
-    by = {
-        "worth": False,
-        "_weight": False,
-        "due_on": True,
-        "decision_id": True,
-    }
-    ranked = rows.assign(_weight=weight).sort_values(
-        list(by), ascending=list(by.values()), na_position="last", kind="stable"
+    rows = in_order(rows[rows.worth.notna()] if rows.worth.notna().any() else rows)
+    return rows[schema("monthly_review.ranked").names].head(most).reset_index(drop=True)
+
+
+def in_order(rows: DataFrame) -> DataFrame:
+    """Rows of `worths`, best first: what wins, by `worth`; money at stake; effects of any
+    other kind; no effect known (a target and its forecast are none); what wins nothing; what
+    changes nothing; blocked rows. Effects of two kinds are never compared: within a step
+    they stand by kind, in the order of `decisions.yaml`, then by their amount of a quarter
+    weighed by confidence.
+    """
+    known = effects()["effects"]
+    kinds = rows.effect_kind.astype(object).fillna("")
+    amount = pd.to_numeric(rows.expected_effect, errors="coerce").astype(float)
+    is_bound, is_none = (
+        kinds.map(lambda kind, fact=fact: bool(known.get(kind, {}).get(fact))).astype(bool)
+        for fact in ("is_bound", "is_none")
     )
-    return ranked[schema("monthly_review.ranked").names].head(most).reset_index(drop=True)
+    steps = {
+        6: rows.action.eq("blocked") | rows.status.isin(CLOSED),
+        5: rows.is_idle.eq(True),
+        4: rows.worth <= 0,
+        0: rows.worth > 0,
+        3: is_none | amount.isna(),
+        1: is_bound,
+    }
+    step = np.select(list(steps.values()), list(steps), 2)
+    quarters = rows.effect_period.astype(object).fillna("").map(quarters_of).astype(float)
+    weight = rows.confidence.map(WEIGHT).astype(float).fillna(0.0)
+    size = rows.worth.fillna(amount * quarters * weight)
+    places = {kind: place for place, kind in enumerate(known)}
+    columns = {
+        "_step": step,
+        # what has a worth is of one kind, what has no effect of none
+        "_kind": kinds.map(places)
+        .astype(float)
+        .where(~np.isin(step, [0, 3, 4]), 0)
+        .fillna(len(places)),
+        "_size": -size.where(step != 3),
+        "_weight": -weight,
+    }
+    ordered = rows.assign(**columns).sort_values(
+        [*columns, "due_on", "decision_id"], na_position="last", kind="stable"
+    )
+    return ordered.drop(columns=list(columns))
 
 
 @returns("monthly_review.left_out")
@@ -275,6 +310,13 @@ def worths(
         worth_low=ends[0],
         worth_high=ends[1],
     )
+
+
+def margin_is_told(decisions: DataFrame) -> bool:
+    """Whether any row states an effect in margin: where none does, no cost is known."""
+    margins = [kind for kind, facts in effects()["effects"].items() if facts["ranks"] is True]
+    told = pd.to_numeric(decisions.expected_effect, errors="coerce").notna()
+    return bool((told & decisions.effect_kind.isin(margins)).any())
 
 
 def _discounts(decisions: DataFrame, own: DataFrame | None) -> tuple[Series, Series]:

@@ -29,6 +29,7 @@ __all__ = [
     "anomalies",
     "day_limits",
     "drivers",
+    "against_targets",
     "main_figures",
     "mix_rate",
     "scorecard",
@@ -76,7 +77,8 @@ def scorecard(
     if targets is not None and len(targets):
         own = _of_month(targets, month).reindex(card.index)
         card = card.assign(target=own.value.astype(float), owner_role=own.owner_role.fillna(""))
-    card["gap"] = card.actual - card.target
+    # what still fills is held against no target
+    card["gap"] = (card.actual - card.target).where(card.status == "complete")
     card["flag"] = _flags(card)
     card["band"] = [_band(metric, benchmarks) for metric in card.index]
     card["name"] = [_name(metric) for metric in card.index]
@@ -113,6 +115,7 @@ def _flags(card: DataFrame) -> np.ndarray:
         is_outside_range = (card.actual > card.usual_high) | (card.actual < card.usual_low)
     good = moved * [_better(metric) for metric in card.index]
     flags = {
+        "not observed": card.status == "unobserved",
         "too early": card.status != "complete",
         "no history": card.upper.isna(),
         "within limits": (moved == 0) & is_outside_range,
@@ -132,6 +135,15 @@ def _band(metric: str, benchmarks: DataFrame | None) -> str:
         ends = [f"{end:g}" for end in (row.low, row.mid, row.high) if pd.notna(end)]
         quoted += [f"{'–'.join(ends)} {row.unit} ({row.source})"] * bool(ends)
     return "; ".join(quoted)
+
+
+def against_targets(card: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """The scorecard's complete figures with a target: those that missed it, and those that
+    beat it. A figure of which neither more nor less is better alone is in neither.
+    """
+    held = card[card.target.notna() & (card.status == "complete")]
+    won = (held.actual - held.target) * held.metric.map(_better).astype(float)
+    return held[won < 0], held[won > 0]
 
 
 def main_figures(card: DataFrame) -> DataFrame:

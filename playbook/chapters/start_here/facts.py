@@ -127,7 +127,7 @@ def daily(shop: Store, *, months: int = 37) -> DataFrame:
         margin=total("margin"),
     )
     table["net_revenue"] = table.revenue - refunds.amount
-    table["refunds"] = refunds.amount
+    table["refunds"] = refunds.amount if shop.has("refunds") else float("nan")
     is_known = table.pop("n_unknown") == 0
     table["margin"] = (table.margin + refunds.margin.fillna(0.0)).where(is_known)
     table = table.where(Series(~days.isin(hole_days(shop)), days), axis=0)
@@ -234,8 +234,9 @@ def odd_buyers_table(shop: Store, odd: DataFrame) -> DataFrame:
 
 @returns("start_here.indicators")
 def risk_indicators(shop: Store) -> DataFrame:
-    """Signs of risk over the last months; an indicator whose table is missing is left
-    out.
+    """Signs of risk over the last months; an indicator whose table is missing, and one of
+    what the log has never seen (no order was ever cancelled or charged back in it), is left
+    out, as is the share of one sku or customer that is the only one.
 
     Shares of revenue held by the top channel, sku, supplier, customer; cancelled,
     refunded, late and charged-back shares of the month's orders; customers with five
@@ -244,7 +245,9 @@ def risk_indicators(shop: Store) -> DataFrame:
     months = months_back(shop.month, RISK_MONTHS)
     orders = in_months(shop.orders, "ordered_on", months)
     lines = in_months(shop.sales_lines, "ordered_on", months)
-    parts = {"cancelled share": _by_month(orders, (_.status == "cancelled").mean())}
+    parts = {}
+    if _was_seen(shop, shop.orders, _.status == "cancelled"):
+        parts["cancelled share"] = _by_month(orders, (_.status == "cancelled").mean())
     if shop.has("orders.promised_at") and shop.has("orders.delivered_at"):
         parts["late share"] = _late_share(shop, months)
     for name, key in (
@@ -287,7 +290,16 @@ def _top_share(lines: Table, key: str) -> Table:
     """Share of revenue of the largest one; sums are exact, so their order is no matter."""
     held = lines.filter(_[key].notnull()).group_by("month", key).aggregate(revenue=_.revenue.sum())
     share = _.revenue.max().cast("float64") / total("revenue").nullif(0)
+    if key in ("sku", "customer_id"):
+        share = (_.count() > 1).ifelse(share, ibis.null("float64"))
     return _by_month(held, share)
+
+
+def _was_seen(shop: Store, rows: Table, what: Value) -> bool:
+    """Whether the log holds any such row. An export that leaves them out is not a shop
+    without them.
+    """
+    return bool(shop.con.execute(rows.filter(what).limit(1).count()))
 
 
 def _bursts(orders: Table) -> Table:
@@ -313,4 +325,6 @@ def _refund_shares(shop: Store, months: list[str]) -> dict[str, Table]:
         "refunds booked share": both.refunded / both.sales,
         "chargeback share": both.charged / both.orders,
     }
+    if not _was_seen(shop, shop.booked_refunds, _.kind == "chargeback"):
+        del shares["chargeback share"]
     return {name: both.select("month", "n", amount=share) for name, share in shares.items()}
