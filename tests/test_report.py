@@ -306,8 +306,8 @@ def test_the_workbook_has_types_no_formulas_and_no_person(months):
     assert decisions["How much"].tolist()[0] == 1000
     assert pd.Timestamp(decisions["Due on"][0]) == pd.Timestamp("2026-02-20")
     assert "blocked" not in set(decisions["Action"]) and set(decisions["Status"]) == {"proposed"}
-    names = ["Decision ID", "Status", "Done on", "Done, how much", "Note"]
-    assert list(decisions.columns[:5]) == names
+    names = ["Decision ID", "Status", "Done on", "Done, how much", "What it brought", "Note"]
+    assert list(decisions.columns[:6]) == names
     assert sheets["07 Inventory planning"]["SKU"].tolist() == [EVIL, "=A1", "b"]
     assert all("ustomer" not in head for frame in sheets.values() for head in map(str, frame))
     import zipfile
