@@ -194,7 +194,7 @@ def test_the_outlook_learns_from_months_without_their_incidents_and_tells_them_a
 @pytest.mark.parametrize(("day", "kinds"), [(28, ["price_error"]), (29, [])])
 def test_what_has_been_over_for_more_than_three_days_goes_on_no_more(found, day, kinds):
     """The price was wrong on the 24th and 25th; a month of such days has 365.25 / 12 of them."""
-    on = lasting(found, "price_error", "payment_down", as_of=dt.date(2026, 10, day))
+    on = lasting(found, ("price_error", "payment_down"), as_of=dt.date(2026, 10, day))
     assert on.kind.tolist() == kinds
     row = found[found.kind == "price_error"].iloc[0]
     each = [one[0] for one in on.effect]

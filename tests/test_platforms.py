@@ -225,7 +225,7 @@ def test_no_other_kind_recognises_a_sample():
     """Kinds told from each other by their headers alone: the cross table of all samples."""
     wrong = {}
     for name, kind in KIND_OF.items():
-        if kinds.adapter(kind).beside:
+        if kinds.adapter(kind).beside or kind.startswith("table-"):
             continue
         names = headers_of(SAMPLES / name, kind)
         fits = {

@@ -211,8 +211,9 @@ def test_a_targets_chance_is_believed_from_twelve_errors_on(n_errors, confidence
 
 @pytest.mark.parametrize("pacing, n", [(1.09, 0), (1.11, 1), (0.91, 0), (0.89, 1)])
 def test_a_new_plan_is_asked_for_beyond_a_tenth(pacing, n):
-    day = {"day_on": pd.Timestamp("2026-10-31"), "actual": 1.0, "expected": 1.0, "pacing": pacing}
-    rows = decided(paced=pd.DataFrame([day]))
+    day = {"day_on": pd.Timestamp("2026-10-20"), "actual": 1.0, "expected": 1.0, "pacing": pacing}
+    ahead = day | {"day_on": pd.Timestamp("2026-10-21"), "actual": np.nan}
+    rows = decided(paced=pd.DataFrame([day, ahead]))
     assert len(rows) == n
     assert rows["threshold"].tolist() == pytest.approx([1.1 if pacing > 1 else 0.9] * n)
 

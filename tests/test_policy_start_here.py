@@ -24,7 +24,8 @@ def indicator(shop, name):
 
 def test_risks_go_back_thirteen_months(tmp_path):
     days = ["2025-09-30", "2025-10-01", "2026-10-31"]
-    shop = opened(tmp_path, [order(str(i), day) for i, day in enumerate(days)])
+    orders = [order(str(i), day) for i, day in enumerate(days)]
+    shop = opened(tmp_path, [*orders, order("c", "2026-10-30", status="cancelled")])
     assert indicator(shop, "cancelled share").index.tolist() == ["2025-10", "2026-10"]
 
 

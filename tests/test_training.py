@@ -104,6 +104,9 @@ def answers(number, shops):
 
 # every exercise there is
 
+#: read reports of words that only one of the two shops has
+ONE_SHOP = ("03.6",)
+
 
 @each_exercise
 def test_a_solution_is_right_on_two_shops_and_two_months_and_slips_are_told_apart(number, shops):
@@ -113,9 +116,8 @@ def test_a_solution_is_right_on_two_shops_and_two_months_and_slips_are_told_apar
         assert exercise.reveal.en, "a thought question shows what a good answer says"
         return
     known = answers(number, shops)
-    assert len({one.shop.name + str(one.shop.observed_to) for one, _ in known}) == 2, (
-        "two shops have an answer"
-    )
+    shops_asked = {one.shop.name + str(one.shop.observed_to) for one, _ in known}
+    assert len(shops_asked) == 1 + (number not in ONE_SHOP), "two shops have an answer"
     assert len(known) >= 3, "so have at least three of the four months"
     for one, expected in known:
         assert one.check(number, expected).status == "right", (one.shop, expected)
@@ -344,7 +346,9 @@ def test_a_learner_who_computes_by_hand_from_the_table_handed_out_is_right(numbe
         except PlaybookError:
             continue
         replies.append(lesson(number, shop).check(number, BY_HAND[number](table)))
-    assert len(replies) >= 3 and {reply.status for reply in replies} == {"right"}, replies
+    assert len(replies) >= 3 - (number in ONE_SHOP) and {reply.status for reply in replies} == {
+        "right"
+    }, replies
 
 
 def test_sessions_and_purchases_of_the_visits_handed_out_are_those_of_the_chapters_funnel(shops):

@@ -7,6 +7,7 @@ A chapter that learns from the past reads it and leaves the days of an incident 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pandas import DataFrame
 
 from playbook.detect import after, buying, selling, tracking
 from playbook.detect.panels import Panels
+from playbook.given import dated
 from playbook.messages import read_yaml, say
 from playbook.store import Store
 from playbook.store.remembered import remembered
@@ -162,13 +164,14 @@ def of_month(table: DataFrame, month: str) -> DataFrame:
     )
 
 
-def lasting(table: DataFrame, *kinds: str, as_of: dt.date) -> DataFrame:
+@dated
+def lasting(table: DataFrame, kinds: Sequence[str], *, as_of: dt.date) -> DataFrame:
     """The incidents of these kinds that a person should act on and that last until as-of,
     the dearest first, with `effect`: what one more month like their days costs (amount,
     low, high). What is over costs nothing more.
     """
     is_on = pd.to_datetime(table.ends_on) >= pd.Timestamp(as_of) - pd.Timedelta(days=OVER_DAYS)
-    rows = table[is_on & table.is_alarm.astype(bool) & table.kind.isin(kinds)]
+    rows = table[is_on & table.is_alarm.astype(bool) & table.kind.isin(list(kinds))]
     a_month = DAYS_A_MONTH / rows.n_days.astype(float)
     ends = rows[["amount", "amount_low", "amount_high"]].mul(a_month, axis=0)
     rows = rows.assign(effect=list(map(tuple, ends.to_numpy(float))))

@@ -104,6 +104,8 @@ def find_topics(texts: list[str], *, n_topics: int = 8) -> Topics:
     order = np.argsort(-size, kind="stable")
     place = np.full(len(order) + 1, -1)
     place[order] = np.arange(len(order))
+    # the last digits of a factor hang on where its numbers lie in memory
+    loads = np.round(loads / np.maximum(loads.max(axis=1, keepdims=True), 1e-12), 6)
     names = [
         ", ".join(words[i] for i in np.argsort(-loads[t], kind="stable")[:NAMED]) for t in order
     ]

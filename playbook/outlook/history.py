@@ -114,7 +114,8 @@ def _with_buyers(shop: Store, wide: DataFrame) -> DataFrame:
     )
     wide["buyers"] = counts.buyers.reindex(wide.index).astype(float)
     wide["orders_per_buyer"] = wide.orders / wide.buyers
-    wide["returning_customers"] = wide.buyers - wide.new_customers
+    if "new_customers" in wide:  # a log that is cut knows nobody as new
+        wide["returning_customers"] = wide.buyers - wide.new_customers
     return wide
 
 

@@ -122,7 +122,7 @@ def wrong_prices(
             currency=currency,
             **days,
         )
-        for one in lasting(happened, *kinds, as_of=as_of).itertuples()
+        for one in lasting(happened, kinds, as_of=as_of).itertuples()
     ]
     told = {row["subject"] for row in rows if row["action"] == "mend price"}
     told |= {*moves.sku[moves.action == "raise"], *tail.sku[tail.confidence == "high"]}

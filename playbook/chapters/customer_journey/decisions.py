@@ -62,6 +62,7 @@ def journey_decisions(
     return decision_rows(rows)
 
 
+@dated
 def aftersales_decisions(
     happened: DataFrame, back: DataFrame | None, *, as_of: dt.date, **common: Any
 ) -> DataFrame:
@@ -82,7 +83,7 @@ def aftersales_decisions(
             what=one.what,
             **common,
         )
-        for one in lasting(happened, *kinds, as_of=as_of).itertuples()
+        for one in lasting(happened, kinds, as_of=as_of).itertuples()
     ]
     for row in above_the_others(back).itertuples() if back is not None else ():
         if row.key not in {one["subject"] for one in rows}:
