@@ -20,6 +20,7 @@ __all__ = ["Topics", "find_topics", "words_of"]
 #: different texts that the topics are learned from, words they are learned in
 MOST_TEXTS, MOST_WORDS = 4000, 1500
 #: different texts for every topic up to which there is nothing to learn
+SEED = 0  # of the draws a decomposition starts from
 FEW_TEXTS = 2
 #: words that name a topic
 NAMED = 3
@@ -142,7 +143,7 @@ def _factors(weights: object, counts: ndarray, n_topics: int) -> tuple[ndarray, 
     """
     from sklearn.decomposition import NMF
 
-    model = NMF(n_topics, init="nndsvda", max_iter=300, tol=1e-3)
+    model = NMF(n_topics, init="nndsvda", max_iter=300, tol=1e-3, random_state=SEED)
     learned = np.sort(np.argsort(-counts, kind="stable")[:MOST_TEXTS])
     model.fit(weights[learned])
     return model.transform(weights), model.components_
