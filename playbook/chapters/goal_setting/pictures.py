@@ -65,16 +65,8 @@ def fan_plot(
         naive = say("goal_setting.label_seasonal_naive")
         _line(ax, periods, "seasonal_naive", "grey", naive, ls=":")
     if targets is not None:
-        label = say("goal_setting.label_target")
-        _line(
-            ax,
-            targets,
-            "target",
-            "orange",
-            label,
-            ls="",
-            marker="D",
-        )
+        marks = {"ls": "", "marker": "D"}
+        _line(ax, targets, "target", "orange", say("goal_setting.label_target"), **marks)
     ax.set_ylim(min(0, past["amount"].min()))
     ax.legend(loc="upper left", fontsize=8.5)
     return _titled(
