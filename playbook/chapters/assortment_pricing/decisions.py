@@ -11,7 +11,7 @@ from pandas import DataFrame
 
 from playbook.chapters.assortment_pricing.promotion_review import CONFIDENCE
 from playbook.decisions import decision_rows, propose
-from playbook.detect.incidents import lasting
+from playbook.detect.proposals import lasting_rows
 from playbook.given import dated
 from playbook.messages import say
 from playbook.outlook.ahead import WEEKS_OF_YEAR
@@ -110,20 +110,9 @@ def wrong_prices(
     """
     kinds = ("price_error", "category_price", "sku_comes_back")
     days = _days(as_of, 1, 14)
-    rows = [
-        propose(
-            f"assortment_pricing.{one.kind}",
-            one.subject,
-            size=one.n,
-            effect=one.effect,
-            evidence_value=one.now,
-            threshold=one.usual,
-            what=one.what,
-            currency=currency,
-            **days,
-        )
-        for one in lasting(happened, kinds, as_of=as_of).itertuples()
-    ]
+    rows = lasting_rows(
+        "assortment_pricing", happened, kinds, as_of=as_of, currency=currency, **days
+    )
     told = {row["subject"] for row in rows if row["action"] == "mend price"}
     told |= {*moves.sku[moves.action == "raise"], *tail.sku[tail.confidence == "high"]}
     price = moves.set_index("sku").now.astype(float)

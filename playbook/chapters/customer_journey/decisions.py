@@ -12,7 +12,7 @@ from pandas import DataFrame
 from playbook.chapters.customer_journey.aftersales import above_the_others
 from playbook.chapters.customer_journey.visits import SPLITS
 from playbook.decisions import decision_rows, propose
-from playbook.detect.incidents import lasting
+from playbook.detect.proposals import lasting_rows
 from playbook.given import dated
 from playbook.messages import say
 
@@ -72,19 +72,7 @@ def aftersales_decisions(
     (`back`: the returns). `common`: due_on, revisit_on, currency.
     """
     kinds = ("payment_down", "carrier_late", "reason_rises")
-    rows = [
-        propose(
-            f"customer_journey.{one.kind}",
-            one.subject,
-            size=one.n,
-            effect=one.effect,
-            evidence_value=one.now,
-            threshold=one.usual,
-            what=one.what,
-            **common,
-        )
-        for one in lasting(happened, kinds, as_of=as_of).itertuples()
-    ]
+    rows = lasting_rows("customer_journey", happened, kinds, as_of=as_of, **common)
     for row in above_the_others(back).itertuples() if back is not None else ():
         if row.key not in {one["subject"] for one in rows}:
             known = {"size": float(row.n_returned), "effect": (row.above,)} | common
