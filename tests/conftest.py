@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pytest
 
 # Set before the package is imported anywhere, and inherited by every kernel and child process.
@@ -48,6 +49,21 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"PLAYBOOK_SHARED names {named}, which is not a folder")
     return folder.resolve()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def settings_as_imported():
+    """What one file's tests set of pandas and matplotlib is not there for the next: which
+    files share a process is chance.
+    """
+    import matplotlib as mpl
+
+    names = ("display.precision", "display.float_format", "display.max_colwidth")
+    before = {name: pd.get_option(name) for name in names}
+    with mpl.rc_context():
+        yield
+    for name, setting in before.items():
+        pd.set_option(name, setting)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -64,6 +64,8 @@ def rows_by_libreoffice(path):
     if not office:
         pytest.skip("LibreOffice is not installed")
     words = [office, "--headless", f"-env:UserInstallation=file://{path.parent}/profile"]
+    # a window reads the mark at the file's start; without one the words must name UTF-8 (76)
+    words += ["--infilter=Text - txt - csv (StarCalc):44,34,76,1"]
     words += ["--convert-to", "xlsx", "--outdir", str(path.parent), str(path)]
     subprocess.run(words, check=True, capture_output=True, timeout=120)
     frame = pd.read_excel(path.with_suffix(".xlsx"), engine="calamine", dtype=str, header=None)

@@ -114,26 +114,32 @@ def _closed_weekdays(orders: Series) -> Iterator[int]:
 def _closed_runs(orders: Series) -> Iterator[tuple[pd.Timestamp, pd.Timestamp]]:
     """Runs of days without an order, weekly closing days aside, that the trade of the
     days around them would leave by chance less than once in `1 / RUN_CHANCE` such logs.
+    The two days a run ends at have orders by definition, and say nothing of that trade.
     """
     counts, days = orders.to_numpy(float), orders.index
     is_empty = counts == 0
     turns = np.flatnonzero(np.diff(np.r_[False, is_empty, False]))
     for start, stop in zip(turns[::2], turns[1::2], strict=True):
-        around = np.r_[counts[max(start - NEAR_DAYS, 0) : start], counts[stop : stop + NEAR_DAYS]]
-        if np.log(len(counts)) + (stop - start) * _log_empty(around) < np.log(RUN_CHANCE):
+        before = counts[max(start - 1 - NEAR_DAYS, 0) : max(start - 1, 0)]
+        around = np.r_[before, counts[stop + 1 : stop + 1 + NEAR_DAYS]]
+        if np.log(len(counts)) + _log_empty(around, stop - start) < np.log(RUN_CHANCE):
             yield days[start], days[stop - 1]
 
 
-def _log_empty(counts: ndarray) -> float:
-    """The log of the chance that a day has no order, from the mean and the variance of
-    these days: negative binomial where they vary more than by Poisson, binomial where
-    less; 0 where there is none to tell.
+def _log_empty(counts: ndarray, n_days: int) -> float:
+    """The log of the chance that `n_days` in a row have no order, given the orders of other
+    days: negative binomial where these vary more than by Poisson, binomial where less; 0
+    where they hold no order.
+
+    That the rate itself is only known from these days counts: the chance is the predictive
+    one of a Poisson rate under Jeffreys' prior, (m / (m + n)) ** (k + 1/2) for k orders in m
+    days (Gelman et al., Bayesian Data Analysis, 2.6), with k in orders that vary by Poisson.
     """
     mean = counts.mean() if len(counts) else 0.0
     if not mean > 0:
         return 0.0
     ratio = max(counts.var() / mean, LEAST_RATIO)
-    if abs(ratio - 1) < NEARLY_POISSON:
-        return -mean
     # both laws: mean * log(ratio) / (ratio - 1), which is `mean` at a ratio of one
-    return -mean * np.log(ratio) / (ratio - 1)
+    is_poisson = abs(ratio - 1) < NEARLY_POISSON
+    rate = mean if is_poisson else mean * np.log(ratio) / (ratio - 1)
+    return -float((rate * len(counts) + 0.5) * np.log1p(n_days / len(counts)))

@@ -31,6 +31,7 @@ from playbook.methods.proportions import (
 from playbook.methods.topics import find_topics
 from playbook.store import expression
 from playbook.store.privacy import EMAIL, PHONES
+from playbook.store.shop import distinct_rows
 from playbook.tables import empty, frame_of, returns
 
 __all__ = ["said_texts", "topic_decisions", "topic_money", "topic_trend", "topics"]
@@ -187,7 +188,7 @@ def topic_money(
     told = texts.dropna(subset=["topic", "order_id"]).drop_duplicates(["topic", "order_id"])
     if told.empty:
         return empty("market_research.topic_money")
-    reviewed = expression(reviews).filter(_.order_id.notnull()).select("order_id").distinct()
+    reviewed = distinct_rows(expression(reviews).filter(_.order_id.notnull()), "order_id")
     followed, margin = _followed(expression(orders), reviewed, as_of)
     back = _given_back(refunds, reviewed)
     table = (
@@ -229,7 +230,7 @@ def _followed(orders: ibis.Table, reviewed: ibis.Table, as_of: dt.date) -> tuple
     an order of these customers.
     """
     orders = orders.filter(_.customer_id.notnull())
-    who = orders.semi_join(reviewed, "order_id").select("customer_id").distinct()
+    who = distinct_rows(orders.semi_join(reviewed, "order_id"), "customer_id")
     kept = orders.semi_join(who, "customer_id")
     table = kept.select("order_id", "customer_id", "ordered_on", "margin").to_pandas()
     table = table.sort_values(["customer_id", "ordered_on", "order_id"], ignore_index=True)

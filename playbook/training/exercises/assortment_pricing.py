@@ -191,6 +191,8 @@ def range_month(shop: Store) -> DataFrame:
 def active_share(shop: Store) -> float:
     panel, _law = _demand(shop)
     months = range_kpis(panel, as_of=shop.as_of).set_index("month")
+    if shop.month not in months.index:
+        raise NotApplicable("training.no_whole_week")
     return float(months.amount[shop.month])
 
 
