@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 import duckdb
-import pandas as pd
 import pytest
 
 # Set before the package is imported anywhere, and inherited by every kernel and child process.
@@ -57,6 +56,7 @@ def settings_as_imported():
     files share a process is chance.
     """
     import matplotlib as mpl
+    import pandas as pd  # not above: numpy counts its threads when it is imported
 
     names = ("display.precision", "display.float_format", "display.max_colwidth")
     before = {name: pd.get_option(name) for name in names}
