@@ -18,7 +18,7 @@ import pandas as pd
 
 from playbook.chapters.ltv_modelling.ltv import LEAST_ALIVE
 from playbook.chapters.monthly_review.decisions import OPPOSED
-from playbook.decisions import effects, is_settled
+from playbook.decisions import effects, is_settled, quarters_of
 from playbook.measures.metrics import METRICS
 
 NOTHING = pd.DataFrame()
@@ -566,6 +566,32 @@ def listed_rows_can_be_signed(month: Month) -> Iterator[str]:
                 yield f"{kind} {subject}: {one} and {other}"
 
 
+def the_list_says_no_more_than_its_chapter(month: Month) -> Iterator[str]:
+    """What a row wins in a quarter is no more than its chapter claims of the same time, ends
+    included, an interval that holds zero there holds it on the list, and less spend saves no
+    more than is cut.
+    """
+    rows = month.get("11/ranked")
+    if {"worth_low", "effect_period"} <= set(rows):
+        quarters = rows.effect_period.fillna("").map(quarters_of)
+        told = {name: _numbers(rows[f"effect_{name}"]) * quarters for name in ("low", "high")}
+        claim, slack = _numbers(rows.expected_effect) * quarters, SLACK * (1 + rows.worth.abs())
+        wrong = {
+            "wins more than is claimed": rows.worth > claim.clip(lower=0) + slack,
+            "may win more than is claimed": rows.worth_high > told["high"].clip(lower=0) + slack,
+            "may lose, which the list forgets": (told["low"] < -slack) & (rows.worth_low > slack),
+        }
+        for what, is_wrong in wrong.items():
+            for row in rows[is_wrong].itertuples():
+                yield f"{row.notebook} {row.action} {row.subject} {what}"
+    rows = month.decisions
+    if {"effect_kind", "effect_high"} <= set(rows):
+        cut = -_numbers(rows["size"])
+        is_cut = (rows.effect_kind == "margin_net_of_spend") & (cut > 0)
+        for row in rows[is_cut & (_numbers(rows.effect_high) > cut)].itertuples():
+            yield f"{row.notebook} {row.action} {row.subject} saves more than is cut"
+
+
 def effects_come_first(month: Month) -> Iterator[str]:
     """In the review's list, and in the list of all decisions, no row without an effect (a
     target is none) stands before one with an effect, and rows of one kind of effect that
@@ -655,6 +681,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     targets_reach_further,
     decisions_lie_ahead,
     listed_rows_can_be_signed,
+    the_list_says_no_more_than_its_chapter,
     effects_come_first,
     personas_are_told_apart,
     chapters_name_what_they_lack,
