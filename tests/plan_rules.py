@@ -14,7 +14,7 @@ IDS = {entry.name: metric for metric, entry in METRICS.items()}
 SAME = 1e-9
 #: verbs on a subject that contradict each other
 OPPOSITE = (
-    {"raise", "enter", "widen", "care", "push", "raise price", "buy traffic", "fix page and price"},
+    {"raise", "widen", "care", "push", "raise price", "buy traffic", "fix page and price"},
     {"lower", "pause", "exit", "delist", "quality hold", "take off"},
 )
 COLUMNS = ["rule", "said_here", "said_there", "n", "gap", "is_broken"]

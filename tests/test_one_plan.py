@@ -152,20 +152,20 @@ def test_low_lies_below_the_forecast_and_high_above_it():
 def test_targets_by_category_sum_to_the_goal_and_forecasts_to_the_shops():
     own, series, targets = shop(own_share=0.9)
     sheet = sheet_of(own, series, targets)
-    verdicts = pd.DataFrame({"category": ["tea"], "action": ["enter"]})
+    verdicts = pd.DataFrame({"category": ["tea"], "action": ["widen"]})
     out = plan.category_plan(own.outlook, sheet, verdicts=verdicts)
     by = sheet.set_index(["metric", "horizon"]).loc[("net_revenue", "quarter")]
     assert out["target"].sum() == pytest.approx(by["target"], rel=1e-9)
     assert out["forecast"].sum() == pytest.approx(by["forecast"], rel=1e-9)
     assert out["share"].sum() == pytest.approx(1)
-    assert out.set_index("category")["action"].to_dict() == {"tea": "enter", "garden": "hold"}
+    assert out.set_index("category")["action"].to_dict() == {"tea": "widen", "garden": "hold"}
 
 
 def test_a_shop_of_one_category_has_no_plan_by_category():
     own, series, targets = shop(own_share=0.9)
     rows = own.outlook.rows
     alone = replace(own.outlook, rows=rows[rows["level"] != "category"])
-    verdicts = pd.DataFrame({"category": ["tea"], "action": ["enter"]})
+    verdicts = pd.DataFrame({"category": ["tea"], "action": ["widen"]})
     out = plan.category_plan(alone, sheet_of(own, series, targets), verdicts=verdicts)
     assert out.empty and list(out) == schema("goal_setting.product_plan").names
 

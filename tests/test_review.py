@@ -456,7 +456,7 @@ def test_decisions_are_ranked_by_what_they_win_in_a_quarter_and_unlike_effects_a
             decision(decision_id="b", action="raise", expected_effect=100.0, **low, **month),
             decision(decision_id="c", action="raise", expected_effect=60.0, **high, **month),
             decision(decision_id="d", action="blocked", status="blocked"),
-            decision(decision_id="e", action="enter", expected_effect=9e6, **growth),
+            decision(decision_id="e", action="widen", expected_effect=9e6, **growth),
             decision(decision_id="f", action="raise price", expected_effect=480.0, **high, **year),
             decision(decision_id="g", action="set", expected_effect=-900.0, **high, **month),
             decision(decision_id="h", action="order", expected_effect=50.0, **high, **once),

@@ -6,6 +6,7 @@ from zoo_rules import (
     Month,
     at_stake_is_not_less_than_nothing,
     campaigns_can_succeed,
+    growth_is_of_one_thing,
     parts_are_within_the_whole,
     reasons_name_what_is_known,
     returns_are_seen_alike,
@@ -67,3 +68,15 @@ def test_no_reason_is_of_a_table_the_shop_does_not_have(tmp_path):
     assert list(reasons_name_what_is_known(month))
     pd.DataFrame({"sku": ["cup"]}).to_csv(tmp_path / "stock.csv")
     assert not list(reasons_name_what_is_known(month))
+
+
+def test_growth_of_a_category_is_one_figure_and_what_is_sold_is_not_entered():
+    all_skus = pd.DataFrame({"category": ["tea", "pots"], "growth": [0.16, 0.02]})
+    same_skus = all_skus.assign(growth=[-0.07, 0.02])
+    tables = {"c01_category_growth": all_skus, "c01_verdicts": same_skus}
+    assert list(growth_is_of_one_thing(month_of(**tables)))
+    named = same_skus.rename(columns={"growth": "same_skus_growth"})
+    assert not list(growth_is_of_one_thing(month_of(**tables | {"c01_verdicts": named})))
+    rows = pd.DataFrame({"notebook": "01", "action": ["enter"], "subject": "tea", "size": [9.0]})
+    assert list(growth_is_of_one_thing(month_of(rows)))
+    assert not list(growth_is_of_one_thing(month_of(rows.assign(action="widen"))))

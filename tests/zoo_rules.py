@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import re
 import sys
@@ -617,6 +618,27 @@ def effects_come_first(month: Month) -> Iterator[str]:
                 yield f"{name}: {kind} stands among other effects"
 
 
+def growth_is_of_one_thing(month: Month) -> Iterator[str]:
+    """A column called growth says the same of a category in every table of its chapter, and
+    what is sold already is not entered.
+    """
+    tables = [
+        table.set_index("category")["growth"]
+        for name, table in month.tables.items()
+        if name.startswith("01/") and {"category", "growth"} <= set(table.columns)
+    ]
+    for first, other in itertools.pairwise(tables):
+        both = pd.concat([first, other], axis=1, keys=["here", "there"]).dropna().astype(float)
+        apart = both[(both.here - both.there).abs() > SLACK]
+        if len(apart):
+            yield f"01: growth of {apart.index[0]} is {apart.here.iloc[0]:.1%} and otherwise"
+    rows = month.decisions
+    if {"action", "size"} <= set(rows):
+        sold = rows[(rows.action == "enter") & (_numbers(rows["size"]) > 0)]
+        for row in sold.itertuples():
+            yield f"{row.notebook}: {row.subject} is sold already and entered"
+
+
 def personas_are_told_apart(month: Month) -> Iterator[str]:
     """No two personas have one label."""
     table = month.get("01/personas")
@@ -683,6 +705,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     listed_rows_can_be_signed,
     the_list_says_no_more_than_its_chapter,
     effects_come_first,
+    growth_is_of_one_thing,
     personas_are_told_apart,
     chapters_name_what_they_lack,
 )
