@@ -11,6 +11,7 @@ from zoo_rules import (
     reasons_name_what_is_known,
     returns_are_seen_alike,
     tiers_are_a_scheme,
+    what_moves_is_known,
 )
 
 
@@ -80,3 +81,11 @@ def test_growth_of_a_category_is_one_figure_and_what_is_sold_is_not_entered():
     rows = pd.DataFrame({"notebook": "01", "action": ["enter"], "subject": "tea", "size": [9.0]})
     assert list(growth_is_of_one_thing(month_of(rows)))
     assert not list(growth_is_of_one_thing(month_of(rows.assign(action="widen"))))
+
+
+def test_no_budget_moves_on_draws_that_do_not_agree():
+    plan = pd.DataFrame({"channel": ["search", "live"], "action": ["lower", "hold and test"]})
+    response = plan.assign(verdict="identified", r_hat=[1.01, 1.4])
+    assert not list(what_moves_is_known(month_of(c03_budget=plan, c03_response=response)))
+    rough = response.assign(r_hat=1.06)
+    assert list(what_moves_is_known(month_of(c03_budget=plan, c03_response=rough)))

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from playbook.chapters.channel_roi.media_plan import CONVERGED
 from playbook.chapters.ltv_modelling.ltv import LEAST_ALIVE
 from playbook.chapters.monthly_review.decisions import OPPOSED
 from playbook.decisions import effects, is_settled, quarters_of
@@ -618,6 +619,21 @@ def effects_come_first(month: Month) -> Iterator[str]:
                 yield f"{name}: {kind} stands among other effects"
 
 
+def what_moves_is_known(month: Month) -> Iterator[str]:
+    """No channel's budget moves on a response that is not identified, or whose draws do not
+    agree.
+    """
+    plan, response = month.get("03/budget"), month.get("03/response")
+    if plan.empty or response.empty:
+        return
+    known = response.set_index("channel")
+    moved = plan.channel[plan.action.isin(["raise", "lower"])]
+    for channel in moved:
+        answer = known.loc[channel]
+        if answer.verdict != "identified" or not answer.r_hat <= CONVERGED:
+            yield f"03/budget: {channel} moves, R-hat {answer.r_hat:.2f}, {answer.verdict}"
+
+
 def growth_is_of_one_thing(month: Month) -> Iterator[str]:
     """A column called growth says the same of a category in every table of its chapter, and
     what is sold already is not entered.
@@ -705,6 +721,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     listed_rows_can_be_signed,
     the_list_says_no_more_than_its_chapter,
     effects_come_first,
+    what_moves_is_known,
     growth_is_of_one_thing,
     personas_are_told_apart,
     chapters_name_what_they_lack,

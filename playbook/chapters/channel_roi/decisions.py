@@ -16,8 +16,6 @@ from playbook.messages import say
 
 __all__ = ["Findings", "channel_decisions"]
 
-# R-hat of single walkers from which some hundred of them no longer make up for their memory
-ROUGH = 1.5
 # complete months in a row below break-even after which a channel is weak
 WEAK_MONTHS = 2
 DUE_DAYS, REVISIT_DAYS = 7, 35
@@ -194,7 +192,7 @@ def _how_to_test(tests: DataFrame | None, channel: str) -> str:
 
 def _confidence(findings: Findings, answer: Series) -> str:
     is_unsure = findings.plan.verdict in ("hold and test", "must move")
-    is_rough = answer.verdict != "identified" or answer.r_hat > ROUGH
+    is_rough = answer.verdict != "identified"
     if is_unsure or is_rough or findings.is_flagged:
         return "low"
     return "high" if answer.low > 1 or answer.high < 1 else "medium"
