@@ -239,7 +239,21 @@ def _cap_rules(month: Path) -> list[tuple]:
         here = plan.set_index("channel")["marginal_return"]
         there = response.set_index("channel")["marginal_return"]
         rows.append(equal("marginal return", here, there, ("03 budget", "03 response")))
-    return rows
+    return [*rows, *_told_costs(month, mine)]
+
+
+def _told_costs(month: Path, caps: pd.DataFrame) -> list[tuple]:
+    """Where the next customer costs more than the cap, the row that signs for the channel's
+    budget says what that customer costs.
+    """
+    rows, both = decisions(month, "03"), table(month, "03", "combined")
+    if rows is None or both is None:
+        return []
+    told = rows[rows["subject_type"] == "channel"].groupby("subject")["reason"].agg(" ".join)
+    over = caps[caps["next_ncac"] > caps["cap"]]["next_ncac"]
+    silent = [name for name, cost in over.items() if f"{cost:.2f}" not in told.get(name, "")]
+    words = ("05 caps", "03 decisions")
+    return [("a cost over its cap is told", *words, len(over), np.nan, bool(silent))]
 
 
 def _verdict_rules(month: Path) -> list[tuple]:

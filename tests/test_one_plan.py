@@ -344,6 +344,27 @@ def test_the_combined_verdict_stands_above_the_accounts(kind, verdict, is_identi
     assert (found.verdict("search"), found.verdict("radio")) == (verdict, "")
 
 
+def test_a_budgets_row_says_what_all_methods_say_and_what_the_next_customer_costs():
+    ends = {"combined": 0.552, "low": 0.068, "high": 1.035}
+    table = pd.DataFrame([{"channel": "display", "next_ncac": 388.51, **ends}])
+    table = pd.concat([table, pd.DataFrame({"channel": ["radio"]})], ignore_index=True)
+    found = Findings(None, None, None, None, combined=table)
+    told = found.together("display")
+    assert "0.55 (0.07 to 1.03" in told and "costs 388.51" in told and "cap of chapter 05" in told
+    assert (found.together("radio"), found.together("email")) == ("", "")
+
+
+def test_a_cost_over_its_cap_that_its_budgets_row_forgets_is_told(monkeypatch):
+    both = pd.DataFrame({"channel": ["display"], "next_ncac": [388.51]})
+    rows = pd.DataFrame({"subject_type": "channel", "subject": ["display"], "reason": ["hold"]})
+    caps = both.assign(cap=17.81).set_index("channel")
+    monkeypatch.setattr(plan_rules, "table", lambda *_about: both)
+    for reason, is_broken in (("hold", True), ("hold; the next costs 388.51", False)):
+        told = rows.assign(reason=reason)
+        monkeypatch.setattr(plan_rules, "decisions", lambda *_about, told=told: told)
+        assert plan_rules._told_costs(Path(), caps)[0][-1] == is_broken
+
+
 @pytest.mark.parametrize(
     "factor, verdict",
     [(0.79, "goods below"), (0.81, "agree"), (1.19, "agree"), (1.21, "goods above")],
