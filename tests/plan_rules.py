@@ -123,6 +123,12 @@ def _base_rules(month: Path) -> list[tuple]:
         ends = pd.Series(out["revenue"].to_numpy(float)[[0, -1]], ["low", "high"])
         there = revenue.loc["month", ["low", "high"]]
         rows.append(equal("ends of the scenarios", ends, there, ("02 scenarios", "02 smart")))
+    even = table(month, "02", "break_even")
+    if out is not None and even is not None:
+        spent = (out["cm"] - out["profit"]).astype(float).set_axis(out["scenario"])
+        there = pd.Series(even["fixed"].iloc[0], spent.index, dtype=float)
+        words = ("02 scenarios", "02 break_even")
+        rows.append(equal("fixed cost behind a profit", spent, there, words))
     swings = table(month, "02", "tornado")
     if swings is not None:
         mine = pd.Series({"month": swings["base"].iloc[0]})

@@ -11,6 +11,7 @@ from playbook.chapters.goal_setting.business import (
     launch_plan,
     model_break_even,
     monthly_fixed_cost,
+    order_rates,
     service_plan,
     value_proposition,
 )
@@ -405,6 +406,20 @@ def test_fixed_cost_is_the_newest_overhead_in_force_and_the_mean_month_of_advert
         "marketing": 30.0,
     }
     assert np.isnan(monthly_fixed_cost(rates.head(0), as_of=OCTOBER)["overhead"])
+
+
+def test_overhead_is_one_figure_wherever_it_is_read_all_scopes_together():
+    rates = pd.DataFrame(
+        {
+            "from_on": [dt.date(2026, 1, 1)] * 2,
+            "kind": "overhead_per_month",
+            "value": [100.0, 30.0],
+            "scope": ["all", "warehouse"],
+        }
+    )
+    assert monthly_fixed_cost(rates, as_of=OCTOBER)["overhead"] == 130.0
+    assert order_rates(rates, as_of=OCTOBER)["fixed"] == 130.0
+    assert np.isnan(order_rates(rates.head(0), as_of=OCTOBER)["fixed"])
 
 
 def test_before_launch_break_even_and_range_come_from_assumptions_and_answers():
