@@ -30,6 +30,7 @@ from playbook.chapters.monthly_review.review import (
     anomalies,
     day_limits,
     drivers,
+    mean_order_change,
     mix_rate,
     scorecard,
     team_score,
@@ -39,6 +40,7 @@ from playbook.measures.metrics import _is_closed, benchmarks, months_back
 from playbook.methods.decomposition import product_drivers
 from playbook.methods.expectation import expected_months
 from playbook.runs.results import DECISION_COLUMNS
+from playbook.tables import frame_of
 
 MONTHS = months_back("2026-10", 30)
 
@@ -352,6 +354,17 @@ def test_the_dimension_row_sums_its_segments():
     assert found.loc[["a", "b"], "contribution"].sum() == pytest.approx(
         found.loc["all", "contribution"]
     )
+
+
+def test_the_mean_order_before_returns_stands_beside_what_the_card_says_of_it_after_them():
+    """Orders brought 20 less, yet fewer came back: the card's mean order rose by 3."""
+    segments = frame_of(
+        "monthly_review.mix_rate_segments", [("channel", "all", -14.0, -6.0, -20.0)]
+    )
+    card = pd.DataFrame({"metric": ["aov"], "actual": [63.0], "last_month": [60.0]})
+    row = mean_order_change(segments, card).iloc[0]
+    assert (row.contribution, row.after_returns) == (-20.0, 3.0)
+    assert mean_order_change(segments, card.head(0)).after_returns.isna().all()
 
 
 def many_days(rng, days=400):

@@ -10,6 +10,7 @@ from zoo_rules import (
     parts_are_within_the_whole,
     reasons_name_what_is_known,
     returns_are_seen_alike,
+    the_mean_order_changed_once,
     tiers_are_a_scheme,
     what_moves_is_known,
 )
@@ -89,3 +90,14 @@ def test_no_budget_moves_on_draws_that_do_not_agree():
     assert not list(what_moves_is_known(month_of(c03_budget=plan, c03_response=response)))
     rough = response.assign(r_hat=1.06)
     assert list(what_moves_is_known(month_of(c03_budget=plan, c03_response=rough)))
+
+
+def test_the_mean_order_changes_by_one_amount_with_the_card_beside_it():
+    told = pd.DataFrame({"dimension": ["category", "channel", "region"]})
+    told = told.assign(contribution=[-0.6, -2.7, -2.7], after_returns=-3.1)
+    assert not list(the_mean_order_changed_once(month_of(c11_mix_rate=told)))
+    assert list(
+        the_mean_order_changed_once(month_of(c11_mix_rate=told.drop(columns="after_returns")))
+    )
+    apart = told.assign(contribution=[-0.6, -2.7, 3.0])
+    assert list(the_mean_order_changed_once(month_of(c11_mix_rate=apart)))

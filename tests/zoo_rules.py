@@ -655,6 +655,20 @@ def growth_is_of_one_thing(month: Month) -> Iterator[str]:
             yield f"{row.notebook}: {row.subject} is sold already and entered"
 
 
+def the_mean_order_changed_once(month: Month) -> Iterator[str]:
+    """Whatever orders are told apart by, the mean order changed by one amount (a category's is
+    of the orders that hold it), and beside it stands what the card says after returns.
+    """
+    table = month.get("11/mix_rate")
+    if table.empty:
+        return
+    told = table[table.dimension != "category"].contribution.astype(float).dropna()
+    if len(told) and np.ptp(told) > SLACK * (1 + told.abs().max()):
+        yield f"11/mix_rate: {told.round(2).tolist()} by dimension"
+    if "after_returns" not in table:
+        yield "11/mix_rate: a change before returns, unsaid"
+
+
 def personas_are_told_apart(month: Month) -> Iterator[str]:
     """No two personas have one label."""
     table = month.get("01/personas")
@@ -723,6 +737,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     effects_come_first,
     what_moves_is_known,
     growth_is_of_one_thing,
+    the_mean_order_changed_once,
     personas_are_told_apart,
     chapters_name_what_they_lack,
 )
