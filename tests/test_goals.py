@@ -471,15 +471,16 @@ def test_decisions_name_goal_driver_model_pacing_and_duty_with_owner_and_day():
         currency="EUR",
         due_on=dt.date(2026, 11, 14),
     ).set_index("subject")
-    assert rows.loc["net_revenue next month", "action"] == "set target"
-    assert rows.loc["driver aov", "owner_role"] == "category head"
+    assert rows.loc["Net revenue, next month", "action"] == "set target"
+    assert rows.loc["Average order value", "owner_role"] == "category head"
     assert (
         rows.loc["model own_stock", "action"] == "no-go"
         and "basket of 25.00" in rows.loc["model own_stock", "reason"]
     )
     assert "plan again" not in set(rows["action"]), "the month is over"
     assert (
-        rows.loc["duties: cm", "reason"] == "2 accountable: a, b" and rows["due_on"].notna().all()
+        rows.loc["Contribution margin", "reason"] == "2 accountable: a, b"
+        and rows["due_on"].notna().all()
     )
 
 

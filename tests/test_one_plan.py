@@ -261,7 +261,7 @@ def test_a_test_speaks_where_the_response_cannot_and_few_new_customers_are_not_j
 
 def test_the_account_of_a_channel_counts_for_the_share_it_caused():
     pnl, answer, _test = readings(verdict="not identifiable")
-    row = combined.combined(pnl.assign(caused_share=0.25), answer).iloc[0]
+    row = combined.combined(pnl.assign(caused_over_recorded=0.25), answer).iloc[0]
     assert row["account"] == pytest.approx(0.5) and row["account_se"] == pytest.approx(
         0.25 * 0.1 / combined.Z90
     )
@@ -307,7 +307,7 @@ def seen(kinds, **own):
 def test_a_share_of_the_shops_own_goes_before_the_one_of_its_kind():
     kinds = [("google", "search"), ("banner", "paid"), ("mail", "email")]
     shares = caused_shares(seen(kinds, banner=0.6)).set_index("channel")
-    assert shares["caused_share"].to_dict() == {"google": 0.58, "banner": 0.6}
+    assert shares["caused_over_recorded"].to_dict() == {"google": 0.58, "banner": 0.6}
     assert shares["share_spread"].to_dict() == {"google": 0.35, "banner": 0.1}
     assert shares["is_own"].to_dict() == {"google": False, "banner": True}
     months = pd.DataFrame(

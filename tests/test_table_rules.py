@@ -6,7 +6,9 @@ from zoo_rules import (
     Month,
     at_stake_is_not_less_than_nothing,
     campaigns_can_succeed,
+    figures_have_names,
     growth_is_of_one_thing,
+    no_days_without_end,
     parts_are_within_the_whole,
     reasons_name_what_is_known,
     returns_are_seen_alike,
@@ -101,3 +103,16 @@ def test_the_mean_order_changes_by_one_amount_with_the_card_beside_it():
     )
     apart = told.assign(contribution=[-0.6, -2.7, 3.0])
     assert list(the_mean_order_changed_once(month_of(c11_mix_rate=apart)))
+
+
+def test_a_decision_calls_a_figure_by_its_name():
+    rows = pd.DataFrame({"subject": ["driver cvr_sessions"], "reason": ["within the past"]})
+    assert list(figures_have_names(month_of(rows)))
+    assert not list(figures_have_names(month_of(rows.assign(subject="Session conversion"))))
+    assert not list(figures_have_names(month_of()))
+
+
+def test_no_number_of_days_stands_for_never():
+    held = pd.DataFrame({"sku": ["cup"], "days": [9999.0]})
+    assert list(no_days_without_end(month_of(c07_overstock=held)))
+    assert not list(no_days_without_end(month_of(c07_overstock=held.assign(days=float("nan")))))

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from playbook.chapters.channel_roi.media_plan import CONVERGED
+from playbook.chapters.inventory_planning.supply import MOST_DAYS
 from playbook.chapters.ltv_modelling.ltv import LEAST_ALIVE
 from playbook.chapters.monthly_review.decisions import OPPOSED
 from playbook.decisions import effects, is_settled, quarters_of
@@ -441,6 +442,15 @@ def days_of_stock_agree(month: Month) -> Iterator[str]:
         yield f"{len(apart)} of {len(both)} skus, as {row.days:.0f} and {row.stock_days:.0f} days"
 
 
+def no_days_without_end(month: Month) -> Iterator[str]:
+    """Stock of which next to nothing sells lasts no stated number of days."""
+    for name, table in month.tables.items():
+        for column in (c for c in table.columns if c == "days" or c.endswith("_days")):
+            n = int((_numbers(table[column]) >= MOST_DAYS).sum())
+            if n:
+                yield f"{name}.{column}: {n} of {MOST_DAYS:.0f} days or more"
+
+
 def tests_can_see(month: Month) -> Iterator[str]:
     """A hold-out that could not see a doubling is not proposed."""
     table = month.get("06/actions")
@@ -669,6 +679,16 @@ def the_mean_order_changed_once(month: Month) -> Iterator[str]:
         yield "11/mix_rate: a change before returns, unsaid"
 
 
+def figures_have_names(month: Month) -> Iterator[str]:
+    """A decision calls a figure by its name, not by its id."""
+    ids = "|".join(sorted((metric for metric in METRICS if "_" in metric), key=len)[::-1])
+    own = month.own_names()
+    for name in ("subject", "reason"):
+        said = month.decisions.get(name, pd.Series(dtype=object)).dropna().astype(str)
+        for text in said[said.str.contains(rf"\b(?:{ids})\b") & ~said.isin(own)].head(1):
+            yield f"{name}: {text[:80]}"
+
+
 def personas_are_told_apart(month: Month) -> Iterator[str]:
     """No two personas have one label."""
     table = month.get("01/personas")
@@ -725,6 +745,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     a_step_matters,
     reasons_are_of_their_row,
     days_of_stock_agree,
+    no_days_without_end,
     tests_can_see,
     campaigns_can_succeed,
     at_stake_is_not_less_than_nothing,
@@ -738,6 +759,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     what_moves_is_known,
     growth_is_of_one_thing,
     the_mean_order_changed_once,
+    figures_have_names,
     personas_are_told_apart,
     chapters_name_what_they_lack,
 )

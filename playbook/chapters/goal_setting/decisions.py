@@ -9,6 +9,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from playbook.decisions import decision_rows, propose
+from playbook.measures.metrics import metric_called
 from playbook.messages import say
 
 __all__ = ["goal_decisions", "peak_decisions"]
@@ -52,7 +53,7 @@ def _targets(verdicts: DataFrame) -> list[dict]:
     return [
         propose(
             "goal_setting.target",
-            f"{goal.metric} next {goal.horizon}",
+            say(f"goal_setting.next_{goal.horizon}", name=metric_called(goal.metric)),
             action=f"{goal.action} target",
             size=goal.target,
             unit=goal.metric,
@@ -72,7 +73,7 @@ def _drivers(tree: DataFrame, owners: dict[str, str], currency: str) -> list[dic
     return [
         propose(
             f"goal_setting.driver{_against_past(row.is_beyond_past)}",
-            f"driver {row.driver}",
+            metric_called(row.driver),
             size=row.needed,
             unit=row.driver,
             effect=(row.effect,),
@@ -134,11 +135,13 @@ def _pacing(paced: DataFrame, tolerance: float) -> list[dict]:
 
 
 def _duties(raci: DataFrame) -> list[dict]:
-    duties = raci[raci["verdict"] != "ok"].groupby("verdict", sort=True)["kpi"].agg(", ".join)
+    asked = raci[raci["verdict"] != "ok"]
+    asked = asked.assign(kpi=asked["kpi"].map(metric_called))
+    duties = asked.groupby("verdict", sort=True)["kpi"].agg(", ".join)
     return [
         propose(
             "goal_setting.duties",
-            f"duties: {kpis}",
+            kpis,
             verdict=verdict,
         )
         for verdict, kpis in duties.items()
