@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from playbook.chapters.goal_setting.decisions import LEAST_PEOPLE
+from playbook.chapters.goal_setting.offer import OWN_STOCK
 from playbook.measures.acquisition import LEAST_NEW
 from playbook.measures.metrics import METRICS
 
@@ -208,6 +210,9 @@ def _channel_rules(month: Path) -> list[tuple]:
         own = models[models["is_cac_measured"].astype(bool)].set_index("model")["cac"]
         there = pnl.set_index("channel")["ncac"]
         rows.append(equal("cost of a customer in a model", own, there, ("02 models", "03")))
+        sums = pnl[["spend", "new_customers"]].astype(float).sum()
+        whole = pd.Series({OWN_STOCK: sums["spend"] / max(sums["new_customers"], 1.0)})
+        rows.append(equal("cost of any new customer", own, whole, ("02 models", "03")))
     paid = table(month, "05", "payback")
     whole = paid[paid["cohort"] == "all"].set_index("channel")["ncac"]
     rows.append(
@@ -315,6 +320,14 @@ def _capacity_rules(month: Path) -> list[tuple]:
         rows.append(
             equal("people of the peak week", here[here.index.notna()], people * more, words)
         )
+    if needed is not None and asked is not None:
+        short = needed[needed["gap_people"].astype(float) >= LEAST_PEOPLE]
+        found = asked[asked["action"] == "bring in people"].set_index("subject")["size"]
+        gaps = short.set_index("work")["gap_people"].astype(float).round(1)
+        is_silent = not set(gaps.index) <= set(found.index)
+        words = ("02 capacity", "02 decisions")
+        rows.append(("who is short of people says so", *words, len(gaps), np.nan, is_silent))
+        rows.append(equal("people short", found, gaps, words))
     if weeks is not None and asked is not None:
         missing = weeks["promotion_days_missing"].astype(float).sum()
         mine = asked[asked["action"] == "plan the peak"].set_index("action")["size"]

@@ -640,6 +640,8 @@ def test_a_second_source_is_for_who_is_surely_under_the_floor_on_ten_lines(
     steady = decided(suppliers=row.assign(lead_cv=0.3))
     assert steady.action.tolist() == ["plan with its own days"] * is_proposed
     if is_proposed:
+        assert "20 days on average, which scatter by 31% (steady up to 30%)" in found.reason[0]
+        assert "scatter" not in decided(suppliers=row.assign(lead_cv=np.nan)).reason[0]
         assert found.due_on[0] == AS_OF + dt.timedelta(days=30)
         assert found.revisit_on[0] == AS_OF + dt.timedelta(days=90)
         assert found.threshold[0] == 0.95

@@ -12,6 +12,7 @@ from zoo_rules import (
     parts_are_within_the_whole,
     reasons_name_what_is_known,
     returns_are_seen_alike,
+    suppliers_are_told_apart,
     the_mean_order_changed_once,
     tiers_are_a_scheme,
     what_moves_is_known,
@@ -116,3 +117,18 @@ def test_no_number_of_days_stands_for_never():
     held = pd.DataFrame({"sku": ["cup"], "days": [9999.0]})
     assert list(no_days_without_end(month_of(c07_overstock=held)))
     assert not list(no_days_without_end(month_of(c07_overstock=held.assign(days=float("nan")))))
+
+
+def test_a_second_source_names_the_scatter_and_an_order_its_two_readings():
+    known = pd.DataFrame({"supplier_id": ["a", "b"], "lead_cv": [0.61, 0.2]})
+    row = {"subject": "a", "action": "second source", "kind": "inventory_planning.second_source"}
+    vague = pd.DataFrame([row | {"reason": "on time in full: 41%"}])
+    assert list(suppliers_are_told_apart(month_of(vague, c07_suppliers=known)))
+    plain = vague.assign(reason="scatter by 61%")
+    assert not list(suppliers_are_told_apart(month_of(plain, c07_suppliers=known)))
+    bought = pd.DataFrame({"supplier_id": ["a"], "expected_margin": [13474.4]})
+    order = {"subject": "a", "action": "order", "kind": "inventory_planning.order"}
+    silent = pd.DataFrame([order | {"expected_effect": 9156.0, "reason": "66 lines"}])
+    assert list(suppliers_are_told_apart(month_of(silent, c07_purchase_by_supplier=bought)))
+    told = silent.assign(reason="of 13,474 EUR and 4,838 EUR the mean")
+    assert not list(suppliers_are_told_apart(month_of(told, c07_purchase_by_supplier=bought)))

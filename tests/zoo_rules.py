@@ -679,6 +679,25 @@ def the_mean_order_changed_once(month: Month) -> Iterator[str]:
         yield "11/mix_rate: a change before returns, unsaid"
 
 
+def suppliers_are_told_apart(month: Month) -> Iterator[str]:
+    """What is done with a late supplier names what decides it, the scatter of its days; an
+    order whose effect is not the margin of its list says where the difference comes from.
+    """
+    rows, known = month.decisions, month.get("07/suppliers")
+    if {"action", "reason"} <= set(rows) and len(known):
+        scatter = known.set_index(known.supplier_id.astype(str)).lead_cv
+        for row in rows[rows.action == "second source"].itertuples():
+            if f"{scatter[row.subject]:.0%}" not in row.reason:
+                yield f"second source of {row.subject}: {row.reason}"
+    bought = month.get("07/purchase_by_supplier")
+    if {"kind", "reason"} <= set(rows) and len(bought):
+        margin = bought.groupby(bought.supplier_id.astype(str)).expected_margin.first()
+        for row in rows[rows.kind == "inventory_planning.order"].itertuples():
+            ahead, effect = margin.get(str(row.subject), np.nan), float(row.expected_effect)
+            if abs(ahead - effect) > 0.5 and f"{ahead:,.0f}" not in row.reason:
+                yield f"order of {row.subject}: {effect:,.0f} beside {ahead:,.0f}"
+
+
 def figures_have_names(month: Month) -> Iterator[str]:
     """A decision calls a figure by its name, not by its id."""
     ids = "|".join(sorted((metric for metric in METRICS if "_" in metric), key=len)[::-1])
@@ -759,6 +778,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     what_moves_is_known,
     growth_is_of_one_thing,
     the_mean_order_changed_once,
+    suppliers_are_told_apart,
     figures_have_names,
     personas_are_told_apart,
     chapters_name_what_they_lack,

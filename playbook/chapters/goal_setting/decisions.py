@@ -12,12 +12,14 @@ from playbook.decisions import decision_rows, propose
 from playbook.measures.metrics import metric_called
 from playbook.messages import say
 
-__all__ = ["goal_decisions", "peak_decisions"]
+__all__ = ["goal_decisions", "peak_decisions", "people_decisions"]
 
 #: realised errors from which on a target's chance is believed
 MANY_ERRORS = 12
 #: chance of a target under which it is given up; half of today's where that is less
 LEAST_CHANCE = 0.2
+#: people a role lacks from which somebody has to be found
+LEAST_PEOPLE = 0.5
 
 
 def goal_decisions(
@@ -166,5 +168,26 @@ def peak_decisions(peak: DataFrame, weeks: DataFrame, *, due_on: dt.date) -> Dat
         )
         for row in peak.itertuples()
         if sums.promotion_days_missing > 0
+    ]
+    return decision_rows(rows).assign(due_on=due_on)
+
+
+def people_decisions(needed: DataFrame, *, due_on: dt.date) -> DataFrame:
+    """Who is short of people in the busiest stretch ahead (`capacity`): one row per role
+    that lacks `LEAST_PEOPLE` or more; none where staff or work is not known.
+    """
+    short = needed[needed["gap_people"] >= LEAST_PEOPLE]
+    rows = [
+        propose(
+            "goal_setting.people_short",
+            role.work,
+            size=round(role.gap_people, 1),
+            evidence_value=role.people_needed,
+            threshold=role.n_people,
+            owner_role=role.role,
+            now=role.now,
+            at_goal=role.at_goal,
+        )
+        for role in short.itertuples()
     ]
     return decision_rows(rows).assign(due_on=due_on)

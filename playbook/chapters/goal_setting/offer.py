@@ -166,8 +166,8 @@ def models(
 
 def _measured_cost(shop: Store, own: OwnSales | None) -> dict[str, float]:
     """What a new customer costs today, by the model that wins them: a channel's cost for
-    the model of its name, all spend over all new customers for own stock. Empty without
-    sales, spend or enough new customers.
+    the model of its name, all spend over all new customers (those who came by themselves
+    too) for own stock. Empty without sales, spend or enough new customers.
     """
     if own is None or not shop.has("ad_spend") or not shop.has("orders.customer_id"):
         return {}
