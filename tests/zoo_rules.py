@@ -445,7 +445,7 @@ def days_of_stock_agree(month: Month) -> Iterator[str]:
 def no_days_without_end(month: Month) -> Iterator[str]:
     """Stock of which next to nothing sells lasts no stated number of days."""
     for name, table in month.tables.items():
-        for column in (c for c in table.columns if c == "days" or c.endswith("_days")):
+        for column in {"days", "stock_days"} & set(table.columns):
             n = int((_numbers(table[column]) >= MOST_DAYS).sum())
             if n:
                 yield f"{name}.{column}: {n} of {MOST_DAYS:.0f} days or more"
