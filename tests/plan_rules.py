@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from playbook.chapters.goal_setting.decisions import LEAST_PEOPLE
+from playbook.chapters.goal_setting.offer import OWN_STOCK
 from playbook.measures.acquisition import LEAST_NEW
 from playbook.measures.metrics import METRICS
 
@@ -14,7 +16,7 @@ IDS = {entry.name: metric for metric, entry in METRICS.items()}
 SAME = 1e-9
 #: verbs on a subject that contradict each other
 OPPOSITE = (
-    {"raise", "enter", "widen", "care", "push", "raise price", "buy traffic", "fix page and price"},
+    {"raise", "widen", "care", "push", "raise price", "buy traffic", "fix page and price"},
     {"lower", "pause", "exit", "delist", "quality hold", "take off"},
 )
 COLUMNS = ["rule", "said_here", "said_there", "n", "gap", "is_broken"]
@@ -123,6 +125,12 @@ def _base_rules(month: Path) -> list[tuple]:
         ends = pd.Series(out["revenue"].to_numpy(float)[[0, -1]], ["low", "high"])
         there = revenue.loc["month", ["low", "high"]]
         rows.append(equal("ends of the scenarios", ends, there, ("02 scenarios", "02 smart")))
+    even = table(month, "02", "break_even")
+    if out is not None and even is not None:
+        spent = (out["cm"] - out["profit"]).astype(float).set_axis(out["scenario"])
+        there = pd.Series(even["fixed"].iloc[0], spent.index, dtype=float)
+        words = ("02 scenarios", "02 break_even")
+        rows.append(equal("fixed cost behind a profit", spent, there, words))
     swings = table(month, "02", "tornado")
     if swings is not None:
         mine = pd.Series({"month": swings["base"].iloc[0]})
@@ -202,6 +210,9 @@ def _channel_rules(month: Path) -> list[tuple]:
         own = models[models["is_cac_measured"].astype(bool)].set_index("model")["cac"]
         there = pnl.set_index("channel")["ncac"]
         rows.append(equal("cost of a customer in a model", own, there, ("02 models", "03")))
+        sums = pnl[["spend", "new_customers"]].astype(float).sum()
+        whole = pd.Series({OWN_STOCK: sums["spend"] / max(sums["new_customers"], 1.0)})
+        rows.append(equal("cost of any new customer", own, whole, ("02 models", "03")))
     paid = table(month, "05", "payback")
     whole = paid[paid["cohort"] == "all"].set_index("channel")["ncac"]
     rows.append(
@@ -239,7 +250,21 @@ def _cap_rules(month: Path) -> list[tuple]:
         here = plan.set_index("channel")["marginal_return"]
         there = response.set_index("channel")["marginal_return"]
         rows.append(equal("marginal return", here, there, ("03 budget", "03 response")))
-    return rows
+    return [*rows, *_told_costs(month, mine)]
+
+
+def _told_costs(month: Path, caps: pd.DataFrame) -> list[tuple]:
+    """Where the next customer costs more than the cap, the row that signs for the channel's
+    budget says what that customer costs.
+    """
+    rows, both = decisions(month, "03"), table(month, "03", "combined")
+    if rows is None or both is None:
+        return []
+    told = rows[rows["subject_type"] == "channel"].groupby("subject")["reason"].agg(" ".join)
+    over = caps[caps["next_ncac"] > caps["cap"]]["next_ncac"]
+    silent = [name for name, cost in over.items() if f"{cost:.2f}" not in told.get(name, "")]
+    words = ("05 caps", "03 decisions")
+    return [("a cost over its cap is told", *words, len(over), np.nan, bool(silent))]
 
 
 def _verdict_rules(month: Path) -> list[tuple]:
@@ -295,6 +320,14 @@ def _capacity_rules(month: Path) -> list[tuple]:
         rows.append(
             equal("people of the peak week", here[here.index.notna()], people * more, words)
         )
+    if needed is not None and asked is not None:
+        short = needed[needed["gap_people"].astype(float) >= LEAST_PEOPLE]
+        found = asked[asked["action"] == "bring in people"].set_index("subject")["size"]
+        gaps = short.set_index("work")["gap_people"].astype(float).round(1)
+        is_silent = not set(gaps.index) <= set(found.index)
+        words = ("02 capacity", "02 decisions")
+        rows.append(("who is short of people says so", *words, len(gaps), np.nan, is_silent))
+        rows.append(equal("people short", found, gaps, words))
     if weeks is not None and asked is not None:
         missing = weeks["promotion_days_missing"].astype(float).sum()
         mine = asked[asked["action"] == "plan the peak"].set_index("action")["size"]

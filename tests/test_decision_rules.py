@@ -2,7 +2,12 @@
 
 import pandas as pd
 import pytest
-from zoo_rules import Month, decisions_lie_ahead, listed_rows_can_be_signed
+from zoo_rules import (
+    Month,
+    decisions_lie_ahead,
+    listed_rows_can_be_signed,
+    the_list_says_no_more_than_its_chapter,
+)
 
 from playbook.chapters.registry import chapters, room_facts
 from playbook.decisions import Decision, is_settled
@@ -19,7 +24,8 @@ def a_month(folder, *decisions, ranked=(), floor=5.0):
     results = Results("02_goal_setting", str(month), month="2026-10", store="corner")
     results.decide(*decisions)
     review = Results("11_monthly_review", str(month), month="2026-10", store="corner")
-    rows = results.decisions().merge(pd.DataFrame(ranked, columns=["subject", "worth"]))
+    won = ["worth", "worth_low", "worth_high"][: len(ranked[0]) - 1 if ranked else 1]
+    rows = results.decisions().merge(pd.DataFrame(ranked, columns=["subject", *won]))
     if len(rows):
         review.table("ranked", rows)
         review.table("conflicts", empty("monthly_review.conflicts"))
@@ -73,6 +79,27 @@ def test_two_listed_rows_do_not_pull_one_subject_two_ways(tmp_path):
             ("raise", "lower")]  # fmt: skip
     month = a_month(tmp_path, *rows, ranked=[("mug", 9.0)])
     assert list(listed_rows_can_be_signed(month)) == ["sku mug: raise and lower"]
+
+
+CUT = {"effect_kind": "margin_net_of_spend", "effect_period": "month", "size": -25.0}
+CLAIM = {"expected_effect": 4.0, "effect_low": 2.0, "effect_high": 7.0}
+
+
+@pytest.mark.parametrize(
+    ("more", "worth", "told"),
+    [
+        ({}, (12.0, -1.0, 21.0), ""),
+        ({}, (21.6, 9.9, 21.0), "wins more than is claimed"),
+        ({}, (12.0, 6.0, 33.3), "may win more than is claimed"),
+        ({"effect_low": -2.0}, (12.0, -6.0, 21.0), ""),
+        ({"effect_low": -2.0}, (12.0, 1.0, 21.0), "may lose, which the list forgets"),
+        ({"effect_high": 26.0}, (12.0, 1.0, 21.0), "saves more than is cut"),
+    ],
+)
+def test_the_list_says_no_more_of_a_cut_than_its_chapter_does(tmp_path, more, worth, told):
+    month = a_month(tmp_path, goal("search", **CUT | CLAIM | more), ranked=[("search", *worth)])
+    lines = list(the_list_says_no_more_than_its_chapter(month))
+    assert len(lines) == bool(told) and all(told in line for line in lines)
 
 
 def test_every_kind_that_stops_on_a_side_says_which_and_what_it_is_held_against():

@@ -11,6 +11,7 @@ from playbook.chapters.goal_setting.business import (
     launch_plan,
     model_break_even,
     monthly_fixed_cost,
+    order_rates,
     service_plan,
     value_proposition,
 )
@@ -407,6 +408,20 @@ def test_fixed_cost_is_the_newest_overhead_in_force_and_the_mean_month_of_advert
     assert np.isnan(monthly_fixed_cost(rates.head(0), as_of=OCTOBER)["overhead"])
 
 
+def test_overhead_is_one_figure_wherever_it_is_read_all_scopes_together():
+    rates = pd.DataFrame(
+        {
+            "from_on": [dt.date(2026, 1, 1)] * 2,
+            "kind": "overhead_per_month",
+            "value": [100.0, 30.0],
+            "scope": ["all", "warehouse"],
+        }
+    )
+    assert monthly_fixed_cost(rates, as_of=OCTOBER)["overhead"] == 130.0
+    assert order_rates(rates, as_of=OCTOBER)["fixed"] == 130.0
+    assert np.isnan(order_rates(rates.head(0), as_of=OCTOBER)["fixed"])
+
+
 def test_before_launch_break_even_and_range_come_from_assumptions_and_answers():
     found = business_models(models(), basket=100.0, fixed=370.0)
     row = model_break_even(found, fixed=370.0).iloc[0]
@@ -456,15 +471,16 @@ def test_decisions_name_goal_driver_model_pacing_and_duty_with_owner_and_day():
         currency="EUR",
         due_on=dt.date(2026, 11, 14),
     ).set_index("subject")
-    assert rows.loc["net_revenue next month", "action"] == "set target"
-    assert rows.loc["driver aov", "owner_role"] == "category head"
+    assert rows.loc["Net revenue, next month", "action"] == "set target"
+    assert rows.loc["Average order value", "owner_role"] == "category head"
     assert (
         rows.loc["model own_stock", "action"] == "no-go"
         and "basket of 25.00" in rows.loc["model own_stock", "reason"]
     )
     assert "plan again" not in set(rows["action"]), "the month is over"
     assert (
-        rows.loc["duties: cm", "reason"] == "2 accountable: a, b" and rows["due_on"].notna().all()
+        rows.loc["Contribution margin", "reason"] == "2 accountable: a, b"
+        and rows["due_on"].notna().all()
     )
 
 

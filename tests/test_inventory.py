@@ -460,6 +460,7 @@ def test_an_orders_effect_is_the_mean_of_what_the_list_saved_and_what_the_order_
         protects = found.by_supplier.set_index("supplier_id").expected_margin[supplier]
         assert row.expected_effect == pytest.approx((saved[supplier] + protects) / 2)
         assert row.effect_low <= row.expected_effect <= row.effect_high
+        assert f"({protects:,.0f} EUR)" in row.reason and f"{saved[supplier]:,.0f}" in row.reason
 
 
 def test_an_overdue_line_costs_what_the_shelf_lacks_until_it_comes():

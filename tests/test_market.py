@@ -257,7 +257,7 @@ def test_price_bands_hold_equal_offers_and_show_the_band_left_to_others():
     assert out["margin_share"].isna().all()
 
 
-def test_enter_needs_growth_an_open_market_and_margin_and_exit_needs_certainty():
+def test_to_widen_needs_growth_an_open_market_and_margin_and_exit_needs_certainty():
     growth = pd.DataFrame(
         {
             "category": list("abcde"),
@@ -273,7 +273,7 @@ def test_enter_needs_growth_an_open_market_and_margin_and_exit_needs_certainty()
         "action"
     ]
     assert out.to_dict() == {
-        "a": "enter",
+        "a": "widen",
         "b": "hold",
         "c": "exit",
         "d": "hold",
@@ -523,9 +523,9 @@ def test_a_category_nobody_can_judge_yet_is_research_and_the_others_carry_a_rang
     verdicts = pd.DataFrame(
         {
             "category": ["a", "b"],
-            "action": ["enter", "research"],
+            "action": ["widen", "research"],
             "reason": ["grows", "not known: margin"],
-            "growth": [0.2, np.nan],
+            "same_skus_growth": [0.2, np.nan],
             "low": [0.1, np.nan],
             "high": [0.3, np.nan],
             "hhi": [0.1, 0.1],
@@ -538,7 +538,7 @@ def test_a_category_nobody_can_judge_yet_is_research_and_the_others_carry_a_rang
     due = {"due_on": "2026-11-30", "revisit_on": "2027-01-31"}
     rows = market_decisions(verdicts, growth=growth, ahead=ahead, **due).set_index("subject")
     assert rows.loc["a", ["action", "effect_low", "expected_effect", "effect_high"]].tolist() == [
-        "enter",
+        "widen",
         100,
         200,
         300,
@@ -563,7 +563,7 @@ def test_gains_of_categories_are_told_no_larger_than_the_shop_grows_and_losses_w
     """
     ahead = pd.DataFrame({"mid": mids, "low": mids, "high": mids}, index=["a", "b", "c"])
     ahead["year_before"] = 100.0
-    verdicts = pd.DataFrame({"category": ["a", "b"], "action": ["enter", "hold"]})
+    verdicts = pd.DataFrame({"category": ["a", "b"], "action": ["widen", "hold"]})
     claims = _claims(verdicts, ahead)["mid"]
     assert claims.to_numpy() == pytest.approx(told)
 

@@ -152,20 +152,20 @@ def test_low_lies_below_the_forecast_and_high_above_it():
 def test_targets_by_category_sum_to_the_goal_and_forecasts_to_the_shops():
     own, series, targets = shop(own_share=0.9)
     sheet = sheet_of(own, series, targets)
-    verdicts = pd.DataFrame({"category": ["tea"], "action": ["enter"]})
+    verdicts = pd.DataFrame({"category": ["tea"], "action": ["widen"]})
     out = plan.category_plan(own.outlook, sheet, verdicts=verdicts)
     by = sheet.set_index(["metric", "horizon"]).loc[("net_revenue", "quarter")]
     assert out["target"].sum() == pytest.approx(by["target"], rel=1e-9)
     assert out["forecast"].sum() == pytest.approx(by["forecast"], rel=1e-9)
     assert out["share"].sum() == pytest.approx(1)
-    assert out.set_index("category")["action"].to_dict() == {"tea": "enter", "garden": "hold"}
+    assert out.set_index("category")["action"].to_dict() == {"tea": "widen", "garden": "hold"}
 
 
 def test_a_shop_of_one_category_has_no_plan_by_category():
     own, series, targets = shop(own_share=0.9)
     rows = own.outlook.rows
     alone = replace(own.outlook, rows=rows[rows["level"] != "category"])
-    verdicts = pd.DataFrame({"category": ["tea"], "action": ["enter"]})
+    verdicts = pd.DataFrame({"category": ["tea"], "action": ["widen"]})
     out = plan.category_plan(alone, sheet_of(own, series, targets), verdicts=verdicts)
     assert out.empty and list(out) == schema("goal_setting.product_plan").names
 
@@ -261,7 +261,7 @@ def test_a_test_speaks_where_the_response_cannot_and_few_new_customers_are_not_j
 
 def test_the_account_of_a_channel_counts_for_the_share_it_caused():
     pnl, answer, _test = readings(verdict="not identifiable")
-    row = combined.combined(pnl.assign(caused_share=0.25), answer).iloc[0]
+    row = combined.combined(pnl.assign(caused_over_recorded=0.25), answer).iloc[0]
     assert row["account"] == pytest.approx(0.5) and row["account_se"] == pytest.approx(
         0.25 * 0.1 / combined.Z90
     )
@@ -307,7 +307,7 @@ def seen(kinds, **own):
 def test_a_share_of_the_shops_own_goes_before_the_one_of_its_kind():
     kinds = [("google", "search"), ("banner", "paid"), ("mail", "email")]
     shares = caused_shares(seen(kinds, banner=0.6)).set_index("channel")
-    assert shares["caused_share"].to_dict() == {"google": 0.58, "banner": 0.6}
+    assert shares["caused_over_recorded"].to_dict() == {"google": 0.58, "banner": 0.6}
     assert shares["share_spread"].to_dict() == {"google": 0.35, "banner": 0.1}
     assert shares["is_own"].to_dict() == {"google": False, "banner": True}
     months = pd.DataFrame(
@@ -342,6 +342,27 @@ def test_the_combined_verdict_stands_above_the_accounts(kind, verdict, is_identi
     table = pd.DataFrame({"channel": ["search"], "verdict": [verdict]})
     found = Findings(None, None, None, None, combined=table)
     assert (found.verdict("search"), found.verdict("radio")) == (verdict, "")
+
+
+def test_a_budgets_row_says_what_all_methods_say_and_what_the_next_customer_costs():
+    ends = {"combined": 0.552, "low": 0.068, "high": 1.035}
+    table = pd.DataFrame([{"channel": "display", "next_ncac": 388.51, **ends}])
+    table = pd.concat([table, pd.DataFrame({"channel": ["radio"]})], ignore_index=True)
+    found = Findings(None, None, None, None, combined=table)
+    told = found.together("display")
+    assert "0.55 (0.07 to 1.03" in told and "costs 388.51" in told and "cap of chapter 05" in told
+    assert (found.together("radio"), found.together("email")) == ("", "")
+
+
+def test_a_cost_over_its_cap_that_its_budgets_row_forgets_is_told(monkeypatch):
+    both = pd.DataFrame({"channel": ["display"], "next_ncac": [388.51]})
+    rows = pd.DataFrame({"subject_type": "channel", "subject": ["display"], "reason": ["hold"]})
+    caps = both.assign(cap=17.81).set_index("channel")
+    monkeypatch.setattr(plan_rules, "table", lambda *_about: both)
+    for reason, is_broken in (("hold", True), ("hold; the next costs 388.51", False)):
+        told = rows.assign(reason=reason)
+        monkeypatch.setattr(plan_rules, "decisions", lambda *_about, told=told: told)
+        assert plan_rules._told_costs(Path(), caps)[0][-1] == is_broken
 
 
 @pytest.mark.parametrize(

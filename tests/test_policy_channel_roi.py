@@ -462,9 +462,11 @@ def test_a_channel_is_not_raised_that_pays_back_after_twelve_months(payback, act
     assert decided(payback=payback).action == action
 
 
-@pytest.mark.parametrize(("mixing", "confidence"), [(1.45, "high"), (1.55, "low")])
-def test_rough_draws_lower_the_confidence(mixing, confidence):
-    assert decided(mixing=mixing).confidence == confidence
+@pytest.mark.parametrize(("mixing", "action"), [(1.049, "raise"), (1.051, "hold")])
+def test_draws_that_do_not_agree_move_nothing(mixing, action):
+    row = decided(mixing=mixing)
+    assert (row.action, row.confidence == "low") == (action, action == "hold")
+    assert ("draws" in row.reason) == (action == "hold")
 
 
 @pytest.mark.parametrize(

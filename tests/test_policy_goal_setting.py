@@ -174,6 +174,19 @@ def test_a_basket_is_of_the_newest_year_and_advertising_of_the_newest_three_mont
     assert cost["marketing"] == 20.0
 
 
+@pytest.mark.parametrize(("gap", "n_rows"), [(0.49, 0), (0.5, 1), (4.89, 1), (np.nan, 0)])
+def test_half_a_person_short_is_a_decision_of_who_is_short(gap, n_rows):
+    role = {"role": "supply-chain head", "work": "orders, pace of 2026-11-23", "gap_people": gap}
+    needed = pd.DataFrame([role]).assign(n_people=2.0, now=4600.0, at_goal=12_150.0)
+    rows = decisions.people_decisions(
+        needed.assign(people_needed=2.0 + gap), due_on=dt.date(2026, 11, 14)
+    )
+    assert len(rows) == n_rows
+    if n_rows:
+        told = rows[["subject", "owner_role", "size"]].iloc[0].tolist()
+        assert told == [role["work"], role["role"], pytest.approx(round(gap, 1))]
+
+
 def test_a_first_range_follows_demand_less_where_few_sellers_hold_it():
     closed = pd.DataFrame(
         {

@@ -440,7 +440,11 @@ def test_fewer_than_thirty_new_customers_of_the_window_are_not_judged(n, status)
     cost = pd.DataFrame({"day_on": born["acquired_on"], "channel": "search", "spend": [9.0]})
     recent = pd.DataFrame({"channel": ["search"], "spend": [10.0 * n], "ncac": [10.0]})
     table = ltv.payback(
-        days, born, cost, as_of=AS_OF, recent=recent.assign(new_customers=n, caused_share=1.0)
+        days,
+        born,
+        cost,
+        as_of=AS_OF,
+        recent=recent.assign(new_customers=n, caused_over_recorded=1.0),
     )
     row = table[table["cohort"] == "all"].iloc[0]
     assert row["status"] == status and row["ncac"] == 10.0 and row["spend"] == 10.0 * n

@@ -179,10 +179,10 @@ def test_four_bands_need_four_offers(n_offers, known):
             0.01,
             0.25,
             0.3,
-            "enter",
-            "growing beyond doubt, not concentrated, margin above the hurdle",
+            "widen",
+            "skus sold in both years grow beyond doubt, not concentrated, margin above the hurdle",
         ),
-        (0.0, 0.25, 0.3, "hold", "growth not certain"),
+        (0.0, 0.25, 0.3, "hold", "growth of skus sold in both years not certain"),
         (0.01, 0.26, 0.3, "hold", "concentrated"),
         (0.01, 0.25, 0.29, "hold", "thin margin"),
         (0.01, 0.26, 0.29, "hold", "concentrated, thin margin"),
@@ -190,7 +190,7 @@ def test_four_bands_need_four_offers(n_offers, known):
         (0.01, 0.25, np.nan, "research", "not known: margin"),
     ],
 )
-def test_the_rule_of_entering_at_its_limits(low, hhi, margin, action, reason):
+def test_the_rule_of_widening_at_its_limits(low, hhi, margin, action, reason):
     growth = {
         "category": ["tea"],
         "growth": [0.1],
@@ -209,9 +209,14 @@ def test_the_rule_of_entering_at_its_limits(low, hhi, margin, action, reason):
 @pytest.mark.parametrize(
     "high, margin, action, reason",
     [
-        (-0.01, 0.29, "exit", "shrinking beyond doubt and margin under the hurdle"),
-        (0.0, 0.29, "hold", "growth not certain, thin margin"),
-        (-0.01, 0.3, "hold", "shrinking beyond doubt"),
+        (
+            -0.01,
+            0.29,
+            "exit",
+            "skus sold in both years shrink beyond doubt and margin under the hurdle",
+        ),
+        (0.0, 0.29, "hold", "growth of skus sold in both years not certain, thin margin"),
+        (-0.01, 0.3, "hold", "skus sold in both years shrink beyond doubt"),
     ],
 )
 def test_leaving_needs_certain_shrinking_and_a_margin_under_the_hurdle(
@@ -519,7 +524,7 @@ def test_the_interval_of_a_season_is_students_at_ninety_per_cent():
 
 def decided(**tables):
     verdicts = pd.DataFrame(
-        columns=["category", "action", "reason", "growth", "low", "high", "hhi"]
+        columns=["category", "action", "reason", "same_skus_growth", "low", "high", "hhi"]
     )
     return decisions.market_decisions(
         verdicts, due_on="2026-11-30", revisit_on="2027-01-31", **tables
@@ -571,14 +576,14 @@ def test_a_persona_is_served_first_with_confidence_above_three_quarters(stabilit
 
 @pytest.mark.parametrize(
     "action, confidence, is_idle",
-    [("enter", "high", False), ("exit", "high", False), ("hold", "medium", True)],
+    [("widen", "high", False), ("exit", "high", False), ("hold", "medium", True)],
 )
 def test_what_a_category_decision_says(action, confidence, is_idle):
     verdict = {
         "category": "tea",
         "action": action,
         "reason": "why",
-        "growth": 0.2,
+        "same_skus_growth": 0.2,
         "low": 0.1,
         "high": 0.3,
         "hhi": 0.1,
@@ -591,4 +596,4 @@ def test_what_a_category_decision_says(action, confidence, is_idle):
         revisit_on="2027-01-31",
     ).iloc[0]
     assert (row["confidence"], bool(row.fillna(False)["is_idle"])) == (confidence, is_idle)
-    assert row["effect_unit"] == "EUR revenue if growth repeats a year"
+    assert row["effect_unit"] == "EUR revenue gained, as forecast, a year"

@@ -331,11 +331,25 @@ def test_a_claim_of_a_measured_kind_counts_for_what_such_claims_came_to():
             effect_kind="margin", effect_period=["quarter"], kind=kind, expected_effect=100.0
         ).assign(confidence="low")
         row = worths(table).iloc[0]
-        assert row.worth == pytest.approx(100 * facts["share"])
+        assert row.worth == pytest.approx(100 * min(facts["share"], 1.0))
         reach = 1.2816 * 100 * facts["spread"]
         assert (row.worth_low, row.worth_high) == pytest.approx(
             (row.worth - reach, row.worth + reach)
         )
+
+
+def test_no_claim_grows_on_its_way_to_the_list_and_its_interval_keeps_its_ends():
+    """A month's 40 (10 to 60) of a kind whose claims came to 1.77 of themselves is a quarter's
+    120, to 180 at most; one that may lose, 40 (-20 to 90), may lose on the list too.
+    """
+    about = {"effect_kind": "margin_net_of_spend", "kind": "channel_roi.budget_lower"}
+    table = proposals(effect_period=["month"] * 2, expected_effect=40.0, **about)
+    table = table.assign(confidence="low", effect_low=[10.0, -20.0], effect_high=[60.0, 90.0])
+    sure, unsure = worths(table).itertuples()
+    assert (sure.worth, sure.worth_high) == pytest.approx((120.0, 180.0))
+    assert sure.worth_low == pytest.approx(120 - 1.2816 * 0.75 * 120)
+    assert (unsure.worth, unsure.worth_low) == pytest.approx((120.0, -60.0))
+    assert unsure.worth_high == pytest.approx(270.0)
 
 
 def test_own_results_are_blended_with_the_table_by_hand():

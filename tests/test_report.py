@@ -91,10 +91,10 @@ def test_the_sentences_say_whether_the_past_led_one_to_expect_it_and_compare_no_
         "is_news": [True, False],
     }
     first, second, _ = told(card, why)
-    assert first.endswith("; that is above its usual range (400 to 900) and within its limits.")
+    assert first.endswith("(400 to 900), no further than a month without news may lie.")
     assert second.endswith("; outside its limits: Orders.")
-    assert told(card, why, "zh")[0].endswith("；高于通常范围（400 至 900），仍在警戒界限内。")
-    assert "and outside its limits" in told(card | {"upper": [950.0]}, why)[0]
+    assert told(card, why, "zh")[0].endswith("；高于通常范围（400 至 900），但平常月份也可能如此。")
+    assert "further than a month without news lies" in told(card | {"upper": [950.0]}, why)[0]
     assert "too short" in told(card | {"usual_low": [None], "usual_high": [None]}, why)[0]
     short = card | {"usual_low": [None], "usual_high": [None], "foreseen": [800.0]}
     assert "the outlook had foreseen 800, and 25.0% more came." in told(short, why)[0]

@@ -17,10 +17,11 @@ from playbook.chapters.channel_roi.media_model import (
     held_out_weeks,
     media_weeks,
 )
-from playbook.chapters.channel_roi.media_plan import plan_budget, response_table
+from playbook.chapters.channel_roi.media_plan import CONVERGED, plan_budget, response_table
 from playbook.errors import PlaybookError
 from playbook.methods.baseline import baseline_design
 from playbook.methods.confounding import follows_demand
+from playbook.methods.ensemble import nested_rhat
 from playbook.methods.response import GeoResult, adstock, fit_response, forecast_weeks, hill
 from playbook.sources.media_table import weekly_media
 
@@ -68,7 +69,22 @@ def test_returns_are_found_within_a_tenth_on_average_and_better_than_by_least_sq
     assert np.mean(error) < 0.1
     assert np.mean(error) < np.mean(plain) / 2
     assert np.mean(covered) >= 0.75
-    assert fit.mixing.max() < 1.3
+    assert fit.mixing.max() < CONVERGED
+
+
+def test_short_walks_agree_together_and_a_stuck_group_or_a_drift_does_not():
+    """Eighty walkers that keep nine tenths of a step's place agree though each alone has seen
+    little; with one walker in four three spreads off, or all of them drifting by two, they
+    do not.
+    """
+    rng, steps = np.random.default_rng(5), np.empty((200, 80, 1))
+    at = rng.standard_normal((80, 1))
+    for step in range(len(steps)):
+        at = steps[step] = 0.9 * at + np.sqrt(1 - 0.9**2) * rng.standard_normal((80, 1))
+    assert nested_rhat(steps) < CONVERGED
+    stuck = steps + 3.0 * (np.arange(80) % 4 == 0)[None, :, None]
+    drifting = steps + np.linspace(0, 2, len(steps))[:, None, None]
+    assert nested_rhat(stuck) > CONVERGED and nested_rhat(drifting) > CONVERGED
 
 
 def test_contributions_add_up_to_the_return_times_spend(world, fit):

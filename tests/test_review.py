@@ -30,6 +30,7 @@ from playbook.chapters.monthly_review.review import (
     anomalies,
     day_limits,
     drivers,
+    mean_order_change,
     mix_rate,
     scorecard,
     team_score,
@@ -39,6 +40,7 @@ from playbook.measures.metrics import _is_closed, benchmarks, months_back
 from playbook.methods.decomposition import product_drivers
 from playbook.methods.expectation import expected_months
 from playbook.runs.results import DECISION_COLUMNS
+from playbook.tables import frame_of
 
 MONTHS = months_back("2026-10", 30)
 
@@ -354,6 +356,17 @@ def test_the_dimension_row_sums_its_segments():
     )
 
 
+def test_the_mean_order_before_returns_stands_beside_what_the_card_says_of_it_after_them():
+    """Orders brought 20 less, yet fewer came back: the card's mean order rose by 3."""
+    segments = frame_of(
+        "monthly_review.mix_rate_segments", [("channel", "all", -14.0, -6.0, -20.0)]
+    )
+    card = pd.DataFrame({"metric": ["aov"], "actual": [63.0], "last_month": [60.0]})
+    row = mean_order_change(segments, card).iloc[0]
+    assert (row.contribution, row.after_returns) == (-20.0, 3.0)
+    assert mean_order_change(segments, card.head(0)).after_returns.isna().all()
+
+
 def many_days(rng, days=400):
     index = pd.date_range(end="2026-10-31", periods=days)
     week = np.array([1.0, 0.9, 0.95, 1.0, 1.2, 1.4, 1.3])[index.day_of_week]
@@ -456,7 +469,7 @@ def test_decisions_are_ranked_by_what_they_win_in_a_quarter_and_unlike_effects_a
             decision(decision_id="b", action="raise", expected_effect=100.0, **low, **month),
             decision(decision_id="c", action="raise", expected_effect=60.0, **high, **month),
             decision(decision_id="d", action="blocked", status="blocked"),
-            decision(decision_id="e", action="enter", expected_effect=9e6, **growth),
+            decision(decision_id="e", action="widen", expected_effect=9e6, **growth),
             decision(decision_id="f", action="raise price", expected_effect=480.0, **high, **year),
             decision(decision_id="g", action="set", expected_effect=-900.0, **high, **month),
             decision(decision_id="h", action="order", expected_effect=50.0, **high, **once),

@@ -6,10 +6,16 @@ from zoo_rules import (
     Month,
     at_stake_is_not_less_than_nothing,
     campaigns_can_succeed,
+    figures_have_names,
+    growth_is_of_one_thing,
+    no_days_without_end,
     parts_are_within_the_whole,
     reasons_name_what_is_known,
     returns_are_seen_alike,
+    suppliers_are_told_apart,
+    the_mean_order_changed_once,
     tiers_are_a_scheme,
+    what_moves_is_known,
 )
 
 
@@ -67,3 +73,62 @@ def test_no_reason_is_of_a_table_the_shop_does_not_have(tmp_path):
     assert list(reasons_name_what_is_known(month))
     pd.DataFrame({"sku": ["cup"]}).to_csv(tmp_path / "stock.csv")
     assert not list(reasons_name_what_is_known(month))
+
+
+def test_growth_of_a_category_is_one_figure_and_what_is_sold_is_not_entered():
+    all_skus = pd.DataFrame({"category": ["tea", "pots"], "growth": [0.16, 0.02]})
+    same_skus = all_skus.assign(growth=[-0.07, 0.02])
+    tables = {"c01_category_growth": all_skus, "c01_verdicts": same_skus}
+    assert list(growth_is_of_one_thing(month_of(**tables)))
+    named = same_skus.rename(columns={"growth": "same_skus_growth"})
+    assert not list(growth_is_of_one_thing(month_of(**tables | {"c01_verdicts": named})))
+    rows = pd.DataFrame({"notebook": "01", "action": ["enter"], "subject": "tea", "size": [9.0]})
+    assert list(growth_is_of_one_thing(month_of(rows)))
+    assert not list(growth_is_of_one_thing(month_of(rows.assign(action="widen"))))
+
+
+def test_no_budget_moves_on_draws_that_do_not_agree():
+    plan = pd.DataFrame({"channel": ["search", "live"], "action": ["lower", "hold and test"]})
+    response = plan.assign(verdict="identified", r_hat=[1.01, 1.4])
+    assert not list(what_moves_is_known(month_of(c03_budget=plan, c03_response=response)))
+    rough = response.assign(r_hat=1.06)
+    assert list(what_moves_is_known(month_of(c03_budget=plan, c03_response=rough)))
+
+
+def test_the_mean_order_changes_by_one_amount_with_the_card_beside_it():
+    told = pd.DataFrame({"dimension": ["category", "channel", "region"]})
+    told = told.assign(contribution=[-0.6, -2.7, -2.7], after_returns=-3.1)
+    assert not list(the_mean_order_changed_once(month_of(c11_mix_rate=told)))
+    assert list(
+        the_mean_order_changed_once(month_of(c11_mix_rate=told.drop(columns="after_returns")))
+    )
+    apart = told.assign(contribution=[-0.6, -2.7, 3.0])
+    assert list(the_mean_order_changed_once(month_of(c11_mix_rate=apart)))
+
+
+def test_a_decision_calls_a_figure_by_its_name():
+    rows = pd.DataFrame({"subject": ["driver cvr_sessions"], "reason": ["within the past"]})
+    assert list(figures_have_names(month_of(rows)))
+    assert not list(figures_have_names(month_of(rows.assign(subject="Session conversion"))))
+    assert not list(figures_have_names(month_of()))
+
+
+def test_no_number_of_days_stands_for_never():
+    held = pd.DataFrame({"sku": ["cup"], "days": [9999.0]})
+    assert list(no_days_without_end(month_of(c07_overstock=held)))
+    assert not list(no_days_without_end(month_of(c07_overstock=held.assign(days=float("nan")))))
+
+
+def test_a_second_source_names_the_scatter_and_an_order_its_two_readings():
+    known = pd.DataFrame({"supplier_id": ["a", "b"], "lead_cv": [0.61, 0.2]})
+    row = {"subject": "a", "action": "second source", "kind": "inventory_planning.second_source"}
+    vague = pd.DataFrame([row | {"reason": "on time in full: 41%"}])
+    assert list(suppliers_are_told_apart(month_of(vague, c07_suppliers=known)))
+    plain = vague.assign(reason="scatter by 61%")
+    assert not list(suppliers_are_told_apart(month_of(plain, c07_suppliers=known)))
+    bought = pd.DataFrame({"supplier_id": ["a"], "expected_margin": [13474.4]})
+    order = {"subject": "a", "action": "order", "kind": "inventory_planning.order"}
+    silent = pd.DataFrame([order | {"expected_effect": 9156.0, "reason": "66 lines"}])
+    assert list(suppliers_are_told_apart(month_of(silent, c07_purchase_by_supplier=bought)))
+    told = silent.assign(reason="of 13,474 EUR and 4,838 EUR the mean")
+    assert not list(suppliers_are_told_apart(month_of(told, c07_purchase_by_supplier=bought)))

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import re
 import sys
@@ -16,9 +17,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from playbook.chapters.channel_roi.media_plan import CONVERGED
+from playbook.chapters.inventory_planning.supply import MOST_DAYS
 from playbook.chapters.ltv_modelling.ltv import LEAST_ALIVE
 from playbook.chapters.monthly_review.decisions import OPPOSED
-from playbook.decisions import effects, is_settled
+from playbook.decisions import effects, is_settled, quarters_of
 from playbook.measures.metrics import METRICS
 
 NOTHING = pd.DataFrame()
@@ -439,6 +442,15 @@ def days_of_stock_agree(month: Month) -> Iterator[str]:
         yield f"{len(apart)} of {len(both)} skus, as {row.days:.0f} and {row.stock_days:.0f} days"
 
 
+def no_days_without_end(month: Month) -> Iterator[str]:
+    """Stock of which next to nothing sells lasts no stated number of days."""
+    for name, table in month.tables.items():
+        for column in {"days", "stock_days"} & set(table.columns):
+            n = int((_numbers(table[column]) >= MOST_DAYS).sum())
+            if n:
+                yield f"{name}.{column}: {n} of {MOST_DAYS:.0f} days or more"
+
+
 def tests_can_see(month: Month) -> Iterator[str]:
     """A hold-out that could not see a doubling is not proposed."""
     table = month.get("06/actions")
@@ -566,6 +578,32 @@ def listed_rows_can_be_signed(month: Month) -> Iterator[str]:
                 yield f"{kind} {subject}: {one} and {other}"
 
 
+def the_list_says_no_more_than_its_chapter(month: Month) -> Iterator[str]:
+    """What a row wins in a quarter is no more than its chapter claims of the same time, ends
+    included, an interval that holds zero there holds it on the list, and less spend saves no
+    more than is cut.
+    """
+    rows = month.get("11/ranked")
+    if {"worth_low", "effect_period"} <= set(rows):
+        quarters = rows.effect_period.fillna("").map(quarters_of)
+        told = {name: _numbers(rows[f"effect_{name}"]) * quarters for name in ("low", "high")}
+        claim, slack = _numbers(rows.expected_effect) * quarters, SLACK * (1 + rows.worth.abs())
+        wrong = {
+            "wins more than is claimed": rows.worth > claim.clip(lower=0) + slack,
+            "may win more than is claimed": rows.worth_high > told["high"].clip(lower=0) + slack,
+            "may lose, which the list forgets": (told["low"] < -slack) & (rows.worth_low > slack),
+        }
+        for what, is_wrong in wrong.items():
+            for row in rows[is_wrong].itertuples():
+                yield f"{row.notebook} {row.action} {row.subject} {what}"
+    rows = month.decisions
+    if {"effect_kind", "effect_high"} <= set(rows):
+        cut = -_numbers(rows["size"])
+        is_cut = (rows.effect_kind == "margin_net_of_spend") & (cut > 0)
+        for row in rows[is_cut & (_numbers(rows.effect_high) > cut)].itertuples():
+            yield f"{row.notebook} {row.action} {row.subject} saves more than is cut"
+
+
 def effects_come_first(month: Month) -> Iterator[str]:
     """In the review's list, and in the list of all decisions, no row without an effect (a
     target is none) stands before one with an effect, and rows of one kind of effect that
@@ -589,6 +627,85 @@ def effects_come_first(month: Month) -> Iterator[str]:
             places = np.flatnonzero((rows.effect_kind == kind) & (effect > 0))
             if facts["ranks"] is False and len(places) and np.ptp(places) >= len(places):
                 yield f"{name}: {kind} stands among other effects"
+
+
+def what_moves_is_known(month: Month) -> Iterator[str]:
+    """No channel's budget moves on a response that is not identified, or whose draws do not
+    agree.
+    """
+    plan, response = month.get("03/budget"), month.get("03/response")
+    if plan.empty or response.empty:
+        return
+    known = response.set_index("channel")
+    moved = plan.channel[plan.action.isin(["raise", "lower"])]
+    for channel in moved:
+        answer = known.loc[channel]
+        if answer.verdict != "identified" or not answer.r_hat <= CONVERGED:
+            yield f"03/budget: {channel} moves, R-hat {answer.r_hat:.2f}, {answer.verdict}"
+
+
+def growth_is_of_one_thing(month: Month) -> Iterator[str]:
+    """A column called growth says the same of a category in every table of its chapter, and
+    what is sold already is not entered.
+    """
+    tables = [
+        table.set_index("category")["growth"]
+        for name, table in month.tables.items()
+        if name.startswith("01/") and {"category", "growth"} <= set(table.columns)
+    ]
+    for first, other in itertools.pairwise(tables):
+        both = pd.concat([first, other], axis=1, keys=["here", "there"]).dropna().astype(float)
+        apart = both[(both.here - both.there).abs() > SLACK]
+        if len(apart):
+            yield f"01: growth of {apart.index[0]} is {apart.here.iloc[0]:.1%} and otherwise"
+    rows = month.decisions
+    if {"action", "size"} <= set(rows):
+        sold = rows[(rows.action == "enter") & (_numbers(rows["size"]) > 0)]
+        for row in sold.itertuples():
+            yield f"{row.notebook}: {row.subject} is sold already and entered"
+
+
+def the_mean_order_changed_once(month: Month) -> Iterator[str]:
+    """Whatever orders are told apart by, the mean order changed by one amount (a category's is
+    of the orders that hold it), and beside it stands what the card says after returns.
+    """
+    table = month.get("11/mix_rate")
+    if table.empty:
+        return
+    told = table[table.dimension != "category"].contribution.astype(float).dropna()
+    if len(told) and np.ptp(told) > SLACK * (1 + told.abs().max()):
+        yield f"11/mix_rate: {told.round(2).tolist()} by dimension"
+    if "after_returns" not in table:
+        yield "11/mix_rate: a change before returns, unsaid"
+
+
+def suppliers_are_told_apart(month: Month) -> Iterator[str]:
+    """What is done with a late supplier names what decides it, the scatter of its days; an
+    order whose effect is not the margin of its list says where the difference comes from.
+    """
+    rows, known = month.decisions, month.get("07/suppliers")
+    if {"action", "reason"} <= set(rows) and len(known):
+        scatter = known.set_index(known.supplier_id.astype(str)).lead_cv
+        for row in rows[rows.action == "second source"].itertuples():
+            if f"{scatter[row.subject]:.0%}" not in row.reason:
+                yield f"second source of {row.subject}: {row.reason}"
+    bought = month.get("07/purchase_by_supplier")
+    if {"kind", "reason"} <= set(rows) and len(bought):
+        margin = bought.groupby(bought.supplier_id.astype(str)).expected_margin.first()
+        for row in rows[rows.kind == "inventory_planning.order"].itertuples():
+            ahead, effect = margin.get(str(row.subject), np.nan), float(row.expected_effect)
+            if abs(ahead - effect) > 0.5 and f"{ahead:,.0f}" not in row.reason:
+                yield f"order of {row.subject}: {effect:,.0f} beside {ahead:,.0f}"
+
+
+def figures_have_names(month: Month) -> Iterator[str]:
+    """A decision calls a figure by its name, not by its id."""
+    ids = "|".join(sorted((metric for metric in METRICS if "_" in metric), key=len)[::-1])
+    own = month.own_names()
+    for name in ("subject", "reason"):
+        said = month.decisions.get(name, pd.Series(dtype=object)).dropna().astype(str)
+        for text in said[said.str.contains(rf"\b(?:{ids})\b") & ~said.isin(own)].head(1):
+            yield f"{name}: {text[:80]}"
 
 
 def personas_are_told_apart(month: Month) -> Iterator[str]:
@@ -647,6 +764,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     a_step_matters,
     reasons_are_of_their_row,
     days_of_stock_agree,
+    no_days_without_end,
     tests_can_see,
     campaigns_can_succeed,
     at_stake_is_not_less_than_nothing,
@@ -655,7 +773,13 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     targets_reach_further,
     decisions_lie_ahead,
     listed_rows_can_be_signed,
+    the_list_says_no_more_than_its_chapter,
     effects_come_first,
+    what_moves_is_known,
+    growth_is_of_one_thing,
+    the_mean_order_changed_once,
+    suppliers_are_told_apart,
+    figures_have_names,
     personas_are_told_apart,
     chapters_name_what_they_lack,
 )

@@ -47,7 +47,7 @@ LEAST_NEW = 30
 
 
 def caused_shares(shop: Store) -> DataFrame:
-    """One row per channel with a share: channel, caused_share (caused over recorded new
+    """One row per channel with a share: channel, caused_over_recorded (caused over recorded new
     customers), share_spread (standard deviation of its logarithm), is_own (found by a test
     of the shop's own: the setting `caused_shares`, channel -> share).
     """
@@ -61,19 +61,19 @@ def caused_shares(shop: Store) -> DataFrame:
             rows[channel] = (channel, shares[kind], spread["learned"], False)
     for channel, share in (shop.settings.get("caused_shares") or {}).items():
         rows[channel] = (channel, share, spread["own"], True)
-    columns = ["channel", "caused_share", "share_spread", "is_own"]
+    columns = ["channel", "caused_over_recorded", "share_spread", "is_own"]
     return DataFrame([rows[name] for name in sorted(rows)], columns=columns)
 
 
 def with_shares(table: DataFrame, shares: DataFrame | None) -> DataFrame:
-    """The table (channel, ...) with caused_share and share_spread; 1 and 0, as recorded,
+    """The table (channel, ...) with caused_over_recorded and share_spread; 1 and 0, as recorded,
     for a channel without a share.
     """
     known = DataFrame() if shares is None else shares.set_index("channel")
     if known.empty:
-        return table.assign(caused_share=1.0, share_spread=0.0)
+        return table.assign(caused_over_recorded=1.0, share_spread=0.0)
     return table.assign(
-        caused_share=table.channel.map(known.caused_share).fillna(1.0),
+        caused_over_recorded=table.channel.map(known.caused_over_recorded).fillna(1.0),
         share_spread=table.channel.map(known.share_spread).fillna(0.0),
     )
 
@@ -134,7 +134,7 @@ def recent_cost(
     months: DataFrame, *, n_months: int = RECENT_MONTHS, shares: DataFrame | None = None
 ) -> DataFrame:
     """One row per channel: channel, first_month, last_month, spend, new_customers (as
-    recorded), caused_share, share_spread, ncac, ncac_low, ncac_high over its window.
+    recorded), caused_over_recorded, share_spread, ncac, ncac_low, ncac_high over its window.
     `months`: channel_roi.channels.channel_months; `shares`: `caused_shares`.
     """
     rows = []
@@ -149,7 +149,7 @@ def recent_cost(
     cost = cost_of_new(
         table.spend,
         table.new_customers,
-        table.caused_share,
+        table.caused_over_recorded,
         table.share_spread,
     )
     return table.join(cost)

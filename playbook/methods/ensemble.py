@@ -15,9 +15,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy import ndarray
 
-__all__ = ["Density", "climb", "split_rhat", "walk"]
+__all__ = ["Density", "climb", "nested_rhat", "walk"]
 
 Density = Callable[[ndarray], ndarray]
+
+# groups of walkers whose means are held against each other
+GROUPS = 4
 
 
 def climb(density: Density, start: ndarray) -> ndarray:
@@ -117,15 +120,23 @@ def _evolved(
     return here + leap + 1e-5 * rng.standard_normal((n, d))
 
 
-def split_rhat(chains: ndarray) -> ndarray:
-    """Gelman & Rubin's R-hat of each parameter over the walkers' halves (steps x
-    walkers x parameters); 1 is mixed.
+def nested_rhat(chains: ndarray) -> ndarray:
+    """R-hat of each parameter between groups of walkers (steps x walkers x parameters), the
+    first half of the steps and the second apart; 1 is converged.
+
+    A walker of a short run has not seen all of the density, however well all walkers
+    together have; so the means compared are those of groups (Margossian, Hoffman, Sountsov
+    et al. 2024, *Nested R-hat*, eq. 8), each within all the spread of its draws.
     """
     half = len(chains) // 2
-    groups = np.concatenate([chains[:half], chains[half : 2 * half]], axis=1)
-    within = groups.var(0, ddof=1).mean(0)
-    between = groups.mean(0).var(0, ddof=1)
-    return np.sqrt((half - 1) / half + between / within)
+    parts = [
+        side[:, first::GROUPS]
+        for side in (chains[:half], chains[half : 2 * half])
+        for first in range(GROUPS)
+    ]
+    between = np.var([part.mean((0, 1)) for part in parts], axis=0, ddof=1)
+    within = np.mean([part.var((0, 1)) for part in parts], axis=0)
+    return np.sqrt(1 + between / within)
 
 
 def _spread(density: Density, mode: ndarray, prior: ndarray) -> ndarray:

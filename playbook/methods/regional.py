@@ -20,7 +20,7 @@ import numpy as np
 from numpy import ndarray
 
 from playbook.methods.baseline import ECHO, WANDER, covariance, texture, whitener
-from playbook.methods.ensemble import Density, climb, split_rhat, walk
+from playbook.methods.ensemble import Density, climb, nested_rhat, walk
 from playbook.methods.response import (
     BROAD,
     CARRY,
@@ -171,7 +171,7 @@ def fit_regions(
         half=half,
         slope=slope,
         size=size * usual,
-        mixing=split_rhat(chains[:, :, -len(names) :]),
+        mixing=nested_rhat(chains[:, :, -len(names) :]),
         by_region=spend,
         heads=panel.heads,
         factor=factor / usual[:, None],

@@ -21,7 +21,7 @@ import numpy as np
 from numpy import ndarray
 
 from playbook.methods.baseline import covariance, texture, whitener
-from playbook.methods.ensemble import Density, climb, split_rhat, walk
+from playbook.methods.ensemble import Density, climb, nested_rhat, walk
 
 __all__ = [
     "GeoResult",
@@ -79,7 +79,7 @@ class ResponseFit:
 
     `roi` is response per unit of spend over all weeks; `size` is b_c, the most a
     channel can add in a week; `half` is in units of spend a week; `noise` (draws) is
-    the noise's standard deviation; `mixing` is each ROI's split-R-hat.
+    the noise's standard deviation; `mixing` is each ROI's nested R-hat.
     """
 
     channels: tuple[str, ...]
@@ -218,7 +218,7 @@ def fit_response(
     *numbers, caused = curves(draws)
     left = whiten @ y[observed] - caused.sum(1)[:, observed] @ whiten.T
     noise = np.sqrt((left**2).sum(1) / rng.chisquare(freedom, len(draws)))
-    mixing = split_rhat(chains[:, :, -len(names) :])
+    mixing = nested_rhat(chains[:, :, -len(names) :])
     return ResponseFit(tuple(names), spend, *numbers, noise, mixing, wander, echo)
 
 

@@ -18,6 +18,7 @@ from ibis import _
 from numpy import ndarray
 from pandas import DataFrame, Series
 
+from playbook.chapters.inventory_planning.supply import told_days
 from playbook.errors import PlaybookError
 from playbook.given import dated, reads
 from playbook.measures.demand_panel import DemandPanel
@@ -354,7 +355,8 @@ def delist(
     gains = tail.margin.clip(lower=0)
     tail["cum_share"] = gains.cumsum() / max(gains.sum(), 1e-9)
     tail = tail[tail.cum_share <= tail_share].reset_index(drop=True)
-    tail["stock_days"] = np.nan if stock_days is None else tail.sku.map(stock_days).astype(float)
+    left = np.nan if stock_days is None else tail.sku.map(stock_days).astype(float)
+    tail["stock_days"] = told_days(left)
     saved = 0.0 if holding is None else tail.sku.map(holding).astype(float).fillna(0.0)
     # where nothing is known of the neighbours, they keep nothing or everything
     unknown = {"share": 0.0, "low": 0.0, "high": 1.0}

@@ -198,7 +198,7 @@ def channel_pnl(
         low=(pnl.margin - swing - paid) / costs,
         high=(pnl.margin + swing - paid) / costs,
         ncac_recorded=cost_of_new(pnl.spend, pnl.new_customers).ncac,
-        **cost_of_new(pnl.spend, pnl.new_customers, pnl.caused_share, pnl.share_spread),
+        **cost_of_new(pnl.spend, pnl.new_customers, pnl.caused_over_recorded, pnl.share_spread),
     )
     times = ["payback_months", "payback_low", "payback_high"]
     pnl[times] = np.nan

@@ -64,7 +64,7 @@ def _account(account: Series | None) -> tuple[float, float]:
     """
     if account is None or account.new_customers < LEAST_NEW or pd.isna(account.poas):
         return np.nan, np.nan
-    share = float(account.get("caused_share", 1.0))
+    share = float(account.get("caused_over_recorded", 1.0))
     error = float(account.poas_high - account.poas_low) / (2 * Z90)
     return share * float(account.poas), share * error
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from pandas import DataFrame, Series
 
 from playbook.chapters.channel_roi.media_plan import BudgetPlan
@@ -16,8 +17,6 @@ from playbook.messages import say
 
 __all__ = ["Findings", "channel_decisions"]
 
-# R-hat of single walkers from which some hundred of them no longer make up for their memory
-ROUGH = 1.5
 # complete months in a row below break-even after which a channel is weak
 WEAK_MONTHS = 2
 DUE_DAYS, REVISIT_DAYS = 7, 35
@@ -48,6 +47,18 @@ class Findings:
         rows = self.combined.set_index("channel")["verdict"]
         return str(rows.get(channel, ""))
 
+    def together(self, channel: str) -> str:
+        """What all methods together say a unit of a channel's spend brings on average, and
+        what its next new customer costs; nothing of what was not combined.
+        """
+        if self.combined is None or channel not in set(self.combined.channel):
+            return ""
+        row = self.combined.set_index("channel").loc[channel]
+        told = say("channel_roi.together", **row[["combined", "low", "high"]])
+        cost = row.get("next_ncac", np.nan)
+        bid = say("channel_roi.next_customer", cost=cost) if pd.notna(cost) else ""
+        return ("" if pd.isna(row["combined"]) else told) + bid
+
 
 @dated
 def channel_decisions(
@@ -67,6 +78,7 @@ def channel_decisions(
     contradict (lower or test where it does: tracking may miss what a channel causes),
     but never a `strategic` channel; hold instead of raise where payback takes more than
     `payback_cap` months. A test says where and how long, or that no test could tell.
+    Beside each reason stands what all methods together say, which is of the mean unit.
     The evidence is marginal ROAS (marginal margin per unit of spend times break-even
     ROAS) against break-even ROAS.
     """
@@ -102,7 +114,8 @@ def channel_decisions(
         values |= dates | _sizes(kind, step)
         if kind.startswith("test"):
             values |= _test_sizes(findings.tests, channel, float(step.now), as_of)
-        rows.append(propose(f"channel_roi.budget_{kind}", channel, **values))
+        row = propose(f"channel_roi.budget_{kind}", channel, **values)
+        rows.append(row | {"reason": row["reason"] + findings.together(channel)})
     return decision_rows(rows)
 
 
@@ -194,7 +207,7 @@ def _how_to_test(tests: DataFrame | None, channel: str) -> str:
 
 def _confidence(findings: Findings, answer: Series) -> str:
     is_unsure = findings.plan.verdict in ("hold and test", "must move")
-    is_rough = answer.verdict != "identified" or answer.r_hat > ROUGH
+    is_rough = answer.verdict != "identified"
     if is_unsure or is_rough or findings.is_flagged:
         return "low"
     return "high" if answer.low > 1 or answer.high < 1 else "medium"

@@ -41,6 +41,8 @@ SURE = 0.8
 # a smaller change of a channel's spend is none
 LEAST_MOVE = 0.01
 NOT_SPENT = "(not spent)"
+# R-hat up to which the draws agree: the mean of all is then known to a ninth of their spread
+CONVERGED = 1.05
 # what makes a curve
 CURVE = ("size", "half", "slope")
 
@@ -50,7 +52,7 @@ def response_table(model: MediaModel) -> DataFrame:
     """What each channel's spend returned and what a little more would.
 
     Not identifiable: missing. A channel fitted together with others carries their joint
-    figures under verdict `not identifiable`.
+    figures under verdict `not identifiable`; so does one whose draws do not agree.
     """
     table = model.verdicts.assign(spend_now=model.verdicts.channel.map(model.weeks.today()))
     names = schema("channel_roi.response").names
@@ -72,6 +74,9 @@ def response_table(model: MediaModel) -> DataFrame:
         rows += [fit.carry.mean(0), fit.mixing]
         figures = DataFrame(np.column_stack(rows), fit.channels, figures.columns)
     table[figures.columns] = figures.reindex(table.fitted_as).to_numpy(float)
+    is_apart = (table.verdict == "identified") & (table.r_hat > CONVERGED)
+    table.loc[is_apart, "verdict"] = "not identifiable"
+    table.loc[is_apart, "note"] = say("channel_roi.note_not_converged")
     is_silent = (table.verdict == "identified") & table.marginal_return.isna()
     table.loc[is_silent, "note"] = say("channel_roi.note_outside_seen")
     table.loc[is_silent & table.spend_now.isna(), "note"] = say("channel_roi.note_spend_unknown")

@@ -45,7 +45,6 @@ NEEDED = ["take_share", "stock_held", "cac", "cash_days", "gross_margin_share"]
 ORDER_RATES = {
     "payment_share": ("payment_share", 0.0),
     "fulfilment": ("fulfilment_per_order", 0.0),
-    "fixed": ("overhead_per_month", np.nan),
 }
 #: months behind a promise, and the share of cases it must have held in
 PROMISE_MONTHS, PROMISE_SHARE = 3, 0.9
@@ -69,8 +68,7 @@ def monthly_fixed_cost(
     where the shop states none.
     """
     rates = _rates(cost_rates, as_of)
-    overhead = rates[rates.index.get_level_values("kind") == "overhead_per_month"]
-    cost = {"overhead": float(overhead.sum(min_count=1)), "marketing": np.nan}
+    cost = {"overhead": _overhead(rates), "marketing": np.nan}
     if spend is not None:
         days = pd.to_datetime(spend["day_on"])
         is_recent = days.between(*map(pd.Timestamp, (month_start(as_of, months), as_of)))
@@ -115,13 +113,21 @@ def typical_price(competitors: Table | None) -> float:
 
 @dated
 def order_rates(cost_rates: Table | None, *, as_of: dt.date) -> dict[str, float]:
-    """payment_share, fulfilment (per order) and fixed (overhead a month) in force for
-    the whole shop; 0 shares and a missing fixed cost where no rate is stated.
+    """payment_share and fulfilment (per order) in force for the whole shop, and fixed
+    (overhead a month, scopes summed); 0 shares and a missing fixed cost where no rate is
+    stated.
     """
     rates = {} if cost_rates is None else _rates(cost_rates, as_of)
-    return {
+    stated = {
         name: rates.get((kind, "all"), default) for name, (kind, default) in ORDER_RATES.items()
     }
+    return stated | {"fixed": _overhead(rates)}
+
+
+def _overhead(rates: Mapping) -> float:
+    """Overhead a month, scopes summed; missing where none is stated."""
+    stated = [value for (kind, _scope), value in rates.items() if kind == "overhead_per_month"]
+    return float(sum(stated)) if stated else np.nan
 
 
 @returns("goal_setting.value_proposition")

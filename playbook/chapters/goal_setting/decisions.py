@@ -9,14 +9,17 @@ import pandas as pd
 from pandas import DataFrame
 
 from playbook.decisions import decision_rows, propose
+from playbook.measures.metrics import metric_called
 from playbook.messages import say
 
-__all__ = ["goal_decisions", "peak_decisions"]
+__all__ = ["goal_decisions", "peak_decisions", "people_decisions"]
 
 #: realised errors from which on a target's chance is believed
 MANY_ERRORS = 12
 #: chance of a target under which it is given up; half of today's where that is less
 LEAST_CHANCE = 0.2
+#: people a role lacks from which somebody has to be found
+LEAST_PEOPLE = 0.5
 
 
 def goal_decisions(
@@ -52,7 +55,7 @@ def _targets(verdicts: DataFrame) -> list[dict]:
     return [
         propose(
             "goal_setting.target",
-            f"{goal.metric} next {goal.horizon}",
+            say(f"goal_setting.next_{goal.horizon}", name=metric_called(goal.metric)),
             action=f"{goal.action} target",
             size=goal.target,
             unit=goal.metric,
@@ -72,7 +75,7 @@ def _drivers(tree: DataFrame, owners: dict[str, str], currency: str) -> list[dic
     return [
         propose(
             f"goal_setting.driver{_against_past(row.is_beyond_past)}",
-            f"driver {row.driver}",
+            metric_called(row.driver),
             size=row.needed,
             unit=row.driver,
             effect=(row.effect,),
@@ -134,11 +137,13 @@ def _pacing(paced: DataFrame, tolerance: float) -> list[dict]:
 
 
 def _duties(raci: DataFrame) -> list[dict]:
-    duties = raci[raci["verdict"] != "ok"].groupby("verdict", sort=True)["kpi"].agg(", ".join)
+    asked = raci[raci["verdict"] != "ok"]
+    asked = asked.assign(kpi=asked["kpi"].map(metric_called))
+    duties = asked.groupby("verdict", sort=True)["kpi"].agg(", ".join)
     return [
         propose(
             "goal_setting.duties",
-            f"duties: {kpis}",
+            kpis,
             verdict=verdict,
         )
         for verdict, kpis in duties.items()
@@ -163,5 +168,26 @@ def peak_decisions(peak: DataFrame, weeks: DataFrame, *, due_on: dt.date) -> Dat
         )
         for row in peak.itertuples()
         if sums.promotion_days_missing > 0
+    ]
+    return decision_rows(rows).assign(due_on=due_on)
+
+
+def people_decisions(needed: DataFrame, *, due_on: dt.date) -> DataFrame:
+    """Who is short of people in the busiest stretch ahead (`capacity`): one row per role
+    that lacks `LEAST_PEOPLE` or more; none where staff or work is not known.
+    """
+    short = needed[needed["gap_people"] >= LEAST_PEOPLE]
+    rows = [
+        propose(
+            "goal_setting.people_short",
+            role.work,
+            size=round(role.gap_people, 1),
+            evidence_value=role.people_needed,
+            threshold=role.n_people,
+            owner_role=role.role,
+            now=role.now,
+            at_goal=role.at_goal,
+        )
+        for role in short.itertuples()
     ]
     return decision_rows(rows).assign(due_on=due_on)

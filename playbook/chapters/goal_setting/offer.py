@@ -25,6 +25,7 @@ __all__ = [
     "break_even",
     "by_category",
     "first_range",
+    "fixed_cost",
     "market_place",
     "models",
     "people",
@@ -165,8 +166,8 @@ def models(
 
 def _measured_cost(shop: Store, own: OwnSales | None) -> dict[str, float]:
     """What a new customer costs today, by the model that wins them: a channel's cost for
-    the model of its name, all spend over all new customers for own stock. Empty without
-    sales, spend or enough new customers.
+    the model of its name, all spend over all new customers (those who came by themselves
+    too) for own stock. Empty without sales, spend or enough new customers.
     """
     if own is None or not shop.has("ad_spend") or not shop.has("orders.customer_id"):
         return {}
@@ -182,31 +183,40 @@ def _measured_cost(shop: Store, own: OwnSales | None) -> dict[str, float]:
     return cost
 
 
-def break_even(
-    shop: Store, results: Results, own: OwnSales | None, models: DataFrame | None
-) -> DataFrame | None:
-    """From own margins; before the first order from the best model's assumptions."""
+def fixed_cost(shop: Store, results: Results, own: OwnSales | None) -> dict[str, float]:
+    """What a month costs whatever is sold: `overhead`, `marketing` (once there are sales)
+    and their sum `fixed`; missing where no overhead is stated. The scenarios' profit and
+    break-even both read it.
+    """
     has_rates = results.needs(
         "cost_rates",
         section="break_even",
         owner_role="finance",
     )
-    if has_rates and own is not None:
-        log, asked = None, (ad_spend.read_extract, shop.get("ad_spend"))
-        if shop.has("ad_spend"):
-            log = results.attempt("break_even", *asked, as_of=shop.as_of)
-        spend = None if log is None else log.daily
-        cost = business.monthly_fixed_cost(shop.cost_rates, as_of=shop.as_of, spend=spend)
-        fixed = cost["overhead"] + np.nan_to_num(cost["marketing"])
-        return goals.break_even(
-            shop.sales_orders,
-            fixed=fixed,
-            as_of=shop.as_of,
-        )
-    if models is None:
-        return None
-    fixed = business.order_rates(shop.get("cost_rates"), as_of=shop.as_of)["fixed"]
-    return business.model_break_even(models, fixed=fixed)
+    if not has_rates:
+        return dict.fromkeys(("overhead", "marketing", "fixed"), np.nan)
+    log, asked = None, (ad_spend.read_extract, shop.get("ad_spend"))
+    if own is not None and shop.has("ad_spend"):
+        log = results.attempt("break_even", *asked, as_of=shop.as_of)
+    spend = None if log is None else log.daily
+    cost = business.monthly_fixed_cost(shop.cost_rates, as_of=shop.as_of, spend=spend)
+    return cost | {"fixed": cost["overhead"] + np.nan_to_num(cost["marketing"])}
+
+
+def break_even(
+    shop: Store,
+    own: OwnSales | None,
+    models: DataFrame | None,
+    *,
+    cost: dict[str, float],
+) -> DataFrame | None:
+    """From own margins and `fixed_cost`; before the first order from the best model's
+    assumptions. None where rates are not stated, or neither is known.
+    """
+    if own is not None and shop.has("cost_rates"):
+        point = goals.break_even(shop.sales_orders, fixed=cost["fixed"], as_of=shop.as_of)
+        return point.assign(overhead=cost["overhead"], marketing=cost["marketing"])
+    return None if models is None else business.model_break_even(models, fixed=cost["overhead"])
 
 
 def first_range(

@@ -10,6 +10,7 @@ from pandas import DataFrame, Series
 
 from playbook.chapters.inventory_planning.inventory import Reorder
 from playbook.decisions import decision_rows, propose
+from playbook.messages import say
 from playbook.tables import empty
 
 __all__ = ["Losses", "Terms", "stock_decisions"]
@@ -129,6 +130,7 @@ def _late(
         "high": line.high,
         "late_days": line.late_days,
         "lead_mean": line.lead_mean,
+        "scatter": _scatter(line.lead_cv),
     }
     if is_steady:
         size = round(float(line.late_days), 1)
@@ -146,6 +148,14 @@ def _late(
         size=size,
         **about,
     )
+
+
+def _scatter(lead_cv: float) -> str:
+    """By how much a supplier's days scatter, beside what still counts as steady; nothing
+    where one delivery shows no scatter.
+    """
+    about = {"cv": lead_cv, "steady": STEADY_CV}
+    return "" if np.isnan(lead_cv) else say("inventory_planning.scatter", **about)
 
 
 def _chased(chase: DataFrame, as_of: dt.date, currency: str) -> list[dict[str, object]]:
@@ -185,8 +195,10 @@ def _orders(
     rows = []
     for order in plan.by_supplier.itertuples():
         effect = np.array([order.expected_margin, order.margin_low, order.margin_high], float)
-        quarter = float(saved.get(str(order.supplier_id), np.nan))
+        quarter, told = float(saved.get(str(order.supplier_id), np.nan)), ""
         if np.isfinite(quarter) and effect[0] > 0:
+            about = {"ahead": effect[0], "saved": quarter, "currency": currency}
+            told = say("inventory_planning.two_readings", **about)
             effect = effect / effect[0] * (quarter + effect[0]) / 2
         rows.append(
             propose(
@@ -200,6 +212,7 @@ def _orders(
                 revisit_on=days[1],
                 currency=currency,
                 n_lines=order.n_lines,
+                readings=told,
             )
         )
     return rows

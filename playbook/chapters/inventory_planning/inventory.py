@@ -31,7 +31,7 @@ from playbook.chapters.inventory_planning.ordering import (
     plan_orders,
     spend_budget,
 )
-from playbook.chapters.inventory_planning.supply import Supply, days_of_stock, named
+from playbook.chapters.inventory_planning.supply import Supply, days_of_stock, named, told_days
 from playbook.errors import PlaybookError
 from playbook.given import dated
 from playbook.measures.demand_panel import ISSUES, DemandPanel, money_weight
@@ -321,7 +321,7 @@ def overstock(
         {
             "sku": panel.sku[ok],
             "on_hand": on_hand,
-            "days": days,
+            "days": told_days(days),
             "age_days": (Timestamp(as_of) - since).dt.days.to_numpy(float),
             "excess_units": excess,
             "value": value,

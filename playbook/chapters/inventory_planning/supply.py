@@ -28,7 +28,7 @@ from playbook.methods.proportions import wilson
 from playbook.store import expression
 from playbook.tables import returns
 
-__all__ = ["COVER_DAYS", "MOST_DAYS", "Supply", "days_of_stock", "supply", "named"]
+__all__ = ["COVER_DAYS", "MOST_DAYS", "Supply", "days_of_stock", "named", "supply", "told_days"]
 
 #: days ahead whose mean demand days of stock are told at; the most days that are told
 COVER_DAYS, MOST_DAYS = 120, 9999.0
@@ -102,6 +102,13 @@ def days_of_stock(goods: DataFrame, law: DemandLaw, *, days: int = COVER_DAYS) -
     daily = law.mean(int(np.ceil(days / 7))).mean(axis=1) / 7
     held = (goods["on_hand"] + goods["incoming"]).to_numpy(float)
     return np.minimum(held / np.maximum(daily, 1e-6), MOST_DAYS)
+
+
+def told_days(days: ndarray) -> ndarray:
+    """`days_of_stock` as people read them: missing where the stock would outlast
+    `MOST_DAYS`, for then next to nothing is sold of it and no number of days is known.
+    """
+    return np.where(np.asarray(days, float) < MOST_DAYS, days, np.nan)
 
 
 @reads(stock="sku day_on on_hand")

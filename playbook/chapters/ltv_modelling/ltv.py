@@ -108,7 +108,7 @@ def payback(
     With `recent` (measures.acquisition.recent_cost) the row `all` asks when what a
     customer costs today comes back: its spend and cost are those of the recent window,
     its margin curve that of all cohorts; the cost of a cohort takes the channel's
-    caused_share as well.
+    caused_over_recorded as well.
 
     `customer_days`: customer_id, day_on, margin. `acquisitions`: first_orders(...).
     `spend`: day_on, channel, spend. Limits hold the mean at `level`. Status: `paid
@@ -125,7 +125,7 @@ def payback(
     )
     cost = monthly_spend(spend, as_of)
     covered = set(cost.cohort)
-    shares = {} if recent is None else recent.set_index("channel")["caused_share"].to_dict()
+    shares = {} if recent is None else recent.set_index("channel")["caused_over_recorded"].to_dict()
     rows = []
     for channel in sorted(set(curve.channel) | set(cost.channel)):
         mine = curve[curve.channel == channel]

@@ -31,7 +31,7 @@ def market_decisions(
     due_on: str,
     revisit_on: str,
 ) -> DataFrame:
-    """Decision rows of chapter 01: categories to enter, hold or leave, the band most
+    """Decision rows of chapter 01: categories to widen, hold or leave, the band most
     left to others, whom to serve first, and what still has to be found out. The size of
     a category is its own revenue of the year before, the effect on it its forecast for
     the year ahead less that (`ahead`: the outlook's rows by category), missing without

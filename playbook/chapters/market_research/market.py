@@ -1,4 +1,4 @@
-"""The market: growing or not, how concentrated, at which prices; where to enter, hold
+"""The market: growing or not, how concentrated, at which prices; where to widen, hold
 or leave.
 
 The shop's own sales are not the market: every table says which of the two it shows.
@@ -487,9 +487,10 @@ def category_verdicts(
     hurdle: float = 0.3,
     hhi_limit: float = 0.25,
 ) -> DataFrame:
-    """Enter, hold, exit or research, per category.
+    """Widen, hold, exit or research, per category, by `growth_by` of goods on sale in both
+    years (`like_for_like`), which is told as `same_skus_growth`.
 
-    Enter (or widen): growth surely above 0, not concentrated, margin above the hurdle.
+    Widen: growth surely above 0, not concentrated, margin above the hurdle.
     Exit: growth surely below 0 and margin under it. Research: a fact the rule needs is
     missing or rests on few orders. Hold: the rest. A category that competitors sell and
     the shop does not (before launch: every one, `growth` None) is always research.
@@ -504,7 +505,7 @@ def category_verdicts(
         {
             "category": category,
             **_verdict(fact, hurdle, hhi_limit),
-            **fact.drop("status"),
+            **fact.drop("status").rename({"growth": "same_skus_growth"}),
         }
         for category, fact in table.iterrows()
     ]
@@ -546,8 +547,8 @@ def _verdict(fact: pd.Series, hurdle: float, hhi_limit: float) -> dict[str, str]
     if any(against.values()):
         return {"action": "hold", "reason": _listed("against", against)}
     return {
-        "action": "enter",
-        "reason": say("market_research.why_enter"),
+        "action": "widen",
+        "reason": say("market_research.why_widen"),
     }
 
 

@@ -291,7 +291,9 @@ def worths(
     decisions: DataFrame, *, has_costs: bool = True, own: DataFrame | None = None
 ) -> DataFrame:
     """The rows with `worth`, `worth_low` and `worth_high`, money of a quarter after
-    discount; missing where the effect does not rank.
+    discount; missing where the effect does not rank. A chapter's claim is the most that is
+    said of its row: a kind whose claims came to more counts whole, and no end lies beyond the
+    claim's own, nor above its lower one.
     """
     ranking = (True,) if has_costs else (True, "without_costs")
     margins = [kind for kind, facts in effects()["effects"].items() if facts["ranks"] in ranking]
@@ -303,12 +305,13 @@ def worths(
         for name in ("expected_effect", "effect_low", "effect_high")
     )
     share, spread = _discounts(decisions, own)
+    share = share.clip(upper=1.0)
     worth, reach = share * claim, Z80 * spread * claim.abs()
-    ends = (worth - reach).fillna(share * low), (worth + reach).fillna(share * high)
+    most = np.fmax(worth + reach, share * high)
     return decisions.assign(
         worth=worth,
-        worth_low=ends[0],
-        worth_high=ends[1],
+        worth_low=np.fmin(worth - reach, share * low),
+        worth_high=np.fmin(most, np.maximum(high, worth)),
     )
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "drivers",
     "against_targets",
     "main_figures",
+    "mean_order_change",
     "mix_rate",
     "scorecard",
     "team_score",
@@ -299,6 +300,17 @@ def mix_rate(breakdown: DataFrame, *, month: str) -> DataFrame:
         return empty("monthly_review.mix_rate_segments")
     names = schema("monthly_review.mix_rate_segments").names
     return pd.concat(parts, ignore_index=True)[names]
+
+
+@returns("monthly_review.mix_rate")
+def mean_order_change(segments: DataFrame, card: DataFrame) -> DataFrame:
+    """The dimensions of `mix_rate`, which counts revenue before returns, beside the change
+    of the card's average order value, which is after them.
+    """
+    rows = segments[segments.segment == "all"].drop(columns="segment")
+    both = card.set_index("metric")[["actual", "last_month"]].reindex(["aov"]).astype(float)
+    change = (both.actual - both.last_month).iloc[0]
+    return rows.assign(after_returns=change).reset_index(drop=True)
 
 
 def day_limits(daily: DataFrame, *, month: str, metric: str = "orders") -> DataFrame:
