@@ -64,6 +64,22 @@ def test_visits_under_a_fifth_while_half_of_the_orders_go_on_are_an_outage(
     assert [row["amount"] for row in found] == [200.0] * is_told
 
 
+def test_a_test_that_won_and_ended_cost_what_its_better_arm_would_bring_the_whole_shop():
+    """Half of 20,000 had it until the 14th: 20 % more of 17 days of twenty orders worth 5."""
+    import ibis
+
+    dealt = {"assigned_at": pd.date_range("2026-10-01", "2026-10-14", periods=20_000)}
+    dealt |= {"test_id": "pay", "arm": ["A", "B"] * 10_000, "is_converted": False}
+    frame = pd.DataFrame(dealt)
+    frame.loc[0:1999:2, "is_converted"], frame.loc[1:2400:2, "is_converted"] = True, True
+    store = SimpleNamespace(
+        has=shop_with("experiments").has, experiments=ibis.memtable(frame), local=lambda day: day
+    )
+    (row,) = selling.tests_ended(panels(shop=store))
+    assert (row["usual"], row["now"]) == (0.12, 0.1)
+    assert row["amount"] == pytest.approx(0.2 * 17 * 20 * 5)
+
+
 def spent(channel="ads", *, gone=3, missed=0, region_all=0.0, clicks_then=None):
     """Ten a day in one region; the last `gone` days and `missed` of the 28 before without."""
     day = DAYS[: len(DAYS) - gone] if gone else DAYS

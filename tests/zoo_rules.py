@@ -598,6 +598,58 @@ def personas_are_told_apart(month: Month) -> Iterator[str]:
         yield f"{table.label[table.label.duplicated()].iloc[0]!r} twice"
 
 
+def only_what_is_planned_is_stopped(month: Month) -> Iterator[str]:
+    """No promotion is to stop of whose weeks no day is planned; a peak to plan is due before
+    its first missing day, and stands among the conflicts beside promotions to leave out.
+    """
+    rows, coming = _proposed(month), month.get("10/promotions_ahead")
+    if rows.empty:
+        return
+    if len(coming):
+        free = set(coming.promo_id[coming.n_planned == 0])
+        idle = rows[(rows.action == "stop promotion") & rows.subject.isin(free)]
+        for row in idle.itertuples():
+            yield f"stop promotion {row.subject}: none of its days is planned"
+        every = month.decisions
+        stops = set(every.subject[every.action == "stop promotion"]) & free
+        clashes = month.get("11/conflicts")
+        peaks = rows[rows.action == "plan the peak"]
+        if (
+            len(stops)
+            and len(peaks)
+            and not clashes.get("first", pd.Series()).isin(peaks.action).any()
+        ):
+            yield f"{peaks.subject.iloc[0]} is planned beside {len(stops)} promotions to stop"
+    weeks = month.get("02/calendar_ahead")
+    if len(weeks):
+        first = pd.to_datetime(weeks.week_on[weeks.promotion_days_missing > 0]).min()
+        tomorrow = pd.Timestamp(month.record["as_of"]) + pd.Timedelta(days=1)
+        due = pd.to_datetime(rows.due_on[rows.action == "plan the peak"])
+        if (due > max(first, tomorrow)).any():
+            yield f"plan the peak is due {due.iloc[0]:%Y-%m-%d}, its first week {first:%Y-%m-%d}"
+
+
+def a_fix_brings_no_more_than_the_fault_costs(month: Month) -> Iterator[str]:
+    """No month of a decision about an incident of this month wins more than a month of it
+    costs; a test that read too few visitors is not sure.
+    """
+    happened, rows = month.get("00/incidents"), _proposed(month)
+    if happened.empty or rows.empty:
+        return
+    happened = happened[happened.month == month.month]
+    cost = (happened.amount / happened.n_days * 365.25 / 12).groupby(happened.subject).max()
+    rows = rows[rows.effect_kind.eq("margin") & rows.effect_period.eq("month")]
+    most = rows.subject.str.partition(":")[0].map(cost)
+    for row in rows[_numbers(rows.expected_effect) > most * (1 + SLACK)].itertuples():
+        yield f"{row.notebook} {row.action} {row.subject}: {row.expected_effect:,.0f} a month"
+    tests = month.get("08/tests")
+    if "n_needed" in tests:
+        few = tests[tests[["n_control", "n_arm"]].min(axis=1) < tests.n_needed]
+        sure = rows[rows.action.eq("ship") & rows.confidence.eq("high")]
+        for subject in set(sure.subject) & set(few.test_id + ": " + few.arm):
+            yield f"08 ship {subject}: sure of too few visitors"
+
+
 def _proposed(month: Month) -> pd.DataFrame:
     """Open proposals that change something."""
     rows = month.decisions
@@ -652,6 +704,8 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     at_stake_is_not_less_than_nothing,
     tiers_are_a_scheme,
     reasons_name_what_is_known,
+    only_what_is_planned_is_stopped,
+    a_fix_brings_no_more_than_the_fault_costs,
     targets_reach_further,
     decisions_lie_ahead,
     listed_rows_can_be_signed,

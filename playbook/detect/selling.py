@@ -336,8 +336,9 @@ def _price_row(
 
 
 def tests_ended(panels: Panels) -> list[Finding]:
-    """A test that won and ended: what its better arm brought more is gone. `amount` is
-    that of the rest of the month, the whole shop having the share of arm B.
+    """A test that won and ended: what its better arm brought more is gone. `amount` is what
+    it would have brought the whole shop in the rest of the month, which is what switching it
+    on for all mends; while the test ran, its share of the visitors had it.
     """
     shop = panels.shop
     if not shop.has("experiments"):
@@ -360,12 +361,12 @@ def tests_ended(panels: Panels) -> list[Finding]:
             continue
         rate = by_arm.won.astype(float) / by_arm.n
         sd = np.sqrt((rate * (1 - rate) / by_arm.n).sum())
-        gap, share_b = rate.B - rate.A, by_arm.n.B / by_arm.n.sum()
+        gap = rate.B - rate.A
         after = panels.orders[last + pd.Timedelta(days=1) : month_end]
         if not gap > WON * sd or after.empty:
             continue
         money = float((after.orders * panels.worth.reindex(after.index)).sum())
-        unit = money * share_b / rate.A
+        unit = money / rate.A
         facts = {"amount": gap * unit, "sd": sd * unit, "n": float(after.orders.sum())}
         facts |= {"usual": rate.B, "now": rate.A, "z": gap / sd}
         rows.append(
