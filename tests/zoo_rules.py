@@ -650,6 +650,31 @@ def a_fix_brings_no_more_than_the_fault_costs(month: Month) -> Iterator[str]:
             yield f"08 ship {subject}: sure of too few visitors"
 
 
+def late_goods_are_chased(month: Month) -> Iterator[str]:
+    """Overdue lines to chase say what that may save, the dearest empty shelf that waits for
+    one is on the first page, and nobody asks for a delivery that is in.
+    """
+    rows, lines, page = _proposed(month), month.get("07/chase"), month.folder / "index.html"
+    if len(rows):
+        mute = rows[(rows.action == "chase overdue lines") & rows.expected_effect.isna()]
+        for row in mute.itertuples():
+            yield f"07 chase {row.subject} without an effect"
+    listed = month.get("11/ranked")
+    empty = lines[(lines.available <= 0) & (lines.at_stake > 0)] if len(lines) else lines
+    if len(empty) and len(listed) and page.exists():
+        row = empty.sort_values("at_stake").iloc[-1]
+        is_full = len(listed) >= 10 and _numbers(listed.worth).min() > row.at_stake
+        if str(row.sku) not in page.read_text(encoding="utf-8") and not is_full:
+            yield f"{row.sku} is empty, {row.at_stake:,.0f} at stake, and not on the first page"
+    happened = month.get("00/incidents")
+    if len(happened):
+        since = pd.Timestamp(month.record["as_of"]) - pd.Timedelta(days=3)
+        over = happened[pd.to_datetime(happened.ends_on) < since]
+        asks = over[(over.kind == "best_seller_empty") & over.check.str.startswith("where is")]
+        if len(asks):
+            yield f"{asks.subject.iloc[0]}: its delivery is in, and asked for"
+
+
 def _proposed(month: Month) -> pd.DataFrame:
     """Open proposals that change something."""
     rows = month.decisions
@@ -706,6 +731,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     reasons_name_what_is_known,
     only_what_is_planned_is_stopped,
     a_fix_brings_no_more_than_the_fault_costs,
+    late_goods_are_chased,
     targets_reach_further,
     decisions_lie_ahead,
     listed_rows_can_be_signed,
