@@ -639,7 +639,7 @@ def a_fix_brings_no_more_than_the_fault_costs(month: Month) -> Iterator[str]:
     happened = happened[happened.month == month.month]
     cost = (happened.amount / happened.n_days * 365.25 / 12).groupby(happened.subject).max()
     rows = rows[rows.effect_kind.eq("margin") & rows.effect_period.eq("month")]
-    most = rows.subject.str.partition(":")[0].map(cost)
+    most = rows.subject.astype(str).str.split(":").str[0].map(cost).astype(float)
     for row in rows[_numbers(rows.expected_effect) > most * (1 + SLACK)].itertuples():
         yield f"{row.notebook} {row.action} {row.subject}: {row.expected_effect:,.0f} a month"
     tests = month.get("08/tests")
@@ -648,6 +648,26 @@ def a_fix_brings_no_more_than_the_fault_costs(month: Month) -> Iterator[str]:
         sure = rows[rows.action.eq("ship") & rows.confidence.eq("high")]
         for subject in set(sure.subject) & set(few.test_id + ": " + few.arm):
             yield f"08 ship {subject}: sure of too few visitors"
+
+
+def a_holiday_is_no_hole(month: Month) -> Iterator[str]:
+    """No days without orders are told as missing across which the shop's order numbers,
+    counted up day by day, go on.
+    """
+    happened, orders = month.get("00/incidents"), month.shop_table("orders")
+    told = happened[happened.kind == "orders_missing"] if len(happened) else happened
+    if told.empty or not {"order_id", "ordered_at"} <= set(orders):
+        return
+    number = pd.to_numeric(orders.order_id.astype(str).str.extract(r"(\d{1,15})$")[0])
+    day = pd.to_datetime(orders.ordered_at, utc=True, format="mixed").dt.tz_localize(None)
+    ends = number.groupby(day.dt.normalize()).agg(["min", "max"])
+    step = ends["min"] - ends["max"].shift()
+    if number.isna().any() or not (step.iloc[1:] > 0).all():
+        return
+    for row in told.itertuples():
+        after = step[step.index > pd.Timestamp(row.ends_on)].head(1)
+        if len(after) and after.iloc[0] <= 1:
+            yield f"{row.starts_on} to {row.ends_on}: closed by the numbers of the orders"
 
 
 def late_goods_are_chased(month: Month) -> Iterator[str]:
@@ -732,6 +752,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     only_what_is_planned_is_stopped,
     a_fix_brings_no_more_than_the_fault_costs,
     late_goods_are_chased,
+    a_holiday_is_no_hole,
     targets_reach_further,
     decisions_lie_ahead,
     listed_rows_can_be_signed,
