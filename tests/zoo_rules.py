@@ -650,6 +650,22 @@ def a_fix_brings_no_more_than_the_fault_costs(month: Month) -> Iterator[str]:
             yield f"08 ship {subject}: sure of too few visitors"
 
 
+def what_is_gone_is_not_forecast(month: Month) -> Iterator[str]:
+    """No sku that has gone quiet in chapter 09 is forecast in 07 at more than it sold in the
+    mean of a week of its year.
+    """
+    gone, ahead = month.get("09/filtered"), month.get("07/classes")
+    sold = month.get("10/roles")
+    if gone.empty or ahead.empty or sold.empty:
+        return
+    mean = sold.set_index("sku").units.astype(float) / 52
+    quiet = ahead[ahead.sku.isin(gone.sku[gone.reason == "gone quiet"])]
+    wrong = quiet[quiet.mean_week > 2 * quiet.sku.map(mean) + 1]
+    if len(wrong):
+        row = wrong.sort_values("mean_week").iloc[-1]
+        yield f"{len(wrong)} skus gone quiet, as {row.sku} at {row.mean_week:.0f} a week"
+
+
 def a_holiday_is_no_hole(month: Month) -> Iterator[str]:
     """No days without orders are told as missing across which the shop's order numbers,
     counted up day by day, go on.
@@ -752,6 +768,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     only_what_is_planned_is_stopped,
     a_fix_brings_no_more_than_the_fault_costs,
     late_goods_are_chased,
+    what_is_gone_is_not_forecast,
     a_holiday_is_no_hole,
     targets_reach_further,
     decisions_lie_ahead,
