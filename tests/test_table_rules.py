@@ -11,6 +11,7 @@ from zoo_rules import (
     at_stake_is_not_less_than_nothing,
     campaigns_can_succeed,
     late_goods_are_chased,
+    no_page_knows_more_than_its_sheet,
     only_what_is_planned_is_stopped,
     parts_are_within_the_whole,
     reasons_name_what_is_known,
@@ -144,3 +145,13 @@ def test_empty_days_between_orders_numbered_on_are_no_hole(tmp_path):
         orders = pd.DataFrame({"order_id": [10, 11, last], "ordered_at": days})
         orders.to_csv(tmp_path / "orders.csv", index=False)
         assert bool(list(a_holiday_is_no_hole(month))) == is_broken
+
+
+def test_what_the_sheet_does_not_know_the_record_and_the_fan_do_not():
+    goal = {"horizon": "quarter", "metric": "net_revenue"}
+    sheet = pd.DataFrame([goal | {"forecast": float("nan")}])
+    fan = pd.DataFrame({"mid": [5.0, 9.0], "status": ["complete", "not calibrated"]})
+    told = {"c02_smart": sheet, "c02_backtest": pd.DataFrame([goal | {"mid": 9.0}])}
+    assert len(list(no_page_knows_more_than_its_sheet(month_of(**told, c02_forecast=fan)))) == 2
+    told["c02_backtest"] = told["c02_backtest"].assign(mid=float("nan"))
+    assert not list(no_page_knows_more_than_its_sheet(month_of(**told, c02_forecast=fan.head(1))))

@@ -650,6 +650,21 @@ def a_fix_brings_no_more_than_the_fault_costs(month: Month) -> Iterator[str]:
             yield f"08 ship {subject}: sure of too few visitors"
 
 
+def no_page_knows_more_than_its_sheet(month: Month) -> Iterator[str]:
+    """A figure that the sheet of goals has no forecast of has none in the fan or the record."""
+    sheet, record, fan = (month.get(f"02/{name}") for name in ("smart", "backtest", "forecast"))
+    if sheet.empty or record.empty:
+        return
+    mids = record.set_index(["horizon", "metric"]).mid
+    blind = sheet.set_index(["horizon", "metric"]).forecast.isna()
+    told = mids.reindex(blind.index[blind]).dropna()
+    if len(told):
+        yield f"{len(told)} figures without a forecast have one in the record, as {told.index[0]}"
+    is_ended = bool(blind.get(("quarter", "net_revenue"), False)) and len(fan) > 0
+    if is_ended and fan.mid[fan.status != "complete"].notna().any():
+        yield "the fan goes on where nothing is calibrated"
+
+
 def what_is_gone_is_not_forecast(month: Month) -> Iterator[str]:
     """No sku that has gone quiet in chapter 09 is forecast in 07 at more than it sold in the
     mean of a week of its year.
@@ -768,6 +783,7 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     only_what_is_planned_is_stopped,
     a_fix_brings_no_more_than_the_fault_costs,
     late_goods_are_chased,
+    no_page_knows_more_than_its_sheet,
     what_is_gone_is_not_forecast,
     a_holiday_is_no_hole,
     targets_reach_further,

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
+from playbook.chapters.goal_setting.goals import MANY_ERRORS
 from playbook.decisions import decision_rows, propose
 from playbook.messages import say
 
 __all__ = ["goal_decisions", "peak_decisions"]
 
-#: realised errors from which on a target's chance is believed
-MANY_ERRORS = 12
 #: days before its first promotion day by which a peak has to be planned
 LEAD_DAYS = 7
 #: chance of a target under which it is given up; half of today's where that is less
