@@ -675,7 +675,7 @@ def what_is_gone_is_not_forecast(month: Month) -> Iterator[str]:
         return
     mean = sold.set_index("sku").units.astype(float) / 52
     quiet = ahead[ahead.sku.isin(gone.sku[gone.reason == "gone quiet"])]
-    wrong = quiet[quiet.mean_week > 2 * quiet.sku.map(mean) + 1]
+    wrong = quiet[quiet.mean_week > 2 * _numbers(quiet.sku.map(mean)) + 1]
     if len(wrong):
         row = wrong.sort_values("mean_week").iloc[-1]
         yield f"{len(wrong)} skus gone quiet, as {row.sku} at {row.mean_week:.0f} a week"
