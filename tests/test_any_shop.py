@@ -33,7 +33,7 @@ from playbook.runs.results import Results
 from playbook.runs.titles import named_titles, told_titles, with_titles
 from playbook.shown import frame_html, shown_number
 from playbook.store import open_store
-from playbook.store.trading import closures
+from playbook.store.trading import closures, numbered_on
 from playbook.tables import schema
 
 AS_OF = dt.date(2026, 6, 28)  # a Sunday
@@ -188,6 +188,24 @@ def test_a_month_with_a_day_that_should_hold_orders_is_partial_and_the_others_ar
     assert orders.amount["2026-05"] == 5 * 29, "nothing is filled up"
     days = facts.daily(shop).set_index("day_on")
     assert np.isnan(days.orders[HOLE[1]]) and days.is_closed[HOLE[0]] == bool(settings)
+
+
+@pytest.mark.parametrize(
+    ("jump", "used", "is_known"), [(0, 20, True), (9, 20, True), (11, 20, False), (0, None, False)]
+)
+def test_orders_numbered_on_across_empty_days_lack_none_of_them(jump, used, is_known):
+    """Ten orders a day take 20 numbers; five days are empty and `jump` numbers are skipped.
+    A shop that draws its numbers (None) tells nothing.
+    """
+    days = pd.date_range("2026-08-01", periods=65).delete(slice(40, 45))
+    rng = np.random.default_rng(1)
+    first = 20.0 * np.arange(60) if used else rng.permutation(60) * 20.0
+    first[40:] += jump
+    numbers = pd.DataFrame({"first": first, "last": first + 19.0}, index=days)
+    run = (pd.Timestamp("2026-09-10"), pd.Timestamp("2026-09-14"))
+    assert len(numbered_on(numbers, (run,))) == 5 * is_known
+    at_end = (days[-1] + pd.Timedelta(days=1), days[-1] + pd.Timedelta(days=3))
+    assert numbered_on(numbers, (at_end,)) == (), "what comes after is not known"
 
 
 def test_days_the_shop_says_it_was_closed_on_leave_the_month_whole(tmp_path):

@@ -10,7 +10,11 @@ import pytest
 
 from playbook.chapters.customer_journey.arms import arm_sums
 from playbook.chapters.customer_journey.controls import control_arm, names_a_control
-from playbook.chapters.customer_journey.decisions import journey_decisions, open_questions
+from playbook.chapters.customer_journey.decisions import (
+    journey_decisions,
+    open_questions,
+    with_most,
+)
 from playbook.chapters.customer_journey.verdicts import read_tests
 from playbook.errors import PlaybookError
 from playbook.methods.always_valid import TIGHTEST_AT, always_valid_lift, always_valid_widening
@@ -196,6 +200,28 @@ def test_what_ships_is_valued_on_those_who_would_get_it():
     row = journey_decisions(pd.DataFrame(), steady, margin_per_order=7.0).iloc[0]
     assert row.expected_effect == pytest.approx(2_800 * 365.25 / 12 / 15)
     assert row.effect_period == "month"
+
+
+def test_what_ships_brings_no_more_a_month_than_the_month_without_it_lost():
+    found = read(mailing({"control": (4_000, 200), "new": (4_000, 400)})).reset_index()
+    found = found.assign(n_dealt_days=15)
+    lost = {"kind": "test_ended", "subject": found.test_id[0], "month": "2026-10"}
+    happened = pd.DataFrame([lost | {"amount": 1_000.0, "n_days": 31}])
+    bounded = with_most(found, happened, as_of="2026-10-31")
+    row = journey_decisions(pd.DataFrame(), bounded, margin_per_order=7.0).iloc[0]
+    assert row.expected_effect == pytest.approx(1_000 * 365.25 / 12 / 31)
+    assert row.effect_low / row.expected_effect == pytest.approx(found.low[0] / found.lift[0])
+    free = with_most(found, happened.assign(month="2026-08"), as_of="2026-10-31")
+    row = journey_decisions(pd.DataFrame(), free, margin_per_order=7.0).iloc[0]
+    assert row.expected_effect == pytest.approx(2_800 * 365.25 / 12 / 15)
+
+
+@pytest.mark.parametrize(("n_needed", "confidence"), [(4_000, "high"), (4_001, "medium")])
+def test_a_gain_read_of_fewer_than_planned_for_is_not_sure(n_needed, confidence):
+    found = read(mailing({"control": (4_000, 200), "new": (4_000, 400)})).reset_index()
+    found = found.assign(n_needed=n_needed)
+    row = journey_decisions(pd.DataFrame(), found, margin_per_order=7.0).iloc[0]
+    assert row.confidence == confidence
 
 
 @pytest.mark.parametrize(("days", "period"), [(13, "once"), (14, "month")])

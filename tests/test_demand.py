@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from known_demand import exposed, known_shop
 
-from playbook.methods.demand import SalesWeeks, fit_demand, tsb_level
+from playbook.methods.demand import SalesWeeks, fit_demand, most_after_silence, tsb_level
 from playbook.methods.uncensored import launch_curve, level_around, season_of, sold_out_exposure
 
 
@@ -42,6 +42,28 @@ def test_a_stock_out_is_no_information_not_no_demand():
     masked, tempting = steady(units, exposure), steady(units, np.ones_like(units))
     assert masked.level().mean() == pytest.approx(6.0, rel=0.05)
     assert tempting.level().mean() < 5.5
+
+
+def test_one_large_order_long_ago_is_no_level():
+    """342 units once in 45 weeks, nothing for the last 25 of them; others sell in ones."""
+    rng = np.random.default_rng(3)
+    units = rng.poisson(0.3, (200, 45)).astype(float)
+    units[0] = 0.0
+    units[0, [9, 19]] = 342.0, 60.0
+    law = steady(units, np.ones_like(units))
+    assert law.level()[0] < 402 / 45
+    units[0, 43] = 20.0
+    assert steady(units, np.ones_like(units)).level()[0] > 1, "one that sells is not gone"
+
+
+def test_weeks_without_a_sale_bound_a_level_by_the_chance_they_leave_it():
+    """Ten weeks at s = 1/2 and d = 2: (1 + m) ** (-10 / 2) = .01 at m = 100 ** .2 - 1."""
+    units, scale = np.zeros((3, 12)), np.full((3, 12), 0.5)
+    units[:, 1], scale[:, 0] = 5.0, 0.0
+    units[1, -1], scale[2, 2:] = 1.0, 0.0
+    most = most_after_silence(units, scale, np.array([2.0, 2.0, 2.0]))
+    assert most[0] == pytest.approx(100**0.2 - 1)
+    assert np.isinf(most[1:]).all(), "sold last week; could not be sold since"
 
 
 def test_sold_out_days_recover_the_rate_that_leaving_them_out_or_counting_them_whole_loses():

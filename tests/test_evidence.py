@@ -9,6 +9,7 @@ import pytest
 from playbook.forecasting import intervals as evidence
 from playbook.measures import customer_windows
 from playbook.methods import backtest as rolling
+from playbook.methods.proportions import wilson
 
 
 def log_of(n=120, seed=0):
@@ -94,6 +95,24 @@ def test_intervals_of_an_honest_forecast_cover_about_their_level():
     tables = [evidence.score_intervals(backtest(log_of(500, seed), every=14)) for seed in range(12)]
     share = evidence.coverage(pd.concat(tables)).set_index("level").covered_share
     assert 0.72 <= share[0.8] <= 0.92 and 0.9 <= share[0.95] <= 1.0
+
+
+def test_how_often_intervals_held_is_as_sure_as_windows_lie_side_by_side():
+    """Eleven origins a fortnight apart of 28 days are worth 1 + 10 / 2 = 6 windows, of 56
+    days 3.5: half of 22 inside is 3 of 6, and .80 is within what that tells.
+    """
+    origin = pd.date_range("2026-01-01", periods=11, freq="14D")
+    parts = [
+        pd.DataFrame({"origin_on": origin, "horizon_days": days, "is_covered": inside})
+        for days, inside in ((28, [True, False] * 5 + [True]), (56, [False, True] * 5 + [False]))
+    ]
+    scored = pd.concat(parts).assign(level=0.8, low=0.0, high=1.0, point=1.0, status="complete")
+    row = evidence.coverage(scored.astype({"is_covered": "boolean"})).iloc[0]
+    assert row.covered_share == 0.5
+    low, high = wilson(3.0, 6.0)
+    assert (row.covered_low, row.covered_high) == pytest.approx((float(low), float(high)))
+    nobody = evidence.coverage(scored.assign(is_covered=pd.NA, status=evidence.NOT_YET)).iloc[0]
+    assert np.isnan([nobody.covered_share, nobody.covered_low, nobody.covered_high]).all()
 
 
 def test_shuffled_rows_change_nothing():

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from known_demand import LAST, known_shop
 
-from playbook.chapters.inventory_planning.chasing import chase_list
+from playbook.chapters.inventory_planning.chasing import _short, chase_list
 from playbook.chapters.inventory_planning.decisions import (
     Losses,
     Terms,
@@ -484,6 +484,22 @@ def test_an_overdue_line_costs_what_the_shelf_lacks_until_it_comes():
     lacking = max(row.mean_day * 2 - row.available, 0)
     assert row.at_stake == pytest.approx(lacking * own.margin)
     assert chase_list(None, panel, law, held, as_of=AS_OF).empty
+
+
+def test_two_overdue_lines_of_a_sku_lack_together_what_the_shelf_lacks():
+    """Four a day, 8 on the shelf: 32 short until the first comes in 10 days with 20, which
+    are sold in 5 days more; the second, 5 days later still, is missed for 20.
+    """
+    line = {"sku": "s", "mean_day": 4.0, "available": 8.0, "units": 20.0}
+    lines = [line | {"po_id": "b", "days_left": 20.0}, line | {"po_id": "a", "days_left": 10.0}]
+    assert _short(pd.DataFrame(lines)).tolist() == [20.0, 32.0]
+
+
+def test_a_call_claims_half_of_what_is_at_stake_and_is_not_sure():
+    lines = {"supplier_id": "a", "sku": ["s1", "s2"], "at_stake": [9.0, 5.0]}
+    row = _chased(pd.DataFrame(lines).assign(days_late=3.0), AS_OF, "EUR")[0]
+    assert [row[name] for name in ("expected_effect", "effect_low", "effect_high")] == [7, 0, 14]
+    assert (row["effect_kind"], row["confidence"]) == ("margin_not_lost", "low")
 
 
 def test_without_costs_or_purchase_orders_units_are_planned_and_money_is_missing():

@@ -12,6 +12,7 @@ from playbook.chapters.ltv_modelling import ltv_race
 from playbook.chapters.ltv_modelling.ltv import (
     caps,
     first_orders,
+    holds_its_level,
     ltv_predictions,
     ltv_table,
     model_fits,
@@ -245,6 +246,13 @@ def test_value_of_today_carries_its_interval_and_the_list_its_holdout(short, rac
     } and top.worth.min() >= ahead.customers.worth.quantile(0.9)
     assert (ltv_predictions(ahead).point > 0).all()
     assert 5 <= len(calibration(race)) <= 10 and len(interval_coverage(race)) > 0
+
+
+@pytest.mark.parametrize(("high", "is_told"), [(0.79, False), (0.81, True), (np.nan, True)])
+def test_totals_that_surely_missed_their_level_get_no_limits(high, is_told):
+    row = {"kind": "total", "measure": "money", "level": 0.8, "covered_high": high}
+    other = row | {"kind": "decile", "covered_high": 0.1}
+    assert holds_its_level(pd.DataFrame([row, other]), 0.8) == is_told
 
 
 def test_a_large_shop_is_judged_on_a_sample_its_channels_on_more_and_all_of_it_is_forecast(

@@ -2,6 +2,7 @@
 the result tables of a month where one is named in PLAYBOOK_MONTH (tests/plan_rules.py).
 """
 
+import datetime as dt
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -202,11 +203,27 @@ def test_capacity_is_asked_of_a_whole_week_that_is_busier_than_every_month_and_c
 def test_the_peak_asks_for_every_promotion_day_of_the_weeks_ahead_that_is_missing():
     days = {"before": [7, 2, 0], "planned": [0, 2, 3], "missing": [7, 0, 0]}
     weeks = pd.DataFrame({f"promotion_days_{name}": column for name, column in days.items()})
+    weeks["week_on"] = pd.to_datetime(["2026-11-16", "2026-11-23", "2026-11-30"])
     peak = pd.DataFrame({"month": ["2026-12"], "promotion_days_missing": 5.0, "order_by": [pd.NaT]})
-    row = goal_decisions.peak_decisions(peak, weeks, due_on="2026-11-14").iloc[0]
+    known = {"as_of": "2026-10-31", "due_on": "2026-11-14"}
+    row = goal_decisions.peak_decisions(peak, weeks, **known).iloc[0]
     assert (row["subject"], row["size"]) == ("peak 2026-12", 7)
     none = weeks.assign(promotion_days_missing=0)
-    assert goal_decisions.peak_decisions(peak, none, due_on="2026-11-14").empty
+    assert goal_decisions.peak_decisions(peak, none, **known).empty
+
+
+@pytest.mark.parametrize(
+    ("week", "due"),
+    [("2026-11-23", "2026-11-14"), ("2026-11-16", "2026-11-09"), ("2026-11-02", "2026-11-01")],
+)
+def test_a_peak_is_due_before_its_first_promotion_day_and_never_in_the_past(week, due):
+    days = {f"promotion_days_{name}": [3] for name in ("before", "planned", "missing")}
+    weeks = pd.DataFrame({"week_on": [pd.Timestamp(week)], **days})
+    peak = {"month": "2026-11", "promotion_days_missing": 3.0, "order_by": dt.date(2026, 10, 1)}
+    known = {"as_of": "2026-10-31", "due_on": "2026-11-14"}
+    row = goal_decisions.peak_decisions(pd.DataFrame([peak]), weeks, **known).iloc[0]
+    assert row["due_on"] == due
+    assert "too late" in row["reason"], "goods could have been ordered a month ago"
 
 
 def test_a_young_shop_keeps_its_own_target_and_gets_no_scenarios():

@@ -418,6 +418,25 @@ def test_a_promotion_that_lost_in_four_chances_of_five_and_comes_round_soon_is_s
         assert first.expected_effect == pytest.approx(-margin)
 
 
+@pytest.mark.parametrize(
+    ("margin", "n_planned", "verdict", "is_idle"),
+    [(-86.0, 0, "stop", True), (-86.0, 1, "stop", False)]
+    + [(300.0, 0, "repeat", False), (300.0, 5, "repeat", True)],
+)
+def test_what_no_day_is_planned_of_cannot_be_stopped_nor_what_is_planned_repeated(
+    margin, n_planned, verdict, is_idle
+):
+    row = {"promo_id": "p", "starts_on": pd.Timestamp("2025-11-24"), "cost": 0.0, "promo_roi": 1.0}
+    row |= {"incremental_margin": margin, "verdict": "repeat" if margin > 0 else "undecided"}
+    row |= {"low": margin - 164.485, "high": margin + 164.485}
+    coming = pd.DataFrame({"promo_id": ["p"], "n_days": 5, "n_planned": n_planned})
+    coming["comes_on"] = pd.Timestamp("2026-11-23")
+    empty = [pd.DataFrame(columns=columns) for columns in _NOTHING]
+    known = {"as_of": dt.date(2026, 10, 31), "currency": "EUR", "coming": coming}
+    first = range_decisions(empty[0], pd.DataFrame([row]), *empty[1:], **known).iloc[0]
+    assert (first.verb, bool(first.is_idle)) == (verdict, is_idle)
+
+
 _NOTHING = (
     ["action", "gain", "sku"],
     ["confidence"],

@@ -64,6 +64,55 @@ def test_visits_under_a_fifth_while_half_of_the_orders_go_on_are_an_outage(
     assert [row["amount"] for row in found] == [200.0] * is_told
 
 
+def stocked(empty):
+    """A sku with 3 of the shop's 100 a day, and the rest; nothing of it on the days `empty`."""
+    import ibis
+
+    gone = DAYS.isin(empty)
+    sku = pd.DataFrame({"day_on": DAYS, "sku": "x", "units": np.where(gone, 0.0, 3.0)})
+    rest = pd.DataFrame({"day_on": DAYS, "sku": "rest", "units": 97.0})
+    sales = pd.concat([sku, rest]).assign(revenue=lambda rows: 10 * rows.units, cost=0.0)
+    shelf = pd.DataFrame({"day_on": DAYS, "sku": "x", "is_stocked": ~gone, "on_hand": 50.0})
+    store = SimpleNamespace(has=shop_with("stock").has, sku_days=ibis.memtable(shelf))
+    return panels(shop=store, sales=sales)
+
+
+@pytest.mark.parametrize("n_before", [0, 24])
+def test_a_best_seller_that_was_empty_before_is_one_and_lacks_what_it_sold_when_there(n_before):
+    """24 of the 60 days before are empty: 1.8 % of the shop's revenue, 3 % when there."""
+    before = pd.date_range("2026-09-01", periods=n_before)
+    (row,) = [
+        row
+        for row in selling.best_seller_empty(stocked([*before, *DAYS[-14:]]))
+        if str(row["starts_on"]) > "2026-10"
+    ]
+    assert (row["n_days"], row["is_over"]) == (14, False)
+    assert row["n"] == pytest.approx(14 * 3, rel=0.01)
+
+
+def test_where_a_delivery_is_nobody_asks_once_it_is_in():
+    ended = selling.best_seller_empty(stocked(DAYS[-18:-4]))[0]
+    lasts = selling.best_seller_empty(stocked(DAYS[-18:]))[0]
+    asked = [incidents.told([row]).check[0] for row in (ended, lasts)]
+    assert "in stock again" in asked[0] and "where is its delivery" in asked[1]
+
+
+def test_a_test_that_won_and_ended_cost_what_its_better_arm_would_bring_the_whole_shop():
+    """Half of 20,000 had it until the 14th: 20 % more of 17 days of twenty orders worth 5."""
+    import ibis
+
+    dealt = {"assigned_at": pd.date_range("2026-10-01", "2026-10-14", periods=20_000)}
+    dealt |= {"test_id": "pay", "arm": ["A", "B"] * 10_000, "is_converted": False}
+    frame = pd.DataFrame(dealt)
+    frame.loc[0:1999:2, "is_converted"], frame.loc[1:2400:2, "is_converted"] = True, True
+    store = SimpleNamespace(
+        has=shop_with("experiments").has, experiments=ibis.memtable(frame), local=lambda day: day
+    )
+    (row,) = selling.tests_ended(panels(shop=store))
+    assert (row["usual"], row["now"]) == (0.12, 0.1)
+    assert row["amount"] == pytest.approx(0.2 * 17 * 20 * 5)
+
+
 def spent(channel="ads", *, gone=3, missed=0, region_all=0.0, clicks_then=None):
     """Ten a day in one region; the last `gone` days and `missed` of the 28 before without."""
     day = DAYS[: len(DAYS) - gone] if gone else DAYS

@@ -20,6 +20,7 @@ from playbook.chapters.inventory_planning.forecast import (
 )
 from playbook.chapters.inventory_planning.inventory import (
     OrderPolicy,
+    came_back,
     classes,
     order_policy,
     overstock,
@@ -339,6 +340,21 @@ def test_a_sku_is_steady_under_a_half_and_erratic_from_one(cv, kind):
     found = classes(panel, law_of([1e6], dispersion=cv**2 - 1e-6))
     assert found.xyz[0] == kind
     assert found.cv[0] == pytest.approx(cv)
+
+
+def test_what_came_back_makes_no_class():
+    """Half of the revenue is one order that came back whole, and 20 of a margin of 100."""
+    panel = panel_of(np.ones((2, 52)))
+    refunds = {"sku": ["a", "a", None, "a"], "amount": [300.0, 40.0, 9.0, 70.0]}
+    refunds |= {"margin": [-15.0, -5.0, -9.0, -70.0]}
+    days = ["2026-10-01", "2025-11-02", "2026-10-01", "2025-11-01"]
+    table = pd.DataFrame(refunds).assign(refunded_on=pd.to_datetime(days))
+    back = came_back(table, as_of="2026-10-31")
+    assert back.loc["a"].tolist() == [-340.0, -20.0], "a refund of 52 weeks ago is over"
+    plain = classes(panel, law_of([1.0, 1.0])).set_index("sku").amount
+    found = classes(panel, law_of([1.0, 1.0]), back=back.set_axis(panel.sku[:1]))
+    found = found.set_index("sku").amount
+    assert (plain - found)[panel.sku].tolist() == [20.0, 0.0]
 
 
 def test_the_amount_is_margin_of_a_year_and_revenue_from_half_the_costs_missing():

@@ -699,6 +699,24 @@ def test_the_better_of_two_stays_and_nothing_is_pushed_that_runs_out():
     assert pushed.set_aside == "down" and "2026-11-20" in pushed.proposal
 
 
+@pytest.mark.parametrize(
+    ("missing", "aside", "told"), [(8.0, "", "plan 5 days; leave out the 3 of s"), (3.0, "p", "no")]
+)
+def test_a_peak_is_planned_without_the_promotions_that_are_to_stop(missing, aside, told):
+    peak = {"subject_type": "risk", "subject": "peak 2026-11", "kind": "goal_setting.plan_peak"}
+    stop = {"subject_type": "category", "subject": "s"}
+    stop["kind"] = "assortment_pricing.promotion_stop"
+    rows = [
+        decision(decision_id="p", action="plan the peak", notebook="02", size=missing, **peak),
+        decision(decision_id="q", action="stop promotion", notebook="10", verb="stop", **stop),
+    ]
+    coming = pd.DataFrame({"promo_id": ["s", "r"], "n_days": [3, 5], "n_planned": 0.0})
+    coming["comes_on"] = pd.to_datetime(["2026-11-08", "2026-12-10"])
+    found = conflicts(pd.DataFrame(rows), coming=coming).iloc[0]
+    assert (found.set_aside, found.notebooks) == (aside, "02, 10") and told in found.proposal
+    assert conflicts(pd.DataFrame(rows), coming=coming.assign(n_planned=1.0)).empty
+
+
 def test_a_price_cut_raises_the_order_made_for_the_old_price():
     """10 % less at an elasticity of -2: 1 / .81 of the demand, so 23.5 % more of 100."""
     moves = pd.DataFrame({"sku": ["mug", "cup"], "move_share": -0.1, "elasticity": [-2.0, np.nan]})

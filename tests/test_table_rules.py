@@ -1,20 +1,28 @@
 """Months whose tables contradict themselves or each other, and the rules that tell them."""
 
+from pathlib import Path
+
 import pandas as pd
 from zoo_rules import (
     NOTHING,
     Month,
+    a_fix_brings_no_more_than_the_fault_costs,
+    a_holiday_is_no_hole,
     at_stake_is_not_less_than_nothing,
     campaigns_can_succeed,
     figures_have_names,
     growth_is_of_one_thing,
+    late_goods_are_chased,
     no_days_without_end,
+    no_page_knows_more_than_its_sheet,
+    only_what_is_planned_is_stopped,
     parts_are_within_the_whole,
     reasons_name_what_is_known,
     returns_are_seen_alike,
     suppliers_are_told_apart,
     the_mean_order_changed_once,
     tiers_are_a_scheme,
+    what_is_gone_is_not_forecast,
     what_moves_is_known,
 )
 
@@ -132,3 +140,83 @@ def test_a_second_source_names_the_scatter_and_an_order_its_two_readings():
     assert list(suppliers_are_told_apart(month_of(silent, c07_purchase_by_supplier=bought)))
     told = silent.assign(reason="of 13,474 EUR and 4,838 EUR the mean")
     assert not list(suppliers_are_told_apart(month_of(told, c07_purchase_by_supplier=bought)))
+
+
+def proposed(**row):
+    """One open proposal, and what a month of it is recorded as."""
+    stated = {"notebook": "10", "status": "proposed", "is_idle": False, "due_on": "2026-11-09"}
+    return pd.DataFrame([stated | row])
+
+
+def dated_month(decisions=NOTHING, **tables):
+    month = month_of(decisions, **tables)
+    month.record, month.folder = {"as_of": "2026-10-31"}, Path("nowhere")
+    return month
+
+
+def test_nothing_unplanned_is_stopped_and_a_peak_is_due_before_it():
+    coming = pd.DataFrame({"promo_id": ["s"], "n_planned": [0.0]})
+    stop = proposed(action="stop promotion", subject="s")
+    assert list(only_what_is_planned_is_stopped(dated_month(stop, c10_promotions_ahead=coming)))
+    held = coming.assign(n_planned=3.0)
+    assert not list(only_what_is_planned_is_stopped(dated_month(stop, c10_promotions_ahead=held)))
+    week = pd.Timestamp("2026-11-09")
+    weeks = pd.DataFrame({"week_on": [week], "promotion_days_missing": [3.0]})
+    peak = proposed(action="plan the peak", subject="peak 2026-11")
+    assert not list(only_what_is_planned_is_stopped(dated_month(peak, c02_calendar_ahead=weeks)))
+    late = peak.assign(due_on="2026-11-14")
+    assert list(only_what_is_planned_is_stopped(dated_month(late, c02_calendar_ahead=weeks)))
+
+
+def test_a_fix_claims_no_more_a_month_than_the_fault_and_is_sure_of_enough():
+    fault = {"month": "2026-10", "subject": "pay", "amount": 310.0, "n_days": 31}
+    ship = {"action": "ship", "subject": "pay: B", "effect_kind": "margin", "confidence": "high"}
+    rows = proposed(expected_effect=300.0, effect_period="month", **ship)
+    read = {"test_id": "pay", "arm": "B", "n_control": 9, "n_arm": 9, "n_needed": 9.0}
+    tables = {"c00_incidents": pd.DataFrame([fault]), "c08_tests": pd.DataFrame([read])}
+    assert not list(a_fix_brings_no_more_than_the_fault_costs(dated_month(rows, **tables)))
+    more = rows.assign(expected_effect=310.0)
+    assert list(a_fix_brings_no_more_than_the_fault_costs(dated_month(more, **tables)))
+    tables["c08_tests"]["n_needed"] = 10.0
+    assert list(a_fix_brings_no_more_than_the_fault_costs(dated_month(rows, **tables)))
+
+
+def test_late_goods_have_an_effect_and_what_is_in_is_not_asked_for():
+    chase = proposed(action="chase overdue lines", subject="a", expected_effect=float("nan"))
+    assert list(late_goods_are_chased(dated_month(chase)))
+    assert not list(late_goods_are_chased(dated_month(chase.assign(expected_effect=5.0))))
+    empty = {"kind": "best_seller_empty", "subject": "cup", "check": "where is its delivery"}
+    happened = pd.DataFrame([empty | {"ends_on": "2026-10-13"}])
+    assert list(late_goods_are_chased(dated_month(c00_incidents=happened)))
+    lasts = happened.assign(ends_on="2026-10-31")
+    assert not list(late_goods_are_chased(dated_month(c00_incidents=lasts)))
+
+
+def test_what_is_gone_is_not_forecast_by_one_order():
+    gone = pd.DataFrame({"sku": ["cup"], "reason": ["gone quiet"]})
+    tables = {"c09_filtered": gone, "c10_roles": pd.DataFrame({"sku": ["cup"], "units": [104]})}
+    ahead = pd.DataFrame({"sku": ["cup"], "mean_week": [148.0]})
+    assert list(what_is_gone_is_not_forecast(month_of(c07_classes=ahead, **tables)))
+    ahead["mean_week"] = 2.0
+    assert not list(what_is_gone_is_not_forecast(month_of(c07_classes=ahead, **tables)))
+
+
+def test_empty_days_between_orders_numbered_on_are_no_hole(tmp_path):
+    hole = {"kind": "orders_missing", "starts_on": "2026-10-03", "ends_on": "2026-10-05"}
+    month = month_of(c00_incidents=pd.DataFrame([hole]))
+    month.store = tmp_path
+    days = ["2026-10-01", "2026-10-02", "2026-10-06"]
+    for last, is_broken in ((12, True), (40, False)):
+        orders = pd.DataFrame({"order_id": [10, 11, last], "ordered_at": days})
+        orders.to_csv(tmp_path / "orders.csv", index=False)
+        assert bool(list(a_holiday_is_no_hole(month))) == is_broken
+
+
+def test_what_the_sheet_does_not_know_the_record_and_the_fan_do_not():
+    goal = {"horizon": "quarter", "metric": "net_revenue"}
+    sheet = pd.DataFrame([goal | {"forecast": float("nan")}])
+    fan = pd.DataFrame({"mid": [5.0, 9.0], "status": ["complete", "not calibrated"]})
+    told = {"c02_smart": sheet, "c02_backtest": pd.DataFrame([goal | {"mid": 9.0}])}
+    assert len(list(no_page_knows_more_than_its_sheet(month_of(**told, c02_forecast=fan)))) == 2
+    told["c02_backtest"] = told["c02_backtest"].assign(mid=float("nan"))
+    assert not list(no_page_knows_more_than_its_sheet(month_of(**told, c02_forecast=fan.head(1))))

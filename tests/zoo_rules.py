@@ -715,6 +715,134 @@ def personas_are_told_apart(month: Month) -> Iterator[str]:
         yield f"{table.label[table.label.duplicated()].iloc[0]!r} twice"
 
 
+def only_what_is_planned_is_stopped(month: Month) -> Iterator[str]:
+    """No promotion is to stop of whose weeks no day is planned; a peak to plan is due before
+    its first missing day, and stands among the conflicts beside promotions to leave out.
+    """
+    rows, coming = _proposed(month), month.get("10/promotions_ahead")
+    if rows.empty:
+        return
+    if len(coming):
+        free = set(coming.promo_id[coming.n_planned == 0])
+        idle = rows[(rows.action == "stop promotion") & rows.subject.isin(free)]
+        for row in idle.itertuples():
+            yield f"stop promotion {row.subject}: none of its days is planned"
+        every = month.decisions
+        stops = set(every.subject[every.action == "stop promotion"]) & free
+        clashes = month.get("11/conflicts")
+        peaks = rows[rows.action == "plan the peak"]
+        if (
+            len(stops)
+            and len(peaks)
+            and not clashes.get("first", pd.Series()).isin(peaks.action).any()
+        ):
+            yield f"{peaks.subject.iloc[0]} is planned beside {len(stops)} promotions to stop"
+    weeks = month.get("02/calendar_ahead")
+    if len(weeks):
+        first = pd.to_datetime(weeks.week_on[weeks.promotion_days_missing > 0]).min()
+        tomorrow = pd.Timestamp(month.record["as_of"]) + pd.Timedelta(days=1)
+        due = pd.to_datetime(rows.due_on[rows.action == "plan the peak"])
+        if (due > max(first, tomorrow)).any():
+            yield f"plan the peak is due {due.iloc[0]:%Y-%m-%d}, its first week {first:%Y-%m-%d}"
+
+
+def a_fix_brings_no_more_than_the_fault_costs(month: Month) -> Iterator[str]:
+    """No month of a decision about an incident of this month wins more than a month of it
+    costs; a test that read too few visitors is not sure.
+    """
+    happened, rows = month.get("00/incidents"), _proposed(month)
+    if happened.empty or rows.empty:
+        return
+    happened = happened[happened.month == month.month]
+    cost = (happened.amount / happened.n_days * 365.25 / 12).groupby(happened.subject).max()
+    rows = rows[rows.effect_kind.eq("margin") & rows.effect_period.eq("month")]
+    most = rows.subject.astype(str).str.split(":").str[0].map(cost).astype(float)
+    for row in rows[_numbers(rows.expected_effect) > most * (1 + SLACK)].itertuples():
+        yield f"{row.notebook} {row.action} {row.subject}: {row.expected_effect:,.0f} a month"
+    tests = month.get("08/tests")
+    if "n_needed" in tests:
+        few = tests[tests[["n_control", "n_arm"]].min(axis=1) < tests.n_needed]
+        sure = rows[rows.action.eq("ship") & rows.confidence.eq("high")]
+        for subject in set(sure.subject) & set(few.test_id + ": " + few.arm):
+            yield f"08 ship {subject}: sure of too few visitors"
+
+
+def no_page_knows_more_than_its_sheet(month: Month) -> Iterator[str]:
+    """A figure that the sheet of goals has no forecast of has none in the fan or the record."""
+    sheet, record, fan = (month.get(f"02/{name}") for name in ("smart", "backtest", "forecast"))
+    if sheet.empty or record.empty:
+        return
+    mids = record.set_index(["horizon", "metric"]).mid
+    blind = sheet.set_index(["horizon", "metric"]).forecast.isna()
+    told = mids.reindex(blind.index[blind]).dropna()
+    if len(told):
+        yield f"{len(told)} figures without a forecast have one in the record, as {told.index[0]}"
+    is_ended = bool(blind.get(("quarter", "net_revenue"), False)) and len(fan) > 0
+    if is_ended and fan.mid[fan.status != "complete"].notna().any():
+        yield "the fan goes on where nothing is calibrated"
+
+
+def what_is_gone_is_not_forecast(month: Month) -> Iterator[str]:
+    """No sku that has gone quiet in chapter 09 is forecast in 07 at more than it sold in the
+    mean of a week of its year.
+    """
+    gone, ahead = month.get("09/filtered"), month.get("07/classes")
+    sold = month.get("10/roles")
+    if gone.empty or ahead.empty or sold.empty:
+        return
+    mean = sold.set_index("sku").units.astype(float) / 52
+    quiet = ahead[ahead.sku.isin(gone.sku[gone.reason == "gone quiet"])]
+    wrong = quiet[quiet.mean_week > 2 * _numbers(quiet.sku.map(mean)) + 1]
+    if len(wrong):
+        row = wrong.sort_values("mean_week").iloc[-1]
+        yield f"{len(wrong)} skus gone quiet, as {row.sku} at {row.mean_week:.0f} a week"
+
+
+def a_holiday_is_no_hole(month: Month) -> Iterator[str]:
+    """No days without orders are told as missing across which the shop's order numbers,
+    counted up day by day, go on.
+    """
+    happened, orders = month.get("00/incidents"), month.shop_table("orders")
+    told = happened[happened.kind == "orders_missing"] if len(happened) else happened
+    if told.empty or not {"order_id", "ordered_at"} <= set(orders):
+        return
+    number = pd.to_numeric(orders.order_id.astype(str).str.extract(r"(\d{1,15})$")[0])
+    day = pd.to_datetime(orders.ordered_at, utc=True, format="mixed").dt.tz_localize(None)
+    ends = number.groupby(day.dt.normalize()).agg(["min", "max"])
+    step = ends["min"] - ends["max"].shift()
+    if number.isna().any() or not (step.iloc[1:] > 0).all():
+        return
+    for row in told.itertuples():
+        after = step[step.index > pd.Timestamp(row.ends_on)].head(1)
+        if len(after) and after.iloc[0] <= 1:
+            yield f"{row.starts_on} to {row.ends_on}: closed by the numbers of the orders"
+
+
+def late_goods_are_chased(month: Month) -> Iterator[str]:
+    """Overdue lines to chase say what that may save, the dearest empty shelf that waits for
+    one is on the first page, and nobody asks for a delivery that is in.
+    """
+    rows, lines, page = _proposed(month), month.get("07/chase"), month.folder / "index.html"
+    if len(rows):
+        mute = rows[(rows.action == "chase overdue lines") & rows.expected_effect.isna()]
+        for row in mute.itertuples():
+            yield f"07 chase {row.subject} without an effect"
+    listed = month.get("11/ranked")
+    empty = lines[(lines.available <= 0) & (lines.at_stake > 0)] if len(lines) else lines
+    if len(empty) and len(listed) and page.exists():
+        row = empty.sort_values("at_stake").iloc[-1]
+        is_full = len(listed) >= 10 and _numbers(listed.worth).min() > row.at_stake
+        if str(row.sku) not in page.read_text(encoding="utf-8") and not is_full:
+            yield f"{row.sku} is empty, {row.at_stake:,.0f} at stake, and not on the first page"
+    happened = month.get("00/incidents")
+    if len(happened):
+        since = pd.Timestamp(month.record["as_of"]) - pd.Timedelta(days=3)
+        over = happened[pd.to_datetime(happened.ends_on) < since]
+        asks = over[(over.kind == "best_seller_empty") & over.check.str.startswith("where is")]
+        if len(asks):
+            yield f"{asks.subject.iloc[0]}: its delivery is in, and asked for"
+
+
 def _proposed(month: Month) -> pd.DataFrame:
     """Open proposals that change something."""
     rows = month.decisions
@@ -770,6 +898,12 @@ RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     at_stake_is_not_less_than_nothing,
     tiers_are_a_scheme,
     reasons_name_what_is_known,
+    only_what_is_planned_is_stopped,
+    a_fix_brings_no_more_than_the_fault_costs,
+    late_goods_are_chased,
+    no_page_knows_more_than_its_sheet,
+    what_is_gone_is_not_forecast,
+    a_holiday_is_no_hole,
     targets_reach_further,
     decisions_lie_ahead,
     listed_rows_can_be_signed,

@@ -16,12 +16,14 @@ from numpy import ndarray
 from playbook.detect.panels import Panels
 from playbook.methods.shifts import shifts
 
-__all__ = ["LEAST_SHARE", "LEAST_Z", "REACH", "found", "furthest", "ratio_findings"]
+__all__ = ["LEAST_SHARE", "LEAST_Z", "OVER_DAYS", "REACH", "found", "furthest", "ratio_findings"]
 
 #: standard errors a stretch must lie from what was usual
 LEAST_Z = 5.0
 #: share of a usual month's money a finding must move
 LEAST_SHARE = 0.01
+#: days without it after which an incident is over; of the newest nobody can say yet who will pay
+OVER_DAYS = 3
 #: standard errors of a four-in-five interval
 REACH = 1.28
 
@@ -55,6 +57,7 @@ def found(
         "usual": float(facts.get("usual", np.nan)),
         "now": float(facts.get("now", np.nan)),
         "z": float(facts.get("z", np.nan)),
+        "is_over": (panels.days[-1] - ends).days > OVER_DAYS,
     }
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from playbook.detect import after, buying, selling, tracking
+from playbook.detect.finding import OVER_DAYS
 from playbook.detect.panels import Panels
 from playbook.given import dated
 from playbook.messages import read_yaml, say
@@ -48,8 +49,6 @@ SOLD = {"orders", "units", "new_customers"} | {
 }
 #: how long after an incident began its refunds and tickets come in
 ECHO_DAYS, ECHO_BEFORE = 75, 3
-#: days without it after which an incident is over; of the newest nobody can say yet who will pay
-OVER_DAYS = 3
 DAYS_A_MONTH = 365.25 / 12
 #: files of the package that decide what the detectors find
 MAKING = (
@@ -119,7 +118,7 @@ def told(rows: list[dict[str, Any]]) -> DataFrame:
     is_fault = np.array([bool(fact.get("is_alarm", True)) for fact in facts])
     table["is_alarm"] = is_fault & table.follows.eq("")
     table["what"] = [_what(row) for row in table.to_dict("records")]
-    table["check"] = [say(f"detect.check_{kind}") for kind in table.kind]
+    table["check"] = [_check(row) for row in table.to_dict("records")]
     by = ["month", "share_of_month", "kind", "subject", "starts_on"]
     table = table.sort_values(
         by,
@@ -148,6 +147,12 @@ def _what(row: dict[str, Any]) -> str:
     return say(
         f"detect.what_{row['kind']}", **{n: row[n] for n in ("subject", "n", "usual", "now")}
     )
+
+
+def _check(row: dict[str, Any]) -> str:
+    """What to do about it; of some kinds something else once it is over."""
+    is_over = bool(row.get("is_over")) and KINDS[row["kind"]].get("has_end", False)
+    return say(f"detect.check_{row['kind']}{'_over' if is_over else ''}")
 
 
 def of_month(table: DataFrame, month: str) -> DataFrame:

@@ -126,7 +126,8 @@ def _unpaid_rows(panels: Panels, subject: str, unpaid: Series, placed: Series) -
 
 def best_seller_empty(panels: Panels) -> list[Finding]:
     """A sku that brings much stands at nothing for days. `amount` is what the sku itself
-    would have brought: what its neighbours sold instead is not taken off.
+    would have brought: what its neighbours sold instead is not taken off. How much it brings
+    is read of the days it was there on: one that is empty again is no less of a best seller.
     """
     if not panels.shop.has("stock"):
         return []
@@ -144,16 +145,19 @@ def best_seller_empty(panels: Panels) -> list[Finding]:
         for c in ("is_stocked", "on_hand")
     )
     units = panels.wide(sales, "sku", "units")
+    share = _share_when_there(money, share, stocked)
     rows = []
     for sku in [name for name in skus if name in stocked]:
         usual = units[sku].rolling(28, min_periods=14).mean().shift(1)
         is_low = (on_hand[sku] < usual) & (units[sku] < LOW * usual)
-        is_empty = _closed(stocked[sku].eq(False) | is_low) & panels.judged(panels.days)
-        for start, end in runs(is_empty):
+        is_empty = _closed(stocked[sku].eq(False) | is_low)
+        for start, end in runs(is_empty & panels.judged(panels.days)):
             if (end - start).days + 1 < EMPTY_DAYS or not share[sku][start] >= BEST:
                 continue
             end = _until_sold(panels, sku, start, end)
-            facts = _loss(panels, _goods_of(panels, [sku]), start, end)
+            goods = _goods_of(panels, [sku])
+            there = is_empty.index[~is_empty & (is_empty.index < start)]
+            facts = _loss(panels, goods, start, end, there[-SKU_BEFORE.days :])
             row = found(
                 panels,
                 "best_seller_empty",
@@ -164,6 +168,18 @@ def best_seller_empty(panels: Panels) -> list[Finding]:
             if not row["share_of_month"] < LEAST_SHARE:
                 rows.append(row)
     return rows
+
+
+def _share_when_there(money: DataFrame, share: DataFrame, stocked: DataFrame) -> DataFrame:
+    """By day and sku: `share` of the revenue of the sixty days before, or that of those of
+    them on which the sku was not empty where it is more.
+    """
+    names = [name for name in stocked if name in money]
+    was_there = stocked[names].ne(False)
+    own = money[names].where(was_there).rolling(60, min_periods=28).sum().shift(1)
+    every = was_there.mul(money.sum(axis=1), axis=0).where(was_there)
+    every = every.rolling(60, min_periods=28).sum().shift(1)
+    return share[names].combine(own / every, np.fmax)
 
 
 def _closed(is_empty: Series) -> Series:
@@ -196,21 +212,25 @@ def _goods_of(panels: Panels, skus: list[str]) -> DataFrame:
 
 
 def _loss(
-    panels: Panels, own: DataFrame, start: pd.Timestamp, end: pd.Timestamp
+    panels: Panels,
+    own: DataFrame,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+    before: pd.DatetimeIndex | None = None,
 ) -> dict[str, float]:
     """What `own` (units and value by day) brought less from `start` to `end` than the
-    four weeks before lead one to expect, the rest of the shop's sales being the measure
-    of the days between.
+    days `before` (the four weeks up to it) lead one to expect, the rest of the shop's sales
+    being the measure of the days between.
     """
     units = panels.sales.groupby("day_on").units.sum().reindex(panels.days).fillna(0.0)
     shop = (units - own.units).clip(lower=0.0)
-    since, until = start - SKU_BEFORE, start - pd.Timedelta(days=1)
-    before = own[since:until]
-    usual = before.sum() / max(shop[since:until].sum(), 1.0)
+    if before is None:
+        before = panels.days[(panels.days >= start - SKU_BEFORE) & (panels.days < start)]
+    usual = own.loc[before].sum() / max(shop[before].sum(), 1.0)
     expected = usual * shop[start:end].sum()
     now = own[start:end].sum()
     residual = own.value - usual.value * shop
-    sd = float(residual[since:until].std() * np.sqrt(len(own[start:end])))
+    sd = float(residual[before].std() * np.sqrt(len(own[start:end])))
     return {
         "amount": float(expected.value - now.value),
         "sd": sd,
@@ -336,8 +356,9 @@ def _price_row(
 
 
 def tests_ended(panels: Panels) -> list[Finding]:
-    """A test that won and ended: what its better arm brought more is gone. `amount` is
-    that of the rest of the month, the whole shop having the share of arm B.
+    """A test that won and ended: what its better arm brought more is gone. `amount` is what
+    it would have brought the whole shop in the rest of the month, which is what switching it
+    on for all mends; while the test ran, its share of the visitors had it.
     """
     shop = panels.shop
     if not shop.has("experiments"):
@@ -360,12 +381,12 @@ def tests_ended(panels: Panels) -> list[Finding]:
             continue
         rate = by_arm.won.astype(float) / by_arm.n
         sd = np.sqrt((rate * (1 - rate) / by_arm.n).sum())
-        gap, share_b = rate.B - rate.A, by_arm.n.B / by_arm.n.sum()
+        gap = rate.B - rate.A
         after = panels.orders[last + pd.Timedelta(days=1) : month_end]
         if not gap > WON * sd or after.empty:
             continue
         money = float((after.orders * panels.worth.reindex(after.index)).sum())
-        unit = money * share_b / rate.A
+        unit = money / rate.A
         facts = {"amount": gap * unit, "sd": sd * unit, "n": float(after.orders.sum())}
         facts |= {"usual": rate.B, "now": rate.A, "z": gap / sd}
         rows.append(

@@ -27,6 +27,7 @@ from pandas import DataFrame, Timestamp
 
 from playbook.given import dated
 from playbook.methods.backtest import KEY, MIN_ORIGINS, Day
+from playbook.methods.proportions import wilson
 
 __all__ = ["NOT_YET", "accuracy", "coverage", "predictive_intervals", "score_intervals"]
 
@@ -155,19 +156,42 @@ def score_intervals(
 
 def coverage(scored: DataFrame, *, by: Sequence[str] = ("level",)) -> DataFrame:
     """One row per `by`: n_intervals scored, n_not_yet, covered_share (missing where
-    none), median_width_share (width over the forecast).
+    none), covered_low and covered_high (95 %, Wilson's for as many windows as lie side by
+    side: windows of one horizon share days, and horizons share windows),
+    median_width_share (width over the forecast).
     """
     scored = scored.assign(
         width=(scored["high"] - scored["low"]) / scored["point"].where(scored["point"] > 0),
         not_yet=scored["status"] != "complete",
     )
-    out = scored.groupby(list(by), sort=True).agg(
+    groups = scored.groupby(list(by), sort=True)
+    out = groups.agg(
         n_intervals=("is_covered", "count"),
         n_not_yet=("not_yet", "sum"),
         covered_share=("is_covered", "mean"),
         median_width_share=("width", "median"),
     )
-    return out.astype({"covered_share": float}).reset_index()
+    out = out.astype({"covered_share": float})
+    alone = np.array([_side_by_side(rows) for _key, rows in groups], float)
+    low, high = wilson(out["covered_share"].fillna(0.0) * alone, alone)
+    at = out.columns.get_loc("covered_share") + 1
+    out.insert(at, "covered_low", low)
+    out.insert(at + 1, "covered_high", high)
+    return out.reset_index()
+
+
+def _side_by_side(scored: DataFrame) -> float:
+    """Windows worth, side by side, of the horizon that has most of them; missing where no
+    interval is scored.
+    """
+    judged = scored[scored["is_covered"].notna()]
+    worth = [np.nan]
+    for days, rows in judged.groupby("horizon_days"):
+        origins = np.sort(rows["origin_on"].unique())
+        apart = np.diff(origins) / np.timedelta64(1, "D")
+        gap = float(np.median(apart)) if len(apart) else float(days)
+        worth.append(1 + (len(origins) - 1) * min(1.0, gap / float(days)))
+    return float(np.fmax.reduce(worth))
 
 
 def _pools(backtest: DataFrame) -> dict[tuple, DataFrame]:

@@ -47,6 +47,7 @@ NEAR_WEEKS = 8  # half the window of the level that noise is measured against
 AHEAD_WEEKS = 6  # a lead time and a review: how far prices may have moved by then
 FLOOR = 0.05  # never forgotten, so that a run of zeros does not end in "never again"
 OPEN_DAYS = 0.999  # share of the shop's open days from which a week was sold in full
+SILENCE = 0.01  # chance under which a level does not leave so many weeks without a sale
 SCORE_MEMORY = 0.98  # weekly: worth of past one-week errors
 TSB_CHANCE, TSB_SIZE = 0.1, 0.15  # smoothing of the comparison
 RUNS = np.array([(memory, drift) for memory in MEMORIES for drift in DRIFTS]).T[:, :, None]
@@ -260,6 +261,8 @@ def fit_demand(
     # what will hit all skus in the weeks ahead, no sku's own past can show
     shop = (units.sum(axis=0) + 200) / (expected.sum(axis=0) + 200)
     level = _mixture(*runs[:3], (units, scale, quiet), unsure + np.var(shop[-104:]))
+    most = most_after_silence(units, scale, dispersion)
+    level["pace"] = np.maximum(level["pace"], level["shape"] / most)
     next_week = int((weeks.week[-1] + 1) % 52)
     return DemandLaw(
         **level,
@@ -272,6 +275,24 @@ def fit_demand(
         response=response,
         plan=plan,
     )
+
+
+def most_after_silence(units: ndarray, scale: ndarray, dispersion: ndarray) -> ndarray:
+    """The highest weekly level that the weeks since the last unit sold leave a chance, (sku,).
+
+    A negative binomial week of mean m s and squared variation d holds nothing with chance
+    (1 + d m s) ** (-1 / d); k such weeks in a row do so once in 1 / SILENCE times at
+    m = (SILENCE ** (-d / k) - 1) / (d s). A filter that weighs a count by what its own level
+    leads it to expect learns a large order at once and unlearns it never. `scale` as in the
+    fit (0: could not be sold); no limit where the last week that could be sold in holds a
+    sale.
+    """
+    is_silent = np.cumsum((units > 0)[:, ::-1], axis=1)[:, ::-1] == 0
+    open_weeks = is_silent & (scale > 0)
+    n = open_weeks.sum(axis=1)
+    mean_scale = np.where(open_weeks, scale, 0.0).sum(axis=1) / np.maximum(n, 1)
+    power = np.minimum(-np.log(SILENCE) * dispersion / np.maximum(n, 1), 50.0)
+    return np.where(n > 0, np.expm1(power) / np.maximum(dispersion * mean_scale, 1e-9), np.inf)
 
 
 def tsb_level(units: ndarray, exposure: ndarray) -> ndarray:

@@ -3,14 +3,15 @@
 A day without an order is a day on which nothing was sold, unless chance does not make
 such a day: a weekday on which the shop does not sell, or a run of empty days longer than
 its trade around them would leave. What is closed is not observed; what is quiet is zero.
-Whether such a run was a holiday or is a hole in the log, orders cannot tell: shop.yaml can
-(`holidays`, `closed_weekdays`).
+Whether such a run was a holiday or is a hole in the log, shop.yaml can tell (`holidays`,
+`closed_weekdays`), and the orders' own numbers where the shop counts them up: numbers that
+go on across the empty days without a jump lack no order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -20,12 +21,15 @@ from pandas import DataFrame, Series
 
 from playbook.store.shop import Store
 
-__all__ = ["Closures", "closures", "hole_days", "orders_by_day", "shop_closures"]
+__all__ = ["Closures", "closures", "hole_days", "numbered_on", "orders_by_day", "shop_closures"]
 
 CLOSED_SHARE = 0.05  # a closed weekday has orders in fewer of its weeks
 WEEKDAY_CHANCE = 1e-4  # and chance would leave so few of them less often than this
 RUN_CHANCE = 0.01  # a log has one such run of empty days by chance less often than this
 LEAST_RATIO, NEARLY_POISSON = 1e-6, 1e-3  # of variance and mean of a day's orders
+IN_TURN = 0.95  # of the days begin above the last number of the day before, where numbers tell
+SKIPPED = 0.5  # of the numbers a usual day takes, under which no order is lacking
+LEAST_NUMBERED = 28  # days with orders from which numbers tell
 NEAR_DAYS = 91  # to either side: the trade a run is held against
 
 
@@ -33,7 +37,7 @@ NEAR_DAYS = 91  # to either side: the trade a run is held against
 class Closures:
     """Weekdays closed all through the log (0 is Monday), runs of closed days between
     them (first and last day, both closed), and days without an order that the shop itself
-    says it was closed on.
+    says it was closed on, or that lack no order's number.
     """
 
     weekdays: tuple[int, ...]
@@ -48,8 +52,8 @@ class Closures:
         return is_closed
 
     def known(self, days: pd.DatetimeIndex) -> ndarray:
-        """Whether it is known that the shop was closed, by its week or by what it says:
-        any other closed day may be a hole in the log.
+        """Whether it is known that the shop was closed, by its week, by what it says or by
+        its orders' numbers: any other closed day may be a hole in the log.
         """
         return np.isin(days.day_of_week, self.weekdays) | days.isin(self.stated)
 
@@ -63,13 +67,15 @@ def orders_by_day(shop: Store) -> Series:
 
 
 def shop_closures(shop: Store) -> Closures:
-    """When the shop was closed, by its orders and by its shop.yaml."""
+    """When the shop was closed, by its orders, their numbers and its shop.yaml."""
     orders = orders_by_day(shop)
     days = orders.index
     weekdays = shop.settings.get("closed_weekdays") or []
     is_stated = days.day_name().str.lower().isin(weekdays)
     is_stated |= days.isin(pd.to_datetime(shop.settings.get("holidays") or []))
-    return closures(orders, stated=days[is_stated])
+    found = closures(orders, stated=days[is_stated])
+    shut = numbered_on(_numbers_by_day(shop), found.runs) if found.runs else ()
+    return replace(found, stated=(*found.stated, *shut))
 
 
 def hole_days(shop: Store) -> pd.DatetimeIndex:
@@ -90,6 +96,43 @@ def closures(orders: Series, *, stated: pd.DatetimeIndex | None = None) -> Closu
     weekdays = tuple(_closed_weekdays(orders))
     held = orders[~np.isin(orders.index.day_of_week, weekdays)]
     return Closures(weekdays, tuple(_closed_runs(held)), tuple(empty))
+
+
+def numbered_on(
+    numbers: DataFrame, runs: tuple[tuple[pd.Timestamp, pd.Timestamp], ...]
+) -> tuple[pd.Timestamp, ...]:
+    """The days of those `runs` across which the orders' numbers go on: fewer are skipped
+    than half of what a usual day takes. `numbers`: one row per day with orders (first, last:
+    the lowest and the highest number; missing where an order has none). None where the shop
+    does not count its orders up, or where days that follow each other skip as many.
+    """
+    first, last = numbers["first"].astype(float), numbers["last"].astype(float)
+    took, skipped = last.diff(), first - last.shift() - 1
+    if len(numbers) < LEAST_NUMBERED or first.isna().any():
+        return ()
+    limit = SKIPPED * took.median()
+    ends = [(numbers.index.searchsorted(start), start, end) for start, end in runs]
+    usual = skipped.drop(numbers.index[[n for n, *_run in ends if n < len(numbers)]]).iloc[1:]
+    if not ((usual >= 0) & (usual < limit)).mean() >= IN_TURN:
+        return ()
+    known = [
+        pd.date_range(start, end)
+        for n, start, end in ends
+        if 0 < n < len(numbers) and 0 <= skipped.iloc[n] < limit
+    ]
+    return tuple(day for days in known for day in days)
+
+
+def _numbers_by_day(shop: Store) -> DataFrame:
+    """The lowest and the highest number of the orders of each day with orders, read from the
+    digits their ids end in; missing on a day on which one has none.
+    """
+    digits = shop.orders.order_id.re_extract(r"([0-9]{1,15})$", 1).nullif("")
+    table = shop.orders.mutate(number=digits.cast("int64")).group_by(day_on=_.ordered_on)
+    sums = {"first": _.number.min(), "last": _.number.max(), "lack": _.number.isnull().sum()}
+    found = shop.con.execute(table.aggregate(**sums).order_by("day_on"))
+    found = found.set_index(pd.to_datetime(found.day_on))[["first", "last", "lack"]]
+    return found[["first", "last"]].where(found.lack == 0)
 
 
 def _closed_weekdays(orders: Series) -> Iterator[int]:

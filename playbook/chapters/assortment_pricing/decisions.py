@@ -53,8 +53,9 @@ def range_decisions(
     before their day comes round), sure delistings, holds by units returned, new items by
     views. A sku on hold or delisted gets no other row. `coming` (outlook.promotions_ahead)
     says when a promotion's same weeks come round and how many of their days are planned. A
-    promotion the calendar holds again anyhow wins nothing by being repeated, and one that
-    comes round later than in a quarter need not be decided yet.
+    promotion the calendar holds again anyhow wins nothing by being repeated, one of whose
+    weeks nothing is planned in wins nothing by being stopped, and one that comes round later
+    than in a quarter need not be decided yet.
     """
     held = quality[quality.is_hold.astype(bool)]
     # what goes off sale gets no price and no visits
@@ -189,12 +190,23 @@ def _promotion(
         size=float(np.nan_to_num(row.cost)),
         effect=(middle, low, high),
         confidence="high" if verdict == row.verdict else "medium",
-        is_idle=verdict == "repeat" or not 0 < left <= QUARTER_DAYS,
+        is_idle=not 0 < left <= QUARTER_DAYS or _changes_nothing(row.promo_id, verdict, coming),
         evidence_value=row.promo_roi,
         currency=currency,
         comes=_comes(row.promo_id, coming),
         **_days(as_of, due, 120),
     )
+
+
+def _changes_nothing(promo_id: str, verdict: str, coming: DataFrame | None) -> bool:
+    """A repeat of what is planned on all its days or nobody knows about, and an end to what
+    no day is planned of.
+    """
+    mine = DataFrame() if coming is None else coming[coming["promo_id"] == promo_id]
+    if mine.empty:
+        return verdict == "repeat"
+    planned, days = mine.iloc[0][["n_planned", "n_days"]]
+    return bool(planned >= days if verdict == "repeat" else planned == 0)
 
 
 def _comes(promo_id: str, coming: DataFrame | None) -> str:

@@ -16,7 +16,13 @@ from playbook.detect.proposals import lasting_rows
 from playbook.given import dated
 from playbook.messages import say
 
-__all__ = ["aftersales_decisions", "journey_decisions", "open_questions", "service_decisions"]
+__all__ = [
+    "aftersales_decisions",
+    "journey_decisions",
+    "open_questions",
+    "service_decisions",
+    "with_most",
+]
 
 MOST_LEAKS = 3  # leaks that become decisions, the dearest first
 STILL_ON_DAYS = 2  # a fault seen within so many days of the last one still goes on
@@ -46,7 +52,9 @@ def journey_decisions(
     about, and the next one is revisited when it has run. A test that ships is worth what
     it adds among those who would get it: orders per visitor more than the control, times
     the visitors dealt (a month's where it was dealt over two weeks or more, else those of
-    one sending), times `margin_per_order` where that is known.
+    one sending), times `margin_per_order` where that is known; never more than `most` of
+    the table (`with_most`). One that read fewer visitors than the lift worth finding asks
+    for is of medium confidence: what such a test finds is mostly more than the truth.
     """
     common = {
         "due_on": due_on,
@@ -60,6 +68,17 @@ def journey_decisions(
     if plan is not None and len(plan) and len(leaks):
         rows.append(_next_test(leaks["step"].iloc[0], plan.iloc[0], common))
     return decision_rows(rows)
+
+
+@dated
+def with_most(tests: DataFrame, happened: DataFrame, *, as_of: dt.date) -> DataFrame:
+    """The tests with `most`, money a month: what the newest month went without since a test
+    that won had ended, as the table of incidents (`happened`) tells it; missing for others.
+    Shipping its arm mends no more than that.
+    """
+    ended = happened[(happened.kind == "test_ended") & (happened.month == f"{as_of:%Y-%m}")]
+    most = (ended.amount / ended.n_days * DAYS_A_MONTH).set_axis(ended.subject)
+    return tests.assign(most=tests.test_id.map(most).astype(float)) if len(tests) else tests
 
 
 @dated
@@ -153,12 +172,17 @@ def _test(test: NamedTuple, margin: float, common: dict[str, Any]) -> dict[str, 
     if test.verdict == "ship" and not np.isnan(margin):
         is_steady = test.n_dealt_days >= STEADY_DAYS
         reached = test.n_dealt * (DAYS_A_MONTH / test.n_dealt_days if is_steady else 1)
-        orders = test.control_share * reached
+        worth = test.control_share * reached * margin
+        most = getattr(test, "most", np.nan) if is_steady else np.nan
+        worth *= min(1.0, np.nan_to_num(most / (test.lift * worth), nan=1.0))
         common = common | {
-            "effect": [lift * orders * margin for lift in (test.lift, test.low, test.high)],
+            "effect": [lift * worth for lift in (test.lift, test.low, test.high)],
             "effect_kind": "margin",
             "effect_period": "month" if is_steady else "once",
         }
+    if test.verdict == "ship":
+        is_large = min(test.n_control, test.n_arm) >= getattr(test, "n_needed", np.nan)
+        common = common | {"confidence": "high" if is_large else "medium"}
     return propose(
         f"customer_journey.{test.verdict}",
         f"{test.test_id}: {test.arm}",

@@ -442,7 +442,7 @@ def _verdict(read: dict[str, Any], n: int, plan: _Plan) -> tuple[str, str]:
             needed=needed,
         )
     if read["low"] > 0 and not read["amount_high"] < 0:
-        return "ship", say("customer_journey.more_buy")
+        return "ship", say(f"customer_journey.more_buy{'' if is_large else '_few'}")
     if read["low"] > 0:
         return "stop", say("customer_journey.more_buy_for_less")
     if read["high"] < 0:

@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
+from playbook.chapters.goal_setting.goals import MANY_ERRORS
 from playbook.decisions import decision_rows, propose
 from playbook.measures.metrics import metric_called
 from playbook.messages import say
 
 __all__ = ["goal_decisions", "peak_decisions", "people_decisions"]
 
-#: realised errors from which on a target's chance is believed
-MANY_ERRORS = 12
+#: days before its first promotion day by which a peak has to be planned
+LEAD_DAYS = 7
 #: chance of a target under which it is given up; half of today's where that is less
 LEAST_CHANCE = 0.2
 #: people a role lacks from which somebody has to be found
@@ -150,11 +151,17 @@ def _duties(raci: DataFrame) -> list[dict]:
     ]
 
 
-def peak_decisions(peak: DataFrame, weeks: DataFrame, *, due_on: dt.date) -> DataFrame:
+def peak_decisions(
+    peak: DataFrame, weeks: DataFrame, *, as_of: dt.date, due_on: dt.date
+) -> DataFrame:
     """What the weeks ahead (`outlook.calendar_ahead`) lack: promotion days of the same
     weeks a year before that nobody has planned, beside the coming peak
-    (`outlook.coming_peak`).
+    (`outlook.coming_peak`). Due at `due_on` or `LEAD_DAYS` before the first week that lacks
+    one, never before the day after as-of.
     """
+    lacking = weeks.loc[weeks["promotion_days_missing"] > 0, "week_on"]
+    first = lacking.min() - pd.Timedelta(days=LEAD_DAYS)
+    due = max(min(pd.Timestamp(due_on), first), pd.Timestamp(as_of) + pd.Timedelta(days=1))
     sums = weeks[[f"promotion_days_{part}" for part in ("before", "planned", "missing")]].sum()
     rows = [
         propose(
@@ -164,12 +171,20 @@ def peak_decisions(peak: DataFrame, weeks: DataFrame, *, due_on: dt.date) -> Dat
             before=sums.promotion_days_before,
             planned=sums.promotion_days_planned,
             peak_missing=row.promotion_days_missing,
-            order_by=row.order_by if pd.notna(row.order_by) else say("goal_setting.not_known"),
+            goods=_goods(row.order_by, pd.Timestamp(as_of)),
         )
         for row in peak.itertuples()
         if sums.promotion_days_missing > 0
     ]
-    return decision_rows(rows).assign(due_on=due_on)
+    return decision_rows(rows).assign(due_on=str(due.date()))
+
+
+def _goods(order_by: dt.date | None, as_of: pd.Timestamp) -> str:
+    """By when goods have to be ordered for the peak, or that it is too late for its begin."""
+    if pd.isna(order_by):
+        return say("goal_setting.goods_not_known")
+    ending = "by" if pd.Timestamp(order_by) > as_of else "late"
+    return say(f"goal_setting.goods_{ending}", day=f"{pd.Timestamp(order_by):%Y-%m-%d}")
 
 
 def people_decisions(needed: DataFrame, *, due_on: dt.date) -> DataFrame:

@@ -56,6 +56,8 @@ HORIZONS = {"month": 1, "quarter": 3, "year": 12}
 MIN_MONTHS = 3
 #: months known under which no season is: what is not calibrated then has no figure
 SEASON_MONTHS = 24
+#: realised errors from which on a target's chance is believed
+MANY_ERRORS = 12
 #: chance under which a goal beyond any past growth is lowered
 EVEN = 0.5
 #: days a buyer counts as returning after an order
@@ -264,8 +266,8 @@ def _goal(
     # a growth from nothing is no number
     before, base = sums.shift(12), total["year_before"] / scale
     best_growth = (sums / before.where(before > 0) - 1).max()
-    is_known = total["status"] == "complete" or len(amounts) >= SEASON_MONTHS
-    expected = total["mid"] / scale if is_known else np.nan
+    blind = is_blind(total["status"], len(amounts))
+    expected = np.nan if blind else total["mid"] / scale
     source, own_target = "proposed", np.nan
     if wanted is not None and set(months) <= set(wanted.index):
         source, own_target = "targets", wanted[months].sum() / scale
@@ -332,6 +334,11 @@ def _reached_with(forecast: Forecast, chance: float) -> float:
     return float(np.interp(-chance, -reach(forecast, bars)["p_reach"], bars))
 
 
+def is_blind(status: Series | str, n_months: int) -> Series | bool:
+    """Where a forecast says nothing: not calibrated, of so few months that no season is known."""
+    return (status != "complete") & (n_months < SEASON_MONTHS)
+
+
 @returns("goal_setting.smart")
 def goal_verdicts(sheet: DataFrame, *, least: float = 0.2, most: float = 0.8) -> DataFrame:
     """Set, lower or raise, per goal: the sheet's columns with action and reason.
@@ -358,11 +365,17 @@ def goal_verdicts(sheet: DataFrame, *, least: float = 0.2, most: float = 0.8) ->
         "goal_setting.reason_certain": is_high,
         "goal_setting.reason_below": is_below,
     }
-    real = say("goal_setting.reason_real")
+    few = sheet["n_errors"].astype(float).fillna(0)
+    real = [
+        say("goal_setting.reason_real")
+        if n >= MANY_ERRORS
+        else say("goal_setting.reason_real_few", n=n)
+        for n in few
+    ]
     reason = np.select(
         list(reasons.values()),
         [say(name) for name in reasons],
-        real,
+        np.array(real, dtype=object),
     )
     return sheet.assign(action=action, reason=reason)
 

@@ -50,10 +50,14 @@ TREE_HORIZONS = ("month", "quarter")
 
 
 @returns("goal_setting.backtest")
-def outlook_record(outlook: Outlook) -> DataFrame:
-    """How the outlook of the whole shop has done, by metric and horizon."""
+def outlook_record(outlook: Outlook, *, n_months: int) -> DataFrame:
+    """How the outlook of the whole shop has done, by metric and horizon; of `n_months` known
+    under two years, what is not calibrated has no figure.
+    """
     parts = [outlook.shop(name).reset_index() for name in HORIZONS]
-    return frame_of("goal_setting.backtest", pd.concat(parts, ignore_index=True))
+    table = pd.concat(parts, ignore_index=True)
+    table["mid"] = table["mid"].mask(goals.is_blind(table["status"], n_months))
+    return frame_of("goal_setting.backtest", table)
 
 
 @returns("goal_setting.foreseen")

@@ -35,8 +35,9 @@ def chase_list(
 
     days_left is the mean of what the supplier's own receipts took beyond the days
     already waited. at_stake is the margin of what is wanted in these days beyond what
-    can be sold from stock; advice is `chase` where that is above 0, `nothing` where stock
-    lasts until then. Lines without a promised day are not overdue.
+    can be sold from stock, and from the lines of the sku that come before it; advice is
+    `chase` where that is above 0, `nothing` where stock lasts until then. Lines without a
+    promised day are not overdue.
     """
     if purchase_orders is None:
         return frame_of("inventory_planning.chase", [])
@@ -57,16 +58,33 @@ def chase_list(
         _days_left(supply.leads, supplier, days)
         for supplier, days in zip(late.supplier_id, waited, strict=True)
     ]
-    short = (late.mean_day * left - late.available.fillna(0)).clip(lower=0)
     late = late.assign(
         days_late=(today - late.promised_on).dt.days.astype(float),
         units=pd.to_numeric(late.n_ordered, errors="coerce").astype(float),
         days_left=np.array(left, float),
+    )
+    short = _short(late)
+    late = late.assign(
         at_stake=(short * late.margin).clip(lower=0),
         advice=np.where(short > 0, "chase", "nothing"),
     )
     late = late.sort_values(["at_stake", "po_id", "sku"], ascending=[False, True, True])
     return frame_of("inventory_planning.chase", late.reset_index(drop=True))
+
+
+def _short(lines: DataFrame) -> pd.Series:
+    """Units wanted and not there until each line comes, counted once: a sku's lines come
+    one after the other, and what one brings is sold before the next is missed.
+    """
+    short = pd.Series(np.nan, lines.index)
+    for _sku, own in lines.sort_values(["days_left", "po_id"]).groupby("sku"):
+        day, shelf = 0.0, float(own.available.fillna(0.0).clip(lower=0).iloc[0])
+        for line in own.itertuples():
+            wanted = line.mean_day * (line.days_left - day)
+            short[line.Index] = max(wanted - shelf, 0.0)
+            shelf = max(shelf - wanted, 0.0) + np.nan_to_num(line.units)
+            day = line.days_left
+    return short
 
 
 def _days_left(leads: DataFrame, supplier: str, waited: int) -> float:

@@ -159,7 +159,10 @@ def _scatter(lead_cv: float) -> str:
 
 
 def _chased(chase: DataFrame, as_of: dt.date, currency: str) -> list[dict[str, object]]:
-    """One row per supplier with overdue lines whose skus run out meanwhile."""
+    """One row per supplier with overdue lines whose skus run out meanwhile. A call saves
+    something between nothing and what is at stake; nobody has measured how much, so half of
+    it is claimed, of low confidence, until the shop has written down what its calls brought.
+    """
     lines = chase[chase.at_stake > 0]
     by_supplier = lines.groupby("supplier_id", sort=True)
     return [
@@ -167,7 +170,7 @@ def _chased(chase: DataFrame, as_of: dt.date, currency: str) -> list[dict[str, o
             "inventory_planning.chase",
             supplier,
             size=float(len(mine)),
-            effect_high=float(mine.at_stake.sum()),
+            effect=(mine.at_stake.sum() / 2, 0.0, mine.at_stake.sum()),
             evidence_value=float(mine.days_late.max()),
             due_on=as_of + dt.timedelta(days=1),
             revisit_on=as_of + dt.timedelta(days=7),

@@ -39,11 +39,13 @@ from playbook.messages import say
 from playbook.methods.demand import DemandLaw
 from playbook.methods.newsvendor import levels_for_fill, spread_over_lot
 from playbook.methods.replenishment import accepted_chance, order_quantity, safety_stock
+from playbook.store import expression
 from playbook.tables import empty, frame_of, returns, schema
 
 __all__ = [
     "OrderPolicy",
     "Reorder",
+    "came_back",
     "classes",
     "order_policy",
     "reorder",
@@ -52,6 +54,8 @@ __all__ = [
     "service_cash",
     "overstock",
 ]
+
+Table = ibis.Table | DataFrame
 
 WORTH_CLEARING = 0.001  # share of the money in stock under which a clearance is not worth its work
 CLEAR_FROM = 2  # times the cover from which stock is cleared
@@ -70,15 +74,18 @@ def classes(
     law: DemandLaw,
     *,
     aims: dict[str, float] | None = None,
+    back: DataFrame | None = None,
 ) -> DataFrame:
-    """Class abc by cumulated margin of the last 52 weeks (revenue where no cost is known),
-    xyz by the coefficient of variation of weekly demand without season, and the fill
-    aim and way of ordering that follow.
+    """Class abc by cumulated margin of the last 52 weeks (revenue where no cost is known)
+    after what came `back` (`came_back`), xyz by the coefficient of variation of weekly demand
+    without season, and the fill aim and way of ordering that follow.
     """
     amount, basis = np.nansum(panel.margin[:, -52:], axis=1), "margin"
     is_known = np.isfinite(panel.margin[:, -52:][panel.units[:, -52:] > 0])
     if 2 * is_known.sum() <= is_known.size:
         amount, basis = panel.revenue[:, -52:].sum(axis=1), "revenue"
+    if back is not None:
+        amount = amount + back[basis].reindex(panel.sku).fillna(0.0).to_numpy(float)
     level = law.level()
     variation = np.sqrt(law.dispersion + 1 / np.maximum(level, 1e-6))
     table = DataFrame(
@@ -104,6 +111,18 @@ def classes(
         aim_share=pd.Series(abc).map(aims or AIMS).astype(float),
     )
     return table[schema("inventory_planning.classes").names]
+
+
+@dated
+def came_back(refunds: Table, *, as_of: dt.date) -> DataFrame:
+    """What the last 52 weeks' refunds (`booked_refunds`) took from the revenue and the margin
+    of each sku (the index), money of 0 or less; refunds that name no sku are in none.
+    """
+    t = expression(refunds)
+    since = as_of - dt.timedelta(weeks=52)
+    t = t.filter(t.sku.notnull(), t.refunded_on > since, t.refunded_on <= as_of)
+    sums = {"revenue": -t.amount.sum().cast("float64"), "margin": t.margin.sum().cast("float64")}
+    return t.group_by("sku").aggregate(**sums).to_pandas().set_index("sku").sort_index()
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from pandas import DataFrame, Series
 from playbook.chapters.cohort_retention import cohorts
 from playbook.chapters.ltv_modelling.ltv_race import (
     CustomerForecast,
+    interval_coverage,
     longest_intervals,
 )
 from playbook.chapters.ltv_modelling.margin_curve import (
@@ -384,13 +385,24 @@ def vip(
     return top[schema("ltv_modelling.vip").names]
 
 
+def holds_its_level(coverage: DataFrame, level: float) -> bool:
+    """Whether past intervals of total money held their level as far as their number can
+    tell (`interval_coverage`); true where none is scored.
+    """
+    is_total = (coverage.kind == "total") & (coverage.measure == "money")
+    own = coverage[is_total & np.isclose(coverage.level.astype(float), level)]
+    return not (own.covered_high < level).any()
+
+
 def ltv_predictions(forecast: CustomerForecast) -> DataFrame:
     """What this month says about the next 28, 56 and 91 days of today's known
     customers, to be scored when they end: one row per horizon: metric, subject,
     horizon, due_on, point, low, high, level, naive (every one keeps the rate so far),
-    model. Limits are missing until calibrated.
+    model. Limits are missing until calibrated, and where past totals surely lay inside
+    them less often than stated.
     """
     customers, backtest, rows = forecast.customers, forecast.backtest, []
+    is_believed = holds_its_level(interval_coverage(backtest), forecast.level)
     rate = (customers.x / customers["T"].clip(lower=1)).mean() * customers.each.mean()
     naive = float(rate) * len(customers)
     for days, worth in forecast.soon.items():
@@ -403,8 +415,8 @@ def ltv_predictions(forecast: CustomerForecast) -> DataFrame:
                 "horizon": f"{days} days",
                 "due_on": backtest.as_of + dt.timedelta(days),
                 "point": worth if pd.isna(band.mid) else band.mid,
-                "low": band.low,
-                "high": band.high,
+                "low": band.low if is_believed else np.nan,
+                "high": band.high if is_believed else np.nan,
                 "level": forecast.level,
                 "naive": naive * days,
                 "model": backtest.model,

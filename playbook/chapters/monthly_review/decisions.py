@@ -18,6 +18,7 @@ from playbook.tables import frame_of, returns
 
 __all__ = [
     "asks",
+    "COMING",
     "STOCK",
     "conflicts",
     "leaving",
@@ -28,7 +29,8 @@ __all__ = [
     "wanted",
 ]
 
-#: what is read of the order list
+#: what is read of the promotions that come round, and of the order list
+COMING = ("promo_id", "comes_on", "n_days", "n_planned")
 STOCK = ("sku", "order_units", "fill_without", "due_on")
 #: share of the demand until an order arrives under which a sku counts as running out
 RUNS_OUT = 0.5
@@ -144,21 +146,24 @@ def conflicts(
     leaving: DataFrame | None = None,
     short: DataFrame | None = None,
     more: DataFrame | None = None,
+    coming: DataFrame | None = None,
 ) -> DataFrame:
     """Decisions that cannot both be carried out, and what is proposed instead.
 
     A subject both raised and lowered: the row that wins more stays, the other is set
     aside (`set_aside` names it). A price cut of a sku that is `short` (sku, due_on: runs
-    out before the next delivery) waits for the delivery. Skus `wanted` that are `leaving`
-    the shelf (one row per pair of actions) are left off. Plans that together ask for more
-    than the cash are paid best first, by what they win for their money, and the rest is
-    set aside. `decisions` may carry `worth`, what a row wins in a quarter; without it the
-    earlier row stays.
+    out before the next delivery) waits for the delivery. A peak is planned without the
+    promotions `coming` (promo_id, comes_on, n_days, n_planned) round that are to stop. Skus
+    `wanted` that are `leaving` the shelf (one row per pair of actions) are left off. Plans
+    that together ask for more than the cash are paid best first, by what they win for their
+    money, and the rest is set aside. `decisions` may carry `worth`, what a row wins in a
+    quarter; without it the earlier row stays.
     """
     rows = decisions[decisions.status != "blocked"]
     worth = rows.get("worth", pd.Series(np.nan, rows.index)).astype(float)
     rows = rows.assign(worth=worth.fillna(0.0))
     found = [*_opposed(rows), *_pushed(rows, short), *_ordered_more(rows, more)]
+    found += _peaks(rows, coming)
     if wanted is not None and leaving is not None:
         found += _off_the_shelf(wanted, leaving)
     if currency:
@@ -234,6 +239,36 @@ def _ordered_more(rows: DataFrame, more: DataFrame | None) -> list[tuple]:
     order = say("monthly_review.order_made_before")
     first = cuts.iloc[0]
     return [("sku", ", ".join(cuts.subject), first.action, order, first.notebook, told, "")]
+
+
+def _peaks(rows: DataFrame, coming: DataFrame | None) -> list[tuple]:
+    """A peak to plan whose missing days are those of promotions that are to stop: it is
+    planned without them, and set aside where no other day is missing.
+    """
+    if coming is None or coming.empty:
+        return []
+    stops = rows[rows.kind == "assortment_pricing.promotion_stop"]
+    free = coming[coming.n_planned == 0]
+    lost = free[free.promo_id.isin(stops.subject)].sort_values(["comes_on", "promo_id"])
+    days = _days_of(lost) - _days_of(coming.drop(lost.index))
+    if not days:
+        return []
+    second = stops[stops.subject.isin(lost.promo_id)].iloc[0]
+    found = []
+    for row in rows[rows.kind == "goal_setting.plan_peak"].itertuples():
+        left = max(row.size - len(days), 0)
+        words = {"left": left, "n": row.size - left, "names": ", ".join(lost.promo_id)}
+        told = say("monthly_review.plan_without" if left else "monthly_review.plan_none", **words)
+        about = ("risk", row.subject, row.action, second.action)
+        aside = "" if left else getattr(row, "decision_id", "")
+        found.append((*about, f"{row.notebook}, {second.notebook}", told, aside))
+    return found
+
+
+def _days_of(coming: DataFrame) -> set[pd.Timestamp]:
+    """The days of the months ahead that these promotions come round on."""
+    spans = zip(coming.comes_on, coming.n_days, strict=True)
+    return {day for starts, n in spans for day in pd.date_range(starts, periods=int(n))}
 
 
 def _off_the_shelf(wanted: DataFrame, leaving: DataFrame) -> list[tuple]:
