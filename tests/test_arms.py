@@ -211,6 +211,8 @@ def test_what_ships_brings_no_more_a_month_than_the_month_without_it_lost():
     row = journey_decisions(pd.DataFrame(), bounded, margin_per_order=7.0).iloc[0]
     assert row.expected_effect == pytest.approx(1_000 * 365.25 / 12 / 31)
     assert row.effect_low / row.expected_effect == pytest.approx(found.low[0] / found.lift[0])
+    row = journey_decisions(pd.DataFrame(), bounded, margin_per_order=0.0).iloc[0]
+    assert row.expected_effect == 0, "an order that brings nothing"
     free = with_most(found, happened.assign(month="2026-08"), as_of="2026-10-31")
     row = journey_decisions(pd.DataFrame(), free, margin_per_order=7.0).iloc[0]
     assert row.expected_effect == pytest.approx(2_800 * 365.25 / 12 / 15)

@@ -174,7 +174,8 @@ def _test(test: NamedTuple, margin: float, common: dict[str, Any]) -> dict[str, 
         reached = test.n_dealt * (DAYS_A_MONTH / test.n_dealt_days if is_steady else 1)
         worth = test.control_share * reached * margin
         most = getattr(test, "most", np.nan) if is_steady else np.nan
-        worth *= min(1.0, np.nan_to_num(most / (test.lift * worth), nan=1.0))
+        if test.lift * worth > most:
+            worth = most / test.lift
         common = common | {
             "effect": [lift * worth for lift in (test.lift, test.low, test.high)],
             "effect_kind": "margin",
