@@ -59,7 +59,7 @@ def moved_most(shop: Store) -> DataFrame:
     change_share, mean_of_months_before, last_year, lower, upper.
     """
     series = headline(shop)
-    card = scorecard(series, month=shop.month)
+    card = _card(shop)
     card = card[card.metric.isin(SALES) & (card.status == "complete")]
     card = card.dropna(subset=["last_month", "lower", "upper"])
     if card.empty:
@@ -164,13 +164,19 @@ def top_driver(shop: Store) -> str:
 
 
 @functools.cache
+def _card(shop: Store) -> DataFrame:
+    """The scorecard of the month."""
+    return scorecard(headline(shop), month=shop.month)
+
+
+@functools.cache
 def arrows(shop: Store) -> DataFrame:
     """The card as a dashboard shows it on the last evening of the month: metric, name,
     formula, settles (days after the month's end until the figure stands, as the metric
     dictionary has it), actual, last_month, arrow.
     """
     series = headline(shop)
-    card = scorecard(series, month=shop.month).set_index("metric")
+    card = _card(shop).set_index("metric")
     card = card.loc[[metric for metric in CARD if metric in card.index]].reset_index()
     last = series[series.month == months_back(shop.month, 2)[0]].set_index("metric").amount
     card["last_month"] = card.metric.map(last)
@@ -194,7 +200,7 @@ def _arrow(direction: str, is_up: bool) -> str:
 
 
 def still_filling(shop: Store) -> set[str]:
-    card = scorecard(headline(shop), month=shop.month)
+    card = _card(shop)
     card = card[card.metric.isin(arrows(shop).metric)]
     return set(card.metric[card.status != "complete"])
 
