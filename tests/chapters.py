@@ -80,13 +80,12 @@ def collected() -> Iterator[dict[ops.Node, str]]:
     plain = SQLGlotCompiler.to_sqlglot
 
     def noting(self: Any, expr: ibis.Expr, **given: Any) -> Any:
-        stack = traceback.extract_stack()
-        ours = [
-            f for f in stack if "/playbook/" in f.filename and Path(f.filename).name not in DOORS
-        ]
-        if ours:
-            at = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
-            found.setdefault(expr.unbind().op(), at)
+        # innermost first; no line of any file is read
+        for frame, line in traceback.walk_stack(None):
+            name = frame.f_code.co_filename
+            if "/playbook/" in name and Path(name).name not in DOORS:
+                found.setdefault(expr.unbind().op(), f"{Path(name).name}:{line}")
+                break
         return plain(self, expr, **given)
 
     SQLGlotCompiler.to_sqlglot = noting

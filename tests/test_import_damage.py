@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "proof"))
 
 from proof_import import damaged
 
-SEEDS = 500
-BLOCKS = 20
+SEEDS = 100
+BLOCKS = 4
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))

@@ -260,7 +260,7 @@ def test_public_weekly_files_run_through_a_mapping(shared_data, root, name):
     )
     weeks = weekly_media(pd.read_csv(shared_data / MEDIA_TABLES[name]), mapping)
     assert (weeks.frame.reason == "").all()
-    found = response_table(fit_media(weeks, steps=60))
+    found = response_table(fit_media(weeks, steps=200))
     assert found.channel.tolist() == sorted(mapping["spend"])
     assert (found.verdict == "identified").all()
     ends = found[["average_low", "average_return", "average_high"]].to_numpy()

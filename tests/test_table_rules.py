@@ -10,6 +10,7 @@ from zoo_rules import (
     a_holiday_is_no_hole,
     at_stake_is_not_less_than_nothing,
     campaigns_can_succeed,
+    effects_lie_within_their_ends,
     figures_have_names,
     growth_is_of_one_thing,
     late_goods_are_chased,
@@ -62,6 +63,13 @@ def test_no_range_at_stake_begins_below_nothing():
     rows = pd.DataFrame([row | {"expected_effect": 5.0, "effect_low": -1.0}])
     assert list(at_stake_is_not_less_than_nothing(month_of(rows)))
     assert not list(at_stake_is_not_less_than_nothing(month_of(rows.assign(effect_low=0.0))))
+
+
+def test_an_effect_above_its_own_upper_end_breaks_a_rule():
+    rows = pd.DataFrame({"action": ["order"], "subject": ["a"], "notebook": ["07"]})
+    rows = rows.assign(expected_effect=18.7, effect_low=0.0, effect_high=0.0)
+    assert list(effects_lie_within_their_ends(month_of(rows)))
+    assert not list(effects_lie_within_their_ends(month_of(rows.assign(effect_high=18.7))))
 
 
 def test_tiers_are_no_scheme_with_more_gold_than_silver_or_members_of_no_tier():

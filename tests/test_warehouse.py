@@ -31,7 +31,9 @@ KNOWN = (
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     """The small simulated shop: every table of the contract, 26 months."""
-    return make_demo(tmp_path_factory.mktemp("demo") / "shop", preset="tiny", months=26)
+    return make_demo(
+        tmp_path_factory.mktemp("demo") / "shop", preset="tiny", customers=500, months=26
+    )
 
 
 @pytest.fixture(scope="module")

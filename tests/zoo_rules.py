@@ -135,6 +135,18 @@ def intervals_hold_their_point(month: Month) -> Iterator[str]:
             yield f"{name}: {points[0]} outside its own interval in {n} of {len(table)} rows"
 
 
+def effects_lie_within_their_ends(month: Month) -> Iterator[str]:
+    """What a decision is expected to bring lies between the ends it is told with."""
+    rows = month.decisions
+    if not {"expected_effect", "effect_low", "effect_high"} <= set(rows):
+        return
+    effect = _numbers(rows.expected_effect)
+    slack = SLACK * (1 + effect.abs())
+    low, high = _numbers(rows.effect_low), _numbers(rows.effect_high)
+    for row in rows[(effect < low - slack) | (effect > high + slack)].itertuples():
+        yield f"{row.notebook}: {row.action} {row.subject} {row.expected_effect:g}"
+
+
 def shares_in_range(month: Month) -> Iterator[str]:
     """Shares and probabilities lie within 0 and 1."""
     for name, table in month.tables.items():
@@ -585,7 +597,7 @@ def the_list_says_no_more_than_its_chapter(month: Month) -> Iterator[str]:
     """
     rows = month.get("11/ranked")
     if {"worth_low", "effect_period"} <= set(rows):
-        quarters = rows.effect_period.fillna("").map(quarters_of)
+        quarters = rows.effect_period.fillna("").map(quarters_of).astype(float)
         told = {name: _numbers(rows[f"effect_{name}"]) * quarters for name in ("low", "high")}
         claim, slack = _numbers(rows.expected_effect) * quarters, SLACK * (1 + rows.worth.abs())
         wrong = {
@@ -874,6 +886,7 @@ def _headline(month: Month, metric: str) -> float | None:
 RULES: tuple[Callable[[Month], Iterator[str]], ...] = (
     ends_in_order,
     intervals_hold_their_point,
+    effects_lie_within_their_ends,
     shares_in_range,
     parts_are_within_the_whole,
     no_infinite_number,

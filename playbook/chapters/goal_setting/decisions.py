@@ -10,6 +10,7 @@ from pandas import DataFrame
 
 from playbook.chapters.goal_setting.goals import MANY_ERRORS
 from playbook.decisions import decision_rows, propose
+from playbook.given import dated
 from playbook.measures.metrics import metric_called
 from playbook.messages import say
 
@@ -151,6 +152,7 @@ def _duties(raci: DataFrame) -> list[dict]:
     ]
 
 
+@dated
 def peak_decisions(
     peak: DataFrame, weeks: DataFrame, *, as_of: dt.date, due_on: dt.date
 ) -> DataFrame:

@@ -197,7 +197,10 @@ def _orders(
     }
     rows = []
     for order in plan.by_supplier.itertuples():
-        effect = np.array([order.expected_margin, order.margin_low, order.margin_high], float)
+        mean = float(order.expected_margin)
+        # of goods hardly anybody asks for even the upper quantile is nothing: below the mean
+        ends = np.minimum(order.margin_low, mean), np.maximum(order.margin_high, mean)
+        effect = np.array([mean, *ends], float)
         quarter, told = float(saved.get(str(order.supplier_id), np.nan)), ""
         if np.isfinite(quarter) and effect[0] > 0:
             about = {"ahead": effect[0], "saved": quarter, "currency": currency}
