@@ -50,12 +50,14 @@ TREE_HORIZONS = ("month", "quarter")
 
 
 @returns("goal_setting.backtest")
-def outlook_record(outlook: Outlook, *, n_months: int) -> DataFrame:
-    """How the outlook of the whole shop has done, by metric and horizon; of `n_months` known
-    under two years, what is not calibrated has no figure.
+def outlook_record(outlook: Outlook, *, known: DataFrame) -> DataFrame:
+    """How the outlook of the whole shop has done, by metric and horizon. `known`: the months
+    the sheet rests on (metric, month, amount); a metric with under two years of them has no
+    figure where it is not calibrated.
     """
     parts = [outlook.shop(name).reset_index() for name in HORIZONS]
     table = pd.concat(parts, ignore_index=True)
+    n_months = table["metric"].map(known.groupby("metric")["amount"].count()).fillna(0)
     table["mid"] = table["mid"].mask(goals.is_blind(table["status"], n_months))
     return frame_of("goal_setting.backtest", table)
 
