@@ -1,4 +1,4 @@
-"""A month on a warehouse gives the tables it gives here: all chapters on Postgres, for an
+"""A month on a warehouse gives the tables it gives here: ten chapters on Postgres, for an
 owner and for a user who may keep nothing there, and every expression in five dialects.
 """
 
@@ -16,7 +16,9 @@ from playbook.demo.make import make_demo
 from playbook.errors import EngineFailed, PlaybookError
 from playbook.store import open_store
 
-CHAPTERS = [f"{n:02d}" for n in range(12)]
+# the simulations of 03 and 05 ask a server little and take most of a month's time: all twelve
+# chapters are run by tests/proof/proof_warehouse.py
+CHAPTERS = [f"{n:02d}" for n in range(12) if n not in (3, 5)]
 #: what a dialect cannot say, and why that is no harm
 KNOWN = (
     # the contract's columns are checked with a join by position on DuckDB only
