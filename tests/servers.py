@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,8 +128,10 @@ def _as_another_user(data: Path) -> list[str]:
         return []
     if not shutil.which("runuser"):
         pytest.skip("PostgreSQL does not run as root, and there is no runuser here")
-    for parent in (data, *data.parents[:3]):
-        parent.chmod(0o755)
+    # as deep as the folder lies: every new run of pytest closes the outermost of its folders
+    top = Path(tempfile.gettempdir()).resolve()
+    for folder in (data, *(parent for parent in data.parents if top in parent.parents)):
+        folder.chmod(0o755)
     shutil.chown(data, "postgres")
     return ["runuser", "-u", "postgres", "--"]
 
