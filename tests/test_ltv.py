@@ -244,7 +244,7 @@ def test_value_of_today_carries_its_interval_and_the_list_its_holdout(short, rac
         "treat",
         "holdout",
     } and top.worth.min() >= ahead.customers.worth.quantile(0.9)
-    assert (ltv_predictions(ahead).point > 0).all()
+    assert (ltv_predictions(ahead, interval_coverage(race)).point > 0).all()
     assert 5 <= len(calibration(race)) <= 10 and len(interval_coverage(race)) > 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from playbook.chapters.assortment_pricing.promotion_review import CONFIDENCE
 from playbook.decisions import decision_rows, propose
@@ -202,19 +202,23 @@ def _changes_nothing(promo_id: str, verdict: str, coming: DataFrame | None) -> b
     """A repeat of what is planned on all its days or nobody knows about, and an end to what
     no day is planned of.
     """
-    mine = DataFrame() if coming is None else coming[coming["promo_id"] == promo_id]
-    if mine.empty:
+    row = _round_again(promo_id, coming)
+    if row is None:
         return verdict == "repeat"
-    planned, days = mine.iloc[0][["n_planned", "n_days"]]
-    return bool(planned >= days if verdict == "repeat" else planned == 0)
+    return bool(row.n_planned >= row.n_days if verdict == "repeat" else row.n_planned == 0)
+
+
+def _round_again(promo_id: str, coming: DataFrame | None) -> Series | None:
+    """The row of a promotion whose same weeks come round; None where it is not among them."""
+    mine = DataFrame() if coming is None else coming[coming["promo_id"] == promo_id]
+    return None if mine.empty else mine.iloc[0]
 
 
 def _comes(promo_id: str, coming: DataFrame | None) -> str:
     """When the same weeks come round, and what is planned in them, in words."""
-    mine = DataFrame() if coming is None else coming[coming["promo_id"] == promo_id]
-    if mine.empty:
+    row = _round_again(promo_id, coming)
+    if row is None:
         return say("assortment_pricing.comes_later")
-    row = mine.iloc[0]
     words = {"day": f"{row.comes_on:%Y-%m-%d}", "n": row.n_days, "planned": row.n_planned}
     return say("assortment_pricing.comes_round", **words)
 

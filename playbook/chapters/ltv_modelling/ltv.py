@@ -23,7 +23,6 @@ from pandas import DataFrame, Series
 from playbook.chapters.cohort_retention import cohorts
 from playbook.chapters.ltv_modelling.ltv_race import (
     CustomerForecast,
-    interval_coverage,
     longest_intervals,
 )
 from playbook.chapters.ltv_modelling.margin_curve import (
@@ -385,24 +384,24 @@ def vip(
     return top[schema("ltv_modelling.vip").names]
 
 
-def holds_its_level(coverage: DataFrame, level: float) -> bool:
+def holds_its_level(covered: DataFrame, level: float) -> bool:
     """Whether past intervals of total money held their level as far as their number can
     tell (`interval_coverage`); true where none is scored.
     """
-    is_total = (coverage.kind == "total") & (coverage.measure == "money")
-    own = coverage[is_total & np.isclose(coverage.level.astype(float), level)]
+    is_total = (covered.kind == "total") & (covered.measure == "money")
+    own = covered[is_total & np.isclose(covered.level.astype(float), level)]
     return not (own.covered_high < level).any()
 
 
-def ltv_predictions(forecast: CustomerForecast) -> DataFrame:
+def ltv_predictions(forecast: CustomerForecast, covered: DataFrame) -> DataFrame:
     """What this month says about the next 28, 56 and 91 days of today's known
     customers, to be scored when they end: one row per horizon: metric, subject,
     horizon, due_on, point, low, high, level, naive (every one keeps the rate so far),
     model. Limits are missing until calibrated, and where past totals surely lay inside
-    them less often than stated.
+    them less often than stated (`covered`: `interval_coverage` of the same backtest).
     """
     customers, backtest, rows = forecast.customers, forecast.backtest, []
-    is_believed = holds_its_level(interval_coverage(backtest), forecast.level)
+    is_believed = holds_its_level(covered, forecast.level)
     rate = (customers.x / customers["T"].clip(lower=1)).mean() * customers.each.mean()
     naive = float(rate) * len(customers)
     for days, worth in forecast.soon.items():
