@@ -25,6 +25,7 @@ from zoo_rules import (
     tiers_are_a_scheme,
     what_is_gone_is_not_forecast,
     what_moves_is_known,
+    zero_is_observed,
 )
 
 
@@ -48,6 +49,17 @@ def test_no_interval_of_a_share_ends_above_the_whole():
     back = pd.DataFrame({"share": [0.95], "low": [0.5], "high": [1.7]})
     assert list(parts_are_within_the_whole(month_of(c08_returns=back)))
     assert not list(parts_are_within_the_whole(month_of(c08_returns=back.assign(high=1.0))))
+
+
+def test_a_share_that_is_nil_in_every_month_breaks_a_rule_unless_the_log_has_seen_it(tmp_path):
+    nil = pd.DataFrame({"indicator": ["cancelled share"], "month": ["2026-10"], "amount": [0.0]})
+    month = month_of(c00_indicators=nil)
+    month.headline = NOTHING
+    month.store = tmp_path
+    pd.DataFrame({"status": ["paid"]}).to_csv(tmp_path / "orders.csv")
+    assert list(zero_is_observed(month)) == ["cancelled share is 0 in every month"]
+    pd.DataFrame({"status": ["paid", "cancelled"]}).to_csv(tmp_path / "orders.csv")
+    assert not list(zero_is_observed(month))
 
 
 def test_a_test_does_not_wait_for_more_buyers_than_customers():

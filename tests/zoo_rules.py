@@ -347,13 +347,22 @@ def returns_are_seen_alike(month: Month) -> Iterator[str]:
         yield f"10/quality: none returned of any sku, {n_back:.0f} in 08/returns"
 
 
+#: share of the register -> table, column and word of the log's own rows of it
+SEEN_AS = {
+    "cancelled share": ("orders", "status", "cancelled"),
+    "chargeback share": ("refunds", "kind", "chargeback"),
+}
+
+
 def _never_seen(month: Month) -> Iterator[str]:
     """Shares of the register and the card of what the log has never seen, and of one thing."""
     signs, card = month.get("00/indicators"), month.get("11/scorecard")
     if len(signs):
         most = signs.groupby("indicator").amount.max()
-        for name in ("cancelled share", "chargeback share"):
-            if most.get(name, 1.0) == 0:
+        for name, (table, column, word) in SEEN_AS.items():
+            rows = month.shop_table(table)
+            was_seen = column in rows and rows[column].eq(word).any()
+            if most.get(name, 1.0) == 0 and not was_seen:
                 yield f"{name} is 0 in every month"
         sku = signs[signs.indicator == "top sku share"].amount
         if len(sku) and (sku == 1).all():
