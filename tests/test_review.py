@@ -359,10 +359,13 @@ def test_the_dimension_row_sums_its_segments():
 def test_the_mean_order_before_returns_stands_beside_what_the_card_says_of_it_after_them():
     """Orders brought 20 less, yet fewer came back: the card's mean order rose by 3."""
     segments = frame_of(
-        "monthly_review.mix_rate_segments", [("channel", "all", -14.0, -6.0, -20.0)]
+        "monthly_review.mix_rate_segments",
+        [("channel", "all", -14.0, -6.0, -20.0), ("channel", "all", -1.0, -2.0, -3.0)],
     )
     card = pd.DataFrame({"metric": ["aov"], "actual": [63.0], "last_month": [60.0]})
-    row = mean_order_change(segments, card).iloc[0]
+    told = mean_order_change(segments, card)
+    assert len(told) == 1, "a channel called all is none of it"
+    row = told.iloc[0]
     assert (row.contribution, row.after_returns) == (-20.0, 3.0)
     assert mean_order_change(segments, card.head(0)).after_returns.isna().all()
 

@@ -279,8 +279,8 @@ def _driver_limits(chart: DataFrame, month: str, days: DataFrame | None) -> Data
 
 @returns("monthly_review.mix_rate_segments")
 def mix_rate(breakdown: DataFrame, *, month: str) -> DataFrame:
-    """The change of revenue per order against last month, split by dimension. A
-    category's orders are orders that hold it, so its mean is per such order.
+    """The change of revenue per order against last month, split by dimension, of each the
+    whole first. A category's orders are orders that hold it, so its mean is per such order.
     """
     months = months_back(month, 2)
     parts = []
@@ -307,7 +307,8 @@ def mean_order_change(segments: DataFrame, card: DataFrame) -> DataFrame:
     """The dimensions of `mix_rate`, which counts revenue before returns, beside the change
     of the card's average order value, which is after them.
     """
-    rows = segments[segments.segment == "all"].drop(columns="segment")
+    # a shop may call a segment of its own "all": the whole is the first row
+    rows = segments.groupby("dimension", sort=False).head(1).drop(columns="segment")
     both = card.set_index("metric")[["actual", "last_month"]].reindex(["aov"]).astype(float)
     change = (both.actual - both.last_month).iloc[0]
     return rows.assign(after_returns=change).reset_index(drop=True)
