@@ -7,6 +7,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from shops import order, write_shop
 
 from playbook.detect.incidents import (
@@ -243,3 +244,11 @@ def test_a_day_nobody_saw_is_on_neither_side():
     base, top = np.full(120, 100.0), np.full(120, 40.0)
     top[60:70] = np.nan
     assert shifts(top, base, least_z=5.0).empty
+
+
+def test_what_was_never_seen_is_as_sure_as_two_rates_compared_exactly():
+    """8 of 2 x 28 after 0 of 56 x 3: all of 8 fall into the last by (56 / 224) ** 8."""
+    base = np.r_[np.full(56, 3.0), np.full(2, 28.0)]
+    top = np.r_[np.zeros(56), 4.0, 4.0]
+    row = shifts(top, base, least_z=0.0, side=1, noise="part", lengths=(2,)).iloc[0]
+    assert row.start == 56 and row.z == pytest.approx(stats.norm.isf(0.25**8))

@@ -37,6 +37,7 @@ def panels(**frames):
         "visits": None,
         "spend": None,
         "is_margin_known": True,
+        "category": pd.Series(dtype=str),
         "shop": shop_with(),
     }
     made = SimpleNamespace(**about | frames)
@@ -137,13 +138,15 @@ def test_three_days_without_spend_of_a_channel_on_nine_days_of_ten(gone, missed,
 
 
 @pytest.mark.parametrize(
-    ("sessions", "kind"), [(50.0, "spend_missing"), (49.0, "campaign_stopped")]
+    ("sessions", "kind", "amount"),
+    [(100.0, "spend_missing", 30.0), (50.0, "spend_missing", 15.0), (49.0, "campaign_stopped", 30)],
 )
-def test_half_of_its_visits_tell_a_cut_extract_from_a_stopped_campaign(sessions, kind):
+def test_visits_tell_a_cut_extract_and_its_cost_from_a_stopped_campaign(sessions, kind, amount):
+    """Three days of 10 are missing: with half the visits they cost half."""
     seen = visits(100.0, "ads")
     seen.loc[DAYS[-3:], "ads"] = sessions
     (row,) = tracking.spend_ended(panels(spend=spent(), visits=seen))
-    assert row["kind"] == kind and row["amount"] == pytest.approx(30.0)
+    assert row["kind"] == kind and row["amount"] == pytest.approx(amount)
 
 
 @pytest.mark.parametrize(("told", "n"), [(10.1, 1), (10.11, 0), (9.9, 1), (9.89, 0), (20.0, 0)])
@@ -207,6 +210,41 @@ def test_an_echo_begins_within_seventy_five_days_of_its_cause():
     )
     follows = incidents._echoes(table)
     assert follows == ["", "fake_orders", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("priced", "day", "follows"),
+    [
+        ("cup", "2026-03-22", "price_error"),  # its own price, 21 days before
+        ("cup", "2026-03-23", ""),
+        ("ware", "2026-03-22", "price_error"),  # that of its category
+        ("pot", "2026-03-22", ""),  # another sku's
+    ],
+)
+def test_a_shelf_that_empties_echoes_a_wrong_price_of_its_own_within_three_weeks(
+    priced, day, follows
+):
+    columns = ["kind", "starts_on", "subject", "category"]
+    rows = [("price_error", "2026-03-01", priced, ""), ("best_seller_empty", day, "cup", "ware")]
+    assert incidents._echoes(pd.DataFrame(rows, columns=columns)) == ["", follows]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "orders", "is_one"),
+    [
+        ([0.5, 0.5], 3, True),
+        ([0.5, 0.51], 3, True),
+        ([0.5, 0.52], 3, False),  # fell apart
+        ([0.5], 3, False),  # one sku by itself
+        ([0.5, 0.5], 2, False),  # none of them wrong by itself
+        ([0.5, 0.7, 0.6, 0.4], 2, True),  # many on one day
+    ],
+)
+def test_few_skus_that_fell_by_one_share_are_a_category_priced_wrong(ratios, orders, is_one):
+    low = pd.DataFrame({"ratio": ratios}).assign(day_on=LATE)
+    low["sku"] = [f"s{i}" for i in low.index]
+    low["is_wrong"] = orders >= selling.LEAST_ORDERS
+    assert selling._is_of_many(low) == is_one
 
 
 CUT = [("mobile", "search"), ("mobile", "email"), ("desktop", "search"), ("desktop", "email")]

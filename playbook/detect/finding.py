@@ -49,6 +49,7 @@ def found(
         "ends_on": ends.date(),
         "n_days": (ends - starts).days + 1,
         "subject": subject,
+        "category": str(panels.category.get(subject, "")),
         "amount": amount,
         "amount_low": amount - REACH * sd,
         "amount_high": amount + REACH * sd,

@@ -49,6 +49,8 @@ SOLD = {"orders", "units", "new_customers"} | {
 }
 #: how long after an incident began its refunds and tickets come in
 ECHO_DAYS, ECHO_BEFORE = 75, 3
+#: kinds that are told of a sku or of a category
+PRICED = ("price_error", "category_price")
 DAYS_A_MONTH = 365.25 / 12
 #: files of the package that decide what the detectors find
 MAKING = (
@@ -130,14 +132,19 @@ def told(rows: list[dict[str, Any]]) -> DataFrame:
 
 def _echoes(table: DataFrame) -> list[str]:
     """Of each finding the kind whose echo it is, where one of that kind began within
-    the weeks before it.
+    the weeks before it; of a wrong price only the sku itself, or one of its category, echoes.
     """
     starts = pd.to_datetime(table.starts_on)
     names = []
-    for kind, start in zip(table.kind, starts, strict=True):
-        causes = KINDS[kind].get("follows", [])
+    for row, start in zip(table.to_dict("records"), starts, strict=True):
+        facts = KINDS[row["kind"]]
         age = (start - starts).dt.days
-        near = table.kind[table.kind.isin(causes) & age.between(-ECHO_BEFORE, ECHO_DAYS)]
+        is_near = age.between(-ECHO_BEFORE, facts.get("echo_days", ECHO_DAYS))
+        is_cause = table.kind.isin(facts.get("follows", []))
+        if row.get("category"):
+            is_own = table.subject.isin([row["subject"], row["category"]])
+            is_cause &= is_own | ~table.kind.isin(PRICED)
+        near = table.kind[is_cause & is_near]
         names.append("" if near.empty else str(near.iloc[0]))
     return names
 

@@ -38,6 +38,8 @@ SKU_BEFORE, MOST_AFTER = pd.Timedelta(days=28), pd.Timedelta(days=5)
 WRONG, WRONG_TOGETHER = 0.6, 0.8
 #: so many of a category's skus sold that day, and so many at least
 TOGETHER_SHARE, TOGETHER = 0.7, 4
+#: prices that fell to shares of their own as near as this fell by one mistake
+SAME_FALL = 0.02
 #: orders of a day below which one buyer may have had a price of their own
 LEAST_ORDERS = 3
 #: a winning test is one whose arms differ by so many standard errors
@@ -217,13 +219,14 @@ def _loss(
     start: pd.Timestamp,
     end: pd.Timestamp,
     before: pd.DatetimeIndex | None = None,
+    beside: Series | None = None,
 ) -> dict[str, float]:
     """What `own` (units and value by day) brought less from `start` to `end` than the
-    days `before` (the four weeks up to it) lead one to expect, the rest of the shop's sales
-    being the measure of the days between.
+    days `before` (the four weeks up to it) lead one to expect, `beside` (the rest of the
+    shop's sales) being the measure of the days between.
     """
     units = panels.sales.groupby("day_on").units.sum().reindex(panels.days).fillna(0.0)
-    shop = (units - own.units).clip(lower=0.0)
+    shop = (units - own.units).clip(lower=0.0) if beside is None else beside
     if before is None:
         before = panels.days[(panels.days >= start - SKU_BEFORE) & (panels.days < start)]
     usual = own.loc[before].sum() / max(shop[before].sum(), 1.0)
@@ -238,6 +241,17 @@ def _loss(
         "usual": float(expected.units),
         "now": float(now.units),
     }
+
+
+def _visits(panels: Panels, start: pd.Timestamp, end: pd.Timestamp) -> Series | None:
+    """Visits by day, where each day from four weeks before `start` to `end` has some: who buys
+    at a wrong price buys nothing else, so that the rest of the sales would be no measure.
+    """
+    if panels.visits is None:
+        return None
+    visits = panels.visits.sum(axis=1, min_count=1)
+    is_whole = visits[start - SKU_BEFORE : end].gt(0).all()
+    return visits if is_whole else None
 
 
 def prices_wrong(panels: Panels) -> list[Finding]:
@@ -302,18 +316,19 @@ def _usual_price(price: Series, sku: Series) -> Series:
 def _categories_wrong(
     panels: Panels, struck: DataFrame
 ) -> tuple[list[Finding], set[tuple[str, pd.Timestamp]]]:
-    """Categories of which most skus were low at once, and the skus and days that are
+    """Categories of which most skus sold were low at once, and the skus and days that are
     told by it.
     """
     rows: list[Finding] = []
     told: set[tuple[str, pd.Timestamp]] = set()
     for category, part in struck.groupby("category"):
-        by_day = part.groupby("day_on").is_low.agg(["mean", "sum"])
-        is_low = (by_day["mean"] >= TOGETHER_SHARE) & (by_day["sum"] >= TOGETHER)
+        is_low = part.groupby("day_on").is_low.mean() >= TOGETHER_SHARE
         is_low = is_low.reindex(panels.days, fill_value=False)
         skus = sorted(panels.category.index[panels.category == category])
         for start, end in runs(is_low):
             low = part[part.day_on.between(start, end)]
+            if not _is_of_many(low[low.is_low]):
+                continue
             rows += _price_row(
                 panels,
                 "category_price",
@@ -325,6 +340,16 @@ def _categories_wrong(
             days = pd.date_range(start, end)
             told |= {(sku, day) for sku in skus for day in days}
     return rows, told
+
+
+def _is_of_many(low: DataFrame) -> bool:
+    """Whether low prices (by sku and day) are one fault of many skus: many on one day, or
+    few that fell by one share of their price, one of them wrong by itself.
+    """
+    if low.groupby("day_on").size().max() >= TOGETHER:
+        return True
+    is_one_fall = low.ratio.max() <= (1 + SAME_FALL) * low.ratio.min()
+    return bool(is_one_fall and low.sku.nunique() > 1 and low.is_wrong.any())
 
 
 def _price_row(
@@ -339,7 +364,7 @@ def _price_row(
     low = low[low.day_on.between(*days)]
     if low.given.sum() < _least_given(panels, [days[0]])[0]:
         return []
-    facts = _loss(panels, panels.orders_with(skus, days), *days)
+    facts = _loss(panels, panels.orders_with(skus, days), *days, beside=_visits(panels, *days))
     facts |= {
         "n": float(low.units.sum()),
         "usual": 1.0,

@@ -106,7 +106,8 @@ def _weekday_usual(series: Series) -> Series:
 
 def spend_ended(panels: Panels) -> list[Finding]:
     """A channel that always had spend has none: its extract ended where its visits go
-    on, it was stopped where they do not.
+    on, it was stopped where they do not. What is missing cost what its visits cost in the four
+    weeks before; what was stopped would have changed as the other channels' spend did.
     """
     spend = panels.spend
     if spend is None:
@@ -122,12 +123,13 @@ def spend_ended(panels: Panels) -> list[Finding]:
             n_days = (end - start).days + 1
             if n_days < ENDED_DAYS or not share.get(start, 0.0) >= ALWAYS_ON:
                 continue
-            kind = "campaign_stopped"
-            if visits is not None and channel in visits:
-                before = visits[channel][: start - pd.Timedelta(days=1)].tail(28).mean()
-                if visits[channel][start:end].mean() >= GOES_ON * before:
-                    kind = "spend_missing"
-            each = usual[start] * _others(wide.drop(columns=channel), start, end)
+            come = None if visits is None else visits.get(channel)
+            times = np.nan if come is None else _times_as_much(come, start, end)
+            kind = "spend_missing" if times >= GOES_ON else "campaign_stopped"
+            if kind == "campaign_stopped":
+                others = wide.drop(columns=channel).sum(axis=1)
+                times = _times_as_much(others, start, end).clip(0.5, 2.0)
+            each = usual[start] * (times if np.isfinite(times) else 1.0)
             facts = {
                 "amount": each * n_days,
                 "n": n_days,
@@ -147,11 +149,10 @@ def spend_ended(panels: Panels) -> list[Finding]:
     return rows
 
 
-def _others(others: DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> float:
-    """How many times as much the other channels spent a day as in the four weeks before."""
-    money = others.sum(axis=1)
-    before = money[: start - pd.Timedelta(days=1)].tail(28).mean()
-    return float(np.clip(money[start:end].mean() / before, 0.5, 2.0)) if before > 0 else 1.0
+def _times_as_much(daily: Series, start: pd.Timestamp, end: pd.Timestamp) -> np.float64:
+    """How many times as much came a day as in the four weeks before; missing without any."""
+    before = daily[: start - pd.Timedelta(days=1)].tail(28).mean()
+    return np.float64(daily[start:end].mean() / before if before > 0 else np.nan)
 
 
 def spend_twice(panels: Panels) -> list[Finding]:

@@ -246,7 +246,10 @@ def looked(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     found = incidents(shop, months=12)
     ads = pd.read_parquet(folder / "ad_spend.parquet", columns=["day_on", "channel", "spend"])
     ads["spend"] = ads.spend.astype(float)
-    lines = shop.sales_lines.select("ordered_on", "sku", "revenue", "cost").to_pandas()
+    columns = ["ordered_on", "sku", "revenue", "cost", "quantity"]
+    lines = shop.sales_lines.select(columns).to_pandas()
+    shelf = shop.sku_days.select("day_on", "sku", "on_hand").to_pandas()
+    shelf["day_on"] = pd.to_datetime(shelf.day_on)
     lines["goods"] = lines.revenue.astype(float) - lines.cost.astype(float)
     orders = pd.read_parquet(
         folder / "orders.parquet",
@@ -257,6 +260,8 @@ def looked(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     return found, {
         "ads": ads.groupby(["day_on", "channel"]).spend.sum(),
         "goods": lines.groupby(["ordered_on", "sku"]).goods.sum(),
+        "units": lines.groupby(["ordered_on", "sku"]).quantity.sum(),
+        "shelf": shelf.set_index("day_on"),
         "margin": sold.groupby("ordered_on")[["margin", "revenue"]].sum(),
         "orders": orders,
     }
@@ -306,6 +311,23 @@ def truth(kind: str, days: tuple[str, str], planted: dict, quiet: dict, world: W
     return float(gap.sum())
 
 
+def _empty_days(best: str, days: tuple[str, str], planted: dict, quiet: dict) -> tuple[str, str]:
+    """The days on which the shelf was empty in truth: those planted, and those beside them on
+    which it held less than a usual day sells (what earlier incidents took, and the wait for
+    the next delivery).
+    """
+    first, last = (pd.Timestamp(day) for day in days)
+    sold = quiet["units"].xs(best, level="sku")
+    day = pd.to_datetime(sold.index)
+    usual = float(sold[(day >= first - pd.Timedelta(days=56)) & (day < first)].sum()) / 56
+    shelf = planted["shelf"][planted["shelf"].sku == best].on_hand.sort_index()
+    is_low = shelf < usual
+    before, after = is_low[: first - pd.Timedelta(days=1)][::-1], is_low[last:].iloc[1:]
+    first -= pd.Timedelta(days=int(before.cummin().sum()))
+    last += pd.Timedelta(days=int(after.cummin().sum()))
+    return str(first.date()), str(last.date())
+
+
 def _late_money(orders: pd.DataFrame, first: pd.Timestamp, last: pd.Timestamp) -> float:
     sent = orders.shipped_at.dt.floor("D")
     end = pd.Timestamp(LAST) + pd.offsets.MonthEnd(1)
@@ -320,26 +342,34 @@ def judged_shop(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     world, found, planted = _of_shop(seed, "planted")
     _world, calm, quiet = _of_shop(seed, "quiet")
     month = quiet["margin"].margin.sum() / (len(quiet["margin"]) / 30.4)
-    rows = []
+    best, rows = str(world.sku_ids[world.best_seller]), []
     for kind, (a, b, size) in planned(seed, world).items():
         days = str(world.day0 + a), str(world.day0 + b)
+        if kind == "best_seller_stockout":
+            days = _empty_days(best, days, planted, quiet)
         money = truth(kind, days, planted, quiet, world)
         rows.append(
             {"seed": seed, "kind": kind, "first": days[0], "last": days[1], "size": size}
             | {"money": money, "share": money / month}
-            | _match(kind, days, money, found)
+            | _match(kind, days, money, found, best)
         )
     return pd.DataFrame(rows), calm.assign(seed=seed)
 
 
-def _match(kind: str, days: tuple[str, str], money: float, found: pd.DataFrame) -> dict:
-    """How the detectors told an incident."""
+def _match(kind: str, days: tuple[str, str], money: float, found: pd.DataFrame, best: str) -> dict:
+    """How the detectors told an incident: of two findings of its kind that share a day with
+    it, the one that begins nearer to it; an empty shelf is that of the `best` seller.
+    """
     first, last = (pd.Timestamp(day) for day in days)
     starts, ends = pd.to_datetime(found.starts_on), pd.to_datetime(found.ends_on)
-    same = found[(found.kind == FOUND_AS[kind]) & (starts <= last) & (ends >= first)]
+    is_same = (found.kind == FOUND_AS[kind]) & (starts <= last) & (ends >= first)
+    if kind == "best_seller_stockout":
+        is_same &= found.subject == best
+    same = found[is_same]
     if same.empty:
         return {"is_found": False, "is_dated": False, "is_sized": False, "is_named": False}
-    row = same.sort_values("share_of_month", ascending=False).iloc[0]
+    apart = (pd.to_datetime(same.starts_on) - first).abs()
+    row = same.loc[apart.sort_values(kind="stable").index[0]]
     here = found[(found.month <= row.month) & (ends.dt.strftime("%Y-%m") >= row.month)]
     here = here[here.follows == ""].sort_values("share_of_month", ascending=False, kind="stable")
     return {
