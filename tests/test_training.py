@@ -77,14 +77,9 @@ def stores(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def shops(stores):
-    """Two shops, two months each, opened once."""
-    return [
-        open_store(str(where), until=month)
-        for where, months in zip(
-            stores, (("2026-10", "2026-07"), ("2026-08", "2026-06")), strict=True
-        )
-        for month in months
-    ]
+    """Two months of one shop and one of another, opened once."""
+    months = [(0, "2026-10"), (0, "2026-07"), (1, "2026-08")]
+    return [open_store(str(stores[which]), until=month) for which, month in months]
 
 
 def lesson(number, shop, **more):
@@ -118,7 +113,7 @@ def test_a_solution_is_right_on_two_shops_and_two_months_and_slips_are_told_apar
     known = answers(number, shops)
     shops_asked = {one.shop.name + str(one.shop.observed_to) for one, _ in known}
     assert len(shops_asked) == 1 + (number not in ONE_SHOP), "two shops have an answer"
-    assert len(known) >= 3 - (number in ONE_SHOP), "so have at least three of the four months"
+    assert len(known) >= 2 - (number in ONE_SHOP), "so have at least two of the three months"
     for one, expected in known:
         assert one.check(number, expected).status == "right", (one.shop, expected)
     for slip in exercise.slips:
@@ -346,7 +341,7 @@ def test_a_learner_who_computes_by_hand_from_the_table_handed_out_is_right(numbe
         except PlaybookError:
             continue
         replies.append(lesson(number, shop).check(number, BY_HAND[number](table)))
-    assert len(replies) >= 3 - (number in ONE_SHOP) and {reply.status for reply in replies} == {
+    assert len(replies) >= 2 - (number in ONE_SHOP) and {reply.status for reply in replies} == {
         "right"
     }, replies
 
