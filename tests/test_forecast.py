@@ -8,7 +8,7 @@ import pytest
 from goal_brier import goal_brier
 
 from playbook.errors import PlaybookError
-from playbook.forecasting.series import covered_share, forecast_series, reach
+from playbook.forecasting.series import chances, covered_share, forecast_series, reach
 from playbook.methods.backtest import half_widths
 from playbook.methods.season import season_index
 
@@ -33,6 +33,12 @@ def seasonal(n, growth=1.01, noise=0.0, seed=1):
         * season[at % 12]
         * np.exp(np.random.default_rng(seed).normal(0, noise, n))
     )
+
+
+def test_a_target_out_of_this_world_is_never_reached_and_warns_nobody(recwarn):
+    past = pd.Series([-0.1, 0.0, 0.1])
+    assert chances(past, [-np.inf, 1e300, np.inf]).tolist() == [1.0, 0.0, 0.0]
+    assert not len(recwarn)
 
 
 def test_season_is_the_ratio_of_sums_to_the_moving_mean():
@@ -155,9 +161,9 @@ def test_less_than_one_season_is_named_and_still_forecast():
 def test_the_chance_falls_with_the_target_and_is_a_half_at_the_forecast():
     forecast = forecast_series(months(seasonal(60, noise=0.1)), frequency="month", horizon=3)
     mid = forecast.total["mid"].iloc[0]
-    chances = reach(forecast, [0.5 * mid, mid, 1.5 * mid])["p_reach"]
-    assert chances[1] == pytest.approx(0.5, abs=1e-9)
-    assert chances[0] > 0.95 and chances[2] < 0.05
+    told = reach(forecast, [0.5 * mid, mid, 1.5 * mid])["p_reach"]
+    assert told[1] == pytest.approx(0.5, abs=1e-9)
+    assert told[0] > 0.95 and told[2] < 0.05
     shifted = reach(forecast, [mid + 500], already=500.0)["p_reach"]
     assert shifted[0] == pytest.approx(0.5, abs=1e-9)
 

@@ -207,7 +207,8 @@ def chances(errors: pd.Series, bars: ndarray) -> ndarray:
     both = np.sort(np.concatenate([past, -past]))
     bars = np.asarray(bars, float)
     # where the past never missed: nothing that a difference could overflow by
-    least = np.finfo(float).eps * max(1.0, np.abs(bars).max(initial=0.0))
+    furthest = np.abs(bars[np.isfinite(bars)]).max(initial=1.0)
+    least = np.finfo(float).eps * furthest
     width = max(1.06 * np.sqrt((past**2).mean()) * len(past) ** -0.2, least)
     return ndtr((both - bars[:, None]) / width).mean(axis=1)
 
