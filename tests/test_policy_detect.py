@@ -183,19 +183,21 @@ def test_a_finding_moves_at_least_a_hundredth_of_a_months_money(least, n):
 
 
 def test_five_standard_errors_of_counts_are_asked_for():
-    """Usual 10 a day; Poisson's error of one day beside 56 is 3.19, five of it 15.9."""
+    """Usual 10 a day: given 560 on 56 days and 30 (31) more, one day of 57 holds as many or
+    more with a chance of 3.6e-7 (1.2e-7); five standard errors are 2.9e-7.
+    """
     place = DAYS.get_loc(LATE)
-    for now, n in ((25.0, 0), (27.0, 1)):
+    for now, n in ((30.0, 0), (31.0, 1)):
         top, base = np.full(len(DAYS), 10.0), np.ones(len(DAYS))
         top[place] = now
         found = ratio_findings(panels(), "x", "y", top, base, side=1, worth=100.0)
         assert len([row for row in found if row["n_days"] == 1]) == n
 
 
-@pytest.mark.parametrize(("n", "told"), [(20, 1), (19, 0)])
+@pytest.mark.parametrize(("n", "told"), [(16, 1), (15, 0)])
 def test_questions_have_to_be_fifteen_more(n, told):
-    """One a day is usual; five days bring so many instead of five."""
-    rows = [(day, "parcel", 1.0) for day in DAYS] + [(day, "other", 1.0) for day in DAYS]
+    """One in five days is usual; five days bring so many instead of one."""
+    rows = [(day, "parcel", 0.2) for day in DAYS] + [(day, "other", 1.0) for day in DAYS]
     frame = pd.DataFrame(rows, columns=["day_on", "topic", "n"])
     struck = (frame.topic == "parcel") & frame.day_on.between(LATE, LATE + pd.Timedelta(days=4))
     frame.loc[struck, "n"] = n / 5

@@ -4,11 +4,10 @@ Each stretch is held against the eight weeks before it, as two samples of one ra
 (Cochran 1977, Sampling Techniques, ch. 6: the ratio estimator and its variance from the
 residuals). The residuals' variance is taken from days and from weeks, whichever is
 larger, so that days which lean on each other do not look like evidence; counts are never
-held for steadier than Poisson's. Where fewer than five were to be expected, a normal law
-knows nothing of the tails: such a stretch is no surer than two rates compared exactly
-(Przyborowski & Wilenski 1940: given the sum of two counts, one of them is binomial). The
-stretch that lies furthest out speaks for all that overlap it (a scan statistic; Kulldorff
-1997).
+held for steadier than Poisson's. A normal law knows little of the tails of small counts: no
+rise is surer than two rates compared exactly (Przyborowski & Wilenski 1940: given the sum of
+two counts, one of them is binomial). The stretch that lies furthest out speaks for all that
+overlap it (a scan statistic; Kulldorff 1997).
 """
 
 from __future__ import annotations
@@ -16,14 +15,13 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 from pandas import DataFrame
-from scipy import stats
+from scipy.special import betainc, ndtri
 
 __all__ = ["COLUMNS", "LENGTHS", "shifts"]
 
 BEFORE = 56  # days a stretch is held against
 LEAST_BEFORE = 28
 MOST_Z = 99.0  # what never moved before is no surer than this
-EXPECTED = 5.0  # of fewer than so many a normal law knows nothing
 LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 21, 25, 30)
 COLUMNS = ["start", "end", "z", "usual", "now", "excess", "sd"]
 
@@ -76,8 +74,7 @@ def _of_length(sums: dict[str, ndarray], length: int, noise: str) -> ndarray:
         unit = np.maximum(residual, weekly / 7) / past["x"]
         least = {"count": usual, "part": usual * (1 - usual), "none": 0.0}[noise]
         unit = np.maximum(unit, least)
-        expected = usual * now["x"]
-        excess = now["y"] - expected
+        excess = now["y"] - usual * now["x"]
         sd = np.sqrt(unit * now["x"] * (1 + now["x"] / past["x"]))
         # what was never seen before is held against one in the days before
         rare = np.sqrt(np.maximum(now["x"] / past["x"], 1e-12)) if noise == "count" else 0.0
@@ -89,8 +86,8 @@ def _of_length(sums: dict[str, ndarray], length: int, noise: str) -> ndarray:
         ratio = now["y"] / now["x"]
     is_known = (now["x"] > 0) & (past["x"] > 0) & np.isfinite(z)
     if noise != "none":
-        is_rare = is_known & (z > 0) & (expected < EXPECTED)
-        z[is_rare] = np.minimum(z[is_rare], _exact(now, past, is_rare))
+        is_rise = is_known & (z > 0)
+        z[is_rise] = np.minimum(z[is_rise], _exact(now, past, is_rise))
     rows = np.stack([starts, starts + length - 1, z, usual, ratio, excess, sd], axis=1)
     return rows[is_known]
 
@@ -100,9 +97,10 @@ def _exact(now: dict[str, ndarray], past: dict[str, ndarray], chosen: ndarray) -
     what was counted in them and before: each was as likely to fall into either by its base.
     """
     count, base = now["y"][chosen], now["x"][chosen]
-    whole = base + past["x"][chosen]
-    chance = stats.binom.sf(count - 1, count + past["y"][chosen], base / whole)
-    return stats.norm.isf(np.maximum(chance, 1e-300))
+    share = base / (base + past["x"][chosen])
+    # the upper tail of a binomial law
+    chance = betainc(count, past["y"][chosen] + 1, share)
+    return -ndtri(np.maximum(chance, 1e-300))
 
 
 def _moments(y: ndarray, x: ndarray) -> dict[str, ndarray]:
