@@ -127,10 +127,11 @@ def reconciled(own: OwnSales) -> str:
 @returns("goal_setting.forecast")
 def fan(own: OwnSales) -> DataFrame:
     """The net revenue forecast of the next three months, month by month. With under two
-    years of months (`goals.is_blind`) what is not calibrated has no figure.
+    years of complete months (`goals.is_blind`) what is not calibrated has no figure.
     """
     periods = own.outlook.forecast("net_revenue", "quarter").periods
-    is_blind = goals.is_blind(periods["status"], len(own.months))
+    known = own.metrics.loc[own.metrics["metric"] == "net_revenue", "amount"]
+    is_blind = goals.is_blind(periods["status"], int(known.notna().sum()))
     periods = periods.assign(mid=periods["mid"].mask(is_blind))
     periods = periods.assign(period=periods["period_on"].dt.strftime("%Y-%m-%d"))
     return frame_of("goal_setting.forecast", periods)
