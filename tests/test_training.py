@@ -320,6 +320,14 @@ BY_HAND = {
     "09.2": lambda t: t.orders[2] * t.orders[3] / (t.orders[0] * t.orders[1]),
     "09.3": lambda t: t.orders[2] / (t.orders[0] + t.orders[1] - t.orders[2]),
     "09.5": lambda t: {sku for sku, n in zip(t.sku, t.on_hand, strict=True) if n == 0},
+    "09.6": lambda t: set(
+        t.sku[
+            ~t.is_unsafe
+            & (t.on_hand > 0)
+            & (t.on_hand >= t.sold_in_14_days)
+            & ~(t.bought_days_ago < t.wait_days)
+        ]
+    ),
     "10.1": first_role_met,
     "10.2": prices_tried_one_by_one,
     "10.3": lambda t: ((t.units > 0) & (t.days_on_sale > 0)).sum() / (t.days_on_sale > 0).sum(),
