@@ -143,7 +143,10 @@ def list_plan(
     today = moment(as_of).date()
     cut = ibis.literal(today - dt.timedelta(days=days))
     bought = expression(customer_days).filter((_.orders > 0) & (_.day_on <= ibis.literal(today)))
-    found = bought.group_by("customer_id").aggregate(first=_.day_on.min(), last=_.day_on.max())
+    found = bought.group_by("customer_id").aggregate(
+        first=_.day_on.min(),
+        last=_.day_on.max(),
+    )
     found = found.mutate(is_old=_["first"] <= cut, is_back=_["last"] > cut).to_pandas()
     found = found.merge(people, on="customer_id")
     mine, n_held = found[~found.is_held_elsewhere], int(found.is_held_elsewhere.sum())
@@ -152,7 +155,18 @@ def list_plan(
     share = n_back / n if n else np.nan
     low, high = wilson(n_back, n) if n else (np.nan, np.nan)
     held_share, visible = _held(share, min(len(mine), MOST_CUSTOMERS), lift)
-    row = (len(mine), n_held, n, n_back, days, share, low, high, held_share, visible)
+    row = (
+        len(mine),
+        n_held,
+        n,
+        n_back,
+        days,
+        share,
+        low,
+        high,
+        held_share,
+        visible,
+    )
     return frame_of("recommendations.next_plan", [row])
 
 
@@ -225,8 +239,13 @@ def list_trial(
     nothing since, neither list says anything: they are left out.
     """
     day = known.at.date()
-    safe = safe_skus(sku_days, unsafe_items(sku_days, as_of=day), as_of=day)
-    shelf = Shelf(safe, replenishment(known.lines, as_of=day), blend)
+    unsafe = unsafe_items(sku_days, as_of=day)
+    safe = safe_skus(sku_days, unsafe, as_of=day)
+    shelf = Shelf(
+        safe,
+        replenishment(known.lines, as_of=day),
+        blend,
+    )
     lists = _lists(known, shelf, n, "blend", "popularity")
     hits = {
         name: list_hits(lists[model, "all"], known.data.wanted).any(axis=1)
@@ -238,7 +257,11 @@ def list_trial(
     rows = []
     for name, hit in hits.items():
         low, high = wilson(hit.sum(), len(hit), level)
-        against = (gain.mean(), gain.mean() - half, gain.mean() + half)
+        against = (
+            gain.mean(),
+            gain.mean() - half,
+            gain.mean() + half,
+        )
         told = against if name == "own list" else (np.nan,) * 3
         rows.append((name, n, len(hit), int(hit.sum()), hit.mean(), low, high, *told))
     return frame_of("recommendations.next_trial", rows)
@@ -308,4 +331,7 @@ def _too_soon(known: Learnt, again: DataFrame) -> csr_matrix:
     is_young = (row >= 0) & (column >= 0) & (age < wait[column])
     row, column = row[is_young], column[is_young]
     shape = (len(data.customers), len(data.items))
-    return csr_matrix((np.ones(len(row)), (row, column)), shape=shape)
+    return csr_matrix(
+        (np.ones(len(row)), (row, column)),
+        shape=shape,
+    )
