@@ -211,13 +211,13 @@ def trials():
 
 
 def test_own_lists_find_more_than_best_sellers_where_tastes_differ_on_eight_of_ten_seeds(trials):
-    assert sum(trial.more_low.iloc[0] > 0 for _, trial in trials) >= 8
+    assert sum(trial.hits_more_low.iloc[0] > 0 for _, trial in trials) >= 8
 
 
 def test_what_own_lists_find_more_is_counted_customer_by_customer(trials):
     for _, trial in trials:
         mine, best = trial.hit_share
-        assert trial.more.iloc[0] == pytest.approx(mine - best)
+        assert trial.hits_more.iloc[0] == pytest.approx(mine - best)
         assert (trial.low <= trial.hit_share).all() and (trial.hit_share <= trial.high).all()
         assert trial.n_customers.nunique() == 1
 
@@ -248,7 +248,7 @@ def test_the_decision_tests_lists_that_find_more_and_keeps_best_sellers_otherwis
         "unknown_without_test",
     )
     assert row.owner_role == "CRM manager" and "1 get the best sellers instead" in row.reason
-    unsure = list_decision(trial.assign(more_low=-0.01), plan, listed, **days).iloc[0]
+    unsure = list_decision(trial.assign(hits_more_low=-0.01), plan, listed, **days).iloc[0]
     assert unsure.action == "best sellers in each message" and unsure.is_idle
     unseen = list_decision(trial, plan.assign(holdout_share=0.0), listed, **days).iloc[0]
     assert unseen.action == "best sellers in each message"

@@ -275,13 +275,13 @@ def list_decision(trial: DataFrame, plan: DataFrame, listed: DataFrame, **days: 
     if listed.empty:
         return decision_rows([])
     own, asked = trial.iloc[0], plan.iloc[0]
-    is_better = bool(own.more_low > 0) and asked.holdout_share > 0
+    is_better = bool(own.hits_more_low > 0) and asked.holdout_share > 0
     first = listed.drop_duplicates("customer_id")
     row = propose(
         "recommendations.next_list" if is_better else "recommendations.next_list_waits",
         "",
         size=float((first.arm == "treat").sum()) if is_better else float(len(first)),
-        evidence_value=own.more,
+        evidence_value=own.hits_more,
         n_held=int((first.arm == "holdout").sum()),
         share=asked.holdout_share,
         lift=asked.detectable_lift,
