@@ -21,7 +21,8 @@ TOKENS_A_LINE, LINE_LENGTH, FUNCTION_LINES, PARAMETERS = 9.6, 90, 60, 8
 # 205,000 and 310,000 tokens were asked for before detectors, outlook and platforms came and were
 # not reached; what is held is where the package stands (see DESIGN.md, Size)
 # 3,000 (core) and 4,000 (all) of them: one list a customer, its export and its exercise
-CORE_TOKENS, ALL_TOKENS = 348_000, 512_000
+# 5,500 and 8,000: supplier terms and carriers by region, their tables in the demo shop, an exercise
+CORE_TOKENS, ALL_TOKENS = 353_500, 520_000
 OUTSIDE_THE_CORE = ("demo", "sources", "training")
 
 

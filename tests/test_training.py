@@ -316,6 +316,12 @@ BY_HAND = {
     "08.5": lambda t: t["where"][
         (t.n_previous * (t.usual_share - t.step_share) * t.onward_share).idxmax()
     ],
+    "07.7": lambda t: set(
+        t.sku[
+            t.year_units * (t.price_now - t.unit_price)
+            > t.holding_share * (t.order_units * t.unit_price - t.order_now * t.price_now) / 2
+        ]
+    ),
     "09.1": better_list,
     "09.2": lambda t: t.orders[2] * t.orders[3] / (t.orders[0] * t.orders[1]),
     "09.3": lambda t: t.orders[2] / (t.orders[0] + t.orders[1] - t.orders[2]),

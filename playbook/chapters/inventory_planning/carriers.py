@@ -41,12 +41,22 @@ MOST_ROWS = 3
 #: share of a region's parcels a test sends elsewhere
 TRIED = 0.2
 DUE_DAYS, REVISIT_DAYS = 14, 90
-SUMS = ["n", "cost", "cost2", "days", "days2", "damaged"]
+SUMS = [
+    "n",
+    "cost",
+    "cost2",
+    "days",
+    "days2",
+    "damaged",
+]
 
 
 @returns("inventory_planning.carrier_regions")
 def carrier_regions(
-    parcels: Table, *, as_of: dt.date, damage_cost: float | None = None
+    parcels: Table,
+    *,
+    as_of: dt.date,
+    damage_cost: float | None = None,
 ) -> DataFrame:
     """One carrier in one region over the last twelve months, parcels that came: cost, days
     and damage with their intervals of 90 %, the region's most used carrier first. Under
@@ -141,7 +151,11 @@ def split_parcels(parcels: Table, lines: Table, *, as_of: dt.date) -> DataFrame:
     cells = whole.inner_join(sizes, "order_id").group_by(
         "n_lines", "region", is_split=_.n_parcels > 1
     )
-    cells = cells.aggregate(n=_.count(), cost=_.cost.sum(), cost2=(_.cost * _.cost).sum())
+    cells = cells.aggregate(
+        n=_.count(),
+        cost=_.cost.sum(),
+        cost2=(_.cost * _.cost).sum(),
+    )
     cells = cells.order_by("n_lines", "region", "is_split").to_pandas()
     rows = [
         _split_row(n_lines, mine)
@@ -248,13 +262,16 @@ def _beside(cells: DataFrame, damage_cost: float) -> DataFrame:
     """
     sizes = cells.groupby(["region", "carrier"], as_index=False)["n"].sum()
     sizes = sizes[sizes["n"] >= LEAST_PARCELS].sort_values(
-        ["region", "n", "carrier"], ascending=[True, False, True]
+        ["region", "n", "carrier"],
+        ascending=[True, False, True],
     )
     usual = sizes.drop_duplicates("region")
     others = sizes.drop(usual.index)
     keys = ["region", "carrier"]
     pairs = cells.merge(usual[keys]).merge(
-        cells.merge(others[keys]), on=["region", "band"], suffixes=("", "_o")
+        cells.merge(others[keys]),
+        on=["region", "band"],
+        suffixes=("", "_o"),
     )
     pairs = pairs[pairs[["n", "n_o"]].min(axis=1) >= LEAST_IN_BAND]
     by = ["region", "carrier", "carrier_o"]
@@ -315,4 +332,14 @@ def _split_row(n_lines: int, cells: DataFrame) -> tuple[float, ...]:
     error = a.error.where(two["n"].loc[both] > 1, spread)
     more = float((weight * (a.mean_ - b.mean_)).sum()) if len(both) else np.nan
     half = Z90 * float(np.sqrt((weight**2 * (error**2 + b.error**2)).sum()))
-    return (n_lines, n, n_split, n_split / n, low, high, more, more - half, more + half)
+    return (
+        n_lines,
+        n,
+        n_split,
+        n_split / n,
+        low,
+        high,
+        more,
+        more - half,
+        more + half,
+    )

@@ -25,8 +25,10 @@ from ibis import Table, _
 from numpy import ndarray
 from pandas import DataFrame, Series
 
+from playbook.chapters.inventory_planning.inventory import OrderPolicy
 from playbook.chapters.inventory_planning.supply import MIN_RECEIPTS, Supply
 from playbook.decisions import decision_rows, propose
+from playbook.errors import PlaybookError
 from playbook.given import dated
 from playbook.measures.demand_panel import DemandPanel
 from playbook.methods.demand import DemandLaw
@@ -34,13 +36,15 @@ from playbook.methods.replenishment import order_quantity
 from playbook.store import expression
 from playbook.tables import empty, frame_of, returns, schema
 
-__all__ = ["Rates", "buying", "payment_terms", "term_decisions", "terms"]
+__all__ = ["Rates", "buying", "payment_terms", "rates", "term_decisions", "terms"]
 
 #: interval of a year's demand, and the chance a cycle's safety stock is to hold
 LEVEL, SAFETY_Z = 0.8, 1.645
 YEAR_DAYS, WEEKS = 365.0, 52
 #: breaks and other suppliers proposed in a month
 MOST_BREAKS, MOST_SOURCES = 5, 3
+#: share of a sku's yearly cost that an offer must win to be worth its trouble
+WORTH_SHARE = 0.01
 #: days more that a supplier is asked for
 MORE_DAYS = 10
 DUE_DAYS, REVISIT_DAYS = 14, 90
@@ -54,6 +58,16 @@ class Rates:
 
     holding_share: float
     ordering_cost: float = 0.0
+
+
+def rates(policy: OrderPolicy) -> Rates:
+    """What bound money and an order line cost, from the chapter's policy.
+
+    Raises PlaybookError where the shop does not say what bound money costs.
+    """
+    if not policy.holding_share:
+        raise PlaybookError("inventory_planning.no_money_cost", table="cost_rates")
+    return Rates(policy.holding_share, policy.ordering_cost)
 
 
 @returns("inventory_planning.buying")
@@ -140,7 +154,14 @@ def terms(
     is_today = offers.supplier_id == offers.supplier_id_now
     today = offers[is_today & (offers.from_quantity <= offers.order_now)]
     today = today.sort_values("from_quantity").drop_duplicates("sku", keep="last")
-    today = today[["sku", "unit_price", "payment_days", "from_quantity"]]
+    today = today[
+        [
+            "sku",
+            "unit_price",
+            "payment_days",
+            "from_quantity",
+        ]
+    ]
     table = offers.assign(is_today=is_today).merge(today, on="sku", suffixes=("", "_today"))
     table = table[~table.is_today | (table.from_quantity > table.order_now)]
     if table.empty:
@@ -158,8 +179,11 @@ def terms(
     table["verdict"] = _verdicts(table)
     fits = table.net.where(table.verdict != "too much")
     table["is_best"] = fits.groupby([table.sku, table.supplier_id]).transform("max") == fits
-    order = ["net", "sku", "supplier_id", "from_quantity"]
-    table = table.sort_values(order, ascending=[False, True, True, True], ignore_index=True)
+    table = table.sort_values(
+        ["net", "sku", "supplier_id", "from_quantity"],
+        ascending=[False, True, True, True],
+        ignore_index=True,
+    )
     return table[schema("inventory_planning.terms").names]
 
 
@@ -207,10 +231,13 @@ def payment_terms(
 
 @dated
 def term_decisions(table: DataFrame, *, as_of: dt.date, currency: str) -> DataFrame:
-    """A row per break that pays, one per sku that another supplier sells for surely less (a
-    first order, as its word is not known), and one for all offers that are left alone.
+    """A row per break that pays by what is worth the trouble, one per sku that another
+    supplier sells for surely less (a first order, as its word is not known), and one for all
+    offers that are left alone.
     """
-    paying = table[table.verdict == "pays"].drop_duplicates("sku")
+    spent = table.order_units / table.cover_days * YEAR_DAYS * table.price_now
+    is_worth = table.net.astype(float) >= WORTH_SHARE * spent.astype(float)
+    paying = table[(table.verdict == "pays") & is_worth].drop_duplicates("sku")
     breaks = paying[paying.is_today].head(MOST_BREAKS)
     sources = paying[~paying.is_today].head(MOST_SOURCES)
     days = {
@@ -260,7 +287,13 @@ def _valid(supplier_offers: Table, as_of: dt.date) -> DataFrame:
     offers = offers.filter(_.valid_until.isnull() | (_.valid_until >= day)).to_pandas()
     newest = offers.groupby(["supplier_id", "sku"]).offered_on.transform("max")
     offers = offers[offers.offered_on == newest]
-    numbers = ["from_quantity", "unit_price", "min_order_units", "payment_days", "lead_time_days"]
+    numbers = [
+        "from_quantity",
+        "unit_price",
+        "min_order_units",
+        "payment_days",
+        "lead_time_days",
+    ]
     return offers[["supplier_id", "sku"]].join(offers[numbers].astype(float))
 
 

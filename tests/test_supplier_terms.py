@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from playbook.chapters.inventory_planning import terms as rules
-from playbook.chapters.inventory_planning.terms import (
+from playbook.chapters.inventory_planning import supplier_terms as rules
+from playbook.chapters.inventory_planning.supplier_terms import (
     Rates,
     _year_ends,
     payment_terms,
@@ -198,6 +198,19 @@ def test_the_rows_order_up_to_the_break_try_another_source_and_keep_the_rest():
     assert rows.loc["keep the terms", "size"] == 1
     assert rows.loc["first order from a second source", "confidence"] == "low"
     assert term_decisions(table[:0], as_of=AS_OF, currency="EUR").empty
+
+
+@pytest.mark.parametrize(
+    ("price", "action"), [(9.81, "order up to the break"), (9.82, "keep the terms")]
+)
+def test_a_break_that_wins_under_a_hundredth_of_a_years_cost_is_not_worth_its_trouble(
+    price, action
+):
+    """From 210 at a time; a hundredth of 12,000 is 120, which 9.81 wins and 9.82 does not."""
+    table = found(("a", 1, 10.0), ("a", 210, price))
+    assert table.net.iloc[0] > 0 and table.verdict.iloc[0] == "pays"
+    assert (table.net.iloc[0] >= 120) == (action == "order up to the break")
+    assert term_decisions(table, as_of=AS_OF, currency="EUR").action.tolist() == [action]
 
 
 def test_shares_and_days_of_the_sum_are_what_the_chapter_says():
