@@ -22,7 +22,8 @@ TOKENS_A_LINE, LINE_LENGTH, FUNCTION_LINES, PARAMETERS = 9.6, 90, 60, 8
 # not reached; what is held is where the package stands (see DESIGN.md, Size)
 # 3,000 (core) and 4,000 (all) of them: one list a customer, its export and its exercise
 # 5,500 and 8,000: supplier terms and carriers by region, their tables in the demo shop, an exercise
-CORE_TOKENS, ALL_TOKENS = 353_500, 520_000
+# 2,500 and 3,000: appraisal by role, meeting pages, an exercise
+CORE_TOKENS, ALL_TOKENS = 356_000, 523_000
 OUTSIDE_THE_CORE = ("demo", "sources", "training")
 
 

@@ -345,6 +345,7 @@ BY_HAND = {
             zip(t.driver, (t.after.prod() - t.before.prod()) * rise / rise.sum(), strict=True)
         )
     )(np.log(t.after / t.before)),
+    "11.7": lambda t: set(t.role[(t.actual < t.usual_low) | (t.actual > t.usual_high)]),
     "11.3": lambda t: t.segment[(t.after - t.before).abs().idxmax()],
     "11.4": lambda t: set(t.metric[t.settles != "0"]),
     "11.5": worth_most_first,

@@ -66,6 +66,7 @@ NO_RESULT_DEPENDS_ON = frozenset(
         "formats.yaml",
         "cells.py",
         "chapter_page.py",
+        "meetings.py",
         "month.py",
         "execute.py",
         "kernels.py",
