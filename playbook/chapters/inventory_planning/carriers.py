@@ -24,7 +24,7 @@ from playbook.methods.proportions import Z90, quantile_of_normal, wilson
 from playbook.store import expression
 from playbook.tables import empty, frame_of, returns, schema
 
-__all__ = ["carrier_decisions", "carrier_moves", "carrier_regions", "split_parcels"]
+__all__ = ["SHOWN", "carrier_decisions", "carrier_moves", "carrier_regions", "split_parcels"]
 
 MONTHS = 12
 #: parcels of a carrier in a region from which something is said of it
@@ -41,6 +41,22 @@ MOST_ROWS = 3
 #: share of a region's parcels a test sends elsewhere
 TRIED = 0.2
 DUE_DAYS, REVISIT_DAYS = 14, 90
+#: columns to read first
+SHOWN = [
+    "region",
+    "carrier",
+    "other",
+    "n",
+    "n_other",
+    "cost_more",
+    "damaged_more",
+    "more_each",
+    "low",
+    "high",
+    "days_more",
+    "a_month",
+    "verdict",
+]
 SUMS = [
     "n",
     "cost",

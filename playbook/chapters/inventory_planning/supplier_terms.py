@@ -36,7 +36,7 @@ from playbook.methods.replenishment import order_quantity
 from playbook.store import expression
 from playbook.tables import empty, frame_of, returns, schema
 
-__all__ = ["Rates", "buying", "payment_terms", "rates", "term_decisions", "terms"]
+__all__ = ["SHOWN", "Rates", "buying", "payment_terms", "rates", "term_decisions", "terms"]
 
 #: interval of a year's demand, and the chance a cycle's safety stock is to hold
 LEVEL, SAFETY_Z = 0.8, 1.645
@@ -48,6 +48,23 @@ WORTH_SHARE = 0.01
 #: days more that a supplier is asked for
 MORE_DAYS = 10
 DUE_DAYS, REVISIT_DAYS = 14, 90
+#: columns to read first
+SHOWN = [
+    "sku",
+    "supplier_id",
+    "is_today",
+    "from_quantity",
+    "order_now",
+    "order_units",
+    "price_saving",
+    "holding",
+    "payment",
+    "safety",
+    "net",
+    "low",
+    "high",
+    "verdict",
+]
 #: a supplier the shop has no receipts of scatters as the others do, where nothing is known so
 USUAL_CV = 0.3
 
