@@ -536,7 +536,9 @@ def map_(
 
 @app.command()
 def audience(
-    segment: Annotated[str, typer.Argument(help="a segment of chapter 06")],
+    segment: Annotated[
+        str, typer.Argument(help="a segment of chapter 06, or 'next products' of chapter 09")
+    ],
     contacts: Annotated[Path, typer.Option(help="the shop's own contact file: e-mail and consent")],
     to: Annotated[Path, typer.Option(help="the list to write, outside of stores and runs")],
     store: StoreOption = None,
@@ -544,16 +546,17 @@ def audience(
     runs: RunsOption = Path("runs"),
     as_json: JsonOption = False,
 ) -> None:
-    """A segment's list, matched on this machine with the shop's own contact file;
-    hold-outs are left out.
+    """A segment's list, or each customer's next products, matched on this machine with the
+    shop's own contact file; hold-outs are left out.
 
     Example: playbook audience "at risk" --contacts crm.csv --to campaign.csv --store stores/shop
     """
-    from playbook.runs.plan import segment_members
+    from playbook.runs.plan import NEXT_PRODUCTS, listed_members, segment_members
     from playbook.sources.audience import write_audience
 
     where = store or DEFAULT_STORE
-    folder, members, elsewhere = segment_members(where, month, runs)
+    find = listed_members if segment == NEXT_PRODUCTS else segment_members
+    folder, members, elsewhere = find(where, month, runs)
     report = write_audience(
         segment,
         contacts,

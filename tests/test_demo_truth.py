@@ -164,6 +164,8 @@ def test_truth_lies_in_files_and_says_what_it_is(shop, tmp_path):
         "incidents",
         "search_words",
         "stated",
+        "offers",
+        "carriers",
     }
     channels = pd.read_parquet(folder / "truth/channels.parquet")
     assert np.allclose(

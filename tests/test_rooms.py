@@ -20,7 +20,10 @@ IGNORED = {
 TOKENS_A_LINE, LINE_LENGTH, FUNCTION_LINES, PARAMETERS = 9.6, 90, 60, 8
 # 205,000 and 310,000 tokens were asked for before detectors, outlook and platforms came and were
 # not reached; what is held is where the package stands (see DESIGN.md, Size)
-CORE_TOKENS, ALL_TOKENS = 345_000, 508_000
+# 3,000 (core) and 4,000 (all) of them: one list a customer, its export and its exercise
+# 5,500 and 8,000: supplier terms and carriers by region, their tables in the demo shop, an exercise
+# 2,500 and 3,000: appraisal by role, meeting pages, an exercise
+CORE_TOKENS, ALL_TOKENS = 356_000, 523_000
 OUTSIDE_THE_CORE = ("demo", "sources", "training")
 
 

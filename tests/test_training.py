@@ -311,10 +311,24 @@ BY_HAND = {
     "08.5": lambda t: t["where"][
         (t.n_previous * (t.usual_share - t.step_share) * t.onward_share).idxmax()
     ],
+    "07.7": lambda t: set(
+        t.sku[
+            t.year_units * (t.price_now - t.unit_price)
+            > t.holding_share * (t.order_units * t.unit_price - t.order_now * t.price_now) / 2
+        ]
+    ),
     "09.1": better_list,
     "09.2": lambda t: t.orders[2] * t.orders[3] / (t.orders[0] * t.orders[1]),
     "09.3": lambda t: t.orders[2] / (t.orders[0] + t.orders[1] - t.orders[2]),
     "09.5": lambda t: {sku for sku, n in zip(t.sku, t.on_hand, strict=True) if n == 0},
+    "09.6": lambda t: set(
+        t.sku[
+            ~t.is_unsafe
+            & (t.on_hand > 0)
+            & (t.on_hand >= t.sold_in_14_days)
+            & ~(t.bought_days_ago < t.wait_days)
+        ]
+    ),
     "10.1": first_role_met,
     "10.2": prices_tried_one_by_one,
     "10.3": lambda t: ((t.units > 0) & (t.days_on_sale > 0)).sum() / (t.days_on_sale > 0).sum(),
@@ -326,6 +340,7 @@ BY_HAND = {
             zip(t.driver, (t.after.prod() - t.before.prod()) * rise / rise.sum(), strict=True)
         )
     )(np.log(t.after / t.before)),
+    "11.7": lambda t: set(t.role[(t.actual < t.usual_low) | (t.actual > t.usual_high)]),
     "11.3": lambda t: t.segment[(t.after - t.before).abs().idxmax()],
     "11.4": lambda t: set(t.metric[t.settles != "0"]),
     "11.5": worth_most_first,

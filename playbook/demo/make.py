@@ -25,7 +25,9 @@ from playbook.demo.goods import goods_tables, people_tables, price_table, stock_
 from playbook.demo.habits import Plan
 from playbook.demo.journey import event_tables, experiments, traffic, traffic_counts
 from playbook.demo.members import memberships
+from playbook.demo.offers import offer_table, offer_truth
 from playbook.demo.orders import buying_tables
+from playbook.demo.parcels import carrier_law, parcel_table
 from playbook.demo.presets import COSTS, VERSION, Asked, Preset, plan
 from playbook.demo.records import Record
 from playbook.demo.search_words import ad_terms, word_truth
@@ -72,8 +74,17 @@ def month_tables(
     tables["stock"] = stock_table(chunk, clock)
     tables["ad_spend"] = ad_spend(chunk, clock)
     tables["ad_terms"] = ad_terms(chunk, clock)
+    tables["parcels"] = parcel_table(sim.world, chunk, clock)
     tables["traffic"] = traffic(chunk, clock)
-    for name in ("refunds", "reviews", "tickets", "ad_spend", "ad_terms", "traffic"):
+    for name in (
+        "refunds",
+        "reviews",
+        "tickets",
+        "ad_spend",
+        "ad_terms",
+        "parcels",
+        "traffic",
+    ):
         tables[name] = sort(tables[name], name)
     return tables | (event_tables(sim, chunk, clock) if with_events else {})
 
@@ -84,6 +95,7 @@ def closing_tables(sim: Simulator, chunks: list[Record], clock: Clock) -> dict[s
     tables = people_tables(sim, clock) | goods_tables(sim, chunks, clock)
     tables["experiments"] = experiments(sim, orders, chunks, clock)
     tables["memberships"] = memberships(sim, orders, clock)
+    tables["supplier_offers"] = offer_table(sim, clock)
     tables = {
         name: rows if name == "promotions" else sort(rows, name)
         for name, rows in tables.items()
@@ -102,7 +114,7 @@ def tables_of(sim: Simulator, chunks: list[Record]) -> dict[str, pa.Table]:
         for i, chunk in enumerate(chunks)
     ]
     tables = {name: pa.concat_tables([m[name] for m in months if name in m]) for name in months[-1]}
-    for name in ("refunds", "reviews", "tickets"):
+    for name in ("refunds", "reviews", "tickets", "parcels"):
         tables[name] = sort(tables[name], name)
     return _visible(sim.world.preset, tables | closing_tables(sim, chunks, clock))
 
@@ -116,7 +128,7 @@ def _visible(preset: Preset, tables: dict[str, pa.Table]) -> dict[str, pa.Table]
     return {
         name: rows.drop_columns(COSTS.get(name, []))
         for name, rows in tables.items()
-        if name != "cost_rates"
+        if name not in ("cost_rates", "supplier_offers")
     }
 
 
@@ -283,6 +295,8 @@ def truth_makers(
         "incidents": lambda: truth.incident_truth(sim),
         "stated": stated_truth,
         "search_words": lambda: word_truth(sim.world, chunks),
+        "offers": lambda: offer_truth(sim, until),
+        "carriers": lambda: carrier_law(sim.world.seed),
     }
     goods = functools.cache(lambda: truth.sku_truth(sim, chunks, until))
     for name in truth.GOODS:

@@ -35,6 +35,7 @@ from playbook.runs.chapter_page import objective_of, write_chapter
 from playbook.runs.columns import heading
 from playbook.runs.digest import write_digest
 from playbook.runs.folders import published_months
+from playbook.runs.meetings import write_meetings
 from playbook.runs.pack import Pack, latest_figures, listed, ranked, title_of
 from playbook.runs.results import escaped
 from playbook.runs.sentences import ACTIONS_SHOWN, sentences
@@ -92,8 +93,8 @@ DECISION = ["who", "what", "how much", "by when", "expected", "why", "chapter"]
 
 
 def write_pack(folder: Path, record: dict[str, Any], *, months: Path) -> None:
-    """Write index.html, the chapters, playbook.xlsx, decisions.csv, the digest and
-    predictions.parquet into `folder`, in the record's language.
+    """Write index.html, the chapters, meetings by role, playbook.xlsx, decisions.csv, the
+    digest and predictions.parquet into `folder`, in the record's language.
     """
     with speaking(record["lang"]):
         _write(Pack(folder, record), months)
@@ -149,6 +150,7 @@ def _index(pack: Pack, decisions: DataFrame, months: Path) -> str:
         failed=failed,
         sentences=sentences(pack, decisions),
         sections=list(_sections(pack, decisions)),
+        meetings=write_meetings(pack, decisions),
         earlier=earlier,
         chapters=[_chapter_card(pack, name) for name in pack.chapters],
         css=(TEMPLATES / "pack.css").read_text(encoding="utf-8"),

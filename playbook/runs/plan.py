@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pandas import DataFrame
+
 from playbook.chapters.registry import chapter as registered
 from playbook.chapters.registry import place_of
 from playbook.errors import PlaybookError
@@ -33,6 +35,7 @@ from playbook.store.open import as_parameter
 from playbook.translation import in_language
 
 __all__ = [
+    "NEXT_PRODUCTS",
     "Chapter",
     "Wish",
     "code_version",
@@ -42,6 +45,7 @@ __all__ = [
     "plan_chapters",
 ]
 
+NEXT_PRODUCTS = "next products"  # what `playbook audience` calls each customer's own list
 OURS = ("month", "store", "out", "reviewed")  # the run sets these itself
 LEAST_HIDDEN = 3  # shorter texts stand in too many words to be hidden
 # rooms and modules that may change without any figure changing
@@ -62,6 +66,7 @@ NO_RESULT_DEPENDS_ON = frozenset(
         "formats.yaml",
         "cells.py",
         "chapter_page.py",
+        "meetings.py",
         "month.py",
         "execute.py",
         "kernels.py",
@@ -335,18 +340,44 @@ def segment_members(store: str, month: str | None, runs: str | Path) -> tuple[Pa
     """The store's folder, the table of the chapter on segments that says which customer is
     in which segment, and who stands on another list of that month.
     """
-    shop = open_store(store, until=month)
-    home = shop_folder(runs, shop.name)
-    require_same_shop(home, shop)
-    months = [
-        p for p in published_months(home) if "." not in p.name and p.name in (month or p.name)
-    ]
+    shop, home, months = _published(store, month, runs)
     segmentation = registered("segmentation").notebook
     for folder in reversed(months):
         for path in sorted(folder.glob(f"{segmentation}/tables/*.parquet")):
             if read_kept(path, ("customer_id", "segment")) is not None:
                 return shop.folder or Path(), path, _on_other_lists(folder)
     raise PlaybookError("runs.no_segments", shop=shop.name, file=home)
+
+
+def listed_members(
+    store: str, month: str | None, runs: str | Path
+) -> tuple[Path, DataFrame, set[str]]:
+    """The store's folder, each customer's own list (customer_id, segment, arm, products: skus
+    in order) of the newest month that has one, and whom that month's one list of people
+    leaves unspoken to: held out, left alone, or on no list.
+    """
+    shop, home, months = _published(store, month, runs)
+    chapters = registered("recommendations").notebook, registered("monthly_review").notebook
+    for folder in reversed(months):
+        rows = result_table(folder, chapters[0], "next_products")
+        people = result_table(folder, chapters[1], "people")
+        if rows.empty or people.empty:
+            continue
+        by_customer = rows.sort_values("rank").groupby(["customer_id", "arm"]).sku.agg(list)
+        members = by_customer.rename("products").reset_index().assign(segment=NEXT_PRODUCTS)
+        is_spoken_to = (people["arm"] == "treat") & (people["programme"] != "none")
+        spoken_to = set(people.loc[is_spoken_to, "customer_id"])
+        return shop.folder or Path(), members, set(members["customer_id"]) - spoken_to
+    raise PlaybookError("runs.no_next_products", shop=shop.name, file=home)
+
+
+def _published(store: str, month: str | None, runs: str | Path) -> tuple[Store, Path, list[Path]]:
+    """The shop, the folder of its runs, and its published months, the oldest first."""
+    shop = open_store(store, until=month)
+    home = shop_folder(runs, shop.name)
+    require_same_shop(home, shop)
+    months = published_months(home)
+    return shop, home, [p for p in months if "." not in p.name and p.name in (month or p.name)]
 
 
 def _on_other_lists(folder: Path) -> set[str]:

@@ -89,7 +89,8 @@ def write_audience(
     the CSV file `to`.
 
     `members`: the customer_ids of the segment, or a frame or parquet/CSV file of
-    customers with customer_id, segment and optionally arm (`holdout` is left out).
+    customers with customer_id, segment and optionally arm (`holdout` is left out) and
+    products (skus, one column each in the file).
     `contacts` needs an e-mail and a consent column; rows without a clear yes are left
     out. Refuses a file under a folder `runs` and a store whose salt is another one.
     """
@@ -99,12 +100,12 @@ def write_audience(
         or Path(store).resolve() in target.resolve().parents
     ):
         raise PlaybookError("sources.list_inside_store", file=target.name)
-    keys, out = _members(segment, members)
+    keys, out, products = _members(segment, members)
     out |= set(held_out)
     secret = Salt(read_log(Path(store)).get("salt_fingerprint"), given=salt, may_create=False)
     secret()
     found, refused, mails = _matched(Path(contacts), secret, keys, out)
-    _write(target, mails)
+    _write(target, mails, products)
     return AudienceReport(
         segment, target.name, len(keys | (out & keys)), len(out & keys), found, refused, len(mails)
     )
@@ -112,9 +113,9 @@ def write_audience(
 
 def _matched(
     contacts: Path, secret: Salt, keys: set[str], out: set[str]
-) -> tuple[int, int, list[str]]:
+) -> tuple[int, int, list[tuple[str, str]]]:
     """How many of the segment stand in the contact file, how many of them without
-    consent, and the e-mails of the others.
+    consent, and e-mail and customer_id of the others.
     """
     with tempfile.TemporaryDirectory(prefix="playbook-import-") as folder:
         con = connect(scratch=Path(folder))
@@ -134,24 +135,30 @@ def _matched(
         found, refused = con.execute(
             f"SELECT count(*), count(*) FILTER (NOT is_yes) FROM {wanted}"
         ).fetchone()
-        rows = con.execute(f"SELECT email FROM {wanted} WHERE is_yes ORDER BY email").fetchall()
-    return found, refused, [email for (email,) in rows]
+        query = f"SELECT email, customer_id FROM {wanted} WHERE is_yes ORDER BY email"
+        rows = con.execute(query).fetchall()
+    return found, refused, rows
 
 
-def _write(target: Path, mails: list[str]) -> None:
-    """The list, readable by its owner only, whole or not at all."""
+def _write(target: Path, mails: list[tuple[str, str]], products: dict[str, list[str]]) -> None:
+    """The list, readable by its owner only, whole or not at all; with each customer's
+    products where there are any.
+    """
+    n = max(map(len, products.values()), default=0)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     with open(os.open(part, flags, 0o600), "w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle)
-        writer.writerow(["email"])
-        writer.writerows([safe_cell(mail)] for mail in mails)
+        writer.writerow(["email", *(f"product_{k + 1}" for k in range(n))])
+        for mail, customer in mails:
+            own = list(products.get(customer, []))
+            writer.writerow([safe_cell(cell) for cell in [mail, *own, *[""] * (n - len(own))]])
     os.replace(part, target)
 
 
-def _members(segment: str, members: object) -> tuple[set[str], set[str]]:
-    """Customer ids of the segment, and those of them held out."""
+def _members(segment: str, members: object) -> tuple[set[str], set[str], dict[str, list[str]]]:
+    """Customer ids of the segment, those of them held out, and each one's products."""
     if isinstance(members, (str, os.PathLike)):
         path = Path(members)
         if not path.is_file():
@@ -160,7 +167,7 @@ def _members(segment: str, members: object) -> tuple[set[str], set[str]]:
             pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
         )
     if not isinstance(members, pd.DataFrame):
-        return {str(m) for m in members}, set()
+        return {str(m) for m in members}, set(), {}
     if "customer_id" not in members:
         raise PlaybookError("sources.segment_list_without_ids", column="customer_id")
     frame = members
@@ -171,4 +178,6 @@ def _members(segment: str, members: object) -> tuple[set[str], set[str]]:
             raise PlaybookError("sources.no_segment", segment=segment, known=", ".join(names))
     arms = frame["arm"].astype(str) if "arm" in frame else pd.Series("treated", index=frame.index)
     is_out = arms.map(lambda a: bool(re.match(r"hold|control", a.lower())))
-    return set(frame["customer_id"].astype(str)), set(frame.loc[is_out, "customer_id"].astype(str))
+    ids = frame["customer_id"].astype(str)
+    products = dict(zip(ids, frame["products"], strict=True)) if "products" in frame else {}
+    return set(ids), set(ids[is_out]), products

@@ -26,6 +26,7 @@ FILL_IN = (
     "business_models",
     "tiers",
     "purchase_orders",
+    "supplier_offers",
     "prices",
     "geo_tests",
 )
@@ -33,6 +34,7 @@ OTHERS = (
     "customers",
     "products",
     "stock",
+    "parcels",
     "ad_spend",
     "ad_terms",
     "traffic",

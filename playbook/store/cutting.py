@@ -20,7 +20,7 @@ DEFAULTS = {"location": "main", "scope": "all"}  # what a missing value of these
 FILLED_SCOPE_TABLE = "cost_rates"
 # columns of names that the shop gives, and the name of a total in result tables
 NAMED, TOTAL = ("channel", "device", "category", "topic"), "all"
-DATES_MASKED = ("received_on",)
+DATES_MASKED = ("received_on", "delivered_on")
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,9 @@ def masked(spec: Table, table: ibis.Table, as_of: AsOf) -> ibis.Table:
         has_arrived = table.received_on <= day
         for name in ("n_received", "n_defective"):
             hidden[name] = has_arrived.ifelse(table[name], ibis.null("int64"))
+    if spec.name == "parcels":
+        has_come = table.delivered_on <= day
+        hidden["is_damaged"] = has_come.ifelse(table.is_damaged, ibis.null("boolean"))
     return table.mutate(**hidden) if hidden else table
 
 

@@ -98,7 +98,7 @@ def _name(metric: str) -> str:
     return METRICS[metric].name if metric in METRICS else metric.replace("_", " ")
 
 
-def _better(metric: str) -> int:
+def better_sign(metric: str) -> int:
     """1 where more of a metric is better, -1 where less is, 0 where neither alone is."""
     known = METRICS.get(metric)
     if known is None or known.direction.startswith("↔"):
@@ -114,7 +114,7 @@ def _flags(card: DataFrame) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         moved = (card.actual > card.upper).astype(int) - (card.actual < card.lower).astype(int)
         is_outside_range = (card.actual > card.usual_high) | (card.actual < card.usual_low)
-    good = moved * [_better(metric) for metric in card.index]
+    good = moved * [better_sign(metric) for metric in card.index]
     flags = {
         "not observed": card.status == "unobserved",
         "too early": card.status != "complete",
@@ -143,7 +143,7 @@ def against_targets(card: DataFrame) -> tuple[DataFrame, DataFrame]:
     beat it. A figure of which neither more nor less is better alone is in neither.
     """
     held = card[card.target.notna() & (card.status == "complete")]
-    won = (held.actual - held.target) * held.metric.map(_better).astype(float)
+    won = (held.actual - held.target) * held.metric.map(better_sign).astype(float)
     return held[won < 0], held[won > 0]
 
 
@@ -169,7 +169,7 @@ def team_score(card: DataFrame, team: DataFrame | None) -> DataFrame:
         right_on="metric",
     )
     held = held[held.target.notna()]
-    is_lower = np.array([_better(metric) < 0 for metric in held.metric], bool)
+    is_lower = np.array([better_sign(metric) < 0 for metric in held.metric], bool)
     ratio = np.where(
         is_lower,
         held.target / held.actual,

@@ -40,7 +40,9 @@ __all__ = [
     "MODELS",
     "PLAIN_BLEND",
     "Blend",
+    "Learnt",
     "Split",
+    "learnt",
     "lists_of",
     "moment",
     "purchases",
@@ -115,6 +117,18 @@ class Blend:
 
 
 PLAIN_BLEND = Blend()
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What was known at a moment `at`: the purchases up to as-of, who had bought what by
+    then, and the weights EASE learnt from it.
+    """
+
+    lines: Table
+    at: dt.datetime
+    data: Split
+    ease: Array
 
 
 @dated
@@ -209,6 +223,13 @@ def split_at(
     )
 
 
+def learnt(lines: Table | DataFrame, *, as_of: dt.date) -> Learnt:
+    """Everything bought up to as-of, learnt from."""
+    t, now = purchases(lines, as_of), moment(as_of)
+    data = split_at(t, now, "none")
+    return Learnt(t, now, data, ease_weights(data.bought.sign()))
+
+
 def _dealt(t: Table, cut: dt.datetime, rng: np.random.Generator) -> Table:
     """The lines with as many orders marked late as came after the cut, dealt by chance."""
     orders = t.group_by("order_id").aggregate(at=_.at.max()).order_by("order_id").to_pandas()
@@ -278,9 +299,12 @@ def lists_of(
     *,
     depth: int = DEPTH,
     safe: Array | None = None,
+    too_soon: csr_matrix | None = None,
+    kinds: tuple[str, ...] = KINDS,
 ) -> dict[tuple[str, str], Array]:
     """The judged customers' lists per model and kind: of all items, of those they had
-    bought (repeat), of others (new). Only items marked `safe` are listed.
+    bought (repeat), of others (new). Only items marked `safe` are listed, and none of
+    those that are `too_soon` (customers x items) for the customer.
 
     Columns are sorted by buyers and ties go to the lower column, so popularity is the
     order of no scores at all.
@@ -293,13 +317,15 @@ def lists_of(
         scores |= {name: sparse.sign() @ matrix for name, matrix in weights.items()}
         scores["blend"] = blend.scores(own, scores["ease"], data.trend)
         unsafe = np.zeros(own.shape, bool) if safe is None else np.broadcast_to(~safe, own.shape)
+        if too_soon is not None:
+            unsafe = unsafe | (too_soon[start : start + len(own)].toarray() > 0)
         blocked = {
             "all": unsafe,
             "repeat": unsafe | (own <= 0),
             "new": unsafe | (own > 0),
         }
         for model in models:
-            for kind in KINDS:
+            for kind in kinds:
                 top = top_items(scores[model], depth, blocked=blocked[kind])
                 lists.setdefault((model, kind), []).append(top)
     return {key: np.concatenate(blocks) for key, blocks in lists.items()}

@@ -27,7 +27,9 @@ from playbook.chapters.recommendations.nextbuy import (
     MODELS,
     PLAIN_BLEND,
     Blend,
+    Learnt,
     Split,
+    learnt,
     lists_of,
     moment,
     purchases,
@@ -74,7 +76,7 @@ class Leaderboard:
     """`table`: model x items (all, repeat, new). `curve`: hit share at every k up to
     20. `setting`: what was cut and tuned, one row per fact. `winner`: per kind of
     items, the model to show, and whether it beats the plain baseline. `blend`: the
-    weights chosen for the blend.
+    weights chosen for the blend. `learnt`: what the models knew at the cut.
     """
 
     table: DataFrame
@@ -82,6 +84,7 @@ class Leaderboard:
     setting: DataFrame
     winner: DataFrame
     blend: Blend = PLAIN_BLEND
+    learnt: Learnt | None = None
 
 
 @dated
@@ -143,6 +146,7 @@ def leaderboard(
         _setting(data, cut, blend),
         frame_of("recommendations.winner", winners),
         blend,
+        Learnt(t, cut, data, weights["ease"]),
     )
 
 
@@ -340,17 +344,19 @@ def picks(
     unsafe: DataFrame | None = None,
     n: int = 5,
     blend: Blend = PLAIN_BLEND,
+    known: Learnt | None = None,
 ) -> DataFrame:
     """The n skus that stand on most of a segment's customers' own lists of n.
 
     Rules: `buy_again` (bought before), `discover` (not bought before), and for the
     segment `everybody`, visitors nobody knows, `popular`. Items in `unsafe` (column
     sku) are on no list. Without `segments` (customer_id, segment) all customers are
-    one. Nothing about one person leaves this function.
+    one. `known` is `learnt` of the same lines, where it was made before. Nothing about one
+    person leaves this function.
     """
-    data = split_at(purchases(lines, as_of), moment(as_of), "none")
+    known = known or learnt(lines, as_of=as_of)
+    data, weights = known.data, {"ease": known.ease}
     safe = ~data.items.isin([] if unsafe is None else unsafe.sku)
-    weights = {"ease": ease_weights(data.bought.sign())}
     lists = lists_of(
         data,
         ("popularity", "blend"),

@@ -14,6 +14,7 @@ from pandas import DataFrame, Series
 
 from playbook.chapters.inventory_planning import inventory, stock_kpis
 from playbook.chapters.inventory_planning.ordering import rounded_to_lots
+from playbook.chapters.inventory_planning.supplier_terms import Rates, buying, terms
 from playbook.chapters.inventory_planning.supply import Supply
 from playbook.measures.demand_panel import DemandPanel, unit_margin
 from playbook.methods.demand import DemandLaw
@@ -293,6 +294,56 @@ WRONG_LISTS = {
 }
 
 
+#: price breaks shown, and the share of bound money a year where the shop states none
+MOST_BREAKS, USUAL_SHARE = 10, 0.2
+
+
+@functools.cache
+def offered_breaks(shop: Store) -> DataFrame:
+    """Breaks of a sku's own supplier: sku, year_units, order_now and order_units (units an
+    order), price_now and unit_price, holding_share (what a year of bound money costs). Those
+    whose saving lies nearest to what holding more costs.
+    """
+    if not shop.has("supplier_offers"):
+        raise NotApplicable("training.no_price_breaks")
+    panel, law, held = chapter_tables(shop)
+    as_of, receipts = shop.as_of, shop.get("purchase_orders")
+    share = inventory.order_policy(shop.get("cost_rates"), held).holding_share or USUAL_SHARE
+    bought = buying(panel, law, held, receipts, as_of=as_of)
+    known = {"as_of": as_of, "rates": Rates(share)}
+    found = terms(shop.supplier_offers, bought, held.suppliers, **known)
+    found = found[found.is_today & (found.verdict != "too much") & (found.holding > 0)]
+    found = found.drop_duplicates("sku").merge(bought[["sku", "year_units"]])
+    near = np.log(found.price_saving.clip(lower=0.01) / found.holding).abs()
+    found = found.assign(near=near, holding_share=share).sort_values(["near", "sku"])
+    pays = found.price_saving > found.holding
+    table = pd.concat([found[pays].head(MOST_BREAKS // 2), found[~pays].head(MOST_BREAKS // 2)])
+    if pays.sum() < 2 or (~pays).sum() < 2:
+        raise NotApplicable("training.no_price_breaks")
+    rows = table.sort_values("sku").to_dict("records")
+    return frame_of("training.offered_breaks", rows)
+
+
+def breaks_that_pay(shop: Store) -> set[str]:
+    """The price saved in a year beside what half of the larger order costs to hold."""
+    return _paying(shop, 0.5)
+
+
+def _paying(shop: Store, held: float) -> set[str]:
+    table = offered_breaks(shop)
+    more = table.order_units * table.unit_price - table.order_now * table.price_now
+    saved = table.year_units * (table.price_now - table.unit_price)
+    return set(table.sku[saved > held * table.holding_share * more])
+
+
+def _by_the_order(shop: Store) -> set[str]:
+    """The price saved on one order only."""
+    table = offered_breaks(shop)
+    more = table.order_units * table.unit_price - table.order_now * table.price_now
+    saved = table.order_units * (table.price_now - table.unit_price)
+    return set(table.sku[saved > table.holding_share * more / 2])
+
+
 EXERCISES = bound(
     "inventory_planning",
     {
@@ -340,6 +391,15 @@ EXERCISES = bound(
                 for name, wrong in WRONG_LISTS.items()
             },
             given=order_candidates,
+        ),
+        "07.7": Answers(
+            breaks_that_pay,
+            slips={
+                "any discount": lambda shop: _paying(shop, 0.0),
+                "the whole order": lambda shop: _paying(shop, 1.0),
+                "one order": _by_the_order,
+            },
+            given=offered_breaks,
         ),
     },
 )

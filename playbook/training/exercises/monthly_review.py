@@ -13,6 +13,7 @@ from pandas import DataFrame
 from playbook.chapters.channel_roi.channels import channel_headline
 from playbook.chapters.customer_journey.aftersales import returns
 from playbook.chapters.customer_journey.journey import journey_headline
+from playbook.chapters.monthly_review.appraisal import appraisal
 from playbook.chapters.monthly_review.ranking import WEIGHT, ranked_decisions
 from playbook.chapters.monthly_review.review import drivers, scorecard
 from playbook.chapters.monthly_review.usual import control_limits
@@ -266,6 +267,27 @@ def _ranking(
     return list(worth.sort_values(ascending=False, kind="stable").index)
 
 
+def appraised(shop: Store) -> DataFrame:
+    """Six roles with a figure each, the same for every shop."""
+    return made_up("appraised")
+
+
+def own_doing(shop: Store) -> set[str]:
+    """Roles whose figure left the usual range around what was to be expected."""
+    table = appraised(shop)
+    card = table.rename(columns={"kpi": "metric"}).drop(columns="role")
+    team = table[["role", "kpi"]].assign(weight_share=1.0, raci="A")
+    figures = appraisal(card.assign(name=card.metric, status="complete"), team)
+    return set(figures.role[figures.verdict.isin(["better", "worse"])])
+
+
+def _off(shop: Store, beside: str, *, below: bool = False) -> set[str]:
+    """Roles whose figure lies beside the target or the expectation, or below it."""
+    table = appraised(shop)
+    gap = table.actual - table[beside]
+    return set(table.role[gap < 0 if below else gap != 0])
+
+
 EXERCISES = bound(
     "monthly_review",
     {
@@ -320,6 +342,15 @@ EXERCISES = bound(
                 ),
             },
             given=proposals,
+        ),
+        "11.7": Answers(
+            own_doing,
+            slips={
+                "missed the target": lambda shop: _off(shop, "target", below=True),
+                "beside the target": lambda shop: _off(shop, "target"),
+                "beside the expectation": lambda shop: _off(shop, "expected"),
+            },
+            given=appraised,
         ),
     },
 )

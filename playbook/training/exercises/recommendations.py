@@ -12,7 +12,14 @@ import pandas as pd
 from ibis import _
 from pandas import DataFrame, Series, Timedelta, Timestamp
 
-from playbook.chapters.recommendations.pairs import item_pairs
+from playbook.chapters.recommendations.next_products import (
+    COVER_DAYS,
+    ONCE_DAYS,
+    PACE_DAYS,
+    safe_skus,
+    wait_days,
+)
+from playbook.chapters.recommendations.pairs import item_pairs, replenishment
 from playbook.chapters.recommendations.recommend import leaderboard, unsafe_items
 from playbook.store import Store
 from playbook.tables import frame_of
@@ -183,6 +190,91 @@ def _nearly_out(shop: Store) -> set[str]:
     return set(shelf(shop).sku[shelf(shop).on_hand <= FEW_UNITS])
 
 
+@functools.cache
+def candidates(shop: Store) -> DataFrame:
+    """What might stand in the next message of one customer who consented: the products that
+    customer bought in the last year and the best sellers. sku, bought_days_ago (missing:
+    never bought), wait_days, on_hand, sold_in_14_days, is_unsafe.
+    """
+    if not (shop.has("customers.is_contactable") and shop.has("stock")):
+        raise NotApplicable("training.no_own_list")
+    today = Timestamp(shop.as_of)
+    bought = _bought_by_one(shop)
+    skus = sorted({*bought.index, *_counted(shop).sku.head(len(bought) + 4)})
+    since = (today - Timedelta(days=PACE_DAYS)).date()
+    days = shop.sku_days.filter(_.sku.isin(skus)).group_by("sku")
+    shelf = days.aggregate(
+        on_hand=_.on_hand.argmax(_.day_on, where=_.on_hand.notnull()).cast("float64"),
+        units=_.units.sum(where=_.day_on > since).fill_null(0).cast("float64"),
+    )
+    shelf = shop.con.execute(shelf).set_index("sku").reindex(skus)
+    again = replenishment(shop.sales_lines, as_of=shop.as_of)
+    table = DataFrame(
+        {
+            "sku": skus,
+            "bought_days_ago": (today - bought.reindex(skus)).dt.days.to_numpy(float),
+            "wait_days": wait_days(again, skus).to_numpy(),
+            "on_hand": shelf.on_hand.to_numpy(),
+            "sold_in_14_days": (shelf.units / PACE_DAYS * COVER_DAYS).to_numpy(),
+            "is_unsafe": np.isin(skus, list(_unsafe(shop).sku)),
+        }
+    )
+    return frame_of("training.candidates", table.to_dict("records"))
+
+
+@functools.cache
+def _unsafe(shop: Store) -> DataFrame:
+    return unsafe_items(
+        shop.sku_days,
+        as_of=shop.as_of,
+        refunds=shop.booked_refunds if shop.has("refunds") else None,
+        products=shop.get("products"),
+    )
+
+
+def _bought_by_one(shop: Store) -> Series:
+    """Last day of each sku of the year, of the customer who consented and bought most of
+    them lately.
+    """
+    may = shop.customers.filter(_.is_contactable.fill_null(False))
+    lines = shop.sales_lines.filter(_.is_product & _.sku.notnull())
+    since = (Timestamp(shop.as_of) - pd.DateOffset(years=1)).date()
+    last = lines.filter(_.ordered_on > since).semi_join(may, "customer_id")
+    last = shop.con.execute(last.group_by("customer_id", "sku").aggregate(day=_.ordered_on.max()))
+    last["day"] = pd.to_datetime(last.day)
+    is_young = last.day > Timestamp(shop.as_of) - Timedelta(days=ONCE_DAYS)
+    counts = last[is_young].customer_id.value_counts()
+    if counts.empty:
+        raise NotApplicable("training.no_own_list")
+    one = min(counts.index[counts == counts.max()])
+    return last[last.customer_id == one].set_index("sku").day
+
+
+def _listed(shop: Store, *rules: str) -> set[str]:
+    """The candidates that pass these of the three rules."""
+    table = candidates(shop)
+    is_ripe = table.bought_days_ago.isna() | (table.bought_days_ago >= table.wait_days)
+    lasts = (table.on_hand > 0) & (table.on_hand >= table.sold_in_14_days)
+    passes = {"ripe": is_ripe, "lasts": lasts, "safe": ~table.is_unsafe}
+    return set(table.sku[np.logical_and.reduce([passes[rule] for rule in rules])])
+
+
+def _on_shelf_tonight(shop: Store) -> set[str]:
+    table = candidates(shop)
+    return set(table.sku[table.on_hand > 0])
+
+
+def may_be_listed(shop: Store) -> set[str]:
+    """Safe, in stock while the message is read, and not just bought."""
+    table = candidates(shop)
+    is_just_bought = table.bought_days_ago < table.wait_days
+    safe = safe_skus(shop.sku_days, _unsafe(shop), as_of=shop.as_of)
+    found = set(table.sku[~is_just_bought]) & safe
+    if not 0 < len(found) < len(table):
+        raise NotApplicable("training.no_own_list")
+    return found
+
+
 EXERCISES = bound(
     "recommendations",
     {
@@ -221,6 +313,17 @@ EXERCISES = bound(
                 "nearly out": _nearly_out,
             },
             given=shelf,
+        ),
+        "09.6": Answers(
+            may_be_listed,
+            slips={
+                "just bought": lambda shop: _listed(shop, "lasts", "safe"),
+                "stock of tonight": lambda shop: (
+                    _listed(shop, "ripe", "safe") & _on_shelf_tonight(shop)
+                ),
+                "only the shelf": lambda shop: _listed(shop, "ripe", "lasts"),
+            },
+            given=candidates,
         ),
     },
 )
