@@ -55,6 +55,7 @@ KIND_OF = {
     "price_answers.csv": "table-price-answers",
     "prestashop_orders.csv": "prestashop-orders",
     "search_console.csv": "search-console",
+    "search_console_bulk.csv": "search-console-bulk",
     "shengyicanmou.xlsx": "shengyicanmou",
     "shopify_inventory.csv": "shopify-inventory",
     "shopify_orders.csv": "shopify-orders",

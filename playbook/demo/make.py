@@ -28,6 +28,7 @@ from playbook.demo.members import memberships
 from playbook.demo.orders import buying_tables
 from playbook.demo.presets import COSTS, VERSION, Asked, Preset, plan
 from playbook.demo.records import Record
+from playbook.demo.search_results import first_told, result_truth, search_terms
 from playbook.demo.search_words import ad_terms, word_truth
 from playbook.demo.simulate import Simulator
 from playbook.demo.stated import stated_truth
@@ -75,6 +76,8 @@ def month_tables(
     tables["traffic"] = traffic(chunk, clock)
     for name in ("refunds", "reviews", "tickets", "ad_spend", "ad_terms", "traffic"):
         tables[name] = sort(tables[name], name)
+    if (results := search_terms(chunk, clock)) is not None:
+        tables["search_terms"] = sort(results, "search_terms")
     return tables | (event_tables(sim, chunk, clock) if with_events else {})
 
 
@@ -161,6 +164,8 @@ def write_log(folder: Path, world: World, until: int, names: list[str]) -> None:
         month = (np.datetime64(last, "M") - (n - 1)).astype("datetime64[D]")
         recent = dict.fromkeys(("events", "touchpoints"), max(str(month), first))
         observed_from |= {name: day for name, day in recent.items() if name in names}
+    if "search_terms" in names:
+        observed_from["search_terms"] = str(max(first_told(world), world.day0))
     log = {
         "made_by": MARK,
         "version": VERSION,
@@ -283,6 +288,7 @@ def truth_makers(
         "incidents": lambda: truth.incident_truth(sim),
         "stated": stated_truth,
         "search_words": lambda: word_truth(sim.world, chunks),
+        "search_results": lambda: result_truth(sim.world, chunks),
     }
     goods = functools.cache(lambda: truth.sku_truth(sim, chunks, until))
     for name in truth.GOODS:

@@ -27,7 +27,9 @@ __all__ = [
     "claimed_plot",
     "credit_plot",
     "held_out_plot",
+    "higher_plot",
     "margin_steps_plot",
+    "pages_plot",
     "plan_plot",
     "response_plot",
     "words_plot",
@@ -149,6 +151,25 @@ def words_plot(words: DataFrame, currency: str) -> Axes:
     for bar, verdict in zip(ax.patches, shown.verdict, strict=True):
         bar.set_color(PALETTE["orange" if verdict == "exclude" else "blue"])
     return _titled(ax, "words", currency)
+
+
+def higher_plot(higher: DataFrame, currency: str) -> Axes:
+    """What a place higher would bring, of the words for which it is most."""
+    shown = higher[higher.verdict == "lift"].head(ENDS)
+    ax = bars_with_intervals(shown, "term", "extra_margin", low="low", high="high")
+    return _titled(ax, "higher", currency)
+
+
+def pages_plot(changes: DataFrame) -> Axes:
+    """Pages that lost and won most beside the others; orange: fell."""
+    shown = changes.assign(page=changes.page.str.split("/").str[-1])
+    shown = shown.sort_values("change", ignore_index=True)
+    shown = shown.iloc[[i for i in range(len(shown)) if i < ENDS or i >= len(shown) - ENDS]]
+    ends = {"low": "change_low", "high": "change_high"}
+    ax = bars_with_intervals(shown, "page", "change", **ends)
+    for bar, verdict in zip(ax.patches, shown.verdict, strict=True):
+        bar.set_color(PALETTE["orange" if verdict == "fell" else "blue"])
+    return _titled(ax, "pages")
 
 
 def response_plot(curves: DataFrame, currency: str, basis: str) -> Axes:
