@@ -286,6 +286,11 @@ BY_HAND = {
     },
     "03.4": lambda t: set(t.channel[(t.sales > t.spend) & (t.margin < t.spend)]),
     "03.6": lambda t: set(t.term[t.p_loses >= 0.95]),
+    "03.7": lambda t: set(
+        t.assign(more=t.clicks * (((t.place - 1) / t.place) ** t.power - 1))
+        .sort_values("more")
+        .term.tail(3)
+    ),
     "04.2": month_three,
     "05.2": lambda t: t.revenue_per_customer.sum() / t.margin_per_customer.sum(),
     "05.4": first_month_paid_back,

@@ -12,7 +12,8 @@ from ibis import _
 from pandas import DataFrame
 
 from playbook.chapters.channel_roi.channels import channel_months, channel_pnl
-from playbook.chapters.channel_roi.search_words import SURE, claim_worth, search_words
+from playbook.chapters.channel_roi.search_results import place_power, told_results
+from playbook.chapters.channel_roi.search_words import SURE, claim_worth, has_name, search_words
 from playbook.measures.ad_spend import read_extract
 from playbook.measures.sums import in_months, sums_by, total
 from playbook.store.shop import Store
@@ -249,6 +250,45 @@ def _any_loss(shop: Store) -> set[str]:
     return set(table[table.net < 0].term)
 
 
+@cache
+def words_below(shop: Store) -> DataFrame:
+    """Words that do not stand first, of the newest twelve weeks: term, place, impressions,
+    clicks, and power, that of the place which clicks follow here. Those shown most, clicked
+    most, lowest, and with most to gain.
+    """
+    if not shop.has("search_terms.position"):
+        raise NotApplicable("training.no_search_results")
+    told, brands = told_results(shop.search_terms, as_of=shop.as_of), [shop.name]
+    power, _error = place_power(told, brands=brands)
+    if pd.isna(power):
+        raise NotApplicable("training.no_search_results")
+    rows = told.words[told.words.block < 3].assign(weight=lambda t: t.position * t.impressions)
+    sums = rows.groupby("term", as_index=False)[["impressions", "clicks", "weight"]].sum()
+    table = sums.assign(place=(sums.weight / sums.impressions).round(1), power=round(power, 2))
+    is_other = ~table.term.map(lambda term: has_name(term, brands))
+    table = table[is_other & (table.place >= 2) & (table.clicks > 0)]
+    table = table.assign(more=_clicks_more(table)).sort_values("term")
+    by = [table.nlargest(4, name) for name in ("more", "impressions", "clicks", "place")]
+    table = pd.concat(by).drop_duplicates("term").sort_values("term", ignore_index=True)
+    return table[["term", "place", "impressions", "clicks", "power"]]
+
+
+def _clicks_more(table: DataFrame) -> Any:
+    """Clicks more, one place higher: those there are, times what the place alone does."""
+    return table.clicks * (((table.place - 1) / table.place) ** table.power - 1)
+
+
+def most_to_gain(shop: Store) -> set[str]:
+    """The three words with most clicks more, one place higher."""
+    table = words_below(shop)
+    more = table.clicks * (((table.place - 1) / table.place) ** table.power - 1)
+    return set(table.term[more.nlargest(3).index])
+
+
+def _three_by(shop: Store, column: str) -> set[str]:
+    return set(words_below(shop).nlargest(3, column).term)
+
+
 EXERCISES = bound(
     "channel_roi",
     {
@@ -306,6 +346,14 @@ EXERCISES = bound(
                 "most clicks": lambda shop: set(poor_words(shop).nlargest(3, "spend").term),
             },
             given=poor_words,
+        ),
+        "03.7": Answers(
+            most_to_gain,
+            slips={
+                "shown most": lambda shop: _three_by(shop, "impressions"),
+                "lowest": lambda shop: _three_by(shop, "place"),
+            },
+            given=words_below,
         ),
     },
 )
