@@ -162,6 +162,7 @@ def test_truth_lies_in_files_and_says_what_it_is(shop, tmp_path):
         "suppliers",
         "effects",
         "incidents",
+        "invitations",
         "search_results",
         "search_words",
         "stated",

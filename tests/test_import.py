@@ -54,6 +54,8 @@ KIND_OF = {
     "pinduoduo_orders.csv": "pinduoduo-orders",
     "price_answers.csv": "table-price-answers",
     "prestashop_orders.csv": "prestashop-orders",
+    "saasquatch_referrals.csv": "saasquatch-referrals",
+    "saasquatch_rewards.csv": "saasquatch-rewards",
     "search_console.csv": "search-console",
     "search_console_bulk.csv": "search-console-bulk",
     "shengyicanmou.xlsx": "shengyicanmou",

@@ -23,6 +23,7 @@ from playbook.demo.ads import ad_spend
 from playbook.demo.background import background_tables, control_totals
 from playbook.demo.goods import goods_tables, people_tables, price_table, stock_table
 from playbook.demo.habits import Plan
+from playbook.demo.invitations import invitation_truth, invitations
 from playbook.demo.journey import event_tables, experiments, traffic, traffic_counts
 from playbook.demo.members import memberships
 from playbook.demo.orders import buying_tables
@@ -87,6 +88,7 @@ def closing_tables(sim: Simulator, chunks: list[Record], clock: Clock) -> dict[s
     tables = people_tables(sim, clock) | goods_tables(sim, chunks, clock)
     tables["experiments"] = experiments(sim, orders, chunks, clock)
     tables["memberships"] = memberships(sim, orders, clock)
+    tables["invitations"] = invitations(sim, orders, clock)
     tables = {
         name: rows if name == "promotions" else sort(rows, name)
         for name, rows in tables.items()
@@ -288,6 +290,7 @@ def truth_makers(
         "incidents": lambda: truth.incident_truth(sim),
         "stated": stated_truth,
         "search_words": lambda: word_truth(sim.world, chunks),
+        "invitations": lambda: invitation_truth(sim.world),
         "search_results": lambda: result_truth(sim.world, chunks),
     }
     goods = functools.cache(lambda: truth.sku_truth(sim, chunks, until))

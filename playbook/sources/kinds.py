@@ -26,6 +26,7 @@ MODULES = (
     "ga4",
     "search_and_mail",
     "search_words",
+    "referrals",
     "woocommerce",
     "sheets",
 )

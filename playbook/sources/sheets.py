@@ -38,6 +38,7 @@ OTHERS = (
     "traffic",
     "treatments",
     "events",
+    "invitations",
     "touchpoints",
     "reviews",
     "tickets",

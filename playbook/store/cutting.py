@@ -20,6 +20,8 @@ DEFAULTS = {"location": "main", "scope": "all"}  # what a missing value of these
 FILLED_SCOPE_TABLE = "cost_rates"
 # columns of names that the shop gives, and the name of a total in result tables
 NAMED, TOTAL = ("channel", "device", "category", "topic"), "all"
+#: what of an invitation is known from a later moment on
+FOLLOWS = {"accepted_at": ("customer_id",), "ordered_at": ("order_id", "reward")}
 DATES_MASKED = ("received_on",)
 
 
@@ -108,6 +110,10 @@ def masked(spec: Table, table: ibis.Table, as_of: AsOf) -> ibis.Table:
         has_arrived = table.received_on <= day
         for name in ("n_received", "n_defective"):
             hidden[name] = has_arrived.ifelse(table[name], ibis.null("int64"))
+    if spec.name == "invitations":
+        for moment, told in FOLLOWS.items():
+            is_known = table[moment] < end
+            hidden |= {n: is_known.ifelse(table[n], ibis.null(table[n].type())) for n in told}
     return table.mutate(**hidden) if hidden else table
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "pages_plot",
     "plan_plot",
     "response_plot",
+    "rewards_plot",
     "words_plot",
 ]
 
@@ -170,6 +171,16 @@ def pages_plot(changes: DataFrame) -> Axes:
     for bar, verdict in zip(ax.patches, shown.verdict, strict=True):
         bar.set_color(PALETTE["orange" if verdict == "fell" else "blue"])
     return _titled(ax, "pages")
+
+
+def rewards_plot(levels: DataFrame, currency: str) -> Axes:
+    """What is left of an invited customer's margin after each reward; orange: nothing."""
+    named = [say("channel_roi.reward_level", reward=reward) for reward in levels.reward]
+    shown = levels.assign(level=named)
+    ax = bars_with_intervals(shown, "level", "net", low="low", high="high")
+    for bar, verdict in zip(ax.patches, shown.verdict, strict=True):
+        bar.set_color(PALETTE["orange" if verdict == "costs too much" else "blue"])
+    return _titled(ax, "rewards", currency)
 
 
 def response_plot(curves: DataFrame, currency: str, basis: str) -> Axes:
