@@ -17,7 +17,7 @@ import datetime as dt
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import _
+from ibis import Value, _
 from numpy import ndarray
 from pandas import DataFrame
 
@@ -60,13 +60,16 @@ DUE_DAYS, REVISIT_DAYS = 14, 98
 @returns("channel_roi.invitation_months")
 def invitation_months(invitations: Table, sales_orders: Table, *, as_of: dt.date) -> DataFrame:
     """Invitations by the month they were sent, the last two years. Intervals are Wilson's of
-    90 %. A month whose invitations have not all had their time is partial.
+    90 %. A month whose invitations have not all had their time is partial. The share is missing
+    where a source tells none but those that were taken up.
     """
-    rows = _with_firsts(invitations, sales_orders).mutate(
-        month=_.invited_at.strftime("%Y-%m"),
-        is_answered=_.accepted_at.notnull()
-        & (_.accepted_at < _.invited_at + ibis.interval(days=ANSWER_DAYS)),
-        is_known=_.ordered_at.notnull() & _.first_on.notnull() & ~_.is_new,
+    rows = expression(invitations).left_join(_firsts(sales_orders), "customer_id")
+    answer = rows.accepted_at < rows.invited_at + ibis.interval(days=ANSWER_DAYS)
+    is_new = _came_after(rows.invited_at.cast("date"), rows.first_on)
+    rows = rows.mutate(
+        month=rows.invited_at.strftime("%Y-%m"),
+        is_answered=answer.fill_null(False),
+        is_known=rows.ordered_at.notnull() & rows.first_on.notnull() & ~is_new,
     )
     table = (
         rows.group_by("month")
@@ -77,19 +80,21 @@ def invitation_months(invitations: Table, sales_orders: Table, *, as_of: dt.date
             first_orders=(_.ordered_at.notnull() & ~_.is_known).sum(),
             known_before=_.is_known.sum(),
             rewards=_.reward.cast("float64").sum(),
+            waited=(_.accepted_at.isnull() | (_.accepted_at > _.invited_at)).sum(),
         )
         .order_by("month")
         .to_pandas()
         .tail(MONTHS)
         .reset_index(drop=True)
     )
-    low, high = wilson(table.answered, table.invitations, 0.9)
+    asked = table.invitations if table.waited.sum() else table.invitations * np.nan
+    low, high = wilson(table.answered, asked, 0.9)
     ends = pd.PeriodIndex(table.month, freq="M").end_time.normalize()
     is_over = ends + pd.Timedelta(days=ANSWER_DAYS) <= pd.Timestamp(as_of)
     return frame_of(
         "channel_roi.invitation_months",
         table.assign(
-            answered_share=table.answered / table.invitations,
+            answered_share=table.answered / asked,
             low=low,
             high=high,
             status=np.where(is_over, "complete", "partial"),
@@ -117,11 +122,12 @@ def invited_customers(
         _.first_on <= ibis.literal(last),
         _.first_on > ibis.literal(last - dt.timedelta(days=DAYS_READ)),
     )
-    asked = _with_firsts(invitations, sales_orders).filter(_.is_new)
-    asked = asked.group_by("customer_id").aggregate(reward=_.reward.cast("float64").max())
-    if reward:
-        asked = asked.mutate(reward=_.reward.fill_null(float(reward)))
-    asked = asked.mutate(is_invited=ibis.literal(True), reward=_.reward.round(0).cast("float64"))
+    came = expression(invitations).filter(_.customer_id.notnull() & _.ordered_at.notnull())
+    money = _.reward.cast("float64").max()
+    asked = came.group_by("customer_id").aggregate(
+        invited_on=_.invited_at.min().cast("date"),
+        reward=(money.fill_null(float(reward)) if reward else money).round(0).cast("float64"),
+    )
     days_of = expression(customer_days).inner_join(firsts, "customer_id")
     age = days_of.day_on.cast("date").delta(days_of.first_on, unit="day")
     left = (
@@ -130,13 +136,13 @@ def invited_customers(
         .aggregate(margin=_.margin.cast("float64").sum(), unknown=_.margin.isnull().sum())
         .filter(_.unknown == 0)
     )
+    both = left.left_join(asked, "customer_id")
+    is_invited = _came_after(both.invited_on, both.first_on)
     cells = (
-        left.left_join(asked, "customer_id")
-        .group_by(
-            month=_.first_on.strftime("%Y-%m"),
-            is_invited=_.is_invited.fill_null(False),
-            reward=_.reward,
+        both.mutate(
+            is_invited=is_invited, reward=is_invited.ifelse(both.reward, ibis.null("float64"))
         )
+        .group_by(month=_.first_on.strftime("%Y-%m"), is_invited=_.is_invited, reward=_.reward)
         .aggregate(n=_.count(), total=_.margin.sum(), squares=(_.margin * _.margin).sum())
         .to_pandas()
     )
@@ -152,7 +158,7 @@ def invited_quality(cells: DataFrame) -> DataFrame:
     """
     sums = cells.groupby(["month", "is_invited"])[["n", "total", "squares"]].sum().unstack()
     sums = sums.dropna()
-    if sums.empty:
+    if sums.empty or cells.is_invited.nunique() < 2:
         return empty("channel_roi.invited_quality")
     weight = sums.n[True] / sums.n[True].sum()
     spread, rows = _spreads(sums), {}
@@ -288,16 +294,11 @@ def _firsts(sales_orders: Table) -> ibis.Table:
     return orders.group_by("customer_id").aggregate(first_on=_.ordered_on.cast("date").min())
 
 
-def _with_firsts(invitations: Table, sales_orders: Table) -> ibis.Table:
-    """Invitations with the first order of who came of each (`first_on`, missing where it is
-    not known), and whether the invitation came before it (`is_new`; a day's leeway, for one
-    is told in the shop's days and the other in UTC).
+def _came_after(invited_on: Value, first_on: Value) -> Value:
+    """Was the invitation there before the first order? A day's leeway, for one is told in UTC and
+    the other in the shop's days.
     """
-    rows = expression(invitations).left_join(_firsts(sales_orders), "customer_id")
-    rows = rows.select(*expression(invitations).columns, "first_on")
-    begun = rows.invited_at.cast("date") - ibis.interval(days=1)
-    is_new = rows.ordered_at.notnull() & rows.first_on.notnull() & (rows.first_on >= begun)
-    return rows.mutate(is_new=is_new.fill_null(False))
+    return (first_on >= invited_on - ibis.interval(days=1)).fill_null(False)
 
 
 def _given(invitations: Table, as_of: dt.date, reward: float) -> DataFrame:

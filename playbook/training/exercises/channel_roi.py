@@ -12,6 +12,7 @@ from ibis import _
 from pandas import DataFrame
 
 from playbook.chapters.channel_roi.channels import channel_months, channel_pnl
+from playbook.chapters.channel_roi.referral import invited_customers
 from playbook.chapters.channel_roi.search_results import place_power, told_results
 from playbook.chapters.channel_roi.search_words import SURE, claim_worth, has_name, search_words
 from playbook.measures.ad_spend import read_extract
@@ -289,6 +290,52 @@ def _three_by(shop: Store, column: str) -> set[str]:
     return set(words_below(shop).nlargest(3, column).term)
 
 
+@cache
+def invited_by_month(shop: Store) -> DataFrame:
+    """New customers by month of their first order, invited and others: month, invited, others
+    (numbers), invited_margin, others_margin (per customer, of the first ninety days).
+    """
+    if not shop.has("invitations") or shop.margin_basis == "revenue":
+        raise NotApplicable("training.no_invited")
+    tables = shop.invitations, shop.sales_orders, shop.customer_days
+    cells = invited_customers(*tables, as_of=shop.as_of, days=90)
+    sums = cells.groupby(["month", "is_invited"])[["n", "total"]].sum().unstack()
+    sums = sums.dropna()
+    if sums.empty or cells.is_invited.nunique() < 2:
+        raise NotApplicable("training.no_invited")
+    table = DataFrame({"month": sums.index})
+    for name, is_invited in (("invited", True), ("others", False)):
+        n, total = (sums[part][is_invited].to_numpy() for part in ("n", "total"))
+        table[name] = n.astype(int)
+        table[f"{name}_margin"] = (total / n).round(2)
+    return table
+
+
+def left_beyond_others(shop: Store) -> float:
+    """What an invited customer leaves beyond others of the same months, each month weighed by
+    how many were invited.
+    """
+    table = invited_by_month(shop)
+    beyond = table.invited_margin - table.others_margin
+    return (table.invited * beyond).sum() / table.invited.sum()
+
+
+def _beyond_by(shop: Store, weight: str) -> float:
+    """The same with months weighed by another column; empty: all alike."""
+    table = invited_by_month(shop)
+    by = table[weight] if weight else 1.0 + 0 * table.invited
+    return (by * (table.invited_margin - table.others_margin)).sum() / by.sum()
+
+
+def _all_months_together(shop: Store) -> float:
+    table = invited_by_month(shop)
+    means = [
+        (table[name] * table[f"{name}_margin"]).sum() / table[name].sum()
+        for name in ("invited", "others")
+    ]
+    return means[0] - means[1]
+
+
 EXERCISES = bound(
     "channel_roi",
     {
@@ -354,6 +401,15 @@ EXERCISES = bound(
                 "lowest": lambda shop: _three_by(shop, "place"),
             },
             given=words_below,
+        ),
+        "03.8": Answers(
+            left_beyond_others,
+            slips={
+                "all together": _all_months_together,
+                "months alike": lambda shop: _beyond_by(shop, ""),
+                "by the others": lambda shop: _beyond_by(shop, "others"),
+            },
+            given=invited_by_month,
         ),
     },
 )
