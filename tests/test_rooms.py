@@ -20,7 +20,8 @@ IGNORED = {
 TOKENS_A_LINE, LINE_LENGTH, FUNCTION_LINES, PARAMETERS = 9.6, 90, 60, 8
 # 205,000 and 310,000 tokens were asked for before detectors, outlook and platforms came and were
 # not reached; what is held is where the package stands (see DESIGN.md, Size)
-CORE_TOKENS, ALL_TOKENS = 345_000, 508_000
+# search results and referral of chapter 03 took 8,000 of the core, and as much again in import, demo and exercises
+CORE_TOKENS, ALL_TOKENS = 354_000, 521_000
 OUTSIDE_THE_CORE = ("demo", "sources", "training")
 
 

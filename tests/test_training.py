@@ -291,9 +291,7 @@ BY_HAND = {
         .sort_values("more")
         .term.tail(3)
     ),
-    "03.8": lambda t: (
-        np.average(t.invited_margin - t.others_margin, weights=t.invited)
-    ),
+    "03.8": lambda t: np.average(t.invited_margin - t.others_margin, weights=t.invited),
     "04.2": month_three,
     "05.2": lambda t: t.revenue_per_customer.sum() / t.margin_per_customer.sum(),
     "05.4": first_month_paid_back,

@@ -19,7 +19,18 @@ from numpy import ndarray
 __all__ = ["Changes", "changes_apart"]
 
 #: spreads of a change: from none to a factor of five
-SPREADS = np.array([0.01, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 1.6])
+SPREADS = np.array(
+    [
+        0.01,
+        0.03,
+        0.06,
+        0.12,
+        0.25,
+        0.5,
+        1.0,
+        1.6,
+    ]
+)
 #: what each spread weighs before anything is seen, in units
 BEFORE = 0.5
 #: error of a median over that of a mean
@@ -58,7 +69,18 @@ class Changes:
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             is_low = self.below(middle) < chance
-            low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
+            low, high = (
+                np.where(
+                    is_low,
+                    middle,
+                    low,
+                ),
+                np.where(
+                    is_low,
+                    high,
+                    middle,
+                ),
+            )
         return (low + high) / 2
 
 

@@ -41,7 +41,13 @@ def power_within(
         known = (counted * (np.bincount(unit, share * log**2) - middle**2)).sum()
         if not known > 0:
             return np.nan, np.nan, int(moved.sum())
-        step = float(np.clip(score.sum() / known, -1.0, 1.0))
+        step = float(
+            np.clip(
+                score.sum() / known,
+                -1.0,
+                1.0,
+            )
+        )
         power += step
         if abs(step) < 1e-10:
             break

@@ -88,7 +88,11 @@ def invitation_months(invitations: Table, sales_orders: Table, *, as_of: dt.date
         .reset_index(drop=True)
     )
     asked = table.invitations if table.waited.sum() else table.invitations * np.nan
-    low, high = wilson(table.answered, asked, 0.9)
+    low, high = wilson(
+        table.answered,
+        asked,
+        0.9,
+    )
     ends = pd.PeriodIndex(table.month, freq="M").end_time.normalize()
     is_over = ends + pd.Timedelta(days=ANSWER_DAYS) <= pd.Timestamp(as_of)
     return frame_of(
@@ -97,7 +101,11 @@ def invitation_months(invitations: Table, sales_orders: Table, *, as_of: dt.date
             answered_share=table.answered / asked,
             low=low,
             high=high,
-            status=np.where(is_over, "complete", "partial"),
+            status=np.where(
+                is_over,
+                "complete",
+                "partial",
+            ),
         ),
     )
 
@@ -171,7 +179,14 @@ def invited_quality(cells: DataFrame) -> DataFrame:
     return frame_of(
         "channel_roi.invited_quality",
         [
-            (name, len(sums), n, mean, mean - Z90 * np.sqrt(v), mean + Z90 * np.sqrt(v))
+            (
+                name,
+                len(sums),
+                n,
+                mean,
+                mean - Z90 * np.sqrt(v),
+                mean + Z90 * np.sqrt(v),
+            )
             for name, (n, mean, v) in rows.items()
         ],
     )
@@ -194,7 +209,11 @@ def reward_levels(
     mine = cells[cells.is_invited & cells.reward.notna()]
     if mine.empty:
         return empty("channel_roi.reward_levels")
-    given = _given(invitations, as_of, reward)
+    given = _given(
+        invitations,
+        as_of,
+        reward,
+    )
     sums = mine.groupby("reward")[["n", "total", "squares"]].sum()
     mean, error = _pooled_levels(sums)
     mean, error = mean * (1 - anyway), error * (1 - anyway)
@@ -216,7 +235,11 @@ def reward_levels(
         }
     )
     sure = [table.p_loses >= SURE, table.p_loses <= 1 - SURE]
-    table["verdict"] = np.select(sure, ["costs too much", "pays"], "not known")
+    table["verdict"] = np.select(
+        sure,
+        ["costs too much", "pays"],
+        "not known",
+    )
     most = table.n_customers.rank(ascending=False, method="first") <= MOST_LEVELS
     table = table[most | table.is_today].sort_values(["net", "reward"], ignore_index=True)
     return frame_of("channel_roi.reward_levels", table)
@@ -239,7 +262,11 @@ def reward_decisions(
     if today.empty:
         return decision_rows([])
     row = today.iloc[0]
-    given = _given(invitations, as_of, reward)
+    given = _given(
+        invitations,
+        as_of,
+        reward,
+    )
     recent = given[(given.reward == row.reward) & (given.age < RECENT_DAYS)]
     a_month = float(recent.n.sum()) * DAYS_A_MONTH / RECENT_DAYS
     kind = "hold"
@@ -254,8 +281,16 @@ def reward_decisions(
         [
             propose(
                 f"channel_roi.reward_{kind}",
-                say("channel_roi.reward_today", reward=row.reward, currency=currency),
-                size=_asked(kind, row.margin, row.reward),
+                say(
+                    "channel_roi.reward_today",
+                    reward=row.reward,
+                    currency=currency,
+                ),
+                size=_asked(
+                    kind,
+                    row.margin,
+                    row.reward,
+                ),
                 evidence_value=row.margin / row.reward if row.reward else np.nan,
                 threshold={"lower": 1.0, "raise": RAISE_FROM}.get(kind, 1.0),
                 confidence="high" if row.n_customers >= 10 * LIKE_CUSTOMERS else "medium",
@@ -275,7 +310,14 @@ def cap_said(quality: DataFrame, *, days: int, anyway: float, currency: str) -> 
         return say("channel_roi.no_reward_cap", days=days)
     row = quality.set_index("group").loc["invited"]
     cap, low, high = (max(row[n], 0.0) * (1 - anyway) for n in ("margin", "low", "high"))
-    return say("channel_roi.reward_cap", days=days, cap=cap, low=low, high=high, currency=currency)
+    return say(
+        "channel_roi.reward_cap",
+        days=days,
+        cap=cap,
+        low=low,
+        high=high,
+        currency=currency,
+    )
 
 
 def _asked(kind: str, margin: float, reward: float) -> float:
@@ -348,4 +390,10 @@ def _below_nought(mean: ndarray, error: ndarray) -> ndarray:
     from scipy.special import ndtr
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        return ndtr(np.where(error > 0, -mean / error, np.sign(-mean) * np.inf))
+        return ndtr(
+            np.where(
+                error > 0,
+                -mean / error,
+                np.sign(-mean) * np.inf,
+            )
+        )

@@ -53,7 +53,14 @@ ORGANIC = "organic"
 #: what stands for all words, or all pages, in a row of the console
 ALL = "all"
 #: places held together, by their upper ends
-BANDS = (1.5, 2.5, 3.5, 5.5, 10.5, 20.5)
+BANDS = (
+    1.5,
+    2.5,
+    3.5,
+    5.5,
+    10.5,
+    20.5,
+)
 #: clicks and units below which the power of the place is not learned
 LEAST_CLICKS, LEAST_UNITS = 300, 10
 #: rows are summed by four weeks back from the newest day told: those that learn what a place
@@ -105,7 +112,14 @@ def visit_worth(months: DataFrame, traffic: Table, *, channel: str | None) -> Da
         return empty("channel_roi.visit_worth")
     error = float(np.sqrt(window.margin_variance.sum())) / margin
     span = window.month.min(), window.month.max()
-    row = (channel, *span, int(sessions), margin, margin / sessions, error)
+    row = (
+        channel,
+        *span,
+        int(sessions),
+        margin,
+        margin / sessions,
+        error,
+    )
     return frame_of("channel_roi.visit_worth", [row])
 
 
@@ -129,15 +143,33 @@ def told_results(search_terms: Table, *, as_of: dt.date) -> Told:
     rows = expression(search_terms).filter(_.n_days.notnull() & (_.until_on <= as_of))
     rows = rows.mutate(is_page=(_.term == ALL) & (_.page != ALL))
     rows = rows.filter((_.term != ALL) | _.is_page)
-    periods = rows.select("is_page", "until_on", "n_days").distinct().to_pandas()
+    periods = (
+        rows.select(
+            "is_page",
+            "until_on",
+            "n_days",
+        )
+        .distinct()
+        .to_pandas()
+    )
     kept = [apart(part) for _is, part in periods.groupby("is_page")]
     kept = pd.concat(kept or [periods]).assign(until_on=lambda t: pd.to_datetime(t.until_on))
     last = kept.until_on.max()
     kept = kept.assign(block=(last - kept.until_on).dt.days // BLOCK_DAYS)
     kept = kept[kept.block <= YEAR]
     is_page = kept.is_page.astype(bool)
-    words = _summed(rows.filter(~_.is_page), kept[~is_page], last, ["term", "page"])
-    pages = _summed(rows.filter(_.is_page), kept[is_page], last, ["page"])
+    words = _summed(
+        rows.filter(~_.is_page),
+        kept[~is_page],
+        last,
+        ["term", "page"],
+    )
+    pages = _summed(
+        rows.filter(_.is_page),
+        kept[is_page],
+        last,
+        ["page"],
+    )
     if pages.empty:
         pages = words[words.page != ALL].assign(weight=words.position * words.impressions)
         sums = pages.groupby(["page", "block", "days"], as_index=False)
@@ -148,14 +180,25 @@ def told_results(search_terms: Table, *, as_of: dt.date) -> Told:
 
 def _summed(rows: ibis.Table, periods: DataFrame, last: pd.Timestamp, by: list[str]) -> DataFrame:
     """Sums of one kind of rows by block, of those shown in a known place."""
-    names = [*by, "block", "impressions", "clicks", "position", "days"]
+    names = [
+        *by,
+        "block",
+        "impressions",
+        "clicks",
+        "position",
+        "days",
+    ]
     if periods.empty:
         return DataFrame(columns=names)
     in_period = [
         (rows.n_days == int(n)) & rows.until_on.isin(sorted(part.until_on.dt.date))
         for n, part in periods.groupby("n_days")
     ]
-    rows = rows.filter(ibis.or_(*in_period), rows.impressions > 0, rows.position >= 1)
+    rows = rows.filter(
+        ibis.or_(*in_period),
+        rows.impressions > 0,
+        rows.position >= 1,
+    )
     age = ibis.literal(last.date()).delta(rows.until_on.cast("date"), unit="day")
     block, days = (age / BLOCK_DAYS).floor(), periods.groupby("block").n_days.sum()
     sums = rows.group_by(*by, block=block.cast("int64")).aggregate(
@@ -182,7 +225,11 @@ def place_power(told: Told, *, brands: list[str]) -> tuple[float, float]:
         return np.nan, np.nan
     unit = rows.groupby(["term", "page"]).ngroup().to_numpy()
     counts = rows.clicks.to_numpy(float), rows.impressions.to_numpy(float)
-    power, error, n_units = power_within(*counts, rows.position.to_numpy(float), unit)
+    power, error, n_units = power_within(
+        *counts,
+        rows.position.to_numpy(float),
+        unit,
+    )
     is_known = n_units >= LEAST_UNITS and power + Z90 * error < 0
     return (power, error) if is_known else (np.nan, np.nan)
 
@@ -192,7 +239,12 @@ def power_said(power: tuple[float, float]) -> str:
     if np.isnan(power[0]):
         return say("channel_roi.no_place_power")
     half = Z90 * power[1]
-    return say("channel_roi.place_power", power=power[0], low=power[0] - half, high=power[0] + half)
+    return say(
+        "channel_roi.place_power",
+        power=power[0],
+        low=power[0] - half,
+        high=power[0] + half,
+    )
 
 
 @returns("channel_roi.places")
@@ -209,7 +261,11 @@ def places(told: Told, power: tuple[float, float], *, brands: list[str]) -> Data
     mean = (sums.weight / sums.impressions).to_numpy()
     usual = rows.impressions * rows.position ** power[0]
     alone = rows.clicks.sum() / usual.sum() * mean ** power[0]
-    low, high = wilson(sums.clicks.to_numpy(), sums.impressions.to_numpy(), 0.9)
+    low, high = wilson(
+        sums.clicks.to_numpy(),
+        sums.impressions.to_numpy(),
+        0.9,
+    )
     return frame_of(
         "channel_roi.places",
         list(
@@ -240,16 +296,42 @@ def places_higher(
     if rows.empty or worth.empty or np.isnan(power[0]):
         return empty("channel_roi.places_higher")
     visit = worth.iloc[0]
-    parts = ["impressions", "clicks", "weight", "tries", "tries_slope", "more", "more_slope"]
+    parts = [
+        "impressions",
+        "clicks",
+        "weight",
+        "tries",
+        "tries_slope",
+        "more",
+        "more_slope",
+    ]
     sums = _one_higher(rows, power[0]).groupby(["term", "page"], as_index=False)[parts].sum()
     table = sums.assign(place=sums.weight / sums.impressions, is_brand=_are_brand(sums, brands))
-    parts = [_gained(part, power, visit) for _is, part in table.groupby("is_brand")]
+    parts = [
+        _gained(
+            part,
+            power,
+            visit,
+        )
+        for _is, part in table.groupby("is_brand")
+    ]
     table = pd.concat(parts, ignore_index=True)
     a_month = DAYS_A_MONTH / _days(rows)
-    names = ["impressions", "clicks", "extra_clicks", "extra_margin", "low", "high"]
+    names = [
+        "impressions",
+        "clicks",
+        "extra_clicks",
+        "extra_margin",
+        "low",
+        "high",
+    ]
     table[names] = table[names] * a_month
     order = ["extra_margin", "term", "page"]
-    table = table.sort_values(order, ascending=[False, True, True], ignore_index=True)
+    table = table.sort_values(
+        order,
+        ascending=[False, True, True],
+        ignore_index=True,
+    )
     return table.head(MOST_ROWS)[schema("channel_roi.places_higher").names]
 
 
@@ -268,7 +350,11 @@ def page_changes(told: Told, worth: DataFrame | None) -> DataFrame:
         return empty("channel_roi.page_changes")
     found = changes_apart(both.clicks_before.to_numpy(), both.clicks.to_numpy())
     limit = max(-np.log1p(-FELL_BY), UNUSUAL * _usual_move(pages, found))
-    year, common_year = _since_year(pages, both, limit)
+    year, common_year = _since_year(
+        pages,
+        both,
+        limit,
+    )
     a_month, length = DAYS_A_MONTH / both.days, both.days / both.days_before
     expected = both.clicks_before * np.exp(found.common) * a_month
     low, high = found.quantile(0.05), found.quantile(0.95)
@@ -293,7 +379,11 @@ def page_changes(told: Told, worth: DataFrame | None) -> DataFrame:
     table = table.join(_money_lost(table, worth))
     has_fallen = (table.p_fell >= SURE) & ~(table.p_fell_year < SURE)
     has_risen = 1 - found.below(limit) >= SURE
-    table["verdict"] = np.select([has_fallen, has_risen], ["fell", "rose"], "as usual")
+    table["verdict"] = np.select(
+        [has_fallen, has_risen],
+        ["fell", "rose"],
+        "as usual",
+    )
     table = table.assign(first=~has_fallen, by=table.expected * table.change)
     table = table.sort_values(["first", "by", "page"], ignore_index=True)
     return table.head(MOST_ROWS)[schema("channel_roi.page_changes").names]
@@ -319,7 +409,11 @@ def result_decisions(
         rows.append(
             propose(
                 "channel_roi.pages_mend",
-                say("channel_roi.pages_mend", page=fell.page.iloc[0], n=len(fell)),
+                say(
+                    "channel_roi.pages_mend",
+                    page=fell.page.iloc[0],
+                    n=len(fell),
+                ),
                 size=float(fell.expected.sum() - fell.clicks.sum()),
                 effect=(sums.margin_lost, sums.low, sums.high),
                 evidence_value=float(fell.clicks.sum() / fell.expected.sum()),
@@ -335,7 +429,11 @@ def result_decisions(
         rows.append(
             propose(
                 "channel_roi.results_lift",
-                say("channel_roi.results_lift", term=lift.term.iloc[0], n=len(lift)),
+                say(
+                    "channel_roi.results_lift",
+                    term=lift.term.iloc[0],
+                    n=len(lift),
+                ),
                 size=float(lift.extra_margin.sum()),
                 evidence_value=float(lift.extra_margin.sum()),
                 threshold=0.0,
@@ -376,17 +474,32 @@ def _gained(words: DataFrame, power: tuple[float, float], visit: Series) -> Data
     with np.errstate(divide="ignore", invalid="ignore"):
         curve = words.more_slope / words.more - words.tries_slope / words.tries
         down, up = np.log(mean / low), np.log(np.maximum(high / mean, 1.0))
-    curve, down, up = (np.where((more > 0) & (mean > 0), part, 0.0) for part in (curve, down, up))
+    curve, down, up = (
+        np.where(
+            (more > 0) & (mean > 0),
+            part,
+            0.0,
+        )
+        for part in (curve, down, up)
+    )
     error = Z90 * np.hypot(curve * power[1], visit.worth_error)
     is_brand = words.is_brand.to_numpy()
-    extra = np.where(is_brand, 0.0, mean * more)
+    extra = np.where(
+        is_brand,
+        0.0,
+        mean * more,
+    )
     return words.assign(
         click_share=mean * words.tries / words.impressions,
         extra_clicks=extra,
         extra_margin=extra * visit.worth,
         low=extra * visit.worth * np.exp(-np.hypot(down, error)),
         high=extra * visit.worth * np.exp(np.hypot(up, error)),
-        verdict=np.select([is_brand, words.place < BANDS[0]], ["brand", "first"], "lift"),
+        verdict=np.select(
+            [is_brand, words.place < BANDS[0]],
+            ["brand", "first"],
+            "lift",
+        ),
     )
 
 
@@ -411,7 +524,11 @@ def _usual_move(pages: DataFrame, found: Changes) -> float:
     """How far pages of this site move beside each other within such weeks, as a standard
     deviation of logarithms: robust, over the newest weeks and six windows before them.
     """
-    clicks = pages.pivot(index="page", columns="block", values="clicks").fillna(0.0)
+    clicks = pages.pivot(
+        index="page",
+        columns="block",
+        values="clicks",
+    ).fillna(0.0)
     moves = [found.mean]
     for back in range(1, N_EARLIER + 1):
         before = [b for b in range(back + 1, back + 1 + BEFORE) if b in clicks]
@@ -427,7 +544,11 @@ def _since_year(pages: DataFrame, both: DataFrame, limit: float) -> tuple[np.nda
     not shown then, and what the others did.
     """
     own = np.full(len(both), np.nan)
-    year = _window(pages, YEAR, 1)
+    year = _window(
+        pages,
+        YEAR,
+        1,
+    )
     if year.empty:
         return own, np.nan
     then = year.clicks.reindex(both.page).to_numpy(float)
@@ -452,10 +573,25 @@ def _beside(pages: DataFrame, block: int = 0) -> DataFrame:
     """Sums by page over four weeks beside those before; a page that is shown no more has no
     clicks, one that was not clicked before is left out.
     """
-    now, before = _window(pages, block, 1), _window(pages, block + 1, BEFORE)
+    now, before = (
+        _window(
+            pages,
+            block,
+            1,
+        ),
+        _window(
+            pages,
+            block + 1,
+            BEFORE,
+        ),
+    )
     if now.empty or before.empty:
         return DataFrame()
-    both = now.join(before, how="outer", suffixes=("", "_before")).fillna({"clicks": 0.0})
+    both = now.join(
+        before,
+        how="outer",
+        suffixes=("", "_before"),
+    ).fillna({"clicks": 0.0})
     both[["days", "days_before"]] = now.days.iloc[0], before.days.iloc[0]
     return both[both.clicks_before > 0].reset_index()
 
