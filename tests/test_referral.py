@@ -345,3 +345,15 @@ def test_the_rewards_of_an_app_fill_the_invitations_it_tells(tmp_path):
         "inviter_id IS NOT NULL AND customer_id <> inviter_id FROM '@invitations.parquet' ORDER BY 1"
     )
     assert rows(tmp_path / "s", query) == [("r-1", 15.0, 2, True), ("r-2", None, None, True)]
+
+
+def test_who_invited_and_who_came_are_hashed_alike_in_a_table_of_the_contract(tmp_path):
+    text = "invitation_id,invited_at,inviter_id,customer_id\n"
+    text += "i-1,2026-09-01 10:00:00,bob@example.com,ann@example.com\n"
+    text += "i-2,2026-09-02 10:00:00,ann@example.com,cat@example.com\n"
+    (tmp_path / "invitations.csv").write_text(text)
+    load(tmp_path / "invitations.csv", into=tmp_path / "s")
+    query = "SELECT inviter_id, customer_id FROM '@invitations.parquet' ORDER BY invitation_id"
+    first, second = rows(tmp_path / "s", query)
+    assert first[1] == second[0] and len(first[0]) == 32
+    assert "@" not in "".join([*first, *second])
