@@ -163,6 +163,7 @@ def test_truth_lies_in_files_and_says_what_it_is(shop, tmp_path):
         "effects",
         "incidents",
         "invitations",
+        "partners",
         "search_results",
         "search_words",
         "stated",

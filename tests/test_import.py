@@ -23,6 +23,7 @@ from playbook.sources.secret import fingerprint, person_key
 SALT = b"a salt for tests only"
 SAMPLES = Path(__file__).resolve().parent.parent / "data" / "samples"
 KIND_OF = {
+    "affiliatewp_referrals.csv": "affiliatewp-referrals",
     "amazon_ads.csv": "amazon-ads",
     "amazon_inventory.txt": "amazon-inventory",
     "amazon_orders.txt": "amazon-orders",

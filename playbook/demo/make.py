@@ -27,6 +27,7 @@ from playbook.demo.invitations import invitation_truth, invitations
 from playbook.demo.journey import event_tables, experiments, traffic, traffic_counts
 from playbook.demo.members import memberships
 from playbook.demo.orders import buying_tables
+from playbook.demo.partners import partner_orders, partner_truth
 from playbook.demo.presets import COSTS, VERSION, Asked, Preset, plan
 from playbook.demo.records import Record
 from playbook.demo.search_results import first_told, result_truth, search_terms
@@ -89,6 +90,7 @@ def closing_tables(sim: Simulator, chunks: list[Record], clock: Clock) -> dict[s
     tables["experiments"] = experiments(sim, orders, chunks, clock)
     tables["memberships"] = memberships(sim, orders, clock)
     tables["invitations"] = invitations(sim, orders, clock)
+    tables["partner_orders"] = partner_orders(sim, orders, clock)
     tables = {
         name: rows if name == "promotions" else sort(rows, name)
         for name, rows in tables.items()
@@ -291,6 +293,7 @@ def truth_makers(
         "stated": stated_truth,
         "search_words": lambda: word_truth(sim.world, chunks),
         "invitations": lambda: invitation_truth(sim.world),
+        "partners": lambda: partner_truth(sim.world.seed),
         "search_results": lambda: result_truth(sim.world, chunks),
     }
     goods = functools.cache(lambda: truth.sku_truth(sim, chunks, until))

@@ -27,6 +27,7 @@ MODULES = (
     "search_and_mail",
     "search_words",
     "referrals",
+    "partner_exports",
     "woocommerce",
     "sheets",
 )

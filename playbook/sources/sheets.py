@@ -39,6 +39,7 @@ OTHERS = (
     "treatments",
     "events",
     "invitations",
+    "partner_orders",
     "touchpoints",
     "reviews",
     "tickets",

@@ -30,6 +30,7 @@ __all__ = [
     "higher_plot",
     "margin_steps_plot",
     "pages_plot",
+    "partners_plot",
     "plan_plot",
     "response_plot",
     "rewards_plot",
@@ -171,6 +172,17 @@ def pages_plot(changes: DataFrame) -> Axes:
     for bar, verdict in zip(ax.patches, shown.verdict, strict=True):
         bar.set_color(PALETTE["orange" if verdict == "fell" else "blue"])
     return _titled(ax, "pages")
+
+
+def partners_plot(accounts: DataFrame, currency: str) -> Axes:
+    """What partners leave, those that lose and earn most; orange: cost too much."""
+    shown = accounts.iloc[
+        [i for i in range(len(accounts)) if i < ENDS or i >= len(accounts) - ENDS]
+    ]
+    ax = bars_with_intervals(shown, "partner", "net", low="low", high="high")
+    for bar, verdict in zip(ax.patches, shown.verdict, strict=True):
+        bar.set_color(PALETTE["orange" if verdict == "costs too much" else "blue"])
+    return _titled(ax, "partners", currency)
 
 
 def rewards_plot(levels: DataFrame, currency: str) -> Axes:
