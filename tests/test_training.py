@@ -292,6 +292,7 @@ BY_HAND = {
         .term.tail(3)
     ),
     "03.8": lambda t: np.average(t.invited_margin - t.others_margin, weights=t.invited),
+    "03.9": lambda t: t.margin[t.is_new & ~t.is_paid].sum() - t.commission.sum(),
     "04.2": month_three,
     "05.2": lambda t: t.revenue_per_customer.sum() / t.margin_per_customer.sum(),
     "05.4": first_month_paid_back,

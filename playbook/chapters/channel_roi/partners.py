@@ -26,7 +26,7 @@ from playbook.methods.proportions import Z90
 from playbook.store import expression
 from playbook.tables import empty, frame_of, returns
 
-__all__ = ["partner_accounts", "partner_decisions"]
+__all__ = ["claimed_orders", "partner_accounts", "partner_decisions"]
 
 DAYS_READ, DAYS_A_MONTH = 365, 365.25 / 12
 #: chance from which a partner is said to cost too much, or to pay
@@ -36,6 +36,35 @@ SURE = 0.95
 LIKE_CLAIMS, LIKE_ORDERS = 2, 20
 MOST_DECIDED, CONFIDENT = 3, 100
 DUE_DAYS, REVISIT_DAYS = 14, 70
+
+
+@dated
+def claimed_orders(
+    partner_orders: Table, orders: Table, *, paid: list[str], currency: str, as_of: dt.date
+) -> ibis.Table:
+    """One row per claim of a year: partner, order_id, commission, is_counted (the shop has such an
+    order and counts it), is_new (of a new customer), is_paid (a paid channel touched it last) and
+    margin (after refunds, missing where a cost is). `orders`: `channels.with_refunds`.
+    """
+    first = as_of - dt.timedelta(days=DAYS_READ)
+    rows = expression(partner_orders).filter(
+        (_.booked_on > ibis.literal(first)) & (_.booked_on <= ibis.literal(as_of)),
+        _.status.isnull() | (_.status != "rejected"),
+        _.currency.isnull() | (_.currency.upper() == currency.upper()),
+    )
+    rows = rows.select("partner", "order_id", commission=rows.commission.cast("float64"))
+    orders = expression(orders)
+    is_paid = orders.channel.isin(paid) if paid else ibis.literal(False)
+    orders = orders.select(
+        "order_id",
+        is_counted=ibis.literal(True),
+        is_new=orders.is_first & ~orders.is_left_truncated & orders.customer_id.notnull(),
+        is_paid=is_paid,
+        margin=orders.net.cast("float64"),
+    )
+    both = rows.left_join(orders, "order_id").drop("order_id_right")
+    facts = ("is_counted", "is_new", "is_paid")
+    return both.mutate(**{name: both[name].fill_null(False) for name in facts})
 
 
 @returns("channel_roi.partner_accounts")
@@ -52,7 +81,8 @@ def partner_accounts(
     pays by spend (`channels.budget_channels`). Claims turned down and those in another currency
     are left out; one of no counted order is paid and brings nothing. Intervals are of 90 %.
     """
-    sums = _claims(partner_orders, sales_orders, refunds, paid, currency, as_of)
+    orders = with_refunds(expression(sales_orders), refunds)
+    sums = _sums(claimed_orders(partner_orders, orders, paid=paid, currency=currency, as_of=as_of))
     if sums.empty:
         return empty("channel_roi.partner_accounts")
     n, brought = sums.n_claims, sums.brought
@@ -116,45 +146,22 @@ def partner_decisions(accounts: DataFrame, *, as_of: dt.date, currency: str) -> 
     return decision_rows(rows)
 
 
-def _claims(
-    partner_orders: Table,
-    sales_orders: Table,
-    refunds: Table | None,
-    paid: list[str],
-    currency: str,
-    as_of: dt.date,
-) -> DataFrame:
-    """Sums by partner over a year of claims."""
-    first = as_of - dt.timedelta(days=DAYS_READ)
-    rows = expression(partner_orders).filter(
-        (_.booked_on > ibis.literal(first)) & (_.booked_on <= ibis.literal(as_of)),
-        _.status.isnull() | (_.status != "rejected"),
-        _.currency.isnull() | (_.currency.upper() == currency.upper()),
-    )
-    rows = rows.select("partner", "order_id", money=rows.commission.cast("float64"))
-    orders = with_refunds(expression(sales_orders), refunds)
-    orders = orders.select(
-        "order_id",
-        is_new=orders.is_first & ~orders.is_left_truncated & orders.customer_id.notnull(),
-        is_paid=orders.channel.isin(paid).fill_null(False) if paid else ibis.literal(False),
-        left=orders.net.cast("float64"),
-    )
-    both = rows.left_join(orders, "order_id")
-    is_there = both.is_new.notnull()
-    is_brought = (both.is_new & ~both.is_paid).fill_null(False)
+def _sums(claims: ibis.Table) -> DataFrame:
+    """Sums by partner of its claims (`claimed_orders`)."""
+    is_brought = claims.is_new & ~claims.is_paid
     sums = (
-        both.mutate(is_there=is_there, is_brought=is_brought)
+        claims.mutate(is_brought=is_brought)
         .group_by("partner")
         .aggregate(
             n_claims=_.count(),
-            commission=_.money.sum(),
-            unmatched=(~_.is_there).sum(),
-            new=_.is_new.fill_null(False).sum(),
-            overlap=_.is_paid.fill_null(False).sum(),
+            commission=_.commission.sum(),
+            unmatched=(~_.is_counted).sum(),
+            new=_.is_new.sum(),
+            overlap=_.is_paid.sum(),
             brought=_.is_brought.sum(),
-            known=(_.is_brought & _.left.notnull()).sum(),
-            total=_.left.sum(where=_.is_brought),
-            squares=(_.left * _.left).sum(where=_.is_brought),
+            known=(_.is_brought & _.margin.notnull()).sum(),
+            total=_.margin.sum(where=_.is_brought),
+            squares=(_.margin * _.margin).sum(where=_.is_brought),
         )
         .order_by("partner")
         .to_pandas()

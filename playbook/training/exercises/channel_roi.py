@@ -11,7 +11,13 @@ import pandas as pd
 from ibis import _
 from pandas import DataFrame
 
-from playbook.chapters.channel_roi.channels import channel_months, channel_pnl
+from playbook.chapters.channel_roi.channels import (
+    budget_channels,
+    channel_months,
+    channel_pnl,
+    with_refunds,
+)
+from playbook.chapters.channel_roi.partners import claimed_orders
 from playbook.chapters.channel_roi.referral import invited_customers
 from playbook.chapters.channel_roi.search_results import place_power, told_results
 from playbook.chapters.channel_roi.search_words import SURE, claim_worth, has_name, search_words
@@ -336,6 +342,52 @@ def _all_months_together(shop: Store) -> float:
     return means[0] - means[1]
 
 
+@cache
+def dearest_partner(shop: Store) -> DataFrame:
+    """A year's claims of the partner with the largest commission, one row each: order_id, is_new
+    (a new customer's), is_paid (a paid channel touched it last), margin (after refunds; 0 for an
+    order that is not counted), commission.
+    """
+    if not shop.has("partner_orders") or shop.margin_basis == "revenue":
+        raise NotApplicable("training.no_partner")
+    orders = with_refunds(shop.sales_orders, shop.booked_refunds)
+    spend = read_extract(shop.ad_spend, as_of=shop.as_of)
+    paid = budget_channels(spend, shop.get("channels"))
+    knows = {"paid": paid, "currency": shop.currency, "as_of": shop.as_of}
+    claims = claimed_orders(shop.partner_orders, orders, **knows).to_pandas()
+    if claims.empty:
+        raise NotApplicable("training.no_partner")
+    mine = claims[claims.partner == claims.groupby("partner").commission.sum().idxmax()]
+    mine = mine.fillna({"margin": 0.0}).round({"margin": 2, "commission": 2})
+    columns = ["order_id", "is_new", "is_paid", "margin", "commission"]
+    return mine.sort_values("order_id", ignore_index=True)[columns]
+
+
+def left_by_partner(shop: Store) -> float:
+    """Margin of the orders a partner brought (new customers that no paid channel brought) less the
+    commission on all it claims.
+    """
+    table = dearest_partner(shop)
+    is_brought = table.is_new & ~table.is_paid
+    return table.margin[is_brought].sum() - table.commission.sum()
+
+
+def _all_claims(shop: Store) -> float:
+    table = dearest_partner(shop)
+    return table.margin.sum() - table.commission.sum()
+
+
+def _new_ones(shop: Store) -> float:
+    table = dearest_partner(shop)
+    return table.margin[table.is_new].sum() - table.commission.sum()
+
+
+def _their_commission(shop: Store) -> float:
+    table = dearest_partner(shop)
+    mine = table[table.is_new & ~table.is_paid]
+    return mine.margin.sum() - mine.commission.sum()
+
+
 EXERCISES = bound(
     "channel_roi",
     {
@@ -410,6 +462,15 @@ EXERCISES = bound(
                 "by the others": lambda shop: _beyond_by(shop, "others"),
             },
             given=invited_by_month,
+        ),
+        "03.9": Answers(
+            left_by_partner,
+            slips={
+                "all claims": _all_claims,
+                "paid twice": _new_ones,
+                "part of the commission": _their_commission,
+            },
+            given=dearest_partner,
         ),
     },
 )
