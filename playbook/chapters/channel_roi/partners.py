@@ -82,7 +82,15 @@ def partner_accounts(
     are left out; one of no counted order is paid and brings nothing. Intervals are of 90 %.
     """
     orders = with_refunds(expression(sales_orders), refunds)
-    sums = _sums(claimed_orders(partner_orders, orders, paid=paid, currency=currency, as_of=as_of))
+    sums = _sums(
+        claimed_orders(
+            partner_orders,
+            orders,
+            paid=paid,
+            currency=currency,
+            as_of=as_of,
+        )
+    )
     if sums.empty:
         return empty("channel_roi.partner_accounts")
     n, brought = sums.n_claims, sums.brought
