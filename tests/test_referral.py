@@ -12,6 +12,7 @@ import pytest
 from test_import import SAMPLES, load, rows
 
 from playbook.chapters.channel_roi.referral import (
+    came_anyway,
     cap_said,
     invitation_months,
     invited_customers,
@@ -134,13 +135,12 @@ def test_a_customer_leaves_the_margin_of_the_stated_days_and_must_be_that_old():
     assert cells.reward[1] == 5.0 and np.isnan(cells.reward[0])
 
 
-def test_a_customer_of_before_is_no_invited_one_and_a_stated_reward_stands_in():
+def test_a_customer_of_before_is_no_invited_one():
     orders, days = first_orders(ann="2026-01-10"), spent(("ann", "2026-01-10", 10))
-    late = invited(("eve", "2026-03-08", 1, "ann", 2, None))
-    knows = {"as_of": AS_OF, "days": 90}
-    assert not invited_customers(late, orders, days, **knows).is_invited[0]
-    early = invited(("eve", "2026-01-08", 1, "ann", 2, None))
-    assert invited_customers(early, orders, days, **knows, reward=7.0).reward[0] == 7.0
+    for asked_on, is_invited in (("2026-03-08", False), ("2026-01-08", True)):
+        asked = invited(("eve", asked_on, 1, "ann", 2, None))
+        cells = invited_customers(asked, orders, days, as_of=AS_OF, days=90)
+        assert cells.is_invited.tolist() == [is_invited]
 
 
 def test_a_customer_whose_costs_are_not_known_is_left_out():
@@ -179,8 +179,8 @@ def test_nobody_invited_has_no_quality_no_level_and_no_decision():
     assert invited_quality(cells).empty
     levels = reward_levels(cells, invited(), as_of=AS_OF)
     assert levels.empty
-    assert reward_decisions(levels, invited(), as_of=AS_OF, currency="EUR").empty
-    assert "not known" in cap_said(invited_quality(cells), days=180, anyway=0, currency="EUR")
+    assert reward_decisions(invited(), levels=levels, as_of=AS_OF, currency="EUR").empty
+    assert "not known" in cap_said(invited_quality(cells), anyway=0, currency="EUR")
 
 
 # --- rewards ----------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_those_who_would_have_come_anyway_lower_what_a_reward_may_cost():
 )
 def test_todays_reward_is_lowered_held_or_raised_for_a_test(reward, action, size):
     table, sent = judged((reward, 400, (40, 60), 30))
-    row = reward_decisions(table, sent, as_of=AS_OF, currency="EUR").iloc[0]
+    row = reward_decisions(sent, levels=table, as_of=AS_OF, currency="EUR").iloc[0]
     assert row.action == action and row["size"] == pytest.approx(size)
     if action == "lower":
         assert row.expected_effect == pytest.approx(30 * 30 * (365.25 / 12) / 91)
@@ -234,12 +234,20 @@ def test_todays_reward_is_lowered_held_or_raised_for_a_test(reward, action, size
         assert pd.isna(row.expected_effect)
 
 
+def test_only_a_test_of_the_shops_own_says_who_would_have_come_anyway():
+    shares = pd.DataFrame({"channel": ["friends", "ads"], "caused_over_recorded": [0.7, 0.2]})
+    kinds = pd.DataFrame({"channel": ["friends", "ads"], "kind": ["referral", "paid"]})
+    assert came_anyway(shares.assign(is_own=True), kinds) == pytest.approx(0.3)
+    assert came_anyway(shares.assign(is_own=False), kinds) == 0.0
+    assert came_anyway(shares.assign(is_own=True), None) == 0.0
+
+
 def test_a_reward_of_last_year_is_not_todays():
     cells = cells_of(("2025-01", True, 80.0, np.tile((40, 60), 100)))
     old = given((80.0, 9, "2025-01-05"))
     table = reward_levels(cells, old, as_of=AS_OF)
     assert not table.is_today[0]
-    assert reward_decisions(table, old, as_of=AS_OF, currency="EUR").empty
+    assert reward_decisions(old, levels=table, as_of=AS_OF, currency="EUR").empty
 
 
 # --- the demo shop's rewards ------------------------------------------------------------

@@ -278,12 +278,13 @@ def test_the_row_to_mend_says_what_is_lost_and_the_row_to_test_claims_no_effect(
     changes = page_changes(told(*pages, page("/gone", (40, 400))), worth())
     same = [(f"tea {i}", f"/{i}", 2000, 150, 4.0) for i in range(40)]
     higher = places_higher(told(*same), worth(), (-1.0, 0.0), **KNOWS)
-    rows_ = result_decisions(higher, changes, as_of=AS_OF, currency="EUR").set_index("action")
+    found_ = {"places_higher": higher, "page_changes": changes}
+    rows_ = result_decisions(found_, as_of=AS_OF, currency="EUR").set_index("action")
     mend, test = rows_.loc["mend"], rows_.loc["test"]
     assert mend.expected_effect == pytest.approx(changes.margin_lost[0])
     assert mend.effect_low < mend.expected_effect < mend.effect_high
     assert "/gone" in mend.subject and pd.isna(test.expected_effect)
-    assert result_decisions(None, changes.iloc[1:], as_of=AS_OF, currency="EUR").empty
+    assert result_decisions({"page_changes": changes.iloc[1:]}, as_of=AS_OF, currency="EUR").empty
 
 
 # --- the demo shop's results ------------------------------------------------------------

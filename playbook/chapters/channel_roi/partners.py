@@ -128,12 +128,14 @@ def partner_accounts(
 
 
 @dated
-def partner_decisions(accounts: DataFrame, *, as_of: dt.date, currency: str) -> DataFrame:
+def partner_decisions(accounts: DataFrame | None, *, as_of: dt.date, currency: str) -> DataFrame:
     """A row per partner that almost surely costs too much, the three dearest: pay it for new
-    customers only. The effect is what it costs today beyond what it brings.
+    customers only. The effect is what it costs today beyond what it brings. None without
+    accounts.
     """
     rows = []
-    for row in accounts[accounts.verdict == "costs too much"].head(MOST_DECIDED).itertuples():
+    dear = [] if accounts is None else accounts[accounts.verdict == "costs too much"]
+    for row in dear[:MOST_DECIDED].itertuples() if len(dear) else ():
         rows.append(
             propose(
                 "channel_roi.partner_lower",

@@ -13,6 +13,8 @@ have come anyway, and less if some would.
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import ibis
 import numpy as np
@@ -29,17 +31,25 @@ from playbook.methods.proportions import Z90, wilson
 from playbook.store import expression
 from playbook.tables import empty, frame_of, returns
 
+if TYPE_CHECKING:
+    from playbook.store import Store
+
 __all__ = [
+    "Programme",
+    "came_anyway",
     "cap_said",
     "invitation_months",
     "invited_customers",
     "invited_quality",
+    "programme",
     "reward_decisions",
     "reward_levels",
 ]
 
 #: days after which an invitation that nobody took up counts as unanswered
 ANSWER_DAYS = 30
+#: days after the first order in which a customer's margin counts
+JUDGED_DAYS = 180
 #: months of invitations and of new customers that are read
 MONTHS, DAYS_READ = 24, 730
 #: chance from which a reward is said to cost too much, or to pay
@@ -55,6 +65,50 @@ MOST_LEVELS = 8
 RECENT_DAYS = 91
 DAYS_A_MONTH = 365.25 / 12
 DUE_DAYS, REVISIT_DAYS = 14, 98
+
+
+@dataclass(frozen=True)
+class Programme:
+    """What the section found: its result tables by name, and what a reward may cost in words.
+    Without costs there is `invitation_months` alone.
+    """
+
+    tables: dict[str, DataFrame]
+    said: str
+
+
+def programme(shop: Store, *, shares: DataFrame) -> Programme:
+    """The whole section of a shop. `shares` (measures.acquisition.caused_shares) tells how many of
+    those whom referral channels record would have come anyway, where the shop has tested it.
+    """
+    asked = {"as_of": shop.as_of}
+    tables = {
+        "invitation_months": invitation_months(shop.invitations, shop.sales_orders, **asked),
+    }
+    if shop.margin_basis == "revenue":
+        return Programme(tables, "")
+    cells = invited_customers(
+        shop.invitations,
+        shop.sales_orders,
+        shop.customer_days,
+        **asked,
+    )
+    quality = tables["invited_quality"] = invited_quality(cells)
+    anyway = came_anyway(shares, shop.get("channels"))
+    tables["reward_levels"] = reward_levels(cells, shop.invitations, anyway=anyway, **asked)
+    return Programme(tables, cap_said(quality, anyway=anyway, currency=shop.currency))
+
+
+def came_anyway(shares: DataFrame, channels: Table | None) -> float:
+    """The share of those whom channels of kind referral record that would have come anyway, by the
+    shop's own test; 0 without one.
+    """
+    if channels is None:
+        return 0.0
+    kinds = expression(channels).filter(_.kind == "referral").select("channel").to_pandas()
+    own = shares[shares.is_own.astype(bool) & shares.channel.isin(kinds.channel)]
+    caused = own.caused_over_recorded.mean() if len(own) else 1.0
+    return float(np.clip(1 - caused, 0.0, 1.0))
 
 
 @returns("channel_roi.invitation_months")
@@ -117,13 +171,12 @@ def invited_customers(
     customer_days: Table,
     *,
     as_of: dt.date,
-    days: int = 180,
-    reward: float = 0.0,
+    days: int = JUDGED_DAYS,
 ) -> DataFrame:
     """Sums by month of first order, whether invited, and reward (in whole money; missing where
     none was given): month, is_invited, reward, n, total and squares of the margin of the first
     `days` days. New customers that are so old and whose costs are all known, the last two
-    years of them. `reward` stands in where the table tells none.
+    years of them.
     """
     last = as_of - dt.timedelta(days=days)
     firsts = _firsts(sales_orders).filter(
@@ -131,10 +184,9 @@ def invited_customers(
         _.first_on > ibis.literal(last - dt.timedelta(days=DAYS_READ)),
     )
     came = expression(invitations).filter(_.customer_id.notnull() & _.ordered_at.notnull())
-    money = _.reward.cast("float64").max()
     asked = came.group_by("customer_id").aggregate(
         invited_on=_.invited_at.min().cast("date"),
-        reward=(money.fill_null(float(reward)) if reward else money).round(0).cast("float64"),
+        reward=_.reward.cast("float64").max().round(0).cast("float64"),
     )
     days_of = expression(customer_days).inner_join(firsts, "customer_id")
     age = days_of.day_on.cast("date").delta(days_of.first_on, unit="day")
@@ -199,7 +251,6 @@ def reward_levels(
     *,
     as_of: dt.date,
     anyway: float = 0.0,
-    reward: float = 0.0,
 ) -> DataFrame:
     """Each level of the reward (in whole money) beside what those it was given for leave, what
     costs most beyond that on top. The margin of a level is drawn towards that of all invited,
@@ -209,11 +260,7 @@ def reward_levels(
     mine = cells[cells.is_invited & cells.reward.notna()]
     if mine.empty:
         return empty("channel_roi.reward_levels")
-    given = _given(
-        invitations,
-        as_of,
-        reward,
-    )
+    given = _given(invitations, as_of)
     sums = mine.groupby("reward")[["n", "total", "squares"]].sum()
     mean, error = _pooled_levels(sums)
     mean, error = mean * (1 - anyway), error * (1 - anyway)
@@ -247,12 +294,11 @@ def reward_levels(
 
 @dated
 def reward_decisions(
-    levels: DataFrame,
     invitations: Table,
     *,
+    levels: DataFrame | None,
     as_of: dt.date,
     currency: str,
-    reward: float = 0.0,
 ) -> DataFrame:
     """One row on today's reward: lower it (what ending it would save at least), raise it (a
     test: how many more it would bring is not known) or hold it. No row where it is not known
@@ -262,11 +308,7 @@ def reward_decisions(
     if today.empty:
         return decision_rows([])
     row = today.iloc[0]
-    given = _given(
-        invitations,
-        as_of,
-        reward,
-    )
+    given = _given(invitations, as_of)
     recent = given[(given.reward == row.reward) & (given.age < RECENT_DAYS)]
     a_month = float(recent.n.sum()) * DAYS_A_MONTH / RECENT_DAYS
     kind = "hold"
@@ -304,7 +346,7 @@ def reward_decisions(
     )
 
 
-def cap_said(quality: DataFrame, *, days: int, anyway: float, currency: str) -> str:
+def cap_said(quality: DataFrame, *, anyway: float, currency: str, days: int = JUDGED_DAYS) -> str:
     """What a reward may cost at most, in words."""
     if quality.empty:
         return say("channel_roi.no_reward_cap", days=days)
@@ -343,12 +385,11 @@ def _came_after(invited_on: Value, first_on: Value) -> Value:
     return (first_on >= invited_on - ibis.interval(days=1)).fill_null(False)
 
 
-def _given(invitations: Table, as_of: dt.date, reward: float) -> DataFrame:
+def _given(invitations: Table, as_of: dt.date) -> DataFrame:
     """Rewards given: reward (in whole money), age in days and how many (n)."""
     rows = expression(invitations).filter(_.ordered_at.notnull())
-    money = rows.reward.cast("float64")
-    money = money.fill_null(float(reward)) if reward else money
-    rows = rows.mutate(reward=money.round(0).cast("float64"), on=rows.ordered_at.cast("date"))
+    money = rows.reward.cast("float64").round(0).cast("float64")
+    rows = rows.mutate(reward=money, on=rows.ordered_at.cast("date"))
     found = rows.filter(_.reward.notnull()).group_by("reward", "on").aggregate(n=_.count())
     found = found.order_by("on", "reward").to_pandas()
     age = (pd.Timestamp(as_of) - pd.to_datetime(found["on"])).dt.days

@@ -13,7 +13,9 @@ the shop's own channel of search visits leaves. Words with the shop's own name s
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import ibis
 import numpy as np
@@ -34,7 +36,11 @@ from playbook.methods.proportions import Z90, wilson
 from playbook.store import expression
 from playbook.tables import empty, frame_of, returns, schema
 
+if TYPE_CHECKING:
+    from playbook.store import Store
+
 __all__ = [
+    "Seen",
     "Told",
     "organic_channel",
     "page_changes",
@@ -43,6 +49,7 @@ __all__ = [
     "places_higher",
     "power_said",
     "result_decisions",
+    "search_results",
     "told_results",
     "visit_worth",
 ]
@@ -121,6 +128,32 @@ def visit_worth(months: DataFrame, traffic: Table, *, channel: str | None) -> Da
         error,
     )
     return frame_of("channel_roi.visit_worth", [row])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the section found: its result tables by name, and the power of the place in words.
+    Without a known worth of a visit there is no table `visit_worth` and no `places_higher`.
+    """
+
+    tables: dict[str, DataFrame]
+    said: str
+
+
+def search_results(shop: Store, months: DataFrame | None, *, brands: list[str]) -> Seen:
+    """The whole section of a shop. `months` are `channels.channel_months`, None where no margin or
+    no visits are known.
+    """
+    told = told_results(shop.search_terms, as_of=shop.as_of)
+    power = place_power(told, brands=brands)
+    tables = {"places": places(told, power, brands=brands)}
+    visit = None
+    if months is not None:
+        channel = organic_channel(shop.orders)
+        visit = tables["visit_worth"] = visit_worth(months, shop.traffic, channel=channel)
+        tables["places_higher"] = places_higher(told, visit, power, brands=brands)
+    tables["page_changes"] = page_changes(told, visit)
+    return Seen(tables, power_said(power))
 
 
 @dataclass(frozen=True)
@@ -391,12 +424,13 @@ def page_changes(told: Told, worth: DataFrame | None) -> DataFrame:
 
 @dated
 def result_decisions(
-    higher: DataFrame | None, changes: DataFrame, *, as_of: dt.date, currency: str
+    tables: Mapping[str, DataFrame], *, as_of: dt.date, currency: str
 ) -> DataFrame:
     """A row for the pages that fell (what they lose a month) and one for the words a place
     higher of which would bring most: whether work on a page lifts it is not known, so that
-    is a test of half of them. `higher` is None where the worth of a visit is not known.
+    is a test of half of them. `tables`: those of the section (`Seen`).
     """
+    changes = tables["page_changes"]
     rows = []
     due = {
         "due_on": str(as_of + dt.timedelta(days=DUE_DAYS)),
@@ -423,7 +457,7 @@ def result_decisions(
                 **due,
             )
         )
-    lift = empty("channel_roi.places_higher") if higher is None else higher
+    lift = tables.get("places_higher", empty("channel_roi.places_higher"))
     lift = lift[(lift.verdict == "lift") & (lift.low > 0)].head(2 * AT_ONCE)
     if len(lift) >= 2:
         rows.append(
