@@ -216,6 +216,16 @@ def test_days_are_summed_by_four_weeks_and_the_place_is_weighed_by_impressions()
     assert row.position == pytest.approx(5.0)
 
 
+def test_before_anything_is_told_nothing_is_said_and_one_word_says_no_power():
+    table = listed(*[moving(n) for n in range(12)])
+    none = told_results(table, as_of=dt.date(2020, 1, 1))
+    power = place_power(none, **KNOWS)
+    assert places(none, power, **KNOWS).empty and page_changes(none, worth()).empty
+    one = told_results(table[table.term == "tea 1"], as_of=AS_OF)
+    power = place_power(one, **KNOWS)
+    assert np.isnan(power[0]) and places(one, power, **KNOWS).click_share_alone.isna().all()
+
+
 # --- pages ------------------------------------------------------------------------------
 
 

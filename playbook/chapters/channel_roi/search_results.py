@@ -293,7 +293,7 @@ def places(told: Told, power: tuple[float, float], *, brands: list[str]) -> Data
     sums = rows.groupby("band")[["impressions", "clicks", "weight"]].sum()
     mean = (sums.weight / sums.impressions).to_numpy()
     usual = rows.impressions * rows.position ** power[0]
-    alone = rows.clicks.sum() / usual.sum() * mean ** power[0]
+    alone = rows.clicks.sum() / usual.sum(skipna=False) * mean ** power[0]
     low, high = wilson(
         sums.clicks.to_numpy(),
         sums.impressions.to_numpy(),
