@@ -120,7 +120,7 @@ def test_every_preset_keeps_the_contract(preset, tmp_path):
 
 def test_the_shop_writes_every_table_of_the_contract_but_those_only_imports_make(small):
     there = {p.stem for p in small.glob("*.parquet")}
-    assert there == set(TABLES) - {"import_ledger", "fees", "search_terms"}
+    assert there == set(TABLES) - {"import_ledger", "fees"}
     for name in sorted(there):
         assert pq.read_metadata(small / f"{name}.parquet").num_rows > 0, name
 

@@ -23,6 +23,7 @@ from playbook.sources.secret import fingerprint, person_key
 SALT = b"a salt for tests only"
 SAMPLES = Path(__file__).resolve().parent.parent / "data" / "samples"
 KIND_OF = {
+    "affiliatewp_referrals.csv": "affiliatewp-referrals",
     "amazon_ads.csv": "amazon-ads",
     "amazon_inventory.txt": "amazon-inventory",
     "amazon_orders.txt": "amazon-orders",
@@ -55,7 +56,10 @@ KIND_OF = {
     "pinduoduo_orders.csv": "pinduoduo-orders",
     "price_answers.csv": "table-price-answers",
     "prestashop_orders.csv": "prestashop-orders",
+    "saasquatch_referrals.csv": "saasquatch-referrals",
+    "saasquatch_rewards.csv": "saasquatch-rewards",
     "search_console.csv": "search-console",
+    "search_console_bulk.csv": "search-console-bulk",
     "shengyicanmou.xlsx": "shengyicanmou",
     "shopify_inventory.csv": "shopify-inventory",
     "shopify_orders.csv": "shopify-orders",

@@ -281,6 +281,13 @@ BY_HAND = {
     },
     "03.4": lambda t: set(t.channel[(t.sales > t.spend) & (t.margin < t.spend)]),
     "03.6": lambda t: set(t.term[t.p_loses >= 0.95]),
+    "03.7": lambda t: set(
+        t.assign(more=t.clicks * (((t.place - 1) / t.place) ** t.power - 1))
+        .sort_values("more")
+        .term.tail(3)
+    ),
+    "03.8": lambda t: np.average(t.invited_margin - t.others_margin, weights=t.invited),
+    "03.9": lambda t: t.margin[t.is_new & ~t.is_paid].sum() - t.commission.sum(),
     "04.2": month_three,
     "05.2": lambda t: t.revenue_per_customer.sum() / t.margin_per_customer.sum(),
     "05.4": first_month_paid_back,

@@ -154,12 +154,21 @@ def _move_goods(state: State, day: int, o: Record, goods: Record, line: ndarray)
 
 def _send_friends(state: State, day: int, o: Record) -> None:
     """Some buyers send a friend within three weeks, who inherits what they came from."""
-    sends = (o.fate != 1) & (uniform(o.key, "friend") < state.world.referral_chance)
-    k, region, root = o.key[sends], o.region[sends].astype(int), o.root[sends].astype(int)
-    comes = day + 3 + below(k, "friend-day", 18)
+    sends, friend, comes = friends_of(state.world, Record(key=o.key, fate=o.fate, day=day))
+    region, root = o.region[sends].astype(int), o.root[sends].astype(int)
     for on in np.unique(comes):
         f = comes == on
-        state.friends[int(on)].append((key(k[f], "friend"), region[f], root[f]))
+        state.friends[int(on)].append((friend[f], region[f], root[f]))
+
+
+def friends_of(world: World, o: Record) -> tuple[ndarray, ndarray, ndarray]:
+    """Which orders (key, fate, day) send a friend, and of those the friend's key, which is
+    that of the friend's first order, and the day the friend comes.
+    """
+    sends = (o.fate != 1) & (uniform(o.key, "friend") < world.referral_chance)
+    k = o.key[sends]
+    day = np.broadcast_to(o.day, sends.shape)[sends]
+    return sends, key(k, "friend"), day + 3 + below(k, "friend-day", 18)
 
 
 def welcome(state: State, day: int, o: Record, drawn: dict[str, ndarray]) -> ndarray:

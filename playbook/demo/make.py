@@ -23,13 +23,16 @@ from playbook.demo.ads import ad_spend
 from playbook.demo.background import background_tables, control_totals
 from playbook.demo.goods import goods_tables, people_tables, price_table, stock_table
 from playbook.demo.habits import Plan
+from playbook.demo.invitations import invitation_truth, invitations
 from playbook.demo.journey import event_tables, experiments, traffic, traffic_counts
 from playbook.demo.members import memberships
 from playbook.demo.offers import offer_table, offer_truth
 from playbook.demo.orders import buying_tables
 from playbook.demo.parcels import carrier_law, parcel_table
+from playbook.demo.partners import partner_orders, partner_truth
 from playbook.demo.presets import COSTS, VERSION, Asked, Preset, plan
 from playbook.demo.records import Record
+from playbook.demo.search_results import first_told, result_truth, search_terms
 from playbook.demo.search_words import ad_terms, word_truth
 from playbook.demo.simulate import Simulator
 from playbook.demo.stated import stated_truth
@@ -86,6 +89,8 @@ def month_tables(
         "traffic",
     ):
         tables[name] = sort(tables[name], name)
+    if (results := search_terms(chunk, clock)) is not None:
+        tables["search_terms"] = sort(results, "search_terms")
     return tables | (event_tables(sim, chunk, clock) if with_events else {})
 
 
@@ -96,6 +101,8 @@ def closing_tables(sim: Simulator, chunks: list[Record], clock: Clock) -> dict[s
     tables["experiments"] = experiments(sim, orders, chunks, clock)
     tables["memberships"] = memberships(sim, orders, clock)
     tables["supplier_offers"] = offer_table(sim, clock)
+    tables["invitations"] = invitations(sim, orders, clock)
+    tables["partner_orders"] = partner_orders(sim, orders, clock)
     tables = {
         name: rows if name == "promotions" else sort(rows, name)
         for name, rows in tables.items()
@@ -173,6 +180,8 @@ def write_log(folder: Path, world: World, until: int, names: list[str]) -> None:
         month = (np.datetime64(last, "M") - (n - 1)).astype("datetime64[D]")
         recent = dict.fromkeys(("events", "touchpoints"), max(str(month), first))
         observed_from |= {name: day for name, day in recent.items() if name in names}
+    if "search_terms" in names:
+        observed_from["search_terms"] = str(max(first_told(world), world.day0))
     log = {
         "made_by": MARK,
         "version": VERSION,
@@ -297,6 +306,9 @@ def truth_makers(
         "search_words": lambda: word_truth(sim.world, chunks),
         "offers": lambda: offer_truth(sim, until),
         "carriers": lambda: carrier_law(sim.world.seed),
+        "invitations": lambda: invitation_truth(sim.world),
+        "partners": lambda: partner_truth(sim.world.seed),
+        "search_results": lambda: result_truth(sim.world, chunks),
     }
     goods = functools.cache(lambda: truth.sku_truth(sim, chunks, until))
     for name in truth.GOODS:

@@ -26,6 +26,8 @@ MODULES = (
     "ga4",
     "search_and_mail",
     "search_words",
+    "referrals",
+    "partner_exports",
     "woocommerce",
     "sheets",
 )

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     import duckdb
 
 ORDER_TABLES = ("orders", "order_lines", "refunds", "entities", "ledger", "order_channels")
-BY_COLUMN = ("products", "stock", "customers")  # several exports fill different columns of one row
+# several exports fill different columns of one row
+BY_COLUMN = ("products", "stock", "customers", "invitations")
 RULED = ("ad_spend", "traffic")
 RENAMED = (*RULED, "ad_terms")  # channels read by the shop's own rules
 PAID = ("ad_spend", "ad_terms")  # money of an advertising account, in its currency

@@ -1,8 +1,8 @@
 """Klaviyo campaigns and Google Search Console.
 
-Layouts: Klaviyo's campaign export (Campaign Name, Tags, Subject, List, Send Time ...) and the
-CSV files of Search Console's performance report as public importers write them down (see
-data/samples/README.md).
+Layouts: Klaviyo's campaign export (Campaign Name, Tags, Subject, List, Send Time ...), the
+CSV files of Search Console's performance report as public importers write them down, and the
+tables of its bulk data export (see data/samples/README.md).
 """
 
 from __future__ import annotations
@@ -61,6 +61,27 @@ def shape_search_console(d: Delivery) -> None:
     )
 
 
+def shape_bulk_results(d: Delivery) -> None:
+    """The bulk export counts places from nought and sums them; a word is empty where too few
+    people searched for it. One row per day, word and page, and where pages are told one per
+    page of all its words. Only results of the web search are read.
+    """
+    place = d.number("url_places") if d.has("url_places") else d.number("site_places")
+    web = f"upper(coalesce({d.word('search_type')}, 'WEB')) = 'WEB'"
+    page = f"coalesce({d.text('page')}, 'all')"
+
+    def sums(term: str, where: str) -> str:
+        return f"""SELECT {d.day("day")} AS until_on, CAST(1 AS BIGINT) AS n_days, {term} AS term, {page} AS page,
+            CAST(sum({d.count("clicks")}) AS BIGINT) AS clicks, CAST(sum({d.count("impressions")}) AS BIGINT) AS impressions,
+            sum({place}) / nullif(sum({d.count("impressions")}), 0) + 1 AS position
+            FROM raw WHERE {web} AND {where} GROUP BY ALL"""
+
+    told = d.text("term")
+    words = sums(told, f"coalesce({told}, '') <> ''")
+    of_pages = f" UNION ALL {sums(repr('all'), 'true')}" if d.has("page") else ""
+    d.emit("search_terms", words + of_pages)
+
+
 ADAPTERS = (
     Adapter(
         kind="klaviyo-campaigns",
@@ -98,5 +119,29 @@ ADAPTERS = (
         shape=shape_search_console,
         signature="Top queries | Top pages | Häufigste Suchanfragen | Häufigste Seiten | Position | Average position | Durchschnittliche Position",
         any_of=("term", "page"),
+    ),
+    Adapter(
+        kind="search-console-bulk",
+        title="Google › Search Console › Bulk data export",
+        gives=("search_terms",),
+        columns="""
+            day! day | data_date
+            term! text | query
+            clicks! count | clicks
+            impressions! count | impressions
+            url_places number | sum_position
+            site_places number | sum_top_position
+            page text | url
+            search_type word | search_type
+        """,
+        ignored="""site_url | is_anonymized_query | is_anonymized_discover | is_page_experience | country | device | is_amp_top_stories
+            | is_amp_blue_link | is_job_listing | is_job_details | is_tpf_qa | is_tpf_faq | is_tpf_howto | is_weblite | is_action
+            | is_events_listing | is_events_details | is_search_appearance_android_app | is_amp_story | is_amp_image_result
+            | is_video | is_organic_shopping | is_review_snippet | is_special_announcement | is_recipe_feature
+            | is_recipe_rich_snippet | is_subscribed_content | is_practice_problems | is_math_solvers | is_translated_result
+            | is_edu_q_and_a | is_product_snippets | is_merchant_listings | is_learning_videos""",
+        shape=shape_bulk_results,
+        signature="sum_position | sum_top_position",
+        any_of=("url_places", "site_places"),
     ),
 )

@@ -40,6 +40,8 @@ OTHERS = (
     "traffic",
     "treatments",
     "events",
+    "invitations",
+    "partner_orders",
     "touchpoints",
     "reviews",
     "tickets",
@@ -81,13 +83,15 @@ WORDS = {
 SINGLE_KEYS = {"location": "main", "region": "all", "scope": "all", "channel": "all"}
 SINGLE_KEYS |= {"device": "all", "campaign": "all"}
 HASH = "^[0-9a-f]{32}$"
+#: columns that hold a person
+PEOPLE = ("customer_id", "inviter_id")
 
 
 def kind_of(column: Column, *, is_mapped: bool = False) -> str:
     """The adapter's kind of value for a contract column. In a mapped file a person's id
     or e-mail is only ever hashed; a table in the contract's own words may hold hashes.
     """
-    if is_mapped and column.name == "customer_id":
+    if is_mapped and column.name in PEOPLE:
         return "contact"
     return value_kind(column, WORDS)
 
@@ -119,7 +123,7 @@ def _shape(d: Delivery, table: Table) -> None:
 
 def _value(d: Delivery, column: Column) -> str:
     kind = d.wanted[column.name].type
-    if column.name == "customer_id" and kind == "id":
+    if column.name in PEOPLE and kind == "id":
         return _hashed(d, column.name)
     if kind in ("id", "word", "contact"):
         return getattr(d, kind)(column.name)

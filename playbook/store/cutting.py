@@ -20,6 +20,8 @@ DEFAULTS = {"location": "main", "scope": "all"}  # what a missing value of these
 FILLED_SCOPE_TABLE = "cost_rates"
 # columns of names that the shop gives, and the name of a total in result tables
 NAMED, TOTAL = ("channel", "device", "category", "topic"), "all"
+#: what of an invitation is known from a later moment on
+FOLLOWS = {"accepted_at": ("customer_id",), "ordered_at": ("order_id", "reward")}
 DATES_MASKED = ("received_on", "delivered_on")
 
 
@@ -111,6 +113,10 @@ def masked(spec: Table, table: ibis.Table, as_of: AsOf) -> ibis.Table:
     if spec.name == "parcels":
         has_come = table.delivered_on <= day
         hidden["is_damaged"] = has_come.ifelse(table.is_damaged, ibis.null("boolean"))
+    if spec.name == "invitations":
+        for moment, told in FOLLOWS.items():
+            is_known = table[moment] < end
+            hidden |= {n: is_known.ifelse(table[n], ibis.null(table[n].type())) for n in told}
     return table.mutate(**hidden) if hidden else table
 
 

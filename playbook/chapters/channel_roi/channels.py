@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "optional_table",
+    "with_refunds",
     "known_channel_share",
     "tempting_roas",
     "channel_months",
@@ -140,7 +141,7 @@ def channel_months(
     end.
     """
     orders = expression(sales_orders).filter(_.ordered_on.cast("date") <= ibis.literal(as_of))
-    months = _monthly_orders(_with_refunds(orders, refunds))
+    months = _monthly_orders(with_refunds(orders, refunds))
     share = _over(months.known_sales.fillna(0.0), months.sales)
     scale = (1 / share).where(share >= COSTS_KNOWN)
     months = months.assign(
@@ -363,7 +364,7 @@ def channel_headline(months: DataFrame) -> DataFrame:
     return DataFrame(rows, columns=HEADLINE)
 
 
-def _with_refunds(orders: ibis.Table, refunds: Table | None) -> ibis.Table:
+def with_refunds(orders: ibis.Table, refunds: Table | None) -> ibis.Table:
     """Orders with what was paid back of each, as exact money."""
     if refunds is None:
         back = orders.mutate(refund=0, refund_margin=0)

@@ -27,9 +27,13 @@ __all__ = [
     "claimed_plot",
     "credit_plot",
     "held_out_plot",
+    "higher_plot",
     "margin_steps_plot",
+    "pages_plot",
+    "partners_plot",
     "plan_plot",
     "response_plot",
+    "rewards_plot",
     "words_plot",
 ]
 
@@ -149,6 +153,46 @@ def words_plot(words: DataFrame, currency: str) -> Axes:
     for bar, verdict in zip(ax.patches, shown.verdict, strict=True):
         bar.set_color(PALETTE["orange" if verdict == "exclude" else "blue"])
     return _titled(ax, "words", currency)
+
+
+def higher_plot(higher: DataFrame, currency: str) -> Axes:
+    """What a place higher would bring, of the words for which it is most."""
+    shown = higher[higher.verdict == "lift"].head(ENDS)
+    ax = bars_with_intervals(shown, "term", "extra_margin", low="low", high="high")
+    return _titled(ax, "higher", currency)
+
+
+def pages_plot(changes: DataFrame) -> Axes:
+    """Pages that lost and won most beside the others; orange: fell."""
+    shown = changes.assign(page=changes.page.str.split("/").str[-1])
+    shown = shown.sort_values("change", ignore_index=True)
+    shown = shown.iloc[[i for i in range(len(shown)) if i < ENDS or i >= len(shown) - ENDS]]
+    ends = {"low": "change_low", "high": "change_high"}
+    ax = bars_with_intervals(shown, "page", "change", **ends)
+    for bar, verdict in zip(ax.patches, shown.verdict, strict=True):
+        bar.set_color(PALETTE["orange" if verdict == "fell" else "blue"])
+    return _titled(ax, "pages")
+
+
+def partners_plot(accounts: DataFrame, currency: str) -> Axes:
+    """What partners leave, those that lose and earn most; orange: cost too much."""
+    shown = accounts.iloc[
+        [i for i in range(len(accounts)) if i < ENDS or i >= len(accounts) - ENDS]
+    ]
+    ax = bars_with_intervals(shown, "partner", "net", low="low", high="high")
+    for bar, verdict in zip(ax.patches, shown.verdict, strict=True):
+        bar.set_color(PALETTE["orange" if verdict == "costs too much" else "blue"])
+    return _titled(ax, "partners", currency)
+
+
+def rewards_plot(levels: DataFrame, currency: str) -> Axes:
+    """What is left of an invited customer's margin after each reward; orange: nothing."""
+    named = [say("channel_roi.reward_level", reward=reward) for reward in levels.reward]
+    shown = levels.assign(level=named)
+    ax = bars_with_intervals(shown, "level", "net", low="low", high="high")
+    for bar, verdict in zip(ax.patches, shown.verdict, strict=True):
+        bar.set_color(PALETTE["orange" if verdict == "costs too much" else "blue"])
+    return _titled(ax, "rewards", currency)
 
 
 def response_plot(curves: DataFrame, currency: str, basis: str) -> Axes:

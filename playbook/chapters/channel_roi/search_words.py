@@ -29,7 +29,14 @@ from playbook.methods.proportions import Z90
 from playbook.store import expression
 from playbook.tables import empty, frame_of, returns, schema
 
-__all__ = ["claim_worth", "search_words", "word_decisions", "word_groups"]
+__all__ = [
+    "apart",
+    "claim_worth",
+    "has_name",
+    "search_words",
+    "word_decisions",
+    "word_groups",
+]
 
 DAYS_A_MONTH = 365.25 / 12
 #: chance from which a word is said to lose, or to be worth more
@@ -90,7 +97,7 @@ def search_words(
     tables = [
         _judged(group, known.loc[channel], is_brand)
         for (channel, is_brand), group in clicked.assign(
-            is_brand=[_is_brand(term, brands) for term in clicked.term]
+            is_brand=[has_name(term, brands) for term in clicked.term]
         ).groupby(["channel", "is_brand"])
         if channel in known.index and group.platform_orders.sum() > 0
     ]
@@ -169,15 +176,15 @@ def _clicked(ad_terms: Table, as_of: dt.date, n_months: int) -> DataFrame:
         .to_pandas()
     )
     periods = rows[["channel", "until_on", "n_days"]].drop_duplicates()
-    kept = pd.concat([_apart(part) for _name, part in periods.groupby("channel")] or [periods])
+    kept = pd.concat([apart(part) for _name, part in periods.groupby("channel")] or [periods])
     days = kept.groupby("channel").n_days.sum()
     sums = rows.merge(kept).groupby(["channel", "term"], as_index=False)
     names = ["clicks", "spend", "platform_orders", "platform_value"]
     return sums[names].sum(min_count=1).assign(n_days=lambda t: t.channel.map(days))
 
 
-def _apart(periods: DataFrame) -> DataFrame:
-    """The periods of one channel that do not overlap, the newest first."""
+def apart(periods: DataFrame) -> DataFrame:
+    """The periods (until_on, n_days) that do not overlap, the newest first."""
     kept, begins = [], None
     for row in periods.sort_values(["until_on", "n_days"], ascending=False).itertuples():
         until = pd.Timestamp(row.until_on)
@@ -187,7 +194,7 @@ def _apart(periods: DataFrame) -> DataFrame:
     return periods.loc[kept]
 
 
-def _is_brand(term: str, brands: list[str]) -> bool:
+def has_name(term: str, brands: list[str]) -> bool:
     """Does a word hold a name, written together or apart, as a whole?"""
     said = f" {term.casefold()} "
     for name in (name.casefold().strip() for name in brands):

@@ -11,8 +11,16 @@ import pandas as pd
 from ibis import _
 from pandas import DataFrame
 
-from playbook.chapters.channel_roi.channels import channel_months, channel_pnl
-from playbook.chapters.channel_roi.search_words import SURE, claim_worth, search_words
+from playbook.chapters.channel_roi.channels import (
+    budget_channels,
+    channel_months,
+    channel_pnl,
+    with_refunds,
+)
+from playbook.chapters.channel_roi.partners import claimed_orders
+from playbook.chapters.channel_roi.referral import invited_customers
+from playbook.chapters.channel_roi.search_results import place_power, told_results
+from playbook.chapters.channel_roi.search_words import SURE, claim_worth, has_name, search_words
 from playbook.measures.ad_spend import read_extract
 from playbook.measures.sums import in_months, sums_by, total
 from playbook.store.shop import Store
@@ -249,6 +257,137 @@ def _any_loss(shop: Store) -> set[str]:
     return set(table[table.net < 0].term)
 
 
+@cache
+def words_below(shop: Store) -> DataFrame:
+    """Words that do not stand first, of the newest twelve weeks: term, place, impressions,
+    clicks, and power, that of the place which clicks follow here. Those shown most, clicked
+    most, lowest, and with most to gain.
+    """
+    if not shop.has("search_terms.position"):
+        raise NotApplicable("training.no_search_results")
+    told, brands = told_results(shop.search_terms, as_of=shop.as_of), [shop.name]
+    power, _error = place_power(told, brands=brands)
+    if pd.isna(power):
+        raise NotApplicable("training.no_search_results")
+    rows = told.words[told.words.block < 3].assign(weight=lambda t: t.position * t.impressions)
+    sums = rows.groupby("term", as_index=False)[["impressions", "clicks", "weight"]].sum()
+    table = sums.assign(place=(sums.weight / sums.impressions).round(1), power=round(power, 2))
+    is_other = ~table.term.map(lambda term: has_name(term, brands))
+    table = table[is_other & (table.place >= 2) & (table.clicks > 0)]
+    table = table.assign(more=_clicks_more(table)).sort_values("term")
+    by = [table.nlargest(4, name) for name in ("more", "impressions", "clicks", "place")]
+    table = pd.concat(by).drop_duplicates("term").sort_values("term", ignore_index=True)
+    return table[["term", "place", "impressions", "clicks", "power"]]
+
+
+def _clicks_more(table: DataFrame) -> Any:
+    """Clicks more, one place higher: those there are, times what the place alone does."""
+    return table.clicks * (((table.place - 1) / table.place) ** table.power - 1)
+
+
+def most_to_gain(shop: Store) -> set[str]:
+    """The three words with most clicks more, one place higher."""
+    table = words_below(shop)
+    more = table.clicks * (((table.place - 1) / table.place) ** table.power - 1)
+    return set(table.term[more.nlargest(3).index])
+
+
+def _three_by(shop: Store, column: str) -> set[str]:
+    return set(words_below(shop).nlargest(3, column).term)
+
+
+@cache
+def invited_by_month(shop: Store) -> DataFrame:
+    """New customers by month of their first order, invited and others: month, invited, others
+    (numbers), invited_margin, others_margin (per customer, of the first ninety days).
+    """
+    if not shop.has("invitations") or shop.margin_basis == "revenue":
+        raise NotApplicable("training.no_invited")
+    tables = shop.invitations, shop.sales_orders, shop.customer_days
+    cells = invited_customers(*tables, as_of=shop.as_of, days=90)
+    sums = cells.groupby(["month", "is_invited"])[["n", "total"]].sum().unstack()
+    sums = sums.dropna()
+    if sums.empty or cells.is_invited.nunique() < 2:
+        raise NotApplicable("training.no_invited")
+    table = DataFrame({"month": sums.index})
+    for name, is_invited in (("invited", True), ("others", False)):
+        n, total = (sums[part][is_invited].to_numpy() for part in ("n", "total"))
+        table[name] = n.astype(int)
+        table[f"{name}_margin"] = (total / n).round(2)
+    return table
+
+
+def left_beyond_others(shop: Store) -> float:
+    """What an invited customer leaves beyond others of the same months, each month weighed by
+    how many were invited.
+    """
+    table = invited_by_month(shop)
+    beyond = table.invited_margin - table.others_margin
+    return (table.invited * beyond).sum() / table.invited.sum()
+
+
+def _beyond_by(shop: Store, weight: str) -> float:
+    """The same with months weighed by another column; empty: all alike."""
+    table = invited_by_month(shop)
+    by = table[weight] if weight else 1.0 + 0 * table.invited
+    return (by * (table.invited_margin - table.others_margin)).sum() / by.sum()
+
+
+def _all_months_together(shop: Store) -> float:
+    table = invited_by_month(shop)
+    means = [
+        (table[name] * table[f"{name}_margin"]).sum() / table[name].sum()
+        for name in ("invited", "others")
+    ]
+    return means[0] - means[1]
+
+
+@cache
+def dearest_partner(shop: Store) -> DataFrame:
+    """A year's claims of the partner with the largest commission, one row each: order_id, is_new
+    (a new customer's), is_paid (a paid channel touched it last), margin (after refunds; 0 for an
+    order that is not counted), commission.
+    """
+    if not shop.has("partner_orders") or shop.margin_basis == "revenue":
+        raise NotApplicable("training.no_partner")
+    orders = with_refunds(shop.sales_orders, shop.booked_refunds)
+    spend = read_extract(shop.ad_spend, as_of=shop.as_of)
+    paid = budget_channels(spend, shop.get("channels"))
+    knows = {"paid": paid, "currency": shop.currency, "as_of": shop.as_of}
+    claims = claimed_orders(shop.partner_orders, orders, **knows).to_pandas()
+    if claims.empty:
+        raise NotApplicable("training.no_partner")
+    mine = claims[claims.partner == claims.groupby("partner").commission.sum().idxmax()]
+    mine = mine.fillna({"margin": 0.0}).round({"margin": 2, "commission": 2})
+    columns = ["order_id", "is_new", "is_paid", "margin", "commission"]
+    return mine.sort_values("order_id", ignore_index=True)[columns]
+
+
+def left_by_partner(shop: Store) -> float:
+    """Margin of the orders a partner brought (new customers that no paid channel brought) less the
+    commission on all it claims.
+    """
+    table = dearest_partner(shop)
+    is_brought = table.is_new & ~table.is_paid
+    return table.margin[is_brought].sum() - table.commission.sum()
+
+
+def _all_claims(shop: Store) -> float:
+    table = dearest_partner(shop)
+    return table.margin.sum() - table.commission.sum()
+
+
+def _new_ones(shop: Store) -> float:
+    table = dearest_partner(shop)
+    return table.margin[table.is_new].sum() - table.commission.sum()
+
+
+def _their_commission(shop: Store) -> float:
+    table = dearest_partner(shop)
+    mine = table[table.is_new & ~table.is_paid]
+    return mine.margin.sum() - mine.commission.sum()
+
+
 EXERCISES = bound(
     "channel_roi",
     {
@@ -306,6 +445,32 @@ EXERCISES = bound(
                 "most clicks": lambda shop: set(poor_words(shop).nlargest(3, "spend").term),
             },
             given=poor_words,
+        ),
+        "03.7": Answers(
+            most_to_gain,
+            slips={
+                "shown most": lambda shop: _three_by(shop, "impressions"),
+                "lowest": lambda shop: _three_by(shop, "place"),
+            },
+            given=words_below,
+        ),
+        "03.8": Answers(
+            left_beyond_others,
+            slips={
+                "all together": _all_months_together,
+                "months alike": lambda shop: _beyond_by(shop, ""),
+                "by the others": lambda shop: _beyond_by(shop, "others"),
+            },
+            given=invited_by_month,
+        ),
+        "03.9": Answers(
+            left_by_partner,
+            slips={
+                "all claims": _all_claims,
+                "paid twice": _new_ones,
+                "part of the commission": _their_commission,
+            },
+            given=dearest_partner,
         ),
     },
 )
