@@ -15,12 +15,14 @@ from playbook.chapters.cohort_retention.cohorts import (
     first_basket,
     return_backtest,
     returning_next_month,
+    returning_of_outlook,
     same_age,
     second_order,
     trigger_day,
 )
 from playbook.errors import PlaybookError
 from playbook.methods.kaplan_meier import kaplan_meier
+from playbook.tables import schema
 
 
 def random_log(seed: int, customers: int = 300) -> pd.DataFrame:
@@ -289,3 +291,11 @@ def test_the_next_month_comes_from_the_model_with_the_smallest_past_error():
     best = (past.point - past.actual).abs().groupby(past.model).mean().idxmin()
     assert ahead.model == best
     assert ahead.month == "2026-08"
+
+
+def test_what_is_told_of_the_next_month_lies_in_its_own_interval():
+    """Forecasts that were always 30 too low: the interval lies above the model's point."""
+    ahead = pd.DataFrame([{"model": "last month", "point": 40.0, "low": 60.0, "mid": 70.0}])
+    ahead = ahead.reindex(columns=schema("cohort_retention.returning").names)
+    assert returning_of_outlook(ahead, None).point.tolist() == [70.0]
+    assert returning_of_outlook(ahead.assign(mid=np.nan), None).point.tolist() == [40.0]

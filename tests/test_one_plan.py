@@ -400,3 +400,6 @@ def test_goods_and_shop_agree_within_a_fifth(factor, verdict):
     row = demand_total(panel, law, ahead).iloc[0]
     assert row["units_per_order"] == pytest.approx(2.0)
     assert row["ratio"] == pytest.approx(factor) and row["verdict"] == verdict
+    panel.units[:] = 0.0
+    row = demand_total(panel, law, ahead).iloc[0]
+    assert np.isnan(row["ratio"]) and row["verdict"] == "", "closed for a quarter: no ratio"

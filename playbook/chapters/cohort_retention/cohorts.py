@@ -630,12 +630,13 @@ def with_outlook(backtest: DataFrame, outlook: Outlook | None) -> DataFrame:
 @returns("cohort_retention.returning")
 def returning_of_outlook(ahead: DataFrame, outlook: Outlook | None) -> DataFrame:
     """Returning customers of the month after the last whole one: the outlook's, which
-    every chapter reads; before there is one, the cohorts' own (`returning_next_month`).
+    every chapter reads; before there is one, the cohorts' own (`returning_next_month`), less
+    what their forecasts were off by on the whole: the middle of their interval, where known.
     """
     columns = schema("cohort_retention.returning").names
     now = DataFrame() if outlook is None else outlook.shop("month")
     if "returning_customers" not in now.index:
-        return ahead[columns]
+        return ahead.assign(point=ahead["mid"].fillna(ahead["point"]))[columns]
     row = now.loc["returning_customers"]
     status = "complete" if row.status == "complete" else NOT_YET
     mine = {

@@ -164,7 +164,7 @@ def demand_total(panel: DemandPanel, law: DemandLaw, outlook: Outlook) -> DataFr
     units = float(np.nansum(panel.units[:, -AVERAGE_WEEKS:])) / (7 * AVERAGE_WEEKS)
     per_order = units * DAYS_OF_MONTH / known if known > 0 else np.nan
     shop = orders / pd.Period(first, "M").days_in_month * days * per_order
-    ratio = goods / shop
+    ratio = goods / shop if shop > 0 else np.nan
     verdict = "agree" if abs(ratio - 1) <= MOST_APART else "goods above"
     verdict = "goods below" if ratio < 1 - MOST_APART else verdict
     row = {"days": days, "goods": goods, "orders": orders, "units_per_order": per_order}
