@@ -3,6 +3,7 @@ many tests told apart.
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from playbook.errors import PlaybookError
@@ -30,6 +31,13 @@ def test_no_success_in_ten_is_not_a_certainty():
     low, high = wilson(0, 10)
     assert low == 0
     assert 0.27 < high < 0.28
+
+
+@pytest.mark.parametrize(("x", "n"), [(0, 7), (3, 7), (0, 0)])
+def test_the_ends_of_two_numbers_can_be_kept_in_a_table(x, n, tmp_path):
+    low, high = wilson(x, n)
+    pd.DataFrame([(x, low, high)]).rename(columns=str).to_parquet(tmp_path / "t.parquet")
+    assert isinstance(low, float) and isinstance(high, float)
 
 
 def test_nobody_observed_is_missing_not_zero():

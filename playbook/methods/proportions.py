@@ -63,7 +63,8 @@ def wilson(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[nda
         np.where(x == 0, 0.0, middle - half),
         np.where(x == m, 1.0, middle + half),
     )
-    return np.where(m > 0, low, np.nan), np.where(m > 0, high, np.nan)
+    # of two numbers the ends are numbers, which a table can hold
+    return np.where(m > 0, low, np.nan)[()], np.where(m > 0, high, np.nan)[()]
 
 
 def share_difference(
