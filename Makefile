@@ -18,7 +18,7 @@ run: $(READY)  ## one month, end to end: the pack lands in runs/<store>/<month>/
 	$(PYTHON) -m playbook run $(ARGS)
 
 test: $(READY)  ## every test, notebooks included
-	$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lab: $(READY)  ## JupyterLab, opened on the first chapter
 	$(PYTHON) -m jupyterlab notebooks/00_start_here.ipynb $(ARGS)

@@ -73,3 +73,13 @@ def no_address_told_before():
 
     hidden._whole.clear()
     hidden._words.clear()
+
+
+#: the files that take minutes, first: with two workers the last file decides when both are done
+LONG_FILES = ("test_warehouse", "test_notebooks", "test_training", "test_cases_exports")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the long files; all else in the order it was found in."""
+    place = {name: n for n, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG_FILES)))

@@ -448,9 +448,10 @@ def test_exercises_are_numbered_in_the_order_of_their_kinds():
         found = list(chapter_exercises(chapter).values())
         assert [e.number for e in found] == [f"{chapter}.{n + 1}" for n in range(len(found))]
         if found and chapter != "welcome":
-            places = [KINDS.index(e.kind) for e in found if e.kind != "thought"]
+            # those after the sixth belong to sections on tables a shop may lack, in their order
+            places = [KINDS.index(e.kind) for e in found[:6] if e.kind != "thought"]
             assert places == sorted(places), f"{chapter}: predict, fill, tweak, hunt, decide"
-            assert 4 <= len(found) <= 8
+            assert 4 <= len(found) <= 9
 
 
 # the checker

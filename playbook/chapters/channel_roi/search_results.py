@@ -33,7 +33,7 @@ from playbook.methods.apart import Changes, changes_apart
 from playbook.methods.own_level import power_within
 from playbook.methods.pooled_counts import pooled_rates
 from playbook.methods.proportions import Z90, wilson
-from playbook.store import expression
+from playbook.store import distinct_rows, expression
 from playbook.tables import empty, frame_of, returns, schema
 
 if TYPE_CHECKING:
@@ -176,15 +176,7 @@ def told_results(search_terms: Table, *, as_of: dt.date) -> Told:
     rows = expression(search_terms).filter(_.n_days.notnull() & (_.until_on <= as_of))
     rows = rows.mutate(is_page=(_.term == ALL) & (_.page != ALL))
     rows = rows.filter((_.term != ALL) | _.is_page)
-    periods = (
-        rows.select(
-            "is_page",
-            "until_on",
-            "n_days",
-        )
-        .distinct()
-        .to_pandas()
-    )
+    periods = distinct_rows(rows, "is_page", "until_on", "n_days").to_pandas()
     kept = [apart(part) for _is, part in periods.groupby("is_page")]
     kept = pd.concat(kept or [periods]).assign(until_on=lambda t: pd.to_datetime(t.until_on))
     last = kept.until_on.max()

@@ -21,7 +21,7 @@ from pandas import DataFrame
 from playbook.decisions import decision_rows, propose
 from playbook.given import dated
 from playbook.methods.proportions import Z90, quantile_of_normal, wilson
-from playbook.store import expression
+from playbook.store import expression, one_if
 from playbook.tables import empty, frame_of, returns, schema
 
 __all__ = ["SHOWN", "carrier_decisions", "carrier_moves", "carrier_regions", "split_parcels"]
@@ -258,7 +258,7 @@ def _cells(parcels: Table, as_of: dt.date) -> DataFrame:
         cost2=(_.money * _.money).sum(),
         days=_.took.sum(),
         days2=(_.took * _.took).sum(),
-        damaged=_.is_damaged.fill_null(False).cast("int64").sum(),
+        damaged=one_if(_.is_damaged.fill_null(False)).sum(),
     )
     return sums.order_by("region", "carrier", "band").to_pandas()
 

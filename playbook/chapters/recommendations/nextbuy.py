@@ -223,6 +223,7 @@ def split_at(
     )
 
 
+@dated
 def learnt(lines: Table | DataFrame, *, as_of: dt.date) -> Learnt:
     """Everything bought up to as-of, learnt from."""
     t, now = purchases(lines, as_of), moment(as_of)
