@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
+from playbook.methods.mixture import halved, part_chances
+
 __all__ = ["Changes", "changes_apart"]
 
 #: spreads of a change: from none to a factor of five
@@ -35,7 +37,7 @@ SPREADS = np.array(
 BEFORE = 0.5
 #: error of a median over that of a mean
 MEDIAN_ERROR = 1.2533
-_STEPS, _HALVINGS = 200, 40
+_HALVINGS = 40
 
 
 @dataclass(frozen=True)
@@ -64,24 +66,11 @@ class Changes:
 
     def quantile(self, chance: float) -> ndarray:
         """What each stays below with this chance, by halving."""
-        low = (self.centre - 10 * self.sd).min(axis=0)
-        high = (self.centre + 10 * self.sd).max(axis=0)
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            is_low = self.below(middle) < chance
-            low, high = (
-                np.where(
-                    is_low,
-                    middle,
-                    low,
-                ),
-                np.where(
-                    is_low,
-                    high,
-                    middle,
-                ),
-            )
-        return (low + high) / 2
+        ends = (
+            (self.centre - 10 * self.sd).min(axis=0),
+            (self.centre + 10 * self.sd).max(axis=0),
+        )
+        return halved(self.below, chance, ends, n_halvings=_HALVINGS)
 
 
 def changes_apart(before: ndarray, after: ndarray) -> Changes:
@@ -94,17 +83,9 @@ def changes_apart(before: ndarray, after: ndarray) -> Changes:
     change, variance = change - common, variance + error**2
     total = variance + SPREADS[:, None] ** 2
     log = -0.5 * (np.log(total) + change**2 / total)
-    likely = np.exp(log - log.max(axis=0))
-    law = np.full((len(SPREADS), 1), 1 / len(SPREADS))
-    for _ in range(_STEPS):
-        share = law * likely
-        share /= share.sum(axis=0)
-        law = (share.sum(axis=1, keepdims=True) + BEFORE) / (len(change) + BEFORE * len(SPREADS))
-    share = law * likely
+    weight = part_chances(log, before=BEFORE)
     kept = SPREADS[:, None] ** 2 / total
-    return Changes(
-        share / share.sum(axis=0), kept * change, np.sqrt(kept * variance), common, error
-    )
+    return Changes(weight, kept * change, np.sqrt(kept * variance), common, error)
 
 
 def _median(change: ndarray, weight: ndarray) -> tuple[float, float]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
+from playbook.methods.mixture import halved, part_chances
+
 __all__ = ["PooledRates", "pooled_rates"]
 
 #: means of the parts of the law, beside the mean of all; each part's spread is one over its root
@@ -22,7 +24,7 @@ MEANS = np.geomspace(0.01, 8.0, 16)
 SHAPE = 4.0
 #: what every part weighs before anything is seen, in rates: few rates are not taken for a law
 BEFORE = 0.25
-_STEPS, _HALVINGS = 200, 32
+_HALVINGS = 32
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,8 @@ class PooledRates:
 
     def quantile(self, chance: float) -> ndarray:
         """The rate that each stays below with this chance, by halving."""
-        low, high = np.zeros(self.shape.shape[1]), self.mean + 10 * self.sd
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            is_low = self.below(middle) < chance
-            low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
-        return (low + high) / 2
+        ends = np.zeros(self.shape.shape[1]), self.mean + 10 * self.sd
+        return halved(self.below, chance, ends, n_halvings=_HALVINGS)
 
 
 def pooled_rates(counts: ndarray, tries: ndarray) -> PooledRates:
@@ -77,11 +75,4 @@ def pooled_rates(counts: ndarray, tries: ndarray) -> PooledRates:
     scale = (SHAPE / (MEANS * counts.sum() / tries.sum()))[:, None]
     shape, inverse_scale = np.broadcast_to(SHAPE + counts, (len(MEANS), len(counts))), scale + tries
     log = gammaln(shape) + SHAPE * np.log(scale) - shape * np.log(inverse_scale)
-    likely = np.exp(log - log.max(axis=0))
-    law = np.full((len(MEANS), 1), 1 / len(MEANS))
-    for _ in range(_STEPS):
-        share = law * likely
-        share /= share.sum(axis=0)
-        law = (share.sum(axis=1, keepdims=True) + BEFORE) / (len(counts) + BEFORE * len(MEANS))
-    share = law * likely
-    return PooledRates(share / share.sum(axis=0), shape, inverse_scale)
+    return PooledRates(part_chances(log, before=BEFORE), shape, inverse_scale)

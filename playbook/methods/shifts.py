@@ -76,13 +76,7 @@ def _of_length(sums: dict[str, ndarray], length: int, noise: str) -> ndarray:
         unit = np.maximum(unit, least)
         excess = now["y"] - usual * now["x"]
         sd = np.sqrt(unit * now["x"] * (1 + now["x"] / past["x"]))
-        # what was never seen before is held against one in the days before
-        rare = np.sqrt(np.maximum(now["x"] / past["x"], 1e-12)) if noise == "count" else 0.0
-        z = np.clip(
-            excess / np.maximum(np.maximum(sd, rare), 1e-12),
-            -MOST_Z,
-            MOST_Z,
-        )
+        z = np.clip(excess / np.maximum(sd, 1e-12), -MOST_Z, MOST_Z)
         ratio = now["y"] / now["x"]
     is_known = (now["x"] > 0) & (past["x"] > 0) & np.isfinite(z)
     if noise != "none":
