@@ -8,7 +8,6 @@ published with a failed chapter, 4 a day with something to act on.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import functools
 import inspect
 import json
@@ -31,15 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-UNWRITABLE = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.ENOTDIR,
-    errno.ENAMETOOLONG,
-)
 DEFAULT_STORE = "demo"
 
 app = typer.Typer(
@@ -95,25 +85,35 @@ def main(arguments: list[str] | None = None) -> int:
             print(_json({"error": _reason(refusal)}))
         print(f"Refused: {refusal}", file=sys.stderr)
         return 1
-    except OSError as problem:
-        # a disk that is full, or a folder that may not be written: nothing a traceback explains
-        if problem.errno not in UNWRITABLE:
-            raise
-        refusal = PlaybookError(
-            "playbook.unwritable", reason=problem.strerror, file=problem.filename
-        )
-        print(f"Refused: {refusal}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 1
-    except Exception:  # a mistake of ours is shown as it is, but for an address in it
+    except Exception as problem:
+        # a disk that is full, or a folder that may not be written: nothing a traceback explains
+        if (refusal := _cannot_write(problem, words)) is not None:
+            print(f"Refused: {refusal}", file=sys.stderr)
+            return 1
+        # a mistake of ours is shown as it is, but for an address in it
         told = traceback.format_exc()
         if (shown := hidden(told, is_error=True)) == told:
             raise
         print(shown, file=sys.stderr)
         return 1
     return 0
+
+
+def _cannot_write(problem: Exception, words: list[str]) -> PlaybookError | None:
+    """What a person is told of a place that cannot be written; None for another problem."""
+    from playbook.store.disk import NO_SPACE, full_folder, unwritable
+
+    place = unwritable(problem)
+    if place is None:
+        return None
+    if place.errno in NO_SPACE:
+        paths = [word for word in words if not is_address(word)]
+        folder = full_folder(place, paths)
+        return PlaybookError("store.disk_full", reason=place.strerror, folder=folder)
+    return PlaybookError("playbook.unwritable", reason=place.strerror, file=place.filename)
 
 
 def _keep_addresses(words: list[str]) -> None:

@@ -12,6 +12,7 @@ import time
 import nbformat
 import pandas as pd
 import pytest
+from processes import MARK, end, left_running
 from small_month import OPEN, write_notebook, write_notebooks, write_shop
 
 from playbook.decisions import Decision
@@ -386,16 +387,23 @@ def test_killed_half_way_no_month_appears_and_the_next_run_goes_on(tmp_path):
         f"print(month.run_month({str(tmp_path / 'shop')!r}, wish=wish, how=how).status)"
     )
     first = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {MARK: str(tmp_path)},
     )
     partial = tmp_path / "runs" / "corner" / ".2026-02.partial"
-    end = time.monotonic() + 240
+    last = time.monotonic() + 240
     while not (partial / "00_a" / ".done.json").exists():
         assert first.poll() is None, first.stdout.read()
-        assert time.monotonic() < end
+        assert time.monotonic() < last
         time.sleep(0.1)
     os.kill(first.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
     first.wait()
+    left = left_running(str(tmp_path))
+    end(left)
+    assert not left, "a kernel outlived the run that was killed"
     assert not (tmp_path / "runs" / "corner" / "2026-02").exists()
     (tmp_path / "nbs" / "go").write_text("")
     again = subprocess.run(

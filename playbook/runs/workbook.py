@@ -75,6 +75,7 @@ TEXT_LIMIT = 32_000  # Excel's own is 32,767
 SHEET_NAME_LIMIT = 31
 FORMATS = Path(__file__).with_name("formats.yaml")
 OPTIONS = {
+    "in_memory": True,  # no files in passing on another disk
     "strings_to_formulas": False,
     "strings_to_urls": False,
     "strings_to_numbers": False,

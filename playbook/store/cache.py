@@ -85,7 +85,8 @@ def file_hash(path: Path, *, anew: bool = False) -> str:
     with open(path, "rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
     memo.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(memo, digest)
+    with contextlib.suppress(OSError):  # without room it is worked out again
+        write_whole(memo, digest)
     return digest
 
 
@@ -102,8 +103,12 @@ def _known_by(path: Path) -> str:
 def write_whole(path: Path, text: str) -> None:
     """Write a text file through a neighbour: a reader sees the old or the new text."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def write_parquet(con: ibis.BaseBackend, table: Table, path: Path) -> None:

@@ -8,6 +8,7 @@ know how many.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import warnings
@@ -52,7 +53,8 @@ def require_contract(shop: Store) -> None:
         if not problems.stops.any():
             problems = pd.concat([problems, identity_problems(shop)], ignore_index=True)
         if memo is not None:
-            write_whole(memo, problems.to_json(orient="records"))
+            with contextlib.suppress(OSError):  # without room it is checked again
+                write_whole(memo, problems.to_json(orient="records"))
     shop.problems = problems
     stopping = problems[problems.stops.astype(bool)]
     if len(stopping):

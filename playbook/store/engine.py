@@ -6,7 +6,6 @@ rights, connection) and what to do; it never names the server or its user.
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 import re
@@ -17,6 +16,7 @@ import ibis
 
 from playbook.errors import EngineFailed, PlaybookError
 from playbook.store.cache import cache_folder
+from playbook.store.disk import NO_SPACE, full_folder
 from playbook.store.write import quoted
 
 __all__ = ["first_line", "guarded", "local_engine", "memory_limit", "refused_by_engine"]
@@ -95,18 +95,26 @@ def guarded(con: Any, name: str) -> Any:
     """The connection, whose errors are said in our words from here on; `name` is the
     store's on a server, empty for the engine in this process.
     """
-    for method in ASKED:
-        setattr(con, method, _asking(getattr(con, method), name))
+    con.__class__ = _guarded_kind(type(con))
+    con.store_name = name
     return con
 
 
-def _asking(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+@functools.cache
+def _guarded_kind(kind: type) -> type:
+    """The kind of connection with its errors in our words. A kind and no wrapped methods of
+    its own: these would hold the connection, and with it a thread of each store ever opened.
+    """
+    return type(kind.__name__, (kind,), {name: _asking(getattr(kind, name)) for name in ASKED})
+
+
+def _asking(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def asked(*args: Any, **given: Any) -> Any:
+    def asked(con: Any, *args: Any, **given: Any) -> Any:
         try:
-            return method(*args, **given)
+            return method(con, *args, **given)
         except Exception as error:  # every driver raises its own kind
-            refusal = refused_by_engine(error, name)
+            refusal = refused_by_engine(error, con.store_name)
             if refusal is None:
                 raise
             raise refusal from None
@@ -116,11 +124,11 @@ def _asking(method: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 def refused_by_engine(error: Exception, name: str) -> EngineFailed | None:
     """The message for an engine's error; None for one that is ours."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
         return EngineFailed(
             "store.disk_full",
             reason=error.strerror,
-            folder=cache_folder(),
+            folder=full_folder(error),
         )
     told = f"{type(error).__name__}: {error}"
     is_driver = type(error).__module__.split(".")[0] in DRIVERS
@@ -134,6 +142,6 @@ def refused_by_engine(error: Exception, name: str) -> EngineFailed | None:
     about = {
         "name": name,
         "reason": first_line(error, 200),
-        "folder": cache_folder(),
+        "folder": full_folder(error),
     }
     return EngineFailed(f"store.{message}", **about)

@@ -35,6 +35,7 @@ import pandas as pd
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from processes import MARK, end, left_running
 from small_month import write_shop
 
 from playbook.cli import main as playbook
@@ -229,17 +230,6 @@ def _command(name: str, folder: Path) -> list[str]:
     return [*words, "--runs", str(folder / "out/runs")]
 
 
-def _left_running(mark: str) -> list[str]:
-    """Processes whose environment still holds the mark of a killed command."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark.encode() in (place / "environ").read_bytes():
-                command = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                found.append(f"{place.name} {command[:80]}")
-    return found
-
-
 def killed(seed: int, folder: Path) -> str:
     """A command killed after a random time, alone or with its group; run again it ends
     whole, and nothing of the first is left.
@@ -247,7 +237,7 @@ def killed(seed: int, folder: Path) -> str:
     rng = random.Random(seed)
     name = ("run", "import", "demo", "learn")[seed % 4]
     words, mark = _command(name, folder), f"proof-{os.getpid()}-{seed}"
-    around = os.environ | {"PLAYBOOK_PROOF_MARK": mark, "PLAYBOOK_CACHE": str(folder / "cache")}
+    around = os.environ | {MARK: mark, "PLAYBOOK_CACHE": str(folder / "cache")}
     call = [sys.executable, "-m", "playbook", *words]
     quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "cwd": ROOT, "env": around}
     child = subprocess.Popen(call, start_new_session=True, **quiet)
@@ -256,12 +246,9 @@ def killed(seed: int, folder: Path) -> str:
     if state == "killed":
         child.send_signal(signal.SIGKILL)
     child.communicate()
-    time.sleep(2)
-    left = _left_running(mark)
+    left = left_running(mark)
     again = subprocess.run(call, check=False, text=True, **quiet)
-    for line in left:
-        with contextlib.suppress(OSError):
-            os.kill(int(line.split()[0]), signal.SIGKILL)
+    end(left)
     assert again.returncode in (0, 3) and "Traceback" not in again.stdout, again.stdout[-600:]
     stray = [p.name for p in (folder / "out").rglob("*") if p.name.endswith((".partial", ".tmp"))]
     assert not stray, f"half written: {stray[:5]}"
