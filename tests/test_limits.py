@@ -3,12 +3,15 @@ clock that is off, many stores. Each ends in one message that says which limit i
 to do, or does no harm; nothing is half written, and once there is room the work goes on.
 """
 
+import functools
 import gzip
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -18,8 +21,10 @@ from test_month import Kitchen
 from playbook.cli import main
 from playbook.runs import month as month_module
 from playbook.runs import plan
+from playbook.sources import importing
 from playbook.store import open_store
 from playbook.store.disk import full_folder, unwritable
+from playbook.store.write import locked, reading
 
 ROWS = 60_000
 MAPPING = """name: our own orders
@@ -268,3 +273,43 @@ def test_the_full_disk_is_that_of_the_file_named_and_never_a_folder_of_ours_in_p
     (tmp_path / "shop").mkdir()
     told = RuntimeError(f'Could not write file "{tmp_path}/shop/.staging/orders.parquet": full')
     assert full_folder(told) == tmp_path / "shop"
+
+
+def test_an_import_waits_for_another_and_for_a_month_that_is_being_made(
+    kitchen, export, monkeypatch, capsys
+):
+    short = [*export, str(kitchen / "store")]
+    (kitchen / "rows.csv").write_text(
+        "number,when,article,pieces,each\n1,2026-01-20,a,2,5.00\n2,2026-02-21,b,1,7.50\n"
+    )
+    holding = threading.Timer(0.0, _hold, [kitchen / "store", locked, 1.0])
+    holding.start()
+    time.sleep(0.3)
+    assert main(short) == 0  # it waited
+    holding.join()
+    before = files_in(kitchen / "store")
+    monkeypatch.setattr(importing, "locked", functools.partial(locked, wait_seconds=0.2))
+    for hold in (reading, locked):
+        with hold(kitchen / "store"):
+            assert "another import is writing" in refused(capsys, short)
+    assert files_in(kitchen / "store") == before
+
+
+def _hold(folder: Path, lock, seconds: float) -> None:
+    with lock(folder):
+        time.sleep(seconds)
+
+
+def test_a_month_waits_for_an_import_and_is_refused_where_it_takes_too_long(
+    kitchen, export, monkeypatch, capsys
+):
+    (kitchen / "rows.csv").write_text(
+        "number,when,article,pieces,each\n1,2026-01-20,a,2,5.00\n2,2026-02-21,b,1,7.50\n"
+    )
+    assert main([*export, str(kitchen / "store")]) == 0
+    run = ["run", "--store", str(kitchen / "store"), "--month", "2026-01"]
+    clock = iter(range(0, 10**6, 20))  # half a minute passes at the second look
+    with locked(kitchen / "store"):
+        monkeypatch.setattr("playbook.store.write.time.monotonic", lambda: float(next(clock)))
+        assert "another import is writing" in refused(capsys, run)
+    assert not (kitchen / "runs").exists()
