@@ -7,6 +7,8 @@ from __future__ import annotations
 import datetime as dt
 
 import ibis
+import numpy as np
+import pyarrow.compute as pc
 from ibis import Table, _
 from pandas import DataFrame
 
@@ -57,37 +59,58 @@ def item_pairs(
     """
     t = purchases(lines, as_of, needs_customer=False)
     items = _goods_margin(t)
-    paired = items.head(max_items)
-    held = t.inner_join(ibis.memtable(paired[["sku"]]), "sku") if len(items) > max_items else t
-    held = distinct_rows(held, basket=_.order_id, item=_.sku).order_by("basket", "item")
+    paired = _in_most_orders(t, items, max_items)
+    held = _held(t, paired)
     rules = pair_rules(
-        held.to_pandas(),
+        held,
         min_support=min_support,
         min_n=min_n,
         level=level,
     )
-    n_baskets = int(t.order_id.nunique().to_pandas())
-    if len(rules) and n_baskets != rules.n_baskets.iloc[0]:
-        rules = _among_all(rules, n_baskets)
-        rules = rules[rules.support >= min_support].reset_index(drop=True)
-    margin = rules.b.map(paired.set_index("sku")["margin"]).astype(float)
-    return rules.assign(margin=margin, items_cut=max(len(items) - max_items, 0))
+    margin = paired.margin / np.bincount(held["item"], minlength=len(paired))
+    rules = rules.assign(margin=margin[rules.b].to_numpy())
+    rules = rules.assign(**{side: paired.sku.to_numpy()[rules[side]] for side in "ab"})
+    if len(rules) and len(items) > max_items:
+        rules = _among_all(rules, int(t.order_id.nunique().to_pandas()))
+        rules = rules[rules.support >= min_support]
+    rules = rules.sort_values(["a", "b"], ignore_index=True)
+    return rules.assign(items_cut=max(len(items) - max_items, 0))
+
+
+def _in_most_orders(t: Table, items: DataFrame, most: int) -> DataFrame:
+    """The items that stand in most orders, ties in the order of their skus."""
+    if len(items) <= most:
+        return items
+    counts = t.group_by("sku").aggregate(n=_.order_id.nunique()).to_pandas()
+    ranked = items.merge(counts, on="sku").sort_values(["n", "sku"], ascending=[False, True])
+    return ranked.head(most).reset_index(drop=True)
+
+
+def _held(t: Table, items: DataFrame) -> DataFrame:
+    """Which order holds which of the items, once each: `basket` and `item` as numbers, that
+    of an item its place in `items`. As text ten million rows would take as long again.
+    """
+    places = ibis.memtable(items[["sku"]].assign(item=np.arange(len(items))))
+    rows = distinct_rows(t.inner_join(places, "sku"), "order_id", "item").to_pyarrow()
+    orders = pc.dictionary_encode(rows["order_id"]).combine_chunks()
+    return DataFrame(
+        {"basket": orders.indices.to_numpy(), "item": rows["item"].to_numpy().astype("int64")}
+    )
 
 
 def _goods_margin(t: Table) -> DataFrame:
-    """One row per sku, those in most orders first: orders and goods margin an order."""
+    """One row per sku: goods margin, missing where that of a line is."""
     revenue, cost = (
         t[name].cast(MONEY_SUM) if name in t.columns else ibis.null(MONEY_SUM)
         for name in ("revenue", "cost")
     )
     t = t.mutate(goods_margin=revenue - cost)
     items = t.group_by("sku").aggregate(
-        n=_.order_id.nunique(),
-        sum=_.goods_margin.sum().cast("float64"),
+        margin=_.goods_margin.sum().cast("float64"),
         n_unknown=_.goods_margin.isnull().sum(),
     )
-    items = items.order_by(ibis.desc("n"), "sku").to_pandas()
-    return items.assign(margin=(items["sum"] / items.n).where(items.n_unknown == 0))
+    items = items.order_by("sku").to_pandas()
+    return items.assign(margin=items.margin.astype(float).where(items.n_unknown == 0))
 
 
 def _among_all(rules: DataFrame, n_baskets: int) -> DataFrame:
