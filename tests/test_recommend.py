@@ -10,15 +10,22 @@ import pytest
 
 from playbook.chapters.recommendations.decisions import recommend_decisions
 from playbook.chapters.recommendations.nextbuy import moment, purchases, split_at
-from playbook.chapters.recommendations.pairs import bundles, item_pairs, replenishment
+from playbook.chapters.recommendations.pairs import (
+    bundles,
+    item_pairs,
+    replenishment,
+    strongest_first,
+)
 from playbook.chapters.recommendations.recommend import (
     Leaderboard,
     buyer_groups,
     leaderboard,
+    leaderboard_by_chance,
     picks,
     unsafe_items,
 )
 from playbook.errors import PlaybookError
+from playbook.methods.baskets import pair_rules
 from playbook.tables import empty
 
 
@@ -138,15 +145,14 @@ def test_a_random_split_flatters():
                     )
                 )
     lines = pd.DataFrame(rows, columns=["order_id", "customer_id", "sku", "ordered_on"])
-    recall = {
-        s: leaderboard(lines, as_of=AS_OF, split=s)
-        .table.set_index(["model", "items"])
-        .loc[("buy_again", "all"), "recall_k"]
-        for s in ("time", "random")
-    }
-    assert recall["random"] > 1.5 * recall["time"]
-    with pytest.raises(PlaybookError, match="no split"):
-        leaderboard(lines, as_of=AS_OF, split="tomorrow")
+    board = leaderboard(lines, as_of=AS_OF)
+    by_chance = leaderboard_by_chance(lines, as_of=AS_OF, blend=board.blend)
+    later, leaked = (
+        table.set_index(["model", "items"]).loc[("buy_again", "all"), "recall_k"]
+        for table in (board.table, by_chance)
+    )
+    assert leaked > 1.5 * later
+    assert set(by_chance["items"]) == {"all"}
 
 
 def test_shuffled_lines_give_the_same_leaderboard():
@@ -411,3 +417,18 @@ def test_an_unsafe_item_is_in_no_bundle_and_a_test_runs_its_days():
     assert found["subject"].tolist() == ["lists of new items by ease", "C + D", "lists"]
     assert found["revisit_on"].tolist() == ["2026-04-01", "2026-03-01", "2026-03-01"]
     assert found["unit"].iloc[0] == "sessions"
+
+
+def test_the_strongest_pairs_alone_are_those_of_all_of_them():
+    rng = np.random.default_rng(5)
+    rows = pd.DataFrame({"basket": rng.integers(0, 300, 1500), "item": rng.integers(0, 40, 1500)})
+    rows["item"] = "s" + rows["item"].astype(str).str.zfill(2)
+    every = pair_rules(rows, min_support=1e-9)
+    for most in (1, 7, 50, len(every), len(every) + 1):
+        ranked = every.sort_values(["pair_lift", "a", "b"], ascending=[False, True, True])
+        best = ranked.head(most).sort_values(["a", "b"], ignore_index=True)
+        found = pair_rules(rows, min_support=1e-9, most=most)
+        pd.testing.assert_frame_equal(found, best)
+        assert strongest_first(every, by="pair_lift", most=most).equals(
+            ranked.head(most).reset_index(drop=True)
+        )

@@ -22,7 +22,12 @@ __all__ = ["pair_rules"]
 
 
 def pair_rules(
-    lines: DataFrame, *, min_support: float = 0.005, min_n: int = 1, level: float = 0.95
+    lines: DataFrame,
+    *,
+    min_support: float = 0.005,
+    min_n: int = 1,
+    level: float = 0.95,
+    most: int | None = None,
 ) -> DataFrame:
     """One row per ordered pair (a, b): baskets with a that also hold b.
 
@@ -37,6 +42,9 @@ def pair_rules(
         min_support: least share of all baskets that hold both.
         min_n: least number of baskets that hold both, whatever the share.
         level: of the interval of confidence.
+        most: rows kept, those of the highest lift, ties in the order of a, then b; all
+            where left out. Without a least support there are as many pairs as baskets
+            have cells, and no table of them is read.
 
     Returns:
         a, b (items), n (baskets with both), n_a, n_b, n_baskets, support = n / baskets,
@@ -51,36 +59,48 @@ def pair_rules(
         raise PlaybookError("methods.no_share_of_baskets", min_support=min_support)
     known = lines[["basket", "item"]].dropna()
     basket, baskets = pd.factorize(known["basket"])
-    item, items = pd.factorize(known["item"])
+    # in the order of the items, so that an order of places is one of items
+    item, items = pd.factorize(known["item"], sort=True)
     total = len(baskets)
     least = max(math.ceil(round(min_support * total, 9)), min_n, 1)
     one, other, n_both, n_item = _count_pairs(basket, item, (total, len(items)), least)
-    a, b, n = (
-        np.r_[one, other],
-        np.r_[other, one],
-        np.r_[n_both, n_both],
-    )
-    low, high = wilson(n, n_item[a], level)
+    a, b, n = np.r_[one, other], np.r_[other, one], np.r_[n_both, n_both]
+    place = a.astype(np.int64) * len(items) + b
+    rows = _strongest((n / n_item[a]) / (n_item[b] / max(total, 1)), place, most)
+    a, b, n = a[rows], b[rows], n[rows]
+    pairs = DataFrame({"a": items.take(a), "b": items.take(b)})
+    return _rules(pairs, n, n_item[a], n_item[b], total, level)
+
+
+def _rules(
+    pairs: DataFrame, n: Array, n_a: Array, n_b: Array, total: int, level: float
+) -> DataFrame:
+    """The pairs with their counts of baskets among `total`, and what follows from these."""
+    low, high = wilson(n, n_a, level)
     # without a basket there are no rows to divide
-    share_b = n_item[b] / max(total, 1)
-    confidence = n / n_item[a]
-    rules = DataFrame(
-        {
-            "a": items.take(a),
-            "b": items.take(b),
-            "n": n.astype("int64"),
-            "n_a": n_item[a].astype("int64"),
-            "n_b": n_item[b].astype("int64"),
-            "n_baskets": np.int64(total),
-            "support": n / max(total, 1),
-            "confidence": confidence,
-            "confidence_low": low,
-            "confidence_high": high,
-            "pair_lift": confidence / share_b,
-            "lift_low": low / share_b,
-        }
+    share_b = n_b / max(total, 1)
+    confidence = n / n_a
+    return pairs.assign(
+        n=n.astype("int64"),
+        n_a=n_a.astype("int64"),
+        n_b=n_b.astype("int64"),
+        n_baskets=np.int64(total),
+        support=n / max(total, 1),
+        confidence=confidence,
+        confidence_low=low,
+        confidence_high=high,
+        pair_lift=confidence / share_b,
+        lift_low=low / share_b,
     )
-    return rules.sort_values(["a", "b"], ignore_index=True)
+
+
+def _strongest(lift: Array, place: Array, most: int | None) -> Array:
+    """Rows of the highest lift, ties and the result in the order of `place`."""
+    rows = np.arange(len(lift))
+    if most is not None and most < len(lift):
+        rows = rows[lift >= np.partition(lift, -most)[-most]]
+        rows = rows[np.lexsort((place[rows], -lift[rows]))[:most]]
+    return rows[np.argsort(place[rows])]
 
 
 def _count_pairs(

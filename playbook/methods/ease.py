@@ -94,7 +94,8 @@ def top_items(scores: Array, k: int, *, blocked: Array | None = None) -> Array:
     ranked = np.asarray(scores, dtype=float) - np.linspace(0, 1e-9, scores.shape[1])
     if blocked is not None:
         ranked[blocked] = -np.inf
-    top = np.argpartition(-ranked, k - 1, axis=1)[:, :k]
+    rest = ranked.shape[1] - k
+    top = np.argpartition(ranked, rest, axis=1)[:, rest:] if rest else np.argsort(-ranked, axis=1)
     order = np.lexsort((top, -np.take_along_axis(ranked, top, axis=1)), axis=1)
     top = np.take_along_axis(top, order, axis=1)
     return np.where(

@@ -376,7 +376,12 @@ def escaped(frame: DataFrame) -> DataFrame:
     """
     safe = frame.copy()
     for column in safe.select_dtypes(include=["object", "string", "category"]):
-        safe[column] = safe[column].astype("object").map(_safe_text)
+        values = safe[column].astype("object")
+        # each text once: a column of a million rows may hold a hundred
+        texts = {value for value in values if isinstance(value, str)}
+        safe_texts = {text: _safe_text(text) for text in texts}
+        is_text = values.map(lambda value: isinstance(value, str)).astype(bool)
+        safe[column] = values.where(~is_text, values[is_text].map(safe_texts))
     return safe.rename(columns=_safe_text)
 
 

@@ -188,7 +188,12 @@ def split_at(
     later = distinct_rows(t.filter(_.is_late), *keys).order_by(*keys).to_pandas()
     later = later.merge(before[[*keys, "n"]], how="left")
     people = pd.Index(before.customer_id.unique())
-    both = people if split == "none" else people[people.isin(later.customer_id)]
+    # plain texts: the engine's are walked one by one
+    both = (
+        people
+        if split == "none"
+        else people[people.isin(later.customer_id.unique().to_numpy(object))]
+    )
     if both.empty:
         raise PlaybookError(
             "recommendations.no_repeat_customers",
@@ -202,11 +207,11 @@ def split_at(
     n_buyers = before.groupby("sku").size()
     # a stable sort: ties go by sku
     items = by_sku.index[np.argsort(-n_buyers.to_numpy(), kind="stable")[:max_items]]
-    customers = judged.append(people[~people.isin(judged)])
-    known = before[before.sku.isin(items)]
-    later = later[later.customer_id.isin(judged)]
+    customers = judged.append(people[~people.isin(judged.to_numpy(object))])
+    known = before[before.sku.isin(items.to_numpy(object))]
+    later = later[later.customer_id.isin(judged.to_numpy(object))]
     row = judged.get_indexer(later.customer_id)
-    listed = later.sku.isin(items)
+    listed = later.sku.isin(items.to_numpy(object))
     return Split(
         items,
         customers,

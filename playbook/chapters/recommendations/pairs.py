@@ -51,11 +51,14 @@ def item_pairs(
     min_n: int = 20,
     max_items: int = MAX_ITEMS,
     level: float = 0.95,
+    most: int | None = None,
 ) -> DataFrame:
-    """Pairs of skus bought in one order, by `methods.baskets.pair_rules`.
+    """Pairs of skus bought in one order, by `methods.baskets.pair_rules`, in the order of
+    a, then b.
 
     Pairs in fewer than `min_n` orders are left out: lift on few orders is luck. Only
-    the `max_items` items in most orders are paired.
+    the `max_items` items in most orders are paired. Of `most` only the rows of the highest
+    lift are made.
     """
     t = purchases(lines, as_of, needs_customer=False)
     items = _goods_margin(t)
@@ -66,14 +69,14 @@ def item_pairs(
         min_support=min_support,
         min_n=min_n,
         level=level,
+        most=most,
     )
     margin = paired.margin / np.bincount(held["item"], minlength=len(paired))
     rules = rules.assign(margin=margin[rules.b].to_numpy())
     rules = rules.assign(**{side: paired.sku.to_numpy()[rules[side]] for side in "ab"})
     if len(rules) and len(items) > max_items:
         rules = _among_all(rules, int(t.order_id.nunique().to_pandas()))
-        rules = rules[rules.support >= min_support]
-    rules = rules.sort_values(["a", "b"], ignore_index=True)
+        rules = rules[rules.support >= min_support].reset_index(drop=True)
     return rules.assign(items_cut=max(len(items) - max_items, 0))
 
 
@@ -83,7 +86,7 @@ def _in_most_orders(t: Table, items: DataFrame, most: int) -> DataFrame:
         return items
     counts = t.group_by("sku").aggregate(n=_.order_id.nunique()).to_pandas()
     ranked = items.merge(counts, on="sku").sort_values(["n", "sku"], ascending=[False, True])
-    return ranked.head(most).reset_index(drop=True)
+    return ranked.head(most).sort_values("sku", ignore_index=True)
 
 
 def _held(t: Table, items: DataFrame) -> DataFrame:
@@ -109,7 +112,8 @@ def _goods_margin(t: Table) -> DataFrame:
         margin=_.goods_margin.sum().cast("float64"),
         n_unknown=_.goods_margin.isnull().sum(),
     )
-    items = items.order_by("sku").to_pandas()
+    # sorted here: servers have orders of text of their own
+    items = items.to_pandas().sort_values("sku", ignore_index=True)
     return items.assign(margin=items.margin.astype(float).where(items.n_unknown == 0))
 
 
@@ -124,21 +128,22 @@ def _among_all(rules: DataFrame, n_baskets: int) -> DataFrame:
     )
 
 
-def strongest_first(pairs: DataFrame, by: str = "lift_low") -> DataFrame:
-    """Pairs by falling lift, ties in the order of their skus."""
-    return pairs.sort_values(
-        [by, "a", "b"],
-        ascending=[False, True, True],
-        ignore_index=True,
-    )
+def strongest_first(
+    pairs: DataFrame, by: str = "lift_low", *, most: int | None = None
+) -> DataFrame:
+    """Pairs by falling lift, ties in the order of their skus; the first `most` of them."""
+    if most is not None and len(pairs) > most:
+        # the order of a million texts would take seconds, and the rest is not asked for
+        pairs = pairs[pairs[by] >= pairs[by].nlargest(most).iloc[-1]]
+    ranked = pairs.sort_values([by, "a", "b"], ascending=[False, True, True], ignore_index=True)
+    return ranked.head(most) if most is not None else ranked
 
 
 def strongest_pairs(pairs: DataFrame, most: int = MOST_PAIRS) -> DataFrame:
-    """The `most` pairs of highest lift, in the order they came."""
+    """The `most` pairs of highest lift, in the order of their skus."""
     if len(pairs) <= most:
         return pairs
-    kept = pairs.sort_values(["lift_low", "a", "b"], ascending=[False, True, True]).head(most)
-    return pairs.loc[kept.index.sort_values()].reset_index(drop=True)
+    return strongest_first(pairs, most=most).sort_values(["a", "b"], ignore_index=True)
 
 
 @returns("recommendations.bundles")
@@ -154,6 +159,8 @@ def bundles(
     The discount is given to everybody who takes both, also to the `n` orders that took
     both unasked. `unsafe` holds the skus that are not offered.
     """
+    # both directions have to, so that one that does not needs no other
+    pairs = pairs[pairs.lift_low > MIN_LIFT]
     back = pairs[["a", "b", "margin", "lift_low"]]
     two = pairs.merge(
         back,
@@ -161,8 +168,7 @@ def bundles(
         right_on=["b", "a"],
         suffixes=("", "_other"),
     )
-    lowest = two[["lift_low", "lift_low_other"]].min(axis=1)
-    two = two[(two.a < two.b) & (lowest > MIN_LIFT)]
+    two = two[two.a < two.b]
     margin = two.margin + two.margin_other
     discount = margin * discount_share
     needed = (two.n * discount / (margin - discount)).where(margin > 0)

@@ -105,8 +105,11 @@ def pair_heat_plot(pairs: DataFrame, *, most: int = 12, ax: Axes | None = None) 
     """Confidence of b given a among the items of the pairs with the highest assured
     lift.
     """
-    names = list(dict.fromkeys(strongest_first(pairs)[["a", "b"]].to_numpy().ravel()))[:most]
-    grid = pairs.pivot(index="a", columns="b", values="confidence")
+    # fewer items than `most` have fewer pairs than that, so these name enough
+    first = strongest_first(pairs, most=most * most)
+    names = list(dict.fromkeys(first[["a", "b"]].to_numpy().ravel()))[:most]
+    shown = pairs[pairs.a.isin(names) & pairs.b.isin(names)]
+    grid = shown.pivot(index="a", columns="b", values="confidence")
     ax = heat(grid.reindex(index=names, columns=names), ax=ax)
     ax.tick_params(axis="x", rotation=60)
     ax.set(

@@ -37,7 +37,6 @@ from playbook.chapters.recommendations.nextbuy import (
     tuned,
     wanted_of,
 )
-from playbook.errors import PlaybookError
 from playbook.given import dated
 from playbook.methods.ease import (
     RIDGE,
@@ -57,6 +56,7 @@ __all__ = [
     "Leaderboard",
     "buyer_groups",
     "leaderboard",
+    "leaderboard_by_chance",
     "picks",
     "unsafe_items",
 ]
@@ -96,7 +96,6 @@ def leaderboard(
     k: int = 10,
     max_items: int = MAX_ITEMS,
     max_customers: int = MAX_CUSTOMERS,
-    split: str = "time",
     level: float = 0.95,
 ) -> Leaderboard:
     """Every model on the same customers and the same later stretch of time.
@@ -106,39 +105,26 @@ def leaderboard(
     out. `as_of` is the last day (or moment) of the test, the cut lies `holdout_days`
     before it. The catalogue is cut to the `max_items` with most buyers; a later
     purchase of any other item still counts as one the lists missed. Judged customers
-    are sampled down to `max_customers` (the models learn from all). `split="random"` is
-    for the lesson: orders are dealt to the test by chance, so the future leaks in. A
-    kind of items nobody wanted is absent.
+    are sampled down to `max_customers` (the models learn from all). A kind of items
+    nobody wanted is absent.
 
     Raises:
-        PlaybookError: no known customer bought in both stretches; an unknown split.
+        PlaybookError: no known customer bought in both stretches.
     """
-    if split not in ("time", "random"):
-        raise PlaybookError("recommendations.no_split", split=split)
     t = purchases(lines, as_of)
     cut = moment(as_of) - dt.timedelta(days=holdout_days)
     most = {"max_items": max_items, "max_customers": max_customers}
-    data = split_at(t, cut, split, **most)
+    data = split_at(t, cut, **most)
     blend = tuned(t.filter(_.at <= cut), cut, holdout_days, k, max_items)
-    sold = data.bought.sign()
-    weights = {
-        "item_to_item": cosine_weights(sold),
-        "ease": ease_weights(sold),
-    }
+    weights = _weights(data)
     lists = lists_of(data, MODELS, weights, blend)
-    rows, curves = [], []
-    for kind in KINDS:
-        wanted, n_wanted = wanted_of(data, kind)
-        buyers = n_wanted > 0
-        if not buyers.any():
-            continue
-        hits = {model: list_hits(lists[model, kind], wanted) for model in MODELS}
-        for row in _judged(hits, n_wanted, k, level):
-            shown = np.unique(lists[row["model"], kind][buyers, :k])
-            coverage = (shown >= 0).sum() / (len(data.items) + data.n_items_cut)
-            rows.append({**row, "items": kind, "coverage": coverage})
-        curves += [_curve(hits[m][buyers], level, model=m, items=kind) for m in MODELS]
-    table = frame_of("recommendations.leaderboard", rows)
+    hits = _hits(data, lists)
+    table = _table(data, lists, hits, k, level)
+    curves = [
+        _curve(found[n_wanted > 0], level, model=model, items=kind)
+        for kind, (n_wanted, of_models) in hits.items()
+        for model, found in of_models.items()
+    ]
     winners = [_winner(part) for _kind, part in table.groupby("items", sort=False)]
     return Leaderboard(
         table,
@@ -148,6 +134,61 @@ def leaderboard(
         blend,
         Learnt(t, cut, data, weights["ease"]),
     )
+
+
+@returns("recommendations.leaderboard")
+@dated
+def leaderboard_by_chance(
+    lines: Table,
+    *,
+    as_of: dt.date,
+    blend: Blend,
+    holdout_days: int = 90,
+    k: int = 10,
+    level: float = 0.95,
+) -> DataFrame:
+    """The table of `leaderboard` for all items, of orders dealt to the test by chance, as many
+    as came after the cut: the future leaks into what is learnt. For the lesson only.
+    """
+    t = purchases(lines, as_of)
+    cut = moment(as_of) - dt.timedelta(days=holdout_days)
+    data = split_at(t, cut, "random")
+    lists = lists_of(data, MODELS, _weights(data), blend, kinds=KINDS[:1])
+    return _table(data, lists, _hits(data, lists), k, level)
+
+
+def _weights(data: Split) -> dict[str, Array]:
+    """What each model that learns has learnt."""
+    sold = data.bought.sign()
+    return {"item_to_item": cosine_weights(sold), "ease": ease_weights(sold)}
+
+
+#: kind of items -> items wanted by customer, and by model where its list was right
+Hits = dict[str, tuple[Array, dict[str, Array]]]
+
+
+def _hits(data: Split, lists: dict[tuple[str, str], Array]) -> Hits:
+    """Of every kind of items that was listed and that anybody wanted."""
+    found: Hits = {}
+    for kind in dict.fromkeys(kind for _model, kind in lists):
+        wanted, n_wanted = wanted_of(data, kind)
+        if (n_wanted > 0).any():
+            of_models = {model: list_hits(lists[model, kind], wanted) for model in MODELS}
+            found[kind] = n_wanted, of_models
+    return found
+
+
+def _table(
+    data: Split, lists: dict[tuple[str, str], Array], hits: Hits, k: int, level: float
+) -> DataFrame:
+    """One row per model and kind of items."""
+    rows = []
+    for kind, (n_wanted, of_models) in hits.items():
+        for row in _judged(of_models, n_wanted, k, level):
+            shown = np.unique(lists[row["model"], kind][n_wanted > 0, :k])
+            coverage = (shown >= 0).sum() / (len(data.items) + data.n_items_cut)
+            rows.append({**row, "items": kind, "coverage": coverage})
+    return frame_of("recommendations.leaderboard", rows)
 
 
 def _judged(hits: dict[str, Array], n_wanted: Array, k: int, level: float) -> list[dict[str, Any]]:
