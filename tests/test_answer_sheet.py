@@ -93,6 +93,29 @@ def test_a_cell_that_holds_an_error_is_named(published):
         read_back(folder / "a.xlsx", str(folder / "store"), folder / "runs")
 
 
+@pytest.mark.parametrize("part", ["xl/workbook.xml", "xl/_rels/workbook.xml.rels", "sheet1.xml"])
+def test_a_workbook_with_any_damaged_part_is_refused_or_read_never_half(published, part):
+    folder, ids = published
+    with xlsxwriter.Workbook(folder / "a.xlsx") as book:
+        page = book.add_worksheet("Decisions")
+        page.write_row(0, 0, HEAD)
+        page.write_row(1, 0, [ids["raise"], "accepted"])
+    whole = (folder / "a.xlsx").read_bytes()
+    # in the header of the part, and in what it holds
+    for shift in (2, len(part) + 40):
+        at = whole.index(part.encode()) + shift
+        hurt = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+        (folder / "b.xlsx").write_bytes(hurt)
+        with pytest.raises(PlaybookError, match="cannot be read"):
+            read_back(folder / "b.xlsx", str(folder / "store"), folder / "runs")
+
+
+def test_a_sheet_without_any_row_is_an_answer_to_nothing(published):
+    folder, _ids = published
+    told = read(folder, sheet(("", "", "", "", ""), ("", "", "", "", "")))
+    assert (told["read"], told["empty"]) == (0, 2)
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030", "cp1252"])
 def test_a_csv_is_read_as_spreadsheets_save_it(published, delimiter, encoding):

@@ -337,6 +337,14 @@ def test_settings_nobody_knows_are_named(tmp_path):
         load(written(tmp_path, "o.csv", SALES), ORDERS | {"day_frist": True}, tmp_path / "s")
 
 
+@pytest.mark.parametrize("value", ["2026-02-30", "2026-13-01", "&a *a", "[1, 2", "!!x y"])
+def test_a_mapping_that_is_no_yaml_is_refused_in_one_sentence(tmp_path, value):
+    (tmp_path / "m.yaml").write_text(f"name: {value}\ntable: orders\n")
+    with pytest.raises(PlaybookError, match=r"m\.yaml") as refusal:
+        load(written(tmp_path, "o.csv", SALES), tmp_path / "m.yaml", tmp_path / "s")
+    assert len(str(refusal.value).splitlines()) == 1
+
+
 # --- proposals -------------------------------------------------------------------------------
 
 

@@ -249,12 +249,14 @@ def test_text_stays_text_and_numbers_stay_numbers():
         and typed_parameter("a", "false", "bool", "n") is False
     )
     assert typed_parameter("a", "[1, 2]", "list[int]", "n") == [1, 2]
+    assert typed_parameter("a", "2026-02-30", "str", "n") == "2026-02-30"
     for value, kind in (
         ("nan", "float"),
         ("true", "int"),
         ("", "int"),
         (".nan", "float"),
         ("{", "list"),
+        ("2026-02-30", "list"),
     ):
         with pytest.raises(PlaybookError):
             typed_parameter("a", value, kind, "n")

@@ -6,13 +6,14 @@ none of these refuses the file by its number.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime as dt
 import functools
 import io
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -46,17 +47,8 @@ def read_sheet(path: Path) -> DataFrame:
     """
     if not path.is_file():
         raise PlaybookError("runs.no_such_file", file=path)
-    try:
+    with _unreadable(path):
         sheets = _read_csv(path) if path.suffix.lower() in (".csv", ".txt") else _read_book(path)
-    except PlaybookError:
-        raise
-    except Exception as error:  # calamine's own kinds have no common base
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise PlaybookError(
-            "runs.unreadable_answers",
-            reason=reason,
-            file=path,
-        ) from None
     for name, frame in sheets.items():
         frame.columns = [column_named(str(c), COLUMNS) for c in frame.columns]
         if set(frame.columns) >= NEEDED:
@@ -66,13 +58,30 @@ def read_sheet(path: Path) -> DataFrame:
                     file=path,
                     column=twice[0],
                 )
-            _refuse_error_cells(path, name, list(frame.columns))
+            with _unreadable(path):
+                _refuse_error_cells(path, name, list(frame.columns))
             return frame
     raise PlaybookError(
         "runs.no_answer_columns",
         file=path,
         column="decision_id",
     )
+
+
+@contextlib.contextmanager
+def _unreadable(path: Path) -> Iterator[None]:
+    """Whatever a reader of damaged files says, as one refusal."""
+    try:
+        yield
+    except PlaybookError:
+        raise
+    except Exception as error:  # calamine's own kinds have no common base, nor do zip's and XML's
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise PlaybookError(
+            "runs.unreadable_answers",
+            reason=reason,
+            file=path,
+        ) from None
 
 
 def _read_book(path: Path) -> dict[str, DataFrame]:
@@ -181,7 +190,8 @@ def checked_answers(
     rows = rows.assign(row=np.arange(len(rows)) + FIRST_ROW)
     texts = rows[COLUMNS].map(_text)
     is_empty = (texts == "").all(axis=1) & (frame.map(_text) == "").all(axis=1)
-    rows, texts = rows[~is_empty], texts[~is_empty]
+    # without a row left a column has no type of its own
+    rows, texts = rows[~is_empty], texts[~is_empty].astype(object)
     ids, status = texts["decision_id"], texts["status"].str.lower().map(_status_of)
     is_blocked = ids.map(known).eq(BLOCKED) & status.isin([BLOCKED, ""])
     rows = rows.assign(

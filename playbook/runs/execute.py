@@ -116,7 +116,7 @@ def _parsed(text: str) -> Any:
 
     try:
         found = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # a day that no month has is text as well
         return text
     number = numbers_written([text])[0] if isinstance(found, str) else None
     return found if number is None else int(number) if number == int(number) else number

@@ -103,8 +103,8 @@ def _lines_of(mapping: object, name: str) -> Mapping[str, object]:
     if not isinstance(mapping, Mapping):
         try:
             told = yaml.safe_load(Path(mapping).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            cause = str(error).splitlines()[0][:120]
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            cause = (str(error) or type(error).__name__).splitlines()[0][:120]
             raise PlaybookError("sources.mapping_unreadable", file=name, rule=cause) from None
     if not isinstance(told, Mapping) or not isinstance(told.get("columns"), Mapping):
         raise PlaybookError("sources.mapping_has_no_columns", file=name)
