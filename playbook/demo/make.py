@@ -20,6 +20,7 @@ from pandas import DataFrame
 
 from playbook.demo import futures, truth
 from playbook.demo.ads import ad_spend
+from playbook.demo.attempts import attempt_law, payment_attempts
 from playbook.demo.background import background_tables, control_totals
 from playbook.demo.goods import goods_tables, people_tables, price_table, stock_table
 from playbook.demo.habits import Plan
@@ -78,6 +79,7 @@ def month_tables(
     tables["ad_spend"] = ad_spend(chunk, clock)
     tables["ad_terms"] = ad_terms(chunk, clock)
     tables["parcels"] = parcel_table(sim.world, chunk, clock)
+    tables["payment_attempts"] = payment_attempts(sim.world, chunk, clock)
     tables["traffic"] = traffic(chunk, clock)
     for name in (
         "refunds",
@@ -86,6 +88,7 @@ def month_tables(
         "ad_spend",
         "ad_terms",
         "parcels",
+        "payment_attempts",
         "traffic",
     ):
         tables[name] = sort(tables[name], name)
@@ -121,7 +124,7 @@ def tables_of(sim: Simulator, chunks: list[Record]) -> dict[str, pa.Table]:
         for i, chunk in enumerate(chunks)
     ]
     tables = {name: pa.concat_tables([m[name] for m in months if name in m]) for name in months[-1]}
-    for name in ("refunds", "reviews", "tickets", "parcels"):
+    for name in ("refunds", "reviews", "tickets", "parcels", "payment_attempts"):
         tables[name] = sort(tables[name], name)
     return _visible(sim.world.preset, tables | closing_tables(sim, chunks, clock))
 
@@ -306,6 +309,7 @@ def truth_makers(
         "search_words": lambda: word_truth(sim.world, chunks),
         "offers": lambda: offer_truth(sim, until),
         "carriers": lambda: carrier_law(sim.world.seed),
+        "attempts": lambda: attempt_law(sim.world.seed),
         "invitations": lambda: invitation_truth(sim.world),
         "partners": lambda: partner_truth(sim.world.seed),
         "search_results": lambda: result_truth(sim.world, chunks),

@@ -28,6 +28,7 @@ MODULES = (
     "search_words",
     "referrals",
     "partner_exports",
+    "payment_providers",
     "woocommerce",
     "sheets",
 )

@@ -35,6 +35,7 @@ OTHERS = (
     "products",
     "stock",
     "parcels",
+    "payment_attempts",
     "ad_spend",
     "ad_terms",
     "traffic",

@@ -11,6 +11,7 @@ import numpy as np
 from ibis import _
 from pandas import DataFrame, Series
 
+from playbook.chapters.customer_journey.attempts import purchases
 from playbook.chapters.customer_journey.journey import funnel
 from playbook.chapters.customer_journey.parcels import late_slope
 from playbook.chapters.customer_journey.visits import event_steps, traffic_steps
@@ -222,6 +223,60 @@ def _fell_most(shop: Store) -> str:
     return (table.step_share / table.usual_share).idxmin()
 
 
+@functools.cache
+def failed_payments(shop: Store) -> DataFrame:
+    """One way to pay and the message with which most of its first attempts fail, one row per
+    device, the device that loses the largest share on top: device, tried (purchases), failed
+    (with that message at first), won_back (of these, paid in the end).
+    """
+    if not shop.has("payment_attempts"):
+        raise NotApplicable("training.no_attempts")
+    table = purchases(shop.payment_attempts, as_of=shop.as_of, currency=shop.currency)
+    table = shop.con.execute(table.filter(_.is_now))
+    failed = table[table.message != ""]
+    if failed.empty:
+        raise NotApplicable("training.no_attempts")
+    method, message = failed.groupby(["method", "message"]).size().idxmax()
+    table = table[table.method == method]
+    is_failed = table.message == message
+    table = table.assign(failed=is_failed, won_back=is_failed & table.is_paid)
+    sums = table.groupby("device").agg(
+        tried=("checkout_id", "size"), failed=("failed", "sum"), won_back=("won_back", "sum")
+    )
+    lost = (sums.failed - sums.won_back) / sums.tried
+    if len(sums) < 2 or not lost.iloc[0] + lost.iloc[1] > 0 or lost.nunique() < 2:
+        raise NotApplicable("training.no_attempts")
+    order = lost.sort_values(ascending=False, kind="stable").index
+    return sums.reindex(order).reset_index()
+
+
+def _beyond(table: DataFrame, lost: Series) -> float:
+    """What the first row loses beyond the share that the other rows lose together."""
+    usual = lost.iloc[1:].sum() / table.tried.iloc[1:].sum()
+    return float(lost.iloc[0] - table.tried.iloc[0] * usual)
+
+
+def lost_beyond(shop: Store) -> float:
+    table = failed_payments(shop)
+    return _beyond(table, table.failed - table.won_back)
+
+
+def _all_that_failed(shop: Store) -> float:
+    table = failed_payments(shop)
+    return _beyond(table, table.failed)
+
+
+def _all_lost(shop: Store) -> float:
+    table = failed_payments(shop)
+    return float(table.failed.iloc[0] - table.won_back.iloc[0])
+
+
+def _counts_apart(shop: Store) -> float:
+    """The other devices' purchases lost, however many tried there."""
+    lost = failed_payments(shop).eval("failed - won_back")
+    return float(lost.iloc[0] - lost.iloc[1:].sum())
+
+
 EXERCISES = bound(
     "customer_journey",
     {
@@ -258,6 +313,15 @@ EXERCISES = bound(
             biggest_leak,
             slips={"lowest rate": _lowest_rate, "segment too small": _fell_most},
             given=leak_table,
+        ),
+        "08.7": Answers(
+            lost_beyond,
+            slips={
+                "all that failed": _all_that_failed,
+                "all that is lost": _all_lost,
+                "counts without shares": _counts_apart,
+            },
+            given=failed_payments,
         ),
     },
 )
