@@ -29,6 +29,7 @@ from playbook.demo.journey import event_tables, experiments, traffic, traffic_co
 from playbook.demo.members import memberships
 from playbook.demo.offers import offer_table, offer_truth
 from playbook.demo.orders import buying_tables
+from playbook.demo.page_loads import load_law
 from playbook.demo.parcels import carrier_law, parcel_table
 from playbook.demo.partners import partner_orders, partner_truth
 from playbook.demo.presets import COSTS, VERSION, Asked, Preset, plan
@@ -181,7 +182,7 @@ def write_log(folder: Path, world: World, until: int, names: list[str]) -> None:
     observed_from = dict.fromkeys(names, first)
     if n := world.preset.events_months:
         month = (np.datetime64(last, "M") - (n - 1)).astype("datetime64[D]")
-        recent = dict.fromkeys(("events", "touchpoints"), max(str(month), first))
+        recent = dict.fromkeys(("events", "touchpoints", "page_loads"), max(str(month), first))
         observed_from |= {name: day for name, day in recent.items() if name in names}
     if "search_terms" in names:
         observed_from["search_terms"] = str(max(first_told(world), world.day0))
@@ -310,6 +311,7 @@ def truth_makers(
         "offers": lambda: offer_truth(sim, until),
         "carriers": lambda: carrier_law(sim.world.seed),
         "attempts": lambda: attempt_law(sim.world.seed),
+        "page_loads": lambda: load_law(sim.world.seed),
         "invitations": lambda: invitation_truth(sim.world),
         "partners": lambda: partner_truth(sim.world.seed),
         "search_results": lambda: result_truth(sim.world, chunks),

@@ -29,6 +29,7 @@ MODULES = (
     "referrals",
     "partner_exports",
     "payment_providers",
+    "web_vitals",
     "woocommerce",
     "sheets",
 )

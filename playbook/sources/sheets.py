@@ -36,6 +36,7 @@ OTHERS = (
     "stock",
     "parcels",
     "payment_attempts",
+    "page_loads",
     "ad_spend",
     "ad_terms",
     "traffic",

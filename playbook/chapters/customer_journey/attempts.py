@@ -32,7 +32,15 @@ LEAST_TRIED = 200
 #: chance of any false alarm over all messages looked at
 ALPHA = 0.05
 CELL = ["method", "device", "message"]
-COUNTS = ["n", "retried", "won", "other", "lost_n", "lost_amount", "lost_square"]
+COUNTS = [
+    "n",
+    "retried",
+    "won",
+    "other",
+    "lost_n",
+    "lost_amount",
+    "lost_square",
+]
 
 
 @dated

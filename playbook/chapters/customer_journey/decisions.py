@@ -24,6 +24,7 @@ __all__ = [
     "attempt_decisions",
     "journey_decisions",
     "open_questions",
+    "page_decisions",
     "service_decisions",
     "with_most",
 ]
@@ -140,6 +141,39 @@ def attempt_decisions(
             )
         )
     return decision_rows(rows)
+
+
+def page_decisions(losses: DataFrame | None, **common: Any) -> DataFrame:
+    """Pages that surely lose orders where they changed or fail, the dearest first, and a test of
+    a faster page where slow loads surely go with fewer orders. `losses`: page_losses, None where
+    there is none; a page that changed is not named for its errors too. `common`: due_on,
+    revisit_on, currency.
+    """
+    if losses is None or losses.empty:
+        return decision_rows([])
+    sure = losses[(losses.p_adjusted <= ALPHA) & (losses.lost_orders > 0)]
+    mended = sure[sure.kind != "slow"].drop_duplicates(["page", "device"]).head(MOST_LEAKS)
+    slow = sure[sure.kind == "slow"].head(1)
+    return decision_rows([_page(row, common) for row in pd.concat([mended, slow]).itertuples()])
+
+
+def _page(row: NamedTuple, common: dict[str, Any]) -> dict[str, Any]:
+    """What to do about a page: mend what it costs, or test what that is at most."""
+    is_priced = pd.notna(row.lost) and row.kind != "slow"
+    effect = {"effect": (row.lost, row.lost_low, row.lost_high)} if is_priced else {}
+    return propose(
+        f"customer_journey.page_{row.kind}",
+        say(f"customer_journey.page_{row.kind}_subject", page=row.page, device=row.device),
+        size=row.lost_orders,
+        evidence_value=row.with_share,
+        threshold=row.without_share,
+        n=int(row.n_with),
+        share=row.with_share,
+        usual=row.without_share,
+        most=row.lost_high,
+        **effect,
+        **common,
+    )
 
 
 def service_decisions(

@@ -21,6 +21,7 @@ __all__ = [
     "funnel_plot",
     "leaks_plot",
     "peeking_plot",
+    "speed_plot",
     "step_trend_plot",
 ]
 
@@ -192,6 +193,20 @@ def attempts_plot(messages: DataFrame, currency: str, *, alpha: float = 0.05) ->
     ax.set(
         xlabel=say("customer_journey.attempts_x", currency=currency),
         title=say("customer_journey.attempts_title"),
+    )
+    return ax
+
+
+def speed_plot(speed: DataFrame, *, slow: float = 4000) -> Axes:
+    """The time three loads in four stay under, by page and device, the slowest first."""
+    shown = speed[speed.p75.notna()].sort_values("p75", ascending=False).head(MOST_MESSAGES)
+    shown = shown.assign(label=shown.page + ", " + shown.device)
+    ax = bars_with_intervals(shown, "label", "p75", low="p75_low", high="p75_high")
+    for bar, p75 in zip(ax.patches, shown.p75, strict=True):
+        bar.set_color(PALETTE["orange" if p75 > slow else "blue"])
+    ax.set(
+        xlabel=say("customer_journey.speed_x"),
+        title=say("customer_journey.speed_title"),
     )
     return ax
 

@@ -13,8 +13,10 @@ from pandas import DataFrame, Series
 
 from playbook.chapters.customer_journey.attempts import purchases
 from playbook.chapters.customer_journey.journey import funnel
+from playbook.chapters.customer_journey.page_speed import page_losses
 from playbook.chapters.customer_journey.parcels import late_slope
 from playbook.chapters.customer_journey.visits import event_steps, traffic_steps
+from playbook.errors import PlaybookError
 from playbook.methods.experiment import sample_ratio_p, sample_size
 from playbook.store import Store
 from playbook.training.exercise import Answers, NotApplicable, bound, either
@@ -277,6 +279,42 @@ def _counts_apart(shop: Store) -> float:
     return float(lost.iloc[0] - lost.iloc[1:].sum())
 
 
+@functools.cache
+def slow_visits(shop: Store) -> DataFrame:
+    """One row per page and device: page, device, n_with (visits with a slow load of it), n_without
+    (with a fast one), with_share and without_share (shares of these that bought).
+    """
+    if not (shop.has("page_loads") and shop.has("events")):
+        raise NotApplicable("training.no_page_loads")
+    try:
+        table = page_losses(shop.page_loads, shop.events, as_of=shop.as_of)
+    except PlaybookError:
+        raise NotApplicable("training.no_page_loads") from None
+    table = table[table.kind == "slow"].sort_values(["page", "device"], ignore_index=True)
+    if table["page"].nunique() < 2:
+        raise NotApplicable("training.no_page_loads")
+    columns = ["page", "device", "n_with", "n_without", "with_share", "without_share"]
+    return table[columns].round({"with_share": 4, "without_share": 4})
+
+
+def most_of_slow(shop: Store) -> float:
+    """Orders the visits with slow loads lack beside fast ones of the same page and device."""
+    table = slow_visits(shop)
+    return float((table.n_with * (table.without_share - table.with_share)).sum())
+
+
+def _pages_mixed(shop: Store) -> float:
+    """All pages and devices in one: who reaches the checkout buys more, however fast it is."""
+    table = slow_visits(shop)
+    fast = np.average(table.without_share, weights=table.n_without)
+    return float(table.n_with.sum() * fast - (table.n_with * table.with_share).sum())
+
+
+def _fast_ones_counted(shop: Store) -> float:
+    table = slow_visits(shop)
+    return float((table.n_without * (table.without_share - table.with_share)).sum())
+
+
 EXERCISES = bound(
     "customer_journey",
     {
@@ -322,6 +360,11 @@ EXERCISES = bound(
                 "counts without shares": _counts_apart,
             },
             given=failed_payments,
+        ),
+        "08.8": Answers(
+            most_of_slow,
+            slips={"pages mixed": _pages_mixed, "the fast ones counted": _fast_ones_counted},
+            given=slow_visits,
         ),
     },
 )
