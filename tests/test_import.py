@@ -23,6 +23,7 @@ from playbook.sources.secret import fingerprint, person_key
 SALT = b"a salt for tests only"
 SAMPLES = Path(__file__).resolve().parent.parent / "data" / "samples"
 KIND_OF = {
+    "adyen_payments.csv": "adyen-payments",
     "affiliatewp_referrals.csv": "affiliatewp-referrals",
     "amazon_ads.csv": "amazon-ads",
     "amazon_inventory.txt": "amazon-inventory",
@@ -52,6 +53,9 @@ KIND_OF = {
     "microsoft_ads.csv": "microsoft-ads",
     "microsoft_search_terms.csv": "microsoft-search-terms",
     "parcels.csv": "table-parcels",
+    "page_loads.csv": "table-page-loads",
+    "payment_attempts.csv": "table-payment-attempts",
+    "web_vitals.csv": "web-vitals",
     "paypal_activity.csv": "paypal",
     "pinduoduo_orders.csv": "pinduoduo-orders",
     "price_answers.csv": "table-price-answers",

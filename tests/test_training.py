@@ -318,6 +318,10 @@ BY_HAND = {
     "08.5": lambda t: t["where"][
         (t.n_previous * (t.usual_share - t.step_share) * t.onward_share).idxmax()
     ],
+    "08.7": lambda t: (lambda lost, n: lost[0] - n[0] * lost[1:].sum() / n[1:].sum())(
+        (t.failed - t.won_back).to_numpy(), t.tried.to_numpy()
+    ),
+    "08.8": lambda t: t.n_with @ (t.without_share - t.with_share),
     "07.7": lambda t: set(
         t.sku[
             t.year_units * (t.price_now - t.unit_price)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy import ndarray
 
+from playbook.demo.page_loads import page_loads
 from playbook.demo.records import Record
 from playbook.demo.simulate import Simulator, places
 from playbook.demo.state import FAKE, TREATED
@@ -21,7 +22,7 @@ from playbook.demo.world import (
     REGIONS,
     channel_law,
 )
-from playbook.demo.writing import WORDS, Clock, customer_ids, ids, order_ids, pick
+from playbook.demo.writing import WORDS, Clock, customer_ids, ids, order_ids, pick, sort
 
 _D, _R = len(DEVICES), len(REGIONS)
 _EMAIL = 6
@@ -107,8 +108,14 @@ def traffic(chunk: Record, clock: Clock) -> pa.Table:
 
 
 def event_tables(sim: Simulator, chunk: Record, clock: Clock) -> dict[str, pa.Table]:
-    """Events and touchpoints of a month, tied to its traffic and orders."""
-    return {"events": _events(sim, chunk, clock), "touchpoints": _touchpoints(sim, chunk, clock)}
+    """Events, page loads and touchpoints of a month, tied to its traffic and orders."""
+    s = _sessions(sim, chunk)
+    loads = page_loads(sim.world, s, s.of // _R % _D, _starts(chunk, clock, s), clock)
+    return {
+        "events": _events(sim, chunk, clock, s),
+        "touchpoints": _touchpoints(sim, chunk, clock),
+        "page_loads": sort(loads, "page_loads"),
+    }
 
 
 def _sessions(sim: Simulator, chunk: Record) -> Record:
@@ -137,8 +144,8 @@ def _sessions(sim: Simulator, chunk: Record) -> Record:
     )
 
 
-def _events(sim: Simulator, chunk: Record, clock: Clock) -> pa.Table:
-    world, p, s = sim.world, sim.people, _sessions(sim, chunk)
+def _events(sim: Simulator, chunk: Record, clock: Clock, s: Record) -> pa.Table:
+    world, p = sim.world, sim.people
     popular = np.cumsum(world.appeal * np.maximum(world.life(chunk.first + 15), 0))
     looked_at = np.searchsorted(popular / popular[-1], uniform(s.key, "looks-at") * 0.999999)
     first_line = np.cumsum(chunk.o_lines) - chunk.o_lines
@@ -170,12 +177,17 @@ def _channel(cell: ndarray) -> ndarray:
     return cell // (_R * _D) % N_CAUSES
 
 
-def _event_times(chunk: Record, clock: Clock, s: Record, row: ndarray, step: ndarray) -> ndarray:
-    """Half a minute or more between steps; a purchase at the second of its order."""
+def _starts(chunk: Record, clock: Clock, s: Record) -> ndarray:
+    """When each session began: one that buys some minutes before its order."""
     day = s.of // (_R * _D * N_CAUSES) + chunk.first
     free = 360 + below(s.key, "minute", 1060)
     minute = np.where(s.bought, chunk.o_minute[s.order] - 6, free)
-    start = clock.at(day, minute, below(s.key, "second", 60))
+    return clock.at(day, minute, below(s.key, "second", 60))
+
+
+def _event_times(chunk: Record, clock: Clock, s: Record, row: ndarray, step: ndarray) -> ndarray:
+    """Half a minute or more between steps; a purchase at the second of its order."""
+    start = _starts(chunk, clock, s)
     at = start[row] + step * (30 + below(key(s.key[row], step), "pause", 50))
     ordered = clock.at(chunk.o_day, chunk.o_minute, below(chunk.o_key, "second", 60))
     return np.where(s.bought[row] & (step == 4), ordered[s.order[row]], at)

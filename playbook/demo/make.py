@@ -20,6 +20,7 @@ from pandas import DataFrame
 
 from playbook.demo import futures, truth
 from playbook.demo.ads import ad_spend
+from playbook.demo.attempts import attempt_law, payment_attempts
 from playbook.demo.background import background_tables, control_totals
 from playbook.demo.goods import goods_tables, people_tables, price_table, stock_table
 from playbook.demo.habits import Plan
@@ -28,6 +29,7 @@ from playbook.demo.journey import event_tables, experiments, traffic, traffic_co
 from playbook.demo.members import memberships
 from playbook.demo.offers import offer_table, offer_truth
 from playbook.demo.orders import buying_tables
+from playbook.demo.page_loads import load_law
 from playbook.demo.parcels import carrier_law, parcel_table
 from playbook.demo.partners import partner_orders, partner_truth
 from playbook.demo.presets import COSTS, VERSION, Asked, Preset, plan
@@ -78,6 +80,7 @@ def month_tables(
     tables["ad_spend"] = ad_spend(chunk, clock)
     tables["ad_terms"] = ad_terms(chunk, clock)
     tables["parcels"] = parcel_table(sim.world, chunk, clock)
+    tables["payment_attempts"] = payment_attempts(sim.world, chunk, clock)
     tables["traffic"] = traffic(chunk, clock)
     for name in (
         "refunds",
@@ -86,6 +89,7 @@ def month_tables(
         "ad_spend",
         "ad_terms",
         "parcels",
+        "payment_attempts",
         "traffic",
     ):
         tables[name] = sort(tables[name], name)
@@ -121,7 +125,7 @@ def tables_of(sim: Simulator, chunks: list[Record]) -> dict[str, pa.Table]:
         for i, chunk in enumerate(chunks)
     ]
     tables = {name: pa.concat_tables([m[name] for m in months if name in m]) for name in months[-1]}
-    for name in ("refunds", "reviews", "tickets", "parcels"):
+    for name in ("refunds", "reviews", "tickets", "parcels", "payment_attempts"):
         tables[name] = sort(tables[name], name)
     return _visible(sim.world.preset, tables | closing_tables(sim, chunks, clock))
 
@@ -178,7 +182,7 @@ def write_log(folder: Path, world: World, until: int, names: list[str]) -> None:
     observed_from = dict.fromkeys(names, first)
     if n := world.preset.events_months:
         month = (np.datetime64(last, "M") - (n - 1)).astype("datetime64[D]")
-        recent = dict.fromkeys(("events", "touchpoints"), max(str(month), first))
+        recent = dict.fromkeys(("events", "touchpoints", "page_loads"), max(str(month), first))
         observed_from |= {name: day for name, day in recent.items() if name in names}
     if "search_terms" in names:
         observed_from["search_terms"] = str(max(first_told(world), world.day0))
@@ -306,6 +310,8 @@ def truth_makers(
         "search_words": lambda: word_truth(sim.world, chunks),
         "offers": lambda: offer_truth(sim, until),
         "carriers": lambda: carrier_law(sim.world.seed),
+        "attempts": lambda: attempt_law(sim.world.seed),
+        "page_loads": lambda: load_law(sim.world.seed),
         "invitations": lambda: invitation_truth(sim.world),
         "partners": lambda: partner_truth(sim.world.seed),
         "search_results": lambda: result_truth(sim.world, chunks),

@@ -28,6 +28,8 @@ MODULES = (
     "search_words",
     "referrals",
     "partner_exports",
+    "payment_providers",
+    "web_vitals",
     "woocommerce",
     "sheets",
 )

@@ -35,6 +35,8 @@ OTHERS = (
     "products",
     "stock",
     "parcels",
+    "payment_attempts",
+    "page_loads",
     "ad_spend",
     "ad_terms",
     "traffic",

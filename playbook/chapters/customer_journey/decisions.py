@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,16 +11,20 @@ import pandas as pd
 from pandas import DataFrame
 
 from playbook.chapters.customer_journey.aftersales import above_the_others
+from playbook.chapters.customer_journey.attempts import ALL, ALPHA
 from playbook.chapters.customer_journey.visits import SPLITS
 from playbook.decisions import decision_rows, propose
+from playbook.detect.incidents import lasting
 from playbook.detect.proposals import lasting_rows
 from playbook.given import dated
 from playbook.messages import say
 
 __all__ = [
     "aftersales_decisions",
+    "attempt_decisions",
     "journey_decisions",
     "open_questions",
+    "page_decisions",
     "service_decisions",
     "with_most",
 ]
@@ -100,16 +105,96 @@ def aftersales_decisions(
     return decision_rows(rows)
 
 
+@dated
+def attempt_decisions(
+    messages: DataFrame | None, happened: DataFrame, *, as_of: dt.date, **common: Any
+) -> DataFrame:
+    """Messages of failed payments that surely lose more than usual, the dearest first, each way
+    and message once. `messages`: payment_messages, None where there is none. One that rose on all
+    devices is left to the row of a way to pay that is down, where the incidents (`happened`) tell
+    of one. `common`: due_on, revisit_on, currency.
+    """
+    if messages is None or messages.empty:
+        return decision_rows([])
+    sure = messages[(messages.p_adjusted <= ALPHA) & (messages.lost_orders > 0)]
+    if len(lasting(happened, ("payment_down",), as_of=as_of)):
+        sure = sure[sure.device != ALL]
+    rows = []
+    dearest = sure.drop_duplicates(["method", "message"]).head(MOST_LEAKS)
+    for row in dearest.itertuples():
+        is_priced = pd.notna(row.lost)
+        effect = {"effect": (row.lost, row.lost_low, row.lost_high)} if is_priced else {}
+        rows.append(
+            propose(
+                "customer_journey.payment_message",
+                f"{row.method}, {row.device}: {row.message}",
+                size=row.lost_orders,
+                evidence_value=row.share,
+                threshold=row.usual_share,
+                n=int(row.n_failed),
+                won=row.won_share,
+                share=row.share,
+                usual=row.usual_share,
+                against=say(f"customer_journey.against_{row.against.replace(' ', '_')}"),
+                **effect,
+                **common,
+            )
+        )
+    return decision_rows(rows)
+
+
+def page_decisions(losses: DataFrame | None, **common: Any) -> DataFrame:
+    """Pages that surely lose orders where they changed or fail, the dearest first, and a test of
+    a faster page where slow loads surely go with fewer orders. `losses`: page_losses, None where
+    there is none; a page that changed is not named for its errors too. `common`: due_on,
+    revisit_on, currency.
+    """
+    if losses is None or losses.empty:
+        return decision_rows([])
+    sure = losses[(losses.p_adjusted <= ALPHA) & (losses.lost_orders > 0)]
+    mended = sure[sure.kind != "slow"].drop_duplicates(["page", "device"]).head(MOST_LEAKS)
+    slow = sure[sure.kind == "slow"].head(1)
+    return decision_rows([_page(row, common) for row in pd.concat([mended, slow]).itertuples()])
+
+
+def _page(row: NamedTuple, common: dict[str, Any]) -> dict[str, Any]:
+    """What to do about a page: mend what it costs, or test what that is at most."""
+    is_priced = pd.notna(row.lost) and row.kind != "slow"
+    effect = {"effect": (row.lost, row.lost_low, row.lost_high)} if is_priced else {}
+    return propose(
+        f"customer_journey.page_{row.kind}",
+        say(f"customer_journey.page_{row.kind}_subject", page=row.page, device=row.device),
+        size=row.lost_orders,
+        evidence_value=row.with_share,
+        threshold=row.without_share,
+        n=int(row.n_with),
+        share=row.with_share,
+        usual=row.without_share,
+        most=row.lost_high,
+        **effect,
+        **common,
+    )
+
+
 def service_decisions(
-    ways: DataFrame | None, policy: DataFrame | None, *, currency: str, due_on: str, revisit_on: str
+    ways: DataFrame | None,
+    policy: DataFrame | None,
+    *,
+    named: Collection[str] = (),
+    currency: str,
+    due_on: str,
+    revisit_on: str,
 ) -> DataFrame:
     """Ways to pay that surely lose orders to the others, the dearest first; and a test of the
     policy on returns that could be worth most. `ways`: payment_methods; `policy`:
-    return_policy; None where there is none.
+    return_policy; None where there is none. A way and device that is `named` in a row already,
+    by the message with which it fails, is left to that row.
     """
     common = {"due_on": due_on, "revisit_on": revisit_on, "currency": currency}
     rows = []
     if ways is not None:
+        is_told = [f"{way.method}, {way.device}" in named for way in ways.itertuples()]
+        ways = ways[~np.array(is_told, dtype=bool)]
         for way in ways[ways.lost_low > 0].head(MOST_LEAKS).itertuples():
             effect = (way.lost, way.lost_low, way.lost_high)
             known = {"share": way.share, "others": way.others_share, "effect": effect} | common

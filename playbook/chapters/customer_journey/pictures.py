@@ -15,9 +15,18 @@ from playbook.pictures import PALETTE, bars_with_intervals, line_with_band, new_
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["delay_stars_plot", "funnel_plot", "leaks_plot", "peeking_plot", "step_trend_plot"]
+__all__ = [
+    "attempts_plot",
+    "delay_stars_plot",
+    "funnel_plot",
+    "leaks_plot",
+    "peeking_plot",
+    "speed_plot",
+    "step_trend_plot",
+]
 
 INKS = ("blue", "orange", "green", "yellow", "sky", "pink", "grey", "ink")
+MOST_MESSAGES = 10
 TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -169,6 +178,35 @@ def delay_stars_plot(delivery: DataFrame, *, ax: Axes | None = None) -> Axes:
         xlabel=say("customer_journey.delay_x"),
         xlim=(1, 5),
         title=say("customer_journey.delay_title"),
+    )
+    return ax
+
+
+def attempts_plot(messages: DataFrame, currency: str, *, alpha: float = 0.05) -> Axes:
+    """Margin lost beyond its usual share by message, the dearest ten; orange: surely lost."""
+    shown = messages[messages.lost.notna()].head(MOST_MESSAGES)
+    label = shown.method + ", " + shown.device + ": " + shown.message
+    shown = shown.assign(label=label)
+    ax = bars_with_intervals(shown, "label", "lost", low="lost_low", high="lost_high")
+    for bar, p in zip(ax.patches, shown.p_adjusted, strict=True):
+        bar.set_color(PALETTE["orange" if p <= alpha else "blue"])
+    ax.set(
+        xlabel=say("customer_journey.attempts_x", currency=currency),
+        title=say("customer_journey.attempts_title"),
+    )
+    return ax
+
+
+def speed_plot(speed: DataFrame, *, slow: float = 4000) -> Axes:
+    """The time three loads in four stay under, by page and device, the slowest first."""
+    shown = speed[speed.p75.notna()].sort_values("p75", ascending=False).head(MOST_MESSAGES)
+    shown = shown.assign(label=shown.page + ", " + shown.device)
+    ax = bars_with_intervals(shown, "label", "p75", low="p75_low", high="p75_high")
+    for bar, p75 in zip(ax.patches, shown.p75, strict=True):
+        bar.set_color(PALETTE["orange" if p75 > slow else "blue"])
+    ax.set(
+        xlabel=say("customer_journey.speed_x"),
+        title=say("customer_journey.speed_title"),
     )
     return ax
 

@@ -11,9 +11,12 @@ import numpy as np
 from ibis import _
 from pandas import DataFrame, Series
 
+from playbook.chapters.customer_journey.attempts import purchases
 from playbook.chapters.customer_journey.journey import funnel
+from playbook.chapters.customer_journey.page_speed import page_losses
 from playbook.chapters.customer_journey.parcels import late_slope
 from playbook.chapters.customer_journey.visits import event_steps, traffic_steps
+from playbook.errors import PlaybookError
 from playbook.methods.experiment import sample_ratio_p, sample_size
 from playbook.store import Store
 from playbook.training.exercise import Answers, NotApplicable, bound, either
@@ -222,6 +225,96 @@ def _fell_most(shop: Store) -> str:
     return (table.step_share / table.usual_share).idxmin()
 
 
+@functools.cache
+def failed_payments(shop: Store) -> DataFrame:
+    """One way to pay and the message with which most of its first attempts fail, one row per
+    device, the device that loses the largest share on top: device, tried (purchases), failed
+    (with that message at first), won_back (of these, paid in the end).
+    """
+    if not shop.has("payment_attempts"):
+        raise NotApplicable("training.no_attempts")
+    table = purchases(shop.payment_attempts, as_of=shop.as_of, currency=shop.currency)
+    table = shop.con.execute(table.filter(_.is_now))
+    failed = table[table.message != ""]
+    if failed.empty:
+        raise NotApplicable("training.no_attempts")
+    method, message = failed.groupby(["method", "message"]).size().idxmax()
+    table = table[table.method == method]
+    is_failed = table.message == message
+    table = table.assign(failed=is_failed, won_back=is_failed & table.is_paid)
+    sums = table.groupby("device").agg(
+        tried=("checkout_id", "size"), failed=("failed", "sum"), won_back=("won_back", "sum")
+    )
+    lost = (sums.failed - sums.won_back) / sums.tried
+    if len(sums) < 2 or not lost.iloc[0] + lost.iloc[1] > 0 or lost.nunique() < 2:
+        raise NotApplicable("training.no_attempts")
+    order = lost.sort_values(ascending=False, kind="stable").index
+    return sums.reindex(order).reset_index()
+
+
+def _beyond(table: DataFrame, lost: Series) -> float:
+    """What the first row loses beyond the share that the other rows lose together."""
+    usual = lost.iloc[1:].sum() / table.tried.iloc[1:].sum()
+    return float(lost.iloc[0] - table.tried.iloc[0] * usual)
+
+
+def lost_beyond(shop: Store) -> float:
+    table = failed_payments(shop)
+    return _beyond(table, table.failed - table.won_back)
+
+
+def _all_that_failed(shop: Store) -> float:
+    table = failed_payments(shop)
+    return _beyond(table, table.failed)
+
+
+def _all_lost(shop: Store) -> float:
+    table = failed_payments(shop)
+    return float(table.failed.iloc[0] - table.won_back.iloc[0])
+
+
+def _counts_apart(shop: Store) -> float:
+    """The other devices' purchases lost, however many tried there."""
+    lost = failed_payments(shop).eval("failed - won_back")
+    return float(lost.iloc[0] - lost.iloc[1:].sum())
+
+
+@functools.cache
+def slow_visits(shop: Store) -> DataFrame:
+    """One row per page and device: page, device, n_with (visits with a slow load of it), n_without
+    (with a fast one), with_share and without_share (shares of these that bought).
+    """
+    if not (shop.has("page_loads") and shop.has("events")):
+        raise NotApplicable("training.no_page_loads")
+    try:
+        table = page_losses(shop.page_loads, shop.events, as_of=shop.as_of)
+    except PlaybookError:
+        raise NotApplicable("training.no_page_loads") from None
+    table = table[table.kind == "slow"].sort_values(["page", "device"], ignore_index=True)
+    if table["page"].nunique() < 2:
+        raise NotApplicable("training.no_page_loads")
+    columns = ["page", "device", "n_with", "n_without", "with_share", "without_share"]
+    return table[columns].round({"with_share": 4, "without_share": 4})
+
+
+def most_of_slow(shop: Store) -> float:
+    """Orders the visits with slow loads lack beside fast ones of the same page and device."""
+    table = slow_visits(shop)
+    return float((table.n_with * (table.without_share - table.with_share)).sum())
+
+
+def _pages_mixed(shop: Store) -> float:
+    """All pages and devices in one: who reaches the checkout buys more, however fast it is."""
+    table = slow_visits(shop)
+    fast = np.average(table.without_share, weights=table.n_without)
+    return float(table.n_with.sum() * fast - (table.n_with * table.with_share).sum())
+
+
+def _fast_ones_counted(shop: Store) -> float:
+    table = slow_visits(shop)
+    return float((table.n_without * (table.without_share - table.with_share)).sum())
+
+
 EXERCISES = bound(
     "customer_journey",
     {
@@ -258,6 +351,20 @@ EXERCISES = bound(
             biggest_leak,
             slips={"lowest rate": _lowest_rate, "segment too small": _fell_most},
             given=leak_table,
+        ),
+        "08.7": Answers(
+            lost_beyond,
+            slips={
+                "all that failed": _all_that_failed,
+                "all that is lost": _all_lost,
+                "counts without shares": _counts_apart,
+            },
+            given=failed_payments,
+        ),
+        "08.8": Answers(
+            most_of_slow,
+            slips={"pages mixed": _pages_mixed, "the fast ones counted": _fast_ones_counted},
+            given=slow_visits,
         ),
     },
 )
