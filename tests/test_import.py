@@ -30,6 +30,8 @@ KIND_OF = {
     "amazon_settlement.txt": "amazon-settlement",
     "amazon_traffic.csv": "amazon-traffic",
     "amazon_transactions.csv": "amazon-transactions",
+    "benefit_uses.csv": "table-benefit-uses",
+    "benefits.csv": "table-benefits",
     "bigcommerce_orders.csv": "bigcommerce-orders",
     "choice_tasks.csv": "table-choice-tasks",
     "douyin_orders.csv": "douyin-orders",
