@@ -204,7 +204,7 @@ def _benefits(s) -> pd.DataFrame:
     given = with_points(s.benefits, s.benefit_uses, s.memberships, point_value=0.01)
     members = benefit_members(*given, s.customer_days, as_of=s.as_of)
     frame = s.con.execute(members.order_by("benefit", "customer_id"))
-    return frame.astype({c: float for c in ("cost", "outside", "money")})
+    return frame.astype(dict.fromkeys(("cost", "outside", "money"), float))
 
 
 def same_everywhere(here, there):

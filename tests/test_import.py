@@ -32,6 +32,7 @@ KIND_OF = {
     "amazon_transactions.csv": "amazon-transactions",
     "benefit_uses.csv": "table-benefit-uses",
     "benefits.csv": "table-benefits",
+    "memberships.csv": "table-memberships",
     "bigcommerce_orders.csv": "bigcommerce-orders",
     "choice_tasks.csv": "table-choice-tasks",
     "douyin_orders.csv": "douyin-orders",

@@ -41,7 +41,14 @@ LEAST_ARM, LEAST_DAYS = 30, 91
 REACH = 1.959964 + 0.841621
 #: least share of members that a hold-out is asked of
 LEAST_HELD = 0.05
-MOST_DECIDED, CONFIDENT = {"benefit_cut": 3, "benefit_lots": 1, "benefit_keep": 3}, 1000
+MOST_DECIDED, CONFIDENT = (
+    {
+        "benefit_cut": 3,
+        "benefit_lots": 1,
+        "benefit_keep": 3,
+    },
+    1000,
+)
 DUE_DAYS, REVISIT_DAYS = 14, 105
 #: verdicts in the order of the table
 ORDER = ["costs too much", "no hold-out", "too early", "not shown", "no costs", "pays"]
@@ -120,14 +127,27 @@ def benefit_members(
     days = days.select(
         "customer_id", day_on=days.day_on.cast("date"), money=days[basis].cast(MONEY)
     )
-    bought = people.select("benefit", "customer_id", "start").inner_join(days, "customer_id")
+    bought = people.select(
+        "benefit",
+        "customer_id",
+        "start",
+    ).inner_join(days, "customer_id")
     bought = bought.filter((bought.day_on >= bought.start) & (bought.day_on <= last))
     bought = bought.group_by("benefit", "customer_id").aggregate(money=_.money.sum())
     rows = people.left_join(used, ["benefit", "customer_id"])
-    rows = rows.select(*people.columns, "n_uses", "cost", "outside")
+    rows = rows.select(
+        *people.columns,
+        "n_uses",
+        "cost",
+        "outside",
+    )
     rows = rows.left_join(bought, ["benefit", "customer_id"])
     nought = {name: rows[name].fill_null(0) for name in ("n_uses", "outside", "money")}
-    return rows.select(*people.columns, "cost", **nought)
+    return rows.select(
+        *people.columns,
+        "cost",
+        **nought,
+    )
 
 
 @returns("segmentation.benefit_accounts")
@@ -140,7 +160,14 @@ def benefit_accounts(members: ibis.Table, *, basis: str = "margin") -> DataFrame
     sums = _sums(members)
     if sums.empty:
         return empty("segmentation.benefit_accounts")
-    rows = [_account(name, part, basis == "margin") for name, part in sums.groupby("benefit")]
+    rows = [
+        _account(
+            name,
+            part,
+            basis == "margin",
+        )
+        for name, part in sums.groupby("benefit")
+    ]
     table = DataFrame(rows)
     table["place"] = table.verdict.map(ORDER.index)
     table = table.sort_values(
@@ -150,9 +177,12 @@ def benefit_accounts(members: ibis.Table, *, basis: str = "margin") -> DataFrame
 
 
 @dated
-def benefit_decisions(accounts: DataFrame, *, as_of: dt.date, currency: str) -> DataFrame:
+def benefit_decisions(
+    accounts: DataFrame, *, as_of: dt.date, currency: str, but: tuple[str, ...] = ()
+) -> DataFrame:
     """Rows on the benefits: cut what surely costs more than it adds, hold out from the dearest that
-    nobody was held out from, keep what surely pays (three of a kind at most).
+    nobody was held out from, keep what surely pays (three of a kind at most). `but` names those
+    decided elsewhere.
     """
     kinds = {
         "costs too much": "benefit_cut",
@@ -161,9 +191,17 @@ def benefit_decisions(accounts: DataFrame, *, as_of: dt.date, currency: str) -> 
     }
     rows = []
     known = accounts[(accounts.cost > 0) & (accounts.holdout_n > 0)]
+    known = known[~known.benefit.isin(but)]
     for verdict, kind in kinds.items():
         asked = known[known.verdict == verdict]
-        rows += [_row(kind, row, currency) for row in asked[: MOST_DECIDED[kind]].itertuples()]
+        rows += [
+            _row(
+                kind,
+                row,
+                currency,
+            )
+            for row in asked[: MOST_DECIDED[kind]].itertuples()
+        ]
     due = str(as_of + dt.timedelta(days=DUE_DAYS)), str(as_of + dt.timedelta(days=REVISIT_DAYS))
     return decision_rows(rows).assign(due_on=due[0], revisit_on=due[1])
 
@@ -208,7 +246,11 @@ def _sums(members: ibis.Table) -> DataFrame:
     money = (members.money - members.outside).cast("decimal(19, 2)")
     days = members.days.cast("int64")
     known = members.cost.notnull() | (members.n_uses == 0)
-    rows = members.mutate(net=money, days=days, is_known=known)
+    rows = members.mutate(
+        net=money,
+        days=days,
+        is_known=known,
+    )
     sums = rows.group_by("benefit", "arm").aggregate(
         n=_.count(),
         users=_.count(where=_.n_uses > 0),
@@ -252,13 +294,25 @@ def _account(name: str, arms: DataFrame, is_margin: bool) -> dict[str, Any]:
     row["holdout_n"], row["detectable"] = held_out
     names = ("added", "added_low", "added_high", "net", "low", "high", "p_costs")
     row |= dict.fromkeys(names, np.nan)
-    row["verdict"] = _unread(drawn, held, is_margin and has_cost)
+    row["verdict"] = _unread(
+        drawn,
+        held,
+        is_margin and has_cost,
+    )
     if gain is None or row["verdict"]:
         return row
     added, error = gain
     net, reach = added - outside, Z90 * error
-    row |= {"added": added, "added_low": added - reach, "added_high": added + reach}
-    row |= {"net": net * n, "low": (net - reach) * n, "high": (net + reach) * n}
+    row |= {
+        "added": added,
+        "added_low": added - reach,
+        "added_high": added + reach,
+    }
+    row |= {
+        "net": net * n,
+        "low": (net - reach) * n,
+        "high": (net + reach) * n,
+    }
     row["p_costs"] = _under_nought(net, error)
     is_sure = row["p_costs"] >= SURE, row["p_costs"] <= 1 - SURE
     row["verdict"] = "costs too much" if is_sure[0] else "pays" if is_sure[1] else "not shown"

@@ -12,6 +12,7 @@ from pandas import DataFrame, Series, Timestamp
 
 from playbook.chapters.segmentation.benefits import benefit_members, with_points
 from playbook.chapters.segmentation.membership import points
+from playbook.chapters.segmentation.point_rules import point_cohorts, point_lots
 from playbook.chapters.segmentation.segments import (
     SEGMENTS,
     RfmResult,
@@ -261,6 +262,36 @@ def left_by_benefit(shop: Store) -> float:
     return _left(shop, "margin - cost")
 
 
+@functools.cache
+def points_by_quarter(shop: Store) -> DataFrame:
+    """Points by the quarter in which they were earned: quarter, earned, used, run_out, open."""
+    if not shop.has("memberships"):
+        raise NotApplicable("training.no_points_run_out")
+    lots = point_lots(shop.memberships, as_of=shop.as_of)
+    table = point_cohorts(lots, point_value=_point_value(shop))
+    if not (table.status == "complete").any() or not (table.status == "immature").any():
+        raise NotApplicable("training.no_points_run_out")
+    shares = {"used": "used_share", "run_out": "lapsed_share", "open": "open_share"}
+    counts = {name: (table[c] * table.earned).round().astype(int) for name, c in shares.items()}
+    return table[["quarter", "earned"]].assign(**counts)
+
+
+def breakage_seen(shop: Store) -> float:
+    """The share of points never used, of the quarters whose time has run out."""
+    over = points_by_quarter(shop).query("open == 0")
+    return float(over.run_out.sum() / over.earned.sum())
+
+
+def _all_quarters(shop: Store) -> float:
+    table = points_by_quarter(shop)
+    return float(table.run_out.sum() / table.earned.sum())
+
+
+def _open_too(shop: Store) -> float:
+    table = points_by_quarter(shop)
+    return float((table.run_out + table.open).sum() / table.earned.sum())
+
+
 EXERCISES = bound(
     "segmentation",
     {
@@ -316,6 +347,14 @@ EXERCISES = bound(
                 "the other way round": lambda shop: -left_by_benefit(shop),
             },
             given=dearest_benefit,
+        ),
+        "06.8": Answers(
+            breakage_seen,
+            slips={
+                "young points counted": _all_quarters,
+                "open taken for lost": _open_too,
+            },
+            given=points_by_quarter,
         ),
     },
 )
