@@ -161,6 +161,7 @@ def test_truth_lies_in_files_and_says_what_it_is(shop, tmp_path):
         "season",
         "suppliers",
         "effects",
+        "benefits",
         "incidents",
         "invitations",
         "partners",

@@ -22,6 +22,7 @@ from playbook.chapters.ltv_modelling.ltv import first_orders as traits_of
 from playbook.chapters.ltv_modelling.margin_curve import margin_curve
 from playbook.chapters.recommendations.pairs import item_pairs
 from playbook.chapters.recommendations.recommend import buyer_groups
+from playbook.chapters.segmentation.benefits import benefit_members, with_points
 from playbook.chapters.segmentation.membership import annual_amounts
 from playbook.chapters.segmentation.segments import (
     rfm,
@@ -111,6 +112,18 @@ def folder(tmp_path_factory):
             for i in range(44)
         ]
     )
+    people = [f"c{i}" for i in range(13)]
+    benefits = pd.DataFrame({"benefit": "gift", "customer_id": people})
+    benefits["from_on"] = pd.Timestamp("2026-06-20").date()
+    benefits["arm"] = ["treated", "holdout", None] * 4 + ["treated"]
+    uses = benefits[benefits.arm == "treated"].drop(columns=["arm", "from_on"])
+    uses = uses.assign(used_on=pd.Timestamp("2026-08-01").date(), cost=1.37)
+    uses["use_id"] = "u" + uses.customer_id
+    points = pd.DataFrame({"customer_id": people[:4] * 2, "change_no": [1] * 4 + [2] * 4})
+    points["changed_at"] = pd.to_datetime(["2026-07-01"] * 4 + ["2026-09-01"] * 4)
+    points["points_delta"] = [120, 250, 400, 90, -100, -50, -400, -90]
+    points["reason"] = ["earn"] * 4 + ["spend"] * 4
+    points["expires_on"] = [pd.Timestamp("2026-08-20").date(), None] * 2 + [None] * 4
     folder = write_shop(
         tmp_path_factory.mktemp("engine") / "shop",
         rows,
@@ -119,6 +132,9 @@ def folder(tmp_path_factory):
         cost_rates=rates,
         stock=stock,
         promotions=promotions,
+        benefits=benefits,
+        benefit_uses=uses,
+        memberships=points,
         shop="name: shop\ncurrency: EUR\n",
         observed_to="2026-09-30",
     )
@@ -179,8 +195,16 @@ def bulk(s) -> dict:
         "margin curve": lambda: margin_curve(days, traits, **at, max_months=12),
         "pairs": lambda: item_pairs(s.sales_lines, **at, min_n=1, min_support=0.001),
         "sku year": lambda: sku_year(s.sales_lines, s.sales_orders, **at),
+        "benefits": lambda: _benefits(s),
         "attribution": lambda: s.con.execute(transition_counts(s.touchpoints)),
     }
+
+
+def _benefits(s) -> pd.DataFrame:
+    given = with_points(s.benefits, s.benefit_uses, s.memberships, point_value=0.01)
+    members = benefit_members(*given, s.customer_days, as_of=s.as_of)
+    frame = s.con.execute(members.order_by("benefit", "customer_id"))
+    return frame.astype(dict.fromkeys(("cost", "outside", "money"), float))
 
 
 def same_everywhere(here, there):

@@ -26,7 +26,9 @@ TOKENS_A_LINE, LINE_LENGTH, FUNCTION_LINES, PARAMETERS = 9.6, 90, 60, 8
 # 10,100 and 15,300: search results, referral and partners, their tables, imports and exercises
 # 1,300 and 3,700: attempts to pay by message, their import, demo and exercise
 # 3,100 and 4,700: slow and failing pages, their import, demo and exercise
-CORE_TOKENS, ALL_TOKENS = 371_300, 547_300
+# 1,700 and 3,000: membership benefits one by one, their tables in the demo shop, an exercise
+# 3,500 and 3,900: points by age, what other rules would change, an exercise
+CORE_TOKENS, ALL_TOKENS = 376_600, 554_600
 OUTSIDE_THE_CORE = ("demo", "sources", "training")
 
 

@@ -300,6 +300,8 @@ BY_HAND = {
         (t.segment_then == "important value") & t.segment_now.isin(SEGMENTS[2:4])
     ).sum(),
     "06.5": two_arms,
+    "06.8": lambda t: 1 - t[t.open == 0].used.sum() / t[t.open == 0].earned.sum(),
+    "06.7": lambda t: t.eval("(margin - cost) / member_years").diff().iloc[1],
     "07.1": classes_left,
     "07.2": reorder_point,
     "07.4": lambda t: t.stock_at_cost.mean() / (t.cost_of_goods.sum() / (7 * len(t))),

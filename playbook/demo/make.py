@@ -22,6 +22,7 @@ from playbook.demo import futures, truth
 from playbook.demo.ads import ad_spend
 from playbook.demo.attempts import attempt_law, payment_attempts
 from playbook.demo.background import background_tables, control_totals
+from playbook.demo.benefits import benefit_tables, benefit_truth
 from playbook.demo.goods import goods_tables, people_tables, price_table, stock_table
 from playbook.demo.habits import Plan
 from playbook.demo.invitations import invitation_truth, invitations
@@ -107,6 +108,7 @@ def closing_tables(sim: Simulator, chunks: list[Record], clock: Clock) -> dict[s
     tables["supplier_offers"] = offer_table(sim, clock)
     tables["invitations"] = invitations(sim, orders, clock)
     tables["partner_orders"] = partner_orders(sim, orders, clock)
+    tables |= benefit_tables(sim, orders, clock)
     tables = {
         name: rows if name == "promotions" else sort(rows, name)
         for name, rows in tables.items()
@@ -314,6 +316,7 @@ def truth_makers(
         "page_loads": lambda: load_law(sim.world.seed),
         "invitations": lambda: invitation_truth(sim.world),
         "partners": lambda: partner_truth(sim.world.seed),
+        "benefits": benefit_truth,
         "search_results": lambda: result_truth(sim.world, chunks),
     }
     goods = functools.cache(lambda: truth.sku_truth(sim, chunks, until))

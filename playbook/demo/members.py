@@ -104,12 +104,17 @@ def memberships(sim: Simulator, a: Record, clock: Clock) -> pa.Table | None:
     ).filter(pa.array(at // 1440 <= clock.until))
 
 
-def _changes(sim: Simulator, a: Record, until: int) -> Iterator[Change]:
+def member_orders(sim: Simulator, a: Record) -> np.ndarray:
+    """Places of members' paid orders, by member and time."""
     p, n = sim.people, sim.n
     joins = (uniform(p.key[:n], "joins") < 0.55) & (p.cause[:n] != FAKE)
     is_member = p.is_contactable[:n] & ~p.is_guest[:n] & joins
     rows = np.flatnonzero(is_member[a.o_who] & (a.o_fate == 0))
-    rows = rows[np.lexsort((a.o_minute[rows], a.o_day[rows], a.o_who[rows]))]
+    return rows[np.lexsort((a.o_minute[rows], a.o_day[rows], a.o_who[rows]))]
+
+
+def _changes(sim: Simulator, a: Record, until: int) -> Iterator[Change]:
+    rows = member_orders(sim, a)
     k, minute = a.o_key[rows], a.o_day[rows] * 1440 + a.o_minute[rows]
     draws = uniform(k, "spends-points"), uniform(k, "how-many-points")
     member = Member(-1)

@@ -44,6 +44,8 @@ OTHERS = (
     "events",
     "invitations",
     "partner_orders",
+    "benefits",
+    "benefit_uses",
     "touchpoints",
     "reviews",
     "tickets",

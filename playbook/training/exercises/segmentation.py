@@ -10,7 +10,9 @@ import pandas as pd
 from ibis import _
 from pandas import DataFrame, Series, Timestamp
 
+from playbook.chapters.segmentation.benefits import benefit_members, with_points
 from playbook.chapters.segmentation.membership import points
+from playbook.chapters.segmentation.point_rules import point_cohorts, point_lots
 from playbook.chapters.segmentation.segments import (
     SEGMENTS,
     RfmResult,
@@ -219,6 +221,77 @@ def _absolute(shop: Store) -> float:
     return float(sample_size(share, LIFT / share).n_total.iloc[0])
 
 
+@functools.cache
+def dearest_benefit(shop: Store) -> DataFrame:
+    """The benefit with the largest cost from which some members are held out, one row per arm:
+    benefit, arm, members, member_years, margin, cost (outside the margin of orders).
+    """
+    if not (shop.has("benefits") and shop.has("benefit_uses")) or _basis(shop) == "revenue":
+        raise NotApplicable("training.no_benefit")
+    have, used = with_points(shop.benefits, shop.benefit_uses, None, point_value=0.0)
+    members = benefit_members(have, used, shop.customer_days, as_of=shop.as_of)
+    arms = members.filter(_.arm != "").group_by("benefit", "arm")
+    table = (
+        arms.aggregate(
+            members=_.count(),
+            member_years=_.days.sum() / 365,
+            margin=_.money.sum().cast("float64"),
+            cost=_.outside.sum().cast("float64"),
+        )
+        .order_by("benefit", "arm")
+        .to_pandas()
+    )
+    both = table[table.groupby("benefit").arm.transform("size") == 2]
+    both = both[both.groupby("benefit").members.transform("min") > 1]
+    if both.empty or not both.cost.max() > 0:
+        raise NotApplicable("training.no_benefit")
+    mine = both[both.benefit == both.benefit[both.cost.idxmax()]]
+    return mine.round(2).reset_index(drop=True)
+
+
+def _left(shop: Store, money: str, by: str = "member_years") -> float:
+    arms = dearest_benefit(shop).set_index("arm")
+    rate = arms.eval(money) / arms[by]
+    return float(rate["treated"] - rate["holdout"])
+
+
+def left_by_benefit(shop: Store) -> float:
+    """What members with the benefit leave more than those held out, per member and year, its cost
+    taken off.
+    """
+    return _left(shop, "margin - cost")
+
+
+@functools.cache
+def points_by_quarter(shop: Store) -> DataFrame:
+    """Points by the quarter in which they were earned: quarter, earned, used, run_out, open."""
+    if not shop.has("memberships"):
+        raise NotApplicable("training.no_points_run_out")
+    lots = point_lots(shop.memberships, as_of=shop.as_of)
+    table = point_cohorts(lots, point_value=_point_value(shop))
+    if not (table.status == "complete").any() or not (table.status == "immature").any():
+        raise NotApplicable("training.no_points_run_out")
+    shares = {"used": "used_share", "run_out": "lapsed_share", "open": "open_share"}
+    counts = {name: (table[c] * table.earned).round().astype(int) for name, c in shares.items()}
+    return table[["quarter", "earned"]].assign(**counts)
+
+
+def breakage_seen(shop: Store) -> float:
+    """The share of points never used, of the quarters whose time has run out."""
+    over = points_by_quarter(shop).query("open == 0")
+    return float(over.run_out.sum() / over.earned.sum())
+
+
+def _all_quarters(shop: Store) -> float:
+    table = points_by_quarter(shop)
+    return float(table.run_out.sum() / table.earned.sum())
+
+
+def _open_too(shop: Store) -> float:
+    table = points_by_quarter(shop)
+    return float((table.run_out + table.open).sum() / table.earned.sum())
+
+
 EXERCISES = bound(
     "segmentation",
     {
@@ -265,6 +338,23 @@ EXERCISES = bound(
                 "one arm only": lambda shop: size_of_test(shop) / 2,
             },
             given=campaign,
+        ),
+        "06.7": Answers(
+            left_by_benefit,
+            slips={
+                "cost forgotten": lambda shop: _left(shop, "margin"),
+                "by head": lambda shop: _left(shop, "margin - cost", by="members"),
+                "the other way round": lambda shop: -left_by_benefit(shop),
+            },
+            given=dearest_benefit,
+        ),
+        "06.8": Answers(
+            breakage_seen,
+            slips={
+                "young points counted": _all_quarters,
+                "open taken for lost": _open_too,
+            },
+            given=points_by_quarter,
         ),
     },
 )
