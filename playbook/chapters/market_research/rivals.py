@@ -22,7 +22,7 @@ from pandas import DataFrame
 from playbook.decisions import decision_rows, propose
 from playbook.given import dated
 from playbook.methods.proportions import Z90
-from playbook.store import expression
+from playbook.store import expression, one_if
 from playbook.tables import empty, returns, schema
 
 __all__ = ["MEASURES", "rival_changes", "rival_decisions", "rival_months"]
@@ -91,9 +91,9 @@ def _items(rival_offers: Table | DataFrame, as_of: dt.date) -> DataFrame:
     looks = looks.filter(looks.regular > 0)
     items = looks.group_by("month", "seller", "category", "item").aggregate(
         regular=_.regular.median(),
-        promo_share=_.is_off.cast("float64").mean(),
+        promo_share=one_if(_.is_off).cast("float64").mean(),
         n_regular=_.regular_price.count(),
-        stock_share=_.is_in_stock.cast("float64").mean(),
+        stock_share=one_if(_.is_in_stock).cast("float64").mean(where=_.is_in_stock.notnull()),
         rating=_.rating.mean(),
     )
     items = items.order_by("month", "seller", "category", "item").to_pandas()
