@@ -63,6 +63,7 @@ KIND_OF = {
     "pinduoduo_orders.csv": "pinduoduo-orders",
     "price_answers.csv": "table-price-answers",
     "prestashop_orders.csv": "prestashop-orders",
+    "rival_offers.csv": "table-rival-offers",
     "saasquatch_referrals.csv": "saasquatch-referrals",
     "saasquatch_rewards.csv": "saasquatch-rewards",
     "search_console.csv": "search-console",

@@ -35,6 +35,7 @@ from playbook.demo.parcels import carrier_law, parcel_table
 from playbook.demo.partners import partner_orders, partner_truth
 from playbook.demo.presets import COSTS, VERSION, Asked, Preset, plan
 from playbook.demo.records import Record
+from playbook.demo.rivals import planted, rival_table
 from playbook.demo.search_results import first_told, result_truth, search_terms
 from playbook.demo.search_words import ad_terms, word_truth
 from playbook.demo.simulate import Simulator
@@ -115,6 +116,7 @@ def closing_tables(sim: Simulator, chunks: list[Record], clock: Clock) -> dict[s
         if rows is not None
     }
     tables["control_totals"] = control_totals(clock, _dashboard(chunks, clock))
+    tables["rival_offers"] = sort(rival_table(clock), "rival_offers")
     return tables | background_tables(clock)
 
 
@@ -311,6 +313,7 @@ def truth_makers(
         "stated": stated_truth,
         "search_words": lambda: word_truth(sim.world, chunks),
         "offers": lambda: offer_truth(sim, until),
+        "rivals": lambda: planted(sim.world.seed),
         "carriers": lambda: carrier_law(sim.world.seed),
         "attempts": lambda: attempt_law(sim.world.seed),
         "page_loads": lambda: load_law(sim.world.seed),

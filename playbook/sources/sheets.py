@@ -54,6 +54,7 @@ OTHERS = (
     "market_series",
     "price_answers",
     "choice_tasks",
+    "rival_offers",
 )
 WORDS = {
     "channel",
