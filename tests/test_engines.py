@@ -2,9 +2,11 @@
 last digit stored.
 """
 
+import re
 from functools import partial
 from pathlib import Path
 
+import ibis
 import pandas as pd
 import pytest
 from servers import postgres_server, spark_session
@@ -33,7 +35,7 @@ from playbook.chapters.start_here.facts import breakdown, daily, risk_indicators
 from playbook.measures.customer_windows import purchase_history, purchase_log
 from playbook.measures.metrics import monthly_sales
 from playbook.methods.attribution import transition_counts
-from playbook.store import open_store
+from playbook.store import open_store, seconds_between
 from playbook.store.derived import DERIVED
 from playbook.store.reconcile import inflation, ledger, status_policy
 
@@ -250,3 +252,24 @@ def test_spark_gives_the_same_tables_walk_and_cohorts(folder, spark, tmp_path):
     )
     there = open_store(tmp_path, until=UNTIL)
     same_everywhere(open_store(folder, until=str(there.as_of)), there)
+
+
+def test_time_between_two_moments_is_what_has_passed_on_every_engine():
+    rows = {"opened": ["2026-03-01 10:59:30.9"] * 2, "closed": ["2026-03-01 11:00:10.1", None]}
+    frame = pd.DataFrame(rows).apply(pd.to_datetime)
+    moments = ibis.memtable(frame)
+    passed = seconds_between(moments.opened, moments.closed)
+    found = moments.select(passed=passed).to_pandas().passed
+    # the clock struck once in these forty seconds
+    assert found[0] == 40 and pd.isna(found[1])
+
+
+def test_no_expression_counts_hours_the_way_its_engine_likes(root):
+    finer = re.compile(r"unit=\"(?:hour|minute|second|week|month)\"")
+    found = [
+        f"{path.name}:{number}"
+        for path in sorted((root / "playbook").rglob("*.py"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if ".delta(" in line and finer.search(line)
+    ]
+    assert found == [], "use playbook.store.seconds_between"

@@ -6,7 +6,7 @@ The door of this room: `open_store`, and what chapters need to speak of an opene
 
 from playbook.store.cache import cache_folder
 from playbook.store.open import open_store
-from playbook.store.shop import Store, distinct_rows, expression, last_day, one_if
+from playbook.store.shop import Store, distinct_rows, expression, last_day, one_if, seconds_between
 
 __all__ = [
     "Store",
@@ -15,5 +15,6 @@ __all__ = [
     "expression",
     "last_day",
     "one_if",
+    "seconds_between",
     "open_store",
 ]

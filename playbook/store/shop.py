@@ -41,6 +41,7 @@ __all__ = [
     "expression",
     "last_day",
     "one_if",
+    "seconds_between",
 ]
 
 # orders so many years away from all others, and as small a share of them, are no log
@@ -115,6 +116,18 @@ def one_if(truth: Value) -> Value:
     """
     one, zero = ibis.literal(1, "int64"), ibis.literal(0, "int64")
     return ibis.cases((truth, one), (~truth, zero))
+
+
+def seconds_between(earlier: Value, later: Value) -> Value:
+    """Whole seconds from one moment to another, missing where one is. Engines count hours and
+    minutes between two moments in two ways: those that have passed, and how often the clock
+    struck.
+    """
+    start, end = (
+        moment.cast("timestamp").truncate("s").epoch_seconds().cast("int64")
+        for moment in (earlier, later)
+    )
+    return end - start
 
 
 def last_day(month: str) -> dt.date:

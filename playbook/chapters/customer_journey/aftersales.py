@@ -19,7 +19,7 @@ from playbook import tables
 from playbook.chapters.customer_journey.visits import filled
 from playbook.errors import PlaybookError
 from playbook.methods.proportions import wilson
-from playbook.store import distinct_rows, expression, one_if
+from playbook.store import distinct_rows, expression, one_if, seconds_between
 
 __all__ = ["above_the_others", "payments", "returns", "service"]
 
@@ -123,7 +123,7 @@ def service(tickets: Table, *, as_of: dt.date, level: float = 0.95) -> DataFrame
     first = start - pd.DateOffset(months=BASELINE_MONTHS)
     cases = expression(tickets).filter(_.opened_at.date().between(first.date(), as_of))
     hours = {
-        name: cases[f"{name}_at"].delta(cases.opened_at, unit="second") / 3600
+        name: seconds_between(cases.opened_at, cases[f"{name}_at"]) / 3_600
         for name in ("first_reply", "closed")
     }
     cases = cases.select(

@@ -20,7 +20,7 @@ from playbook import tables
 from playbook.chapters.customer_journey.visits import filled
 from playbook.given import dated
 from playbook.methods.proportions import quantile_of_normal, wilson
-from playbook.store import expression
+from playbook.store import expression, seconds_between
 
 __all__ = ["payment_methods", "return_policy", "return_unit_cost"]
 
@@ -48,7 +48,7 @@ def payment_methods(
     last = as_of - dt.timedelta(days=GRACE_DAYS)
     rows = rows.filter(_.ordered_on.between(first.date(), last))
     since = (first + pd.DateOffset(months=BEFORE)).date()
-    hours = rows.paid_at.delta(rows.ordered_at, unit="minute") / 60
+    hours = seconds_between(rows.ordered_at, rows.paid_at) / 3_600
     again = rows.n_payments.cast("int64") if "n_payments" in rows.columns else None
     rows = rows.mutate(
         method=_.payment_method.fill_null("not stated"),

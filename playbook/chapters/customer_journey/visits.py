@@ -21,7 +21,7 @@ from pandas import DataFrame
 from playbook.errors import PlaybookError
 from playbook.given import dated
 from playbook.messages import say
-from playbook.store import expression, one_if
+from playbook.store import expression, one_if, seconds_between
 
 if TYPE_CHECKING:
     from playbook.store import Store
@@ -182,7 +182,7 @@ def _single_events(events: Table, as_of: dt.date) -> Table:
 def _visits(events: Table, gap_minutes: int) -> Table:
     """One row per visit: day, splits, furthest step, what was wrong with its events."""
     by_time = {"group_by": "visitor_id", "order_by": ["at", "event_id"]}
-    silence = events.at.delta(events.at.lag().over(ibis.window(**by_time)), unit="second")
+    silence = seconds_between(events.at.lag().over(ibis.window(**by_time)), events.at)
     is_start = events.session_id.isnull() & (silence > gap_minutes * 60).fill_null(True)
     events = events.mutate(is_start=one_if(is_start))
     number = events.is_start.sum().over(ibis.cumulative_window(**by_time)).cast("string")
@@ -212,8 +212,8 @@ def _visitor(visits: Table) -> ibis.Value:
     log_start = visits.at.min().over(ibis.window())
     memory = LOOKBACK_DAYS * 86_400
     return ibis.cases(
-        (visits.at.delta(log_start, unit="second") < memory, "unknown"),
-        (visits.at.delta(before, unit="second") <= memory, "returning"),
+        (seconds_between(log_start, visits.at) < memory, "unknown"),
+        (seconds_between(before, visits.at) <= memory, "returning"),
         else_="new",
     )
 

@@ -22,7 +22,7 @@ from playbook.chapters.registry import room_facts
 from playbook.errors import PlaybookError
 from playbook.given import dated
 from playbook.messages import say
-from playbook.store import expression, one_if
+from playbook.store import expression, one_if, seconds_between
 from playbook.tables import frame_of, returns
 
 __all__ = [
@@ -313,7 +313,7 @@ def service_plan(
     is_sale = placed.status.isin(["paid", "shipped", "done", "refunded"])
     placed, rows = placed.filter((placed.ordered_on >= start) & is_sale), []
     if {"delivered_at", "ordered_at"} <= set(placed.columns):
-        days = placed.delivered_at.delta(placed.ordered_at, unit="hour") / 24.0
+        days = seconds_between(placed.ordered_at, placed.delivered_at) / 86_400
         came = placed.mutate(took=days).filter(placed.delivered_at.notnull())
         rows.append(
             _promise(
@@ -332,7 +332,7 @@ def service_plan(
         cases = cases.filter(
             (cases.opened_at.cast("date") >= start) & cases.first_reply_at.notnull()
         )
-        hours = cases.first_reply_at.delta(cases.opened_at, unit="minute") / 60.0
+        hours = seconds_between(cases.opened_at, cases.first_reply_at) / 3_600
         rows.append(
             _promise(
                 "reply",
