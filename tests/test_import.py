@@ -32,6 +32,8 @@ KIND_OF = {
     "amazon_transactions.csv": "amazon-transactions",
     "bigcommerce_orders.csv": "bigcommerce-orders",
     "choice_tasks.csv": "table-choice-tasks",
+    "content_items.csv": "table-content-items",
+    "content_orders.csv": "table-content-orders",
     "douyin_orders.csv": "douyin-orders",
     "ebay_orders.csv": "ebay-orders",
     "ebay_transactions.csv": "ebay-transactions",
@@ -71,10 +73,12 @@ KIND_OF = {
     "taobao_lines.csv": "taobao-lines",
     "taobao_orders.csv": "taobao-orders",
     "tiktok_ads.csv": "tiktok-ads",
+    "tiktok_live.csv": "tiktok-live",
     "tiktok_shop_orders.csv": "tiktok-shop-orders",
     "wanxiangtai.csv": "wanxiangtai",
     "woocommerce_orders.csv": "woocommerce-orders",
     "woocommerce_products.csv": "woocommerce-products",
+    "youtube_videos.csv": "youtube-videos",
 }
 
 

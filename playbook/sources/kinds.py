@@ -28,6 +28,7 @@ MODULES = (
     "search_words",
     "referrals",
     "partner_exports",
+    "content_exports",
     "woocommerce",
     "sheets",
 )

@@ -42,6 +42,8 @@ OTHERS = (
     "events",
     "invitations",
     "partner_orders",
+    "content_items",
+    "content_orders",
     "touchpoints",
     "reviews",
     "tickets",
