@@ -268,6 +268,7 @@ def test_rows_stop_what_loses_make_more_of_what_pays_and_test_what_is_not_known(
     assert stop["size"] == pytest.approx(10 * poor.pieces_a_month)
     assert more.expected_effect == pytest.approx(rules.STEP * new.net_new * new.pieces_a_month)
     assert more.effect_low < more.expected_effect < more.effect_high
+    assert more.evidence_value == pytest.approx(new.net_new / 10 + 1)
     assert np.isnan(out.expected_effect.astype(float)["test"])
 
 

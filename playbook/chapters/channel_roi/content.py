@@ -435,7 +435,8 @@ def _format_rows(formats: DataFrame, days: dict[str, Any]) -> list[dict[str, Any
     for row in pays.nlargest(1, "gain").itertuples():
         more = STEP * row.pieces_a_month
         effect = tuple(more * v for v in (row.net_new, row.new_low, row.new_high))
-        said = _said(row, 0.0) | {"effect": effect}
+        over = 1 + row.net_new / row.cost if row.cost else np.nan
+        said = _said(row, 0.0) | {"effect": effect, "evidence_value": over}
         name = say(subject, format=row.format)
         rows.append(propose("channel_roi.content_more", name, size=more * row.cost, **said, **days))
     open_ = formats[(formats.verdict == "not known") & (formats.n_pieces >= LEAST_PIECES)]
