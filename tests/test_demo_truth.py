@@ -173,6 +173,7 @@ def test_truth_lies_in_files_and_says_what_it_is(shop, tmp_path):
         "attempts",
         "page_loads",
         "rivals",
+        "content",
     }
     channels = pd.read_parquet(folder / "truth/channels.parquet")
     assert np.allclose(

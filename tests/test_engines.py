@@ -13,6 +13,7 @@ from servers import postgres_server, spark_session
 from shops import order, write_shop
 
 from playbook.chapters.assortment_pricing.assortment import sku_year
+from playbook.chapters.channel_roi.content import content_found, judged_pieces
 from playbook.chapters.cohort_retention.cohorts import (
     cohort_retention,
     due_for_nudge,
@@ -22,6 +23,7 @@ from playbook.chapters.cohort_retention.cohorts import (
 )
 from playbook.chapters.ltv_modelling.ltv import first_orders as traits_of
 from playbook.chapters.ltv_modelling.margin_curve import margin_curve
+from playbook.chapters.market_research.rivals import rival_months
 from playbook.chapters.recommendations.pairs import item_pairs
 from playbook.chapters.recommendations.recommend import buyer_groups
 from playbook.chapters.segmentation.benefits import benefit_members, with_points
@@ -126,6 +128,29 @@ def folder(tmp_path_factory):
     points["points_delta"] = [120, 250, 400, 90, -100, -50, -400, -90]
     points["reason"] = ["earn"] * 4 + ["spend"] * 4
     points["expires_on"] = [pd.Timestamp("2026-08-20").date(), None] * 2 + [None] * 4
+    pieces = [
+        {
+            "piece_id": f"p{i}",
+            "kind": ("video", "live")[i % 2],
+            "published_at": pd.Timestamp("2026-06-01 05:00") + pd.Timedelta(days=2 * i),
+            "minutes": 90.0 if i % 2 else None,
+            "code": None if i % 3 else f"code{i}",
+            "cost": 1.5 + i,
+        }
+        for i in range(12)
+    ]
+    looks = [
+        {
+            "seen_on": day.date(),
+            "seller": "another",
+            "item": item,
+            "price": 8.0 + day.day % 3,
+            "regular_price": 12.0 if day.day % 2 else None,
+            "is_in_stock": None if item == "b" else day.day % 4 > 0,
+        }
+        for day in pd.date_range("2026-06-02", "2026-09-20", freq="5D")
+        for item in "abcd"
+    ]
     folder = write_shop(
         tmp_path_factory.mktemp("engine") / "shop",
         rows,
@@ -137,6 +162,11 @@ def folder(tmp_path_factory):
         benefits=benefits,
         benefit_uses=uses,
         memberships=points,
+        content_items=pd.DataFrame(pieces),
+        content_orders=pd.DataFrame(
+            {"order_id": [str(i) for i in range(1, 40, 2)], "piece_id": ["p0", "p1"] * 10}
+        ),
+        rival_offers=pd.DataFrame(looks),
         shop="name: shop\ncurrency: EUR\n",
         observed_to="2026-09-30",
     )
@@ -198,6 +228,9 @@ def bulk(s) -> dict:
         "pairs": lambda: item_pairs(s.sales_lines, **at, min_n=1, min_support=0.001),
         "sku year": lambda: sku_year(s.sales_lines, s.sales_orders, **at),
         "benefits": lambda: _benefits(s),
+        "content": lambda: judged_pieces(s)[0],
+        "formats": lambda: content_found(s)["content_formats"],
+        "competitors": lambda: rival_months(s.rival_offers, **at),
         "attribution": lambda: s.con.execute(transition_counts(s.touchpoints)),
     }
 

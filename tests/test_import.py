@@ -36,6 +36,8 @@ KIND_OF = {
     "memberships.csv": "table-memberships",
     "bigcommerce_orders.csv": "bigcommerce-orders",
     "choice_tasks.csv": "table-choice-tasks",
+    "content_items.csv": "table-content-items",
+    "content_orders.csv": "table-content-orders",
     "douyin_orders.csv": "douyin-orders",
     "ebay_orders.csv": "ebay-orders",
     "ebay_transactions.csv": "ebay-transactions",
@@ -78,10 +80,12 @@ KIND_OF = {
     "taobao_lines.csv": "taobao-lines",
     "taobao_orders.csv": "taobao-orders",
     "tiktok_ads.csv": "tiktok-ads",
+    "tiktok_live.csv": "tiktok-live",
     "tiktok_shop_orders.csv": "tiktok-shop-orders",
     "wanxiangtai.csv": "wanxiangtai",
     "woocommerce_orders.csv": "woocommerce-orders",
     "woocommerce_products.csv": "woocommerce-products",
+    "youtube_videos.csv": "youtube-videos",
 }
 
 

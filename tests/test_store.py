@@ -38,6 +38,11 @@ def sorted_bytes(shop):
 # ---- as of ------------------------------------------------------------------------------------------------------
 
 
+def test_no_table_is_called_as_something_a_store_has_besides(tmp_path):
+    shop = open_store(write_shop(tmp_path / "s", [order("1", "2026-08-03")]), until="2026-08")
+    assert not set(TABLES) & {*vars(shop), *vars(type(shop))}
+
+
 def test_rows_after_the_month_are_gone(tmp_path):
     shop = open_store(write_shop(tmp_path / "s", TWO), until="2026-08")
     assert frame(shop, "orders").order_id.tolist() == ["1"]

@@ -23,6 +23,7 @@ from playbook.demo.ads import ad_spend
 from playbook.demo.attempts import attempt_law, payment_attempts
 from playbook.demo.background import background_tables, control_totals
 from playbook.demo.benefits import benefit_tables, benefit_truth
+from playbook.demo.content import content_tables, content_truth
 from playbook.demo.goods import goods_tables, people_tables, price_table, stock_table
 from playbook.demo.habits import Plan
 from playbook.demo.invitations import invitation_truth, invitations
@@ -110,6 +111,7 @@ def closing_tables(sim: Simulator, chunks: list[Record], clock: Clock) -> dict[s
     tables["invitations"] = invitations(sim, orders, clock)
     tables["partner_orders"] = partner_orders(sim, orders, clock)
     tables |= benefit_tables(sim, orders, clock)
+    tables |= content_tables(sim, orders, clock)
     tables = {
         name: rows if name == "promotions" else sort(rows, name)
         for name, rows in tables.items()
@@ -320,6 +322,7 @@ def truth_makers(
         "invitations": lambda: invitation_truth(sim.world),
         "partners": lambda: partner_truth(sim.world.seed),
         "benefits": benefit_truth,
+        "content": lambda: content_truth(sim.world.seed),
         "search_results": lambda: result_truth(sim.world, chunks),
     }
     goods = functools.cache(lambda: truth.sku_truth(sim, chunks, until))

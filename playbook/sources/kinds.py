@@ -30,6 +30,7 @@ MODULES = (
     "partner_exports",
     "payment_providers",
     "web_vitals",
+    "content_exports",
     "woocommerce",
     "sheets",
 )

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 ORDER_TABLES = ("orders", "order_lines", "refunds", "entities", "ledger", "order_channels")
 # several exports fill different columns of one row
-BY_COLUMN = ("products", "stock", "customers", "invitations")
+BY_COLUMN = ("products", "stock", "customers", "invitations", "content_items")
 RULED = ("ad_spend", "traffic")
 RENAMED = (*RULED, "ad_terms")  # channels read by the shop's own rules
 PAID = ("ad_spend", "ad_terms")  # money of an advertising account, in its currency

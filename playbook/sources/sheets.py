@@ -46,6 +46,8 @@ OTHERS = (
     "partner_orders",
     "benefits",
     "benefit_uses",
+    "content_items",
+    "content_orders",
     "touchpoints",
     "reviews",
     "tickets",

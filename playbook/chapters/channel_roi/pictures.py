@@ -27,7 +27,9 @@ __all__ = [
     "claimed_plot",
     "credit_plot",
     "held_out_plot",
+    "formats_plot",
     "higher_plot",
+    "hours_plot",
     "margin_steps_plot",
     "pages_plot",
     "partners_plot",
@@ -179,20 +181,32 @@ def partners_plot(accounts: DataFrame, currency: str) -> Axes:
     shown = accounts.iloc[
         [i for i in range(len(accounts)) if i < ENDS or i >= len(accounts) - ENDS]
     ]
-    ax = bars_with_intervals(shown, "partner", "net", low="low", high="high")
+    return _verdicts(shown, "partner", "partners", currency)
+
+
+def formats_plot(formats: DataFrame, currency: str) -> Axes:
+    """What one piece of each format leaves after its cost; orange: costs too much."""
+    return _verdicts(formats, "format", "formats", currency)
+
+
+def hours_plot(hours: DataFrame, currency: str) -> Axes:
+    """What an hour live leaves after its cost, by clock hour; orange: costs too much."""
+    shown = hours.sort_values("hour").assign(at=lambda t: t.hour.map("{}:00".format))
+    return _verdicts(shown, "at", "hours", currency)
+
+
+def _verdicts(shown: DataFrame, name: str, title: str, currency: str) -> Axes:
+    """Bars of `net` with their intervals, in orange what costs too much."""
+    ax = bars_with_intervals(shown, name, "net", low="low", high="high")
     for bar, verdict in zip(ax.patches, shown.verdict, strict=True):
         bar.set_color(PALETTE["orange" if verdict == "costs too much" else "blue"])
-    return _titled(ax, "partners", currency)
+    return _titled(ax, title, currency)
 
 
 def rewards_plot(levels: DataFrame, currency: str) -> Axes:
     """What is left of an invited customer's margin after each reward; orange: nothing."""
     named = [say("channel_roi.reward_level", reward=reward) for reward in levels.reward]
-    shown = levels.assign(level=named)
-    ax = bars_with_intervals(shown, "level", "net", low="low", high="high")
-    for bar, verdict in zip(ax.patches, shown.verdict, strict=True):
-        bar.set_color(PALETTE["orange" if verdict == "costs too much" else "blue"])
-    return _titled(ax, "rewards", currency)
+    return _verdicts(levels.assign(level=named), "level", "rewards", currency)
 
 
 def response_plot(curves: DataFrame, currency: str, basis: str) -> Axes:

@@ -17,6 +17,7 @@ from playbook.chapters.channel_roi.channels import (
     channel_pnl,
     with_refunds,
 )
+from playbook.chapters.channel_roi.content import judged_pieces
 from playbook.chapters.channel_roi.partners import claimed_orders
 from playbook.chapters.channel_roi.referral import invited_customers
 from playbook.chapters.channel_roi.search_results import place_power, told_results
@@ -388,6 +389,42 @@ def _their_commission(shop: Store) -> float:
     return mine.margin.sum() - mine.commission.sum()
 
 
+@cache
+def bought_from_most(shop: Store) -> DataFrame:
+    """Pieces of the format with most orders, one row each: piece_id, published_on, orders,
+    new_orders, margin (after refunds) and new_margin of those of new customers, cost.
+    """
+    if not shop.has("content_items.cost") or shop.margin_basis == "revenue":
+        raise NotApplicable("training.no_content")
+    pieces, _orders = judged_pieces(shop)
+    pieces = pieces[(pieces.kind != "live") & (pieces.basis == "code") & pieces.net.notna()]
+    if not pieces.orders.sum():
+        raise NotApplicable("training.no_content")
+    mine = pieces[pieces.format == pieces.groupby("format").orders.sum().idxmax()]
+    columns = ["piece_id", "published_on", "orders", "new_orders", "margin", "new_margin", "cost"]
+    return mine.sort_values("piece_id", ignore_index=True)[columns].round(2)
+
+
+def left_by_piece(shop: Store) -> float:
+    """What one piece leaves by orders of new customers alone, after its cost."""
+    table = bought_from_most(shop)
+    return (table.new_margin.sum() - table.cost.sum()) / len(table)
+
+
+def _everybody(shop: Store) -> float:
+    table = bought_from_most(shop)
+    return (table.margin.sum() - table.cost.sum()) / len(table)
+
+
+def _free_of_cost(shop: Store) -> float:
+    return bought_from_most(shop).new_margin.mean()
+
+
+def _all_pieces(shop: Store) -> float:
+    table = bought_from_most(shop)
+    return table.new_margin.sum() - table.cost.sum()
+
+
 EXERCISES = bound(
     "channel_roi",
     {
@@ -471,6 +508,15 @@ EXERCISES = bound(
                 "part of the commission": _their_commission,
             },
             given=dearest_partner,
+        ),
+        "03.10": Answers(
+            left_by_piece,
+            slips={
+                "everybody": _everybody,
+                "free of cost": _free_of_cost,
+                "all pieces": _all_pieces,
+            },
+            given=bought_from_most,
         ),
     },
 )
