@@ -100,7 +100,12 @@ def judged_pieces(shop: Store) -> tuple[DataFrame, DataFrame]:
     )
     usual = usual_margin(shop.sales_orders, shop.booked_refunds, as_of=shop.as_of)
     asked = {"zone": shop.time_zone, "as_of": shop.as_of}
-    return content_pieces(shop.content_items, orders, usual=usual, **asked), orders
+    return content_pieces(
+        shop.content_items,
+        orders,
+        usual=usual,
+        **asked,
+    ), orders
 
 
 @dated
@@ -429,7 +434,15 @@ def _format_rows(formats: DataFrame, days: dict[str, Any]) -> list[dict[str, Any
         size = row.cost * row.pieces_a_month
         said = _said(row, row.pieces_a_month)
         name = say(subject, format=row.format)
-        rows.append(propose("channel_roi.content_stop", name, size=size, **said, **days))
+        rows.append(
+            propose(
+                "channel_roi.content_stop",
+                name,
+                size=size,
+                **said,
+                **days,
+            )
+        )
     pays = formats[formats.verdict == "pays"]
     pays = pays.assign(gain=pays.net_new * pays.pieces_a_month)
     for row in pays.nlargest(1, "gain").itertuples():
@@ -438,13 +451,29 @@ def _format_rows(formats: DataFrame, days: dict[str, Any]) -> list[dict[str, Any
         over = 1 + row.net_new / row.cost if row.cost else np.nan
         said = _said(row, 0.0) | {"effect": effect, "evidence_value": over}
         name = say(subject, format=row.format)
-        rows.append(propose("channel_roi.content_more", name, size=more * row.cost, **said, **days))
+        rows.append(
+            propose(
+                "channel_roi.content_more",
+                name,
+                size=more * row.cost,
+                **said,
+                **days,
+            )
+        )
     open_ = formats[(formats.verdict == "not known") & (formats.n_pieces >= LEAST_PIECES)]
     open_ = open_.assign(size=open_.cost * open_.pieces_a_month)
     for row in open_.nlargest(1, "size").itertuples():
         said = _said(row, 0.0) | {"effect": ()}
         name = say(subject, format=row.format)
-        rows.append(propose("channel_roi.content_test", name, size=row.size, **said, **days))
+        rows.append(
+            propose(
+                "channel_roi.content_test",
+                name,
+                size=row.size,
+                **said,
+                **days,
+            )
+        )
     return rows
 
 
@@ -457,5 +486,14 @@ def _hour_rows(hours: DataFrame, days: dict[str, Any]) -> list[dict[str, Any]]:
         size = row.cost * row.hours_a_month
         name = say("channel_roi.live_hour", hour=row.hour)
         said = _said(row, row.hours_a_month)
-        return [propose(f"channel_roi.{kind}", name, size=size, to=to, **said, **days)]
+        return [
+            propose(
+                f"channel_roi.{kind}",
+                name,
+                size=size,
+                to=to,
+                **said,
+                **days,
+            )
+        ]
     return []

@@ -53,7 +53,12 @@ def purchases(attempts: Table, *, as_of: dt.date, currency: str = "") -> Table:
     first = pd.Timestamp(as_of) + pd.Timedelta(days=1) - pd.DateOffset(months=MONTHS + BEFORE)
     since = (first + pd.DateOffset(months=BEFORE)).to_pydatetime()
     last = as_of - dt.timedelta(days=GRACE_DAYS)
-    rows = filled(expression(attempts), "device", "message", absent="unknown")
+    rows = filled(
+        expression(attempts),
+        "device",
+        "message",
+        absent="unknown",
+    )
     absent = {"amount": ibis.null("float64"), "currency": ibis.null("string")}
     rows = rows.mutate(**{c: v for c, v in absent.items() if c not in rows.columns})
     rows = rows.filter(_.attempted_at.date().between(first.date(), as_of))
@@ -152,7 +157,12 @@ def _usual(table: DataFrame, tried: Series, lost: Series) -> DataFrame:
     is_all = (table.device == ALL).to_numpy()
     parts = {}
     for name, counts in (("tried", tried), ("lost", lost)):
-        others = _at(counts, table, True, ALL) - _at(counts, table, True)
+        others = _at(
+            counts,
+            table,
+            True,
+            ALL,
+        ) - _at(counts, table, True)
         parts[name] = np.where(is_all, _at(counts, table, False), others)
     return DataFrame(parts, index=table.index)
 

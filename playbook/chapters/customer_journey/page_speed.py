@@ -214,7 +214,13 @@ def _beside(sums: DataFrame, kind: str) -> DataFrame:
     is_judged = (n >= LEAST_WITH) & (m >= LEAST_WITHOUT)
     part = sums[is_judged]
     x, y = part[f"x_{kind}"], part[f"x_{other}"]
-    held = share_difference(y, m[is_judged], x, n[is_judged], level=0.9)
+    held = share_difference(
+        y,
+        m[is_judged],
+        x,
+        n[is_judged],
+        level=0.9,
+    )
     more = n
     if kind == "slow":
         others = sums.groupby("device")[["n_slow", "n_timed"]].transform("sum")
@@ -282,7 +288,12 @@ def _risen(now: DataFrame, before: DataFrame, kind: str) -> Series:
         return Series(False, index=now.index)
     name = f"n_{kind}"
     n, m = (t[name] + t[other] for t in (now, before))
-    held = share_difference(now[name], n, before[name], m)
+    held = share_difference(
+        now[name],
+        n,
+        before[name],
+        m,
+    )
     p = adjusted_p(held["p"], method="holm")
     with np.errstate(invalid="ignore"):
         return Series((p <= ALPHA) & (held["difference"] >= LEAST_RISE), index=now.index)

@@ -52,7 +52,12 @@ def rival_months(rival_offers: Table | DataFrame, *, as_of: dt.date) -> DataFram
         return empty("market_research.rival_months")
     keys = ["seller", "category"]
     before = items.assign(month=(pd.PeriodIndex(items.month, freq="M") + 1).strftime("%Y-%m"))
-    both = items.merge(before, on=[*keys, "item", "month"], suffixes=("", "_before"), how="left")
+    both = items.merge(
+        before,
+        on=[*keys, "item", "month"],
+        suffixes=("", "_before"),
+        how="left",
+    )
     both["price_step"] = np.log(both.regular / both.regular_before)
     for name in STEMS[1:]:
         both[f"{name}_step"] = both[SHARES[name]] - both[f"{SHARES[name]}_before"]
@@ -89,14 +94,24 @@ def _items(rival_offers: Table | DataFrame, as_of: dt.date) -> DataFrame:
         category=looks.category.fill_null(""),
     )
     looks = looks.filter(looks.regular > 0)
-    items = looks.group_by("month", "seller", "category", "item").aggregate(
+    items = looks.group_by(
+        "month",
+        "seller",
+        "category",
+        "item",
+    ).aggregate(
         regular=_.regular.median(),
         promo_share=one_if(_.is_off).cast("float64").mean(),
         n_regular=_.regular_price.count(),
         stock_share=one_if(_.is_in_stock).cast("float64").mean(where=_.is_in_stock.notnull()),
         rating=_.rating.mean(),
     )
-    items = items.order_by("month", "seller", "category", "item").to_pandas()
+    items = items.order_by(
+        "month",
+        "seller",
+        "category",
+        "item",
+    ).to_pandas()
     items["promo_share"] = items.promo_share.where(items.n_regular > 0)
     return items.drop(columns="n_regular")
 
