@@ -9,9 +9,9 @@ from pathlib import Path
 MARK = "PLAYBOOK_PROOF_MARK"
 
 
-def left_running(mark: str, seconds: float = 2.0) -> list[str]:
+def left_running(mark: str, seconds: float = 10.0) -> list[str]:
     """Number and command of every process whose environment holds the mark, once they have
-    had some seconds to end; none at all as soon as all have.
+    had some seconds to end (an import under way is ended by none); none at all as soon as all have.
     """
     until = time.monotonic() + seconds
     while (found := _marked(mark)) and time.monotonic() < until:

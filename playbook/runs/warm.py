@@ -185,14 +185,17 @@ def _serve(descriptor: int, modules: list[str]) -> None:
     import gc
     import importlib
 
+    link = socket.socket(fileno=descriptor)
     for name in (*ALWAYS, *modules):
+        # the run may be killed meanwhile, and imports take seconds
+        if select.select([link], [], [], 0)[0] and not link.recv(1, socket.MSG_PEEK):
+            os._exit(0)
         # a notebook that imports what is not there fails by itself, with its cell
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended kernels leave no zombies
     gc.collect()
     gc.freeze()
-    link = socket.socket(fileno=descriptor)
     while True:
         message, descriptors, _, _ = socket.recv_fds(link, 1 << 20, 1)
         if not message:

@@ -252,7 +252,7 @@ def killed(seed: int, folder: Path) -> str:
     assert again.returncode in (0, 3) and "Traceback" not in again.stdout, again.stdout[-600:]
     stray = [p.name for p in (folder / "out").rglob("*") if p.name.endswith((".partial", ".tmp"))]
     assert not stray, f"half written: {stray[:5]}"
-    assert not left, f"still running two seconds after the kill: {left[:3]}"
+    assert not left, f"still running ten seconds after the kill: {left[:3]}"
     return f"{name} {state}"
 
 
