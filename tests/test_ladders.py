@@ -87,6 +87,15 @@ def test_a_thin_step_stands_between_two_and_is_neither_bought_nor_earned_on():
     assert set(price_ladder(dear).verdict) == {"fine"}, "more than 3 % of the margin"
 
 
+def test_without_costs_steps_are_judged_by_units_and_nothing_is_said_to_be_at_stake():
+    panel = panel_of([10, 13, 17, 22], ["tea"] * 4, steady([30, 30, 0.2, 30]))
+    panel.margin[:] = np.nan
+    table = price_ladder(panel)
+    assert table.verdict[0] == "thin" and table.margin.isna().all() and table.stake.isna().all()
+    rows = ladder_decisions(table, ladder_moves(panel), as_of=AS_OF, currency="EUR")
+    assert pd.isna(rows.effect_high[0])
+
+
 def test_a_category_that_hardly_sells_is_not_judged():
     few = steady([LEAST_UNITS / 13 / 5 * 0.99] * 5)
     assert set(price_ladder(panel_of(PRICES, ["tea"] * 5, few)).verdict) == {"too few"}

@@ -26,7 +26,8 @@ TOKENS_A_LINE, LINE_LENGTH, FUNCTION_LINES, PARAMETERS = 9.6, 90, 60, 8
 # 10,100 and 15,300: search results, referral and partners, their tables, imports and exercises
 # 1,700 and 3,000: membership benefits one by one, their tables in the demo shop, an exercise
 # 3,500 and 3,900: points by age, what other rules would change, an exercise
-CORE_TOKENS, ALL_TOKENS = 372_200, 546_000
+# 3,000 and 3,400: price ladders, what moved on them, an exercise
+CORE_TOKENS, ALL_TOKENS = 375_200, 549_100
 OUTSIDE_THE_CORE = ("demo", "sources", "training")
 
 

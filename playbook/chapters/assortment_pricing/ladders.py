@@ -143,7 +143,7 @@ def ladder_decisions(
                         price=row.price_low,
                     ),
                     size=round(between, 2) if is_gap else float(row.n_skus),
-                    effect_high=None if is_gap else max(row.margin, 0.0),
+                    effect_high=None if is_gap or np.isnan(row.margin) else max(row.margin, 0.0),
                     evidence_value=row.next_ratio if is_gap else row.units_share,
                     threshold=FAR if is_gap else THIN,
                     below=row.price_high,
@@ -205,7 +205,7 @@ def _steps(skus: DataFrame, panel: DemandPanel) -> list[dict[str, Any]]:
     """The rows of one category."""
     step = _of_step(skus.price.to_numpy())
     groups = [skus[step == k] for k in range(step.max() + 1)]
-    total, money = skus.units.sum(), skus.margin.sum()
+    total, money = skus.units.sum(), skus.margin.sum(skipna=False)
     low = np.array([g.price.min() for g in groups])
     high = np.array([g.price.max() for g in groups])
     further = np.append(low[1:] / high[:-1], np.nan)
@@ -226,8 +226,8 @@ def _steps(skus: DataFrame, panel: DemandPanel) -> list[dict[str, Any]]:
             "units_share": share,
             "low": least,
             "high": most,
-            "margin": group.margin.sum() * a_year,
-            "margin_share": group.margin.sum() / money if money > 0 else np.nan,
+            "margin": group.margin.sum(skipna=False) * a_year,
+            "margin_share": group.margin.sum(skipna=False) / money if money > 0 else np.nan,
             "next_ratio": further[k],
             "usual_ratio": _usual(further, k),
         }
@@ -241,7 +241,9 @@ def _steps(skus: DataFrame, panel: DemandPanel) -> list[dict[str, Any]]:
             if is_enough
             else "too few"
         )
-        both = [g.margin.sum() for g in groups[k : k + 1 + (row["verdict"] == "gap above")]]
+        both = [
+            g.margin.sum(skipna=False) for g in groups[k : k + 1 + (row["verdict"] == "gap above")]
+        ]
         rows.append(row | {"stake": float(np.sum(both)) * a_year})
     return rows
 
@@ -260,7 +262,7 @@ def _verdict(row: dict[str, Any], k: int, further: ndarray, shares: list[tuple])
         if is_far and min(shares[k][1], shares[k + 1][1]) >= SOLD:
             return "gap above"
     is_inner = 0 < k < len(further) - 1
-    is_thin = is_inner and max(row["high"], row["margin_share"]) < THIN
+    is_thin = is_inner and row["high"] < THIN and not row["margin_share"] >= THIN
     return "thin" if is_thin and min(further[k - 1], further[k]) <= NEAR else "fine"
 
 

@@ -321,6 +321,11 @@ def _of_widest(shop: Store, column: str, further: int = 0) -> float:
     return float(steps[column][ratio.idxmax() + further])
 
 
+def _widest_in_money(shop: Store) -> float:
+    steps = ladder_steps(shop)
+    return float(steps.price_high[(steps.price_low.shift(-1) - steps.price_high).idxmax()])
+
+
 def below_the_gap(shop: Store) -> float:
     """The highest price below the widest gap of the ladder, gaps as ratios."""
     return _of_widest(shop, "price_high")
@@ -392,7 +397,7 @@ EXERCISES = bound(
             below_the_gap,
             slips={
                 "upper side": lambda shop: _of_widest(shop, "price_low", 1),
-                "lowest of the step": lambda shop: _of_widest(shop, "price_low"),
+                "by money": _widest_in_money,
             },
             given=ladder_steps,
         ),
