@@ -179,7 +179,9 @@ def test_each_verdict_has_its_row_and_the_whole_makes_room_for_its_parts():
     assert rows.effect_high[1] == pytest.approx(200) and pd.isna(rows.expected_effect[1])
     whole = pd.DataFrame({"kind": ["segmentation.benefit_holdout", "segmentation.points"]})
     assert list(without_whole(whole, table).kind) == ["segmentation.points"]
-    assert len(without_whole(whole, None)) == 2 == len(without_whole(whole, table[:0]))
+    unknown = table.assign(verdict="no costs")
+    for accounts in (None, table[:0], unknown):
+        assert len(without_whole(whole, accounts)) == 2
 
 
 # --- the demo shop's benefits -----------------------------------------------------------

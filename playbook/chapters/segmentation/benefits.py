@@ -210,7 +210,7 @@ def without_whole(rows: DataFrame, accounts: DataFrame | None) -> DataFrame:
     """Decision rows of the chapter without those on all benefits of a tier together, where each
     benefit has an account of its own: a whole that is to be held out says less than its parts.
     """
-    if accounts is None or accounts.empty:
+    if accounts is None or (accounts.verdict == "no costs").all():
         return rows
     whole = ["segmentation.benefit", "segmentation.benefit_holdout"]
     return rows[~rows.kind.isin(whole)].reset_index(drop=True)
