@@ -108,7 +108,7 @@ def test_under_a_quarter_or_thirty_members_nothing_is_said():
     young, few = two_arms(day="2026-09-01"), two_arms(29)
     assert judged(*young).verdict["gift"] == "too early"
     row = judged(*few).loc["gift"]
-    assert row.verdict == "no hold-out" and np.isnan(row.net)
+    assert row.verdict == "too few" and np.isnan(row.net)
 
 
 def test_members_for_whom_no_lots_were_drawn_are_counted_and_not_compared():

@@ -51,7 +51,7 @@ MOST_DECIDED, CONFIDENT = (
 )
 DUE_DAYS, REVISIT_DAYS = 14, 105
 #: verdicts in the order of the table
-ORDER = ["costs too much", "no hold-out", "too early", "not shown", "no costs", "pays"]
+ORDER = ["costs too much", "no hold-out", "too few", "too early", "not shown", "no costs", "pays"]
 
 
 def with_points(
@@ -324,7 +324,7 @@ def _unread(drawn: Series, held: Series, has_costs: bool) -> str:
     if not has_costs:
         return "no costs"
     if min(held.n, drawn.n) < LEAST_ARM:
-        return "no hold-out"
+        return "too few" if held.n else "no hold-out"
     both = (drawn.days + held.days) / (drawn.n + held.n)
     return "too early" if both < LEAST_DAYS else ""
 
