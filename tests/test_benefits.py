@@ -108,7 +108,7 @@ def test_under_a_quarter_or_thirty_members_nothing_is_said():
     young, few = two_arms(day="2026-09-01"), two_arms(29)
     assert judged(*young).verdict["gift"] == "too early"
     row = judged(*few).loc["gift"]
-    assert row.verdict == "no hold-out" and np.isnan(row.net)
+    assert row.verdict == "too few" and np.isnan(row.net)
 
 
 def test_members_for_whom_no_lots_were_drawn_are_counted_and_not_compared():
@@ -179,7 +179,9 @@ def test_each_verdict_has_its_row_and_the_whole_makes_room_for_its_parts():
     assert rows.effect_high[1] == pytest.approx(200) and pd.isna(rows.expected_effect[1])
     whole = pd.DataFrame({"kind": ["segmentation.benefit_holdout", "segmentation.points"]})
     assert list(without_whole(whole, table).kind) == ["segmentation.points"]
-    assert len(without_whole(whole, None)) == 2 == len(without_whole(whole, table[:0]))
+    unknown = table.assign(verdict="no costs")
+    for accounts in (None, table[:0], unknown):
+        assert len(without_whole(whole, accounts)) == 2
 
 
 # --- the demo shop's benefits -----------------------------------------------------------

@@ -301,6 +301,7 @@ BY_HAND = {
         (t.segment_then == "important value") & t.segment_now.isin(SEGMENTS[2:4])
     ).sum(),
     "06.5": two_arms,
+    "10.7": lambda t: t.price_high[(t.price_low.shift(-1) / t.price_high).idxmax()],
     "06.8": lambda t: 1 - t[t.open == 0].used.sum() / t[t.open == 0].earned.sum(),
     "06.7": lambda t: t.eval("(margin - cost) / member_years").diff().iloc[1],
     "07.1": classes_left,

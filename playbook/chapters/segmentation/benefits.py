@@ -51,7 +51,7 @@ MOST_DECIDED, CONFIDENT = (
 )
 DUE_DAYS, REVISIT_DAYS = 14, 105
 #: verdicts in the order of the table
-ORDER = ["costs too much", "no hold-out", "too early", "not shown", "no costs", "pays"]
+ORDER = ["costs too much", "no hold-out", "too few", "too early", "not shown", "no costs", "pays"]
 
 
 def with_points(
@@ -210,7 +210,7 @@ def without_whole(rows: DataFrame, accounts: DataFrame | None) -> DataFrame:
     """Decision rows of the chapter without those on all benefits of a tier together, where each
     benefit has an account of its own: a whole that is to be held out says less than its parts.
     """
-    if accounts is None or accounts.empty:
+    if accounts is None or (accounts.verdict == "no costs").all():
         return rows
     whole = ["segmentation.benefit", "segmentation.benefit_holdout"]
     return rows[~rows.kind.isin(whole)].reset_index(drop=True)
@@ -324,7 +324,7 @@ def _unread(drawn: Series, held: Series, has_costs: bool) -> str:
     if not has_costs:
         return "no costs"
     if min(held.n, drawn.n) < LEAST_ARM:
-        return "no hold-out"
+        return "too few" if held.n else "no hold-out"
     both = (drawn.days + held.days) / (drawn.n + held.n)
     return "too early" if both < LEAST_DAYS else ""
 

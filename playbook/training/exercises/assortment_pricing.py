@@ -19,6 +19,7 @@ from playbook.chapters.assortment_pricing.assortment import (
     range_kpis,
     roles,
 )
+from playbook.chapters.assortment_pricing.ladders import price_ladder
 from playbook.chapters.assortment_pricing.promotion_review import promotion_review
 from playbook.store import Store
 from playbook.tables import frame_of
@@ -299,6 +300,37 @@ def _from_the_top(shop: Store, by: str = "margin", *, new_too: bool = False) -> 
     return set(table.sku[table[by].cumsum() / table[by].sum() > 1 - TAIL_SHARE])
 
 
+@functools.cache
+def ladder_steps(shop: Store) -> DataFrame:
+    """The steps of the category that sells most units: category, step, price_low, price_high,
+    units; at least three.
+    """
+    table = price_ladder(demand(shop)[0])
+    long = table[table.groupby("category").step.transform("size") >= 3]
+    if long.empty:
+        raise NotApplicable("training.no_ladder")
+    most = long.groupby("category").units.sum().idxmax()
+    columns = ["category", "step", "price_low", "price_high", "units"]
+    mine = long[long.category == most].sort_values("step", ignore_index=True)[columns]
+    return mine.round({"price_low": 2, "price_high": 2})
+
+
+def _of_widest(shop: Store, column: str, further: int = 0) -> float:
+    steps = ladder_steps(shop)
+    ratio = steps.price_low.shift(-1) / steps.price_high
+    return float(steps[column][ratio.idxmax() + further])
+
+
+def _widest_in_money(shop: Store) -> float:
+    steps = ladder_steps(shop)
+    return float(steps.price_high[(steps.price_low.shift(-1) - steps.price_high).idxmax()])
+
+
+def below_the_gap(shop: Store) -> float:
+    """The highest price below the widest gap of the ladder, gaps as ratios."""
+    return _of_widest(shop, "price_high")
+
+
 EXERCISES = bound(
     "assortment_pricing",
     {
@@ -360,6 +392,14 @@ EXERCISES = bound(
                 "loss-makers only": lambda shop: set(_tail(shop).query("margin <= 0").sku),
             },
             given=tail_table,
+        ),
+        "10.7": Answers(
+            below_the_gap,
+            slips={
+                "upper side": lambda shop: _of_widest(shop, "price_low", 1),
+                "by money": _widest_in_money,
+            },
+            given=ladder_steps,
         ),
     },
 )
