@@ -21,6 +21,8 @@ from playbook.chapters.cohort_retention.cohorts import (
     first_orders,
     second_order,
 )
+from playbook.chapters.customer_journey.attempts import payment_messages
+from playbook.chapters.customer_journey.page_speed import page_losses, page_speed
 from playbook.chapters.ltv_modelling.ltv import first_orders as traits_of
 from playbook.chapters.ltv_modelling.margin_curve import margin_curve
 from playbook.chapters.market_research.rivals import rival_months
@@ -42,6 +44,28 @@ from playbook.store.derived import DERIVED
 from playbook.store.reconcile import inflation, ledger, status_policy
 
 UNTIL = "2026-09"
+
+
+def shown_pages():
+    """Attempts to pay, page loads and the events of their visits, some of what they tell missing."""
+    n = 600
+    at = pd.Timestamp("2026-09-10 10:00") + pd.to_timedelta([i % 7 for i in range(n)], "min")
+    tries = pd.DataFrame({"attempt_id": [f"a{i}" for i in range(n)], "attempted_at": at})
+    tries["checkout_id"] = [f"k{i // 2}" if i < 200 else f"k{i}" for i in range(n)]
+    tries["payment_method"] = "card"
+    tries["device"] = [["mobile", "desktop", None][i % 3] for i in range(n)]
+    tries["status"] = ["failed" if i % 9 == 0 else "paid" for i in range(n)]
+    tries["message"] = [["refused", None][i % 2] if i % 9 == 0 else None for i in range(n)]
+    tries = tries.assign(amount=20.25, currency=["EUR", None] * (n // 2))
+    loads = pd.DataFrame({"load_id": [f"l{i}" for i in range(n)], "loaded_at": at})
+    loads["session_id"] = [f"s{i // 2}" if i < 100 else f"s{i}" for i in range(n)]
+    loads = loads.assign(page="cart", device="mobile")
+    loads["load_ms"] = [None if i % 50 == 0 else 900.5 + 7 * i for i in range(n)]
+    loads["is_error"] = [None if i % 60 == 0 else i % 8 == 1 for i in range(n)]
+    who = sorted(set(loads.session_id))
+    events = pd.DataFrame({"event_id": [f"e{i}" for i in range(len(who))], "session_id": who})
+    events["name"] = ["purchase" if i % 5 == 0 else "view_item" for i in range(len(who))]
+    return tries, loads, events.assign(visitor_id=who, occurred_at=at[0])
 
 
 @pytest.fixture(scope="module")
@@ -151,11 +175,15 @@ def folder(tmp_path_factory):
         for day in pd.date_range("2026-06-02", "2026-09-20", freq="5D")
         for item in "abcd"
     ]
+    attempts, loads, events = shown_pages()
     folder = write_shop(
         tmp_path_factory.mktemp("engine") / "shop",
         rows,
         refunds=refunds,
         touchpoints=touches,
+        payment_attempts=attempts,
+        page_loads=loads,
+        events=events,
         cost_rates=rates,
         stock=stock,
         promotions=promotions,
@@ -231,6 +259,9 @@ def bulk(s) -> dict:
         "content": lambda: judged_pieces(s)[0],
         "formats": lambda: content_found(s)["content_formats"],
         "competitors": lambda: rival_months(s.rival_offers, **at),
+        "payment messages": lambda: payment_messages(s.payment_attempts, **at, currency="EUR"),
+        "page speed": lambda: page_speed(s.page_loads, **at),
+        "page losses": lambda: page_losses(s.page_loads, s.events, **at),
         "attribution": lambda: s.con.execute(transition_counts(s.touchpoints)),
     }
 

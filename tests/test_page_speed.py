@@ -68,6 +68,7 @@ def test_errors_have_their_interval_and_their_usual_share():
 
 def test_a_page_with_few_loads_is_left_out_and_times_not_told_stay_missing():
     table = page_speed(logs(visits(99), visits(150, "home", ms=np.nan))[0], as_of=AS_OF)
+    assert table.dtypes.drop(["page", "device"]).map(pd.api.types.is_numeric_dtype).all()
     assert list(table["page"]) == ["home"] and table[["p75", "slow_share"]].isna().all(axis=None)
     bare = logs(visits(150))[0].drop(columns=["load_ms", "is_error", "device"])
     row = page_speed(bare, as_of=AS_OF).iloc[0]

@@ -60,6 +60,7 @@ def page_speed(loads: Table, *, as_of: dt.date | str) -> DataFrame:
         told=_.is_error.count(),
     )
     frame = frame.order_by("is_now", *CELL, "step").to_pandas().fillna(0)
+    frame = frame.astype(dict.fromkeys(["n", "slow", "errors", "told"], float))
     parts = dict(iter(frame.groupby(["is_now", *CELL])))
     out = []
     for (is_now, *cell), part in parts.items():
