@@ -78,7 +78,12 @@ def _days(panels: Panels) -> DataFrame:
         table = table.drop(columns="margin")
     if shop.has("orders.customer_id"):
         is_new = (_.is_first & ~_.is_left_truncated).sum()
-        new = sums_by_day(shop.sales_orders, "ordered_on", days, new_customers=is_new)
+        new = sums_by_day(
+            shop.sales_orders,
+            "ordered_on",
+            days,
+            new_customers=is_new,
+        )
         table["new_customers"] = new.new_customers
     if panels.visits is not None:
         table["sessions"] = panels.visits.sum(axis=1, min_count=1)

@@ -87,7 +87,14 @@ def expected_months(days: DataFrame, driver: str) -> DataFrame:
     is_led = any(c.startswith(CIRCUMSTANCES[driver][2]) for c in days)
     for waves, level_days in GUESSES if is_led else (*GUESSES, ALONE):
         known = _known(days, driver, waves)[is_known]
-        steps = _one_step(known, top, base, first, waves, level_days)
+        steps = _one_step(
+            known,
+            top,
+            base,
+            first,
+            waves,
+            level_days,
+        )
         guess = pd.Series(steps, months[FIRST:])
         lasting = (actual - guess).ewm(halflife=MISS_MONTHS).mean().shift(1)
         guesses[waves, level_days, "as it is"] = guess
@@ -123,7 +130,14 @@ def expected_days(days: DataFrame, driver: str) -> DataFrame:
         return nothing
     waves, level_days = GUESSES[1]
     known = _known(days, driver, waves)[is_known]
-    parts = _steps(known, top / usual, base, first, waves, level_days)
+    parts = _steps(
+        known,
+        top / usual,
+        base,
+        first,
+        waves,
+        level_days,
+    )
     steps = [fit * usual for _start, _end, fit in parts]
     expected = np.concatenate(steps)
     miss = np.log1p(np.maximum(top[first[FIRST] :], 0.0)) - np.log1p(expected)
@@ -165,7 +179,14 @@ def _one_step(
     after the first five.
     """
     expected = []
-    for start, end, fit in _steps(x, top, base, first, waves, level_days):
+    for start, end, fit in _steps(
+        x,
+        top,
+        base,
+        first,
+        waves,
+        level_days,
+    ):
         expected.append(np.log(fit.sum() / base[start:end].sum()))
     return np.array(expected)
 

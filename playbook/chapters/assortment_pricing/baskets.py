@@ -73,7 +73,12 @@ def basket_bands(frame: DataFrame, *, bands: int = BANDS) -> DataFrame:
     year = frame[(frame.week_on > weeks) & frame.margin.notna()]
     if len(year) < 2 * bands:
         return frame_of("assortment_pricing.basket_bands", [])
-    band = pd.qcut(year.basket, bands, labels=False, duplicates="drop")
+    band = pd.qcut(
+        year.basket,
+        bands,
+        labels=False,
+        duplicates="drop",
+    )
     rows = []
     for _band, part in year.groupby(band):
         error = REACH * part.margin.std() / np.sqrt(len(part))

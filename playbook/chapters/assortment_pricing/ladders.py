@@ -299,38 +299,9 @@ def _quarters(panel: DemandPanel) -> tuple[DataFrame, int]:
     step = _log_steps(price)
     rows, n_events = [], 0
     for w in range(1, units.shape[1]):
-        before, after = is_on[:, w - 1], is_on[:, w]
-        stays = (before == WEEKS) & (after == WEEKS)
-        # those that came or went have a whole quarter on sale on one side and none before or after
-        came = (before == 0) & (after > 0) & (is_on[:, : w - 1].sum(axis=1) == 0)
-        went = (after == 0) & (before > 0) & (is_on[:, w + 1 :].sum(axis=1) == 0)
-        n_events += int((came | went)[known].sum())
-        moved = np.where(
-            came,
-            units[:, w],
-            0,
-        ) - np.where(
-            went,
-            units[:, w - 1],
-            0,
-        )
-        part = DataFrame(
-            {
-                "category": panel.category[known],
-                "step": step[known],
-                "base": np.where(
-                    stays,
-                    units[:, w - 1],
-                    0,
-                )[known],
-                "now": np.where(
-                    stays,
-                    units[:, w],
-                    0,
-                )[known],
-                "moved": moved[known],
-            }
-        )
+        sold, n_moved = _between(units, is_on, w)
+        n_events += int(n_moved[known].sum())
+        part = sold.iloc[known].assign(category=panel.category[known], step=step[known])
         part = part.groupby(["category", "step"], as_index=False).sum()
         rows.append(part.assign(window=w))
     table = pd.concat(rows, ignore_index=True) if rows else DataFrame()
@@ -344,6 +315,20 @@ def _quarters(panel: DemandPanel) -> tuple[DataFrame, int]:
     table["y"] = table.now / table.base - 1
     table["same"] = table.moved / table.base
     return table.rename(columns={"base": "weight"}).dropna(), n_events
+
+
+def _between(units: ndarray, is_on: ndarray, w: int) -> tuple[DataFrame, ndarray]:
+    """By sku, over quarter `w` and the one before: base and now (units of those on sale in both),
+    moved (units of those that came less of those that went); and whether it came or went.
+    """
+    before, after = is_on[:, w - 1], is_on[:, w]
+    stays = (before == WEEKS) & (after == WEEKS)
+    # those that came or went have a whole quarter on sale on one side and none before or after
+    came = (before == 0) & (after > 0) & (is_on[:, : w - 1].sum(axis=1) == 0)
+    went = (after == 0) & (before > 0) & (is_on[:, w + 1 :].sum(axis=1) == 0)
+    last, this = units[:, w - 1], units[:, w]
+    sold = {"base": last * stays, "now": this * stays, "moved": this * came - last * went}
+    return DataFrame(sold), came | went
 
 
 def _prices(panel: DemandPanel) -> ndarray:

@@ -48,15 +48,31 @@ def launches(
     likely below the middle; as siblings: otherwise; too few siblings: fewer than five of the
     category went the whole way. Weeks in which a product was never in stock count for nobody.
     """
-    weekly = _weekly(sku_days, products, as_of, weeks)
+    weekly = _weekly(
+        sku_days,
+        products,
+        as_of,
+        weeks,
+    )
     rows = []
     for _category, part in weekly.groupby("category"):
-        shares = part.pivot_table(index="sku", columns="age", values="share", aggfunc="sum")
+        shares = part.pivot_table(
+            index="sku",
+            columns="age",
+            values="share",
+            aggfunc="sum",
+        )
         ages = part.groupby("sku").age.max() + 1
         whole = shares[ages.reindex(shares.index) >= weeks].cumsum(axis=1)
         for sku in ages.index[(ages < weeks) & (ages >= LEAST_WEEKS)]:
             mine = part[part.sku == sku]
-            row = _row(mine, whole, int(ages[sku]), weeks, np.random.default_rng(seed))
+            row = _row(
+                mine,
+                whole,
+                int(ages[sku]),
+                weeks,
+                np.random.default_rng(seed),
+            )
             rows.append({"sku": sku, "category": mine.category.iloc[0]} | row)
     table = DataFrame(rows, columns=schema("assortment_pricing.launches").names)
     return table.sort_values(["effect", "sku"], ignore_index=True)
@@ -77,7 +93,12 @@ def _weekly(sku_days: Table, products: Table, as_of: dt.date | str, weeks: int) 
         "n_seen": _.units.notnull().sum(),
     }
     days = days.mutate(age=age.cast("int64"))
-    weekly = days.filter(_.age >= 0).group_by("category", "sku", "age", "launched_on")
+    weekly = days.filter(_.age >= 0).group_by(
+        "category",
+        "sku",
+        "age",
+        "launched_on",
+    )
     frame = weekly.aggregate(**sums).order_by("sku", "age").to_pandas()
     frame["launched_on"] = pd.to_datetime(frame.launched_on)
     starts = frame.launched_on + pd.to_timedelta(7 * frame.age, "D")

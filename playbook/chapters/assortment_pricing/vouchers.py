@@ -52,7 +52,12 @@ def voucher_review(
     orders = _orders(sales_orders, as_of)
     used = orders[orders.coupon.notna()]
     used = used[used.groupby("coupon").order_id.transform("size") >= LEAST_USED]
-    people = _people(treatments, orders, as_of, days)
+    people = _people(
+        treatments,
+        orders,
+        as_of,
+        days,
+    )
     by_code = _campaigns(used, people, days)
     rows = []
     for code, part in used.groupby("coupon"):

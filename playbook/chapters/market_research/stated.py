@@ -83,7 +83,15 @@ def item_shares(choice_tasks: Table) -> DataFrame:
         )
         design = _dummies(part["item"], items[1:])
         people = part.respondent_id.to_numpy()
-        fit = choice_fit(*best_worst_choices(design, _tasks(part), best, worst, people))
+        fit = choice_fit(
+            *best_worst_choices(
+                design,
+                _tasks(part),
+                best,
+                worst,
+                people,
+            )
+        )
         utility = np.concatenate([[0.0], fit.coefficients])
         wide = np.zeros((len(items),) * 2)
         wide[1:, 1:] = fit.robust
@@ -139,7 +147,16 @@ def _fitted(
     design = np.column_stack([*columns, *extra, price])
     chosen = part.is_best.astype(float).to_numpy()
     people = part.respondent_id.to_numpy()
-    return names, base, choice_fit(design, _tasks(part), chosen, people)
+    return (
+        names,
+        base,
+        choice_fit(
+            design,
+            _tasks(part),
+            chosen,
+            people,
+        ),
+    )
 
 
 def _least_liked(names: list[tuple[str, str]], utility: ndarray) -> dict[str, str]:
