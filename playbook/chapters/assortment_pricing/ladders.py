@@ -299,9 +299,8 @@ def _quarters(panel: DemandPanel) -> tuple[DataFrame, int]:
     step = _log_steps(price)
     rows, n_events = [], 0
     for w in range(1, units.shape[1]):
-        sold, n_moved = _between(units, is_on, w)
-        n_events += int(n_moved[known].sum())
-        part = sold.iloc[known].assign(category=panel.category[known], step=step[known])
+        part = _between(units, is_on, w).assign(category=panel.category, step=step).iloc[known]
+        n_events += int(part.pop("is_event").sum())
         part = part.groupby(["category", "step"], as_index=False).sum()
         rows.append(part.assign(window=w))
     table = pd.concat(rows, ignore_index=True) if rows else DataFrame()
@@ -317,18 +316,23 @@ def _quarters(panel: DemandPanel) -> tuple[DataFrame, int]:
     return table.rename(columns={"base": "weight"}).dropna(), n_events
 
 
-def _between(units: ndarray, is_on: ndarray, w: int) -> tuple[DataFrame, ndarray]:
-    """By sku, over quarter `w` and the one before: base and now (units of those on sale in both),
-    moved (units of those that came less of those that went); and whether it came or went.
+def _between(units: ndarray, is_on: ndarray, w: int) -> DataFrame:
+    """By sku, from the quarter before to quarter `w`: base and now (units of those on sale in all
+    weeks of both), moved (units of one that came, never on sale before, less those of one that
+    went, never on sale again), is_event. `is_on` counts the weeks on sale.
     """
     before, after = is_on[:, w - 1], is_on[:, w]
     stays = (before == WEEKS) & (after == WEEKS)
-    # those that came or went have a whole quarter on sale on one side and none before or after
     came = (before == 0) & (after > 0) & (is_on[:, : w - 1].sum(axis=1) == 0)
     went = (after == 0) & (before > 0) & (is_on[:, w + 1 :].sum(axis=1) == 0)
-    last, this = units[:, w - 1], units[:, w]
-    sold = {"base": last * stays, "now": this * stays, "moved": this * came - last * went}
-    return DataFrame(sold), came | went
+    return DataFrame(
+        {
+            "base": units[:, w - 1] * stays,
+            "now": units[:, w] * stays,
+            "moved": units[:, w] * came - units[:, w - 1] * went,
+            "is_event": came | went,
+        }
+    )
 
 
 def _prices(panel: DemandPanel) -> ndarray:
