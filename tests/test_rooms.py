@@ -26,7 +26,8 @@ TOKENS_A_LINE, LINE_LENGTH, FUNCTION_LINES, PARAMETERS = 9.6, 90, 60, 8
 # 10,100 and 15,300: search results, referral and partners, their tables, imports and exercises
 # 1,300 and 3,700: attempts to pay by message, their import, demo and exercise
 # 3,100 and 4,900: slow and failing pages, their import, demo and exercise
-CORE_TOKENS, ALL_TOKENS = 371_300, 547_500
+# 1,900 and 3,300: from idea to launch, its demo and exercise
+CORE_TOKENS, ALL_TOKENS = 373_200, 550_900
 OUTSIDE_THE_CORE = ("demo", "sources", "training")
 
 
