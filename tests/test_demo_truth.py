@@ -174,6 +174,7 @@ def test_truth_lies_in_files_and_says_what_it_is(shop, tmp_path):
         "page_loads",
         "rivals",
         "content",
+        "ideas",
     }
     channels = pd.read_parquet(folder / "truth/channels.parquet")
     assert np.allclose(

@@ -52,6 +52,7 @@ KIND_OF = {
     "google_trends.csv": "google-trends",
     "jd_orders.csv": "jd-orders",
     "klaviyo_campaigns.csv": "klaviyo-campaigns",
+    "ideas.csv": "table-ideas",
     "magento_orders.csv": "magento-orders",
     "market_series.csv": "series",
     "meta_ads.csv": "meta-ads",

@@ -184,7 +184,7 @@ def test_limits_of_pages_are_what_the_chapter_says():
 def test_of_the_demo_shops_visits_errors_befall_their_share_and_prevent_theirs():
     draw = np.random.default_rng(5)
     bought = draw.random(400_000) < 0.2
-    befell = happened(key(5, np.arange(400_000)), "error", 0.1, 0.5, bought)
+    befell = happened(key(5, np.arange(400_000)), "error", (0.1, 0.5), bought, 0.2)
     assert befell.mean() == pytest.approx(0.1, abs=0.002)
     assert bought[befell].mean() / bought[~befell].mean() == pytest.approx(0.5, abs=0.02)
 
@@ -200,7 +200,8 @@ def planted(seed, n=135_000):
     device = draw.choice(3, n, p=[0.64, 0.30, 0.06])
     goes = draw.random((n, 4)) < [0.5, 0.18, 0.4, 0.82]
     depth = goes.cumprod(axis=1).sum(axis=1)
-    loads = drawn_loads(seed, key(seed, "visit", np.arange(n)), device, depth, depth == 4)
+    rates = np.tile(np.cumprod([0.82, 0.4, 0.18, 0.5])[::-1], (3, 1))
+    loads = drawn_loads(seed, key(seed, "visit", np.arange(n)), device, depth, depth == 4, rates)
     day = pd.Timestamp("2026-08-01 12:00") + pd.to_timedelta(draw.integers(0, 92, n), "D")
     who = np.arange(n).astype(str)
     table = pd.DataFrame(

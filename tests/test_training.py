@@ -326,6 +326,7 @@ BY_HAND = {
         (t.failed - t.won_back).to_numpy(), t.tried.to_numpy()
     ),
     "08.8": lambda t: t.n_with @ (t.without_share - t.with_share),
+    "10.8": lambda t: np.prod(1 - t.n_dropped / (t.n_dropped + t.n_went_on)),
     "07.7": lambda t: set(
         t.sku[
             t.year_units * (t.price_now - t.unit_price)

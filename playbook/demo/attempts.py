@@ -146,7 +146,10 @@ def _lost(world: World, a: Record, law: Record, first: int, clock: Clock) -> lis
     of = np.repeat(np.arange(len(counts)), counts)
     k = key(cells.ravel()[of], np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts))
     day, device, message = (part.ravel()[of] for part in (day, device, message))
-    row = below(k, "like", len(a.o_key))
+    # one like an order of its day, on which there was one
+    by_day = np.argsort(a.o_day, kind="stable")
+    begins, n_orders = np.searchsorted(a.o_day[by_day], first + np.array([day, day + 1]))
+    row = by_day[begins + (uniform(k, "like") * (n_orders - begins)).astype(int)]
     at = clock.at(first + day, a.o_minute[row], below(k, "second", 60))
     one = Record(k=k, row=row, at=at, way=WAY_OF[message], device=device, message=message)
     one = Record({name: values[first + day <= clock.until] for name, values in one.items()})

@@ -26,6 +26,7 @@ from playbook.demo.benefits import benefit_tables, benefit_truth
 from playbook.demo.content import content_tables, content_truth
 from playbook.demo.goods import goods_tables, people_tables, price_table, stock_table
 from playbook.demo.habits import Plan
+from playbook.demo.ideas import idea_truth, ideas
 from playbook.demo.invitations import invitation_truth, invitations
 from playbook.demo.journey import event_tables, experiments, traffic, traffic_counts
 from playbook.demo.members import memberships
@@ -112,6 +113,7 @@ def closing_tables(sim: Simulator, chunks: list[Record], clock: Clock) -> dict[s
     tables["partner_orders"] = partner_orders(sim, orders, clock)
     tables |= benefit_tables(sim, orders, clock)
     tables |= content_tables(sim, orders, clock)
+    tables["ideas"] = ideas(sim.world, clock)
     tables = {
         name: rows if name == "promotions" else sort(rows, name)
         for name, rows in tables.items()
@@ -319,6 +321,7 @@ def truth_makers(
         "carriers": lambda: carrier_law(sim.world.seed),
         "attempts": lambda: attempt_law(sim.world.seed),
         "page_loads": lambda: load_law(sim.world.seed),
+        "ideas": lambda: idea_truth(sim.world, until),
         "invitations": lambda: invitation_truth(sim.world),
         "partners": lambda: partner_truth(sim.world.seed),
         "benefits": benefit_truth,

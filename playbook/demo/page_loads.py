@@ -58,23 +58,24 @@ def load_law(seed: int) -> DataFrame:
     )
 
 
-def happened(keys: ndarray, name: str, share: ndarray, stops: ndarray, bought: ndarray) -> ndarray:
-    """Whether a thing befell each load that befalls a `share` of them and prevents a share
-    (`stops`) of purchases, given whether the visit bought; `bought` by load, share and stops too.
+def happened(
+    keys: ndarray, name: str, law: tuple[float, float], bought: ndarray, rate: float
+) -> ndarray:
+    """Whether a thing befell each load that befalls a share of them and prevents a share of
+    purchases (`law`), given whether the visit bought, as a share (`rate`) of such visits does.
     """
+    share, stops = law
     left = 1 - share * stops
     if_bought = share * (1 - stops) / left
-    rate = bought.mean() if len(bought) else 0.0
-    without = rate / left
-    if_not = share * (1 - without * (1 - stops)) / np.maximum(1 - rate, 1e-9)
+    if_not = share * (1 - rate / left * (1 - stops)) / max(1 - rate, 1e-9)
     return uniform(keys, name) < np.where(bought, if_bought, if_not)
 
 
 def drawn_loads(
-    seed: int, visits: ndarray, device: ndarray, depth: ndarray, bought: ndarray
+    seed: int, visits: ndarray, device: ndarray, depth: ndarray, bought: ndarray, rates: ndarray
 ) -> DataFrame:
     """The loads of visits (keys): row (of the visit), page (place), ms, is_error. A visit of
-    `depth` steps has met the pages up to it.
+    `depth` steps has met the pages up to it; `rates` by device and page are the shares that buy.
     """
     law, parts = load_law(seed), []
     connection = STATED.connection * normal(visits, "connection") - STATED.buyers_faster * bought
@@ -84,12 +85,13 @@ def drawn_loads(
         for place in range(_N):
             row = np.flatnonzero((depth >= page) & (device == place))
             k, one = key(visits[row], page), law.iloc[page * _N + place]
-            is_slow = happened(k, "slow", one.slow, one.slow_stops, bought[row])
+            rate = rates[place, page]
+            is_slow = happened(k, "slow", (one.slow, one.slow_stops), bought[row], rate)
             noise = connection[row] + STATED.load * normal(k, "load")
             ms = medians[page] * slower[place] * np.exp(noise)
             part = DataFrame({"row": row, "page": page})
             part["ms"] = np.round(ms * np.where(is_slow, one.slow_times, 1.0))
-            part["is_error"] = happened(k, "error", one.error, one.error_stops, bought[row])
+            part["is_error"] = happened(k, "error", (one.error, one.error_stops), bought[row], rate)
             parts.append(part)
     loads = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
     return DataFrame(loads).sort_values(["row", "page"], ignore_index=True)
@@ -103,7 +105,8 @@ def page_loads(
     """
     at = np.flatnonzero(uniform(visits.key, "measured") < STATED.measured)
     keys = visits.key[at]
-    loads = drawn_loads(world.seed, keys, device[at], visits.depth[at], visits.bought[at])
+    rates = np.array([STATED.bought[name] for name in DEVICES])
+    loads = drawn_loads(world.seed, keys, device[at], visits.depth[at], visits.bought[at], rates)
     row = loads.row.to_numpy()
     return clock.table(
         "page_loads",

@@ -37,6 +37,7 @@ OTHERS = (
     "parcels",
     "payment_attempts",
     "page_loads",
+    "ideas",
     "ad_spend",
     "ad_terms",
     "traffic",

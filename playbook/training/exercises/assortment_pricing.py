@@ -20,6 +20,7 @@ from playbook.chapters.assortment_pricing.assortment import (
     roles,
 )
 from playbook.chapters.assortment_pricing.ladders import price_ladder
+from playbook.chapters.assortment_pricing.pipeline import stages
 from playbook.chapters.assortment_pricing.promotion_review import promotion_review
 from playbook.store import Store
 from playbook.tables import frame_of
@@ -331,6 +332,41 @@ def below_the_gap(shop: Store) -> float:
     return _of_widest(shop, "price_high")
 
 
+def idea_stages(shop: Store) -> DataFrame:
+    """The stages of ideas in their order: stage, n_entered, n_open (stand in it), n_went_on and
+    n_dropped (left it for a later stage, or for good).
+    """
+    if not shop.has("ideas"):
+        raise NotApplicable("training.no_ideas")
+    known = stages(shop.ideas, as_of=shop.as_of)
+    rows = shop.ideas.select("idea_id", "stage", "entered_on").to_pandas()
+    rows = rows.sort_values(["idea_id", "entered_on"], kind="stable")
+    last = rows.groupby("idea_id").stage.shift(-1)
+    dropped = rows.stage[last == "dropped"].value_counts()
+    table = known[["stage", "n_entered", "n_open"]].copy()
+    table["n_dropped"] = table.stage.map(dropped).fillna(0).astype(int)
+    table["n_went_on"] = known.n_left - table.n_dropped
+    if not (table.n_went_on > 0).all():
+        raise NotApplicable("training.no_ideas")
+    return table
+
+
+def chance_of_launch(shop: Store) -> float:
+    """Stage by stage the share that went on of those that left it, multiplied."""
+    table = idea_stages(shop)
+    return float((table.n_went_on / (table.n_went_on + table.n_dropped)).prod())
+
+
+def _waiting_counted(shop: Store) -> float:
+    table = idea_stages(shop)
+    return float((table.n_went_on / table.n_entered).prod())
+
+
+def _last_over_first(shop: Store) -> float:
+    table = idea_stages(shop)
+    return float(table.n_went_on.iloc[-1] / table.n_entered.iloc[0])
+
+
 EXERCISES = bound(
     "assortment_pricing",
     {
@@ -400,6 +436,11 @@ EXERCISES = bound(
                 "by money": _widest_in_money,
             },
             given=ladder_steps,
+        ),
+        "10.8": Answers(
+            chance_of_launch,
+            slips={"the waiting counted": _waiting_counted, "last over first": _last_over_first},
+            given=idea_stages,
         ),
     },
 )
