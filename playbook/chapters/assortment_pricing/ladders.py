@@ -91,7 +91,7 @@ def ladder_moves(panel: DemandPanel) -> DataFrame:
     table = DataFrame(
         {
             "taken_from": list(names.values()),
-            "moved_share": share,
+            "moved_ratio": share,
             "low": share - reach,
             "high": share + reach,
             "n_products": n_events,
@@ -99,7 +99,7 @@ def ladder_moves(panel: DemandPanel) -> DataFrame:
         }
     )
     table["verdict"] = np.select(
-        [table.moved_share.isna(), table.low > 0],
+        [table.moved_ratio.isna(), table.low > 0],
         ["not known", "moves"],
         "not shown",
     )
@@ -115,10 +115,10 @@ def ladder_decisions(
     """
     rows = []
     own = moves.set_index("taken_from").loc["same step"] if len(moves) else None
-    told = own is not None and np.isfinite(own.moved_share)
+    told = own is not None and np.isfinite(own.moved_ratio)
     known = (
         {
-            "share": own.moved_share,
+            "share": own.moved_ratio,
             "low": own.low,
             "high": own.high,
         }
