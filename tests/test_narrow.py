@@ -1,5 +1,6 @@
 """A picture for a phone: as narrow as the screen, nothing cut off, no word over another."""
 
+import io
 import itertools
 import warnings
 
@@ -202,3 +203,27 @@ def test_a_title_beside_long_names_of_rows_keeps_within_the_screen():
     drawing = narrow(one_bar())
     drawing.draw_without_rendering()
     assert drawing.get_tightbbox().width <= WIDTH * 1.05
+
+
+@pytest.mark.parametrize("words", [8, 12])
+def test_no_title_runs_over_the_edge_of_its_figure(words):
+    from playbook.runs.in_sight import titles_in_sight
+
+    drawing, ax = plt.subplots(figsize=(9, 4), layout="constrained")
+    ax.barh(["a name of a row as long as rows have", "b"], [1, 2])
+    ax.set_title(" ".join(["margin lost"] * words), loc="left")
+    drawing.savefig(io.BytesIO(), format="svg")  # whose letters have another size
+    title = ax._left_title
+    before = title.get_text(), title.get_position()
+    drawing.draw_without_rendering()
+    assert title.get_window_extent().x1 > drawing.bbox.x1
+    drawing.savefig(io.BytesIO(), format="svg")
+    with titles_in_sight(drawing) as is_moved:
+        drawing.draw_without_rendering()
+        box = title.get_window_extent()
+        assert is_moved and box.x1 <= drawing.bbox.x1 and box.x0 >= drawing.bbox.x0
+    assert (title.get_text(), title.get_position()) == before
+    ax.set_title("short", loc="left")
+    with titles_in_sight(drawing) as is_moved:
+        assert not is_moved
+    plt.close(drawing)

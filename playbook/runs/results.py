@@ -116,6 +116,7 @@ class Results:
         once more drawn for a phone; returns nothing on purpose.
         """
         self._claim(f"figure {name}")
+        from playbook.runs.in_sight import titles_in_sight
         from playbook.ticks import plain_numbers
 
         drawing = getattr(axes, "figure", axes)
@@ -126,12 +127,16 @@ class Results:
 
         path = self.folder / "figures" / name
         with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{self.notebook}/{name}"}):
-            drawing.savefig(f"{path}.svg", metadata={"Date": None, "Creator": None})
-            drawing.savefig(
-                f"{path}.png",
-                dpi=144,
-                metadata={"Software": None},
-            )
+            whole = {"metadata": {"Date": None, "Creator": None}}
+            drawing.savefig(f"{path}.svg", **whole)
+            with titles_in_sight(drawing) as is_moved:
+                if is_moved:
+                    drawing.savefig(f"{path}.svg", **whole)
+                drawing.savefig(
+                    f"{path}.png",
+                    dpi=144,
+                    metadata={"Software": None},
+                )
             self._for_a_phone(drawing, name)
 
     def _for_a_phone(self, drawing: Any, name: str) -> None:
