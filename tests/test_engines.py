@@ -40,8 +40,10 @@ from playbook.measures.customer_windows import purchase_history, purchase_log
 from playbook.measures.metrics import monthly_sales
 from playbook.methods.attribution import transition_counts
 from playbook.store import open_store, seconds_between
+from playbook.store.contract import TABLES
 from playbook.store.derived import DERIVED
 from playbook.store.reconcile import inflation, ledger, status_policy
+from playbook.store.server import _lowered
 
 UNTIL = "2026-09"
 
@@ -337,3 +339,11 @@ def test_no_expression_counts_hours_the_way_its_engine_likes(root):
         if ".delta(" in line and finer.search(line)
     ]
     assert found == [], "use playbook.store.seconds_between"
+
+
+def test_where_a_database_writes_all_names_in_capitals_the_shops_own_are_lowered_too():
+    spec = TABLES["survey"]
+    loud = {"RESPONDENT_ID": ["r1"], "BUYS_ONLINE": ["often"]}
+    assert _lowered(ibis.memtable(loud), spec).columns == ("respondent_id", "buys_online")
+    mixed = {"RESPONDENT_ID": ["r1"], "BuysOnline": ["often"]}
+    assert _lowered(ibis.memtable(mixed), spec).columns == ("respondent_id", "BuysOnline")

@@ -58,7 +58,11 @@ def _refuse_unreadable(con: Any) -> None:
 
 
 def _lowered(table: Table, spec: ContractTable) -> Table:
-    """Columns of the contract under its names, whatever their case."""
+    """Columns of the contract under its names, whatever their case; the others, such as the
+    questions of a survey, as they are, unless the database writes every name in capitals.
+    """
     wanted = {c.name for c in spec.columns}
-    lowered = {c: c.lower() for c in table.columns if c != c.lower() and c.lower() in wanted}
+    is_loud = all(c == c.upper() for c in table.columns)
+    changed = [c for c in table.columns if c != c.lower() and (is_loud or c.lower() in wanted)]
+    lowered = {c: c.lower() for c in changed}
     return table.rename({new: old for old, new in lowered.items() if new not in table.columns})

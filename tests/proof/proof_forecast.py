@@ -19,7 +19,6 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from goal_brier import goal_brier
 
-from playbook.forecasting.intervals import coverage
 from playbook.forecasting.series import MODELS, covered_share, forecast_series
 
 PROOF = Path(__file__).resolve().parents[2] / "proof" / "forecast.jsonl"
@@ -58,7 +57,7 @@ def measured(folder: Path, case: tuple, models: tuple[str, ...]) -> dict:
     seconds = time.process_time() - began
     past = forecast.origins[forecast.origins["origin_on"] >= since]
     held = covered_share(forecast, since=since).iloc[0]
-    scored = past.assign(level=forecast.level)
+    width = (past["high"] - past["low"]) / past["point"]
     brier = goal_brier(forecast, since=since).iloc[-1]
     return {
         "n_origins": len(past),
@@ -66,7 +65,7 @@ def measured(folder: Path, case: tuple, models: tuple[str, ...]) -> dict:
         "covered": held["covered_share"],
         "covered_low": held["low"],
         "covered_high": held["high"],
-        "median_width": float(coverage(scored)["median_width_share"].iloc[0]),
+        "median_width": width.median(),
         "brier": brier["brier"],
         "brier_climate": brier["brier_climate"],
         "seconds": seconds,
