@@ -403,3 +403,12 @@ def test_goods_and_shop_agree_within_a_fifth(factor, verdict):
     panel.units[:] = 0.0
     row = demand_total(panel, law, ahead).iloc[0]
     assert np.isnan(row["ratio"]) and row["verdict"] == "", "closed for a quarter: no ratio"
+
+
+def test_a_goal_below_the_forecast_sets_no_driver_below_it_without_saying_so():
+    row = {"metric": "sessions", "forecast": 1_000.0, "base": 900.0, "own_target": np.nan}
+    row |= {"status": "complete", "given_away": np.nan, "action": "set"}
+    under = plan._as_needed(row, {"sessions": 970.0})
+    assert under["action"] == "research" and "itself lies below" in under["reason"]
+    over = plan._as_needed(row, {"sessions": 1_030.0})
+    assert over["action"] == "set" and over["reason"] == "what the revenue goal needs"

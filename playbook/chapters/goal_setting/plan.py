@@ -151,6 +151,9 @@ def _as_needed(row: dict, needed: dict) -> dict:
     action = "set"
     if pd.notna(own) and abs(own / target - 1) > SAME:
         action = "raise" if own < target else "lower"
+    # a goal below the forecast asks less of its drivers than is expected anyway
+    is_under = action == "set" and target < row["forecast"] * (1 - SAME)
+    action = "research" if is_under else action
     growth = target / row["base"] - 1 if row["base"] else np.nan
     row = row | {
         "target": target,
@@ -159,7 +162,8 @@ def _as_needed(row: dict, needed: dict) -> dict:
         "source": "goal",
     }
     is_below = action == "raise" and row["given_away"] > 0
-    return row | {"reason": say(f"goal_setting.reason_{'below' if is_below else 'needed'}")}
+    reason = "goal_below" if is_under else "below" if is_below else "needed"
+    return row | {"reason": say(f"goal_setting.reason_{reason}")}
 
 
 def _with_chance(row: dict, ready: Mapping[str, Mapping[str, Forecast]]) -> dict:
