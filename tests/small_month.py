@@ -3,6 +3,17 @@
 import nbformat
 import pandas as pd
 
+#: a mapping of an export of the shop's own, and its columns
+MAPPING = """name: our own orders
+table: orders
+day_first: false
+columns:
+  order_id: number
+  ordered_at: when
+  sku: article
+  quantity: pieces
+  price: each
+"""
 PARAMETERS = """month: str = "2026-02"  # report month, YYYY-MM
 store: str = "demo"  # which tables to read
 out: str = ""  # run folder"""

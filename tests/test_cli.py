@@ -7,12 +7,11 @@ import subprocess
 import sys
 
 import pytest
-from small_month import write_notebooks, write_shop
-from test_month import Kitchen
+from small_month import write_shop
+from test_month import stocked
 
 from playbook.cli import main
 from playbook.errors import PlaybookError
-from playbook.runs import month as month_module
 from playbook.runs import plan
 
 COMMANDS = [
@@ -34,19 +33,7 @@ COMMANDS = [
 
 @pytest.fixture
 def kitchen(tmp_path, monkeypatch):
-    cook = Kitchen()
-    monkeypatch.setattr(month_module, "execute_notebook", cook)
-    monkeypatch.setattr(
-        month_module, "_verdict", lambda shop: {"status": "go", "reasons": [], "gates": []}
-    )
-    for module in (plan, month_module):
-        monkeypatch.setattr(module, "code_version", lambda: "one version of the code")
-    monkeypatch.setattr(plan, "notebooks_folder", lambda: tmp_path / "nbs")
-    monkeypatch.setenv("PLAYBOOK_WARM", "0")
-    monkeypatch.chdir(tmp_path)
-    write_shop(tmp_path / "shop")
-    write_notebooks(tmp_path / "nbs")
-    return cook
+    return stocked(monkeypatch, tmp_path)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

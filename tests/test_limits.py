@@ -15,11 +15,10 @@ import time
 from pathlib import Path
 
 import pytest
-from small_month import write_notebooks, write_shop
-from test_month import Kitchen
+from small_month import MAPPING, write_shop
+from test_month import stocked
 
 from playbook.cli import main
-from playbook.runs import month as month_module
 from playbook.runs import plan
 from playbook.sources import importing
 from playbook.store import open_store
@@ -27,16 +26,6 @@ from playbook.store.disk import full_folder, unwritable
 from playbook.store.write import locked, reading
 
 ROWS = 60_000
-MAPPING = """name: our own orders
-table: orders
-day_first: false
-columns:
-  order_id: number
-  ordered_at: when
-  sku: article
-  quantity: pieces
-  price: each
-"""
 
 
 @pytest.fixture
@@ -61,17 +50,8 @@ def disk(tmp_path):
 @pytest.fixture
 def kitchen(tmp_path, monkeypatch):
     """A shop of six orders and chapters that are executed in no time."""
-    monkeypatch.setattr(month_module, "execute_notebook", Kitchen())
-    verdict = {"status": "go", "reasons": [], "gates": []}
-    monkeypatch.setattr(month_module, "_verdict", lambda shop: verdict)
-    for module in (plan, month_module):
-        monkeypatch.setattr(module, "code_version", lambda: "one version of the code")
-    monkeypatch.setattr(plan, "notebooks_folder", lambda: tmp_path / "nbs")
-    monkeypatch.setenv("PLAYBOOK_WARM", "0")
+    stocked(monkeypatch, tmp_path)
     monkeypatch.setenv("PLAYBOOK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    write_shop(tmp_path / "shop")
-    write_notebooks(tmp_path / "nbs")
     return tmp_path
 
 

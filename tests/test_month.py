@@ -60,22 +60,27 @@ def cooked(notebooks, *, month=None, only=(), parameters=None, until=None, **how
     return run_month("shop", month=month, wish=wish, how=month_module.HowToRun(**how))
 
 
+def stocked(monkeypatch, folder, cook=None):
+    """The cook, with a shop of six orders and chapters in the folder, which is the present one."""
+    cook = cook or Kitchen()
+    verdict = {"status": "go", "reasons": [], "gates": []}
+    monkeypatch.setattr(month_module, "execute_notebook", cook)
+    monkeypatch.setattr(month_module, "_verdict", lambda shop: verdict)
+    for module in (plan, month_module):
+        monkeypatch.setattr(module, "code_version", lambda: "one version of the code")
+    monkeypatch.setattr(plan, "notebooks_folder", lambda: folder / "nbs")
+    monkeypatch.setenv("PLAYBOOK_WARM", "0")
+    monkeypatch.chdir(folder)
+    write_shop(folder / "shop")
+    write_notebooks(folder / "nbs")
+    cook.tmp = folder
+    cook.run = lambda **more: cooked(folder / "nbs", **more)
+    return cook
+
+
 @pytest.fixture
 def kitchen(tmp_path, monkeypatch):
-    cook = Kitchen()
-    monkeypatch.setattr(month_module, "execute_notebook", cook)
-    monkeypatch.setattr(plan, "code_version", lambda: "one version of the code")
-    monkeypatch.setattr(month_module, "code_version", lambda: "one version of the code")
-    monkeypatch.setattr(
-        month_module, "_verdict", lambda shop: {"status": "go", "reasons": [], "gates": []}
-    )
-    monkeypatch.setenv("PLAYBOOK_WARM", "0")
-    monkeypatch.chdir(tmp_path)
-    write_shop(tmp_path / "shop")
-    write_notebooks(tmp_path / "nbs")
-    cook.tmp = tmp_path
-    cook.run = lambda **more: cooked(tmp_path / "nbs", **more)
-    return cook
+    return stocked(monkeypatch, tmp_path)
 
 
 def test_a_month_is_published_with_every_chapter_and_nothing_else_lies_about(kitchen):

@@ -10,8 +10,8 @@ import time
 
 import pandas as pd
 import pytest
-from small_month import write_notebooks, write_shop
-from test_month import Kitchen, cooked
+from small_month import write_shop
+from test_month import Kitchen, stocked
 
 from playbook.cli import main
 from playbook.errors import PlaybookError
@@ -45,19 +45,7 @@ class Cook(Kitchen):
 
 @pytest.fixture
 def kitchen(tmp_path, monkeypatch):
-    cook = Cook()
-    monkeypatch.setattr(month_module, "execute_notebook", cook)
-    for module in (plan, month_module):
-        monkeypatch.setattr(module, "code_version", lambda: "one version of the code")
-    monkeypatch.setattr(
-        month_module, "_verdict", lambda shop: {"status": "go", "reasons": [], "gates": []}
-    )
-    monkeypatch.setattr(plan, "notebooks_folder", lambda: tmp_path / "nbs")
-    monkeypatch.setenv("PLAYBOOK_WARM", "0")
-    monkeypatch.chdir(tmp_path)
-    write_shop(tmp_path / "shop")
-    write_notebooks(tmp_path / "nbs")
-    cook.run = lambda **more: cooked(tmp_path / "nbs", **more)
+    cook = stocked(monkeypatch, tmp_path, Cook())
     cook.runs = tmp_path / "runs/corner"
     return cook
 

@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from processes import MARK, end, left_running
-from small_month import write_shop
+from small_month import MAPPING, write_shop
 
 from playbook.cli import main as playbook
 from playbook.runs.answers import answers, followup
@@ -55,16 +55,6 @@ currency: EUR
 log_starts_with_shop: true
 time_zone: Europe/Berlin
 counted_statuses: [done]
-"""
-MAPPING = """name: our own orders
-table: orders
-day_first: false
-columns:
-  order_id: number
-  ordered_at: when
-  sku: article
-  quantity: pieces
-  price: each
 """
 ROWS = "number,when,article,pieces,each\n1,2026-01-20,a,2,5.00\n2,2026-01-21,b,1,7.50\n"
 
