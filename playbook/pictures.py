@@ -76,7 +76,7 @@ def use_style() -> None:
             "axes.labelsize": 10,
             "axes.edgecolor": PALETTE["light"],
             "grid.color": "#E5E7EB",
-            "font.family": ["DejaVu Sans", *[f for f in CHINESE if f in installed]],
+            "font.family": ["DejaVu Sans", *[f for f in CHINESE if f in installed][:1]],
             "legend.frameon": False,
             "axes.spines.top": False,
             "axes.spines.right": False,

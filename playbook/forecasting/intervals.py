@@ -99,16 +99,10 @@ def predictive_intervals(
                 wanted=(),
             )[1]
         parts += [
-            _limits(
-                rows,
-                spread,
-                level,
-                n,
-                _asked(record, now, level),
-            )
+            rows.assign(**_limits(rows, spread, level, n, _asked(record, now, level)))
             for level in levels
         ]
-    nothing = [_limits(forecast, None, np.nan, 0, np.nan)]
+    nothing = [forecast.assign(**_limits(forecast, None, np.nan, 0, np.nan))]
     return pd.concat(parts or nothing, ignore_index=True)
 
 
@@ -133,21 +127,9 @@ def score_intervals(
         # a pool may begin after the last day its model was asked
         pool = pool[pool["origin_on"] <= max(wanted)] if wanted else pool[:0]
         if len(pool):
-            parts += _scored(
-                pool,
-                levels,
-                lasting,
-                wanted=wanted,
-            )[0]
-    nothing = [
-        _limits(
-            backtest,
-            None,
-            np.nan,
-            0,
-            np.nan,
-        )
-    ]
+            scored, _record = _scored(pool, levels, lasting, wanted=wanted)
+            parts.append(scored)
+    nothing = [backtest.assign(**_limits(backtest, None, np.nan, 0, np.nan))]
     out = pd.concat(parts or nothing, ignore_index=True)
     is_inside = (out["actual"] >= out["low"]) & (out["actual"] <= out["high"])
     is_covered = is_inside.astype("boolean").where(out["status"] == "complete")
@@ -380,23 +362,28 @@ def _scored(
     lasting: Callable[[tuple, Timestamp], Offsets],
     *,
     wanted: Sequence[Timestamp] | set[Timestamp],
-) -> tuple[list[DataFrame], list[tuple]]:
+) -> tuple[DataFrame, list[tuple]]:
     """The origins of one pool with the limits they would have carried (`wanted` ones),
     and what became of all of them: day due, level, share of subjects outside.
     """
-    parts, record, due = [], [], pool["due_on"].to_numpy()
+    places, limits, record, due = [], [], [], pool["due_on"].to_numpy()
     key = tuple(pool[KEY].iloc[0])
-    for origin, rows in pool.groupby("origin_on", sort=True):
+    for origin, at in pool.groupby("origin_on", sort=True).indices.items():
+        rows = pool.iloc[at]
         n, spread = _known(pool[due <= origin], lasting(key, origin))
         for level in levels:
             asked, actual = _asked(record, origin, level), rows["actual"].to_numpy(float)
             if origin in wanted:
-                parts.append(_limits(rows, spread, level, n, asked))
+                places.append(at)
+                limits.append(_limits(rows, spread, level, n, asked))
             if spread is not None:
                 low, _, high = _band(rows, spread, asked)
                 share_outside = float(((actual < low) | (actual > high)).mean())
                 record.append((rows["due_on"].iloc[0], level, share_outside))
-    return parts, record
+    if not places:
+        return pool[:0].assign(**_limits(pool[:0], None, np.nan, 0, np.nan)), record
+    told = {name: np.concatenate([part[name] for part in limits]) for name in limits[0]}
+    return pool.iloc[np.concatenate(places)].assign(**told), record
 
 
 def _asked(record: list[tuple], day: Timestamp, level: float) -> float:
@@ -421,16 +408,17 @@ def _band(rows: DataFrame, spread: _Spread, asked: float) -> tuple[ndarray, ndar
 
 def _limits(
     rows: DataFrame, spread: _Spread | None, level: float, n: int, asked: float
-) -> DataFrame:
-    low = mid = high = np.nan
+) -> dict[str, ndarray]:
+    """The columns that an interval adds to rows."""
+    low = mid = high = np.full(len(rows), np.nan)
     if spread is not None:
         low, mid, high = _band(rows, spread, asked)
     status = NOT_YET if spread is None else "complete"
-    return rows.assign(
-        level=level,
-        low=low,
-        mid=mid,
-        high=high,
-        n_errors=n,
-        status=status,
-    )
+    return {
+        "level": np.full(len(rows), level),
+        "low": low,
+        "mid": mid,
+        "high": high,
+        "n_errors": np.full(len(rows), n),
+        "status": np.full(len(rows), status, object),
+    }

@@ -9,7 +9,7 @@ by customer and day, so that a hundred origins stay cheap.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import ibis
 import numpy as np
@@ -55,6 +55,17 @@ SPEND_REPEATERS = 30
 #: exact sums: the same whatever the order of the rows
 MONEY = "decimal(18, 6)"
 TRAITS = ("channel", "category")
+#: columns of `window_sums`
+WINDOW_SUMS = [
+    "measure",
+    "kind",
+    "subject",
+    "point",
+    "actual",
+    "unit",
+    "n_customers",
+    "model",
+]
 
 Table = ibis.Table | DataFrame
 
@@ -217,38 +228,64 @@ def tenths(expected: ndarray) -> ndarray:
 
 
 def window_sums(
-    forecast: DataFrame, judged: ndarray, groups: dict[str, tuple[ndarray, ndarray]]
+    expected: Mapping[str, ndarray],
+    came: Mapping[str, ndarray],
+    judged: ndarray,
+    groups: Mapping[str, tuple[ndarray, ndarray]],
 ) -> DataFrame:
     """Sums of forecast and outcome, purchases and money: of all `judged`, by tenth of
     the forecast worth of those, and by group (`names`, and each customer's place in
-    them, -1 for none). One row per measure, kind and subject: point, actual, unit,
+    them, -1 for none). One row per model, measure, kind and subject: point, actual, unit,
     n_customers.
 
-    `forecast`: one row per customer: expected and actual (purchases), each (money per
-    purchase), money.
+    `expected`: model -> purchases expected of each customer. `came`, one number per
+    customer: actual (purchases), each (expected money per purchase), money.
     """
-    expected, each, actual, money = forecast[["expected", "each", "actual", "money"]].to_numpy().T
-    worth = expected * each
-    groups = {"total": (np.array(["all"]), np.where(judged, 0, -1))} | groups
-    if np.isfinite(worth).all():
-        place = np.full(len(worth), -1)
-        place[judged] = tenths(worth[judged]) - 1
-        groups["decile"] = np.array([f"{k:02d}" for k in range(1, 11)]), place
+    each, groups = came["each"], dict(groups)
+    sides = {"total": (np.array(["all"]), np.where(judged, 0, -1))} | groups
     unit = max(float(each[judged].mean()), 1e-9)
-    measures = {"purchases": (expected, actual, 1.0), "money": (worth, money, unit)}
     parts = []
-    for kind, (names, code) in groups.items():
-        n = len(names) + 1
-        size = np.bincount(code + 1, minlength=n)[1:]
-        there = np.flatnonzero(size)
-        for measure, (point, came, scale) in measures.items():
-            sums = (np.bincount(code + 1, v, minlength=n)[1:][there] for v in (point, came))
-            same = ([told] * len(there) for told in (measure, kind, scale))
-            parts.append((*same, names[there], *sums, size[there]))
+    for model, purchases in expected.items():
+        worth = purchases * each
+        measures = {
+            "purchases": (purchases, came["actual"], 1.0),
+            "money": (worth, came["money"], unit),
+        }
+        for kind, (names, code) in (sides | _tenths_of(worth, judged)).items():
+            parts += _sums_of_kind(model, kind, names, code, measures)
     joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    columns = ["measure", "kind", "unit", "subject", "point", "actual", "n_customers"]
-    order = ["measure", "kind", "subject", "point", "actual", "unit", "n_customers"]
-    return DataFrame(dict(zip(columns, joined, strict=True)))[order]
+    return DataFrame(dict(zip(WINDOW_SUMS, joined, strict=True)))
+
+
+def _tenths_of(worth: ndarray, judged: ndarray) -> dict[str, tuple[ndarray, ndarray]]:
+    """The kind `decile`: its names and each judged customer's place; none where the worth
+    of a customer is not known.
+    """
+    if not np.isfinite(worth).all():
+        return {}
+    place = np.full(len(worth), -1)
+    place[judged] = tenths(worth[judged]) - 1
+    return {"decile": (np.array([f"{k:02d}" for k in range(1, 11)]), place)}
+
+
+def _sums_of_kind(
+    model: str,
+    kind: str,
+    names: ndarray,
+    code: ndarray,
+    measures: Mapping[str, tuple[ndarray, ndarray, float]],
+) -> list[tuple]:
+    """Per measure the columns of `WINDOW_SUMS`, one entry for each group with a customer."""
+    n = len(names) + 1
+    size = np.bincount(code + 1, minlength=n)[1:]
+    there = np.flatnonzero(size)
+    rows = []
+    for measure, (point, actual, unit) in measures.items():
+        sums = [np.bincount(code + 1, v, minlength=n)[1:][there] for v in (point, actual)]
+        same = [[told] * len(there) for told in (measure, kind)]
+        tail = ([unit] * len(there), size[there], [model] * len(there))
+        rows.append((*same, names[there], *sums, *tail))
+    return rows
 
 
 def window_losses(actual: ndarray, expected: ndarray) -> dict:
@@ -276,13 +313,13 @@ def band_of(expected: ndarray) -> ndarray:
     return np.searchsorted(BAND_EDGES, expected)
 
 
-def count_by_band(actual: ndarray, expected: ndarray) -> DataFrame:
+def count_by_band(actual: ndarray, expected: ndarray, **key: object) -> DataFrame:
     """Customers by band of forecast and purchases made: the raw material of one
-    customer's interval.
+    customer's interval. `key`: what stands beside every row.
     """
     band, bought = band_of(expected), actual.astype(int)
-    key, n = np.unique(band * 10_000 + bought, return_counts=True)
-    return DataFrame({"band": key // 10_000, "bought": key % 10_000, "n": n})
+    place, n = np.unique(band * 10_000 + bought, return_counts=True)
+    return DataFrame({"band": place // 10_000, "bought": place % 10_000, "n": n, **key})
 
 
 @dated
@@ -302,14 +339,21 @@ def count_bands(
     if ended.origin_on.nunique() < MIN_ORIGINS:
         return low, high
     tail = (1 - level) / 2
-    for number, rows in ended.groupby("band"):
-        counts = rows.groupby("bought")["n"].sum().sort_index()
-        if counts.sum() < BAND_CUSTOMERS:
-            continue
-        below, at = counts.cumsum() / counts.sum(), band == number
-        low[at] = below.index[np.searchsorted(below.to_numpy(), tail, side="right")]
-        high[at] = below.index[np.searchsorted(below.to_numpy(), 1 - tail)]
+    counts = _customers_by_count(ended)
+    sizes = counts.sum(axis=1)
+    for number in np.flatnonzero(sizes >= BAND_CUSTOMERS):
+        below, at = counts[number].cumsum() / sizes[number], band == number
+        low[at] = np.searchsorted(below, tail, side="right")
+        high[at] = np.searchsorted(below, 1 - tail)
     return low, high
+
+
+def _customers_by_count(ended: DataFrame) -> ndarray:
+    """Customers by band (rows) and purchases made, from none upward (columns)."""
+    band, bought = ended.band.to_numpy(int), ended.bought.to_numpy(int)
+    wide, high = bought.max() + 1, band.max() + 1
+    cells = np.bincount(band * wide + bought, ended.n.to_numpy(float), high * wide)
+    return cells.reshape(high, wide)
 
 
 def band_coverage(bands: DataFrame, *, levels: Sequence[float] = (0.8, 0.95)) -> DataFrame:

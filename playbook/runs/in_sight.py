@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-__all__ = ["titles_in_sight"]
+__all__ = ["placed", "titles_in_sight"]
 
 #: room kept at the edge, pixels
 MARGIN = 4.0
@@ -40,6 +40,17 @@ def titles_in_sight(drawing: Figure) -> Iterator[bool]:
         title.set_position(place)
     if left:
         drawing.set_layout_engine(engine)
+
+
+@contextlib.contextmanager
+def placed(drawing: Figure) -> Iterator[None]:
+    """The panels of a figure that has been drawn stay where they are: finding their places
+    costs more than drawing them.
+    """
+    engine = drawing.get_layout_engine()
+    drawing.set_layout_engine("none")
+    yield
+    drawing.set_layout_engine(engine)
 
 
 def _cut_off(drawing: Figure) -> list[Text]:

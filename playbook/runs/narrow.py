@@ -90,8 +90,9 @@ def _make_room(drawing: Figure, panels: list[Axes]) -> None:
     are broken into lines, and stand over its edge where that is not enough.
     """
     columns = _columns(panels)
-    for ax in panels:
-        for note in ax.texts if _is_squeezed(ax, columns) else ():
+    # measuring takes longest: only where a note may be to blame, and again where it was
+    for ax in [ax for ax in panels if len(ax.texts) and _is_squeezed(ax, columns)]:
+        for note in ax.texts:
             note.set_text(_lines(note.get_text(), LABEL_WIDTH, note.get_fontsize()))
         for note in ax.texts if _is_squeezed(ax, columns) else ():
             note.set_in_layout(False)

@@ -116,7 +116,7 @@ class Results:
         once more drawn for a phone; returns nothing on purpose.
         """
         self._claim(f"figure {name}")
-        from playbook.runs.in_sight import titles_in_sight
+        from playbook.runs.in_sight import placed, titles_in_sight
         from playbook.ticks import plain_numbers
 
         drawing = getattr(axes, "figure", axes)
@@ -129,7 +129,7 @@ class Results:
         with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{self.notebook}/{name}"}):
             whole = {"metadata": {"Date": None, "Creator": None}}
             drawing.savefig(f"{path}.svg", **whole)
-            with titles_in_sight(drawing) as is_moved:
+            with titles_in_sight(drawing) as is_moved, placed(drawing):
                 if is_moved:
                     drawing.savefig(f"{path}.svg", **whole)
                 drawing.savefig(

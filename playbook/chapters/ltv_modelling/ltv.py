@@ -129,9 +129,10 @@ def payback(
     rows = []
     for channel in sorted(set(curve.channel) | set(cost.channel)):
         mine = curve[curve.channel == channel]
+        by_cohort = dict(tuple(mine.groupby("cohort")))
         paid = cost[cost.channel == channel].set_index("cohort")["spend"]
-        for cohort in sorted(set(mine["cohort"]) | set(paid.index)):
-            part, spent = mine[mine["cohort"] == cohort], float(paid.get(cohort, 0.0))
+        for cohort in sorted(set(by_cohort) | set(paid.index)):
+            part, spent = by_cohort.get(cohort, mine[:0]), float(paid.get(cohort, 0.0))
             is_covered = cohort in covered and np.isfinite(spent)
             n_caused = shares.get(channel, 1.0) * part.loc[part.k == 0, "n"].sum()
             row = pay_row(

@@ -203,18 +203,16 @@ class _Competition:
         who, is_order = future.customer_id.to_numpy(), future.orders.to_numpy() > 0
         actual = np.bincount(who[is_order], minlength=n)[ids].astype(float)
         money = np.bincount(who, future.money.fillna(0).to_numpy(), minlength=n)[ids]
-        sizes = {"each": table.each, "actual": actual, "money": money}
-        judged, parts = self.is_judged[ids], []
-        for model, expected in purchases[horizon].items():
-            expected = expected.to_numpy(float)
-            customers = DataFrame(sizes | {"expected": expected})
-            parts.append(shop_past.window_sums(customers, judged, groups).assign(model=model))
-            if np.isfinite(expected).all():
+        came = {"each": table.each.to_numpy(float), "actual": actual, "money": money}
+        judged = self.is_judged[ids]
+        expected = {m: said.to_numpy(float) for m, said in purchases[horizon].items()}
+        for model, said in expected.items():
+            if np.isfinite(said).all():
                 key = {"origin_on": origin, "horizon_days": horizon, "model": model}
-                came = actual[judged], expected[judged]
-                self.losses.append(key | shop_past.window_losses(*came))
-                self.bands.append(shop_past.count_by_band(*came).assign(**key))
-        return pd.concat(parts, ignore_index=True)
+                both = actual[judged], said[judged]
+                self.losses.append(key | shop_past.window_losses(*both))
+                self.bands.append(shop_past.count_by_band(*both, **key))
+        return shop_past.window_sums(expected, came, judged, groups)
 
     def _groups(self, table: DataFrame) -> dict[str, tuple[ndarray, ndarray]]:
         """Kind -> names, and each customer's place in them: judged customers by month

@@ -144,19 +144,22 @@ def _mean_curve(part: DataFrame, level: float) -> DataFrame:
     """Each month of age from the cohorts that have lived it; the spread from those that
     got as far.
     """
-    done = part.groupby("k")[["n", "add", "margin", "square"]].sum()
-    n = done.n
-    mean, own = (done["add"] / n).cumsum(), done.margin / n
-    error = np.sqrt(np.maximum(done.square / n - own**2, 0) / n) * normal_width(level)
+    k, at = np.unique(part.k.to_numpy(), return_inverse=True)
+    n, add, margin, square = (
+        np.bincount(at, part[name].to_numpy(float), len(k))
+        for name in ("n", "add", "margin", "square")
+    )
+    mean, own = (add / n).cumsum(), margin / n
+    error = np.sqrt(np.maximum(square / n - own**2, 0) / n) * normal_width(level)
     return DataFrame(
         {
-            "month": done.index + 1,
-            "n_customers": n,
+            "month": k + 1,
+            "n_customers": n.astype(int),
             "margin_per_customer": mean,
             "low": mean - error,
             "high": mean + error,
         }
-    ).reset_index(drop=True)
+    )
 
 
 def normal_width(level: float) -> float:
