@@ -62,6 +62,12 @@ VERBS = (
 )
 
 
+#: what a kind states in its `chapter.yaml` beside the fields of its rows: the side on which its
+#: stop rule holds (`is_settled`), and over how many months behind its effect is a mean (a lasting
+#: effect that moves with the shop's orders; `ranking.claims` brings it to the quarter ahead)
+NO_FIELDS = ("stops", "months_behind")
+
+
 @dataclass(frozen=True)
 class Decision:
     """One row of a decision table. Numbers that are not known stay None.
@@ -140,12 +146,12 @@ def propose(kind: str, subject: object, **found: Any) -> dict[str, Any]:
 
     `found` holds the fields the month decides (size, confidence, due_on ...), `effect`
     as (expected, low, high), and the values named in the kind's sentences. A field
-    given wins over the kind's own; `stops` of a kind is no field (see `is_settled`).
+    given wins over the kind's own; what a kind states beside fields stands in `NO_FIELDS`.
     KeyError for a kind the room does not state.
     """
     room, _, name = kind.partition(".")
     stated: Mapping[str, Any] = room_facts(room)["decisions"][name]
-    stated = {key: value for key, value in stated.items() if key != "stops"}
+    stated = {key: value for key, value in stated.items() if key not in NO_FIELDS}
     names = {f.name for f in fields(Decision)}
     ends = ("expected_effect", "effect_low", "effect_high")
     # an effect without an interval is (expected,)
@@ -163,20 +169,21 @@ def propose(kind: str, subject: object, **found: Any) -> dict[str, Any]:
     return {"subject_type": row.pop("subject_type"), "subject": shown} | row
 
 
+def stated_of(kind: object, fact: str, default: Any = "") -> Any:
+    """What a kind of decision states beside the fields of its rows (`NO_FIELDS`)."""
+    room, _, name = str(kind or "").partition(".")
+    return room_facts(room)["decisions"][name].get(fact, default) if name else default
+
+
 def is_settled(decisions: pd.DataFrame) -> pd.Series:
     """Rows whose stop rule holds before they begin: their evidence lies `under` or `over`
     their threshold, whichever side the kind `stops` on in its `chapter.yaml`. A kind that
     names no side, and evidence that is missing, say nothing.
     """
-    sides = decisions["kind"].map(_side)
+    sides = decisions["kind"].map(functools.partial(stated_of, fact="stops"))
     numbers = decisions[["evidence_value", "threshold"]].apply(pd.to_numeric, errors="coerce")
     above = numbers.evidence_value - numbers.threshold
     return (sides.eq("under") & (above < 0)) | (sides.eq("over") & (above > 0))
-
-
-def _side(kind: object) -> str:
-    room, _, name = str(kind or "").partition(".")
-    return room_facts(room)["decisions"][name].get("stops", "") if name else ""
 
 
 def decision_rows(rows: list[dict[str, Any]]) -> pd.DataFrame:

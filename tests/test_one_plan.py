@@ -128,6 +128,23 @@ def test_what_was_foreseen_of_a_month_is_what_an_outlook_without_it_says():
     assert plan.foreseen(own.outlook, "2020-01").empty
 
 
+def test_the_quarter_ahead_is_held_against_the_months_behind_it():
+    """Orders of the outlook's quarter over three times the mean month of the last 3, 6 and 12;
+    a log of eight months has no mean of twelve.
+    """
+    own, series, _targets = shop()
+    quarter = own.outlook.shop("quarter").loc["orders"]
+    known = series[series["metric"] == "orders"].sort_values("month")
+    table = plan.volume_ahead(own.outlook, series).set_index("months_behind")
+    assert list(table.index) == [3, 6, 12]
+    for n, row in table.iterrows():
+        behind = known["amount"].tail(n).mean()
+        assert row.times == pytest.approx(quarter["mid"] / 3 / behind)
+        assert row.times_high == pytest.approx(quarter["high"] / 3 / behind)
+    young = plan.volume_ahead(own.outlook, known.tail(8))
+    assert young.months_behind.tolist() == [3, 6]
+
+
 def test_a_month_without_a_target_is_paced_against_what_was_foreseen_of_it():
     days = pd.DataFrame({"period_on": pd.date_range("2026-08-01", "2026-10-31"), "amount": 10.0})
     own = SimpleNamespace(

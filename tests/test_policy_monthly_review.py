@@ -6,10 +6,12 @@ import pytest
 from scipy.stats import multivariate_t
 from scipy.stats import t as student
 
+from playbook.chapters.goal_setting.plan import MONTHS_BEHIND
 from playbook.chapters.monthly_review.cautions import risks
 from playbook.chapters.monthly_review.decisions import short
 from playbook.chapters.monthly_review.ranking import (
     came_true,
+    claims,
     discount,
     floor_of,
     left_out,
@@ -26,7 +28,7 @@ from playbook.chapters.monthly_review.review import (
     team_score,
 )
 from playbook.chapters.monthly_review.usual import _of_both, control_limits, spread
-from playbook.chapters.registry import ROOMS
+from playbook.chapters.registry import ROOMS, chapters, room_facts
 from playbook.measures.metrics import months_back
 from playbook.messages import label, read_yaml, speaking
 from playbook.methods.decomposition import product_drivers
@@ -350,6 +352,44 @@ def test_no_claim_grows_on_its_way_to_the_list_and_its_interval_keeps_its_ends()
     assert sure.worth_low == pytest.approx(120 - 1.2816 * 0.75 * 120)
     assert (unsure.worth, unsure.worth_low) == pytest.approx((120.0, -60.0))
     assert unsure.worth_high == pytest.approx(270.0)
+
+
+def expected(months=12, times=1.5, low=1.2, high=2.0):
+    table = pd.DataFrame({"months_behind": [months], "times": times})
+    return table.assign(times_low=low, times_high=high)
+
+
+def test_a_mean_of_months_behind_is_brought_to_the_orders_of_the_quarter_ahead():
+    """A year's 400 (200 to 600) on every parcel of twelve months is 100 a quarter of these
+    orders, 150 of half as many again; its ends take the ends of the orders. What may be lost is
+    more with more orders, and the effect of a coming order knows its season already.
+    """
+    about = {"effect_kind": "margin", "effect_period": ["year"] * 3, "expected_effect": 400.0}
+    table = proposals(**about).assign(effect_low=[200.0, -200.0, 200.0], effect_high=600.0)
+    table["kind"] = ["inventory_planning.price_break"] * 2 + ["inventory_planning.order"]
+    told = claims(table, volume=expected())
+    assert told.claim.tolist() == [150.0, 150.0, 100.0]
+    assert told.low.tolist() == pytest.approx([60.0, -100.0, 50.0])
+    assert told.high.tolist() == [300.0, 300.0, 150.0]
+    assert claims(table, volume=expected(6)).claim.tolist() == [100.0] * 3
+    assert claims(table).equals(claims(table, volume=expected().head(0)))
+
+
+def test_orders_ahead_that_are_not_calibrated_move_the_ends_as_the_middle():
+    about = {"effect_kind": "margin", "effect_period": ["year"], "expected_effect": 400.0}
+    table = proposals(**about).assign(effect_low=200.0, effect_high=600.0)
+    table["kind"] = "segmentation.benefit_cut"
+    told = claims(table, volume=expected(low=np.nan, high=np.nan)).iloc[0]
+    assert tuple(told) == (150.0, 75.0, 225.0)
+
+
+def test_every_number_of_months_behind_that_a_kind_states_is_compared_with_the_quarter():
+    stated = {
+        kind.get("months_behind")
+        for one in chapters().values()
+        for kind in room_facts(one.room).get("decisions", {}).values()
+    }
+    assert stated - {None} == set(MONTHS_BEHIND)
 
 
 def test_own_results_are_blended_with_the_table_by_hand():

@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
+from playbook.chapters.monthly_review.ranking import claims
+
 Move = dict[str, Any]
 #: decisions that stand, said again for every month of the period
 STANDING = ("budget_shares", "order_levels")
@@ -36,6 +38,10 @@ class Pack:
     def ranked(self) -> DataFrame:
         """The review's list, best first."""
         return self.table("11", "ranked")
+
+    def stated(self, rows: DataFrame) -> DataFrame:
+        """What rows say they bring in the quarter ahead, before discount: claim, low, high."""
+        return claims(rows, volume=self.table("02", "volume_ahead"))
 
 
 def carried_out(row: Any, pack: Pack, shop: Any) -> tuple[Move | None, str]:

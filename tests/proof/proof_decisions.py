@@ -45,17 +45,17 @@ import pandas as pd
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from proof import by_law
 from proof.carry_out import STANDING, Pack, carried_out, together
 
 HERE = ROOT / "proof"
 PERIOD = 3  # months a decision is followed
 FUTURES = 2
+FIRST = 9_000  # number of the first future
 MOST = 10
 UNFINISHED = 124  # exit status where futures are left to play
-#: months of the period per unit of the claim's own
-OF_PERIOD = {"month": 3.0, "quarter": 1.0, "year": 0.25, "once": 1.0, "": 1.0}
 #: chapters that claim a margin; the first and the last are always made
-CHAPTERS = "03,06,07,08,10"
+CHAPTERS = "02,03,06,07,08,10"
 
 
 class MoreToPlay(Exception):
@@ -124,23 +124,42 @@ def prove(seed: int, month: str, asked: argparse.Namespace) -> list[dict[str, An
     about = {"seed": seed, "month": month}
     pack = Pack(folder)
     listed = claiming(pack) if asked.every else pack.ranked().head(MOST)
-    rows, moves = [], []
+    stated = pack.stated(listed)
+    rows, moves, beside = [], [], np.zeros(FUTURES)
     for place, row in enumerate(listed.itertuples(), start=1):
         move, why = carried_out(row, pack, shop)
-        try:
-            effect = world.effect(move) if move else np.zeros((FUTURES, 2))
-        except ValueError as refusal:
-            move, why, effect = None, f"refused: {refusal}", np.zeros((FUTURES, 2))
+        by_rule = by_law.gain(row, pack, world.quarters)
+        if by_rule is not None:
+            move, why, effect = None, "by its law", _now(by_rule)
+            beside = beside + by_rule
+        else:
+            move, why, effect = _played(move, why, world)
         if move:
             moves.append(move)
-        rows.append({**about, "row": str(place), **_claim(row), "why": why, **_told(effect)})
+        claim = _claim(row, stated.loc[row.Index])
+        rows.append({**about, "row": str(place), **claim, "why": why, **_told(effect)})
     if asked.every:
         return rows
     claims = [row["claim"] for row in rows if row["claim"] is not None]
     joint = world.effect(together(moves)) if moves else np.zeros((FUTURES, 2))
+    joint = joint + _now(beside)
     rows.append({**about, "row": "all", "claim": sum(claims), **_told(joint)})
-    rows.append({**about, "row": "oracle", **oracles(world)})
+    rows.append({**about, "row": "oracle", **oracles(world, pack)})
     return rows
+
+
+def _now(amounts: np.ndarray) -> np.ndarray:
+    """An effect of each future that brings nothing later."""
+    return np.column_stack([amounts, np.zeros(FUTURES)])
+
+
+def _played(move: Any, why: str, world: Futures) -> tuple[Any, str, np.ndarray]:
+    """What a move brings; nothing where there is none, or where the shop refuses it."""
+    try:
+        effect = world.effect(move) if move else np.zeros((FUTURES, 2))
+    except ValueError as refusal:
+        return None, f"refused: {refusal}", np.zeros((FUTURES, 2))
+    return move, why, effect
 
 
 def claiming(pack: Pack) -> pd.DataFrame:
@@ -172,23 +191,17 @@ def played(seed: int, month: str, asked: argparse.Namespace) -> Any:
     return shop
 
 
-def _claim(row: Any) -> dict[str, Any]:
-    """What a row says it brings in the period: `stated` by its chapter, `claim` as the
-    review ranks it, after discount where it discounts; None where nothing is said of
-    margin.
+def _claim(row: Any, said: Any) -> dict[str, Any]:
+    """What a row says it brings in the period: `stated` by its chapter (`said`, at the orders
+    of the quarter ahead), `claim` as the review ranks it, after discount where it discounts;
+    None where nothing is said of margin.
     """
-    from playbook.decisions import effects
-
-    share = OF_PERIOD[row.effect_period if isinstance(row.effect_period, str) else ""]
-    facts = effects()["effects"].get(row.effect_kind if isinstance(row.effect_kind, str) else "")
-    is_claim = bool(facts and facts["ranks"] is True and pd.notna(row.expected_effect))
-    ends = [row.expected_effect, row.effect_low, row.effect_high]
-    told = [float(end) * share if is_claim and pd.notna(end) else None for end in ends]
+    ends = [said.claim, said.low, said.high]
     if hasattr(row, "worth_low"):
         ends = [row.worth, row.worth_low, row.worth_high]
-        told = [float(end) if pd.notna(end) else None for end in ends]
+    told = [float(end) if pd.notna(end) else None for end in ends]
     kind = getattr(row, "kind", "")
-    stated = float(row.expected_effect) * share if is_claim else None
+    stated = float(said.claim) if pd.notna(said.claim) else None
     about = {"chapter": str(row.notebook)[:2], "action": row.action, "subject": row.subject}
     about |= {"kind": kind, "stated": stated, "confidence": row.confidence}
     return about | dict(zip(("claim", "low", "high"), told, strict=True))
@@ -205,7 +218,8 @@ def made_pack(shop: Any, seed: int, month: str, asked: argparse.Namespace) -> Pa
     """The month's pack of the shop, made by the code asked for; kept. What a cut run had
     finished of it is used again.
     """
-    runs = asked.work / asked.label / str(seed)
+    # a folder for each month: the shop of another month begins with other orders
+    runs = asked.work / asked.label / f"{seed}-{month}"
     done = runs / "demo" / month
     if (done / "run.json").exists():
         return done
@@ -250,7 +264,15 @@ class Futures:
         self, shop: Any, file: Path, *, until: float = np.inf, futures: int = FUTURES
     ) -> None:
         self.shop, self.file, self.until, self.futures = shop, file, until, futures
+        self._quarters: list[by_law.Quarter] = []
         self.known = {row["of"]: row["worth"] for row in lines(file)}
+
+    def quarters(self) -> list[by_law.Quarter]:
+        """The months ahead as before, in every future, for what is told by a law."""
+        if not self._quarters:
+            many = range(self.futures)
+            self._quarters = [by_law.Quarter(self.shop, FIRST + f, PERIOD) for f in many]
+        return self._quarters
 
     def effect(self, move: Any, futures: int | None = None, name: str = "") -> np.ndarray:
         """Futures x (profit of the period, later): the difference a decision makes. A
@@ -281,7 +303,7 @@ class Futures:
         """
         from playbook.demo.oracle import COMES_TRUE, still_to_come
 
-        twin = self.shop.copy().reseed(9_000 + future)
+        twin = self.shop.copy().reseed(FIRST + future)
         since = twin._sim.day
         for ahead in range(PERIOD):
             twin.advance(move(twin, ahead) if callable(move) else _of_month(move, ahead))
@@ -297,8 +319,10 @@ def _of_month(move: Any, ahead: int) -> Any:
     return {name: value for name, value in move.items() if name in STANDING} or None
 
 
-def oracles(world: Futures) -> dict[str, Any]:
-    """What the ten best single decisions under known laws bring together."""
+def oracles(world: Futures, pack: Pack) -> dict[str, Any]:
+    """What the ten best single decisions under known laws bring together, those beside the
+    simulated shop among them.
+    """
     from playbook.demo.oracle import single_decisions
 
     options = single_decisions(world.shop, months=PERIOD)
@@ -306,14 +330,19 @@ def oracles(world: Futures) -> dict[str, Any]:
         name: world.effect(move, 1, f"oracle: {name}")[:, 0].mean()
         for name, move in options.items()
     }
+    each = [by_law.best(ahead, pack) for ahead in world.quarters()]
+    beside = {name: np.array([of[name] for of in each]) for name in each[0]}
+    gain |= {name: amounts.mean() for name, amounts in beside.items()}
     best = sorted((name for name in gain if gain[name] > 0), key=lambda n: (-gain[n], n))[:MOST]
+    in_shop = [name for name in best if name not in beside]
 
     def all_of(twin: Any, ahead: int) -> Any:
-        moves = [options[name] for name in best]
+        moves = [options[name] for name in in_shop]
         each = [m(twin, ahead) if callable(m) else _of_month(m, ahead) for m in moves]
         return together([m for m in each if m]) or None
 
-    joint = world.effect(all_of, name=f"oracle: {', '.join(best)}")
+    joint = world.effect(all_of, name=f"oracle: {', '.join(in_shop)}")
+    joint = joint + _now(sum((beside[n] for n in best if n in beside), np.zeros(FUTURES)))
     return {"best": {n: round(gain[n]) for n in best}, **_told(joint)}
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "foreseen",
     "goal_factor",
     "outlook_record",
+    "volume_ahead",
     "scenarios",
     "set_once",
     "tree",
@@ -45,6 +46,8 @@ SAME = 0.005
 BUSY_MONTHS = 3
 #: orders of the same week a year before below which a week's pace is not told
 LEAST_WEEK = 30
+#: months behind over which chapters take the mean of what a decision wins
+MONTHS_BEHIND = (3, 6, 12)
 #: horizons a tree is solved for
 TREE_HORIZONS = ("month", "quarter")
 
@@ -73,6 +76,27 @@ def foreseen(outlook: Outlook, month: str) -> DataFrame:
     past = outlook.origins.query("level == 'shop' and horizon == 'month' and step == 1")
     past = past[past["known_to"] == str(pd.Period(month, "M") - 1)]
     return frame_of("goal_setting.foreseen", past.assign(month=month, mid=past["point"]))
+
+
+@returns("goal_setting.volume_ahead")
+def volume_ahead(outlook: Outlook, known: DataFrame) -> DataFrame:
+    """How the orders of the quarter ahead compare with those of the months behind it, which the
+    effects of decisions are means of. `known`: the months the sheet rests on (metric, month,
+    amount). Numbers of months that are not known have no row.
+    """
+    ahead = outlook.shop("quarter")
+    if "orders" not in ahead.index or not ahead.at["orders", "mid"] > 0:
+        return empty("goal_setting.volume_ahead")
+    quarter = ahead.loc["orders"]
+    months = known[(known["metric"] == "orders") & (known["month"] < quarter["month"])]
+    amounts = months.sort_values("month")["amount"].astype(float)
+    rows = []
+    for n in MONTHS_BEHIND:
+        behind = amounts.tail(n).mean() if len(amounts) >= n else np.nan
+        if behind > 0:
+            each = quarter[["mid", "low", "high"]].astype(float) / HORIZONS["quarter"]
+            rows.append((n, behind, each["mid"], *(each / behind)))
+    return frame_of("goal_setting.volume_ahead", rows)
 
 
 def _revenue_goal(sheet: DataFrame, horizon: str) -> float:

@@ -2,10 +2,12 @@
 
 What a decision wins is the difference it makes over the next quarter against doing what
 was done, after its cost: a month of what lasts counts three times, a year a quarter, what
-comes once counts once. A claim is discounted by what claims of its kind came to: in shops
-whose truth is known (`came_true.yaml`), or by its stated confidence where nobody measured
-the kind, blended with the shop's own results of the kind (`discount`). What does not
-rank (margin at stake, a bound, an effect nobody knows) stands after what does.
+comes once counts once. What is a mean of months behind is brought to the orders of the
+quarter ahead (`claims`): a saving on every parcel is worth more before Christmas than after
+it. A claim is discounted by what claims of its kind came to: in shops whose truth is known
+(`came_true.yaml`), or by its stated confidence where nobody measured the kind, blended with
+the shop's own results of the kind (`discount`). What does not rank (margin at stake, a
+bound, an effect nobody knows) stands after what does.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from playbook.chapters.registry import room_facts
-from playbook.decisions import effects, is_settled, quarters_of
+from playbook.decisions import effects, is_settled, quarters_of, stated_of
 from playbook.messages import read_yaml, say
 from playbook.tables import frame_of, returns, schema
 
@@ -28,6 +30,7 @@ __all__ = [
     "FLOOR_SHARE",
     "WEIGHT",
     "came_true",
+    "claims",
     "discount",
     "floor_of",
     "floor_table",
@@ -124,6 +127,7 @@ def ranked_decisions(
     has_costs: bool = True,
     without: DataFrame | None = None,
     own: DataFrame | None = None,
+    volume: DataFrame | None = None,
 ) -> DataFrame:
     """The proposals worth doing, best first, at most `most`: by `worth`, what they win in
     the next quarter after discount, with `worth_low` and `worth_high` (four in five).
@@ -132,11 +136,13 @@ def ranked_decisions(
 
     Without costs (`has_costs` false) no margin is known: revenue takes its place. Money
     of different kinds is not compared. `without` is `left_out`'s table, made here where
-    it is not given; `own` are the shop's results so far (`runs.own_results`).
+    it is not given; `own` are the shop's results so far (`runs.own_results`), `volume` its
+    orders ahead (`goal_setting.volume_ahead`).
     """
-    out = left_out(decisions, has_costs=has_costs, own=own) if without is None else without
+    known = {"has_costs": has_costs, "own": own, "volume": volume}
+    out = left_out(decisions, **known) if without is None else without
     is_open = ~decisions.status.isin(CLOSED) & ~decisions.decision_id.isin(out.decision_id)
-    rows = worths(decisions[is_open], has_costs=has_costs, own=own)
+    rows = worths(decisions[is_open], **known)
     rows = in_order(rows[rows.worth.notna()] if rows.worth.notna().any() else rows)
     return rows[schema("monthly_review.ranked").names].head(most).reset_index(drop=True)
 
@@ -192,6 +198,7 @@ def left_out(
     has_costs: bool = True,
     clashes: DataFrame | None = None,
     own: DataFrame | None = None,
+    volume: DataFrame | None = None,
 ) -> DataFrame:
     """Proposals that are not worth a reader's time, and why, first reason first: `set
     aside` (a better row of `clashes` stands against it), `changes nothing` (a row that
@@ -201,7 +208,8 @@ def left_out(
     are not proposals.
     """
     aside = "" if clashes is None else " ".join(clashes.set_aside)
-    rows = worths(decisions[~decisions.status.isin(CLOSED)], has_costs=has_costs, own=own)
+    known = {"has_costs": has_costs, "own": own, "volume": volume}
+    rows = worths(decisions[~decisions.status.isin(CLOSED)], **known)
     is_known = rows.worth.notna()
     most = rows.worth.where(is_known, _most_at_stake(rows))
     reasons = {
@@ -287,23 +295,63 @@ def left_out_line(left: DataFrame, *, floor: float, currency: str) -> str:
     )
 
 
+def claims(
+    decisions: DataFrame, *, has_costs: bool = True, volume: DataFrame | None = None
+) -> DataFrame:
+    """Columns claim, low and high, on the rows' index: what each row says it wins in the quarter
+    ahead, with its ends, before any discount; missing where the effect does not rank.
+
+    An effect that is a mean of months behind (`months_behind` of its kind) is taken times what
+    `volume` (`goal_setting.volume_ahead`) expects of the quarter's orders beside those months',
+    and its ends times the ends of that; as it stands where nothing is expected.
+    """
+    ranking = (True,) if has_costs else (True, "without_costs")
+    margins = [kind for kind, facts in effects()["effects"].items() if facts["ranks"] in ranking]
+    quarters = decisions.effect_period.astype(object).fillna("").map(quarters_of).astype(float)
+    names = {"claim": "expected_effect", "low": "effect_low", "high": "effect_high"}
+    told = DataFrame(
+        {
+            end: pd.to_numeric(decisions[name], errors="coerce").astype(float) * quarters
+            for end, name in names.items()
+        },
+        index=decisions.index,
+    ).where(decisions.effect_kind.isin(margins))
+    if volume is None or volume.empty:
+        return told
+    behind = decisions.get("kind", Series("", decisions.index)).map(
+        functools.partial(stated_of, fact="months_behind", default=0)
+    )
+    table = volume.set_index("months_behind")
+    times, least, most = (
+        behind.map(table[name].astype(float)).astype(float)
+        for name in ("times", "times_low", "times_high")
+    )
+    least, most = least.fillna(times).fillna(1.0), most.fillna(times).fillna(1.0)
+    times = times.fillna(1.0)
+    # what may be lost is more with more orders
+    return DataFrame(
+        {
+            "claim": told.claim * times,
+            "low": told.low * least.where(told.low > 0, most),
+            "high": told.high * most.where(told.high > 0, least),
+        }
+    )
+
+
 def worths(
-    decisions: DataFrame, *, has_costs: bool = True, own: DataFrame | None = None
+    decisions: DataFrame,
+    *,
+    has_costs: bool = True,
+    own: DataFrame | None = None,
+    volume: DataFrame | None = None,
 ) -> DataFrame:
     """The rows with `worth`, `worth_low` and `worth_high`, money of a quarter after
     discount; missing where the effect does not rank. A chapter's claim is the most that is
     said of its row: a kind whose claims came to more counts whole, and no end lies beyond the
     claim's own, nor above its lower one.
     """
-    ranking = (True,) if has_costs else (True, "without_costs")
-    margins = [kind for kind, facts in effects()["effects"].items() if facts["ranks"] in ranking]
-    quarters = decisions.effect_period.astype(object).fillna("").map(quarters_of).astype(float)
-    claim, low, high = (
-        (pd.to_numeric(decisions[name], errors="coerce").astype(float) * quarters).where(
-            decisions.effect_kind.isin(margins)
-        )
-        for name in ("expected_effect", "effect_low", "effect_high")
-    )
+    said = claims(decisions, has_costs=has_costs, volume=volume)
+    claim, low, high = said.claim, said.low, said.high
     share, spread = _discounts(decisions, own)
     share = share.clip(upper=1.0)
     worth, reach = share * claim, Z80 * spread * claim.abs()

@@ -37,6 +37,9 @@ DAYS_READ, A_YEAR = 365, 365
 SURE = 0.95
 #: members an arm needs, and days a member has had the benefit in the mean, to be judged
 LEAST_ARM, LEAST_DAYS = 30, 91
+#: how far what a benefit adds may lie from what it costs before anything is known, in costs: one of
+#: half a euro neither brings nor loses twenty, whatever a few orders of the two arms say
+DOUBT_COSTS = 2.0
 #: two-sided 5 % and power 80 %, in standard errors: what a hold-out is made for
 REACH = 1.959964 + 0.841621
 #: least share of members that a hold-out is asked of
@@ -218,7 +221,9 @@ def without_whole(rows: DataFrame, accounts: DataFrame | None) -> DataFrame:
 
 def _row(kind: str, row: Any, currency: str) -> dict[str, Any]:
     is_cut = kind == "benefit_cut"
-    found = {"effect": (-row.net, -row.high, -row.low)} if is_cut else {}
+    # no cut saves more than what is spent
+    saved = tuple(min(-net, row.cost) for net in (row.net, row.high, row.low))
+    found = {"effect": saved} if is_cut else {}
     if kind == "benefit_lots":
         found = {"effect_high": row.cost}
     return propose(
@@ -302,12 +307,13 @@ def _account(name: str, arms: DataFrame, is_margin: bool) -> dict[str, Any]:
     if gain is None or row["verdict"]:
         return row
     added, error = gain
-    net, reach = added - outside, Z90 * error
     row |= {
         "added": added,
-        "added_low": added - reach,
-        "added_high": added + reach,
+        "added_low": added - Z90 * error,
+        "added_high": added + Z90 * error,
     }
+    believed, error = _believed(added, error, outside, each)
+    net, reach = believed - outside, Z90 * error
     row |= {
         "net": net * n,
         "low": (net - reach) * n,
@@ -347,6 +353,18 @@ def _added(drawn: Series, held: Series) -> tuple[float, float] | None:
     (mine, v_mine), (theirs, v_theirs) = _rate(drawn), _rate(held)
     paid = A_YEAR * drawn.outside / drawn.days
     return mine + paid - theirs, float(np.sqrt(v_mine + v_theirs))
+
+
+def _believed(added: float, error: float, outside: float, each: float) -> tuple[float, float]:
+    """What a benefit adds, and its error, once its size is thought of too: the posterior of a
+    normal whose mean is what the benefit costs outside of orders, as nobody knows better, and
+    whose spread is `DOUBT_COSTS` times its whole cost.
+    """
+    doubt = DOUBT_COSTS * each
+    if not (doubt > 0 and error > 0):
+        return added, error
+    trust = doubt**2 / (doubt**2 + error**2)
+    return outside + trust * (added - outside), float(np.sqrt(trust)) * error
 
 
 def _held_out(have: Series, cost: float) -> tuple[float, float]:
