@@ -433,6 +433,33 @@ def test_a_channel_falls_by_the_largest_cut_and_never_below_the_range_seen(cut, 
     assert more.table.plan.iloc[0] == pytest.approx(1.2 * NOW, rel=0.02)
 
 
+def of_all(middle, half):
+    """The one estimate of the channel: its middle, and half of a 90 % interval."""
+    ends = {"low": [middle - half], "high": [middle + half]}
+    return pd.DataFrame({"channel": ["a"], "combined": [middle], **ends})
+
+
+def test_a_curve_has_its_height_from_all_methods_together():
+    """The response says 2 (1 or 3), all together .6 with a third of its spread: .27 or .93, as
+    half of the interval is 1.645 errors. 20 % less of 100 a week saves 20 and costs 12.
+    """
+    model = model_of([1.0] * 50 + [3.0] * 50)
+    assert plan_budget(model, total=2 * NOW).table.action.iloc[0] == "hold and test"
+    plan = plan_budget(model, total=2 * NOW, combined=of_all(0.6, 1.645 / 3))
+    row = plan.table.iloc[0]
+    assert row.action == "lower" and row.plan == pytest.approx(0.8 * NOW, rel=0.005)
+    assert row.gain == pytest.approx(-row.change * 0.4, rel=1e-4)
+    ends = [-row.change * (1 - 0.6 - side / 3) for side in (1, -1)]
+    assert (row.gain_low, row.gain_high) == pytest.approx(tuple(ends), rel=1e-4)
+
+
+def test_what_no_method_judges_keeps_the_height_of_its_response():
+    model, nobody = model_of([3.0] * 10), of_all(np.nan, np.nan)
+    alone, both = plan_budget(model), plan_budget(model, combined=nobody)
+    pd.testing.assert_frame_equal(alone.table, both.table)
+    assert (plan_budget(model, combined=of_all(-1.0, 0.1)).table.gain >= 0).iloc[0]
+
+
 def test_the_response_has_intervals_of_90_percent():
     row = response_table(model_of(np.ones(101), roi=np.arange(101.0))).iloc[0]
     assert [row.average_low, row.average_return, row.average_high] == pytest.approx([5, 50, 95])

@@ -31,6 +31,7 @@ from playbook.chapters.channel_roi import (
     media_plan,
 )
 from playbook.chapters.channel_roi.media_model import MediaModel
+from playbook.chapters.channel_roi.media_of_shop import one_estimate
 from playbook.chapters.channel_roi.media_plan import BudgetPlan
 from playbook.chapters.inventory_planning import inventory
 from playbook.chapters.ltv_modelling import ltv
@@ -128,7 +129,8 @@ def budget_plan(store: Store) -> tuple[MediaModel | None, BudgetPlan | None]:
     if basis != "margin" or model.fit is None:
         return None, None
     steps = {"largest_step": LARGEST_BUDGET_STEP, "largest_cut": LARGEST_BUDGET_CUT}
-    return model, media_plan.plan_budget(model, **steps)
+    both = one_estimate(store, spend, media_plan.response_table(model))
+    return model, media_plan.plan_budget(model, combined=both, **steps)
 
 
 def budgets(store: Store) -> dict[str, float]:

@@ -12,7 +12,7 @@ from pandas import DataFrame
 
 from playbook.chapters.assortment_pricing import assortment, pricing
 from playbook.chapters.channel_roi import media_model, media_plan
-from playbook.chapters.channel_roi.media_of_shop import shop_media
+from playbook.chapters.channel_roi.media_of_shop import one_estimate, shop_media
 from playbook.chapters.inventory_planning import inventory, supply
 from playbook.errors import PlaybookError
 from playbook.forecasting.series import reach
@@ -82,15 +82,18 @@ def budget(shop: Store, *, seed: int = 0) -> Question:
     model, basis = shop_media(shop, spend, seed=seed)
     if basis != "margin":
         raise PlaybookError("whatif.needs", name="order_lines.unit_cost", shop=shop.name)
-    return budget_of(model, shop.currency)
+    both = one_estimate(shop, spend, media_plan.response_table(model))
+    return budget_of(model, shop.currency, combined=both)
 
 
-def budget_of(model: media_model.MediaModel, currency: str) -> Question:
-    """The same from a fit that is there."""
+def budget_of(
+    model: media_model.MediaModel, currency: str, *, combined: DataFrame | None = None
+) -> Question:
+    """The same from a fit that is there, at the height all methods together give it."""
     response = media_plan.response_table(model)
     spent = (response.spend_now * media_plan.WEEKS_A_MONTH).fillna(0.0)
     now, movable = float(spent.sum()), float(spent[response.verdict == "identified"].sum())
-    steps = {"largest_step": BUDGET_MOVE, "largest_cut": BUDGET_MOVE}
+    steps = {"largest_step": BUDGET_MOVE, "largest_cut": BUDGET_MOVE, "combined": combined}
 
     def answer(total: float) -> DataFrame:
         plan = media_plan.plan_budget(model, total=total, spend_all=total > now, **steps)

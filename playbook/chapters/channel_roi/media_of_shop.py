@@ -16,18 +16,20 @@ import pandas as pd
 from pandas import DataFrame
 
 from playbook.chapters.channel_roi import geo_tests
-from playbook.chapters.channel_roi.channels import budget_channels
+from playbook.chapters.channel_roi.channels import budget_channels, channel_months, channel_pnl
+from playbook.chapters.channel_roi.combined import combined
 from playbook.chapters.channel_roi.media_days import media_frame
 from playbook.chapters.channel_roi.media_model import MediaModel, fit_media
 from playbook.chapters.channel_roi.media_plan import response_table
 from playbook.chapters.channel_roi.media_regions import with_regions
+from playbook.measures.acquisition import caused_shares
 from playbook.measures.ad_spend import SpendLog
 from playbook.messages import PACKAGE
 
 if TYPE_CHECKING:
     from playbook.store import Store
 
-__all__ = ["keep_response", "shop_media", "shop_response"]
+__all__ = ["keep_response", "one_estimate", "shop_media", "shop_response"]
 
 #: files of the package that decide what a response is
 MAKING = ("chapters/channel_roi/*.py", "methods/*.py", "measures/ad_spend.py")
@@ -52,6 +54,15 @@ def shop_media(shop: Store, spend: SpendLog, *, seed: int = 0) -> tuple[MediaMod
         tests = geo_tests.geo_readings(shop.sales_orders, geo_tests=shop.geo_tests, **known)
     evidence = geo_tests.geo_evidence(tests, weeks)
     return fit_media(weeks, tests=evidence, seed=seed), basis
+
+
+def one_estimate(shop: Store, spend: SpendLog, response: DataFrame) -> DataFrame:
+    """What chapter 03's methods together say of each channel (`combined.combined`), for a plan
+    made outside of it.
+    """
+    log: dict[str, Any] = {"refunds": shop.booked_refunds, "as_of": shop.as_of}
+    months = channel_months(shop.sales_orders, spend=spend, **log)
+    return combined(channel_pnl(months, shares=caused_shares(shop)), response)
 
 
 def shop_response(shop: Store, spend: SpendLog) -> DataFrame:

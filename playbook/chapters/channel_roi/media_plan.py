@@ -22,6 +22,7 @@ from playbook.chapters.channel_roi.budget import allocate
 from playbook.chapters.channel_roi.media_model import LEVEL, MediaModel
 from playbook.errors import PlaybookError
 from playbook.messages import say
+from playbook.methods.proportions import Z90
 from playbook.methods.response import ResponseFit, adstock
 from playbook.tables import returns, schema
 
@@ -144,6 +145,7 @@ def plan_budget(
     largest_step: float = 0.2,
     largest_cut: float | None = None,
     spend_all: bool = False,
+    combined: DataFrame | None = None,
 ) -> BudgetPlan:
     """Next month's budget: the split with the most expected margin less spend, each
     channel within its bounds.
@@ -152,6 +154,10 @@ def plan_budget(
     do, and held where its interval (the middle 60 %) straddles zero, which is the same.
     Where steps depend on one another (`spend_all`, or bounds that force them), the plan
     is judged as a whole.
+
+    A channel's curve takes its shape from the response and its height from all methods
+    together, where `combined` (`combined.combined`) judges it: a response that took demand
+    for its effect does not move money against accounts that are known to the cent.
 
     `total` (a month; default: what is spent now) is a ceiling, or an exact sum with
     `spend_all`. A channel rises by at most `largest_step` of today's spend and falls by
@@ -164,7 +170,7 @@ def plan_budget(
     bounds = _bounds(response, steps, floors or {}, caps or {})
     total = float(bounds.now.sum()) if total is None else total
     try:
-        plan, draws = _search(model, bounds, total, spend_all)
+        plan, draws = _search(_at_height(model.fit, combined), bounds, total, spend_all)
     except ValueError as error:
         raise PlaybookError("channel_roi.bounds_cannot_be_met", error=str(error)) from None
     is_moved = _is_moved(plan, bounds.now)
@@ -229,8 +235,23 @@ def _bounds(
     )
 
 
+def _at_height(fit: ResponseFit | None, combined: DataFrame | None) -> ResponseFit | None:
+    """The fit whose draws of each judged channel's average return have the mean and the spread
+    of `combined`; a curve is as many times higher. What is fitted together stays.
+    """
+    if fit is None or combined is None:
+        return fit
+    known = combined.set_index("channel").reindex(fit.channels)
+    middle, low, high = (known[name].to_numpy(float) for name in ("combined", "low", "high"))
+    spread = (high - low) / (2 * Z90)
+    own = fit.roi.mean(0), np.maximum(fit.roi.std(0), ROUNDING)
+    wanted = np.maximum(middle + (fit.roi - own[0]) * spread / own[1], 0.0)
+    times = wanted / np.maximum(fit.roi, ROUNDING)
+    return replace(fit, size=fit.size * np.where(np.isfinite(middle), times, 1.0))
+
+
 def _search(
-    model: MediaModel, bounds: DataFrame, total: float, spend_all: bool
+    fit: ResponseFit | None, bounds: DataFrame, total: float, spend_all: bool
 ) -> tuple[Series, DataFrame]:
     """The plan, and per draw what each channel's step gains net of spend (0 where it
     stays). ValueError where the bounds cannot be met.
@@ -242,7 +263,6 @@ def _search(
         if plan.sum() > total * (1 + ROUNDING):
             raise ValueError(say("channel_roi.held_exceed_total"))
         return plan, DataFrame(0.0, index=[0], columns=bounds.index)
-    fit = model.fit
     at = [fit.channels.index(c) for c in chosen]
     draws = {name: getattr(fit, name)[:, at] for name in CURVE}
     every = slice(None, None, max(len(fit.roi) // 300, 1))
