@@ -448,9 +448,9 @@ def test_a_curve_has_its_height_from_all_methods_together():
     plan = plan_budget(model, total=2 * NOW, combined=of_all(0.6, 1.645 / 3))
     row = plan.table.iloc[0]
     assert row.action == "lower" and row.plan == pytest.approx(0.8 * NOW, rel=0.005)
-    assert row.gain == pytest.approx(-row.change * 0.4, rel=1e-4)
+    assert row.gain == pytest.approx(-row.change * 0.4, rel=1e-3)
     ends = [-row.change * (1 - 0.6 - side / 3) for side in (1, -1)]
-    assert (row.gain_low, row.gain_high) == pytest.approx(tuple(ends), rel=1e-4)
+    assert (row.gain_low, row.gain_high) == pytest.approx(tuple(ends), rel=1e-3)
 
 
 def test_what_no_method_judges_keeps_the_height_of_its_response():
