@@ -332,6 +332,25 @@ def test_the_gain_of_a_move_by_hand():
     assert moved(estimate=0.5)["gain"] == pytest.approx(1_000 * (1.1**0.5 * 6 - 5))
 
 
+def test_a_third_of_the_units_a_price_loses_is_sold_of_the_other_items_of_its_category():
+    """1,000 a at 10, cost 5, elasticity -.2: 11 loses 1 - 1.1^-.2 of them, of which b, at a
+    margin of 3 a unit, sells a third; c is of another category, d's margin is not known.
+    """
+    told = {"sku": ["a"], "estimate": -0.2, "se": 0.0, "is_identifiable": True, "reason": ""}
+    year = pd.DataFrame(
+        {
+            "sku": list("abcd"),
+            "units": [1000, 10, 10, 10],
+            "margin": [5000.0, 30.0, 900.0, np.nan],
+            "price_paid": 10.0,
+            "category": ["tea", "tea", "pots", "tea"],
+        }
+    )
+    row = price_list(pd.DataFrame(told | {"price_now": 10.0}), year).iloc[0]
+    switched = (1 - 1.1**-0.2) / 3 * 3
+    assert row["gain"] == pytest.approx(1_000 * (1.1**-0.2 * 6 - 5 + switched))
+
+
 def test_the_gains_interval_holds_eight_tenths_of_the_draws():
     draws = -1.2 + 0.2 * np.random.default_rng(7).standard_normal(400)
     row = moved(estimate=-1.2, se=0.2)

@@ -7,6 +7,7 @@ from scipy.stats import multivariate_t
 from scipy.stats import t as student
 
 from playbook.chapters.goal_setting.plan import MONTHS_BEHIND
+from playbook.chapters.monthly_review import ranking
 from playbook.chapters.monthly_review.cautions import risks
 from playbook.chapters.monthly_review.decisions import short
 from playbook.chapters.monthly_review.ranking import (
@@ -333,25 +334,29 @@ def test_a_claim_of_a_measured_kind_counts_for_what_such_claims_came_to():
             effect_kind="margin", effect_period=["quarter"], kind=kind, expected_effect=100.0
         ).assign(confidence="low")
         row = worths(table).iloc[0]
-        assert row.worth == pytest.approx(100 * min(facts["share"], 1.0))
+        assert row.worth == pytest.approx(100 * min(facts["share"], 1.5))
         reach = 1.2816 * 100 * facts["spread"]
         assert (row.worth_low, row.worth_high) == pytest.approx(
             (row.worth - reach, row.worth + reach)
         )
 
 
-def test_no_claim_grows_on_its_way_to_the_list_and_its_interval_keeps_its_ends():
-    """A month's 40 (10 to 60) of a kind whose claims came to 1.77 of themselves is a quarter's
-    120, to 180 at most; one that may lose, 40 (-20 to 90), may lose on the list too.
+def test_a_kind_whose_claims_came_to_more_counts_for_half_as_much_again_at_most(monkeypatch):
+    """A month's 40 (10 to 60) of a kind whose claims came to 1.8 of themselves, spread .75, is a
+    quarter's 120 and counts for 180; its ends are 1.2816 spreads of the claim around it, or the
+    claim's own times as much where they reach further.
     """
+    learned = {"apart": 0.4, "kinds": {"channel_roi.budget_lower": {"share": 1.8, "spread": 0.75}}}
+    monkeypatch.setattr(ranking, "_learned", lambda: learned)
     about = {"effect_kind": "margin_net_of_spend", "kind": "channel_roi.budget_lower"}
     table = proposals(effect_period=["month"] * 2, expected_effect=40.0, **about)
-    table = table.assign(confidence="low", effect_low=[10.0, -20.0], effect_high=[60.0, 90.0])
-    sure, unsure = worths(table).itertuples()
-    assert (sure.worth, sure.worth_high) == pytest.approx((120.0, 180.0))
-    assert sure.worth_low == pytest.approx(120 - 1.2816 * 0.75 * 120)
-    assert (unsure.worth, unsure.worth_low) == pytest.approx((120.0, -60.0))
-    assert unsure.worth_high == pytest.approx(270.0)
+    table = table.assign(confidence="low", effect_low=[10.0, -20.0], effect_high=[60.0, 120.0])
+    near, far = worths(table).itertuples()
+    reach = 1.2816 * 0.75 * 120
+    assert near.worth == far.worth == pytest.approx(180.0)
+    assert near.worth_low == pytest.approx(min(180 - reach, 45.0))
+    assert near.worth_high == pytest.approx(max(180 + reach, 270.0))
+    assert (far.worth_low, far.worth_high) == pytest.approx((-90.0, 540.0))
 
 
 def expected(months=12, times=1.5, low=1.2, high=2.0):

@@ -32,6 +32,10 @@ __all__ = ["elasticities", "gain_at", "price_list"]
 
 #: draws of each elasticity, and the prices tried in the corridor
 N_DRAWS, N_PRICES, PRICE_STEP = 400, 21, 0.1
+#: share of the units a price wins that other items of the category lose, and of those it loses
+#: that they win (van Heerde, Gupta and Wittink, 2003, JMR 40: a third of the rise of a promoted
+#: brand is other brands' loss)
+SWITCHED = 1 / 3
 #: no smaller move is worth a label
 LEAST_MOVE = 0.005
 
@@ -85,13 +89,13 @@ def price_list(
 
     Units follow (price / now)^ε with ε drawn from all that is known of it, unlikely
     values included; margin a unit is price less the cost and fees implied by the year's
-    margin. A price moves only if its gain is positive in `sure` of the draws; skus off sale
-    (`lifecycle`), without an identified elasticity or a margin keep their price and say
-    why.
+    margin. Of the units won or lost a part is the loss or gain of other items (`SWITCHED`), at
+    the mean margin of the category's others. A price moves only if its gain is positive in
+    `sure` of the draws; skus off sale (`lifecycle`), without an identified elasticity or a
+    margin keep their price and say why.
     """
-    money = year[["sku", "units", "margin", "price_paid"]]
     table = elasticity.rename(columns={"estimate": "elasticity", "price_now": "now"})
-    table = table.merge(money, on="sku", how="left")
+    table = table.merge(_money(year), on="sku", how="left")
     stage = table.sku.map({} if lifecycle is None else lifecycle.set_index("sku")["stage"])
     may_move = table.is_identifiable & table.margin.notna() & ~stage.isin(OFF_SALE)
     may_move &= (table.units > 0) & (table.now > 0)
@@ -158,7 +162,7 @@ def _best_prices(table: DataFrame, may_move: Array, sure: float) -> tuple[Array,
 class _Demand:
     """What a year sells of each sku at another price, by draw of its elasticity: prices
     `now`, `drawn` elasticities (sku, draw), a year's `units`, what is `paid` of a unit, its
-    `cost`.
+    `cost`, and what a unit of the `others` in its category brings.
     """
 
     now: Array
@@ -166,6 +170,7 @@ class _Demand:
     units: Array
     paid: Array
     cost: Array
+    others: Array
 
     def gain(self, price: Array) -> Array:
         """Margin a year more than today's price brings, (sku, draw)."""
@@ -173,15 +178,29 @@ class _Demand:
         # what of a posted price is really paid, discounts as before
         margin = price * (self.paid / self.now) - self.cost
         before = (self.paid - self.cost)[:, None]
-        return self.units[:, None] * (sold * margin[:, None] - before)
+        switched = SWITCHED * (sold - 1) * self.others[:, None]
+        return self.units[:, None] * (sold * margin[:, None] - before - switched)
 
 
 def _demand(table: DataFrame) -> _Demand:
-    columns = ["now", "elasticity", "se", "units", "price_paid", "margin"]
-    now, mean, se, units, paid, margin = (table[c].to_numpy(float) for c in columns)
+    columns = ["now", "elasticity", "se", "units", "price_paid", "margin", "others"]
+    now, mean, se, units, paid, margin, others = (table[c].to_numpy(float) for c in columns)
     noise = np.random.default_rng(7).standard_normal((1, N_DRAWS))
     drawn = mean[:, None] + se[:, None] * noise
-    return _Demand(now, drawn, units, paid, paid - margin / np.maximum(units, 1))
+    return _Demand(now, drawn, units, paid, paid - margin / np.maximum(units, 1), others)
+
+
+def _money(year: DataFrame) -> DataFrame:
+    """By sku: units, margin, price_paid, and others: margin a unit of the rest of its category
+    (of the range, where no category is known), of those whose margin is known; 0 without any.
+    """
+    money = year[["sku", "units", "margin", "price_paid"]]
+    known = money.margin.notna()
+    sums = money[["units", "margin"]].astype(float).where(known, 0.0)
+    category = year["category"] if "category" in year else pd.Series("", year.index)
+    whole = sums.groupby(category.fillna("").astype(str)).transform("sum")
+    rest = whole - sums
+    return money.assign(others=(rest.margin / rest.units.where(rest.units > 0)).fillna(0.0))
 
 
 def gain_at(elasticity: DataFrame, year: DataFrame, *, sku: str, price: float) -> Array:
@@ -189,7 +208,7 @@ def gain_at(elasticity: DataFrame, year: DataFrame, *, sku: str, price: float) -
     none where the elasticity is not identifiable or its margin is not known.
     """
     table = elasticity.rename(columns={"estimate": "elasticity", "price_now": "now"})
-    table = table.merge(year[["sku", "units", "margin", "price_paid"]], on="sku", how="left")
+    table = table.merge(_money(year), on="sku", how="left")
     row = table[(table.sku == sku) & table.is_identifiable & table.margin.notna()]
     if row.empty:
         return np.empty(0)

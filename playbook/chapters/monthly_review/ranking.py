@@ -51,6 +51,8 @@ CLOSED = ("blocked", "done", "declined")
 TRAFFIC: dict[str, str] = room_facts("monthly_review")["test_traffic"]
 #: share of a month's contribution margin under which a proposal is not worth an hour
 FLOOR_SHARE = 0.001
+#: the most that a claim counts for, of itself: what claims came to was seen in simulated shops
+MOST_SHARE = 1.5
 #: spread of a row's share where its kind was never measured
 SPREAD = 0.6
 #: standard deviations to each end of an interval that holds four in five
@@ -346,20 +348,20 @@ def worths(
     volume: DataFrame | None = None,
 ) -> DataFrame:
     """The rows with `worth`, `worth_low` and `worth_high`, money of a quarter after
-    discount; missing where the effect does not rank. A chapter's claim is the most that is
-    said of its row: a kind whose claims came to more counts whole, and no end lies beyond the
-    claim's own, nor above its lower one.
+    discount; missing where the effect does not rank. A kind whose claims came to more counts
+    for more, up to `MOST_SHARE` of the claim; both ends reach at least as far as the claim's
+    own, and as the spread of what such claims came to.
     """
     said = claims(decisions, has_costs=has_costs, volume=volume)
     claim, low, high = said.claim, said.low, said.high
     share, spread = _discounts(decisions, own)
-    share = share.clip(upper=1.0)
+    share = share.clip(upper=MOST_SHARE)
     worth, reach = share * claim, Z80 * spread * claim.abs()
     most = np.fmax(worth + reach, share * high)
     return decisions.assign(
         worth=worth,
         worth_low=np.fmin(worth - reach, share * low),
-        worth_high=np.fmin(most, np.maximum(high, worth)),
+        worth_high=most,
     )
 
 
