@@ -46,9 +46,7 @@ def privacy_scan(shop: Store, *, allow: Iterable[str] | None = None) -> pd.DataF
     rows = []
     for name in TABLES:
         table = shop.get(name)
-        for column in [] if table is None else table.columns:
-            if not table[column].type().is_string() or column not in shop.present[name]:
-                continue
+        for column in [] if table is None else _looked_at(table, shop.present[name]):
             is_allowed = any(fnmatch.fnmatch(f"{name}.{column}", a) for a in allowed)
             hits = _hits(table, column, texts)
             rows += [(name, column, kind, n, is_allowed) for kind, n in hits.items() if n]
@@ -57,11 +55,29 @@ def privacy_scan(shop: Store, *, allow: Iterable[str] | None = None) -> pd.DataF
     return frame.sort_values(["table", "column", "kind"], ignore_index=True)
 
 
-def _hits(table: ibis.Table, column: str, texts: list[str]) -> dict[str, int]:
-    """Kind -> rows of a column with a hit; each text is looked at once. Ids are many,
-    no e-mail is without its sign, and no id is a phone.
+def _looked_at(table: ibis.Table, present: Iterable[str]) -> list[str]:
+    """The text columns in which a contact may stand: of ids, which are many and as good as
+    always clean, those with an e-mail's sign in any, told by one look at all of them.
     """
-    is_id = column in NO_PHONES_IN or column.endswith(("_id", "_no"))
+    texts = [c for c in table.columns if c in present and table[c].type().is_string()]
+    ids = [c for c in texts if _is_id(c)]
+    if not ids:
+        return texts
+    signs = {f"c{k}": table[c].contains("@").any() for k, c in enumerate(ids)}
+    told = table.aggregate(**signs).to_pandas().iloc[0]
+    clean = {c for k, c in enumerate(ids) if pd.isna(told[f"c{k}"]) or not told[f"c{k}"]}
+    return [c for c in texts if c not in clean]
+
+
+def _is_id(column: str) -> bool:
+    return column in NO_PHONES_IN or column.endswith(("_id", "_no"))
+
+
+def _hits(table: ibis.Table, column: str, texts: list[str]) -> dict[str, int]:
+    """Kind -> rows of a column with a hit; each text is looked at once. No e-mail is without
+    its sign, and no id is a phone.
+    """
+    is_id = _is_id(column)
     held = table.filter(table[column].contains("@")) if is_id else table
     counted = held.group_by(text=held[column]).aggregate(n=held.count())
     value = counted.text
