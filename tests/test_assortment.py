@@ -201,7 +201,8 @@ def priced():
 
 
 def test_elastic_goes_down_inelastic_up_inside_the_corridor_and_unsure_stays():
-    found = price_list(elasticity(), priced(), corridor=0.1).set_index("sku")
+    alone = priced().assign(category=list("abcd"))
+    found = price_list(elasticity(), alone, corridor=0.1).set_index("sku")
     assert found.action.to_dict() == {
         "a": "lower",
         "b": "raise",
@@ -211,6 +212,8 @@ def test_elastic_goes_down_inelastic_up_inside_the_corridor_and_unsure_stays():
     assert found.plan.between(9.0, 11.0).all()
     assert found.reason["c"] == "all prices equal"
     assert found.gain_low["a"] <= found.gain["a"] <= found.gain_high["a"]
+    # a cut that takes its units from items as dear is none
+    assert price_list(elasticity(), priced(), corridor=0.1).set_index("sku").action["a"] == "keep"
     assert price_list(elasticity(), priced().assign(margin=np.nan)).action.eq("keep").all()
 
 

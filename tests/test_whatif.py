@@ -46,7 +46,9 @@ def test_another_price_gains_what_the_elasticity_says_by_hand():
     # units x ((11/10)^-2 x (11 x 0.9 - 5) - (9 - 5)), and b sells a third of what a loses, at 2
     switched = (1 - 1.1**-2) / 3 * 2
     assert row.mid == pytest.approx(100 * (1.1**-2 * (11 * 0.9 - 5) - 4 + switched))
-    assert (row.low, row.high) == pytest.approx((row.mid, row.mid))
+    # four in five of the shares from none to two thirds
+    ends = [row.mid + side * 0.8 * 100 * switched for side in (-1, 1)]
+    assert (row.low, row.high) == pytest.approx(tuple(ends), rel=0.01)
     assert asked.ask(10.0).mid[0] == pytest.approx(0.0)
     assert (asked.low, asked.now, asked.high) == pytest.approx((8.5, 10.0, 11.5))
 

@@ -33,8 +33,8 @@ __all__ = ["elasticities", "gain_at", "price_list"]
 #: draws of each elasticity, and the prices tried in the corridor
 N_DRAWS, N_PRICES, PRICE_STEP = 400, 21, 0.1
 #: share of the units a price wins that other items of the category lose, and of those it loses
-#: that they win (van Heerde, Gupta and Wittink, 2003, JMR 40: a third of the rise of a promoted
-#: brand is other brands' loss)
+#: that they win: a third (van Heerde, Gupta and Wittink, 2003, JMR 40, of promoted brands), drawn
+#: from none to twice as much, for nobody knows it of this shop
 SWITCHED = 1 / 3
 #: no smaller move is worth a label
 LEAST_MOVE = 0.005
@@ -162,7 +162,8 @@ def _best_prices(table: DataFrame, may_move: Array, sure: float) -> tuple[Array,
 class _Demand:
     """What a year sells of each sku at another price, by draw of its elasticity: prices
     `now`, `drawn` elasticities (sku, draw), a year's `units`, what is `paid` of a unit, its
-    `cost`, and what a unit of the `others` in its category brings.
+    `cost`, what a unit of the `others` in its category brings, and the share of its units that
+    is `switched` to or from these (draw).
     """
 
     now: Array
@@ -171,6 +172,7 @@ class _Demand:
     paid: Array
     cost: Array
     others: Array
+    switched: Array
 
     def gain(self, price: Array) -> Array:
         """Margin a year more than today's price brings, (sku, draw)."""
@@ -178,7 +180,7 @@ class _Demand:
         # what of a posted price is really paid, discounts as before
         margin = price * (self.paid / self.now) - self.cost
         before = (self.paid - self.cost)[:, None]
-        switched = SWITCHED * (sold - 1) * self.others[:, None]
+        switched = self.switched * (sold - 1) * self.others[:, None]
         return self.units[:, None] * (sold * margin[:, None] - before - switched)
 
 
@@ -187,7 +189,9 @@ def _demand(table: DataFrame) -> _Demand:
     now, mean, se, units, paid, margin, others = (table[c].to_numpy(float) for c in columns)
     noise = np.random.default_rng(7).standard_normal((1, N_DRAWS))
     drawn = mean[:, None] + se[:, None] * noise
-    return _Demand(now, drawn, units, paid, paid - margin / np.maximum(units, 1), others)
+    even = (np.random.default_rng(8).permutation(N_DRAWS) + 0.5) / N_DRAWS
+    cost, switched = paid - margin / np.maximum(units, 1), 2 * SWITCHED * even[None]
+    return _Demand(now, drawn, units, paid, cost, others, switched)
 
 
 def _money(year: DataFrame) -> DataFrame:
