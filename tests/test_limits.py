@@ -25,6 +25,7 @@ from playbook.store import open_store
 from playbook.store.disk import full_folder, unwritable
 from playbook.store.write import locked, reading
 
+ROOT = Path(__file__).resolve().parents[1]
 ROWS = 60_000
 
 
@@ -293,3 +294,41 @@ def test_a_month_waits_for_an_import_and_is_refused_where_it_takes_too_long(
         monkeypatch.setattr("playbook.store.write.time.monotonic", lambda: float(next(clock)))
         assert "another import is writing" in refused(capsys, run)
     assert not (kitchen / "runs").exists()
+
+
+def test_an_imports_memory_follows_what_is_read(tmp_path):
+    """200 MB, and four times the file, a packed one and earlier parquet taken six times, 3.2 GB
+    at most.
+    """
+    plain, packed, earlier = (
+        tmp_path / name for name in ("a.csv", "a.zip", "store/.imports/f/a.parquet")
+    )
+    earlier.parent.mkdir(parents=True)
+    for path, size in ((plain, 10_000_000), (packed, 10_000_000), (earlier, 5_000_000)):
+        with open(path, "wb") as handle:
+            handle.truncate(size)
+    told = functools.partial(importing._memory, folder=tmp_path / "shop")
+    assert (told([plain]), told([packed])) == ("240MB", "440MB")
+    assert importing._memory([plain], tmp_path / "store") == "360MB"
+    with open(plain, "wb") as handle:
+        handle.truncate(1_000_000_000)
+    assert told([plain]) == "3200MB"
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="the peak of a process is told by Unix")
+def test_the_peak_of_an_import_is_under_six_times_the_file_and_half_a_gigabyte(tmp_path):
+    rows = "".join(
+        f"{100_000 + i // 2},2026-01-{1 + i % 28:02d},a{i % 900:04d},{1 + i % 3},{5 + i % 90}.50\n"
+        for i in range(250_000)
+    )
+    (tmp_path / "rows.csv").write_text("number,when,article,pieces,each\n" + rows)
+    (tmp_path / "map.yaml").write_text(MAPPING)
+    words = ["import", "generic", "rows.csv", "--into", "store", "--mapping", "map.yaml"]
+    about = {**os.environ, "PYTHONPATH": str(ROOT)}
+    about.pop("PLAYBOOK_MEMORY", None)
+    call = [sys.executable, "-m", "playbook", *words]
+    child = subprocess.Popen(call, cwd=tmp_path, env=about, stdout=subprocess.DEVNULL)
+    _pid, status, used = os.wait4(child.pid, 0)
+    child.returncode = status
+    peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    assert status == 0 and peak <= 6 * (tmp_path / "rows.csv").stat().st_size + 500_000_000

@@ -55,6 +55,11 @@ __all__ = ["FileReport", "ImportReport", "import_files"]
 
 VERSION = 7  # raised when the same file would now give other rows: it is then read again instead of passed over
 IN_PARTS = ("entities", "ledger", "order_channels")
+#: the engine's memory in an import, bytes: so much, so many times what is read, and no more; with
+#: what the interpreter takes, less than 500 MB and six times the files
+LEAST_MEMORY, TIMES_READ, MOST_MEMORY = 200_000_000, 4, 3_200_000_000
+#: files that are packed, and how many times as much lies in them, as in parquet
+PACKED, UNPACKED = (".zip", ".gz", ".bz2", ".xlsx", ".parquet"), 6
 
 
 @dataclass
@@ -268,7 +273,7 @@ def _import(
     settings = read_settings(folder)
     log = read_log(folder)
     salt = Salt(log.get("salt_fingerprint"), given=asked.salt)
-    con = connect(os.environ.get("PLAYBOOK_MEMORY", "3200MB"), scratch)
+    con = connect(os.environ.get("PLAYBOOK_MEMORY") or _memory(paths, folder), scratch)
     stage = staging(folder)
     work = _Work(con, folder, stage, scratch, _set_up(settings, asked), salt)
     _check_zone(con, work.settings.zone)
@@ -299,6 +304,19 @@ def _import(
     else:
         shutil.rmtree(stage, ignore_errors=True)
     return _report(con, folder, files, skipped, rebuilt, settings)
+
+
+def _memory(paths: list[Path], folder: Path) -> str:
+    """The engine's memory: a multiple of what is read, of the files and of what was imported
+    before; beyond it the engine goes on in the scratch folder.
+    """
+    parts = (folder / ".imports").rglob("*.parquet")
+    size = sum(path.stat().st_size for path in parts) * UNPACKED
+    for path in paths:
+        is_packed = path.suffix.lower() in PACKED
+        size += path.stat().st_size * (UNPACKED if is_packed else 1) if path.is_file() else 0
+    amount = min(LEAST_MEMORY + TIMES_READ * size, MOST_MEMORY)
+    return f"{amount // 1_000_000}MB"
 
 
 def _set_up(settings: Mapping[str, object], asked: Asked) -> Settings:

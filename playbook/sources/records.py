@@ -23,7 +23,7 @@ from playbook.errors import PlaybookError
 
 __all__ = ["Records", "Shape", "reader_limits", "records_in", "require_all_read"]
 
-BLOCK = 1 << 24
+BLOCK = 1 << 22  # the marks of a block take eight times its bytes
 QUOTE, NEWLINE, RETURN = 34, 10, 13
 # the engine passes over a line longer than its buffer; both follow the file's longest line
 USUAL_LINE, MOST_LINE = 1_000_000, 64_000_000
