@@ -108,7 +108,12 @@ def purchase_history(
     first_on, last_on = pd.to_datetime(out.first_on), pd.to_datetime(out.last_on)
     days = DataFrame({"first_on": first_on, "last_on": last_on, "n": out.n_days})
     money = out[["first_amount", "amount"]].astype(float)
-    history = _history(out.customer_id, days, money, Timestamp(as_of))
+    history = _history(
+        out.customer_id,
+        days,
+        money,
+        Timestamp(as_of),
+    )
     return history.assign(**out[names])
 
 
@@ -252,7 +257,13 @@ def window_sums(
             "money": (worth, came["money"], unit),
         }
         for kind, (names, code) in (sides | _tenths_of(worth, judged)).items():
-            parts += _sums_of_kind(model, kind, names, code, measures)
+            parts += _sums_of_kind(
+                model,
+                kind,
+                names,
+                code,
+                measures,
+            )
     joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return DataFrame(dict(zip(WINDOW_SUMS, joined, strict=True)))
 

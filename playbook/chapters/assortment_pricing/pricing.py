@@ -99,7 +99,12 @@ def price_list(
     stage = table.sku.map({} if lifecycle is None else lifecycle.set_index("sku")["stage"])
     may_move = table.is_identifiable & table.margin.notna() & ~stage.isin(OFF_SALE)
     may_move &= (table.units > 0) & (table.now > 0)
-    table["low_price"], table["high_price"] = _corridor(table, corridor, competitor, most_above)
+    table["low_price"], table["high_price"] = _corridor(
+        table,
+        corridor,
+        competitor,
+        most_above,
+    )
     plan, gain = _best_prices(table, may_move.to_numpy(), sure)
     moved = may_move & (np.abs(plan / table.now - 1) > LEAST_MOVE)
     table["plan"] = table.now.mask(moved, plan)
@@ -191,7 +196,15 @@ def _demand(table: DataFrame) -> _Demand:
     drawn = mean[:, None] + se[:, None] * noise
     even = (np.random.default_rng(8).permutation(N_DRAWS) + 0.5) / N_DRAWS
     cost, switched = paid - margin / np.maximum(units, 1), 2 * SWITCHED * even[None]
-    return _Demand(now, drawn, units, paid, cost, others, switched)
+    return _Demand(
+        now,
+        drawn,
+        units,
+        paid,
+        cost,
+        others,
+        switched,
+    )
 
 
 def _money(year: DataFrame) -> DataFrame:

@@ -156,8 +156,7 @@ def plan_budget(
     is judged as a whole.
 
     A channel's curve takes its shape from the response and its height from all methods
-    together, where `combined` (`combined.combined`) judges it: a response that took demand
-    for its effect does not move money against accounts that are known to the cent.
+    together, where `combined` (`combined.combined`) judges it.
 
     `total` (a month; default: what is spent now) is a ceiling, or an exact sum with
     `spend_all`. A channel rises by at most `largest_step` of today's spend and falls by
@@ -237,7 +236,8 @@ def _bounds(
 
 def _at_height(fit: ResponseFit | None, combined: DataFrame | None) -> ResponseFit | None:
     """The fit whose draws of each judged channel's average return have the mean and the spread
-    of `combined`; a curve is as many times higher. What is fitted together stays.
+    of `combined`; a curve is as many times higher. What is fitted together stays. A response
+    that took demand for its effect moves no money against accounts known to the cent.
     """
     if fit is None or combined is None:
         return fit

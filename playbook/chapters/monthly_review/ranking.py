@@ -387,5 +387,10 @@ def _discounts(decisions: DataFrame, own: DataFrame | None) -> tuple[Series, Ser
             spread = SPREAD if np.isnan(pair[1]) else pair[1]
             pair = discount(pair[0], spread, results[kind])
         pairs.append(pair)
-    table = DataFrame(pairs, columns=["share", "spread"], index=decisions.index, dtype=float)
+    table = DataFrame(
+        pairs,
+        columns=["share", "spread"],
+        index=decisions.index,
+        dtype=float,
+    )
     return table["share"], table["spread"]
