@@ -482,6 +482,25 @@ def test_a_campaign_counts_thirty_days_and_its_interval_holds_eighty_percent():
     assert found.status[0] == "no hold-out"
 
 
+def test_small_hold_outs_seldom_call_a_campaign_that_changed_nothing_won():
+    """400 campaigns without effect, 60 asked and 15 held out, of whom one in seven buys: one in
+    ten may be called won. Welch's interval, with no spread where nobody bought, called one in
+    four won.
+    """
+    rng = np.random.default_rng(41)
+    n, arms = 400, ["treated"] * 60 + ["holdout"] * 15
+    names = np.repeat([f"t{k:03d}" for k in range(n)], len(arms))
+    asked = pd.DataFrame({"treatment_id": names, "arm": arms * n, "cost": 0.0})
+    asked["customer_id"] = [f"c{k}" for k in range(len(asked))]
+    asked["assigned_at"] = pd.Timestamp("2026-03-01")
+    days = asked[["customer_id"]].assign(day_on=pd.Timestamp("2026-03-05"))
+    buys = rng.random(len(asked)) < 0.15
+    days["margin"] = np.where(buys, rng.lognormal(3.0, 0.8, len(asked)), 0.0).round(2)
+    read = campaigns.campaign_returns(asked, days, as_of=dt.date(2026, 4, 30))
+    assert len(read) == n and (read.low > 0).mean() <= 0.12
+    assert 0.75 <= ((read.low <= 0) & (read.high >= 0)).mean() <= 0.9
+
+
 @pytest.mark.parametrize(("lift", "threshold"), [(0.25, 1.0), (0.26, None)])
 def test_a_campaign_is_seen_where_the_share_may_reach(lift, threshold):
     actions = pd.DataFrame({"segment": ["important value"], "action": "reward"}).assign(
