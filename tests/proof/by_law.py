@@ -52,7 +52,7 @@ class Quarter:
 
 def gain(row: Any, pack: Any, quarters: Callable[[], list[Quarter]]) -> ndarray | None:
     """EUR of three months, in each of the futures; None where no law tells."""
-    law = _LAWS.get(row.kind)
+    law = _LAWS.get(getattr(row, "kind", ""))
     return None if law is None else np.array([law(row, pack, ahead) for ahead in quarters()])
 
 

@@ -22,6 +22,8 @@ from playbook.chapters.monthly_review.ranking import claims
 Move = dict[str, Any]
 #: decisions that stand, said again for every month of the period
 STANDING = ("budget_shares", "order_levels")
+#: rows about prices that are no move of a price
+PRICE_FAULTS = ("assortment_pricing.price_error", "assortment_pricing.category_price")
 
 
 class Pack:
@@ -121,7 +123,7 @@ def _journey(row: Any, _: Pack, shop: Any) -> tuple[Move | None, str]:
 
 
 def _range(row: Any, pack: Pack, shop: Any) -> tuple[Move | None, str]:
-    if row.kind in ("assortment_pricing.price_error", "assortment_pricing.category_price"):
+    if getattr(row, "kind", "") in PRICE_FAULTS:
         return None, "outside: the simulator's price errors end by themselves"
     if "price" in row.action and row.verb in ("raise", "lower"):
         return {"prices": {row.subject: round(float(row.size), 2)}}, ""

@@ -31,7 +31,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -65,6 +64,7 @@ class MoreToPlay(Exception):
 def main() -> int:
     """Prove what was asked for, then print everything the file holds."""
     asked = _arguments()
+    asked.work, asked.code = asked.work.resolve(), asked.code.resolve()
     HERE.mkdir(exist_ok=True)
     file = HERE / f"decisions-{asked.label}.jsonl"
     asked.until = time.monotonic() + asked.seconds
@@ -238,10 +238,9 @@ def made_pack(shop: Any, seed: int, month: str, asked: argparse.Namespace) -> Pa
 
 
 def by_command_line(words: list[str], code: Path) -> str:
-    """What `playbook` of a folder says."""
-    place = {**os.environ, "PYTHONPATH": str(code)}
+    """What `playbook` of a folder says; `-m` looks into the folder it is started in first."""
     asked = [sys.executable, "-m", "playbook", *words]
-    said = subprocess.run(asked, env=place, capture_output=True, text=True, check=False)
+    said = subprocess.run(asked, cwd=code, capture_output=True, text=True, check=False)
     return said.stdout + said.stderr
 
 
