@@ -21,7 +21,14 @@ from playbook.chapters.channel_roi.media_plan import CONVERGED
 from playbook.chapters.inventory_planning.supply import MOST_DAYS
 from playbook.chapters.ltv_modelling.ltv import LEAST_ALIVE
 from playbook.chapters.monthly_review.decisions import OPPOSED
-from playbook.decisions import effects, is_settled, quarters_of
+from playbook.chapters.monthly_review.ranking import (
+    MOST_SHARE,
+    SPREAD,
+    Z80,
+    came_true,
+    claims,
+)
+from playbook.decisions import effects, is_settled
 from playbook.measures.metrics import METRICS
 
 NOTHING = pd.DataFrame()
@@ -600,19 +607,26 @@ def listed_rows_can_be_signed(month: Month) -> Iterator[str]:
 
 
 def the_list_says_no_more_than_its_chapter(month: Month) -> Iterator[str]:
-    """What a row wins in a quarter is no more than its chapter claims of the same time, ends
-    included, an interval that holds zero there holds it on the list, and less spend saves no
-    more than is cut.
+    """What a row wins in a quarter is what its chapter claims, at the orders that the quarter is
+    expected to bring, times what claims of its kind came to: never more than half as much again,
+    and no more than the claim where the kind was never measured, ends included. An interval that
+    holds zero there holds it on the list, and less spend saves no more than is cut.
     """
     rows = month.get("11/ranked")
     if {"worth_low", "effect_period"} <= set(rows):
-        quarters = rows.effect_period.fillna("").map(quarters_of).astype(float)
-        told = {name: _numbers(rows[f"effect_{name}"]) * quarters for name in ("low", "high")}
-        claim, slack = _numbers(rows.expected_effect) * quarters, SLACK * (1 + rows.worth.abs())
+        said = claims(rows, volume=month.get("02/volume_ahead"))
+        slack = SLACK * (1 + rows.worth.abs())
+        is_measured = rows.kind.isin(list(came_true()))
+        most = np.where(is_measured, MOST_SHARE, 1.0)
+        spread = rows.kind.map({kind: of["spread"] for kind, of in came_true().items()})
+        reach = (
+            rows.worth + Z80 * np.fmax(spread, SPREAD).where(is_measured, 0.0) * said.claim.abs()
+        )
+        highest = np.fmax(most * said.high.clip(lower=0), reach)
         wrong = {
-            "wins more than is claimed": rows.worth > claim.clip(lower=0) + slack,
-            "may win more than is claimed": rows.worth_high > told["high"].clip(lower=0) + slack,
-            "may lose, which the list forgets": (told["low"] < -slack) & (rows.worth_low > slack),
+            "wins more than is claimed": rows.worth > most * said.claim.clip(lower=0) + slack,
+            "may win more than is claimed": rows.worth_high > highest + slack,
+            "may lose, which the list forgets": (said.low < -slack) & (rows.worth_low > slack),
         }
         for what, is_wrong in wrong.items():
             for row in rows[is_wrong].itertuples():
