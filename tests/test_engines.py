@@ -341,6 +341,15 @@ def test_no_expression_counts_hours_the_way_its_engine_likes(root):
     assert found == [], "use playbook.store.seconds_between"
 
 
+def test_no_quantile_is_asked_under_a_condition(root):
+    """Spark refuses a share that depends on a row: the values are chosen, not the question."""
+    asked = re.compile(r"\.(quantile|median|approx_median)\([^()]*where=")
+    found = [
+        p.name for p in (root / "playbook").rglob("*.py") if asked.search(p.read_text("utf-8"))
+    ]
+    assert not found
+
+
 def test_where_a_database_writes_all_names_in_capitals_the_shops_own_are_lowered_too():
     spec = TABLES["survey"]
     loud = {"RESPONDENT_ID": ["r1"], "BUYS_ONLINE": ["often"]}

@@ -118,7 +118,7 @@ def main() -> int:
         for engine in asked.engines:
             told[engine] = run(home, engine, store_of(home, engine, shop, server), chapters)
     frame = pd.DataFrame({e: {n: _short(t) for n, t in of.items()} for e, of in told.items()})
-    print(frame.to_markdown())
+    print(frame.to_string())
     return int(frame.map(_is_bad).to_numpy().any())
 
 

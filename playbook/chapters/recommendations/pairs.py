@@ -209,12 +209,14 @@ def replenishment(
     last = ibis.literal(moment(as_of).date() - dt.timedelta(days=window_days))
     starts = days.mutate(wait=after.delta(days.day, unit="day")).filter(_.day <= last)
     soon = starts.wait <= window_days
+    # Spark takes no quantile under a condition
+    wait = soon.ifelse(starts.wait, ibis.null())
     by_sku = starts.group_by("sku").aggregate(
         n_starts=_.count(),
         n_rebuys=soon.fill_null(False).sum(),
-        rebuy_days=starts.wait.median(where=soon),
-        early_days=starts.wait.quantile(0.25, where=soon),
-        late_days=starts.wait.quantile(0.75, where=soon),
+        rebuy_days=wait.median(),
+        early_days=wait.quantile(0.25),
+        late_days=wait.quantile(0.75),
     )
     found = by_sku.filter(_.n_starts >= MIN_STARTS).order_by("sku").to_pandas()
     low, high = wilson(found.n_rebuys, found.n_starts, level)
