@@ -79,6 +79,9 @@ def run(home: Path, engine: str, store: str, chapters: list[str]) -> dict[str, l
     notes = home / f"{engine}.json"
     told = json.loads(notes.read_text()) if notes.exists() else {}
     for number in (n for n in chapters if n not in told):
+        # the review reads every chapter's folder, its own of an earlier start too
+        for left in (home / engine).glob(f"{number}_*"):
+            shutil.rmtree(left)
         began = time.process_time()
         state = run_chapter(number, store, MONTH, home / engine)
         seconds = f"{time.process_time() - began:.0f} s"
