@@ -172,6 +172,9 @@ def content_pieces(
     pieces = rows.order_by("piece_id").to_pandas()
     pieces["format"] = pieces.format.where(pieces.format.notna(), pieces.kind)
     pieces["began"] = _local(pieces.published_at, zone)
+    # of a column without any number an engine gives None
+    for name in ("reach", "visits", "minutes"):
+        pieces[name] = pd.to_numeric(pieces[name])
     pieces["cost"] = pieces.cost.astype(float)
     pieces = pieces.merge(_sums(_in_window(pieces, orders, zone)), on="piece_id", how="left")
     for name in ("orders", "new_orders", "margin", "new_margin", "squares"):
