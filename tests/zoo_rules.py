@@ -23,7 +23,6 @@ from playbook.chapters.ltv_modelling.ltv import LEAST_ALIVE
 from playbook.chapters.monthly_review.decisions import OPPOSED
 from playbook.chapters.monthly_review.ranking import (
     MOST_SHARE,
-    SPREAD,
     Z80,
     came_true,
     claims,
@@ -619,9 +618,7 @@ def the_list_says_no_more_than_its_chapter(month: Month) -> Iterator[str]:
         is_measured = rows.kind.isin(list(came_true()))
         most = np.where(is_measured, MOST_SHARE, 1.0)
         spread = rows.kind.map({kind: of["spread"] for kind, of in came_true().items()})
-        reach = (
-            rows.worth + Z80 * np.fmax(spread, SPREAD).where(is_measured, 0.0) * said.claim.abs()
-        )
+        reach = rows.worth + Z80 * spread.astype(float).fillna(0.0) * said.claim.abs()
         highest = np.fmax(most * said.high.clip(lower=0), reach)
         wrong = {
             "wins more than is claimed": rows.worth > most * said.claim.clip(lower=0) + slack,
